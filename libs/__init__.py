@@ -1,0 +1,1 @@
+"""What the services share (`libs.common`) and what runs inside a developer's image (`libs/component`)."""

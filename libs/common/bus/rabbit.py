@@ -1,0 +1,250 @@
+"""The bus on RabbitMQ: one topic exchange, quorum queues, one dead-letter queue.
+
+Uses only what RabbitMQ 3.10 to 4.x all have. A connection is made when first needed, and anew after any fault.
+aio-pika's "robust" mode is not used: a consumer here must notice that it lost its place, and a publisher must be told at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import AMQPError, PublishError
+
+from libs.common import log
+from libs.common.bus import Consumer, Queue
+from libs.common.errors import Malformed, Unavailable
+from libs.common.messages import Message, decode, encode
+
+EXCHANGE = "mlmesh"
+DEAD_LETTERS = "mlmesh.dead"
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 5.0
+HEARTBEAT_S = 10
+"""A paused broker is noticed after about twice this."""
+RECONNECT_S = 1.0
+PREFETCH = 1
+
+FAULTS = (AMQPError, OSError, TimeoutError, RuntimeError, asyncio.CancelledError)
+"""What a lost broker looks like from inside the client library: it cancels its own futures, too (see `_guarded`)."""
+
+
+class _Link:
+    """One connection with one channel, remade on demand."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = asyncio.Lock()
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+        self._exchange: AbstractExchange | None = None
+
+    async def exchange(self) -> AbstractExchange:
+        """Raises Unavailable."""
+        return (await self.open())[1]
+
+    async def channel(self) -> AbstractChannel:
+        """Raises Unavailable."""
+        return (await self.open())[0]
+
+    async def open(self) -> tuple[AbstractChannel, AbstractExchange]:
+        async with self._lock:
+            if self._channel and self._exchange and not self._channel.is_closed:
+                return self._channel, self._exchange
+            await self._drop()
+            async with translated("cannot reach the message broker"):
+                return await self._connect()
+
+    async def _connect(self) -> tuple[AbstractChannel, AbstractExchange]:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            self._connection = await aio_pika.connect(self._url, timeout=CONNECT_TIMEOUT_S, heartbeat=HEARTBEAT_S)
+            self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+            await self._channel.set_qos(prefetch_count=PREFETCH)
+            self._exchange = await topology(self._channel)
+        return self._channel, self._exchange
+
+    async def close(self) -> None:
+        async with self._lock:
+            await self._drop()
+
+    async def _drop(self) -> None:
+        connection, self._connection, self._channel, self._exchange = self._connection, None, None, None
+        if connection is not None and not connection.is_closed:
+            try:
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    await connection.close()
+            except (AMQPError, OSError, TimeoutError, RuntimeError):
+                log.get("bus").debug("a broken connection did not close in order")
+
+
+@asynccontextmanager
+async def translated(what: str) -> AsyncIterator[None]:
+    """The library's faults become Unavailable. A cancellation that is not ours is one of them."""
+    try:
+        yield
+    except PublishError as error:
+        raise Unavailable(f"{what}: no queue takes it") from error
+    except FAULTS as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        raise Unavailable(f"{what}: {type(error).__name__}") from error
+
+
+async def topology(channel: AbstractChannel) -> AbstractExchange:
+    """Declare, and so assert, the exchange and the dead-letter queue."""
+    exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+    dead = await channel.declare_exchange(DEAD_LETTERS, aio_pika.ExchangeType.FANOUT, durable=True)
+    letters = await channel.declare_queue(DEAD_LETTERS, durable=True, arguments={"x-queue-type": "quorum"})
+    await letters.bind(dead)
+    return exchange
+
+
+async def declared(channel: AbstractChannel, exchange: AbstractExchange, queue: Queue) -> AbstractQueue:
+    if queue.exclusive:
+        found = await channel.declare_queue(exclusive=True, auto_delete=True)
+    else:
+        arguments = {"x-queue-type": "quorum", "x-dead-letter-exchange": DEAD_LETTERS}
+        found = await channel.declare_queue(queue.name, durable=True, arguments=arguments)  # type: ignore[arg-type]  # invariant dict of a wider value type
+    for key in queue.keys:
+        await found.bind(exchange, key)
+    return found
+
+
+@dataclass(frozen=True)
+class RabbitDelivery:
+    message: Message
+    headers: dict[str, str]
+    incoming: AbstractIncomingMessage
+    dead: RabbitBus
+
+    async def ack(self) -> None:
+        """A lost connection is no error here: the broker gives the doorbell to somebody again."""
+        try:
+            async with translated("cannot acknowledge"):
+                await self.incoming.ack()
+        except Unavailable:
+            log.get("bus").debug("a doorbell will ring twice", key=self.incoming.routing_key)
+
+    async def reject(self, reason: str) -> None:
+        await self.dead.bury(self.incoming, reason)
+
+
+class RabbitConsumer:
+    def __init__(self, link: _Link, bus: RabbitBus, queue: Queue) -> None:
+        self._link = link
+        self._bus = bus
+        self._queue = queue
+        self._arrived: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._consuming: tuple[AbstractQueue, str] | None = None
+        self._log = log.get("bus")
+
+    async def next(self) -> RabbitDelivery:
+        while True:
+            try:
+                await self._attached()
+            except Unavailable as error:
+                self._log.warning("consumer waits for the broker", queue=self._queue.name, why=error.detail)
+                await asyncio.sleep(RECONNECT_S)
+                continue
+            incoming = await self._arrived.get()
+            if incoming is None:
+                self._consuming = None
+                continue
+            try:
+                message = decode(incoming.routing_key or "", incoming.body)
+            except Malformed as error:
+                await self._bus.bury(incoming, error.detail)
+                continue
+            return RabbitDelivery(message, {k: str(v) for k, v in incoming.headers.items()}, incoming, self._bus)
+
+    async def _attached(self) -> None:
+        if self._consuming is not None or not self._arrived.empty():
+            return
+        await self._open.wait()
+        channel, exchange = await self._link.open()
+        async with translated("cannot consume"), asyncio.timeout(ANSWER_TIMEOUT_S):
+            queue = await declared(channel, exchange, self._queue)
+            channel.close_callbacks.add(self._lost)
+            self._consuming = queue, await queue.consume(self._arrived.put)
+
+    def _lost(self, *_why: object) -> None:
+        self._arrived.put_nowait(None)
+
+    async def pause(self) -> None:
+        self._open.clear()
+        consuming, self._consuming = self._consuming, None
+        if consuming is None:
+            return
+        queue, tag = consuming
+        try:
+            async with translated("cannot pause"), asyncio.timeout(ANSWER_TIMEOUT_S):
+                await queue.cancel(tag)
+        except Unavailable:
+            await self._link.close()
+
+    async def resume(self) -> None:
+        self._open.set()
+        if self._consuming is None:
+            self._arrived.put_nowait(None)
+
+
+class RabbitBus:
+    """Publishes over one connection; every consumer has one of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._link = _Link(url)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self._link.close()
+
+    async def publish(self, message: Message) -> None:
+        headers = {"traceparent": log.traceparent.get()} if log.traceparent.get() else {}
+        await self._send(message.key, encode(message), headers)
+
+    async def _send(self, key: str, body: bytes, headers: dict[str, str]) -> None:
+        exchange = await self._link.exchange()
+        out = aio_pika.Message(body, headers=dict(headers), delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+        try:
+            async with translated(f"cannot publish {key}"):
+                await exchange.publish(out, key, mandatory=True, timeout=ANSWER_TIMEOUT_S)
+        except Unavailable as error:
+            if isinstance(error.__cause__, TimeoutError):
+                await self._link.close()  # a paused broker: the next publisher starts afresh
+            raise
+
+    async def bury(self, incoming: AbstractIncomingMessage, reason: str) -> None:
+        """To the dead letters, with the reason; acknowledged only after it arrived there."""
+        channel = await self._link.channel()
+        dead = await channel.get_exchange(DEAD_LETTERS, ensure=False)
+        headers = {"x-mlmesh-reason": reason, "x-mlmesh-key": incoming.routing_key or ""}
+        async with translated("cannot bury"):
+            await dead.publish(aio_pika.Message(incoming.body, headers=dict(headers)), "", timeout=ANSWER_TIMEOUT_S)
+            await incoming.ack()
+
+    async def declare(self, queue: Queue) -> None:
+        channel, exchange = await self._link.open()
+        async with translated(f"cannot declare {queue.name}"), asyncio.timeout(ANSWER_TIMEOUT_S):
+            await declared(channel, exchange, queue)
+
+    @asynccontextmanager
+    async def consume(self, queue: Queue) -> AsyncIterator[Consumer]:
+        link = _Link(self._url)
+        try:
+            yield RabbitConsumer(link, self, queue)
+        finally:
+            await link.close()
+
+    async def ready(self) -> None:
+        await self._link.open()

@@ -1,0 +1,130 @@
+"""Asynchronous access to the database: SQLite for one machine, PostgreSQL for more. SQLAlchemy Core, no ORM.
+
+Holds transactions and dialects; tables belong to the services (`services.*.db`). Never make a network call
+inside a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import orjson
+from sqlalchemy import JSON, MetaData, Table, event, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from libs.common.errors import Unavailable
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+"""Column type of a JSON document."""
+BUSY_TIMEOUT_S = 10
+CONNECT_TIMEOUT_S = 3
+STATEMENT_TIMEOUT_S = 15
+POOL_SIZE = 10
+POOL_TIMEOUT_S = 5
+RETRY_AFTER_S = 2.0
+
+CLOCK = {
+    "postgresql": "SELECT extract(epoch FROM clock_timestamp())::float8",
+    "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
+}
+
+
+class Database:
+    """A pool of connections to `url` (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`)."""
+
+    def __init__(self, url: str, pool: int = POOL_SIZE) -> None:
+        self._engine = _engine(url, pool)
+        self.dialect = self._engine.dialect.name
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction, committed at the end. Raises Unavailable when the database is away or too busy."""
+        async with _translated(), self._engine.connect() as connection:
+            if self.dialect == "sqlite":
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            await connection.commit()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One snapshot, never committed."""
+        async with _translated(), self._engine.connect() as connection:
+            yield connection
+
+    async def ready(self) -> None:
+        """Raises Unavailable unless the database answers."""
+        async with self.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def create_all(self, metadata: MetaData) -> None:
+        """Make the tables as they are now; deployments use the migrations instead."""
+        async with self.write() as connection:
+            await connection.run_sync(metadata.create_all)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def _engine(url: str, pool: int) -> AsyncEngine:
+    dumps = {"json_serializer": lambda value: orjson.dumps(value).decode(), "json_deserializer": orjson.loads}
+    if make_url(url).get_backend_name() == "sqlite":
+        engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, pool_size=pool, **dumps)
+        event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
+        return engine
+    arguments = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": STATEMENT_TIMEOUT_S}
+    return create_async_engine(
+        url,
+        connect_args=arguments,
+        pool_size=pool,
+        max_overflow=pool,
+        pool_timeout=POOL_TIMEOUT_S,
+        pool_pre_ping=True,
+        **dumps,
+    )
+
+
+def _sqlite_pragmas(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by us: the driver's own are deferred and fail at once
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_S * 1000}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError) as error:
+        raise Unavailable("the database does not answer", retry_after=RETRY_AFTER_S) from error
+    except DBAPIError as error:
+        if error.connection_invalidated or _server_left(error):
+            raise Unavailable("the database went away", retry_after=RETRY_AFTER_S) from error
+        raise
+
+
+def _server_left(error: DBAPIError) -> bool:
+    """asyncpg's connection faults and PostgreSQL's shutdown classes (08, 53, 57) arrive as plain DBAPIError."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return (
+        state[:2] in ("08", "53", "57") or "connection" in type(getattr(error.orig, "__cause__", None)).__name__.lower()
+    )
+
+
+async def clock(connection: AsyncConnection) -> float:
+    """Now, in epoch seconds, on the database's clock: the only one that leases know."""
+    found = await connection.execute(text(CLOCK[connection.dialect.name]))
+    return cast(float, found.scalar_one())
+
+
+def upsert(connection: AsyncConnection, table: Table) -> Any:
+    """The dialect's `insert(table)`, which has `on_conflict_do_update` and `on_conflict_do_nothing`."""
+    return (postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert)(table)

@@ -1,0 +1,123 @@
+"""Calls to the other services. Their errors come back as ours; one that cannot be reached is Unavailable."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from libs.common import log
+from libs.common.errors import TimedOut, Unavailable, from_problem
+from libs.common.settings import Settings
+
+ANSWER_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 3.0
+POOL = 200
+"""Connections to all services together."""
+
+
+class Peer:
+    """One other service."""
+
+    def __init__(self, session: aiohttp.ClientSession, name: str, url: str, token: str) -> None:
+        self.name = name
+        self.url = url.rstrip("/")
+        self._session = session
+        self._token = token
+
+    async def get(self, path: str, *, timeout: float = ANSWER_TIMEOUT_S, **params: Any) -> Any:
+        return await self._call("GET", path, None, timeout, params)
+
+    async def post(self, path: str, body: Any = None, *, timeout: float = ANSWER_TIMEOUT_S, **params: Any) -> Any:
+        return await self._call("POST", path, body, timeout, params)
+
+    async def put(self, path: str, body: Any = None, *, timeout: float = ANSWER_TIMEOUT_S, **params: Any) -> Any:
+        return await self._call("PUT", path, body, timeout, params)
+
+    async def delete(self, path: str, *, timeout: float = ANSWER_TIMEOUT_S, **params: Any) -> Any:
+        return await self._call("DELETE", path, None, timeout, params)
+
+    async def _call(self, method: str, path: str, body: Any, timeout: float, params: Mapping[str, Any]) -> Any:
+        data = None if body is None else orjson.dumps(body)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        limit = aiohttp.ClientTimeout(total=timeout, connect=CONNECT_TIMEOUT_S)
+        async with self.stream(method, path, data=data, headers=headers, params=params, timeout=limit) as answer:
+            if answer.status == 304:
+                return None
+            content = await answer.read()
+            return orjson.loads(content) if content else None
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        timeout: aiohttp.ClientTimeout | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An answer whose body is still to be read; raises the service's error, or Unavailable."""
+        limit = timeout or aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_read=ANSWER_TIMEOUT_S)
+        sent = {**self._headers(), **(headers or {})}
+        query = {key: _text(value) for key, value in (params or {}).items() if value is not None}
+        try:
+            async with self._session.request(
+                method, self.url + path, data=data, headers=sent, params=query, timeout=limit, allow_redirects=False
+            ) as answer:
+                if answer.status >= 400:
+                    raise from_problem(answer.status, _document(await answer.read()))
+                yield answer
+        except TimeoutError as error:
+            raise TimedOut(f"{self.name} did not answer in time") from error
+        except aiohttp.ClientError as error:
+            raise Unavailable(f"{self.name} cannot be reached") from error
+
+    def _headers(self) -> dict[str, str]:
+        found = {"Authorization": f"Bearer {self._token}"}
+        if log.request_id.get():
+            found["X-Request-ID"] = log.request_id.get()
+        if log.traceparent.get():
+            found["traceparent"] = log.traceparent.get()
+        return found
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        found = None
+    return found if isinstance(found, dict) else {"detail": body[:500].decode(errors="replace")}
+
+
+@dataclass(frozen=True)
+class Peers:
+    registry: Peer
+    scheduler: Peer
+    databox: Peer
+    session: aiohttp.ClientSession
+    """For links, which carry their own credential."""
+
+
+@asynccontextmanager
+async def open_peers(settings: Settings) -> AsyncIterator[Peers]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=POOL), auto_decompress=False) as session:
+
+        def peer(name: str, url: str) -> Peer:
+            return Peer(session, name, url, settings.internal_token)
+
+        yield Peers(
+            registry=peer("registry", settings.registry_url),
+            scheduler=peer("scheduler", settings.scheduler_url),
+            databox=peer("databox", settings.databox_url),
+            session=session,
+        )

@@ -1,0 +1,96 @@
+"""Runs ASGI apps on sockets that are already bound, and stops them gracefully, each in its turn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+
+from libs.common.errors import MeshError
+
+GRACE_S = 5
+"""How long open requests may take to end after a stop was asked for; long polls are cut."""
+START_TIMEOUT_S = 60.0
+KEEP_ALIVE_S = 75
+BACKLOG = 2048
+
+
+class CannotListen(MeshError):
+    """The address is in use or not this machine's."""
+
+
+class CannotStart(MeshError):
+    """A service ended while it was starting; its log says why."""
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals belong to the command, which stops several servers in order."""
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening address; port 0 takes any free one. Raises CannotListen."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    bound.set_inheritable(False)
+    return bound
+
+
+def url_of(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@asynccontextmanager
+async def running(app: Any, bound: socket.socket) -> AsyncIterator[asyncio.Event]:
+    """Serve `app` on `bound` while the context lasts. Yields an event that is set if the server ends by itself."""
+    server = _Server(config(app))
+    ended = asyncio.Event()
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    serving.add_done_callback(lambda _task: ended.set())
+    try:
+        await _started(server, serving)
+        yield ended
+    finally:
+        server.should_exit = True
+        await serving
+        bound.close()
+
+
+def config(app: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=True,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+async def _started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    async with asyncio.timeout(START_TIMEOUT_S):
+        while not server.started:
+            if serving.done():
+                raise CannotStart() from serving.exception()
+            await asyncio.sleep(0.01)

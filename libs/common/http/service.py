@@ -1,0 +1,184 @@
+"""What every service's HTTP side has: health, readiness, metrics, request ids, problem documents, the token."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.common import log
+from libs.common.errors import BY_STATUS, Invalid, MeshError, Unauthorized, headers, problem
+from libs.common.settings import Settings
+
+OPEN = ("/healthz", "/readyz", "/metrics")
+"""Routes without a credential."""
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+Check = Callable[[], Awaitable[object]]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
+
+
+def service(
+    name: str,
+    settings: Settings,
+    *,
+    lifespan: Lifespan,
+    checks: Callable[[], Mapping[str, Check]] | Mapping[str, Check] = {},  # noqa: B006  read only
+    open_paths: tuple[str, ...] = (),
+) -> FastAPI:
+    """An app of the service `name`; `checks` (or what it returns) are the parts of its readiness."""
+    app = FastAPI(title=f"mlmesh {name}", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.settings = settings
+    metrics = Metrics(name)
+    _health(app, name, metrics, checks)
+    _errors(app)
+    app.add_middleware(Guard, token=settings.internal_token, open_paths=OPEN + open_paths)
+    app.add_middleware(Tracing, service=name, metrics=metrics)
+    return app
+
+
+class Metrics:
+    """Counters of one service, in a registry of its own: five services can live in one process."""
+
+    def __init__(self, name: str) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            f"mlmesh_{name}_requests", "Requests by method and status", ["method", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(f"mlmesh_{name}_request_seconds", "Time to answer", registry=self.registry)
+
+
+def _health(
+    app: FastAPI, name: str, metrics: Metrics, checks: Callable[[], Mapping[str, Check]] | Mapping[str, Check]
+) -> None:
+    @app.get("/healthz")
+    async def alive() -> dict[str, str]:
+        return {"status": "alive", "service": name}
+
+    @app.get("/readyz")
+    async def ready() -> JSONResponse:
+        parts = checks() if callable(checks) else checks
+        found = {part: await _reason(check) for part, check in parts.items()}
+        good = not any(found.values())
+        body = {"ready": good, "parts": {part: {"ready": not why, "reason": why} for part, why in found.items()}}
+        return JSONResponse(body, 200 if good else 503)
+
+    @app.get("/metrics")
+    async def numbers() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _reason(check: Check) -> str | None:
+    try:
+        await check()
+    except MeshError as error:
+        return error.detail
+    return None
+
+
+def _errors(app: FastAPI) -> None:
+    @app.exception_handler(MeshError)
+    async def ours(_request: Request, error: MeshError) -> Response:
+        return rendered(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> Response:
+        return rendered(_invalid(error))
+
+    @app.exception_handler(HTTPException)
+    async def framework(_request: Request, error: HTTPException) -> Response:
+        kind = BY_STATUS.get(error.status_code, MeshError)
+        return rendered(kind(), extra=error.headers)
+
+    @app.exception_handler(Exception)
+    async def defect(_request: Request, error: Exception) -> Response:
+        log.get("http").error("a request failed", exc_info=error)
+        return rendered(MeshError())
+
+
+def _invalid(error: RequestValidationError) -> Invalid:
+    found = [
+        {"field": ".".join(str(part) for part in one["loc"] if part != "body"), "message": one["msg"]}
+        for one in error.errors()
+    ]
+    first = found[0] if found else {"field": "", "message": "not acceptable"}
+    where = f"{first['field']}: " if first["field"] else ""
+    return Invalid(f"{where}{first['message']}", errors=found)
+
+
+def rendered(error: MeshError, extra: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse(problem(error, log.current_request_id()), error.status, {**headers(error), **(extra or {})})
+
+
+class Guard:
+    """Refuses calls without the internal token. Written as plain ASGI: it must not touch streams."""
+
+    def __init__(self, app: ASGIApp, token: str, open_paths: tuple[str, ...]) -> None:
+        self._app = app
+        self._expected = f"Bearer {token}".encode()
+        self._open = open_paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["path"].startswith(self._open):
+            given = Headers(scope=scope).get("authorization", "").encode()
+            if not hmac.compare_digest(given, self._expected):
+                await rendered(Unauthorized("this is an internal address"))(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+class Tracing:
+    """Request id and trace context for the logs, one access line and one count a request."""
+
+    def __init__(self, app: ASGIApp, service: str, metrics: Metrics) -> None:
+        self._app = app
+        self._service = service
+        self._metrics = metrics
+        self._log = log.get("access")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope)
+        identity = given.get("x-request-id", "")
+        log.request_id.set(identity if REQUEST_ID.fullmatch(identity) else uuid.uuid4().hex)
+        log.traceparent.set(given.get("traceparent", ""))
+        began, status = time.perf_counter(), 500
+
+        async def traced(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = log.request_id.get()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, traced)
+        finally:
+            self._count(scope, status, time.perf_counter() - began)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        self._metrics.requests.labels(scope["method"], str(status)).inc()
+        self._metrics.seconds.observe(seconds)
+        if scope["path"] not in OPEN:
+            self._log.debug(
+                "request",
+                service=self._service,
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                ms=round(seconds * 1000, 1),
+            )

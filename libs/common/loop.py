@@ -1,0 +1,58 @@
+"""A loop that converges: one step, again and again, at once when somebody rings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from libs.common import log
+from libs.common.errors import MeshError
+
+MAX_BACK_OFF_S = 5.0
+"""Longest pause after a step that failed, however often it did."""
+
+
+class Loop:
+    """Runs `step` every `interval` seconds and at once after `wake()`.
+
+    A step that raises is logged and repeated with a growing pause; it never ends the loop, because what the
+    step reads is the truth and the next reading may well succeed. Cancellation ends it.
+    Rings that arrive during a step are answered by one more step.
+    """
+
+    def __init__(self, name: str, step: Callable[[], Awaitable[object]], interval: float) -> None:
+        self.name = name
+        self._step = step
+        self._interval = interval
+        self._rung = asyncio.Event()
+        self._failures = 0
+        self._log = log.get("loop")
+
+    def wake(self) -> None:
+        self._rung.set()
+
+    async def run(self) -> None:
+        while True:
+            self._rung.clear()
+            pause = await self._once()
+            try:
+                await asyncio.wait_for(self._rung.wait(), pause)
+            except TimeoutError:
+                continue
+
+    async def _once(self) -> float:
+        try:
+            await self._step()
+        except MeshError as error:
+            return self._failed(error.detail)
+        except Exception as error:  # the loop outlives a defect in one step: the traceback is logged
+            self._log.exception("step failed", loop=self.name)
+            return self._failed(repr(error))
+        self._failures = 0
+        return self._interval
+
+    def _failed(self, why: str) -> float:
+        self._failures += 1
+        if self._failures == 1:
+            self._log.warning("step will be repeated", loop=self.name, why=why)
+        return min(MAX_BACK_OFF_S, 0.1 * 2.0**self._failures)

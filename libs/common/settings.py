@@ -1,0 +1,184 @@
+"""Settings: `MLMESH_…` in the environment, read once by the command and passed down.
+
+`MLMESH_X_FILE` reads the value of X from a file. The table in docs/settings.md is made from the fields below.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "MLMESH_"
+CLIENT_NAMES = frozenset({"URL", "TOKEN"})
+"""Read by the command line's client, not by the services."""
+PORTS = {"gateway": 8000, "registry": 8011, "scheduler": 8012, "databox": 8013, "worker": 8014}
+
+Words = Annotated[tuple[str, ...], NoDecode]
+Pairs = Annotated[dict[str, str], NoDecode]
+
+
+class BadSetting(Exception):
+    """A setting has a value that cannot be used."""
+
+
+def _data() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "mlmesh"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    database: str = Field(
+        "", description="`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`; default: a file in DATA"
+    )
+    bus: str = Field("memory://", description="`memory://` or `amqp://user:password@host:port/vhost`")
+    store: str = Field(
+        "", description="`file:///…` or `s3://access:secret@host:port/bucket[?tls=1]`; default: a folder in DATA"
+    )
+    runtime: str = Field("process://", description="`process://` or `docker://` (an engine's address may follow)")
+    data: Path = Field(
+        default_factory=_data, description="folder of what this host keeps: caches, the table, embedded parts"
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int | None = Field(
+        None,
+        description="port to listen on; default 8000 gateway, 8011 registry, 8012 scheduler, 8013 databox, 8014 worker",
+    )
+    public_url: str = Field("http://127.0.0.1:8000", description="what callers type; links are made from it")
+    store_public_url: str | None = Field(
+        None, description="address of the S3 server as callers reach it, for presigned links"
+    )
+    trusted_proxies: Words = Field((), description="addresses whose X-Forwarded-* count, comma-separated")
+    admin_token: str | None = Field(None, description="a token with every scope")
+    internal_token: str = Field("", description="what the services show one another; required outside `mlmesh up`")
+    secret_key: str = Field("", description="encrypts secret values, registry only; required outside `mlmesh up`")
+    registry_url: str = Field("http://127.0.0.1:8011", description="where registry answers")
+    scheduler_url: str = Field("http://127.0.0.1:8012", description="where scheduler answers")
+    databox_url: str = Field("http://127.0.0.1:8013", description="where databox answers")
+    scratch: Path | None = Field(
+        None, description="worker's folder for stages' files; with Docker the same path on the host; default: in DATA"
+    )
+    worker_name: str = Field("", description="unique name of a worker; default: the host's name")
+    worker_slots: int = Field(
+        default_factory=lambda: max(2, os.cpu_count() or 1),
+        ge=1,
+        description="stages at once; default: the number of CPUs",
+    )
+    worker_classes: Words = Field(("cpu",), description="resource classes this worker takes, comma-separated")
+    worker_labels: Pairs = Field(default_factory=dict, description="`key=value,…` shown with the worker")
+    worker_advertise: str | None = Field(
+        None, description="publish component ports on this address instead of using container addresses (many hosts)"
+    )
+    app_subnets: str = Field("10.210.0.0/16", description="networks of apps are /26 pieces of this")
+    lease: float = Field(15.0, gt=0, description="how long a worker may be silent before its tasks are given to others")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    log_format: Literal["text", "json"] = Field(
+        default_factory=lambda: "text" if sys.stderr.isatty() else "json",
+        description="default: text on a terminal, else json",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_rest: Any, **_named: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)  # `load` reads the environment: files, warnings and clear errors in one place
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Settings from `values` and defaults alone."""
+        return cls(**values)
+
+    @field_validator("trusted_proxies", "worker_classes", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @field_validator("worker_labels", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        if any(not equals for _, equals, _ in pairs):
+            raise ValueError("write key=value,key=value")
+        return {key.strip(): found.strip() for key, _, found in pairs}
+
+    @field_validator("lease", mode="before")
+    @classmethod
+    def _duration(cls, value: Any) -> Any:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)", value) if isinstance(value, str) else None
+        return float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0}[match[2]] if match else value
+
+    @field_validator("public_url", "registry_url", "scheduler_url", "databox_url", "store_public_url", mode="after")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https?://[^/]+", value):
+            raise ValueError("write http://host:port")
+        return value.rstrip("/") if value else value
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite+aiosqlite:///{self.data / 'mlmesh.db'}"
+
+    @property
+    def store_url(self) -> str:
+        return self.store or f"file://{self.data / 'store'}"
+
+    @property
+    def scratch_folder(self) -> Path:
+        return self.scratch or self.data / "scratch"
+
+    def with_values(self, **values: Any) -> Self:
+        """A copy in which `values` replace what was there, checked."""
+        return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **values})
+
+
+def load(environ: Mapping[str, str] | None = None, **over: Any) -> tuple[Settings, list[str]]:
+    """The settings of this process and warnings about variables that mean nothing; `over` wins over the environment.
+
+    Raises BadSetting, which names the variable.
+    """
+    given, warnings = _given(os.environ if environ is None else environ)
+    try:
+        return Settings(**{**given, **{key: value for key, value in over.items() if value is not None}}), warnings
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        raise BadSetting(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def _given(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    given: dict[str, str] = {}
+    warnings: list[str] = []
+    for variable in sorted(environ):
+        if not variable.startswith(PREFIX):
+            continue
+        name = variable.removeprefix(PREFIX)
+        field, from_file = name.removesuffix("_FILE").lower(), name.endswith("_FILE")
+        if field not in Settings.model_fields:
+            if name not in CLIENT_NAMES and not name.startswith(("TEST_", "COMPOSE_")):
+                warnings.append(f"{variable} is not a setting of mlmesh and is ignored")
+            continue
+        given[field] = _read(variable, Path(environ[variable])) if from_file else environ[variable]
+    return given, warnings
+
+
+def _read(variable: str, path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise BadSetting(f"{variable}: cannot read {path}: {error.strerror}") from error
+
+
+def require(settings: Settings, *names: str) -> None:
+    """Raises BadSetting unless each of `names` has a value."""
+    for name in names:
+        if not getattr(settings, name):
+            raise BadSetting(f"{PREFIX}{name.upper()} is not set; it has no default outside `mlmesh up`")

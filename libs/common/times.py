@@ -1,0 +1,16 @@
+"""Times as people see them: ISO 8601, UTC, milliseconds. Inside, a time is epoch seconds of the database's clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import overload
+
+
+@overload
+def iso(epoch: float) -> str: ...
+@overload
+def iso(epoch: None) -> None: ...
+def iso(epoch: float | None) -> str | None:
+    if epoch is None:
+        return None
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
