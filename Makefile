@@ -1,0 +1,47 @@
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+STAMP := .venv/fingerprint
+
+.PHONY: env demo up test check format bench chaos compose-up compose-down docs
+
+env: $(STAMP)                           ## .venv with the mlmesh command in it
+	@:
+
+$(STAMP): requirements.lock pyproject.toml deploy/env.sh
+	@deploy/env.sh
+	@touch $@
+
+demo: env                               ## a module from push to prediction, on this machine
+	@$(BIN)/python -m deploy.demo.run
+
+up: env                                 ## the five services in one process
+	@$(BIN)/mlmesh up
+
+check: env                              ## format, lint, types, import contracts, changelog
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy services libs deploy tests
+	$(BIN)/lint-imports
+	$(PYTEST) -q tests/deploy/test_release.py
+
+format: env
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: check                             ## everything, on real servers that it brings up itself
+	$(PYTEST)
+
+bench: env                              ## figures, as ratios against a limit in the same run
+	@$(BIN)/python -m benchmarks
+
+chaos: env                              ## what happens when parts fail
+	$(PYTEST) tests/chaos
+
+compose-up: env                         ## the mesh on PostgreSQL, RabbitMQ, MinIO and Docker
+	@deploy/compose.sh up
+
+compose-down:
+	@deploy/compose.sh down
+
+docs: env                               ## every example and link in the documentation, checked
+	$(PYTEST) tests/docs
