@@ -1,0 +1,33 @@
+"""Manifests: the seven kinds, where each field stands in its file, and what is wrong with it.
+
+Owns the format and the rules within one manifest. Pure: it never reads a file or a database, and knows nothing of
+what runs; rules between the manifests of an app are in `services.registry.catalog`.
+"""
+
+from libs.common.manifests.apicomponent import APIComponent
+from libs.common.manifests.databox import DataBox
+from libs.common.manifests.experimentpipeline import ExperimentPipeline
+from libs.common.manifests.kinds import KINDS, example, json_schema
+from libs.common.manifests.manifest import Manifest
+from libs.common.manifests.mlcomponent import MLComponent
+from libs.common.manifests.platformapp import PlatformApp
+from libs.common.manifests.problems import Problem
+from libs.common.manifests.reading import read_documents
+from libs.common.manifests.repository import Repository
+from libs.common.manifests.secret import Secret
+
+__all__ = [
+    "KINDS",
+    "APIComponent",
+    "DataBox",
+    "ExperimentPipeline",
+    "MLComponent",
+    "Manifest",
+    "PlatformApp",
+    "Problem",
+    "Repository",
+    "Secret",
+    "example",
+    "json_schema",
+    "read_documents",
+]

@@ -1,0 +1,82 @@
+"""What an MLComponent and a pipeline's stage have in common: image, environment, resources, isolation."""
+
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from libs.common.manifests.fields import (
+    Cores,
+    Count,
+    Flag,
+    Form,
+    Image,
+    Name,
+    Reference,
+    RelativePath,
+    Section,
+    Size,
+    exactly_one,
+)
+from libs.common.manifests.problems import Finding, Path
+
+RESERVED: Final = ("MLMESH_", "UNIP_PIPELINE_")
+ENVIRONMENT: Final = Form(r"[A-Za-z_][A-Za-z0-9_]*", "must be letters, digits and _, not starting with a digit")
+LEAST_MEMORY: Final = 6 * 2**20  # bytes; the engine starts no container with less
+
+
+def not_reserved(name: str) -> str:
+    if name.startswith(RESERVED):
+        raise ValueError(f"must not start with {' or '.join(RESERVED)}: the platform sets these")
+    return name
+
+
+class Build(Section):
+    context: RelativePath | Literal["."] = "."
+    dockerfile: RelativePath = "Dockerfile"
+
+
+class ImageSource(Section):
+    existing_image_name: Image | None = None
+    build: Build | None = None
+    credentials: Name | None = None
+
+    @model_validator(mode="after")
+    def from_one_place(self) -> Self:
+        exactly_one(self, "existingImageName", "build")
+        return self
+
+
+class EnvVar(Section):
+    name: Annotated[str, ENVIRONMENT, AfterValidator(not_reserved)]
+    value: str
+
+
+class EnvFrom(Section):
+    secret_ref: Reference
+
+
+class Resources(Section):
+    """Cores, bytes of memory and of /dev/shm, whole GPUs."""
+
+    cpu: Cores | None = None
+    memory: Annotated[Size, Field(ge=LEAST_MEMORY)] | None = None
+    gpu: Count = 0
+    shm: Size | None = None
+
+
+class Security(Section):
+    read_only_root: Flag = False
+    egress: Literal["internet", "none"] = "internet"
+
+
+def repeated_variables(env: tuple[EnvVar, ...], *path: str | int) -> Iterator[Finding]:
+    yield from repeated([variable.name for variable in env], (*path, "env"))
+
+
+def repeated(names: list[str], path: Path, field: str | None = "name") -> Iterator[Finding]:
+    """A finding for every name that the list has had before."""
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            where = (*path, index) if field is None else (*path, index, field)
+            yield Finding(where, f'"{name}" is in this list twice; remove one')

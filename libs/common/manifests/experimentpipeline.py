@@ -1,0 +1,124 @@
+"""ExperimentPipeline: an asynchronous run of containers."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from libs.common.manifests import variables
+from libs.common.manifests.container import (
+    EnvFrom,
+    EnvVar,
+    ImageSource,
+    Resources,
+    Security,
+    repeated,
+    repeated_variables,
+)
+from libs.common.manifests.fields import (
+    Count,
+    Duration,
+    Flag,
+    Header,
+    Name,
+    NamedOrBare,
+    Reference,
+    RelativePath,
+    Section,
+    Word,
+)
+from libs.common.manifests.problems import Finding
+
+
+def words(value: object) -> object:
+    """Shell words, as a POSIX shell would split them; nothing is expanded."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        raise ValueError(
+            f'"entryPoint" cannot be split into words: {error}; use a list'.replace("No ", "no ")
+        ) from error
+
+
+EntryPoint = Annotated[
+    tuple[str, ...], Field(min_length=1), BeforeValidator(words, json_schema_input_type=str | list[str])
+]
+
+
+class MountFrom(Section):
+    box: Name
+    path: RelativePath
+
+
+class Variable(Section):
+    name: Word
+    mount_from: MountFrom | None = None
+
+
+class VariableName(Section):
+    name: Word
+
+
+class Retries(Section):
+    """Further attempts after a failure for one of the reasons; the n-th waits `backoff * factor ** (n - 1)` seconds."""
+
+    limit: Annotated[Count, Field(le=100)] = 0
+    backoff: Duration = 10.0
+    factor: Annotated[float, Field(ge=1, le=100, strict=True)] = 2.0
+    reasons: tuple[Literal["error", "oom", "timeout", "lost"], ...] = ("error", "oom", "timeout", "lost")
+
+
+class Stage(Section):
+    name: Word
+    image: ImageSource
+    inputs: tuple[VariableName, ...] = ()
+    outputs: tuple[VariableName, ...] = ()
+    entry_point: EntryPoint | None = None
+    env: tuple[EnvVar, ...] = ()
+    env_from: tuple[EnvFrom, ...] = ()
+    resources: Resources = Resources()
+    timeout: Duration = 3600.0
+    retries: Retries = Retries()
+    cache: Flag = False
+    security: Security = Security()
+
+
+class ContinueWith(Section):
+    experiment_pipeline: Reference
+    vars: Mapping[str, str] = {}
+
+
+def next_pipeline(value: object) -> object:
+    return {"experimentPipeline": {"name": value}} if isinstance(value, str) else value
+
+
+class Schedule(Section):
+    cron: str
+    timezone: str = "UTC"
+    inputs: Mapping[str, str] = {}
+    concurrency_policy: Literal["Allow", "Forbid", "Replace"] = "Allow"
+
+
+class ExperimentPipelineSpec(Section):
+    vars: tuple[Variable, ...]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    connected_boxes: tuple[NamedOrBare, ...] = ()
+    continue_with: Annotated[
+        ContinueWith | None, BeforeValidator(next_pipeline, json_schema_input_type=ContinueWith | str | None)
+    ] = None
+    timeout: Duration = 86400.0
+    schedule: Schedule | None = None
+
+
+class ExperimentPipeline(Header):
+    kind: Literal["ExperimentPipeline"]
+    spec: ExperimentPipelineSpec
+
+    def findings(self) -> Iterator[Finding]:
+        yield from repeated([box.name for box in self.spec.connected_boxes], ("spec", "connectedBoxes"))
+        for index, stage in enumerate(self.spec.stages):
+            yield from repeated_variables(stage.env, "spec", "stages", index)
+        yield from variables.findings(self.spec.vars, self.spec.stages)

@@ -1,0 +1,151 @@
+"""The types that fields of several kinds share.
+
+A sentence in `ValueError` that starts with "must" gets the field's name in front.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
+
+from libs.common.manifests import images, quantities
+from libs.common.manifests.problems import Finding
+
+OURS: Final = "mlmesh/v1"
+FOREIGN: Final = "unified-platform.cs.hse.ru/v1"
+
+
+class Section(BaseModel):
+    """A mapping in a manifest: frozen, camelCase in YAML, nothing unknown, an empty value is an absent one."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        allow_inf_nan=False,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def without_empty_values(cls, data: object) -> object:
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+@dataclass(frozen=True)
+class Form:
+    """A pattern that the whole text must match; in JSON Schema it is `pattern`."""
+
+    pattern: str
+    expected: str
+
+    def fits(self, text: str) -> bool:
+        return re.fullmatch(self.pattern, text, re.ASCII) is not None
+
+    def check(self, text: str) -> str:
+        if not self.fits(text):
+            raise ValueError(self.expected)
+        return text
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+
+
+LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+Name = Annotated[
+    str, Form(LABEL, "must be at most 63 lower-case letters, digits and -, with a letter or digit at both ends")
+]
+UserName = Annotated[str, Form(r"[A-Za-z0-9._@-]{1,64}", "must be at most 64 letters, digits and . _ @ -")]
+WORD: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62})"
+Word = Annotated[str, Form(WORD, "must be at most 63 letters, digits, - and _, and start with a letter or digit")]
+FUNCTION: Final = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
+Function = Annotated[str, Form(FUNCTION, "must be package.module:function")]
+Image = Annotated[str, AfterValidator(images.checked)]
+
+Flag = Annotated[bool, Field(strict=True)]
+Count = Annotated[int, Field(strict=True, ge=0)]
+Positive = Annotated[int, Field(strict=True, ge=1)]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+Number = Annotated[float, Field(strict=True)]
+
+Size = Annotated[int, BeforeValidator(quantities.size, json_schema_input_type=int | str)]
+Cores = Annotated[float, Field(gt=0), BeforeValidator(quantities.cores, json_schema_input_type=float | str)]
+Duration = Annotated[float, Field(gt=0), BeforeValidator(quantities.seconds, json_schema_input_type=float | str)]
+
+
+class Empty(Section):
+    """`{}`: that it is there says everything."""
+
+
+class Reference(Section):
+    name: Name
+
+
+def named(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+NamedOrBare = Annotated[Reference, BeforeValidator(named, json_schema_input_type=Reference | str)]
+
+
+class Metadata(Section):
+    name: Name
+    namespace: Name | None = None
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+
+
+class Header(Section):
+    """What every kind starts with."""
+
+    refused: ClassVar[Mapping[str, str]] = {}  # fields with a sentence of their own, at the top or in spec
+
+    api_version: Literal["mlmesh/v1", "unified-platform.cs.hse.ru/v1"]
+    kind: str
+    metadata: Metadata
+
+    def findings(self) -> Iterator[Finding]:
+        """Problems between fields of this manifest; called on valid models only."""
+        yield from ()
+
+
+def segments(path: str) -> str:
+    """A path in a box or in a repository: relative, without `.` and `..`, at most 1024 bytes."""
+    parts = path.removesuffix("/").split("/")
+    if len(path.encode()) > 1024 or any(part in ("", ".", "..") or not part.isprintable() for part in parts):
+        raise ValueError('must be a relative path such as weights/model.onnx, without ".", ".." and empty parts')
+    return path
+
+
+RelativePath = Annotated[str, AfterValidator(segments)]
+
+
+def exactly_one(section: Section, *names: str) -> None:
+    """`ValueError` unless one, and only one, of the fields (by their names in YAML) has a value."""
+    given = [alias for alias in names if getattr(section, snake(alias)) is not None]
+    choice = ", ".join(names[:-1]) + " or " + names[-1]
+    if not given:
+        raise ValueError(f"name one of {choice}")
+    if len(given) > 1:
+        raise ValueError(f"only one of {choice} is possible; remove {' or '.join(given)}")
+
+
+def snake(alias: str) -> str:
+    return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), alias)

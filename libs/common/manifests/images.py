@@ -1,0 +1,39 @@
+"""The form of an image reference: `[host[:port]/]path[:tag][@sha256:digest]`, the OCI distribution grammar."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+COMPONENT: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+HOST: Final = (
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]{1,5})?"
+)
+REFERENCE: Final = re.compile(
+    rf"(?P<name>(?:{HOST}/)?{COMPONENT}(?:/{COMPONENT})*)(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@(?P<digest>sha256:[0-9a-f]{{64}}))?",
+    re.ASCII,
+)
+MAX_LENGTH: Final = 512
+AN_IMAGE: Final = "must be an image reference such as team/app:1.0 (lower case, no spaces, no https://)"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    name: str
+    tag: str | None = None
+    digest: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "ImageReference":
+        """`ValueError` with a sentence when the text has not the form of an image reference."""
+        match = REFERENCE.fullmatch(text) if len(text) <= MAX_LENGTH else None
+        if match is None:
+            raise ValueError(AN_IMAGE)
+        return cls(match["name"], match["tag"], match["digest"])
+
+    def __str__(self) -> str:
+        return self.name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+
+def checked(text: str) -> str:
+    ImageReference.parse(text)
+    return text

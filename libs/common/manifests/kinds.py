@@ -1,0 +1,53 @@
+"""The seven kinds by name, their JSON Schemas and their examples."""
+
+from collections.abc import Mapping
+from importlib import resources
+from types import MappingProxyType
+from typing import Any, Final
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from libs.common.manifests.apicomponent import APIComponent
+from libs.common.manifests.databox import DataBox
+from libs.common.manifests.experimentpipeline import ExperimentPipeline
+from libs.common.manifests.fields import Header
+from libs.common.manifests.mlcomponent import MLComponent
+from libs.common.manifests.platformapp import PlatformApp
+from libs.common.manifests.repository import Repository
+from libs.common.manifests.secret import Secret
+
+KINDS: Final[Mapping[str, type[Header]]] = MappingProxyType(
+    {
+        "APIComponent": APIComponent,
+        "DataBox": DataBox,
+        "ExperimentPipeline": ExperimentPipeline,
+        "MLComponent": MLComponent,
+        "PlatformApp": PlatformApp,
+        "Repository": Repository,
+        "Secret": Secret,
+    }
+)
+
+
+class EditorSchema(GenerateJsonSchema):
+    """What an editor should offer: an optional field is left out, not written as null."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        described = super().default_schema(schema)
+        return {key: value for key, value in described.items() if key != "default" or value is not None}
+
+
+def json_schema(kind: str) -> dict[str, Any]:
+    """JSON Schema 2020-12 of one kind; `KeyError` for an unknown one."""
+    schema = KINDS[kind].model_json_schema(by_alias=True, schema_generator=EditorSchema, mode="validation")
+    return {"$schema": EditorSchema.schema_dialect, **schema}
+
+
+def example(kind: str) -> str:
+    """A complete manifest of the kind, every field with its meaning and default; `KeyError` for an unknown one."""
+    name = KINDS[kind].__name__.lower()
+    return resources.files(__package__).joinpath("examples", f"{name}.yml").read_text(encoding="utf-8")

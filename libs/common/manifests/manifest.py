@@ -1,0 +1,130 @@
+"""One YAML document to one manifest: which kind it is, whether its fields fit, and where each of them stands."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from libs.common.manifests import planned
+from libs.common.manifests.fields import FOREIGN, OURS, Header
+from libs.common.manifests.kinds import KINDS
+from libs.common.manifests.nodes import Node
+from libs.common.manifests.problems import Path, Problem
+from libs.common.manifests.sentences import alike, naming, sentence
+
+Body = TypeVar("Body", bound=Header, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest(Generic[Body]):
+    """A valid manifest; line and column are those of the document's first field."""
+
+    kind: str
+    name: str
+    file: str
+    line: int
+    column: int
+    body: Body
+    root: Node = field(repr=False)
+
+    def locate(self, *path: str | int) -> tuple[int, int]:
+        """Line and column of a field by its keys in YAML: of its value when that is one word, else of its key.
+
+        Of a field that is not in the file: the place of the nearest one around it.
+        """
+        return self.root.locate(*path)
+
+    def problem(self, path: Path, message: str) -> Problem:
+        return Problem(self.file, *self.locate(*path), message)
+
+
+def read(file: str, root: Node) -> tuple[Manifest[Header] | None, list[Problem]]:
+    """The manifest, and the warnings; or no manifest, and the errors too."""
+    model, problems = kind_of(file, root)
+    if model is None:
+        return None, problems
+    body, problems = validated(file, root, model)
+    problems += refused(file, root, model)
+    if body is not None:
+        problems += judged(file, root, body)
+    if body is None or any(problem.severity == "error" for problem in problems):
+        return None, problems
+    return Manifest(body.kind, body.metadata.name, file, root.line, root.column, body, root), problems
+
+
+def kind_of(file: str, root: Node) -> tuple[type[Header] | None, list[Problem]]:
+    kinds = ", ".join(KINDS)
+    if not isinstance(root.value, dict):
+        message = "not a manifest; it starts with apiVersion, kind, metadata and spec"
+        return None, [Problem(file, root.line, root.column, message)]
+    kind = root.value["kind"].value.value if "kind" in root.value else None
+    if isinstance(kind, str) and kind in KINDS:
+        return KINDS[kind], []
+    if kind is None:
+        return None, [Problem(file, root.line, root.column, f'missing field "kind"; it is one of {kinds}')]
+    guess = alike(kind, tuple(KINDS)) if isinstance(kind, str) else None
+    advice = f'did you mean "{guess}"?' if guess else f"the kinds are {kinds}"
+    shown = naming(root.value["kind"].value.plain())
+    return None, [Problem(file, *root.locate("kind"), f"unknown kind {shown}; {advice}")]
+
+
+def validated(file: str, root: Node, model: type[Header]) -> tuple[Header | None, list[Problem]]:
+    data: Any = root.plain()
+    lenient = data.get("apiVersion") == FOREIGN
+    problems: list[Problem] = []
+    try:
+        return model.model_validate(data, by_alias=True, by_name=False), problems
+    except ValidationError as invalid:
+        errors = [error for error in invalid.errors() if not (explained(error, model))]
+    for error in errors:
+        forgiven = lenient and error["type"] == "extra_forbidden"
+        problems.append(placed(file, root, error, model, forgiven))
+        if forgiven:
+            remove(data, error["loc"])
+    if any(problem.severity == "error" for problem in problems) or not errors:
+        return None, problems
+    return model.model_validate(data, by_alias=True, by_name=False), problems
+
+
+def explained(error: ErrorDetails, model: type[Header]) -> bool:
+    """Whether `refused` says it better."""
+    return error["type"] == "extra_forbidden" and error["loc"][-1] in model.refused and len(error["loc"]) <= 2
+
+
+def placed(file: str, root: Node, error: ErrorDetails, model: type[Header], forgiven: bool) -> Problem:
+    path = error["loc"]
+    if error["type"] == "missing" and root.has(*path):
+        return Problem(file, *root.key(*path), f'"{path[-1]}" has no value; write one')
+    message = sentence(error, model)
+    if path == ("apiVersion",):
+        message = (
+            f"unknown apiVersion {naming(error['input'])}; write {OURS}"
+            if error["type"] != "missing"
+            else (f'missing field "apiVersion"; write apiVersion: {OURS}')
+        )
+    if forgiven:
+        return Problem(file, *root.key(*path), f"{message} (left out)", "warning")
+    place = root.key(*path) if error["type"] in ("missing", "extra_forbidden") else root.locate(*path)
+    return Problem(file, *place, message)
+
+
+def remove(data: Any, path: Path) -> None:
+    for step in path[:-1]:
+        data = data[step]
+    del data[path[-1]]
+
+
+def refused(file: str, root: Node, model: type[Header]) -> Iterator[Problem]:
+    for name, message in model.refused.items():
+        for path in ((name,), ("spec", name)):
+            if root.has(*path):
+                yield Problem(file, *root.key(*path), message)
+
+
+def judged(file: str, root: Node, body: Header) -> Iterator[Problem]:
+    for path, message in ((found.path, found.message) for found in planned.findings(body.kind, root.plain())):
+        yield Problem(file, *root.key(*path), message)
+    for found in body.findings():
+        yield Problem(file, *root.locate(*found.path), found.message, found.severity)

@@ -1,0 +1,83 @@
+"""The tree of one YAML document: plain values that know their line and column."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from libs.common.manifests.problems import Path
+
+Scalar: TypeAlias = bool | int | float | str | None
+
+
+class Entry(NamedTuple):
+    """One key of a mapping: where the key stands, and its value."""
+
+    line: int
+    column: int
+    value: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """`size` and `height` count what an alias would repeat, so that they can be bounded before anything is expanded."""
+
+    value: Scalar | tuple["Node", ...] | Mapping[str, Entry]
+    line: int
+    column: int
+    size: int = 1
+    height: int = 1
+
+    def plain(self) -> object:
+        """Fresh lists and dicts; what an alias shares in the file is not shared here."""
+        if isinstance(self.value, tuple):
+            return [item.plain() for item in self.value]
+        if isinstance(self.value, Mapping):
+            return {key: entry.value.plain() for key, entry in self.value.items()}
+        return self.value
+
+    def walk(self, path: Path) -> Iterator["Step"]:
+        """Every step of the path that exists in the file, this node first."""
+        step = Step(self.line, self.column, self)
+        yield step
+        for name in path:
+            found = step.node.child(name)
+            if found is None:
+                return
+            step = found
+            yield step
+
+    def child(self, name: str | int) -> "Step | None":
+        if isinstance(self.value, Mapping) and isinstance(name, str) and name in self.value:
+            entry = self.value[name]
+            return Step(entry.line, entry.column, entry.value)
+        if isinstance(self.value, tuple) and isinstance(name, int) and 0 <= name < len(self.value):
+            item = self.value[name]
+            return Step(item.line, item.column, item)
+        return None
+
+    def nearest(self, path: Path) -> "Step":
+        *_, last = self.walk(path)
+        return last
+
+    def has(self, *path: str | int) -> bool:
+        return len(list(self.walk(path))) == len(path) + 1
+
+    def key(self, *path: str | int) -> tuple[int, int]:
+        """Line and column of the key (or the list item) that the path names, or of the nearest one around it."""
+        step = self.nearest(path)
+        return step.line, step.column
+
+    def locate(self, *path: str | int) -> tuple[int, int]:
+        """Line and column of a field: of its value when that is a word or a number, else of its key."""
+        step = self.nearest(path)
+        if isinstance(step.node.value, bool | int | float | str):
+            return step.node.line, step.node.column
+        return step.line, step.column
+
+
+class Step(NamedTuple):
+    """A node, and where its key stands."""
+
+    line: int
+    column: int
+    node: Node

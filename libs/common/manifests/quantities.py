@@ -1,0 +1,66 @@
+"""Quantities and durations as manifests write them, to plain numbers.
+
+Quantities have the form of Kubernetes' `resource.Quantity`: `512Mi` is 512 * 2**20, `1G` is 10**9, `500m` is half.
+Durations: `30s`, `1h`, `1m30s`, `500ms`, or a number of seconds. A sentence in `ValueError` starts with "must".
+"""
+
+import math
+import re
+from decimal import Decimal
+from typing import Final
+
+QUANTITY: Final = re.compile(
+    r"([0-9]{1,20}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})(?:([KMGTPE]i|[mkMGTPE])|[eE]([+-]?[0-9]{1,2}))?"
+)
+MULTIPLIERS: Final = {
+    **{prefix: Decimal(1000) ** power for power, prefix in enumerate(["", "k", "M", "G", "T", "P", "E"])},
+    **{prefix: Decimal(1024) ** power for power, prefix in enumerate(["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"])},
+    "m": Decimal("0.001"),
+}
+DURATION: Final = re.compile(
+    r"(?:([0-9.]{1,12})d)?(?:([0-9.]{1,12})h)?(?:([0-9.]{1,12})m)?(?:([0-9.]{1,12})s)?(?:([0-9.]{1,12})ms)?"
+)
+SECONDS: Final = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+MAX_BYTES: Final = 2**63 - 1
+MAX_SECONDS: Final = 366 * 86400.0
+
+A_SIZE: Final = "must be a size such as 512Mi, 1G or a number of bytes"
+A_SHARE: Final = "must be a number of cores such as 2, 0.5 or 500m"
+A_DURATION: Final = "must be a duration such as 30s, 5m, 1h30m or a number of seconds"
+
+
+def size(value: object) -> int:
+    """Whole bytes; `500m` of memory is half a byte in Kubernetes too, and refused here."""
+    amount = quantity(value, A_SIZE)
+    if amount != amount.to_integral_value() or amount > MAX_BYTES:
+        raise ValueError(A_SIZE)
+    return int(amount)
+
+
+def cores(value: object) -> float:
+    return float(quantity(value, A_SHARE))
+
+
+def quantity(value: object, expected: str) -> Decimal:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+        return Decimal(str(value))
+    match = QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(expected)
+    number, suffix, exponent = match.groups()
+    return Decimal(number) * (Decimal(10) ** int(exponent) if exponent else MULTIPLIERS[suffix or ""])
+
+
+def seconds(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_SECONDS:
+        return float(value)
+    match = DURATION.fullmatch(value) if isinstance(value, str) and value else None
+    if match is None:
+        raise ValueError(A_DURATION)
+    try:
+        total = sum(float(number) * unit for number, unit in zip(match.groups(), SECONDS, strict=True) if number)
+    except ValueError as error:
+        raise ValueError(A_DURATION) from error
+    if total > MAX_SECONDS:
+        raise ValueError("must be at most 366 days")
+    return total

@@ -1,0 +1,54 @@
+"""All manifest files of a repository to manifests and problems.
+
+Limits come first: what is too big is never parsed.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from libs.common.manifests.fields import Header
+from libs.common.manifests.manifest import Manifest, read
+from libs.common.manifests.parsing import Unreadable, parse
+from libs.common.manifests.problems import Problem
+
+MAX_FILE: Final = 2**20  # bytes
+MAX_FILES: Final = 500
+MAX_TOTAL: Final = 10 * 2**20  # bytes
+
+
+def read_documents(files: Mapping[str, bytes]) -> tuple[list[Manifest[Header]], list[Problem]]:
+    """Every valid manifest and every problem of the others, by path and line.
+
+    Paths are relative to the repository's root. A file that is not valid YAML gives no manifest at all.
+    """
+    manifests: list[Manifest[Header]] = []
+    problems = list(beyond_limits(files))
+    if not problems:
+        for path in sorted(files):
+            found, wrong = read_file(path, files[path])
+            manifests += found
+            problems += wrong
+    return manifests, sorted(problems)
+
+
+def beyond_limits(files: Mapping[str, bytes]) -> Iterator[Problem]:
+    total = 0
+    for index, path in enumerate(sorted(files), start=1):
+        total += len(files[path])
+        if index > MAX_FILES:
+            yield Problem(path, 1, 1, f"more than {MAX_FILES} manifest files; join some of them with --- between")
+            return
+        if len(files[path]) > MAX_FILE:
+            yield Problem(path, 1, 1, "larger than 1 MB; a manifest file is text of a few KB, keep data elsewhere")
+        elif total > MAX_TOTAL:
+            yield Problem(path, 1, 1, "all manifest files together are larger than 10 MB; keep data elsewhere")
+            return
+
+
+def read_file(path: str, content: bytes) -> tuple[list[Manifest[Header]], list[Problem]]:
+    try:
+        roots = parse(content)
+    except Unreadable as error:
+        return [], [Problem(path, error.line, error.column, error.message)]
+    results = [read(path, root) for root in roots]
+    return [manifest for manifest, _ in results if manifest], [problem for _, found in results for problem in found]

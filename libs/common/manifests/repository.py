@@ -1,0 +1,38 @@
+"""Repository: where an app's manifests come from."""
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field
+
+from libs.common.manifests.fields import Duration, Form, Header, Name, RelativePath, Section
+
+BRANCH: Final = r"(?!-)(?!.*(\.\.|//|@\{|\.lock$|/$))[^\s~^:?*\[\\\x00-\x1f]{1,255}"
+LOCATION: Final = re.compile(r"(https?|ssh|file)://[^\s]+|[\w.-]+@[\w.-]+:[^\s]+", re.ASCII)
+
+
+def location(url: str) -> str:
+    """git's own forms that fetch and nothing else: `ext::` and its kin run programs."""
+    if not LOCATION.fullmatch(url):
+        raise ValueError("must be an https://, ssh:// or file:// address, or user@host:path")
+    if re.match(r"https?://[^/]*@", url):
+        raise ValueError('must not contain a password; name a Secret in "credentials"')
+    return url
+
+
+class Webhook(Section):
+    secret: Name | None = None
+
+
+class RepositorySpec(Section):
+    url: Annotated[str, AfterValidator(location)]
+    branch: Annotated[str, Form(BRANCH, "must be the name of a branch")] = "main"
+    path: RelativePath | Literal["."] = "manifests"
+    credentials: Name | None = None
+    poll_interval: Annotated[Duration, Field(ge=1)] = 30.0
+    webhook: Webhook = Webhook()
+
+
+class Repository(Header):
+    kind: Literal["Repository"]
+    spec: RepositorySpec

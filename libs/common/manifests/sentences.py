@@ -1,0 +1,127 @@
+"""A validation error of pydantic as one sentence that says what to do."""
+
+import difflib
+from collections.abc import Iterator
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from libs.common.manifests.problems import Path
+
+EXPECTED: Final = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a smaller number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping of fields",
+    "model_type": "a mapping of fields",
+    "model_attributes_type": "a mapping of fields",
+}
+LIMITS: Final = {
+    "greater_than_equal": "must be at least {ge:g}",
+    "greater_than": "must be more than {gt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "less_than": "must be less than {lt:g}",
+    "too_short": "needs at least {min_length} item",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must be at most {max_length} characters",
+}
+MISSING: Final = {
+    "auth": "say who may call: basic, apiKey, or none: {} for everybody",
+    "s3DefaultStorage": "write s3DefaultStorage: {}",
+    "mlService": 'it names the function, as in mlService: {inference: "package.module:function"}',
+    "image": "write image: {existingImageName: <image>}",
+    "restfulApi": "it says who may call, and under which path",
+}
+
+
+def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
+    path, kind, context = error["loc"], error["type"], error.get("ctx", {})
+    if kind == "missing":
+        return missing(path)
+    if kind == "extra_forbidden":
+        return unknown(str(path[-1]), fields_at(model, path[:-1]))
+    if kind == "value_error":
+        message = str(context["error"])
+    elif kind == "literal_error":
+        message = f"must be {context['expected'].replace(chr(39), '')}"
+    elif kind in EXPECTED:
+        message = f"must be {EXPECTED[kind]}"
+    else:
+        message = LIMITS[kind].format(**context) if kind in LIMITS else error["msg"].replace("Input should", "must")
+    return described(path, message, error["input"])
+
+
+def described(path: Path, message: str, value: object) -> str:
+    if not message.startswith(("must ", "needs ")):
+        return message
+    found = f", not {naming(value)}" if message.startswith("must be") else ""
+    quotes = "; put it in quotes" if message == "must be text" and isinstance(value, int | float | bool) else ""
+    return f'"{label(path)}" {message}{found}{quotes}'
+
+
+def label(path: Path) -> str:
+    """The last field of the path, with the indexes after it: `env[0]`."""
+    if not path:
+        return "manifest"
+    *before, last = path
+    return f"{label(tuple(before))}[{last}]" if isinstance(last, int) else last
+
+
+def naming(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value if len(value) <= 40 else value[:37] + "..."}"'
+    if isinstance(value, list | tuple):
+        return "a list"
+    if isinstance(value, dict | BaseModel):
+        return "a mapping"
+    return "nothing" if value is None else str(value).lower()
+
+
+def missing(path: Path) -> str:
+    field = str(path[-1])
+    where = f' in "{label(path[:-1])}"' if path[:-1] else ""
+    advice = f"; {MISSING[field]}" if field in MISSING else ""
+    return f'missing field "{field}"{where}{advice}'
+
+
+def unknown(name: str, fields: tuple[str, ...]) -> str:
+    if guess := alike(name, fields):
+        return f'unknown field "{name}"; did you mean "{guess}"?'
+    return (
+        f'unknown field "{name}"; the fields here are {", ".join(fields)}'
+        if fields
+        else f'unknown field "{name}"; remove it'
+    )
+
+
+def alike(name: str, choices: tuple[str, ...]) -> str | None:
+    """The choice that the name is probably a typo of; `service_port` and `ServicePort` are typos too."""
+    folded = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(name.lower().replace("_", "").replace("-", ""), folded, n=1)
+    return folded[close[0]] if close else None
+
+
+def fields_at(model: type[BaseModel], path: Path) -> tuple[str, ...]:
+    """The fields, by their names in YAML, that the mapping at the path may have."""
+    current: type[BaseModel] | None = model
+    for step in path:
+        if current is not None and isinstance(step, str):
+            fields = {field.alias or name: field.annotation for name, field in current.model_fields.items()}
+            current = next(sections(fields.get(step)), None)
+    return tuple(field.alias or name for name, field in current.model_fields.items()) if current else ()
+
+
+def sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from sections(inner)

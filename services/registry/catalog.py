@@ -1,0 +1,134 @@
+"""The whole app that a set of manifests describes, and whether it fits together.
+
+Pure: files in, catalog and problems out. Rules within one manifest are in `libs.common.manifests`.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from libs.common.manifests import (
+    APIComponent,
+    DataBox,
+    ExperimentPipeline,
+    Manifest,
+    MLComponent,
+    PlatformApp,
+    Problem,
+    Secret,
+    read_documents,
+)
+from libs.common.manifests.fields import Header
+from services.registry.references import misfits
+
+NOWHERE: Final = "manifests"  # the folder that is read by default; named when there is no file to name
+Body = TypeVar("Body", bound=Header)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What an app consists of, by name; `secrets` are the keys that each declared Secret has."""
+
+    components: Mapping[str, MLComponent]
+    pipelines: Mapping[str, ExperimentPipeline]
+    apis: Mapping[str, APIComponent]
+    boxes: Mapping[str, DataBox]
+    secrets: Mapping[str, tuple[str, ...]]
+    app: PlatformApp | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "components": dumped(self.components),
+            "pipelines": dumped(self.pipelines),
+            "apis": dumped(self.apis),
+            "boxes": dumped(self.boxes),
+            "secrets": {name: list(keys) for name, keys in self.secrets.items()},
+            "app": self.app and self.app.model_dump(mode="json", by_alias=True),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Catalog":
+        return cls(
+            components=loaded(MLComponent, data["components"]),
+            pipelines=loaded(ExperimentPipeline, data["pipelines"]),
+            apis=loaded(APIComponent, data["apis"]),
+            boxes=loaded(DataBox, data["boxes"]),
+            secrets={name: tuple(keys) for name, keys in data["secrets"].items()},
+            app=PlatformApp.model_validate(data["app"]) if data["app"] else None,
+        )
+
+
+def dumped(bodies: Mapping[str, Header]) -> dict[str, Any]:
+    return {name: body.model_dump(mode="json", by_alias=True) for name, body in bodies.items()}
+
+
+def loaded(model: type[Body], data: Mapping[str, Any]) -> dict[str, Body]:
+    return {name: model.model_validate(body) for name, body in data.items()}
+
+
+def check(
+    files: Mapping[str, bytes], namespace: str | None, secrets: Collection[str] = ()
+) -> tuple[Catalog | None, list[Problem]]:
+    """The catalog and the warnings, or no catalog and every error.
+
+    `namespace` is the app's; without it (a check offline) the manifests must only agree. `secrets` are declared
+    elsewhere than in these files. References are checked when every manifest was read: a broken one would only look
+    missing.
+    """
+    manifests, problems = read_documents(files)
+    if not manifests and not problems:
+        problems.append(Problem(min(files, default=NOWHERE), 1, 1, "no manifest here; a revision needs at least one"))
+    problems += [*repositories(manifests), *repeated(manifests), *strangers(manifests, namespace)]
+    if not errors(problems):
+        problems += misfits(manifests, secrets)
+    return (None if errors(problems) else catalog(manifests)), sorted(problems)
+
+
+def errors(problems: list[Problem]) -> list[Problem]:
+    return [problem for problem in problems if problem.severity == "error"]
+
+
+def catalog(manifests: list[Manifest[Header]]) -> Catalog:
+    return Catalog(
+        components=of_kind(manifests, MLComponent),
+        pipelines=of_kind(manifests, ExperimentPipeline),
+        apis=of_kind(manifests, APIComponent),
+        boxes=of_kind(manifests, DataBox),
+        secrets={name: secret.spec.keys for name, secret in of_kind(manifests, Secret).items()},
+        app=next(iter(of_kind(manifests, PlatformApp).values()), None),
+    )
+
+
+def of_kind(manifests: list[Manifest[Header]], model: type[Body]) -> dict[str, Body]:
+    return {manifest.name: manifest.body for manifest in manifests if isinstance(manifest.body, model)}
+
+
+def repositories(manifests: list[Manifest[Header]]) -> Iterator[Problem]:
+    for manifest in manifests:
+        if manifest.kind == "Repository":
+            sentence = "a Repository cannot be in Git: a repository cannot move itself; send it with: mlmesh apply"
+            yield manifest.problem(("kind",), sentence)
+
+
+def repeated(manifests: list[Manifest[Header]]) -> Iterator[Problem]:
+    first: dict[tuple[str, str], Manifest[Header]] = {}
+    for manifest in manifests:
+        key = (manifest.kind, "" if manifest.kind == "PlatformApp" else manifest.name)
+        other = first.setdefault(key, manifest)
+        if other is manifest:
+            continue
+        where = f"{other.file}:{other.line}"
+        if manifest.kind == "PlatformApp":
+            yield manifest.problem(("kind",), f"a second PlatformApp; the first is at {where}, keep one of them")
+        else:
+            sentence = f'a second {manifest.kind} "{manifest.name}"; the first is at {where}, rename one of them'
+            yield manifest.problem(("metadata", "name"), sentence)
+
+
+def strangers(manifests: list[Manifest[Header]], namespace: str | None) -> Iterator[Problem]:
+    for manifest in manifests:
+        own = manifest.body.metadata.namespace
+        namespace = namespace or own
+        if own is not None and own != namespace:
+            sentence = f'namespace "{own}" is not this app\'s; write "{namespace}" or leave it out'
+            yield manifest.problem(("metadata", "namespace"), sentence)

@@ -1,0 +1,197 @@
+"""Rules between the manifests of an app: what they name exists, and who gives a pipeline its variables.
+
+Pure, as the catalog that calls it.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from libs.common.manifests import APIComponent, ExperimentPipeline, Manifest, MLComponent, Problem, Secret
+from libs.common.manifests.container import ENVIRONMENT, RESERVED, EnvFrom
+from libs.common.manifests.fields import Header, Reference
+from libs.common.manifests.problems import Path
+from libs.common.manifests.sentences import alike
+
+ALONE: Final = ("files", "pipelines")  # targets with one address in the whole app
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The manifests by kind and name; secrets that are declared elsewhere have no known keys."""
+
+    manifests: Sequence[Manifest[Header]]
+    names: Mapping[str, Mapping[str, Manifest[Header] | None]]
+
+
+def misfits(manifests: Sequence[Manifest[Header]], secrets: Collection[str]) -> Iterator[Problem]:
+    names: dict[str, dict[str, Manifest[Header] | None]] = {"Secret": dict.fromkeys(secrets)}
+    for manifest in manifests:
+        names.setdefault(manifest.kind, {})[manifest.name] = manifest
+    app = App(manifests, names)
+    for manifest in manifests:
+        if isinstance(manifest.body, MLComponent):
+            yield from of_component(app, manifest, manifest.body)
+        elif isinstance(manifest.body, ExperimentPipeline):
+            yield from of_pipeline(app, manifest, manifest.body)
+        elif isinstance(manifest.body, APIComponent):
+            yield from of_api(app, manifest, manifest.body)
+    yield from addresses(manifests)
+
+
+def existing(app: App, manifest: Manifest[Header], path: Path, kind: str, name: str) -> Iterator[Problem]:
+    known = app.names.get(kind, {})
+    if name not in known:
+        guess = alike(name, tuple(known))
+        advice = f'did you mean "{guess}"?' if guess else f"add a {kind} with this name, or correct it"
+        yield manifest.problem(path, f'there is no {kind} "{name}"; {advice}')
+
+
+def boxes(app: App, manifest: Manifest[Header], connected: Sequence[Reference]) -> Iterator[Problem]:
+    for index, box in enumerate(connected):
+        yield from existing(app, manifest, ("spec", "connectedBoxes", index, "name"), "DataBox", box.name)
+
+
+def env_from(app: App, manifest: Manifest[Header], path: Path, sources: Sequence[EnvFrom]) -> Iterator[Problem]:
+    for index, source in enumerate(sources):
+        name = source.secret_ref.name
+        where = (*path, "envFrom", index, "secretRef", "name")
+        yield from existing(app, manifest, where, "Secret", name)
+        for key in unfit_keys(app.names["Secret"].get(name)):
+            yield manifest.problem(
+                where, f'key "{key}" of Secret "{name}" cannot be an environment name; rename the key'
+            )
+
+
+def unfit_keys(secret: Manifest[Header] | None) -> Iterator[str]:
+    if secret is not None and isinstance(secret.body, Secret):
+        yield from (key for key in secret.body.spec.keys if not ENVIRONMENT.fits(key) or key.startswith(RESERVED))
+
+
+def of_component(app: App, manifest: Manifest[Header], body: MLComponent) -> Iterator[Problem]:
+    spec = body.spec
+    yield from boxes(app, manifest, spec.connected_boxes)
+    yield from env_from(app, manifest, ("spec",), spec.env_from)
+    if spec.ml_service.model_box:
+        path = ("spec", "mlService", "modelBox")
+        yield from existing(app, manifest, path, "DataBox", spec.ml_service.model_box)
+    if spec.image.credentials:
+        yield from existing(app, manifest, ("spec", "image", "credentials"), "Secret", spec.image.credentials)
+
+
+def of_pipeline(app: App, manifest: Manifest[Header], body: ExperimentPipeline) -> Iterator[Problem]:
+    yield from boxes(app, manifest, body.spec.connected_boxes)
+    for index, variable in enumerate(body.spec.vars):
+        if variable.mount_from:
+            path = ("spec", "vars", index, "mountFrom", "box")
+            yield from existing(app, manifest, path, "DataBox", variable.mount_from.box)
+    for index, stage in enumerate(body.spec.stages):
+        yield from env_from(app, manifest, ("spec", "stages", index), stage.env_from)
+        if stage.image.credentials:
+            path = ("spec", "stages", index, "image", "credentials")
+            yield from existing(app, manifest, path, "Secret", stage.image.credentials)
+    yield from unproduced(app, manifest, body)
+
+
+def unproduced(app: App, manifest: Manifest[Header], body: ExperimentPipeline) -> Iterator[Problem]:
+    apis = [api for api in app.manifests if publishes(api, manifest.name)]
+    for path, stage, name in sourceless(body):
+        for api in apis:
+            if isinstance(api.body, APIComponent) and name not in inputs(api.body):
+                sentence = (
+                    f'nothing gives stage "{stage}" its input "{name}"; add it to spec.apiSpec.inputs of APIComponent '
+                    f'"{api.name}", or make it an output of a stage, or give it "mountFrom"'
+                )
+                yield manifest.problem(path, sentence)
+        if not apis:
+            sentence = (
+                f'nothing gives stage "{stage}" its input "{name}"; name it in spec.apiSpec.inputs of an APIComponent '
+                f'for this pipeline (there is none), or make it an output of a stage, or give it "mountFrom"'
+            )
+            yield manifest.problem(path, sentence)
+
+
+def publishes(api: Manifest[Header], pipeline: str) -> bool:
+    target = api.body.spec.experiment_pipeline if isinstance(api.body, APIComponent) else None
+    return target is not None and target.name == pipeline
+
+
+def inputs(api: APIComponent) -> set[str]:
+    return {item.name for item in api.spec.api_spec.inputs} if api.spec.api_spec else set()
+
+
+def sourceless(body: ExperimentPipeline) -> Iterator[tuple[Path, str, str]]:
+    """Inputs of stages, each variable once, that no stage writes and that are not mounted: path, stage, variable."""
+    given = {variable.name for stage in body.spec.stages for variable in stage.outputs}
+    given |= {variable.name for variable in body.spec.vars if variable.mount_from}
+    for index, stage in enumerate(body.spec.stages):
+        for position, variable in enumerate(stage.inputs):
+            if variable.name not in given:
+                given.add(variable.name)
+                yield ("spec", "stages", index, "inputs", position, "name"), stage.name, variable.name
+
+
+def of_api(app: App, manifest: Manifest[Header], body: APIComponent) -> Iterator[Problem]:
+    spec = body.spec
+    if spec.ml_component:
+        path: Path = ("spec", "mlComponent", "name")
+        yield from existing(app, manifest, path, "MLComponent", spec.ml_component.name)
+    if spec.experiment_pipeline:
+        path = ("spec", "experimentPipeline", "name")
+        yield from existing(app, manifest, path, "ExperimentPipeline", spec.experiment_pipeline.name)
+        pipeline = app.names.get("ExperimentPipeline", {}).get(spec.experiment_pipeline.name)
+        if pipeline and isinstance(pipeline.body, ExperimentPipeline):
+            yield from interface(manifest, body, pipeline.body)
+    if spec.restful_api.auth.basic:
+        path = ("spec", "restfulApi", "auth", "basic", "credentials")
+        yield from existing(app, manifest, path, "Secret", spec.restful_api.auth.basic.credentials)
+
+
+def interface(manifest: Manifest[Header], api: APIComponent, pipeline: ExperimentPipeline) -> Iterator[Problem]:
+    """The inputs and outputs that a caller names, against the variables of the pipeline."""
+    if api.spec.api_spec is None:
+        return
+    declared = {variable.name: variable for variable in pipeline.spec.vars}
+    written = {variable.name: stage.name for stage in pipeline.spec.stages for variable in stage.outputs}
+    for index, name in enumerate(item.name for item in api.spec.api_spec.inputs):
+        path: Path = ("spec", "apiSpec", "inputs", index, "name")
+        if name not in declared:
+            yield manifest.problem(path, undeclared(name, pipeline))
+        elif name in written:
+            yield manifest.problem(
+                path, f'"{name}" is an output of stage "{written[name]}", a caller cannot give it; remove it'
+            )
+        elif declared[name].mount_from:
+            yield manifest.problem(path, f'"{name}" has "mountFrom", a caller cannot give it; remove one of the two')
+    for index, name in enumerate(item.name for item in api.spec.api_spec.outputs):
+        path = ("spec", "apiSpec", "outputs", index, "name")
+        if name not in declared:
+            yield manifest.problem(path, undeclared(name, pipeline))
+        elif name not in written:
+            yield manifest.problem(path, f'no stage has "{name}" as an output; add it to one, or remove it here')
+
+
+def undeclared(name: str, pipeline: ExperimentPipeline) -> str:
+    guess = alike(name, tuple(variable.name for variable in pipeline.spec.vars))
+    advice = f'did you mean "{guess}"?' if guess else "add it there, or correct it"
+    return f'ExperimentPipeline "{pipeline.metadata.name}" has no variable "{name}"; {advice}'
+
+
+def addresses(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:
+    """Two APIComponents at one address."""
+    first: dict[str, Manifest[Header]] = {}
+    for manifest in manifests:
+        if not isinstance(manifest.body, APIComponent):
+            continue
+        address, path = address_of(manifest.body)
+        other = first.setdefault(address, manifest)
+        if other is not manifest:
+            where = f'APIComponent "{other.name}" ({other.file}:{other.line})'
+            yield manifest.problem(path, f"{address} is published by {where} already; change or remove one of them")
+
+
+def address_of(api: APIComponent) -> tuple[str, Path]:
+    for target in ALONE:
+        if getattr(api.spec, target) is not None:
+            return f'"{target}"', ("spec", target)
+    return f'path "{api.spec.restful_api.path}"', ("spec", "restfulApi", "path")
