@@ -1,0 +1,108 @@
+"""How a Secret's values reach Git: through an askpass program or a key file, never as an argument or in an error."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from libs.common.errors import Invalid
+
+MAX_REASON = 500
+"""Characters of Git's reason that are kept."""
+SSH = "ssh -F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=10"
+ASKPASS = """\
+#!/bin/sh
+case "$1" in
+Username*) printf '%s\\n' "$MLMESH_GIT_USERNAME" ;;
+*) printf '%s\\n' "$MLMESH_GIT_PASSWORD" ;;
+esac
+"""
+NOISE = ("hint:", "warning:", "Cloning into", "Please make sure you have", "and the repository exists")
+USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+LABEL = re.compile(r"^(fatal|error): ")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Empty fields are not used; a key goes with the hosts that it may be shown to."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    private_key: str = field(default="", repr=False)
+    known_hosts: str = ""
+
+
+NOBODY = Credentials()
+
+
+@dataclass(frozen=True)
+class Presented:
+    """What Git's environment gets, and the texts that no error may show."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+
+
+def credentials_of(values: Mapping[str, str], url: str) -> Credentials:
+    """`username` + `password`, `token`, or `ssh-privatekey` + `known_hosts`. Raises Invalid when none is complete."""
+    if values.get("ssh-privatekey") and values.get("known_hosts"):
+        return Credentials(private_key=values["ssh-privatekey"], known_hosts=values["known_hosts"])
+    if values.get("token"):
+        return Credentials(values.get("username") or _token_user(url), values["token"])
+    if values.get("username") and "password" in values:
+        return Credentials(values["username"], values["password"])
+    raise Invalid("Git credentials are username and password, or token, or ssh-privatekey and known_hosts")
+
+
+def _token_user(url: str) -> str:
+    """Forges take any user name beside a token, but for Bitbucket."""
+    host = urlsplit(url).hostname or ""
+    return "x-token-auth" if host == "bitbucket.org" else "x-access-token"
+
+
+@contextmanager
+def presented(credentials: Credentials, home: Path) -> Iterator[Presented]:
+    """The environment for one call of Git; its files exist as long as the call."""
+    if credentials == NOBODY:
+        yield Presented({"GIT_SSH_COMMAND": SSH})
+        return
+    with tempfile.TemporaryDirectory(prefix="access-", dir=home) as folder:
+        yield _key(credentials, Path(folder)) if credentials.private_key else _password(credentials, Path(folder))
+
+
+def _key(credentials: Credentials, folder: Path) -> Presented:
+    key, hosts = folder / "key", folder / "known_hosts"
+    key.touch(mode=0o600)
+    key.write_text(credentials.private_key.replace("\r\n", "\n").rstrip("\n") + "\n")
+    hosts.write_text(credentials.known_hosts + "\n")
+    options = f"-i {shlex.quote(str(key))} -o {shlex.quote(f'UserKnownHostsFile={hosts}')}"
+    return Presented({"GIT_SSH_COMMAND": f"{SSH} {options} -o GlobalKnownHostsFile=/dev/null"}, (str(folder),))
+
+
+def _password(credentials: Credentials, folder: Path) -> Presented:
+    program = folder / "askpass"
+    program.touch(mode=0o700)
+    program.write_text(ASKPASS)
+    environment = {
+        "GIT_SSH_COMMAND": SSH,
+        "GIT_ASKPASS": str(program),
+        "MLMESH_GIT_USERNAME": credentials.username,
+        "MLMESH_GIT_PASSWORD": credentials.password,
+    }
+    return Presented(environment, (str(folder), credentials.password))
+
+
+def cleaned(errors: str, hidden: tuple[str, ...]) -> str:
+    """Git's own reason in one line, without hints, credentials or our paths."""
+    lines = [line.strip() for line in errors.splitlines()]
+    told = [LABEL.sub("", line) for line in lines if line and not line.startswith(NOISE)]
+    text = "; ".join(dict.fromkeys(told))
+    for secret in hidden:
+        text = text.replace(secret, "***") if secret else text
+    return USER_INFO.sub("", text)[:MAX_REASON]

@@ -1,0 +1,181 @@
+"""Git as a subprocess: https, ssh and file only, no prompts, no hooks, no submodules, bounded time and size.
+
+Every call runs with a home of its own and an environment made here: nothing of the host's or the user's Git
+configuration counts, and no credential is ever an argument.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from libs.common.errors import Invalid
+from services.registry.credentials import NOBODY, Credentials, Presented, cleaned, presented
+
+MAX_FILE_BYTES = 1 << 30
+"""The largest file (a pack) that Git may write here."""
+MAX_OUTPUT_BYTES = 16_000_000
+MAX_ERROR_BYTES = 64_000
+CHUNK_BYTES = 64 * 1024
+KILL_WAIT_S = 5.0
+PROTOCOLS = "https:http:ssh:file"
+PASSED_ON = (
+    "PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "http_proxy", "https_proxy", "HTTPS_PROXY",
+    "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
+)  # fmt: skip
+LIMITED = ("/bin/sh", "-c", 'ulimit -f "$0" && exec git "$@"', str(MAX_FILE_BYTES // 512))
+"""POSIX counts `ulimit -f` in 512 bytes."""
+CONFIGURATION = """\
+[safe]
+	directory = *
+[core]
+	hooksPath = /dev/null
+	fsmonitor = false
+	askPass =
+[credential]
+	helper =
+[gc]
+	auto = 0
+[maintenance]
+	auto = false
+[fetch]
+	recurseSubmodules = false
+[http]
+	lowSpeedLimit = 1000
+	lowSpeedTime = 20
+[uploadpack]
+	allowAnySHA1InWant = true
+"""
+
+
+class GitFailed(Invalid):
+    """Git could not do it."""
+
+
+class Git:
+    """`home` is a folder of our own, made when it is missing."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._configuration = home / "gitconfig"
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._configuration.write_text(CONFIGURATION)
+
+    async def run(
+        self,
+        *arguments: str,
+        folder: Path | None = None,
+        credentials: Credentials = NOBODY,
+        given: bytes = b"",
+        timeout: float,
+    ) -> bytes:
+        """What Git printed. Raises GitFailed with Git's own reason, free of credentials."""
+        with presented(credentials, self._home) as access:
+            try:
+                async with asyncio.timeout(timeout), self._started(arguments, folder, access) as process:
+                    output, errors = await _finished(_pipes(process), given)
+                    code = await process.wait()
+            except TimeoutError as error:
+                raise GitFailed(f"git {arguments[0]} took longer than {timeout:g} s and was stopped") from error
+        if code != 0:
+            raise GitFailed(cleaned(errors.decode(errors="replace"), access.hidden) or f"git ended with code {code}")
+        return output
+
+    async def stream(self, *arguments: str, folder: Path, timeout: float) -> AsyncIterator[bytes]:
+        """What Git prints, in pieces; for output that may be large."""
+        async with asyncio.timeout(timeout), self._started(arguments, folder, Presented()) as process:
+            pipes = _pipes(process)
+            pipes.stdin.close()
+            while piece := await pipes.stdout.read(CHUNK_BYTES):
+                yield piece
+            errors = await _first(pipes.stderr, MAX_ERROR_BYTES)
+            if await process.wait() != 0:
+                raise GitFailed(cleaned(errors.decode(errors="replace"), ()))
+
+    @asynccontextmanager
+    async def _started(
+        self, arguments: tuple[str, ...], folder: Path | None, access: Presented
+    ) -> AsyncIterator[Process]:
+        process = await asyncio.create_subprocess_exec(
+            *LIMITED,
+            *arguments,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=folder or self._home,
+            env={**self._environment(folder), **access.environment},
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            await _ended(process)
+
+    def _environment(self, folder: Path | None) -> dict[str, str]:
+        return {
+            **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+            **({"GIT_DIR": str(folder)} if folder else {}),
+            "HOME": str(self._home),
+            "LC_ALL": "C",
+            "GIT_CEILING_DIRECTORIES": str(self._home.parent),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": str(self._configuration),
+            "GIT_ALLOW_PROTOCOL": PROTOCOLS,
+            "GIT_TERMINAL_PROMPT": "0",
+        }
+
+
+@dataclass(frozen=True)
+class _Pipes:
+    stdin: asyncio.StreamWriter
+    stdout: asyncio.StreamReader
+    stderr: asyncio.StreamReader
+
+
+def _pipes(process: Process) -> _Pipes:
+    if process.stdin is None or process.stdout is None or process.stderr is None:
+        raise GitFailed("git was started without pipes")
+    return _Pipes(process.stdin, process.stdout, process.stderr)
+
+
+async def _finished(pipes: _Pipes, given: bytes) -> tuple[bytes, bytes]:
+    async with asyncio.TaskGroup() as group:
+        output = group.create_task(_first(pipes.stdout, MAX_OUTPUT_BYTES + 1))
+        errors = group.create_task(_first(pipes.stderr, MAX_ERROR_BYTES))
+        group.create_task(_fed(pipes.stdin, given))
+    if len(output.result()) > MAX_OUTPUT_BYTES:
+        raise GitFailed("git printed more than is accepted")
+    return output.result(), errors.result()
+
+
+async def _fed(stdin: asyncio.StreamWriter, given: bytes) -> None:
+    try:
+        stdin.write(given)
+        await stdin.drain()
+        stdin.close()
+    except (BrokenPipeError, ConnectionResetError):
+        return  # Git has ended already and says why on its other end
+
+
+async def _first(stream: asyncio.StreamReader, limit: int) -> bytes:
+    """The first `limit` bytes; the rest is read too, or Git would wait for us, and dropped."""
+    found = bytearray()
+    while piece := await stream.read(CHUNK_BYTES):
+        found += piece[: limit - len(found)]
+    return bytes(found)
+
+
+async def _ended(process: Process) -> None:
+    """Kill Git and the helpers that it started, in whatever state they are."""
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    async with asyncio.timeout(KILL_WAIT_S):
+        await process.wait()
