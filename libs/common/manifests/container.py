@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, model_validator
 
 from libs.common.manifests.fields import (
+    AtLeast,
     Cores,
     Count,
     Flag,
+    Folder,
     Form,
     Image,
     Name,
@@ -32,7 +34,7 @@ def not_reserved(name: str) -> str:
 
 
 class Build(Section):
-    context: RelativePath | Literal["."] = "."
+    context: Folder = "."
     dockerfile: RelativePath = "Dockerfile"
 
 
@@ -60,7 +62,7 @@ class Resources(Section):
     """Cores, bytes of memory and of /dev/shm, whole GPUs."""
 
     cpu: Cores | None = None
-    memory: Annotated[Size, Field(ge=LEAST_MEMORY)] | None = None
+    memory: Annotated[Size, AtLeast(LEAST_MEMORY, "6Mi")] | None = None
     gpu: Count = 0
     shm: Size | None = None
 

@@ -68,6 +68,22 @@ class Form:
         return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
 
 
+@dataclass(frozen=True)
+class AtLeast:
+    """A limit that is said as people write it; JSON Schema cannot say it of `512Mi`."""
+
+    least: float
+    shown: str
+
+    def check(self, value: Any) -> Any:
+        if value < self.least:
+            raise ValueError(f"must be at least {self.shown}")
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+
 LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 Name = Annotated[
     str, Form(LABEL, "must be at most 63 lower-case letters, digits and -, with a letter or digit at both ends")
@@ -83,11 +99,12 @@ Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 Positive = Annotated[int, Field(strict=True, ge=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
-Number = Annotated[float, Field(strict=True)]
 
 Size = Annotated[int, BeforeValidator(quantities.size, json_schema_input_type=int | str)]
-Cores = Annotated[float, Field(gt=0), BeforeValidator(quantities.cores, json_schema_input_type=float | str)]
-Duration = Annotated[float, Field(gt=0), BeforeValidator(quantities.seconds, json_schema_input_type=float | str)]
+Cores = Annotated[float, AtLeast(0.001, "1m"), BeforeValidator(quantities.cores, json_schema_input_type=float | str)]
+Duration = Annotated[
+    float, AtLeast(0.001, "0.001s"), BeforeValidator(quantities.seconds, json_schema_input_type=float | str)
+]
 
 
 class Empty(Section):
@@ -134,7 +151,12 @@ def segments(path: str) -> str:
     return path
 
 
+def folder(path: str) -> str:
+    return path if path == "." else segments(path)
+
+
 RelativePath = Annotated[str, AfterValidator(segments)]
+Folder = Annotated[str, AfterValidator(folder)]
 
 
 def exactly_one(section: Section, *names: str) -> None:

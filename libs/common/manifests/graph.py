@@ -37,12 +37,14 @@ def order(stages: Sequence[Stage]) -> tuple[str, ...]:
 
 
 def cycle(stages: Sequence[Stage]) -> list[str] | None:
-    """Stages of which each waits for the next, and the last for the first; `None` when there are no such."""
+    """Stages of which each waits for the next, and the last for the first; `None` when there is no circle."""
     try:
         sorter(stages).prepare()
     except CycleError as error:
         found: list[str] = error.args[1]
-        return found[:0:-1]  # graphlib names each before the one that waits for it, and the first one twice
+        around = found[:0:-1]  # graphlib names each before the one that waits for it, and the first one twice
+        start = around.index(min(around, key=[stage.name for stage in stages].index))
+        return around[start:] + around[:start]
     return None
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from libs.common.manifests import planned
-from libs.common.manifests.fields import FOREIGN, OURS, Header
+from libs.common.manifests.fields import FOREIGN, Header
 from libs.common.manifests.kinds import KINDS
 from libs.common.manifests.nodes import Node
 from libs.common.manifests.problems import Path, Problem
@@ -98,12 +98,6 @@ def placed(file: str, root: Node, error: ErrorDetails, model: type[Header], forg
     if error["type"] == "missing" and root.has(*path):
         return Problem(file, *root.key(*path), f'"{path[-1]}" has no value; write one')
     message = sentence(error, model)
-    if path == ("apiVersion",):
-        message = (
-            f"unknown apiVersion {naming(error['input'])}; write {OURS}"
-            if error["type"] != "missing"
-            else (f'missing field "apiVersion"; write apiVersion: {OURS}')
-        )
     if forgiven:
         return Problem(file, *root.key(*path), f"{message} (left out)", "warning")
     place = root.key(*path) if error["type"] in ("missing", "extra_forbidden") else root.locate(*path)

@@ -3,9 +3,9 @@
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
-from libs.common.manifests.fields import Duration, Form, Header, Name, RelativePath, Section
+from libs.common.manifests.fields import AtLeast, Duration, Folder, Form, Header, Name, Section
 
 BRANCH: Final = r"(?!-)(?!.*(\.\.|//|@\{|\.lock$|/$))[^\s~^:?*\[\\\x00-\x1f]{1,255}"
 LOCATION: Final = re.compile(r"(https?|ssh|file)://[^\s]+|[\w.-]+@[\w.-]+:[^\s]+", re.ASCII)
@@ -27,9 +27,9 @@ class Webhook(Section):
 class RepositorySpec(Section):
     url: Annotated[str, AfterValidator(location)]
     branch: Annotated[str, Form(BRANCH, "must be the name of a branch")] = "main"
-    path: RelativePath | Literal["."] = "manifests"
+    path: Folder = "manifests"
     credentials: Name | None = None
-    poll_interval: Annotated[Duration, Field(ge=1)] = 30.0
+    poll_interval: Annotated[Duration, AtLeast(1, "1s")] = 30.0
     webhook: Webhook = Webhook()
 
 

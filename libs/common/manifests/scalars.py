@@ -1,37 +1,41 @@
-"""What an unquoted word means: YAML 1.2's core schema. `on`, `yes`, dates and versions such as 1.2.3 are text."""
+"""What an unquoted word means: YAML 1.2's core schema, so `on`, `yes`, dates and 1.2.3 are text.
+
+Infinity and NaN are text too: no field takes them, and JSON has none.
+"""
 
 import re
+from math import isfinite
 from typing import Final
+
+from libs.common.manifests.nodes import Scalar
 
 NULLS: Final = {"", "~", "null", "Null", "NULL"}
 BOOLS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-DECIMAL: Final = re.compile(r"[-+]?[0-9]{1,19}")  # more digits than 64 bits hold stay text
-BASED: Final = re.compile(r"0o[0-7]{1,22}|0x[0-9a-fA-F]{1,16}")
+DECIMAL: Final = re.compile(r"[-+]?[0-9]{1,18}")  # more digits than 64 bits hold stay text
+BASED: Final = re.compile(r"0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}")
 FLOAT: Final = re.compile(r"[-+]?(\.[0-9]{1,40}|[0-9]{1,40}(\.[0-9]{0,40})?)([eE][-+]?[0-9]{1,3})?")
-SPECIAL: Final = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+UNFIT: Final = re.compile("[\0\ud800-\udfff]")  # possible as an escape in quotes, and in no argument or file name
 CORE: Final = "tag:yaml.org,2002:"
+TYPES: Final = {CORE + "null": type(None), CORE + "bool": bool, CORE + "int": int, CORE + "float": float}
 
-Value = None | bool | int | float | str
 
-
-def resolve(text: str, tag: str | None, *, plain: bool) -> Value:
-    """The value of a scalar; `ValueError` with a sentence for a tag that is not one of YAML's core tags."""
+def resolve(text: str, tag: str | None, *, plain: bool) -> Scalar:
+    """The value of a scalar; `ValueError` with a sentence for a tag or a character that a manifest may not have."""
+    if strange := UNFIT.search(text):
+        raise ValueError(f"character U+{ord(strange[0]):04X} is not allowed; remove it")
     if tag is None:
         return meaning(text) if plain else text
     if tag in ("!", CORE + "str"):
         return text
-    expected = {"null": type(None), "bool": bool, "int": int, "float": float}.get(tag.removeprefix(CORE))
-    if expected is None:
+    if tag not in TYPES:
         raise ValueError(f'tag "{tag}" is not allowed; remove it')
     value = meaning(text)
-    if expected is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
-        raise ValueError(f'"{text[:40]}" does not fit its tag "!!{tag.removeprefix(CORE)}"; remove the tag')
+    if type(value) is not TYPES[tag]:
+        raise ValueError(f'"{text[:40]}" does not fit its tag; remove the tag')
     return value
 
 
-def meaning(text: str) -> Value:
+def meaning(text: str) -> Scalar:
     if text in NULLS:
         return None
     if text in BOOLS:
@@ -40,8 +44,6 @@ def meaning(text: str) -> Value:
         return int(text)
     if BASED.fullmatch(text):
         return int(text, 0)
-    if FLOAT.fullmatch(text) or SPECIAL.fullmatch(text):
-        return float(
-            text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").lower().replace(".nan", "nan")
-        )
+    if FLOAT.fullmatch(text) and isfinite(float(text)):
+        return float(text)
     return text

@@ -35,6 +35,7 @@ LIMITS: Final = {
     "string_too_long": "must be at most {max_length} characters",
 }
 MISSING: Final = {
+    "apiVersion": "write apiVersion: mlmesh/v1",
     "auth": "say who may call: basic, apiKey, or none: {} for everybody",
     "s3DefaultStorage": "write s3DefaultStorage: {}",
     "mlService": 'it names the function, as in mlService: {inference: "package.module:function"}',
