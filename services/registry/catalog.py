@@ -4,8 +4,7 @@ Pure: files in, catalog and problems out. Rules within one manifest are in `libs
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from libs.common.manifests import (
     APIComponent,
@@ -18,52 +17,12 @@ from libs.common.manifests import (
     Secret,
     read_documents,
 )
+from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.fields import Header
 from services.registry.references import misfits
 
 NOWHERE: Final = "manifests"  # the folder that is read by default; named when there is no file to name
 Body = TypeVar("Body", bound=Header)
-
-
-@dataclass(frozen=True, slots=True)
-class Catalog:
-    """What an app consists of, by name; `secrets` are the keys that each declared Secret has."""
-
-    components: Mapping[str, MLComponent]
-    pipelines: Mapping[str, ExperimentPipeline]
-    apis: Mapping[str, APIComponent]
-    boxes: Mapping[str, DataBox]
-    secrets: Mapping[str, tuple[str, ...]]
-    app: PlatformApp | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "components": dumped(self.components),
-            "pipelines": dumped(self.pipelines),
-            "apis": dumped(self.apis),
-            "boxes": dumped(self.boxes),
-            "secrets": {name: list(keys) for name, keys in self.secrets.items()},
-            "app": self.app and self.app.model_dump(mode="json", by_alias=True),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Catalog":
-        return cls(
-            components=loaded(MLComponent, data["components"]),
-            pipelines=loaded(ExperimentPipeline, data["pipelines"]),
-            apis=loaded(APIComponent, data["apis"]),
-            boxes=loaded(DataBox, data["boxes"]),
-            secrets={name: tuple(keys) for name, keys in data["secrets"].items()},
-            app=PlatformApp.model_validate(data["app"]) if data["app"] else None,
-        )
-
-
-def dumped(bodies: Mapping[str, Header]) -> dict[str, Any]:
-    return {name: body.model_dump(mode="json", by_alias=True) for name, body in bodies.items()}
-
-
-def loaded(model: type[Body], data: Mapping[str, Any]) -> dict[str, Body]:
-    return {name: model.model_validate(body) for name, body in data.items()}
 
 
 def check(

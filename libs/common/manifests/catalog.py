@@ -1,0 +1,57 @@
+"""The catalog of an app: what its manifests say, by name. The registry makes it; the scheduler reads it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from libs.common.manifests.apicomponent import APIComponent
+from libs.common.manifests.databox import DataBox
+from libs.common.manifests.experimentpipeline import ExperimentPipeline
+from libs.common.manifests.fields import Header
+from libs.common.manifests.mlcomponent import MLComponent
+from libs.common.manifests.platformapp import PlatformApp
+
+Body = TypeVar("Body", bound=Header)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What an app consists of, by name; `secrets` are the keys that each declared Secret has."""
+
+    components: Mapping[str, MLComponent]
+    pipelines: Mapping[str, ExperimentPipeline]
+    apis: Mapping[str, APIComponent]
+    boxes: Mapping[str, DataBox]
+    secrets: Mapping[str, tuple[str, ...]]
+    app: PlatformApp | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "components": dumped(self.components),
+            "pipelines": dumped(self.pipelines),
+            "apis": dumped(self.apis),
+            "boxes": dumped(self.boxes),
+            "secrets": {name: list(keys) for name, keys in self.secrets.items()},
+            "app": self.app and self.app.model_dump(mode="json", by_alias=True),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Catalog:
+        return cls(
+            components=loaded(MLComponent, data["components"]),
+            pipelines=loaded(ExperimentPipeline, data["pipelines"]),
+            apis=loaded(APIComponent, data["apis"]),
+            boxes=loaded(DataBox, data["boxes"]),
+            secrets={name: tuple(keys) for name, keys in data["secrets"].items()},
+            app=PlatformApp.model_validate(data["app"]) if data["app"] else None,
+        )
+
+
+def dumped(bodies: Mapping[str, Header]) -> dict[str, Any]:
+    return {name: body.model_dump(mode="json", by_alias=True) for name, body in bodies.items()}
+
+
+def loaded(model: type[Body], data: Mapping[str, Any]) -> dict[str, Body]:
+    return {name: model.model_validate(body) for name, body in data.items()}

@@ -1,0 +1,89 @@
+"""Rows of runs and of remembered submissions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.scheduler.db.tables import runs, submissions
+from services.scheduler.state import Run
+
+REMEMBERED_S = 24 * 3600.0
+"""How long an Idempotency-Key answers for its first submission."""
+
+
+async def add(c: AsyncConnection, run: Run) -> None:
+    await c.execute(insert(runs), [run.__dict__])
+
+
+async def get(c: AsyncConnection, app: str, run: str, *, lock: bool = False) -> Run | None:
+    query = select(runs).where(runs.c.app == app, runs.c.id == run)
+    row = (await c.execute(query.with_for_update() if lock else query)).mappings().first()
+    return Run(**row) if row else None
+
+
+async def change(c: AsyncConnection, run: Run, columns: Mapping[str, Any]) -> Run:
+    """Write the columns and count the change, so that watchers see a new ETag."""
+    values = {**columns, "version": run.version + 1}
+    await c.execute(update(runs).where(runs.c.id == run.id).values(**values))
+    return Run(**{**run.__dict__, **values})
+
+
+async def touch(c: AsyncConnection, found: Iterable[str]) -> None:
+    """Count a change that is only in the runs' stages."""
+    await c.execute(update(runs).where(runs.c.id.in_(list(found))).values(version=runs.c.version + 1))
+
+
+async def open_runs(c: AsyncConnection) -> list[Run]:
+    query = select(runs).where(runs.c.status.in_(("queued", "running", "canceling")))
+    return [Run(**row) for row in (await c.execute(query)).mappings()]
+
+
+async def of_app(c: AsyncConnection, app: str) -> list[Run]:
+    """The app's runs that have not ended."""
+    query = select(runs).where(runs.c.app == app, runs.c.status.in_(("queued", "running", "canceling")))
+    return [Run(**row) for row in (await c.execute(query)).mappings()]
+
+
+async def page(
+    c: AsyncConnection,
+    app: str,
+    *,
+    user: str | None,
+    pipelines: frozenset[str] | None,
+    status: str | None,
+    after: tuple[float, str] | None,
+    created_after: float | None,
+    limit: int,
+) -> list[Run]:
+    """Newest first; `after` is the last one of the page before; None for a filter lets everything through."""
+    query = select(runs).where(runs.c.app == app)
+    if user is not None:
+        query = query.where(runs.c.user == user)
+    if pipelines is not None:
+        query = query.where(runs.c.pipeline.in_(pipelines))
+    if status is not None:
+        query = query.where(runs.c.status == status)
+    if created_after is not None:
+        query = query.where(runs.c.created_at > created_after)
+    if after is not None:
+        query = query.where(tuple_(runs.c.created_at, runs.c.id) < after)
+    found = await c.execute(query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit))
+    return [Run(**row) for row in found.mappings()]
+
+
+async def remembered(c: AsyncConnection, row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The body's hash and the run of an earlier submission with this key."""
+    where = [submissions.c[name] == row[name] for name in ("app", "user", "path", "key")]
+    recent = submissions.c.created_at > row["created_at"] - REMEMBERED_S
+    found = (await c.execute(select(submissions.c.body, submissions.c.run).where(*where, recent))).first()
+    return (found[0], found[1]) if found else None
+
+
+async def remember(c: AsyncConnection, row: Mapping[str, Any]) -> None:
+    where = [submissions.c[name] == row[name] for name in ("app", "user", "path", "key")]
+    await c.execute(delete(submissions).where(*where))
+    await c.execute(insert(submissions), [dict(row)])

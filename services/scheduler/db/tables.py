@@ -1,0 +1,163 @@
+"""Tables. Times are epoch seconds on the database's clock."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table
+
+from libs.common.db import Json
+
+metadata = MetaData()
+
+apps = Table(
+    "scheduler_apps",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("deployment", String(40)),
+    Column("commit", String(64), nullable=False, default=""),
+    Column("catalog", Json),
+    Column("access", Json, nullable=False),
+)
+
+rollouts = Table(
+    "scheduler_rollouts",
+    metadata,
+    Column("deployment", String(40), primary_key=True),
+    Column("app", String(63), nullable=False),
+    Column("commit", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("catalog", Json, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("steps", Json, nullable=False),
+    Column("errors", Json, nullable=False),
+    Column("warnings", Json, nullable=False),
+    Column("reported", Boolean, nullable=False, default=False),
+    Index("scheduler_rollouts_open", "status"),
+    Index("scheduler_rollouts_unreported", "reported"),
+)
+
+runs = Table(
+    "scheduler_runs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("app", String(63), nullable=False),
+    Column("pipeline", String(63), nullable=False),
+    Column("user", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("reason", Json),
+    Column("plan", Json, nullable=False),
+    Column("inputs", Json, nullable=False),
+    Column("outputs", Json, nullable=False),
+    Column("labels", Json, nullable=False),
+    Column("priority", Integer, nullable=False, default=0),
+    Column("attempt", Integer, nullable=False, default=1),
+    Column("version", Integer, nullable=False, default=1),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Index("scheduler_runs_listed", "app", "created_at", "id"),
+    Index("scheduler_runs_status", "status"),
+)
+
+tasks = Table(
+    "scheduler_tasks",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("app", String(63), nullable=False),
+    Column("run", String(40)),
+    Column("name", String(63), nullable=False),
+    Column("replica", Integer, nullable=False, default=0),
+    Column("fingerprint", String(64), nullable=False, default=""),
+    Column("resource_class", String(32), nullable=False, default="cpu"),
+    Column("priority", Integer, nullable=False, default=0),
+    Column("state", String(12), nullable=False),
+    Column("reason", Json),
+    Column("spec", Json, nullable=False),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("lost", Integer, nullable=False, default=0),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("token", BigInteger, nullable=False, default=0),
+    Column("worker", String(128)),
+    Column("lease_until", Double),
+    Column("not_before", Double),
+    Column("rung_at", Double),
+    Column("stop", Boolean, nullable=False, default=False),
+    Column("stop_after", Double),
+    Column("phase", String(16)),
+    Column("detail", String(1000)),
+    Column("progress", Json),
+    Column("endpoint", Json),
+    Column("openapi", Json),
+    Column("log_tail", Json),
+    Column("result", Json),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Index("scheduler_tasks_run", "run"),
+    Index("scheduler_tasks_next", "state", "resource_class", "priority", "created_at"),
+    Index("scheduler_tasks_app", "app", "kind", "state"),
+    Index("scheduler_tasks_worker", "worker", "state"),
+)
+
+attempts = Table(
+    "scheduler_attempts",
+    metadata,
+    Column("task", String(40), primary_key=True),
+    Column("token", BigInteger, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("worker", String(128), nullable=False),
+    Column("outcome", String(16)),
+    Column("reason", Json),
+    Column("usage", Json),
+    Column("started_at", Double, nullable=False),
+    Column("finished_at", Double),
+)
+
+workers = Table(
+    "scheduler_workers",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("classes", Json, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("free", Integer, nullable=False),
+    Column("labels", Json, nullable=False),
+    Column("draining", Boolean, nullable=False, default=False),
+    Column("seen_at", Double, nullable=False),
+)
+
+routes = Table(
+    "scheduler_routes",
+    metadata,
+    Column("app", String(63), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("document", Json),
+    Index("scheduler_routes_version", "version"),
+)
+
+counters = Table(
+    "scheduler_counters",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+leaders = Table(
+    "scheduler_leaders",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("owner", String(128), nullable=False),
+    Column("until", Double, nullable=False),
+)
+
+submissions = Table(
+    "scheduler_submissions",
+    metadata,
+    Column("app", String(63), primary_key=True),
+    Column("user", String(64), primary_key=True),
+    Column("path", String(63), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("body", String(64), nullable=False),
+    Column("run", String(40), nullable=False),
+    Column("created_at", Double, nullable=False),
+)

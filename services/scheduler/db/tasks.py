@@ -1,0 +1,145 @@
+"""Rows of tasks: what waits, what may be claimed, what is held by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, and_, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.scheduler.db.tables import attempts, runs, tasks
+from services.scheduler.state import OPEN, Task
+
+
+def _task(row: RowMapping) -> Task:
+    return Task(**row)
+
+
+async def add(c: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        await c.execute(insert(tasks), [dict(row) for row in rows])
+
+
+async def get(c: AsyncConnection, task: str) -> Task | None:
+    """The task, locked until the transaction ends."""
+    row = (await c.execute(select(tasks).where(tasks.c.id == task).with_for_update())).mappings().first()
+    return _task(row) if row else None
+
+
+async def of_run(c: AsyncConnection, run: str) -> list[Task]:
+    found = await c.execute(select(tasks).where(tasks.c.run == run).order_by(tasks.c.replica))
+    return [_task(row) for row in found.mappings()]
+
+
+async def of_runs(c: AsyncConnection, wanted: Iterable[str]) -> dict[str, list[Task]]:
+    found: dict[str, list[Task]] = {run: [] for run in wanted}
+    query = select(tasks).where(tasks.c.run.in_(list(found))).order_by(tasks.c.replica)
+    for row in (await c.execute(query)).mappings():
+        found[row["run"]].append(_task(row))
+    return found
+
+
+async def instances(c: AsyncConnection, app: str) -> list[Task]:
+    """The app's open instances."""
+    query = select(tasks).where(tasks.c.app == app, tasks.c.kind == "instance", tasks.c.state.in_(OPEN))
+    return [_task(row) for row in (await c.execute(query.order_by(tasks.c.created_at, tasks.c.id))).mappings()]
+
+
+async def change(c: AsyncConnection, task: str, columns: Mapping[str, Any]) -> None:
+    if columns:
+        await c.execute(update(tasks).where(tasks.c.id == task).values(**columns))
+
+
+async def next_ready(c: AsyncConnection, classes: Sequence[str], *, task: str | None, stages: bool) -> Task | None:
+    """The task asked for if it is ready, else the best one: by priority, then by age. Locked; one that another has locked is passed over."""
+    fits = and_(tasks.c.state == "ready", tasks.c.resource_class.in_(classes), tasks.c.stop.is_(False))
+    if not stages:
+        fits = and_(fits, tasks.c.kind == "instance")
+    asked_first = (tasks.c.id == (task or "")).desc()
+    query = select(tasks).where(fits).order_by(asked_first, tasks.c.priority.desc(), tasks.c.created_at, tasks.c.replica).limit(1)
+    row = (await c.execute(query.with_for_update(skip_locked=True))).mappings().first()
+    return _task(row) if row else None
+
+
+async def claim(c: AsyncConnection, task: Task, worker: str, now: float, lease: float) -> Task:
+    """Give the task to the worker. Returns it as it is now, with its new token and attempt."""
+    columns = {
+        "state": "claimed",
+        "worker": worker,
+        "token": task.token + 1,
+        "attempt": task.attempt + 1,
+        "lease_until": now + lease,
+        "phase": "claimed",
+        "reason": None,
+        "detail": None,
+        "progress": None,
+        "started_at": task.started_at or now,
+    }
+    await change(c, task.id, columns)
+    row = {"task": task.id, "token": task.token + 1, "attempt": task.attempt + 1, "worker": worker, "started_at": now}
+    await c.execute(insert(attempts), [row])
+    return Task(**{**task.__dict__, **columns})
+
+
+async def end_attempt(c: AsyncConnection, task: Task, outcome: str, why: Any, usage: Any, now: float) -> None:
+    where = and_(attempts.c.task == task.id, attempts.c.token == task.token)
+    await c.execute(update(attempts).where(where).values(outcome=outcome, reason=why, usage=usage, finished_at=now))
+
+
+async def attempts_of(c: AsyncConnection, found: Iterable[str]) -> list[dict[str, Any]]:
+    query = select(attempts).where(attempts.c.task.in_(list(found))).order_by(attempts.c.started_at, attempts.c.token)
+    return [dict(row) for row in (await c.execute(query)).mappings()]
+
+
+async def held_by(c: AsyncConnection, worker: str) -> list[Task]:
+    query = select(tasks).where(tasks.c.worker == worker, tasks.c.state == "claimed")
+    return [_task(row) for row in (await c.execute(query)).mappings()]
+
+
+async def lapsed(c: AsyncConnection, now: float) -> list[Task]:
+    """Tasks whose lease has ended, locked."""
+    query = select(tasks).where(tasks.c.state == "claimed", tasks.c.lease_until < now).with_for_update(skip_locked=True)
+    return [_task(row) for row in (await c.execute(query)).mappings()]
+
+
+async def in_state(c: AsyncConnection, kind: str, state: str) -> list[Task]:
+    query = select(tasks).where(tasks.c.kind == kind, tasks.c.state == state)
+    return [_task(row) for row in (await c.execute(query)).mappings()]
+
+
+async def rest_over(c: AsyncConnection, now: float) -> list[Task]:
+    """Waiting tasks whose pause after a failure is over, locked."""
+    query = select(tasks).where(tasks.c.state == "waiting", tasks.c.not_before <= now)
+    return [_task(row) for row in (await c.execute(query.with_for_update(skip_locked=True))).mappings()]
+
+
+async def unrung(c: AsyncConnection, before: float, limit: int) -> list[Task]:
+    """Ready tasks without a doorbell since `before`, the next ones first."""
+    silent = or_(tasks.c.rung_at.is_(None), tasks.c.rung_at < before)
+    query = select(tasks).where(tasks.c.state == "ready", silent)
+    found = await c.execute(query.order_by(tasks.c.priority.desc(), tasks.c.created_at, tasks.c.replica).limit(limit))
+    return [_task(row) for row in found.mappings()]
+
+
+async def rung(c: AsyncConnection, found: Iterable[str], now: float) -> None:
+    await c.execute(update(tasks).where(tasks.c.id.in_(list(found)), tasks.c.state == "ready").values(rung_at=now))
+
+
+async def depths(c: AsyncConnection) -> list[dict[str, Any]]:
+    """Ready tasks by resource class, with the age of the oldest's row."""
+    query = select(tasks.c.resource_class, func.count().label("depth"), func.min(tasks.c.created_at).label("oldest"))
+    found = await c.execute(query.where(tasks.c.state == "ready").group_by(tasks.c.resource_class))
+    return [dict(row) for row in found.mappings()]
+
+
+async def logged(c: AsyncConnection, app: str, component: str) -> Task | None:
+    """The component's newest instance that has ever started."""
+    query = select(tasks).where(tasks.c.app == app, tasks.c.kind == "instance", tasks.c.name == component, tasks.c.attempt > 0)
+    row = (await c.execute(query.order_by(tasks.c.created_at.desc()).limit(1))).mappings().first()
+    return _task(row) if row else None
+
+
+async def waiting_runs(c: AsyncConnection, app: str) -> int:
+    query = select(func.count()).where(runs.c.app == app, runs.c.status == "queued")
+    return int((await c.execute(query)).scalar_one())

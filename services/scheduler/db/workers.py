@@ -1,0 +1,41 @@
+"""Rows of workers, and the lease of the one scheduler that runs the periodic loops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.db import upsert
+from services.scheduler.db.tables import leaders, workers
+from services.scheduler.state import Worker
+
+
+async def seen(c: AsyncConnection, columns: Mapping[str, Any]) -> None:
+    added = upsert(c, workers).values(draining=False, **columns)
+    await c.execute(added.on_conflict_do_update(index_elements=["name"], set_=dict(columns)))
+
+
+async def get(c: AsyncConnection, name: str) -> Worker | None:
+    row = (await c.execute(select(workers).where(workers.c.name == name))).mappings().first()
+    return Worker(**row) if row else None
+
+
+async def listed(c: AsyncConnection) -> list[Worker]:
+    return [Worker(**row) for row in (await c.execute(select(workers).order_by(workers.c.name))).mappings()]
+
+
+async def drain(c: AsyncConnection, name: str, draining: bool) -> bool:
+    """Whether there is such a worker."""
+    return bool((await c.execute(update(workers).where(workers.c.name == name).values(draining=draining))).rowcount)
+
+
+async def lead(c: AsyncConnection, name: str, owner: str, now: float, lease: float) -> bool:
+    """Take or renew the leadership called `name`; False while another owner's lease lasts."""
+    values = {"owner": owner, "until": now + lease}
+    mine_or_over = or_(leaders.c.owner == owner, leaders.c.until < now)
+    added = upsert(c, leaders).values(name=name, **values)
+    taken = added.on_conflict_do_update(index_elements=["name"], set_=values, where=mine_or_over)
+    return bool((await c.execute(taken)).rowcount)

@@ -1,0 +1,122 @@
+"""Which component instances should exist, and what their states mean for a rollout. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from libs.common.files import Location
+from libs.common.identity import OWNER
+from libs.common.manifests.catalog import Catalog
+from libs.common.manifests.mlcomponent import MLComponent
+from services.scheduler.plan import HELD_BACK
+from services.scheduler.state import Task
+
+DRAIN_S = 3.0
+"""From the switch of the routes to the stop of an old instance: gateways learn of the switch, calls in flight end."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One instance that should exist."""
+
+    name: str
+    replica: int
+    fingerprint: str
+    spec: dict[str, Any]
+    resource_class: str
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        return self.name, self.replica, self.fingerprint
+
+
+def wanted(catalog: Catalog, commit: str, secrets: Mapping[str, Any]) -> list[Wanted]:
+    """All instances of a revision. `secrets` are the versions of the app's secret values: a new one makes a new instance."""
+    found = []
+    for name, component in sorted(catalog.components.items()):
+        spec = instance_spec(name, component)
+        versions = {used: secrets.get(used) for used in spec["secrets"]}
+        fingerprint = hashlib.sha256(orjson.dumps([commit, spec, versions], option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+        resource_class = "gpu" if component.spec.resources.gpu else "cpu"
+        for replica in range(component.spec.scaling.min):
+            found.append(Wanted(name, replica, fingerprint, {**spec, "commit": commit}, resource_class))
+    return found
+
+
+def instance_spec(name: str, component: MLComponent) -> dict[str, Any]:
+    spec, service = component.spec, component.spec.ml_service
+    return {
+        "component": name,
+        "image": spec.image.existing_image_name,
+        "inference": service.inference,
+        "loader": service.loader,
+        "python": service.python,
+        "port": spec.service_port,
+        "env": {variable.name: variable.value for variable in spec.env},
+        "secrets": [source.secret_ref.name for source in spec.env_from],
+        "boxes": [box.name for box in spec.connected_boxes],
+        "concurrency": service.concurrency,
+        "timeout": service.timeout,
+        "warmup": [dict(request) for request in service.warmup],
+        "model": model_location(service.model_box, service.model_path),
+        "start_timeout": spec.start_timeout,
+        "resources": spec.resources.model_dump(),
+        "read_only_root": spec.security.read_only_root,
+    }
+
+
+def model_location(box: str | None, path: str | None) -> dict[str, Any] | None:
+    if box is None or path is None:
+        return None
+    group, _, file = path.rpartition("/")
+    return Location(box=box, user=OWNER, group=group, file=file or None).to_json()
+
+
+def missing(wanted: Iterable[Wanted], tasks: Iterable[Task]) -> list[Wanted]:
+    """The wanted instances that no open task stands for."""
+    present = {(task.name, task.replica, task.fingerprint) for task in tasks if task.open and not task.stop}
+    return [one for one in wanted if one.key not in present]
+
+
+def surplus(wanted: Iterable[Wanted], tasks: Iterable[Task]) -> list[Task]:
+    """The open tasks that nobody wants any more and that were not yet told so."""
+    keys = {one.key for one in wanted}
+    return [task for task in tasks if task.open and not task.stop and (task.name, task.replica, task.fingerprint) not in keys]
+
+
+def of(wanted: Iterable[Wanted], tasks: Iterable[Task]) -> list[Task]:
+    """The open tasks that stand for the wanted instances."""
+    keys = {one.key for one in wanted}
+    return [task for task in tasks if task.open and not task.stop and (task.name, task.replica, task.fingerprint) in keys]
+
+
+def held_back(task: Task) -> bool:
+    """Whether it waits for something that is not the rollout's to wait for, such as a model that is not trained yet."""
+    return task.state == "waiting" and (task.reason or {}).get("code") in HELD_BACK
+
+
+def failed(task: Task) -> bool:
+    """Whether it ended before it was ever healthy."""
+    return task.state == "waiting" and task.failures > 0 and not held_back(task)
+
+
+def verdict(tasks: Iterable[Task]) -> tuple[str, list[Task]]:
+    """`failed` with those to blame, `ready` when every instance is healthy or held back, else `starting` with the others."""
+    tasks = list(tasks)
+    if broken := [task for task in tasks if failed(task)]:
+        return "failed", broken
+    late = [task for task in tasks if not task.healthy and not held_back(task)]
+    return ("starting", late) if late else ("ready", [])
+
+
+def describe(task: Task) -> str:
+    """One line for a deployment's step: `digits: model_missing weights/digits.joblib`."""
+    why = task.reason or {}
+    state = task.phase if task.state == "claimed" else why.get("code", task.state)
+    detail = (task.detail if task.state == "claimed" else why.get("detail")) or ""
+    return f"{task.name}: {state or 'starting'} {detail}".rstrip()

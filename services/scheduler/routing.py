@@ -1,0 +1,89 @@
+"""The routing table's document of one app, from its live manifests, its instances and its users. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from libs.common.manifests.apicomponent import APIComponent, Auth
+from libs.common.manifests.catalog import Catalog
+from services.scheduler.state import Reason, Task, reason
+
+
+def document(catalog: Catalog, tasks: Iterable[Task], access: Mapping[str, Any]) -> dict[str, Any]:
+    """`tasks` are the app's open instances of the live revision."""
+    tasks = list(tasks)
+    apis = [published(name, api) for name, api in sorted(catalog.apis.items()) if api.spec.published]
+    used = {api["auth"]["basic"] for api in apis if api["auth"]["basic"]}
+    return {
+        "apis": apis,
+        "users": {secret: users for secret, users in access.get("users", {}).items() if secret in used},
+        "keys": dict(access.get("keys", {})),
+        "boxes": sorted(catalog.boxes),
+        "components": {
+            name: component(
+                [task for task in tasks if task.name == name],
+                timeout=found.spec.ml_service.timeout,
+                concurrency=found.spec.ml_service.concurrency,
+                boxes=[box.name for box in found.spec.connected_boxes],
+            )
+            for name, found in sorted(catalog.components.items())
+        },
+    }
+
+
+def published(name: str, api: APIComponent) -> dict[str, Any]:
+    spec = api.spec
+    target, named = _target(api)
+    api_spec = spec.api_spec
+    return {
+        "target": target,
+        "path": spec.restful_api.path if named else None,
+        "name": named,
+        "title": name,
+        "auth": auth(spec.restful_api.auth),
+        "identity": spec.restful_api.passes_identity,
+        "inputs": [item.model_dump(mode="json", by_alias=True) for item in api_spec.inputs] if api_spec else [],
+        "outputs": [item.model_dump(mode="json", by_alias=True) for item in api_spec.outputs] if api_spec else [],
+    }
+
+
+def _target(api: APIComponent) -> tuple[str, str | None]:
+    if api.spec.ml_component:
+        return "ml", api.spec.ml_component.name
+    if api.spec.experiment_pipeline:
+        return "pipeline", api.spec.experiment_pipeline.name
+    return ("files" if api.spec.files is not None else "pipelines"), None
+
+
+def auth(given: Auth) -> dict[str, Any]:
+    basic = given.basic.credentials if given.basic else None
+    return {"basic": basic, "api_key": given.api_key is not None, "none": given.none is not None}
+
+
+def component(tasks: list[Task], *, timeout: float, concurrency: int, boxes: list[str]) -> dict[str, Any]:
+    routed = [task for task in tasks if task.endpoint and task.phase != "unhealthy"]
+    endpoints = [
+        {"id": task.id, "host": task.endpoint["host"], "port": task.endpoint["port"], "token": task.spec["instance_token"]}
+        for task in routed
+        if task.endpoint
+    ]
+    openapi = next((task.openapi for task in tasks if task.openapi), None)
+    why = None if endpoints else blocking(tasks)
+    return {
+        "timeout": timeout,
+        "concurrency": concurrency,
+        "boxes": boxes,
+        "reason": why,
+        "openapi": openapi,
+        "endpoints": endpoints,
+    }
+
+
+def blocking(tasks: list[Task]) -> Reason:
+    """Why nothing answers, in one reason."""
+    for task in tasks:
+        if task.reason:
+            return {key: task.reason[key] for key in ("code", "detail") if key in task.reason}
+    phase = next((task.phase for task in tasks if task.phase), None)
+    return reason(phase or "starting", "an instance is being started" if tasks else "no instance exists yet")

@@ -1,0 +1,141 @@
+"""The values that the scheduler decides about: tasks, runs, rollouts, apps. Frozen copies of rows.
+
+A task is one container's worth of work, of kind `stage` (it ends) or `instance` (it serves until it is no longer wanted):
+
+    waiting ──▶ ready ──▶ claimed ──▶ publishing ──▶ succeeded        waiting: for inputs, a model, or the end of a back-off
+       ▲          ▲          │                                        ready: a worker may claim it
+       └──────────┴──────────┴──▶ failed · canceled · skipped · stopped
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+TaskKind = Literal["stage", "instance"]
+TaskState = Literal["waiting", "ready", "claimed", "publishing", "succeeded", "failed", "canceled", "skipped", "stopped"]
+RunStatus = Literal["queued", "running", "succeeded", "failed", "canceling", "canceled", "expired"]
+RolloutStatus = Literal["starting", "live", "failed", "superseded"]
+
+OPEN: frozenset[TaskState] = frozenset({"waiting", "ready", "claimed", "publishing"})
+HELD: frozenset[TaskState] = frozenset({"claimed", "publishing"})
+ENDED_RUN: frozenset[RunStatus] = frozenset({"succeeded", "failed", "canceled", "expired"})
+
+Reason = dict[str, Any]
+"""`code`, `detail`, and for failures `exit_code`, `signal`, `log_tail`: machine-readable, and shown to people."""
+
+
+def reason(code: str, detail: str = "", **more: Any) -> Reason:
+    return {"code": code, "detail": detail, **{key: value for key, value in more.items() if value is not None}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    id: str
+    kind: TaskKind
+    app: str
+    name: str
+    """The stage's or component's."""
+    state: TaskState
+    spec: dict[str, Any]
+    created_at: float
+    run: str | None = None
+    replica: int = 0
+    fingerprint: str = ""
+    """Instances with one fingerprint are the same: same manifest, commit and secret values."""
+    resource_class: str = "cpu"
+    priority: int = 0
+    reason: Reason | None = None
+    attempt: int = 0
+    lost: int = 0
+    """How often a worker vanished with it."""
+    failures: int = 0
+    """Failures since it was last healthy (instance), or in this attempt of the run (stage): the back-off grows with them."""
+    token: int = 0
+    """Fencing token: grows with every claim."""
+    worker: str | None = None
+    lease_until: float | None = None
+    not_before: float | None = None
+    rung_at: float | None = None
+    stop: bool = False
+    stop_after: float | None = None
+    phase: str | None = None
+    """What the worker last said of it, such as `pulling`, `running`, `healthy`."""
+    detail: str | None = None
+    progress: list[float] | None = None
+    endpoint: dict[str, Any] | None = None
+    openapi: dict[str, Any] | None = None
+    log_tail: list[str] | None = None
+    result: dict[str, Any] | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.state in OPEN
+
+    @property
+    def healthy(self) -> bool:
+        return self.state == "claimed" and self.phase == "healthy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    id: str
+    app: str
+    pipeline: str
+    user: str
+    status: RunStatus
+    plan: dict[str, Any]
+    created_at: float
+    reason: Reason | None = None
+    inputs: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    priority: int = 0
+    attempt: int = 1
+    version: int = 1
+    """Grows with every change that a caller can see: the ETag."""
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED_RUN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    deployment: str
+    app: str
+    commit: str
+    status: RolloutStatus
+    catalog: dict[str, Any]
+    created_at: float
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    reported: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    name: str
+    deployment: str | None = None
+    """The live one."""
+    commit: str = ""
+    catalog: dict[str, Any] | None = None
+    access: dict[str, Any] = field(default_factory=dict)
+    """`users` {secret: {user: hash}}, `keys` {sha256: user}, `secrets` {name: version}."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    name: str
+    host: str
+    classes: list[str]
+    slots: int
+    free: int
+    labels: dict[str, str]
+    draining: bool
+    seen_at: float
