@@ -1,0 +1,123 @@
+"""Addresses of the real servers. Each is started by the first test that asks for it; a pure test starts nothing."""
+
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from tests.servers.engine import Engine
+from tests.servers.fleet import Fleet
+from tests.servers.postgres import Postgres
+from tests.servers.provision import Missing
+from tests.servers.rabbitmq import RabbitMQ
+
+FLEET = pytest.StashKey[Fleet]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FLEET] = Fleet()
+    signal.signal(signal.SIGTERM, _interrupted)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    with config.stash[FLEET]:
+        pass
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for name, reason in config.stash[FLEET].missing.items():
+        terminalreporter.write_line(f"MISSING {name}: {reason}", red=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Iterator[None]:
+    """A part that cannot be had here: its tests are left out, but never where everything must run."""
+    try:
+        return (yield)
+    except Missing as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(missing).splitlines()[0])
+
+
+@pytest.fixture(scope="session")
+def fleet(pytestconfig: pytest.Config) -> Fleet:
+    return pytestconfig.stash[FLEET]
+
+
+@pytest.fixture(scope="session")
+def postgres_server(fleet: Fleet) -> Postgres:
+    return fleet.postgres
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: Postgres) -> AsyncIterator[str]:
+    """A fresh, empty database."""
+    async with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite+aiosqlite:///{tmp_path}/mlmesh.db"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Each kind of database in turn, fresh and empty."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def rabbitmq_url(fleet: Fleet) -> Iterator[str]:
+    """A fresh virtual host."""
+    with fleet.rabbitmq.virtual_host() as url:
+        yield url
+
+
+@pytest.fixture
+def rabbitmq_server(fleet: Fleet) -> Iterator[RabbitMQ]:
+    """The server itself, to stop, kill or freeze; running again afterwards."""
+    server = fleet.own_rabbitmq
+    yield server
+    server.resume()
+    server.start()
+
+
+@pytest.fixture
+def minio_url(fleet: Fleet) -> Iterator[str]:
+    """A fresh bucket."""
+    with fleet.minio.bucket() as url:
+        yield url
+
+
+@pytest.fixture
+def s3_second_url(fleet: Fleet) -> Iterator[str]:
+    """A fresh bucket on another vendor's server."""
+    with fleet.versitygw.bucket() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def docker_engine(fleet: Fleet) -> Engine:
+    return fleet.docker
+
+
+@pytest.fixture(scope="session")
+def docker_url(docker_engine: Engine) -> str:
+    return docker_engine.url
+
+
+@pytest.fixture(scope="session")
+def python_image(fleet: Fleet) -> str:
+    """The name of an image with CPython 3, pip and numpy."""
+    return fleet.python_image
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """Ends like Ctrl-C, so that the servers are stopped."""
+    raise KeyboardInterrupt

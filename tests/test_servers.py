@@ -1,0 +1,54 @@
+"""The servers themselves: what the other tests rely on."""
+
+from urllib.parse import urlsplit
+
+import aio_pika
+import asyncpg
+import pytest
+from minio import Minio
+
+from tests.servers.rabbitmq import RabbitMQ
+
+
+async def test_each_test_gets_an_empty_database(postgres_url: str) -> None:
+    connection = await asyncpg.connect(postgres_url.replace("+asyncpg", ""))
+    assert await connection.fetchval("select count(*) from pg_tables where schemaname = 'public'") == 0
+    await connection.close()
+
+
+async def test_a_virtual_host_accepts_a_queue(rabbitmq_url: str) -> None:
+    connection = await aio_pika.connect(rabbitmq_url)
+    channel = await connection.channel()
+    queue = await channel.declare_queue("q", durable=True, arguments={"x-queue-type": "quorum"})
+    assert queue.declaration_result.message_count == 0
+    await connection.close()
+
+
+async def test_a_stopped_broker_keeps_its_address_and_queues(rabbitmq_server: RabbitMQ) -> None:
+    with rabbitmq_server.virtual_host() as url:
+        connection = await aio_pika.connect(url)
+        channel = await connection.channel()
+        await channel.declare_queue("kept", durable=True, arguments={"x-queue-type": "quorum"})
+        await connection.close()
+        rabbitmq_server.stop()
+        with pytest.raises(ConnectionError):
+            await aio_pika.connect(url)
+        rabbitmq_server.start()
+        connection = await aio_pika.connect(url)
+        channel = await connection.channel()
+        await channel.declare_queue("kept", passive=True)
+        await connection.close()
+
+
+@pytest.mark.parametrize("server", ["minio_url", "s3_second_url"])
+def test_a_bucket_is_empty_and_keeps_an_object(server: str, request: pytest.FixtureRequest) -> None:
+    address = urlsplit(request.getfixturevalue(server))
+    client = Minio(f"{address.hostname}:{address.port}", address.username, address.password, secure=False)
+    bucket = address.path.strip("/")
+    assert list(client.list_objects(bucket)) == []
+    client.fput_object(bucket, "file", __file__)
+    assert [entry.object_name for entry in client.list_objects(bucket)] == ["file"]
+
+
+def test_the_python_image_runs_numpy(docker_engine, python_image: str) -> None:
+    assert docker_engine.run("run", "--rm", python_image, "python3", "-c", "import numpy; print(1)") == "1"
