@@ -3,10 +3,21 @@
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from libs.common.manifests.container import repeated
-from libs.common.manifests.fields import Empty, Flag, Form, Header, Name, Reference, Section, Word, exactly_one
+from libs.common.manifests.fields import (
+    Empty,
+    Flag,
+    Form,
+    Header,
+    Name,
+    NotEmpty,
+    Reference,
+    Section,
+    Word,
+    exactly_one,
+)
 from libs.common.manifests.problems import Finding
 
 RESERVED_PATHS: Final = ("files", "runs", "v2", "predict", "docs", "openapi.json")
@@ -58,7 +69,7 @@ Datatype = Literal["FILE", "FOLDER", "str", "dict", "FP32", "FP64", "INT32", "IN
 
 
 class InputType(Section):
-    datatypes: Annotated[tuple[Datatype, ...], Field(min_length=1)]
+    datatypes: Annotated[tuple[Datatype, ...], NotEmpty()]
     content_types: tuple[str, ...] = ()
 
 

@@ -23,6 +23,7 @@ from libs.common.manifests.fields import (
     Header,
     Name,
     NamedOrBare,
+    NotEmpty,
     Reference,
     RelativePath,
     Section,
@@ -43,9 +44,7 @@ def words(value: object) -> object:
         ) from error
 
 
-EntryPoint = Annotated[
-    tuple[str, ...], Field(min_length=1), BeforeValidator(words, json_schema_input_type=str | list[str])
-]
+EntryPoint = Annotated[tuple[str, ...], NotEmpty(), BeforeValidator(words, json_schema_input_type=str | list[str])]
 
 
 class MountFrom(Section):
@@ -104,7 +103,7 @@ class Schedule(Section):
 
 class ExperimentPipelineSpec(Section):
     vars: tuple[Variable, ...]
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    stages: Annotated[tuple[Stage, ...], NotEmpty()]
     connected_boxes: tuple[NamedOrBare, ...] = ()
     continue_with: Annotated[
         ContinueWith | None, BeforeValidator(next_pipeline, json_schema_input_type=ContinueWith | str | None)

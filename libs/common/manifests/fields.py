@@ -84,6 +84,22 @@ class AtLeast:
         return core_schema.no_info_after_validator_function(self.check, handler(source))
 
 
+@dataclass(frozen=True)
+class NotEmpty:
+    """At least one item, asked only when every item is right: pydantic's own limit counts the right ones alone."""
+
+    def check(self, items: Any) -> Any:
+        if not items:
+            raise ValueError("needs at least 1 item")
+        return items
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "minItems": 1}
+
+
 LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 Name = Annotated[
     str, Form(LABEL, "must be at most 63 lower-case letters, digits and -, with a letter or digit at both ends")
@@ -101,9 +117,9 @@ Positive = Annotated[int, Field(strict=True, ge=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 
 Size = Annotated[int, BeforeValidator(quantities.size, json_schema_input_type=int | str)]
-Cores = Annotated[float, AtLeast(0.001, "1m"), BeforeValidator(quantities.cores, json_schema_input_type=float | str)]
+Cores = Annotated[float, BeforeValidator(quantities.cores, json_schema_input_type=float | str), AtLeast(0.001, "1m")]
 Duration = Annotated[
-    float, AtLeast(0.001, "0.001s"), BeforeValidator(quantities.seconds, json_schema_input_type=float | str)
+    float, BeforeValidator(quantities.seconds, json_schema_input_type=float | str), AtLeast(0.001, "0.001s")
 ]
 
 

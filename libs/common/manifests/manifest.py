@@ -12,7 +12,7 @@ from libs.common.manifests.fields import FOREIGN, Header
 from libs.common.manifests.kinds import KINDS
 from libs.common.manifests.nodes import Node
 from libs.common.manifests.problems import Path, Problem
-from libs.common.manifests.sentences import alike, naming, sentence
+from libs.common.manifests.sentences import alike, empty, naming, sentence
 
 Body = TypeVar("Body", bound=Header, covariant=True)
 
@@ -96,7 +96,7 @@ def explained(error: ErrorDetails, model: type[Header]) -> bool:
 def placed(file: str, root: Node, error: ErrorDetails, model: type[Header], forgiven: bool) -> Problem:
     path = error["loc"]
     if error["type"] == "missing" and root.has(*path):
-        return Problem(file, *root.key(*path), f'"{path[-1]}" has no value; write one')
+        return Problem(file, *root.key(*path), empty(path))
     message = sentence(error, model)
     if forgiven:
         return Problem(file, *root.key(*path), f"{message} (left out)", "warning")

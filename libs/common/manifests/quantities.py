@@ -17,9 +17,8 @@ MULTIPLIERS: Final = {
     **{prefix: Decimal(1024) ** power for power, prefix in enumerate(["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"])},
     "m": Decimal("0.001"),
 }
-DURATION: Final = re.compile(
-    r"(?:([0-9.]{1,12})d)?(?:([0-9.]{1,12})h)?(?:([0-9.]{1,12})m)?(?:([0-9.]{1,12})s)?(?:([0-9.]{1,12})ms)?"
-)
+NUMBER: Final = r"([0-9]{1,12}(?:\.[0-9]{1,6})?)"
+DURATION: Final = re.compile("".join(f"(?:{NUMBER}{unit})?" for unit in ("d", "h", "m", "s", "ms")))
 SECONDS: Final = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 MAX_BYTES: Final = 2**63 - 1
 MAX_SECONDS: Final = 366 * 86400.0
@@ -52,15 +51,16 @@ def quantity(value: object, expected: str) -> Decimal:
 
 
 def seconds(value: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_SECONDS:
-        return float(value)
+    total = value if isinstance(value, int | float) and not isinstance(value, bool) else written(value)
+    if not total >= 0:  # NaN too
+        raise ValueError(A_DURATION)
+    if total > MAX_SECONDS:
+        raise ValueError("must be at most 366 days")
+    return float(total)
+
+
+def written(value: object) -> float:
     match = DURATION.fullmatch(value) if isinstance(value, str) and value else None
     if match is None:
         raise ValueError(A_DURATION)
-    try:
-        total = sum(float(number) * unit for number, unit in zip(match.groups(), SECONDS, strict=True) if number)
-    except ValueError as error:
-        raise ValueError(A_DURATION) from error
-    if total > MAX_SECONDS:
-        raise ValueError("must be at most 366 days")
-    return total
+    return sum(float(number) * unit for number, unit in zip(match.groups(), SECONDS, strict=True) if number)

@@ -13,7 +13,7 @@ NULLS: Final = {"", "~", "null", "Null", "NULL"}
 BOOLS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 DECIMAL: Final = re.compile(r"[-+]?[0-9]{1,18}")  # more digits than 64 bits hold stay text
 BASED: Final = re.compile(r"0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}")
-FLOAT: Final = re.compile(r"[-+]?(\.[0-9]{1,40}|[0-9]{1,40}(\.[0-9]{0,40})?)([eE][-+]?[0-9]{1,3})?")
+FLOAT: Final = re.compile(r"[-+]?(?=.*[.eE])(\.[0-9]{1,40}|[0-9]{1,40}(\.[0-9]{0,40})?)([eE][-+]?[0-9]{1,3})?")
 UNFIT: Final = re.compile("[\0\ud800-\udfff]")  # possible as an escape in quotes, and in no argument or file name
 CORE: Final = "tag:yaml.org,2002:"
 TYPES: Final = {CORE + "null": type(None), CORE + "bool": bool, CORE + "int": int, CORE + "float": float}

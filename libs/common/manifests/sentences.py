@@ -30,7 +30,6 @@ LIMITS: Final = {
     "greater_than": "must be more than {gt:g}",
     "less_than_equal": "must be at most {le:g}",
     "less_than": "must be less than {lt:g}",
-    "too_short": "needs at least {min_length} item",
     "string_too_short": "must not be empty",
     "string_too_long": "must be at most {max_length} characters",
 }
@@ -92,6 +91,11 @@ def missing(path: Path) -> str:
     where = f' in "{label(path[:-1])}"' if path[:-1] else ""
     advice = f"; {MISSING[field]}" if field in MISSING else ""
     return f'missing field "{field}"{where}{advice}'
+
+
+def empty(path: Path) -> str:
+    field = str(path[-1])
+    return f'"{field}" has no value; {MISSING.get(field, "write one")}'
 
 
 def unknown(name: str, fields: tuple[str, ...]) -> str:
