@@ -62,11 +62,11 @@ class Entry:
 
 
 class Refused(Exception):
-    """The manifests are not even read: they are too many, too large, or not there."""
+    """The manifests of a commit are too many, too large, not there, or wrong."""
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.message)
-        self.problem = problem
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(problems[0].message)
+        self.problems = problems
 
 
 class Source:

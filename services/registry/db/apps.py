@@ -1,0 +1,82 @@
+"""Rows of apps and repositories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.db import upsert
+from services.registry.apps import App, Repository
+from services.registry.db.tables import apps, removals, repositories
+
+
+async def get(c: AsyncConnection, name: str, *, lock: bool = False) -> App | None:
+    """With `lock`, decisions about the app wait for one another until the transaction ends."""
+    query = select(apps).where(apps.c.name == name)
+    row = (await c.execute(query.with_for_update() if lock else query)).mappings().first()
+    return _app(row) if row else None
+
+
+async def listed(c: AsyncConnection) -> list[App]:
+    return [_app(row) for row in (await c.execute(select(apps).order_by(apps.c.name))).mappings()]
+
+
+def _app(row: RowMapping) -> App:
+    return App(**{**row, "owners": tuple(row["owners"])})
+
+
+async def add(c: AsyncConnection, app: App, now: float) -> None:
+    await c.execute(insert(apps).values(name=app.name, created_at=now, **app.declared()))
+
+
+async def change(c: AsyncConnection, app: App) -> None:
+    await c.execute(update(apps).where(apps.c.name == app.name).values(**app.declared()))
+
+
+async def remove(c: AsyncConnection, name: str, now: float) -> bool:
+    """Whether there was one. What the scheduler still has of it is remembered as a removal."""
+    gone = (await c.execute(delete(apps).where(apps.c.name == name))).rowcount > 0
+    if gone:
+        await c.execute(upsert(c, removals).values(app=name, since=now).on_conflict_do_nothing())
+    return gone
+
+
+async def removing(c: AsyncConnection) -> list[str]:
+    """Apps that are deleted here and not yet at the scheduler."""
+    return list((await c.execute(select(removals.c.app).order_by(removals.c.since))).scalars())
+
+
+async def removed(c: AsyncConnection, name: str) -> None:
+    await c.execute(delete(removals).where(removals.c.app == name))
+
+
+async def repository(c: AsyncConnection, app: str) -> Repository | None:
+    row = (await c.execute(select(repositories).where(repositories.c.app == app))).mappings().first()
+    return Repository(**row) if row else None
+
+
+async def put_repository(c: AsyncConnection, found: Repository) -> None:
+    """Make or change it; a changed one has seen no head yet."""
+    values: dict[str, Any] = {**found.declared(), "webhook_sealed": found.webhook_sealed, "head": None}
+    values |= {"poll_error": None, "polled_at": found.polled_at}
+    added = upsert(c, repositories).values(app=found.app, **values)
+    await c.execute(added.on_conflict_do_update(index_elements=["app"], set_=values))
+
+
+async def due(c: AsyncConnection, now: float) -> list[Repository]:
+    """Repositories whose poll interval is over."""
+    query = select(repositories).where(repositories.c.polled_at + repositories.c.poll_interval <= now)
+    return [Repository(**row) for row in (await c.execute(query)).mappings()]
+
+
+async def take_turn(c: AsyncConnection, found: Repository, now: float) -> bool:
+    """Whether this poll is ours: of several replicas one gets it."""
+    mine = (repositories.c.app == found.app) & (repositories.c.polled_at == found.polled_at)
+    return (await c.execute(update(repositories).where(mine).values(polled_at=now))).rowcount > 0
+
+
+async def saw(c: AsyncConnection, app: str, **columns: Any) -> None:
+    """Remember what Git said: `head`, `poll_error`, `polled_at`."""
+    await c.execute(update(repositories).where(repositories.c.app == app).values(**columns))

@@ -1,0 +1,38 @@
+"""The last step of a deployment here: handed to the scheduler, or waiting for values of secrets."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.manifests.catalog import Catalog
+from services.registry import uses
+from services.registry.db import access, deployments, secrets
+from services.registry.db.deployments import REGISTRY
+from services.registry.deployments import PENDING, Deployment, Steps
+
+
+async def release(c: AsyncConnection, deployment: Deployment, steps: Steps, catalog: Catalog, now: float) -> bool:
+    """Whether it is `starting` now. Else nothing changed but, perhaps, the reason for which it waits."""
+    steps = steps.begun("secrets", now)
+    if reasons := await _missing(c, deployment.app, catalog):
+        await _wait(c, deployment, steps.waiting("; ".join(reasons)))
+        return False
+    if not await deployments.change(c, deployment.id, PENDING, status="starting"):
+        return False
+    steps = steps.ended(now).begun("announce", now).ended(now)
+    await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
+    await deployments.supersede(c, deployment.app, "starting", deployment.seq, now)
+    await access.bump(c, deployment.app)
+    return True
+
+
+async def _missing(c: AsyncConnection, app: str, catalog: Catalog) -> list[str]:
+    known = await secrets.listed(c, app)
+    declared = {name: catalog.secrets.get(name) or secret.keys for name, secret in known.items()}
+    present = {name: secret.present for name, secret in known.items()}
+    return uses.waiting(uses.used(catalog), declared, present)
+
+
+async def _wait(c: AsyncConnection, deployment: Deployment, steps: Steps) -> None:
+    if Steps(deployment.steps).reason != steps.reason:
+        await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)

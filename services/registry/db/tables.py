@@ -1,0 +1,183 @@
+"""The tables, prefix `registry_`. Times are epoch seconds of the database's clock."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+from libs.common.db import Json
+
+metadata = MetaData()
+
+NAME = String(63)
+ID = String(32)
+HASH = String(64)
+COUNTER = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only in a column that is INTEGER to the letter."""
+
+
+def _app() -> Column[str]:
+    return Column("app", NAME, ForeignKey("registry_apps.name", ondelete="CASCADE"), nullable=False, index=True)
+
+
+def _app_key() -> Column[str]:
+    return Column("app", NAME, ForeignKey("registry_apps.name", ondelete="CASCADE"), primary_key=True)
+
+
+apps = Table(
+    "registry_apps",
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("module_kind", String(16), nullable=False),
+    Column("owners", Json, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+repositories = Table(
+    "registry_repositories",
+    metadata,
+    _app_key(),
+    Column("name", NAME, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("branch", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("credentials", NAME),
+    Column("poll_interval", Double, nullable=False),
+    Column("webhook_secret", NAME, comment="the Secret that signs webhooks; when null, webhook_sealed does"),
+    Column("webhook_sealed", LargeBinary, comment="the generated webhook secret, sealed"),
+    Column("head", String(64), comment="the branch's head when it was last seen"),
+    Column("poll_error", Text),
+    Column("polled_at", Double, nullable=False),
+)
+
+secrets = Table(
+    "registry_secrets",
+    metadata,
+    _app_key(),
+    Column("name", NAME, primary_key=True),
+    Column("keys", Json, nullable=False, comment="the declared keys"),
+    Column("version", Integer, nullable=False, comment="grows with every changed value; 0 before the first"),
+    Column("updated_at", Double, nullable=False),
+)
+
+secret_values = Table(
+    "registry_secret_values",
+    metadata,
+    _app_key(),
+    Column("name", NAME, primary_key=True),
+    Column("key", String(253), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("verifier", Text, comment="argon2id, when key and value could be a user and a password"),
+)
+
+tokens = Table(
+    "registry_tokens",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("hash", HASH, nullable=False, unique=True),
+    Column("scopes", Json, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+)
+
+api_keys = Table(
+    "registry_api_keys",
+    metadata,
+    Column("id", ID, primary_key=True),
+    _app(),
+    Column("username", String(64), nullable=False),
+    Column("hash", HASH, nullable=False, unique=True),
+    Column("created_at", Double, nullable=False),
+)
+
+revisions = Table(
+    "registry_revisions",
+    metadata,
+    Column("id", ID, primary_key=True),
+    _app(),
+    Column("commit_id", String(64), nullable=False),
+    Column("catalog", Json, nullable=False),
+    Column("passwords", Json, nullable=False, comment="names of the secrets that are basic credentials"),
+    Column("created_at", Double, nullable=False),
+)
+
+deployments = Table(
+    "registry_deployments",
+    metadata,
+    Column("seq", COUNTER, primary_key=True, autoincrement=True, comment="the order of deployments"),
+    Column("id", ID, nullable=False, unique=True),
+    _app(),
+    Column("cause", String(16), nullable=False),
+    Column("status", String(16), nullable=False, index=True),
+    Column("pinned", String(64), comment="the commit that a rollback wants; else the branch's head counts"),
+    Column("commit_id", String(64)),
+    Column("author", Text),
+    Column("message", Text),
+    Column("revision", ID, ForeignKey("registry_revisions.id")),
+    Column("errors", Json, nullable=False),
+    Column("warnings", Json, nullable=False),
+    Column("reported_warnings", Json, nullable=False, comment="the scheduler's"),
+    Column("created_at", Double, nullable=False),
+    Column("live_at", Double),
+    Column("finished_at", Double),
+    Index("registry_deployments_by_app", "app", "seq"),
+)
+
+steps = Table(
+    "registry_steps",
+    metadata,
+    Column("deployment", ID, ForeignKey("registry_deployments.id", ondelete="CASCADE"), primary_key=True),
+    Column("reporter", String(16), primary_key=True, comment="registry or scheduler: each replaces only its own"),
+    Column("position", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("detail", Text),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+)
+
+deliveries = Table(
+    "registry_deliveries",
+    metadata,
+    _app_key(),
+    Column("id", String(200), primary_key=True, comment="the forge's id of the webhook delivery"),
+    Column("deployment", ID),
+    Column("received_at", Double, nullable=False, index=True),
+)
+
+access = Table(
+    "registry_access",
+    metadata,
+    Column("app", NAME, primary_key=True),
+    Column("version", COUNTER, nullable=False, index=True),
+    Column("deleted", Boolean, nullable=False),
+)
+
+counters = Table(
+    "registry_counters",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("value", COUNTER, nullable=False),
+)
+
+removals = Table(
+    "registry_removals",
+    metadata,
+    Column("app", NAME, primary_key=True, comment="deleted here; the scheduler is still to be told"),
+    Column("since", Double, nullable=False),
+)

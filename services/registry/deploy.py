@@ -1,0 +1,122 @@
+"""From a pending deployment to one that the scheduler starts: fetch, validate, write the revision, announce.
+
+One deployment of an app at a time, the newest first: it asks Git for the branch's head, so an older push that arrives
+late changes nothing. Two replicas may do the same work; the change of status is guarded, and one of them wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from libs.common.db import Database
+from libs.common.errors import MeshError, Unavailable
+from libs.common.loop import Loop
+from libs.common.manifests import Problem
+from libs.common.manifests.catalog import Catalog
+from libs.common.messages import AccessChanged, RevisionReady
+from services.registry.catalog import check
+from services.registry.db import apps, deployments, secrets
+from services.registry.deployments import OPEN, Cause, Deployment, Scene, Steps, nothing_new, plain_error, shown
+from services.registry.doorbell import Doorbell
+from services.registry.git import GitFailed
+from services.registry.journal import Journal
+from services.registry.origins import Incomplete, Origins
+from services.registry.perapp import PerApp
+from services.registry.source import Commit, Origin, Refused, Source
+
+SWEEP_S = 5.0
+"""How often pending deployments are looked for without a ring: one that another replica took, or that waited."""
+AT_ONCE = 4
+"""Deployments of different apps that are fetched and checked at the same time."""
+DEFECT = "an error in the registry stopped this deployment; its log has the details"
+
+
+class Deployer:
+    def __init__(
+        self, database: Database, source: Source, origins: Origins, doorbell: Doorbell, group: asyncio.TaskGroup
+    ) -> None:
+        self._database = database
+        self._source = source
+        self._origins = origins
+        self._doorbell = doorbell
+        self._journal = Journal(database)
+        self._work = PerApp("deployment", group, AT_ONCE, self.wake)
+        self.loop = Loop("deployments", self._look, SWEEP_S)
+
+    def wake(self) -> None:
+        self.loop.wake()
+
+    async def _look(self) -> None:
+        async with self._database.read() as c:
+            pending = await deployments.with_status(c, "pending")
+        for deployment in {one.app: one for one in pending}.values():
+            self._work.start(deployment.app, partial(self._guarded, deployment))
+
+    async def _guarded(self, deployment: Deployment) -> None:
+        """Whatever happens is told in the deployment; only a lost database leaves it for the next look."""
+        try:
+            await self._carry_out(deployment)
+        except Unavailable:
+            raise
+        except Exception as error:
+            why = error.detail if isinstance(error, MeshError) else DEFECT
+            await self._journal.fail(deployment, Steps(deployment.steps), [plain_error(why)])
+            raise
+
+    async def _carry_out(self, deployment: Deployment) -> None:
+        if deployment.revision is not None:
+            self._announce(deployment, await self._journal.resume(deployment, deployment.revision))
+            return
+        try:
+            _repository, origin = await self._origins.of_app(deployment.app)
+        except Incomplete as error:
+            await self._journal.wait(deployment, error.detail)
+        else:
+            await self._from_git(deployment, origin)
+
+    async def _from_git(self, deployment: Deployment, origin: Origin) -> None:
+        steps = await self._journal.begin(deployment)
+        try:
+            commit = await self._source.fetch(deployment.app, origin, deployment.pinned)
+            if (existing := await self._existing(deployment, commit)) is not None:
+                await self._journal.nothing_new(deployment, steps, commit, existing)
+                return
+            steps = await self._journal.fetched(deployment, steps, commit)
+            catalog, warnings = await self._checked(deployment, commit, origin.path)
+        except GitFailed as error:
+            await self._journal.fail(deployment, steps, [plain_error(error.detail)])
+        except Refused as error:
+            await self._journal.fail(deployment, steps, [shown(problem) for problem in error.problems])
+        else:
+            ready = await self._journal.revise(deployment, steps, commit, catalog, warnings)
+            self._announce(deployment, ready)
+
+    async def _existing(self, deployment: Deployment, commit: Commit) -> Deployment | None:
+        """The deployment that carries this commit already, when a push or a poll turns out to bring nothing new."""
+        if deployment.cause not in (Cause.PUSH, Cause.POLL):
+            return None
+        async with self._database.read() as c:
+            repository = await apps.repository(c, deployment.app)
+            earlier = await deployments.page(c, deployment.app, 1, before=deployment.seq)
+            live = await deployments.live(c, deployment.app)
+        previous = earlier[0] if earlier else None
+        if previous is not None and previous.status in OPEN and previous.commit_id == commit.id:
+            return previous
+        seen = repository.head if repository and deployment.cause == Cause.PUSH else None
+        return live if nothing_new(commit.id, Scene(seen, previous, live)) else None
+
+    async def _checked(self, deployment: Deployment, commit: Commit, path: str) -> tuple[Catalog, list[Problem]]:
+        async with self._database.read() as c:
+            known = await secrets.listed(c, deployment.app)
+        files = await self._source.manifests(deployment.app, commit.id, path)
+        catalog, problems = await asyncio.to_thread(check, files, deployment.app, tuple(known))
+        if catalog is None:
+            raise Refused(*(problem for problem in problems if problem.severity == "error"))
+        return catalog, problems
+
+    def _announce(self, deployment: Deployment, ready: bool) -> None:
+        if ready:
+            self._doorbell.ring(
+                RevisionReady(app=deployment.app, deployment=deployment.id), AccessChanged(app=deployment.app)
+            )

@@ -1,0 +1,164 @@
+"""A deployment as a value, and what a push to an app means for it. Pure.
+
+pending ──▶ starting ──▶ live ──▶ superseded
+   └──────────┴──▶ failed, superseded
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from libs.common.manifests import Problem
+from libs.common.times import iso
+from services.registry.webhooks import Push
+
+OPEN = ("pending", "building", "starting")
+PENDING = ("pending",)
+
+
+class Cause(StrEnum):
+    APPLY = "apply"
+    PUSH = "push"
+    POLL = "poll"
+    SYNC = "sync"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    status: str
+    """running, waiting, succeeded or failed; the scheduler's steps have the same words."""
+    detail: str | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    def shown(self) -> dict[str, Any]:
+        times = {"started_at": iso(self.started_at), "finished_at": iso(self.finished_at)}
+        return {"name": self.name, "status": self.status, "detail": self.detail, **times}
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """`seq` orders deployments; `pinned` is the commit that a rollback wants, else the branch's head counts."""
+
+    seq: int
+    id: str
+    app: str
+    cause: str
+    status: str
+    pinned: str | None
+    commit_id: str | None
+    author: str | None
+    message: str | None
+    revision: str | None
+    errors: tuple[dict[str, Any], ...]
+    warnings: tuple[dict[str, Any], ...]
+    created_at: float
+    live_at: float | None
+    steps: tuple[Step, ...] = ()
+
+    def shown(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "app": self.app,
+            "commit": self.commit_id,
+            "author": self.author,
+            "message": self.message,
+            "trigger": self.cause,
+            "status": self.status,
+            "steps": [step.shown() for step in self.steps],
+            "errors": list(self.errors),
+            "warnings": list(self.warnings),
+            "created_at": iso(self.created_at),
+            "live_at": iso(self.live_at),
+        }
+
+    @property
+    def queued(self) -> bool:
+        """Not begun: Git is still to be asked, whatever is pushed until then."""
+        return self.status == "pending" and not self.steps
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is known of an app when a push arrives. `seen` is the newest head that was fetched or polled."""
+
+    seen: str | None
+    newest: Deployment | None
+    live: Deployment | None
+    known: bool = False
+    """Whether the pushed commit has had a deployment before."""
+
+
+class Answer(StrEnum):
+    JOIN = "join"
+    """A deployment that will carry this commit exists already: the newest one."""
+    NOTHING_NEW = "nothing new"
+    ASK_GIT = "ask git"
+    """Only Git can tell whether the push is new."""
+    DEPLOY = "deploy"
+
+
+def answer(push: Push, scene: Scene) -> Answer:
+    """What a push deserves before Git is asked. Its commit is the forge's word, and may be old."""
+    newest = scene.newest
+    if newest is not None and (newest.queued or (newest.status in OPEN and same(newest.commit_id, push.commit))):
+        return Answer.JOIN
+    if scene.live is None:
+        return Answer.DEPLOY
+    if push.commit is not None and nothing_new(push.commit, scene):
+        return Answer.NOTHING_NEW
+    return Answer.ASK_GIT if push.commit is None or scene.known else Answer.DEPLOY
+
+
+def nothing_new(head: str, scene: Scene) -> bool:
+    """Whether the branch's `head` is live, or was left on purpose (a rollback). A head that failed is tried again."""
+    if scene.live is None:
+        return False
+    failed = scene.newest is not None and scene.newest.status == "failed"
+    return head == scene.live.commit_id or (head == scene.seen and not failed)
+
+
+def same(one: str | None, other: str | None) -> bool:
+    return one is not None and one == other
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a deployment as they go on; the last one is the present one."""
+
+    all: tuple[Step, ...] = ()
+
+    def begun(self, name: str, now: float) -> Steps:
+        return Steps((*self.all, Step(name, "running", started_at=now)))
+
+    def ended(self, now: float, status: str = "succeeded", detail: str | None = None) -> Steps:
+        last = self.all[-1]
+        return Steps((*self.all[:-1], Step(last.name, status, detail, last.started_at, now)))
+
+    def waiting(self, detail: str) -> Steps:
+        last = self.all[-1]
+        return Steps((*self.all[:-1], Step(last.name, "waiting", detail, last.started_at)))
+
+    def until(self, name: str) -> Steps:
+        """The steps before `name`."""
+        names = [step.name for step in self.all]
+        return Steps(self.all[: names.index(name)]) if name in names else self
+
+    @property
+    def reason(self) -> str | None:
+        """What the present step waits for."""
+        return self.all[-1].detail if self.all and self.all[-1].status == "waiting" else None
+
+
+def plain_error(message: str) -> dict[str, Any]:
+    """An error that has no place in a manifest."""
+    return {"file": None, "line": None, "column": None, "message": message}
+
+
+def shown(problem: Problem) -> dict[str, Any]:
+    """A problem as deployments and checks show it."""
+    return {"file": problem.file, "line": problem.line, "column": problem.column, "message": problem.message}

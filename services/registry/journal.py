@@ -1,0 +1,94 @@
+"""What is written while a deployment goes on: each call is one transaction, guarded by the status `pending`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from libs.common.db import Database, clock
+from libs.common.manifests import Problem
+from libs.common.manifests.catalog import Catalog
+from services.registry import uses
+from services.registry.db import apps, deployments, secrets
+from services.registry.db.deployments import REGISTRY
+from services.registry.db.releases import release
+from services.registry.deployments import PENDING, Deployment, Steps, shown
+from services.registry.source import Commit
+
+
+class Journal:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(self, deployment: Deployment) -> Steps:
+        """The fetch begins; older deployments that are still pending have had their time."""
+        async with self._database.write() as c:
+            now = await clock(c)
+            await deployments.supersede(c, deployment.app, "pending", deployment.seq, now)
+            steps = Steps().begun("fetch", now)
+            await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
+        return steps
+
+    async def wait(self, deployment: Deployment, reason: str) -> None:
+        """The fetch waits for Git credentials."""
+        if Steps(deployment.steps).reason == reason:
+            return
+        steps = await self.begin(deployment)
+        async with self._database.write() as c:
+            await deployments.put_steps(c, deployment.id, REGISTRY, steps.waiting(reason).all)
+
+    async def fetched(self, deployment: Deployment, steps: Steps, commit: Commit) -> Steps:
+        async with self._database.write() as c:
+            now = await clock(c)
+            steps = steps.ended(now, detail=f"commit {commit.id[:12]}").begun("validate", now)
+            await deployments.change(c, deployment.id, PENDING, **_facts(commit))
+            await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
+            if deployment.pinned is None:
+                await apps.saw(c, deployment.app, head=commit.id, poll_error=None)
+        return steps
+
+    async def nothing_new(self, deployment: Deployment, steps: Steps, commit: Commit, existing: Deployment) -> None:
+        async with self._database.write() as c:
+            now = await clock(c)
+            detail = f"the head {commit.id[:12]} brings nothing new: deployment {existing.id} is {existing.status}"
+            await deployments.put_steps(c, deployment.id, REGISTRY, steps.ended(now, detail=detail).all)
+            ended = {"status": "superseded", "finished_at": now, **_facts(commit)}
+            await deployments.change(c, deployment.id, PENDING, **ended)
+            await apps.saw(c, deployment.app, head=commit.id, poll_error=None)
+
+    async def fail(self, deployment: Deployment, steps: Steps, errors: list[dict[str, Any]]) -> None:
+        async with self._database.write() as c:
+            now = await clock(c)
+            steps = (steps if steps.all else steps.begun("fetch", now)).ended(now, "failed", errors[0]["message"])
+            ended = {"status": "failed", "errors": errors, "finished_at": now}
+            if await deployments.change(c, deployment.id, PENDING, **ended):
+                await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
+
+    async def revise(
+        self, deployment: Deployment, steps: Steps, commit: Commit, catalog: Catalog, warnings: list[Problem]
+    ) -> bool:
+        """Write the revision and release it. Whether it is `starting` now."""
+        async with self._database.write() as c:
+            if await apps.get(c, deployment.app, lock=True) is None:
+                return False
+            now = await clock(c)
+            for name, keys in catalog.secrets.items():
+                await secrets.declare(c, deployment.app, name, keys, now)
+            revision = await deployments.add_revision(
+                c, deployment.app, commit.id, catalog.to_json(), uses.passwords(catalog), now
+            )
+            told = [shown(warning) for warning in warnings]
+            await deployments.change(c, deployment.id, PENDING, revision=revision, warnings=told)
+            steps = steps.ended(now).begun("revision", now).ended(now)
+            return await release(c, deployment, steps, catalog, now)
+
+    async def resume(self, deployment: Deployment, revision: str) -> bool:
+        """Go on with one that waited for values of secrets. Whether it is `starting` now."""
+        async with self._database.write() as c:
+            if await apps.get(c, deployment.app, lock=True) is None:
+                return False
+            catalog = Catalog.from_json(await deployments.catalog(c, revision))
+            return await release(c, deployment, Steps(deployment.steps).until("secrets"), catalog, await clock(c))
+
+
+def _facts(commit: Commit) -> dict[str, Any]:
+    return {"commit_id": commit.id, "author": commit.author, "message": commit.message}

@@ -1,0 +1,75 @@
+"""Asks Git for the heads of the branches, for those whose forge cannot call: one `ls-remote` an interval."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from libs.common.db import Database, clock
+from libs.common.errors import MeshError
+from libs.common.loop import Loop
+from services.registry.apps import Repository
+from services.registry.db import apps, deployments
+from services.registry.deploy import Deployer
+from services.registry.deployments import Cause
+from services.registry.origins import Origins
+from services.registry.perapp import PerApp
+from services.registry.source import Source
+
+LOOK_S = 1.0
+"""How often it is seen which repositories are due; no interval can be shorter."""
+AT_ONCE = 4
+"""Repositories that are asked at the same time."""
+
+
+class Poller:
+    def __init__(
+        self, database: Database, source: Source, origins: Origins, deployer: Deployer, group: asyncio.TaskGroup
+    ) -> None:
+        self._database = database
+        self._source = source
+        self._origins = origins
+        self._deployer = deployer
+        self._work = PerApp("poll", group, AT_ONCE, again=lambda: None)
+        self.loop = Loop("poll", self._look, LOOK_S)
+
+    async def _look(self) -> None:
+        async with self._database.read() as c:
+            due = await apps.due(c, await clock(c))
+        for repository in due:
+            self._work.start(repository.app, partial(self._poll, repository))
+
+    async def _poll(self, repository: Repository) -> None:
+        async with self._database.write() as c:
+            if not await apps.take_turn(c, repository, await clock(c)):
+                return
+        try:
+            head = await self._source.head(await self._origins.of(repository))
+        except MeshError as error:
+            await self._told(repository, error.detail)
+            return
+        if head is None:
+            await self._told(repository, f"there is no branch {repository.branch}")
+        elif head != repository.head:
+            await self._deploy(repository, head)
+        else:
+            await self._told(repository, None)
+
+    async def _told(self, repository: Repository, why: str | None) -> None:
+        if why != repository.poll_error:
+            async with self._database.write() as c:
+                await apps.saw(c, repository.app, poll_error=why)
+
+    async def _deploy(self, polled: Repository, head: str) -> None:
+        """Deploy a head that nobody has seen, unless a deployment is about to ask Git anyway."""
+        async with self._database.write() as c:
+            if await apps.get(c, polled.app, lock=True) is None:
+                return
+            present = await apps.repository(c, polled.app)
+            newest = await deployments.page(c, polled.app, 1)
+            asking = bool(newest) and newest[0].status == "pending" and newest[0].commit_id is None
+            if present is None or present.declared() != polled.declared() or present.head == head or asking:
+                return
+            await apps.saw(c, polled.app, head=head, poll_error=None)
+            await deployments.add(c, polled.app, Cause.POLL, await clock(c))
+        self._deployer.wake()
