@@ -21,6 +21,8 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.fields import Header
 from services.registry.references import misfits
 
+__all__ = ["Catalog", "check"]
+
 NOWHERE: Final = "manifests"  # the folder that is read by default; named when there is no file to name
 Body = TypeVar("Body", bound=Header)
 

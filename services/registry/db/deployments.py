@@ -59,11 +59,11 @@ async def scene(c: AsyncConnection, app: str, seen: str | None, commit: str | No
     return Scene(seen, newest[0] if newest else None, await live(c, app), known)
 
 
-async def before(c: AsyncConnection, app: str, seq: int) -> Deployment | None:
-    """The newest one, but `seq`, that was live before `seq`: what a rollback goes back to."""
-    query = select(deployments).where(deployments.c.app == app, deployments.c.seq < seq)
-    query = query.where(deployments.c.live_at.is_not(None)).order_by(deployments.c.seq.desc()).limit(1)
-    found = await _whole(c, query)
+async def before(c: AsyncConnection, live: Deployment) -> Deployment | None:
+    """What was live before `live` and is another commit: where a rollback goes."""
+    query = select(deployments).where(deployments.c.app == live.app, deployments.c.seq < live.seq)
+    query = query.where(deployments.c.live_at.is_not(None), deployments.c.commit_id != live.commit_id)
+    found = await _whole(c, query.order_by(deployments.c.seq.desc()).limit(1))
     return found[0] if found else None
 
 

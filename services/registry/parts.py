@@ -1,0 +1,60 @@
+"""What the routes work with, made once when the service starts, and who calls them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from libs.common.db import Database
+from libs.common.errors import NotFound
+from libs.common.http.client import Peers
+from libs.common.identity import Caller, caller
+from libs.common.messages import AccessChanged
+from libs.common.settings import Settings
+from services.registry.deploy import Deployer
+from services.registry.doorbell import Doorbell
+from services.registry.origins import Origins
+from services.registry.removal import Remover
+from services.registry.source import Source
+from services.registry.vault import Vault
+
+
+@dataclass(frozen=True)
+class Parts:
+    settings: Settings
+    database: Database
+    vault: Vault
+    source: Source
+    origins: Origins
+    deployer: Deployer
+    remover: Remover
+    doorbell: Doorbell
+    peers: Peers
+
+    def access_changed(self, app: str) -> None:
+        """Tell the scheduler, and let a deployment that waits for a value go on."""
+        self.doorbell.ring(AccessChanged(app=app))
+        self.deployer.wake()
+
+
+def _parts(request: Request) -> Parts:
+    found: Parts = request.app.state.parts
+    return found
+
+
+def _caller(request: Request) -> Caller:
+    return caller(request.headers)
+
+
+Here = Annotated[Parts, Depends(_parts)]
+Who = Annotated[Caller, Depends(_caller)]
+
+
+class NoApp(NotFound):
+    """There is no such app."""
+
+
+class NoDeployment(NotFound):
+    """This app has no such deployment."""

@@ -1,0 +1,1 @@
+"""HTTP: each module is one noun of the API. Routes check scopes, open transactions and render; they decide nothing."""

@@ -1,0 +1,29 @@
+"""`apply`: attach a module to the mesh. From then on Git decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from services.registry.application import read
+from services.registry.applying import Applying, refused
+from services.registry.bodies import read_body
+from services.registry.deployments import shown
+from services.registry.parts import Here, Who
+
+router = APIRouter()
+MAX_BYTES = 1 << 20
+FILE = "app.yaml"
+
+
+@router.post("/api/v1/apply")
+async def apply(request: Request, parts: Here, who: Who, file: str = FILE) -> dict[str, Any]:
+    """`file` is the name that errors show."""
+    application, problems = read(file, await read_body(request, MAX_BYTES))
+    if application is None:
+        raise refused([problem for problem in problems if problem.severity == "error"])
+    who.require("write", application.app)
+    answer = await Applying(parts.database, parts.vault, parts.settings.public_url, application).run()
+    parts.access_changed(application.app)
+    return {**answer, "warnings": [shown(problem) for problem in problems]}

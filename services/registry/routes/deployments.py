@@ -1,0 +1,117 @@
+"""`/api/v1/apps/{ns}/deployments`, `sync`, `rollback`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict
+
+from libs.common.db import clock
+from libs.common.errors import Conflict, Malformed
+from services.registry.db import Connection, apps, deployments
+from services.registry.deployments import Cause, Deployment
+from services.registry.origins import NoRepository
+from services.registry.parts import Here, NoApp, NoDeployment, Parts, Who
+
+router = APIRouter(prefix="/api/v1/apps/{ns}")
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+class Target(BaseModel):
+    """Where a rollback goes: a deployment, a commit that was live, or (neither) what was live before."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    deployment: str | None = None
+    commit: str | None = None
+
+
+@router.get("/deployments")
+async def listed(
+    ns: str, parts: Here, who: Who, response: Response, limit: Limit = 100, cursor: str | None = None
+) -> dict[str, Any]:
+    who.require("read", ns)
+    before = _decoded(cursor) if cursor is not None else None
+    async with parts.database.read() as c:
+        if await apps.get(c, ns) is None:
+            raise NoApp()
+        found = await deployments.page(c, ns, limit + 1, before)
+    more = _encoded(found[limit - 1].seq) if len(found) > limit else None
+    if more is not None:
+        response.headers["Link"] = f'</api/v1/apps/{ns}/deployments?limit={limit}&cursor={more}>; rel="next"'
+    return {"items": [one.shown() for one in found[:limit]], "next": more}
+
+
+def _encoded(seq: int) -> str:
+    return base64.urlsafe_b64encode(f"d{seq}".encode()).decode().rstrip("=")
+
+
+def _decoded(cursor: str) -> int:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        if not text.startswith("d") or not text[1:].isdecimal() or len(text) > 19:
+            raise ValueError(text)
+    except (ValueError, binascii.Error) as error:
+        raise Malformed("the cursor is not one that was given out here") from error
+    return int(text[1:])
+
+
+@router.get("/deployments/{deployment}")
+async def show(ns: str, deployment: str, parts: Here, who: Who) -> dict[str, Any]:
+    who.require("read", ns)
+    async with parts.database.read() as c:
+        found = await deployments.get(c, deployment, ns)
+    if found is None:
+        raise NoDeployment()
+    return found.shown()
+
+
+@router.post("/sync", status_code=202)
+async def sync(ns: str, parts: Here, who: Who, response: Response) -> dict[str, Any]:
+    """Deploy the branch's head, also when it was deployed before."""
+    who.require("write", ns)
+    async with parts.database.write() as c:
+        if await apps.get(c, ns, lock=True) is None:
+            raise NoApp()
+        if await apps.repository(c, ns) is None:
+            raise NoRepository()
+        found = await deployments.add(c, ns, Cause.SYNC, await clock(c))
+    return accepted(parts, found, response)
+
+
+@router.post("/rollback", status_code=202)
+async def rollback(ns: str, parts: Here, who: Who, response: Response, body: Target | None = None) -> dict[str, Any]:
+    """Deploy an older commit again. Polling then waits for a commit that is new."""
+    who.require("write", ns)
+    async with parts.database.write() as c:
+        if await apps.get(c, ns, lock=True) is None:
+            raise NoApp()
+        commit = await _goal(c, ns, body or Target())
+        found = await deployments.add(c, ns, Cause.ROLLBACK, await clock(c), pinned=commit)
+    return accepted(parts, found, response)
+
+
+async def _goal(c: Connection, ns: str, target: Target) -> str:
+    if target.deployment is not None:
+        found = await deployments.get(c, target.deployment, ns)
+    elif target.commit is not None:
+        found = await deployments.of_commit(c, ns, target.commit)
+    else:
+        live = await deployments.live(c, ns)
+        found = await deployments.before(c, live) if live else None
+        if found is None:
+            raise Conflict("there is no older deployment that was live")
+    if found is None:
+        raise NoDeployment()
+    if found.commit_id is None or found.revision is None:
+        raise Conflict("that deployment never became a revision; choose one that was live")
+    return found.commit_id
+
+
+def accepted(parts: Parts, deployment: Deployment, response: Response) -> dict[str, Any]:
+    parts.deployer.wake()
+    response.headers["Location"] = f"/api/v1/apps/{deployment.app}/deployments/{deployment.id}"
+    return deployment.shown()

@@ -1,0 +1,99 @@
+"""`/api/v1/apps/{ns}/secrets`: values go in and are never shown again."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from libs.common.db import clock
+from libs.common.errors import Invalid, NotFound
+from libs.common.manifests.fields import Name
+from libs.common.manifests.secret import Key
+from libs.common.times import iso
+from services.registry.db import access, apps, secrets
+from services.registry.db.secrets import Sealed, Secret
+from services.registry.parts import Here, NoApp, Parts, Who
+from services.registry.vault import verifier
+
+router = APIRouter(prefix="/api/v1/apps/{ns}/secrets")
+USER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+MAX_PASSWORD = 256
+"""Characters; what is longer is a key or a file, and gets no verifier."""
+MAX_VALUE = 64 * 1024
+MAX_KEYS = 256
+
+
+class Values(BaseModel):
+    """Keys that are not named keep their values; null removes one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    data: Annotated[dict[Key, SecretStr | None], Field(min_length=1, max_length=MAX_KEYS)]
+
+
+@router.get("")
+async def listed(ns: str, parts: Here, who: Who) -> dict[str, Any]:
+    who.require("read", ns)
+    async with parts.database.read() as c:
+        if await apps.get(c, ns) is None:
+            raise NoApp()
+        found = await secrets.listed(c, ns)
+    return {"items": [_shown(secret) for secret in found.values()], "next": None}
+
+
+def _shown(secret: Secret) -> dict[str, Any]:
+    missing = [key for key in secret.keys if key not in secret.present]
+    return {
+        "name": secret.name,
+        "keys": sorted(secret.present),
+        "missing": missing,
+        "version": secret.version,
+        "updated_at": iso(secret.updated_at),
+    }
+
+
+@router.put("/{name}", status_code=204)
+async def put(ns: str, name: Name, body: Values, parts: Here, who: Who) -> None:
+    who.require("write", ns)
+    given = {key: value.get_secret_value() if value is not None else None for key, value in body.data.items()}
+    if too_long := next((key for key, value in given.items() if value is not None and len(value) > MAX_VALUE), None):
+        raise Invalid(f"the value of {too_long} is longer than {MAX_VALUE} characters")
+    changed = await _changed(parts, ns, name, given)
+    async with parts.database.write() as c:
+        if await apps.get(c, ns, lock=True) is None:
+            raise NoApp()
+        if not changed:
+            return
+        await secrets.put(c, ns, name, changed, await clock(c))
+        await access.bump(c, ns)
+    parts.access_changed(ns)
+
+
+async def _changed(parts: Parts, ns: str, name: str, given: Mapping[str, str | None]) -> dict[str, Sealed | None]:
+    """What differs from what is stored: the same value again rolls no component."""
+    present = await parts.origins.values(ns, name)
+    new = {key: value for key, value in given.items() if present.get(key) != value}
+    return await asyncio.to_thread(_sealed, parts, ns, name, new)
+
+
+def _sealed(parts: Parts, ns: str, name: str, given: Mapping[str, str | None]) -> dict[str, Sealed | None]:
+    def one(key: str, value: str) -> Sealed:
+        password = USER.fullmatch(key) and len(value) <= MAX_PASSWORD
+        return Sealed(parts.vault.seal(ns, name, key, value), verifier(value) if password else None)
+
+    return {key: one(key, value) if value is not None else None for key, value in given.items()}
+
+
+@router.delete("/{name}", status_code=204)
+async def delete(ns: str, name: str, parts: Here, who: Who) -> None:
+    who.require("write", ns)
+    async with parts.database.write() as c:
+        if not await secrets.remove(c, ns, name):
+            raise NotFound("this app has no such secret")
+        await access.bump(c, ns)
+    parts.access_changed(ns)

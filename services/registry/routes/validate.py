@@ -1,0 +1,54 @@
+"""`/api/v1/validate` and `/api/v1/schema`: manifests checked, and described, without an app."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from libs.common.errors import Malformed, NotFound
+from libs.common.manifests import KINDS, json_schema
+from libs.common.manifests.fields import Name
+from services.registry.bodies import read_body
+from services.registry.catalog import check
+from services.registry.deployments import shown
+
+router = APIRouter(prefix="/api/v1")
+MAX_BYTES = 16_000_000
+"""10 MB of manifests, escaped as JSON."""
+
+
+class Files(BaseModel):
+    """Texts by their paths in the repository; `namespace` and `secrets` are the app's, when there is one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    files: dict[str, str]
+    namespace: Name | None = None
+    secrets: tuple[str, ...] = ()
+
+
+@router.post("/validate")
+async def validate(request: Request) -> dict[str, Any]:
+    body = await read_body(request, MAX_BYTES)
+    try:
+        given = await asyncio.to_thread(Files.model_validate_json, body)
+    except ValidationError as error:
+        raise Malformed('send {"files": {"manifests/x.yaml": "text"}}') from error
+    files = {path: text.encode() for path, text in given.files.items()}
+    _catalog, problems = await asyncio.to_thread(check, files, given.namespace, given.secrets)
+    return {
+        "errors": [shown(problem) for problem in problems if problem.severity == "error"],
+        "warnings": [shown(problem) for problem in problems if problem.severity == "warning"],
+    }
+
+
+@router.get("/schema/{kind}.json")
+async def schema(kind: str) -> dict[str, Any]:
+    """The name in any case: `mlcomponent.json` too."""
+    known = next((name for name in KINDS if name.lower() == kind.lower()), None)
+    if known is None:
+        raise NotFound(f"there is no kind {kind!r}; the kinds are {', '.join(KINDS)}")
+    return json_schema(known)
