@@ -1,5 +1,11 @@
 """The servers themselves: what the other tests rely on."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aio_pika
@@ -7,7 +13,11 @@ import asyncpg
 import pytest
 from minio import Minio
 
+from tests.servers.engine import Engine
+from tests.servers.leftovers import identity, owned
 from tests.servers.rabbitmq import RabbitMQ
+
+SWEPT_WITHIN_S = 10.0
 
 
 async def test_each_test_gets_an_empty_database(postgres_url: str) -> None:
@@ -50,5 +60,23 @@ def test_a_bucket_is_empty_and_keeps_an_object(server: str, request: pytest.Fixt
     assert [entry.object_name for entry in client.list_objects(bucket)] == ["file"]
 
 
-def test_the_python_image_runs_numpy(docker_engine, python_image: str) -> None:
+def test_the_python_image_runs_numpy(docker_engine: Engine, python_image: str) -> None:
     assert docker_engine.run("run", "--rm", python_image, "python3", "-c", "import numpy; print(1)") == "1"
+
+
+def test_a_run_that_is_killed_leaves_no_server_behind(tmp_path: Path) -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-m", "tests.servers", "up", "postgres"],
+        env={name: value for name, value in os.environ.items() if name != "MLMESH_TEST_POSTGRES"},
+        stdout=subprocess.PIPE,
+    )
+    assert run.stdout is not None
+    assert b"MLMESH_TEST_POSTGRES" in run.stdout.readline()
+    owner = identity(run.pid)
+    assert any(whose == owner for _, whose in owned())
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    deadline = time.monotonic() + SWEPT_WITHIN_S
+    while any(whose == owner for _, whose in owned()):
+        assert time.monotonic() < deadline, "the guard did not end them"
+        time.sleep(0.1)

@@ -33,7 +33,7 @@ def alive(owner: str) -> bool:
 
 def sweep() -> None:
     """Ends the processes and removes the folders of runs that are no more."""
-    for pid, owner in list(_owned()):
+    for pid, owner in list(owned()):
         if not alive(owner):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -64,7 +64,8 @@ def _stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
-def _owned() -> Iterator[tuple[int, str]]:
+def owned() -> Iterator[tuple[int, str]]:
+    """Every process that some run started, with the identity of its owner."""
     mark = f"{OWNER}=".encode()
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

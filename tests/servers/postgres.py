@@ -96,5 +96,17 @@ def _installed() -> Path:
 
 
 def _initialise(initdb: Path, data: Path, user: str | None) -> None:
-    command = [initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+    command = [
+        str(initdb),
+        "-D",
+        str(data),
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--locale=C.UTF-8",
+        "--no-sync",
+    ]
     subprocess.run(command, check=True, capture_output=True, cwd=data.parent, user=user, group=user, timeout=60)
