@@ -43,7 +43,7 @@ def existing(app: App, manifest: Manifest[Header], path: Path, kind: str, name: 
     known = app.names.get(kind, {})
     if name not in known:
         guess = alike(name, tuple(known))
-        advice = f'did you mean "{guess}"?' if guess else f"add a {kind} with this name, or correct it"
+        advice = f'did you mean "{guess}"?' if guess else "add one, or correct the name"
         yield manifest.problem(path, f'there is no {kind} "{name}"; {advice}')
 
 

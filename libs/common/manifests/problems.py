@@ -1,15 +1,17 @@
 """What is wrong with a manifest, where it is, and what to do about it."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 Path = tuple[str | int, ...]
+MAX_MESSAGE: Final = 500  # characters
+
 Severity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One sentence about one place; line and column count from 1."""
+    """One sentence, on one line whatever it quotes, about one place; line and column count from 1."""
 
     file: str
     line: int
@@ -17,8 +19,17 @@ class Problem:
     message: str
     severity: Severity = "error"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", printable(self.message))
+
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+def printable(text: str) -> str:
+    """What a file says about itself is shown, never obeyed by a terminal or a log."""
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return shown if len(shown) <= MAX_MESSAGE else shown[:MAX_MESSAGE] + "…"
 
 
 class Finding(NamedTuple):

@@ -34,7 +34,9 @@ def test_a_stage_waits_for_those_that_write_what_it_reads() -> None:
     }
 
 
-@pytest.mark.parametrize("stages", list(permutations(DIAMOND)), ids=lambda stages: "-".join(stage.name for stage in stages))
+@pytest.mark.parametrize(
+    "stages", list(permutations(DIAMOND)), ids=lambda stages: "-".join(stage.name for stage in stages)
+)
 def test_the_order_of_the_list_does_not_matter_to_the_graph(stages: tuple[Step, ...]) -> None:
     found = order(stages)
     assert (found[0], set(found[1:3]), found[3]) == ("start", {"left", "right"}, "end")

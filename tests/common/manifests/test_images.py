@@ -21,7 +21,26 @@ def test_a_reference_has_name_tag_and_digest(text: str, parts: tuple[str, str | 
     assert str(ImageReference.parse(text)) == text
 
 
-@pytest.mark.parametrize("text", ["", "Team/App", "https://images.example/app", "app:", "app@sha256:12", "a b", "/app", "app/", "a//b", "app:1.0\n", "../app", "app:" + "x" * 129, "a" * 600, "a_-b", "образ"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Team/App",
+        "https://images.example/app",
+        "app:",
+        "app@sha256:12",
+        "a b",
+        "/app",
+        "app/",
+        "a//b",
+        "app:1.0\n",
+        "../app",
+        "app:" + "x" * 129,
+        "a" * 600,
+        "a_-b",
+        "образ",
+    ],
+)
 def test_what_has_not_the_form_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="^must be an image reference such as"):
+    with pytest.raises(ValueError, match=r"^must be an image reference such as"):
         ImageReference.parse(text)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  -- a case is a line: what is written, and what is answered
 import time
 
 import pytest
@@ -11,19 +12,31 @@ BOMB = b"a: &a [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
 CHAIN = b"a0: &a0 [x]\n" + b"".join(b"a%d: &a%d [*a%d]\n" % (n, n, n - 1) for n in range(1, 100))
 
 UNREADABLE = [
-    (b"a: b: c\n", '1:5 invalid YAML: mapping values are not allowed here; check the indentation, or quote a value that contains ": "'),
-    (b"a:\n\tb: 1\n", "2:1 invalid YAML: found character '\\t' that cannot start any token; indent with spaces, not with tabs"),
+    (
+        b"a: b: c\n",
+        '1:5 invalid YAML: mapping values are not allowed here; check the indentation, or quote a value that contains ": "',
+    ),
+    (
+        b"a:\n\tb: 1\n",
+        "2:1 invalid YAML: found character '\\t' that cannot start any token; indent with spaces, not with tabs",
+    ),
     (b"a: [1, 2\nb: 3\n", "2:2 invalid YAML: expected ',' or ']', but got ':'; while parsing a flow sequence"),
     (b'a: "open\n', "2:1 invalid YAML: found unexpected end of stream; close the quotes"),
     (b"a: 1\n- b\n", "2:1 invalid YAML: expected <block end>, but found '-'; indent the items of one list alike"),
-    (b"a: 1\n  b: 2\n", '2:4 invalid YAML: mapping values are not allowed here; check the indentation, or quote a value that contains ": "'),
+    (
+        b"a: 1\n  b: 2\n",
+        '2:4 invalid YAML: mapping values are not allowed here; check the indentation, or quote a value that contains ": "',
+    ),
     (b"a: @x\n", "1:4 invalid YAML: found character '@' that cannot start any token; quote a value that starts with @"),
     (b"a: 1\nb: 2\na: 3\n", '3:1 duplicate field "a"; the first one is on line 1'),
     (b"[a]: 1\n", "1:1 a field's name must be one word, not a list or a mapping"),
     (b"a: *b\n", '1:4 unknown alias "*b"; define it before with &b'),
     (b"a: &a\n  b: *a\n", '2:6 alias "*a" contains itself; write the value out'),
     (b"a: !secret x\n", '1:4 tag "!secret" is not allowed; remove it'),
-    (b"a: !!python/object:os.system {}\n", '1:4 tag "tag:yaml.org,2002:python/object:os.system" is not allowed; remove it'),
+    (
+        b"a: !!python/object:os.system {}\n",
+        '1:4 tag "tag:yaml.org,2002:python/object:os.system" is not allowed; remove it',
+    ),
     (b"a: !!int x\n", '1:4 "x" does not fit its tag; remove the tag'),
     (b"a: 1\nb: \xff\n", "2:4 not UTF-8 text; save the file as UTF-8"),
     (b"\xff\xfea\x00:\x00 \x001\x00", "1:1 not UTF-8 text; save the file as UTF-8"),
@@ -46,7 +59,15 @@ def test_a_file_that_cannot_be_read_says_where_and_why(content: bytes, expected:
 
 @pytest.mark.parametrize(
     "content",
-    [BOMB, CHAIN, b"a: " + b"[" * 1_000_000, b"{" * 1_000_000, b"- " * 500_000, b"a: [" + b"x," * 500_000, b"&a " * 300_000],
+    [
+        BOMB,
+        CHAIN,
+        b"a: " + b"[" * 1_000_000,
+        b"{" * 1_000_000,
+        b"- " * 500_000,
+        b"a: [" + b"x," * 500_000,
+        b"&a " * 300_000,
+    ],
     ids=["bomb", "chain", "brackets", "braces", "dashes", "items", "anchors"],
 )
 def test_hostile_files_are_refused_within_seconds(content: bytes) -> None:

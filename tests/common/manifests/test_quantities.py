@@ -8,7 +8,9 @@ SIZES = [
 ]  # fmt: skip
 CORES = [("500m", 0.5), ("2", 2.0), (2, 2.0), (0.25, 0.25), ("0.1", 0.1), ("1k", 1000.0)]
 DURATIONS = [
-    ("30s", 30.0), ("1h", 3600.0), ("24h", 86400.0), ("1m30s", 90.0), ("500ms", 0.5), ("1.5h", 5400.0), ("2d", 172800.0),
+    ("30s", 30.0),
+    ("1h", 3600.0), ("24h", 86400.0), ("1m30s", 90.0), ("500ms", 0.5), ("1.5h", 5400.0), ("2d", 172800.0),
+
     ("1h2m3s4ms", 3723.004), (30, 30.0), (0.5, 0.5), (0, 0.0),
 ]  # fmt: skip
 
@@ -18,7 +20,28 @@ def test_a_size_is_whole_bytes(written: object, expected: int) -> None:
     assert quantities.size(written) == expected
 
 
-@pytest.mark.parametrize("written", ["500m", "1.5", "", "G", "1GB", "-1", "1 G", "0x10", True, None, -1, 1.5, "99E", float("nan"), float("inf"), [], "1G\n"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "500m",
+        "1.5",
+        "",
+        "G",
+        "1GB",
+        "-1",
+        "1 G",
+        "0x10",
+        True,
+        None,
+        -1,
+        1.5,
+        "99E",
+        float("nan"),
+        float("inf"),
+        [],
+        "1G\n",
+    ],
+)
 def test_what_is_not_a_size_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match=r"^must be a size such as 512Mi, 1G or a number of bytes$"):
         quantities.size(written)
@@ -34,7 +57,9 @@ def test_a_duration_is_seconds(written: object, expected: float) -> None:
     assert quantities.seconds(written) == expected
 
 
-@pytest.mark.parametrize("written", ["", "5", "5x", "s", "1s1m", "-5s", "1..5s", ".s", "5 s", True, None, -1, float("nan"), [], "5s\n"])
+@pytest.mark.parametrize(
+    "written", ["", "5", "5x", "s", "1s1m", "-5s", "1..5s", ".s", "5 s", True, None, -1, float("nan"), [], "5s\n"]
+)
 def test_what_is_not_a_duration_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match=r"^must be a duration such as 30s, 5m, 1h30m or a number of seconds$"):
         quantities.seconds(written)

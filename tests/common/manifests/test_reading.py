@@ -1,3 +1,4 @@
+# ruff: noqa: E501  -- a case is a line: what is written, and what is answered
 """What bad manifests are answered: the place, and a sentence that says what to do."""
 
 import pytest
@@ -21,7 +22,10 @@ AUTH = "  restfulApi: {path: x, auth: {none: {}}}\n"
 
 
 def problems(text: str) -> list[str]:
-    return [f"{found} ({found.severity})" if found.severity == "warning" else str(found) for found in read_documents({"m.yml": text.encode()})[1]]
+    return [
+        f"{found} ({found.severity})" if found.severity == "warning" else str(found)
+        for found in read_documents({"m.yml": text.encode()})[1]
+    ]
 
 
 HEADERS = [
@@ -111,9 +115,11 @@ BUILT = [
     ML + "  security: {egress: internet, readOnlyRoot: true}\n",
     ML + "  env:\n  connectedBoxes:\n",
     HEADS["ML"] + IMAGE + '  mlService: {inference: "a:f", modelUpdate: manual, batching: }\n',
-    STAGES + "    - {name: s, image: {existingImageName: i}, cache: false, inputs: [{name: a}], outputs: [{name: b}]}\n",
+    STAGES
+    + "    - {name: s, image: {existingImageName: i}, cache: false, inputs: [{name: a}], outputs: [{name: b}]}\n",
     HEADS["API"] + "  files: {}\n  restfulApi: {auth: {apiKey: {}, basic: {credentials: s}}}\n",
-    HEADS["API"] + "  pipelines: {}\n  restfulApi: {identityPassThrough: true, auth: {apiKey: {}, identityPassThrough: true}}\n",
+    HEADS["API"]
+    + "  pipelines: {}\n  restfulApi: {identityPassThrough: true, auth: {apiKey: {}, identityPassThrough: true}}\n",
     HEADS["REPO"] + "  url: git@git.example:team/app.git\n  credentials: git\n  webhook: {secret: h}\n",
     HEADS["REPO"] + "  url: file:///srv/app.git\n  path: .\n  branch: feature/x\n",
     HEADS["SEC"] + "spec: {keys: [petrova.pa, ssh-privatekey, TOKEN]}\n",
@@ -121,7 +127,10 @@ BUILT = [
 
 
 def pipeline(*stages: str, variables: str = "[{name: a}, {name: b}]") -> str:
-    lines = [f"    - {{name: {stage.split()[0]}, image: {{existingImageName: i}}, {' '.join(stage.split()[1:])}}}\n" for stage in stages]
+    lines = [
+        f"    - {{name: {stage.split()[0]}, image: {{existingImageName: i}}, {' '.join(stage.split()[1:])}}}\n"
+        for stage in stages
+    ]
     return HEADS["EP"] + f"  vars: {variables}\n  stages:\n" + "".join(lines)
 
 
@@ -207,7 +216,9 @@ def test_what_is_built_is_accepted(text: str) -> None:
 
 
 def test_under_the_foreign_version_unknown_fields_are_warnings_and_dropped() -> None:
-    text = (ML + "  replicas: 3\n  resources: {limits: {cpu: 1}, cpu: 1}\nstatus: {}\n").replace("mlmesh/v1", "unified-platform.cs.hse.ru/v1")
+    text = (ML + "  replicas: 3\n  resources: {limits: {cpu: 1}, cpu: 1}\nstatus: {}\n").replace(
+        "mlmesh/v1", "unified-platform.cs.hse.ru/v1"
+    )
     manifests, found = read_documents({"m.yml": text.encode()})
     assert [(str(problem), problem.severity) for problem in found] == [
         ('m.yml:7:3: unknown field "replicas"; the fields here are image, servicePort, env, envFrom, connectedBoxes, mlService, resources, scaling, startTimeout, security (left out)', "warning"),
@@ -226,7 +237,9 @@ def test_under_the_foreign_version_other_errors_are_errors_all_the_same() -> Non
 
 def test_manifests_come_by_path_and_line_and_know_their_places() -> None:
     box = (HEADS["BOX"] + "  s3DefaultStorage: {capacity: 2G}\n").encode()
-    manifests, found = read_documents({"b.yml": box, "a/z.yml": b"# empty\n---\n" + box + b"---\n" + HEADS["SEC"].encode() + b"spec: {}\n"})
+    manifests, found = read_documents(
+        {"b.yml": box, "a/z.yml": b"# empty\n---\n" + box + b"---\n" + HEADS["SEC"].encode() + b"spec: {}\n"}
+    )
     assert [(m.file, m.line, m.column, m.kind, m.name) for m in manifests] == [
         ("a/z.yml", 3, 1, "DataBox", "b"),
         ("a/z.yml", 9, 1, "Secret", "s"),
@@ -239,7 +252,12 @@ def test_manifests_come_by_path_and_line_and_know_their_places() -> None:
 
 def test_every_problem_of_every_file_is_reported_at_once() -> None:
     files = {"b.yml": b"a: b: c", "a.yml": (ML + "  servicePort: x\n  typo: 1\n---\nkind: X\n").encode()}
-    assert [f"{found.file}:{found.line}" for found in read_documents(files)[1]] == ["a.yml:7", "a.yml:8", "a.yml:10", "b.yml:1"]
+    assert [f"{found.file}:{found.line}" for found in read_documents(files)[1]] == [
+        "a.yml:7",
+        "a.yml:8",
+        "a.yml:10",
+        "b.yml:1",
+    ]
 
 
 LIMITS = [

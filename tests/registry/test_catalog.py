@@ -1,0 +1,137 @@
+# ruff: noqa: E501  -- a case is a line: what is written, and what is answered
+"""The whole app: what its manifests say of each other."""
+
+import json
+
+import pytest
+
+from libs.common.manifests import example
+from services.registry.catalog import Catalog, check
+
+NAMESPACE = "pu-petrova-pa-leafscan"
+
+
+def head(kind: str, name: str, extra: str = "") -> str:
+    return f"apiVersion: mlmesh/v1\nkind: {kind}\nmetadata: {{name: {name}{extra}}}\nspec:\n"
+
+
+BOX = head("DataBox", "weights") + "  s3DefaultStorage: {}\n"
+SECRET = head("Secret", "users") + "  keys: [petrova.pa, TOKEN]\n"
+TOKEN = head("Secret", "token") + "  keys: [TOKEN]\n"
+COMPONENT = head("MLComponent", "digits") + '  image: {existingImageName: app}\n  mlService: {inference: "a:f"}\n'
+API = head("APIComponent", "digits") + "  mlComponent: {name: digits}\n  restfulApi: {path: digits, auth: {none: {}}}\n"
+PIPELINE = (
+    head("ExperimentPipeline", "train")
+    + "  vars: [{name: photos}, {name: table}, {name: model}]\n"
+    + "  stages:\n"
+    + "    - {name: prepare, image: {existingImageName: i}, inputs: [{name: photos}], outputs: [{name: table}]}\n"
+    + "    - {name: fit, image: {existingImageName: i}, inputs: [{name: table}], outputs: [{name: model}]}\n"
+)
+TRAIN = (
+    head("APIComponent", "train")
+    + "  experimentPipeline: {name: train}\n  restfulApi: {path: train, auth: {none: {}}}\n"
+)
+FILE = "{name: photos, type: {datatypes: [FOLDER]}}"
+TRAIN_API = TRAIN + f"  apiSpec: {{inputs: [{FILE}], outputs: [{{name: model}}]}}\n"
+APP = head("PlatformApp", "leafscan") + "  title: Leaf scanner\n"
+
+
+def errors(*documents: str, namespace: str | None = NAMESPACE, secrets: tuple[str, ...] = ()) -> list[str]:
+    """One document a file: a.yml, b.yml and so on."""
+    files = {f"{name}.yml": text.encode() for name, text in zip("abcdefgh", documents, strict=False)}
+    catalog, problems = check(files, namespace, secrets)
+    found = [str(problem) for problem in problems if problem.severity == "error"]
+    assert (catalog is None) == bool(found)
+    return found
+
+
+WHOLE = (APP, BOX, SECRET, COMPONENT, API, PIPELINE, TRAIN_API)
+NOTHING_GIVES = 'b.yml:7:70: nothing gives stage "prepare" its input "photos"; '
+
+CASES = [
+    (WHOLE, []),
+    ((), ["manifests:1:1: no manifest here; a revision needs at least one"]),
+    (("# nothing\n",), ["a.yml:1:1: no manifest here; a revision needs at least one"]),
+    ((BOX, BOX), ['b.yml:3:18: a second DataBox "weights"; the first is at a.yml:1, rename one of them']),
+    ((BOX + "---\n" + BOX,), ['a.yml:9:18: a second DataBox "weights"; the first is at a.yml:1, rename one of them']),
+    ((COMPONENT, API), []),
+    ((APP, head("PlatformApp", "other") + "  title: t\n"), ["b.yml:2:7: a second PlatformApp; the first is at a.yml:1, keep one of them"]),
+    ((head("Repository", "r") + "  url: https://git.example/a.git\n",), ["a.yml:2:7: a Repository cannot be in Git: a repository cannot move itself; send it with: mlmesh apply"]),
+    ((BOX.replace("weights", "weights, namespace: other"),), ['a.yml:3:38: namespace "other" is not this app\'s; write "pu-petrova-pa-leafscan" or leave it out']),
+    ((API,), ['a.yml:5:23: there is no MLComponent "digits"; add one, or correct the name']),
+    ((API.replace("{name: digits}\n  rest", "{name: digit}\n  rest"), COMPONENT), ['a.yml:5:23: there is no MLComponent "digit"; did you mean "digits"?']),
+    ((TRAIN_API,), ['a.yml:5:30: there is no ExperimentPipeline "train"; add one, or correct the name']),
+    ((COMPONENT + "  connectedBoxes: [weight]\n", BOX), ['a.yml:7:20: there is no DataBox "weight"; did you mean "weights"?']),
+    ((COMPONENT + "  connectedBoxes: [{name: users}]\n",), ['a.yml:7:27: there is no DataBox "users"; add one, or correct the name']),
+    ((COMPONENT.replace("a:f\"", "a:f\", modelBox: w, modelPath: g/f"),), ['a.yml:6:43: there is no DataBox "w"; add one, or correct the name']),
+    ((COMPONENT + "  envFrom: [{secretRef: {name: token}}]\n", TOKEN), []),
+    ((COMPONENT + "  envFrom: [{secretRef: {name: token}}]\n",), ['a.yml:7:32: there is no Secret "token"; add one, or correct the name']),
+    ((COMPONENT + "  envFrom: [{secretRef: {name: users}}]\n", SECRET), ['a.yml:7:32: key "petrova.pa" of Secret "users" cannot be an environment name; rename the key']),
+    ((API.replace("none: {}", "basic: {credentials: user}"), COMPONENT, SECRET), ['a.yml:6:58: there is no Secret "user"; did you mean "users"?']),
+    ((API, API.replace("name: digits}\nspec", "name: more}\nspec"), COMPONENT), ['b.yml:6:22: path "digits" is published by APIComponent "digits" (a.yml:1) already; change or remove one of them']),
+    ((head("APIComponent", "x") + "  files: {}\n  restfulApi: {auth: {none: {}}}\n", head("APIComponent", "y") + "  files: {}\n  restfulApi: {auth: {apiKey: {}}}\n"), ['b.yml:5:3: "files" is published by APIComponent "x" (a.yml:1) already; change or remove one of them']),
+    ((BOX, PIPELINE), [NOTHING_GIVES + 'name it in spec.apiSpec.inputs of an APIComponent for this pipeline (there is none), or make it an output of a stage, or give it "mountFrom"']),
+    ((TRAIN + "  apiSpec: {}\n", PIPELINE), [NOTHING_GIVES + 'add it to spec.apiSpec.inputs of APIComponent "train", or make it an output of a stage, or give it "mountFrom"']),
+    ((BOX, PIPELINE.replace("{name: photos},", "{name: photos, mountFrom: {box: weights, path: g/}},")), []),
+    ((PIPELINE.replace("{name: photos},", "{name: photos, mountFrom: {box: boxes, path: g/}},"),), ['a.yml:5:42: there is no DataBox "boxes"; add one, or correct the name']),
+    ((BOX, PIPELINE.replace("{name: photos},", "{name: photos, mountFrom: {box: weights, path: g/}},"), TRAIN_API), ['c.yml:7:29: "photos" has "mountFrom", a caller cannot give it; remove one of the two']),
+    ((PIPELINE, TRAIN_API.replace(FILE, FILE + ", " + FILE.replace("photos", "table"))), ['b.yml:7:74: "table" is an output of stage "prepare", a caller cannot give it; remove it']),
+    ((PIPELINE, TRAIN_API.replace(FILE, FILE + ", " + FILE.replace("photos", "tables"))), ['b.yml:7:74: ExperimentPipeline "train" has no variable "tables"; did you mean "table"?']),
+    ((PIPELINE, TRAIN_API.replace("{name: model}", "{name: report}")), ['b.yml:7:85: ExperimentPipeline "train" has no variable "report"; add it there, or correct it']),
+    ((PIPELINE, TRAIN_API.replace("{name: model}", "{name: photos}")), ['b.yml:7:85: no stage has "photos" as an output; add it to one, or remove it here']),
+    ((PIPELINE + "      # a comment\n  connectedBoxes: [nowhere]\n", TRAIN_API), ['a.yml:10:20: there is no DataBox "nowhere"; add one, or correct the name']),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("documents", "expected"), CASES)
+def test_what_does_not_fit_together_is_one_sentence_at_its_place(
+    documents: tuple[str, ...], expected: list[str]
+) -> None:
+    assert errors(*documents) == expected
+
+
+def test_references_wait_until_every_manifest_can_be_read() -> None:
+    assert errors(API, COMPONENT.replace("inference", "inferense")) == [
+        'b.yml:6:15: unknown field "inferense"; did you mean "inference"?',
+    ]  # fmt: skip
+
+
+def test_offline_the_namespaces_must_only_agree() -> None:
+    mine, other = (BOX.replace("weights", f"{name}, namespace: {name}") for name in ("mine", "other"))
+    assert errors(mine, namespace=None) == []
+    assert errors(mine, other, namespace=None) == [
+        'b.yml:3:36: namespace "other" is not this app\'s; write "mine" or leave it out'
+    ]
+
+
+def test_a_secret_may_be_declared_elsewhere() -> None:
+    component = COMPONENT + "  envFrom: [{secretRef: {name: token}}]\n"
+    assert errors(component, secrets=("token",)) == []
+
+
+def test_a_catalog_has_everything_by_name_and_survives_its_journey_through_a_database() -> None:
+    files = {
+        f"manifests/{kind.lower()}.yml": example(kind).encode()
+        for kind in ("MLComponent", "DataBox", "Secret", "PlatformApp")
+    }
+    files["manifests/more.yml"] = "---\n".join([BOX, TRAIN_API, PIPELINE, SECRET, API]).encode()
+    catalog, problems = check(files, NAMESPACE)
+    assert problems == []
+    assert catalog is not None
+    assert (set(catalog.components), set(catalog.pipelines), set(catalog.apis)) == (
+        {"digits"},
+        {"train"},
+        {"train", "digits"},
+    )
+    assert set(catalog.boxes) == {"users", "weights"}
+    assert catalog.secrets == {"model-keys": ("HUB_TOKEN",), "users": ("petrova.pa", "TOKEN")}
+    assert catalog.app is not None
+    assert catalog.app.spec.title == "Leaf scanner"
+    assert Catalog.from_json(json.loads(json.dumps(catalog.to_json()))) == catalog
+
+
+def test_warnings_do_not_stand_in_the_way() -> None:
+    files = {"m.yml": COMPONENT.replace("mlmesh/v1", "unified-platform.cs.hse.ru/v1").encode() + b"  replicas: 2\n"}
+    catalog, problems = check(files, NAMESPACE)
+    assert catalog is not None
+    assert [problem.severity for problem in problems] == ["warning"]
