@@ -1,7 +1,7 @@
 """One YAML document to one manifest: which kind it is, whether its fields fit, and where each of them stands."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -71,37 +71,37 @@ def kind_of(file: str, root: Node) -> tuple[type[Header] | None, list[Problem]]:
 
 
 def validated(file: str, root: Node, model: type[Header]) -> tuple[Header | None, list[Problem]]:
+    """Under the foreign version unknown fields are left out, again and again: without them, others may be seen."""
     data: Any = root.plain()
-    lenient = data.get("apiVersion") == FOREIGN
-    problems: list[Problem] = []
-    try:
-        return model.model_validate(data, by_alias=True, by_name=False), problems
-    except ValidationError as invalid:
-        errors = [error for error in invalid.errors() if not (explained(error, model))]
-    for error in errors:
-        forgiven = lenient and error["type"] == "extra_forbidden"
-        problems.append(placed(file, root, error, model, forgiven))
-        if forgiven:
+    warnings: list[Problem] = []
+    while True:
+        try:
+            return model.model_validate(data, by_alias=True, by_name=False), warnings
+        except ValidationError as invalid:
+            errors = [error for error in invalid.errors() if not said_better(error, model)]
+        unknown = [error for error in errors if error["type"] == "extra_forbidden"]
+        if data.get("apiVersion") != FOREIGN or not unknown:
+            return None, [*warnings, *(placed(file, root, error, model) for error in errors)]
+        for error in unknown:
+            warnings.append(left_out(placed(file, root, error, model)))
             remove(data, error["loc"])
-    if any(problem.severity == "error" for problem in problems) or not errors:
-        return None, problems
-    return model.model_validate(data, by_alias=True, by_name=False), problems
 
 
-def explained(error: ErrorDetails, model: type[Header]) -> bool:
-    """Whether `refused` says it better."""
+def said_better(error: ErrorDetails, model: type[Header]) -> bool:
+    """Whether `refused` has a sentence for it."""
     return error["type"] == "extra_forbidden" and error["loc"][-1] in model.refused and len(error["loc"]) <= 2
 
 
-def placed(file: str, root: Node, error: ErrorDetails, model: type[Header], forgiven: bool) -> Problem:
+def placed(file: str, root: Node, error: ErrorDetails, model: type[Header]) -> Problem:
     path = error["loc"]
     if error["type"] == "missing" and root.has(*path):
         return Problem(file, *root.key(*path), empty(path))
-    message = sentence(error, model)
-    if forgiven:
-        return Problem(file, *root.key(*path), f"{message} (left out)", "warning")
     place = root.key(*path) if error["type"] in ("missing", "extra_forbidden") else root.locate(*path)
-    return Problem(file, *place, message)
+    return Problem(file, *place, sentence(error, model))
+
+
+def left_out(problem: Problem) -> Problem:
+    return replace(problem, message=f"{problem.message} (left out)", severity="warning")
 
 
 def remove(data: Any, path: Path) -> None:
@@ -118,7 +118,7 @@ def refused(file: str, root: Node, model: type[Header]) -> Iterator[Problem]:
 
 
 def judged(file: str, root: Node, body: Header) -> Iterator[Problem]:
-    for path, message in ((found.path, found.message) for found in planned.findings(body.kind, root.plain())):
-        yield Problem(file, *root.key(*path), message)
+    for found in planned.findings(body.kind, root.plain()):
+        yield Problem(file, *root.key(*found.path), found.message)
     for found in body.findings():
         yield Problem(file, *root.locate(*found.path), found.message, found.severity)

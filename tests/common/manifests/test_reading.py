@@ -228,6 +228,16 @@ def test_under_the_foreign_version_unknown_fields_are_warnings_and_dropped() -> 
     assert manifests[0].body.model_dump(by_alias=True, exclude_unset=True)["spec"]["resources"] == {"cpu": 1.0}
 
 
+def test_under_the_foreign_version_what_is_left_after_unknown_fields_is_still_checked() -> None:
+    text = (HEADS["API"] + "  mlComponent: {name: m}\n  restfulApi: {path: x, auth: {ldap: {}}}\n").replace(
+        "mlmesh/v1", "unified-platform.cs.hse.ru/v1"
+    )
+    assert problems(text) == [
+        "m.yml:6:25: nobody could call this; say who may call: basic, apiKey, or none: {} for everybody",
+        'm.yml:6:32: unknown field "ldap"; the fields here are basic, apiKey, oidc, none, identityPassThrough (left out) (warning)',
+    ]  # fmt: skip
+
+
 def test_under_the_foreign_version_other_errors_are_errors_all_the_same() -> None:
     text = (ML + "  replicas: 3\n  servicePort: x\n").replace("mlmesh/v1", "unified-platform.cs.hse.ru/v1")
     assert [found.severity for found in read_documents({"m.yml": text.encode()})[1]] == ["warning", "error"]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.manifests import KINDS, example, read_documents
+from libs.common.manifests.fields import FOREIGN, OURS
 from libs.common.manifests.parsing import parse
 from libs.common.manifests.problems import Problem
 from services.registry.catalog import Catalog, check
@@ -43,20 +44,20 @@ def sound(files: dict[str, bytes]) -> None:
 
 @QUICK
 @given(st.binary(max_size=200))
-def test_any_bytes(content: bytes) -> None:
+def test_any_bytes_are_answered_with_problems(content: bytes) -> None:
     sound({"m.yml": content})
 
 
 @QUICK
 @given(st.lists(PIECES, max_size=40).map("".join))
-def test_anything_that_looks_like_yaml(text: str) -> None:
+def test_anything_that_looks_like_yaml_is_answered_with_problems(text: str) -> None:
     sound({"m.yml": text.encode()})
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(QUICK, max_examples=30)
 @given(data=st.data())
-def test_an_example_with_a_piece_put_in(kind: str, data: Any) -> None:
+def test_an_example_with_a_piece_put_in_is_answered_with_problems(kind: str, data: Any) -> None:
     text = EXAMPLES[kind]
     at = data.draw(st.integers(0, len(text)))
     cut = data.draw(st.integers(0, 20))
@@ -66,27 +67,24 @@ def test_an_example_with_a_piece_put_in(kind: str, data: Any) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(QUICK, max_examples=30)
 @given(data=st.data())
-def test_an_example_with_a_field_of_another_value(kind: str, data: Any) -> None:
+def test_an_example_with_a_field_of_another_value_is_answered_with_problems(kind: str, data: Any) -> None:
     (root,) = parse(EXAMPLES[kind].encode())
     document: Any = root.plain()
     places = [*spots(document)]
     holder, key = data.draw(st.sampled_from(places))
+    if isinstance(holder, dict) and data.draw(st.booleans()):
+        key = "unknown"
     holder[key] = data.draw(VALUES)
+    document["apiVersion"] = data.draw(st.sampled_from([OURS, FOREIGN]))
     sound({"m.yml": json_text(document)})
 
 
 @QUICK
 @given(VALUES)
-def test_a_manifest_of_any_shape(value: object) -> None:
+def test_a_manifest_of_any_shape_is_answered_with_problems(value: object) -> None:
     for kind in KINDS:
-        sound({"m.yml": json_text({"apiVersion": "mlmesh/v1", "kind": kind, "metadata": {"name": "x"}, "spec": value})})
-        sound(
-            {
-                "m.yml": json_text(
-                    {"apiVersion": "unified-platform.cs.hse.ru/v1", "kind": kind, "metadata": value, "spec": value}
-                )
-            }
-        )
+        sound({"m.yml": json_text({"apiVersion": OURS, "kind": kind, "metadata": {"name": "x"}, "spec": value})})
+        sound({"m.yml": json_text({"apiVersion": FOREIGN, "kind": kind, "metadata": value, "spec": value})})
 
 
 def test_many_problems_in_one_file_stay_quick() -> None:
