@@ -1,0 +1,69 @@
+#!/bin/sh
+# `up`: secrets in .env (once), the image, official or stand-in images of the servers, then the mesh, until it is healthy.
+# `down`: stops it; the data stays in its volumes.
+set -eu
+cd "$(dirname "$0")/.."
+
+fail() { printf 'compose: %s\n' "$*" >&2; exit 1; }
+
+compose() {
+    if docker compose version >/dev/null 2>&1; then docker compose "$@"
+    elif command -v docker-compose >/dev/null; then docker-compose "$@"
+    else fail "the Compose plugin is missing; please install docker-compose-plugin (or put docker-compose on PATH)"; fi
+}
+
+random() { python3 -c 'import secrets; print(secrets.token_urlsafe(32))'; }
+
+write_env() {
+    umask 077
+    cat >.env <<END
+MLMESH_ADMIN_TOKEN=$(random)
+MLMESH_INTERNAL_TOKEN=$(random)
+MLMESH_SECRET_KEY=$(random)
+POSTGRES_PASSWORD=$(random)
+RABBITMQ_PASSWORD=$(random)
+MINIO_PASSWORD=$(random)
+DOCKER_GID=$(stat -c %g /var/run/docker.sock)
+END
+}
+
+present() { docker image inspect "$1" >/dev/null 2>&1; }
+
+# Certificates that this machine trusts in addition are trusted in the build, too.
+trust_host() {
+    bundle=${PIP_CERT:-${SSL_CERT_FILE:-}}
+    if [ -n "$bundle" ]; then cp "$bundle" deploy/ca/host.crt; fi
+}
+
+build() {
+    trust_host
+    docker build --quiet --file deploy/Dockerfile --tag "$1" --build-arg PYTHON_IMAGE="${PYTHON_IMAGE:-python:3.12-slim}" \
+        ${PIP_INDEX_URL:+--build-arg PIP_INDEX_URL} ${PIP_EXTRA_INDEX_URL:+--build-arg PIP_EXTRA_INDEX_URL} \
+        ${PIP_TRUSTED_HOST:+--build-arg PIP_TRUSTED_HOST} . >/dev/null
+}
+
+pull_or_stand_in() {
+    if compose pull --quiet --ignore-buildable postgres rabbitmq minio 2>/dev/null; then return; fi
+    echo "compose: no image registry can be reached; building stand-ins from Debian's packages" >&2
+    exports=$(.venv/bin/python -m tests.servers images)
+    eval "$exports"
+}
+
+up() {
+    docker version >/dev/null 2>&1 || fail "no Docker Engine answers; is it running, and may you use it?"
+    [ -f .env ] || write_env
+    pull_or_stand_in
+    if [ -z "${MLMESH_IMAGE:-}" ] && ! present mlmesh; then
+        echo "compose: building the image mlmesh" >&2
+        build mlmesh
+    fi
+    compose up --detach --wait --wait-timeout 300
+    echo "ready http://127.0.0.1:${MLMESH_PORT:-8000} (the admin token is in .env)"
+}
+
+case "${1:-}" in
+    up) up ;;
+    down) compose down ;;
+    build) build "${2:-mlmesh}" ;;
+    *) fail "usage: deploy/compose.sh up|down|build [NAME]" ;;
+esac
