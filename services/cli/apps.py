@@ -1,0 +1,87 @@
+"""`mlmesh app`: modules on the mesh."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from services.cli import deployments, render
+from services.cli.client import path
+from services.cli.session import App, Mesh, field, talks
+
+nouns = typer.Typer(help="Modules on the mesh.", no_args_is_help=True)
+APPS = "/api/v1/apps"
+
+
+@nouns.command("list")
+@talks
+def listed(mesh: Mesh) -> None:
+    """All apps that this token may read."""
+    mesh.table(
+        list(mesh.client.pages(APPS)),
+        name=field("name"),
+        title=field("title"),
+        status=lambda app: (app.get("newest") or {}).get("status"),
+        live=lambda app: deployments.short((app.get("live") or {}).get("commit")),
+        live_since=lambda app: (app.get("live") or {}).get("live_at"),
+    )
+
+
+@nouns.command("show")
+@talks
+def show(mesh: Mesh, app: App) -> None:
+    """Addresses, live deployment, components and boxes of one app."""
+    found = mesh.client.get(APPS + path(app))
+    mesh.show(found, _pairs(found))
+
+
+def _pairs(found: dict[str, Any]) -> list[tuple[str, Any]]:
+    live, newest = found.get("live") or {}, found.get("newest") or {}
+    lines = [
+        ("app", found["name"]),
+        ("title", found.get("title")),
+        ("repository", _origin(found.get("repository"))),
+        ("live", f"{deployments.short(live['commit'])} since {live['live_at']}" if live else "nothing yet"),
+    ]
+    if newest and newest.get("id") != live.get("id"):
+        lines.append(("newest", f"{newest['status']} (mlmesh deployment show {found['name']} {newest['id']})"))
+    lines += [("api", f"{api['name']}  {api['url']}") for api in found.get("apis", [])]
+    lines += [("component", _component(one)) for one in found.get("components", [])]
+    lines += [("box", _box(one)) for one in found.get("boxes", [])]
+    missing = [f"{one['service']}: {one['detail']}" for one in found.get("unavailable", [])]
+    return [*lines, *(("unavailable", one) for one in missing)]
+
+
+def _origin(repository: dict[str, Any] | None) -> str:
+    return f"{repository['url']} ({repository.get('branch') or 'main'})" if repository else "none"
+
+
+def _component(one: dict[str, Any]) -> str:
+    why = render.reason(one.get("reason"))
+    return f"{one['name']}  {one['status']}" + (f"  {why}" if why else "")
+
+
+def _box(box: dict[str, Any]) -> str:
+    detached = "  detached" if box.get("detached") else ""
+    return f"{box['name']}  {render.size(box.get('used'))} of {render.size(box.get('capacity'))}{detached}"
+
+
+@nouns.command("sync")
+@talks
+def sync(
+    mesh: Mesh, app: App, wait: Annotated[bool, typer.Option("--wait", help="Until it is live or failed.")] = False
+) -> None:
+    """Deploy the head of the app's branch now."""
+    started = mesh.client.post(f"{APPS}{path(app)}/sync")
+    deployments.follow(mesh, app, started, wait)
+
+
+@nouns.command("delete")
+@talks
+def delete(mesh: Mesh, app: App, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Remove an app; its boxes keep their data."""
+    if not yes:
+        typer.confirm(f"delete {app}?", abort=True, err=True)
+    mesh.client.delete(APPS + path(app))
+    mesh.say({"deleted": app}, f"{app} is deleted; its boxes keep their data")

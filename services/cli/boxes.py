@@ -1,0 +1,152 @@
+"""`mlmesh box`: files of an app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import typer
+
+from services.cli import render
+from services.cli.client import Client
+from services.cli.client import path as joined
+from services.cli.failure import Failure, WrongUsage
+from services.cli.session import App, Mesh, field, talks
+
+nouns = typer.Typer(help="Files of an app, in its boxes.", no_args_is_help=True)
+CHUNK = 256 * 1024
+Place = Annotated[str, typer.Argument(metavar="BOX/GROUP/FILE", help="A trailing / (or no FILE) names the group.")]
+
+
+@nouns.command("ls")
+@talks
+def listed(
+    mesh: Mesh,
+    app: App,
+    place: Annotated[str, typer.Argument(metavar="[BOX[/GROUP]]", help="Default: the boxes themselves.")] = "",
+) -> None:
+    """Boxes of an app, or files in one."""
+    if not place:
+        _boxes(mesh, app)
+        return
+    mesh.table(
+        _files(mesh.client, app, place),
+        name=field("name"),
+        size=lambda file: render.size(file.get("size")),
+        modified=field("modified"),
+    )
+
+
+def _boxes(mesh: Mesh, app: str) -> None:
+    mesh.table(
+        mesh.client.get("/api/v1/apps" + joined(app))["boxes"],
+        name=field("name"),
+        used=lambda box: render.size(box.get("used")),
+        capacity=lambda box: render.size(box.get("capacity")),
+        detached=field("detached"),
+    )
+
+
+@nouns.command("put")
+@talks
+def put(
+    mesh: Mesh,
+    app: App,
+    source: Annotated[Path, typer.Argument(metavar="PATH", help="A file, or a folder for all its files.", exists=True)],
+    place: Place,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Store a file, or every file of a folder."""
+    sent = [_put(mesh.client, app, file, target, overwrite) for file, target in _uploads(source, place)]
+    mesh.say(sent, "\n".join(f"{one['path']}  {render.size(one['size'])}" for one in sent))
+
+
+def _uploads(source: Path, place: str) -> list[tuple[Path, str]]:
+    _box(place)
+    if source.is_dir():
+        files = sorted(file for file in source.rglob("*") if file.is_file())
+        if not files:
+            raise Failure(f"there is no file in {source}")
+        return [(file, f"{place.rstrip('/')}/{file.relative_to(source).as_posix()}") for file in files]
+    group = place.endswith("/") or place.count("/") == 1
+    return [(source, f"{place.rstrip('/')}/{source.name}" if group else place)]
+
+
+def _put(client: Client, app: str, file: Path, target: str, overwrite: bool) -> dict[str, Any]:
+    total = file.stat().st_size
+    params = {"overwrite": overwrite or None, "upload": None if total else 1}
+    headers = {"Content-Length": str(total), "Content-Type": "application/octet-stream"}
+    with file.open("rb") as content, render.transfer(target, total) as advance:
+        with client.open("PUT", _url(app, target), _pieces(content, advance), headers=headers, params=params) as answer:
+            return {"path": target, "size": total, "etag": answer.headers.get("ETag")}
+
+
+@nouns.command("get")
+@talks
+def get(
+    mesh: Mesh,
+    app: App,
+    place: Place,
+    target: Annotated[Path, typer.Argument(metavar="[PATH]", help="A file, or a folder; default: here.")] = Path("."),
+) -> None:
+    """Fetch a file, or every file of a group."""
+    got = [_get(mesh.client, app, source, path) for source, path in _downloads(mesh.client, app, place, target)]
+    mesh.say([str(path) for path in got], "\n".join(map(str, got)))
+
+
+def _downloads(client: Client, app: str, place: str, target: Path) -> list[tuple[str, Path]]:
+    if not place.endswith("/") and place.count("/") > 1:
+        return [(place, target / place.rpartition("/")[2] if target.is_dir() else target)]
+    group = place.rstrip("/")
+    found = [(f"{group}/{file['name']}", _inside(target, file["name"])) for file in _files(client, app, place)]
+    if not found:
+        raise Failure(f"there is no file in {group}")
+    return found
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Where a listed file goes; its name is another's word, so it must stay in the folder."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise Failure(f"the listed name {name!r} leads out of {folder}")
+    return path
+
+
+def _get(client: Client, app: str, source: str, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    headers = {"Accept": "application/octet-stream"}
+    with client.open("GET", _url(app, source), headers=headers, params={"download": 1}) as answer:
+        total = int(answer.headers.get("Content-Length") or 0)
+        with part.open("wb") as content, render.transfer(source, total) as advance:
+            content.writelines(_pieces(answer.stream, advance))
+    return part.replace(target)
+
+
+@nouns.command("rm")
+@talks
+def remove(mesh: Mesh, app: App, place: Place) -> None:
+    """Delete a file or a group."""
+    _box(place)
+    mesh.client.delete(_url(app, place))
+    mesh.say({"deleted": place}, f"{place} is deleted")
+
+
+def _pieces(stream: IO[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:
+    while piece := stream.read(CHUNK):
+        advance(len(piece))
+        yield piece
+
+
+def _files(client: Client, app: str, place: str) -> list[Any]:
+    return list(client.pages(_url(app, place.rstrip("/") + "/")))
+
+
+def _box(place: str) -> None:
+    if "/" not in place.strip("/"):
+        raise WrongUsage(f"{place} names a box alone; write BOX/GROUP/FILE or BOX/GROUP/")
+
+
+def _url(app: str, place: str) -> str:
+    return joined(app, "files", *place.split("/"))

@@ -1,0 +1,143 @@
+"""Calls to a mesh's public API. Its problem documents come back as errors; silence is NotReachable."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from typing import IO, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from libs.common.errors import MeshError, Unauthorized, from_problem
+from services.cli.failure import NotReachable
+from services.cli.profile import Profile
+
+SILENCE_S = 90.0
+"""Longest silence of a mesh in an answer; it holds a request at most 60 s when asked to wait."""
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+Body = bytes | Iterable[bytes]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Message
+    """In any case, as HTTP has them."""
+    stream: IO[bytes]
+
+    def json(self) -> Any:
+        content = self.stream.read()
+        return json.loads(content) if content else None
+
+
+class Client:
+    def __init__(self, profile: Profile) -> None:
+        self.url = profile.url
+        self._token = profile.token
+        self._opener = _opener(profile.url)
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self.call("GET", path, params=params)
+
+    def post(self, path: str, body: Any = None, **params: Any) -> Any:
+        return self.call("POST", path, body, params=params)
+
+    def put(self, path: str, body: Any = None, **params: Any) -> Any:
+        return self.call("PUT", path, body, params=params)
+
+    def delete(self, path: str, **params: Any) -> Any:
+        return self.call("DELETE", path, params=params)
+
+    def call(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """The decoded answer; `body` is sent as JSON."""
+        headers = {"Accept": "application/json", **more.pop("headers", {})}
+        data = None if body is None else json.dumps(body).encode()
+        if data is not None:
+            headers["Content-Type"] = "application/json"
+        with self.open(method, path, data, headers=headers, **more) as answer:
+            return answer.json()
+
+    def pages(self, path: str, **params: Any) -> Iterator[Any]:
+        """Every item of a list, page after page."""
+        cursor: str | None = None
+        while True:
+            page = self.get(path, **params, cursor=cursor)
+            yield from page["items"]
+            cursor = page.get("next")
+            if not cursor:
+                return
+
+    @contextmanager
+    def open(
+        self,
+        method: str,
+        path: str,
+        data: Body | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> Iterator[Answer]:
+        """An answer whose body is still to be read. Raises the mesh's error, or NotReachable."""
+        request = urllib.request.Request(  # noqa: S310  the profile allows http and https alone
+            self.url + path + _query(params or {}), data, {**self._identity(), **(headers or {})}, method=method
+        )
+        try:
+            with self._opener.open(request, timeout=SILENCE_S) as response:
+                yield Answer(response.status, response.headers, response)
+        except urllib.error.HTTPError as error:
+            if error.code == 304:
+                yield Answer(304, error.headers, error)
+            else:
+                raise _refusal(error, self.url) from error
+        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            why = getattr(error, "reason", None) or error
+            raise NotReachable(f"no mesh answers at {self.url} ({why}); start one with: mlmesh up") from error
+
+    def _identity(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+
+
+def path(*segments: str) -> str:
+    """`/a/b/c`, each segment quoted (a segment may hold `/` only as `%2F`)."""
+    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would take the token to another host."""
+
+    def redirect_request(self, *_args: Any, **_named: Any) -> None:
+        return None
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    proxies: dict[str, str] | None = {} if urlsplit(url).hostname in LOOPBACK else None
+    return urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler(proxies))
+
+
+def _query(params: Mapping[str, Any]) -> str:
+    given = {key: _text(value) for key, value in params.items() if value is not None}
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _refusal(error: urllib.error.HTTPError, url: str) -> MeshError:
+    content = error.read()
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = None
+    body = found if isinstance(found, dict) else {"detail": content[:500].decode(errors="replace").strip()}
+    refusal = from_problem(error.code, body)
+    if error.code >= 500 and body.get("request_id"):
+        refusal.detail += f" (request {body['request_id']})"
+    if isinstance(refusal, Unauthorized):
+        refusal.detail += f"; this is {url}: set MLMESH_TOKEN, or type: mlmesh login {url}"
+    return refusal

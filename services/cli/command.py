@@ -1,0 +1,95 @@
+"""The tree of commands, and the one place where an error becomes a sentence and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from libs.common.errors import MeshError
+from services.cli import (
+    apply,
+    apps,
+    boxes,
+    components,
+    deployments,
+    init,
+    local,
+    predict,
+    render,
+    runs,
+    secrets,
+    start,
+    tokens,
+    up,
+    validate,
+    workers,
+)
+from services.cli.failure import FAILED, exit_code, sentences
+from services.cli.parts import Parts
+
+SERVICES = ("gateway", "registry", "scheduler", "databox")
+"""`worker` is a noun as well, with commands of its own."""
+
+
+def main(parts: Parts, arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    try:
+        return int(tree()(args=arguments, obj=parts, prog_name="mlmesh", standalone_mode=True) or 0)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else FAILED
+    except (MeshError, OSError) as error:
+        for line in sentences(error):
+            render.note(f"mlmesh: {line}" if not line.startswith(" ") else line)
+        return exit_code(error)
+
+
+def tree() -> typer.Typer:
+    root = typer.Typer(
+        help="Push a Git repository with a few manifests; get a web service.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    root.callback()(version)
+    for name, command in COMMANDS.items():
+        root.command(name)(command)
+    for name, nouns in NOUNS.items():
+        root.add_typer(nouns, name=name)
+    return root
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "up": up.up,
+    **{name: start.service(name) for name in SERVICES},
+    "migrate": start.migrate,
+    "init": init.init,
+    "validate": validate.validate,
+    "apply": apply.apply,
+    "login": apply.login,
+    "predict": predict.predict,
+}
+NOUNS = {
+    "serve": local.nouns,
+    "app": apps.nouns,
+    "deployment": deployments.nouns,
+    "component": components.nouns,
+    "run": runs.nouns,
+    "box": boxes.nouns,
+    "secret": secrets.nouns,
+    "key": tokens.keys,
+    "token": tokens.tokens,
+    "worker": workers.workers,
+    "queue": workers.queues,
+}
+
+
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False) -> None:
+    if show:
+        from importlib.metadata import version as of
+
+        sys.stdout.write(f"mlmesh {of('mlmesh')}\n")
+        raise typer.Exit()

@@ -1,0 +1,55 @@
+"""The data folder of `mlmesh up`: its lock, and the keys that are made once."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from services.cli.failure import Failure
+
+KEY_BYTES = 32
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder, made when missing, for this process alone; the system frees it however the process ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Failure(f"{folder} cannot be used: {error.strerror}") from error
+    try:
+        _lock(handle, folder)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.pread(handle, 20, 0).decode(errors="replace").strip()
+        raise Failure(
+            f"{folder} is in use by process {owner or 'unknown'}; stop it, or choose another --data"
+        ) from error
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+
+
+def key(folder: Path, name: str, preset: str | None = None) -> str:
+    """The secret text in `folder/name` (0600): `preset`, else what is there, else a new one."""
+    path = folder / name
+    if preset is None and path.exists() and (known := path.read_text().strip()):
+        return known
+    made = preset or secrets.token_urlsafe(KEY_BYTES)
+    new = path.with_name(f"{name}.new")
+    new.unlink(missing_ok=True)
+    new.touch(0o600)
+    new.write_text(made + "\n")
+    new.replace(path)
+    return made

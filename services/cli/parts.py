@@ -1,0 +1,25 @@
+"""What the command line is handed by the one module that knows the services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from libs.common.manifests.problems import Problem
+
+Create = Callable[..., Any]
+"""`create(settings, bus=None)`, an ASGI app."""
+START_ORDER = ("databox", "registry", "scheduler", "worker", "gateway")
+"""The gateway opens last and closes first: nobody meets half a mesh. They stop in the opposite order."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Functions that import what they need when they are called."""
+
+    create: Callable[[str], Create]
+    check: Callable[[Mapping[str, bytes]], list[Problem]]
+    metadata: Callable[[], list[Any]]
+    """The tables of every service that has some."""

@@ -1,0 +1,166 @@
+"""`mlmesh run`: long computations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from services.cli import render
+from services.cli.client import Client, path
+from services.cli.failure import Failure
+from services.cli.logs import printed
+from services.cli.session import App, Mesh, field, talks, talks_without_data
+from services.cli.values import assignments, value
+
+nouns = typer.Typer(help="Long computations.", no_args_is_help=True)
+HELD_S = 20
+"""How long the mesh may hold one question about a run."""
+ENDED = ("succeeded", "failed", "canceled", "expired")
+RunId = Annotated[str, typer.Argument(metavar="RUN")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on as more is written.")]
+Stage = Annotated[str | None, typer.Option("--stage", help="Of this stage alone.")]
+
+
+@nouns.command("start")
+@talks
+def start(
+    mesh: Mesh,
+    app: App,
+    api: Annotated[str, typer.Argument(metavar="PATH", help="The API's path.")],
+    inputs: Annotated[list[str] | None, typer.Option("--input", metavar="VAR=VALUE", help="@FILE reads JSON.")] = None,
+    outputs: Annotated[list[str] | None, typer.Option("--output", metavar="VAR=FOLDER", help="BOX/GROUP/.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
+) -> None:
+    """Start a run of the pipeline behind an API."""
+    body = {
+        "inputs": {name: value(text) for name, text in assignments(inputs or [])},
+        "outputs": dict(assignments(outputs or [])),
+    }
+    run = mesh.client.post(path(app, api, "runs"), body)
+    _finish(mesh, app, _watched(mesh.client, app, run) if wait else run)
+
+
+@nouns.command("list")
+@talks
+def listed(
+    mesh: Mesh,
+    app: App,
+    pipeline: Annotated[str | None, typer.Option("--pipeline")] = None,
+    status: Annotated[str | None, typer.Option("--status")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+) -> None:
+    """The newest runs."""
+    mesh.table(
+        mesh.client.get(_path(app), pipeline=pipeline, status=status, limit=limit)["items"],
+        id=field("id"),
+        pipeline=field("pipeline"),
+        status=field("status"),
+        created=field("created_at"),
+        finished=field("finished_at"),
+        reason=field("reason"),
+    )
+
+
+@nouns.command("show")
+@talks
+def show(mesh: Mesh, app: App, run: RunId) -> None:
+    """State, stages, inputs and outputs of one run."""
+    found = mesh.client.get(_path(app, run))
+    mesh.say(found, "\n".join(lines(found)))
+
+
+@nouns.command("watch")
+@talks
+def watch(mesh: Mesh, app: App, run: RunId) -> None:
+    """Follow a run to its end, with its progress; exit code 1 when it does not succeed."""
+    _finish(mesh, app, _watched(mesh.client, app, mesh.client.get(_path(app, run))))
+
+
+@nouns.command("logs")
+@talks_without_data
+def logs(mesh: Mesh, app: App, run: RunId, stage: Stage = None, follow: Follow = False) -> None:
+    """What the stages wrote."""
+    params = {"stage": stage, "follow": 1 if follow else None}
+    with mesh.client.open("GET", _path(app, run, "logs"), params=params) as answer:
+        printed(answer)
+
+
+@nouns.command("cancel")
+@talks
+def cancel(mesh: Mesh, app: App, run: RunId) -> None:
+    """End a run early."""
+    found = mesh.client.post(_path(app, run, "cancel"))
+    mesh.say(found, f"run {run} is {found['status']}")
+
+
+@nouns.command("retry")
+@talks
+def retry(mesh: Mesh, app: App, run: RunId) -> None:
+    """Run again what did not succeed."""
+    found = mesh.client.post(_path(app, run, "retry"))
+    mesh.say(found, f"run {run} is {found['status']}, attempt {found['attempt']}")
+
+
+@nouns.command("outputs")
+@talks
+def outputs(
+    mesh: Mesh,
+    app: App,
+    run: RunId,
+    variable: Annotated[str | None, typer.Argument(metavar="[VAR]", help="Default: all.")] = None,
+) -> None:
+    """Files that a run left."""
+    names = [variable] if variable else list(mesh.client.get(_path(app, run))["outputs"])
+    found = [
+        {"variable": name, **file} for name in names for file in mesh.client.pages(_path(app, run, "outputs", name))
+    ]
+    mesh.table(
+        found,
+        variable=field("variable"),
+        name=field("name"),
+        size=lambda file: render.size(file.get("size")),
+        modified=field("modified"),
+    )
+
+
+def _watched(client: Client, app: str, run: dict[str, Any]) -> dict[str, Any]:
+    with render.live() as draw:
+        while run["status"] not in ENDED:
+            draw(list(lines(run)))
+            run = _next(client, app, run)
+    return run
+
+
+def _next(client: Client, app: str, run: dict[str, Any]) -> dict[str, Any]:
+    """The run as soon as it differs; the tag of what is known comes from the mesh itself."""
+    known = run.get("_etag")
+    headers = {"Prefer": f"wait={HELD_S}", "If-None-Match": known} if known else {}
+    with client.open("GET", _path(app, run["id"]), headers=headers) as answer:
+        if answer.status == 304:
+            return run
+        found: dict[str, Any] = answer.json()
+        return found | {"_etag": answer.headers.get("ETag")}
+
+
+def _finish(mesh: Mesh, app: str, run: dict[str, Any]) -> None:
+    run = {key: value for key, value in run.items() if key != "_etag"}
+    mesh.say(run, "\n".join(lines(run)))
+    if run["status"] in ENDED[1:]:
+        raise Failure(f"run {run['id']} {run['status']}; see: mlmesh run logs {app} {run['id']}")
+
+
+def lines(run: dict[str, Any]) -> Iterator[str]:
+    why = render.reason(run.get("reason"))
+    yield f"run {run['id']}  {run['pipeline']}  {run['status']}" + (f"  {why}" if why else "")
+    for stage in run.get("stages", []):
+        progress = stage.get("progress")
+        about = (
+            render.bar(*progress) if progress and stage["status"] == "running" else render.reason(stage.get("reason"))
+        )
+        yield f"  {stage['name']:<16} {stage['status']:<10} {about}".rstrip()
+
+
+def _path(app: str, *rest: str) -> str:
+    return "/api/v1/apps" + path(app, "runs", *rest)

@@ -1,0 +1,149 @@
+"""One service as one process: `mlmesh gateway|registry|scheduler|databox|worker`, and `mlmesh migrate`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from services.cli import render
+from services.cli.failure import Failure, NotReachable, WrongUsage
+from services.cli.parts import Parts
+
+if TYPE_CHECKING:
+    from libs.common.settings import Settings
+
+WITH_DATABASE = ("registry", "scheduler", "databox")
+REQUIRED = {"registry": ("internal_token", "secret_key")}
+
+
+def service(name: str) -> Callable[[typer.Context], None]:
+    """The command that runs the service `name` until a signal."""
+
+    def command(context: typer.Context) -> None:
+        settings = configured(*REQUIRED.get(name, ("internal_token",)))
+        in_loop(_serve(name, settings, context.obj))
+
+    command.__doc__ = f"Run the service {name}, from MLMESH_* in the environment."
+    return command
+
+
+def migrate(context: typer.Context) -> None:
+    """Bring the database to the current schema."""
+    settings = configured()
+    upgrade(settings.database_url, context.obj)
+    render.write("the database has the current schema")
+
+
+def configured(*required: str, **over: Any) -> Settings:
+    """The settings of this process, with its log set up. Raises WrongUsage, which names the variable."""
+    from libs.common import log
+    from libs.common.settings import BadSetting, load, require
+
+    try:
+        settings, warnings = load(**over)
+        require(settings, *required)
+    except BadSetting as error:
+        raise WrongUsage(str(error)) from error
+    log.set_up(settings.log_level, settings.log_format)
+    for warning in warnings:
+        log.get("settings").warning(warning)
+    return settings
+
+
+def in_loop(work: Coroutine[Any, Any, None]) -> None:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
+
+
+async def _serve(name: str, settings: Settings, parts: Parts) -> None:
+    from libs.common import log
+    from libs.common.http.server import bind, running, url_of
+    from libs.common.settings import PORTS
+
+    bound = bind(settings.host, PORTS[name] if settings.port is None else settings.port)
+    if name in WITH_DATABASE:
+        await reachable(settings.database_url)
+    async with stopping() as stop, running(parts.create(name)(settings), bound) as ended:
+        log.get(name).info("listening", address=url_of(bound))
+        await first(stop, ended)
+        if ended.is_set():
+            raise Failure(f"{name} ended by itself; its log says why")
+
+
+async def reachable(database_url: str) -> None:
+    from libs.common.db import Database
+    from libs.common.errors import Unavailable
+
+    database = Database(database_url, pool=1)
+    try:
+        await database.ready()
+    except Unavailable as error:
+        why = error.__cause__ or error
+        raise NotReachable(f"MLMESH_DATABASE: {hidden(database_url)} does not answer: {why}".splitlines()[0]) from error
+    finally:
+        await database.close()
+
+
+def hidden(url: str) -> str:
+    """The address without its password."""
+    from sqlalchemy.engine import make_url
+
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def upgrade(database_url: str, parts: Parts) -> None:
+    """The database to the current schema. Raises NotReachable."""
+    asyncio.run(reachable(database_url))
+    if importlib.util.find_spec("deploy.migrations") is not None:
+        importlib.import_module("deploy.migrations").upgrade(database_url)
+    else:
+        asyncio.run(_tables(database_url, parts))  # TEMPORARY: until the migrations exist
+
+
+async def _tables(database_url: str, parts: Parts) -> None:
+    from libs.common.db import Database
+
+    database = Database(database_url, pool=1)
+    try:
+        for metadata in parts.metadata():
+            await database.create_all(metadata)
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def stopping() -> AsyncIterator[asyncio.Event]:
+    """An event that the first SIGINT or SIGTERM sets; the second ends the process at once."""
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop(number: signal.Signals) -> None:
+        if asked.is_set():
+            os._exit(128 + number)
+        asked.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield asked
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def first(*events: asyncio.Event) -> None:
+    """Until one of `events` is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waiting:
+            one.cancel()

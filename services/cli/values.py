@@ -1,0 +1,67 @@
+"""Values as they are typed: `NAME=VALUE`, where VALUE is JSON, `@FILE` with JSON, or text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from services.cli.failure import WrongUsage
+
+NUMBERS = ("FP32", "FP64", "INT32", "INT64")
+
+
+def assignments(given: Iterable[str]) -> list[tuple[str, str]]:
+    found = [text.partition("=") for text in given]
+    if wrong := next((name for name, equals, _ in found if not equals or not name), None):
+        raise WrongUsage(f"{wrong}: write NAME=VALUE")
+    return [(name, text) for name, _, text in found]
+
+
+def value(text: str) -> Any:
+    if text.startswith("@"):
+        return _json(Path(text[1:]).read_text(), text)
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise WrongUsage(f"{where} is not JSON: {error}") from error
+
+
+def item(name: str, given: Any, accepted: tuple[str, ...] = ()) -> dict[str, Any]:
+    """An input of a prediction. `accepted` are the datatypes that the component names, best first."""
+    if isinstance(given, dict):
+        return {"name": name, "datatype": "dict", "data": given}
+    if isinstance(given, str):
+        return {"name": name, "datatype": "FILE" if accepted == ("FILE",) else "str", "data": given}
+    shape, flat = _flat(given)
+    return {"name": name, "datatype": _datatype(name, flat, accepted), "shape": shape, "data": flat}
+
+
+def _flat(given: Any) -> tuple[list[int], list[Any]]:
+    """Nested lists as one list and its shape; a scalar is a list of one."""
+    if not isinstance(given, list):
+        return [1], [given]
+    if not any(isinstance(one, list) for one in given):
+        return [len(given)], given
+    rows = [_flat(one) for one in given]
+    if any(shape != rows[0][0] or not isinstance(one, list) for (shape, _), one in zip(rows, given, strict=True)):
+        raise WrongUsage("the rows of a list must have one length")
+    return [len(given), *rows[0][0]], [number for _, flat in rows for number in flat]
+
+
+def _datatype(name: str, flat: list[Any], accepted: tuple[str, ...]) -> str:
+    if all(isinstance(one, bool) for one in flat):
+        return "BOOL"
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in flat):
+        raise WrongUsage(f"{name}: a list holds numbers only, or true and false only")
+    whole = all(isinstance(one, int) for one in flat)
+    fitting = [kind for kind in accepted if kind in NUMBERS and (whole or kind.startswith("FP"))]
+    return fitting[0] if fitting else "INT64" if whole else "FP64"
