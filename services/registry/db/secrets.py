@@ -57,14 +57,14 @@ async def values(c: AsyncConnection, app: str, name: str) -> dict[str, bytes]:
     query = select(secret_values.c.key, secret_values.c.sealed).where(
         secret_values.c.app == app, secret_values.c.name == name
     )
-    return dict(await c.execute(query))
+    return {row.key: row.sealed for row in await c.execute(query)}
 
 
 async def verifiers(c: AsyncConnection, app: str, name: str) -> dict[str, str]:
     query = select(secret_values.c.key, secret_values.c.verifier).where(
         secret_values.c.app == app, secret_values.c.name == name, secret_values.c.verifier.is_not(None)
     )
-    return dict(await c.execute(query))
+    return {row.key: row.verifier for row in await c.execute(query)}
 
 
 async def put(c: AsyncConnection, app: str, name: str, changed: Mapping[str, Sealed | None], now: float) -> None:

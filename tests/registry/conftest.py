@@ -1,0 +1,186 @@
+"""The registry as a real service on a real database, beside a scheduler and a databox that only answer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from libs.common import identity
+from libs.common.bus import Consumer, Queue
+from libs.common.bus.memory import MemoryBus
+from libs.common.db import Database
+from libs.common.http.server import bind, running, url_of
+from libs.common.settings import Settings
+from services.registry.app import create
+from services.registry.db import metadata
+from tests.registry.repository import MODULE, Work
+
+DEADLINE_S = 20.0
+TOKEN = "internal"
+EVERYTHING = {identity.SCOPES: "admin", identity.TOKEN_NAME: "tests"}
+
+
+@dataclass
+class Neighbours:
+    """Stands for scheduler and databox: real HTTP, answers as the test wants them."""
+
+    url: str = ""
+    answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def handle(self, request: web.Request) -> web.Response:
+        key = f"{request.method} {request.path}"
+        self.asked.append(key)
+        status, body = self.answers.get(key, (404, {"detail": "unknown"}))
+        return web.Response(status=204) if body is None else web.json_response(body, status=status)
+
+
+@dataclass
+class Answer:
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+
+@dataclass
+class Registry:
+    """The running service and how the gateway would call it."""
+
+    url: str
+    session: aiohttp.ClientSession
+    settings: Settings
+    neighbours: Neighbours
+    doorbells: Consumer
+
+    async def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] = EVERYTHING) -> Answer:
+        sent = {"Authorization": f"Bearer {TOKEN}", **headers}
+        data = {"data": body} if isinstance(body, str | bytes) else {"json": body} if body is not None else {}
+        async with self.session.request(method, self.url + path, headers=sent, **data) as answer:
+            text = await answer.read()
+            found = await answer.json(content_type=None) if "json" in answer.content_type and text else text
+            return Answer(answer.status, found, answer.headers)
+
+    async def get(self, path: str) -> Any:
+        answer = await self.call("GET", path)
+        assert answer.status == 200, answer.body
+        return answer.body
+
+    async def apply(self, work: Work | str, app: str = "leafscan", **spec: Any) -> Answer:
+        url = work if isinstance(work, str) else work.url
+        more = "".join(f"\n  {name}: {value}" for name, value in spec.items())
+        return await self.call(
+            "POST",
+            "/api/v1/apply",
+            f"apiVersion: mlmesh/v1\nkind: PlatformApp\nmetadata: {{name: {app}}}\nspec: {{title: Leaf scan}}\n---\n"
+            f"apiVersion: mlmesh/v1\nkind: Repository\nmetadata: {{name: {app}}}\nspec:\n  url: {url}{more}\n",
+        )
+
+    async def newest(self, app: str = "leafscan") -> Any:
+        return (await self.get(f"/api/v1/apps/{app}/deployments?limit=1"))["items"][0]
+
+    async def settled(self, *status: str, app: str = "leafscan", deployment: str | None = None) -> Any:
+        """The deployment, or the newest one, as soon as it is in one of `status`."""
+        path = f"/api/v1/apps/{app}/deployments/{deployment}"
+        return await until(
+            lambda: self.get(path) if deployment else self.newest(app), lambda it: it["status"] in status
+        )
+
+    async def live(self, app: str = "leafscan") -> Any:
+        """Play the scheduler for the newest deployment: it starts, and it is live."""
+        found = await self.settled("starting", app=app)
+        answer = await self.report(found["id"], status="live")
+        assert answer.status == 204
+        return await self.newest(app)
+
+    async def report(self, deployment: str, **report: Any) -> Answer:
+        return await self.call("POST", f"/internal/deployments/{deployment}/report", report)
+
+
+async def until(ask: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
+    """Ask again until the answer is good; fails with the last one."""
+    found: Any = None
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not good(found := await ask()):
+                await asyncio.sleep(0.02)
+    except TimeoutError as error:
+        raise AssertionError(f"not in time; at last: {found}") from error
+    return found
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    found = Work(tmp_path / "module")
+    found.commit(MODULE, "the first version")
+    return found
+
+
+@pytest.fixture
+async def neighbours() -> AsyncIterator[Neighbours]:
+    found = Neighbours()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", found.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield found
+    await runner.cleanup()
+
+
+Start = Callable[[str], AbstractAsyncContextManager[Registry]]
+
+
+@pytest.fixture
+def start(tmp_path: Path, neighbours: Neighbours) -> Start:
+    """Starts the service on a database; the second time on what the first one left."""
+
+    @asynccontextmanager
+    async def started(database: str) -> AsyncIterator[Registry]:
+        settings = Settings.of(
+            database=database,
+            data=tmp_path / "data",
+            internal_token=TOKEN,
+            secret_key="a secret key",
+            admin_token="the-admin-token",
+            scheduler_url=neighbours.url,
+            databox_url=neighbours.url,
+        )
+        await make_tables(database)
+        bus = MemoryBus()
+        async with AsyncExitStack() as stack:
+            keys = ("revision.ready.v1", "access.changed.v1")
+            doorbells = await stack.enter_async_context(bus.consume(Queue("tests", keys)))
+            bound = bind("127.0.0.1", 0)
+            await stack.enter_async_context(running(create(settings, bus), bound))
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            yield Registry(url_of(bound), session, settings, neighbours, doorbells)
+
+    return started
+
+
+async def make_tables(url: str) -> None:
+    database = Database(url)
+    await database.create_all(metadata)
+    await database.close()
+
+
+@pytest.fixture
+async def registry(start: Start, sqlite_url: str) -> AsyncIterator[Registry]:
+    """On SQLite, which is quick; what differs between databases takes `either`."""
+    async with start(sqlite_url) as found:
+        yield found
+
+
+@pytest.fixture
+async def either(start: Start, database_url: str) -> AsyncIterator[Registry]:
+    """On each kind of database in turn."""
+    async with start(database_url) as found:
+        yield found

@@ -1,0 +1,64 @@
+"""A developer's repository for tests: real Git, on this disk."""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+IDENTITY = ("-c", "user.name=Alice", "-c", "user.email=alice@example.org", "-c", "init.defaultBranch=main")
+COMPONENT = """\
+apiVersion: mlmesh/v1
+kind: MLComponent
+metadata: {name: digits}
+spec:
+  image: {existingImageName: digits:1}
+  mlService: {inference: "digits.predict:predict"}
+"""
+API = """\
+apiVersion: mlmesh/v1
+kind: APIComponent
+metadata: {name: digits-api}
+spec:
+  mlComponent: {name: digits}
+  restfulApi: {path: digits, auth: {none: {}}}
+"""
+PROTECTED_API = """\
+apiVersion: mlmesh/v1
+kind: APIComponent
+metadata: {name: digits-api}
+spec:
+  mlComponent: {name: digits}
+  restfulApi: {path: digits, auth: {basic: {credentials: api-users}}}
+---
+apiVersion: mlmesh/v1
+kind: Secret
+metadata: {name: api-users}
+spec: {keys: [alice]}
+"""
+MODULE = {"manifests/component.yaml": COMPONENT, "manifests/api.yml": API, "digits/predict.py": "def predict(): ...\n"}
+
+
+class Work:
+    """A working copy; what is committed in it is what the mesh can fetch from `url`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        self.git("init", "--quiet")
+
+    @property
+    def url(self) -> str:
+        return f"file://{self.folder}"
+
+    def git(self, *arguments: str) -> str:
+        command = ("git", *IDENTITY, *arguments)
+        return subprocess.run(command, cwd=self.folder, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(self, files: Mapping[str, str | bytes], message: str = "a change") -> str:
+        """The new commit's id."""
+        for name, content in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        return self.git("rev-parse", "HEAD")

@@ -1,0 +1,50 @@
+"""New commits are found without a webhook."""
+
+from tests.registry.conftest import Registry, until
+from tests.registry.repository import Work
+
+
+async def test_a_new_head_is_found_and_deployed(either: Registry, work: Work) -> None:
+    await either.apply(work, pollInterval="1s")
+    await either.live()
+    second = work.commit({})
+    found = await until(either.newest, lambda it: it["commit"] == second and it["status"] == "starting")
+    assert found["trigger"] == "poll"
+
+
+async def test_a_repository_that_cannot_be_asked_says_why(registry: Registry, work: Work) -> None:
+    await registry.apply(work, pollInterval="1s")
+    live = await registry.live()
+    work.folder.rename(work.folder.with_name("moved"))
+
+    async def shown() -> object:
+        return (await registry.get("/api/v1/apps/leafscan"))["repository"]
+
+    told = await until(shown, lambda it: it["poll_error"] is not None)
+    assert "does not appear to be a git repository" in told["poll_error"]
+    assert (await registry.newest())["id"] == live["id"]
+    work.folder.with_name("moved").rename(work.folder)
+    await until(shown, lambda it: it["poll_error"] is None)
+
+
+async def test_a_branch_that_appears_later_is_deployed(registry: Registry, work: Work) -> None:
+    await registry.apply(work, branch="release", pollInterval="1s")
+    await registry.settled("failed")
+    work.git("branch", "release")
+    assert (await registry.settled("starting"))["trigger"] == "poll"
+
+
+async def test_a_rolled_back_head_is_not_deployed_again_by_polling(registry: Registry, work: Work) -> None:
+    await registry.apply(work, pollInterval="1s")
+    first = await registry.live()
+    work.commit({})
+    await until(registry.newest, lambda it: it["status"] == "starting" and it["commit"] != first["commit"])
+    await registry.live()
+    await registry.call("POST", "/api/v1/apps/leafscan/rollback")
+    rolled = await registry.live()
+    assert rolled["commit"] == first["commit"]
+    third = work.commit({}, "a commit that is new")
+    found = await until(registry.newest, lambda it: it["id"] != rolled["id"] and it["status"] == "starting")
+    assert found["commit"] == third
+    listed = (await registry.get("/api/v1/apps/leafscan/deployments"))["items"]
+    assert [one["trigger"] for one in listed] == ["poll", "rollback", "poll", "apply"]

@@ -1,0 +1,255 @@
+"""Repositories read with real Git: local ones over file://, a refusing one over HTTP."""
+
+import asyncio
+import io
+import tarfile
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from services.registry.credentials import Credentials
+from services.registry.git import Git, GitFailed
+from services.registry.source import Entry, Origin, Refused, Source, checked
+from tests.registry.repository import COMPONENT, MODULE, Work
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    return Source(tmp_path / "registry")
+
+
+async def test_the_head_is_asked_without_fetching(source: Source, work: Work, tmp_path: Path) -> None:
+    head = work.git("rev-parse", "HEAD")
+    assert await source.head(Origin(work.url)) == head
+    assert await source.head(Origin(work.url, "nope")) is None
+    assert list((tmp_path / "registry").glob("git/*")) == []
+
+
+async def test_a_branch_is_not_confused_with_one_that_ends_alike(source: Source, work: Work) -> None:
+    work.git("branch", "refs/heads/side")
+    assert await source.head(Origin(work.url, "side")) is None
+
+
+async def test_a_fetch_brings_the_commit_with_its_author_and_message(source: Source, work: Work) -> None:
+    commit = await source.fetch("leafscan", Origin(work.url))
+    assert commit.id == work.git("rev-parse", "HEAD")
+    assert commit.author == "Alice <alice@example.org>"
+    assert commit.message == "the first version"
+    assert commit.at == float(work.git("log", "-1", "--format=%ct"))
+
+
+async def test_the_next_fetch_brings_the_next_head_also_after_a_forced_push(source: Source, work: Work) -> None:
+    first = await source.fetch("leafscan", Origin(work.url))
+    second = work.commit({"manifests/more.yaml": COMPONENT}, "second")
+    assert (await source.fetch("leafscan", Origin(work.url))).id == second
+    work.git("reset", "--quiet", "--hard", first.id)
+    third = work.commit({}, "instead of the second")
+    assert (await source.fetch("leafscan", Origin(work.url))).id == third
+
+
+async def test_an_older_commit_is_fetched_by_its_id(source: Source, work: Work) -> None:
+    first = work.git("rev-parse", "HEAD")
+    work.commit({}, "second")
+    assert (await source.fetch("leafscan", Origin(work.url), first)).message == "the first version"
+
+
+async def test_only_manifests_of_the_folder_are_read_in_sub_folders_too(source: Source, work: Work) -> None:
+    files = {
+        "manifests/sub/deep.yml": "a: 1\n",
+        "manifests/README.md": "no",
+        "other/x.yaml": "no",
+        "manifests2/x.yaml": "no",
+    }
+    commit = work.commit(files)
+    await source.fetch("leafscan", Origin(work.url))
+    found = await source.manifests("leafscan", commit, "manifests")
+    assert sorted(found) == ["manifests/api.yml", "manifests/component.yaml", "manifests/sub/deep.yml"]
+    assert found["manifests/component.yaml"] == COMPONENT.encode()
+    assert found["manifests/sub/deep.yml"] == b"a: 1\n"
+    assert sorted(await source.manifests("leafscan", commit, "other")) == ["other/x.yaml"]
+    assert "other/x.yaml" in await source.manifests("leafscan", commit, ".")
+
+
+async def test_names_of_any_letters_and_empty_files_are_read(source: Source, work: Work) -> None:
+    commit = work.commit(
+        {"manifests/über läng.yaml": "x: ü\n", "manifests/empty.yaml": "", "manifests/z\ty.yaml": "z: 1\n"}
+    )
+    await source.fetch("leafscan", Origin(work.url))
+    found = await source.manifests("leafscan", commit, "manifests")
+    assert found["manifests/über läng.yaml"] == "x: ü\n".encode()
+    assert found["manifests/empty.yaml"] == b""
+    assert found["manifests/z\ty.yaml"] == b"z: 1\n"
+
+
+async def test_a_file_of_10_mb_is_refused_by_its_name_without_being_read(source: Source, work: Work) -> None:
+    commit = work.commit({"manifests/big.yaml": b"#" * 10_000_000})
+    await source.fetch("leafscan", Origin(work.url))
+    with pytest.raises(Refused) as refused:
+        await source.manifests("leafscan", commit, "manifests")
+    (problem,) = refused.value.problems
+    assert (problem.file, problem.line, problem.column) == ("manifests/big.yaml", 1, 1)
+    assert "10000000 bytes are too large" in problem.message
+
+
+async def test_a_link_is_refused_as_a_manifest(source: Source, work: Work) -> None:
+    (work.folder / "manifests/link.yaml").symlink_to("/etc/passwd")
+    commit = work.commit({})
+    await source.fetch("leafscan", Origin(work.url))
+    with pytest.raises(Refused, match="not a regular file"):
+        await source.manifests("leafscan", commit, "manifests")
+
+
+async def test_a_commit_without_manifests_is_refused(source: Source, work: Work) -> None:
+    commit = (await source.fetch("leafscan", Origin(work.url))).id
+    with pytest.raises(Refused, match=f"there is no manifest .* in nowhere at commit {commit[:12]}"):
+        await source.manifests("leafscan", commit, "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ([Entry("100644", "0", 1, f"m/{n}.yaml") for n in range(501)], "501 manifests; at most 500"),
+        ([Entry("100644", "0", 2**20, f"m/{n}.yaml") for n in range(11)], "at most 10485760 are read in all"),
+        ([Entry("120000", "0", 1, "m/a.yaml")], "not a regular file"),
+        ([Entry("160000", "0", 0, "m/a.yaml")], "not a regular file"),
+    ],
+)
+def test_too_many_or_too_large_manifests_are_refused(entries: list[Entry], reason: str) -> None:
+    with pytest.raises(Refused, match=reason):
+        checked(entries, "m", "0" * 40)
+
+
+async def test_the_archive_is_the_whole_tree_whatever_its_attributes_say(source: Source, work: Work) -> None:
+    commit = work.commit({".gitattributes": "digits export-ignore\n*.txt export-subst\n", "v.txt": "$Format:%H$\n"})
+    await source.fetch("leafscan", Origin(work.url))
+    content = b"".join([piece async for piece in source.archive("leafscan", commit)])
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+        assert {name for name in archive.getnames() if "." in name} == {*MODULE, ".gitattributes", "v.txt"}
+        member = archive.extractfile("v.txt")
+        assert member is not None
+        assert member.read() == b"$Format:%H$\n"
+
+
+async def test_an_archive_of_an_unknown_commit_fails_with_gits_reason(source: Source, work: Work) -> None:
+    await source.fetch("leafscan", Origin(work.url))
+    assert not await source.has("leafscan", "0" * 40)
+    with pytest.raises(GitFailed, match="not a tree object"):
+        [piece async for piece in source.archive("leafscan", "0" * 40)]
+
+
+@pytest.mark.parametrize(
+    ("url", "branch", "reason"),
+    [
+        ("file:///nowhere/at/all", "main", "'/nowhere/at/all' does not appear to be a git repository"),
+        (None, "nope", "couldn't find remote ref refs/heads/nope"),
+        ("ext::sh -c touch% /tmp/mlmesh-owned", "main", "transport 'ext' not allowed"),
+        ("git://127.0.0.1:1/x", "main", "transport 'git' not allowed"),
+        ("http://127.0.0.1:1/x", "main", "unable to access 'http://127.0.0.1:1/x/'"),
+    ],
+)
+async def test_what_git_cannot_fetch_is_told_in_its_own_words(
+    source: Source, work: Work, url: str | None, branch: str, reason: str
+) -> None:
+    with pytest.raises(GitFailed) as failed:
+        await source.fetch("leafscan", Origin(url or work.url, branch))
+    assert reason in failed.value.detail
+    assert "\n" not in failed.value.detail
+
+
+async def test_what_a_killed_fetch_left_behind_does_not_stop_the_next(
+    source: Source, work: Work, tmp_path: Path
+) -> None:
+    await source.fetch("leafscan", Origin(work.url))
+    cache = tmp_path / "registry/git/leafscan.git"
+    for leftover in ("shallow.lock", "packed-refs.lock", "refs/mlmesh/head.lock", "objects/pack/tmp_pack_x"):
+        (cache / leftover).write_text("")
+    second = work.commit({}, "second")
+    assert (await source.fetch("leafscan", Origin(work.url))).id == second
+
+
+async def test_a_lost_cache_is_made_again(source: Source, work: Work) -> None:
+    first = await source.fetch("leafscan", Origin(work.url))
+    await source.forget("leafscan")
+    assert not await source.has("leafscan", first.id)
+    assert await source.fetch("leafscan", Origin(work.url)) == first
+
+
+async def test_hooks_and_configuration_of_the_repository_and_of_this_user_do_not_run(
+    source: Source, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trap = tmp_path / "trap"
+    hook = work.folder / ".git/hooks/post-checkout"
+    hook.write_text(f"#!/bin/sh\ntouch {trap}\n")
+    hook.chmod(0o755)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text(
+        f'[url "file:///elsewhere"]\n\tinsteadOf = {work.url}\n[core]\n\tfsmonitor = "touch {trap}"\n'
+    )
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    assert (await source.fetch("leafscan", Origin(work.url))).message == "the first version"
+    assert not trap.exists()
+
+
+async def test_two_fetches_of_one_app_at_once_both_succeed(source: Source, work: Work) -> None:
+    both = await asyncio.gather(*(source.fetch("leafscan", Origin(work.url)) for _ in range(2)))
+    assert both[0] == both[1]
+
+
+@pytest.fixture
+async def refusing() -> AsyncIterator[str]:
+    """A server that wants credentials, and refuses them all but remembers none."""
+
+    async def refuse(request: web.Request) -> web.Response:
+        given = request.headers.get("Authorization", "")
+        right = given == "Basic " + b64encode(b"bob:right").decode()
+        return web.Response(status=404 if right else 401, headers={"WWW-Authenticate": 'Basic realm="git"'})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/team/module"
+    await runner.cleanup()
+
+
+async def test_bad_credentials_are_told_without_being_shown(source: Source, refusing: str) -> None:
+    origin = Origin(refusing, credentials=Credentials("bob", "sesame"))
+    with pytest.raises(GitFailed, match="Authentication failed for 'http://127.0.0.1") as failed:
+        await source.fetch("leafscan", origin)
+    assert "sesame" not in failed.value.detail
+    with pytest.raises(GitFailed, match="Authentication failed"):
+        await source.head(origin)
+
+
+async def test_good_credentials_reach_the_server(source: Source, refusing: str) -> None:
+    with pytest.raises(GitFailed, match="not found"):
+        await source.fetch("leafscan", Origin(refusing, credentials=Credentials("bob", "right")))
+
+
+async def test_missing_credentials_never_prompt(source: Source, refusing: str) -> None:
+    with pytest.raises(GitFailed, match="could not read Username .*: terminal prompts disabled"):
+        await source.fetch("leafscan", Origin(refusing))
+
+
+async def test_git_is_stopped_at_its_time_with_all_that_it_started(tmp_path: Path) -> None:
+    stopped = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1 << 20)
+        await reader.read()  # ends when the other side is gone
+        stopped.set()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+    with pytest.raises(GitFailed, match="git ls-remote took longer than 0.5 s and was stopped"):
+        await Git(tmp_path / "home").run("ls-remote", "--", url, timeout=0.5)
+    async with asyncio.timeout(5):
+        await stopped.wait()
+    server.close()
