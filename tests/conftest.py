@@ -8,6 +8,7 @@ from types import FrameType
 
 import pytest
 
+from tests.deploy.mesh import Mesh, compose_mesh
 from tests.servers.engine import Engine
 from tests.servers.fleet import Fleet
 from tests.servers.postgres import Postgres
@@ -116,6 +117,13 @@ def docker_url(docker_engine: Engine) -> str:
 def python_image(fleet: Fleet) -> str:
     """The name of an image with CPython 3, pip and numpy."""
     return fleet.python_image
+
+
+@pytest.fixture(scope="session")
+def compose(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """The whole mesh of docker-compose.yml: `url`, `admin_token`."""
+    with compose_mesh(docker_engine, tmp_path_factory.mktemp("scratch")) as mesh:
+        yield mesh
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
