@@ -98,9 +98,8 @@ class Deployer:
             return None
         async with self._database.read() as c:
             repository = await apps.repository(c, deployment.app)
-            earlier = await deployments.page(c, deployment.app, 1, before=deployment.seq)
+            previous = await deployments.latest(c, deployment.app, before=deployment.seq)
             live = await deployments.live(c, deployment.app)
-        previous = earlier[0] if earlier else None
         if previous is not None and previous.status in OPEN and previous.commit_id == commit.id:
             return previous
         seen = repository.head if repository and deployment.cause == Cause.PUSH else None

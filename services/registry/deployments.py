@@ -84,7 +84,10 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is known of an app when a push arrives. `seen` is the newest head that was fetched or polled."""
+    """What is known of an app when a push arrives.
+
+    `seen` is the newest head that was fetched or polled, `newest` the newest deployment that was not superseded.
+    """
 
     seen: str | None
     newest: Deployment | None

@@ -66,8 +66,8 @@ class Poller:
             if await apps.get(c, polled.app, lock=True) is None:
                 return
             present = await apps.repository(c, polled.app)
-            newest = await deployments.page(c, polled.app, 1)
-            asking = bool(newest) and newest[0].status == "pending" and newest[0].commit_id is None
+            newest = await deployments.latest(c, polled.app)
+            asking = newest is not None and newest.status == "pending" and newest.commit_id is None
             if present is None or present.declared() != polled.declared() or present.head == head or asking:
                 return
             await apps.saw(c, polled.app, head=head, poll_error=None)

@@ -51,9 +51,11 @@ async def test_a_deployment_that_goes_live_supersedes_the_one_before(either: Reg
 @pytest.mark.parametrize(
     ("files", "place", "words"),
     [
-        ({"manifests/component.yaml": COMPONENT.replace("mlService", "mlServise")}, ("manifests/component.yaml", 6, 3),
+        ({"manifests/component.yaml": COMPONENT.replace("mlService", "mlServise")},
+         ("manifests/component.yaml", 6, 3),
          'did you mean "mlService"?'),
-        ({"manifests/component.yaml": COMPONENT.replace("{name: digits}", "{name: 7}")}, ("manifests/component.yaml", 3, 18),
+        ({"manifests/component.yaml": COMPONENT.replace("{name: digits}", "{name: 7}")},
+         ("manifests/component.yaml", 3, 18),
          '"name" must be text'),
         ({"manifests/more.yaml": COMPONENT}, ("manifests/more.yaml", 3, 18), 'a second MLComponent "digits"'),
         ({"manifests/component.yaml": COMPONENT.replace("name: digits", "name: others")}, ("manifests/api.yml", 5, 23),

@@ -220,7 +220,7 @@ async def refusing() -> AsyncIterator[str]:
 
 async def test_bad_credentials_are_told_without_being_shown(source: Source, refusing: str) -> None:
     origin = Origin(refusing, credentials=Credentials("bob", "sesame"))
-    with pytest.raises(GitFailed, match="Authentication failed for 'http://127.0.0.1") as failed:
+    with pytest.raises(GitFailed, match="Authentication failed for 'http://") as failed:
         await source.fetch("leafscan", origin)
     assert "sesame" not in failed.value.detail
     with pytest.raises(GitFailed, match="Authentication failed"):
@@ -233,7 +233,7 @@ async def test_good_credentials_reach_the_server(source: Source, refusing: str) 
 
 
 async def test_missing_credentials_never_prompt(source: Source, refusing: str) -> None:
-    with pytest.raises(GitFailed, match="could not read Username .*: terminal prompts disabled"):
+    with pytest.raises(GitFailed, match=r"could not read Username .*: terminal prompts disabled"):
         await source.fetch("leafscan", Origin(refusing))
 
 
@@ -248,7 +248,7 @@ async def test_git_is_stopped_at_its_time_with_all_that_it_started(tmp_path: Pat
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
-    with pytest.raises(GitFailed, match="git ls-remote took longer than 0.5 s and was stopped"):
+    with pytest.raises(GitFailed, match=r"git ls-remote took longer than 0\.5 s and was stopped"):
         await Git(tmp_path / "home").run("ls-remote", "--", url, timeout=0.5)
     async with asyncio.timeout(5):
         await stopped.wait()

@@ -49,17 +49,24 @@ async def live(c: AsyncConnection, app: str) -> Deployment | None:
     return found[-1] if found else None
 
 
+async def latest(c: AsyncConnection, app: str, before: int | None = None) -> Deployment | None:
+    """The newest one that counts: those that brought nothing new, or were overtaken, do not."""
+    query = select(deployments).where(deployments.c.app == app, deployments.c.status != "superseded")
+    query = query.order_by(deployments.c.seq.desc()).limit(1)
+    found = await _whole(c, query if before is None else query.where(deployments.c.seq < before))
+    return found[0] if found else None
+
+
 async def scene(c: AsyncConnection, app: str, seen: str | None, commit: str | None) -> Scene:
     """What a push of `commit` is judged by."""
-    newest = await page(c, app, 1)
     known = False
     if commit is not None:
         query = select(deployments.c.id).where(deployments.c.app == app, deployments.c.commit_id == commit).limit(1)
         known = (await c.execute(query)).first() is not None
-    return Scene(seen, newest[0] if newest else None, await live(c, app), known)
+    return Scene(seen, await latest(c, app), await live(c, app), known)
 
 
-async def before(c: AsyncConnection, live: Deployment) -> Deployment | None:
+async def before_that(c: AsyncConnection, live: Deployment) -> Deployment | None:
     """What was live before `live` and is another commit: where a rollback goes."""
     query = select(deployments).where(deployments.c.app == live.app, deployments.c.seq < live.seq)
     query = query.where(deployments.c.live_at.is_not(None), deployments.c.commit_id != live.commit_id)

@@ -101,7 +101,7 @@ async def _goal(c: Connection, ns: str, target: Target) -> str:
         found = await deployments.of_commit(c, ns, target.commit)
     else:
         live = await deployments.live(c, ns)
-        found = await deployments.before(c, live) if live else None
+        found = await deployments.before_that(c, live) if live else None
         if found is None:
             raise Conflict("there is no older deployment that was live")
     if found is None:

@@ -1,0 +1,88 @@
+"""`apply` over the running service."""
+
+from libs.common import identity
+from tests.registry.conftest import Registry
+from tests.registry.repository import Work
+
+PLATFORM = "apiVersion: mlmesh/v1\nkind: PlatformApp\nmetadata: {name: leafscan}\nspec: {title: Leaf scan}\n"
+SECRET = "---\napiVersion: mlmesh/v1\nkind: Secret\nmetadata: {name: users}\nspec: {keys: [alice]}\n"
+
+
+def actions(body: dict[str, list[dict[str, str]]]) -> list[tuple[str, str, str]]:
+    return [(one["kind"], one["name"], one["action"]) for one in body["applied"]]
+
+
+async def test_what_is_there_already_is_unchanged_and_what_differs_is_changed(either: Registry) -> None:
+    created = await either.call("POST", "/api/v1/apply", PLATFORM + SECRET)
+    assert created.status == 200, created.body
+    assert actions(created.body) == [("PlatformApp", "leafscan", "created"), ("Secret", "users", "created")]
+    again = await either.call("POST", "/api/v1/apply", PLATFORM + SECRET)
+    assert actions(again.body) == [("PlatformApp", "leafscan", "unchanged"), ("Secret", "users", "unchanged")]
+    other = (PLATFORM + SECRET).replace("Leaf scan", "Leaves").replace("alice", "alice, bob")
+    changed = await either.call("POST", "/api/v1/apply", other)
+    assert actions(changed.body) == [("PlatformApp", "leafscan", "changed"), ("Secret", "users", "changed")]
+    assert (await either.get("/api/v1/apps/leafscan"))["title"] == "Leaves"
+
+
+async def test_the_generated_webhook_secret_is_shown_once(registry: Registry, work: Work) -> None:
+    first = await registry.apply(work)
+    assert len(first.body["webhook"]["secret"]) > 40
+    assert "webhook" not in (await registry.apply(work)).body
+    moved = await registry.apply(work, branch="other")
+    assert actions(moved.body)[1] == ("Repository", "leafscan", "changed")
+    assert "webhook" not in moved.body
+
+
+async def test_an_unchanged_repository_starts_no_deployment_and_a_changed_one_does(
+    registry: Registry, work: Work
+) -> None:
+    work.git("branch", "release")
+    await registry.apply(work)
+    await registry.live()
+    await registry.apply(work)
+    assert len((await registry.get("/api/v1/apps/leafscan/deployments"))["items"]) == 1
+    await registry.apply(work, branch="release")
+    assert (await registry.settled("starting"))["trigger"] == "apply"
+    assert len((await registry.get("/api/v1/apps/leafscan/deployments"))["items"]) == 2
+
+
+async def test_a_bad_file_is_422_with_places_and_changes_nothing(registry: Registry) -> None:
+    answer = await registry.call("POST", "/api/v1/apply?file=my.yaml", PLATFORM + SECRET.replace("keys", "kyes"))
+    assert answer.status == 422
+    assert answer.body["errors"] == [
+        {"file": "my.yaml", "line": 9, "column": 8, "message": 'unknown field "kyes"; did you mean "keys"?'}
+    ]
+    assert answer.body["detail"].startswith("my.yaml:9:8: ")
+    assert (await registry.get("/api/v1/apps"))["items"] == []
+
+
+async def test_a_reserved_name_and_values_of_secrets_are_refused(registry: Registry) -> None:
+    for body in (PLATFORM.replace("leafscan", "hooks"), PLATFORM + SECRET + "data: {alice: sesame}\n"):
+        answer = await registry.call("POST", "/api/v1/apply", body)
+        assert answer.status == 422, body
+        assert "sesame" not in str(answer.body)
+
+
+async def test_a_repository_may_not_name_a_secret_that_nobody_declares(registry: Registry, work: Work) -> None:
+    answer = await registry.apply(work, credentials="git")
+    assert answer.status == 422
+    (error,) = answer.body["errors"]
+    assert (error["line"], error["message"]) == (11, 'there is no Secret "git"; declare it in this file')
+    assert (await registry.get("/api/v1/apps"))["items"] == []
+
+
+async def test_what_has_no_app_yet_needs_its_platform_app(registry: Registry) -> None:
+    body = SECRET.removeprefix("---\n").replace("name: users", "name: users, namespace: leafscan")
+    assert (await registry.call("POST", "/api/v1/apply", body)).status == 422
+    await registry.call("POST", "/api/v1/apply", PLATFORM)
+    assert (await registry.call("POST", "/api/v1/apply", body)).status == 200
+
+
+async def test_a_token_of_another_app_may_not_apply(registry: Registry) -> None:
+    answer = await registry.call("POST", "/api/v1/apply", PLATFORM, {identity.SCOPES: "write:other read"})
+    assert answer.status == 403
+    assert (await registry.call("POST", "/api/v1/apply", PLATFORM, {identity.SCOPES: "write:leafscan"})).status == 200
+
+
+async def test_a_file_over_1_mb_is_413(registry: Registry) -> None:
+    assert (await registry.call("POST", "/api/v1/apply", "#" * (2**20 + 1))).status == 413

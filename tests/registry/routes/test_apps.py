@@ -1,0 +1,146 @@
+"""Apps as operators and developers see them."""
+
+from libs.common import identity
+from tests.registry.conftest import EVERYTHING, Neighbours, Registry, Start, until
+from tests.registry.repository import PROTECTED_API, Work
+
+
+async def test_an_app_is_made_shown_listed_and_deleted(either: Registry) -> None:
+    made = await either.call("POST", "/api/v1/apps", {"name": "leafscan", "title": "Leaf scan"})
+    assert made.status == 201, made.body
+    assert made.headers["Location"] == "/api/v1/apps/leafscan"
+    assert (made.body["name"], made.body["title"], made.body["live"]) == ("leafscan", "Leaf scan", None)
+    assert (await either.call("POST", "/api/v1/apps", {"name": "leafscan"})).status == 409
+    listed = await either.get("/api/v1/apps")
+    assert [one["name"] for one in listed["items"]] == ["leafscan"]
+    assert listed["next"] is None
+    assert (await either.call("DELETE", "/api/v1/apps/leafscan")).status == 204
+    assert (await either.call("GET", "/api/v1/apps/leafscan")).status == 404
+    assert (await either.call("DELETE", "/api/v1/apps/leafscan")).status == 404
+
+
+async def test_names_that_are_reserved_or_no_dns_label_are_refused(registry: Registry) -> None:
+    for name in ("api", "metrics", "Leaf", "a_b", "-a", "a" * 64, "", ".."):
+        assert (await registry.call("POST", "/api/v1/apps", {"name": name})).status == 422, name
+    assert (await registry.call("POST", "/api/v1/apps", {"name": "a" * 63})).status == 201
+
+
+async def test_an_app_is_shown_with_what_the_neighbours_know(
+    registry: Registry, neighbours: Neighbours, work: Work
+) -> None:
+    await registry.apply(work)
+    live = await registry.live()
+    components = [{"name": "digits", "status": "ready", "reason": None, "error": None}]
+    boxes = [{"name": "data", "capacity": 10, "used": 1, "reserved": 0, "detached": False}]
+    neighbours.answers["GET /internal/apps/leafscan"] = (200, {"components": components, "apis": []})
+    neighbours.answers["GET /internal/apps/leafscan/boxes"] = (200, {"items": boxes})
+    shown = await registry.get("/api/v1/apps/leafscan")
+    assert (shown["components"], shown["boxes"], shown["unavailable"]) == (components, boxes, [])
+    assert shown["live"]["id"] == live["id"]
+    root = "http://127.0.0.1:8000/leafscan/digits"
+    assert shown["apis"] == [{"name": "digits-api", "target": "ml", "url": f"{root}/predict", "docs": f"{root}/docs"}]
+    assert shown["repository"]["url"] == work.url
+
+
+async def test_a_missing_neighbour_is_named_and_no_error_of_the_whole(
+    registry: Registry, neighbours: Neighbours
+) -> None:
+    await registry.call("POST", "/api/v1/apps", {"name": "leafscan"})
+    neighbours.answers["GET /internal/apps/leafscan"] = (503, {"detail": "the database does not answer"})
+    neighbours.answers["GET /internal/apps/leafscan/boxes"] = (200, {"items": []})
+    shown = await registry.get("/api/v1/apps/leafscan")
+    assert shown["unavailable"] == [{"service": "scheduler", "detail": "the database does not answer"}]
+    assert shown["components"] == []
+
+
+async def test_a_caller_sees_the_apps_that_the_token_names(registry: Registry) -> None:
+    for name in ("one", "two"):
+        await registry.call("POST", "/api/v1/apps", {"name": name})
+    mine = {identity.SCOPES: "write:two"}
+    assert [one["name"] for one in (await registry.call("GET", "/api/v1/apps", headers=mine)).body["items"]] == ["two"]
+    assert (await registry.call("GET", "/api/v1/apps/two", headers=mine)).status == 200
+    assert (await registry.call("GET", "/api/v1/apps/one", headers=mine)).status == 403
+    assert (await registry.call("DELETE", "/api/v1/apps/two", headers={identity.SCOPES: "read"})).status == 403
+    assert (await registry.call("POST", "/api/v1/apps", {"name": "three"}, mine)).status == 403
+
+
+async def test_without_the_internal_token_nothing_is_answered_but_health(registry: Registry) -> None:
+    stranger = {**EVERYTHING, "Authorization": "Bearer guessed"}
+    assert (await registry.call("GET", "/api/v1/apps", headers=stranger)).status == 401
+    assert (await registry.call("GET", "/healthz", headers=stranger)).status == 200
+    assert (await registry.call("GET", "/readyz", headers=stranger)).status == 200
+
+
+async def test_deleting_is_told_to_the_scheduler_until_it_has_heard(
+    start: Start, sqlite_url: str, neighbours: Neighbours, work: Work
+) -> None:
+    neighbours.answers["DELETE /internal/apps/leafscan"] = (503, {"detail": "away"})
+    async with start(sqlite_url) as registry:
+        await registry.apply(work)
+        await registry.live()
+        cache = registry.settings.data / "registry/git/leafscan.git"
+        assert cache.exists()
+        await registry.call("DELETE", "/api/v1/apps/leafscan")
+        assert (await registry.get("/internal/access"))["apps"] == {"leafscan": None}
+        refused = await registry.call("POST", "/api/v1/apps", {"name": "leafscan"})
+        assert (refused.status, "still being removed" in refused.body["detail"]) == (409, True)
+        assert (await registry.apply(work)).status == 409
+    neighbours.answers["DELETE /internal/apps/leafscan"] = (204, None)
+    async with start(sqlite_url) as registry:
+
+        async def again() -> int:
+            return (await registry.call("POST", "/api/v1/apps", {"name": "leafscan"})).status
+
+        await until(again, lambda status: status == 201)
+        assert not cache.exists()
+        assert (await registry.get("/internal/access"))["apps"]["leafscan"] == {"users": {}, "keys": {}, "secrets": {}}
+
+
+async def test_a_deleted_app_leaves_nothing_to_a_new_one_of_its_name(either: Registry, work: Work) -> None:
+    either.neighbours.answers["DELETE /internal/apps/leafscan"] = (204, None)
+    work.commit({"manifests/api.yml": PROTECTED_API})
+    await either.apply(work)
+    await either.call("PUT", "/api/v1/apps/leafscan/secrets/api-users", {"data": {"alice": "sesame"}})
+    await either.call("POST", "/api/v1/apps/leafscan/keys", {"user": "bob"})
+    old = await either.live()
+    await either.call("DELETE", "/api/v1/apps/leafscan")
+    assert (await either.report(old["id"], status="live")).status == 404
+
+    async def again() -> int:
+        return (await either.call("POST", "/api/v1/apps", {"name": "leafscan"})).status
+
+    await until(again, lambda status: status == 201)
+    for part in ("secrets", "keys", "deployments"):
+        assert (await either.get(f"/api/v1/apps/leafscan/{part}"))["items"] == []
+
+
+async def test_deployments_are_paged_newest_first_and_a_forged_cursor_is_400(registry: Registry, work: Work) -> None:
+    await registry.apply(work)
+    await registry.live()
+    for _ in range(4):
+        await registry.call("POST", "/api/v1/apps/leafscan/sync")
+        await registry.live()
+    seen: list[str] = []
+    path = "/api/v1/apps/leafscan/deployments?limit=2"
+    while path:
+        answer = await registry.call("GET", path)
+        seen += [one["id"] for one in answer.body["items"]]
+        cursor = answer.body["next"]
+        assert ("Link" in answer.headers) == (cursor is not None)
+        path = f"/api/v1/apps/leafscan/deployments?limit=2&cursor={cursor}" if cursor else ""
+    whole = (await registry.get("/api/v1/apps/leafscan/deployments"))["items"]
+    assert seen == [one["id"] for one in whole]
+    assert len(seen) == 5
+    for forged in ("x", "", "ZDF4", "ZC0x", "é", "ZDk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OQ"):
+        assert (await registry.call("GET", f"/api/v1/apps/leafscan/deployments?cursor={forged}")).status == 400, forged
+    for limit in (0, 1001, "x"):
+        assert (await registry.call("GET", f"/api/v1/apps/leafscan/deployments?limit={limit}")).status == 422
+    assert (await registry.call("GET", "/api/v1/apps/nobody/deployments")).status == 404
+    assert (await registry.call("GET", "/api/v1/apps/leafscan/deployments/unknown")).status == 404
+
+
+async def test_sync_needs_an_app_with_a_repository(registry: Registry) -> None:
+    assert (await registry.call("POST", "/api/v1/apps/nobody/sync")).status == 404
+    await registry.call("POST", "/api/v1/apps", {"name": "leafscan"})
+    assert (await registry.call("POST", "/api/v1/apps/leafscan/sync")).status == 409
+    assert (await registry.call("POST", "/api/v1/apps/leafscan/sync", headers={identity.SCOPES: "read"})).status == 403
