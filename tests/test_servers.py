@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from minio import Minio
 
+from tests.servers import postgres, rabbitmq, standins
 from tests.servers.engine import Engine
 from tests.servers.leftovers import identity, owned
 from tests.servers.rabbitmq import RabbitMQ
@@ -48,6 +49,25 @@ async def test_a_stopped_broker_keeps_its_address_and_queues(rabbitmq_server: Ra
         channel = await connection.channel()
         await channel.declare_queue("kept", passive=True)
         await connection.close()
+
+
+async def test_a_server_can_come_from_an_image(
+    docker_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, image in standins.server_images(docker_engine).items():
+        monkeypatch.setenv(variable, image)
+    database, broker = postgres.from_image(), rabbitmq.from_image(tmp_path)
+    try:
+        async with database.database() as url:
+            assert url.rpartition("/")[2].startswith("test_")
+        with broker.virtual_host() as url:
+            connection = await aio_pika.connect(url)
+            broker.kill()
+            broker.start()
+            await connection.close()
+    finally:
+        database.close()
+        broker.close()
 
 
 @pytest.mark.parametrize("server", ["minio_url", "s3_second_url"])

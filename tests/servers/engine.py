@@ -15,10 +15,10 @@ COMMAND_TIMEOUT_S = 600.0
 
 
 class Engine:
-    """`url` is its socket; `process` is None when it was running already."""
+    """`url` is its socket; `process` is None when it was running already. Without a `url`: the one of this machine."""
 
-    def __init__(self, url: str, process: Process | None = None, lock: IO[str] | None = None) -> None:
-        self.url = url
+    def __init__(self, url: str = "", process: Process | None = None, lock: IO[str] | None = None) -> None:
+        self.url = url or os.environ.get("MLMESH_TEST_DOCKER") or os.environ.get("DOCKER_HOST") or DEFAULT_SOCKET
         self.process = process
         self._lock = lock
 
@@ -45,7 +45,7 @@ class Engine:
 
 
 def start(parent: Path) -> Engine:
-    running = Engine(os.environ.get("DOCKER_HOST", DEFAULT_SOCKET))
+    running = Engine()
     if program("docker") and running.answers():
         return running
     daemon = program("dockerd") or _installed()

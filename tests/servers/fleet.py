@@ -43,7 +43,7 @@ class Fleet:
         if given:
             return Postgres(given)
         server = self._have("PostgreSQL", lambda: postgres.start(self._folder))
-        self._stops.append(server.kill)
+        self._stops.append(server.close)
         return server
 
     @cached_property
@@ -90,7 +90,7 @@ class Fleet:
         if given:
             return S3(given)
         server = self._have(name, lambda: start(self._folder))
-        self._stops.append(server.kill)
+        self._stops.append(server.close)
         return server
 
     @cached_property

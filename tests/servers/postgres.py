@@ -1,29 +1,33 @@
 """PostgreSQL: one server, a fresh database for each test."""
 
+import asyncio
+import os
+import secrets
 import signal
 import subprocess
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 
+from tests.servers.container import Container, need_engine
 from tests.servers.places import LOOPBACK, free_port
 from tests.servers.process import Process, answers, folder_of, unprivileged
 from tests.servers.provision import Missing, apt, program
+from tests.servers.server import Server
 
 DEBIAN = "/usr/lib/postgresql/*/bin"
+IMAGE = "postgres:17"
 SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
+CONNECT_TIMEOUT_S = 5.0
 
 
-class Postgres:
-    """`url` names its maintenance database; `process` is None when somebody else runs it."""
-
-    def __init__(self, url: str, process: Process | None = None) -> None:
-        self.url = url
-        self.process = process
+class Postgres(Server):
+    """`url` names its maintenance database."""
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator[str]:
@@ -35,64 +39,67 @@ class Postgres:
         finally:
             await self._execute(f"drop database {name} with (force)")
 
+    def answers(self) -> bool:
+        if not answers(urlsplit(self.url).port or 0):
+            return False
+        try:
+            _apart(self._execute("select 1"))
+        except (OSError, asyncpg.PostgresError, TimeoutError):
+            return False
+        return True
+
     async def _execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.url.replace("+asyncpg", "", 1))
+        connection = await asyncpg.connect(self.url.replace("+asyncpg", "", 1), timeout=CONNECT_TIMEOUT_S)
         try:
             await connection.execute(statement)
         finally:
             await connection.close()
 
-    def start(self) -> None:
-        """Again, after `stop` or `kill`: same address, same data."""
-        self._own().start(self._accepts)
 
-    def stop(self) -> None:
-        self._own().stop()
-
-    def kill(self) -> None:
-        self._own().kill()
-
-    def _own(self) -> Process:
-        assert self.process, "a server whose address was given is not ours to stop"
-        return self.process
-
-    def _accepts(self) -> bool:
-        port = urlsplit(self.url).port
-        return port is not None and answers(port)
+def _apart(work: Coroutine[object, object, None]) -> None:
+    """Runs it in a thread: the caller may be inside an event loop."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
 
 
 def start(parent: Path) -> Postgres:
-    initdb = program("initdb", DEBIAN) or _installed()
-    bin_folder = initdb.resolve().parent
-    user = unprivileged("postgres")
-    folder = folder_of(user, parent, "postgres")
-    data, port = folder / "data", free_port()
-    _initialise(bin_folder / "initdb", data, user)
-    settings = [f"-c{name}={value}" for name, value in SETTINGS.items()]
-    command = [
-        str(bin_folder / "postgres"),
-        "-D",
-        str(data),
-        "-h",
-        LOOPBACK,
-        "-p",
-        str(port),
-        "-k",
-        str(folder),
-        *settings,
-    ]
-    process = Process("postgres", command, folder, {"LC_ALL": "C.UTF-8"}, user, signal.SIGINT)
-    server = Postgres(f"postgresql+asyncpg://postgres@{LOOPBACK}:{port}/postgres", process)
+    try:
+        server = _process(_initdb(), parent)
+    except Missing as missing:
+        need_engine(missing)
+        return from_image()
     server.start()
     return server
 
 
-def _installed() -> Path:
-    apt("postgresql")
+def _process(initdb: Path, parent: Path) -> Postgres:
+    user = unprivileged("postgres")
+    folder = folder_of(user, parent, "postgres")
+    data, port = folder / "data", free_port()
+    _initialise(initdb, data, user)
+    where = ["-D", str(data), "-h", LOOPBACK, "-p", str(port), "-k", str(folder)]
+    settings = [f"-c{name}={value}" for name, value in SETTINGS.items()]
+    command = [str(initdb.with_name("postgres")), *where, *settings]
+    process = Process("postgres", command, folder, {"LC_ALL": "C.UTF-8"}, user, signal.SIGINT)
+    return Postgres(f"postgresql+asyncpg://postgres@{LOOPBACK}:{port}/postgres", process)
+
+
+def from_image() -> Postgres:
+    port, password = free_port(), secrets.token_hex(8)
+    environ = {"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": password, "POSTGRES_DB": "mlmesh"}
+    container = Container(os.environ.get("POSTGRES_IMAGE", IMAGE), {port: 5432}, environ)
+    server = Postgres(f"postgresql+asyncpg://postgres:{password}@{LOOPBACK}:{port}/postgres", container)
+    server.start()
+    return server
+
+
+def _initdb() -> Path:
+    if program("initdb", DEBIAN) is None:
+        apt("postgresql")
     found = program("initdb", DEBIAN)
     if found is None:
         raise Missing("postgresql was installed, but has no initdb")
-    return found
+    return found.resolve()
 
 
 def _initialise(initdb: Path, data: Path, user: str | None) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from tests.servers.leftovers import OWNER, identity
 from tests.servers.places import LOOPBACK
@@ -23,6 +24,19 @@ LOG_TAIL_BYTES = 2_000
 
 class StartFailed(Exception):
     """The server did not come up; the message ends with the last lines of its log."""
+
+
+class Runner(Protocol):
+    """What runs a server: a process here, or a container."""
+
+    @property
+    def running(self) -> bool: ...
+    def start(self, ready: Callable[[], bool]) -> None: ...
+    def stop(self) -> None: ...
+    def kill(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass
@@ -72,6 +86,11 @@ class Process:
             self._signal_group(signal.SIGKILL)
             self._child.wait()
             self._child = None
+
+    def close(self) -> None:
+        """For good; what it kept goes with the run's folder."""
+        self.resume()
+        self.kill()
 
     def pause(self) -> None:
         """Frozen: connections stay open and nothing answers."""
