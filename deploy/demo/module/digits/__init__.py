@@ -1,0 +1,1 @@
+"""Handwritten digits: training in three stages, and the function that recognizes one."""
