@@ -7,6 +7,7 @@ late changes nothing. Two replicas may do the same work; the change of status is
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 
 from libs.common.db import Database
@@ -20,7 +21,7 @@ from services.registry.db import apps, deployments, secrets
 from services.registry.deployments import OPEN, Cause, Deployment, Scene, Steps, nothing_new, plain_error, shown
 from services.registry.doorbell import Doorbell
 from services.registry.git import GitFailed
-from services.registry.journal import Journal
+from services.registry.journal import Journal, Overtaken
 from services.registry.origins import Incomplete, Origins
 from services.registry.perapp import PerApp
 from services.registry.source import Commit, Origin, Refused, Source
@@ -56,12 +57,14 @@ class Deployer:
     async def _guarded(self, deployment: Deployment) -> None:
         """Whatever happens is told in the deployment; only a lost database leaves it for the next look."""
         try:
-            await self._carry_out(deployment)
+            with suppress(Overtaken):
+                await self._carry_out(deployment)
         except Unavailable:
             raise
         except Exception as error:
             why = error.detail if isinstance(error, MeshError) else DEFECT
-            await self._journal.fail(deployment, Steps(deployment.steps), [plain_error(why)])
+            with suppress(Overtaken):
+                await self._journal.fail(deployment, Steps(deployment.steps), [plain_error(why)])
             raise
 
     async def _carry_out(self, deployment: Deployment) -> None:

@@ -1,28 +1,46 @@
-"""What is written while a deployment goes on: each call is one transaction, guarded by the status `pending`."""
+"""What is written while a deployment goes on: each call is one transaction, in which nobody else writes of this app.
+
+Raises Overtaken when the deployment is not `pending` any more: a newer one, another replica, or a delete was first.
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from libs.common.db import Database, clock
 from libs.common.manifests import Problem
 from libs.common.manifests.catalog import Catalog
 from services.registry import uses
-from services.registry.db import apps, deployments, secrets
+from services.registry.db import Connection, apps, deployments, secrets
 from services.registry.db.deployments import REGISTRY
 from services.registry.db.releases import release
 from services.registry.deployments import PENDING, Deployment, Steps, shown
 from services.registry.source import Commit
 
 
+class Overtaken(Exception):
+    """This deployment is not ours to go on with."""
+
+
 class Journal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @asynccontextmanager
+    async def _turn(self, deployment: Deployment) -> AsyncIterator[tuple[Connection, float]]:
+        """A transaction and its time."""
+        async with self._database.write() as c:
+            if await apps.get(c, deployment.app, lock=True) is None:
+                raise Overtaken
+            if not await deployments.hold(c, deployment.id, PENDING):
+                raise Overtaken
+            yield c, await clock(c)
+
     async def begin(self, deployment: Deployment) -> Steps:
         """The fetch begins; older deployments that are still pending have had their time."""
-        async with self._database.write() as c:
-            now = await clock(c)
+        async with self._turn(deployment) as (c, now):
             await deployments.supersede(c, deployment.app, "pending", deployment.seq, now)
             steps = Steps().begun("fetch", now)
             await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
@@ -32,13 +50,13 @@ class Journal:
         """The fetch waits for Git credentials."""
         if Steps(deployment.steps).reason == reason:
             return
-        steps = await self.begin(deployment)
-        async with self._database.write() as c:
-            await deployments.put_steps(c, deployment.id, REGISTRY, steps.waiting(reason).all)
+        async with self._turn(deployment) as (c, now):
+            await deployments.supersede(c, deployment.app, "pending", deployment.seq, now)
+            steps = Steps().begun("fetch", now).waiting(reason)
+            await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
 
     async def fetched(self, deployment: Deployment, steps: Steps, commit: Commit) -> Steps:
-        async with self._database.write() as c:
-            now = await clock(c)
+        async with self._turn(deployment) as (c, now):
             steps = steps.ended(now, detail=f"commit {commit.id[:12]}").begun("validate", now)
             await deployments.change(c, deployment.id, PENDING, **_facts(commit))
             await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
@@ -47,30 +65,25 @@ class Journal:
         return steps
 
     async def nothing_new(self, deployment: Deployment, steps: Steps, commit: Commit, existing: Deployment) -> None:
-        async with self._database.write() as c:
-            now = await clock(c)
-            detail = f"the head {commit.id[:12]} brings nothing new: deployment {existing.id} is {existing.status}"
+        detail = f"the head {commit.id[:12]} brings nothing new: deployment {existing.id} is {existing.status}"
+        async with self._turn(deployment) as (c, now):
             await deployments.put_steps(c, deployment.id, REGISTRY, steps.ended(now, detail=detail).all)
             ended = {"status": "superseded", "finished_at": now, **_facts(commit)}
             await deployments.change(c, deployment.id, PENDING, **ended)
             await apps.saw(c, deployment.app, head=commit.id, poll_error=None)
 
     async def fail(self, deployment: Deployment, steps: Steps, errors: list[dict[str, Any]]) -> None:
-        async with self._database.write() as c:
-            now = await clock(c)
+        async with self._turn(deployment) as (c, now):
             steps = (steps if steps.all else steps.begun("fetch", now)).ended(now, "failed", errors[0]["message"])
+            await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
             ended = {"status": "failed", "errors": errors, "finished_at": now}
-            if await deployments.change(c, deployment.id, PENDING, **ended):
-                await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
+            await deployments.change(c, deployment.id, PENDING, **ended)
 
     async def revise(
         self, deployment: Deployment, steps: Steps, commit: Commit, catalog: Catalog, warnings: list[Problem]
     ) -> bool:
         """Write the revision and release it. Whether it is `starting` now."""
-        async with self._database.write() as c:
-            if await apps.get(c, deployment.app, lock=True) is None:
-                return False
-            now = await clock(c)
+        async with self._turn(deployment) as (c, now):
             for name, keys in catalog.secrets.items():
                 await secrets.declare(c, deployment.app, name, keys, now)
             revision = await deployments.add_revision(
@@ -83,11 +96,9 @@ class Journal:
 
     async def resume(self, deployment: Deployment, revision: str) -> bool:
         """Go on with one that waited for values of secrets. Whether it is `starting` now."""
-        async with self._database.write() as c:
-            if await apps.get(c, deployment.app, lock=True) is None:
-                return False
+        async with self._turn(deployment) as (c, now):
             catalog = Catalog.from_json(await deployments.catalog(c, revision))
-            return await release(c, deployment, Steps(deployment.steps).until("secrets"), catalog, await clock(c))
+            return await release(c, deployment, Steps(deployment.steps).until("secrets"), catalog, now)
 
 
 def _facts(commit: Commit) -> dict[str, Any]:

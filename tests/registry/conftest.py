@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import pytest
@@ -137,18 +137,19 @@ async def neighbours() -> AsyncIterator[Neighbours]:
     await runner.cleanup()
 
 
-Start = Callable[[str], AbstractAsyncContextManager[Registry]]
+class Start(Protocol):
+    def __call__(self, database: str, host: str = "host") -> AbstractAsyncContextManager[Registry]: ...
 
 
 @pytest.fixture
 def start(tmp_path: Path, neighbours: Neighbours) -> Start:
-    """Starts the service on a database; the second time on what the first one left."""
+    """Starts the service on a database; a second time on what the first one left, or as another host beside it."""
 
     @asynccontextmanager
-    async def started(database: str) -> AsyncIterator[Registry]:
+    async def started(database: str, host: str = "host") -> AsyncIterator[Registry]:
         settings = Settings.of(
             database=database,
-            data=tmp_path / "data",
+            data=tmp_path / host,
             internal_token=TOKEN,
             secret_key="a secret key",
             admin_token="the-admin-token",
@@ -169,6 +170,8 @@ def start(tmp_path: Path, neighbours: Neighbours) -> Start:
 
 
 async def make_tables(url: str) -> None:
+    if url.startswith("sqlite"):
+        Path(url.partition("///")[2]).parent.mkdir(exist_ok=True)
     database = Database(url)
     await database.create_all(metadata)
     await database.close()

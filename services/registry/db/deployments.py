@@ -81,6 +81,12 @@ async def of_commit(c: AsyncConnection, app: str, commit: str) -> Deployment | N
     return found[0] if found else None
 
 
+async def hold(c: AsyncConnection, deployment: str, within: Sequence[str]) -> bool:
+    """Whether its status is one of `within`, until the transaction ends."""
+    query = select(deployments.c.id).where(deployments.c.id == deployment, deployments.c.status.in_(within))
+    return (await c.execute(query.with_for_update())).first() is not None
+
+
 async def change(c: AsyncConnection, deployment: str, within: Sequence[str], **columns: Any) -> bool:
     """Whether its status was one of `within`; then it is changed now."""
     guarded = update(deployments).where(deployments.c.id == deployment, deployments.c.status.in_(within))

@@ -17,8 +17,7 @@ async def release(c: AsyncConnection, deployment: Deployment, steps: Steps, cata
     if reasons := await _missing(c, deployment.app, catalog):
         await _wait(c, deployment, steps.waiting("; ".join(reasons)))
         return False
-    if not await deployments.change(c, deployment.id, PENDING, status="starting"):
-        return False
+    await deployments.change(c, deployment.id, PENDING, status="starting")
     steps = steps.ended(now).begun("announce", now).ended(now)
     await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
     await deployments.supersede(c, deployment.app, "starting", deployment.seq, now)
