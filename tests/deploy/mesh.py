@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.servers import standins
 from tests.servers.engine import Engine
-from tests.servers.places import LOOPBACK, free_port
+from tests.servers.places import LOOPBACK, PREFIX, free_port
 from tests.servers.process import StartFailed
 
 CHECKOUT = Path(__file__).parents[2]
@@ -64,7 +64,8 @@ class Mesh:
 @contextmanager
 def compose_mesh(engine: Engine, scratch: Path) -> Iterator[Mesh]:
     """Up and healthy inside, gone afterwards with its volumes and with what its worker started."""
-    project, port, admin = f"mlmesh-test-{uuid.uuid4().hex[:8]}", free_port(), secrets.token_urlsafe(16)
+    project, port, admin = f"{PREFIX}{os.getpid()}-{uuid.uuid4().hex[:8]}", free_port(), secrets.token_urlsafe(16)
+    _remove_leftovers(engine)
     standins.mesh_image(engine, IMAGE)
     environ = {
         **os.environ,
@@ -101,8 +102,24 @@ def _up(mesh: Mesh) -> None:
 
 def _down(mesh: Mesh, scratch: Path) -> None:
     mesh.compose("stop", "worker")
-    started = mesh.engine.run("ps", "--all", "--quiet", "--filter", f"label=mlmesh.worker={mesh.project}").split()
-    if started:
-        mesh.engine.run("rm", "--force", "--volumes", *started)
+    _remove(mesh.engine, f"label=mlmesh.worker={mesh.project}")
     mesh.compose("down", "--volumes", "--timeout", "10")
     shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _remove_leftovers(engine: Engine) -> None:
+    """What a run that was killed could not take down."""
+    label = "com.docker.compose.project"
+    for project in set(engine.run("ps", "--all", "--format", f'{{{{.Label "{label}"}}}}').split()):
+        pid = project.removeprefix(PREFIX).partition("-")[0]
+        if project.startswith(PREFIX) and not Path(f"/proc/{pid}").exists():
+            _remove(engine, f"label=mlmesh.worker={project}")
+            _remove(engine, f"label={label}={project}")
+            engine.run("network", "prune", "--force", "--filter", f"label={label}={project}")
+            engine.run("volume", "prune", "--force", "--filter", f"label={label}={project}")
+
+
+def _remove(engine: Engine, which: str) -> None:
+    found = engine.run("ps", "--all", "--quiet", "--filter", which).split()
+    if found:
+        engine.run("rm", "--force", "--volumes", *found)
