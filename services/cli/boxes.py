@@ -11,7 +11,7 @@ import typer
 from services.cli import render
 from services.cli.client import Client
 from services.cli.client import path as joined
-from services.cli.failure import Failure, WrongUsage
+from services.cli.failure import Failure, NotReachable, WrongUsage
 from services.cli.session import App, Mesh, field, talks
 
 nouns = typer.Typer(help="Files of an app, in its boxes.", no_args_is_help=True)
@@ -121,6 +121,8 @@ def _get(client: Client, app: str, source: str, target: Path) -> Path:
         total = int(answer.headers.get("Content-Length") or 0)
         with part.open("wb") as content, render.transfer(source, total) as advance:
             content.writelines(_pieces(answer.stream, advance))
+    if part.stat().st_size < total:
+        raise NotReachable(f"{source} was cut off after {part.stat().st_size} of {total} bytes; try again")
     return part.replace(target)
 
 

@@ -135,9 +135,12 @@ def _refusal(error: urllib.error.HTTPError, url: str) -> MeshError:
     except ValueError:
         found = None
     body = found if isinstance(found, dict) else {"detail": content[:500].decode(errors="replace").strip()}
-    refusal = from_problem(error.code, body)
-    if error.code >= 500 and body.get("request_id"):
-        refusal.detail += f" (request {body['request_id']})"
-    if isinstance(refusal, Unauthorized):
-        refusal.detail += f"; this is {url}: set MLMESH_TOKEN, or type: mlmesh login {url}"
-    return refusal
+    detail = str(body.get("detail") or f"{url} answered with status {error.code}")
+    return from_problem(error.code, {**body, "detail": detail + _hint(error.code, body, url)})
+
+
+def _hint(status: int, body: Mapping[str, Any], url: str) -> str:
+    """Where to look, or how to get in."""
+    if status == Unauthorized.status:
+        return f"; this is {url}: set MLMESH_TOKEN, or type: mlmesh login {url}"
+    return f" (request {body['request_id']})" if status >= 500 and body.get("request_id") else ""

@@ -41,7 +41,7 @@ def sentences(error: Exception) -> list[str]:
     """What to print: the error's own sentence, and below it the places that it names."""
     if not isinstance(error, MeshError):
         return [str(error) or type(error).__name__]
-    return [error.detail, *(f"  {line}" for line in _places(error.members))]
+    return [error.detail, *(f"  {line}" for line in _places(error.members) if line != error.detail)]
 
 
 def _places(members: dict[str, Any]) -> Iterator[str]:

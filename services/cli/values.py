@@ -13,10 +13,14 @@ NUMBERS = ("FP32", "FP64", "INT32", "INT64")
 
 
 def assignments(given: Iterable[str]) -> list[tuple[str, str]]:
-    found = [text.partition("=") for text in given]
-    if wrong := next((name for name, equals, _ in found if not equals or not name), None):
-        raise WrongUsage(f"{wrong}: write NAME=VALUE")
-    return [(name, text) for name, _, text in found]
+    return [_assignment(text) for text in given]
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, found = text.partition("=")
+    if not name or not equals:
+        raise WrongUsage(f"{text}: write NAME=VALUE")
+    return name, found
 
 
 def value(text: str) -> Any:

@@ -1,0 +1,1 @@
+"""The command line, against real HTTP, real files and real processes."""

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from services.__main__ import check, create, metadata
+from services.cli.command import main
+from services.cli.parts import Parts
+from tests.cli.fake_mesh import FakeMesh, fake_mesh
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user without configuration, on a terminal that is none."""
+    for name in ("MLMESH_URL", "MLMESH_TOKEN", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path
+
+
+@pytest.fixture
+def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `mlmesh` with these arguments in this process."""
+
+    def command(*arguments: str) -> Done:
+        code = main(Parts(create, check, metadata), list(arguments))
+        said = capsys.readouterr()
+        return Done(code, said.out, said.err)
+
+    return command
+
+
+@pytest.fixture
+def mesh(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeMesh]:
+    with fake_mesh() as found:
+        monkeypatch.setenv("MLMESH_URL", found.url)
+        monkeypatch.setenv("MLMESH_TOKEN", "secret-token")
+        yield found

@@ -1,0 +1,92 @@
+"""A mesh that answers what a test tells it to, over real HTTP, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(frozen=True)
+class Asked:
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int = 200
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def content(self) -> bytes:
+        if self.body is None:
+            return b""
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+
+
+class FakeMesh:
+    """`replies` are given in turn for a method and a path; the last one again and again."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.asked: list[Asked] = []
+        self._replies: dict[tuple[str, str], list[Reply]] = {}
+
+    def answers(self, method: str, path: str, *replies: Any) -> None:
+        """What is not a Reply is the body of a 200."""
+        given = [one if isinstance(one, Reply) else Reply(body=one) for one in replies]
+        self._replies[method, path] = given
+
+    def reply(self, asked: Asked) -> Reply:
+        self.asked.append(asked)
+        known = self._replies.get((asked.method, asked.path))
+        if known is None:
+            return Reply(404, {"detail": f"no such route: {asked.method} {asked.path}"})
+        return known.pop(0) if len(known) > 1 else known[0]
+
+
+@contextmanager
+def fake_mesh() -> Iterator[FakeMesh]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    mesh = FakeMesh(f"http://127.0.0.1:{server.server_address[1]}")
+    server.mesh = mesh  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield mesh
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def _answer(self) -> None:
+        place = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        query = {name: values[0] for name, values in parse_qs(place.query).items()}
+        asked = Asked(self.command, place.path, query, {k.lower(): v for k, v in self.headers.items()}, body)
+        reply = self.server.mesh.reply(asked)  # type: ignore[attr-defined]
+        self.send_response(reply.status)
+        for name, value in {"Content-Length": str(len(reply.content)), **reply.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(reply.content)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _answer
+
+    def log_message(self, *_args: Any) -> None:
+        """Not on the test's stderr."""

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.cli.conftest import Run
+from tests.cli.fake_mesh import FakeMesh, Reply
+
+STARTED: dict[str, Any] = {
+    "id": "d1",
+    "commit": None,
+    "author": None,
+    "status": "pending",
+    "steps": [],
+    "errors": [],
+    "warnings": [],
+}
+LIVE = {
+    **STARTED,
+    "commit": "0123456789abcdef",
+    "author": "Ada",
+    "status": "live",
+    "live_at": "2026-01-01T00:00:00.000Z",
+}
+STEP = {"name": "fetch", "status": "succeeded", "detail": "main"}
+
+
+def test_apps_are_a_table(run: Run, mesh: FakeMesh) -> None:
+    item = {"name": "a", "title": "An app", "live": LIVE, "newest": {**LIVE, "status": "failed"}}
+    mesh.answers(
+        "GET", "/api/v1/apps", {"items": [item, {"name": "b", "title": "", "live": None, "newest": None}], "next": None}
+    )
+    lines = [line.split() for line in run("app", "list").out.splitlines()]
+    assert lines == [
+        ["NAME", "TITLE", "STATUS", "LIVE", "LIVE", "SINCE"],
+        ["a", "An", "app", "failed", "0123456789", "2026-01-01T00:00:00.000Z"],
+        ["b"],
+    ]
+
+
+def test_one_app_is_shown_with_its_addresses_and_reasons(run: Run, mesh: FakeMesh) -> None:
+    found = {
+        "name": "a", "title": "An app", "repository": {"url": "file:///r", "branch": "main"},
+        "live": LIVE, "newest": LIVE,
+        "apis": [{"name": "digits", "url": "http://m/a/digits/predict"}],
+        "components": [{"name": "c", "status": "waiting", "reason": {"code": "model_missing", "detail": "w/m"}}],
+        "boxes": [{"name": "w", "used": 1500, "capacity": 10**9, "detached": False}],
+        "unavailable": [{"service": "databox", "detail": "cannot be reached"}],
+    }  # fmt: skip
+    mesh.answers("GET", "/api/v1/apps/a", found)
+    assert run("app", "show", "a").out.splitlines() == [
+        "app          a",
+        "title        An app",
+        "repository   file:///r (main)",
+        "live         0123456789 since 2026-01-01T00:00:00.000Z",
+        "api          digits  http://m/a/digits/predict",
+        "component    c  waiting  model_missing: w/m",
+        "box          w  1.5 kB of 1.0 GB",
+        "unavailable  databox: cannot be reached",
+    ]
+    assert json.loads(run("app", "show", "a", "--json").out) == found
+
+
+def test_sync_waits_until_it_is_live(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
+    mesh.answers("GET", "/api/v1/apps/a/deployments/d1", STARTED, {**LIVE, "steps": [STEP]})
+    done = run("app", "sync", "a", "--wait")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "deployment d1  live  0123456789 Ada\n  fetch        succeeded  main\n"
+
+
+def test_a_deployment_that_fails_is_exit_code_1_with_its_errors(run: Run, mesh: FakeMesh) -> None:
+    error = {"file": "manifests/a.yml", "line": 3, "column": 5, "message": "a typo"}
+    mesh.answers("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
+    mesh.answers("GET", "/api/v1/apps/a/deployments/d1", {**LIVE, "status": "failed", "errors": [error]})
+    done = run("app", "sync", "a", "--wait")
+    assert (done.code, done.err) == (1, "mlmesh: deployment d1 failed; see: mlmesh deployment show a d1\n")
+    assert "  error: manifests/a.yml:3:5: a typo\n" in done.out
+
+
+def test_the_newest_deployment_is_shown_by_default(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("GET", "/api/v1/apps/a/deployments", {"items": [LIVE], "next": None})
+    mesh.answers("GET", "/api/v1/apps/a/deployments/d1", LIVE)
+    assert run("deployment", "show", "a").out == "deployment d1  live  0123456789 Ada\n"
+
+
+def test_an_app_without_deployment_says_what_to_do(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("GET", "/api/v1/apps/a/deployments", {"items": [], "next": None})
+    done = run("deployment", "show", "a")
+    assert (done.code, done.out) == (1, "")
+    assert "push to its repository, or type: mlmesh app sync a" in done.err
+
+
+def test_a_rollback_names_the_deployment_to_go_to(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("POST", "/api/v1/apps/a/rollback", Reply(202, STARTED))
+    run("deployment", "rollback", "a", "d0")
+    run("deployment", "rollback", "a")
+    assert [asked.json() for asked in mesh.asked] == [{"deployment": "d0"}, {}]
+
+
+def test_an_app_is_not_deleted_without_a_yes(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("DELETE", "/api/v1/apps/a", Reply(204))
+    assert run("app", "delete", "a").code == 1
+    assert mesh.asked == []
+    assert run("app", "delete", "a", "--yes").out == "a is deleted; its boxes keep their data\n"
+    assert [asked.method for asked in mesh.asked] == ["DELETE"]

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from libs.common.errors import Conflict, Forbidden, Invalid, MeshError, NotFound, Unauthorized, Unavailable
+from services.cli.failure import Failure, NotReachable, WrongUsage, exit_code, place, sentences
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Failure("x"), 1), (WrongUsage("x"), 2), (NotReachable("x"), 3), (Unauthorized(), 4), (Forbidden(), 4),
+        (NotFound(), 1), (Conflict(), 1), (Unavailable(), 1), (MeshError(), 1), (FileNotFoundError("x"), 1),
+    ],
+)  # fmt: skip
+def test_the_exit_code_tells_kinds_of_failure_apart(error: Exception, code: int) -> None:
+    assert exit_code(error) == code
+
+
+def test_an_error_is_its_sentence_and_the_places_that_it_names() -> None:
+    where = {"file": "a.yml", "line": 3, "column": 5, "message": "a typo"}
+    error = Invalid("two things are wrong", errors=[where, {"input": "image", "message": "missing"}])
+    assert sentences(error) == ["two things are wrong", "  a.yml:3:5: a typo", "  image: missing"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "line"),
+    [
+        ({"message": "m"}, "m"),
+        ({"file": "f", "line": 1, "column": 2, "message": "m"}, "f:1:2: m"),
+        ({"file": None, "line": None, "column": None, "message": "m"}, "m"),
+        ({"field": "name", "message": "m"}, "name: m"),
+    ],
+)
+def test_a_place_is_written_as_far_as_it_is_known(problem: dict[str, object], line: str) -> None:
+    assert place(problem) == line

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from services.cli.failure import Failure
+from services.cli.folder import key, locked
+
+
+def test_a_folder_belongs_to_one_at_a_time(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with locked(folder):
+        with pytest.raises(
+            Failure, match=f"{folder} is in use by process {os.getpid()}; stop it, or choose another --data"
+        ):
+            with locked(folder):
+                pass
+    with locked(folder):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Failure, match="cannot be used: Not a directory"):
+        with locked(tmp_path / "file" / "data"):
+            pass
+
+
+def test_a_key_is_made_once_and_kept(tmp_path: Path) -> None:
+    made = key(tmp_path, "secret-key")
+    assert len(made) >= 43
+    assert key(tmp_path, "secret-key") == made
+    assert stat.S_IMODE((tmp_path / "secret-key").stat().st_mode) == 0o600
+
+
+def test_a_preset_key_replaces_what_is_there(tmp_path: Path) -> None:
+    key(tmp_path, "admin-token")
+    assert key(tmp_path, "admin-token", "mine") == "mine"
+    assert key(tmp_path, "admin-token") == "mine"

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.cli.failure import WrongUsage
+from services.cli.init import app_name, templates
+from tests.cli.conftest import Run
+
+
+@pytest.mark.parametrize("template", templates())
+def test_a_template_validates_and_passes_its_own_tests(run: Run, tmp_path: Path, template: str) -> None:
+    folder = tmp_path / "My Module"
+    assert run("init", str(folder), "--template", template).code == 0
+    assert run("validate", str(folder)).err.endswith("no errors\n")
+    assert f'url: "file://{folder}"' in (folder / "app.yaml").read_text()
+    assert "metadata: {name: my-module}" in (folder / "app.yaml").read_text()
+    for check in (["-m", "pytest", "-q", "-p", "no:asyncio"], ["-m", "ruff", "check", "--line-length", "120", "."]):
+        done = subprocess.run([sys.executable, *check], cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_folder_with_something_in_it_is_left_alone(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    done = run("init", str(tmp_path))
+    assert (done.code, done.err) == (1, f"mlmesh: {tmp_path} is not empty; choose a new folder\n")
+
+
+def test_an_unknown_template_names_the_known_ones(run: Run, tmp_path: Path) -> None:
+    done = run("init", str(tmp_path / "x"), "--template", "nonsense")
+    assert done.code == 2
+    assert "the templates are classifier" in done.err
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [("leafscan", "leafscan"), ("My Module_2", "my-module-2"), ("-x-", "x"), ("a" * 80, "a" * 63)]
+)
+def test_an_app_is_named_after_its_folder(folder: str, name: str) -> None:
+    assert app_name(folder) == name
+
+
+def test_a_folder_without_letters_gives_no_name() -> None:
+    with pytest.raises(WrongUsage):
+        app_name("---")

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from services.cli.logs import events
+
+
+def test_events_are_their_data_and_nothing_else() -> None:
+    stream = [
+        b"id: train:1:0\n",
+        b"data: one\n",
+        b"data: two\n",
+        b"\n",
+        b": still there\n",
+        b"\n",
+        b"data:three\r\n",
+        b"\r\n",
+    ]
+    assert list(events(stream)) == ["one\ntwo\n", "three\n"]
+
+
+def test_an_event_that_was_cut_is_not_shown() -> None:
+    assert list(events([b"data: one\n"])) == []

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from services.cli.failure import Failure, WrongUsage
+from services.cli.profile import Profile, load, save
+
+
+def environ(tmp_path: Path, **more: str) -> dict[str, str]:
+    return {"XDG_CONFIG_HOME": str(tmp_path), **more}
+
+
+def test_without_anything_the_default_address_is_used_without_a_token(tmp_path: Path) -> None:
+    assert load(environ(tmp_path)) == Profile("http://127.0.0.1:8000", "")
+
+
+def test_an_option_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    save(environ(tmp_path), Profile("http://file:1", "of-file"))
+    given = environ(tmp_path, MLMESH_URL="http://environ:2/", MLMESH_TOKEN="of-environ")
+    assert load(environ(tmp_path)) == Profile("http://file:1", "of-file")
+    assert load(given) == Profile("http://environ:2", "of-environ")
+    assert load(given, "http://option:3") == Profile("http://option:3", "of-environ")
+
+
+def test_a_written_token_is_not_sent_to_another_address(tmp_path: Path) -> None:
+    save(environ(tmp_path), Profile("http://file:1", "of-file"))
+    assert load(environ(tmp_path), "http://other:1").token == ""
+    assert load(environ(tmp_path), "http://file:1/").token == "of-file"
+
+
+def test_the_file_is_readable_by_its_user_alone(tmp_path: Path) -> None:
+    path = save(environ(tmp_path), Profile("http://file:1", "x"))
+    assert path == tmp_path / "mlmesh" / "config.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [found.name for found in path.parent.iterdir()] == ["config.json"]
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    path = save(environ(tmp_path), Profile("http://file:1", "x"))
+    path.write_text("{")
+    with pytest.raises(Failure, match=rf"{path} cannot be read; write it anew with: mlmesh login"):
+        load(environ(tmp_path))
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://", "file:///etc/passwd"])
+def test_an_address_that_is_none_is_wrong_usage(tmp_path: Path, url: str) -> None:
+    with pytest.raises(WrongUsage, match="is not an address of a mesh"):
+        load(environ(tmp_path), url)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from services.cli import render
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_500_000, "1.5 MB"), (10**9, "1.0 GB"), (2 * 10**12, "2.0 TB"),
+        (None, ""),
+    ],
+)  # fmt: skip
+def test_sizes_are_decimal(count: int | None, expected: str) -> None:
+    assert render.size(count) == expected
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (None, ""),
+        ({"code": "model_missing", "detail": "models/a"}, "model_missing: models/a"),
+        ({"code": "error", "detail": None, "exit_code": 3}, "error (exit code 3)"),
+        ({"code": "oom"}, "oom"),
+    ],
+)
+def test_a_reason_is_one_line(reason: dict[str, object] | None, expected: str) -> None:
+    assert render.reason(reason) == expected
+
+
+def test_a_table_in_a_pipe_is_neither_wrapped_nor_coloured(capsys: pytest.CaptureFixture[str]) -> None:
+    render.table(["NAME", "STATUS"], [["x" * 200, "live"], ["[bold]y[/]", None]])
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert [line.split() for line in out.splitlines()] == [["NAME", "STATUS"], ["x" * 200, "live"], ["[bold]y[/]"]]
+
+
+def test_progress_is_silent_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with render.transfer("a", 10) as advance, render.live() as draw:
+        advance(5)
+        draw(["one"])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_pairs_are_aligned_and_empty_ones_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    render.pairs([("a", 1), ("long", None), ("longer", "x"), ("none", [])])
+    assert capsys.readouterr().out == "a       1\nlonger  x\n"
+
+
+def test_a_bar_shows_its_share() -> None:
+    assert render.bar(3, 10, width=10) == "━━━╌╌╌╌╌╌╌ 3/10"
+    assert render.bar(0, 0, width=4) == "╌╌╌╌ 0/0"

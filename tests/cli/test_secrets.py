@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.cli.fake_mesh import FakeMesh, Reply
+
+PATH = "/api/v1/apps/a/secrets/users"
+
+
+def test_values_are_sent_and_never_printed(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("PUT", PATH, Reply(204))
+    done = run("secret", "set", "a", "users", "alice=pass=word", "bob=")
+    assert (done.out, done.err) == ("users: alice, bob set\n", "")
+    assert mesh.asked[0].json() == {"data": {"alice": "pass=word", "bob": ""}}
+
+
+def test_a_value_can_come_from_standard_input(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh.answers("PUT", PATH, Reply(204))
+    monkeypatch.setattr("sys.stdin", io.StringIO("two\nlines\n"))
+    assert run("secret", "set", "a", "users", "key").code == 0
+    assert mesh.asked[0].json() == {"data": {"key": "two\nlines"}}
+
+
+def test_nothing_on_standard_input_is_an_error(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert run("secret", "set", "a", "users", "key").err == "mlmesh: no key was given\n"
+    assert run("secret", "set", "a", "users", "one", "two").code == 2
+    assert mesh.asked == []
+
+
+def test_a_token_is_printed_alone(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("POST", "/api/v1/tokens", Reply(201, {"name": "ci", "token": "mlmesh_x"}))
+    done = run("token", "create", "ci", "--scope", "write:a", "--expires-in", "90d")
+    assert (done.out, done.err) == ("mlmesh_x\n", "this token is not shown again\n")
+    assert mesh.asked[0].json() == {"name": "ci", "scopes": ["write:a"], "expires_in": "90d"}
+
+
+def test_an_api_key_is_made_for_a_user(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("POST", "/api/v1/apps/a/keys", Reply(201, {"id": "k", "user": "alice", "key": "mlmesh_key_x"}))
+    assert run("key", "create", "a", "--user", "alice").out == "mlmesh_key_x\n"
+    assert mesh.asked[0].json() == {"user": "alice"}

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("MLMESH_INTERNAL_TOKEN", "MLMESH_SECRET_KEY", "MLMESH_DATABASE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLMESH_DATA", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["gateway", "registry", "scheduler", "databox", "worker"])
+def test_a_service_refuses_to_start_without_the_internal_token(run: Run, name: str) -> None:
+    done = run(name)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "mlmesh: MLMESH_INTERNAL_TOKEN is not set; it has no default outside `mlmesh up`\n"
+
+
+def test_registry_needs_the_key_of_its_secrets(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLMESH_INTERNAL_TOKEN", "x")
+    assert run("registry").err.startswith("mlmesh: MLMESH_SECRET_KEY is not set")
+
+
+def test_a_bad_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLMESH_WORKER_SLOTS", "many")
+    done = run("worker")
+    assert done.code == 2
+    assert done.err.startswith("mlmesh: MLMESH_WORKER_SLOTS: ")

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.cli.failure import WrongUsage
+from services.cli.predict import described_inputs
+from services.cli.values import assignments, item, value
+
+
+def test_assignments_are_split_at_the_first_equals_sign() -> None:
+    assert assignments(["a=1", "b=x=y", "c="]) == [("a", "1"), ("b", "x=y"), ("c", "")]
+
+
+@pytest.mark.parametrize("text", ["a", "=1"])
+def test_what_is_no_assignment_is_wrong_usage(text: str) -> None:
+    with pytest.raises(WrongUsage, match="write NAME=VALUE"):
+        assignments([text])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1", 1),
+        ("1.5", 1.5),
+        ("[1,2]", [1, 2]),
+        ('{"a": 1}', {"a": 1}),
+        ("true", True),
+        ("hello", "hello"),
+        ('"1"', "1"),
+    ],
+)
+def test_a_value_is_json_else_text(text: str, expected: Any) -> None:
+    assert value(text) == expected
+
+
+def test_a_value_after_an_at_sign_is_a_file_of_json(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("[1, 2]")
+    (tmp_path / "y.json").write_text("[1, 2")
+    assert value(f"@{tmp_path}/x.json") == [1, 2]
+    with pytest.raises(WrongUsage, match=r"y\.json is not JSON"):
+        value(f"@{tmp_path}/y.json")
+
+
+@pytest.mark.parametrize(
+    ("given", "accepted", "expected"),
+    [
+        ("hello", (), {"datatype": "str", "data": "hello"}),
+        ("g/a.png", ("FILE",), {"datatype": "FILE", "data": "g/a.png"}),
+        ({"a": 1}, (), {"datatype": "dict", "data": {"a": 1}}),
+        (3, (), {"datatype": "INT64", "shape": [1], "data": [3]}),
+        (3, ("FP32", "FP64"), {"datatype": "FP32", "shape": [1], "data": [3]}),
+        (3, ("INT32",), {"datatype": "INT32", "shape": [1], "data": [3]}),
+        (2.5, (), {"datatype": "FP64", "shape": [1], "data": [2.5]}),
+        (2.5, ("INT32", "FP32"), {"datatype": "FP32", "shape": [1], "data": [2.5]}),
+        (True, (), {"datatype": "BOOL", "shape": [1], "data": [True]}),
+        ([1, 2.5], (), {"datatype": "FP64", "shape": [2], "data": [1, 2.5]}),
+        ([[1, 2, 3], [4, 5, 6]], (), {"datatype": "INT64", "shape": [2, 3], "data": [1, 2, 3, 4, 5, 6]}),
+    ],
+)
+def test_an_input_has_the_datatype_that_fits(given: Any, accepted: tuple[str, ...], expected: dict[str, Any]) -> None:
+    assert item("x", given, accepted) == {"name": "x", **expected}
+
+
+@pytest.mark.parametrize("given", [[1, "a"], [True, 1], [[1, 2], [3]], [[1], 2], [None]])
+def test_a_list_that_is_no_tensor_is_wrong_usage(given: Any) -> None:
+    with pytest.raises(WrongUsage):
+        item("x", given)
+
+
+def test_datatypes_are_found_in_a_description() -> None:
+    one = {"type": "object", "properties": {"name": {"const": "image"}, "datatype": {"enum": ["FP32", "FP64"]}}}
+    two = {"type": "object", "properties": {"name": {"const": "top"}, "datatype": {"const": "INT64"}}}
+    described = {"paths": {"/predict": {"post": {"requestBody": {"schema": {"items": {"oneOf": [one, two]}}}}}}}
+    assert described_inputs(described) == [("image", ("FP32", "FP64")), ("top", ("INT64",))]
