@@ -8,8 +8,7 @@ fail() { printf 'compose: %s\n' "$*" >&2; exit 1; }
 
 compose() {
     if docker compose version >/dev/null 2>&1; then docker compose "$@"
-    elif command -v docker-compose >/dev/null; then docker-compose "$@"
-    else fail "the Compose plugin is missing; please install docker-compose-plugin (or put docker-compose on PATH)"; fi
+    else docker-compose "$@"; fi
 }
 
 random() { python3 -c 'import secrets; print(secrets.token_urlsafe(32))'; }
@@ -43,7 +42,7 @@ build() {
 }
 
 pull_or_stand_in() {
-    if compose pull --quiet --ignore-buildable postgres rabbitmq minio 2>/dev/null; then return; fi
+    if compose pull --quiet --policy missing postgres rabbitmq minio 2>/dev/null; then return; fi
     echo "compose: no image registry can be reached; building stand-ins from Debian's packages" >&2
     exports=$(.venv/bin/python -m tests.servers images)
     eval "$exports"
@@ -51,6 +50,8 @@ pull_or_stand_in() {
 
 up() {
     docker version >/dev/null 2>&1 || fail "no Docker Engine answers; is it running, and may you use it?"
+    docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null \
+        || fail "the Compose plugin is missing; please install docker-compose-plugin (or put docker-compose on PATH)"
     [ -f .env ] || write_env
     pull_or_stand_in
     if [ -z "${MLMESH_IMAGE:-}" ] && ! present mlmesh; then
@@ -58,7 +59,7 @@ up() {
         build mlmesh
     fi
     compose up --detach --wait --wait-timeout 300
-    echo "ready http://127.0.0.1:${MLMESH_PORT:-8000} (the admin token is in .env)"
+    echo "ready http://$(compose port gateway 8000) (the admin token is in .env)"
 }
 
 case "${1:-}" in

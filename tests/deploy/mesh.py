@@ -115,8 +115,9 @@ def _remove_leftovers(engine: Engine) -> None:
         if project.startswith(PREFIX) and not Path(f"/proc/{pid}").exists():
             _remove(engine, f"label=mlmesh.worker={project}")
             _remove(engine, f"label={label}={project}")
-            engine.run("network", "prune", "--force", "--filter", f"label={label}={project}")
-            engine.run("volume", "prune", "--force", "--filter", f"label={label}={project}")
+            for kind in ("network", "volume"):
+                for name in engine.run(kind, "ls", "--quiet", "--filter", f"label={label}={project}").split():
+                    engine.run(kind, "rm", name)
 
 
 def _remove(engine: Engine, which: str) -> None:
