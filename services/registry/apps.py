@@ -39,7 +39,7 @@ class App:
 
 @dataclass(frozen=True)
 class Repository:
-    """`head` is the newest commit of the branch that was seen; what is not declared may not be shown."""
+    """`head` is the newest commit of the branch that was seen, `abandoned` the head that a rollback left."""
 
     app: str
     name: str
@@ -51,6 +51,7 @@ class Repository:
     webhook_secret: str | None
     webhook_sealed: bytes | None = None
     head: str | None = None
+    abandoned: str | None = None
     poll_error: str | None = None
     polled_at: float = 0.0
 

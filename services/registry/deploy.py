@@ -105,8 +105,8 @@ class Deployer:
             live = await deployments.live(c, deployment.app)
         if previous is not None and previous.status in OPEN and previous.commit_id == commit.id:
             return previous
-        seen = repository.head if repository and deployment.cause == Cause.PUSH else None
-        return live if nothing_new(commit.id, Scene(seen, previous, live)) else None
+        abandoned = repository.abandoned if repository else None
+        return live if nothing_new(commit.id, Scene(abandoned, previous, live)) else None
 
     async def _checked(self, deployment: Deployment, commit: Commit, path: str) -> tuple[Catalog, list[Problem]]:
         async with self._database.read() as c:

@@ -86,10 +86,10 @@ class Deployment:
 class Scene:
     """What is known of an app when a push arrives.
 
-    `seen` is the newest head that was fetched or polled, `newest` the newest deployment that was not superseded.
+    `abandoned` is the head that a rollback left, `newest` the newest deployment that was not superseded.
     """
 
-    seen: str | None
+    abandoned: str | None
     newest: Deployment | None
     live: Deployment | None
     known: bool = False
@@ -118,11 +118,8 @@ def answer(push: Push, scene: Scene) -> Answer:
 
 
 def nothing_new(head: str, scene: Scene) -> bool:
-    """Whether the branch's `head` is live, or was left on purpose (a rollback). A head that failed is tried again."""
-    if scene.live is None:
-        return False
-    failed = scene.newest is not None and scene.newest.status == "failed"
-    return head == scene.live.commit_id or (head == scene.seen and not failed)
+    """Whether the branch's `head` is live, or was left on purpose. A head that failed is tried again."""
+    return scene.live is not None and head in (scene.live.commit_id, scene.abandoned)
 
 
 def same(one: str | None, other: str | None) -> bool:

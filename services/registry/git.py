@@ -155,12 +155,12 @@ async def _finished(pipes: _Pipes, given: bytes) -> tuple[bytes, bytes]:
 
 
 async def _fed(stdin: asyncio.StreamWriter, given: bytes) -> None:
-    try:
-        stdin.write(given)
-        await stdin.drain()
+    """Git may end before it has read all, and says why on its other end. uvloop calls that a RuntimeError."""
+    with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
+        if given:
+            stdin.write(given)
+            await stdin.drain()
         stdin.close()
-    except (BrokenPipeError, ConnectionResetError):
-        return  # Git has ended already and says why on its other end
 
 
 async def _first(stream: asyncio.StreamReader, limit: int) -> bytes:

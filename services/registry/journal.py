@@ -61,7 +61,7 @@ class Journal:
             await deployments.change(c, deployment.id, PENDING, **_facts(commit))
             await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
             if deployment.pinned is None:
-                await apps.saw(c, deployment.app, head=commit.id, poll_error=None)
+                await apps.saw(c, deployment.app, head=commit.id, abandoned=None, poll_error=None)
         return steps
 
     async def nothing_new(self, deployment: Deployment, steps: Steps, commit: Commit, existing: Deployment) -> None:

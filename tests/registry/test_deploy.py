@@ -1,8 +1,11 @@
 """From a push to a deployment that the scheduler starts, over the real service and real Git."""
 
 import pytest
+from sqlalchemy import update
 
+from libs.common.db import Database
 from libs.common.messages import AccessChanged, RevisionReady
+from services.registry.db.tables import deployments
 from tests.registry.conftest import Neighbours, Registry, Start, until
 from tests.registry.repository import COMPONENT, PROTECTED_API, Work
 
@@ -209,6 +212,36 @@ async def test_what_was_queued_when_the_service_stopped_is_deployed_after_its_st
         await registry.apply(work)
     async with start(sqlite_url) as registry:
         assert (await registry.settled("starting", "failed"))["status"] == "starting"
+
+
+async def test_a_branch_that_is_set_back_is_deployed_again(registry: Registry, work: Work) -> None:
+    await registry.apply(work, pollInterval="1s")
+    first = await registry.live()
+    work.commit({})
+    await until(registry.newest, lambda it: it["status"] == "starting" and it["commit"] != first["commit"])
+    await registry.live()
+    work.git("reset", "--quiet", "--hard", first["commit"])
+    again = await until(registry.newest, lambda it: it["status"] == "starting" and it["commit"] == first["commit"])
+    assert again["id"] != first["id"]
+
+
+async def test_one_that_was_fetched_when_the_service_stopped_is_taken_up_again(
+    start: Start, sqlite_url: str, work: Work
+) -> None:
+    async with start(sqlite_url) as registry:
+        await registry.apply(work, pollInterval="1h")
+        await registry.live()
+        second = work.commit({})
+        await registry.call("POST", "/api/v1/apps/leafscan/sync")
+        found = await registry.settled("starting")
+    database = Database(sqlite_url)  # as if the service had been killed just after the fetch
+    async with database.write() as c:
+        mine = deployments.c.id == found["id"]
+        await c.execute(update(deployments).where(mine).values(status="pending", revision=None, cause="push"))
+    await database.close()
+    async with start(sqlite_url) as registry:
+        again = await registry.settled("starting", "superseded", deployment=found["id"])
+        assert (again["status"], again["commit"]) == ("starting", second)
 
 
 async def test_a_platform_app_in_git_renames_the_app_when_it_is_live(registry: Registry, work: Work) -> None:

@@ -60,7 +60,7 @@ async def repository(c: AsyncConnection, app: str) -> Repository | None:
 async def put_repository(c: AsyncConnection, found: Repository) -> None:
     """Make or change it; a changed one has seen no head yet."""
     values: dict[str, Any] = {**found.declared(), "webhook_sealed": found.webhook_sealed, "head": None}
-    values |= {"poll_error": None, "polled_at": found.polled_at}
+    values |= {"abandoned": None, "poll_error": None, "polled_at": found.polled_at}
     added = upsert(c, repositories).values(app=found.app, **values)
     await c.execute(added.on_conflict_do_update(index_elements=["app"], set_=values))
 
@@ -78,5 +78,5 @@ async def take_turn(c: AsyncConnection, found: Repository, now: float) -> bool:
 
 
 async def saw(c: AsyncConnection, app: str, **columns: Any) -> None:
-    """Remember what Git said: `head`, `poll_error`, `polled_at`."""
+    """Remember what Git said: `head`, `abandoned`, `poll_error`."""
     await c.execute(update(repositories).where(repositories.c.app == app).values(**columns))

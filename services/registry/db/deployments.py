@@ -57,13 +57,13 @@ async def latest(c: AsyncConnection, app: str, before: int | None = None) -> Dep
     return found[0] if found else None
 
 
-async def scene(c: AsyncConnection, app: str, seen: str | None, commit: str | None) -> Scene:
+async def scene(c: AsyncConnection, app: str, abandoned: str | None, commit: str | None) -> Scene:
     """What a push of `commit` is judged by."""
     known = False
     if commit is not None:
         query = select(deployments.c.id).where(deployments.c.app == app, deployments.c.commit_id == commit).limit(1)
         known = (await c.execute(query)).first() is not None
-    return Scene(seen, await latest(c, app), await live(c, app), known)
+    return Scene(abandoned, await latest(c, app), await live(c, app), known)
 
 
 async def before_that(c: AsyncConnection, live: Deployment) -> Deployment | None:

@@ -60,6 +60,7 @@ repositories = Table(
     Column("webhook_secret", NAME, comment="the Secret that signs webhooks; when null, webhook_sealed does"),
     Column("webhook_sealed", LargeBinary, comment="the generated webhook secret, sealed"),
     Column("head", String(64), comment="the branch's head when it was last seen"),
+    Column("abandoned", String(64), comment="the head that a rollback left: it is not new until another one is"),
     Column("poll_error", Text),
     Column("polled_at", Double, nullable=False),
 )

@@ -90,6 +90,8 @@ async def rollback(ns: str, parts: Here, who: Who, response: Response, body: Tar
         if await apps.get(c, ns, lock=True) is None:
             raise NoApp()
         commit = await _goal(c, ns, body or Target())
+        repository = await apps.repository(c, ns)
+        await apps.saw(c, ns, abandoned=repository.head if repository else None)
         found = await deployments.add(c, ns, Cause.ROLLBACK, await clock(c), pinned=commit)
     return accepted(parts, found, response)
 

@@ -128,7 +128,7 @@ async def _decided(c: Connection, ns: str, push: Push, head: str | None) -> tupl
 
 async def _scene(c: Connection, ns: str, push: Push) -> Scene:
     repository = await apps.repository(c, ns)
-    return await deployments.scene(c, ns, repository.head if repository else None, push.commit)
+    return await deployments.scene(c, ns, repository.abandoned if repository else None, push.commit)
 
 
 def _answered(status: int, deployment: Deployment | None) -> Response:
