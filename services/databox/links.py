@@ -1,0 +1,50 @@
+"""Links of the directory store: what one allows, signed into its token. Pure; time is passed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from libs.common.errors import Forbidden, Invalid
+from services.databox.tokens import Forged, Signer
+
+Method = Literal["GET", "PUT"]
+DEFAULT_S = 3600
+LONGEST_S = 24 * 3600
+INSIDE_S = 6 * 3600
+"""How long a link for a worker lives."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """Allows `method` on `key` until `expires` (epoch seconds); a PUT of at most `size` bytes when that is given."""
+
+    method: Method
+    key: str
+    expires: float
+    size: int | None = None
+
+    def token(self, signer: Signer) -> str:
+        return signer.seal("link", [self.method, self.key, int(self.expires), self.size])
+
+
+def read(signer: Signer, token: str, method: str, now: float) -> Link:
+    """The link of `token`. Raises Forbidden when it is forged, over, or for another method. HEAD is as good as GET."""
+    try:
+        allowed, key, expires, size = signer.open("link", token)
+    except Forged as error:
+        raise Forbidden("this link is not valid") from error
+    if now >= expires:
+        raise Forbidden("this link has expired; ask for a new one")
+    if allowed != ("GET" if method == "HEAD" else method):
+        raise Forbidden(f"this link is for {allowed} only")
+    return Link(cast(Method, allowed), key, expires, size)
+
+
+def lifetime(asked: str | None) -> int:
+    """`?expires=`: seconds, 1 to 24 hours."""
+    if asked is None:
+        return DEFAULT_S
+    if not (asked.isascii() and asked.isdigit() and 1 <= int(asked[:9]) <= LONGEST_S and len(asked) < 9):
+        raise Invalid(f"expires: seconds, 1 to {LONGEST_S}")
+    return int(asked)

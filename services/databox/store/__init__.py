@@ -1,0 +1,103 @@
+"""Where bytes are kept: a folder of this machine (`file://`) or an S3 server (`s3://`).
+
+Knows keys, not boxes or callers. A put is seen whole or not at all; a listing is in the order of the keys' bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Literal, Protocol
+
+from libs.common.settings import Settings
+from services.databox.links import Method
+from services.databox.ranges import Span
+from services.databox.tokens import Signer
+
+Reader = Literal["inside", "public"]
+"""Who will use a link: another service, or a caller from outside. They reach the store under different addresses."""
+BATCH = 1000
+CHUNK_BYTES = 256 * 1024
+
+Run = Callable[[Callable[[], tuple["Stat", ...]]], Awaitable[tuple["Stat", ...]]]
+
+
+@dataclass(frozen=True)
+class Stat:
+    key: str
+    size: int
+    etag: str
+    """Changes with the content; without quotes."""
+    modified: float
+    """Epoch seconds on the store's clock."""
+
+
+class Store(Protocol):
+    @property
+    def links_bypass(self) -> bool:
+        """Whether a PUT by link reaches the store without passing through databox."""
+
+    async def put(self, key: str, body: AsyncIterator[bytes], size: int | None = None) -> Stat:
+        """Keep `body`, all of it before anybody sees it. What `body` raises passes, and nothing is kept.
+
+        `size` is the exact number of bytes when it is known. Raises Conflict when `key` is in the way of a
+        folder, or the other way round, Unavailable when the store is away.
+        """
+
+    def get(self, stat: Stat, span: Span | None = None) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The bytes of what `stat` described. Raises NotFound when that is gone, Unavailable when it was replaced."""
+
+    async def stat(self, key: str) -> Stat | None: ...
+
+    def list(self, prefix: str, after: str = "", limit: int | None = None) -> AsyncIterator[Stat]:
+        """Whose keys begin with `prefix` and are greater than `after`, in order, at most `limit`."""
+
+    async def delete(self, key: str) -> None:
+        """It is no error when there is nothing."""
+
+    async def copy(self, source: Stat, target: str) -> Stat:
+        """A copy inside the store. Raises NotFound when the source is gone."""
+
+    async def link(self, method: Method, key: str, expires: int, reader: Reader, size: int | None = None) -> str:
+        """A URL that allows `method` on `key` for `expires` seconds to whoever has it."""
+
+    async def ready(self) -> None:
+        """Raises Unavailable unless the store takes files; makes what it needs when that is missing."""
+
+
+async def batched(found: Iterator[Stat], run: Run, limit: int | None) -> AsyncIterator[Stat]:
+    """What a blocking listing finds, a batch at a time, each in a thread of `run`."""
+    left = limit if limit is not None else sys.maxsize
+    while left > 0:
+        wanted = min(BATCH, left)
+        batch = await run(partial(_taken, found, wanted))
+        for stat in batch:
+            yield stat
+        left -= wanted
+        if len(batch) < wanted:
+            return
+
+
+def _taken(found: Iterator[Stat], number: int) -> tuple[Stat, ...]:
+    return tuple(islice(found, number))
+
+
+@asynccontextmanager
+async def open_store(settings: Settings, signer: Signer) -> AsyncIterator[Store]:
+    """The store at `settings.store_url`. One that is away does not fail here: every call, and `ready`, says so."""
+    scheme, _, rest = settings.store_url.partition("://")
+    if scheme == "file":
+        from services.databox.store.directory import DirectoryStore
+
+        yield DirectoryStore(rest, signer, inside_url=settings.databox_url, public_url=settings.public_url)
+    elif scheme == "s3":
+        from services.databox.store.s3 import open_s3
+
+        async with open_s3(settings.store_url, settings.store_public_url) as store:
+            yield store
+    else:
+        raise ValueError(f"MLMESH_STORE: {scheme}:// is not known; use file:///… or s3://…")

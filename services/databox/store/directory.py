@@ -1,0 +1,197 @@
+"""The store in a folder of this machine.
+
+ROOT/objects/<key>   the bytes
+ROOT/etags/          the etags of the objects
+ROOT/incoming/       what is still being written
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
+from services.databox.links import Link, Method
+from services.databox.ranges import Span
+from services.databox.store import CHUNK_BYTES, Reader, Stat, batched
+from services.databox.store.etags import DIGITS, Etags
+from services.databox.store.transfer import exactly
+from services.databox.store.walk import walk
+from services.databox.tokens import Signer
+
+TRIES = 5
+"""How often a rename is repeated when somebody just removed the empty folder that it goes to."""
+RETRY_AFTER_S = 5.0
+
+
+class DirectoryStore:
+    links_bypass = False
+
+    def __init__(self, root: str, signer: Signer, *, inside_url: str, public_url: str) -> None:
+        self._root = Path(root)
+        self._objects = self._root / "objects"
+        self._incoming = self._root / "incoming"
+        self._etags = Etags(self._root / "etags", self._incoming)
+        self._signer = signer
+        self._urls = {"inside": inside_url, "public": public_url}
+
+    async def put(self, key: str, body: AsyncIterator[bytes], size: int | None = None) -> Stat:
+        incoming = self._incoming / uuid4().hex
+        hasher = sha256()
+        try:
+            with await asyncio.to_thread(_created, incoming) as file:
+                async for chunk in body if size is None else exactly(body, size):
+                    await asyncio.to_thread(_append, file, chunk, hasher.update)
+            return await asyncio.to_thread(self._publish, incoming, key, hasher.hexdigest()[:DIGITS])
+        except OSError as error:
+            raise _translated(error, key) from error
+        finally:
+            incoming.unlink(missing_ok=True)
+
+    def _publish(self, incoming: Path, key: str, etag: str) -> Stat:
+        state = incoming.stat()
+        self._etags.remember(key, etag, state)
+        _rename(incoming, self._objects / key)
+        return Stat(key, state.st_size, etag, state.st_mtime)
+
+    @asynccontextmanager
+    async def get(self, stat: Stat, span: Span | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        try:
+            file = await asyncio.to_thread((self._objects / stat.key).open, "rb")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise NotFound(f"{stat.key} is gone") from error
+        with file:
+            state = os.fstat(file.fileno())
+            if (state.st_size, state.st_mtime) != (stat.size, stat.modified):
+                raise Unavailable(f"{stat.key} has just been replaced")
+            yield _chunks(file, span or Span(0, stat.size))
+
+    async def stat(self, key: str) -> Stat | None:
+        return await asyncio.to_thread(self._stat, key)
+
+    def _stat(self, key: str) -> Stat | None:
+        path = self._objects / key
+        try:
+            if key.endswith("/") or not path.is_file():
+                return None
+            state = path.stat()
+            return Stat(key, state.st_size, self._etags.of(key, path, state), state.st_mtime)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _translated(error, key) from error
+
+    def list(self, prefix: str, after: str = "", limit: int | None = None) -> AsyncIterator[Stat]:
+        return batched(self._found(prefix, after), asyncio.to_thread, limit)
+
+    def _found(self, prefix: str, after: str) -> Iterator[Stat]:
+        for key in walk(self._objects, prefix, after):
+            if (stat := self._stat(key)) is not None:
+                yield stat
+
+    async def delete(self, key: str) -> None:
+        await asyncio.to_thread(self._delete, key)
+
+    def _delete(self, key: str) -> None:
+        path = self._objects / key
+        try:
+            path.unlink(missing_ok=True)
+            self._etags.forget(key)
+        except (NotADirectoryError, IsADirectoryError):
+            return
+        except OSError as error:
+            raise _translated(error, key) from error
+        _prune(path.parent, self._objects)
+
+    async def copy(self, source: Stat, target: str) -> Stat:
+        try:
+            return await asyncio.to_thread(self._copy, source, target)
+        except FileNotFoundError as error:
+            raise NotFound(f"{source.key} is gone") from error
+        except OSError as error:
+            raise _translated(error, target) from error
+
+    def _copy(self, source: Stat, target: str) -> Stat:
+        incoming = self._incoming / uuid4().hex
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        try:
+            _same_bytes(self._objects / source.key, incoming)
+            return self._publish(incoming, target, source.etag)
+        finally:
+            incoming.unlink(missing_ok=True)
+
+    async def link(self, method: Method, key: str, expires: int, reader: Reader, size: int | None = None) -> str:
+        token = Link(method, key, time.time() + expires, size).token(self._signer)
+        return f"{self._urls[reader]}/links/{token}"
+
+    async def ready(self) -> None:
+        try:
+            self._incoming.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(f"the store's folder {self._root}: {error.strerror}") from error
+        if not os.access(self._incoming, os.W_OK | os.X_OK):
+            raise Unavailable(f"the store's folder {self._root} cannot be written")
+
+
+def _created(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("xb")
+
+
+def _append(file: BinaryIO, chunk: bytes, seen: Callable[[bytes], None]) -> None:
+    file.write(chunk)
+    seen(chunk)
+
+
+async def _chunks(file: BinaryIO, span: Span) -> AsyncIterator[bytes]:
+    file.seek(span.start)
+    left = span.length
+    while left and (chunk := await asyncio.to_thread(file.read, min(CHUNK_BYTES, left))):
+        left -= len(chunk)
+        yield chunk
+
+
+def _same_bytes(source: Path, target: Path) -> None:
+    """Files are never written in place, so two names may share the bytes where the file system knows links."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _rename(source: Path, target: Path) -> None:
+    for left in reversed(range(TRIES)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            source.replace(target)
+        except FileNotFoundError:
+            if not left:
+                raise
+        else:
+            return
+
+
+def _prune(folder: Path, root: Path) -> None:
+    """Remove the folders that became empty."""
+    while folder != root:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+        folder = folder.parent
+
+
+def _translated(error: OSError, key: str) -> MeshError:
+    if isinstance(error, (FileExistsError, IsADirectoryError, NotADirectoryError)):
+        return Conflict(f"{key}: a file and a folder cannot have the same name")
+    return Unavailable(f"the store's folder cannot be used: {error.strerror}", retry_after=RETRY_AFTER_S)

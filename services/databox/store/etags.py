@@ -1,0 +1,54 @@
+"""Etags of files in a folder: SHA-256 of the content, remembered beside it.
+
+One is believed as long as its identity (inode, size, time of change) is that of the file; else it is computed again.
+So a crash between the two writes, or a file put there by hand, does no harm.
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import file_digest, sha256
+from pathlib import Path
+from uuid import uuid4
+
+DIGITS = 40
+
+
+class Etags:
+    """Kept under `folder`, a small file a key; written in `incoming` first."""
+
+    def __init__(self, folder: Path, incoming: Path) -> None:
+        self._folder = folder
+        self._incoming = incoming
+
+    def of(self, key: str, file: Path, state: os.stat_result) -> str:
+        """The etag of `file`, whose state is `state`. Raises FileNotFoundError when it has gone meanwhile."""
+        try:
+            etag, _, identity = self._path(key).read_text().partition(" ")
+        except FileNotFoundError:
+            etag = identity = ""
+        return etag if etag and identity == _identity(state) else self._computed(key, file)
+
+    def remember(self, key: str, etag: str, state: os.stat_result) -> None:
+        path, incoming = self._path(key), self._incoming / uuid4().hex
+        incoming.write_text(f"{etag} {_identity(state)}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        incoming.replace(path)
+
+    def forget(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    def _computed(self, key: str, file: Path) -> str:
+        with file.open("rb") as opened:
+            etag = file_digest(opened, "sha256").hexdigest()[:DIGITS]
+            self.remember(key, etag, os.fstat(opened.fileno()))
+        return etag
+
+    def _path(self, key: str) -> Path:
+        """Named by hash: no name is too long, and a file and a folder never meet."""
+        name = sha256(key.encode()).hexdigest()
+        return self._folder / name[:2] / name[2:]
+
+
+def _identity(state: os.stat_result) -> str:
+    return f"{state.st_ino} {state.st_size} {state.st_mtime_ns}"

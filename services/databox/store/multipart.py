@@ -1,0 +1,72 @@
+"""A file sent to an S3 server in parts: when its size is not known beforehand, or is more than one PUT takes."""
+
+from __future__ import annotations
+
+import re
+from types import TracebackType
+from typing import Protocol, Self
+
+from libs.common import log
+from libs.common.errors import MeshError, Unavailable
+
+PART_BYTES = 8 * 1024**2
+"""At most 10,000 parts make 80 GB; one is in memory at a time."""
+LARGEST_PUT = 5 * 1024**3
+UPLOAD_ID = re.compile(rb"<UploadId>([^<]+)</UploadId>")
+
+
+class Answer(Protocol):
+    @property
+    def etag(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+class Send(Protocol):
+    async def __call__(self, method: str, key: str, *, data: bytes = b"", query: dict[str, str]) -> Answer: ...
+
+
+class Parts:
+    """Leaving the context makes the file out of the parts; leaving it with an error makes nothing."""
+
+    def __init__(self, send: Send, key: str) -> None:
+        self._send = send
+        self._key = key
+        self._upload = ""
+        self._etags: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        answer = await self._send("POST", self._key, query={"uploads": ""})
+        found = UPLOAD_ID.search(answer.body)
+        if found is None:
+            raise Unavailable("the S3 server did not begin an upload in parts")
+        self._upload = found[1].decode()
+        return self
+
+    async def add(self, part: bytes) -> None:
+        query = {"partNumber": str(len(self._etags) + 1), "uploadId": self._upload}
+        self._etags.append((await self._send("PUT", self._key, data=part, query=query)).etag)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            await self._complete()
+        else:
+            await self._abort()
+
+    async def _complete(self) -> None:
+        parts = (
+            f'<Part><PartNumber>{number}</PartNumber><ETag>"{etag}"</ETag></Part>'
+            for number, etag in enumerate(self._etags, 1)
+        )
+        body = f"<CompleteMultipartUpload>{''.join(parts)}</CompleteMultipartUpload>".encode()
+        answer = await self._send("POST", self._key, data=body, query={"uploadId": self._upload})
+        if b"<Error>" in answer.body:
+            raise Unavailable("the S3 server did not put the parts together")
+
+    async def _abort(self) -> None:
+        try:
+            await self._send("DELETE", self._key, query={"uploadId": self._upload})
+        except MeshError as error:
+            log.get("store").warning("parts of an upload stay behind", key=self._key, why=error.detail)

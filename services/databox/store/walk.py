@@ -1,0 +1,39 @@
+"""Keys in a tree of files, in the order of an S3 listing: by the bytes of the whole key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def walk(root: Path, prefix: str, after: str) -> Iterator[str]:
+    """Keys of regular files under `root` that begin with `prefix` and are greater than `after`."""
+    folder = prefix[: prefix.rfind("/") + 1]
+    if all(segment not in ("", ".", "..") for segment in folder.split("/")[:-1]):
+        yield from _walk(root, folder, os.fsencode(prefix), os.fsencode(after))
+
+
+def _walk(root: Path, folder: str, prefix: bytes, after: bytes) -> Iterator[str]:
+    for name in _names(root / folder):
+        key = os.fsencode(folder + name)
+        if not key.startswith(prefix[: len(key)]) or key[: len(after)] < after[: len(key)]:
+            continue
+        if name.endswith("/"):
+            yield from _walk(root, folder + name, prefix, after)
+        elif key.startswith(prefix) and key > after:
+            yield folder + name
+
+
+def _names(folder: Path) -> list[str]:
+    """Folders end with `/`, which gives them their place in the order."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in entries if _ours(entry)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(found, key=os.fsencode)
+
+
+def _ours(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
