@@ -1,4 +1,7 @@
-"""A file sent to an S3 server in parts: when its size is not known beforehand, or is more than one PUT takes."""
+"""A file sent to an S3 server in parts, seen by others when the last one is there.
+
+Not every server discards a single PUT that was cut off, so only what is in memory as a whole is sent by one.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,8 @@ from typing import Protocol, Self
 from libs.common import log
 from libs.common.errors import MeshError, Unavailable
 
-PART_BYTES = 8 * 1024**2
-"""At most 10,000 parts make 80 GB; one is in memory at a time."""
-LARGEST_PUT = 5 * 1024**3
+PART_BYTES = 5 * 1024**2
+"""The least that S3 allows, because one is in memory for each upload; at most 10,000 parts make 50 GB."""
 UPLOAD_ID = re.compile(rb"<UploadId>([^<]+)</UploadId>")
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from io import BytesIO
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -28,8 +29,8 @@ from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
 from services.databox.links import Method
 from services.databox.ranges import Span
 from services.databox.store import CHUNK_BYTES, Reader, Stat, batched
-from services.databox.store.multipart import LARGEST_PUT, PART_BYTES, Parts
-from services.databox.store.transfer import Held, exactly, one, pieces
+from services.databox.store.multipart import PART_BYTES, Parts
+from services.databox.store.transfer import exactly, pieces
 
 T = TypeVar("T")
 THREADS = 8
@@ -101,24 +102,12 @@ class S3Store:
         self._pool = pool
 
     async def put(self, key: str, body: AsyncIterator[bytes], size: int | None = None) -> Stat:
-        if size is not None and size <= LARGEST_PUT:
-            return await self._put_whole(key, exactly(body, size), size)
         parts = pieces(body if size is None else exactly(body, size), PART_BYTES)
         first = await anext(parts)
-        if len(first) < PART_BYTES:
-            return await self._put_whole(key, one(first), len(first))
-        return await self._put_parts(key, first, parts)
-
-    async def _put_whole(self, key: str, body: AsyncIterator[bytes], size: int) -> Stat:
-        held = Held(body)
-        content = held.__aiter__() if size else b"".join([chunk async for chunk in held])
-        try:
-            answer = await self._send("PUT", key, data=content, size=size)
-        except MeshError:
-            if held.error is not None:
-                raise held.error from None
-            raise
-        return Stat(key, size, answer.etag, _time(answer.headers.get("Date")))
+        if len(first) == PART_BYTES:
+            return await self._put_parts(key, first, parts)
+        answer = await self._send("PUT", key, data=first)
+        return Stat(key, len(first), answer.etag, _time(answer.headers.get("Date")))
 
     async def _put_parts(self, key: str, first: bytes, rest: AsyncIterator[bytes]) -> Stat:
         async with Parts(self._send, key) as parts:
@@ -197,23 +186,30 @@ class S3Store:
         except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _away() from error
 
-    async def _send(
-        self, method: str, key: str, *, data: Any = b"", size: int | None = None, query: dict[str, str] | None = None
-    ) -> Answer:
-        headers = {} if size is None else {"Content-Length": str(size)}
-        async with self._request(method, key, data=data, headers=headers, query=query) as answer:
+    async def _send(self, method: str, key: str, *, data: bytes = b"", query: dict[str, str] | None = None) -> Answer:
+        async with self._request(method, key, data=data, query=query) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
     @asynccontextmanager
     async def _request(
-        self, method: str, key: str, *, data: Any = b"", headers: dict[str, str], query: dict[str, str] | None = None
+        self,
+        method: str,
+        key: str,
+        *,
+        data: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         url = self._client.get_presigned_url(
             method, self._bucket, key, expires=SIGNED_FOR, extra_query_params=dict(query or {})
         )
         try:
             async with self._session.request(
-                method, URL(url, encoded=True), data=data or None, headers=headers, allow_redirects=False
+                method,
+                URL(url, encoded=True),
+                data=BytesIO(data) if data else None,
+                headers=headers,
+                allow_redirects=False,
             ) as answer:
                 if answer.status >= 300:
                     raise _refused(answer.status, await answer.read())
