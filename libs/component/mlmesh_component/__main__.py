@@ -1,0 +1,73 @@
+"""`python -m mlmesh_component package.module:function`: serve a function until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+from . import component
+from .settings import Settings, SettingsError, read
+
+EXIT_PATIENCE_SECONDS = 2.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code: 0 after a stop, 1 when it cannot be served, 2 for settings that cannot be used."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr,unused-ignore]
+    try:
+        settings = read(sys.argv[1:] if arguments is None else arguments, os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"mlmesh: {error}\n")
+        return 2
+    try:
+        _run(settings)
+    except component.LoadError as error:
+        sys.stderr.write(f"mlmesh: cannot serve {settings.inference}: {error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"mlmesh: cannot serve {settings.inference}: {type(error).__name__}: {error}\n")
+        return 1
+    return 0
+
+
+def _run(settings: Settings) -> None:
+    loop = _new_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(component.run(settings))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop where it is installed."""
+    try:
+        uvloop: Any = importlib.import_module("uvloop")
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def leave(code: int) -> None:
+    """End the process, also when a function hangs in a thread or left threads of its own behind."""
+    threading.Thread(target=_leave_anyway, args=(code,), daemon=True).start()
+    sys.exit(code)
+
+
+def _leave_anyway(code: int) -> None:
+    time.sleep(EXIT_PATIENCE_SECONDS)
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -1,0 +1,233 @@
+"""Who is called when: as many calls at once as `concurrency`, a bounded queue behind them, a deadline for each.
+
+The slot of a call is free again when the function has really returned, not when its caller has been answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sys
+import threading
+import traceback
+from collections import deque
+from typing import Any, Callable, Union
+
+from .context import Context
+from .predict import Predictor
+from .problems import CutShort, Problem, Stopping, TimedOut, TooManyCalls
+from .schema import Inputs
+
+WAITING_PER_SLOT = 10
+FOREVER = float("inf")
+
+Result = Union[bytes, Problem]
+
+
+class Threads:
+    """Exactly `count` threads that take work in order. They die with the process: a function that hangs holds nobody."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        for index in range(count):
+            threading.Thread(target=self._loop, name=f"mlmesh-{name}-{index}", daemon=True).start()
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """`work` must not raise."""
+        self._work.put(work)
+
+    async def run(self, work: Callable[[], Any]) -> Any:
+        """What `work` returns or raises, awaited."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+
+        def attempt() -> None:
+            try:
+                result = work()
+            except BaseException as error:  # noqa: BLE001 - carried over to the one who awaits
+                back(loop, _fail, future, error)
+            else:
+                back(loop, _finish, future, result)
+
+        self.submit(attempt)
+        return await future
+
+    def _loop(self) -> None:
+        while True:
+            self._work.get()()
+
+
+def back(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *arguments: Any) -> None:
+    """Call `function` on the loop, from a thread; nothing when the loop is gone already."""
+    try:
+        loop.call_soon_threadsafe(function, *arguments)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
+
+
+def _finish(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        # a future cannot carry StopIteration, and SystemExit would end the loop
+        carried = error if isinstance(error, Exception) and not isinstance(error, StopIteration) else WorkFailed(error)
+        future.set_exception(carried)
+
+
+class WorkFailed(Exception):
+    """What was raised in the thread cannot travel itself; it is the cause."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(repr(error))
+        self.__cause__ = error
+
+
+class Call:
+    """One call; `answer` is called once, on the loop, unless the caller has gone."""
+
+    __slots__ = ("_answer", "context", "deadline", "inputs", "over", "task")
+
+    def __init__(self, context: Context, deadline: float, answer: Callable[[Result], None]) -> None:
+        self.context = context
+        self.deadline = deadline
+        self.inputs: Inputs | None = None
+        self.over = False
+        self.task: asyncio.Task[None] | None = None
+        self._answer = answer
+
+    def answer(self, result: Result) -> None:
+        if not self.over:
+            self.over = True
+            self._answer(result)
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more."""
+        self.over = True
+        self.context.cancel()
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Calls:
+    """All calls of one component. Belongs to the loop's thread."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, predictor: Predictor, threads: Threads, concurrency: int
+    ) -> None:
+        self._loop = loop
+        self._predictor = predictor
+        self._threads = threads
+        self._begin = self._begin_task if predictor.function.is_async else self._begin_in_thread
+        self._concurrency = concurrency
+        self._limit = concurrency * WAITING_PER_SLOT
+        self._waiting: deque[Call] = deque()
+        self._running: set[Call] = set()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = FOREVER
+        self._idle: asyncio.Future[None] | None = None
+
+    def admit(self, call: Call, inputs: Inputs) -> None:
+        """Start the call, or let it wait; `TooManyCalls` when as many wait as may."""
+        call.inputs = inputs
+        if call.deadline < self._alarm_at:
+            self._set_alarm(call.deadline)
+        if len(self._running) < self._concurrency:
+            self._start(call)
+        elif len(self._waiting) < self._limit:
+            self._waiting.append(call)
+        else:
+            raise TooManyCalls()
+
+    def abandon(self, call: Call) -> None:
+        """The caller is gone: what waits is never started, what runs is told."""
+        call.abandon()
+        if call not in self._running and call in self._waiting:
+            self._waiting.remove(call)
+
+    async def drained(self, grace: float) -> None:
+        """When no call runs or waits; after `grace` seconds the rest is answered as it is."""
+        if self._running or self._waiting:
+            self._idle = self._loop.create_future()
+            await asyncio.wait([self._idle], timeout=grace)
+        for call in self._waiting:
+            call.answer(Stopping())
+        self._waiting.clear()
+        for call in self._running:
+            call.answer(CutShort())
+            call.abandon()
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    def _start(self, call: Call) -> None:
+        self._running.add(call)
+        self._begin(call)
+
+    def _begin_in_thread(self, call: Call) -> None:
+        self._threads.submit(lambda: back(self._loop, self._ended, call, self._result(call)))
+
+    def _result(self, call: Call) -> Result:
+        try:
+            return self._predictor.perform(_inputs(call), call.context)
+        except Problem as problem:
+            return problem
+        except Exception:
+            return _own_fault()
+
+    def _begin_task(self, call: Call) -> None:
+        call.task = self._loop.create_task(self._perform(call))
+
+    async def _perform(self, call: Call) -> None:
+        result: Result = CutShort()
+        try:
+            result = await self._predictor.perform_async(_inputs(call), call.context)
+        except Problem as problem:
+            result = problem
+        except Exception:
+            result = _own_fault()
+        finally:
+            self._ended(call, result)
+
+    def _ended(self, call: Call, result: Result) -> None:
+        self._running.discard(call)
+        if self._waiting:
+            self._start(self._waiting.popleft())
+        elif self._idle is not None and not self._running and not self._idle.done():
+            self._idle.set_result(None)
+        call.answer(result)
+
+    # -- deadlines: one alarm for the earliest of them, since nearly all calls end long before
+
+    def _set_alarm(self, at: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = at
+        self._alarm = self._loop.call_at(at, self._ring) if at < FOREVER else None
+
+    def _ring(self) -> None:
+        now = self._loop.time()
+        for call in [call for call in self._waiting if call.deadline <= now]:
+            self._waiting.remove(call)
+            call.answer(TimedOut("The call waited for its turn until its deadline."))
+        for call in [call for call in self._running if call.deadline <= now and not call.over]:
+            call.answer(TimedOut())
+            call.abandon()
+        rest = [call.deadline for call in self._waiting] + [call.deadline for call in self._running if not call.over]
+        self._alarm = None
+        self._set_alarm(min(rest, default=FOREVER))
+
+
+def _inputs(call: Call) -> Inputs:
+    if call.inputs is None:
+        raise RuntimeError("a call is started before it is admitted")
+    return call.inputs
+
+
+def _own_fault() -> Problem:
+    sys.stderr.write("mlmesh: fault of the component's runtime\n" + traceback.format_exc())
+    return Problem()

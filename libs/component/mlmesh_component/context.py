@@ -1,0 +1,60 @@
+"""What a function may know of the call that it answers."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import tempfile
+import threading
+import time
+
+
+class Context:
+    """The call, for the function's parameter `context`.
+
+    `caller` is the caller's name where the API passes identities on; `deadline` is seconds since 1970, infinite when
+    there is none; `boxes` are the names of the connected boxes.
+    """
+
+    def __init__(
+        self,
+        request_id: str,
+        caller: str | None = None,
+        deadline: float = float("inf"),
+        boxes: tuple[str, ...] = (),
+        grant: str | None = None,
+        traceparent: str | None = None,
+    ) -> None:
+        self.request_id = request_id
+        self.caller = caller
+        self.deadline = deadline
+        self.boxes = boxes
+        self.grant = grant
+        self.traceparent = traceparent
+        self._cancelled = threading.Event()
+        self._folder: str | None = None
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left."""
+        return self.deadline - time.time()
+
+    @property
+    def cancelled(self) -> bool:
+        """Nobody waits for the answer any more: the caller is gone or the deadline has passed."""
+        return self._cancelled.is_set()
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """A folder of this call alone; it is removed with everything in it when the call is over."""
+        if self._folder is None:
+            self._folder = tempfile.mkdtemp(prefix="mlmesh-")
+        return pathlib.Path(self._folder)
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def close(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None

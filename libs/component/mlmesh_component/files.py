@@ -1,0 +1,222 @@
+"""The files of a call: those of its inputs are fetched to a local path, those of its outputs stored in a box.
+
+Talks only to the platform's file routes, with the grant that came with the call. Never holds a key of the store.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import urllib.parse
+from dataclasses import dataclass
+from typing import Any
+
+from .context import Context
+from .items import Item
+from .problems import CutShort, Forbidden, Problem, TooLarge, Unavailable, WrongOutput, invalid
+
+SOCKET_TIMEOUT_SECONDS = 30.0
+BLOCK_BYTES = 1024 * 1024
+MAX_NAME_BYTES = 1024
+MAX_SEGMENT_BYTES = 255
+
+
+class NameFault(Exception):
+    """This is not the name of a file in a connected box."""
+
+
+@dataclass(frozen=True)
+class Place:
+    box: str
+    path: str
+    """`<group>/<file>`"""
+
+
+def place(name: str, boxes: tuple[str, ...]) -> Place:
+    """Where the file `<group>/<file>` or `<box>/<group>/<file>` lies; `NameFault` when nowhere."""
+    _check_name(name)
+    if not boxes:
+        raise NameFault("names a file, but no box is connected to this component")
+    segments = name.split("/")
+    if len(segments) >= 3 and segments[0] in boxes:
+        return Place(segments[0], "/".join(segments[1:]))
+    if len(boxes) > 1:
+        raise NameFault(f"must be <box>/<group>/<file>; the connected boxes are {', '.join(boxes)}")
+    if len(segments) < 2:
+        raise NameFault("must be <group>/<file>")
+    return Place(boxes[0], name)
+
+
+def _check_name(name: str) -> None:
+    if "\0" in name or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+        raise NameFault("is not the name of a file")
+    for segment in name.split("/"):
+        if segment in ("", ".", "..") or len(segment.encode("utf-8", "replace")) > MAX_SEGMENT_BYTES:
+            raise NameFault("must be <group>/<file>, without empty, '.', '..' or very long parts")
+        if "\\" in segment or any(ord(character) < 32 for character in segment):
+            raise NameFault("must be <group>/<file>, without control characters and backslashes")
+
+
+def local_file(output: Item) -> str:
+    """The local path that a returned FILE item names."""
+    data = output["data"]
+    path = os.fspath(data) if isinstance(data, (str, os.PathLike)) else None
+    if not isinstance(path, str) or not os.path.isfile(path):
+        raise WrongOutput(f"The function's output {output['name']!r} names a file that is not there: {path!r}.")
+    return path
+
+
+class LocalFiles:
+    """Local use, without a platform: names are local paths."""
+
+    def fetch(self, items: list[Item], context: Context) -> list[Item]:
+        for item in items:
+            if item["datatype"] == "FILE" and ("\0" in item["data"] or not os.path.isfile(item["data"])):
+                raise invalid(item["name"], f"there is no file {item['data']!r}")
+        return items
+
+    def store(self, outputs: list[Item], context: Context) -> list[Item]:
+        return [{**item, "data": local_file(item)} if item.get("datatype") == "FILE" else item for item in outputs]
+
+
+class BoxFiles:
+    """Files in the connected boxes, in the area of the caller."""
+
+    def __init__(self, url: str, namespace: str, boxes: tuple[str, ...]) -> None:
+        self._url = urllib.parse.urlsplit(url)
+        self._namespace = namespace
+        self._boxes = boxes
+
+    def fetch(self, items: list[Item], context: Context) -> list[Item]:
+        """The items with local paths in place of names, in the folder of the call."""
+        places = [self._place(item) for item in items]
+        return [
+            item if at is None else {**item, "data": self._download(item["name"], index, at, context)}
+            for index, (item, at) in enumerate(zip(items, places))
+        ]
+
+    def _place(self, item: Item) -> Place | None:
+        if item["datatype"] != "FILE":
+            return None
+        try:
+            return place(item["data"], self._boxes)
+        except NameFault as error:
+            raise invalid(item["name"], str(error)) from error
+
+    def store(self, outputs: list[Item], context: Context) -> list[Item]:
+        """The items with `<group>/<file>` in place of local paths, stored in the first box."""
+        taken: set[str] = set()
+        return [self._stored(item, taken, context) if item.get("datatype") == "FILE" else item for item in outputs]
+
+    def _stored(self, item: Item, taken: set[str], context: Context) -> Item:
+        path = local_file(item)
+        if not self._boxes:
+            raise WrongOutput(f"The function's output {item['name']!r} is a file, but no box is connected.")
+        name = os.path.basename(path)
+        while name in taken:
+            name = f"{item['name']}-{name}"
+        taken.add(name)
+        group = f"results/{context.request_id}"
+        self._upload(path, Place(self._boxes[0], f"{group}/{name}"), context)
+        return {**item, "data": f"{group}/{name}"}
+
+    def _download(self, name: str, index: int, at: Place, context: Context) -> str:
+        folder = context.folder / str(index)
+        folder.mkdir()
+        path = folder / at.path.rpartition("/")[2]
+        try:
+            with _Exchange(self._connect(context)) as exchange:
+                answer = exchange.ask("GET", self._target(at, "download=1"), _headers(context))
+                _check_fetched(name, at, answer)
+                with open(path, "wb") as file:
+                    shutil.copyfileobj(answer, file, BLOCK_BYTES)
+                _check_complete(answer, os.path.getsize(path))
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable(f"The file of input {name!r} cannot be fetched: {error}.") from error
+        return str(path)
+
+    def _upload(self, path: str, at: Place, context: Context) -> None:
+        size = os.path.getsize(path)
+        query = "overwrite=true" if size else "overwrite=true&upload=1"
+        headers = {**_headers(context), "Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        try:
+            with _Exchange(self._connect(context)) as exchange, open(path, "rb") as file:
+                _check_stored(at, exchange.ask("PUT", self._target(at, query), headers, file))
+        except (OSError, http.client.HTTPException) as error:
+            raise CutShort(f"The result {at.path} cannot be stored: {error}.") from error
+
+    def _target(self, at: Place, query: str) -> str:
+        segments = [self._namespace, "files", at.box, *at.path.split("/")]
+        return (
+            self._url.path.rstrip("/")
+            + "/"
+            + "/".join(urllib.parse.quote(one, safe="") for one in segments)
+            + f"?{query}"
+        )
+
+    def _connect(self, context: Context) -> http.client.HTTPConnection:
+        kind = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
+        timeout = max(0.1, min(SOCKET_TIMEOUT_SECONDS, context.remaining))
+        return kind(self._url.hostname or "", self._url.port, timeout=timeout, blocksize=BLOCK_BYTES)
+
+
+class _Exchange:
+    """One request and its answer; the connection is closed behind them."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> _Exchange:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def ask(self, method: str, target: str, headers: Any, body: Any = None) -> http.client.HTTPResponse:
+        try:
+            self._connection.request(method, target, body=body, headers=headers)
+        except (BrokenPipeError, ConnectionResetError):
+            # refused before all of the body was sent: the reason may have arrived all the same
+            if self._connection.sock is None:
+                raise
+        return self._connection.getresponse()
+
+
+def _headers(context: Context) -> Any:
+    found = {"X-Request-ID": context.request_id, "Accept": "application/octet-stream"}
+    if context.grant:
+        found["X-Mlmesh-Grant"] = context.grant
+    if context.traceparent:
+        found["traceparent"] = context.traceparent
+    return found
+
+
+def _check_fetched(name: str, at: Place, answer: http.client.HTTPResponse) -> None:
+    if answer.status == 200:
+        return
+    if answer.status in (404, 410):
+        raise invalid(name, f"there is no file {at.path} in box {at.box}")
+    if answer.status in (400, 422):
+        raise invalid(name, f"{at.path} in box {at.box} is refused as the name of a file")
+    if answer.status in (401, 403):
+        raise Forbidden(f"The caller may not read files of box {at.box} (input {name!r}).")
+    raise Unavailable(f"The file of input {name!r} cannot be fetched: the answer was {answer.status}.")
+
+
+def _check_complete(answer: http.client.HTTPResponse, size: int) -> None:
+    expected = answer.getheader("Content-Length")
+    if expected is not None and int(expected) != size:
+        raise http.client.IncompleteRead(b"", int(expected) - size)
+
+
+def _check_stored(at: Place, answer: http.client.HTTPResponse) -> None:
+    answer.read(BLOCK_BYTES)
+    if answer.status in (200, 201, 204):
+        return
+    if answer.status == 413:
+        raise TooLarge(f"The result {at.path} does not fit into box {at.box}.")
+    if answer.status in (401, 403):
+        raise Forbidden(f"The caller may not write files of box {at.box}.")
+    error: Problem = CutShort(f"The result {at.path} cannot be stored: the answer was {answer.status}.")
+    raise error

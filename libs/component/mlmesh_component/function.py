@@ -1,0 +1,146 @@
+"""The developer's function: found by name, called by parameter names, its result made into output items."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+from . import signature
+from .context import Context
+from .items import Item, ItemError, from_value
+from .problems import Invalid, WrongOutput
+from .schema import Inputs, Schema, SchemaError, unknown_output
+
+
+class TargetError(Exception):
+    """There is no such function."""
+
+
+def find(name: str) -> Callable[..., Any]:
+    """What `package.module:attribute` names; what the module raises while it is imported passes."""
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise TargetError(f"{name!r} is not of the form package.module:function")
+    found: Any = importlib.import_module(module_name)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise TargetError(f"module {module_name!r} has no {attribute!r}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise TargetError(f"{name} is not a function")
+    target: Callable[..., Any] = found
+    return target
+
+
+class Function:
+    """A function with its schema and its model, ready to be called."""
+
+    def __init__(self, target: Callable[..., Any], model: Any = None) -> None:
+        self._signature = signature.read(target)
+        self._model = model
+        self.target = target
+        self.schema: Schema = signature.schema(target)
+        self.is_async = inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(
+            getattr(target, "__call__", None)  # noqa: B004 - an object's own, to see whether that is async
+        )
+        if "model" in self._signature.ours and model is None and _demands(target, "model"):
+            raise SchemaError("it takes a model, but none is given: name modelBox and modelPath (locally: --model)")
+
+    def arguments(self, inputs: Inputs, context: Context) -> dict[str, Any]:
+        """By parameter name; `Invalid` names the inputs whose values their annotations refuse."""
+        given: dict[str, Any] = {}
+        for name in self._signature.ours:
+            given[name] = self._own(name, inputs, context)
+        if self._signature.inputs:
+            given.update(self._converted(inputs.items))
+        return given
+
+    def _own(self, name: str, inputs: Inputs, context: Context) -> Any:
+        if name == "inputs":
+            return inputs.items
+        if name == "model":
+            return self._model
+        if name == "context":
+            return context
+        return inputs.parameters if name == "parameters" else list(inputs.output_fields)
+
+    def _converted(self, items: Sequence[Item]) -> dict[str, Any]:
+        by_name = {item["name"]: item for item in items}
+        values: dict[str, Any] = {}
+        errors: list[dict[str, str]] = []
+        for one in self._signature.inputs:
+            item = by_name.get(one.name)
+            if item is None:
+                if one.kind.nullable and _demands(self.target, one.name):
+                    values[one.name] = None
+                continue
+            try:
+                values[one.name] = one.kind.convert(item)
+            except ValueError as error:
+                errors.append({"input": one.name, "message": str(error)})
+        if errors:
+            raise Invalid(errors)
+        return values
+
+
+def _demands(target: Callable[..., Any], name: str) -> bool:
+    parameter = inspect.signature(target).parameters[name]
+    return parameter.default is parameter.empty
+
+
+def outputs(result: Any, schema: Schema) -> list[Item]:
+    """The output items of what the function returned; `WrongOutput` says which one is none."""
+    if isinstance(result, (list, tuple)):
+        return [_listed(index, item) for index, item in enumerate(result)]
+    values = _named_values(result)
+    found = []
+    for name, value in values.items():
+        if not isinstance(name, str):
+            raise WrongOutput(f"The function returned a dict with the key {name!r}; names of outputs are strings.")
+        try:
+            found.append(from_value(name, value, schema.output_datatypes(name)))
+        except ItemError as error:
+            raise WrongOutput(f"The function's output {name!r} cannot be answered: {error}.") from error
+    return found
+
+
+def _named_values(result: Any) -> Mapping[Any, Any]:
+    if isinstance(result, Mapping):
+        return result
+    if dataclasses.is_dataclass(result) and not isinstance(result, type):
+        return {one.name: getattr(result, one.name) for one in dataclasses.fields(result)}
+    if hasattr(result, "model_dump"):
+        return {name: getattr(result, name) for name in type(result).model_fields}
+    raise WrongOutput(
+        f"The function returned {type(result).__name__}, not a list of items or a dict of values by name."
+    )
+
+
+def _listed(index: int, item: Any) -> Item:
+    if not isinstance(item, dict):
+        raise WrongOutput(f"The function's output {index} is {type(item).__name__}, not an item.")
+    for key in ("name", "datatype"):
+        if not isinstance(item.get(key), str):
+            raise WrongOutput(f"The function's output {index} ({item.get('name')!r}) has no {key}.")
+    if "data" not in item:
+        raise WrongOutput(f"The function's output {index} ({item['name']!r}) has no data.")
+    data = item["data"]
+    if not hasattr(data, "tolist"):
+        return item
+    shape = [int(length) for length in getattr(data, "shape", ())] or [1]
+    return {**item, "data": data.reshape(-1).tolist(), "shape": item.get("shape", shape)}
+
+
+def select(found: list[Item], wanted: tuple[str, ...], schema: Schema) -> list[Item]:
+    """Those of the outputs that were asked for, in that order; `Invalid` names one that does not exist."""
+    if not wanted:
+        return found
+    by_name = {item["name"]: item for item in found}
+    declared = {one.name for one in schema.outputs}
+    unknown = [name for name in wanted if name not in by_name and name not in declared]
+    if unknown:
+        raise Invalid([unknown_output(name) for name in unknown])
+    return [by_name[name] for name in wanted if name in by_name]

@@ -1,0 +1,299 @@
+"""HTTP/1.1 requests out of bytes, in pure Python (RFC 9112). Never touches a socket.
+
+Pull-style: `feed` bytes, `take` complete requests one by one; pipelined requests wait as bytes. Everything that could
+be read in two ways (obsolete folding, bare line feeds, two lengths, a length beside chunks) is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_HEAD_BYTES = 64 * 1024
+MAX_CHUNK_LINE_BYTES = 4096
+MAX_LENGTH_DIGITS = 18
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([!-~\x80-\xff]+) HTTP/1\.([01])")
+_FIELDS = re.compile(rb"(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n)*")
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_LINE_START = re.compile(_TOKEN + rb"(?: [!-~\x80-\xff]*(?: [HTP/0-9.]{0,8})?)?\r?")
+
+
+class ProtocolError(Exception):
+    """The peer does not speak HTTP/1.1 as it should; the connection cannot go on."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status = status
+        self.detail = detail
+        super().__init__(detail)
+
+
+@dataclass(frozen=True)
+class Limits:
+    body: int
+    head: int = MAX_HEAD_BYTES
+
+
+class Request:
+    """One complete request. Header names are lower case; a repeated header is joined with commas."""
+
+    __slots__ = ("body", "headers", "keep_alive", "method", "minor", "target")
+
+    def __init__(
+        self, method: bytes, target: bytes, minor: int, headers: dict[bytes, bytes], keep_alive: bool, body: bytes
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.minor = minor
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.body = body
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How the body is delimited: `length` bytes, or chunks when it is None."""
+
+    length: int | None
+    keep_alive: bool
+    expects_continue: bool
+
+
+ONCE = frozenset((b"content-length", b"transfer-encoding", b"host"))
+
+
+def fold(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The fields as a dictionary; those that decide where a request ends or goes must not be repeated."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in fields:
+        if name not in headers:
+            headers[name] = value
+        elif name in ONCE:
+            raise ProtocolError(400, f"The header {name.decode('ascii')} is repeated.")
+        else:
+            headers[name] += b", " + value
+    return headers
+
+
+def framing(headers: dict[bytes, bytes], minor: int, limits: Limits) -> Framing:
+    """How this request's body ends and what becomes of the connection; refuses what is ambiguous."""
+    if minor == 1 and b"host" not in headers:
+        raise ProtocolError(400, "The header host is missing.")
+    connection = headers.get(b"connection", b"").lower()
+    keep_alive = b"close" not in connection if minor == 1 else b"keep-alive" in connection
+    expects = minor == 1 and headers.get(b"expect", b"").lower() == b"100-continue"
+    if b"transfer-encoding" in headers:
+        _check_chunked(headers, minor)
+        return Framing(None, keep_alive, expects)
+    length = _content_length(headers.get(b"content-length"))
+    if length > limits.body:
+        raise too_large(limits)
+    return Framing(length, keep_alive, expects and length > 0)
+
+
+def too_large(limits: Limits) -> ProtocolError:
+    return ProtocolError(413, f"The body is larger than the {limits.body} bytes that are allowed.")
+
+
+def head_too_large(limits: Limits) -> ProtocolError:
+    return ProtocolError(431, f"The request's head is larger than {limits.head} bytes.")
+
+
+def _check_chunked(headers: dict[bytes, bytes], minor: int) -> None:
+    if b"content-length" in headers:
+        raise ProtocolError(400, "Both content-length and transfer-encoding are given.")
+    if minor == 0:
+        raise ProtocolError(400, "HTTP/1.0 has no transfer-encoding.")
+    if headers[b"transfer-encoding"].lower() != b"chunked":
+        raise ProtocolError(501, "The only transfer-encoding that is known here is chunked.")
+
+
+def _content_length(value: bytes | None) -> int:
+    if value is None:
+        return 0
+    if not value.isdigit() or len(value) > MAX_LENGTH_DIGITS:
+        raise ProtocolError(400, "The content-length is not a number.")
+    return int(value)
+
+
+class _Head:
+    __slots__ = ("framing", "headers", "method", "minor", "target")
+
+    def __init__(self, method: bytes, target: bytes, minor: int, headers: dict[bytes, bytes], limits: Limits) -> None:
+        self.method = method
+        self.target = target
+        self.minor = minor
+        self.headers = headers
+        self.framing = framing(headers, minor, limits)
+
+
+class Parser:
+    """The requests of one connection."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._buffer = b""
+        self._at = 0  # where the unread bytes of the buffer begin
+        self._searched = 0  # up to where no end of a head was found
+        self._head: _Head | None = None
+        self._parts: list[bytes] = []
+        self._size = 0  # bytes of body in the parts
+        self._chunk = -1  # bytes missing of this chunk and its line end; -1: a chunk's line is next
+        self._trailer = False  # the last chunk is read, its trailer is next
+        self._trailer_size = 0
+
+    def feed(self, data: bytes) -> None:
+        self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
+        self._searched = max(0, self._searched - self._at)
+        self._at = 0
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that are received and not read yet."""
+        return len(self._buffer) - self._at
+
+    @property
+    def idle(self) -> bool:
+        """Between two requests: nothing has begun."""
+        return self._head is None and self.buffered == 0
+
+    @property
+    def expects_continue(self) -> bool:
+        """The peer waits for our word before it sends the body; true once a request."""
+        head = self._head
+        if head is None or not head.framing.expects_continue or self._size or self.buffered:
+            return False
+        head.framing = Framing(head.framing.length, head.framing.keep_alive, False)
+        return True
+
+    def take(self) -> Request | None:
+        """The next complete request, None when more bytes are needed."""
+        if self._head is None:
+            self._head = self._take_head()
+            if self._head is None:
+                return None
+        head = self._head
+        length = head.framing.length
+        body = self._take_chunks() if length is None else self._take_body(length)
+        if body is None:
+            return None
+        self._head = None
+        self._searched = self._at
+        return Request(head.method, head.target, head.minor, head.headers, head.framing.keep_alive, body)
+
+    def _take_head(self) -> _Head | None:
+        self._skip_empty_lines()
+        buffer, start = self._buffer, self._at
+        end = buffer.find(b"\r\n\r\n", max(start, self._searched))
+        if (end if end >= 0 else len(buffer)) - start > self._limits.head:
+            raise head_too_large(self._limits)
+        if end < 0:
+            self._searched = max(start, len(buffer) - 3)
+            self._check_beginning()
+            return None
+        line, _, rest = buffer[start : end + 2].partition(b"\r\n")
+        match = _REQUEST_LINE.fullmatch(line)
+        if match is None:
+            raise ProtocolError(400, "This is not a request line of HTTP/1.1.")
+        if _FIELDS.fullmatch(rest) is None:
+            raise ProtocolError(400, "A header line is malformed.")
+        self._at = end + 4
+        return _Head(match[1], match[2], match[3][0] - 48, fold(_fields(rest)), self._limits)
+
+    def _skip_empty_lines(self) -> None:
+        while self._buffer.startswith(b"\r\n", self._at):
+            self._at += 2
+
+    def _check_beginning(self) -> None:
+        """Refuse what can no longer become a request, before the peer has sent all of it."""
+        line, newline, _ = self._buffer[self._at :].partition(b"\n")
+        if newline:
+            if not line.endswith(b"\r") or _REQUEST_LINE.fullmatch(line[:-1]) is None:
+                raise ProtocolError(400, "This is not a request line of HTTP/1.1.")
+        elif line and line != b"\r" and _LINE_START.fullmatch(line) is None:
+            raise ProtocolError(400, "This is not a request line of HTTP/1.1.")
+
+    def _take_body(self, length: int) -> bytes | None:
+        if not self._parts and len(self._buffer) - self._at >= length:
+            body = self._buffer[self._at : self._at + length]
+            self._at += length
+            return body
+        self._collect(length - self._size)
+        return self._joined() if self._size == length else None
+
+    def _collect(self, count: int) -> None:
+        part = self._buffer[self._at : self._at + count]
+        if part:
+            self._parts.append(part)
+            self._size += len(part)
+            self._at += len(part)
+
+    def _joined(self) -> bytes:
+        body = b"".join(self._parts)
+        self._parts, self._size = [], 0
+        return body
+
+    def _take_chunks(self) -> bytes | None:
+        while not self._trailer:
+            if not (self._begin_chunk() if self._chunk < 0 else self._finish_chunk()):
+                return None
+        return self._take_trailer()
+
+    def _begin_chunk(self) -> bool:
+        line = self._take_line()
+        if line is None:
+            return False
+        match = _CHUNK_LINE.fullmatch(line)
+        if match is None:
+            raise ProtocolError(400, "A chunk's size is malformed.")
+        size = int(match[1], 16)
+        if self._size + size > self._limits.body:
+            raise too_large(self._limits)
+        self._trailer = size == 0
+        self._chunk = size
+        return True
+
+    def _finish_chunk(self) -> bool:
+        before = self._size
+        self._collect(self._chunk)
+        self._chunk -= self._size - before
+        if self._chunk or self.buffered < 2:
+            return False
+        if not self._buffer.startswith(b"\r\n", self._at):
+            raise ProtocolError(400, "A chunk is longer than its size.")
+        self._at += 2
+        self._chunk = -1
+        return True
+
+    def _take_trailer(self) -> bytes | None:
+        while True:
+            line = self._take_line()
+            if line is None:
+                return None
+            if line == b"":
+                self._trailer, self._chunk, self._trailer_size = False, -1, 0
+                return self._joined()
+            self._trailer_size += len(line)
+            if self._trailer_size > self._limits.head:
+                raise head_too_large(self._limits)
+
+    def _take_line(self) -> bytes | None:
+        end = self._buffer.find(b"\n", self._at, self._at + MAX_CHUNK_LINE_BYTES)
+        if end < 0:
+            if self.buffered >= MAX_CHUNK_LINE_BYTES:
+                raise ProtocolError(400, "A chunk's line is too long.")
+            return None
+        line = self._buffer[self._at : end]
+        if not line.endswith(b"\r"):
+            raise ProtocolError(400, "A line does not end in CR LF.")
+        self._at = end + 1
+        return line[:-1]
+
+
+def _fields(block: bytes) -> list[tuple[bytes, bytes]]:
+    fields = []
+    for line in block.split(b"\r\n")[:-1]:
+        name, _, value = line.partition(b":")
+        fields.append((name.lower(), value.strip(b" \t")))
+    return fields

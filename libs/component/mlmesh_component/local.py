@@ -1,0 +1,22 @@
+"""What a person who started a component by hand is told: where it listens and what to type. Pure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from .openapi import example_request
+from .schema import Schema
+from .settings import Settings
+
+_ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not bound
+
+
+def announcement(settings: Settings, schema: Schema, port: int) -> str:
+    host = "127.0.0.1" if settings.host in _ANY_ADDRESS else settings.host
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    body = json.dumps(example_request(settings, schema), ensure_ascii=False)
+    return (
+        f"mlmesh: {settings.inference} is ready on {url} (description: {url}/docs)\n"
+        f"try: curl -s {url}/predict -H 'content-type: application/json' -d {shlex.quote(body)}\n"
+    )

@@ -1,0 +1,75 @@
+"""The model of a component: a loader of the developer's, else one by file ending, else the path itself."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+from typing import Any, Callable
+
+
+class ModelError(Exception):
+    """The model cannot be loaded."""
+
+
+def load(path: str | None, loader: Callable[[str], Any] | None) -> Any:
+    """The model at `path` (None without a path); what the loaders themselves raise passes."""
+    if path is None:
+        return None
+    if not os.path.exists(path):
+        raise ModelError(f"there is no model at {path}")
+    if loader is not None:
+        return loader(path)
+    ending = os.path.splitext(path)[1].lower()
+    built_in = LOADERS.get(ending) if os.path.isfile(path) else None
+    return built_in(path) if built_in else path
+
+
+def _library(name: str, path: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ModelError(
+            f"{os.path.basename(path)} needs the library {name}, which cannot be imported: {error}"
+        ) from error
+
+
+def _joblib(path: str) -> Any:
+    return _library("joblib", path).load(path)
+
+
+def _pickle(path: str) -> Any:
+    try:
+        return importlib.import_module("joblib").load(path)
+    except ImportError:
+        with open(path, "rb") as file:
+            return pickle.load(file)  # noqa: S301 - the model is the developer's own, like the code
+
+
+def _onnx(path: str) -> Any:
+    runtime = _library("onnxruntime", path)
+    return runtime.InferenceSession(path, providers=runtime.get_available_providers())
+
+
+def _torch(path: str) -> Any:
+    return _library("torch", path).load(path, map_location="cpu")
+
+
+def _safetensors(path: str) -> Any:
+    """Tensors of torch where it is installed, else of numpy."""
+    try:
+        importlib.import_module("torch")
+    except ImportError:
+        return _library("safetensors.numpy", path).load_file(path)
+    return _library("safetensors.torch", path).load_file(path)
+
+
+LOADERS: dict[str, Callable[[str], Any]] = {
+    ".joblib": _joblib,
+    ".pkl": _pickle,
+    ".pickle": _pickle,
+    ".onnx": _onnx,
+    ".pt": _torch,
+    ".pth": _torch,
+    ".safetensors": _safetensors,
+}

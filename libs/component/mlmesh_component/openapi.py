@@ -1,0 +1,245 @@
+"""The description of a component: OpenAPI 3.1 from its schema, with examples, and a page to read it. Pure."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from .items import DATATYPES, FLOATS, INTEGERS
+from .schema import DEFAULT_MODEL_KEY, Field, Schema
+from .settings import Settings
+
+JsonObject = dict[str, Any]
+
+_EXAMPLES: dict[str, Any] = {
+    "FP32": [0.5],
+    "FP64": [0.5],
+    "INT32": [1],
+    "INT64": [1],
+    "BOOL": [True],
+    "str": "text",
+    "dict": {},
+    "FILE": "group/file.bin",
+}
+_PROBLEMS = {
+    "400": "The body is not JSON.",
+    "413": "The body is too large.",
+    "422": "An input is missing, unknown or of the wrong type; `errors` names it.",
+    "429": "As many calls wait as may; try again after Retry-After.",
+    "500": "The function raised, or what it returned cannot be answered.",
+    "503": "The component is not ready or is being stopped; try again after Retry-After.",
+    "504": "The function did not return in time.",
+}
+
+
+def document(settings: Settings, schema: Schema) -> JsonObject:
+    request, response = example_request(settings, schema), example_response(schema)
+    operation = {
+        "operationId": "predict",
+        "summary": _summary(schema) or f"Predict with {settings.component}",
+        "description": schema.description,
+        "requestBody": {"required": True, "content": _content(_request_schema(schema), request)},
+        "responses": {
+            "200": {"description": "The outputs.", "content": _content(_response_schema(schema), response)},
+            **{status: _problem(text) for status, text in _PROBLEMS.items()},
+        },
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": settings.component, "version": "1", "description": schema.description},
+        "servers": [{"url": "."}],
+        "paths": {"/predict": {"post": operation}},
+        "components": {"schemas": {"Problem": _PROBLEM}},
+    }
+
+
+def example_request(settings: Settings, schema: Schema) -> Any:
+    """A request that fits: the first one of the warm-up, else one made from the schema."""
+    if settings.warmup:
+        return settings.warmup[0]
+    return {"inputs": [_example_item(one) for one in schema.inputs if one.required or len(schema.inputs) == 1]}
+
+
+def example_response(schema: Schema) -> Any:
+    return {"outputs": [_example_item(one) for one in schema.outputs]}
+
+
+def _summary(schema: Schema) -> str:
+    return schema.description.partition("\n")[0]
+
+
+def _example_item(one: Field) -> JsonObject:
+    datatype = one.kind.datatypes[0] if one.kind.datatypes else "str"
+    data = _EXAMPLES[datatype]
+    if one.kind.choices:
+        data = one.kind.choices[0] if datatype == "str" else [one.kind.choices[0]]
+    item = {"name": one.name, "datatype": datatype, "data": data}
+    return {**item, "shape": [1]} if isinstance(data, list) else item
+
+
+def _content(schema: JsonObject, example: Any) -> JsonObject:
+    return {"application/json": {"schema": schema, "example": example}}
+
+
+def _request_schema(schema: Schema) -> JsonObject:
+    fields: JsonObject = {
+        "inputs": _items_schema(schema.inputs, schema.open, len(schema.required)),
+        "parameters": {"type": "array"},
+        "output_fields": _output_fields_schema(schema),
+        "model_key": {"const": DEFAULT_MODEL_KEY},
+    }
+    return {"type": "object", "required": ["inputs"], "properties": fields}
+
+
+def _output_fields_schema(schema: Schema) -> JsonObject:
+    names: JsonObject = {"type": "string"}
+    if schema.outputs:
+        names["enum"] = [one.name for one in schema.outputs]
+    return {"type": "array", "items": names, "description": "Which outputs to answer, in this order; all without it."}
+
+
+def _response_schema(schema: Schema) -> JsonObject:
+    outputs = _items_schema(schema.outputs, not schema.outputs, 0)
+    return {"type": "object", "required": ["outputs"], "properties": {"outputs": outputs}}
+
+
+def _items_schema(fields: Sequence[Field], is_open: bool, least: int) -> JsonObject:
+    kinds = [_item_schema(one) for one in fields]
+    if is_open:
+        kinds.append(_any_item())
+    if not kinds:
+        return {"type": "array", "maxItems": 0}
+    found: JsonObject = {"type": "array", "items": kinds[0] if len(kinds) == 1 else {"anyOf": kinds}}
+    return {**found, "minItems": least} if least else found
+
+
+def _item_schema(one: Field) -> JsonObject:
+    variants = [_variant(one, datatype) for datatype in one.kind.datatypes or DATATYPES]
+    found = variants[0] if len(variants) == 1 else {"oneOf": variants}
+    title = f"{one.name} (optional)" if not one.required else one.name
+    return {"title": title, "description": one.description, **found}
+
+
+def _any_item() -> JsonObject:
+    return {
+        "title": "any item",
+        **_object({"name": {"type": "string"}, "datatype": {"enum": list(DATATYPES)}, "data": {}}),
+    }
+
+
+def _variant(one: Field, datatype: str) -> JsonObject:
+    data = _data_schema(datatype, one)
+    return _object({"name": {"const": one.name}, "datatype": {"const": datatype}, "data": data})
+
+
+def _object(properties: JsonObject) -> JsonObject:
+    more: JsonObject = {"shape": {"type": ["array", "integer", "null"]}, "content_type": {"type": "string"}}
+    return {"type": "object", "required": ["name", "datatype", "data"], "properties": {**properties, **more}}
+
+
+def _data_schema(datatype: str, one: Field) -> JsonObject:
+    element = _element_schema(datatype, one)
+    if element is None:
+        found = {"dict": {"type": "object"}}.get(datatype, {"type": "string"})
+        return {**found, "enum": list(one.kind.choices)} if one.kind.choices else found
+    tensor: JsonObject = {"type": "array", "items": element}
+    return {"oneOf": [tensor, element]} if one.kind.scalar else tensor
+
+
+def _element_schema(datatype: str, one: Field) -> JsonObject | None:
+    name = "number" if datatype in FLOATS else "integer" if datatype in INTEGERS else None
+    name = "boolean" if datatype == "BOOL" else name
+    if name is None:
+        return None
+    return {"type": name, "enum": list(one.kind.choices)} if one.kind.choices else {"type": name}
+
+
+def _problem(text: str) -> JsonObject:
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {"description": text, "content": content}
+
+
+_PROBLEM: JsonObject = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"input": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+        "error": {"type": "string"},
+        "error_id": {"type": "string"},
+    },
+}
+
+
+def page(described: JsonObject) -> str:
+    """A page that needs nothing but itself: what goes in, what comes out, and a field to try it."""
+    operation = described["paths"]["/predict"]["post"]
+    request = operation["requestBody"]["content"]["application/json"]
+    answer = operation["responses"]["200"]["content"]["application/json"]
+    return _PAGE.format(
+        title=html.escape(described["info"]["title"]),
+        description=html.escape(described["info"]["description"]),
+        inputs=_rows(request["schema"]["properties"]["inputs"]),
+        outputs=_rows(answer["schema"]["properties"]["outputs"]),
+        example=html.escape(json.dumps(request["example"], indent=2, ensure_ascii=False)),
+    )
+
+
+def _rows(items: JsonObject) -> str:
+    one = items.get("items", {})
+    kinds: list[JsonObject] = one.get("anyOf", [one] if one else [])
+    return "".join(
+        f"<tr><td><code>{html.escape(kind['title'])}</code></td><td>{html.escape(_datatypes(kind))}</td>"
+        f"<td>{html.escape(kind.get('description', ''))}</td></tr>"
+        for kind in kinds
+    )
+
+
+def _datatypes(kind: JsonObject) -> str:
+    variants = kind.get("oneOf", [kind])
+    return " or ".join(one["properties"]["datatype"].get("const", "any") for one in variants)
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }}
+table {{ border-collapse: collapse; width: 100%; }} td, th {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ccc; }}
+textarea, pre {{ width: 100%; box-sizing: border-box; font: 14px/1.4 ui-monospace, monospace; }}
+textarea {{ height: 16rem; }} pre {{ background: #f4f4f4; padding: .8rem; overflow: auto; min-height: 3rem; }}
+.text {{ white-space: pre-wrap; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: #181818; color: #ddd; }} pre {{ background: #252525; }} }}
+</style></head><body>
+<h1>{title}</h1>
+<p class="text">{description}</p>
+<h2>Inputs</h2><table><tr><th>name</th><th>datatype</th><th></th></tr>{inputs}</table>
+<h2>Outputs</h2><table><tr><th>name</th><th>datatype</th><th></th></tr>{outputs}</table>
+<h2>Try it</h2>
+<form id="try"><label for="body">POST predict</label><textarea id="body" spellcheck="false">{example}</textarea>
+<p><button>Send</button> <a href="openapi.json">openapi.json</a></p></form>
+<pre id="answer" aria-live="polite"></pre>
+<script>
+document.getElementById("try").addEventListener("submit", async (event) => {{
+  event.preventDefault();
+  const answer = document.getElementById("answer");
+  answer.textContent = "…";
+  try {{
+    const response = await fetch("predict", {{method: "POST", headers: {{"content-type": "application/json"}},
+      body: document.getElementById("body").value}});
+    answer.textContent = response.status + "\\n" + JSON.stringify(await response.json(), null, 2);
+  }} catch (error) {{ answer.textContent = String(error); }}
+}});
+</script></body></html>
+"""

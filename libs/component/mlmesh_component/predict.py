@@ -1,0 +1,112 @@
+"""One predict call from its checked inputs to the bytes of its answer: files in, function, outputs, files out."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import uuid
+from typing import Any, Callable, Protocol
+
+from . import jsontext
+from .context import Context
+from .function import Function, outputs, select
+from .items import Item
+from .problems import FunctionRaised, Problem, WrongOutput
+from .schema import Inputs
+
+
+class Files(Protocol):
+    def fetch(self, items: list[Item], context: Context) -> list[Item]: ...
+
+    def store(self, outputs: list[Item], context: Context) -> list[Item]: ...
+
+
+class Aside(Protocol):
+    """Runs blocking work in a thread of its own."""
+
+    async def run(self, work: Callable[[], Any]) -> Any: ...
+
+
+class Predictor:
+    """Calls the function and makes its answer; every fault of it is a `Problem`."""
+
+    def __init__(self, function: Function, files: Files, aside: Aside) -> None:
+        self.function = function
+        self._files = files
+        self._aside = aside
+
+    def perform(self, inputs: Inputs, context: Context) -> bytes:
+        """In a thread, for a plain function."""
+        try:
+            arguments = self.function.arguments(self._fetched(inputs, context), context)
+            try:
+                result = self.function.target(**arguments)
+            except BaseException as error:
+                raise _raised(error, context) from error
+            found = self._outputs(result, inputs)
+            return encode(self._files.store(found, context) if _names_files(found) else found)
+        finally:
+            context.close()
+
+    async def perform_async(self, inputs: Inputs, context: Context) -> bytes:
+        """On the loop, for an `async def`; only files go through a thread."""
+        try:
+            if inputs.files:
+                inputs = await self._aside.run(lambda: self._fetched(inputs, context))
+            arguments = self.function.arguments(inputs, context)
+            try:
+                result = await self.function.target(**arguments)
+            except (Exception, SystemExit) as error:
+                raise _raised(error, context) from error
+            found = self._outputs(result, inputs)
+            if _names_files(found):
+                found = await self._aside.run(lambda: self._files.store(found, context))
+            return encode(found)
+        finally:
+            context.close()
+
+    def _fetched(self, inputs: Inputs, context: Context) -> Inputs:
+        if not inputs.files:
+            return inputs
+        items = self._files.fetch(inputs.items, context)
+        return Inputs(items, inputs.parameters, inputs.output_fields, True)
+
+    def _outputs(self, result: Any, inputs: Inputs) -> list[Item]:
+        schema = self.function.schema
+        return select(outputs(result, schema), inputs.output_fields, schema)
+
+
+def encode(found: list[Item]) -> bytes:
+    """The answer's body; `WrongOutput` names the output that has no JSON form."""
+    try:
+        return jsontext.encode({"outputs": found})
+    except TypeError as error:
+        raise _unserialisable(found, error) from error
+
+
+def _names_files(found: list[Item]) -> bool:
+    return any(item["datatype"] == "FILE" for item in found)
+
+
+def _raised(error: BaseException, context: Context) -> Problem:
+    """The answer for the caller; the traceback goes to stderr under the same error id."""
+    error_id = uuid.uuid4().hex
+    own = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    trace = "".join(traceback.format_exception(type(error), error, own or error.__traceback__))
+    sys.stderr.write(f"mlmesh: error {error_id} (request {context.request_id})\n{trace}")
+    sys.stderr.flush()
+    return FunctionRaised(error=describe(error), error_id=error_id)
+
+
+def describe(error: BaseException) -> str:
+    """Type and message, in one line as Python itself writes it."""
+    return "".join(traceback.format_exception_only(type(error), error)).strip()
+
+
+def _unserialisable(found: list[Item], error: TypeError) -> Problem:
+    for item in found:
+        try:
+            jsontext.encode(item)
+        except TypeError as reason:
+            return WrongOutput(f"The function's output {item['name']!r} cannot be written as JSON: {reason}.")
+    return WrongOutput(f"The function's outputs cannot be written as JSON: {error}.")

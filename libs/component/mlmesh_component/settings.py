@@ -1,0 +1,117 @@
+"""What a component is started with: environment first, arguments win. Read once and passed down."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+DEFAULT_PORT = 8002
+DEFAULT_TIMEOUT_SECONDS = 30.0
+DEFAULT_MAX_BODY_BYTES = 100 * 1024 * 1024
+
+
+class SettingsError(Exception):
+    """A setting of the component cannot be used."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    inference: str
+    host: str = "0.0.0.0"  # noqa: S104 - a container is reached from outside; its token guards it
+    port: int = DEFAULT_PORT
+    port_file: str | None = None
+    token: str | None = None
+    model_path: str | None = None
+    loader: str | None = None
+    concurrency: int = 1
+    timeout: float = DEFAULT_TIMEOUT_SECONDS
+    warmup: tuple[Any, ...] = ()
+    max_body: int = DEFAULT_MAX_BODY_BYTES
+    url: str | None = None
+    boxes: tuple[str, ...] = ()
+    component: str = "component"
+    namespace: str = ""
+
+    @property
+    def local(self) -> bool:
+        """Started by hand: no platform around it."""
+        return self.token is None and self.port_file is None
+
+
+def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """The settings; `SettingsError` names the variable that cannot be used."""
+    given = _arguments().parse_args(arguments)
+    values = _Environment(environment)
+    inference = given.inference or values.text("MLMESH_INFERENCE")
+    if not inference:
+        raise SettingsError("say what to serve: package.module:function, as an argument or in MLMESH_INFERENCE")
+    return Settings(
+        inference=inference,
+        host=given.host or values.text("MLMESH_HOST") or Settings.host,
+        port=given.port if given.port is not None else values.integer("MLMESH_PORT", DEFAULT_PORT, 0),
+        port_file=values.text("MLMESH_PORT_FILE"),
+        token=values.text("MLMESH_INSTANCE_TOKEN"),
+        model_path=given.model or values.text("MLMESH_MODEL_PATH"),
+        loader=given.loader or values.text("MLMESH_LOADER"),
+        concurrency=given.concurrency or values.integer("MLMESH_CONCURRENCY", 1, 1),
+        timeout=given.timeout or values.seconds("MLMESH_TIMEOUT", DEFAULT_TIMEOUT_SECONDS),
+        warmup=tuple(values.json_list("MLMESH_WARMUP")),
+        max_body=values.integer("MLMESH_MAX_BODY", DEFAULT_MAX_BODY_BYTES, 0),
+        url=values.text("MLMESH_URL"),
+        boxes=tuple(str(name) for name in values.json_list("MLMESH_BOXES")),
+        component=values.text("MLMESH_COMPONENT_NAME") or Settings.component,
+        namespace=values.text("MLMESH_NAMESPACE") or "",
+    )
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mlmesh_component", description="Serve one function over HTTP.")
+    parser.add_argument("inference", nargs="?", help="package.module:function")
+    parser.add_argument("--model", metavar="PATH", help="the model: a file or a folder")
+    parser.add_argument("--loader", metavar="module:function", help="loads the model: loader(path) -> model")
+    parser.add_argument("--host", help="address to listen on (0.0.0.0)")
+    parser.add_argument("--port", type=int, help="port to listen on (8002; 0: any free one)")
+    parser.add_argument("--concurrency", type=int, help="calls at once (1)")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="deadline of one call (30)")
+    return parser
+
+
+class _Environment:
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def text(self, name: str) -> str | None:
+        return self._values.get(name) or None
+
+    def integer(self, name: str, default: int, least: int) -> int:
+        text = self.text(name)
+        if text is None:
+            return default
+        if not text.isdigit() or int(text) < least:
+            raise SettingsError(f"{name} must be a whole number from {least}, not {text!r}")
+        return int(text)
+
+    def seconds(self, name: str, default: float) -> float:
+        text = self.text(name)
+        if text is None:
+            return default
+        try:
+            value = float(text)
+        except ValueError as error:
+            raise SettingsError(f"{name} must be seconds, not {text!r}") from error
+        if not 0 < value < float("inf"):
+            raise SettingsError(f"{name} must be above 0, not {text!r}")
+        return value
+
+    def json_list(self, name: str) -> list[Any]:
+        text = self.text(name)
+        try:
+            value = json.loads(text) if text is not None else []
+        except ValueError as error:
+            raise SettingsError(f"{name} must be a JSON list: {error}") from error
+        if not isinstance(value, list):
+            raise SettingsError(f"{name} must be a JSON list")
+        return value
