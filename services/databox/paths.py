@@ -24,6 +24,8 @@ MAX_SEGMENT_BYTES = 255
 ANONYMOUS = "anonymous"
 """The user of a call without credentials; has no files."""
 INTERNAL = ".internal"
+USER_DEPTH = 5
+"""Segments of a key before its group."""
 USER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -96,6 +98,12 @@ def box_of(key: str) -> tuple[str, str] | None:
     """The app and box that a key counts for; None in an internal area."""
     app, box, *_rest = key.split("/", 2)
     return None if box == INTERNAL else (app, box)
+
+
+def folders_above(key: str) -> list[str]:
+    """The folders of a box's file below its group's first segment, outermost first, as keys that a file could have."""
+    segments = key.split("/")
+    return ["/".join(segments[:end]) for end in range(USER_DEPTH + 2, len(segments))]
 
 
 def check_name(kind: str, name: str) -> str:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from io import BytesIO
-from typing import Any, Self, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import urllib3
@@ -29,6 +29,7 @@ from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
 from services.databox.links import Method
 from services.databox.ranges import Span
 from services.databox.store import CHUNK_BYTES, Reader, Stat, batched
+from services.databox.store.address import Address
 from services.databox.store.multipart import PART_BYTES, Parts
 from services.databox.store.transfer import exactly, pieces
 
@@ -49,34 +50,6 @@ IN_THE_WAY = (
 
 
 @dataclass(frozen=True)
-class Address:
-    access: str
-    secret: str
-    host: str
-    bucket: str
-    tls: bool
-    region: str
-
-    @classmethod
-    def of(cls, url: str) -> Self:
-        """Raises ValueError when a part is missing."""
-        parts = urlsplit(url)
-        options = parse_qs(parts.query)
-        bucket = parts.path.strip("/")
-        if not (parts.hostname and parts.username and parts.password and bucket):
-            raise ValueError("MLMESH_STORE: write s3://access:secret@host:port/bucket")
-        host = parts.netloc.rpartition("@")[2]
-        tls = options.get("tls", ["0"])[0] in ("1", "true")
-        region = options.get("region", ["us-east-1"])[0]
-        return cls(unquote(parts.username), unquote(parts.password), host, bucket, tls, region)
-
-    def client(self, host: str, tls: bool) -> Minio:
-        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=SILENCE_TIMEOUT_S)
-        pool = urllib3.PoolManager(timeout=timeout, maxsize=THREADS, retries=urllib3.Retry(1, backoff_factor=0.1))
-        return Minio(host, self.access, self.secret, secure=tls, region=self.region, http_client=pool)
-
-
-@dataclass(frozen=True)
 class Answer:
     status: int
     headers: Any
@@ -94,9 +67,9 @@ class S3Store:
         self, address: Address, public_url: str | None, session: aiohttp.ClientSession, pool: ThreadPoolExecutor
     ) -> None:
         self._bucket = address.bucket
-        self._client = address.client(address.host, address.tls)
+        self._client = _client(address, address.host, tls=address.tls)
         public = urlsplit(public_url) if public_url else None
-        outside = address.client(public.netloc, public.scheme == "https") if public else self._client
+        outside = _client(address, public.netloc, tls=public.scheme == "https") if public else self._client
         self._signers = {"inside": self._client, "public": outside}
         self._session = session
         self._pool = pool
@@ -226,6 +199,12 @@ async def open_s3(url: str, public_url: str | None) -> AsyncIterator[S3Store]:
         connector = aiohttp.TCPConnector(limit=CONNECTIONS)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
             yield S3Store(address, public_url, session, pool)
+
+
+def _client(address: Address, host: str, *, tls: bool) -> Minio:
+    timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=SILENCE_TIMEOUT_S)
+    pool = urllib3.PoolManager(timeout=timeout, maxsize=THREADS, retries=urllib3.Retry(1, backoff_factor=0.1))
+    return Minio(host, address.access, address.secret, secure=tls, region=address.region, http_client=pool)
 
 
 async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

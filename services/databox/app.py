@@ -1,0 +1,33 @@
+"""The composition of the service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from libs.common.bus import Bus
+from libs.common.http.service import Check, service
+from libs.common.settings import Settings
+from services.databox.parts import open_parts
+from services.databox.routes import boxes, files, links, logs, staging
+
+
+def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
+    """The service as an ASGI app; it opens the bus of its settings unless it is given one."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_parts(settings, bus) as parts:
+            app.state.parts = parts
+            yield
+
+    def checks() -> Mapping[str, Check]:
+        parts = app.state.parts
+        return {"database": parts.database.ready, "store": parts.store.ready, "bus": parts.bus.ready}
+
+    app = service("databox", settings, lifespan=lifespan, checks=checks, open_paths=("/links/",))
+    for routes in (boxes, files, links, logs, staging):
+        app.include_router(routes.router)
+    return app

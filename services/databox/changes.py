@@ -1,0 +1,32 @@
+"""Doorbells: telling the mesh that the files of a box changed."""
+
+from __future__ import annotations
+
+from libs.common.bus import Bus
+from libs.common.loop import Loop
+from libs.common.messages import FileChanged
+
+IDLE_S = 3600.0
+"""Nothing is due without a ring."""
+
+
+class Changes:
+    """Rings behind the call that changed something, and again until the bus took it: a caller never waits for it."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._pending: set[tuple[str, str]] = set()
+        self.loop = Loop("databox doorbells", self.ring, IDLE_S)
+
+    def note(self, app: str, box: str) -> None:
+        self._pending.add((app, box))
+        self.loop.wake()
+
+    async def ring(self) -> None:
+        for app, box in sorted(self._pending):
+            self._pending.discard((app, box))
+            try:
+                await self._bus.publish(FileChanged(app=app, box=box))
+            except BaseException:
+                self._pending.add((app, box))
+                raise

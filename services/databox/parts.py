@@ -1,0 +1,79 @@
+"""What the routes work with, put together once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from libs.common.bus import Bus, open_bus
+from libs.common.db import Database
+from libs.common.loop import Loop
+from libs.common.settings import Settings
+from services.databox import db as tables
+from services.databox.changes import Changes
+from services.databox.logs import Logs
+from services.databox.publications import REMEMBERED_S, Publications
+from services.databox.quota import Quota
+from services.databox.store import Store, open_store
+from services.databox.tokens import Signer
+from services.databox.uploads import Uploads
+
+TIDY_S = 60.0
+"""How often what is over is removed, and what the store needs is made when it is missing."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    database: Database
+    bus: Bus
+    store: Store
+    signer: Signer
+    quota: Quota
+    changes: Changes
+    uploads: Uploads
+    publications: Publications
+    logs: Logs
+
+    async def tidy(self) -> None:
+        await self.store.ready()
+        async with self.database.write() as c:
+            await tables.prune(c, REMEMBERED_S)
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, bus: Bus | None) -> AsyncIterator[Parts]:
+    """The parts, with their loops running."""
+    async with AsyncExitStack() as stack:
+        signer = Signer(settings.internal_token)
+        database = Database(settings.database_url)
+        stack.push_async_callback(database.close)
+        doorbells = bus or await stack.enter_async_context(open_bus(settings.bus))
+        store = await stack.enter_async_context(open_store(settings, signer))
+        parts = _parts(database, doorbells, store, signer)
+        await _run(stack, parts.changes.loop, Loop("databox tidying", parts.tidy, TIDY_S))
+        yield parts
+
+
+def _parts(database: Database, bus: Bus, store: Store, signer: Signer) -> Parts:
+    quota, changes = Quota(database, store), Changes(bus)
+    uploads = Uploads(store, quota, changes)
+    publications = Publications(database, store, quota, changes)
+    return Parts(database, bus, store, signer, quota, changes, uploads, publications, Logs(store))
+
+
+async def _run(stack: AsyncExitStack, *loops: Loop) -> None:
+    group = await stack.enter_async_context(asyncio.TaskGroup())
+    for loop in loops:
+        stack.callback(group.create_task(loop.run()).cancel)
+
+
+def of(request: Request) -> Parts:
+    return cast(Parts, request.app.state.parts)
+
+
+Given = Annotated[Parts, Depends(of)]

@@ -1,0 +1,189 @@
+"""A caller's files: the public file routes, as the gateway forwards them.
+
+The path is read from the request's raw bytes and decoded once, so no encoding of a name is mistaken for another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.responses import JSONResponse
+
+from libs.common.errors import Invalid, Malformed, NotFound
+from libs.common.http.service import rendered
+from libs.common.times import iso
+from services.databox import db as tables
+from services.databox import links
+from services.databox.parts import Given, Parts
+from services.databox.paths import Address, address, check_prefix, decoded
+from services.databox.quota import Ask, link_reservation, mark
+from services.databox.routes.bodies import chunks, download, put, resumed
+from services.databox.store import Stat
+from services.databox.tokens import Forged
+from services.databox.uploads import refuse_clash
+
+router = APIRouter(prefix="/internal/apps/{ns}/users/{user}/files")
+PAGE = 100
+LARGEST_PAGE = 1000
+BYTES = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the request's path names, in a box that is there."""
+
+    app: str
+    box: str
+    address: Address
+
+    @property
+    def key(self) -> str:
+        return self.address.key
+
+
+async def place(request: Request, parts: Given) -> Place:
+    """Raises Invalid and Malformed for bad names, Forbidden for a caller without files, NotFound without the box."""
+    app, user, box, path = _names(request.scope["raw_path"])
+    found = address(app, box, user, path)
+    async with parts.database.read() as c:
+        boxes = [one.name for one in await tables.boxes_of(c, app) if not one.detached]
+    if box not in boxes:
+        raise NotFound(f"{app} has no box {box}; it has {', '.join(boxes) or 'none'}", boxes=boxes)
+    return Place(app, box, found)
+
+
+def _names(raw: bytes) -> tuple[str, str, str, str]:
+    parts = [decoded(part) for part in raw.split(b"/", 8)]
+    if len(parts) < 8 or (parts[4], parts[6]) != ("users", "files"):
+        raise NotFound()
+    return parts[3], parts[5], parts[7], parts[8] if len(parts) > 8 else ""
+
+
+Named = Annotated[Place, Depends(place)]
+
+
+@router.put("/{box}")
+@router.put("/{box}/{path:path}")
+async def upload(
+    request: Request,
+    named: Named,
+    parts: Given,
+    overwrite: bool = False,
+    empty: Annotated[bool, Query(alias="upload")] = False,
+    size: Annotated[int | None, Query(ge=0)] = None,
+    expires: str | None = None,
+) -> Response:
+    """Bytes are stored; without bytes a link to PUT them is given out."""
+    if named.address.kind != "file":
+        raise Invalid("bytes go to a file: <group>/<file>")
+    body = chunks(request)
+    first = await anext(body, b"")
+    if not first and not empty:
+        return await _link_to_put(named, parts, overwrite, size, links.lifetime(expires))
+    stat = await put(parts.uploads, named.key, request, resumed(first, body))
+    return Response(status_code=201, headers={"ETag": f'"{stat.etag}"'})
+
+
+async def _link_to_put(named: Place, parts: Parts, overwrite: bool, size: int | None, lifetime: int) -> Response:
+    await refuse_clash(parts.store, named.key)
+    old = await parts.store.stat(named.key)
+    if old is not None and not overwrite:
+        url = await parts.store.link("PUT", named.key, lifetime, "public")
+        return rendered(Malformed("the file exists; add ?overwrite=true to replace it", presigned_put_url=url))
+    await parts.quota.reserve(_room(named, old, size, lifetime))
+    return JSONResponse({"presigned_put_url": await parts.store.link("PUT", named.key, lifetime, "public", size)})
+
+
+def _room(named: Place, old: Stat | None, size: int | None, lifetime: int) -> Ask:
+    """Without a size nothing is reserved, but a full box gives out no link."""
+    return Ask(
+        named.app,
+        named.box,
+        link_reservation(named.key),
+        1 if size is None else size,
+        size or 0,
+        lifetime,
+        old.size if old else 0,
+        key=named.key,
+        before=mark(old),
+    )
+
+
+@router.get("/{box}")
+@router.get("/{box}/{path:path}")
+async def read(
+    request: Request,
+    named: Named,
+    parts: Given,
+    prefix: str = "",
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
+    as_bytes: Annotated[bool, Query(alias="download")] = False,
+    expires: str | None = None,
+) -> Response:
+    if named.address.kind != "file":
+        return JSONResponse(await _page(named.key, parts, check_prefix(prefix), cursor, limit))
+    stat = await _existing(named, parts)
+    if as_bytes or BYTES in request.headers.get("accept", ""):
+        return await download(parts.store, stat, request)
+    lifetime = links.lifetime(expires)
+    get_url = await parts.store.link("GET", named.key, lifetime, "public")
+    put_url = await parts.store.link("PUT", named.key, lifetime, "public")
+    return JSONResponse({"presigned_get_url": get_url, "presigned_put_url": put_url})
+
+
+@router.head("/{box}")
+@router.head("/{box}/{path:path}")
+async def described(request: Request, named: Named, parts: Given) -> Response:
+    """A folder is always there: its listing may be empty."""
+    if named.address.kind != "file":
+        return Response()
+    return await download(parts.store, await _existing(named, parts), request)
+
+
+@router.delete("/{box}/{path:path}", status_code=204)
+async def remove(named: Named, parts: Given) -> None:
+    if named.address.kind == "box":
+        raise Invalid("name a file or a group to delete")
+    found = await parts.store.stat(named.key)
+    gone = [found] if found else [stat async for stat in parts.store.list(named.key) if named.address.kind == "group"]
+    for stat in gone:
+        await parts.store.delete(stat.key)
+    if gone:
+        await parts.quota.settle(named.app, named.box, grown=-sum(stat.size for stat in gone))
+        parts.changes.note(named.app, named.box)
+
+
+async def _existing(named: Place, parts: Parts) -> Stat:
+    found = await parts.store.stat(named.key)
+    if found is None:
+        raise NotFound("there is no such file")
+    return found
+
+
+async def _page(folder: str, parts: Parts, prefix: str, cursor: str | None, limit: int) -> dict[str, Any]:
+    after = "" if cursor is None else _after(folder, parts, cursor)
+    found = [stat async for stat in parts.store.list(folder + prefix, after, limit + 1)]
+    more = parts.signer.seal("cursor", [folder, found[limit - 1].key]) if len(found) > limit else None
+    return {"items": [_item(stat, folder) for stat in found[:limit]], "next": more}
+
+
+def _after(folder: str, parts: Parts, cursor: str) -> str:
+    try:
+        listed, after = parts.signer.open("cursor", cursor)
+    except Forged as error:
+        raise Malformed("this cursor is not one that was given out") from error
+    if listed != folder:
+        raise Malformed("this cursor belongs to another listing")
+    return str(after)
+
+
+def _item(stat: Stat, folder: str) -> dict[str, Any]:
+    return {
+        "name": stat.key.removeprefix(folder),
+        "size": stat.size,
+        "etag": stat.etag,
+        "modified": iso(stat.modified),
+    }

@@ -1,0 +1,35 @@
+"""Logs: workers append chunks, the scheduler reads and follows them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import StreamingResponse
+
+from libs.common.errors import TooLarge
+from services.databox.logs import CHUNK_BYTES
+from services.databox.parts import Given
+from services.databox.routes.bodies import chunks
+
+router = APIRouter(prefix="/internal/apps/{ns}/logs")
+SIZE = "X-Mlmesh-Log-Size"
+
+
+@router.post("/{name:path}", status_code=204)
+async def append(
+    ns: str, name: str, request: Request, parts: Given, offset: int = Query(ge=0), end: bool = False
+) -> None:
+    data = bytearray()
+    async for chunk in chunks(request):
+        data += chunk
+        if len(data) > CHUNK_BYTES:
+            raise TooLarge(f"a chunk of a log has at most {CHUNK_BYTES} bytes")
+    await parts.logs.append(ns, name, offset, bytes(data), end=end)
+
+
+@router.get("/{name:path}")
+async def read(
+    ns: str, name: str, parts: Given, offset: int = Query(0, ge=0), follow: bool = False
+) -> StreamingResponse:
+    size = await parts.logs.size(ns, name)
+    found = parts.logs.read(ns, name, offset, follow=follow)
+    return StreamingResponse(found, headers={SIZE: str(size)}, media_type="application/octet-stream")

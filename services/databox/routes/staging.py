@@ -1,0 +1,102 @@
+"""Files for what runs: where a stage's inputs are, where its outputs go, and their publication."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from libs.common.errors import Invalid, NotFound
+from libs.common.files import Location
+from services.databox import links
+from services.databox.parts import Given
+from services.databox.paths import area_root, box_of, key_of
+from services.databox.quota import Ask, link_reservation, mark
+from services.databox.store import Stat
+
+router = APIRouter(prefix="/internal/apps/{ns}")
+
+
+class Wanted(BaseModel):
+    locations: list[Location]
+    links: bool = False
+
+
+class Target(BaseModel):
+    location: Location
+    size: int = Field(ge=0)
+
+
+class Targets(BaseModel):
+    files: list[Target]
+
+
+class Move(BaseModel):
+    source: Location
+    target: Location
+
+
+class Moves(BaseModel):
+    moves: list[Move]
+
+
+@router.post("/sources")
+async def sources(ns: str, wanted: Wanted, parts: Given) -> dict[str, Any]:
+    keys = [key_of(ns, location) for location in wanted.locations]
+    return {"sources": [await _files(key, parts, links=wanted.links) for key in keys]}
+
+
+@router.post("/targets")
+async def targets(ns: str, wanted: Targets, parts: Given) -> dict[str, Any]:
+    keys = [(_file_key(ns, one.location), one.size) for one in wanted.files]
+    for key, size in keys:
+        await _reserve(key, size, parts)
+    return {
+        "targets": [{"url": await parts.store.link("PUT", key, links.INSIDE_S, "inside", size)} for key, size in keys]
+    }
+
+
+@router.put("/publications/{name}")
+async def publish(ns: str, name: str, wanted: Moves, parts: Given) -> dict[str, Any]:
+    return await parts.publications.publish(ns, name, [(move.source, move.target) for move in wanted.moves])
+
+
+@router.delete("/areas/{area:path}", status_code=204)
+async def remove(ns: str, area: str, parts: Given) -> None:
+    async for stat in parts.store.list(area_root(ns, area.removesuffix("/"))):
+        await parts.store.delete(stat.key)
+
+
+async def _files(key: str, parts: Given, *, links: bool) -> list[dict[str, Any]]:
+    if not key.endswith("/"):
+        found = await parts.store.stat(key)
+        return [] if found is None else [await _file(found, key.rpartition("/")[2], parts, link=links)]
+    return [await _file(stat, stat.key.removeprefix(key), parts, link=links) async for stat in parts.store.list(key)]
+
+
+async def _file(stat: Stat, name: str, parts: Given, *, link: bool) -> dict[str, Any]:
+    found = {"name": name, "size": stat.size, "etag": stat.etag, "modified": stat.modified}
+    if link:
+        found["url"] = await parts.store.link("GET", stat.key, links.INSIDE_S, "inside")
+    return found
+
+
+def _file_key(ns: str, location: Location) -> str:
+    key = key_of(ns, location)
+    if key.endswith("/"):
+        raise Invalid(f"location {location}: name a file")
+    return key
+
+
+async def _reserve(key: str, size: int, parts: Given) -> None:
+    """Room for a file in a box; the internal area has no capacity."""
+    owner = box_of(key)
+    if owner is None:
+        return
+    old = await parts.store.stat(key)
+    ask = Ask(*owner, link_reservation(key), size, size, links.INSIDE_S, old.size if old else 0, (), key, mark(old))
+    try:
+        await parts.quota.reserve(ask)
+    except NotFound as error:
+        raise Invalid(f"location {key}: {error.detail}") from error

@@ -1,0 +1,31 @@
+"""The address of an S3 store, as the setting has it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+
+@dataclass(frozen=True)
+class Address:
+    access: str
+    secret: str
+    host: str
+    """With its port."""
+    bucket: str
+    tls: bool
+    region: str
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """Raises ValueError when a part is missing."""
+        parts = urlsplit(url)
+        options = parse_qs(parts.query)
+        bucket = parts.path.strip("/")
+        if not (parts.hostname and parts.username and parts.password and bucket):
+            raise ValueError("MLMESH_STORE: write s3://access:secret@host:port/bucket")
+        host = parts.netloc.rpartition("@")[2]
+        tls = options.get("tls", ["0"])[0] in ("1", "true")
+        region = options.get("region", ["us-east-1"])[0]
+        return cls(unquote(parts.username), unquote(parts.password), host, bucket, tls, region)
