@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from libs.common.bus import Bus
+from libs.common.errors import Malformed, NotFound
 from libs.common.http.service import Check, service
 from libs.common.settings import Settings
 from services.databox.parts import open_parts
@@ -30,4 +32,12 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
     app = service("databox", settings, lifespan=lifespan, checks=checks, open_paths=("/links/",))
     for routes in (boxes, files, links, logs, staging):
         app.include_router(routes.router)
+    app.router.default = nowhere
     return app
+
+
+async def nowhere(scope: Scope, _receive: Receive, _send: Send) -> None:
+    """No route matched: none matches a path with a line break."""
+    if "\n" in scope["path"]:
+        raise Malformed("the path holds control characters")
+    raise NotFound

@@ -52,7 +52,7 @@ async def open_parts(settings: Settings, bus: Bus | None) -> AsyncIterator[Parts
         signer = Signer(settings.internal_token)
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
-        doorbells = bus or await stack.enter_async_context(open_bus(settings.bus))
+        doorbells = bus if bus is not None else await stack.enter_async_context(open_bus(settings.bus))
         store = await stack.enter_async_context(open_store(settings, signer))
         parts = _parts(database, doorbells, store, signer)
         await _run(stack, parts.changes.loop, Loop("databox tidying", parts.tidy, TIDY_S))
