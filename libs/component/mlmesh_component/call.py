@@ -25,7 +25,7 @@ Result = Union[bytes, Problem]
 
 
 class Threads:
-    """Exactly `count` threads that take work in order. They die with the process: a function that hangs holds nobody."""
+    """Exactly `count` threads that take work in order. They die with the process, hung or not."""
 
     def __init__(self, count: int, name: str) -> None:
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -156,7 +156,7 @@ class Calls:
         for call in self._waiting:
             call.answer(Stopping())
         self._waiting.clear()
-        for call in self._running:
+        for call in list(self._running):
             call.answer(CutShort())
             call.abandon()
 
@@ -176,7 +176,7 @@ class Calls:
             return self._predictor.perform(_inputs(call), call.context)
         except Problem as problem:
             return problem
-        except Exception:
+        except Exception:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
             return _own_fault()
 
     def _begin_task(self, call: Call) -> None:
@@ -188,7 +188,7 @@ class Calls:
             result = await self._predictor.perform_async(_inputs(call), call.context)
         except Problem as problem:
             result = problem
-        except Exception:
+        except Exception:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
             result = _own_fault()
         finally:
             self._ended(call, result)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import traceback
 import uuid
-from typing import Any
+from typing import Any, Callable
 
 from . import llhttp, local, model
 from .call import FOREVER, Call, Calls, Result, Threads
@@ -22,7 +22,7 @@ from .predict import Predictor, describe
 from .problems import Problem
 from .routes import FAILED, STARTING, Routes
 from .schema import SchemaError, check
-from .server import Server
+from .server import Parser, Server
 from .settings import Settings
 
 GRACE_SECONDS = 10.0
@@ -33,18 +33,21 @@ READERS = 2
 class LoadError(Exception):
     """The component cannot be served; the message is the last line of its log."""
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(" ".join(reason.split()))
+
 
 class Component:
     """One component in this process, on the running loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, parser: Callable[[Limits], Parser]) -> None:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._threads = Threads(settings.concurrency, "call")
         self._readers = Threads(READERS, "read")
         self._routes = Routes(settings, self._loop, self._readers)
-        self._server = Server(self._routes, llhttp.fastest(), Limits(settings.max_body))
+        self._server = Server(self._routes, parser, Limits(settings.max_body))
         self._calls: Calls | None = None
 
     def stop(self) -> None:
@@ -156,7 +159,7 @@ class Component:
 
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    component = Component(settings)
+    component = Component(settings, llhttp.fastest())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, component.stop)

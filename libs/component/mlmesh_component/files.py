@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import shutil
 import urllib.parse
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ SOCKET_TIMEOUT_SECONDS = 30.0
 BLOCK_BYTES = 1024 * 1024
 MAX_NAME_BYTES = 1024
 MAX_SEGMENT_BYTES = 255
+
+
+_NOT_IN_A_GROUP = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class NameFault(Exception):
@@ -46,6 +50,11 @@ def place(name: str, boxes: tuple[str, ...]) -> Place:
     if len(segments) < 2:
         raise NameFault("must be <group>/<file>")
     return Place(boxes[0], name)
+
+
+def result_group(request_id: str) -> str:
+    """Where the files of an answer go: the id, with what a group's name cannot hold replaced."""
+    return "results/" + (_NOT_IN_A_GROUP.sub("-", request_id).strip(".") or "-")
 
 
 def _check_name(name: str) -> None:
@@ -117,7 +126,7 @@ class BoxFiles:
         while name in taken:
             name = f"{item['name']}-{name}"
         taken.add(name)
-        group = f"results/{context.request_id}"
+        group = result_group(context.request_id)
         self._upload(path, Place(self._boxes[0], f"{group}/{name}"), context)
         return {**item, "data": f"{group}/{name}"}
 

@@ -31,10 +31,12 @@ class LlhttpParser:
         self._parser = self._tools.HttpRequestParser(self)
         self._complete: deque[Request] = deque()
         self._error: ProtocolError | None = None
+        self._successor: Parser | None = None
         self._pending = 0  # bytes fed since the last complete request
         self._begin()
 
     def _begin(self) -> None:
+        self._begun = False
         self._target = b""
         self._fields: list[tuple[bytes, bytes]] = []
         self._headers: dict[bytes, bytes] = {}
@@ -46,30 +48,54 @@ class LlhttpParser:
     # -- what the connection asks
 
     def feed(self, data: bytes) -> None:
-        if self._error is not None:
-            return
+        if self._successor is not None:
+            self._successor.feed(data)
+        elif self._error is None:
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
         self._pending += len(data)
         try:
-            self._parser.feed_data(data)
+            self._parse(data)
         except self._tools.HttpParserCallbackError as error:
             self._error = _refusal(error)
-        except self._tools.HttpParserUpgrade:
-            self._error = ProtocolError(400, "There is nothing to upgrade to here.")
         except self._tools.HttpParserError as error:
             self._error = ProtocolError(400, f"This is not HTTP/1.1: {error}.")
-        if self._error is None and self._framing is None and self._pending > self._limits.head:
+        if self._error is None and self._framing is None and self._begun and self._pending > self._limits.head:
             self._error = head_too_large(self._limits)
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except self._tools.HttpParserUpgrade as upgrade:
+            self._hand_over(data[upgrade.args[0] :])
+
+    def _hand_over(self, rest: bytes) -> None:
+        """An offer to upgrade may be ignored (RFC 9110, 7.8), but llhttp stops at it: the other parser goes on."""
+        fields = [b"%s: %s\r\n" % field for field in self._fields]
+        line = b"%s %s HTTP/%s\r\n" % (
+            self._parser.get_method(),
+            self._target,
+            self._parser.get_http_version().encode("ascii"),
+        )
+        self._successor = Parser(self._limits)
+        self._successor.feed(b"".join([line, *fields, b"\r\n", rest]))
 
     @property
     def buffered(self) -> int:
-        return sum(len(request.body) + 1 for request in self._complete)
+        later = self._successor.buffered if self._successor is not None else 0
+        return later + sum(len(request.body) + 1 for request in self._complete)
 
     @property
     def idle(self) -> bool:
-        return not self._complete and self._pending == 0 and self._error is None
+        if self._successor is not None:
+            return self._successor.idle and not self._complete
+        return not self._complete and not self._begun and self._error is None
 
     @property
     def expects_continue(self) -> bool:
+        if self._successor is not None:
+            return self._successor.expects_continue
         plan = self._framing
         if plan is None or not plan.expects_continue or self._size:
             return False
@@ -81,9 +107,12 @@ class LlhttpParser:
             return self._complete.popleft()
         if self._error is not None:
             raise self._error
-        return None
+        return self._successor.take() if self._successor is not None else None
 
     # -- what httptools calls
+
+    def on_message_begin(self) -> None:
+        self._begun = True
 
     def on_url(self, url: bytes) -> None:
         self._target += url
@@ -115,6 +144,8 @@ class LlhttpParser:
         plan = self._framing
         if plan is None:
             raise ProtocolError(400, "A request ended before its head.")
+        if self._parser.should_upgrade():
+            return
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         minor = int(self._parser.get_http_version()[2])
         method = self._parser.get_method()

@@ -99,8 +99,12 @@ def _raised(error: BaseException, context: Context) -> Problem:
 
 
 def describe(error: BaseException) -> str:
-    """Type and message, in one line as Python itself writes it."""
-    return "".join(traceback.format_exception_only(type(error), error)).strip()
+    """Type and message, as the last line of a traceback has them."""
+    kind = type(error)
+    name = (
+        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    return f"{name}: {error}" if str(error) else name
 
 
 def _unserialisable(found: list[Item], error: TypeError) -> Problem:

@@ -1,11 +1,11 @@
 """Everything that can be wrong with a call, drawn as one tree, and its RFC 9457 document.
 
     Problem 500
-    ├── Malformed 400          ├── TooLarge 413          ├── Unavailable 503
-    ├── Unauthorized 401       ├── Invalid 422           │   └── Stopping
-    ├── Forbidden 403          ├── TooManyCalls 429      └── TimedOut 504
-    ├── NotFound 404           ├── FunctionRaised 500
-    └── MethodNotAllowed 405   └── WrongOutput 500
+    ├── Malformed 400       ├── MethodNotAllowed 405    ├── FunctionRaised 500
+    ├── Unauthorized 401    ├── TooLarge 413            ├── WrongOutput 500
+    ├── Forbidden 403       ├── Invalid 422             ├── Unavailable 503 ── Stopping
+    └── NotFound 404        └── TooManyCalls 429        ├── CutShort 503
+                                                        └── TimedOut 504
 
 A class's docstring is its default detail.
 """
@@ -29,6 +29,8 @@ class Problem(Exception):
 
     status = 500
     retryable = False
+    started = True
+    """Whether the function may have been called."""
 
     def __init__(self, detail: str | None = None, **members: Any) -> None:
         self.detail = detail or " ".join((type(self).__doc__ or "").split())
@@ -36,9 +38,8 @@ class Problem(Exception):
         super().__init__(self.detail)
 
     def headers(self) -> Headers:
-        if not self.retryable:
-            return ()
-        return ((b"retry-after", b"%d" % RETRY_AFTER_SECONDS), NOT_STARTED)
+        retry = ((b"retry-after", b"%d" % RETRY_AFTER_SECONDS),) if self.retryable else ()
+        return retry if self.started else (*retry, NOT_STARTED)
 
     def document(self, request_id: str) -> dict[str, Any]:
         return {
@@ -108,6 +109,7 @@ class TooManyCalls(Problem):
 
     status = 429
     retryable = True
+    started = False
 
 
 class Unavailable(Problem):
@@ -115,6 +117,7 @@ class Unavailable(Problem):
 
     status = 503
     retryable = True
+    started = False
 
 
 class Stopping(Unavailable):
@@ -125,6 +128,7 @@ class CutShort(Problem):
     """The component was stopped before the function returned."""
 
     status = 503
+    retryable = True
 
 
 class TimedOut(Problem):

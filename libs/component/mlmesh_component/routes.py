@@ -38,7 +38,7 @@ STARTING = "starting"
 READY = "ready"
 FAILED = "failed"
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 Reply = Callable[[Response], None]
 Cancel = Callable[[], None]
@@ -81,7 +81,7 @@ class Routes:
             return self._route(request, request_id, reply)
         except Problem as problem:
             reply(_problem(problem, request_id))
-        except Exception:
+        except Exception:  # noqa: BLE001 - a fault of ours is answered like any other, and logged
             sys.stderr.write("mlmesh: fault of the component's runtime\n" + traceback.format_exc())
             reply(_problem(Problem(), request_id))
         return None

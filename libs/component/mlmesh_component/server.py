@@ -75,6 +75,7 @@ class Server:
         self._make_parser = functools.partial(parser, limits)
         self._listener: asyncio.AbstractServer | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Future[None] | None = None
         self._date_second = 0
         self._date = b""
 
@@ -100,11 +101,16 @@ class Server:
         """Close the connections, after what is written has gone out."""
         for connection in list(self.connections):
             connection.close()
-        deadline = self.loop.time() + FLUSH_SECONDS
-        while self.connections and self.loop.time() < deadline:
-            await asyncio.sleep(0.01)
+        if self.connections:
+            self._empty = self.loop.create_future()
+            await asyncio.wait([self._empty], timeout=FLUSH_SECONDS)
         for connection in list(self.connections):
             connection.abort()
+
+    def forget(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        if self._empty is not None and not self.connections and not self._empty.done():
+            self._empty.set_result(None)
 
     def date(self) -> bytes:
         now = int(time.time())
@@ -142,7 +148,7 @@ class Connection(asyncio.Protocol):
         self._server.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.connections.discard(self)
+        self._server.forget(self)
         self._ending = True
         self._request = None
         cancel, self._cancel = self._cancel, None

@@ -6,6 +6,7 @@ Each input is passed by its name. The parameters of `CLASSIC` are ours and never
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import pathlib
@@ -79,6 +80,8 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
     holder: Any = function
+    while isinstance(holder, functools.partial):
+        holder = function = holder.func
     if not inspect.isfunction(inspect.unwrap(function)) and not inspect.ismethod(function):
         holder = type(function).__call__
     try:

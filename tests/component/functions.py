@@ -1,0 +1,146 @@
+"""Functions as developers write them, served by the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import pathlib
+import sys
+import threading
+from typing import Any, Literal
+
+from mlmesh_component.context import Context
+
+GATE = threading.Event()
+"""Holds `slow` until a test opens it."""
+
+SEEN: list[Context] = []
+
+
+def add(inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Adds up numbers.
+
+    :param inputs.x: what to add
+    :type inputs.x: FP32 or FP64
+    :param inputs.note: kept with the sum
+    :type inputs.note: str, optional
+    :param outputs.total: the sum
+    :type outputs.total: FP64
+    :param outputs.count: how many they were
+    :type outputs.count: INT32
+    """
+    x = inputs[0]["data"]
+    return {"total": sum(x), "count": len(x)}
+
+
+def echo(inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return inputs
+
+
+async def echo_async(inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    await asyncio.sleep(0)
+    return inputs
+
+
+def told(context: Context, parameters: list[Any], output_fields: list[str]) -> dict[str, Any]:
+    return {
+        "told": {
+            "request_id": context.request_id,
+            "caller": context.caller,
+            "parameters": parameters,
+            "output_fields": output_fields,
+            "boxes": list(context.boxes),
+            "in_time": 0 < context.remaining <= 30,
+        }
+    }
+
+
+def greet(name: str, times: int = 1, tone: Literal["warm", "cold"] = "warm") -> dict[str, Any]:
+    """Greets.
+
+    :param name: whom
+    """
+    return {"text": f"{tone} {name}" * times, "times": times}
+
+
+def raises(inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    raise ValueError("no such digit")
+
+
+async def raises_async(inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    raise ValueError("no such digit")
+
+
+def leaves(inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    sys.exit(3)
+
+
+def slow(context: Context) -> dict[str, Any]:
+    SEEN.append(context)
+    GATE.wait(20)
+    return {"done": True}
+
+
+async def slow_async(context: Context) -> dict[str, Any]:
+    SEEN.append(context)
+    await asyncio.sleep(3600)
+    return {}
+
+
+def answer_of(inputs: list[dict[str, Any]]) -> Any:
+    """Returns what the test asks for."""
+    return WRONG[inputs[0]["data"]]
+
+
+def with_model(model: Any, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"model": str(model)}
+
+
+def lines(text: pathlib.Path) -> dict[str, Any]:
+    return {"lines": len(text.read_text().splitlines()), "name": text.name}
+
+
+def upper(inputs: list[dict[str, Any]], context: Context) -> list[dict[str, Any]]:
+    """Returns a file for a file.
+
+    :type inputs.text: FILE
+    """
+    source = pathlib.Path(inputs[0]["data"])
+    result = context.folder / f"upper-{source.name}"
+    result.write_text(source.read_text().upper())
+    SEEN.append(context)
+    return [{"name": "text", "datatype": "FILE", "data": str(result)}]
+
+
+async def upper_async(inputs: list[dict[str, Any]], context: Context) -> list[dict[str, Any]]:
+    return upper(inputs, context)
+
+
+@dataclasses.dataclass
+class Point:
+    x: float
+    y: float = 0.0
+
+
+def load_shout(path: str) -> str:
+    return pathlib.Path(path).read_text().upper()
+
+
+def load_badly(path: str) -> str:
+    raise RuntimeError(f"bad weights in {pathlib.Path(path).name}")
+
+
+WRONG: dict[str, Any] = {
+    "nothing": None,
+    "number": 5,
+    "no item": ["x"],
+    "no name": [{"datatype": "str", "data": "x"}],
+    "no datatype": [{"name": "x", "data": "x"}],
+    "no data": [{"name": "x", "datatype": "str"}],
+    "object": {"y": object()},
+    "inside": {"y": {"deep": object()}},
+    "none": {"y": None},
+    "ragged": {"y": [[1], [2, 3]]},
+    "key": {1: 2},
+    "file": [{"name": "y", "datatype": "FILE", "data": "/nowhere/at/all"}],
+}

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from mlmesh_component.problems import Invalid
+from mlmesh_component.schema import Field, Kind, Schema, check
+
+from tests.component.serving import numbers, text
+
+SCHEMA = Schema(
+    inputs=(Field("x", Kind(("FP32", "FP64"))), Field("note", Kind(("str",)), required=False)),
+    outputs=(Field("y"), Field("z")),
+    open=False,
+)
+X = numbers("x", 1.0)
+
+
+def errors(body: Any, schema: Schema = SCHEMA) -> list[tuple[str, str]]:
+    with pytest.raises(Invalid) as refused:
+        check(body, schema)
+    return [(error["input"], error["message"]) for error in refused.value.members["errors"]]
+
+
+def test_a_request_that_fits_is_passed_on() -> None:
+    found = check({"inputs": [X], "parameters": [1], "output_fields": ["z", "y", "z"], "model_key": "default"}, SCHEMA)
+    assert (found.items, found.parameters, found.output_fields, found.files) == ([X], [1], ("z", "y"), False)
+
+
+def test_what_is_left_out_is_empty() -> None:
+    found = check({"inputs": [X], "parameters": None, "output_fields": None, "model_key": None}, SCHEMA)
+    assert (found.parameters, found.output_fields) == ([], ())
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ([], [("body", "must be an object with inputs")]),
+        ({}, [("inputs", "is missing")]),
+        ({"inputs": {}}, [("inputs", "must be a list of items")]),
+        ({"inputs": []}, [("x", "is missing")]),
+        ({"inputs": [5]}, [("inputs[0]", "must be an item with a name"), ("x", "is missing")]),
+        ({"inputs": [X, {"datatype": "str"}]}, [("inputs[1]", "must be an item with a name")]),
+        ({"inputs": [X, X]}, [("x", "is given twice")]),
+        ({"inputs": [X, text("nope", "")]}, [("nope", "is not an input of this function")]),
+        ({"inputs": [numbers("x", 1, datatype="INT32")]}, [("x", "datatype must be FP32 or FP64, not 'INT32'")]),
+        ({"inputs": [{"name": "x", "data": [1]}]}, [("x", "datatype must be FP32 or FP64, not None")]),
+        ({"inputs": [numbers("x", 1.0, shape=[3])]}, [("x", "shape [3] holds 3 values, but data has 1")]),
+        ({"inputs": [X, {"name": "note", "datatype": "str", "data": 1}]}, [("note", "data must be a string")]),
+        ({"inputs": [X], "model_key": "other"}, [("model_key", "must be 'default', there is no other model")]),
+        ({"inputs": [X], "output_fields": ["y", "q"]}, [("output_fields", "there is no output 'q'")]),
+        ({"inputs": [X], "output_fields": "y"}, [("output_fields", "must be a list")]),
+        ({"inputs": [X], "output_fields": [1]}, [("output_fields", "must be a list of names")]),
+        ({"inputs": [X], "parameters": {}}, [("parameters", "must be a list")]),
+        (
+            {"inputs": [text("a", ""), text("b", "")]},
+            [
+                ("a", "is not an input of this function"),
+                ("b", "is not an input of this function"),
+                ("x", "is missing"),
+            ],
+        ),
+    ],
+)
+def test_everything_that_does_not_fit_is_named(body: Any, expected: list[tuple[str, str]]) -> None:
+    assert errors(body) == expected
+
+
+def test_an_open_schema_takes_any_well_formed_item() -> None:
+    assert check({"inputs": [text("whatever", "x")]}, Schema()).items == [text("whatever", "x")]
+    assert errors({"inputs": [numbers("x", datatype="FP16")]}, Schema())[0][0] == "x"
+
+
+def test_files_are_noticed() -> None:
+    assert check({"inputs": [{"name": "f", "datatype": "FILE", "data": "a/b"}]}, Schema()).files
