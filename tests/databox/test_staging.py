@@ -1,0 +1,95 @@
+"""Inputs and outputs of what runs: sources, targets, areas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.databox.conftest import Answer, Databox
+
+GROUP = {"box": "data", "user": "alice", "group": "g"}
+AREA = {"area": "runs/1/train/1/model"}
+
+
+async def sources(databox: Databox, *locations: dict[str, Any], links: bool = False) -> Answer:
+    return await databox.call("POST", "/internal/apps/shop/sources", json={"locations": locations, "links": links})
+
+
+async def targets(databox: Databox, *files: tuple[dict[str, Any], int]) -> Answer:
+    body = {"files": [{"location": location, "size": size} for location, size in files]}
+    return await databox.call("POST", "/internal/apps/shop/targets", json=body)
+
+
+async def test_sources_describe_files_and_folders(databox: Databox) -> None:
+    etag = (await databox.put("data/g/a.csv", b"12345")).headers["ETag"].strip('"')
+    await databox.put("data/g/sub/b.csv")
+    answer = await sources(databox, GROUP | {"file": "a.csv"}, GROUP, GROUP | {"file": "none"}, AREA)
+    one, folder, missing, area = answer.body["sources"]
+    assert (answer.status, missing, area) == (200, [], [])
+    assert [(item["name"], item["size"], item["etag"]) for item in one] == [("a.csv", 5, etag)]
+    assert [item["name"] for item in folder] == ["a.csv", "sub/b.csv"]
+    assert isinstance(one[0]["modified"], float)
+    assert "url" not in one[0]
+
+
+async def test_a_file_keeps_its_base_name(databox: Databox) -> None:
+    await databox.put("data/g/sub/b.csv")
+    answer = await sources(databox, GROUP | {"file": "sub/b.csv"})
+    assert answer.body["sources"][0][0]["name"] == "b.csv"
+
+
+async def test_groups_may_have_several_segments(databox: Databox) -> None:
+    await databox.put("data/runs/1/out/f")
+    answer = await sources(databox, {"box": "data", "user": "alice", "group": "runs/1/out"})
+    assert [item["name"] for item in answer.body["sources"][0]] == ["f"]
+
+
+async def test_sources_come_with_links_for_inside(databox: Databox) -> None:
+    await databox.put("data/g/a.csv", b"12345")
+    url = (await sources(databox, GROUP, links=True)).body["sources"][0][0]["url"]
+    assert url.startswith("http://127.0.0.1:")
+    assert (await databox.fetch("GET", url)).content == b"12345"
+
+
+async def test_targets_take_files_of_the_internal_area(databox: Databox) -> None:
+    answer = await targets(databox, (AREA | {"file": "a"}, 3), (AREA | {"file": "sub/b"}, 5000))
+    assert answer.status == 200
+    first, second = (target["url"] for target in answer.body["targets"])
+    assert (await databox.fetch("PUT", first, data=b"abc")).status == 200
+    assert (await databox.fetch("PUT", second, data=b"x" * 5000)).status == 200
+    found = (await sources(databox, AREA, links=True)).body["sources"][0]
+    assert [(item["name"], item["size"]) for item in found] == [("a", 3), ("sub/b", 5000)]
+    assert (await databox.fetch("GET", found[0]["url"])).content == b"abc"
+    assert (await databox.box())["used"] == 0
+
+
+async def test_targets_in_a_box_reserve_their_size(databox: Databox) -> None:
+    assert (await targets(databox, (GROUP | {"file": "a"}, 600))).status == 200
+    answer = await targets(databox, (GROUP | {"file": "b"}, 401))
+    assert (answer.status, answer.body["used"], answer.body["reserved"], answer.body["capacity"]) == (413, 0, 600, 1000)
+
+
+async def test_bad_locations_are_named(databox: Databox) -> None:
+    for location in (
+        {"area": "../../etc"}, {"area": "a//b"}, {"area": ""}, AREA | {"file": "../x"}, AREA | {"file": ""},
+        GROUP | {"user": "anonymous"}, GROUP | {"user": ".."}, GROUP | {"group": ".."}, GROUP | {"box": "a/b"},
+        GROUP | {"file": "x\0"}, {"box": "data"}, {},
+    ):  # fmt: skip
+        answer = await sources(databox, location)
+        assert answer.status == 422, location
+        assert "location" in answer.body["detail"], answer.body
+
+
+async def test_folders_and_unknown_boxes_are_no_targets(databox: Databox) -> None:
+    assert (await targets(databox, (GROUP, 1))).status == 422
+    assert (await targets(databox, (GROUP | {"box": "none", "file": "f"}, 1))).status == 422
+
+
+async def test_an_area_is_removed_with_all_in_it(databox: Databox) -> None:
+    for area in ("runs/1/a", "runs/1/b", "runs/10/a"):
+        url = (await targets(databox, ({"area": area, "file": "f"}, 1))).body["targets"][0]["url"]
+        assert (await databox.fetch("PUT", url, data=b"x")).status == 200
+    for _ in range(2):
+        assert (await databox.call("DELETE", "/internal/apps/shop/areas/runs/1")).status == 204
+    answer = await sources(databox, *({"area": area} for area in ("runs/1/a", "runs/1/b", "runs/10/a")))
+    assert [len(found) for found in answer.body["sources"]] == [0, 0, 1]
+    assert (await databox.call("DELETE", "/internal/apps/shop/areas/a//b")).status == 422
