@@ -112,10 +112,11 @@ async def _translated() -> AsyncIterator[None]:
 
 
 def _server_left(error: DBAPIError) -> bool:
-    """asyncpg's connection faults and PostgreSQL's shutdown classes (08, 53, 57) arrive as plain DBAPIError."""
+    """asyncpg's lost connections, shutdowns (08, 53, 57) and deadlocks (40) arrive as plain DBAPIError."""
     state = getattr(error.orig, "sqlstate", None) or ""
     return (
-        state[:2] in ("08", "53", "57") or "connection" in type(getattr(error.orig, "__cause__", None)).__name__.lower()
+        state[:2] in ("08", "40", "53", "57")
+        or "connection" in type(getattr(error.orig, "__cause__", None)).__name__.lower()
     )
 
 

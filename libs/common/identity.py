@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from libs.common.errors import Forbidden
 
 USER = "X-Mlmesh-User"
-TOKEN_NAME = "X-Mlmesh-Token-Name"
+TOKEN_NAME = "X-Mlmesh-Token-Name"  # noqa: S105  the name of a header
 SCOPES = "X-Mlmesh-Scopes"
 PIPELINES = "X-Mlmesh-Pipelines"
 OWNER = "developer"

@@ -45,7 +45,7 @@ class Loop:
             await self._step()
         except MeshError as error:
             return self._failed(error.detail)
-        except Exception as error:  # the loop outlives a defect in one step: the traceback is logged
+        except Exception as error:  # noqa: BLE001  the loop outlives a defect in one step: the traceback is logged
             self._log.exception("step failed", loop=self.name)
             return self._failed(repr(error))
         self._failures = 0

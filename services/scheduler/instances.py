@@ -36,12 +36,14 @@ class Wanted:
 
 
 def wanted(catalog: Catalog, commit: str, secrets: Mapping[str, Any]) -> list[Wanted]:
-    """All instances of a revision. `secrets` are the versions of the app's secret values: a new one makes a new instance."""
+    """All instances of a revision. `secrets` are the versions of the app's secret values: a new one makes a new one."""
     found = []
     for name, component in sorted(catalog.components.items()):
         spec = instance_spec(name, component)
         versions = {used: secrets.get(used) for used in spec["secrets"]}
-        fingerprint = hashlib.sha256(orjson.dumps([commit, spec, versions], option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+        fingerprint = hashlib.sha256(orjson.dumps([commit, spec, versions], option=orjson.OPT_SORT_KEYS)).hexdigest()[
+            :16
+        ]
         resource_class = "gpu" if component.spec.resources.gpu else "cpu"
         for replica in range(component.spec.scaling.min):
             found.append(Wanted(name, replica, fingerprint, {**spec, "commit": commit}, resource_class))
@@ -86,13 +88,19 @@ def missing(wanted: Iterable[Wanted], tasks: Iterable[Task]) -> list[Wanted]:
 def surplus(wanted: Iterable[Wanted], tasks: Iterable[Task]) -> list[Task]:
     """The open tasks that nobody wants any more and that were not yet told so."""
     keys = {one.key for one in wanted}
-    return [task for task in tasks if task.open and not task.stop and (task.name, task.replica, task.fingerprint) not in keys]
+    return [
+        task
+        for task in tasks
+        if task.open and not task.stop and (task.name, task.replica, task.fingerprint) not in keys
+    ]
 
 
 def of(wanted: Iterable[Wanted], tasks: Iterable[Task]) -> list[Task]:
     """The open tasks that stand for the wanted instances."""
     keys = {one.key for one in wanted}
-    return [task for task in tasks if task.open and not task.stop and (task.name, task.replica, task.fingerprint) in keys]
+    return [
+        task for task in tasks if task.open and not task.stop and (task.name, task.replica, task.fingerprint) in keys
+    ]
 
 
 def held_back(task: Task) -> bool:
@@ -106,7 +114,7 @@ def failed(task: Task) -> bool:
 
 
 def verdict(tasks: Iterable[Task]) -> tuple[str, list[Task]]:
-    """`failed` with those to blame, `ready` when every instance is healthy or held back, else `starting` with the others."""
+    """`failed` with those to blame, `ready` when each is healthy or held back, else `starting` with the others."""
     tasks = list(tasks)
     if broken := [task for task in tasks if failed(task)]:
         return "failed", broken

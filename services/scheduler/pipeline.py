@@ -1,4 +1,4 @@
-"""From a pipeline's manifest and a caller's body to the plan of a run, and from the plan to what a worker is told. Pure."""
+"""From a pipeline's manifest and a caller's body to a run's plan, and from the plan to what a worker is told. Pure."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ def submission(
         "user": user,
         "sources": {**{name: source.to_json() for name, source in constants.items()}, **sources},
         "targets": {name: target.to_json() for name, target in targets.items()},
+        "outputs": [item.name for item in api.outputs],
         "stages": [_stage(stage) for stage in pipeline.spec.stages],
         "waits": {name: sorted(waits) for name, waits in graph.edges(pipeline.spec.stages).items()},
     }
@@ -86,7 +87,9 @@ def _inputs(api: ApiSpec, given: Any, user: str, boxes: list[str], errors: Error
         errors.append(("inputs", "must be an object of variable and value"))
         return {}
     known = {item.name: item for item in api.inputs}
-    errors += [(name, f"is not an input; inputs are {', '.join(known) or 'none'}") for name in given if name not in known]
+    errors += [
+        (name, f"is not an input; inputs are {', '.join(known) or 'none'}") for name in given if name not in known
+    ]
     found: dict[str, dict[str, Any]] = {}
     for name, item in known.items():
         if name not in given or given[name] is None:
@@ -146,7 +149,9 @@ def _outputs(api: ApiSpec, given: Any, user: str, boxes: list[str], run: str, er
         errors.append(("outputs", "must be an object of variable and folder"))
         return {}
     known = [item.name for item in api.outputs]
-    errors += [(name, f"is not an output; outputs are {', '.join(known) or 'none'}") for name in given if name not in known]
+    errors += [
+        (name, f"is not an output; outputs are {', '.join(known) or 'none'}") for name in given if name not in known
+    ]
     found: dict[str, Location] = {}
     for name in known:
         value = given.get(name)
@@ -165,7 +170,9 @@ def _outputs(api: ApiSpec, given: Any, user: str, boxes: list[str], run: str, er
 def _extras(body: Mapping[str, Any], errors: Errors) -> tuple[dict[str, str], int]:
     labels, priority = body.get("labels") or {}, body.get("priority", 0)
     good = isinstance(labels, dict) and len(labels) <= MAX_LABELS
-    if not good or not all(isinstance(text, str) and len(text) <= MAX_LABEL for pair in labels.items() for text in pair):
+    if not good or not all(
+        isinstance(text, str) and len(text) <= MAX_LABEL for pair in labels.items() for text in pair
+    ):
         errors.append(("labels", f"must be an object of at most {MAX_LABELS} short texts"))
     if not isinstance(priority, int) or isinstance(priority, bool) or abs(priority) > MAX_PRIORITY:
         errors.append(("priority", f"must be a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}"))

@@ -16,7 +16,14 @@ HELD_BACK = frozenset({"model_missing", "secrets"})
 """Reasons of an instance that mean "not yet", not "broken"."""
 
 Columns = dict[str, Any]
-RELEASED: Mapping[str, Any] = {"worker": None, "lease_until": None, "rung_at": None, "phase": None, "progress": None, "detail": None}
+RELEASED: Mapping[str, Any] = {
+    "worker": None,
+    "lease_until": None,
+    "rung_at": None,
+    "phase": None,
+    "progress": None,
+    "detail": None,
+}
 """Columns of a task that nobody holds any more."""
 
 
@@ -38,7 +45,7 @@ def stage_reported(run: Run, task: Task, report: Report, now: float) -> Columns:
     if report.outcome == "succeeded":
         return {**ended, "state": "publishing", "reason": None, "result": result, "finished_at": None}
     if report.outcome == "returned" and not task.stop:
-        return {**RELEASED, "state": "ready", "reason": reason("returned", "its worker stopped"), "attempt": task.attempt - 1}
+        return {**RELEASED, "state": "ready", "reason": reason("returned", "its worker stopped")}
     if report.outcome in ("canceled", "returned"):
         return {**ended, "state": "canceled", "reason": task.reason or reason("canceled"), "result": result}
     why = {**reason("error"), **(report.reason or {})}
@@ -52,7 +59,13 @@ def _retry(task: Task, why: Reason, now: float) -> Columns | None:
     if task.failures >= retries["limit"] or why["code"] not in retries["reasons"]:
         return None
     pause = retries["backoff"] * retries["factor"] ** task.failures
-    return {**RELEASED, "state": "waiting", "failures": task.failures + 1, "not_before": now + pause, "reason": {**why, "retry_in": pause}}
+    return {
+        **RELEASED,
+        "state": "waiting",
+        "failures": task.failures + 1,
+        "not_before": now + pause,
+        "reason": {**why, "retry_in": pause},
+    }
 
 
 def instance_reported(task: Task, report: Report, now: float) -> Columns:
@@ -70,10 +83,15 @@ def instance_reported(task: Task, report: Report, now: float) -> Columns:
 
 
 def lease_ended(task: Task, now: float) -> Columns:
-    """The columns of a task whose worker has not been heard of for a whole lease. A late report is refused by the token."""
+    """The columns of a task whose worker was silent for a whole lease. A late report is refused by the token."""
     why = reason("lost", f"worker {task.worker} has not been heard of for a whole lease")
     if task.stop:
-        return {**RELEASED, "state": "stopped" if task.kind == "instance" else "canceled", "stop": False, "finished_at": now}
+        return {
+            **RELEASED,
+            "state": "stopped" if task.kind == "instance" else "canceled",
+            "stop": False,
+            "finished_at": now,
+        }
     if task.kind == "stage" and task.lost + 1 >= MAX_LOST:
         return {"state": "failed", "reason": why, "lease_until": None, "lost": task.lost + 1, "finished_at": now}
     return {**RELEASED, "state": "ready", "reason": why, "lost": task.lost + 1}
@@ -142,13 +160,13 @@ def overdue(run: Run, now: float) -> Reason | None:
 
 
 def retried(run: Run, tasks: Iterable[Task], from_stage: str | None) -> Mapping[str, Columns]:
-    """The columns of the tasks that a retry runs again: all, or `from_stage` and what depends on it or did not succeed."""
+    """The columns of the tasks to run again: all, or `from_stage`, what depends on it, and what did not succeed."""
     stages = {task.name: task for task in tasks}
     again = set(stages)
     if from_stage is not None:
         again = {name for name in stages if stages[name].state != "succeeded"} | _downstream(run, from_stage)
-    fresh = {**RELEASED, "state": "waiting", "reason": None, "failures": 0, "lost": 0, "not_before": None, "stop": False,
-             "result": None, "log_tail": None, "started_at": None, "finished_at": None}  # fmt: skip
+    fresh = {**RELEASED, "state": "waiting", "reason": None, "failures": 0, "lost": 0, "not_before": None,
+             "stop": False, "result": None, "log_tail": None, "started_at": None, "finished_at": None}  # fmt: skip
     return {stages[name].id: fresh for name in again}
 
 

@@ -64,7 +64,12 @@ def auth(given: Auth) -> dict[str, Any]:
 def component(tasks: list[Task], *, timeout: float, concurrency: int, boxes: list[str]) -> dict[str, Any]:
     routed = [task for task in tasks if task.endpoint and task.phase != "unhealthy"]
     endpoints = [
-        {"id": task.id, "host": task.endpoint["host"], "port": task.endpoint["port"], "token": task.spec["instance_token"]}
+        {
+            "id": task.id,
+            "host": task.endpoint["host"],
+            "port": task.endpoint["port"],
+            "token": task.spec["instance_token"],
+        }
         for task in routed
         if task.endpoint
     ]

@@ -1,9 +1,9 @@
 """The values that the scheduler decides about: tasks, runs, rollouts, apps. Frozen copies of rows.
 
-A task is one container's worth of work, of kind `stage` (it ends) or `instance` (it serves until it is no longer wanted):
+A task is one container's worth of work, of kind `stage` (it ends) or `instance` (it serves while it is wanted):
 
-    waiting ──▶ ready ──▶ claimed ──▶ publishing ──▶ succeeded        waiting: for inputs, a model, or the end of a back-off
-       ▲          ▲          │                                        ready: a worker may claim it
+    waiting ──▶ ready ──▶ claimed ──▶ publishing ──▶ succeeded     waiting: for inputs, a model, the end of a back-off
+       ▲          ▲          │                                     ready: a worker may claim it
        └──────────┴──────────┴──▶ failed · canceled · skipped · stopped
 """
 
@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 TaskKind = Literal["stage", "instance"]
-TaskState = Literal["waiting", "ready", "claimed", "publishing", "succeeded", "failed", "canceled", "skipped", "stopped"]
+TaskState = Literal[
+    "waiting", "ready", "claimed", "publishing", "succeeded", "failed", "canceled", "skipped", "stopped"
+]
 RunStatus = Literal["queued", "running", "succeeded", "failed", "canceling", "canceled", "expired"]
 RolloutStatus = Literal["starting", "live", "failed", "superseded"]
 
@@ -50,7 +52,7 @@ class Task:
     lost: int = 0
     """How often a worker vanished with it."""
     failures: int = 0
-    """Failures since it was last healthy (instance), or in this attempt of the run (stage): the back-off grows with them."""
+    """Failures since it was last healthy (instance) or in this attempt of the run (stage)."""
     token: int = 0
     """Fencing token: grows with every claim."""
     worker: str | None = None

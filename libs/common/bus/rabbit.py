@@ -1,7 +1,7 @@
 """The bus on RabbitMQ: one topic exchange, quorum queues, one dead-letter queue.
 
 Uses only what RabbitMQ 3.10 to 4.x all have. A connection is made when first needed, and anew after any fault.
-aio-pika's "robust" mode is not used: a consumer here must notice that it lost its place, and a publisher must be told at once.
+aio-pika's "robust" mode is not used: a consumer must notice that it lost its place, a publisher must be told at once.
 """
 
 from __future__ import annotations

@@ -34,6 +34,13 @@ class _Server(uvicorn.Server):
         """Signals belong to the command, which stops several servers in order."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """A service that cannot start is an error here, not the end of the process that it shares with others."""
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:
+            raise CannotStart() from error
+
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening address; port 0 takes any free one. Raises CannotListen."""
@@ -65,6 +72,8 @@ async def running(app: Any, bound: socket.socket) -> AsyncIterator[asyncio.Event
         await _started(server, serving)
         yield ended
     finally:
+        for wake in getattr(getattr(app, "state", None), "on_stop", ()):
+            wake()
         server.should_exit = True
         await serving
         bound.close()

@@ -41,6 +41,7 @@ def service(
     """An app of the service `name`; `checks` (or what it returns) are the parts of its readiness."""
     app = FastAPI(title=f"mlmesh {name}", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.settings = settings
+    app.state.on_stop = []  # called when the server is asked to stop, before open requests end: wake what waits
     metrics = Metrics(name)
     _health(app, name, metrics, checks)
     _errors(app)

@@ -1,8 +1,10 @@
 """The scheduler's tables and every query on them. SQL lives here and nowhere else in the scheduler.
 
-Functions take an open connection and return frozen values of `services.scheduler.state`; who opens the transaction decides.
+Functions take an open connection, return frozen values of `services.scheduler.state`; the caller owns the transaction.
 """
+
+from sqlalchemy.ext.asyncio import AsyncConnection as Connection
 
 from services.scheduler.db.tables import metadata
 
-__all__ = ["metadata"]
+__all__ = ["Connection", "metadata"]

@@ -30,7 +30,9 @@ async def put(c: AsyncConnection, name: str, columns: Mapping[str, Any]) -> None
 
 async def remove(c: AsyncConnection, name: str) -> None:
     await c.execute(delete(apps).where(apps.c.name == name))
-    await c.execute(update(rollouts).where(rollouts.c.app == name, rollouts.c.status == "starting").values(status="superseded"))
+    await c.execute(
+        update(rollouts).where(rollouts.c.app == name, rollouts.c.status == "starting").values(status="superseded")
+    )
 
 
 async def add_rollout(c: AsyncConnection, rollout: Rollout) -> bool:
@@ -41,7 +43,9 @@ async def add_rollout(c: AsyncConnection, rollout: Rollout) -> bool:
 
 async def starting(c: AsyncConnection, app: str | None = None) -> list[Rollout]:
     """Rollouts that have not ended, oldest first."""
-    query = select(rollouts).where(rollouts.c.status == "starting").order_by(rollouts.c.created_at, rollouts.c.deployment)
+    query = (
+        select(rollouts).where(rollouts.c.status == "starting").order_by(rollouts.c.created_at, rollouts.c.deployment)
+    )
     if app is not None:
         query = query.where(rollouts.c.app == app)
     return [Rollout(**row) for row in (await c.execute(query)).mappings()]
@@ -96,4 +100,4 @@ async def table(c: AsyncConnection, since: int) -> tuple[int, dict[str, Any]]:
     """The version of the table and the documents that changed after `since` (None: the app is gone)."""
     version = await counter(c, "table")
     rows = await c.execute(select(routes.c.app, routes.c.document).where(routes.c.version > since))
-    return version, {app: document for app, document in rows}
+    return version, {row.app: row.document for row in rows}

@@ -21,15 +21,17 @@ async def add(c: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
         await c.execute(insert(tasks), [dict(row) for row in rows])
 
 
-async def get(c: AsyncConnection, task: str) -> Task | None:
+async def get(c: AsyncConnection, task: str, *, lock: bool = True) -> Task | None:
     """The task, locked until the transaction ends."""
-    row = (await c.execute(select(tasks).where(tasks.c.id == task).with_for_update())).mappings().first()
+    query = select(tasks).where(tasks.c.id == task)
+    row = (await c.execute(query.with_for_update() if lock else query)).mappings().first()
     return _task(row) if row else None
 
 
-async def of_run(c: AsyncConnection, run: str) -> list[Task]:
-    found = await c.execute(select(tasks).where(tasks.c.run == run).order_by(tasks.c.replica))
-    return [_task(row) for row in found.mappings()]
+async def of_run(c: AsyncConnection, run: str, *, lock: bool = False) -> list[Task]:
+    """The run's stages in the order of the manifest, which is the order of locks."""
+    query = select(tasks).where(tasks.c.run == run).order_by(tasks.c.replica)
+    return [_task(row) for row in (await c.execute(query.with_for_update() if lock else query)).mappings()]
 
 
 async def of_runs(c: AsyncConnection, wanted: Iterable[str]) -> dict[str, list[Task]]:
@@ -52,12 +54,17 @@ async def change(c: AsyncConnection, task: str, columns: Mapping[str, Any]) -> N
 
 
 async def next_ready(c: AsyncConnection, classes: Sequence[str], *, task: str | None, stages: bool) -> Task | None:
-    """The task asked for if it is ready, else the best one: by priority, then by age. Locked; one that another has locked is passed over."""
+    """The task asked for if it is ready, else the best one: by priority, then age. Locked; locked ones passed over."""
     fits = and_(tasks.c.state == "ready", tasks.c.resource_class.in_(classes), tasks.c.stop.is_(False))
     if not stages:
         fits = and_(fits, tasks.c.kind == "instance")
     asked_first = (tasks.c.id == (task or "")).desc()
-    query = select(tasks).where(fits).order_by(asked_first, tasks.c.priority.desc(), tasks.c.created_at, tasks.c.replica).limit(1)
+    query = (
+        select(tasks)
+        .where(fits)
+        .order_by(asked_first, tasks.c.priority.desc(), tasks.c.created_at, tasks.c.replica)
+        .limit(1)
+    )
     row = (await c.execute(query.with_for_update(skip_locked=True))).mappings().first()
     return _task(row) if row else None
 
@@ -98,8 +105,8 @@ async def held_by(c: AsyncConnection, worker: str) -> list[Task]:
 
 
 async def lapsed(c: AsyncConnection, now: float) -> list[Task]:
-    """Tasks whose lease has ended, locked."""
-    query = select(tasks).where(tasks.c.state == "claimed", tasks.c.lease_until < now).with_for_update(skip_locked=True)
+    """Tasks whose lease has ended."""
+    query = select(tasks).where(tasks.c.state == "claimed", tasks.c.lease_until < now)
     return [_task(row) for row in (await c.execute(query)).mappings()]
 
 
@@ -109,9 +116,9 @@ async def in_state(c: AsyncConnection, kind: str, state: str) -> list[Task]:
 
 
 async def rest_over(c: AsyncConnection, now: float) -> list[Task]:
-    """Waiting tasks whose pause after a failure is over, locked."""
+    """Waiting tasks whose pause after a failure is over."""
     query = select(tasks).where(tasks.c.state == "waiting", tasks.c.not_before <= now)
-    return [_task(row) for row in (await c.execute(query.with_for_update(skip_locked=True))).mappings()]
+    return [_task(row) for row in (await c.execute(query)).mappings()]
 
 
 async def unrung(c: AsyncConnection, before: float, limit: int) -> list[Task]:
@@ -135,7 +142,9 @@ async def depths(c: AsyncConnection) -> list[dict[str, Any]]:
 
 async def logged(c: AsyncConnection, app: str, component: str) -> Task | None:
     """The component's newest instance that has ever started."""
-    query = select(tasks).where(tasks.c.app == app, tasks.c.kind == "instance", tasks.c.name == component, tasks.c.attempt > 0)
+    query = select(tasks).where(
+        tasks.c.app == app, tasks.c.kind == "instance", tasks.c.name == component, tasks.c.attempt > 0
+    )
     row = (await c.execute(query.order_by(tasks.c.created_at.desc()).limit(1))).mappings().first()
     return _task(row) if row else None
 

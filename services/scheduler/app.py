@@ -1,0 +1,64 @@
+"""The composition of the service: its parts, its loops, its routes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from fastapi import FastAPI
+
+from libs.common.bus import Bus, open_bus
+from libs.common.db import Database
+from libs.common.http.client import open_peers
+from libs.common.http.service import Check, service
+from libs.common.settings import Settings, require
+from services.scheduler.bells import Bells
+from services.scheduler.loops import Loops
+from services.scheduler.parts import Parts
+from services.scheduler.routes import apps, components, operators, runs, table, workers
+
+ROUTES = (workers, table, runs, apps, components, operators)
+
+
+def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
+    """Opens its own bus when none is given. Raises BadSetting without the internal token."""
+    require(settings, "internal_token")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _running(settings, bus) as parts:
+            app.state.parts = parts
+            app.state.on_stop.append(parts.bells.close)
+            yield
+
+    def checks() -> Mapping[str, Check]:
+        parts: Parts = app.state.parts
+        return {"database": parts.db.ready, "bus": parts.bus.ready}
+
+    app = service("scheduler", settings, lifespan=lifespan, checks=checks)
+    for routes in ROUTES:
+        app.include_router(routes.router)
+    return app
+
+
+@asynccontextmanager
+async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts]:
+    async with AsyncExitStack() as stack:
+        bus = given if given is not None else await stack.enter_async_context(open_bus(settings.bus))
+        peers = await stack.enter_async_context(open_peers(settings))
+        db = Database(settings.database_url)
+        stack.push_async_callback(db.close)
+        parts = Parts(settings, db, bus, peers, Bells())
+        loops = Loops(parts)
+        parts.wakes.relay = loops.relay.wake
+        parts.wakes.publish = loops.publish.wake
+        parts.wakes.converge = loops.dirty
+        parts.wakes.intake = loops.intake.wake
+        running = asyncio.create_task(loops.run(), name="scheduler")
+        try:
+            yield parts
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running

@@ -1,0 +1,53 @@
+"""Takes in what the registry decided: revisions to roll out, who may call. Pulled, so that no lost message matters."""
+
+from __future__ import annotations
+
+from libs.common.db import clock
+from services.scheduler import rollouts
+from services.scheduler.db import apps
+from services.scheduler.parts import Parts
+from services.scheduler.state import Rollout
+
+ACCESS = "access"
+
+
+async def step(parts: Parts) -> set[str]:
+    """The apps for which something is new."""
+    return await revisions(parts) | await access(parts)
+
+
+async def revisions(parts: Parts) -> set[str]:
+    answer = await parts.peers.registry.get("/internal/deployments", status="starting")
+    changed: set[str] = set()
+    for item in answer["items"]:
+        async with parts.db.write() as c:
+            rollout = Rollout(
+                deployment=item["id"],
+                app=item["app"],
+                commit=item["commit"],
+                status="starting",
+                catalog=item["catalog"],
+                created_at=await clock(c),
+            )
+            if await apps.add_rollout(c, rollout):
+                await apps.put(c, item["app"], {})
+                changed.add(item["app"])
+    return changed
+
+
+async def access(parts: Parts) -> set[str]:
+    async with parts.db.read() as c:
+        since = await apps.counter(c, ACCESS)
+    answer = await parts.peers.registry.get("/internal/access", since=since)
+    changed: set[str] = set()
+    for name, found in answer["apps"].items():
+        if found is None:
+            await rollouts.remove(parts, name)
+            continue
+        async with parts.db.write() as c:
+            await apps.put(c, name, {"access": found})
+        changed.add(name)
+    if answer["version"] != since:
+        async with parts.db.write() as c:
+            await apps.set_counter(c, ACCESS, answer["version"])
+    return changed

@@ -1,0 +1,268 @@
+"""Leases: a worker claims a task, keeps it by being heard, and gives it back with a report.
+
+Lock order everywhere: the tasks of a run by replica, then the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from libs.common.db import clock
+from libs.common.errors import Conflict
+from services.scheduler import bells, pipeline, plan
+from services.scheduler.db import Connection, runs, tasks, workers
+from services.scheduler.parts import Parts
+from services.scheduler.state import Reason, Run, Task, reason
+
+MAX_WAIT_S = 30.0
+STOP_CHECK_S = 0.5
+"""How often a long poll looks at a stop that is due later, or was ordered through another scheduler."""
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Claim(Wire):
+    worker: str = Field(min_length=1, max_length=128)
+    classes: tuple[str, ...] = ("cpu",)
+    task: str | None = None
+    free: int = 0
+
+
+class Have(Wire):
+    task: str
+    token: int
+    state: str = Field(max_length=16)
+    detail: str | None = None
+    progress: list[float] | None = None
+    endpoint: dict[str, Any] | None = None
+    openapi: dict[str, Any] | None = None
+    model_etag: str | None = None
+
+
+class Sync(Wire):
+    host: str = ""
+    classes: tuple[str, ...] = ("cpu",)
+    slots: int = 0
+    free: int = 0
+    labels: dict[str, str] = {}
+    draining: bool = False
+    wait: float = 0.0
+    have: tuple[Have, ...] = ()
+
+
+class LastWord(Wire):
+    worker: str
+    token: int
+    outcome: str
+    reason: Reason | None = None
+    outputs: dict[str, Any] | None = None
+    log_tail: tuple[str, ...] = ()
+    usage: dict[str, Any] | None = None
+
+
+async def claim(parts: Parts, asked: Claim) -> dict[str, Any]:
+    """The lease of the task asked for, of a better one, or of none."""
+    async with parts.db.write() as c:
+        now = await clock(c)
+        known = await workers.get(c, asked.worker)
+        if known is not None and known.draining:
+            return {"lease": None, "reason": reason("draining", "this worker takes nothing new")}
+        found = await tasks.next_ready(c, asked.classes, task=asked.task, stages=asked.free > 0)
+        if found is None:
+            return {"lease": None, "reason": reason("nothing_ready")}
+        held = await tasks.claim(c, found, asked.worker, now, parts.settings.lease)
+        spec, commit = await _order(c, held, now)
+    if held.run:
+        parts.bells.ring(bells.run(held.run))
+    lease = {"task": held.id, "kind": held.kind, "attempt": held.attempt, "token": held.token, "app": held.app}
+    return {"lease": {**lease, "lease_seconds": parts.settings.lease, "commit": commit, "spec": spec}, "reason": None}
+
+
+async def _order(c: Connection, task: Task, now: float) -> tuple[dict[str, Any], str]:
+    """What the worker is to do, and at which commit."""
+    if task.run is None:
+        return {**task.spec, "log": instance_log(task)}, task.spec["commit"]
+    run = await runs.get(c, task.app, task.run, lock=True)
+    if run is None:
+        raise Conflict("the run is gone")
+    started = {"started_at": run.started_at or now, "status": "running" if run.status == "queued" else run.status}
+    run = await runs.change(c, run, started)
+    siblings = {sibling.name: sibling for sibling in await tasks.of_run(c, run.id)}
+    return pipeline.work(run, task, siblings), run.plan["commit"]
+
+
+def instance_log(task: Task) -> str:
+    return f"instances/{task.id}/{task.attempt}"
+
+
+async def sync(parts: Parts, worker: str, said: Sync) -> dict[str, Any]:
+    """Renew what the worker holds, note its news, answer with its orders: at once if any, else within `wait` s."""
+    with parts.bells.listen(bells.worker(worker)) as bell:
+        gone, orders, pending = await _heard(parts, worker, said)
+        left = 0.0 if gone else min(said.wait, MAX_WAIT_S)
+        while left > 0 and not orders["stop"] and orders["drain"] == said.draining:
+            pause = min(left, STOP_CHECK_S if pending else left)
+            if await bell.wait(pause) and parts.bells.closed:
+                break
+            left -= pause
+            orders, pending = await _orders(parts, worker)
+    return {**orders, "gone": gone, "lease_seconds": parts.settings.lease}
+
+
+async def _heard(parts: Parts, worker: str, said: Sync) -> tuple[list[dict[str, Any]], dict[str, Any], bool]:
+    touched: set[str] = set()
+    apps: set[str] = set()
+    async with parts.db.write() as c:
+        now = await clock(c)
+        await workers.seen(c, {"name": worker, "host": said.host, "classes": list(said.classes), "slots": said.slots,
+                               "free": said.free, "labels": said.labels, "seen_at": now})  # fmt: skip
+        held = {task.id: task for task in await tasks.held_by(c, worker)}
+        gone = []
+        for have in said.have:
+            task = held.get(have.task)
+            if task is None or task.token != have.token:
+                gone.append({"task": have.task, "token": have.token})
+                continue
+            changed = news(task, have)
+            await tasks.change(c, task.id, {**changed, "lease_until": now + parts.settings.lease})
+            if changed and task.run:
+                touched.add(task.run)
+            elif changed:
+                apps.add(task.app)
+        if touched:
+            await runs.touch(c, touched)
+    for run in touched:
+        parts.bells.ring(bells.run(run))
+    for app in apps:
+        parts.wakes.converge(app)
+    orders, pending = await _orders(parts, worker)
+    return gone, orders, pending
+
+
+def news(task: Task, have: Have) -> dict[str, Any]:
+    """The columns of a task that its worker's words change."""
+    said: dict[str, Any] = {
+        "phase": have.state,
+        "detail": (have.detail or "")[:1000] or None,
+        "progress": have.progress,
+    }
+    if task.kind == "instance":
+        said["endpoint"] = have.endpoint or task.endpoint
+        said["openapi"] = have.openapi or task.openapi
+        if have.state == "healthy" and task.failures:
+            said["failures"] = 0
+    return {name: value for name, value in said.items() if getattr(task, name) != value}
+
+
+async def _orders(parts: Parts, worker: str) -> tuple[dict[str, Any], bool]:
+    """The orders, and whether a stop is due later."""
+    async with parts.db.read() as c:
+        now = await clock(c)
+        ordered = [task for task in await tasks.held_by(c, worker) if task.stop]
+        known = await workers.get(c, worker)
+    due = [task for task in ordered if task.stop_after is None or task.stop_after <= now]
+    stop = [{"task": task.id, "token": task.token} for task in due]
+    return {"stop": stop, "drain": bool(known and known.draining)}, len(due) < len(ordered)
+
+
+async def report(parts: Parts, task_id: str, said: LastWord) -> None:
+    """Take a worker's last word about a task. Raises Conflict when the lease is over: the result is dropped."""
+    word = plan.Report(said.outcome, said.reason, said.outputs, said.log_tail, said.usage)
+    async with parts.db.write() as c:
+        now = await clock(c)
+        run, siblings = await locked(c, task_id)
+        task = siblings.get(task_id)
+        if task is None or task.state != "claimed" or (task.token, task.worker) != (said.token, said.worker):
+            raise Conflict("this lease is over; the result is dropped", code="stale_token")
+        await tasks.end_attempt(c, task, said.outcome, said.reason, said.usage, now)
+        if run is None:
+            await tasks.change(c, task.id, plan.instance_reported(task, word, now))
+        else:
+            await settle(c, run, siblings, task, plan.stage_reported(run, task, word, now), now)
+    announce(parts, task, run)
+
+
+async def locked(c: Connection, task_id: str) -> tuple[Run | None, Mapping[str, Task]]:
+    """The task with its siblings and its run, all locked in the common order."""
+    task = await tasks.get(c, task_id, lock=False)
+    if task is None:
+        return None, {}
+    if task.run is None:
+        fresh = await tasks.get(c, task_id)
+        return None, {task_id: fresh} if fresh else {}
+    siblings = {sibling.id: sibling for sibling in await tasks.of_run(c, task.run, lock=True)}
+    return await runs.get(c, task.app, task.run, lock=True), siblings
+
+
+async def settle(
+    c: Connection, run: Run, siblings: Mapping[str, Task], task: Task | None, columns: Mapping[str, Any], now: float
+) -> Run:
+    """Write a task's new columns and all that follows from them for its run."""
+    after = dict(siblings)
+    if task is not None:
+        if columns.get("state") == "publishing" and not pipeline.publications(run, task):
+            columns = {**columns, "state": "succeeded", "finished_at": now}
+        await tasks.change(c, task.id, columns)
+        after[task.id] = Task(**{**task.__dict__, **columns})
+    step = plan.advance(run, after.values(), now)
+    for other, changed in step.tasks.items():
+        await tasks.change(c, other, changed)
+    if step.tasks and not step.run:  # what was halted may have been the last that was open
+        final = [Task(**{**one.__dict__, **step.tasks.get(one.id, {})}) for one in after.values()]
+        step = plan.Step(plan.advance(run, final, now).run, {})
+    return await runs.change(c, run, step.run)
+
+
+def announce(parts: Parts, task: Task, run: Run | None) -> None:
+    """Wake whom a changed task may concern."""
+    parts.wakes.relay()
+    parts.wakes.publish()
+    if run is None:
+        parts.wakes.converge(task.app)
+        return
+    parts.bells.ring(bells.run(run.id))
+    if task.worker:
+        parts.bells.ring(bells.worker(task.worker))
+
+
+async def lapse(parts: Parts) -> None:
+    """Take tasks back from workers that were silent for a whole lease."""
+    async with parts.db.read() as c:
+        late = await tasks.lapsed(c, await clock(c))
+    for task in late:
+        await _lapse_one(parts, task.id)
+
+
+async def _lapse_one(parts: Parts, task_id: str) -> None:
+    async with parts.db.write() as c:
+        now = await clock(c)
+        run, siblings = await locked(c, task_id)
+        task = siblings.get(task_id)
+        if task is None or task.state != "claimed" or (task.lease_until or 0) >= now:
+            return
+        columns = plan.lease_ended(task, now)
+        await tasks.end_attempt(c, task, "lost", columns.get("reason"), None, now)
+        if run is None:
+            await tasks.change(c, task.id, columns)
+        else:
+            await settle(c, run, siblings, task, columns, now)
+    announce(parts, task, run)
+
+
+async def rested(parts: Parts) -> None:
+    """Make ready what waited for the end of its pause after a failure."""
+    async with parts.db.read() as c:
+        over = await tasks.rest_over(c, await clock(c))
+    for task in over:
+        async with parts.db.write() as c:
+            fresh = await tasks.get(c, task.id)
+            if fresh is None or fresh.state != "waiting":
+                continue
+            again = "waiting" if fresh.kind == "instance" and fresh.spec.get("model") else "ready"
+            await tasks.change(c, task.id, {"state": again, "not_before": None})
+        announce(parts, task, None)

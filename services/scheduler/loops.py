@@ -1,0 +1,133 @@
+"""The scheduler's loops. Those that decide run in one scheduler at a time: the one that holds the leader's row."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+
+from libs.common.bus import Queue
+from libs.common.db import clock
+from libs.common.errors import MeshError
+from libs.common.log import get
+from libs.common.loop import Loop
+from libs.common.messages import AccessChanged, FileChanged, RevisionReady
+from services.scheduler import intake, leases, publisher, relay, rollouts, runs
+from services.scheduler.db import apps, tasks, workers
+from services.scheduler.parts import Parts
+
+EVENTS = Queue("scheduler.events", (RevisionReady.tag, AccessChanged.tag, FileChanged.tag))
+LEADERSHIP = "loops"
+LEADER_LEASE_S = 15.0
+LEADER_RENEW_S = 5.0
+TICK_S = 1.0
+"""Leases that end, pauses that are over, models that appeared by link."""
+INTAKE_S = 5.0
+SWEEP_S = 15.0
+"""How often every app is looked at without a reason."""
+SLOW_TICK_S = 5.0
+
+
+class Leader:
+    """Whether this scheduler leads, on its own monotonic clock, so that a stalled one stops believing it."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
+        self._until = 0.0
+
+    @property
+    def leading(self) -> bool:
+        return time.monotonic() < self._until
+
+    async def renew(self) -> None:
+        began = time.monotonic()
+        async with self._parts.db.write() as c:
+            taken = await workers.lead(c, LEADERSHIP, self._owner, await clock(c), LEADER_LEASE_S)
+        self._until = began + LEADER_LEASE_S - LEADER_RENEW_S if taken else 0.0
+
+
+class Loops:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._leader = Leader(parts)
+        self._dirty: set[str] = set()
+        self._swept = 0.0
+        self._log = get("scheduler")
+        self.leader = Loop("leader", self._leader.renew, LEADER_RENEW_S)
+        self.relay = Loop("relay", lambda: relay.step(parts), SLOW_TICK_S)
+        self.publish = self._led("publisher", lambda: publisher.step(parts), SLOW_TICK_S)
+        self.intake = self._led("intake", self._take_in, INTAKE_S)
+        self.tick = self._led("leases", self._tick, TICK_S)
+        self.converge = self._led("rollouts", self._converge, TICK_S)
+
+    def _led(self, name: str, step: Callable[[], Awaitable[object]], interval: float) -> Loop:
+        async def led() -> None:
+            if self._leader.leading:
+                await step()
+
+        return Loop(name, led, interval)
+
+    def dirty(self, app: str) -> None:
+        """Something of this app changed."""
+        self._dirty.add(app)
+        self.converge.wake()
+
+    async def run(self) -> None:
+        await self._first_lead()
+        async with asyncio.TaskGroup() as group:
+            for loop in (self.leader, self.relay, self.publish, self.intake, self.tick, self.converge):
+                group.create_task(loop.run(), name=loop.name)
+            group.create_task(self._listen(), name="events")
+
+    async def _first_lead(self) -> None:
+        """Lead from the first moment if nobody else does."""
+        try:
+            await self._leader.renew()
+        except MeshError:
+            self._log.warning("the database is not there yet")
+
+    async def _take_in(self) -> None:
+        for app in await intake.step(self._parts):
+            self.dirty(app)
+
+    async def _tick(self) -> None:
+        await leases.lapse(self._parts)
+        await leases.rested(self._parts)
+        await runs.end_overdue(self._parts)
+
+    async def _converge(self) -> None:
+        await self._find_dirty()
+        names, self._dirty = self._dirty, set()
+        failed: MeshError | None = None
+        for name in sorted(names):
+            try:
+                await rollouts.converge(self._parts, name)
+            except MeshError as error:
+                self._dirty.add(name)
+                failed = error
+        if failed is not None:
+            raise failed
+
+    async def _find_dirty(self) -> None:
+        """Apps with a rollout or with an instance that waits for a model; all of them now and then."""
+        async with self._parts.db.read() as c:
+            self._dirty |= {rollout.app for rollout in await apps.starting(c)}
+            waiting = await tasks.in_state(c, "instance", "waiting")
+            self._dirty |= {task.app for task in waiting if rollouts.needs_model(task)}
+            if time.monotonic() - self._swept > SWEEP_S:
+                self._swept = time.monotonic()
+                self._dirty |= set(await apps.names(c))
+
+    async def _listen(self) -> None:
+        """Doorbells of the registry and of the databox."""
+        async with self._parts.bus.consume(EVENTS) as consumer:
+            while True:
+                delivery = await consumer.next()
+                if isinstance(delivery.message, FileChanged):
+                    self.dirty(delivery.message.app)
+                else:
+                    self.intake.wake()
+                await delivery.ack()

@@ -1,0 +1,32 @@
+"""What the scheduler's functions need, put together once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from libs.common.bus import Bus
+from libs.common.db import Database
+from libs.common.http.client import Peers
+from libs.common.settings import Settings
+from services.scheduler.bells import Bells
+
+
+@dataclass
+class Wakes:
+    """How a request tells the loops that there is something to do."""
+
+    relay: Callable[[], None] = lambda: None
+    publish: Callable[[], None] = lambda: None
+    converge: Callable[[str], None] = lambda _app: None
+    intake: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Parts:
+    settings: Settings
+    db: Database
+    bus: Bus
+    peers: Peers
+    bells: Bells
+    wakes: Wakes = field(default_factory=Wakes)

@@ -1,0 +1,255 @@
+"""Brings what runs of an app to what its manifests say, and its routes with it: all at once, or not at all.
+
+A rollout starts what is new beside what is live. When every new instance is healthy (or waits for something that is not
+the rollout's, such as a model) one transaction makes the revision live and writes the routes; otherwise the new
+instances go.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from libs.common.db import clock
+from libs.common.errors import Conflict, NotFound
+from libs.common.files import Location
+from libs.common.manifests.catalog import Catalog
+from libs.common.times import iso
+from services.scheduler import bells, instances, routing
+from services.scheduler.db import Connection, apps, tasks
+from services.scheduler.parts import Parts
+from services.scheduler.state import App, Rollout, Task, reason
+
+MODEL_CHECK = "checking_model"
+LOG_LINES = 20
+
+
+async def converge(parts: Parts, name: str) -> None:
+    """One step for one app. Raises Unavailable when a service it needs is away; repeating it is harmless."""
+    rollout = await _prepare(parts, name)
+    async with parts.db.write() as c:
+        await _start_and_stop(c, name, rollout)
+    await _check_models(parts, name)
+    async with parts.db.write() as c:
+        changed = await _judge(c, name)
+    parts.wakes.relay()
+    if changed:
+        parts.bells.ring(bells.TABLE)
+        await declare_boxes(parts, name, [])
+    await tell(parts)
+
+
+async def _prepare(parts: Parts, name: str) -> Rollout | None:
+    """The rollout to work on: the newest one, its boxes made. Older ones are superseded."""
+    async with parts.db.write() as c:
+        open_rollouts = await apps.starting(c, name)
+        for old in open_rollouts[:-1]:
+            await apps.change_rollout(c, old.deployment, {"status": "superseded", "reported": False})
+    newest = open_rollouts[-1] if open_rollouts else None
+    if newest is not None and not newest.steps:
+        await declare_boxes(parts, name, [Catalog.from_json(newest.catalog)])
+        async with parts.db.write() as c:
+            now = await clock(c)
+            steps = [step("boxes", "succeeded", now, finished=now), step("start", "running", now)]
+            await apps.change_rollout(c, newest.deployment, {"steps": steps, "reported": False})
+            newest = replace(newest, steps=steps)
+    return newest
+
+
+def step(name: str, status: str, started: float, *, finished: float | None = None, detail: str = "") -> dict[str, Any]:
+    return {"name": name, "status": status, "detail": detail, "started_at": iso(started), "finished_at": iso(finished)}
+
+
+async def declare_boxes(parts: Parts, name: str, more: Iterable[Catalog]) -> None:
+    """The live boxes and those of `more`; a box that is in neither is detached, its data kept."""
+    async with parts.db.read() as c:
+        app = await apps.get(c, name)
+    catalogs = ([Catalog.from_json(app.catalog)] if app and app.catalog else []) + list(more)
+    boxes = {
+        box: {"capacity": found.spec.s3_default_storage.capacity}
+        for catalog in catalogs
+        for box, found in catalog.boxes.items()
+    }
+    await parts.peers.databox.put(f"/internal/apps/{name}/boxes", {"boxes": boxes})
+
+
+async def _start_and_stop(c: Connection, name: str, rollout: Rollout | None) -> None:
+    """Add the instances that are missing, order the stop of those that nobody wants."""
+    now = await clock(c)
+    app = await apps.get(c, name) or App(name=name)
+    wanted = _live(app) + (_new(app, rollout) if rollout else [])
+    present = await tasks.instances(c, name)
+    await tasks.add(c, [_row(name, one, now) for one in instances.missing(_once(wanted), present)])
+    for task in instances.surplus(wanted, present):
+        if task.state == "claimed":
+            await tasks.change(
+                c, task.id, {"stop": True, "stop_after": now + (instances.DRAIN_S if task.healthy else 0.0)}
+            )
+        else:
+            await tasks.change(c, task.id, {"state": "stopped", "finished_at": now})
+
+
+def _live(app: App) -> list[instances.Wanted]:
+    if app.catalog is None:
+        return []
+    return instances.wanted(Catalog.from_json(app.catalog), app.commit, app.access.get("secrets", {}))
+
+
+def _new(app: App, rollout: Rollout) -> list[instances.Wanted]:
+    return instances.wanted(Catalog.from_json(rollout.catalog), rollout.commit, app.access.get("secrets", {}))
+
+
+def _once(wanted: Iterable[instances.Wanted]) -> list[instances.Wanted]:
+    return list({one.key: one for one in wanted}.values())
+
+
+def _row(app: str, one: instances.Wanted, now: float) -> dict[str, Any]:
+    spec = {**one.spec, "instance_token": secrets.token_urlsafe(24)}
+    waits = one.spec["model"] is not None
+    task = Task(
+        id=f"i_{secrets.token_hex(10)}",
+        kind="instance",
+        app=app,
+        name=one.name,
+        replica=one.replica,
+        fingerprint=one.fingerprint,
+        resource_class=one.resource_class,
+        state="waiting" if waits else "ready",
+        reason=reason(MODEL_CHECK) if waits else None,
+        spec=spec,
+        created_at=now,
+    )
+    return task.__dict__
+
+
+async def _check_models(parts: Parts, name: str) -> None:
+    """Let instances start whose model has appeared."""
+    async with parts.db.read() as c:
+        waiting = [task for task in await tasks.instances(c, name) if needs_model(task)]
+    if not waiting:
+        return
+    places = [task.spec["model"] for task in waiting]
+    answer = await parts.peers.databox.post(f"/internal/apps/{name}/sources", {"locations": places, "links": False})
+    async with parts.db.write() as c:
+        for task, files in zip(waiting, answer["sources"], strict=True):
+            there = {"state": "ready", "reason": None, "not_before": None}
+            missing = {"reason": reason("model_missing", str(Location(**task.spec["model"])))}
+            fresh = await tasks.get(c, task.id)
+            if fresh is not None and fresh.state == "waiting":
+                await tasks.change(c, task.id, there if files else missing)
+
+
+def needs_model(task: Task) -> bool:
+    """Whether it waits for a model and not for the end of a back-off."""
+    return task.state == "waiting" and task.not_before is None and task.spec["model"] is not None
+
+
+async def _judge(c: Connection, name: str) -> bool:
+    """End the rollout if it can be, write the routes. Whether a revision went live or the routes changed."""
+    now = await clock(c)
+    app = await apps.get(c, name) or App(name=name)
+    rollouts = await apps.starting(c, name)
+    present = await tasks.instances(c, name)
+    if rollouts:
+        app = await _judge_rollout(c, app, rollouts[-1], present, now)
+    if app.catalog is None:
+        return False
+    mine = instances.of(_live(app), present)
+    document = routing.document(Catalog.from_json(app.catalog), mine, app.access)
+    return await apps.put_document(c, name, document)
+
+
+async def _judge_rollout(c: Connection, app: App, rollout: Rollout, present: Iterable[Task], now: float) -> App:
+    """The app as it is afterwards."""
+    mine = instances.of(_new(app, rollout), present)
+    verdict, about = instances.verdict(mine)
+    if len(mine) < len(_new(app, rollout)):
+        verdict, about = "starting", []
+    done = [one for one in rollout.steps if one["name"] not in ("start", "switch")]
+    began = next((one["started_at"] for one in rollout.steps if one["name"] == "start"), iso(now))
+    start = {"name": "start", "started_at": began, "detail": "; ".join(instances.describe(task) for task in mine)}
+    if verdict == "starting":
+        steps = [*done, {**start, "status": "running", "finished_at": None}]
+        if steps != rollout.steps:
+            await apps.change_rollout(c, rollout.deployment, {"steps": steps, "reported": False})
+        return app
+    if verdict == "failed":
+        columns = {"status": "failed", "errors": [blame(task) for task in about]}
+        steps = [*done, {**start, "status": "failed", "finished_at": iso(now)}]
+        await apps.change_rollout(c, rollout.deployment, {**columns, "steps": steps, "reported": False})
+        await _withdraw(c, app, present, now)
+        return app
+    finished = {**start, "status": "succeeded", "finished_at": iso(now)}
+    steps = [*done, finished, step("switch", "succeeded", now, finished=now)]
+    await apps.change_rollout(c, rollout.deployment, {"status": "live", "steps": steps, "reported": False})
+    live: dict[str, Any] = {"deployment": rollout.deployment, "commit": rollout.commit, "catalog": rollout.catalog}
+    await apps.put(c, app.name, live)
+    app = replace(app, **live)
+    await _withdraw(c, app, present, now)
+    return app
+
+
+async def _withdraw(c: Connection, app: App, present: Iterable[Task], now: float) -> None:
+    """Order the stop of what the live revision does not want."""
+    for task in instances.surplus(_live(app), present):
+        if task.state == "claimed":
+            await tasks.change(
+                c, task.id, {"stop": True, "stop_after": now + instances.DRAIN_S if task.healthy else None}
+            )
+        else:
+            await tasks.change(c, task.id, {"state": "stopped", "finished_at": now})
+
+
+def blame(task: Task) -> dict[str, Any]:
+    """A deployment's error about an instance that did not start, with its last log lines."""
+    why: Mapping[str, Any] = task.reason or {}
+    message = f"component {task.name} did not start: {why.get('code', 'failed')}: {why.get('detail') or 'no detail'}"
+    return {
+        "message": message,
+        "component": task.name,
+        "reason": why.get("code"),
+        "log_tail": (task.log_tail or [])[-LOG_LINES:],
+    }
+
+
+async def tell(parts: Parts) -> None:
+    """Report rollouts that changed to the registry. Raises Unavailable when it is away; they stay to be told."""
+    async with parts.db.read() as c:
+        news = await apps.unreported(c)
+    for rollout in news:
+        body = {
+            "status": rollout.status,
+            "steps": rollout.steps,
+            "errors": rollout.errors,
+            "warnings": rollout.warnings,
+        }
+        await _report(parts, rollout, body)
+        async with parts.db.write() as c:
+            await apps.reported(c, rollout)
+
+
+async def _report(parts: Parts, rollout: Rollout, body: dict[str, Any]) -> None:
+    try:
+        await parts.peers.registry.post(f"/internal/deployments/{rollout.deployment}/report", body)
+    except (NotFound, Conflict):
+        return  # the app is gone, or a newer deployment has taken its place
+
+
+async def remove(parts: Parts, name: str) -> None:
+    """End an app: its routes, instances and runs."""
+    from services.scheduler import runs as calls
+    from services.scheduler.db import runs as rows
+
+    async with parts.db.write() as c:
+        now = await clock(c)
+        await apps.remove(c, name)
+        await apps.put_document(c, name, None)
+        for task in await tasks.instances(c, name):
+            gone = {"stop": True} if task.state == "claimed" else {"state": "stopped", "finished_at": now}
+            await tasks.change(c, task.id, gone)
+        open_runs = await rows.of_app(c, name)
+    for run in open_runs:
+        await calls.cancel(parts, name, run.id)
+    parts.bells.ring(bells.TABLE)

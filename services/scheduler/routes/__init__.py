@@ -1,0 +1,1 @@
+"""The scheduler's HTTP side: bodies in, functions of the service called, answers out. No decision is made here."""

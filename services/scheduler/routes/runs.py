@@ -1,0 +1,194 @@
+"""Runs: for callers (through the gateway, their own runs only) and for owners (`/api/v1`, all of an app's)."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from starlette.responses import JSONResponse, StreamingResponse
+
+from libs.common.errors import Forbidden, Malformed, NotFound
+from libs.common.identity import Caller
+from services.scheduler import logs, outputs, runs, views
+from services.scheduler.db import runs as rows
+from services.scheduler.parts import Parts
+from services.scheduler.routes.parts import TheCaller, TheParts
+from services.scheduler.state import Run
+
+MAX_WAIT_S = 60.0
+PAGE = 100
+MAX_PAGE = 1000
+RETRY_AFTER_S = "1"
+router = APIRouter()
+
+
+class Scope:
+    """Which runs this request may see: a caller's own, or all of the app's."""
+
+    def __init__(self, caller: Caller, app: str, owner: bool) -> None:
+        self.app = app
+        self.user = None if owner else caller.user
+        self.pipelines = None if owner or "*" in caller.pipelines else caller.pipelines
+
+    def check(self, run: Run) -> Run:
+        """Raises NotFound for another's run, as if it were not there."""
+        mine = self.user is None or run.user == self.user
+        if not mine or (self.pipelines is not None and run.pipeline not in self.pipelines):
+            raise NotFound(f"no run {run.id}")
+        return run
+
+
+def scope(request: Request, caller: TheCaller, ns: str) -> Scope:
+    owner = request.url.path.startswith("/api/v1/")
+    if owner:
+        caller.require("read" if request.method == "GET" else "write", ns)
+    elif not caller.user:
+        raise Forbidden()
+    return Scope(caller, ns, owner)
+
+
+TheScope = Annotated[Scope, Depends(scope)]
+
+
+def preferred_wait(prefer: str | None) -> float:
+    """The N of `Prefer: wait=N`, at most 60."""
+    found = re.search(r"\bwait=(\d{1,6})\b", prefer or "")
+    return min(float(found[1]), MAX_WAIT_S) if found else 0.0
+
+
+@router.post("/internal/apps/{ns}/apis/{path}/runs")
+async def submit(
+    parts: TheParts,
+    request: Request,
+    caller: TheCaller,
+    ns: str,
+    path: str,
+    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+    prefer: Annotated[str | None, Header()] = None,
+) -> Response:
+    run, stages = await runs.submit(parts, ns, path, caller.user, await request.body(), idempotency_key)
+    headers = {"Location": f"/{ns}/runs/{run.id}", "Retry-After": RETRY_AFTER_S}
+    seconds = preferred_wait(prefer)
+    if seconds <= 0:
+        return JSONResponse(views.run(run, stages), 202, headers)
+    run, shown = await runs.wait(parts, ns, run.id, seconds, None)
+    headers = {"Location": headers["Location"], "Preference-Applied": "wait"} if run.ended else headers
+    return JSONResponse(shown, 200 if run.ended else 202, headers)
+
+
+@router.get("/internal/apps/{ns}/runs")
+@router.get("/api/v1/apps/{ns}/runs")
+async def listing(
+    parts: TheParts,
+    mine: TheScope,
+    request: Request,
+    pipeline: str | None = None,
+    status: str | None = None,
+    label: str | None = None,
+    created_after: str | None = None,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
+) -> Response:
+    pipelines = mine.pipelines
+    if pipeline is not None:
+        pipelines = frozenset({pipeline}) if pipelines is None else pipelines & {pipeline}
+    async with parts.db.read() as c:
+        found = await rows.page(
+            c,
+            mine.app,
+            user=mine.user,
+            pipelines=pipelines,
+            status=status,
+            after=views.position(cursor) if cursor else None,
+            created_after=_epoch(created_after),
+            limit=limit + 1,
+        )
+    following = views.cursor(found[limit - 1]) if len(found) > limit else None
+    shown = [run for run in found[:limit] if label is None or _labelled(run, label)]
+    headers = {"Link": f'<{request.url.path}?cursor={following}&limit={limit}>; rel="next"'} if following else {}
+    return JSONResponse({"items": await runs.listed(parts, shown), "next": following}, headers=headers)
+
+
+def _labelled(run: Run, label: str) -> bool:
+    key, _, value = label.partition("=")
+    return key in run.labels and (not value or run.labels[key] == value)
+
+
+def _epoch(text: str | None) -> float | None:
+    from datetime import UTC, datetime
+
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Malformed("created_after: write a time such as 2026-01-31T12:00:00Z") from error
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+@router.get("/internal/apps/{ns}/runs/{run_id}")
+@router.get("/api/v1/apps/{ns}/runs/{run_id}")
+async def show(
+    parts: TheParts,
+    mine: TheScope,
+    run_id: str,
+    prefer: Annotated[str | None, Header()] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    run, shown = await runs.view(parts, mine.app, run_id)
+    mine.check(run)
+    if (seconds := preferred_wait(prefer)) > 0:
+        run, shown = await runs.wait(parts, mine.app, run_id, seconds, if_none_match)
+    if if_none_match == views.etag(run):
+        return Response(status_code=304, headers={"ETag": views.etag(run)})
+    headers = {"ETag": views.etag(run)} | ({} if run.ended else {"Retry-After": RETRY_AFTER_S})
+    return JSONResponse(shown, headers=headers)
+
+
+async def _checked(parts: Parts, mine: Scope, run_id: str) -> Run:
+    return mine.check((await runs.view(parts, mine.app, run_id))[0])
+
+
+@router.post("/internal/apps/{ns}/runs/{run_id}/cancel", status_code=202)
+@router.post("/api/v1/apps/{ns}/runs/{run_id}/cancel", status_code=202)
+async def cancel(parts: TheParts, mine: TheScope, run_id: str) -> Any:
+    await _checked(parts, mine, run_id)
+    await runs.cancel(parts, mine.app, run_id)
+    return (await runs.view(parts, mine.app, run_id))[1]
+
+
+@router.post("/internal/apps/{ns}/runs/{run_id}/retry", status_code=202)
+@router.post("/api/v1/apps/{ns}/runs/{run_id}/retry", status_code=202)
+async def retry(
+    parts: TheParts, mine: TheScope, run_id: str, stage: Annotated[str | None, Query(alias="from")] = None
+) -> Any:
+    await _checked(parts, mine, run_id)
+    await runs.retry(parts, mine.app, run_id, stage)
+    return (await runs.view(parts, mine.app, run_id))[1]
+
+
+@router.get("/internal/apps/{ns}/runs/{run_id}/logs")
+@router.get("/api/v1/apps/{ns}/runs/{run_id}/logs")
+async def log(
+    parts: TheParts,
+    mine: TheScope,
+    run_id: str,
+    stage: str | None = None,
+    follow: bool = False,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    run = await _checked(parts, mine, run_id)
+    if stage is not None and stage not in run.plan["waits"]:
+        raise NotFound(f"no stage {stage}; stages are {', '.join(run.plan['waits'])}")
+    if follow:
+        events = logs.events(parts, run, stage, logs.resumed(last_event_id))
+        return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    return StreamingResponse(logs.text(parts, run, stage), media_type="text/plain; charset=utf-8")
+
+
+@router.get("/internal/apps/{ns}/runs/{run_id}/outputs/{variable}")
+@router.get("/api/v1/apps/{ns}/runs/{run_id}/outputs/{variable}")
+async def files(parts: TheParts, mine: TheScope, run_id: str, variable: str) -> Any:
+    run = await _checked(parts, mine, run_id)
+    return {"items": await outputs.files(parts, run, variable)}

@@ -1,0 +1,31 @@
+"""The routing table, for gateways."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from starlette.responses import JSONResponse
+
+from services.scheduler import bells
+from services.scheduler.db import apps
+from services.scheduler.routes.parts import TheParts
+
+MAX_WAIT_S = 60.0
+LOOK_AGAIN_S = 1.0
+router = APIRouter(prefix="/internal")
+
+
+@router.get("/table")
+async def table(parts: TheParts, since: int = 0, wait: float = 0.0) -> Response:
+    left = min(wait, MAX_WAIT_S)
+    with parts.bells.listen(bells.TABLE) as bell:
+        while True:
+            async with parts.db.read() as c:
+                full = since <= 0 or since > await apps.counter(c, "table")
+                version, documents = await apps.table(c, 0 if full else since)
+            if full or version > since:
+                return JSONResponse({"version": version, "full": full, "apps": documents})
+            if left <= 0 or parts.bells.closed:
+                return Response(status_code=304)
+            pause = min(left, LOOK_AGAIN_S)
+            await bell.wait(pause)
+            left -= pause

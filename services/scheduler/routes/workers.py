@@ -1,0 +1,28 @@
+"""Claim, sync, report: the routes of workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from services.scheduler import leases
+from services.scheduler.routes.parts import TheParts
+
+router = APIRouter(prefix="/internal")
+
+
+@router.post("/claims")
+async def claim(parts: TheParts, asked: leases.Claim) -> dict[str, Any]:
+    return await leases.claim(parts, asked)
+
+
+@router.post("/workers/{worker}/sync")
+async def sync(parts: TheParts, worker: str, said: leases.Sync) -> dict[str, Any]:
+    return await leases.sync(parts, worker, said)
+
+
+@router.post("/tasks/{task}/report")
+async def report(parts: TheParts, task: str, said: leases.LastWord) -> dict[str, bool]:
+    await leases.report(parts, task, said)
+    return {"accepted": True}

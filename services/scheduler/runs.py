@@ -1,0 +1,233 @@
+"""What callers do with runs: submit, look, wait, cancel, retry. A change is committed before the answer."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from libs.common.db import clock
+from libs.common.errors import Conflict, Invalid, NotFound, TooManyRequests
+from libs.common.files import Location
+from libs.common.manifests.apicomponent import APIComponent, ApiSpec
+from libs.common.manifests.catalog import Catalog
+from services.scheduler import bells, leases, pipeline, plan, views
+from services.scheduler.db import Connection, apps, tasks, workers
+from services.scheduler.db import runs as rows
+from services.scheduler.parts import Parts
+from services.scheduler.state import Run, Task, reason
+
+MAX_WAITING = 100
+"""Runs of one app that may wait to be started."""
+BUSY_RETRY_S = 5.0
+LOOK_AGAIN_S = 1.0
+"""A waiter looks at the database this often even without a ring: another scheduler may have made the change."""
+
+
+async def published(parts: Parts, app: str, path: str) -> tuple[Catalog, APIComponent, str]:
+    """The live catalog, its pipeline's API at `path`, and the live commit."""
+    async with parts.db.read() as c:
+        found = await apps.get(c, app)
+    if found is None or found.catalog is None:
+        raise NotFound(f"no live app {app}")
+    catalog = Catalog.from_json(found.catalog)
+    for api in catalog.apis.values():
+        if api.spec.restful_api.path == path and api.spec.published and api.spec.experiment_pipeline:
+            return catalog, api, found.commit
+    raise NotFound(f"{app} publishes no pipeline at {path}")
+
+
+async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> tuple[Run, list[Task]]:
+    """A new run, or the one that this Idempotency-Key made before. Raises Invalid, Conflict, TooManyRequests."""
+    catalog, api, commit = await published(parts, app, path)
+    assert api.spec.experiment_pipeline is not None  # noqa: S101  `published` chose it by this
+    body = _decoded(raw)
+    run_id = f"r_{secrets.token_hex(10)}"
+    named = api.spec.experiment_pipeline.name
+    asked = pipeline.submission(
+        catalog.pipelines[named], api.spec.api_spec or ApiSpec(), body, user=user, commit=commit, run=run_id
+    )
+    await _files_exist(parts, app, asked.needs)
+    async with parts.db.write() as c:
+        now = await clock(c)
+        if key is not None:
+            row = {"app": app, "user": user, "path": path, "key": key, "created_at": now}
+            if (earlier := await _earlier(c, row, _hash(body))) is not None:
+                return earlier, await tasks.of_run(c, earlier.id)
+            await rows.remember(c, {**row, "body": _hash(body), "run": run_id})
+        if await tasks.waiting_runs(c, app) >= MAX_WAITING:
+            raise TooManyRequests(f"{app} has {MAX_WAITING} waiting runs", retry_after=BUSY_RETRY_S)
+        run = Run(id=run_id, app=app, pipeline=named, user=user, status="queued", plan=asked.plan, inputs=asked.inputs,
+                  outputs=asked.outputs, labels=asked.labels, priority=asked.priority, created_at=now)  # fmt: skip
+        await rows.add(c, run)
+        stages = stage_tasks(run)
+        await tasks.add(c, [task.__dict__ for task in stages])
+    parts.wakes.relay()
+    return run, stages
+
+
+def stage_tasks(run: Run) -> list[Task]:
+    """The run's tasks as they begin: those that wait for nothing are ready."""
+    return [
+        Task(
+            id=f"t_{secrets.token_hex(10)}",
+            kind="stage",
+            app=run.app,
+            run=run.id,
+            name=stage["name"],
+            replica=index,
+            resource_class="gpu" if stage["resources"].get("gpu") else "cpu",
+            priority=run.priority,
+            state="waiting" if run.plan["waits"][stage["name"]] else "ready",
+            spec=stage,
+            created_at=run.created_at,
+        )
+        for index, stage in enumerate(run.plan["stages"])
+    ]
+
+
+def _decoded(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"the body is not JSON: {error}") from error
+
+
+def _hash(body: Any) -> str:
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+async def _earlier(c: Connection, row: dict[str, Any], body: str) -> Run | None:
+    found = await rows.remembered(c, row)
+    if found is None:
+        return None
+    if found[0] != body:
+        raise Invalid("this Idempotency-Key was used with another body; use a new one")
+    return await rows.get(c, row["app"], found[1])
+
+
+async def _files_exist(parts: Parts, app: str, needs: Iterable[tuple[str, Location]]) -> None:
+    wanted = list(needs)
+    if not wanted:
+        return
+    body = {"locations": [location.to_json() for _, location in wanted], "links": False}
+    answer = await parts.peers.databox.post(f"/internal/apps/{app}/sources", body)
+    missing = [(name, place) for (name, place), files in zip(wanted, answer["sources"], strict=True) if not files]
+    if missing:
+        listed = [{"input": name, "message": f"{place} does not exist"} for name, place in missing]
+        raise Invalid(f"{listed[0]['input']}: {listed[0]['message']}", errors=listed)
+
+
+async def view(parts: Parts, app: str, run_id: str) -> tuple[Run, dict[str, Any]]:
+    """The run and its representation. Raises NotFound."""
+    async with parts.db.read() as c:
+        run = await rows.get(c, app, run_id)
+        if run is None:
+            raise NotFound(f"no run {run_id}")
+        return run, await _shown(c, run)
+
+
+async def _shown(c: Connection, run: Run) -> dict[str, Any]:
+    stages = await tasks.of_run(c, run.id)
+    waiting = any(task.state == "ready" for task in stages)
+    return views.run(run, stages, await _alive(c) if waiting else ())
+
+
+async def _alive(c: Connection) -> list[Any]:
+    now = await clock(c)
+    return [worker for worker in await workers.listed(c) if now - worker.seen_at < views.ALIVE_S]
+
+
+async def listed(parts: Parts, found: list[Run]) -> list[dict[str, Any]]:
+    async with parts.db.read() as c:
+        stages = await tasks.of_runs(c, [run.id for run in found])
+        alive = await _alive(c)
+    return [views.run(run, stages[run.id], alive) for run in found]
+
+
+async def wait(parts: Parts, app: str, run_id: str, seconds: float, etag: str | None) -> tuple[Run, dict[str, Any]]:
+    """The run once its ETag is no longer `etag` (without one: once it has ended), or after `seconds`."""
+    with parts.bells.listen(bells.run(run_id)) as bell:
+        while True:
+            run, shown = await view(parts, app, run_id)
+            done = run.ended if etag is None else views.etag(run) != etag
+            if done or seconds <= 0 or parts.bells.closed:
+                return run, shown
+            pause = min(seconds, LOOK_AGAIN_S)
+            await bell.wait(pause)
+            seconds -= pause
+
+
+async def cancel(parts: Parts, app: str, run_id: str) -> None:
+    """Idempotent. Raises Conflict when it has ended otherwise."""
+    async with parts.db.write() as c:
+        now = await clock(c)
+        stages = {task.id: task for task in await tasks.of_run(c, run_id, lock=True)}
+        run = await _present(c, app, run_id)
+        if run.status in ("canceling", "canceled"):
+            return
+        if run.ended:
+            raise Conflict(f"the run has {run.status}", code="finished")
+        run = await rows.change(c, run, {"status": "canceling", "reason": reason("canceled", "a caller canceled it")})
+        await leases.settle(c, run, stages, None, {}, now)
+    _ring(parts, run_id, stages.values())
+
+
+async def end_overdue(parts: Parts) -> None:
+    """End runs that were not started, or did not finish, in time."""
+    async with parts.db.read() as c:
+        now = await clock(c)
+        late = [run for run in await rows.open_runs(c) if run.status != "canceling" and plan.overdue(run, now)]
+    for found in late:
+        async with parts.db.write() as c:
+            stages = {task.id: task for task in await tasks.of_run(c, found.id, lock=True)}
+            run = await rows.get(c, found.app, found.id, lock=True)
+            if run is None or run.ended or run.status == "canceling":
+                continue
+            run = await rows.change(c, run, {"status": "canceling", "reason": plan.overdue(run, now)})
+            await leases.settle(c, run, stages, None, {}, now)
+        _ring(parts, found.id, stages.values())
+
+
+async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> None:
+    """Run it again, all or from a stage on. Raises Conflict unless it failed, was canceled or expired."""
+    async with parts.db.write() as c:
+        now = await clock(c)
+        stages = {task.id: task for task in await tasks.of_run(c, run_id, lock=True)}
+        run = await _present(c, app, run_id)
+        if run.status not in ("failed", "canceled", "expired"):
+            raise Conflict(f"only a failed, canceled or expired run can be retried; this one is {run.status}")
+        names = [task.name for task in stages.values()]
+        if from_stage is not None and from_stage not in names:
+            raise Invalid(f"no stage {from_stage}; stages are {', '.join(names)}")
+        for task, columns in plan.retried(run, stages.values(), from_stage).items():
+            await tasks.change(c, task, columns)
+            stages[task] = Task(**{**stages[task].__dict__, **columns})
+        again = {
+            "status": "queued",
+            "reason": None,
+            "attempt": run.attempt + 1,
+            "started_at": None,
+            "finished_at": None,
+        }
+        run = await rows.change(c, run, {**again, "created_at": run.created_at})
+        await leases.settle(c, run, stages, None, {}, now)
+    _ring(parts, run_id, stages.values())
+
+
+async def _present(c: Connection, app: str, run_id: str) -> Run:
+    run = await rows.get(c, app, run_id, lock=True)
+    if run is None:
+        raise NotFound(f"no run {run_id}")
+    return run
+
+
+def _ring(parts: Parts, run_id: str, stages: Iterable[Task]) -> None:
+    parts.wakes.relay()
+    parts.bells.ring(bells.run(run_id))
+    for task in stages:
+        if task.worker:
+            parts.bells.ring(bells.worker(task.worker))

@@ -1,0 +1,154 @@
+"""Runs and instances as callers see them. Pure."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from libs.common.errors import Malformed
+from libs.common.times import iso
+from services.scheduler.state import Reason, Run, Task, Worker, reason
+
+STAGE_STATUS = {"ready": "queued", "claimed": "running", "publishing": "running"}
+ALIVE_S = 60.0
+"""A worker that was heard within this counts as being there."""
+
+
+def run(found: Run, tasks: Sequence[Task], workers: Iterable[Worker] = ()) -> dict[str, Any]:
+    """`workers` are those that were heard lately: they explain why a stage waits."""
+    classes = {one for worker in workers for one in worker.classes if not worker.draining}
+    stages = [stage(task, classes) for task in tasks]
+    ended = sum(task.state in ("succeeded", "failed", "canceled", "skipped") for task in tasks)
+    why = found.reason
+    if why is None and found.status == "queued":
+        why = next((one["reason"] for one in stages if one["status"] == "queued"), reason("starting"))
+    address = f"/{found.app}/runs/{found.id}"
+    return {
+        "id": found.id,
+        "pipeline": found.pipeline,
+        "user": found.user,
+        "status": found.status,
+        "reason": why,
+        "progress": {"done": ended, "total": len(stages)},
+        "stages": stages,
+        "inputs": found.inputs,
+        "outputs": found.outputs,
+        "labels": found.labels,
+        "priority": found.priority,
+        "attempt": found.attempt,
+        "created_at": iso(found.created_at),
+        "started_at": iso(found.started_at),
+        "finished_at": iso(found.finished_at),
+        "links": {
+            "self": address,
+            "cancel": f"{address}/cancel",
+            "retry": f"{address}/retry",
+            "logs": f"{address}/logs",
+            "outputs": {name: f"{address}/outputs/{name}" for name in found.plan["outputs"]},
+        },
+    }
+
+
+def stage(task: Task, classes: set[str]) -> dict[str, Any]:
+    status = STAGE_STATUS.get(task.state, task.state)
+    why = task.reason
+    if task.state == "ready":
+        why = _unclaimed(task, classes)
+    elif task.state == "waiting" and why is None:
+        why = reason("inputs", "waits for stages before it")
+    return {
+        "name": task.name,
+        "status": status,
+        "reason": why,
+        "attempt": task.attempt,
+        "progress": {"done": task.progress[0], "total": task.progress[1]} if task.progress else None,
+        "phase": task.phase if status == "running" else None,
+        "detail": task.detail if status == "running" else None,
+        "log_tail": task.log_tail or [],
+        "usage": (task.result or {}).get("usage"),
+        "started_at": iso(task.started_at),
+        "finished_at": iso(task.finished_at),
+    }
+
+
+def _unclaimed(task: Task, classes: set[str]) -> Reason:
+    if task.resource_class not in classes:
+        return reason("no_worker_for", task.resource_class)
+    if task.reason and task.reason["code"] in ("lost", "returned"):
+        return task.reason
+    return reason("workers_busy", f"waits for a free slot of class {task.resource_class}")
+
+
+def etag(found: Run) -> str:
+    return f'"{found.id}-{found.version}"'
+
+
+def component(name: str, tasks: Sequence[Task]) -> dict[str, Any]:
+    """A component's state from its open instances of the live or starting revision."""
+    healthy = [task for task in tasks if task.healthy]
+    why = next((task.reason for task in tasks if task.reason), None)
+    status = "healthy" if healthy else ("waiting" if why else "starting") if tasks else "stopped"
+    if not healthy and any(task.failures for task in tasks):
+        status = "failing"
+    return {
+        "name": name,
+        "status": status,
+        "reason": None if healthy else _short(why),
+        "instances": [instance(task) for task in tasks],
+        "error": why["detail"] if why and not healthy else None,
+        "log_tail": next((task.log_tail for task in tasks if task.log_tail), []),
+    }
+
+
+def instance(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "status": task.phase if task.state == "claimed" else task.state,
+        "worker": task.worker,
+        "reason": _short(task.reason),
+        "detail": task.detail,
+        "attempt": task.attempt,
+        "started_at": iso(task.started_at),
+    }
+
+
+def _short(why: Reason | None) -> Reason | None:
+    return None if why is None else {key: value for key, value in why.items() if key != "log_tail"}
+
+
+def worker(found: Worker, held: Iterable[Task], now: float) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "host": found.host,
+        "classes": found.classes,
+        "slots": found.slots,
+        "free": found.free,
+        "labels": found.labels,
+        "draining": found.draining,
+        "alive": now - found.seen_at < ALIVE_S,
+        "seen_at": iso(found.seen_at),
+        "tasks": [
+            {"id": task.id, "app": task.app, "kind": task.kind, "name": task.name, "run": task.run} for task in held
+        ],
+    }
+
+
+def cursor(found: Run) -> str:
+    return base64.urlsafe_b64encode(f"{found.created_at!r} {found.id}".encode()).decode().rstrip("=")
+
+
+def position(text: str) -> tuple[float, str]:
+    """Where the next page begins. Raises Malformed when it is no cursor of ours."""
+    try:
+        created, _, identity = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
+        at = float(created)
+    except ValueError as error:
+        raise Malformed("this cursor is not one that was given out; start again without it") from error
+    if not identity.startswith("r_"):
+        raise Malformed("this cursor is not one that was given out; start again without it")
+    return at, identity
+
+
+def queue(depth: Mapping[str, Any], now: float) -> dict[str, Any]:
+    return {"class": depth["resource_class"], "depth": depth["depth"], "oldest_s": round(now - depth["oldest"], 1)}

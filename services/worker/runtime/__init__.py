@@ -1,0 +1,78 @@
+"""The Runtime seam: what the worker needs of an engine that runs containers. `process` and `docker` honour one contract.
+
+Holds no decision about tasks; names are deterministic, so that a restarted worker finds what it started before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from libs.common.errors import MeshError
+from services.worker.spec import ContainerSpec
+
+Progress = Callable[[str], None]
+
+
+class CannotRun(MeshError):
+    """The engine cannot run this; `code` is the failure reason: `image`, `source`, `error`."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail, code=code)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Exit:
+    code: int | None
+    signal: int | None = None
+    oom: bool = False
+    peak_memory: int | None = None
+    cpu_seconds: float | None = None
+
+    @property
+    def good(self) -> bool:
+        return self.code == 0 and not self.oom
+
+
+@dataclass(frozen=True)
+class Container:
+    name: str
+    labels: Mapping[str, str]
+    running: bool
+
+
+class Runtime(Protocol):
+    async def prepare(self, spec: ContainerSpec, progress: Progress) -> None:
+        """Have the image (Docker) or the virtual environment (process) at hand. Raises CannotRun."""
+
+    async def start(self, spec: ContainerSpec) -> None:
+        """Create and start; starting what already runs under this name is no error. Raises CannotRun."""
+
+    async def wait(self, name: str) -> Exit:
+        """How it ended, also when it ended long ago. Raises CannotRun when nothing of this name is known."""
+
+    async def stop(self, name: str, grace_s: float) -> None:
+        """SIGTERM, then SIGKILL after the grace. No error when it has ended or is not there."""
+
+    async def remove(self, name: str) -> None:
+        """Forget it, whatever its state. Its log and exit status go with it."""
+
+    async def listed(self) -> list[Container]:
+        """All containers of this worker, running or ended, by their labels."""
+
+    async def address(self, name: str, port: int) -> tuple[str, int]:
+        """Where the gateway reaches `port` of it; waits until it is known."""
+
+    def logs(self, name: str, offset: int) -> AsyncIterator[bytes]:
+        """stdout and stderr as written, from a byte offset, following until it has ended and all was read."""
+
+    def mesh_url(self, app: str) -> str:
+        """Where the gateway answers for a container of this app (`MLMESH_URL`)."""
+
+    async def converge(self) -> None:
+        """Periodic upkeep, such as joining the gateway's container to the networks of apps."""
+
+    async def close(self, *, leave: bool) -> None:
+        """The worker stops. With `leave`, containers that outlive it are left for the next one to adopt."""
