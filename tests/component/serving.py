@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlmesh_component.component import Component
-from mlmesh_component.http1 import Limits, Parser
+from mlmesh_component.framing import Limits
+from mlmesh_component.http1 import Parser
 from mlmesh_component.settings import Settings
 
 FUNCTIONS = "tests.component.functions:"

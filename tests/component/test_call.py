@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from mlmesh_component.call import FOREVER, Call, Result
+from mlmesh_component.context import Context
+from mlmesh_component.schema import Inputs
 
 from tests.component import functions
 from tests.component.serving import Answer, Served, serving, until
@@ -155,3 +158,15 @@ async def test_after_the_grace_what_still_runs_is_answered_as_cut_short() -> Non
         assert [answer.headers.get("x-mlmesh-not-started") for answer in both] == [None, "1"]
         functions.GATE.set()
         await until(lambda: calls.running == 0)
+
+
+async def test_a_caller_that_goes_before_the_function_has_begun_leaves_the_slot_free() -> None:
+    async with serving("slow_async") as served:
+        calls = served.component._calls
+        assert calls is not None
+        answers: list[Result] = []
+        one = Call(Context("r1"), FOREVER, answers.append)
+        calls.admit(one, Inputs([], [], (), False))
+        calls.abandon(one)
+        await until(lambda: calls.running == 0)
+    assert (answers, functions.SEEN) == ([], [])

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mlmesh_component.http1 import Limits, Parser, ProtocolError, Request
+from mlmesh_component.framing import Limits, ProtocolError, Request
+from mlmesh_component.http1 import Parser
 from mlmesh_component.llhttp import LlhttpParser, fastest
 
 LIMITS = Limits(body=1000)

@@ -5,7 +5,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from mlmesh_component import openapi
+from mlmesh_component import openapi, page
 from mlmesh_component.local import announcement
 from mlmesh_component.schema import Schema
 from mlmesh_component.settings import Settings
@@ -65,12 +65,12 @@ def test_the_described_request_says_what_is_refused(body: Any, fits: bool) -> No
 
 def test_the_page_needs_nothing_from_elsewhere_and_shows_text_as_text() -> None:
     described = openapi.document(Settings("m:f", component="<b>"), ADD)
-    page = openapi.page(described)
-    assert "&lt;b&gt;" in page
-    assert "<b>" not in page
-    assert "://" not in page
-    assert "<code>x</code></td><td>FP32 or FP64</td><td>what to add</td>" in page
-    assert "{{" not in page
+    shown = page.render(described)
+    assert "&lt;b&gt;" in shown
+    assert "<b>" not in shown
+    assert "://" not in shown
+    assert "<code>x</code></td><td>FP32 or FP64</td><td>what to add</td>" in shown
+    assert "{{" not in shown
 
 
 def test_a_person_is_told_where_it_listens_and_what_to_type() -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from mlmesh_component.http1 import Limits, Parser
+from mlmesh_component.framing import Limits
+from mlmesh_component.http1 import Parser
 from mlmesh_component.llhttp import LlhttpParser
 
 from tests.component import functions
@@ -225,10 +226,10 @@ async def test_only_calls_with_the_instance_token_are_answered(token: str | None
         body = json.dumps({"inputs": [X]}).encode()
         assert (await served.ask("POST", "/predict", body, **headers)).status == status
         for path in ("/openapi.json", "/docs"):
-            assert (await served.ask("GET", path, **headers)).status == status
+            assert (await served.ask("GET", path, None, **headers)).status == status
         for path in ("/healthz", "/readyz"):
-            assert (await served.ask("GET", path, **headers)).status == 200
-        assert (await served.ask("GET", "/nowhere", **headers)).status == (404 if status == 200 else 401)
+            assert (await served.ask("GET", path, None, **headers)).status == 200
+        assert (await served.ask("GET", "/nowhere", None, **headers)).status == (404 if status == 200 else 401)
 
 
 async def test_an_unsafe_request_id_is_replaced() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from mlmesh_component import server
-from mlmesh_component.http1 import Limits, Parser
+from mlmesh_component.framing import Limits
+from mlmesh_component.http1 import Parser
 from mlmesh_component.llhttp import LlhttpParser
 
 from tests.component import functions
@@ -39,9 +40,8 @@ async def test_pipelined_requests_are_answered_in_order(parser: Any) -> None:
         bodies = [json.dumps({"inputs": [numbers("x", float(n))]}).encode() for n in range(50)]
         received = await served.raw(b"".join(post(body) for body in bodies) + LAST)
     assert statuses(received) == [200] * 51
-    assert [received.index(b"[%d.0]" % n) for n in range(50)] == sorted(
-        received.index(b"[%d.0]" % n) for n in range(50)
-    )
+    places = [received.index(b"[%d.0]" % n) for n in range(50)]
+    assert places == sorted(places)
     assert received.count(b"connection: close\r\n") == 1
 
 

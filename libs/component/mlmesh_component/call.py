@@ -173,6 +173,8 @@ class Calls:
 
     def _result(self, call: Call) -> Result:
         try:
+            if call.over:
+                return CutShort()
             return self._predictor.perform(_inputs(call), call.context)
         except Problem as problem:
             return problem
@@ -180,11 +182,16 @@ class Calls:
             return _own_fault()
 
     def _begin_task(self, call: Call) -> None:
-        call.task = self._loop.create_task(self._perform(call))
+        # the call learns of its task in the task's first step: one that is cancelled before would never free the slot
+        # (until then the loop itself holds the task)
+        self._loop.create_task(self._perform(call))
 
     async def _perform(self, call: Call) -> None:
         result: Result = CutShort()
+        call.task = asyncio.current_task()
         try:
+            if call.over:
+                return
             result = await self._predictor.perform_async(_inputs(call), call.context)
         except Problem as problem:
             result = problem

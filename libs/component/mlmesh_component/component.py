@@ -15,8 +15,8 @@ from . import llhttp, local, model
 from .call import FOREVER, Call, Calls, Result, Threads
 from .context import Context
 from .files import BoxFiles, LocalFiles
+from .framing import Limits
 from .function import Function, TargetError, find
-from .http1 import Limits
 from .model import ModelError
 from .predict import Predictor, describe
 from .problems import Problem

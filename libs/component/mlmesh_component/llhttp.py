@@ -6,7 +6,8 @@ import importlib
 from collections import deque
 from typing import Any, Callable
 
-from .http1 import Framing, Limits, Parser, ProtocolError, Request, fold, framing, head_too_large, too_large
+from .framing import Framing, Limits, ProtocolError, Request, fold, framing, head_too_large, too_large
+from .http1 import Parser
 
 
 def available() -> bool:

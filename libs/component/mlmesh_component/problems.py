@@ -15,13 +15,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from .response import Headers
+
 PROBLEM_TYPE = b"application/problem+json"
 NOT_STARTED = (b"x-mlmesh-not-started", b"1")
 """Marks a refusal that was given before the function was called: it may be tried elsewhere."""
 
 RETRY_AFTER_SECONDS = 1
-
-Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Problem(Exception):

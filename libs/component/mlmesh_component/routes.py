@@ -11,10 +11,10 @@ import traceback
 import uuid
 from typing import Any, Callable
 
-from . import jsontext, openapi
+from . import jsontext, openapi, page
 from .call import Call, Calls, Result, Threads, back
 from .context import Context
-from .http1 import ProtocolError, Request
+from .framing import ProtocolError, Request
 from .problems import (
     PROBLEM_TYPE,
     Malformed,
@@ -25,8 +25,8 @@ from .problems import (
     Unauthorized,
     Unavailable,
 )
+from .response import Headers, Response
 from .schema import Schema, check
-from .server import Response
 from .settings import Settings
 
 JSON_TYPE = b"application/json"
@@ -69,7 +69,7 @@ class Routes:
         document = openapi.document(self._settings, schema)
         self._pages = {
             b"/openapi.json": (JSON_TYPE, jsontext.encode(document)),
-            b"/docs": (HTML_TYPE, openapi.page(document).encode("utf-8")),
+            b"/docs": (HTML_TYPE, page.render(document).encode("utf-8")),
         }
         self.tell(READY, "")
 
@@ -214,7 +214,7 @@ def _text(value: bytes | None) -> str | None:
     return value.decode("utf-8", "replace") if value else None
 
 
-def _id_header(request_id: str) -> tuple[tuple[bytes, bytes], ...]:
+def _id_header(request_id: str) -> Headers:
     return ((b"x-request-id", request_id.encode("ascii")),)
 
 
@@ -224,5 +224,4 @@ def _json(status: int, value: Any, request_id: str) -> Response:
 
 def _problem(problem: Problem, request_id: str) -> Response:
     body = jsontext.encode(problem.document(request_id))
-    headers: list[tuple[bytes, bytes]] = [*_id_header(request_id), *problem.headers()]
-    return Response(problem.status, body, PROBLEM_TYPE, headers)
+    return Response(problem.status, body, PROBLEM_TYPE, _id_header(request_id) + problem.headers())

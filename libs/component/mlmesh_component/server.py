@@ -6,13 +6,11 @@ Knows HTTP, nothing of functions. A connection works on one request at a time; p
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import functools
-import time
-from http import HTTPStatus
 from typing import Any, Callable, Protocol
 
-from .http1 import Limits, ProtocolError, Request
+from .framing import Limits, ProtocolError, Request
+from .response import Clock, Response
 
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75.0
@@ -24,20 +22,6 @@ MAX_UNREAD_BYTES = 256 * 1024
 """More than this of later requests is left in the kernel while one is answered."""
 WHOLE_BYTES = 64 * 1024
 """Up to here head and body are written as one."""
-
-_STATUS_LINES: dict[int, bytes] = {
-    status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
-}
-
-
-class Response:
-    __slots__ = ("body", "content_type", "headers", "status")
-
-    def __init__(self, status: int, body: bytes, content_type: bytes, headers: Any = ()) -> None:
-        self.status = status
-        self.body = body
-        self.content_type = content_type
-        self.headers = headers
 
 
 class Handler(Protocol):
@@ -75,9 +59,8 @@ class Server:
         self._make_parser = functools.partial(parser, limits)
         self._listener: asyncio.AbstractServer | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self.clock = Clock()
         self._empty: asyncio.Future[None] | None = None
-        self._date_second = 0
-        self._date = b""
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that it became."""
@@ -111,13 +94,6 @@ class Server:
         self.connections.discard(connection)
         if self._empty is not None and not self.connections and not self._empty.done():
             self._empty.set_result(None)
-
-    def date(self) -> bytes:
-        now = int(time.time())
-        if now != self._date_second:
-            self._date_second = now
-            self._date = b"date: " + email.utils.formatdate(now, usegmt=True).encode("ascii") + b"\r\n"
-        return self._date
 
     def _sweep(self) -> None:
         now = self.loop.time()
@@ -226,14 +202,7 @@ class Connection(asyncio.Protocol):
 
     def _write(self, response: Response, connection: bytes, with_body: bool) -> None:
         body = response.body
-        head = b"%s%scontent-type: %s\r\ncontent-length: %d\r\n%s%s\r\n" % (
-            _STATUS_LINES[response.status],
-            self._server.date(),
-            response.content_type,
-            len(body),
-            b"".join([b"%s: %s\r\n" % field for field in response.headers]),
-            connection,
-        )
+        head = response.head(self._server.clock.date(), connection)
         if not with_body:
             self._transport.write(head)
         elif len(body) <= WHOLE_BYTES:

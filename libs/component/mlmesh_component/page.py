@@ -1,0 +1,71 @@
+"""The page that shows a component's description to people; it needs nothing from elsewhere. Pure."""
+
+from __future__ import annotations
+
+import html
+import json
+
+from .openapi import JsonObject
+
+
+def render(described: JsonObject) -> str:
+    """What goes in, what comes out, and a field to try it."""
+    operation = described["paths"]["/predict"]["post"]
+    request = operation["requestBody"]["content"]["application/json"]
+    answer = operation["responses"]["200"]["content"]["application/json"]
+    return _PAGE.format(
+        title=html.escape(described["info"]["title"]),
+        description=html.escape(described["info"]["description"]),
+        inputs=_rows(request["schema"]["properties"]["inputs"]),
+        outputs=_rows(answer["schema"]["properties"]["outputs"]),
+        example=html.escape(json.dumps(request["example"], indent=2, ensure_ascii=False)),
+    )
+
+
+def _rows(items: JsonObject) -> str:
+    one = items.get("items", {})
+    kinds: list[JsonObject] = one.get("anyOf", [one] if one else [])
+    return "".join(
+        f"<tr><td><code>{html.escape(kind['title'])}</code></td><td>{html.escape(_datatypes(kind))}</td>"
+        f"<td>{html.escape(kind.get('description', ''))}</td></tr>"
+        for kind in kinds
+    )
+
+
+def _datatypes(kind: JsonObject) -> str:
+    variants = kind.get("oneOf", [kind])
+    return " or ".join(one["properties"]["datatype"].get("const", "any") for one in variants)
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }}
+table {{ border-collapse: collapse; width: 100%; }}
+td, th {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ccc; }}
+textarea, pre {{ width: 100%; box-sizing: border-box; font: 14px/1.4 ui-monospace, monospace; }}
+textarea {{ height: 16rem; }} pre {{ background: #f4f4f4; padding: .8rem; overflow: auto; min-height: 3rem; }}
+.text {{ white-space: pre-wrap; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: #181818; color: #ddd; }} pre {{ background: #252525; }} }}
+</style></head><body>
+<h1>{title}</h1>
+<p class="text">{description}</p>
+<h2>Inputs</h2><table><tr><th>name</th><th>datatype</th><th></th></tr>{inputs}</table>
+<h2>Outputs</h2><table><tr><th>name</th><th>datatype</th><th></th></tr>{outputs}</table>
+<h2>Try it</h2>
+<form id="try"><label for="body">POST predict</label><textarea id="body" spellcheck="false">{example}</textarea>
+<p><button>Send</button> <a href="openapi.json">openapi.json</a></p></form>
+<pre id="answer" aria-live="polite"></pre>
+<script>
+document.getElementById("try").addEventListener("submit", async (event) => {{
+  event.preventDefault();
+  const answer = document.getElementById("answer");
+  answer.textContent = "…";
+  try {{
+    const response = await fetch("predict", {{method: "POST", headers: {{"content-type": "application/json"}},
+      body: document.getElementById("body").value}});
+    answer.textContent = response.status + "\\n" + JSON.stringify(await response.json(), null, 2);
+  }} catch (error) {{ answer.textContent = String(error); }}
+}});
+</script></body></html>
+"""

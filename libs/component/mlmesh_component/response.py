@@ -1,0 +1,48 @@
+"""A response and its head as bytes."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from http import HTTPStatus
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+_STATUS_LINES: dict[int, bytes] = {
+    status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
+}
+
+
+class Response:
+    __slots__ = ("body", "content_type", "headers", "status")
+
+    def __init__(self, status: int, body: bytes, content_type: bytes, headers: Headers = ()) -> None:
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+        self.headers = headers
+
+    def head(self, date: bytes, connection: bytes) -> bytes:
+        return b"%s%scontent-type: %s\r\ncontent-length: %d\r\n%s%s\r\n" % (
+            _STATUS_LINES[self.status],
+            date,
+            self.content_type,
+            len(self.body),
+            b"".join([b"%s: %s\r\n" % field for field in self.headers]),
+            connection,
+        )
+
+
+class Clock:
+    """The date header, written once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._date = b""
+
+    def date(self) -> bytes:
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._date = b"date: " + email.utils.formatdate(now, usegmt=True).encode("ascii") + b"\r\n"
+        return self._date
