@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from services.cli.command import main as command
 from services.cli.parts import Create, Parts
 
 if TYPE_CHECKING:
     from libs.common.manifests.problems import Problem
-
-WITH_TABLES = ("registry", "scheduler", "databox")
 
 
 def create(name: str) -> Create:
@@ -27,12 +25,14 @@ def check(files: Mapping[str, bytes]) -> list[Problem]:
     return checked(files, namespace=None)[1]
 
 
-def metadata() -> list[Any]:
-    return [import_module(f"services.{name}.db").metadata for name in WITH_TABLES]
+def upgrade(database_url: str) -> None:
+    from deploy.migrations import upgrade as upgraded
+
+    upgraded(database_url)
 
 
 def main() -> None:
-    sys.exit(command(Parts(create, check, metadata)))
+    sys.exit(command(Parts(create, check, upgrade)))
 
 
 if __name__ == "__main__":

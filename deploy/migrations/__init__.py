@@ -1,0 +1,22 @@
+"""The database's schema through time: one history for the tables of registry, scheduler and databox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+
+HERE = Path(__file__).parent
+
+
+def config(database_url: str) -> Config:
+    found = Config()
+    found.set_main_option("script_location", str(HERE))
+    found.attributes["database_url"] = database_url
+    return found
+
+
+def upgrade(database_url: str) -> None:
+    """To the newest revision; a database that is there already is left as it is."""
+    command.upgrade(config(database_url), "head")
