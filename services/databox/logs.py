@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
-from libs.common.errors import Conflict
+from libs.common.errors import Conflict, Unavailable
 from services.databox.paths import area_root
 from services.databox.store import Stat, Store
 
@@ -104,16 +104,23 @@ class Logs:
             async for stat in self._store.list(log.root, _before(log.root, position - CHUNK_BYTES + 1)):
                 ended = ended or stat.key == log.root + END
                 if (start := _start(log, stat)) is not None and start <= position < start + stat.size:
-                    yield await self._content(stat, position - start)
-                    position = start + stat.size
+                    piece = (await self._content(stat))[position - start :]
+                    yield piece
+                    position += len(piece)
             if not follow or (ended and position == before):  # a listing made meanwhile may have missed the last chunk
                 return
             if not ended:
                 await _rung(grown)
 
-    async def _content(self, stat: Stat, skip: int) -> bytes:
+    async def _content(self, stat: Stat) -> bytes:
+        try:
+            return await self._bytes(stat)
+        except Unavailable:  # a worker sent the chunk again, perhaps longer, through another replica
+            return await self._bytes(await self._store.stat(stat.key) or stat)
+
+    async def _bytes(self, stat: Stat) -> bytes:
         async with self._store.get(stat) as chunks:
-            return b"".join([chunk async for chunk in chunks])[skip:]
+            return b"".join([chunk async for chunk in chunks])
 
     async def _look(self, log: Log) -> Tail:
         tail = log.tail or Tail()

@@ -60,6 +60,8 @@ class Publications:
             return journal.answer
         copies = [copy for source, target in journal.moves for copy in await self._copies(source, target)]
         boxes = {owner for _, target in journal.moves if (owner := box_of(target))}
+        if journal.fresh is not None:
+            await self._recount(boxes)
         await self._reserve(app, name, copies, boxes, journal)
         if journal.fresh is None:
             await self._note(app, name, fresh=[copy.target for copy in copies if copy.replaced is None])
@@ -77,6 +79,11 @@ class Publications:
         there = {stat.key: stat async for stat in self._store.list(target)}
         found = [(stat, target + stat.key.removeprefix(source)) async for stat in self._store.list(source)]
         return [Copy(stat, key, there.get(key)) for stat, key in found]
+
+    async def _recount(self, boxes: set[tuple[str, str]]) -> None:
+        """Nobody noted what was copied before the publication broke off."""
+        for owner in sorted(boxes):
+            await self._quota.settle(*owner)
 
     async def _reserve(
         self, app: str, name: str, copies: list[Copy], boxes: set[tuple[str, str]], journal: tables.Publication

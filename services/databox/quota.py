@@ -131,10 +131,10 @@ class Quota:
     async def settle(self, app: str, box: str, ids: Sequence[str] = (), grown: int | None = None) -> None:
         """The content changed, by `grown` bytes when that is known; what was reserved for it is free."""
         async with self._settling[app, box]:
+            old = self._counts.pop((app, box), None)
             async with self._db.write() as c:
                 await tables.release(c, ids)
                 changes = await tables.changed(c, app, box)
-            old = self._counts.pop((app, box), None)
             if old is not None and grown is not None and old.changes == changes - 1:
                 self._counts[app, box] = Count(changes, old.used + grown, old.began, old.took)
 

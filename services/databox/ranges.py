@@ -34,21 +34,28 @@ def plan(headers: Mapping[str, str], etag: str, size: int) -> Plan:
     whole = Span(0, size)
     if _matches(headers.get("if-none-match"), etag):
         return Plan(304, Span(0, 0))
-    wanted = ONE_RANGE.fullmatch(headers.get("range", ""))
-    if wanted is None or wanted[0].count("-") != 1 or wanted[1] == wanted[2] == "":
+    wanted = _wanted(headers.get("range", ""))
+    if wanted is None:
         return Plan(200, whole)
     if (condition := headers.get("if-range")) is not None and condition.strip() != f'"{etag}"':
         return Plan(200, whole)
-    span = _span(wanted[1], wanted[2], size)
-    return Plan(416, Span(0, 0)) if span is None else Plan(206, span)
+    span = _span(*wanted, size)
+    return Plan(206, span) if span.length > 0 else Plan(416, Span(0, 0))
 
 
-def _span(first: str, last: str, size: int) -> Span | None:
-    start = int(first) if first else max(0, size - int(last))
-    end = min(size, int(last) + 1) if first and last else size
-    if first and last and int(last) < int(first):
-        return Span(0, size)
-    return Span(start, end) if start < end else None
+def _wanted(header: str) -> tuple[int | None, int | None] | None:
+    """First and last byte, or nothing and the length of the end; None for what is not one valid range."""
+    found = ONE_RANGE.fullmatch(header)
+    if found is None or not (found[1] or found[2]):
+        return None
+    first, last = (int(text) if text else None for text in found.groups())
+    return None if first is not None and last is not None and last < first else (first, last)
+
+
+def _span(first: int | None, last: int | None, size: int) -> Span:
+    if first is None:
+        return Span(max(0, size - (last or 0)), size)
+    return Span(first, size if last is None else min(size, last + 1))
 
 
 def _matches(given: str | None, etag: str) -> bool:

@@ -125,8 +125,8 @@ class Breaking:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._started = 0
-        self._copied = asyncio.Semaphore(0)
+        self._started = self._copied = 0
+        self._gone = asyncio.Event()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -134,11 +134,12 @@ class Breaking:
     async def copy(self, source: Stat, target: str) -> Stat:
         self._started += 1
         if self._started > 2:
-            await self._copied.acquire()
-            await self._copied.acquire()
+            await self._gone.wait()
             raise Unavailable("the store went away")
         copied = await self._store.copy(source, target)
-        self._copied.release()
+        self._copied += 1
+        if self._copied == 2:
+            self._gone.set()
         return copied
 
 
