@@ -1,0 +1,127 @@
+"""From a body to a run's plan, and from the plan to a worker's order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from libs.common.errors import Invalid
+from libs.common.files import Location
+from libs.common.manifests.apicomponent import ApiSpec
+from services.scheduler import pipeline
+from services.scheduler.runs import stage_tasks
+from services.scheduler.state import Run, Task
+from tests.scheduler.manifests import catalog
+
+
+def submit(body: Any) -> pipeline.Submission:
+    found = catalog()
+    spec = found.apis["train"].spec.api_spec or ApiSpec()
+    return pipeline.submission(found.pipelines["train"], spec, body, user="alice", commit="c0ffee", run="r_1")
+
+
+def a_run(body: Any) -> Run:
+    asked = submit(body)
+    return Run(id="r_1", app="leaf", pipeline="train", user="alice", status="queued", plan=asked.plan, created_at=1.0)
+
+
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        ([], None),
+        ({}, [("raw", "is required and missing")]),
+        ({"inputs": {"raw": "in/a.csv", "x": 1}}, [("x", "is not an input; inputs are raw, rate")]),
+        ({"inputs": {"raw": 5}}, [("raw", "must be FILE")]),
+        ({"inputs": {"raw": "in/a.csv", "rate": "fast"}}, [("rate", "must be FP64")]),
+        ({"inputs": {"raw": "in/a.csv", "rate": True}}, [("rate", "must be FP64")]),
+        ({"inputs": {"raw": "a.csv"}}, [("raw", "must be <group>/<file>, or <box>/<group>/<file>")]),
+        ({"inputs": {"raw": "../a"}}, [("raw", 'must be a relative path without ".", ".." and empty parts')]),
+        ({"inputs": {"raw": "/etc/passwd"}}, [("raw", 'must be a relative path without ".", ".." and empty parts')]),
+        ({"inputs": {"raw": "g/a\0b"}}, [("raw", 'must be a relative path without ".", ".." and empty parts')]),
+        ({"inputs": {"raw": "g/" + "a" * 2000}}, [("raw", 'must be a relative path without ".", ".." and empty parts')]),
+        ({"inputs": {"raw": "g/a"}, "outputs": {"y": "o"}}, [("y", "is not an output; outputs are model")]),
+        ({"inputs": {"raw": "g/a"}, "outputs": {"model": 3}}, [("model", "must be the name of a folder")]),
+        (
+            {"inputs": {"raw": "g/a"}, "priority": 11},
+            [("priority", "must be a whole number from -10 to 10")],
+        ),
+        ({"inputs": {"raw": "g/a"}, "callback": {}}, [("callback", "is not supported yet; leave it out")]),
+    ],
+)
+def test_a_body_that_does_not_fit_is_refused_with_what_to_write(body: Any, errors: Any) -> None:
+    with pytest.raises(Invalid) as caught:
+        submit(body)
+    listed = caught.value.members.get("errors")
+    assert (listed and [(one["input"], one["message"]) for one in listed]) == errors
+
+
+@pytest.mark.parametrize(
+    ("value", "boxes", "folder", "expected"),
+    [
+        ("in/a.csv", ["data"], False, Location(box="data", user="u", group="in", file="a.csv")),
+        ("data/in/a.csv", ["data", "other"], False, Location(box="data", user="u", group="in", file="a.csv")),
+        ("in/deep/a.csv", ["data"], False, Location(box="data", user="u", group="in/deep", file="a.csv")),
+        ("in/", ["data"], True, Location(box="data", user="u", group="in")),
+        ("data/in", ["data", "other"], True, Location(box="data", user="u", group="in")),
+    ],
+)
+def test_places_are_read_with_and_without_the_box(
+    value: str, boxes: list[str], folder: bool, expected: Location
+) -> None:
+    assert pipeline.place(value, "u", boxes, folder=folder) == expected
+
+
+def test_an_output_without_a_folder_goes_to_the_only_box() -> None:
+    assert submit({"inputs": {"raw": "g/a"}}).plan["targets"] == {
+        "model": {"box": "data", "user": "alice", "group": "runs/r_1/model"}
+    }
+
+
+def test_stages_without_inputs_from_others_are_ready_at_once() -> None:
+    stages = stage_tasks(a_run({"inputs": {"raw": "g/a"}}))
+    assert [(task.name, task.state) for task in stages] == [("prepare", "ready"), ("train", "waiting")]
+
+
+def claimed(task: Task, token: int) -> Task:
+    return Task(**{**task.__dict__, "token": token, "attempt": token})
+
+
+def test_the_order_of_a_first_stage_names_the_callers_files_and_values() -> None:
+    run = a_run({"inputs": {"raw": "g/a.csv", "rate": 0.5}})
+    prepare, train = stage_tasks(run)
+    order = pipeline.work(run, claimed(prepare, 3), {"prepare": prepare, "train": train})
+    assert order["inputs"] == [
+        {"name": "raw", "kind": "file", "source": {"box": "data", "user": "alice", "group": "g", "file": "a.csv"}},
+        {"name": "rate", "kind": "value", "value": 0.5, "suffix": ".json", "source": None},
+    ]
+    assert order["outputs"] == [{"name": "features", "target": {"area": "runs/r_1/prepare/3/features"}}]
+    assert (order["entry_point"], order["log"]) == (["python", "prepare.py"], "runs/r_1/prepare/3")
+
+
+def test_an_optional_input_that_was_not_given_is_left_out() -> None:
+    run = a_run({"inputs": {"raw": "g/a.csv"}})
+    prepare, train = stage_tasks(run)
+    order = pipeline.work(run, claimed(prepare, 1), {"prepare": prepare, "train": train})
+    assert [one["name"] for one in order["inputs"]] == ["raw"]
+
+
+def test_a_later_stage_reads_what_the_accepted_attempt_left() -> None:
+    run = a_run({"inputs": {"raw": "g/a.csv"}})
+    prepare, train = stage_tasks(run)
+    order = pipeline.work(run, claimed(train, 1), {"prepare": claimed(prepare, 4), "train": train})
+    assert order["inputs"] == [
+        {"name": "features", "kind": "folder", "source": {"area": "runs/r_1/prepare/4/features"}}
+    ]
+
+
+def test_only_outputs_of_the_api_are_published() -> None:
+    run = a_run({"inputs": {"raw": "g/a.csv"}, "outputs": {"model": "weights"}})
+    prepare, train = stage_tasks(run)
+    assert pipeline.publications(run, claimed(prepare, 1)) == []
+    assert pipeline.publications(run, claimed(train, 2)) == [
+        {
+            "source": {"area": "runs/r_1/train/2/model"},
+            "target": {"box": "data", "user": "alice", "group": "weights"},
+        }
+    ]

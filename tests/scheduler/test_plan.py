@@ -1,0 +1,144 @@
+"""What follows from a worker's last word, a lost lease, a cancel: tables of rows before and after."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from services.scheduler import plan
+from services.scheduler.plan import Report
+from services.scheduler.state import Run, Task, reason
+
+NOW = 100.0
+RETRIES = {"limit": 1, "backoff": 10.0, "factor": 2.0, "reasons": ["error"]}
+
+
+def task(name: str, state: Any, **more: Any) -> Task:
+    spec = {"retries": {"limit": 0, "backoff": 1.0, "factor": 2.0, "reasons": ["error"]}}
+    return Task(**{"id": name, "kind": "stage", "app": "leaf", "name": name, "state": state, "spec": spec,
+                   "created_at": 1.0, "token": 1, "worker": "w", **more})  # fmt: skip
+
+
+def run(status: Any = "running", **more: Any) -> Run:
+    waits: dict[str, list[str]] = {"a": [], "b": ["a"], "c": []}
+    return Run(id="r", app="leaf", pipeline="p", user="u", status=status, created_at=1.0,
+               plan={"waits": waits, "timeout": 50.0}, **more)  # fmt: skip
+
+
+def test_success_is_published_first() -> None:
+    after = plan.stage_reported(run(), task("a", "claimed"), Report("succeeded"), NOW)
+    assert (after["state"], after["finished_at"]) == ("publishing", None)
+
+
+def test_failure_keeps_the_reason_with_its_exit_code_and_log() -> None:
+    why = {"code": "error", "detail": "boom", "exit_code": 3}
+    after = plan.stage_reported(run(), task("a", "claimed"), Report("failed", why, log_tail=("x", "boom")), NOW)
+    assert (after["state"], after["reason"], after["log_tail"]) == ("failed", why, ["x", "boom"])
+
+
+@pytest.mark.parametrize(("code", "failures", "state"), [("error", 0, "waiting"), ("error", 1, "failed"), ("oom", 0, "failed")])
+def test_retries_are_for_their_reasons_and_limited(code: str, failures: int, state: str) -> None:
+    before = task("a", "claimed", spec={"retries": RETRIES}, failures=failures)
+    after = plan.stage_reported(run(), before, Report("failed", reason(code)), NOW)
+    assert after["state"] == state
+
+
+def test_a_retry_waits_for_its_back_off() -> None:
+    before = task("a", "claimed", spec={"retries": {**RETRIES, "limit": 5}}, failures=2)
+    assert plan.stage_reported(run(), before, Report("failed", reason("error")), NOW)["not_before"] == NOW + 40.0
+
+
+def test_a_canceling_run_retries_nothing() -> None:
+    before = task("a", "claimed", spec={"retries": RETRIES})
+    assert plan.stage_reported(run("canceling"), before, Report("failed", reason("error")), NOW)["state"] == "failed"
+
+
+def test_a_lost_lease_makes_a_stage_ready_again_until_it_was_lost_too_often() -> None:
+    assert plan.lease_ended(task("a", "claimed"), NOW)["state"] == "ready"
+    worn = plan.lease_ended(task("a", "claimed", lost=plan.MAX_LOST - 1), NOW)
+    assert (worn["state"], worn["reason"]["code"]) == ("failed", "lost")
+
+
+def test_a_task_that_was_being_stopped_is_stopped_when_its_worker_vanishes() -> None:
+    assert plan.lease_ended(task("a", "claimed", stop=True), NOW)["state"] == "canceled"
+    assert plan.lease_ended(task("a", "claimed", stop=True, kind="instance"), NOW)["state"] == "stopped"
+
+
+def test_an_instance_that_exits_comes_back_after_a_growing_pause() -> None:
+    first = plan.instance_reported(task("a", "claimed", kind="instance"), Report("failed", reason("exited")), NOW)
+    later = plan.instance_reported(task("a", "claimed", kind="instance", failures=3), Report("failed"), NOW)
+    assert (first["state"], first["not_before"], later["not_before"]) == ("waiting", NOW + 1.0, NOW + 8.0)
+
+
+def test_an_instance_without_its_model_waits_without_a_failure() -> None:
+    after = plan.instance_reported(task("a", "claimed", kind="instance"), Report("failed", reason("model_missing")), NOW)
+    assert (after["state"], "failures" in after) == ("waiting", False)
+
+
+def test_an_unwanted_instance_stays_stopped() -> None:
+    after = plan.instance_reported(task("a", "claimed", kind="instance", stop=True), Report("failed"), NOW)
+    assert after["state"] == "stopped"
+
+
+def states(step: plan.Step) -> dict[str, Any]:
+    return {name: columns.get("state", columns.get("stop")) for name, columns in step.tasks.items()}
+
+
+def test_a_stage_starts_when_those_before_it_have_succeeded() -> None:
+    step = plan.advance(run(), [task("a", "succeeded"), task("b", "waiting"), task("c", "claimed")], NOW)
+    assert (states(step), step.run) == ({"b": "ready"}, {})
+
+
+def test_a_stage_in_its_back_off_is_not_started_by_its_inputs() -> None:
+    step = plan.advance(run(), [task("a", "succeeded"), task("b", "waiting", not_before=120.0), task("c", "succeeded")], NOW)
+    assert (states(step), step.run) == ({}, {})
+
+
+def test_a_failure_skips_what_waits_and_stops_what_runs() -> None:
+    step = plan.advance(run(), [task("a", "failed"), task("b", "waiting"), task("c", "claimed")], NOW)
+    assert states(step) == {"b": "skipped", "c": True}
+
+
+def test_the_run_fails_with_the_stages_reason_when_nothing_is_open() -> None:
+    why = {"code": "error", "detail": "boom", "exit_code": 3}
+    tasks = [task("a", "failed", reason=why, log_tail=["boom"]), task("b", "skipped"), task("c", "canceled")]
+    assert plan.advance(run(), tasks, NOW).run == {
+        "status": "failed",
+        "reason": {**why, "stage": "a", "log_tail": ["boom"]},
+        "finished_at": NOW,
+    }
+
+
+def test_the_run_succeeds_with_its_last_stage() -> None:
+    step = plan.advance(run(), [task(name, "succeeded") for name in "abc"], NOW)
+    assert step.run == {"status": "succeeded", "reason": None, "finished_at": NOW}
+
+
+def test_cancel_ends_what_waits_at_once_and_asks_for_the_stop_of_what_runs() -> None:
+    step = plan.advance(run("canceling"), [task("a", "claimed"), task("b", "waiting"), task("c", "ready")], NOW)
+    assert (states(step), step.run) == ({"a": True, "b": "canceled", "c": "canceled"}, {})
+
+
+def test_a_canceled_run_with_nothing_open_is_canceled() -> None:
+    step = plan.advance(run("canceling"), [task(name, "canceled") for name in "abc"], NOW)
+    assert step.run["status"] == "canceled"
+
+
+@pytest.mark.parametrize(
+    ("before", "code"),
+    [(run(), None), (replace(run(), created_at=40.0), "expired"), (replace(run(), started_at=49.0), "timeout"),
+     (replace(run(), started_at=51.0), None)],
+)  # fmt: skip
+def test_runs_have_time_to_start_and_to_finish(before: Run, code: str | None) -> None:
+    due = plan.overdue(replace(before, created_at=max(before.created_at, 40.0 if code == "expired" else 60.0)), NOW)
+    assert (due and due["code"]) == code
+
+
+def test_retry_from_a_stage_runs_it_and_what_depends_on_it() -> None:
+    tasks = [task("a", "succeeded"), task("b", "failed"), task("c", "succeeded")]
+    assert set(plan.retried(run("failed"), tasks, None)) == {"a", "b", "c"}
+    assert set(plan.retried(run("failed"), tasks, "b")) == {"b"}
+    assert set(plan.retried(run("failed"), tasks, "a")) == {"a", "b"}
+    assert set(plan.retried(run("failed"), tasks, "c")) == {"b", "c"}
