@@ -1,4 +1,4 @@
-"""The module that the scheduler's tests roll out: a chain of two stages, a component that needs a model, one that does not."""
+"""The module that the scheduler's tests roll out: a chain of two stages, a component with a model, one without."""
 
 from __future__ import annotations
 

@@ -39,7 +39,10 @@ def a_run(body: Any) -> Run:
         ({"inputs": {"raw": "../a"}}, [("raw", 'must be a relative path without ".", ".." and empty parts')]),
         ({"inputs": {"raw": "/etc/passwd"}}, [("raw", 'must be a relative path without ".", ".." and empty parts')]),
         ({"inputs": {"raw": "g/a\0b"}}, [("raw", 'must be a relative path without ".", ".." and empty parts')]),
-        ({"inputs": {"raw": "g/" + "a" * 2000}}, [("raw", 'must be a relative path without ".", ".." and empty parts')]),
+        (
+            {"inputs": {"raw": "g/" + "a" * 2000}},
+            [("raw", 'must be a relative path without ".", ".." and empty parts')],
+        ),
         ({"inputs": {"raw": "g/a"}, "outputs": {"y": "o"}}, [("y", "is not an output; outputs are model")]),
         ({"inputs": {"raw": "g/a"}, "outputs": {"model": 3}}, [("model", "must be the name of a folder")]),
         (

@@ -38,7 +38,9 @@ def test_failure_keeps_the_reason_with_its_exit_code_and_log() -> None:
     assert (after["state"], after["reason"], after["log_tail"]) == ("failed", why, ["x", "boom"])
 
 
-@pytest.mark.parametrize(("code", "failures", "state"), [("error", 0, "waiting"), ("error", 1, "failed"), ("oom", 0, "failed")])
+@pytest.mark.parametrize(
+    ("code", "failures", "state"), [("error", 0, "waiting"), ("error", 1, "failed"), ("oom", 0, "failed")]
+)
 def test_retries_are_for_their_reasons_and_limited(code: str, failures: int, state: str) -> None:
     before = task("a", "claimed", spec={"retries": RETRIES}, failures=failures)
     after = plan.stage_reported(run(), before, Report("failed", reason(code)), NOW)
@@ -73,7 +75,9 @@ def test_an_instance_that_exits_comes_back_after_a_growing_pause() -> None:
 
 
 def test_an_instance_without_its_model_waits_without_a_failure() -> None:
-    after = plan.instance_reported(task("a", "claimed", kind="instance"), Report("failed", reason("model_missing")), NOW)
+    after = plan.instance_reported(
+        task("a", "claimed", kind="instance"), Report("failed", reason("model_missing")), NOW
+    )
     assert (after["state"], "failures" in after) == ("waiting", False)
 
 
@@ -92,7 +96,9 @@ def test_a_stage_starts_when_those_before_it_have_succeeded() -> None:
 
 
 def test_a_stage_in_its_back_off_is_not_started_by_its_inputs() -> None:
-    step = plan.advance(run(), [task("a", "succeeded"), task("b", "waiting", not_before=120.0), task("c", "succeeded")], NOW)
+    step = plan.advance(
+        run(), [task("a", "succeeded"), task("b", "waiting", not_before=120.0), task("c", "succeeded")], NOW
+    )
     assert (states(step), step.run) == ({}, {})
 
 

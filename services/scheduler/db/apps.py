@@ -25,7 +25,7 @@ async def names(c: AsyncConnection) -> list[str]:
 async def put(c: AsyncConnection, name: str, columns: Mapping[str, Any]) -> None:
     """Change the app's columns, making the row if there is none."""
     added = upsert(c, apps).values(**{"name": name, "commit": "", "access": {}, **columns})
-    await c.execute(added.on_conflict_do_update(index_elements=["name"], set_=dict(columns)))
+    await c.execute(added.on_conflict_do_update(index_elements=["name"], set_=dict(columns) or {"name": name}))
 
 
 async def remove(c: AsyncConnection, name: str) -> None:

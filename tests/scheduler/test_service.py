@@ -1,0 +1,222 @@
+"""The scheduler from the outside: deployments go live, runs run, leases are kept and lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from libs.common.errors import Conflict
+from tests.scheduler.conftest import OWNER, Mesh, healthy
+
+BODY = {"inputs": {"raw": "in/a.csv"}, "outputs": {"model": "weights"}}
+
+
+async def go_live(mesh: Mesh) -> dict[str, object]:
+    """The module rolled out; its lease of the component without a model."""
+    mesh.neighbours.access = {"leaf": {"users": {"callers": {"alice": "hash"}}, "keys": {"k": "bob"}, "secrets": {}}}
+    mesh.neighbours.version = 1
+    mesh.neighbours.files.add("in/a.csv")
+    await mesh.deploy("d1")
+    lease = await mesh.claim()
+    await mesh.sync(healthy(lease, openapi={"openapi": "3.1.0"}))
+    await mesh.live("d1")
+    return lease
+
+
+async def test_a_revision_goes_live_when_its_components_are_healthy_or_wait_for_a_model(mesh: Mesh) -> None:
+    lease = await go_live(mesh)
+    assert lease["kind"] == "instance"
+    table = await mesh.table()
+    echo, digits = table["components"]["echo"], table["components"]["digits"]
+    assert [endpoint["port"] for endpoint in echo["endpoints"]] == [4001]
+    assert echo["openapi"] == {"openapi": "3.1.0"}
+    assert (digits["endpoints"], digits["reason"]) == (
+        [],
+        {"code": "model_missing", "detail": "data/weights/model.joblib"},
+    )
+    assert table["users"] == {"callers": {"alice": "hash"}}
+    assert [step["name"] for step in mesh.neighbours.reports["d1"]["steps"]] == ["boxes", "start", "switch"]
+
+
+async def test_a_component_starts_by_itself_when_its_model_appears(mesh: Mesh) -> None:
+    await go_live(mesh)
+    mesh.neighbours.files.add("weights/model.joblib")
+    lease = await mesh.claim()
+    assert lease["spec"]["component"] == "digits"
+    assert lease["spec"]["model"] == {"box": "data", "user": "developer", "group": "weights", "file": "model.joblib"}
+
+
+async def test_a_component_that_cannot_start_fails_the_deployment_and_leaves_the_old_one(mesh: Mesh) -> None:
+    old = await go_live(mesh)
+    await mesh.deploy("d2")
+    lease = await mesh.claim()
+    why = {"code": "exited", "detail": "ModuleNotFoundError: No module named 'x'"}
+    await mesh.report(lease, "failed", reason=why, log_tail=["Traceback", "ModuleNotFoundError: No module named 'x'"])
+    await mesh.until(lambda: mesh.reported("d2", "failed"))
+    error = mesh.neighbours.reports["d2"]["errors"][0]
+    assert error["message"] == "component echo did not start: exited: ModuleNotFoundError: No module named 'x'"
+    assert error["log_tail"][-1] == "ModuleNotFoundError: No module named 'x'"
+    endpoints = (await mesh.table())["components"]["echo"]["endpoints"]
+    assert [endpoint["id"] for endpoint in endpoints] == [old["task"]]
+
+
+async def test_a_new_revision_takes_over_and_the_old_instance_is_stopped_after_it(mesh: Mesh) -> None:
+    old = await go_live(mesh)
+    await mesh.deploy("d2")
+    new = await mesh.claim()
+    await mesh.sync(healthy(old), healthy(new))
+    await mesh.live("d2")
+    endpoints = (await mesh.table())["components"]["echo"]["endpoints"]
+    assert [endpoint["id"] for endpoint in endpoints] == [new["task"]]
+
+    async def ordered() -> bool:
+        orders = await mesh.sync(healthy(old), healthy(new))
+        return bool(orders["stop"] == [{"task": old["task"], "token": old["token"]}])
+
+    await mesh.until(ordered)
+
+
+async def test_a_run_goes_through_its_stages_and_publishes_its_outputs(mesh: Mesh) -> None:
+    await go_live(mesh)
+    status, run, headers = await mesh.submit(BODY)
+    assert (status, headers["Location"], run["status"]) == (202, f"/leaf/runs/{run['id']}", "queued")
+    prepare = await mesh.claim()
+    assert (prepare["kind"], prepare["spec"]["stage"]) == ("stage", "prepare")
+    have = {"task": prepare["task"], "token": prepare["token"], "state": "running", "progress": [3, 10]}
+    await mesh.sync(have)
+    seen = await mesh.run(run["id"])
+    assert (seen["status"], seen["stages"][0]["progress"]) == ("running", {"done": 3, "total": 10})
+    await mesh.report(prepare, "succeeded", outputs={"features": {"files": 1, "bytes": 9}})
+    train = await mesh.claim()
+    assert train["spec"]["inputs"][0]["source"] == {"area": f"runs/{run['id']}/prepare/{prepare['token']}/features"}
+    await mesh.report(train, "succeeded")
+    await mesh.until(lambda: mesh.status(run["id"], "succeeded"))
+    target = {"box": "data", "user": "alice", "group": "weights"}
+    assert [moves[0]["target"] for _, moves in mesh.neighbours.publications] == [target]
+
+
+async def test_a_stage_that_exits_3_fails_the_run_with_code_and_log(mesh: Mesh) -> None:
+    await go_live(mesh)
+    _, run, _ = await mesh.submit(BODY)
+    lease = await mesh.claim()
+    why = {"code": "error", "detail": "boom", "exit_code": 3}
+    await mesh.report(lease, "failed", reason=why, log_tail=["boom"])
+    seen = await mesh.run(run["id"])
+    assert seen["status"] == "failed"
+    assert seen["reason"] == {**why, "stage": "prepare", "log_tail": ["boom"]}
+    assert [stage["status"] for stage in seen["stages"]] == ["failed", "skipped"]
+
+
+async def test_outputs_over_quota_fail_the_stage_with_the_figures(mesh: Mesh) -> None:
+    await go_live(mesh)
+    mesh.neighbours.quota_left = False
+    _, run, _ = await mesh.submit(BODY)
+    await mesh.report(await mesh.claim(), "succeeded")
+    await mesh.report(await mesh.claim(), "succeeded")
+    await mesh.until(lambda: mesh.status(run["id"], "failed"))
+    reason = (await mesh.run(run["id"]))["reason"]
+    assert (reason["code"], reason["used"], reason["stage"]) == ("quota", 9, "train")
+
+
+async def test_a_silent_workers_stage_is_given_to_another_and_its_late_report_is_refused(mesh: Mesh) -> None:
+    await go_live(mesh)
+    _, run, _ = await mesh.submit(BODY)
+    first = await mesh.claim("w1")
+    second = await mesh.claim("w2", "stage")
+    assert (second["task"], second["token"]) == (first["task"], first["token"] + 1)
+    with pytest.raises(Conflict):
+        await mesh.report(first, "succeeded", "w1")
+    orders = await mesh.sync({"task": first["task"], "token": first["token"], "state": "running"})
+    assert orders["gone"] == [{"task": first["task"], "token": first["token"]}]
+    await mesh.report(second, "succeeded", "w2")
+    assert (await mesh.run(run["id"]))["stages"][0]["status"] == "succeeded"
+
+
+async def test_cancel_reaches_the_worker_at_once_and_is_idempotent(mesh: Mesh) -> None:
+    await go_live(mesh)
+    _, run, _ = await mesh.submit(BODY)
+    lease = await mesh.claim()
+    address = f"/internal/apps/leaf/runs/{run['id']}/cancel"
+    status, seen, _ = await mesh.call("POST", address)
+    assert (status, seen["status"]) == (202, "canceling")
+    have = {"task": lease["task"], "token": lease["token"], "state": "running"}
+    assert (await mesh.sync(have, wait=5.0))["stop"] == [{"task": lease["task"], "token": lease["token"]}]
+    await mesh.report(lease, "canceled")
+    seen = await mesh.run(run["id"])
+    assert (seen["status"], [stage["status"] for stage in seen["stages"]]) == ("canceled", ["canceled", "canceled"])
+    assert (await mesh.call("POST", address))[0] == 202
+
+
+async def test_a_finished_run_cannot_be_canceled_but_a_failed_one_retried(mesh: Mesh) -> None:
+    await go_live(mesh)
+    _, run, _ = await mesh.submit(BODY)
+    await mesh.report(await mesh.claim(), "failed", reason={"code": "error", "detail": "x"})
+    address = f"/internal/apps/leaf/runs/{run['id']}"
+    assert (await mesh.call("POST", f"{address}/cancel"))[0] == 409
+    status, seen, _ = await mesh.call("POST", f"{address}/retry")
+    assert (status, seen["attempt"], seen["status"]) == (202, 2, "queued")
+    await mesh.report(await mesh.claim(), "succeeded")
+    await mesh.report(await mesh.claim(), "succeeded")
+    await mesh.until(lambda: mesh.status(run["id"], "succeeded"))
+    assert (await mesh.call("POST", f"{address}/retry"))[0] == 409
+
+
+async def test_a_submission_that_does_not_fit_names_the_input_and_makes_no_run(mesh: Mesh) -> None:
+    await go_live(mesh)
+    status, problem, _ = await mesh.submit({"inputs": {"raw": "in/missing.csv"}})
+    message = {"input": "raw", "message": "data/in/missing.csv does not exist"}
+    assert (status, problem["errors"]) == (422, [message])
+    listed = (await mesh.call("GET", "/internal/apps/leaf/runs"))[1]
+    assert listed == {"items": [], "next": None}
+
+
+async def test_an_idempotency_key_answers_with_the_first_run(mesh: Mesh) -> None:
+    await go_live(mesh)
+    first = (await mesh.submit(BODY, **{"Idempotency-Key": "k1"}))[1]
+    again = (await mesh.submit(BODY, **{"Idempotency-Key": "k1"}))[1]
+    assert first["id"] == again["id"]
+    other = {**BODY, "priority": 3}
+    assert (await mesh.submit(other, **{"Idempotency-Key": "k1"}))[0] == 422
+
+
+async def test_runs_are_listed_in_pages_newest_first(mesh: Mesh) -> None:
+    await go_live(mesh)
+    made = [(await mesh.submit(BODY))[1]["id"] for _ in range(3)]
+    first = (await mesh.call("GET", "/internal/apps/leaf/runs", limit=2))[1]
+    second = (await mesh.call("GET", "/internal/apps/leaf/runs", limit=2, cursor=first["next"]))[1]
+    assert [run["id"] for run in first["items"] + second["items"]] == made[::-1]
+    assert (await mesh.call("GET", "/internal/apps/leaf/runs", cursor="forged"))[0] == 400
+
+
+async def test_a_caller_sees_only_their_own_runs_and_an_owner_sees_all(mesh: Mesh) -> None:
+    await go_live(mesh)
+    _, run, _ = await mesh.submit(BODY)
+    other = {"X-Mlmesh-User": "bob", "X-Mlmesh-Pipelines": "train"}
+    assert (await mesh.call("GET", f"/internal/apps/leaf/runs/{run['id']}", headers=other))[0] == 404
+    status, seen, _ = await mesh.call("GET", f"/api/v1/apps/leaf/runs/{run['id']}", headers=OWNER)
+    assert (status, seen["user"]) == (200, "alice")
+    assert (await mesh.call("GET", "/api/v1/apps/leaf/runs", headers=other))[0] == 403
+
+
+async def test_an_unchanged_run_is_304_and_a_wait_ends_with_the_run(mesh: Mesh) -> None:
+    await go_live(mesh)
+    _, run, _ = await mesh.submit(BODY)
+    address = f"/internal/apps/leaf/runs/{run['id']}"
+    _, _, headers = await mesh.call("GET", address)
+    from tests.scheduler.conftest import ALICE
+
+    same = {**ALICE, "If-None-Match": headers["Etag"] if "Etag" in headers else headers["ETag"]}
+    assert (await mesh.call("GET", address, headers=same))[0] == 304
+
+
+async def test_an_unknown_run_and_an_unknown_api_are_404(mesh: Mesh) -> None:
+    await go_live(mesh)
+    assert (await mesh.call("GET", "/internal/apps/leaf/runs/r_none"))[0] == 404
+    assert (await mesh.call("POST", "/internal/apps/leaf/apis/none/runs", BODY))[0] == 404
+
+
+async def test_a_removed_app_loses_its_routes_and_its_runs_end(mesh: Mesh) -> None:
+    await go_live(mesh)
+    _, run, _ = await mesh.submit(BODY)
+    await mesh.peer.delete("/internal/apps/leaf")
+    assert (await mesh.peer.get("/internal/table", since=0))["apps"]["leaf"] is None
+    assert (await mesh.run(run["id"]))["status"] == "canceled"
