@@ -30,6 +30,8 @@ from services.databox.tokens import Signer
 TRIES = 5
 """How often a rename is repeated when somebody just removed the empty folder that it goes to."""
 RETRY_AFTER_S = 5.0
+ABANDONED_S = 24 * 3600.0
+"""How long nothing was written to a file on its way before it is given up."""
 
 
 class DirectoryStore:
@@ -135,10 +137,21 @@ class DirectoryStore:
     async def ready(self) -> None:
         try:
             self._incoming.mkdir(parents=True, exist_ok=True)
+            await asyncio.to_thread(_sweep, self._incoming)
         except OSError as error:
             raise Unavailable(f"the store's folder {self._root}: {error.strerror}") from error
         if not os.access(self._incoming, os.W_OK | os.X_OK):
             raise Unavailable(f"the store's folder {self._root} cannot be written")
+
+
+def _sweep(incoming: Path) -> None:
+    """Remove what was being written when databox died."""
+    for left in incoming.iterdir():
+        try:
+            if time.time() - left.stat().st_mtime > ABANDONED_S:
+                left.unlink()
+        except FileNotFoundError:
+            continue
 
 
 def _created(path: Path) -> BinaryIO:

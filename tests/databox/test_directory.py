@@ -1,0 +1,118 @@
+"""What only the directory store has: etags beside the files, leftovers, its own order of a tree."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from libs.common.errors import Unavailable
+from services.databox.store.directory import ABANDONED_S, DirectoryStore
+from services.databox.store.walk import walk
+from services.databox.tokens import Signer
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(str(tmp_path), Signer("s"), inside_url="http://inside", public_url="http://public")
+
+
+async def body(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+def etag(content: bytes) -> str:
+    return sha256(content).hexdigest()[:40]
+
+
+async def test_an_etag_is_the_hash_of_the_content(store: DirectoryStore) -> None:
+    assert (await store.put("a/f", body(b"content"))).etag == etag(b"content")
+
+
+async def test_a_file_put_there_by_hand_gets_an_etag(store: DirectoryStore, tmp_path: Path) -> None:
+    (tmp_path / "objects" / "a").mkdir(parents=True)
+    (tmp_path / "objects" / "a" / "f").write_bytes(b"by hand")
+    await store.ready()
+    found = await store.stat("a/f")
+    assert found is not None
+    assert (found.size, found.etag) == (7, etag(b"by hand"))
+
+
+async def test_a_file_changed_by_hand_gets_another_etag(store: DirectoryStore, tmp_path: Path) -> None:
+    await store.put("a/f", body(b"first"))
+    (tmp_path / "objects" / "a" / "f").write_bytes(b"second")
+    found = await store.stat("a/f")
+    assert found is not None
+    assert found.etag == etag(b"second")
+
+
+async def test_what_was_abandoned_is_removed_and_what_is_written_stays(store: DirectoryStore, tmp_path: Path) -> None:
+    await store.ready()
+    old, new = tmp_path / "incoming" / "old", tmp_path / "incoming" / "new"
+    old.touch()
+    new.touch()
+    os.utime(old, (time.time() - ABANDONED_S - 1,) * 2)
+    await store.ready()
+    assert [path.name for path in (tmp_path / "incoming").iterdir()] == ["new"]
+
+
+async def test_nothing_but_the_file_stays_after_a_put_and_nothing_after_deleting_it(
+    store: DirectoryStore, tmp_path: Path
+) -> None:
+    await store.put("a/b/c/f", body(b"content"))
+    assert list((tmp_path / "incoming").iterdir()) == []
+    await store.delete("a/b/c/f")
+    assert list((tmp_path / "objects").iterdir()) == []
+    assert [path for path in (tmp_path / "etags").rglob("*") if path.is_file()] == []
+
+
+async def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = DirectoryStore(str(tmp_path / "file" / "store"), Signer("s"), inside_url="", public_url="")
+    with pytest.raises(Unavailable):
+        await store.ready()
+
+
+async def test_links_are_under_the_address_of_their_reader(store: DirectoryStore) -> None:
+    assert (await store.link("GET", "a/f", 60, "inside")).startswith("http://inside/links/")
+    assert (await store.link("GET", "a/f", 60, "public")).startswith("http://public/links/")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("a", "b/c", "b/d/e", "b-c", "b0", "z/y"):
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "secret").touch()
+    (tmp_path / "tree" / "link").symlink_to(tmp_path / "secret")
+    return tmp_path / "tree"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "after", "found"),
+    [
+        ("", "", ["a", "b-c", "b/c", "b/d/e", "b0", "z/y"]),
+        ("b", "", ["b-c", "b/c", "b/d/e", "b0"]),
+        ("b/", "", ["b/c", "b/d/e"]),
+        ("b/d", "", ["b/d/e"]),
+        ("b/", "b/c", ["b/d/e"]),
+        ("", "b/", ["b/c", "b/d/e", "b0", "z/y"]),
+        ("", "b/cc", ["b/d/e", "b0", "z/y"]),
+        ("", "b/d/e", ["b0", "z/y"]),
+        ("", "c", ["z/y"]),
+        ("", "z/y", []),
+        ("none/", "", []),
+        ("a/", "", []),
+        ("../", "", []),
+        ("b/../", "", []),
+        ("/", "", []),
+        ("..", "", []),
+    ],
+)
+def test_a_tree_is_walked_in_the_order_of_keys(tree: Path, prefix: str, after: str, found: list[str]) -> None:
+    assert list(walk(tree, prefix, after)) == found
