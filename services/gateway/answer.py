@@ -1,0 +1,53 @@
+"""The answer to one request: started once, ours or passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.types import Send
+
+from libs.common.errors import MeshError, problem
+from services.gateway.refusals import headers_of
+from services.gateway.request import HOP_BY_HOP
+from services.gateway.upstream import Connection, Headers
+
+NOT_STARTED = b"x-mlmesh-not-started"
+NOT_PASSED_ON = HOP_BY_HOP | {b"date", b"server", b"x-request-id", NOT_STARTED}
+
+
+class Answer:
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._id = (b"x-request-id", request_id.encode())
+        self.status = 0
+        """0 until it has started."""
+
+    async def pass_on(self, upstream: Connection) -> None:
+        """The answer that comes over `upstream`, piece by piece."""
+        headers = [header for header in upstream.headers if header[0] not in NOT_PASSED_ON]
+        await self._start(upstream.status, headers)
+        more = True
+        while more:
+            piece = await upstream.chunk()
+            more = not upstream.ended
+            await self._send({"type": "http.response.body", "body": piece, "more_body": more})
+
+    async def whole(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
+        every = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+        await self._start(status, [*every, (b"content-length", str(len(content)).encode())])
+        await self._send({"type": "http.response.body", "body": content, "more_body": False})
+
+    async def json(self, document: Any, status: int = 200) -> None:
+        await self.whole(status, orjson.dumps(document), {"Content-Type": "application/json"})
+
+    async def page(self, html: str) -> None:
+        await self.whole(200, html.encode(), {"Content-Type": "text/html; charset=utf-8"})
+
+    async def refuse(self, error: MeshError) -> None:
+        await self.whole(error.status, orjson.dumps(problem(error, self._id[1].decode())), headers_of(error))
+
+    async def _start(self, status: int, headers: Headers) -> None:
+        self.status = status
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, self._id]})

@@ -1,0 +1,127 @@
+"""The gateway as a pure ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from ipaddress import ip_address
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from libs.common import log
+from libs.common.bus import Bus
+from libs.common.errors import MeshError, NotFound
+from libs.common.settings import Settings
+from services.gateway import openapi
+from services.gateway.answer import Answer
+from services.gateway.handlers import Handlers
+from services.gateway.metrics import Metrics
+from services.gateway.readiness import Readiness
+from services.gateway.refusals import NoCredentials, WrongMethod
+from services.gateway.request import Gone, Request
+from services.gateway.routes import METHODS, Route, route
+from services.gateway.services import Services
+from services.gateway.upstream import Pool
+from services.gateway.watch import Watch
+
+
+def create(settings: Settings, bus: Bus | None = None) -> ASGIApp:
+    """The gateway; it has no use for the bus."""
+    return Gateway(settings)
+
+
+class Gateway:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pool = Pool()
+        services = Services(self._pool, settings)
+        self._watch = Watch(services.scheduler, settings.data / "gateway" / "table.json")
+        self._handlers = Handlers(settings, self._pool, services)
+        self._readiness = Readiness(self._watch, services)
+        self._metrics = Metrics()
+        self._log = log.get("gateway")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self._watch.load()
+        self._readiness.loaded()
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(self._watch.run())
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            following.cancel()
+        self._pool.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request.of(scope)
+        log.request_id.set(request.id)
+        log.traceparent.set(request.by_name.get(b"traceparent", b"").decode("latin-1"))
+        answer, began = Answer(send, request.id), time.perf_counter()
+        try:
+            await self._answer(request, receive, answer)
+        except Gone:
+            self._log.debug("the caller hung up", path=request.raw_path)
+        except MeshError as error:
+            await self._failed(error, answer)
+        except Exception as error:  # noqa: BLE001  a defect: the caller gets the request id, the log the traceback
+            self._log.error("a request failed", path=request.raw_path, exc_info=error)
+            await self._failed(MeshError(), answer)
+        finally:
+            self._metrics.count(request.method, answer.status, time.perf_counter() - began)
+
+    async def _failed(self, error: MeshError, answer: Answer) -> None:
+        """Once the answer has started only cutting it off can tell the caller."""
+        if answer.status:
+            self._log.warning("an answer was cut off", why=error.detail)
+        else:
+            await answer.refuse(error)
+
+    async def _answer(self, request: Request, receive: Receive, answer: Answer) -> None:
+        found = route(request.raw_path)
+        if found is None:
+            raise NotFound()
+        if request.method not in METHODS[found.kind]:
+            raise WrongMethod(METHODS[found.kind])
+        if not await self._own(found, request, answer):
+            await self._handlers.handle(self._watch.table, found, request, receive, answer)
+
+    async def _own(self, found: Route, request: Request, answer: Answer) -> bool:
+        match found.kind:
+            case "healthz":
+                await answer.json({"status": "ok"})
+            case "readyz":
+                report = await self._readiness.report()
+                await answer.json(report, 200 if report["ready"] else 503)
+            case "metrics":
+                self._may_measure(request)
+                await answer.whole(200, generate_latest(self._metrics.registry), {"Content-Type": CONTENT_TYPE_LATEST})
+            case "docs":
+                await answer.page(openapi.page(openapi.platform(self._settings.public_url)))
+            case "openapi":
+                await answer.json(openapi.platform(self._settings.public_url))
+            case _:
+                return False
+        return True
+
+    def _may_measure(self, request: Request) -> None:
+        expected = f"Bearer {self._settings.internal_token}".encode()
+        if hmac.compare_digest(request.by_name.get(b"authorization", b""), expected):
+            return
+        if b"x-forwarded-for" in request.by_name or not _loopback(request.peer):
+            raise NoCredentials()
+
+
+def _loopback(peer: str) -> bool:
+    try:
+        return ip_address(peer).is_loopback
+    except ValueError:
+        return False

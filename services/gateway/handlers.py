@@ -1,0 +1,234 @@
+"""One function for each kind of route: who may, where it goes, with which headers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from starlette.types import Receive
+
+from libs.common.errors import Forbidden, MeshError, NotFound, Unavailable
+from libs.common.identity import PIPELINES, SCOPES, TOKEN_NAME, USER
+from libs.common.settings import Settings
+from services.gateway import openapi
+from services.gateway.answer import Answer
+from services.gateway.auth import ANONYMOUS, Auth, Tokens, credentials
+from services.gateway.balance import Balance
+from services.gateway.grants import MARGIN_S, Grant, Seal
+from services.gateway.proxy import Call, Hop, Proxy
+from services.gateway.refusals import NoCredentials, NotACaller
+from services.gateway.request import Body, Proxies, Request
+from services.gateway.routes import Route
+from services.gateway.services import Service, Services
+from services.gateway.table import Api, App, Component, Endpoint, Table
+from services.gateway.upstream import Headers, Pool, fetch
+
+PREDICT_LIMIT = 100_000_000
+FILE_LIMIT = 5_000_000_000
+PREDICT_MARGIN_S = 2.0
+"""The component's own deadline comes first, because its answer says more."""
+CONTROL_TIMEOUT_S = 120.0
+DESCRIBE_TIMEOUT_S = 5.0
+GRANT = b"x-mlmesh-grant"
+CREDENTIALS = frozenset({b"authorization", b"x-api-key"})
+
+
+class Handlers:
+    def __init__(self, settings: Settings, pool: Pool, services: Services) -> None:
+        self._url = settings.public_url
+        self._pool = pool
+        self._services = services
+        self._proxy = Proxy(pool)
+        self._proxies = Proxies(settings.trusted_proxies)
+        self._balance = Balance()
+        self._seal = Seal(settings.internal_token)
+        self._tokens = Tokens(services.registry)
+        self._auth = Auth(self._tokens)
+
+    async def handle(self, table: Table, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
+        match route.kind:
+            case "api":
+                await self._api(route, request, receive, answer)
+            case "hooks" | "links":
+                await self._given(route, request, receive, answer)
+            case "runs":
+                await self._runs(_app(table, route), route, request, receive, answer)
+            case "files":
+                await self._files(_app(table, route), route, request, receive, answer)
+            case _:
+                await self._of_api(_app(table, route), route, request, receive, answer)
+
+    async def _api(self, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
+        identity: Headers = []
+        bearer = credentials(request.by_name).bearer
+        if not route.open:
+            if bearer is None:
+                raise NoCredentials()
+            caller = await self._tokens.caller(bearer)
+            scopes = " ".join(sorted(caller.scopes))
+            identity = [
+                _header(USER, caller.token_name),
+                _header(TOKEN_NAME, caller.token_name),
+                _header(SCOPES, scopes),
+            ]
+        body = Body(request, receive, FILE_LIMIT)
+        await self._to(self._service(route), request, request.raw_path, identity, body, answer)
+
+    async def _given(self, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
+        """Webhooks and links, whose credentials are read where they go."""
+        extra: Headers = []
+        if route.kind == "hooks" and (given := request.by_name.get(b"authorization")):
+            extra = [(b"x-mlmesh-authorization", given)]
+        body = Body(request, receive, FILE_LIMIT)
+        await self._to(self._service(route), request, request.raw_path, extra, body, answer)
+
+    async def _runs(self, app: App, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
+        identity = await self._auth.of_runs(app, credentials(request.by_name), request.method)
+        extra = [_header(USER, identity.user), _header(PIPELINES, " ".join(sorted(identity.pipelines)))]
+        path = f"/internal/apps/{app.ns}/runs{route.rest}"
+        await self._to(self._services.scheduler, request, path, extra, Body(request, receive, PREDICT_LIMIT), answer)
+
+    async def _files(self, app: App, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
+        given = request.by_name.get(GRANT)
+        if given is not None:
+            user = self._granted(given.decode("latin-1"), app, route)
+        else:
+            user = await self._auth.of_files(app, credentials(request.by_name), request.method)
+        path = f"/internal/apps/{app.ns}/users/{quote(user, safe='')}/files/{route.rest}"
+        body = Body(request, receive, FILE_LIMIT)
+        await self._to(self._services.databox, request, path, [_header(USER, user)], body, answer)
+
+    def _granted(self, text: str, app: App, route: Route) -> str:
+        grant = self._seal.opened(text, time.time())
+        if grant is None or grant.app != app.ns:
+            raise NotACaller(app.ns)
+        if route.box not in grant.boxes:
+            raise Forbidden(f"the grant does not reach the box {route.box!r}")
+        return grant.user
+
+    async def _of_api(self, app: App, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
+        api = app.paths.get(route.path)
+        wanted = {"predict": "ml", "submit": "pipeline"}.get(route.kind)
+        if api is None or wanted not in (None, api.target):
+            raise NotFound()
+        user = await self._auth.of_api(app, api, credentials(request.by_name), request.method)
+        if route.kind == "predict":
+            await self._predict(app, api, user, request, receive, answer)
+        elif route.kind == "submit":
+            await self._submit(app, api, user, request, receive, answer)
+        else:
+            found = await self._described(app, api)
+            await (answer.json(found) if route.kind == "describe" else answer.page(openapi.page(found)))
+
+    async def _submit(self, app: App, api: Api, user: str, request: Request, receive: Receive, answer: Answer) -> None:
+        extra = [_header(USER, user), _header(PIPELINES, api.name or "")]
+        path = f"/internal/apps/{app.ns}/apis/{quote((api.path or '').strip('/'), safe='')}/runs"
+        await self._to(self._services.scheduler, request, path, extra, Body(request, receive, PREDICT_LIMIT), answer)
+
+    async def _predict(self, app: App, api: Api, user: str, request: Request, receive: Receive, answer: Answer) -> None:
+        component = _component(app, api)
+        self._balance.check(component)
+        headers = [*self._common(request), *self._caller(app, api, component, user)]
+        call = Call(
+            name=component.name,
+            method="POST",
+            target=request.target("/predict"),
+            headers=headers,
+            hops=lambda: self._instances(component),
+            nowhere=_asleep(component),
+            answer_within=component.timeout + PREDICT_MARGIN_S,
+            whole=True,
+        )
+        await self._proxy.forward(call, Body(request, receive, PREDICT_LIMIT), answer)
+
+    def _caller(self, app: App, api: Api, component: Component, user: str) -> Headers:
+        found = [_header(USER, user)] if api.identity else []
+        if component.boxes and user != ANONYMOUS:
+            expires = time.time() + component.timeout + MARGIN_S
+            found.append((GRANT, self._seal.sealed(Grant(app.ns, user, component.boxes, expires)).encode()))
+        return found
+
+    def _instances(self, component: Component) -> Iterator[Hop]:
+        for one in self._balance.endpoints(component):
+            yield Hop((one.host, one.port), [_instance(one)])
+
+    def _common(self, request: Request) -> Headers:
+        passed = request.passed_on(without=CREDENTIALS)
+        return [*passed, *self._proxies.forwarded(request), (b"x-request-id", request.id.encode())]
+
+    async def _described(self, app: App, api: Api) -> dict[str, Any]:
+        url = f"{self._url}/{app.ns}/{(api.path or '').strip('/')}"
+        if api.target == "pipeline":
+            return openapi.of_pipeline(api, url)
+        component = _component(app, api)
+        described = await self._says(component) or component.openapi
+        if described is None:
+            raise _asleep(component)
+        return openapi.of_component(described, api, url)
+
+    async def _says(self, component: Component) -> dict[str, Any] | None:
+        """What a running instance says of itself; None when none answers."""
+        for one in component.endpoints:
+            try:
+                status, content = await fetch(
+                    self._pool, (one.host, one.port), "GET", "/openapi.json", [_instance(one)],
+                    timeout=DESCRIBE_TIMEOUT_S,
+                )  # fmt: skip
+                found = orjson.loads(content) if status == 200 else None
+            except (MeshError, orjson.JSONDecodeError):
+                continue
+            if isinstance(found, dict):
+                return found
+        return None
+
+    def _service(self, route: Route) -> Service:
+        by_name = {"scheduler": self._services.scheduler, "databox": self._services.databox}
+        return by_name.get(route.service or "", self._services.registry)
+
+    async def _to(
+        self, service: Service, request: Request, path: str, extra: Headers, body: Body, answer: Answer
+    ) -> None:
+        """On to another service, as ourselves."""
+        call = Call(
+            name=service.name,
+            method=request.method,
+            target=request.target(path),
+            headers=[*self._common(request), (b"authorization", service.authorization), *extra],
+            hops=lambda: iter_of(Hop(service.address, [])),
+            nowhere=Unavailable(f"{service.name} cannot be reached"),
+            answer_within=CONTROL_TIMEOUT_S,
+        )
+        await self._proxy.forward(call, body, answer)
+
+
+def iter_of(hop: Hop) -> Iterator[Hop]:
+    yield hop
+
+
+def _app(table: Table, route: Route) -> App:
+    app = table.apps.get(route.ns)
+    if app is None:
+        raise NotFound()
+    return app
+
+
+def _component(app: App, api: Api) -> Component:
+    component = app.components.get(api.name or "")
+    return component or Component(api.name or "", 30.0, 1, (), ())
+
+
+def _asleep(component: Component) -> Unavailable:
+    members = {"reason": component.reason} if component.reason else {}
+    detail = f"no instance of {component.name} can take this at the moment"
+    return Unavailable(detail, retry_after=1.0, **members)
+
+
+def _instance(one: Endpoint) -> tuple[bytes, bytes]:
+    return (b"x-mlmesh-token", one.token.encode())
+
+
+def _header(name: str, value: str) -> tuple[bytes, bytes]:
+    return (name.lower().encode(), value.encode())

@@ -1,0 +1,39 @@
+"""Errors whose answers need a header of their own."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from libs.common.errors import MeshError, MethodNotAllowed, Unauthorized, headers
+
+
+class NoCredentials(Unauthorized):
+    """No credentials, or ones that are not valid here."""
+
+    challenge: ClassVar[str] = "Bearer"
+
+
+class NotACaller(Unauthorized):
+    """No credentials, or ones that are not valid for this app."""
+
+    def __init__(self, ns: str) -> None:
+        super().__init__()
+        self.ns = ns
+
+
+class WrongMethod(MethodNotAllowed):
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"this address knows {', '.join(allowed)}")
+        self.allowed = allowed
+
+
+def headers_of(error: MeshError) -> dict[str, str]:
+    found = headers(error)
+    match error:
+        case NoCredentials():
+            found["WWW-Authenticate"] = error.challenge
+        case NotACaller():
+            found["WWW-Authenticate"] = f'Basic realm="{error.ns}"'
+        case WrongMethod():
+            found["Allow"] = ", ".join(error.allowed)
+    return found

@@ -1,0 +1,151 @@
+"""A request as ASGI brings it: headers, who is behind it, and the body as a stream that can be repeated at first."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from starlette.types import Receive, Scope
+
+from libs.common.errors import Malformed, TooLarge
+from services.gateway.upstream import Headers
+
+KEPT = 64 * 1024
+"""As much of a body is kept for a second attempt."""
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+HOP_BY_HOP = frozenset(
+    {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
+     b"trailer", b"transfer-encoding", b"upgrade", b"expect"}
+)  # fmt: skip
+FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded"})
+OURS = b"x-mlmesh-"
+
+
+class Gone(Exception):
+    """The caller has hung up: nobody waits for an answer."""
+
+
+@dataclass(slots=True)
+class Request:
+    method: str
+    raw_path: str
+    query: bytes
+    headers: Headers
+    """As they came."""
+    peer: str
+    scheme: str
+    by_name: dict[bytes, bytes] = field(default_factory=dict)
+    id: str = ""
+
+    @classmethod
+    def of(cls, scope: Scope) -> Request:
+        headers: Headers = scope["headers"]
+        by_name = dict(headers)
+        identity = by_name.get(b"x-request-id", b"").decode("latin-1")
+        return cls(
+            method=scope["method"],
+            raw_path=(scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0],
+            query=scope["query_string"],
+            headers=headers,
+            peer=(scope.get("client") or ("", 0))[0],
+            scheme=scope.get("scheme", "http"),
+            by_name=by_name,
+            id=identity if REQUEST_ID.fullmatch(identity) else uuid.uuid4().hex,
+        )
+
+    def target(self, path: str) -> bytes:
+        """`path` with this request's query."""
+        return path.encode("latin-1") + (b"?" + self.query if self.query else b"")
+
+    def passed_on(self, *, without: frozenset[bytes] = frozenset()) -> Headers:
+        """Headers for the next one: nothing of this connection, nothing that only we may say."""
+        connection = self.by_name.get(b"connection", b"").lower()
+        dropped = HOP_BY_HOP | FORWARDED | without | {b"host", b"content-length", b"x-request-id"}
+        if connection not in (b"", b"keep-alive", b"close"):
+            dropped |= {name.strip() for name in connection.split(b",")}
+        return [header for header in self.headers if header[0] not in dropped and not header[0].startswith(OURS)]
+
+
+class Proxies:
+    """Who may say on whose behalf a request comes."""
+
+    def __init__(self, trusted: tuple[str, ...]) -> None:
+        self._networks = [ip_network(one, strict=False) for one in trusted]
+
+    def forwarded(self, request: Request) -> Headers:
+        trusted = self._trusts(request.peer)
+        given = request.by_name if trusted else {}
+        before = given.get(b"x-forwarded-for")
+        peer = request.peer.encode()
+        return [
+            (b"x-forwarded-for", before + b", " + peer if before else peer),
+            (b"x-forwarded-proto", given.get(b"x-forwarded-proto") or request.scheme.encode()),
+            (b"x-forwarded-host", given.get(b"x-forwarded-host") or request.by_name.get(b"host", b"")),
+        ]
+
+    def _trusts(self, peer: str) -> bool:
+        if not self._networks:
+            return False
+        try:
+            address = ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
+
+
+class Body:
+    """The caller's bytes. The first 64 KB are kept, so that an attempt that came to nothing can be repeated."""
+
+    def __init__(self, request: Request, receive: Receive, limit: int | None) -> None:
+        self._receive = receive
+        self._limit = limit
+        self.length = _length(request)
+        self.chunked = b"transfer-encoding" in request.by_name
+        self.seen = 0
+        self.kept: bytes | None = b""
+        """All that was read; None when that is too much to repeat."""
+        self.finished = False
+        self.gone = False
+        if limit is not None and (self.length or 0) > limit:
+            raise TooLarge(f"a body may have {limit} bytes here", limit=limit)
+
+    async def read(self) -> bytes:
+        """The next piece; raises TooLarge, and Gone when the caller hung up."""
+        message: Any = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.gone = True
+            raise Gone
+        piece: bytes = message.get("body", b"")
+        self.finished = not message.get("more_body", False)
+        self.seen += len(piece)
+        if self._limit is not None and self.seen > self._limit:
+            raise TooLarge(f"a body may have {self._limit} bytes here", limit=self._limit)
+        if self.kept is not None:
+            self.kept = self.kept + piece if self.seen <= KEPT else None
+        return piece
+
+    async def hung_up(self) -> None:
+        """Returns when the caller is gone."""
+        while not self.gone:
+            message: Any = await self._receive()
+            self.gone = message["type"] == "http.disconnect"
+
+    def framing(self) -> Headers:
+        """How the body's end is told; called after the first piece was read."""
+        if self.length is not None:
+            return [(b"content-length", str(self.length).encode())]
+        if self.finished:
+            return [(b"content-length", str(self.seen).encode())] if self.chunked or self.seen else []
+        return [(b"transfer-encoding", b"chunked")]
+
+
+def _length(request: Request) -> int | None:
+    given = request.by_name.get(b"content-length")
+    if given is None:
+        return None
+    if not given.isdigit():
+        raise Malformed("Content-Length is not a number")
+    return int(given)

@@ -1,0 +1,143 @@
+"""The scheduler's documents as the lookup structures that a request needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+Target = Literal["ml", "pipeline", "files", "pipelines"]
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    id: str
+    host: str
+    port: int
+    token: str
+
+
+@dataclass(frozen=True)
+class Component:
+    name: str
+    timeout: float
+    concurrency: int
+    boxes: tuple[str, ...]
+    endpoints: tuple[Endpoint, ...]
+    reason: Document | None = None
+    """Why there is no healthy endpoint."""
+    openapi: Document | None = None
+    """What its last healthy instance said of itself."""
+
+
+@dataclass(frozen=True)
+class Api:
+    target: Target
+    path: str | None = None
+    name: str | None = None
+    title: str = ""
+    basic: str | None = None
+    """Name of the secret that holds its users."""
+    api_key: bool = False
+    none: bool = False
+    identity: bool = False
+    inputs: tuple[Document, ...] = ()
+    outputs: tuple[Document, ...] = ()
+
+    @property
+    def open(self) -> bool:
+        """Nobody has to say who they are, and nobody can."""
+        return self.none and self.basic is None and not self.api_key
+
+
+@dataclass(frozen=True)
+class App:
+    ns: str
+    version: int
+    """Grows with every change of the document."""
+    apis: tuple[Api, ...] = ()
+    users: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
+    components: Mapping[str, Component] = field(default_factory=dict)
+    paths: Mapping[str, Api] = field(default_factory=dict)
+
+    def api(self, target: Target) -> Api | None:
+        """The app's only API of a kind without a path."""
+        return next((api for api in self.apis if api.target == target), None)
+
+    def pipelines(self) -> tuple[Api, ...]:
+        """The APIs whose credentials are good for runs."""
+        return tuple(api for api in self.apis if api.target in ("pipeline", "pipelines"))
+
+
+@dataclass(frozen=True)
+class Table:
+    version: int = 0
+    apps: Mapping[str, App] = field(default_factory=dict)
+    documents: Mapping[str, Document] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """What is kept on disk; `changed` reads it."""
+        return {"version": self.version, "full": True, "apps": dict(self.documents)}
+
+
+def changed(table: Table, change: Document) -> Table:
+    """The table after the scheduler's answer; apps that did not change keep their very object."""
+    given: Mapping[str, Document | None] = change["apps"]
+    full, version = bool(change.get("full")), int(change["version"])
+    documents = {} if full else dict(table.documents)
+    for ns, document in given.items():
+        if document is None:
+            documents.pop(ns, None)
+        else:
+            documents[ns] = document
+    apps = {
+        ns: table.apps[ns] if table.documents.get(ns) == document and ns in table.apps else _app(ns, version, document)
+        for ns, document in documents.items()
+    }
+    return Table(version, apps, documents)
+
+
+def _app(ns: str, version: int, document: Document) -> App:
+    apis = tuple(_api(one) for one in document.get("apis", ()))
+    return App(
+        ns=ns,
+        version=version,
+        apis=apis,
+        users=document.get("users") or {},
+        keys=document.get("keys") or {},
+        components={name: _component(name, one) for name, one in (document.get("components") or {}).items()},
+        paths={api.path.strip("/"): api for api in apis if api.path and api.target in ("ml", "pipeline")},
+    )
+
+
+def _api(one: Document) -> Api:
+    auth = one.get("auth") or {}
+    return Api(
+        target=cast(Target, one["target"]),
+        path=one.get("path"),
+        name=one.get("name"),
+        title=one.get("title") or "",
+        basic=auth.get("basic"),
+        api_key=bool(auth.get("api_key")),
+        none=bool(auth.get("none")),
+        identity=bool(one.get("identity")),
+        inputs=tuple(one.get("inputs") or ()),
+        outputs=tuple(one.get("outputs") or ()),
+    )
+
+
+def _component(name: str, one: Document) -> Component:
+    return Component(
+        name=name,
+        timeout=float(one.get("timeout") or 30.0),
+        concurrency=int(one.get("concurrency") or 1),
+        boxes=tuple(one.get("boxes") or ()),
+        endpoints=tuple(
+            Endpoint(str(e["id"]), str(e["host"]), int(e["port"]), str(e.get("token") or ""))
+            for e in one.get("endpoints") or ()
+        ),
+        reason=one.get("reason"),
+        openapi=one.get("openapi"),
+    )
