@@ -10,11 +10,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from minio import Minio
 
 from libs.common.errors import Conflict, Malformed, NotFound, Unavailable
 from libs.common.settings import Settings
 from services.databox.ranges import Span
 from services.databox.store import Store, open_store
+from services.databox.store.address import Address
 from services.databox.tokens import Signer
 
 STORES = ["directory", "minio", "versitygw"]
@@ -259,12 +261,13 @@ async def test_an_s3_store_that_is_away_is_unavailable() -> None:
 
 
 async def test_a_missing_bucket_is_made(minio_url: str) -> None:
-    url = f"{minio_url}-made"
-    async with open_store(Settings.of(store=url), Signer("secret")) as store:
+    address = Address.of(f"{minio_url}-made")
+    server = Minio(address.host, address.access, address.secret, secure=False)
+    async with open_store(Settings.of(store=f"{minio_url}-made"), Signer("secret")) as store:
         await store.ready()
         await store.ready()
-        await store.put("k", body(b"x"), 1)
-        await store.delete("k")
+    assert server.bucket_exists(address.bucket)
+    server.remove_bucket(address.bucket)
 
 
 async def test_links_of_an_s3_store_work_and_end(minio_url: str) -> None:

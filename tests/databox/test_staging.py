@@ -50,6 +50,16 @@ async def test_sources_come_with_links_for_inside(databox: Databox) -> None:
     assert (await databox.fetch("GET", url)).content == b"12345"
 
 
+async def test_sources_come_with_links_for_a_caller_outside(databox: Databox) -> None:
+    await databox.put("data/g/a.csv", b"12345")
+    wanted = {"locations": [GROUP], "links": True, "reader": "public"}
+    answer = await databox.call("POST", "/internal/apps/shop/sources", json=wanted)
+    url = answer.body["sources"][0][0]["url"]
+    direct = databox.settings.store_url.startswith("s3")
+    assert url.startswith("http://127.0.0.1:" if direct else "http://localhost:")
+    assert (await databox.fetch("GET", url)).content == b"12345"
+
+
 async def test_targets_take_files_of_the_internal_area(databox: Databox) -> None:
     answer = await targets(databox, (AREA | {"file": "a"}, 3), (AREA | {"file": "sub/b"}, 5000))
     assert answer.status == 200

@@ -10,17 +10,19 @@ from pydantic import BaseModel, Field
 from libs.common.errors import Invalid, NotFound
 from libs.common.files import Location
 from services.databox import links
-from services.databox.parts import Given
+from services.databox.parts import Given, Parts
 from services.databox.paths import area_root, box_of, key_of
 from services.databox.quota import Ask, link_reservation, mark
-from services.databox.store import Stat
+from services.databox.store import Reader, Stat
 
 router = APIRouter(prefix="/internal/apps/{ns}")
+LIFETIMES_S: dict[Reader, int] = {"inside": links.INSIDE_S, "public": links.DEFAULT_S}
 
 
 class Wanted(BaseModel):
     locations: list[Location]
     links: bool = False
+    reader: Reader = "inside"
 
 
 class Target(BaseModel):
@@ -44,7 +46,8 @@ class Moves(BaseModel):
 @router.post("/sources")
 async def sources(ns: str, wanted: Wanted, parts: Given) -> dict[str, Any]:
     keys = [key_of(ns, location) for location in wanted.locations]
-    return {"sources": [await _files(key, parts, links=wanted.links) for key in keys]}
+    reader = wanted.reader if wanted.links else None
+    return {"sources": [await _files(key, parts, reader) for key in keys]}
 
 
 @router.post("/targets")
@@ -68,17 +71,18 @@ async def remove(ns: str, area: str, parts: Given) -> None:
         await parts.store.delete(stat.key)
 
 
-async def _files(key: str, parts: Given, *, links: bool) -> list[dict[str, Any]]:
+async def _files(key: str, parts: Parts, reader: Reader | None) -> list[dict[str, Any]]:
     if not key.endswith("/"):
         found = await parts.store.stat(key)
-        return [] if found is None else [await _file(found, key.rpartition("/")[2], parts, link=links)]
-    return [await _file(stat, stat.key.removeprefix(key), parts, link=links) async for stat in parts.store.list(key)]
+        return [] if found is None else [await _file(found, key.rpartition("/")[2], parts, reader)]
+    return [await _file(stat, stat.key.removeprefix(key), parts, reader) async for stat in parts.store.list(key)]
 
 
-async def _file(stat: Stat, name: str, parts: Given, *, link: bool) -> dict[str, Any]:
+async def _file(stat: Stat, name: str, parts: Parts, reader: Reader | None) -> dict[str, Any]:
+    """With a link for `reader`, if there is one."""
     found = {"name": name, "size": stat.size, "etag": stat.etag, "modified": stat.modified}
-    if link:
-        found["url"] = await parts.store.link("GET", stat.key, links.INSIDE_S, "inside")
+    if reader is not None:
+        found["url"] = await parts.store.link("GET", stat.key, LIFETIMES_S[reader], reader)
     return found
 
 
@@ -89,7 +93,7 @@ def _file_key(ns: str, location: Location) -> str:
     return key
 
 
-async def _reserve(key: str, size: int, parts: Given) -> None:
+async def _reserve(key: str, size: int, parts: Parts) -> None:
     """Room for a file in a box; the internal area has no capacity."""
     owner = box_of(key)
     if owner is None:
