@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
+
+BUNDLE = "/opt/mlmesh/serve.py"
+"""Where a container finds the component runtime."""
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -41,3 +48,267 @@ class ContainerSpec:
     read_only_root: bool = False
     serves: bool = field(default=False)
     """A component: it gets the system library (`/opt/mlmesh`, or the installed one in the process runtime)."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A task in this worker's hands, as the scheduler gave it."""
+
+    task: str
+    kind: str
+    attempt: int
+    token: int
+    lease_seconds: float
+    app: str
+    commit: str
+    spec: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"mlmesh-{self.task}-{self.token}"
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Lease:
+        return cls(**{name: data[name] for name in cls.__dataclass_fields__})
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a task runs: what the worker adds to the lease."""
+
+    folder: Path
+    labels: Mapping[str, str]
+    url: str
+    """`MLMESH_URL`: where the gateway answers."""
+    secrets: Mapping[str, str]
+    source: Path | None
+    direct: bool
+    """Whether the process listens on the host itself (process runtime) or in a network of its own (Docker)."""
+
+
+def labels(lease: Lease, installation: str, worker: str) -> dict[str, str]:
+    return {
+        "mlmesh.installation": installation,
+        "mlmesh.worker": worker,
+        "mlmesh.task": lease.task,
+        "mlmesh.attempt": str(lease.token),
+        "mlmesh.kind": lease.kind,
+        "mlmesh.app": lease.app,
+    }
+
+
+def variable(name: str) -> str:
+    """The environment variable that holds the path of a pipeline's variable."""
+    return "UNIP_PIPELINE_" + name.upper().replace("-", "_")
+
+
+def stage(lease: Lease, place: Place, inputs: Mapping[str, Path]) -> ContainerSpec:
+    """`inputs` are the paths of the input variables that were given."""
+    outputs = {one["name"]: place.folder / "out" / one["name"] for one in lease.spec["outputs"]}
+    paths = {**inputs, **outputs}
+    env = {
+        **lease.spec["env"],
+        **place.secrets,
+        **{variable(name): str(path) for name, path in paths.items()},
+        "MLMESH_URL": place.url,
+        "MLMESH_PROGRESS": str(place.folder / "out" / ".progress"),
+    }
+    entry = lease.spec["entry_point"]
+    return ContainerSpec(
+        name=lease.name,
+        app=lease.app,
+        labels=place.labels,
+        image=lease.spec["image"],
+        command=tuple(entry) if entry else None,
+        env=env,
+        folder=place.folder,
+        source=place.source,
+        mounts=(Mount(place.folder / "in", True), Mount(place.folder / "out", False)),
+        read_only_root=lease.spec.get("read_only_root", False),
+        **_resources(lease.spec),
+    )
+
+
+def instance(lease: Lease, place: Place, model: Path | None, system: Path) -> ContainerSpec:
+    """`model` is the model on this host, `system` the installed system library's program (process runtime)."""
+    spec = lease.spec
+    env = {
+        **spec["env"],
+        **place.secrets,
+        "MLMESH_INFERENCE": spec["inference"],
+        "MLMESH_COMPONENT_NAME": spec["component"],
+        "MLMESH_NAMESPACE": lease.app,
+        "MLMESH_INSTANCE_TOKEN": spec["instance_token"],
+        "MLMESH_CONCURRENCY": str(spec["concurrency"]),
+        "MLMESH_TIMEOUT": f"{spec['timeout']:g}",
+        "MLMESH_WARMUP": json.dumps(spec["warmup"]),
+        "MLMESH_URL": place.url,
+        "MLMESH_BOXES": json.dumps(spec["boxes"]),
+        **({"MLMESH_MODEL_PATH": str(model)} if model else {}),
+        **({"MLMESH_LOADER": spec["loader"]} if spec["loader"] else {}),
+        **_listening(spec["port"], place),
+    }
+    program = str(system) if place.direct else "/opt/mlmesh/serve.py"
+    return ContainerSpec(
+        name=lease.name,
+        app=lease.app,
+        labels=place.labels,
+        image=spec["image"],
+        command=("python3" if place.direct else spec["python"], program),
+        env=env,
+        folder=place.folder,
+        source=place.source,
+        mounts=(Mount(model, True),) if model else (),
+        port=spec["port"],
+        read_only_root=spec["read_only_root"],
+        serves=True,
+        **_resources(spec),
+    )
+
+
+def _listening(port: int, place: Place) -> dict[str, str]:
+    if place.direct:
+        return {"MLMESH_HOST": "127.0.0.1", "MLMESH_PORT": "0", "MLMESH_PORT_FILE": str(place.folder / "port")}
+    return {"MLMESH_HOST": "0.0.0.0", "MLMESH_PORT": str(port)}  # noqa: S104  inside the container's own network
+
+
+def _resources(spec: Mapping[str, Any]) -> dict[str, Any]:
+    found = spec.get("resources") or {}
+    return {"cpu": found.get("cpu"), "memory": found.get("memory"), "gpu": found.get("gpu") or 0, "shm": found.get("shm")}
+
+
+class Leased(Protocol):
+    """What a lease tells about the container that it needs."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def token(self) -> int: ...
+    @property
+    def app(self) -> str: ...
+    @property
+    def spec(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where the container will be: the worker, the task's folder, and how the runtime starts components."""
+
+    worker: str
+    installation: str
+    folder: Path
+    mesh_url: str
+    source: Path | None = None
+    serve: Path | None = None
+    """The component program on this host: the process runtime. None: the bundle inside the container."""
+
+
+def variable(name: str) -> str:
+    return "UNIP_PIPELINE_" + name.upper().replace("-", "_")
+
+
+def labels(lease: Leased, site: Site) -> dict[str, str]:
+    return {
+        "mlmesh.installation": site.installation,
+        "mlmesh.worker": site.worker,
+        "mlmesh.task": lease.task,
+        "mlmesh.attempt": str(lease.token),
+        "mlmesh.kind": lease.kind,
+        "mlmesh.app": lease.app,
+    }
+
+
+def flat(secrets: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """`envFrom`: the keys of all secrets as variables, later secrets win."""
+    return {key: value for values in secrets.values() for key, value in values.items()}
+
+
+def of_stage(
+    lease: Leased, site: Site, variables: Mapping[str, Path], secrets: Mapping[str, Mapping[str, str]]
+) -> ContainerSpec:
+    """The container of a stage; `variables` are the paths of its inputs and outputs."""
+    command, progress = lease.spec.get("entry_point"), site.folder / "progress"
+    outputs = [Mount(variables[one["name"]], read_only=False) for one in lease.spec["outputs"]]
+    inputs = [Mount(variables[one["name"]], read_only=True) for one in lease.spec["inputs"]]
+    env = {
+        **flat(secrets),
+        **lease.spec.get("env", {}),
+        **{variable(name): str(path) for name, path in variables.items()},
+        "MLMESH_PROGRESS": str(progress),
+        "MLMESH_URL": site.mesh_url,
+    }
+    return ContainerSpec(
+        name=lease.name,
+        app=lease.app,
+        labels=labels(lease, site),
+        image=lease.spec["image"],
+        command=tuple(command) if command else None,
+        env=env,
+        folder=site.folder,
+        source=site.source,
+        mounts=(*inputs, *outputs, Mount(progress, read_only=False)),
+        **limits(lease.spec),
+    )
+
+
+def of_instance(
+    lease: Leased, site: Site, model: Path | None, secrets: Mapping[str, Mapping[str, str]]
+) -> ContainerSpec:
+    """The container of a component's instance."""
+    return ContainerSpec(
+        name=lease.name,
+        app=lease.app,
+        labels=labels(lease, site),
+        image=lease.spec["image"],
+        command=serving(lease.spec, site),
+        env={**flat(secrets), **lease.spec.get("env", {}), **contract(lease, site, model)},
+        folder=site.folder,
+        source=site.source,
+        mounts=(Mount(model, read_only=True),) if model else (),
+        port=lease.spec["port"],
+        read_only_root=bool(lease.spec.get("read_only_root")),
+        serves=True,
+        **limits(lease.spec),
+    )
+
+
+def serving(spec: Mapping[str, Any], site: Site) -> tuple[str, str]:
+    return ("python", str(site.serve)) if site.serve else (spec.get("python") or "python3", BUNDLE)
+
+
+def contract(lease: Leased, site: Site, model: Path | None) -> dict[str, str]:
+    """The environment that the component program reads."""
+    spec = lease.spec
+    here = {"MLMESH_HOST": "127.0.0.1", "MLMESH_PORT": "0", "MLMESH_PORT_FILE": str(site.folder / "port")}
+    inside = {"MLMESH_HOST": "0.0.0.0", "MLMESH_PORT": str(spec["port"])}  # noqa: S104  guarded by the token
+    optional = {"MLMESH_MODEL_PATH": str(model) if model else None, "MLMESH_LOADER": spec.get("loader")}
+    return {
+        "MLMESH_INFERENCE": spec["inference"],
+        "MLMESH_COMPONENT_NAME": spec["component"],
+        "MLMESH_NAMESPACE": lease.app,
+        "MLMESH_INSTANCE_TOKEN": spec["instance_token"],
+        "MLMESH_CONCURRENCY": str(spec.get("concurrency") or 1),
+        "MLMESH_TIMEOUT": str(spec.get("timeout") or 30.0),
+        "MLMESH_WARMUP": json.dumps(spec.get("warmup") or []),
+        "MLMESH_BOXES": json.dumps(spec.get("boxes") or []),
+        "MLMESH_URL": site.mesh_url,
+        **{name: value for name, value in optional.items() if value},
+        **(here if site.serve else inside),
+    }
+
+
+def limits(spec: Mapping[str, Any]) -> dict[str, Any]:
+    resources = spec.get("resources") or {}
+    return {
+        "cpu": resources.get("cpu"),
+        "memory": resources.get("memory"),
+        "gpu": resources.get("gpu") or 0,
+        "shm": resources.get("shm"),
+    }

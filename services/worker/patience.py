@@ -1,0 +1,29 @@
+"""Calls that outlast a restart of the service they go to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from libs.common.errors import MeshError
+
+PAUSE_S = 0.5
+AWAY_S = 60.0
+"""How long a service may be away before the work that needs it fails."""
+
+T = TypeVar("T")
+
+
+async def patient(call: Callable[[], Awaitable[T]], limit: float | None = AWAY_S) -> T:
+    """What `call` answers; errors that may pass are tried again until `limit` seconds are over (None: for ever)."""
+    end = None if limit is None else time.monotonic() + limit
+    while True:
+        try:
+            return await call()
+        except MeshError as error:
+            passing = error.retryable or error.status == 500
+            if not passing or (end is not None and time.monotonic() > end):
+                raise
+        await asyncio.sleep(PAUSE_S)

@@ -1,0 +1,249 @@
+"""Containers without an engine: subprocesses of this host, each in a session of its own.
+
+A tiny shell supervises each one. It outlives the worker, writes the exit status, and ends what the main process left
+behind; so a restarted worker finds out how everything ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from libs.common.settings import Settings
+from services.worker.environment import Environments
+from services.worker.runtime import CannotRun, Container, Exit, Progress
+from services.worker.spec import ContainerSpec
+
+POLL_S = 0.1
+"""How often a log or a process that is not our child is looked at."""
+KILLED_WITHIN_S = 5.0
+"""How long the kernel may take to end a killed group."""
+CLOSE_GRACE_S = 3.0
+CHUNK = 65536
+
+SUPERVISOR = """
+trap : TERM INT HUP
+folder=$1
+shift
+"$@" >>"$folder/log" 2>&1 </dev/null
+echo $? >"$folder/exit.new"
+mv "$folder/exit.new" "$folder/exit"
+kill -KILL 0
+"""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `container.json` remembers: enough to find the process again, and to tell it from a reused pid."""
+
+    name: str
+    labels: dict[str, str]
+    pid: int
+    started: str
+    folder: Path
+
+    def running(self) -> bool:
+        return started(self.pid) == self.started
+
+
+class ProcessRuntime:
+    def __init__(self, settings: Settings, worker: str, installation: str, environments: Environments) -> None:
+        self._settings = settings
+        self._tasks = settings.scratch_folder / "tasks"
+        self._owner = {"mlmesh.worker": worker, "mlmesh.installation": installation}
+        self._environments = environments
+        self._folders: dict[str, Path] = {}
+        self._children: dict[str, asyncio.subprocess.Process] = {}
+
+    async def __aenter__(self) -> Self:
+        self._tasks.mkdir(parents=True, exist_ok=True)
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        return None
+
+    async def prepare(self, spec: ContainerSpec, progress: Progress) -> None:
+        await self._environments.build(spec.source, progress)
+
+    async def start(self, spec: ContainerSpec) -> None:
+        if self._find(spec.name):
+            return
+        if not spec.command:
+            raise CannotRun("error", "the process runtime runs no image: give the stage an entryPoint")
+        spec.folder.mkdir(parents=True, exist_ok=True)
+        (spec.folder / "log").touch()
+        arguments = ["/bin/sh", "-c", SUPERVISOR, "mlmesh", str(spec.folder), *spec.command]
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *arguments,
+                cwd=spec.source or spec.folder,
+                env=self._environment(spec),
+                start_new_session=True,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+        except OSError as error:
+            raise CannotRun("error", f"cannot start a process: {error.strerror}") from error
+        self._children[spec.name] = child
+        self._folders[spec.name] = spec.folder
+        write(spec, child.pid)
+
+    async def wait(self, name: str) -> Exit:
+        record = self._known(name)
+        await self._ended(record)
+        return status(record.folder)
+
+    async def stop(self, name: str, grace_s: float) -> None:
+        record = self._find(name)
+        if record is None or not record.running():
+            return
+        signalled(record, signal.SIGTERM)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._ended(record)
+                return
+        signalled(record, signal.SIGKILL)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(KILLED_WITHIN_S):
+                await self._ended(record)
+
+    async def remove(self, name: str) -> None:
+        record = self._find(name)
+        if record is None:
+            return
+        await self.stop(name, 0.0)
+        for part in ("container.json", "exit", "log", "port"):
+            (record.folder / part).unlink(missing_ok=True)
+        for part in ("home", "tmp"):
+            shutil.rmtree(record.folder / part, ignore_errors=True)
+        self._children.pop(name, None)
+        self._folders.pop(name, None)
+
+    async def listed(self) -> list[Container]:
+        folders = {path.parent for path in self._tasks.glob("*/container.json")} | set(self._folders.values())
+        records = [record for folder in sorted(folders) if (record := read(folder))]
+        ours = [record for record in records if self._owner.items() <= record.labels.items()]
+        return [Container(record.name, record.labels, record.running()) for record in ours]
+
+    async def address(self, name: str, port: int) -> tuple[str, int]:
+        record = self._known(name)
+        while not (found := text(record.folder / "port")):
+            if not record.running():
+                raise CannotRun("error", "it ended before it served")
+            await asyncio.sleep(POLL_S / 4)
+        return "127.0.0.1", int(found)
+
+    async def logs(self, name: str, offset: int) -> AsyncIterator[bytes]:
+        record = self._known(name)
+        with (record.folder / "log").open("rb") as file:
+            file.seek(offset)
+            while True:
+                over = not record.running()  # read before the file: what was written until then is read
+                while chunk := file.read(CHUNK):
+                    yield chunk
+                if over:
+                    return
+                await asyncio.sleep(POLL_S)
+
+    def mesh_url(self, app: str) -> str:
+        return self._settings.public_url
+
+    async def converge(self) -> None:
+        return None
+
+    async def close(self, *, leave: bool) -> None:
+        if leave:
+            return
+        names = [container.name for container in await self.listed() if container.running]
+        await asyncio.gather(*(self.stop(name, CLOSE_GRACE_S) for name in names))
+
+    def _environment(self, spec: ContainerSpec) -> dict[str, str]:
+        home, temporary = spec.folder / "home", spec.folder / "tmp"
+        for folder in (home, temporary):
+            folder.mkdir(exist_ok=True)
+        bin_folder = self._environments.folder(spec.source) / "bin"
+        given = {
+            "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "HOME": str(home),
+            "TMPDIR": str(temporary),
+            "LANG": os.environ.get("LANG", "C.UTF-8"),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",  # the checkout is shared between tasks
+            **spec.env,
+        }
+        path = [str(spec.source)] if spec.source else []
+        path += [given["PYTHONPATH"]] if given.get("PYTHONPATH") else []
+        return {**given, "PYTHONPATH": os.pathsep.join(path)} if path else given
+
+    def _find(self, name: str) -> Record | None:
+        return read(self._folders.get(name) or self._tasks / name)
+
+    def _known(self, name: str) -> Record:
+        record = self._find(name)
+        if record is None:
+            raise CannotRun("error", f"nothing is known of {name}")
+        return record
+
+    async def _ended(self, record: Record) -> None:
+        child = self._children.get(record.name)
+        if child is not None and child.pid == record.pid:
+            await child.wait()
+            return
+        while record.running():
+            await asyncio.sleep(POLL_S)
+
+
+def started(pid: int) -> str | None:
+    """When the process began, in the kernel's own count; None when it is over."""
+    stat = text(Path(f"/proc/{pid}/stat"))
+    if stat is None:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def status(folder: Path) -> Exit:
+    """A status above 128 is the shell's way to tell a signal; none at all means that the group was killed."""
+    found = text(folder / "exit")
+    if not found:
+        return Exit(None, signal.SIGKILL)
+    code = int(found)
+    return Exit(None, code - 128) if 128 < code <= 128 + signal.NSIG else Exit(code)
+
+
+def signalled(record: Record, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(record.pid, number)
+
+
+def write(spec: ContainerSpec, pid: int) -> None:
+    # A process that is over already has no start time: none is running under it then.
+    document = {"name": spec.name, "labels": dict(spec.labels), "pid": pid, "started": started(pid) or time.time_ns()}
+    aside = spec.folder / "container.json.new"
+    aside.write_text(json.dumps(document))
+    aside.rename(spec.folder / "container.json")
+
+
+def read(folder: Path) -> Record | None:
+    found = text(folder / "container.json")
+    if not found:
+        return None
+    document: dict[str, Any] = json.loads(found)
+    return Record(document["name"], document["labels"], document["pid"], str(document["started"]), folder)
+
+
+def text(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None

@@ -1,0 +1,112 @@
+"""What this worker holds now: leases, what is known of each, and the orders about them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from libs.common.errors import MeshError
+
+Order = Literal["stop", "gone", "return"]
+"""`return`: this worker stops, hand it back unharmed."""
+State = Literal["staging", "pulling", "starting", "running", "healthy", "unhealthy", "uploading", "stopping"]
+
+
+class Failed(MeshError):
+    """The task failed for a reason that its developer or the operator can act on."""
+
+    def __init__(self, code: str, detail: str, **more: Any) -> None:
+        super().__init__(detail)
+        self.reason = {"code": code, "detail": detail, **more}
+
+
+@dataclass(frozen=True)
+class Lease:
+    task: str
+    kind: str
+    token: int
+    attempt: int
+    app: str
+    commit: str
+    spec: dict[str, Any]
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Lease:
+        return cls(**{name: document[name] for name in cls.__dataclass_fields__})
+
+    @property
+    def name(self) -> str:
+        return f"mlmesh-{self.task}-{self.token}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    outcome: str
+    reason: dict[str, Any] | None = None
+    outputs: dict[str, Any] = field(default_factory=dict)
+    log_tail: list[str] = field(default_factory=list)
+    usage: dict[str, Any] | None = None
+
+
+class Holding:
+    """One lease and what is known of it; every `show` wakes the heartbeat."""
+
+    def __init__(self, lease: Lease, changed: asyncio.Event) -> None:
+        self.lease = lease
+        self.order: Order | None = None
+        self.began = time.monotonic()
+        self._shown: dict[str, Any] = {"state": "staging"}
+        self._ordered = asyncio.Event()
+        self._changed = changed
+
+    def show(self, **values: Any) -> None:
+        if {**self._shown, **values} != self._shown:
+            self._shown.update(values)
+            self._changed.set()
+
+    def give(self, order: Order) -> None:
+        """The first order counts, but `gone` overrules any."""
+        if self.order is None or order == "gone":
+            self.order = order
+        self._ordered.set()
+
+    async def ordered(self) -> None:
+        await self._ordered.wait()
+
+    def document(self) -> dict[str, Any]:
+        blank = {"detail": None, "progress": None, "endpoint": None, "openapi": None, "model_etag": None}
+        return {"task": self.lease.task, "token": self.lease.token, **blank, **self._shown}
+
+
+class Holdings:
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._held: dict[tuple[str, int], Holding] = {}
+        self.changed = asyncio.Event()
+        self.draining = False
+
+    def add(self, lease: Lease) -> Holding | None:
+        """None when it is held already."""
+        key = (lease.task, lease.token)
+        if key in self._held:
+            return None
+        self._held[key] = Holding(lease, self.changed)
+        self.changed.set()
+        return self._held[key]
+
+    def drop(self, holding: Holding) -> None:
+        self._held.pop((holding.lease.task, holding.lease.token), None)
+        self.changed.set()
+
+    def find(self, task: str, token: int) -> Holding | None:
+        return self._held.get((task, token))
+
+    def all(self) -> list[Holding]:
+        return list(self._held.values())
+
+    @property
+    def free(self) -> int:
+        """Slots count stages only."""
+        return max(0, self._slots - sum(holding.lease.kind == "stage" for holding in self._held.values()))
