@@ -1,0 +1,97 @@
+"""A tiny HTTP server that answers as it is told and remembers what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import orjson
+
+from libs.common.http.server import bind, running, url_of
+
+
+@dataclass
+class Asked:
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Reply:
+    status: int = 200
+    document: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    pieces: list[bytes] | None = None
+    gate: asyncio.Event | None = None
+    """Waited for before the last piece."""
+
+
+S = TypeVar("S", bound="StandIn")
+
+
+@dataclass
+class StandIn:
+    url: str = ""
+    port: int = 0
+    asked: list[Asked] = field(default_factory=list)
+    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
+    hold: bool = False
+    """Never answer; wait for the caller to hang up."""
+    holding: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def decide(self, asked: Asked) -> Reply:
+        return Reply(document={"path": asked.target})
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        asked = await _asked(scope, receive)
+        self.asked.append(asked)
+        if self.hold:
+            self.holding.set()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.hung_up.set()
+            return
+        await _reply(await self.decide(asked), send)
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    for _ in range(2):
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+
+
+async def _asked(scope: Any, receive: Any) -> Asked:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    query = f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
+    headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+    return Asked(scope["method"], scope["raw_path"].decode() + query, headers, body)
+
+
+async def _reply(reply: Reply, send: Any) -> None:
+    pieces = reply.pieces if reply.pieces is not None else [orjson.dumps(reply.document)]
+    headers = [(name.lower().encode(), value.encode()) for name, value in reply.headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    for number, piece in enumerate(pieces, 1):
+        if number == len(pieces) and reply.gate is not None:
+            await reply.gate.wait()
+        await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
+
+
+@asynccontextmanager
+async def serving(stand_in: S, port: int = 0) -> AsyncIterator[S]:
+    bound = bind("127.0.0.1", port)
+    stand_in.url, stand_in.port = url_of(bound), bound.getsockname()[1]
+    async with running(stand_in, bound):
+        yield stand_in

@@ -1,0 +1,145 @@
+"""What the gateway does with every address, with and without the other services."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.mesh import ALICE, INTERNAL, Mesh, bearer, ready, services
+from tests.gateway.standin import Asked
+
+REFUSED = [
+    ("GET", "/", 404),
+    ("POST", "/nobody/digits/predict", 404),
+    ("POST", "/demo/unknown/predict", 404),
+    ("POST", "/demo/train/predict", 404),
+    ("POST", "/demo/digits/runs", 404),
+    ("GET", "/api/v1/apps", 401),
+    ("GET", "/internal/table", 404),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), REFUSED)
+async def test_an_address_is_refused(mesh: Mesh, method: str, path: str, status: int) -> None:
+    found, headers, problem = await mesh.call(method, path)
+    assert (found, problem["status"], headers["X-Mlmesh-Error"]) == (status, status, "1")
+    assert problem["request_id"] == headers["X-Request-ID"]
+
+
+WRONG = [
+    ("GET", "/demo/digits/predict", "POST"),
+    ("POST", "/demo/files/data/g/f", "GET, HEAD, PUT, DELETE"),
+    ("GET", "/hooks/demo", "POST"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "allowed"), WRONG)
+async def test_a_wrong_method_is_told_the_right_ones(mesh: Mesh, method: str, path: str, allowed: str) -> None:
+    status, headers, _ = await mesh.call(method, path)
+    assert (status, headers["Allow"]) == (405, allowed)
+
+
+async def test_the_platform_api_demands_a_token(mesh: Mesh) -> None:
+    assert (await mesh.call("GET", "/api/v1/apps"))[1]["WWW-Authenticate"] == "Bearer"
+    assert (await mesh.call("GET", "/api/v1/apps", headers=bearer("nobody")))[0] == 401
+    assert (await mesh.call("GET", "/api/v1/schema/Component.json"))[0] == 200
+
+
+def identity(asked: Asked) -> tuple[str, ...]:
+    return tuple(asked.headers[name] for name in ("authorization", "x-mlmesh-token-name", "x-mlmesh-scopes"))
+
+
+async def test_the_platform_api_goes_on_with_who_calls(mesh: Mesh) -> None:
+    await mesh.call("PUT", "/api/v1/apps/demo/secrets/a%2Fb?x=1", data=b"{}", headers=bearer("owner"))
+    await mesh.call("GET", "/api/v1/apps/demo/runs", headers=bearer("owner"))
+    registry, scheduler = mesh.registry.asked[-1], [one for one in mesh.scheduler.asked if "runs" in one.target][0]
+    assert (registry.method, registry.target, registry.body) == ("PUT", "/api/v1/apps/demo/secrets/a%2Fb?x=1", b"{}")
+    assert identity(registry) == identity(scheduler) == (f"Bearer {INTERNAL}", "owners", "write:demo")
+
+
+async def test_a_webhook_goes_on_as_it_came(mesh: Mesh) -> None:
+    sent = {"X-Hub-Signature-256": "sha256=1", "X-GitHub-Event": "push", "X-Mlmesh-Authorization": "forged"}
+    await mesh.call("POST", "/hooks/demo", data=b" raw ", headers={**sent, **bearer("anything")})
+    asked = mesh.registry.asked[-1]
+    assert (asked.target, asked.body, asked.headers["x-hub-signature-256"]) == ("/hooks/demo", b" raw ", "sha256=1")
+    assert asked.headers["authorization"] == f"Bearer {INTERNAL}"
+    assert asked.headers["x-mlmesh-authorization"] == "Bearer anything"
+
+
+async def test_a_files_path_keeps_its_encoding(mesh: Mesh) -> None:
+    await mesh.call("GET", "/demo/files/data/g/a%20b%2Fc%C3%A9+d?prefix=%2B", headers=ALICE)
+    assert mesh.databox.asked[-1].target == (
+        "/internal/apps/demo/users/alice/files/data/g/a%20b%2Fc%C3%A9+d?prefix=%2B"
+    )
+
+
+async def test_a_link_needs_nothing_else(mesh: Mesh) -> None:
+    await mesh.call("PUT", "/links/a%2Bb", data=b"bytes", headers={"Range": "bytes=0-"})
+    asked = mesh.databox.asked[-1]
+    assert (asked.method, asked.target, asked.body, asked.headers["range"]) == (
+        "PUT", "/links/a%2Bb", b"bytes", "bytes=0-"
+    )  # fmt: skip
+
+
+async def test_head_is_answered_without_a_body(mesh: Mesh) -> None:
+    for _ in range(2):
+        status, _, content = await mesh.call("HEAD", "/demo/files/data/g/f", headers=ALICE)
+        assert (status, content) == (200, b"")
+
+
+async def test_a_grant_stands_for_its_caller_in_its_boxes(mesh: Mesh) -> None:
+    await mesh.call("POST", "/demo/digits/predict", headers=ALICE)
+    grant = {"X-Mlmesh-Grant": mesh.component.asked[0].headers["x-mlmesh-grant"]}
+    assert (await mesh.call("GET", "/demo/files/data/g/f", headers=grant))[0] == 200
+    assert "/users/alice/" in mesh.databox.asked[-1].target
+    assert (await mesh.call("GET", "/demo/files/private/g/f", headers=grant))[0] == 403
+    assert (await mesh.call("GET", "/demo/files/data/g/f", headers={"X-Mlmesh-Grant": "forged"}))[0] == 401
+
+
+async def test_an_anonymous_call_carries_no_grant(mesh: Mesh) -> None:
+    await mesh.call("POST", "/demo/open/predict")
+    assert "x-mlmesh-grant" not in mesh.component.asked[0].headers
+
+
+async def test_descriptions_name_the_public_address(mesh: Mesh) -> None:
+    _, _, component = await mesh.call("GET", "/demo/digits/openapi.json", headers=ALICE)
+    _, _, pipeline = await mesh.call("GET", "/demo/train/openapi.json", headers=ALICE)
+    assert component["servers"] == [{"url": "http://mesh.example/demo/digits"}]
+    assert component["security"] == [{"basic": []}, {"token": []}]
+    assert "data" in str(pipeline["paths"]["/runs"]["post"]["requestBody"])
+    assert (await mesh.call("GET", "/demo/train/docs", headers=ALICE))[0] == 200
+
+
+async def test_numbers_need_loopback_or_the_internal_token(mesh: Mesh) -> None:
+    assert (await mesh.call("GET", "/metrics"))[0] == 200
+    elsewhere = {"X-Forwarded-For": "203.0.113.9"}
+    assert (await mesh.call("GET", "/metrics", headers=elsewhere))[0] == 401
+    assert (await mesh.call("GET", "/metrics", headers={**elsewhere, **bearer(INTERNAL)}))[0] == 200
+
+
+async def test_callers_are_served_without_the_control_plane_and_after_a_restart(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        async with services(tmp_path) as mesh, mesh.gateway():
+            await ready(mesh)
+        kept = tmp_path / "gateway" / "table.json"
+        assert kept.stat().st_mode & 0o777 == 0o600
+        alone = await stack.enter_async_context(services(tmp_path / "other"))
+        settings = mesh.settings.with_values(public_url="http://mesh.example")
+        alone.settings = settings  # its services are gone; its components are as the table on disk says
+        async with alone.gateway():
+            status, _, report = await alone.call("GET", "/readyz")
+            assert (status, report["ready"], report["parts"]["scheduler"]["ready"]) == (200, True, False)
+            status, headers, _ = await alone.call("GET", "/demo/runs", headers=ALICE)
+            assert (status, headers["Retry-After"]) == (503, "1")
+            assert (await alone.call("POST", "/demo/digits/predict"))[0] == 401
+            assert (await alone.call("GET", "/demo/digits/openapi.json", headers=ALICE))[2]["info"]["title"] == "asleep"
+
+
+async def test_a_gateway_without_any_table_is_not_ready(tmp_path: Path) -> None:
+    async with services(tmp_path) as mesh:
+        mesh.scheduler.hold = True
+        async with mesh.gateway():
+            status, _, report = await mesh.call("GET", "/healthz")
+            assert status == 200
+            status, _, report = await mesh.call("GET", "/readyz")
+            assert (status, report["parts"]["table"]["ready"]) == (503, False)

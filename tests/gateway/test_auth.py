@@ -1,0 +1,88 @@
+"""Who may call what: one table of cases over real sockets."""
+
+import pytest
+
+from tests.gateway.mesh import ALICE, CHEAP, Mesh, basic, bearer, document, until
+
+KEY = {"X-API-Key": "key-of-bob"}
+P, K, O, F = "/demo/digits/predict", "/demo/keyed/predict", "/demo/open/predict", "/demo/files/data/g/f"
+CASES: list[tuple[str, str, dict[str, str], int, str | None]] = [
+    ("POST", P, {}, 401, None),
+    ("POST", P, ALICE, 200, "alice"),
+    ("POST", P, basic("alice", "wrong"), 401, None),
+    ("POST", P, basic("eve", "secret"), 401, None),
+    ("POST", P, {"Authorization": "Basic !!"}, 401, None),
+    ("POST", P, KEY, 401, None),
+    ("POST", P, bearer("owner"), 200, "developer"),
+    ("POST", P, bearer("root"), 200, "developer"),
+    ("POST", P, bearer("reader"), 403, None),
+    ("POST", P, bearer("stranger"), 401, None),
+    ("POST", P, bearer("unknown"), 401, None),
+    ("POST", K, KEY, 200, "bob"),
+    ("POST", K, bearer("key-of-bob"), 200, "bob"),
+    ("POST", K, {"X-API-Key": "other"}, 401, None),
+    ("POST", K, ALICE, 401, None),
+    ("POST", O, {}, 200, "anonymous"),
+    ("POST", O, bearer("unknown"), 200, "anonymous"),
+    ("POST", O, bearer("owner"), 200, "developer"),
+    ("GET", F, {}, 401, None),
+    ("GET", F, ALICE, 200, "alice"),
+    ("GET", F, KEY, 200, "bob"),
+    ("GET", F, bearer("reader"), 200, "developer"),
+    ("PUT", F, bearer("reader"), 403, None),
+    ("PUT", F, bearer("owner"), 200, "developer"),
+    ("GET", "/demo/runs", ALICE, 200, "alice"),
+    ("GET", "/demo/runs", KEY, 401, None),
+    ("GET", "/demo/runs", bearer("reader"), 200, "developer"),
+    ("POST", "/demo/train/runs", ALICE, 200, "alice"),
+    ("POST", "/demo/train/runs", {}, 401, None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "status", "user"), CASES)
+async def test_a_caller_is_known_or_refused(
+    mesh: Mesh, method: str, path: str, headers: dict[str, str], status: int, user: str | None
+) -> None:
+    found, answered, _ = await mesh.call(method, path, headers={**headers, "X-Mlmesh-User": "root"})
+    assert found == status
+    if status == 401:
+        assert answered["WWW-Authenticate"] == 'Basic realm="demo"'
+    asked = [one.headers.get("x-mlmesh-user") for part in (mesh.component, mesh.databox) for one in part.asked]
+    asked += [one.headers["x-mlmesh-user"] for one in mesh.scheduler.asked if "runs" in one.target]
+    assert [one for one in asked if one] == ([user] if user else [])
+
+
+async def test_a_changed_password_counts_at_once(mesh: Mesh) -> None:
+    assert (await mesh.call("POST", P, headers=ALICE))[0] == 200
+    users = {"people": {"alice": CHEAP.hash("new")}}
+    mesh.scheduler.publish({"demo": document(mesh.component.port, users=users)})
+    before = len(mesh.scheduler.asked)
+    await until(lambda: len(mesh.scheduler.asked) > before + 1)
+    assert (await mesh.call("POST", P, headers=ALICE))[0] == 401
+    assert (await mesh.call("POST", P, headers=basic("alice", "new")))[0] == 200
+
+
+async def test_runs_name_the_pipelines_that_the_credential_is_good_for(mesh: Mesh) -> None:
+    await mesh.call("GET", "/demo/runs?limit=5", headers=ALICE)
+    await mesh.call("GET", "/demo/runs/7", headers=bearer("owner"))
+    asked = [one for one in mesh.scheduler.asked if "runs" in one.target]
+    assert [(one.target, one.headers["x-mlmesh-pipelines"]) for one in asked] == [
+        ("/internal/apps/demo/runs?limit=5", "training"),
+        ("/internal/apps/demo/runs/7", "*"),
+    ]
+
+
+async def test_a_token_is_asked_for_once(mesh: Mesh) -> None:
+    for _ in range(3):
+        await mesh.call("GET", "/api/v1/apps", headers=bearer("owner"))
+    assert len([one for one in mesh.registry.asked if "verify" in one.target]) == 1
+
+
+async def test_an_owner_reaches_files_and_runs_that_nobody_published(mesh: Mesh) -> None:
+    mesh.scheduler.publish({"bare": document(mesh.component.port, apis=[])})
+    before = len(mesh.scheduler.asked)
+    await until(lambda: len(mesh.scheduler.asked) > before + 1)
+    assert (await mesh.call("GET", "/bare/files/data/", headers=bearer("root")))[0] == 200
+    assert (await mesh.call("GET", "/bare/runs", headers=bearer("root")))[0] == 200
+    assert (await mesh.call("GET", "/bare/files/data/", headers=ALICE))[0] == 404
+    assert (await mesh.call("GET", "/bare/runs", headers=ALICE))[0] == 404

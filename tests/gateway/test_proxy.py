@@ -1,0 +1,129 @@
+"""Calls pass through, streaming both ways."""
+
+import asyncio
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+
+from tests.gateway.mesh import ALICE, Mesh, document, until
+from tests.gateway.standin import Asked, Reply, StandIn, serving
+
+PREDICT = "/demo/digits/predict"
+
+
+@dataclass
+class Component(StandIn):
+    reply: Reply | None = None
+
+    async def decide(self, asked: Asked) -> Reply:
+        return self.reply or Reply(document=len(asked.body))
+
+
+async def routed(mesh: Mesh, *ports: int, **over: object) -> None:
+    mesh.scheduler.publish({"demo": document(*ports, **over)})
+    before = len(mesh.scheduler.asked)
+    await until(lambda: len(mesh.scheduler.asked) > before + 1)
+
+
+async def test_a_call_reaches_the_component_with_its_headers(mesh: Mesh) -> None:
+    sent = {**ALICE, "X-Request-ID": "r-1", "traceparent": "00-a", "X-Mlmesh-Token": "forged", "X-Own": "1"}
+    status, headers, answer = await mesh.call("POST", f"{PREDICT}?a=%20b", data=b"{}", headers=sent)
+    (asked,) = mesh.component.asked
+    assert (status, answer, headers["X-Request-ID"]) == (200, b'{"path":"/predict?a=%20b"}', "r-1")
+    assert (asked.method, asked.target, asked.body) == ("POST", "/predict?a=%20b", b"{}")
+    found = {name: asked.headers.get(name) for name in ("x-mlmesh-token", "x-request-id", "traceparent", "x-own")}
+    assert found == {
+        "x-mlmesh-token": f"token-{mesh.component.port}", "x-request-id": "r-1", "traceparent": "00-a", "x-own": "1"
+    }  # fmt: skip
+    assert "authorization" not in asked.headers
+    assert asked.headers["x-forwarded-for"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 3_000_000])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_of_any_size_arrives_whole(mesh: Mesh, size: int, chunked: bool) -> None:
+    async def pieces() -> object:
+        for start in range(0, size, 100_000):
+            yield b"x" * min(100_000, size - start)
+
+    await mesh.call("POST", PREDICT, data=pieces() if chunked else b"x" * size, headers=ALICE)
+    assert mesh.component.asked[0].body == b"x" * size
+
+
+async def test_an_answer_streams_before_it_is_complete(mesh: Mesh) -> None:
+    gate = asyncio.Event()
+    async with serving(Component(reply=Reply(pieces=[b"first", b"last"], gate=gate))) as slow:
+        await routed(mesh, slow.port)
+        async with mesh.session.post(mesh.url + PREDICT, headers=ALICE) as answer:
+            assert await answer.content.readexactly(5) == b"first"
+            gate.set()
+            assert await answer.content.read() == b"last"
+
+
+async def test_a_large_answer_arrives_whole(mesh: Mesh) -> None:
+    async with serving(Component(reply=Reply(pieces=[b"x" * 1_000_000] * 8))) as large:
+        await routed(mesh, large.port)
+        assert len((await mesh.call("POST", PREDICT, headers=ALICE))[2]) == 8_000_000
+
+
+async def test_a_caller_who_hangs_up_ends_the_call_at_the_component(mesh: Mesh) -> None:
+    mesh.component.hold = True
+    with pytest.raises(asyncio.TimeoutError):
+        await mesh.call("POST", PREDICT, headers=ALICE, timeout=aiohttp.ClientTimeout(total=0.3))
+    async with asyncio.timeout(5):
+        await mesh.component.hung_up.wait()
+
+
+async def test_a_component_that_takes_too_long_is_504(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.handlers.PREDICT_MARGIN_S", 0.1)
+    components = document(mesh.component.port)["components"]
+    components["classifier"]["timeout"] = 0.1
+    await routed(mesh, mesh.component.port, components=components)
+    mesh.component.hold = True
+    status, headers, problem = await mesh.call("POST", PREDICT, headers=ALICE)
+    assert (status, headers["Content-Type"], problem["retryable"]) == (504, "application/problem+json", True)
+
+
+async def test_nothing_healthy_is_503_with_the_reason(mesh: Mesh) -> None:
+    await routed(mesh)
+    status, headers, problem = await mesh.call("POST", PREDICT, headers=ALICE)
+    assert (status, headers["Retry-After"]) == (503, "1")
+    assert problem["reason"] == {"code": "image", "detail": "still pulled"}
+
+
+async def test_a_refused_connection_is_tried_elsewhere(mesh: Mesh) -> None:
+    async with serving(StandIn()) as gone:
+        closed = gone.port
+    await routed(mesh, closed, mesh.component.port)
+    assert (await mesh.call("POST", PREDICT, headers=ALICE))[0] == 200
+
+
+async def test_a_call_that_was_not_started_is_repeated_elsewhere_with_its_body(mesh: Mesh) -> None:
+    refusal = Reply(503, {}, headers={"X-Mlmesh-Not-Started": "1"})
+    async with serving(Component(reply=refusal)) as busy:
+        await routed(mesh, busy.port, mesh.component.port)
+        assert (await mesh.call("POST", PREDICT, data=b"body", headers=ALICE))[0] == 200
+    assert (busy.asked[0].body, mesh.component.asked[0].body) == (b"body", b"body")
+
+
+async def test_a_connection_that_went_stale_is_replaced(mesh: Mesh) -> None:
+    port = mesh.component.port
+    async with serving(Component()) as first:
+        port = first.port
+        await routed(mesh, port)
+        assert (await mesh.call("POST", PREDICT, headers=ALICE))[0] == 200
+    async with serving(Component(), port):
+        assert (await mesh.call("POST", PREDICT, headers=ALICE))[0] == 200
+
+
+async def test_a_body_over_the_limit_is_413(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.handlers.PREDICT_LIMIT", 1000)
+
+    async def pieces() -> object:
+        for _ in range(20):
+            yield b"x" * 100
+
+    assert (await mesh.call("POST", PREDICT, data=b"x" * 1001, headers=ALICE))[0] == 413
+    assert mesh.component.asked == []
+    assert (await mesh.call("POST", PREDICT, data=pieces(), headers=ALICE))[0] == 413

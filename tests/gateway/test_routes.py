@@ -1,0 +1,41 @@
+import pytest
+
+from services.gateway.routes import Route, route
+
+CASES: list[tuple[str, Route | None]] = [
+    ("/healthz", Route("healthz")),
+    ("/docs", Route("docs")),
+    ("/", None),
+    ("/demo", None),
+    ("/console/x/predict", None),
+    ("/api/v2/apps", None),
+    ("/api/v1/", None),
+    ("/api/v1/apps", Route("api", service="registry")),
+    ("/api/v1/apps/demo/secrets/x", Route("api", service="registry")),
+    ("/api/v1/apps/demo/runs/1", Route("api", service="scheduler")),
+    ("/api/v1/apps/demo/components", Route("api", service="scheduler")),
+    ("/api/v1/workers", Route("api", service="scheduler")),
+    ("/api/v1/queues/dead", Route("api", service="scheduler")),
+    ("/api/v1/schema/Component.json", Route("api", service="registry", open=True)),
+    ("/hooks/demo", Route("hooks", "demo", service="registry")),
+    ("/hooks/demo/more", None),
+    ("/links/abc", Route("links", service="databox", open=True)),
+    ("/demo/digits/predict", Route("predict", "demo", "digits")),
+    ("/demo/v1/digits/predict", Route("predict", "demo", "v1/digits")),
+    ("/demo/predict", None),
+    ("/demo/digits/openapi.json", Route("describe", "demo", "digits")),
+    ("/demo/digits/docs", Route("page", "demo", "digits")),
+    ("/demo/train/runs", Route("submit", "demo", "train")),
+    ("/demo/runs", Route("runs", "demo", service="scheduler")),
+    ("/demo/runs/1/logs", Route("runs", "demo", rest="/1/logs", service="scheduler")),
+    ("/demo/files/data/g/a%20b", Route("files", "demo", box="data", rest="data/g/a%20b", service="databox")),
+    ("/demo/files/", None),
+    ("/demo/files/data/../../x", None),
+    ("/demo/files/data/%2e%2e/x", None),
+    ("/demo/files/data/g%2F..%2F..", None),
+]
+
+
+@pytest.mark.parametrize(("path", "meaning"), CASES)
+def test_a_path_has_this_meaning(path: str, meaning: Route | None) -> None:
+    assert route(path) == meaning

@@ -1,0 +1,25 @@
+from services.gateway.table import Table, changed
+from tests.gateway.mesh import document
+
+
+def test_a_change_keeps_the_apps_that_it_does_not_name() -> None:
+    first = changed(Table(), {"version": 1, "full": True, "apps": {"a": document(1), "b": document(2)}})
+    second = changed(first, {"version": 2, "full": False, "apps": {"b": document(3)}})
+    assert second.apps["a"] is first.apps["a"]
+    assert second.apps["b"].components["classifier"].endpoints[0].port == 3
+    assert (second.apps["a"].version, second.apps["b"].version) == (1, 2)
+
+
+def test_a_null_document_removes_the_app() -> None:
+    first = changed(Table(), {"version": 1, "full": True, "apps": {"a": document(1)}})
+    assert changed(first, {"version": 2, "full": False, "apps": {"a": None}}).apps == {}
+
+
+def test_a_full_answer_removes_what_it_does_not_name() -> None:
+    first = changed(Table(), {"version": 1, "full": True, "apps": {"a": document(1), "b": document(2)}})
+    assert set(changed(first, {"version": 9, "full": True, "apps": {"b": document(2)}}).apps) == {"b"}
+
+
+def test_the_kept_form_gives_the_same_table() -> None:
+    first = changed(Table(), {"version": 4, "full": False, "apps": {"a": document(1)}})
+    assert changed(Table(), first.document()) == first
