@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import Any, Protocol
 
 BUNDLE = "/opt/mlmesh/serve.py"
 """Where a container finds the component runtime."""
-from typing import Any
 
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder or file of the host, seen at the *same path* inside: a path in the environment is right in every runtime."""
+    """A folder or file of the host, at the *same path* inside: a path in the environment is right everywhere."""
 
     path: Path
     read_only: bool
@@ -28,7 +26,7 @@ class ContainerSpec:
     """Deterministic: `mlmesh-<task>-<token>`."""
     app: str
     labels: Mapping[str, str]
-    """`mlmesh.installation`, `mlmesh.worker`, `mlmesh.task`, `mlmesh.attempt` (the fencing token), `mlmesh.kind`, `mlmesh.app`."""
+    """`mlmesh.` and: `installation`, `worker`, `task`, `attempt` (the fencing token), `kind`, `app`."""
     image: str
     command: tuple[str, ...] | None
     """None: the image's own entry point and command."""
@@ -36,7 +34,7 @@ class ContainerSpec:
     folder: Path
     """The task's own folder in the worker's scratch: log, exit status, progress."""
     source: Path | None = None
-    """The checkout at the deployed commit: working directory and import path in the process runtime, unused in Docker."""
+    """The checkout at the deployed commit: working directory of the process runtime, unused in Docker."""
     mounts: tuple[Mount, ...] = ()
     port: int | None = None
     """The port a component serves on; None for a stage."""

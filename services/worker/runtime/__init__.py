@@ -1,4 +1,4 @@
-"""The Runtime seam: what the worker needs of an engine that runs containers. `process` and `docker` honour one contract.
+"""The Runtime seam: what the worker needs of an engine that runs containers. `process` and `docker` honour it.
 
 Holds no decision about tasks; names are deterministic, so that a restarted worker finds what it started before.
 """
