@@ -1,0 +1,45 @@
+"""The loop: repeats, answers rings, outlives errors."""
+
+from __future__ import annotations
+
+import asyncio
+
+from libs.common.errors import Unavailable
+from libs.common.loop import Loop
+
+PATIENCE_S = 5.0
+
+
+async def test_a_ring_is_answered_without_waiting_for_the_interval() -> None:
+    steps: asyncio.Queue[int] = asyncio.Queue()
+
+    async def step() -> None:
+        steps.put_nowait(1)
+
+    loop = Loop("test", step, interval=3600.0)
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(PATIENCE_S):
+        await steps.get()
+        loop.wake()
+        await steps.get()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_step_that_fails_is_repeated() -> None:
+    attempts: asyncio.Queue[int] = asyncio.Queue()
+
+    async def step() -> None:
+        attempts.put_nowait(1)
+        if attempts.qsize() == 1:
+            raise Unavailable("not yet")
+        if attempts.qsize() == 2:
+            raise RuntimeError("a defect")
+
+    running = asyncio.create_task(Loop("test", step, interval=3600.0).run())
+    async with asyncio.timeout(PATIENCE_S):
+        while attempts.qsize() < 3:  # noqa: ASYNC110  what is awaited is the loop itself
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert attempts.qsize() == 3

@@ -1,0 +1,63 @@
+"""Settings from the environment: files, warnings, clear errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from libs.common.settings import BadSetting, load, require
+
+
+def test_values_come_from_the_environment_and_arguments_win() -> None:
+    found, warnings = load({"MLMESH_PORT": "81", "MLMESH_LEASE": "500ms", "OTHER": "1"}, port=82)
+    assert (found.port, found.lease, warnings) == (82, 0.5, [])
+
+
+def test_a_value_may_lie_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret\n")
+    assert load({"MLMESH_INTERNAL_TOKEN_FILE": str(tmp_path / "token")})[0].internal_token == "secret"
+
+
+def test_an_unknown_variable_is_a_warning() -> None:
+    assert load({"MLMESH_PROT": "81"})[1] == ["MLMESH_PROT is not a setting of mlmesh and is ignored"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("PORT", "x", "MLMESH_PORT: Input should be a valid integer, unable to parse string as an integer"),
+        ("LEASE", "-1", "MLMESH_LEASE: Input should be greater than 0"),
+        ("PUBLIC_URL", "example.org", "MLMESH_PUBLIC_URL: write http://host:port"),
+        ("WORKER_LABELS", "a", "MLMESH_WORKER_LABELS: write key=value,key=value"),
+        ("TOKEN_FILE", "x", None),
+    ],
+)
+def test_a_bad_value_is_an_error_that_names_the_variable(variable: str, value: str, sentence: str | None) -> None:
+    if sentence is None:
+        assert load({f"MLMESH_{variable}": value})[1] != []
+        return
+    with pytest.raises(BadSetting) as caught:
+        load({f"MLMESH_{variable}": value})
+    assert str(caught.value) == sentence
+
+
+def test_a_file_that_cannot_be_read_is_an_error_that_names_the_variable() -> None:
+    with pytest.raises(BadSetting, match="MLMESH_SECRET_KEY_FILE: cannot read /nowhere"):
+        load({"MLMESH_SECRET_KEY_FILE": "/nowhere"})
+
+
+def test_lists_and_pairs_are_read_from_commas() -> None:
+    found, _ = load({"MLMESH_WORKER_CLASSES": "cpu, gpu", "MLMESH_WORKER_LABELS": "zone=a,disk=ssd"})
+    assert (found.worker_classes, found.worker_labels) == (("cpu", "gpu"), {"zone": "a", "disk": "ssd"})
+
+
+def test_a_required_setting_without_a_value_is_named() -> None:
+    with pytest.raises(BadSetting, match="MLMESH_SECRET_KEY is not set"):
+        require(load({})[0], "secret_key")
+
+
+def test_the_database_and_the_store_lie_in_the_data_folder_unless_said_otherwise(tmp_path: Path) -> None:
+    found, _ = load({"MLMESH_DATA": str(tmp_path)})
+    assert found.database_url == f"sqlite+aiosqlite:///{tmp_path}/mlmesh.db"
+    assert found.store_url == f"file://{tmp_path}/store"
