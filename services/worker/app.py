@@ -1,0 +1,142 @@
+"""The composition of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.util
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from libs.common.bus import Bus, open_bus
+from libs.common.http.client import open_peers
+from libs.common.http.service import Check, service
+from libs.common.loop import Loop
+from libs.common.settings import Settings
+from services.worker.checkout import Checkouts
+from services.worker.consumer import Consumer
+from services.worker.environment import Environments
+from services.worker.host import Host
+from services.worker.models import Models
+from services.worker.runner import Runner
+from services.worker.runtime import Runtime
+from services.worker.runtime.process import ProcessRuntime
+from services.worker.sync import Sync
+from services.worker.tasks import Holdings
+
+CLAIM_S = 5.0
+WATCH_S = 0.5
+CONVERGE_S = 5.0
+SYNC_PAUSE_S = 0.02
+"""Between two heartbeats: changes that come together travel together."""
+STOP_S = 25.0
+"""How long a stopping worker waits for what it hands back."""
+
+
+def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
+    """The service as an ASGI app; it opens the bus of its settings unless it is given one."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            line = bus or await stack.enter_async_context(open_bus(settings.bus))
+            host = await stack.enter_async_context(open_host(settings))
+            app.state.bus = line
+            async with working(host, line) as holdings:
+                app.state.holdings = holdings
+                yield
+
+    def checks() -> Mapping[str, Check]:
+        return {"bus": app.state.bus.ready}
+
+    app = service("worker", settings, lifespan=lifespan, checks=checks)
+    return app
+
+
+@asynccontextmanager
+async def open_host(settings: Settings) -> AsyncIterator[Host]:
+    worker = settings.worker_name or socket.gethostname()
+    installation = hashlib.sha256(settings.internal_token.encode()).hexdigest()[:12]
+    docker = settings.runtime.startswith("docker:")
+    cache = (settings.scratch_folder if docker else settings.data) / "cache"
+    async with open_peers(settings) as peers, open_runtime(settings, worker, installation, cache) as runtime:
+        yield Host(
+            settings=settings,
+            worker=worker,
+            installation=installation,
+            peers=peers,
+            runtime=runtime,
+            checkouts=Checkouts(cache / "source", peers.registry),
+            models=Models(cache / "models", peers),
+            serve=None if docker else component_program(),
+            with_source=not docker,
+        )
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, worker: str, installation: str, cache: Path) -> AsyncIterator[Runtime]:
+    if settings.runtime.startswith("docker:"):
+        from services.worker.runtime.docker import DockerRuntime
+
+        async with DockerRuntime(settings, worker, installation) as docker:
+            yield docker
+        return
+    environments = Environments(cache / "environments")
+    async with ProcessRuntime(settings, worker, installation, environments) as process:
+        yield process
+
+
+def component_program() -> Path:
+    found = importlib.util.find_spec("mlmesh_component")
+    if found is None or found.origin is None:
+        raise RuntimeError("the component runtime is not installed")
+    return Path(found.origin).parent.parent / "serve.py"
+
+
+@asynccontextmanager
+async def working(host: Host, bus: Bus) -> AsyncIterator[Holdings]:
+    """The worker's loops. At the end what it holds is handed back, or left to run where the engine outlives it."""
+    settings, holdings = host.settings, Holdings(host.settings.worker_slots)
+    leave = not host.with_source
+    async with asyncio.TaskGroup() as tasks, asyncio.TaskGroup() as loops:
+        runner = Runner(host, holdings, tasks)
+        await runner.adopt()
+        sync = Sync(settings, host.worker, holdings, host.peers.scheduler)
+        consumer = Consumer(settings, host.worker, holdings, host.peers.scheduler, runner.begin)
+        getting = [loops.create_task(consumer.listen(bus, one)) for one in settings.worker_classes]
+        getting.append(loops.create_task(Loop("claims", consumer.claim_all, CLAIM_S).run()))
+        beating = [
+            loops.create_task(Loop("sync", sync.step, SYNC_PAUSE_S).run()),
+            loops.create_task(Loop("lease", sync.watch, WATCH_S).run()),
+            loops.create_task(Loop("converge", host.runtime.converge, CONVERGE_S).run()),
+        ]
+        try:
+            yield holdings
+        finally:
+            await ended(getting)
+            if not leave:
+                await hand_back(holdings)
+            await ended(beating)
+            runner.abandon()
+            await host.runtime.close(leave=leave)
+
+
+async def ended(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def hand_back(holdings: Holdings) -> None:
+    for holding in holdings.all():
+        holding.give("return")
+    try:
+        async with asyncio.timeout(STOP_S):
+            while holdings.all():
+                await asyncio.sleep(WATCH_S / 10)
+    except TimeoutError:
+        return  # their leases run out

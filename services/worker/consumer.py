@@ -1,0 +1,75 @@
+"""Doorbells and claims: how this worker gets its work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from libs.common import log
+from libs.common.bus import Bus, Queue
+from libs.common.bus import Consumer as Line
+from libs.common.errors import MeshError
+from libs.common.http.client import Peer
+from libs.common.messages import TaskReady
+from libs.common.settings import Settings
+from services.worker.tasks import Holdings, Lease
+
+FULL_POLL_S = 0.2
+
+
+class Consumer:
+    def __init__(
+        self, settings: Settings, worker: str, holdings: Holdings, scheduler: Peer, begin: Callable[[Lease], None]
+    ) -> None:
+        self._settings, self._worker, self._holdings = settings, worker, holdings
+        self._scheduler, self._begin = scheduler, begin
+        self._one = asyncio.Lock()
+
+    async def listen(self, bus: Bus, resource_class: str) -> None:
+        """Takes doorbells of one class while there is room."""
+        queue = Queue(f"tasks.{resource_class}", (f"{TaskReady.tag}.{resource_class}",))
+        async with bus.consume(queue) as line:
+            while True:
+                await self._room(line)
+                delivery = await line.next()
+                try:
+                    await self._answer(delivery.message.task if isinstance(delivery.message, TaskReady) else None)
+                finally:
+                    await delivery.ack()
+
+    async def _room(self, line: Line) -> None:
+        if self._holdings.free:
+            return
+        await line.pause()
+        while not self._holdings.free:
+            await asyncio.sleep(FULL_POLL_S)
+        await line.resume()
+
+    async def _answer(self, task: str | None) -> None:
+        try:
+            if await self.claim(task):
+                await self.claim_all()
+        except MeshError as error:
+            log.get("worker").info("claim failed; the next look finds it", why=error.detail)
+
+    async def claim_all(self) -> None:
+        """Whatever waits and fits."""
+        while await self.claim(None):
+            continue
+
+    async def claim(self, task: str | None) -> bool:
+        """Whether there was a lease; one call at a time, so that `free` is true."""
+        if self._holdings.draining:
+            return False
+        async with self._one:
+            body = {
+                "worker": self._worker,
+                "classes": list(self._settings.worker_classes),
+                "task": task,
+                "free": self._holdings.free,
+            }
+            answer = await self._scheduler.post("/internal/claims", body)
+            if not answer or not answer.get("lease"):
+                return False
+            self._begin(Lease.of(answer["lease"]))
+            return True

@@ -1,0 +1,66 @@
+"""What every task of this worker works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from libs.common.http.client import Peers
+from libs.common.settings import Settings
+from services.worker.checkout import Checkouts
+from services.worker.models import Models
+from services.worker.patience import patient
+from services.worker.runtime import CannotRun, Runtime
+from services.worker.spec import ContainerSpec, Site
+from services.worker.tasks import Failed, Holding, Lease
+
+
+@dataclass(frozen=True)
+class Host:
+    settings: Settings
+    worker: str
+    installation: str
+    peers: Peers
+    runtime: Runtime
+    checkouts: Checkouts
+    models: Models
+    serve: Path | None
+    """The component program on this host; None where containers bring their own."""
+    with_source: bool
+    """The runtime needs the checkout (processes), or has all of it in the image (Docker)."""
+
+    def folder(self, lease: Lease) -> Path:
+        return self.settings.scratch_folder / "tasks" / lease.name
+
+    async def site(self, lease: Lease) -> Site:
+        """Raises Failed when the source is not to be had."""
+        try:
+            source = await self.checkouts.get(lease.app, lease.commit) if self.with_source else None
+        except CannotRun as error:
+            raise Failed(error.code, error.detail) from error
+        return Site(
+            worker=self.worker,
+            installation=self.installation,
+            folder=self.folder(lease),
+            mesh_url=self.runtime.mesh_url(lease.app),
+            source=source,
+            serve=self.serve,
+        )
+
+    async def secrets(self, lease: Lease) -> dict[str, dict[str, str]]:
+        names = lease.spec.get("secrets") or []
+        if not names:
+            return {}
+        path = f"/internal/apps/{lease.app}/secrets/values"
+        found = await patient(lambda: self.peers.registry.post(path, {"names": names}))
+        return dict(found["secrets"])
+
+    async def launch(self, holding: Holding, spec: ContainerSpec) -> None:
+        """Prepared and started. Raises Failed."""
+        try:
+            holding.show(state="pulling")
+            await self.runtime.prepare(spec, lambda line: holding.show(detail=line))
+            holding.show(state="starting", detail=None)
+            await self.runtime.start(spec)
+        except CannotRun as error:
+            raise Failed(error.code, error.detail) from error

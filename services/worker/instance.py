@@ -1,0 +1,115 @@
+"""An instance of a component on this host: model, start, health until it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+
+from libs.common.errors import Conflict
+from services.worker import spec
+from services.worker.host import Host
+from services.worker.logs import Log
+from services.worker.runtime import CannotRun
+from services.worker.stage import following
+from services.worker.tasks import Failed, Holding, Outcome
+
+EARLY_S = 0.025
+LATER_S = 0.25
+EARLY_POLLS = 80
+HEALTH_S = 2.0
+FAILURES = 3
+"""Health checks in a row that fail before it is unhealthy."""
+CHECK_TIMEOUT = aiohttp.ClientTimeout(total=5.0)
+
+
+class Instance:
+    def __init__(self, host: Host, holding: Holding) -> None:
+        self.host, self.holding, self.lease = host, holding, holding.lease
+        self.folder = host.folder(holding.lease)
+        self.log = Log(self.lease, self.folder, host.runtime, host.peers)
+        self._headers = {"X-Mlmesh-Token": self.lease.spec["instance_token"]}
+
+    async def run(self, *, adopted: bool) -> Outcome:
+        """Never returns: an instance has no end of its own. Raises Failed."""
+        if not adopted:
+            await self._start()
+        self._show_model()
+        async with following(self.log, self.holding, self.folder):
+            await self._serve()
+        raise Failed("exited", self._last_line())
+
+    async def _start(self) -> None:
+        site = await self.host.site(self.lease)
+        try:
+            secrets = await self.host.secrets(self.lease)
+        except Conflict as error:
+            raise Failed("secrets", error.detail) from error
+        where = self.lease.spec.get("model")
+        model = await self.host.models.get(self.lease.app, where) if where else None
+        if model:
+            (self.folder / "model.etag").write_text(model.etag)
+        wanted = spec.of_instance(self.lease, site, model.path if model else None, secrets)
+        await self.host.launch(self.holding, wanted)
+
+    def _show_model(self) -> None:
+        file = self.folder / "model.etag"
+        if file.exists():
+            self.holding.show(model_etag=file.read_text())
+
+    async def _serve(self) -> None:
+        """Returns when it has ended."""
+        ended = asyncio.create_task(self.host.runtime.wait(self.lease.name))
+        health = asyncio.create_task(self._watch())
+        try:
+            await asyncio.wait([ended, health], return_when=asyncio.FIRST_COMPLETED)
+            if health.done() and not ended.done():
+                await health  # start_timeout
+                return
+            await ended
+        finally:
+            for task in (ended, health):
+                task.cancel()
+            await asyncio.gather(ended, health, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        limit = float(self.lease.spec["start_timeout"])
+        try:
+            async with asyncio.timeout(limit):
+                url = await self._ready()
+        except TimeoutError as error:
+            raise Failed("start_timeout", f"it was not ready within {limit:g} s") from error
+        except CannotRun:
+            await asyncio.Event().wait()  # it has ended: how, is being told by the other task
+            raise
+        failures = 0
+        while True:
+            await asyncio.sleep(HEALTH_S)
+            failures = 0 if await self._get(f"{url}/readyz") is not None else failures + 1
+            if failures == 0 or failures >= FAILURES:
+                self.holding.show(state="unhealthy" if failures else "healthy")
+
+    async def _ready(self) -> str:
+        host, port = await self.host.runtime.address(self.lease.name, self.lease.spec["port"])
+        url, polls = f"http://{host}:{port}", 0
+        while await self._get(f"{url}/readyz") is None:
+            polls += 1
+            await asyncio.sleep(EARLY_S if polls < EARLY_POLLS else LATER_S)
+        described = await self._get(f"{url}/openapi.json")
+        openapi: dict[str, Any] | None = json.loads(described) if described else None
+        self.holding.show(state="healthy", detail=None, endpoint={"host": host, "port": port}, openapi=openapi)
+        return url
+
+    async def _get(self, url: str) -> bytes | None:
+        try:
+            session = self.host.peers.session
+            async with session.get(url, headers=self._headers, timeout=CHECK_TIMEOUT) as answer:
+                content = await answer.read()
+                return content if answer.status == 200 else None
+        except (aiohttp.ClientError, TimeoutError):
+            return None
+
+    def _last_line(self) -> str:
+        return next((line for line in reversed(self.log.tail()) if line.strip()), "it ended")

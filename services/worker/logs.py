@@ -1,0 +1,101 @@
+"""A task's output on its way to databox: chunks numbered by their byte offset."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+from libs.common import log
+from libs.common.errors import Conflict, MeshError
+from libs.common.http.client import Peers
+from services.worker.patience import patient
+from services.worker.runtime import Runtime
+from services.worker.tasks import Lease
+
+CHUNK = 64 * 1024
+INTERVAL_S = 0.5
+"""A line waits no longer than this."""
+WAITING = 4 * CHUNK
+"""Bytes kept while databox is slow; then reading waits."""
+TAIL = 16 * 1024
+TAIL_LINES = 20
+
+
+class Log:
+    """Follows one container's output from where an earlier worker had got (`log.sent`)."""
+
+    def __init__(self, lease: Lease, folder: Path, runtime: Runtime, peers: Peers) -> None:
+        self._lease, self._runtime, self._peers = lease, runtime, peers
+        self._sent_file = folder / "log.sent"
+        self._offset = int(self._sent_file.read_text() or 0) if self._sent_file.exists() else 0
+        self._waiting = bytearray()
+        self._tail = bytearray()
+        self._full = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._over = False
+        self._refused = False
+
+    def tail(self) -> list[str]:
+        return self._tail.decode(errors="replace").splitlines()[-TAIL_LINES:]
+
+    async def run(self) -> None:
+        """Returns when the container has ended and all was sent."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read())
+            group.create_task(self._send())
+
+    async def _read(self) -> None:
+        try:
+            async for chunk in self._runtime.logs(self._lease.name, self._offset):
+                self._tail = (self._tail + chunk)[-TAIL:]
+                await self._room.wait()
+                self._waiting += chunk
+                self._pace()
+        except MeshError as error:
+            log.get("worker").warning("log cannot be read", task=self._lease.task, why=error.detail)
+        finally:
+            self._over = True
+            self._full.set()
+
+    def _pace(self) -> None:
+        (self._full.set if len(self._waiting) >= CHUNK else self._full.clear)()
+        (self._room.clear if len(self._waiting) >= WAITING else self._room.set)()
+
+    async def _send(self) -> None:
+        while not (self._over and not self._waiting):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL_S):
+                    await self._full.wait()
+            while self._waiting:
+                await self._chunk(bytes(self._waiting[:CHUNK]))
+        await self._post(b"", end=1)
+
+    async def _chunk(self, chunk: bytes) -> None:
+        await self._post(chunk)
+        self._offset += len(chunk)
+        del self._waiting[: len(chunk)]
+        if not self._over:
+            self._pace()
+        if self._sent_file.parent.is_dir():
+            self._sent_file.write_text(str(self._offset))
+
+    async def _post(self, chunk: bytes, end: int | None = None) -> None:
+        if self._refused:
+            return
+        try:
+            await patient(lambda: self._once(chunk, end), limit=None)
+        except MeshError as error:
+            self._refused = True  # the app is gone, or bytes are missing that nobody has any more
+            log.get("worker").warning("log is not accepted", task=self._lease.task, why=error.detail)
+
+    async def _once(self, chunk: bytes, end: int | None) -> None:
+        path = f"/internal/apps/{self._lease.app}/logs/{self._lease.spec['log']}"
+        query = {"offset": self._offset, "end": end}
+        try:
+            async with self._peers.databox.stream("POST", path, data=chunk, params=query) as answer:
+                await answer.read()
+        except Conflict as error:
+            if int(error.members.get("expected", -1)) < self._offset:
+                raise

@@ -1,0 +1,76 @@
+"""Models on this host: downloaded once per ETag and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from libs.common.files import Location
+from libs.common.http.client import Peers
+from services.worker import transfer
+from services.worker.environment import locked
+from services.worker.patience import patient
+from services.worker.tasks import Failed
+
+
+@dataclass(frozen=True)
+class Model:
+    path: Path
+    etag: str
+
+
+class Models:
+    def __init__(self, root: Path, peers: Peers) -> None:
+        self._root = root
+        self._peers = peers
+
+    async def get(self, app: str, where: dict[str, Any]) -> Model:
+        """Raises Failed("model_missing")."""
+        entries = await self._entries(app, where)
+        if not entries:
+            raise Failed("model_missing", str(Location.model_validate(where)))
+        etag = _etag(entries)
+        folder = self._root / hashlib.sha256(f"{app} {where} {etag}".encode()).hexdigest()[:24]
+        single = where.get("file") is not None
+        if not folder.is_dir():
+            await self._fetch(app, where, folder)
+        return Model(folder / entries[0]["name"].rsplit("/", 1)[-1] if single else folder, etag)
+
+    async def _entries(self, app: str, where: dict[str, Any]) -> list[dict[str, Any]]:
+        body = {"locations": [where], "links": True}
+        found = await patient(lambda: self._peers.databox.post(f"/internal/apps/{app}/sources", body))
+        return list(found["sources"][0])
+
+    async def _fetch(self, app: str, where: dict[str, Any], folder: Path) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        async with locked(folder.with_suffix(".lock")):
+            if not folder.is_dir():
+                await patient(lambda: self._once(app, where, folder))
+
+    async def _once(self, app: str, where: dict[str, Any], folder: Path) -> None:
+        aside = Path(tempfile.mkdtemp(prefix=".model-", dir=self._root))
+        single = where.get("file") is not None
+
+        async def one(entry: dict[str, Any]) -> None:
+            name = entry["name"].rsplit("/", 1)[-1] if single else entry["name"]
+            target = transfer.inside(aside, name)
+            await transfer.download(self._peers.session, entry["url"], target)
+            target.chmod(0o444)
+
+        try:
+            await transfer.each(await self._entries(app, where), one)
+            aside.chmod(0o755)
+            aside.rename(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _etag(entries: list[dict[str, Any]]) -> str:
+    if len(entries) == 1:
+        return str(entries[0]["etag"])
+    listed = "\n".join(sorted(f"{entry['name']} {entry['etag']}" for entry in entries))
+    return hashlib.sha256(listed.encode()).hexdigest()

@@ -1,0 +1,133 @@
+"""The life of one lease on this worker: carried out, ended by order, reported, cleaned up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from libs.common import log
+from libs.common.errors import MeshError
+from services.worker import staging
+from services.worker.host import Host
+from services.worker.instance import Instance
+from services.worker.patience import patient
+from services.worker.stage import STOP_GRACE_S, Stage
+from services.worker.tasks import Failed, Holding, Holdings, Lease, Outcome
+
+RETURN_S = 5.0
+"""How long a stopping worker tries to hand a task back."""
+
+
+class Runner:
+    """Keeps the lease beside the task's files, so that the next worker of this host can go on."""
+
+    def __init__(self, host: Host, holdings: Holdings, group: asyncio.TaskGroup) -> None:
+        self._host, self._holdings, self._group = host, holdings, group
+        self._running: set[asyncio.Task[None]] = set()
+
+    def begin(self, lease: Lease) -> None:
+        if holding := self._holdings.add(lease):
+            self._spawn(holding, adopted=False)
+
+    def abandon(self) -> None:
+        """No more of this worker; what runs is left as it is."""
+        for task in self._running:
+            task.cancel()
+
+    def _spawn(self, holding: Holding, *, adopted: bool) -> None:
+        task = self._group.create_task(self._run(holding, adopted=adopted))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def adopt(self) -> None:
+        """What an earlier worker left: what runs goes on, what was being prepared is handed back, the rest goes."""
+        known = {container.name for container in await self._host.runtime.listed()}
+        tasks = self._host.settings.scratch_folder / "tasks"
+        for file in sorted(tasks.glob("*/lease.json")):
+            lease = Lease.of(json.loads(file.read_text()))
+            holding = self._holdings.add(lease)
+            if holding is None:
+                continue
+            if lease.name not in known:
+                holding.give("return")
+            known.discard(lease.name)
+            self._spawn(holding, adopted=True)
+        for name in known:
+            await self._host.runtime.stop(name, STOP_GRACE_S)
+            await self._host.runtime.remove(name)
+
+    async def _run(self, holding: Holding, *, adopted: bool) -> None:
+        folder = self._host.folder(holding.lease)
+        keep(holding.lease, folder)
+        work = (Stage if holding.lease.kind == "stage" else Instance)(self._host, holding)
+        outcome = await self._outcome(work, adopted=adopted)
+        await self._end(holding)
+        if outcome is not None:
+            await self._report(holding, outcome)
+        await self._host.runtime.remove(holding.lease.name)
+        await asyncio.to_thread(staging.discard, folder)
+        self._holdings.drop(holding)
+
+    async def _outcome(self, work: Stage | Instance, *, adopted: bool) -> Outcome | None:
+        """None when the task is no longer ours."""
+        holding = work.holding
+        doing = asyncio.create_task(work.run(adopted=adopted))
+        order = asyncio.create_task(holding.ordered())
+        try:
+            await asyncio.wait([doing, order], return_when=asyncio.FIRST_COMPLETED)
+            if holding.order is not None:
+                await self._end(holding)
+                return self._ordered(holding, work.log.tail())
+            return await doing
+        except Failed as failed:
+            return Outcome("failed", failed.reason, log_tail=work.log.tail())
+        except MeshError as error:
+            return Outcome("failed", {"code": "error", "detail": error.detail}, log_tail=work.log.tail())
+        except Exception as error:  # noqa: BLE001  a defect fails this task, not the worker; the traceback is logged
+            log.get("worker").exception("task broke", task=holding.lease.task)
+            return Outcome("failed", {"code": "error", "detail": repr(error)}, log_tail=work.log.tail())
+        finally:
+            for task in (doing, order):
+                task.cancel()
+            await asyncio.gather(doing, order, return_exceptions=True)
+
+    def _ordered(self, holding: Holding, tail: list[str]) -> Outcome | None:
+        if holding.order == "gone":
+            return None
+        if holding.order == "return":
+            return Outcome("returned")
+        return Outcome("canceled" if holding.lease.kind == "stage" else "stopped", log_tail=tail)
+
+    async def _end(self, holding: Holding) -> None:
+        if holding.order is not None:
+            holding.show(state="stopping")
+        await self._host.runtime.stop(holding.lease.name, 0.0 if holding.order == "gone" else STOP_GRACE_S)
+
+    async def _report(self, holding: Holding, outcome: Outcome) -> None:
+        """Repeated until it is answered or no longer wanted."""
+        body = {"worker": self._host.worker, "token": holding.lease.token, **asdict(outcome)}
+        path = f"/internal/tasks/{holding.lease.task}/report"
+        limit = RETURN_S if outcome.outcome == "returned" else None
+        calling = asyncio.create_task(patient(lambda: self._host.peers.scheduler.post(path, body), limit))
+        try:
+            while not calling.done() and holding.order != "gone":
+                await asyncio.wait([calling], timeout=1.0)
+            if calling.done():
+                await calling
+        except MeshError as error:
+            log.get("worker").info("result is not wanted", task=holding.lease.task, why=error.detail)
+        finally:
+            calling.cancel()
+            await asyncio.gather(calling, return_exceptions=True)
+
+
+def keep(lease: Lease, folder: Path) -> None:
+    """Only for this user's eyes: it holds the instance's token."""
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / "lease.json.new"
+    with open(aside, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        json.dump(asdict(lease), file)
+    aside.rename(folder / "lease.json")

@@ -1,0 +1,108 @@
+"""A stage on this host: inputs, run, outputs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from services.worker import spec, staging
+from services.worker.host import Host
+from services.worker.logs import Log
+from services.worker.runtime import Exit
+from services.worker.tasks import Failed, Holding, Outcome
+
+PROGRESS_S = 0.3
+STOP_GRACE_S = 10.0
+LOG_DRAIN_S = 30.0
+"""How long the log of what has ended may take to reach databox before the outcome is reported without it."""
+
+
+class Stage:
+    def __init__(self, host: Host, holding: Holding) -> None:
+        self.host, self.holding, self.lease = host, holding, holding.lease
+        self.folder = host.folder(holding.lease)
+        self.log = Log(self.lease, self.folder, host.runtime, host.peers)
+
+    async def run(self, *, adopted: bool) -> Outcome:
+        """Raises Failed."""
+        if not adopted:
+            await self._start()
+        began = (self.folder / "container.started").stat().st_mtime
+        self.holding.show(state="running", detail=None)
+        async with following(self.log, self.holding, self.folder):
+            ended = await self._end(began)
+        checked(ended, self.log.tail())
+        self.holding.show(state="uploading")
+        outputs = await asyncio.to_thread(staging.collect, self.lease, self.folder)
+        delivered = await staging.deliver(self.lease, outputs, self.host.peers)
+        return Outcome("succeeded", outputs=delivered, log_tail=self.log.tail(), usage=usage(ended, began))
+
+    async def _start(self) -> None:
+        if self.host.with_source and not self.lease.spec.get("entry_point"):
+            raise Failed("error", "the process runtime runs no image: give the stage an entryPoint")
+        site = await self.host.site(self.lease)
+        secrets = await self.host.secrets(self.lease)
+        await staging.bring(self.lease, self.folder, self.host.peers)
+        wanted = spec.of_stage(self.lease, site, staging.paths(self.lease, self.folder), secrets)
+        await self.host.launch(self.holding, wanted)
+        (self.folder / "container.started").touch()
+
+    async def _end(self, began: float) -> Exit:
+        limit = float(self.lease.spec["timeout"])
+        try:
+            async with asyncio.timeout(max(0.0, began + limit - time.time())):
+                return await self.host.runtime.wait(self.lease.name)
+        except TimeoutError as error:
+            await self.host.runtime.stop(self.lease.name, STOP_GRACE_S)
+            raise Failed("timeout", f"it ran longer than {limit:g} s") from error
+
+
+@asynccontextmanager
+async def following(log: Log, holding: Holding, folder: Path) -> AsyncIterator[None]:
+    """The log is sent and the progress told while the body runs; the log's rest follows in bounded time."""
+    tasks = [asyncio.create_task(log.run()), asyncio.create_task(_progress(holding, folder / "progress"))]
+    try:
+        try:
+            yield
+        finally:
+            await asyncio.wait(tasks[:1], timeout=LOG_DRAIN_S)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _progress(holding: Holding, file: Path) -> None:
+    while True:
+        if file.exists() and (found := progress(file.read_text(errors="replace"))):
+            holding.show(progress=found)
+        await asyncio.sleep(PROGRESS_S)
+
+
+def progress(written: str) -> list[int] | None:
+    """The last line `N/M`."""
+    found = re.findall(r"^\s*(\d{1,15})\s*/\s*(\d{1,15})\s*$", written, re.MULTILINE)
+    return [int(number) for number in found[-1]] if found else None
+
+
+def checked(ended: Exit, tail: list[str]) -> None:
+    """Raises Failed unless it ended well."""
+    if ended.good:
+        return
+    if ended.oom:
+        raise Failed("oom", "it needed more memory than it may use")
+    how = {"signal": ended.signal} if ended.signal else {"exit_code": ended.code}
+    said = f"ended by signal {ended.signal}" if ended.signal else f"ended with status {ended.code}"
+    raise Failed("error", next((line for line in reversed(tail) if line.strip()), said), **how)
+
+
+def usage(ended: Exit, began: float) -> dict[str, float | int | None]:
+    return {
+        "duration": round(time.time() - began, 3),
+        "peak_memory": ended.peak_memory,
+        "cpu_seconds": ended.cpu_seconds,
+    }

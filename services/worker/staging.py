@@ -1,0 +1,162 @@
+"""A stage's files: inputs to this host before it runs, outputs from it afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from libs.common.errors import MeshError, TooLarge
+from libs.common.http.client import Peers
+from services.worker import transfer
+from services.worker.patience import patient
+from services.worker.tasks import Failed, Lease
+
+
+@dataclass(frozen=True)
+class Output:
+    location: dict[str, Any]
+    path: Path
+    size: int
+
+
+def paths(lease: Lease, folder: Path) -> dict[str, Path]:
+    """Where each variable of the stage is."""
+    found = {one["name"]: _input(one, folder / "inputs" / one["name"]) for one in lease.spec["inputs"]}
+    return {**found, **{one["name"]: folder / "outputs" / one["name"] for one in lease.spec["outputs"]}}
+
+
+def _input(one: dict[str, Any], folder: Path) -> Path:
+    if one["kind"] == "value":
+        return folder / f"{one['name']}{one.get('suffix') or '.json'}"
+    source = one["source"] or {}
+    return folder / str(source["file"]).rsplit("/", 1)[-1] if one["kind"] == "file" and source.get("file") else folder
+
+
+async def bring(lease: Lease, folder: Path, peers: Peers) -> None:
+    """Inputs, read-only; empty folders for outputs. Raises Failed("input")."""
+    for one in lease.spec["outputs"]:
+        target = folder / "outputs" / one["name"]
+        target.mkdir(parents=True)
+        target.chmod(0o777)  # any user of the image writes here
+    progress = folder / "progress"
+    progress.touch()
+    progress.chmod(0o666)
+    for one in lease.spec["inputs"]:
+        (folder / "inputs" / one["name"]).mkdir(parents=True)
+    where = paths(lease, folder)
+    for one in (one for one in lease.spec["inputs"] if one["kind"] == "value"):
+        where[one["name"]].write_text(_written(one["value"]), encoding="utf-8")
+    await _download(lease, where, peers)
+    _lock(folder / "inputs")
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+async def _download(lease: Lease, where: dict[str, Path], peers: Peers) -> None:
+    wanted = [one for one in lease.spec["inputs"] if one["kind"] != "value"]
+    if not wanted:
+        return
+    body = {"locations": [one["source"] for one in wanted], "links": True}
+
+    async def all_of_them() -> None:
+        found = await peers.databox.post(f"/internal/apps/{lease.app}/sources", body)
+        await transfer.each(list(_downloads(wanted, found["sources"], where)), one)
+
+    async def one(item: tuple[str, Path]) -> None:
+        if not item[1].exists():  # a repeated attempt keeps what is whole
+            await transfer.download(peers.session, *item)
+
+    try:
+        await patient(all_of_them)
+    except Failed:
+        raise
+    except MeshError as error:
+        raise Failed("input", f"the inputs cannot be had: {error.detail}") from error
+
+
+def _downloads(
+    wanted: list[dict[str, Any]], sources: list[list[dict[str, Any]]], where: dict[str, Path]
+) -> Iterator[tuple[str, Path]]:
+    for one, entries in zip(wanted, sources, strict=True):
+        if not entries:
+            raise Failed("input", f"input {one['name']}: there is nothing at {_place(one['source'])}")
+        target = where[one["name"]]
+        single = one["kind"] == "file"
+        yield from ((found["url"], target if single else transfer.inside(target, found["name"])) for found in entries)
+
+
+def _place(source: dict[str, Any]) -> str:
+    return "/".join(str(source[part]) for part in ("box", "group", "area", "file") if source.get(part))
+
+
+def _lock(folder: Path) -> None:
+    for parent, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            os.chmod(os.path.join(parent, name), 0o444)
+        os.chmod(parent, 0o555)
+
+
+def collect(lease: Lease, folder: Path) -> dict[str, list[Output]]:
+    """The files of every output. Raises Failed("output"), which names what cannot be kept."""
+    found = {one["name"]: list(_files(one, folder / "outputs" / one["name"])) for one in lease.spec["outputs"]}
+    for name, files in found.items():
+        if not files:
+            raise Failed("output", f"output {name}: the stage wrote no file there")
+    return found
+
+
+def _files(one: dict[str, Any], folder: Path) -> Iterator[Output]:
+    for parent, folders, files in os.walk(folder):
+        for name in sorted([*folders, *files]):
+            path = Path(parent, name)
+            kind = path.lstat()
+            relative = path.relative_to(folder).as_posix()
+            if stat.S_ISREG(kind.st_mode):
+                yield Output({**one["target"], "file": relative}, path, kind.st_size)
+            elif not stat.S_ISDIR(kind.st_mode):
+                raise Failed("output", f"output {one['name']}: {relative} is {_kind(kind.st_mode)}, not a regular file")
+
+
+def _kind(mode: int) -> str:
+    names = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return names.get(stat.S_IFMT(mode), "a device")
+
+
+async def deliver(lease: Lease, outputs: dict[str, list[Output]], peers: Peers) -> dict[str, dict[str, int]]:
+    """All uploaded. Raises Failed("quota") or Failed("output")."""
+    path = f"/internal/apps/{lease.app}/targets"
+
+    async def one(output: Output) -> None:
+        async def attempt() -> None:
+            body = {"files": [{"location": output.location, "size": output.size}]}
+            found = await peers.databox.post(path, body)
+            await transfer.upload(peers.session, output.path, output.size, found["targets"][0]["url"])
+
+        await patient(attempt)
+
+    try:
+        await transfer.each([output for files in outputs.values() for output in files], one)
+    except TooLarge as error:
+        raise Failed("quota", error.detail) from error
+    except MeshError as error:
+        raise Failed("output", f"the outputs cannot be uploaded: {error.detail}") from error
+    return {
+        name: {"files": len(files), "bytes": sum(output.size for output in files)} for name, files in outputs.items()
+    }
+
+
+def discard(folder: Path) -> None:
+    """The folder goes, read-only parts as well."""
+    for parent, _, _ in os.walk(folder):
+        with suppress(OSError):
+            os.chmod(parent, 0o755)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,73 @@
+"""The heartbeat: what this worker holds, and the orders that come back."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Any
+
+from libs.common.http.client import Peer
+from libs.common.settings import Settings
+from services.worker.tasks import Holdings
+
+LONGEST_WAIT_S = 5.0
+MARGIN_S = 5.0
+"""What an answer may take beyond the wait that was asked for."""
+
+
+class Sync:
+    """One call at a time; it is broken off and sent anew when something of our own changed."""
+
+    def __init__(self, settings: Settings, worker: str, holdings: Holdings, scheduler: Peer) -> None:
+        self._settings, self._worker, self._holdings, self._scheduler = settings, worker, holdings, scheduler
+        self._lease = settings.lease
+        self._renewed = time.monotonic()
+
+    async def step(self) -> None:
+        changed = self._holdings.changed
+        changed.clear()
+        call = asyncio.create_task(self._call())
+        bell = asyncio.create_task(changed.wait())
+        try:
+            await asyncio.wait([call, bell], return_when=asyncio.FIRST_COMPLETED)
+            if call.done():
+                self._obey(await call)
+        finally:
+            for task in (call, bell):
+                task.cancel()
+            await asyncio.gather(call, bell, return_exceptions=True)
+
+    async def watch(self) -> None:
+        """By our own clock: a stage whose lease nobody renewed is somebody else's. Instances serve on."""
+        silent_since = self._renewed
+        for holding in self._holdings.all():
+            if holding.lease.kind == "stage" and time.monotonic() - max(silent_since, holding.began) > self._lease:
+                holding.give("gone")
+
+    async def _call(self) -> dict[str, Any]:
+        wait = min(LONGEST_WAIT_S, self._lease / 3)
+        path = f"/internal/workers/{self._worker}/sync"
+        answer: dict[str, Any] = await self._scheduler.post(path, self.document(wait), timeout=wait + MARGIN_S)
+        return answer
+
+    def document(self, wait: float) -> dict[str, Any]:
+        return {
+            "host": socket.gethostname(),
+            "classes": list(self._settings.worker_classes),
+            "slots": self._settings.worker_slots,
+            "free": self._holdings.free,
+            "labels": self._settings.worker_labels,
+            "draining": self._holdings.draining,
+            "wait": wait,
+            "have": [holding.document() for holding in self._holdings.all()],
+        }
+
+    def _obey(self, answer: dict[str, Any]) -> None:
+        self._renewed = time.monotonic()
+        self._lease = float(answer.get("lease_seconds") or self._lease)
+        self._holdings.draining = bool(answer.get("drain"))
+        for order in ("stop", "gone"):
+            for one in answer.get(order, ()):
+                if holding := self._holdings.find(one["task"], one["token"]):
+                    holding.give("gone" if order == "gone" else "stop")

@@ -1,0 +1,89 @@
+"""Files between the store's links and this host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import aiohttp
+from yarl import URL
+
+from libs.common.errors import MeshError, Unavailable, from_problem
+from services.worker.tasks import Failed
+
+CHUNK = 1 << 20
+PARALLEL = 8
+"""Files at once of one task."""
+SILENCE_S = 60.0
+"""How long a transfer may stand still."""
+CONNECT_S = 5.0
+
+T = TypeVar("T")
+TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_read=SILENCE_S)
+
+
+async def download(session: aiohttp.ClientSession, url: str, target: Path) -> None:
+    """Atomic: `target` is whole or not there."""
+    aside = target.with_name(f".{target.name}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        async with session.get(URL(url, encoded=True), timeout=TIMEOUT) as answer:
+            await _checked(answer)
+            with aside.open("wb") as file:
+                async for chunk in answer.content.iter_chunked(CHUNK):
+                    await asyncio.to_thread(file.write, chunk)
+        aside.rename(target)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise Unavailable(f"{target.name} cannot be downloaded: {error!r}") from error
+
+
+async def upload(session: aiohttp.ClientSession, source: Path, size: int, url: str) -> None:
+    headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+    try:
+        body = _chunks(source)
+        async with session.put(URL(url, encoded=True), data=body, headers=headers, timeout=TIMEOUT) as answer:
+            await _checked(answer)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise Unavailable(f"{source.name} cannot be uploaded: {error!r}") from error
+
+
+async def _chunks(source: Path) -> AsyncIterator[bytes]:
+    with source.open("rb") as file:
+        while chunk := await asyncio.to_thread(file.read, CHUNK):
+            yield chunk
+
+
+async def _checked(answer: aiohttp.ClientResponse) -> None:
+    if answer.status >= 400:
+        raise from_problem(answer.status, {"detail": (await answer.text())[:300]})
+
+
+async def each(items: Iterable[T], step: Callable[[T], Awaitable[None]]) -> None:
+    """`step` for every item, a few at once; the first error ends the others."""
+    room = asyncio.Semaphore(PARALLEL)
+
+    async def one(item: T) -> None:
+        async with room:
+            await step(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for item in items:
+                group.create_task(one(item))
+    except* MeshError as errors:
+        raise _first(errors) from errors
+
+
+def _first(group: BaseExceptionGroup[MeshError]) -> MeshError:
+    first = group.exceptions[0]
+    return first if isinstance(first, MeshError) else _first(first)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of `name` in `folder`; a name that leads out of it is refused."""
+    parts = PurePosixPath(name).parts
+    if not parts or ".." in parts or name.startswith("/"):
+        raise Failed("input", f"{name!r} is no name of a file in a folder")
+    return folder.joinpath(*parts)
