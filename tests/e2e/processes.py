@@ -1,0 +1,119 @@
+"""The mesh as a deployment: five services as five processes on real servers, each killed and restarted at will."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from deploy.demo.mesh import LOOK_INTERVAL_S, MLMESH, Mesh
+from deploy.demo.show import Failed
+from libs.common.http.server import bind
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 40.0
+SERVICES = ("databox", "registry", "scheduler", "worker", "gateway")
+
+
+def free_port() -> int:
+    bound = bind("127.0.0.1", 0)
+    port: int = bound.getsockname()[1]
+    bound.close()
+    return port
+
+
+class Processes(Mesh):
+    """`settings` name the real servers: `DATABASE`, `BUS`, `STORE`, `RUNTIME`."""
+
+    def __init__(self, folder: Path, settings: dict[str, str], host: str = "127.0.0.1") -> None:
+        super().__init__(folder)
+        self.log = folder / "logs"
+        self.log.mkdir()
+        self.data.mkdir()
+        self._ports = {name: free_port() for name in SERVICES}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.url = f"http://127.0.0.1:{self._ports['gateway']}"
+        self._token = secrets.token_hex(16)
+        self._host = host
+        addresses = {f"{name.upper()}_URL": f"http://127.0.0.1:{self._ports[name]}" for name in SERVICES[:3]}
+        fixed = {
+            "INTERNAL_TOKEN": secrets.token_hex(16),
+            "SECRET_KEY": secrets.token_hex(16),
+            "ADMIN_TOKEN": self._token,
+            "PUBLIC_URL": self.url,
+            "LEASE": "4s",
+            "WORKER_NAME": f"e2e-{secrets.token_hex(4)}",
+            "WORKER_SLOTS": "2",
+            "DATA": str(self.data),
+            "LOG_FORMAT": "text",
+        }
+        self.services = {f"MLMESH_{key}": value for key, value in {**addresses, **fixed, **settings}.items()}
+        self.environ |= {"MLMESH_URL": self.url, "MLMESH_TOKEN": self._token}
+
+    @property
+    def token(self) -> str:
+        return self._token
+
+    def start(self) -> None:
+        subprocess.run([MLMESH, "migrate"], env={**self.environ, **self.services}, check=True, capture_output=True)
+        for name in SERVICES:
+            self.begin(name)
+        for name in SERVICES:
+            self.ready(name)
+
+    def begin(self, name: str) -> None:
+        own = {"MLMESH_PORT": str(self._ports[name]), "MLMESH_HOST": self._host if name == "gateway" else "127.0.0.1"}
+        environ = {key: value for key, value in self.environ.items() if key not in ("MLMESH_URL", "MLMESH_TOKEN")}
+        with (self.log / name).open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                [MLMESH, name], env={**environ, **self.services, **own},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def ready(self, name: str) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._answers(name):
+            if self._running[name].poll() is not None:
+                raise Failed(f"{name} ended: {(self.log / name).read_text()[-2000:]}")
+            if time.monotonic() > deadline:
+                raise Failed(f"{name} was not ready: {(self.log / name).read_text()[-2000:]}")
+            time.sleep(LOOK_INTERVAL_S)
+
+    def _answers(self, name: str) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._ports[name]}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def kill(self, name: str) -> None:
+        """As if its machine had lost power."""
+        os.kill(self._running[name].pid, signal.SIGKILL)
+        self._running[name].wait()
+
+    def restart(self, name: str) -> None:
+        self.kill(name)
+        self.begin(name)
+        self.ready(name)
+
+    def check(self) -> None:
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                raise Failed(f"{name} has ended: {(self.log / name).read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        for name in reversed(SERVICES):
+            if (process := self._running.pop(name, None)) is not None:
+                process.terminate()
+                try:
+                    process.wait(STOP_TIMEOUT_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        for number in self._left():
+            os.kill(number, signal.SIGKILL)
