@@ -54,10 +54,11 @@ class Gateway:
         self._watch.load()
         self._readiness.loaded()
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(self._watch.run())
+            background = [tasks.create_task(self._watch.run()), tasks.create_task(self._pool.sweep())]
             await send({"type": "lifespan.startup.complete"})
             await receive()
-            following.cancel()
+            for task in background:
+                task.cancel()
         self._pool.close()
         await send({"type": "lifespan.shutdown.complete"})
 

@@ -89,7 +89,7 @@ class Auth:
         self._hasher = PasswordHasher()
         self._nobody = self._hasher.hash("nobody")
         self._turn = asyncio.Semaphore(AT_ONCE)
-        self._memo: Memo[tuple[str, int, str, str], bool] = Memo()
+        self._memo: Memo[tuple[str, str], bool] = Memo()
 
     async def of_api(self, app: App, api: Api, given: Credentials, method: str) -> str:
         """The user's name on this API. Raises NotACaller, Forbidden."""
@@ -138,13 +138,13 @@ class Auth:
         return None
 
     async def _password(self, app: App, secret: str, user: str, password: str) -> bool:
-        memo = (app.ns, app.version, secret, _digest(f"{user}\0{password}"))
+        hashed = app.users.get(secret, {}).get(user)
+        memo = (hashed or self._nobody, _digest(password))  # a changed password is a changed hash
         if (known := self._memo.get(memo)) is not None:
             return known
         async with self._turn:
             if (known := self._memo.get(memo)) is not None:
                 return known
-            hashed = app.users.get(secret, {}).get(user)
             good = await asyncio.to_thread(self._matches, hashed or self._nobody, password) and hashed is not None
             self._memo.put(memo, good)
         return good

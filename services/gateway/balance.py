@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from libs.common.errors import TooManyRequests
 from services.gateway.table import Component, Endpoint
@@ -22,7 +22,7 @@ class Balance:
         if component.endpoints and sum(self._outstanding[one.id] for one in component.endpoints) >= room:
             raise TooManyRequests(f"{component.name} has too many calls waiting", retry_after=1.0)
 
-    def endpoints(self, component: Component) -> Iterator[Endpoint]:
+    def endpoints(self, component: Component) -> Generator[Endpoint, None, None]:
         """Each endpoint once, the least busy first; counted as busy until the next is asked for."""
         left = list(component.endpoints)
         while left:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ import orjson
 from starlette.types import Receive
 
 from libs.common.errors import Forbidden, MeshError, NotFound, Unavailable
-from libs.common.identity import PIPELINES, SCOPES, TOKEN_NAME, USER
+from libs.common.identity import OWNER, PIPELINES, SCOPES, TOKEN_NAME, USER
 from libs.common.settings import Settings
 from services.gateway import openapi
 from services.gateway.answer import Answer
@@ -70,11 +71,11 @@ class Handlers:
             caller = await self._tokens.caller(bearer)
             scopes = " ".join(sorted(caller.scopes))
             identity = [
-                _header(USER, caller.token_name),
+                _header(USER, OWNER),
                 _header(TOKEN_NAME, caller.token_name),
                 _header(SCOPES, scopes),
             ]
-        body = Body(request, receive, FILE_LIMIT)
+        body = Body(request, receive, PREDICT_LIMIT)
         await self._to(self._service(route), request, request.raw_path, identity, body, answer)
 
     async def _given(self, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
@@ -82,7 +83,8 @@ class Handlers:
         extra: Headers = []
         if route.kind == "hooks" and (given := request.by_name.get(b"authorization")):
             extra = [(b"x-mlmesh-authorization", given)]
-        body = Body(request, receive, FILE_LIMIT)
+        limit = None if route.kind == "hooks" else FILE_LIMIT  # registry refuses before it reads
+        body = Body(request, receive, limit)
         await self._to(self._service(route), request, request.raw_path, extra, body, answer)
 
     async def _runs(self, app: App, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
@@ -151,9 +153,10 @@ class Handlers:
             found.append((GRANT, self._seal.sealed(Grant(app.ns, user, component.boxes, expires)).encode()))
         return found
 
-    def _instances(self, component: Component) -> Iterator[Hop]:
-        for one in self._balance.endpoints(component):
-            yield Hop((one.host, one.port), [_instance(one)])
+    def _instances(self, component: Component) -> Generator[Hop, None, None]:
+        with closing(self._balance.endpoints(component)) as endpoints:
+            for one in endpoints:
+                yield Hop((one.host, one.port), [_instance(one)])
 
     def _common(self, request: Request) -> Headers:
         passed = request.passed_on(without=CREDENTIALS)
@@ -197,14 +200,14 @@ class Handlers:
             method=request.method,
             target=request.target(path),
             headers=[*self._common(request), (b"authorization", service.authorization), *extra],
-            hops=lambda: iter_of(Hop(service.address, [])),
+            hops=lambda: _only(Hop(service.address, [])),
             nowhere=Unavailable(f"{service.name} cannot be reached"),
             answer_within=CONTROL_TIMEOUT_S,
         )
         await self._proxy.forward(call, body, answer)
 
 
-def iter_of(hop: Hop) -> Iterator[Hop]:
+def _only(hop: Hop) -> Generator[Hop, None, None]:
     yield hop
 
 

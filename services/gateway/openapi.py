@@ -10,6 +10,17 @@ from services.gateway.table import Api
 
 Document = dict[str, Any]
 VERSION = "3.1.0"
+DATATYPES: Mapping[str, Document] = {
+    "FILE": {"type": "string", "description": "<box>/<group>/<file>"},
+    "FOLDER": {"type": "string", "description": "<box>/<group>/"},
+    "str": {"type": "string"},
+    "dict": {"type": "object"},
+    "FP32": {"type": "number"},
+    "FP64": {"type": "number"},
+    "INT32": {"type": "integer"},
+    "INT64": {"type": "integer"},
+    "BOOL": {"type": "boolean"},
+}
 PLATFORM: tuple[tuple[str, str, str], ...] = (
     ("get", "/api/v1/apps", "List apps"),
     ("post", "/api/v1/apply", "Create or change apps, repositories and secrets"),
@@ -62,8 +73,9 @@ def of_component(described: Mapping[str, Any], api: Api, url: str) -> Document:
 def of_pipeline(api: Api, url: str) -> Document:
     inputs = {str(one["name"]): _property(one) for one in api.inputs}
     outputs = {str(one["name"]): {"type": "string"} for one in api.outputs}
-    body: Document = {"type": "object", "properties": {"inputs": _object(inputs, required=True)}}
-    body["properties"]["outputs"] = _object(outputs, required=False)
+    needed = [str(one["name"]) for one in api.inputs if one.get("required", True)]
+    properties = {"inputs": _object(inputs, needed), "outputs": _object(outputs, [])}
+    body: Document = {"type": "object", "properties": properties}
     problem = {"description": "A problem (RFC 9457)", "content": {"application/problem+json": {}}}
     submit = {
         "summary": f"Run {api.name}",
@@ -89,23 +101,17 @@ def of_pipeline(api: Api, url: str) -> Document:
     }
 
 
-def _object(properties: Document, *, required: bool) -> Document:
+def _object(properties: Document, required: list[str]) -> Document:
     found: Document = {"type": "object", "properties": properties, "additionalProperties": False}
-    return {**found, "required": list(properties)} if required and properties else found
+    return {**found, "required": required} if required else found
 
 
 def _property(variable: Mapping[str, Any]) -> Document:
-    kind = str(variable.get("type") or "").lower()
-    known: dict[str, Document] = {
-        "file": {"type": "string", "description": "<box>/<group>/<file>"},
-        "folder": {"type": "string", "description": "<box>/<group>/"},
-        "string": {"type": "string"},
-        "number": {"type": "number"},
-        "float": {"type": "number"},
-        "integer": {"type": "integer"},
-        "boolean": {"type": "boolean"},
-    }
-    return known.get(kind, {})
+    kinds = (variable.get("type") or {}).get("datatypes") or ()
+    known = [DATATYPES[kind] for kind in kinds if kind in DATATYPES]
+    found: Document = known[0] if len(known) == 1 else {"anyOf": known} if known else {}
+    text = variable.get("description")
+    return {**found, "description": text} if text else found
 
 
 def _schemes(api: Api) -> Document:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
-from libs.common.errors import MeshError, TimedOut, TooLarge
+from libs.common.errors import MeshError, TimedOut, TooLarge, TooManyRequests, Unavailable
 from services.gateway.answer import NOT_STARTED, Answer
 from services.gateway.request import Body, Gone
 from services.gateway.upstream import Address, CannotConnect, Connection, Headers, Lost, Pool, head_of, host_header
+
+STALLED_S = 60.0
+"""How long a place may leave a request's bytes unread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Hop:
 class Hops(Protocol):
     """The places to try, best first; the generator is closed when the call is over."""
 
-    def __call__(self) -> Iterator[Hop]: ...
+    def __call__(self) -> Generator[Hop, None, None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Proxy:
         """Raises what kept it from an answer; Gone when the caller hung up."""
         first = await body.read()
         refused: MeshError | None = None
-        with closing(call.hops()) as hops:  # type: ignore[type-var]
+        with closing(call.hops()) as hops:
             for hop in hops:
                 try:
                     await self._at(call, hop, _Sending(body, first), answer)
@@ -60,7 +63,7 @@ class Proxy:
                 except CannotConnect:
                     continue
                 except NotStarted as error:
-                    refused = error
+                    refused = error.refusal(call.name)
         raise refused or call.nowhere
 
     async def _at(self, call: Call, hop: Hop, sending: _Sending, answer: Answer) -> None:
@@ -81,8 +84,8 @@ class Proxy:
         feeding = asyncio.create_task(sending.run(c, call, hop, deadline))
         try:
             await c.head()
-            if c.status == 503 and sending.repeatable and any(name == NOT_STARTED for name, _ in c.headers):
-                raise NotStarted()
+            if c.status in (429, 503) and sending.repeatable and any(name == NOT_STARTED for name, _ in c.headers):
+                raise NotStarted(c.status)
             deadline.answered()
             await answer.pass_on(c)
         except Lost as error:
@@ -98,7 +101,17 @@ class Proxy:
 
 
 class NotStarted(Lost):
-    """The component is busy and has not begun with this call."""
+    """The component has refused this call before it began with it."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self._status = status
+
+    def refusal(self, name: str) -> MeshError:
+        """What the caller is told when nobody else takes it."""
+        if self._status == TooManyRequests.status:
+            return TooManyRequests(f"{name} has too many calls waiting", retry_after=1.0)
+        return Unavailable(f"{name} does not take calls at the moment")
 
 
 class _Deadline:
@@ -152,17 +165,21 @@ class _Sending:
         connection.write(head_of(call.method, call.target, headers) + _framed(start, chunked))
         try:
             while not body.finished:
-                await connection.drain()
+                async with asyncio.timeout(STALLED_S):
+                    await connection.drain()
                 connection.write(_framed(await body.read(), chunked))
             if chunked:
                 connection.write(b"0\r\n\r\n")
             deadline.start()
             await body.hung_up()
-            connection.fail(Lost())
         except Gone:
-            connection.fail(Lost())
+            pass  # as after `hung_up`
         except TooLarge as error:
             connection.fail(error)
+        except TimeoutError:
+            connection.fail(TimedOut(f"{call.name} does not read what it is sent"))
+        finally:
+            connection.fail(Lost())  # whatever ends the sending ends an exchange that is not complete
 
     def close(self, connection: Connection) -> None:
         """Part of a request on it makes a connection useless for the next."""

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.types import Receive, Scope
 
 from libs.common.errors import Malformed, TooLarge
+from libs.common.settings import BadSetting
 from services.gateway.upstream import Headers
 
 KEPT = 64 * 1024
@@ -73,7 +74,10 @@ class Proxies:
     """Who may say on whose behalf a request comes."""
 
     def __init__(self, trusted: tuple[str, ...]) -> None:
-        self._networks = [ip_network(one, strict=False) for one in trusted]
+        try:
+            self._networks = [ip_network(one, strict=False) for one in trusted]
+        except ValueError as error:
+            raise BadSetting(f"MLMESH_TRUSTED_PROXIES: {error}") from error
 
     def forwarded(self, request: Request) -> Headers:
         trusted = self._trusts(request.peer)

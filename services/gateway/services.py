@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from libs.common import log
 from libs.common.errors import MeshError, Unavailable, from_problem
 from libs.common.settings import Settings
 from services.gateway.upstream import Address, Headers, Pool, fetch
@@ -27,6 +28,8 @@ class Service:
     async def ask(self, method: str, target: str, body: Any = None, *, timeout: float = ANSWER_TIMEOUT_S) -> Any:
         """The decoded answer, None when there is no content. Raises the service's error, or Unavailable."""
         sent: Headers = [(b"authorization", self.authorization)]
+        if identity := log.current_request_id():
+            sent.append((b"x-request-id", identity.encode()))
         content = b"" if body is None else orjson.dumps(body)
         try:
             status, answer = await fetch(self._pool, self.address, method, target, sent, content, timeout=timeout)

@@ -54,8 +54,6 @@ class Api:
 @dataclass(frozen=True)
 class App:
     ns: str
-    version: int
-    """Grows with every change of the document."""
     apis: tuple[Api, ...] = ()
     users: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -93,17 +91,16 @@ def changed(table: Table, change: Document) -> Table:
         else:
             documents[ns] = document
     apps = {
-        ns: table.apps[ns] if table.documents.get(ns) == document and ns in table.apps else _app(ns, version, document)
+        ns: table.apps[ns] if table.documents.get(ns) == document and ns in table.apps else _app(ns, document)
         for ns, document in documents.items()
     }
     return Table(version, apps, documents)
 
 
-def _app(ns: str, version: int, document: Document) -> App:
+def _app(ns: str, document: Document) -> App:
     apis = tuple(_api(one) for one in document.get("apis", ()))
     return App(
         ns=ns,
-        version=version,
         apis=apis,
         users=document.get("users") or {},
         keys=document.get("keys") or {},

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -237,15 +238,21 @@ class Pool:
         connection.end()
         idle.append(connection)
 
-    def forget(self, kept: Iterable[Address]) -> None:
-        """Close what is idle at any other address."""
-        wanted = set(kept)
-        for address in [one for one in self._idle if one not in wanted]:
-            for connection in self._idle.pop(address):
-                connection.abort()
+    async def sweep(self) -> None:
+        """For ever: close what has been idle for too long, forget addresses that are no longer used."""
+        while True:
+            await asyncio.sleep(IDLE_S)
+            self._close(older_than=asyncio.get_running_loop().time() - IDLE_S)
 
     def close(self) -> None:
-        self.forget(())
+        self._close(older_than=math.inf)
+
+    def _close(self, older_than: float) -> None:
+        for address, idle in list(self._idle.items()):
+            while idle and (idle[0].closed or idle[0].idle_since < older_than):
+                idle.popleft().abort()
+            if not idle:
+                del self._idle[address]
 
 
 def head_of(method: str, target: bytes, headers: Headers) -> bytes:

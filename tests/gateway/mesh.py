@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from argon2 import PasswordHasher
+from yarl import URL
 
 from libs.common.http.server import bind, running, url_of
 from libs.common.settings import Settings
@@ -88,7 +89,13 @@ def document(*ports: int, **over: Any) -> dict[str, Any]:
             api("ml", "digits", "classifier", basic="people", identity=True),
             api("ml", "keyed", "classifier", api_key=True, identity=True),
             api("ml", "open", "classifier", none=True, identity=True),
-            api("pipeline", "train", "training", basic="people", inputs=[{"name": "data", "type": "FILE"}]),
+            api(
+                "pipeline",
+                "train",
+                "training",
+                basic="people",
+                inputs=[{"name": "data", "type": {"datatypes": ["FILE"]}}],
+            ),
             api("files", None, None, basic="people", api_key=True),
         ],
         "users": {"people": {"alice": CHEAP.hash("secret")}},
@@ -136,8 +143,6 @@ class Mesh:
 
     async def call(self, method: str, path: str, **more: Any) -> tuple[int, Any, Any]:
         """Status, headers, and the decoded answer."""
-        from yarl import URL
-
         target = URL(self.url + path, encoded=True)
         async with self.session.request(method, target, allow_redirects=False, **more) as answer:
             is_json = "json" in answer.content_type
@@ -152,14 +157,21 @@ class Mesh:
 
 
 @asynccontextmanager
+async def together(parts: Sequence[AbstractAsyncContextManager[Any]]) -> AsyncIterator[None]:
+    """All at once: a server takes a moment to stop."""
+    await asyncio.gather(*(part.__aenter__() for part in parts))
+    try:
+        yield
+    finally:
+        await asyncio.gather(*(part.__aexit__(None, None, None) for part in parts))
+
+
+@asynccontextmanager
 async def services(folder: Path, **over: Any) -> AsyncIterator[Mesh]:
     """Everything but the gateway."""
-    async with AsyncExitStack() as stack:
-        registry = await stack.enter_async_context(serving(Registry()))
-        scheduler = await stack.enter_async_context(serving(Scheduler()))
-        databox = await stack.enter_async_context(serving(StandIn()))
-        component = await stack.enter_async_context(serving(StandIn()))
-        session = await stack.enter_async_context(aiohttp.ClientSession())
+    registry, scheduler, databox, component = Registry(), Scheduler(), StandIn(), StandIn()
+    parts = [serving(one) for one in (registry, scheduler, databox, component)]
+    async with together(parts), aiohttp.ClientSession() as session:
         scheduler.apps = {"demo": document(component.port)}
         settings = Settings.of(
             data=folder, internal_token=INTERNAL, public_url="http://mesh.example", registry_url=registry.url,
@@ -171,11 +183,11 @@ async def services(folder: Path, **over: Any) -> AsyncIterator[Mesh]:
 async def until(true: Callable[[], bool]) -> None:
     """Polls with a deadline."""
     async with asyncio.timeout(10):
-        while not true():
+        while not true():  # noqa: ASYNC110  nothing tells when
             await asyncio.sleep(0.01)
 
 
 async def ready(mesh: Mesh) -> None:
     async with asyncio.timeout(10):
-        while (await mesh.call("GET", "/readyz"))[0] != 200:
+        while (await mesh.call("GET", "/readyz"))[0] != 200:  # noqa: ASYNC110  nothing tells when
             await asyncio.sleep(0.01)

@@ -52,7 +52,7 @@ def identity(asked: Asked) -> tuple[str, ...]:
 async def test_the_platform_api_goes_on_with_who_calls(mesh: Mesh) -> None:
     await mesh.call("PUT", "/api/v1/apps/demo/secrets/a%2Fb?x=1", data=b"{}", headers=bearer("owner"))
     await mesh.call("GET", "/api/v1/apps/demo/runs", headers=bearer("owner"))
-    registry, scheduler = mesh.registry.asked[-1], [one for one in mesh.scheduler.asked if "runs" in one.target][0]
+    registry, scheduler = mesh.registry.asked[-1], next(one for one in mesh.scheduler.asked if "runs" in one.target)
     assert (registry.method, registry.target, registry.body) == ("PUT", "/api/v1/apps/demo/secrets/a%2Fb?x=1", b"{}")
     assert identity(registry) == identity(scheduler) == (f"Bearer {INTERNAL}", "owners", "write:demo")
 
@@ -106,7 +106,9 @@ async def test_descriptions_name_the_public_address(mesh: Mesh) -> None:
     _, _, pipeline = await mesh.call("GET", "/demo/train/openapi.json", headers=ALICE)
     assert component["servers"] == [{"url": "http://mesh.example/demo/digits"}]
     assert component["security"] == [{"basic": []}, {"token": []}]
-    assert "data" in str(pipeline["paths"]["/runs"]["post"]["requestBody"])
+    schema = pipeline["paths"]["/runs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["properties"]["inputs"]["required"] == ["data"]
+    assert schema["properties"]["inputs"]["properties"]["data"]["type"] == "string"
     assert (await mesh.call("GET", "/demo/train/docs", headers=ALICE))[0] == 200
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.gateway.mesh import ALICE, CHEAP, Mesh, basic, bearer, document, until
 
 KEY = {"X-API-Key": "key-of-bob"}
-P, K, O, F = "/demo/digits/predict", "/demo/keyed/predict", "/demo/open/predict", "/demo/files/data/g/f"
+P, K, N, F = "/demo/digits/predict", "/demo/keyed/predict", "/demo/open/predict", "/demo/files/data/g/f"
 CASES: list[tuple[str, str, dict[str, str], int, str | None]] = [
     ("POST", P, {}, 401, None),
     ("POST", P, ALICE, 200, "alice"),
@@ -22,9 +22,9 @@ CASES: list[tuple[str, str, dict[str, str], int, str | None]] = [
     ("POST", K, bearer("key-of-bob"), 200, "bob"),
     ("POST", K, {"X-API-Key": "other"}, 401, None),
     ("POST", K, ALICE, 401, None),
-    ("POST", O, {}, 200, "anonymous"),
-    ("POST", O, bearer("unknown"), 200, "anonymous"),
-    ("POST", O, bearer("owner"), 200, "developer"),
+    ("POST", N, {}, 200, "anonymous"),
+    ("POST", N, bearer("unknown"), 200, "anonymous"),
+    ("POST", N, bearer("owner"), 200, "developer"),
     ("GET", F, {}, 401, None),
     ("GET", F, ALICE, 200, "alice"),
     ("GET", F, KEY, 200, "bob"),

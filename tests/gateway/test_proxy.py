@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from io import BytesIO
 
 import aiohttp
 import pytest
@@ -47,7 +48,7 @@ async def test_a_body_of_any_size_arrives_whole(mesh: Mesh, size: int, chunked: 
         for start in range(0, size, 100_000):
             yield b"x" * min(100_000, size - start)
 
-    await mesh.call("POST", PREDICT, data=pieces() if chunked else b"x" * size, headers=ALICE)
+    await mesh.call("POST", PREDICT, data=pieces() if chunked else BytesIO(b"x" * size), headers=ALICE)
     assert mesh.component.asked[0].body == b"x" * size
 
 
@@ -127,3 +128,11 @@ async def test_a_body_over_the_limit_is_413(mesh: Mesh, monkeypatch: pytest.Monk
     assert (await mesh.call("POST", PREDICT, data=b"x" * 1001, headers=ALICE))[0] == 413
     assert mesh.component.asked == []
     assert (await mesh.call("POST", PREDICT, data=pieces(), headers=ALICE))[0] == 413
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_refusal_by_all_instances_is_told_with_when_to_come_again(mesh: Mesh, status: int) -> None:
+    async with serving(Component(reply=Reply(status, {}, headers={"X-Mlmesh-Not-Started": "1"}))) as busy:
+        await routed(mesh, busy.port)
+        found, headers, _ = await mesh.call("POST", PREDICT, data=b"body", headers=ALICE)
+    assert (found, headers["Retry-After"]) == (status, "1")

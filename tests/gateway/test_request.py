@@ -1,0 +1,39 @@
+import pytest
+
+from libs.common.settings import BadSetting
+from services.gateway.request import Proxies, Request
+
+
+def request(*headers: tuple[bytes, bytes], peer: str = "10.0.0.9") -> Request:
+    scope = {
+        "method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", "headers": list(headers),
+        "client": (peer, 1), "scheme": "http",
+    }  # fmt: skip
+    return Request.of(scope)
+
+
+def test_only_a_trusted_proxy_says_for_whom_it_asks() -> None:
+    given = request((b"host", b"a"), (b"x-forwarded-for", b"192.0.2.1"), (b"x-forwarded-proto", b"https"))
+    assert dict(Proxies(("10.0.0.0/24",)).forwarded(given)) == {
+        b"x-forwarded-for": b"192.0.2.1, 10.0.0.9", b"x-forwarded-proto": b"https", b"x-forwarded-host": b"a"
+    }  # fmt: skip
+    assert dict(Proxies(("10.0.1.1",)).forwarded(given)) == {
+        b"x-forwarded-for": b"10.0.0.9", b"x-forwarded-proto": b"http", b"x-forwarded-host": b"a"
+    }  # fmt: skip
+
+
+def test_a_proxy_that_is_no_address_is_a_bad_setting() -> None:
+    with pytest.raises(BadSetting, match="MLMESH_TRUSTED_PROXIES"):
+        Proxies(("nobody",))
+
+
+def test_headers_of_this_connection_and_ours_are_not_passed_on() -> None:
+    given = request(
+        (b"connection", b"close, X-Mine"), (b"x-mine", b"1"), (b"te", b"x"), (b"x-mlmesh-user", b"root"), (b"a", b"1")
+    )
+    assert given.passed_on() == [(b"a", b"1")]
+
+
+@pytest.mark.parametrize(("given", "kept"), [(b"r-1", True), (b"x" * 129, False), (b"a b", False), (b"", False)])
+def test_a_request_id_is_kept_when_it_is_safe(given: bytes, kept: bool) -> None:
+    assert (request((b"x-request-id", given)).id == given.decode()) is kept
