@@ -43,7 +43,7 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            line = bus or await stack.enter_async_context(open_bus(settings.bus))
+            line: Bus = bus if bus is not None else await stack.enter_async_context(open_bus(settings.bus))
             host = await stack.enter_async_context(open_host(settings))
             app.state.bus = line
             async with working(host, line) as holdings:
@@ -136,7 +136,6 @@ async def hand_back(holdings: Holdings) -> None:
         holding.give("return")
     try:
         async with asyncio.timeout(STOP_S):
-            while holdings.all():
-                await asyncio.sleep(WATCH_S / 10)
+            await holdings.until_empty()
     except TimeoutError:
         return  # their leases run out

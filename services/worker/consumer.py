@@ -14,8 +14,6 @@ from libs.common.messages import TaskReady
 from libs.common.settings import Settings
 from services.worker.tasks import Holdings, Lease
 
-FULL_POLL_S = 0.2
-
 
 class Consumer:
     def __init__(
@@ -41,8 +39,7 @@ class Consumer:
         if self._holdings.free:
             return
         await line.pause()
-        while not self._holdings.free:
-            await asyncio.sleep(FULL_POLL_S)
+        await self._holdings.until_room()
         await line.resume()
 
     async def _answer(self, task: str | None) -> None:

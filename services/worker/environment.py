@@ -23,7 +23,7 @@ KEPT_LINES = 10
 
 
 class Environments:
-    """A finished environment holds the file `.complete`: it is built in its final place, as its scripts name that place."""
+    """A finished environment holds the file `.complete`; it is built in place, as its scripts name that place."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -107,7 +107,7 @@ async def run(command: list[str], cwd: Path | None, progress: Progress) -> None:
 async def locked(path: Path) -> AsyncIterator[None]:
     """Alone among all workers that share the folder."""
     with path.open("w") as file:
-        while not _taken(file.fileno()):
+        while not _taken(file.fileno()):  # noqa: ASYNC110  another process holds it
             await asyncio.sleep(LOCK_POLL_S)
         yield
 

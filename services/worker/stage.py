@@ -31,7 +31,7 @@ class Stage:
         """Raises Failed."""
         if not adopted:
             await self._start()
-        began = (self.folder / "container.started").stat().st_mtime
+        began = self._began()
         self.holding.show(state="running", detail=None)
         async with following(self.log, self.holding, self.folder):
             ended = await self._end(began)
@@ -49,7 +49,13 @@ class Stage:
         await staging.bring(self.lease, self.folder, self.host.peers)
         wanted = spec.of_stage(self.lease, site, staging.paths(self.lease, self.folder), secrets)
         await self.host.launch(self.holding, wanted)
-        (self.folder / "container.started").touch()
+
+    def _began(self) -> float:
+        """Kept in a file: a worker that adopts the stage counts on."""
+        mark = self.folder / "container.started"
+        if not mark.exists():
+            mark.touch()
+        return mark.stat().st_mtime
 
     async def _end(self, began: float) -> Exit:
         limit = float(self.lease.spec["timeout"])

@@ -102,7 +102,7 @@ def _lock(folder: Path) -> None:
     for parent, _, files in os.walk(folder, topdown=False):
         for name in files:
             os.chmod(os.path.join(parent, name), 0o444)
-        os.chmod(parent, 0o555)
+        os.chmod(parent, 0o555)  # noqa: S103  any user of the image reads here
 
 
 def collect(lease: Lease, folder: Path) -> dict[str, list[Output]]:
@@ -158,5 +158,5 @@ def discard(folder: Path) -> None:
     """The folder goes, read-only parts as well."""
     for parent, _, _ in os.walk(folder):
         with suppress(OSError):
-            os.chmod(parent, 0o755)
+            os.chmod(parent, 0o755)  # noqa: S103  about to be removed
     shutil.rmtree(folder, ignore_errors=True)

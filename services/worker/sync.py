@@ -25,10 +25,17 @@ class Sync:
         self._renewed = time.monotonic()
 
     async def step(self) -> None:
-        changed = self._holdings.changed
-        changed.clear()
-        call = asyncio.create_task(self._call())
-        bell = asyncio.create_task(changed.wait())
+        """After a change the answer is not waited for long, nor broken off: many changes cannot starve the lease."""
+        hurried = self._holdings.changed.is_set()
+        self._holdings.changed.clear()
+        if hurried:
+            self._obey(await self._call(0.0))
+        else:
+            await self._long()
+
+    async def _long(self) -> None:
+        call = asyncio.create_task(self._call(min(LONGEST_WAIT_S, self._lease / 3)))
+        bell = asyncio.create_task(self._holdings.changed.wait())
         try:
             await asyncio.wait([call, bell], return_when=asyncio.FIRST_COMPLETED)
             if call.done():
@@ -40,13 +47,11 @@ class Sync:
 
     async def watch(self) -> None:
         """By our own clock: a stage whose lease nobody renewed is somebody else's. Instances serve on."""
-        silent_since = self._renewed
         for holding in self._holdings.all():
-            if holding.lease.kind == "stage" and time.monotonic() - max(silent_since, holding.began) > self._lease:
+            if holding.lease.kind == "stage" and time.monotonic() - max(self._renewed, holding.began) > self._lease:
                 holding.give("gone")
 
-    async def _call(self) -> dict[str, Any]:
-        wait = min(LONGEST_WAIT_S, self._lease / 3)
+    async def _call(self, wait: float) -> dict[str, Any]:
         path = f"/internal/workers/{self._worker}/sync"
         answer: dict[str, Any] = await self._scheduler.post(path, self.document(wait), timeout=wait + MARGIN_S)
         return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -86,6 +87,7 @@ class Holdings:
         self._held: dict[tuple[str, int], Holding] = {}
         self.changed = asyncio.Event()
         self.draining = False
+        self._dropped = asyncio.Event()
 
     def add(self, lease: Lease) -> Holding | None:
         """None when it is held already."""
@@ -99,6 +101,18 @@ class Holdings:
     def drop(self, holding: Holding) -> None:
         self._held.pop((holding.lease.task, holding.lease.token), None)
         self.changed.set()
+        self._dropped.set()
+
+    async def until_room(self) -> None:
+        await self._until(lambda: self.free > 0)
+
+    async def until_empty(self) -> None:
+        await self._until(lambda: not self._held)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._dropped.clear()
+            await self._dropped.wait()
 
     def find(self, task: str, token: int) -> Holding | None:
         return self._held.get((task, token))

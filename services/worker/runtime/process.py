@@ -34,7 +34,7 @@ SUPERVISOR = """
 trap : TERM INT HUP
 folder=$1
 shift
-"$@" >>"$folder/log" 2>&1 </dev/null
+(exec "$@" >>"$folder/log" 2>&1 </dev/null)
 echo $? >"$folder/exit.new"
 mv "$folder/exit.new" "$folder/exit"
 kill -KILL 0
@@ -199,7 +199,7 @@ class ProcessRuntime:
         if child is not None and child.pid == record.pid:
             await child.wait()
             return
-        while record.running():
+        while record.running():  # noqa: ASYNC110  not our child: nobody tells us
             await asyncio.sleep(POLL_S)
 
 

@@ -1,0 +1,186 @@
+"""The worker as a whole on the process runtime, with its peers as a small server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from libs.common.bus.memory import MemoryBus
+from services.worker.app import create
+from services.worker.runtime.process import started
+from tests.worker.small_mesh import SmallMesh
+
+INPUT = {"name": "data-in", "kind": "file", "source": {"box": "b", "user": "u", "group": "g", "file": "a.csv"}}
+VALUE = {"name": "rate", "kind": "value", "source": None, "value": 0.5, "suffix": ".json"}
+OUTPUT = {"name": "out", "target": {"area": "runs/r/s/1/out"}}
+
+
+@asynccontextmanager
+async def worker(mesh: SmallMesh, folder: Path) -> AsyncIterator[None]:
+    app = create(mesh.settings(folder), MemoryBus())
+    async with app.router.lifespan_context(app):
+        yield
+
+
+def scratch(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "scratch" / "tasks").iterdir())
+
+
+def pids(folder: Path) -> list[int]:
+    return [json.loads(file.read_text())["pid"] for file in folder.glob("scratch/tasks/*/container.json")]
+
+
+async def test_a_stage_reads_its_inputs_writes_its_outputs_and_tells_its_progress(
+    mesh: SmallMesh, tmp_path: Path
+) -> None:
+    mesh.tree = {"lib.py": "def twice(text): return text * 2\n"}
+    mesh.files["b/g/a.csv"] = b"ab"
+    script = """
+import os, pathlib, time, lib
+source = pathlib.Path(os.environ['UNIP_PIPELINE_DATA_IN'])
+rate = pathlib.Path(os.environ['UNIP_PIPELINE_RATE']).read_text()
+out = pathlib.Path(os.environ['UNIP_PIPELINE_OUT'], 'sub')
+out.mkdir()
+out.joinpath('x').write_text(lib.twice(source.read_text()) + rate + os.environ['WORD'])
+pathlib.Path(os.environ['MLMESH_PROGRESS']).write_text('1/3\\n2/3\\n')
+leaked = [name for name in os.environ if name.startswith('MLMESH_')]
+print(source.name, oct(source.stat().st_mode & 0o777), sorted(leaked))
+time.sleep(0.6)
+"""
+    mesh.stage("t1", script, inputs=[INPUT, VALUE], outputs=[OUTPUT], secrets=["s1"])
+    async with worker(mesh, tmp_path):
+        await mesh.shown(progress=[2, 3])
+        report = await mesh.report()
+        await mesh.until(lambda: "log-t1" in mesh.ended)
+    assert (report["outcome"], report["outputs"]) == ("succeeded", {"out": {"files": 1, "bytes": 12}})
+    assert mesh.files["runs/r/s/1/out/sub/x"] == b"abab0.5of-s1"
+    assert mesh.logs["log-t1"] == b"a.csv 0o444 ['MLMESH_PROGRESS', 'MLMESH_URL']\n"
+    assert scratch(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "over", "reason"),
+    [
+        ("import sys; print('bad luck'); sys.exit(3)", {}, {"code": "error", "detail": "bad luck", "exit_code": 3}),
+        (
+            "import os; print('x', flush=True); os.kill(os.getpid(), 9)",
+            {},
+            {"code": "error", "detail": "x", "signal": 9},
+        ),
+        (
+            "import time; time.sleep(60)",
+            {"timeout": 0.5},
+            {"code": "timeout", "detail": "it ran longer than 0.5 s"},
+        ),
+        ("", {"outputs": [OUTPUT]}, {"code": "output", "detail": "output out: the stage wrote no file there"}),
+        (
+            "import os; os.symlink('/etc/passwd', os.environ['UNIP_PIPELINE_OUT'] + '/l')",
+            {"outputs": [OUTPUT]},
+            {"code": "output", "detail": "output out: l is a symbolic link, not a regular file"},
+        ),
+        ("", {"inputs": [INPUT]}, {"code": "input", "detail": "input data-in: there is nothing at b/g/a.csv"}),
+        (
+            "",
+            {"entry_point": None},
+            {"code": "error", "detail": "the process runtime runs no image: give the stage an entryPoint"},
+        ),
+    ],
+    ids=["status", "signal", "timeout", "no output", "link", "no input", "no command"],
+)
+async def test_a_stage_that_fails_says_why(
+    mesh: SmallMesh, tmp_path: Path, script: str, over: dict[str, Any], reason: dict[str, Any]
+) -> None:
+    mesh.stage("t1", script, **over)
+    async with worker(mesh, tmp_path):
+        report = await mesh.report()
+    assert (report["outcome"], report["reason"]) == ("failed", reason)
+
+
+async def test_a_stage_ends_when_the_scheduler_says_so(mesh: SmallMesh, tmp_path: Path) -> None:
+    mesh.stage("t1", "import time; time.sleep(60)")
+    async with worker(mesh, tmp_path):
+        await mesh.shown(state="running")
+        mesh.stops.append({"task": "t1", "token": 7})
+        await mesh.note()
+        report = await mesh.report()
+    assert (report["outcome"], report["token"], scratch(tmp_path)) == ("canceled", 7, [])
+
+
+async def test_an_instance_becomes_healthy_and_answers_with_its_token(mesh: SmallMesh, tmp_path: Path) -> None:
+    mesh.tree = {"app.py": "def predict(x: int) -> int:\n    return x + 1\n"}
+    mesh.instance("t1")
+    async with worker(mesh, tmp_path):
+        shown = await mesh.shown(state="healthy")
+        assert "/predict" in shown["openapi"]["paths"]
+        url = "http://{host}:{port}/predict".format(**shown["endpoint"])
+        async with aiohttp.ClientSession() as session:
+            async with session.post(url, json={"x": 1}) as answer:
+                assert answer.status in (401, 403)
+            async with session.post(url, json={"x": 1}, headers={"X-Mlmesh-Token": "secret"}) as answer:
+                assert (answer.status, "2" in await answer.text()) == (200, True)
+        running = pids(tmp_path)
+    assert [started(pid) for pid in running] == [None]
+    assert (await mesh.report())["outcome"] == "returned"
+    assert scratch(tmp_path) == []
+
+
+async def test_an_instance_that_cannot_be_imported_fails_with_its_last_lines(mesh: SmallMesh, tmp_path: Path) -> None:
+    mesh.tree = {"app.py": "import nothing_of_this_name\n"}
+    mesh.instance("t1")
+    async with worker(mesh, tmp_path):
+        report = await mesh.report()
+    assert (report["outcome"], report["reason"]["code"]) == ("failed", "exited")
+    assert any("nothing_of_this_name" in line for line in report["log_tail"])
+
+
+async def test_an_instance_without_its_model_says_which(mesh: SmallMesh, tmp_path: Path) -> None:
+    mesh.instance("t1", model={"box": "b", "user": "u", "group": "g", "file": "m.bin"})
+    async with worker(mesh, tmp_path):
+        report = await mesh.report()
+    assert report["reason"] == {"code": "model_missing", "detail": "b/g/m.bin"}
+
+
+WORKER = """
+import asyncio, sys
+from pathlib import Path
+from libs.common.bus.memory import MemoryBus
+from services.worker.app import create
+from tests.worker.small_mesh import SmallMesh
+
+async def main():
+    app = create(SmallMesh(url=sys.argv[1]).settings(Path(sys.argv[2])), MemoryBus())
+    async with app.router.lifespan_context(app):
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_workers_tasks_go_on_under_the_next_worker(mesh: SmallMesh, tmp_path: Path) -> None:
+    mesh.stage(
+        "t1",
+        "import os, time; print('one', flush=True); time.sleep(3); print('two');"
+        "open(os.environ['UNIP_PIPELINE_OUT'] + '/f', 'w').write('x')",
+        outputs=[OUTPUT],
+    )
+    first = await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, mesh.url, str(tmp_path))
+    try:
+        await mesh.until(lambda: mesh.logs.get("log-t1"))
+    finally:
+        os.kill(first.pid, signal.SIGKILL)
+        await first.wait()
+    assert mesh.reports == []
+    async with worker(mesh, tmp_path):
+        report = await mesh.report()
+    assert (report["outcome"], report["token"]) == ("succeeded", 7)
+    assert (mesh.logs["log-t1"], mesh.files["runs/r/s/1/out/f"]) == (b"one\ntwo\n", b"x")
