@@ -9,9 +9,9 @@ import orjson
 from starlette.types import Send
 
 from libs.common.errors import MeshError, problem
+from services.gateway.connection import Connection, Headers
 from services.gateway.refusals import headers_of
 from services.gateway.request import HOP_BY_HOP
-from services.gateway.upstream import Connection, Headers
 
 NOT_STARTED = b"x-mlmesh-not-started"
 NOT_PASSED_ON = HOP_BY_HOP | {b"date", b"server", b"x-request-id", NOT_STARTED}

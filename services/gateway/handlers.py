@@ -18,6 +18,7 @@ from services.gateway import openapi
 from services.gateway.answer import Answer
 from services.gateway.auth import ANONYMOUS, Auth, Tokens, credentials
 from services.gateway.balance import Balance
+from services.gateway.connection import Headers
 from services.gateway.grants import MARGIN_S, Grant, Seal
 from services.gateway.proxy import Call, Hop, Proxy
 from services.gateway.refusals import NoCredentials, NotACaller
@@ -25,7 +26,7 @@ from services.gateway.request import Body, Proxies, Request
 from services.gateway.routes import Route
 from services.gateway.services import Service, Services
 from services.gateway.table import Api, App, Component, Endpoint, Table
-from services.gateway.upstream import Headers, Pool, fetch
+from services.gateway.upstream import Pool, fetch
 
 PREDICT_LIMIT = 100_000_000
 FILE_LIMIT = 5_000_000_000

@@ -10,8 +10,9 @@ from typing import Protocol
 
 from libs.common.errors import MeshError, TimedOut, TooLarge, TooManyRequests, Unavailable
 from services.gateway.answer import NOT_STARTED, Answer
+from services.gateway.connection import Connection, Headers, Lost
 from services.gateway.request import Body, Gone
-from services.gateway.upstream import Address, CannotConnect, Connection, Headers, Lost, Pool, head_of, host_header
+from services.gateway.upstream import Address, CannotConnect, Pool, head_of, host_header
 
 STALLED_S = 60.0
 """How long a place may leave a request's bytes unread."""

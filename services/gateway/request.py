@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope
 
 from libs.common.errors import Malformed, TooLarge
 from libs.common.settings import BadSetting
-from services.gateway.upstream import Headers
+from services.gateway.connection import Headers
 
 KEPT = 64 * 1024
 """As much of a body is kept for a second attempt."""

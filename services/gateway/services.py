@@ -10,7 +10,8 @@ import orjson
 from libs.common import log
 from libs.common.errors import MeshError, Unavailable, from_problem
 from libs.common.settings import Settings
-from services.gateway.upstream import Address, Headers, Pool, fetch
+from services.gateway.connection import Headers
+from services.gateway.upstream import Address, Pool, fetch
 
 ANSWER_TIMEOUT_S = 10.0
 

@@ -1,0 +1,194 @@
+"""One HTTP/1.1 connection to somewhere else, with back-pressure both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from typing import cast
+
+import httptools
+
+from libs.common.errors import MeshError, Unavailable
+
+HIGH_WATER = 256 * 1024
+"""Bytes received and not yet passed on at which reading pauses."""
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Lost(Unavailable):
+    """The connection ended before the answer did."""
+
+
+class Connection(asyncio.Protocol):
+    """One exchange at a time: `begin`, `write`, `head`, `chunk` until it is empty."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._busy = False
+        self.closed = False
+        self.fresh = True
+        """No answer has come over it yet: it cannot have gone stale."""
+        self.idle_since = 0.0
+
+    def begin(self, *, without_body: bool = False) -> None:
+        self.status = 0
+        self.headers: Headers = []
+        self.complete = False
+        self._without_body = without_body
+        self._framed = False
+        self._keep_alive = False
+        self._error: MeshError | None = Lost() if self.closed else None
+        self._chunks: deque[bytes] = deque()
+        self._buffered = 0
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._headed = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._busy = True
+
+    @property
+    def ended(self) -> bool:
+        """The whole answer has been read."""
+        return self.complete and not self._chunks
+
+    @property
+    def reusable(self) -> bool:
+        return self.complete and self._keep_alive and not self.closed and not self._paused
+
+    def end(self) -> None:
+        self._busy = False
+        self.fresh = False
+        self.idle_since = self._loop.time()
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and not self.closed:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        await self._writable.wait()
+
+    async def head(self) -> None:
+        """Returns when status and headers are here."""
+        while not self._headed:
+            await self._wait()
+
+    async def chunk(self) -> bytes:
+        """The next bytes of the body, empty at its end."""
+        while not self._chunks and not self.complete:
+            await self._wait()
+        if not self._chunks:
+            return b""
+        found = self._chunks.popleft() if len(self._chunks) == 1 else self._all()
+        self._buffered = 0
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+        return found
+
+    def fail(self, error: MeshError) -> None:
+        """End the exchange; whoever waits for its answer gets `error`."""
+        if self.complete:
+            return
+        self._error = self._error or error
+        self.abort()
+        self._wake()
+
+    def abort(self) -> None:
+        self.closed = True
+        self._writable.set()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _all(self) -> bytes:
+        found = b"".join(self._chunks)
+        self._chunks.clear()
+        return found
+
+    async def _wait(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        raw = transport.get_extra_info("socket")
+        if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self._writable.set()
+        if not self._busy or self.complete:
+            return
+        if self._headed and not self._framed and exc is None:
+            self.complete = True
+        elif self._error is None:
+            self._error = Lost()
+        self._wake()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._busy or self.complete:
+            self.abort()  # nobody asked
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            failure = Lost("the answer is not HTTP")
+            failure.__cause__ = error
+            self.fail(failure)
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    # httptools
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        self._framed = self._framed or name in (b"content-length", b"transfer-encoding")
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        if self.status < 200:
+            return
+        self._headed = True
+        self._framed = self._framed or self.status in (204, 304)
+        if self._without_body:
+            self.complete = True
+        self._wake()
+
+    def on_body(self, body: bytes) -> None:
+        if self._without_body:
+            return
+        self._chunks.append(body)
+        self._buffered += len(body)
+        if self._buffered > HIGH_WATER and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def on_message_complete(self) -> None:
+        if self.status < 200:
+            self.headers = []
+            return
+        self.complete = True
+        self._keep_alive = self._framed and self._parser.should_keep_alive() and not self._without_body
+        self._wake()
