@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from libs.common.errors import Conflict
 from libs.common.http.client import Peers
 from libs.common.settings import Settings
 from services.worker.checkout import Checkouts
@@ -29,8 +30,13 @@ class Host:
     with_source: bool
     """The runtime needs the checkout (processes), or has all of it in the image (Docker)."""
 
+    @property
+    def tasks(self) -> Path:
+        """Of this worker alone: several workers may share the scratch folder."""
+        return self.settings.scratch_folder / "tasks" / self.worker
+
     def folder(self, lease: Lease) -> Path:
-        return self.settings.scratch_folder / "tasks" / lease.name
+        return self.tasks / lease.name
 
     async def site(self, lease: Lease) -> Site:
         """Raises Failed when the source is not to be had."""
@@ -52,7 +58,10 @@ class Host:
         if not names:
             return {}
         path = f"/internal/apps/{lease.app}/secrets/values"
-        found = await patient(lambda: self.peers.registry.post(path, {"names": names}))
+        try:
+            found = await patient(lambda: self.peers.registry.post(path, {"names": names}))
+        except Conflict as error:
+            raise Failed("secrets", error.detail) from error
         return dict(found["secrets"])
 
     async def launch(self, holding: Holding, spec: ContainerSpec) -> None:

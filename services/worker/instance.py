@@ -8,12 +8,11 @@ from typing import Any
 
 import aiohttp
 
-from libs.common.errors import Conflict
 from services.worker import spec
 from services.worker.host import Host
 from services.worker.logs import Log
 from services.worker.runtime import CannotRun
-from services.worker.stage import following
+from services.worker.stage import STOP_GRACE_S, following
 from services.worker.tasks import Failed, Holding, Outcome
 
 EARLY_S = 0.025
@@ -43,10 +42,7 @@ class Instance:
 
     async def _start(self) -> None:
         site = await self.host.site(self.lease)
-        try:
-            secrets = await self.host.secrets(self.lease)
-        except Conflict as error:
-            raise Failed("secrets", error.detail) from error
+        secrets = await self.host.secrets(self.lease)
         where = self.lease.spec.get("model")
         model = await self.host.models.get(self.lease.app, where) if where else None
         if model:
@@ -66,8 +62,8 @@ class Instance:
         try:
             await asyncio.wait([ended, health], return_when=asyncio.FIRST_COMPLETED)
             if health.done() and not ended.done():
+                await self.host.runtime.stop(self.lease.name, STOP_GRACE_S)
                 await health  # start_timeout
-                return
             await ended
         finally:
             for task in (ended, health):

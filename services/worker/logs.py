@@ -18,6 +18,8 @@ INTERVAL_S = 0.5
 """A line waits no longer than this."""
 WAITING = 4 * CHUNK
 """Bytes kept while databox is slow; then reading waits."""
+DRAIN_S = 10.0
+"""How long the log of what has ended may take to reach databox before the outcome is reported without it."""
 TAIL = 16 * 1024
 TAIL_LINES = 20
 
@@ -34,17 +36,27 @@ class Log:
         self._full = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._finished = asyncio.Event()
+        self._finished.set()
         self._over = False
         self._refused = False
 
     def tail(self) -> list[str]:
         return self._tail.decode(errors="replace").splitlines()[-TAIL_LINES:]
 
+    async def drained(self) -> None:
+        """The rest has been sent, or took too long; at once when nothing was ever followed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await self._finished.wait()
+
     async def run(self) -> None:
         """Returns when the container has ended and all was sent."""
+        self._finished.clear()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read())
             group.create_task(self._send())
+        self._finished.set()
 
     async def _read(self) -> None:
         try:

@@ -45,8 +45,7 @@ class Runner:
     async def adopt(self) -> None:
         """What an earlier worker left: what runs goes on, what was being prepared is handed back, the rest goes."""
         known = {container.name for container in await self._host.runtime.listed()}
-        tasks = self._host.settings.scratch_folder / "tasks"
-        for file in sorted(tasks.glob("*/lease.json")):
+        for file in sorted(self._host.tasks.glob("*/lease.json")):
             lease = Lease.of(json.loads(file.read_text()))
             holding = self._holdings.add(lease)
             if holding is None:
@@ -80,6 +79,7 @@ class Runner:
             await asyncio.wait([doing, order], return_when=asyncio.FIRST_COMPLETED)
             if holding.order is not None:
                 await self._end(holding)
+                await work.log.drained()
                 return self._ordered(holding, work.log.tail())
             return await doing
         except Failed as failed:

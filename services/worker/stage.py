@@ -17,8 +17,6 @@ from services.worker.tasks import Failed, Holding, Outcome
 
 PROGRESS_S = 0.3
 STOP_GRACE_S = 10.0
-LOG_DRAIN_S = 30.0
-"""How long the log of what has ended may take to reach databox before the outcome is reported without it."""
 
 
 class Stage:
@@ -71,11 +69,14 @@ class Stage:
 async def following(log: Log, holding: Holding, folder: Path) -> AsyncIterator[None]:
     """The log is sent and the progress told while the body runs; the log's rest follows in bounded time."""
     tasks = [asyncio.create_task(log.run()), asyncio.create_task(_progress(holding, folder / "progress"))]
+    await asyncio.sleep(0)  # both have begun: what ended long ago has a log to be drained, too
     try:
         try:
             yield
-        finally:
-            await asyncio.wait(tasks[:1], timeout=LOG_DRAIN_S)
+        except Failed:
+            await log.drained()
+            raise
+        await log.drained()
     finally:
         for task in tasks:
             task.cancel()

@@ -33,11 +33,11 @@ async def worker(mesh: SmallMesh, folder: Path) -> AsyncIterator[None]:
 
 
 def scratch(folder: Path) -> list[str]:
-    return sorted(path.name for path in (folder / "scratch" / "tasks").iterdir())
+    return sorted(path.name for path in (folder / "scratch" / "tasks" / "w1").iterdir())
 
 
 def pids(folder: Path) -> list[int]:
-    return [json.loads(file.read_text())["pid"] for file in folder.glob("scratch/tasks/*/container.json")]
+    return [json.loads(file.read_text())["pid"] for file in folder.glob("scratch/tasks/w1/*/container.json")]
 
 
 async def test_a_stage_reads_its_inputs_writes_its_outputs_and_tells_its_progress(
@@ -124,9 +124,13 @@ async def test_an_instance_becomes_healthy_and_answers_with_its_token(mesh: Smal
         assert "/predict" in shown["openapi"]["paths"]
         url = "http://{host}:{port}/predict".format(**shown["endpoint"])
         async with aiohttp.ClientSession() as session:
-            async with session.post(url, json={"x": 1}) as answer:
+            async with session.post(url, json={"inputs": [{"name": "x", "datatype": "int", "data": 1}]}) as answer:
                 assert answer.status in (401, 403)
-            async with session.post(url, json={"x": 1}, headers={"X-Mlmesh-Token": "secret"}) as answer:
+            async with session.post(
+                url,
+                json={"inputs": [{"name": "x", "datatype": "int", "data": 1}]},
+                headers={"X-Mlmesh-Token": "secret"},
+            ) as answer:
                 assert (answer.status, "2" in await answer.text()) == (200, True)
         running = pids(tmp_path)
     assert [started(pid) for pid in running] == [None]
@@ -184,3 +188,31 @@ async def test_a_killed_workers_tasks_go_on_under_the_next_worker(mesh: SmallMes
         report = await mesh.report()
     assert (report["outcome"], report["token"]) == ("succeeded", 7)
     assert (mesh.logs["log-t1"], mesh.files["runs/r/s/1/out/f"]) == (b"one\ntwo\n", b"x")
+
+
+async def test_a_killed_workers_instance_serves_on_under_the_next_worker(mesh: SmallMesh, tmp_path: Path) -> None:
+    mesh.tree = {"app.py": "def predict(x: int) -> int:\n    return x + 1\n"}
+    mesh.instance("t1")
+    first = await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, mesh.url, str(tmp_path))
+    try:
+        before = await mesh.shown(state="healthy")
+    finally:
+        os.kill(first.pid, signal.SIGKILL)
+        await first.wait()
+    mesh.seen.clear()
+    async with worker(mesh, tmp_path):
+        after = await mesh.shown(state="healthy")
+        running = pids(tmp_path)
+        assert (after["endpoint"], after["token"]) == (before["endpoint"], 7)
+    assert [started(pid) for pid in running] == [None]
+
+
+async def test_requirements_that_cannot_be_installed_fail_the_stage_with_the_installers_words(
+    mesh: SmallMesh, tmp_path: Path
+) -> None:
+    mesh.tree = {"requirements.txt": "./no-such-folder\n"}
+    mesh.stage("t1", "")
+    async with worker(mesh, tmp_path):
+        report = await mesh.report()
+    assert report["reason"]["code"] == "source"
+    assert "no-such-folder" in report["reason"]["detail"]

@@ -58,7 +58,7 @@ class Record:
 class ProcessRuntime:
     def __init__(self, settings: Settings, worker: str, installation: str, environments: Environments) -> None:
         self._settings = settings
-        self._tasks = settings.scratch_folder / "tasks"
+        self._tasks = settings.scratch_folder / "tasks" / worker
         self._owner = {"mlmesh.worker": worker, "mlmesh.installation": installation}
         self._environments = environments
         self._folders: dict[str, Path] = {}
