@@ -16,7 +16,6 @@ from libs.common.db import clock
 from libs.common.errors import Conflict, NotFound
 from libs.common.files import Location
 from libs.common.manifests.catalog import Catalog
-from libs.common.times import iso
 from services.scheduler import bells, instances, routing
 from services.scheduler.db import Connection, apps, tasks
 from services.scheduler.parts import Parts
@@ -59,7 +58,7 @@ async def _prepare(parts: Parts, name: str) -> Rollout | None:
 
 
 def step(name: str, status: str, started: float, *, finished: float | None = None, detail: str = "") -> dict[str, Any]:
-    return {"name": name, "status": status, "detail": detail, "started_at": iso(started), "finished_at": iso(finished)}
+    return {"name": name, "status": status, "detail": detail, "started_at": started, "finished_at": finished}
 
 
 async def declare_boxes(parts: Parts, name: str, more: Iterable[Catalog]) -> None:
@@ -168,7 +167,7 @@ async def _judge_rollout(c: Connection, app: App, rollout: Rollout, present: Ite
     if len(mine) < len(_new(app, rollout)):
         verdict, about = "starting", []
     done = [one for one in rollout.steps if one["name"] not in ("start", "switch")]
-    began = next((one["started_at"] for one in rollout.steps if one["name"] == "start"), iso(now))
+    began = next((one["started_at"] for one in rollout.steps if one["name"] == "start"), now)
     start = {"name": "start", "started_at": began, "detail": "; ".join(instances.describe(task) for task in mine)}
     if verdict == "starting":
         steps = [*done, {**start, "status": "running", "finished_at": None}]
@@ -177,11 +176,11 @@ async def _judge_rollout(c: Connection, app: App, rollout: Rollout, present: Ite
         return app
     if verdict == "failed":
         columns = {"status": "failed", "errors": [blame(task) for task in about]}
-        steps = [*done, {**start, "status": "failed", "finished_at": iso(now)}]
+        steps = [*done, {**start, "status": "failed", "finished_at": now}]
         await apps.change_rollout(c, rollout.deployment, {**columns, "steps": steps, "reported": False})
         await _withdraw(c, app, present, now)
         return app
-    finished = {**start, "status": "succeeded", "finished_at": iso(now)}
+    finished = {**start, "status": "succeeded", "finished_at": now}
     steps = [*done, finished, step("switch", "succeeded", now, finished=now)]
     await apps.change_rollout(c, rollout.deployment, {"status": "live", "steps": steps, "reported": False})
     live: dict[str, Any] = {"deployment": rollout.deployment, "commit": rollout.commit, "catalog": rollout.catalog}

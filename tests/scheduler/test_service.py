@@ -84,7 +84,7 @@ async def test_a_run_goes_through_its_stages_and_publishes_its_outputs(mesh: Mes
     have = {"task": prepare["task"], "token": prepare["token"], "state": "running", "progress": [3, 10]}
     await mesh.sync(have)
     seen = await mesh.run(run["id"])
-    assert (seen["status"], seen["stages"][0]["progress"]) == ("running", {"done": 3, "total": 10})
+    assert (seen["status"], seen["stages"][0]["progress"]) == ("running", [3, 10])
     await mesh.report(prepare, "succeeded", outputs={"features": {"files": 1, "bytes": 9}})
     train = await mesh.claim()
     assert train["spec"]["inputs"][0]["source"] == {"area": f"runs/{run['id']}/prepare/{prepare['token']}/features"}
