@@ -117,7 +117,7 @@ async def test_a_stage_ends_when_the_scheduler_says_so(mesh: SmallMesh, tmp_path
 
 
 async def test_an_instance_becomes_healthy_and_answers_with_its_token(mesh: SmallMesh, tmp_path: Path) -> None:
-    mesh.tree = {"app.py": "def predict(name: str) -> str:\n    return 'Hello ' + name\n"}
+    mesh.tree = {"app.py": "def predict(name: str):\n    return {'text': 'Hello ' + name}\n"}
     mesh.instance("t1")
     body = {"inputs": [{"name": "name", "datatype": "str", "data": "Ada"}]}
     async with worker(mesh, tmp_path):
@@ -128,7 +128,10 @@ async def test_an_instance_becomes_healthy_and_answers_with_its_token(mesh: Smal
             async with session.post(url, json=body) as answer:
                 assert answer.status == 401
             async with session.post(url, json=body, headers={"X-Mlmesh-Token": "secret"}) as answer:
-                assert (answer.status, (await answer.json())["outputs"][0]["data"]) == (200, "Hello Ada")
+                assert (answer.status, json.loads(await answer.text()).get("outputs", [{}])[0].get("data")) == (
+                    200,
+                    "Hello Ada",
+                ), await answer.text()
         running = pids(tmp_path)
     assert [started(pid) for pid in running] == [None]
     assert (await mesh.report())["outcome"] == "returned"
