@@ -32,9 +32,6 @@ class Api:
         self._token = token
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=ANSWER_TIMEOUT_S)
 
-    def close(self) -> None:
-        self._connection.close()
-
     def send(
         self,
         method: str,
