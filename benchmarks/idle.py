@@ -25,7 +25,7 @@ MLMESH = Path(sys.executable).parent / "mlmesh"
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         environ = {key: value for key, value in os.environ.items() if not key.startswith("MLMESH_")}
-        command = [MLMESH, "up", "--port", "0", "--data", f"{folder}/data"]
+        command = [str(MLMESH), "up", "--port", "0", "--data", f"{folder}/data"]
         with subprocess.Popen(
             command,
             env={**environ, "XDG_CONFIG_HOME": folder},

@@ -21,5 +21,5 @@ class Parts:
 
     create: Callable[[str], Create]
     check: Callable[[Mapping[str, bytes]], list[Problem]]
-    metadata: Callable[[], list[Any]]
-    """The tables of every service that has some."""
+    upgrade: Callable[[str], None]
+    """The database at this URL to the current schema."""

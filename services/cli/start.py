@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import re
 import signal
@@ -37,8 +36,10 @@ def service(name: str) -> Callable[[typer.Context], None]:
 
 def migrate(context: typer.Context) -> None:
     """Bring the database to the current schema."""
+    parts: Parts = context.obj
     settings = configured()
-    upgrade(settings.database_url, context.obj)
+    asyncio.run(reachable(settings.database_url))
+    parts.upgrade(settings.database_url)
     render.write("the database has the current schema")
 
 
@@ -97,26 +98,6 @@ async def reachable(database_url: str) -> None:
 def hidden(url: str) -> str:
     """The address without its password."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
-
-
-def upgrade(database_url: str, parts: Parts) -> None:
-    """The database to the current schema. Raises NotReachable."""
-    asyncio.run(reachable(database_url))
-    if importlib.util.find_spec("deploy.migrations") is not None:
-        importlib.import_module("deploy.migrations").upgrade(database_url)
-    else:
-        asyncio.run(_tables(database_url, parts))  # TEMPORARY: until the migrations exist
-
-
-async def _tables(database_url: str, parts: Parts) -> None:
-    from libs.common.db import Database
-
-    database = Database(database_url, pool=1)
-    try:
-        for metadata in parts.metadata():
-            await database.create_all(metadata)
-    finally:
-        await database.close()
 
 
 @asynccontextmanager

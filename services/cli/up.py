@@ -113,7 +113,7 @@ async def _started(
     stop: asyncio.Event,
 ) -> dict[str, asyncio.Event]:
     """Each service running in `stack`, which ends them in the opposite order; events that say one has ended."""
-    from libs.common.http.server import running, url_of
+    from libs.common.http.server import CannotStart, running, url_of
 
     addresses = {f"{name}_url": url_of(sockets[name]) for name in ("registry", "scheduler", "databox")}
     ended: dict[str, asyncio.Event] = {}
@@ -122,7 +122,10 @@ async def _started(
             break
         host, port = sockets[name].getsockname()[:2]
         own = settings.with_values(host=host, port=port, **addresses)
-        ended[name] = await stack.enter_async_context(running(parts.create(name)(own, bus), sockets[name]))
+        try:
+            ended[name] = await stack.enter_async_context(running(parts.create(name)(own, bus), sockets[name]))
+        except CannotStart as error:
+            raise Failure(f"{name} ended while it was starting; its log says why") from error
     return ended
 
 

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+START_ORDER = ["databox", "registry", "scheduler", "worker", "gateway"]
+END_TIMEOUT_S = 20
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """`mlmesh up` with the small services, its folder below the test's own."""
+    started: list[subprocess.Popen[str]] = []
+
+    def up(*arguments: str, **environ: str) -> subprocess.Popen[str]:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("MLMESH_")}
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.cli.small_mesh",
+                "up",
+                "--port",
+                "0",
+                "--data",
+                str(tmp_path / "data"),
+                *arguments,
+            ],
+            cwd=ROOT,
+            env={**inherited, "XDG_CONFIG_HOME": str(tmp_path), "SMALL_MESH_LOG": str(tmp_path / "events"), **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield up
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def ready(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith("ready http://127.0.0.1:"), process.communicate()
+    return line.removeprefix("ready ").strip()
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=END_TIMEOUT_S)
+    return process.returncode, out, err
+
+
+def events(tmp_path: Path, kind: str) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    return [event for event in found if event["event"] == kind]
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_five_services_start_and_stop_in_order(start: Start, tmp_path: Path, number: signal.Signals) -> None:
+    process = start()
+    address = ready(process)
+    with urllib.request.urlopen(f"{address}/readyz") as answer:  # noqa: S310
+        assert answer.status == 200
+    process.send_signal(number)
+    code, out, err = ended(process)
+    assert (code, out) == (0, "")
+    assert err.startswith("the process runtime isolates nothing")
+    assert [event["name"] for event in events(tmp_path, "started")] == START_ORDER
+    assert [event["name"] for event in events(tmp_path, "stopped")] == START_ORDER[::-1]
+
+
+def test_services_share_one_bus_and_know_one_another(start: Start, tmp_path: Path) -> None:
+    process = start()
+    ready(process)
+    started = {event["name"]: event for event in events(tmp_path, "started")}
+    assert len({event["bus"] for event in started.values()}) == 1
+    assert len({event["port"] for event in started.values()}) == 5
+    assert {event["registry"] for event in started.values()} == {f"http://127.0.0.1:{started['registry']['port']}"}
+
+
+def test_keys_are_made_once_for_their_owner_alone_and_the_client_is_configured(start: Start, tmp_path: Path) -> None:
+    for _ in range(2):
+        process = start()
+        address = ready(process)
+        process.terminate()
+        assert ended(process)[0] == 0
+        keys = {
+            name: (tmp_path / "data" / name).read_text() for name in ("admin-token", "internal-token", "secret-key")
+        }
+        assert json.loads((tmp_path / "mlmesh" / "config.json").read_text()) == {
+            "url": address, "token": keys["admin-token"].strip(),
+        }  # fmt: skip
+    assert len(set(keys.values())) == 3
+    assert {stat.S_IMODE((tmp_path / "data" / name).stat().st_mode) for name in keys} == {0o600}
+
+
+def test_the_environment_presets_the_admin_token(start: Start, tmp_path: Path) -> None:
+    ready(start(MLMESH_ADMIN_TOKEN="mine"))
+    assert (tmp_path / "data" / "admin-token").read_text() == "mine\n"
+
+
+def test_a_second_start_on_the_same_folder_is_refused(start: Start, tmp_path: Path) -> None:
+    first = start()
+    ready(first)
+    code, out, err = ended(start())
+    assert (code, out) == (1, "")
+    assert err == f"mlmesh: {tmp_path}/data is in use by process {first.pid}; stop it, or choose another --data\n"
+
+
+def test_an_address_in_use_is_told(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, out, err = ended(start("--port", str(port)))
+    assert (code, out) == (1, "")
+    assert err.endswith(f"mlmesh: cannot listen on 127.0.0.1:{port}: Address already in use\n")
+
+
+def test_a_service_that_cannot_start_ends_all(start: Start, tmp_path: Path) -> None:
+    code, out, err = ended(start(SMALL_MESH_ENDS="scheduler"))
+    assert (code, out) == (1, "")
+    assert "mlmesh: scheduler ended while it was starting; its log says why" in err
+    assert [event["name"] for event in events(tmp_path, "stopped")] == ["registry", "databox"]
+
+
+def test_a_signal_before_it_is_ready_stops_it_too(start: Start, tmp_path: Path) -> None:
+    process = start(SMALL_MESH_UNREADY="scheduler")
+    until(lambda: (tmp_path / "events").exists() and len(events(tmp_path, "started")) == 5)
+    process.terminate()
+    assert ended(process)[:2] == (0, "")
