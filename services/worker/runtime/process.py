@@ -137,11 +137,11 @@ class ProcessRuntime:
 
     async def address(self, name: str, port: int) -> tuple[str, int]:
         record = self._known(name)
-        while not (found := text(record.folder / "port")):
-            if not record.running():
-                raise CannotRun("error", "it ended before it served")
+        while record.running():
+            if found := text(record.folder / "port"):
+                return "127.0.0.1", int(found)
             await asyncio.sleep(POLL_S / 4)
-        return "127.0.0.1", int(found)
+        raise CannotRun("error", "it ended before it served")
 
     async def logs(self, name: str, offset: int) -> AsyncIterator[bytes]:
         record = self._known(name)

@@ -1,0 +1,387 @@
+"""One contract for every runtime: processes of this host and containers of a Docker Engine."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from libs.common.settings import Settings
+from services.worker import app, spec
+from services.worker.runtime import CannotRun, Exit, Runtime
+from services.worker.spec import ContainerSpec, Mount, Site
+from services.worker.tasks import Lease
+from tests.servers.engine import Engine
+
+PATIENCE_S = 60.0
+WAITS = "import time; print('here', flush=True); time.sleep(600)"
+OBEYS = """
+import signal, sys, time
+def end(*_):
+    print("asked", flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print("here", flush=True)
+time.sleep(600)
+"""
+IGNORES = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WAITS
+
+
+class Place:
+    """A host with a runtime; `worker()` opens it as a worker of the name."""
+
+    def __init__(self, settings: Settings, image: str, stack: AsyncExitStack) -> None:
+        self.settings, self.image, self._stack = settings, image, stack
+        self.installation = uuid.uuid4().hex[:8]
+        self.docker = settings.runtime.startswith("docker")
+        self.scratch = settings.scratch_folder
+
+    async def worker(self, name: str = "one") -> Runtime:
+        opened = app.open_runtime(self.settings, name, self.installation, self.scratch / "cache")
+        return await self._stack.enter_async_context(opened)
+
+    def python(self, program: str, *, task: str = "t1", worker: str = "one", **more: Any) -> ContainerSpec:
+        """A container that runs `program`."""
+        name = f"mlmesh-{self.installation}-{task}"
+        owner = {"mlmesh.installation": self.installation, "mlmesh.worker": worker}
+        wanted = ContainerSpec(
+            name=name,
+            app="leaf",
+            labels={**owner, "mlmesh.task": task, "mlmesh.attempt": "1", "mlmesh.kind": "stage", "mlmesh.app": "leaf"},
+            image=self.image,
+            command=("python3", "-u", "-c", program),
+            env={},
+            folder=self.scratch / "tasks" / worker / name,
+        )
+        return replace(wanted, **more)
+
+    def shared(self, name: str) -> Path:
+        """A folder that containers may use."""
+        folder = self.scratch / name
+        folder.mkdir(parents=True)
+        folder.chmod(0o777)
+        return folder
+
+
+def silent(_progress: str) -> None:
+    """Nobody looks."""
+
+
+async def started(runtime: Runtime, wanted: ContainerSpec) -> str:
+    await runtime.prepare(wanted, silent)
+    await runtime.start(wanted)
+    return wanted.name
+
+
+async def text(runtime: Runtime, name: str, offset: int = 0) -> bytes:
+    return b"".join([piece async for piece in runtime.logs(name, offset)])
+
+
+async def said(runtime: Runtime, name: str, wanted: bytes) -> None:
+    """Until the log holds `wanted`."""
+    found = b""
+    async for piece in runtime.logs(name, 0):
+        found += piece
+        if wanted in found:
+            return
+    raise AssertionError(f"it ended after {found!r}")
+
+
+async def fate(runtime: Runtime, wanted: ContainerSpec) -> Exit | str:
+    """How it ended, or why it could not start."""
+    try:
+        return await runtime.wait(await started(runtime, wanted))
+    except CannotRun as error:
+        return error.detail
+
+
+async def until(check: Callable[[], Awaitable[bool]]) -> None:
+    while not await check():  # noqa: ASYNC110  what is awaited is outside this process
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+async def patience() -> AsyncIterator[None]:
+    async with asyncio.timeout(PATIENCE_S):
+        yield
+
+
+@pytest.fixture(params=["process", "docker"])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    if request.param == "process":
+        settings = Settings.of(internal_token="t", scratch=tmp_path, data=tmp_path)
+        async with AsyncExitStack() as stack:
+            place = Place(settings, "any", stack)
+            yield place
+            await (await place.worker()).close(leave=False)
+        return
+    engine: Engine = request.getfixturevalue("docker_engine")
+    image: str = request.getfixturevalue("python_image")
+    runtime = f"docker://{engine.url.removeprefix('unix://')}"
+    settings = Settings.of(internal_token="t", scratch=tmp_path, data=tmp_path, runtime=runtime)
+    async with AsyncExitStack() as stack:
+        place = Place(settings, image, stack)
+        stack.callback(cleared, engine, f"mlmesh.installation={place.installation}")
+        yield place
+
+
+def cleared(engine: Engine, label: str) -> None:
+    for kind, every, forced in (("container", ["--all"], ["--force"]), ("network", [], [])):
+        if found := engine.run(kind, "ls", *every, "--quiet", "--filter", f"label={label}").split():
+            engine.run(kind, "rm", *forced, *found)
+
+
+@pytest.fixture
+async def runtime(place: Place) -> Runtime:
+    return await place.worker()
+
+
+async def test_what_it_printed_and_how_it_ended_are_known(place: Place, runtime: Runtime) -> None:
+    program = "import sys; sys.stdout.buffer.write(b'\\xff\\x00\\n'); sys.stdout.flush(); sys.stderr.write('err\\n')"
+    name = await started(runtime, place.python(program))
+    assert await runtime.wait(name) == Exit(0)
+    # An engine reads the two streams by itself: their lines come whole, in no promised order.
+    assert sorted((await text(runtime, name)).splitlines()) == [b"err", b"\xff\x00"]
+
+
+@pytest.mark.parametrize(
+    ("program", "ended"),
+    [
+        ("raise SystemExit(3)", Exit(3)),
+        ("raise SystemExit(255)", Exit(255)),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", Exit(None, 9)),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", Exit(None, 11)),
+    ],
+)
+async def test_a_bad_end_has_its_code_or_signal(place: Place, runtime: Runtime, program: str, ended: Exit) -> None:
+    name = await started(runtime, place.python(program))
+    assert await runtime.wait(name) == ended
+
+
+async def test_a_command_that_is_not_there_fails(place: Place, runtime: Runtime) -> None:
+    found = await fate(runtime, place.python("", command=("no-such-program", "x")))
+    assert found == Exit(127) or "no-such-program" in str(found)  # a shell says it by the status, an engine in words
+
+
+async def test_the_environment_is_what_was_given_and_nothing_of_the_worker(
+    place: Place, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLMESH_SECRET_KEY", "mine")
+    monkeypatch.setenv("WORKER_PRIVATE", "mine")
+    program = """
+import os
+print(*sorted(name for name in os.environ if name.startswith(("MLMESH_", "WORKER", "GIVEN"))), os.environ["GIVEN"])
+"""
+    name = await started(runtime, place.python(program, env={"GIVEN": "a b=c\n$HOME", "MLMESH_URL": "http://x"}))
+    assert await runtime.wait(name) == Exit(0)
+    assert await text(runtime, name) == b"GIVEN MLMESH_URL a b=c\n$HOME\n"
+
+
+async def test_files_are_at_the_same_path_inside(place: Place, runtime: Runtime) -> None:
+    given, taken = place.shared("given"), place.shared("taken")
+    (given / "a.txt").write_text("hello")
+    program = f"open({str(taken / 'b.txt')!r}, 'w').write(open({str(given / 'a.txt')!r}).read().upper())"
+    mounts = (Mount(given / "a.txt", read_only=True), Mount(taken, read_only=False))
+    name = await started(runtime, place.python(program, mounts=mounts))
+    assert await runtime.wait(name) == Exit(0)
+    assert (taken / "b.txt").read_text() == "HELLO"
+
+
+async def test_there_is_a_place_for_temporary_files(place: Place, runtime: Runtime) -> None:
+    name = await started(runtime, place.python("import tempfile; tempfile.TemporaryFile().write(b'x' * 1000000)"))
+    assert await runtime.wait(name) == Exit(0)
+
+
+async def test_the_log_is_followed_while_it_runs(place: Place, runtime: Runtime) -> None:
+    go = place.shared("go")
+    program = f"""
+import os, time
+print("first")
+while not os.path.exists({str(go / "on")!r}): time.sleep(0.01)
+print("second")
+"""
+    name = await started(runtime, place.python(program, mounts=(Mount(go, read_only=False),)))
+    found = b""
+    async for piece in runtime.logs(name, 0):
+        found += piece
+        if found == b"first\n":
+            (go / "on").touch()
+    assert found == b"first\nsecond\n"
+
+
+async def test_the_log_goes_on_from_an_offset(place: Place, runtime: Runtime) -> None:
+    name = await started(runtime, place.python("print('0123456789')"))
+    assert await runtime.wait(name) == Exit(0)
+    assert await text(runtime, name, 4) == b"456789\n"
+    assert await text(runtime, name, 11) == b""
+
+
+async def test_a_long_log_arrives_whole(place: Place, runtime: Runtime) -> None:
+    program = "for number in range(20000): print(f'{number:060d}')"
+    name = await started(runtime, place.python(program))
+    expected = b"".join(b"%060d\n" % number for number in range(20000))
+    assert await text(runtime, name, 61) == expected[61:]
+
+
+async def test_a_stop_lets_it_end_by_itself(place: Place, runtime: Runtime) -> None:
+    name = await started(runtime, place.python(OBEYS))
+    await said(runtime, name, b"here\n")
+    await runtime.stop(name, 30.0)
+    assert await runtime.wait(name) == Exit(0)
+    assert await text(runtime, name) == b"here\nasked\n"
+
+
+async def test_a_stop_kills_what_does_not_obey(place: Place, runtime: Runtime) -> None:
+    name = await started(runtime, place.python(IGNORES))
+    await said(runtime, name, b"here\n")
+    await runtime.stop(name, 1.0)
+    assert await runtime.wait(name) == Exit(None, 9)
+
+
+async def test_a_stop_without_grace_is_at_once(place: Place, runtime: Runtime) -> None:
+    name = await started(runtime, place.python(IGNORES))
+    await said(runtime, name, b"here\n")
+    async with asyncio.timeout(5.0):
+        await runtime.stop(name, 0.0)
+        assert await runtime.wait(name) == Exit(None, 9)
+
+
+async def test_what_the_command_leaves_running_ends_with_it(place: Place, runtime: Runtime) -> None:
+    mark = place.shared("mark")
+    program = f"""
+import subprocess, sys, time, os
+child = "import time\\nwhile True: open({str(mark / "alive")!r}, 'w').close(); time.sleep(0.01)"
+subprocess.Popen([sys.executable, "-c", child])
+while not os.path.exists({str(mark / "alive")!r}): time.sleep(0.01)
+"""
+    name = await started(runtime, place.python(program, mounts=(Mount(mark, read_only=False),)))
+    assert await runtime.wait(name) == Exit(0)
+    (mark / "alive").unlink(missing_ok=True)
+    await asyncio.sleep(0.2)  # twenty times what a living one would need
+    assert not (mark / "alive").exists()
+
+
+async def test_starting_again_what_runs_changes_nothing(place: Place, runtime: Runtime) -> None:
+    wanted = place.python(OBEYS)
+    await started(runtime, wanted)
+    await said(runtime, wanted.name, b"here\n")
+    await started(runtime, wanted)
+    await runtime.stop(wanted.name, 30.0)
+    assert await text(runtime, wanted.name) == b"here\nasked\n"
+
+
+async def test_a_worker_lists_its_own_running_and_ended(place: Place, runtime: Runtime) -> None:
+    running, ended = place.python(WAITS, task="a"), place.python("pass", task="b")
+    for wanted in (running, ended):
+        await started(runtime, wanted)
+    other = await place.worker("two")
+    await started(other, place.python(WAITS, task="c", worker="two"))
+    await runtime.wait(ended.name)
+    found = {one.name: (one.labels["mlmesh.task"], one.running) for one in await runtime.listed()}
+    assert found == {running.name: ("a", True), ended.name: ("b", False)}
+    await other.close(leave=False)
+
+
+async def test_what_is_removed_is_forgotten(place: Place, runtime: Runtime) -> None:
+    name = await started(runtime, place.python(WAITS))
+    await runtime.remove(name)
+    await runtime.remove(name)
+    assert await runtime.listed() == []
+    with pytest.raises(CannotRun):
+        await runtime.wait(name)
+
+
+async def test_what_is_not_known_cannot_be_awaited_but_stopped_and_removed(runtime: Runtime) -> None:
+    with pytest.raises(CannotRun):
+        await runtime.wait("mlmesh-nothing-1")
+    await runtime.stop("mlmesh-nothing-1", 1.0)
+    await runtime.remove("mlmesh-nothing-1")
+
+
+async def test_the_next_worker_takes_over_what_runs(place: Place, runtime: Runtime) -> None:
+    name = await started(runtime, place.python(OBEYS))
+    await said(runtime, name, b"here\n")
+    following = await place.worker()
+    assert [(one.name, one.running) for one in await following.listed()] == [(name, True)]
+    reading = asyncio.create_task(text(following, name, 5))
+    waiting = asyncio.create_task(following.wait(name))
+    await following.stop(name, 30.0)
+    assert (await waiting, await reading) == (Exit(0), b"asked\n")
+
+
+async def test_the_next_worker_learns_how_it_ended_meanwhile(place: Place, runtime: Runtime) -> None:
+    name = await started(runtime, place.python("print('bye'); raise SystemExit(7)"))
+    assert await runtime.wait(name) == Exit(7)
+    following = await place.worker()
+    assert await following.wait(name) == Exit(7)
+    assert await text(following, name) == b"bye\n"
+
+
+async def test_a_worker_that_leaves_nothing_ends_all(place: Place, runtime: Runtime) -> None:
+    for task in ("a", "b"):
+        await said(runtime, await started(runtime, place.python(WAITS, task=task)), b"here\n")
+    await runtime.close(leave=False)
+    assert [one.name for one in await (await place.worker()).listed() if one.running] == []
+
+
+async def test_a_component_answers_at_its_address_with_its_token(place: Place, runtime: Runtime) -> None:
+    module = place.shared("module")
+    (module / "double.py").write_text("def double(number: float) -> dict:\n    return {'doubled': 2 * number}\n")
+    wanted = component(place, module)
+    name = await started(runtime, wanted)
+    host, port = await runtime.address(name, 8002)
+    async with aiohttp.ClientSession(f"http://{host}:{port}") as session:
+        await until(lambda: answers(session, "/readyz"))
+        async with session.post("/predict", json={"inputs": []}) as refused:
+            assert refused.status == 401
+        item = {"name": "number", "datatype": "FP64", "data": [21.0], "shape": [1]}
+        headers = {"X-Mlmesh-Token": "secret"}
+        async with session.post("/predict", json={"inputs": [item]}, headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+            assert (await answer.json())["outputs"][0]["data"] == [42.0]
+    await runtime.stop(name, 30.0)
+    assert await runtime.wait(name) == Exit(0)
+
+
+async def test_a_component_that_ends_early_has_no_address(place: Place, runtime: Runtime) -> None:
+    name = await started(runtime, component(place, place.shared("empty")))
+    await runtime.wait(name)
+    with pytest.raises(CannotRun):
+        await runtime.address(name, 8002)
+    assert b"No module named 'double'" in await text(runtime, name)
+
+
+async def answers(session: aiohttp.ClientSession, path: str) -> bool:
+    try:
+        async with session.get(path) as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+def component(place: Place, module: Path) -> ContainerSpec:
+    known = {"component": "double", "image": place.image, "inference": "double:double", "port": 8002}
+    lease = Lease.of(
+        {
+            "task": f"{place.installation}-i1", "kind": "instance", "token": 1, "attempt": 1, "app": "leaf",
+            "commit": "c", "spec": {**known, "env": {"PYTHONPATH": str(module)}, "instance_token": "secret"},
+        }
+    )  # fmt: skip
+    site = Site(
+        worker="one",
+        installation=place.installation,
+        folder=place.scratch / "tasks" / "one" / lease.name,
+        mesh_url="http://mesh",
+        serve=None if place.docker else app.component_program(),
+    )
+    wanted = spec.of_instance(lease, site, None, {})
+    command = wanted.command if place.docker else (sys.executable, *(wanted.command or ())[1:])
+    return replace(wanted, command=command, mounts=(Mount(module, read_only=True),))
