@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from libs.common.errors import MeshError
@@ -68,7 +69,10 @@ class Runtime(Protocol):
     def logs(self, name: str, offset: int) -> AsyncIterator[bytes]:
         """stdout and stderr as written, from a byte offset, following until it has ended and all was read."""
 
-    def mesh_url(self, app: str) -> str:
+    async def reclaim(self, name: str, folder: Path) -> None:
+        """Make this user's what other users, those of an image, wrote below the folder of the container `name`."""
+
+    async def mesh_url(self, app: str) -> str:
         """Where the gateway answers for a container of this app (`MLMESH_URL`)."""
 
     async def converge(self) -> None:

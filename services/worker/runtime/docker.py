@@ -1,249 +1,220 @@
-"""Containers on a Docker engine, through aiodocker. Names and labels are written before anything starts.
-
-Facts about an end (exit code, memory death) come from inspect, which answers long after the end as well.
-"""
+"""Containers of a Docker Engine. They outlive the worker: the next one finds them by their labels."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
+import signal
+import struct
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
-import aiodocker
 import aiohttp
+from aiodocker import DockerError
+from aiodocker.containers import DockerContainer
 
-from libs.common.errors import Unavailable
+from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
 from libs.common.settings import Settings
 from services.worker.runtime import CannotRun, Container, Exit, Progress
-from services.worker.runtime.bundle import fill, volume
+from services.worker.runtime.bundle import Bundle
+from services.worker.runtime.document import document, temporary
+from services.worker.runtime.engine import CALL_S, answered, labelled, open_engine
+from services.worker.runtime.images import Images
 from services.worker.runtime.networks import Networks
+from services.worker.runtime.scratch import check_same_path, reclaim
 from services.worker.spec import ContainerSpec
 
-CALL_TIMEOUT_S = 60.0
-STALL_S = 60.0
-"""A pull without any event for this long has stalled."""
-PERIOD_US = 100_000
-KILLED = 128
-TMP_SIZE = "size=256m,exec"
-LOG_FILE = {"Type": "json-file", "Config": {"max-size": "100m", "max-file": "1"}}
-
-
-@contextlib.asynccontextmanager
-async def engine(code: str = "error") -> AsyncIterator[None]:
-    """The engine's refusals become CannotRun with its own words; an engine that is away becomes Unavailable."""
-    try:
-        async with asyncio.timeout(CALL_TIMEOUT_S):
-            yield
-    except aiodocker.DockerError as error:
-        if error.status >= 500 and "connect" in str(error.message).lower():
-            raise Unavailable(f"the Docker engine does not answer: {error.message}") from error
-        raise CannotRun(code, str(error.message)) from error
-    except PermissionError as error:
-        raise Unavailable("this user may not use the Docker engine's socket; add it to the group docker") from error
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise Unavailable(f"the Docker engine does not answer: {type(error).__name__}") from error
+AGAIN_S = 0.5
+"""Pause before a long call is made again after the engine went away."""
+POLL_S = 0.02
+FRAME = struct.Struct(">BxxxL")
+"""Before each piece of a log: which stream, how many bytes."""
 
 
 class DockerRuntime:
     def __init__(self, settings: Settings, worker: str, installation: str) -> None:
-        self._settings = settings
-        self._owner = {"mlmesh.worker": worker, "mlmesh.installation": installation}
-        self._installation = installation
-        self._docker: aiodocker.Docker
-        self._networks: Networks
+        self._settings, self._worker, self._installation = settings, worker, installation
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._docker = aiodocker.Docker(url=address(self._settings.runtime))
+        self._docker = await self._stack.enter_async_context(open_engine(self._settings.runtime))
+        self._images = Images(self._docker)
         self._networks = Networks(self._docker, self._settings, self._installation)
+        self._bundle = Bundle(self._docker)
+        await self._networks.open()
+        if worker := await self._networks.worker():
+            check_same_path(worker, self._settings.scratch_folder)
         return self
 
-    async def __aexit__(self, *_error: object) -> None:
-        await self._docker.close()
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
 
     async def prepare(self, spec: ContainerSpec, progress: Progress) -> None:
-        if not await self._has(spec.image):
-            await self._pull(spec.image, progress)
-        if spec.serves:
-            async with engine():
-                await fill(self._docker, spec.image)
-
-    async def _has(self, image: str) -> bool:
-        async with engine("image"):
-            try:
-                await self._docker.images.inspect(image)
-            except aiodocker.DockerError as error:
-                if error.status == 404:
-                    return False
-                raise
-            return True
-
-    async def _pull(self, image: str, progress: Progress) -> None:
-        name = image if ":" in image.rpartition("/")[2] or "@" in image else f"{image}:latest"
-        try:
-            events = self._docker.images.pull(name, stream=True)
-            while True:
-                async with asyncio.timeout(STALL_S):
-                    event = await anext(events, None)
-                if event is None:
-                    return
-                if "error" in event:
-                    raise CannotRun("image", f"{image}: {event['error']}")
-                progress(pulled(event))
-        except aiodocker.DockerError as error:
-            raise CannotRun("image", f"{image}: {error.message}") from error
-        except TimeoutError as error:
-            raise CannotRun("image", f"{image}: the pull stalled for {STALL_S:g} s") from error
-        except aiohttp.ClientError as error:
-            raise Unavailable("the Docker engine does not answer") from error
+        image = await self._images.have(spec.image, progress)
+        progress(f"{spec.image} is {image}")
 
     async def start(self, spec: ContainerSpec) -> None:
-        async with engine():
-            network = await self._networks.of(spec.app)
-            try:
-                container = await self._docker.containers.create(config(spec, network, self._settings), name=spec.name)
-            except aiodocker.DockerError as error:
-                if error.status == 404:
-                    raise CannotRun("image", str(error.message)) from error
-                if error.status != 409:
-                    raise
-                container = self._docker.containers.container(spec.name)
-            if (await container.show())["State"]["Status"] == "created":
-                await container.start()
+        try:
+            await self._start(spec)
+        except MeshError as error:
+            if error.retryable:
+                raise
+            raise CannotRun("image" if spec.serves else "error", f"it cannot be started: {error.detail}") from error
 
     async def wait(self, name: str) -> Exit:
-        container = self._docker.containers.container(name)
         while True:
-            async with engine():
-                state = (await container.show())["State"]
+            state = (await self._show(name))["State"]
             if state["Status"] in ("exited", "dead"):
-                return ended(state)
+                return terminal(state)
+            if state["Status"] == "created":
+                raise CannotRun("error", f"{name} was never started")
             try:
-                await container.wait()
-            except aiodocker.DockerError as error:
-                raise CannotRun("error", str(error.message)) from error
-            except (aiohttp.ClientError, TimeoutError):
-                await asyncio.sleep(1.0)  # the engine restarts: look again
+                await answered(self._named(name).wait(), None)
+            except (Unavailable, NotFound):
+                await asyncio.sleep(AGAIN_S)
 
     async def stop(self, name: str, grace_s: float) -> None:
-        with contextlib.suppress(CannotRun):
-            async with engine(), asyncio.timeout(CALL_TIMEOUT_S):
-                await self._docker.containers.container(name).stop(t=int(grace_s))
+        seconds = math.ceil(grace_s)
+        try:
+            await answered(self._named(name).stop(t=seconds), seconds + CALL_S)
+        except NotFound:
+            return
 
     async def remove(self, name: str) -> None:
-        with contextlib.suppress(CannotRun):
-            async with engine():
-                await self._docker.containers.container(name).delete(force=True, v=True)
+        try:
+            await answered(self._named(name).delete(force=True, v=True))
+        except NotFound:
+            return
+        except Conflict:  # its removal is in progress
+            await self._gone(name)
 
     async def listed(self) -> list[Container]:
-        labels = [f"{key}={value}" for key, value in self._owner.items()]
-        async with engine():
-            found = await self._docker.containers.list(all=True, filters={"label": labels})
-            shown = [await container.show() for container in found]
+        labels = (f"mlmesh.installation={self._installation}", f"mlmesh.worker={self._worker}")
+        found = [one._container for one in await labelled(self._docker, *labels)]
         return [
-            Container(one["Name"].lstrip("/"), one["Config"]["Labels"], bool(one["State"]["Running"])) for one in shown
+            Container(one["Names"][0].lstrip("/"), one["Labels"], one["State"] == "running")
+            for one in found
+            if one["State"] != "created"  # never started: whoever made it died in between
         ]
 
     async def address(self, name: str, port: int) -> tuple[str, int]:
-        async with engine():
-            shown = await self._docker.containers.container(name).show()
-        if not shown["State"]["Running"]:
-            raise CannotRun("exited", "it ended before it served")
-        if (host := self._settings.worker_advertise) is not None:
-            return host, int(shown["NetworkSettings"]["Ports"][f"{port}/tcp"][0]["HostPort"])
-        network = self._networks.name(shown["Config"]["Labels"]["mlmesh.app"])
-        return str(shown["NetworkSettings"]["Networks"][network]["IPAddress"]), port
+        while True:
+            found = await self._show(name)
+            if not found["State"]["Running"]:
+                raise CannotRun("error", "it ended before it served")
+            if endpoint := reached(found["NetworkSettings"], port, self._settings.worker_advertise):
+                return endpoint
+            await asyncio.sleep(POLL_S)
 
     async def logs(self, name: str, offset: int) -> AsyncIterator[bytes]:
-        container = self._docker.containers.container(name)
-        skipped = offset
-        try:
-            async for line in container.log(stdout=True, stderr=True, follow=True):
-                data = line.encode(errors="replace")
-                if skipped >= len(data):
-                    skipped -= len(data)
-                    continue
-                yield data[skipped:]
-                skipped = 0
-        except (aiodocker.DockerError, aiohttp.ClientError, TimeoutError):
-            return
+        """The engine keeps no offsets: what was read before is read again and dropped."""
+        given = offset
+        while True:
+            skip = given
+            try:
+                async for piece in self._log(name):
+                    new, skip = piece[skip:], max(0, skip - len(piece))
+                    given += len(new)
+                    if new:
+                        yield new
+                if not (await self._show(name))["State"]["Running"]:
+                    return
+            except Unavailable:
+                await asyncio.sleep(AGAIN_S)
 
-    def mesh_url(self, app: str) -> str:
-        return self._networks.mesh_url(app)
+    async def reclaim(self, name: str, folder: Path) -> None:
+        worker = await self._networks.worker()
+        image = worker.image if worker else (await self._show(name))["Image"]
+        await reclaim(self._docker, image, folder)
+
+    async def mesh_url(self, app: str) -> str:
+        return await self._networks.mesh_url(app)
 
     async def converge(self) -> None:
-        async with engine():
-            await self._networks.join_all()
+        await self._networks.converge()
 
     async def close(self, *, leave: bool) -> None:
-        if leave:
+        if not leave:
+            await asyncio.gather(*(self.stop(one.name, CALL_S) for one in await self.listed() if one.running))
+
+    async def _start(self, spec: ContainerSpec) -> None:
+        image = await self._images.identity(spec.image)
+        network = await self._networks.ensure(spec.app)
+        bundle = await self._bundle.ensure(image) if spec.serves else None
+        if not spec.serves:
+            temporary(spec).mkdir(parents=True, exist_ok=True)
+            temporary(spec).chmod(0o1777)
+        wanted = document(
+            spec, image=image, network=network.name, bundle=bundle, advertise=self._settings.worker_advertise
+        )
+        try:
+            await answered(self._docker.containers.create(wanted, name=spec.name))
+        except Conflict:
+            if (await self._show(spec.name))["State"]["Status"] != "created":
+                return  # it was started before
+        await answered(self._named(spec.name).start())
+
+    def _named(self, name: str) -> DockerContainer:
+        return self._docker.containers.container(name)
+
+    async def _show(self, name: str) -> dict[str, Any]:
+        """Raises CannotRun when there is none; waits for an engine that is away."""
+        while True:
+            try:
+                return await answered(self._named(name).show())
+            except NotFound as error:
+                raise CannotRun("error", f"the engine has no container {name}") from error
+            except Unavailable:
+                await asyncio.sleep(AGAIN_S)
+
+    async def _gone(self, name: str) -> None:
+        async with asyncio.timeout(CALL_S):
+            while True:
+                try:
+                    await answered(self._named(name).show())
+                except NotFound:
+                    return
+                await asyncio.sleep(POLL_S)
+
+    async def _log(self, name: str) -> AsyncIterator[bytes]:
+        """All of it, following, as bytes: the library's own way decodes them."""
+        params = {"stdout": 1, "stderr": 1, "follow": 1}
+        endless = aiohttp.ClientTimeout(total=None)
+        try:
+            async with self._docker._query(f"containers/{name}/logs", params=params, timeout=endless) as answer:
+                async for piece in unframed(answer.content):
+                    yield piece
+        except DockerError as error:
+            raise CannotRun("error", f"the engine has no log of {name}: {error.message}") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"the log of {name} broke off") from error
+
+
+async def unframed(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The pieces of a log that the engine sends in frames. Raises Unavailable when it breaks off within one."""
+    while True:
+        try:
+            head = await stream.readexactly(FRAME.size)
+            yield await stream.readexactly(FRAME.unpack(head)[1])
+        except asyncio.IncompleteReadError as error:
+            if error.partial:
+                raise Unavailable("the log broke off") from error
             return
-        for container in await self.listed():
-            await self.remove(container.name)
 
 
-def address(runtime: str) -> str | None:
-    """The engine's address in `docker://…`; None is the usual socket."""
-    rest = runtime.partition("://")[2]
-    if not rest:
-        return None
-    return f"unix://{rest}" if rest.startswith("/") else f"tcp://{rest}"
-
-
-def pulled(event: dict[str, Any]) -> str:
-    detail = event.get("progressDetail") or {}
-    if detail.get("total"):
-        return f"image_pull: {100 * detail['current'] // detail['total']} %"
-    return f"image_pull: {event.get('status', '')}"
-
-
-def ended(state: dict[str, Any]) -> Exit:
+def terminal(state: dict[str, Any]) -> Exit:
+    """What inspect says of an ended container; codes from 129 on are how a shell and the engine write a signal."""
     code = int(state["ExitCode"])
-    signal = code - KILLED if code > KILLED else None
-    return Exit(None if signal else code, signal, bool(state["OOMKilled"]))
+    oom = bool(state["OOMKilled"]) and code != 0  # else a child was killed, and the command went on well without it
+    return Exit(None, code - 128, oom) if 128 < code < 128 + signal.NSIG else Exit(code, oom=oom)
 
 
-def config(spec: ContainerSpec, network: str, settings: Settings) -> dict[str, Any]:
-    """The engine's form of a container: no privileges, limits, the app's own network."""
-    binds = [f"{mount.path}:{mount.path}:{'ro' if mount.read_only else 'rw'}" for mount in spec.mounts]
-    if spec.serves:
-        binds.append(f"{volume()}:/opt/mlmesh:ro")
-    host: dict[str, Any] = {
-        "Binds": binds,
-        "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges"],
-        "Init": True,
-        "PidsLimit": spec.pids,
-        "ReadonlyRootfs": spec.read_only_root,
-        "Tmpfs": {"/tmp": TMP_SIZE},  # noqa: S108  inside the container
-        "LogConfig": LOG_FILE,
-        "NetworkMode": network,
-        "RestartPolicy": {"Name": "no"},
-    }
-    if spec.memory:
-        host |= {"Memory": spec.memory, "MemorySwap": spec.memory}
-    if spec.cpu:
-        host |= {"CpuPeriod": PERIOD_US, "CpuQuota": int(spec.cpu * PERIOD_US)}
-    if spec.shm:
-        host["ShmSize"] = spec.shm
-    if spec.gpu:
-        host["DeviceRequests"] = [{"Count": spec.gpu, "Capabilities": [["gpu"]]}]
-    found: dict[str, Any] = {
-        "Image": spec.image,
-        "Env": [f"{key}={value}" for key, value in spec.env.items()],
-        "Labels": dict(spec.labels),
-        "HostConfig": host,
-    }
-    if spec.command is not None:
-        found |= {"Entrypoint": list(spec.command), "Cmd": []}
-    if spec.port is not None and (advertised := settings.worker_advertise):
-        found["ExposedPorts"] = {f"{spec.port}/tcp": {}}
-        host["PortBindings"] = {f"{spec.port}/tcp": [{"HostIp": bindable(advertised), "HostPort": ""}]}
-    return found
-
-
-def bindable(advertised: str) -> str:
-    """A name is published on every address, a number on itself."""
-    host = urlsplit(f"//{advertised}").hostname or advertised
-    return host if host.replace(".", "").isdigit() else ""
+def reached(network: dict[str, Any], port: int, advertise: str | None) -> tuple[str, int] | None:
+    """Where `port` answers: published on the advertised address, else at the container's own; None while unknown."""
+    if advertise:
+        published = (network["Ports"] or {}).get(f"{port}/tcp")
+        return (advertise, int(published[0]["HostPort"])) if published else None
+    addresses = [one["IPAddress"] for one in network["Networks"].values() if one["IPAddress"]]
+    return (addresses[0], port) if addresses else None

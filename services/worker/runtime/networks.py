@@ -1,128 +1,151 @@
-"""One network an app: it reaches neither other apps nor the platform's services, and the gateway is joined to it."""
+"""A network per app, which reaches neither other apps nor the platform's own services.
+
+A gateway or worker that is itself a container of this engine is joined to it: it could not reach the app otherwise.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import ipaddress
-import socket
+import time
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiodocker
+from aiodocker import Docker
 
-from libs.common.settings import Settings
+from libs.common import log
+from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
+from libs.common.settings import PORTS, Settings
+from services.worker.runtime import subnets
+from services.worker.runtime.engine import Refused, answered, labelled
+from services.worker.runtime.members import Member, members, ours, own_container, seen_from_inside
 
-PIECE = 26
 ALIAS = "mlmesh-gateway"
-GATEWAY_PORT = 8000
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-ATTEMPTS = 50
+UNUSED_S = 600.0
+"""How long a network without containers is kept."""
+
+
+@dataclass(frozen=True)
+class Network:
+    name: str
+    host: str
+    """The host's address in it."""
 
 
 class Networks:
-    def __init__(self, docker: aiodocker.Docker, settings: Settings, installation: str) -> None:
-        self._docker = docker
-        self._settings = settings
-        self._installation = installation
-        self._gateways: dict[str, str] = {}
-        """Network → the host's address in it."""
-        self._joined = False
-        """The mesh's gateway is a container of this engine."""
+    def __init__(self, docker: Docker, settings: Settings, installation: str) -> None:
+        self._docker, self._settings, self._installation = docker, settings, installation
+        self._used: dict[str, float] = {}
+        self._making = asyncio.Lock()
+        self._own: str | None = None
 
-    def name(self, app: str) -> str:
+    async def open(self) -> None:
+        self._own = await own_container(self._docker)
+
+    async def worker(self) -> Member | None:
+        """This worker's own container, if it is one."""
+        return next((one for one in await members(self._docker, "worker") if one.id == self._own), None)
+
+    async def ensure(self, app: str) -> Network:
+        """The app's network, with our gateway and this worker in it where they are containers."""
+        name = self._name(app)
+        self._used[name] = time.monotonic()
+        async with self._making:
+            found = await self._show(name) or await self._make(name, app)
+        await self._join([name], *await self._members())
+        return Network(name, found["IPAM"]["Config"][0].get("Gateway") or "")
+
+    async def mesh_url(self, app: str) -> str:
+        """Where the gateway answers for containers of this app."""
+        network = await self.ensure(app)
+        _, gateways = await self._members()
+        if gateways:
+            return f"http://{ALIAS}:{PORTS['gateway']}"
+        return seen_from_inside(self._settings.public_url, network.host)
+
+    async def converge(self) -> None:
+        """A restarted gateway is joined again; networks without use go."""
+        listed = await answered(self._docker.networks.list(filters={"label": self._label}))
+        kept = [network["Name"] for network in listed if not await self._removed(network)]
+        if kept:
+            await self._join(kept, *await self._members())
+
+    def _name(self, app: str) -> str:
         """Short enough for every engine, and told apart by the whole name."""
-        mark = hashlib.sha256(app.encode()).hexdigest()[:8]
-        return f"mlmesh-{self._installation}-{app[:24]}-{mark}"
+        return f"mlmesh-{self._installation}-{app[:24]}-{hashlib.sha256(app.encode()).hexdigest()[:8]}"
 
-    async def of(self, app: str) -> str:
-        """The app's network, made when there is none; the mesh's own containers are joined to it."""
-        name = self.name(app)
-        shown = await self._shown(name) or await self._make(name, app)
-        self._gateways[name] = shown["IPAM"]["Config"][0].get("Gateway") or _first(shown["IPAM"]["Config"][0]["Subnet"])
-        await self._join(name, shown)
-        return name
+    @property
+    def _label(self) -> str:
+        return f"mlmesh.installation={self._installation}"
 
-    async def _shown(self, name: str) -> dict[str, Any] | None:
+    async def _members(self) -> tuple[Member | None, list[Member]]:
+        """This worker and our gateways, as far as they are containers of this engine."""
+        worker = await self.worker() if self._own else None
+        gateways = await members(self._docker, "gateway")
+        public_url = self._settings.public_url
+        return worker, [one for one in gateways if ours(one, worker, self._installation, public_url)]
+
+    async def _join(self, names: list[str], worker: Member | None, gateways: list[Member]) -> None:
+        wanted = [(one, [ALIAS]) for one in gateways] + ([(worker, [])] if worker else [])
+        for member, aliases in wanted:
+            for name in sorted(set(names) - member.networks):
+                await self._connect(name, member, aliases)
+
+    async def _connect(self, name: str, member: Member, aliases: list[str]) -> None:
+        body = {"Container": member.id, "EndpointConfig": {"Aliases": aliases}}
         try:
-            found: dict[str, Any] = await (await self._docker.networks.get(name)).show()
-        except aiodocker.DockerError as error:
-            if error.status == 404:
-                return None
-            raise
-        return found
+            await answered((await answered(self._docker.networks.get(name))).connect(body))
+        except MeshError as error:
+            if "already exists" not in error.detail:  # another worker was faster
+                raise
+
+    async def _show(self, name: str) -> dict[str, Any] | None:
+        try:
+            return await answered((await answered(self._docker.networks.get(name))).show())
+        except NotFound:
+            return None
 
     async def _make(self, name: str, app: str) -> dict[str, Any]:
-        labels = {"mlmesh.installation": self._installation, "mlmesh.app": app}
-        refused: aiodocker.DockerError | None = None
-        for subnet in await self._free():
-            ipam = {"Driver": "default", "Config": [{"Subnet": str(subnet)}]}
-            body = {"Name": name, "Driver": "bridge", "CheckDuplicate": True, "Labels": labels, "IPAM": ipam}
-            try:
-                await self._docker.networks.create(body)
-            except aiodocker.DockerError as error:
-                refused = error
-                if error.status == 409:
-                    break  # another worker has just made it
-                continue
-            break
-        shown = await self._shown(name)
-        if shown is None:
-            raise refused or aiodocker.DockerError(500, "no free subnet for a network")
-        return shown
+        """In the first free piece; one that the engine finds taken (another worker was faster) is passed over."""
+        existing = await answered(self._docker.networks.list())
+        parts = [part for one in existing for part in one["IPAM"].get("Config") or ()]
+        used = [part["Subnet"] for part in parts if part.get("Subnet")]
+        for subnet in subnets.free(self._settings.app_subnets, used, app):
+            if found := await self._made(name, app, subnet):
+                return found
+        raise Unavailable(f"there is no free subnet for the network of {app} in {self._settings.app_subnets}")
 
-    async def _free(self) -> list[ipaddress.IPv4Network]:
-        taken = []
-        for one in await self._docker.networks.list():
-            for pool in (one.get("IPAM") or {}).get("Config") or []:
-                if "." in (subnet := pool.get("Subnet", "")):
-                    taken.append(ipaddress.IPv4Network(subnet, strict=False))
-        pieces = ipaddress.IPv4Network(self._settings.app_subnets).subnets(new_prefix=PIECE)
-        return [piece for piece in pieces if not any(piece.overlaps(other) for other in taken)][:ATTEMPTS]
-
-    async def _join(self, name: str, shown: dict[str, Any]) -> None:
-        """The gateway, and this worker when it is a container, reach the app's containers."""
-        present = set(shown.get("Containers") or {})
-        for service, alias in (("gateway", [ALIAS]), ("worker", [])):
-            for container in await self._docker.containers.list(filters={"label": [f"mlmesh.service={service}"]}):
-                identity = container.id
-                if not await self._ours(identity):
-                    continue
-                self._joined = self._joined or service == "gateway"
-                if identity in present:
-                    continue
-                network = await self._docker.networks.get(name)
-                await network.connect({"Container": identity, "EndpointConfig": {"Aliases": alias}})
-
-    async def _ours(self, identity: str) -> bool:
-        """Containers of another mesh on this engine stay out: they belong to another Compose project."""
-        mine = await self._project(socket.gethostname())
-        return mine is not None and mine == await self._project(identity)
-
-    async def _project(self, identity: str) -> str | None:
+    async def _made(self, name: str, app: str, subnet: str) -> dict[str, Any] | None:
+        document = {
+            "Name": name,
+            "CheckDuplicate": True,
+            "Driver": "bridge",
+            "IPAM": {"Driver": "default", "Config": [{"Subnet": subnet}]},
+            "Labels": {"mlmesh.installation": self._installation, "mlmesh.app": app},
+        }
         try:
-            shown = await self._docker.containers.container(identity).show()
-        except aiodocker.DockerError:
-            return None
-        found: str | None = shown["Config"]["Labels"].get("com.docker.compose.project", "")
-        return found
+            await answered(self._docker.networks.create(document))
+        except (Refused, Conflict) as error:
+            log.get("worker").info("subnet is taken", subnet=subnet, why=error.detail)
+        return await self._show(name)
 
-    async def join_all(self) -> None:
-        """A gateway that was made anew joins the networks again."""
-        label = f"mlmesh.installation={self._installation}"
-        for one in await self._docker.networks.list(filters={"label": [label]}):
-            shown = await self._shown(one["Name"])
-            if shown is not None:
-                await self._join(one["Name"], shown)
+    async def _removed(self, network: dict[str, Any]) -> bool:
+        """Whether it had no use for long, and went."""
+        name, now = network["Name"], time.monotonic()
+        if now - self._used.setdefault(name, now) < UNUSED_S:
+            return False
+        if await labelled(self._docker, self._label, f"mlmesh.app={network['Labels'].get('mlmesh.app', '')}"):
+            self._used[name] = now
+            return False
+        await self._remove(network["Id"])
+        del self._used[name]
+        return True
 
-    def mesh_url(self, app: str) -> str:
-        if self._joined:
-            return f"http://{ALIAS}:{GATEWAY_PORT}"
-        public = urlsplit(self._settings.public_url)
-        inside = self._gateways.get(self.name(app))
-        if public.hostname in LOOPBACK and inside:
-            return f"{public.scheme}://{inside}:{public.port or 80}"
-        return self._settings.public_url
-
-
-def _first(subnet: str) -> str:
-    return str(next(ipaddress.IPv4Network(subnet).hosts()))
+    async def _remove(self, identity: str) -> None:
+        try:
+            network = await answered(self._docker.networks.get(identity))
+            for container in (await answered(network.show()))["Containers"]:
+                await answered(network.disconnect({"Container": container, "Force": True}))
+            await answered(network.delete())
+        except (NotFound, Conflict, Refused) as error:
+            log.get("worker").info("network stays", why=error.detail)

@@ -155,7 +155,10 @@ class ProcessRuntime:
                     return
                 await asyncio.sleep(POLL_S)
 
-    def mesh_url(self, app: str) -> str:
+    async def reclaim(self, name: str, folder: Path) -> None:
+        """All processes are this user's."""
+
+    async def mesh_url(self, app: str) -> str:
         return self._settings.public_url
 
     async def converge(self) -> None:

@@ -1,0 +1,80 @@
+"""The way to the Docker Engine: every call is bounded in time, and its errors become ours with the engine's words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import aiohttp
+from aiodocker import Docker, DockerError
+from aiodocker.containers import DockerContainer
+
+from libs.common.errors import Conflict, MeshError, NotFound, TimedOut, Unavailable
+
+CALL_S = 30.0
+"""How long one call may take; a start on a busy host takes seconds."""
+DEFAULT_ENGINE = "unix:///var/run/docker.sock"
+KNOWN: dict[int, type[MeshError]] = {404: NotFound, 409: Conflict, 503: Unavailable}
+
+T = TypeVar("T")
+
+
+class Refused(MeshError):
+    """The Docker Engine refused it."""
+
+
+def address(runtime: str) -> str:
+    """The engine's address after `docker://`: nothing, a socket's path, a host with port, or a full address."""
+    rest = runtime.partition("://")[2]
+    if not rest:
+        return os.environ.get("DOCKER_HOST") or DEFAULT_ENGINE
+    if "://" in rest:
+        return rest
+    return f"unix://{rest}" if rest.startswith("/") else f"tcp://{rest}"
+
+
+@asynccontextmanager
+async def open_engine(runtime: str) -> AsyncIterator[Docker]:
+    """Raises Unavailable when no engine answers."""
+    where = address(runtime)
+    async with _client(where) as docker:
+        try:
+            await answered(docker.version())
+        except MeshError as error:
+            raise Unavailable(f"no Docker Engine answers at {where}: {error.detail}") from error
+        yield docker
+
+
+@asynccontextmanager
+async def _client(where: str) -> AsyncIterator[Docker]:
+    scheme, _, path = where.partition("://")
+    if scheme != "unix":
+        async with Docker(where) as docker:
+            yield docker
+        return
+    # Each container has a log and a wait open for as long as it runs: no bound on connections.
+    async with aiohttp.UnixConnector(path, limit=0) as connector, Docker("unix://localhost", connector) as docker:
+        yield docker
+
+
+async def answered(call: Awaitable[T], limit: float | None = CALL_S) -> T:
+    """Raises NotFound, Conflict, Unavailable, TimedOut, or Refused."""
+    try:
+        async with asyncio.timeout(limit):
+            return await call
+    except DockerError as error:
+        raise KNOWN.get(error.status, Refused)(error.message) from error
+    except TimeoutError as error:
+        raise TimedOut("the Docker Engine did not answer in time") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise Unavailable(f"the Docker Engine cannot be reached: {error}") from error
+
+
+async def labelled(docker: Docker, *labels: str, running: bool = False) -> list[DockerContainer]:
+    """Containers that carry all of `labels` (`key=value`)."""
+    filters = {"label": list(labels), **({"status": ["running"]} if running else {})}
+    return await answered(docker.containers.list(all=int(not running), filters=json.dumps(filters)))
