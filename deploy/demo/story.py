@@ -148,7 +148,10 @@ def results(story: Story) -> None:
 def predict(story: Story) -> None:
     def look() -> bool:
         found = story.api.get(f"{API}/components/digits")
-        return bool(found["status"] == "healthy")
+        if found["status"] != "healthy":
+            return False
+        asked = story.api.send("POST", f"/{APP}/digits/predict", question(), user=story.user, expect=(200, 503))
+        return asked.status == 200  # 503 with Retry-After: the gateway has not heard of it yet
 
     _eventually(story, "the component is healthy", HEALTHY_TIMEOUT_S, look)
     show.detail(show.picture(PIXELS))
