@@ -45,13 +45,13 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
         async with AsyncExitStack() as stack:
             line: Bus = bus if bus is not None else await stack.enter_async_context(open_bus(settings.bus))
             host = await stack.enter_async_context(open_host(settings))
-            app.state.bus = line
+            app.state.bus, app.state.runtime = line, host.runtime
             async with working(host, line) as holdings:
                 app.state.holdings = holdings
                 yield
 
     def checks() -> Mapping[str, Check]:
-        return {"bus": app.state.bus.ready}
+        return {"bus": app.state.bus.ready, "runtime": app.state.runtime.ready}
 
     app = service("worker", settings, lifespan=lifespan, checks=checks)
     return app
@@ -113,6 +113,7 @@ async def working(host: Host, bus: Bus) -> AsyncIterator[Holdings]:
             loops.create_task(Loop("sync", sync.step, SYNC_PAUSE_S).run()),
             loops.create_task(Loop("lease", sync.watch, WATCH_S).run()),
             loops.create_task(Loop("converge", host.runtime.converge, CONVERGE_S).run()),
+            loops.create_task(Loop("sweep", runner.sweep, CONVERGE_S).run()),
         ]
         try:
             yield holdings

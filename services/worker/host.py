@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from libs.common.settings import Settings
 from services.worker.checkout import Checkouts
 from services.worker.models import Models
 from services.worker.patience import patient
-from services.worker.runtime import CannotRun, Runtime
+from services.worker.runtime import CannotRun, Progress, Runtime
 from services.worker.spec import ContainerSpec, Site
 from services.worker.tasks import Failed, Holding, Lease
+
+SHOWN_S = 0.25
+"""An installer writes many lines; one in this time is shown."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,20 @@ class Host:
         """Prepared and started. Raises Failed."""
         try:
             holding.show(state="pulling")
-            await self.runtime.prepare(spec, lambda line: holding.show(detail=line))
+            await patient(lambda: self.runtime.prepare(spec, paced(lambda line: holding.show(detail=line))))
             holding.show(state="starting", detail=None)
-            await self.runtime.start(spec)
+            await patient(lambda: self.runtime.start(spec))
         except CannotRun as error:
             raise Failed(error.code, error.detail) from error
+
+
+def paced(show: Progress) -> Progress:
+    last = 0.0
+
+    def step(line: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= SHOWN_S:
+            last = time.monotonic()
+            show(line)
+
+    return step

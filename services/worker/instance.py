@@ -11,7 +11,7 @@ import aiohttp
 from services.worker import spec
 from services.worker.host import Host
 from services.worker.logs import Log
-from services.worker.runtime import CannotRun
+from services.worker.runtime import CannotRun, Exit
 from services.worker.stage import STOP_GRACE_S, following
 from services.worker.tasks import Failed, Holding, Outcome
 
@@ -37,8 +37,8 @@ class Instance:
             await self._start()
         self._show_model()
         async with following(self.log, self.holding, self.folder):
-            await self._serve()
-        raise Failed("exited", self._last_line())
+            ended = await self._serve()
+        raise exited(ended, self.log.tail())
 
     async def _start(self) -> None:
         site = await self.host.site(self.lease)
@@ -55,8 +55,8 @@ class Instance:
         if file.exists():
             self.holding.show(model_etag=file.read_text())
 
-    async def _serve(self) -> None:
-        """Returns when it has ended."""
+    async def _serve(self) -> Exit:
+        """How it ended."""
         ended = asyncio.create_task(self.host.runtime.wait(self.lease.name))
         health = asyncio.create_task(self._watch())
         try:
@@ -64,7 +64,7 @@ class Instance:
             if health.done() and not ended.done():
                 await self.host.runtime.stop(self.lease.name, STOP_GRACE_S)
                 await health  # start_timeout
-            await ended
+            return await ended
         finally:
             for task in (ended, health):
                 task.cancel()
@@ -107,5 +107,10 @@ class Instance:
         except (aiohttp.ClientError, TimeoutError):
             return None
 
-    def _last_line(self) -> str:
-        return next((line for line in reversed(self.log.tail()) if line.strip()), "it ended")
+
+def exited(ended: Exit, tail: list[str]) -> Failed:
+    how = {"signal": ended.signal} if ended.signal else {"exit_code": ended.code}
+    if ended.oom:
+        return Failed("exited", "it needed more memory than it may use", oom=True, **how)
+    said = next((line for line in reversed(tail) if line.strip()), "it ended")
+    return Failed("exited", said, **how)

@@ -59,11 +59,13 @@ class Log:
         self._finished.set()
 
     async def _read(self) -> None:
+        before = min(self._offset, TAIL)  # what an earlier worker has sent, for the tail
         try:
-            async for chunk in self._runtime.logs(self._lease.name, self._offset):
+            async for chunk in self._runtime.logs(self._lease.name, self._offset - before):
                 self._tail = (self._tail + chunk)[-TAIL:]
                 await self._room.wait()
-                self._waiting += chunk
+                self._waiting += chunk[before:]
+                before -= min(before, len(chunk))
                 self._pace()
         except MeshError as error:
             log.get("worker").warning("log cannot be read", task=self._lease.task, why=error.detail)

@@ -10,7 +10,7 @@ from typing import TypeVar
 from libs.common.errors import MeshError
 
 PAUSE_S = 0.5
-AWAY_S = 60.0
+AWAY_S = 300.0
 """How long a service may be away before the work that needs it fails."""
 
 T = TypeVar("T")

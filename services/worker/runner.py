@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from services.worker import staging
 from services.worker.host import Host
 from services.worker.instance import Instance
 from services.worker.patience import patient
+from services.worker.runtime import CannotRun
 from services.worker.stage import STOP_GRACE_S, Stage
 from services.worker.tasks import Failed, Holding, Holdings, Lease, Outcome
 
@@ -54,7 +56,19 @@ class Runner:
                 holding.give("return")
             known.discard(lease.name)
             self._spawn(holding, adopted=True)
-        for name in known:
+        await self._clear(known)
+
+    async def sweep(self) -> None:
+        """Containers of this worker that belong to no lease of it: one may have come up after its task was ended."""
+        listed = await self._host.runtime.listed()
+        held = {
+            holding.lease.name for holding in self._holdings.all()
+        }  # read after: what is new here is not in the list
+        await self._clear({container.name for container in listed} - held)
+
+    async def _clear(self, names: set[str]) -> None:
+        for name in sorted(names):
+            log.get("worker").info("container without a lease is removed", name=name)
             await self._host.runtime.stop(name, STOP_GRACE_S)
             await self._host.runtime.remove(name)
 
@@ -66,9 +80,15 @@ class Runner:
         await self._end(holding)
         if outcome is not None:
             await self._report(holding, outcome)
-        await self._host.runtime.remove(holding.lease.name)
-        await asyncio.to_thread(staging.discard, folder)
+        await self._clean(holding.lease.name, folder)
         self._holdings.drop(holding)
+
+    async def _clean(self, name: str, folder: Path) -> None:
+        """Whatever remains is this worker's to remove, however long the engine is away."""
+        with suppress(CannotRun):  # it was never made
+            await patient(lambda: self._host.runtime.reclaim(name, folder), limit=None)
+        await patient(lambda: self._host.runtime.remove(name), limit=None)
+        await asyncio.to_thread(staging.discard, folder)
 
     async def _outcome(self, work: Stage | Instance, *, adopted: bool) -> Outcome | None:
         """None when the task is no longer ours."""
@@ -85,7 +105,8 @@ class Runner:
         except Failed as failed:
             return Outcome("failed", failed.reason, log_tail=work.log.tail())
         except MeshError as error:
-            return Outcome("failed", {"code": "error", "detail": error.detail}, log_tail=work.log.tail())
+            code = error.code if isinstance(error, CannotRun) else "error"
+            return Outcome("failed", {"code": code, "detail": error.detail}, log_tail=work.log.tail())
         except Exception as error:  # noqa: BLE001  a defect fails this task, not the worker; the traceback is logged
             log.get("worker").exception("task broke", task=holding.lease.task)
             return Outcome("failed", {"code": "error", "detail": repr(error)}, log_tail=work.log.tail())
@@ -104,7 +125,8 @@ class Runner:
     async def _end(self, holding: Holding) -> None:
         if holding.order is not None:
             holding.show(state="stopping")
-        await self._host.runtime.stop(holding.lease.name, 0.0 if holding.order == "gone" else STOP_GRACE_S)
+        grace = 0.0 if holding.order == "gone" else STOP_GRACE_S
+        await patient(lambda: self._host.runtime.stop(holding.lease.name, grace), limit=None)
 
     async def _report(self, holding: Holding, outcome: Outcome) -> None:
         """Repeated until it is answered or no longer wanted."""

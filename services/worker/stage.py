@@ -16,6 +16,7 @@ from services.worker.runtime import Exit
 from services.worker.tasks import Failed, Holding, Outcome
 
 PROGRESS_S = 0.3
+PROGRESS_BYTES = 4096
 STOP_GRACE_S = 10.0
 
 
@@ -35,6 +36,7 @@ class Stage:
             ended = await self._end(began)
         checked(ended, self.log.tail())
         self.holding.show(state="uploading")
+        await self.host.runtime.reclaim(self.lease.name, self.folder)
         outputs = await asyncio.to_thread(staging.collect, self.lease, self.folder)
         delivered = await staging.deliver(self.lease, outputs, self.host.peers)
         return Outcome("succeeded", outputs=delivered, log_tail=self.log.tail(), usage=usage(ended, began))
@@ -85,9 +87,18 @@ async def following(log: Log, holding: Holding, folder: Path) -> AsyncIterator[N
 
 async def _progress(holding: Holding, file: Path) -> None:
     while True:
-        if file.exists() and (found := progress(file.read_text(errors="replace"))):
+        if found := progress(end_of(file)):
             holding.show(progress=found)
         await asyncio.sleep(PROGRESS_S)
+
+
+def end_of(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            opened.seek(max(0, file.stat().st_size - PROGRESS_BYTES))
+            return opened.read(PROGRESS_BYTES).decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def progress(written: str) -> list[int] | None:

@@ -115,7 +115,12 @@ def collect(lease: Lease, folder: Path) -> dict[str, list[Output]]:
 
 
 def _files(one: dict[str, Any], folder: Path) -> Iterator[Output]:
-    for parent, folders, files in os.walk(folder):
+    def hidden(error: OSError) -> None:
+        raise Failed("output", f"output {one['name']}: {error.filename} cannot be read: {error.strerror}") from error
+
+    if folder.is_symlink() or not folder.is_dir():
+        raise Failed("output", f"output {one['name']}: the stage replaced its folder")
+    for parent, folders, files in os.walk(folder, onerror=hidden):
         for name in sorted([*folders, *files]):
             path = Path(parent, name)
             kind = path.lstat()

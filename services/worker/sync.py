@@ -29,7 +29,7 @@ class Sync:
         hurried = self._holdings.changed.is_set()
         self._holdings.changed.clear()
         if hurried:
-            self._obey(await self._call(0.0))
+            await self._call(0.0)
         else:
             await self._long()
 
@@ -39,7 +39,7 @@ class Sync:
         try:
             await asyncio.wait([call, bell], return_when=asyncio.FIRST_COMPLETED)
             if call.done():
-                self._obey(await call)
+                await call
         finally:
             for task in (call, bell):
                 task.cancel()
@@ -51,10 +51,11 @@ class Sync:
             if holding.lease.kind == "stage" and time.monotonic() - max(self._renewed, holding.began) > self._lease:
                 holding.give("gone")
 
-    async def _call(self, wait: float) -> dict[str, Any]:
-        path = f"/internal/workers/{self._worker}/sync"
-        answer: dict[str, Any] = await self._scheduler.post(path, self.document(wait), timeout=wait + MARGIN_S)
-        return answer
+    async def _call(self, wait: float) -> None:
+        path, sent = f"/internal/workers/{self._worker}/sync", time.monotonic()
+        answer = await self._scheduler.post(path, self.document(wait), timeout=wait + MARGIN_S)
+        self._renewed = sent  # a lease counts from when we were heard, which was not before
+        self._obey(answer)
 
     def document(self, wait: float) -> dict[str, Any]:
         return {
@@ -69,7 +70,6 @@ class Sync:
         }
 
     def _obey(self, answer: dict[str, Any]) -> None:
-        self._renewed = time.monotonic()
         self._lease = float(answer.get("lease_seconds") or self._lease)
         self._holdings.draining = bool(answer.get("drain"))
         for order in ("stop", "gone"):

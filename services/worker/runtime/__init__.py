@@ -45,6 +45,9 @@ class Container:
 
 
 class Runtime(Protocol):
+    async def ready(self) -> None:
+        """Raises Unavailable when nothing can be started now."""
+
     async def prepare(self, spec: ContainerSpec, progress: Progress) -> None:
         """Have the image (Docker) or the virtual environment (process) at hand. Raises CannotRun."""
 

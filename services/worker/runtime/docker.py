@@ -51,6 +51,9 @@ class DockerRuntime:
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
 
+    async def ready(self) -> None:
+        await answered(self._docker.version())
+
     async def prepare(self, spec: ContainerSpec, progress: Progress) -> None:
         image = await self._images.have(spec.image, progress)
         progress(f"{spec.image} is {image}")

@@ -71,6 +71,9 @@ class ProcessRuntime:
     async def __aexit__(self, *_error: object) -> None:
         return None
 
+    async def ready(self) -> None:
+        """Always."""
+
     async def prepare(self, spec: ContainerSpec, progress: Progress) -> None:
         await self._environments.build(spec.source, progress)
 
