@@ -54,6 +54,7 @@ async def test_a_stopped_broker_keeps_its_address_and_queues(rabbitmq_server: Ra
 async def test_a_server_can_come_from_an_image(
     docker_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MLMESH_TEST_DOCKER", docker_engine.url)
     for variable, image in standins.server_images(docker_engine).items():
         monkeypatch.setenv(variable, image)
     database, broker = postgres.from_image(), rabbitmq.from_image(tmp_path)

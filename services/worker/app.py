@@ -122,7 +122,7 @@ async def working(host: Host, bus: Bus) -> AsyncIterator[Holdings]:
             if not leave:
                 await hand_back(holdings)
             await ended(beating)
-            runner.abandon()
+            await runner.leave()
             await host.runtime.close(leave=leave)
 
 

@@ -8,6 +8,7 @@ import os
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from libs.common import log
 from libs.common.errors import MeshError
@@ -19,6 +20,8 @@ from services.worker.runtime import CannotRun
 from services.worker.stage import STOP_GRACE_S, Stage
 from services.worker.tasks import Failed, Holding, Holdings, Lease, Outcome
 
+LEAVE_S = 5.0
+"""How long a stopping worker cleans up after what has ended."""
 RETURN_S = 5.0
 """How long a stopping worker tries to hand a task back."""
 
@@ -29,13 +32,17 @@ class Runner:
     def __init__(self, host: Host, holdings: Holdings, group: asyncio.TaskGroup) -> None:
         self._host, self._holdings, self._group = host, holdings, group
         self._running: set[asyncio.Task[None]] = set()
+        self._decided: set[asyncio.Task[Any]] = set()
+        """Tasks whose outcome is known: they only report and clean."""
 
     def begin(self, lease: Lease) -> None:
         if holding := self._holdings.add(lease):
             self._spawn(holding, adopted=False)
 
-    def abandon(self) -> None:
-        """No more of this worker; what runs is left as it is."""
+    async def leave(self) -> None:
+        """No more of this worker; what runs is left as it is, what has ended is brought to its end."""
+        if self._decided:
+            await asyncio.wait(self._decided, timeout=LEAVE_S)
         for task in self._running:
             task.cancel()
 
@@ -77,11 +84,17 @@ class Runner:
         keep(holding.lease, folder)
         work = (Stage if holding.lease.kind == "stage" else Instance)(self._host, holding)
         outcome = await self._outcome(work, adopted=adopted)
+        self._decide()
         await self._end(holding)
         if outcome is not None:
             await self._report(holding, outcome)
         await self._clean(holding.lease.name, folder)
         self._holdings.drop(holding)
+
+    def _decide(self) -> None:
+        if task := asyncio.current_task():
+            self._decided.add(task)
+            task.add_done_callback(self._decided.discard)
 
     async def _clean(self, name: str, folder: Path) -> None:
         """Whatever remains is this worker's to remove, however long the engine is away."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from libs.common import log as structured
 from services.worker import spec, staging
 from services.worker.host import Host
 from services.worker.logs import Log
@@ -82,7 +83,9 @@ async def following(log: Log, holding: Holding, folder: Path) -> AsyncIterator[N
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for error in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(error, Exception):
+                structured.get("worker").error("following broke", task=holding.lease.task, exc_info=error)
 
 
 async def _progress(holding: Holding, file: Path) -> None:

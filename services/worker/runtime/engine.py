@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 from aiodocker import Docker, DockerError
@@ -21,6 +21,18 @@ DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 KNOWN: dict[int, type[MeshError]] = {404: NotFound, 409: Conflict, 503: Unavailable}
 
 T = TypeVar("T")
+
+
+class Client(Docker):
+    """The library forgets to close an answer whose reading is cancelled, and with it a connection."""
+
+    @asynccontextmanager
+    async def _query(self, path: Any, method: str = "GET", **named: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        answer = await self._do_query(path, method, **named)
+        try:
+            yield answer
+        finally:
+            answer.close()  # does nothing to one that was read to its end
 
 
 class Refused(MeshError):
@@ -53,11 +65,11 @@ async def open_engine(runtime: str) -> AsyncIterator[Docker]:
 async def _client(where: str) -> AsyncIterator[Docker]:
     scheme, _, path = where.partition("://")
     if scheme != "unix":
-        async with Docker(where) as docker:
+        async with Client(where) as docker:
             yield docker
         return
     # Each container has a log and a wait open for as long as it runs: no bound on connections.
-    async with aiohttp.UnixConnector(path, limit=0) as connector, Docker("unix://localhost", connector) as docker:
+    async with aiohttp.UnixConnector(path, limit=0) as connector, Client("unix://localhost", connector) as docker:
         yield docker
 
 

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aiodocker import Docker
@@ -20,6 +21,7 @@ from services.worker.runtime import subnets
 from services.worker.runtime.engine import Refused, answered, labelled
 from services.worker.runtime.members import Member, members, ours, own_container, seen_from_inside
 
+ROUTES = Path("/proc/net/route")
 ALIAS = "mlmesh-gateway"
 UNUSED_S = 600.0
 """How long a network without containers is kept."""
@@ -110,6 +112,7 @@ class Networks:
         existing = await answered(self._docker.networks.list())
         parts = [part for one in existing for part in one["IPAM"].get("Config") or ()]
         used = [part["Subnet"] for part in parts if part.get("Subnet")]
+        used += subnets.routed(await asyncio.to_thread(_routes))
         for subnet in subnets.free(self._settings.app_subnets, used, app):
             if found := await self._made(name, app, subnet):
                 return found
@@ -149,3 +152,10 @@ class Networks:
             await answered(network.delete())
         except (NotFound, Conflict, Refused) as error:
             log.get("worker").info("network stays", why=error.detail)
+
+
+def _routes() -> str:
+    try:
+        return ROUTES.read_text()
+    except OSError:  # not Linux
+        return ""

@@ -1,0 +1,231 @@
+"""The worker as a whole on a Docker Engine, with its peers as a small server."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from libs.common.bus.memory import MemoryBus
+from libs.common.settings import Settings
+from services.worker.app import create
+from tests.contracts.test_runtime import cleared
+from tests.servers.engine import Engine
+from tests.worker.small_mesh import SmallMesh
+
+INPUT = {"name": "data-in", "kind": "folder", "source": {"box": "b", "user": "u", "group": "g"}}
+VALUE = {"name": "rate", "kind": "value", "source": None, "value": 0.5, "suffix": ".json"}
+OUTPUT = {"name": "out", "target": {"area": "runs/r/s/1/out"}}
+
+
+class Host:
+    """A worker's host: the engine, an image, a folder."""
+
+    def __init__(self, mesh: SmallMesh, folder: Path, engine: Engine, image: str) -> None:
+        self.mesh, self.folder, self.engine, self.image = mesh, folder, engine, image
+        self.token = uuid.uuid4().hex  # an installation of its own on this engine
+        self.label = f"mlmesh.installation={hashlib.sha256(self.token.encode()).hexdigest()[:12]}"
+
+    def settings(self) -> Settings:
+        runtime = f"docker://{self.engine.url.removeprefix('unix://')}"
+        return self.mesh.settings(self.folder).with_values(runtime=runtime, internal_token=self.token)
+
+    @asynccontextmanager
+    async def worker(self, **over: Any) -> AsyncIterator[None]:
+        app = create(self.settings().with_values(**over), MemoryBus())
+        async with app.router.lifespan_context(app):
+            yield
+
+    def stage(self, script: str, **over: Any) -> None:
+        command = ["python3", "-u", "-c", script]
+        self.mesh.stage("t1", "", **{"image": self.image, "entry_point": command, **over})
+
+    def containers(self) -> list[dict[str, Any]]:
+        names = self.engine.run("ps", "--all", "--quiet", "--filter", f"label={self.label}").split()
+        found: list[dict[str, Any]] = json.loads(self.engine.run("inspect", *names)) if names else []
+        return found
+
+
+@pytest.fixture
+async def host(mesh: SmallMesh, tmp_path: Path, docker_engine: Engine, python_image: str) -> AsyncIterator[Host]:
+    host = Host(mesh, tmp_path, docker_engine, python_image)
+    yield host
+    cleared(docker_engine, host.label)
+
+
+async def test_a_stage_in_a_container_reads_its_inputs_and_writes_its_outputs(mesh: SmallMesh, host: Host) -> None:
+    mesh.files |= {"b/g/a.csv": b"ab", "b/g/sub/c.csv": b"cd"}
+    script = """
+import os, pathlib
+source = pathlib.Path(os.environ['UNIP_PIPELINE_DATA_IN'])
+rate = pathlib.Path(os.environ['UNIP_PIPELINE_RATE']).read_text()
+found = sorted(str(path.relative_to(source)) for path in source.rglob('*.csv'))
+out = pathlib.Path(os.environ['UNIP_PIPELINE_OUT'], 'sub')
+out.mkdir()
+out.joinpath('x').write_text((source / 'a.csv').read_text() + rate + os.environ['WORD'])
+pathlib.Path(os.environ['MLMESH_PROGRESS']).write_text('2/3\\n')
+try:
+    (source / 'new').write_text('')
+except OSError as error:
+    print(found, error.strerror)
+import time; time.sleep(0.6)
+"""
+    host.stage(script, inputs=[INPUT, VALUE], outputs=[OUTPUT], secrets=["s1"])
+    async with host.worker():
+        await mesh.shown(progress=[2, 3])
+        report = await mesh.report()
+        await mesh.until(lambda: "log-t1" in mesh.ended)
+    assert (report["outcome"], report["outputs"]) == ("succeeded", {"out": {"files": 1, "bytes": 10}})
+    assert mesh.files["runs/r/s/1/out/sub/x"] == b"ab0.5of-s1"
+    assert mesh.logs["log-t1"] == b"['a.csv', 'sub/c.csv'] Read-only file system\n"
+    assert list((host.folder / "scratch" / "tasks" / "w1").iterdir()) == []
+
+
+async def test_a_stage_has_no_privileges_and_its_limits(mesh: SmallMesh, host: Host) -> None:
+    script = """
+import os
+status = dict(line.split(':\\t') for line in open('/proc/self/status').read().splitlines() if ':\\t' in line)
+print(int(status['CapEff'], 16), status['NoNewPrivs'], os.path.exists('/var/run/docker.sock'))
+"""
+    host.stage(script)
+    async with host.worker():
+        assert (await mesh.report())["outcome"] == "succeeded"
+        await mesh.until(lambda: "log-t1" in mesh.ended)
+    assert mesh.logs["log-t1"] == b"0 1 False\n"
+
+
+@pytest.mark.parametrize(
+    ("over", "reason"),
+    [
+        (
+            {"entry_point": ["python3", "-c", "print('big'); x = bytearray(300_000_000)"],
+             "resources": {"memory": 64_000_000}},
+            {"code": "oom", "detail": "it needed more memory than it may use"},
+        ),
+        (
+            {"image": "mlmesh-test/never-made:1"},
+            {"code": "image"},
+        ),
+        ({"entry_point": ["no-such-program"]}, {"code": "error"}),
+        ({"entry_point": ["python3", "-c", "raise SystemExit(3)"]},
+         {"code": "error", "detail": "ended with status 3", "exit_code": 3}),
+    ],
+    ids=["oom", "image", "command", "status"],
+)  # fmt: skip
+async def test_a_container_that_fails_says_why(
+    mesh: SmallMesh, host: Host, over: dict[str, Any], reason: dict[str, Any]
+) -> None:
+    host.stage("", **over)
+    async with host.worker():
+        report = await mesh.report()
+    assert report["outcome"] == "failed"
+    assert reason.items() <= report["reason"].items()
+    assert host.containers() == []
+
+
+async def test_files_of_the_images_user_are_delivered_and_removed(
+    mesh: SmallMesh, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image's user is root, the worker (its rights are dropped as far as files go) is not."""
+    script = """
+import os
+out = os.environ['UNIP_PIPELINE_OUT']
+os.umask(0o077)
+os.mkdir(out + '/private')
+open(out + '/private/f', 'w').write('x')
+"""
+    host.stage(script, outputs=[OUTPUT])
+    monkeypatch.setattr("os.geteuid", lambda: 10001)
+    monkeypatch.setattr("os.getegid", lambda: 10001)
+    async with host.worker():
+        report = await mesh.report()
+    assert (report["outcome"], mesh.files.get("runs/r/s/1/out/private/f")) == ("succeeded", b"x")
+    assert list((host.folder / "scratch" / "tasks" / "w1").iterdir()) == []
+
+
+async def test_a_standard_function_is_served_by_any_image(mesh: SmallMesh, host: Host) -> None:
+    mesh.instance("t1", image=host.image, inference="textwrap:dedent", read_only_root=True)
+    async with host.worker():
+        before = await mesh.shown(state="healthy")
+        url = "http://{host}:{port}".format(**before["endpoint"])
+        async with aiohttp.ClientSession(url) as session:
+            async with session.get("/readyz") as answer:
+                assert answer.status == 200
+    mesh.seen.clear()
+    assert [one["State"]["Running"] for one in host.containers()] == [True]
+    async with host.worker():
+        after = await mesh.shown(state="healthy")
+        assert after["endpoint"] == before["endpoint"]
+        mesh.stops.append({"task": "t1", "token": 7})
+        await mesh.note()
+        report = await mesh.report()
+    assert (report["outcome"], host.containers()) == ("stopped", [])
+
+
+async def test_apps_do_not_reach_one_another(mesh: SmallMesh, host: Host) -> None:
+    mesh.instance("t1", image=host.image, inference="textwrap:dedent")
+    async with host.worker():
+        endpoint = (await mesh.shown(state="healthy"))["endpoint"]
+        script = f"""
+import socket
+try:
+    socket.create_connection(({endpoint["host"]!r}, {endpoint["port"]}), 1).close()
+    print('reached')
+except OSError as error:
+    print('not reached')
+"""
+        for task, app in (("t2", "a"), ("t3", "other")):
+            mesh.stage(task, "", image=host.image, entry_point=["python3", "-c", script])
+            mesh.waiting[-1]["app"] = app
+        await mesh.until(lambda: {"log-t2", "log-t3"} <= mesh.ended)
+        mesh.stops.append({"task": "t1", "token": 7})
+        await mesh.note()
+        await mesh.until(lambda: any(one["outcome"] == "stopped" for one in mesh.reports))
+    assert (mesh.logs["log-t2"], mesh.logs["log-t3"]) == (b"reached\n", b"not reached\n")
+
+
+async def test_a_port_is_published_where_the_worker_advertises_it(mesh: SmallMesh, host: Host) -> None:
+    mesh.instance("t1", image=host.image, inference="textwrap:dedent")
+    async with host.worker(worker_advertise="127.0.0.1"):
+        endpoint = (await mesh.shown(state="healthy"))["endpoint"]
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"http://127.0.0.1:{endpoint['port']}/healthz") as answer:
+                assert (endpoint["host"], answer.status) == ("127.0.0.1", 200)
+        mesh.stops.append({"task": "t1", "token": 7})
+        await mesh.note()
+        await mesh.report()
+
+
+async def test_a_killed_workers_container_is_finished_by_the_next(mesh: SmallMesh, host: Host) -> None:
+    script = (
+        "import os, time; print('one'); time.sleep(2); open(os.environ['UNIP_PIPELINE_OUT'] + '/f', 'w').write('x')"
+    )
+    host.stage(script, outputs=[OUTPUT])
+    async with host.worker():
+        await mesh.until(lambda: mesh.logs.get("log-t1"))
+    assert mesh.reports == []
+    async with host.worker():
+        report = await mesh.report()
+        await mesh.until(lambda: "log-t1" in mesh.ended)
+    assert (report["outcome"], mesh.files["runs/r/s/1/out/f"], mesh.logs["log-t1"]) == ("succeeded", b"x", b"one\n")
+
+
+async def test_a_container_without_a_lease_is_removed(mesh: SmallMesh, host: Host) -> None:
+    host.stage("import time; time.sleep(600)")
+    async with host.worker():
+        await mesh.shown(state="running")
+    for file in host.folder.glob("scratch/tasks/w1/*/lease.json"):
+        file.unlink()
+    async with host.worker():
+        async with asyncio.timeout(30.0):
+            while host.containers():  # noqa: ASYNC110  what is awaited is the engine's
+                await asyncio.sleep(0.1)
+    assert mesh.reports == []

@@ -1,0 +1,25 @@
+from services.worker.runtime.subnets import free, routed
+
+HEADER = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+
+
+def row(interface: str, destination: str, mask: str) -> str:
+    return f"{interface}\t{destination}\t00000000\t0001\t0\t0\t0\t{mask}\t0\t0\t0\n"
+
+
+def test_an_app_gets_nearly_always_the_same_subnet() -> None:
+    first = next(free("10.210.0.0/16", [], "scans"))
+    assert next(free("10.210.0.0/16", [], "scans")) == first
+    assert next(free("10.210.0.0/16", [first], "scans")) != first
+
+
+def test_what_overlaps_a_used_subnet_is_passed_over() -> None:
+    assert list(free("10.0.0.0/25", ["10.0.0.64/28"], "a")) == ["10.0.0.0/26"]
+    assert list(free("10.0.0.0/25", ["10.0.0.0/8"], "a")) == []
+    assert list(free("10.0.0.0/26", ["fd00::/8"], "a")) == ["10.0.0.0/26"]
+
+
+def test_the_hosts_routes_are_read_and_the_default_route_takes_nothing() -> None:
+    table = HEADER + row("eth0", "00000000", "00000000") + row("br-1", "C090D20A", "C0FFFFFF")
+    assert routed(table) == ["10.210.144.192/26"]
+    assert routed("") == []
