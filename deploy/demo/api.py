@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy.demo.show import Failed
+from deploy.demo.show import Failed, Unanswered
 
 ANSWER_TIMEOUT_S = 60.0
 
@@ -51,7 +51,8 @@ class Api:
             response = self._connection.getresponse()
             answer = Answer(response.status, response.headers, response.read())
         except (OSError, http.client.HTTPException) as error:
-            raise Failed(f"{method} {path}: the mesh does not answer ({error})") from error
+            self._connection.close()
+            raise Unanswered(f"{method} {path}: the mesh does not answer ({error})") from error
         if answer.status not in expect:
             raise Failed(
                 f"{method} {path} was answered with {answer.status}: {answer.body[:500].decode(errors='replace')}"

@@ -15,6 +15,10 @@ class Failed(Exception):
     """A step of the demo did not do what it should; the message says what happened instead."""
 
 
+class Unanswered(Failed):
+    """The mesh does not answer at all."""
+
+
 class Show:
     """Numbered steps on stdout. `present` is the step that goes on."""
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from deploy.demo.api import Answer, Api
 from deploy.demo.mesh import Mesh
 from deploy.demo.repository import Repository, announcement
+from deploy.demo.show import Unanswered
 
 PASSWORD = "correct horse"
 ALICE = f"alice:{PASSWORD}"
@@ -88,6 +89,9 @@ import json, os, pathlib, sys, time, uuid
 given = os.environ.get("UNIP_PIPELINE_OPTIONS")
 options = json.loads(pathlib.Path(given).read_text()) if given else {}
 name = sys.argv[1]
+if "trace" in options:
+    with open(options["trace"], "a") as trace:
+        trace.write(name + "\\n")
 print("stage", name, "begins", flush=True)
 time.sleep(options.get("seconds", {}).get(name, 0))
 if name in options.get("exit", {}):
@@ -204,11 +208,19 @@ class Application:
         return {file["name"]: fetched(file["url"]) for file in listed}
 
     def eventually(self, what: str, look: Callable[[], Found | None], limit_s: float = RUN_TIMEOUT_S) -> Found:
+        """What `look` finds. A mesh that does not answer is asked again, as by any client that polls."""
         deadline = time.monotonic() + limit_s
-        while not (found := look()):
+        while not (found := _looked(look)):
             assert time.monotonic() < deadline, f"{what}: not within {limit_s:.0f} s"
             time.sleep(LOOK_INTERVAL_S)
         return found
+
+
+def _looked(look: Callable[[], Found | None]) -> Found | None:
+    try:
+        return look()
+    except Unanswered:
+        return None
 
 
 def fetched(link: str) -> bytes:

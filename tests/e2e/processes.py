@@ -66,12 +66,16 @@ class Processes(Mesh):
         for name in SERVICES:
             self.ready(name)
 
-    def begin(self, name: str) -> None:
-        own = {"MLMESH_PORT": str(self._ports[name]), "MLMESH_HOST": self._host if name == "gateway" else "127.0.0.1"}
+    def begin(self, name: str, service: str = "") -> None:
+        """`service` when `name` is a further process of it, a worker of its own name."""
+        port = self._ports.setdefault(name, free_port())
+        own = {"MLMESH_PORT": str(port), "MLMESH_HOST": self._host if name == "gateway" else "127.0.0.1"}
+        if service == "worker":
+            own["MLMESH_WORKER_NAME"] = f"{self.services['MLMESH_WORKER_NAME']}-{name}"
         environ = {key: value for key, value in self.environ.items() if key not in ("MLMESH_URL", "MLMESH_TOKEN")}
         with (self.log / name).open("ab") as log:
             self._running[name] = subprocess.Popen(
-                [MLMESH, name], env={**environ, **self.services, **own},
+                [MLMESH, service or name], env={**environ, **self.services, **own},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
@@ -93,8 +97,22 @@ class Processes(Mesh):
 
     def kill(self, name: str) -> None:
         """As if its machine had lost power."""
-        os.kill(self._running[name].pid, signal.SIGKILL)
+        self.signal(name, signal.SIGKILL)
         self._running[name].wait()
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        os.kill(self._running[name].pid, number)
+
+    def lose_host(self, name: str = "worker") -> None:
+        """The worker and everything that it runs, at once."""
+        self.kill(name)
+        for number in self.containers():
+            os.kill(number, signal.SIGKILL)
+
+    def containers(self) -> list[int]:
+        """Processes of stages and components."""
+        services = {process.pid for process in self._running.values()}
+        return [number for number in self._left() if number not in services]
 
     def restart(self, name: str) -> None:
         self.kill(name)
@@ -107,7 +125,7 @@ class Processes(Mesh):
                 raise Failed(f"{name} has ended: {(self.log / name).read_text()[-2000:]}")
 
     def stop(self) -> None:
-        for name in reversed(SERVICES):
+        for name in sorted(self._running, key=_stop_order):
             if (process := self._running.pop(name, None)) is not None:
                 process.terminate()
                 try:
@@ -117,3 +135,8 @@ class Processes(Mesh):
                     process.wait()
         for number in self._left():
             os.kill(number, signal.SIGKILL)
+
+
+def _stop_order(name: str) -> int:
+    """Against the order of the start, workers of their own name first."""
+    return -SERVICES.index(name) if name in SERVICES else -len(SERVICES)

@@ -65,6 +65,15 @@ class Fleet:
         return server
 
     @cached_property
+    def own_postgres(self) -> Postgres:
+        """A private server even when an address was given: for tests that stop it."""
+        if "MLMESH_TEST_POSTGRES" not in os.environ:
+            return self.postgres
+        server = self._have("PostgreSQL", lambda: postgres.start(self._folder))
+        self._stops.append(server.close)
+        return server
+
+    @cached_property
     def minio(self) -> S3:
         return self._s3("MLMESH_TEST_S3", "MinIO", s3.start_minio)
 

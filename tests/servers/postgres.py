@@ -6,9 +6,9 @@ import secrets
 import signal
 import subprocess
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,9 +35,19 @@ class Postgres(Server):
         name = f"test_{uuid.uuid4().hex[:12]}"
         await self._execute(f"create database {name} template template0")
         try:
-            yield urlsplit(self.url)._replace(path=f"/{name}").geturl()
+            yield self._address(name)
         finally:
             await self._execute(f"drop database {name} with (force)")
+
+    @contextmanager
+    def new_database(self) -> Iterator[str]:
+        """The same for a test without an event loop."""
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        _apart(self._execute(f"create database {name} template template0"))
+        try:
+            yield self._address(name)
+        finally:
+            _apart(self._execute(f"drop database {name} with (force)"))
 
     def answers(self) -> bool:
         if not answers(urlsplit(self.url).port or 0):
@@ -47,6 +57,9 @@ class Postgres(Server):
         except (OSError, asyncpg.PostgresError, TimeoutError):
             return False
         return True
+
+    def _address(self, name: str) -> str:
+        return urlsplit(self.url)._replace(path=f"/{name}").geturl()
 
     async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self.url.replace("+asyncpg", "", 1), timeout=CONNECT_TIMEOUT_S)

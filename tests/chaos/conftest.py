@@ -1,0 +1,51 @@
+"""The five services as five processes on servers that a test may stop, and a small application on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from deploy.demo.api import Api
+from tests.e2e.application import Application
+from tests.e2e.processes import Processes
+from tests.servers.fleet import Fleet
+from tests.servers.postgres import Postgres
+from tests.servers.rabbitmq import RabbitMQ
+
+
+@pytest.fixture(scope="module")
+def database_server(fleet: Fleet) -> Iterator[Postgres]:
+    yield fleet.own_postgres
+    fleet.own_postgres.start()
+
+
+@pytest.fixture(scope="module")
+def broker_server(fleet: Fleet) -> Iterator[RabbitMQ]:
+    yield fleet.own_rabbitmq
+    fleet.own_rabbitmq.start()
+
+
+@pytest.fixture(scope="module")
+def deployment(
+    tmp_path_factory: pytest.TempPathFactory, fleet: Fleet, database_server: Postgres, broker_server: RabbitMQ
+) -> Iterator[Processes]:
+    with database_server.new_database() as database, broker_server.virtual_host() as bus, fleet.minio.bucket() as store:
+        settings = {"DATABASE": database, "BUS": bus, "STORE": store, "RUNTIME": "process://"}
+        mesh = Processes(tmp_path_factory.mktemp("mesh"), settings)
+        try:
+            mesh.start()
+            yield mesh
+        finally:
+            mesh.stop()
+            database_server.start()
+            broker_server.start()
+
+
+@pytest.fixture(scope="module")
+def app(deployment: Processes) -> Iterator[Application]:
+    with closing(Api(deployment.url, deployment.token)) as api:
+        application = Application(deployment, api)
+        application.start()
+        yield application
