@@ -9,7 +9,6 @@ from libs.common import log
 from libs.common.errors import MeshError
 
 MAX_BACK_OFF_S = 5.0
-"""Longest pause after a step that failed, however often it did."""
 
 
 class Loop:
@@ -20,10 +19,14 @@ class Loop:
     Rings that arrive during a step are answered by one more step.
     """
 
-    def __init__(self, name: str, step: Callable[[], Awaitable[object]], interval: float) -> None:
+    def __init__(
+        self, name: str, step: Callable[[], Awaitable[object]], interval: float, back_off: float = MAX_BACK_OFF_S
+    ) -> None:
+        """`back_off`: longest pause in seconds after a step that failed."""
         self.name = name
         self._step = step
         self._interval = interval
+        self._back_off = back_off
         self._rung = asyncio.Event()
         self._failures = 0
         self._log = log.get("loop")
@@ -55,4 +58,4 @@ class Loop:
         self._failures += 1
         if self._failures == 1:
             self._log.warning("step will be repeated", loop=self.name, why=why)
-        return min(MAX_BACK_OFF_S, 0.1 * 2.0**self._failures)
+        return min(self._back_off, 0.1 * 2.0**self._failures)

@@ -54,7 +54,8 @@ class Gateway:
         self._watch.load()
         self._readiness.loaded()
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(self._watch.run()), tasks.create_task(self._pool.sweep())]
+            work = (self._watch.run(), self._watch.look(), self._pool.sweep())
+            background = [tasks.create_task(one) for one in work]
             await send({"type": "lifespan.startup.complete"})
             await receive()
             for task in background:
@@ -93,7 +94,10 @@ class Gateway:
         if request.method not in METHODS[found.kind]:
             raise WrongMethod(METHODS[found.kind])
         if not await self._own(found, request, answer):
-            await self._handlers.handle(self._watch.table, found, request, receive, answer)
+            table = self._watch.table
+            if found.ns and found.kind != "hooks" and not table.has(found.ns, found.path):
+                table = await self._watch.fresh()  # never refused for news that are on their way
+            await self._handlers.handle(table, found, request, receive, answer)
 
     async def _own(self, found: Route, request: Request, answer: Answer) -> bool:
         match found.kind:

@@ -75,6 +75,17 @@ class Table:
     apps: Mapping[str, App] = field(default_factory=dict)
     documents: Mapping[str, Document] = field(default_factory=dict)
 
+    def has(self, ns: str, path: str) -> bool:
+        """Whether a call there has somewhere to go; `path` is empty for what needs only the app."""
+        app = self.apps.get(ns)
+        if app is None or not path:
+            return app is not None
+        api = app.paths.get(path)
+        if api is None or api.target != "ml":
+            return api is not None
+        component = app.components.get(api.name or "")
+        return component is not None and bool(component.endpoints)
+
     def document(self) -> dict[str, Any]:
         """What is kept on disk; `changed` reads it."""
         return {"version": self.version, "full": True, "apps": dict(self.documents)}

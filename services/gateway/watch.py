@@ -17,6 +17,11 @@ WAIT_S = 25
 ANSWER_TIMEOUT_S = WAIT_S + 10.0
 RETRY_S = 0.1
 MAX_RETRY_S = 1.0
+LOOK_TIMEOUT_S = 1.0
+LOOK_PAUSE_S = 0.02
+"""Between two looks, however many calls find nothing: a scan for paths costs the scheduler little."""
+
+FAILURES = (MeshError, ValueError, KeyError, TypeError, OSError)
 
 
 class Watch:
@@ -27,6 +32,9 @@ class Watch:
         self.table = Table()
         self.known = False
         """There has been a table, from the scheduler or from disk."""
+        self._away = False
+        self._waiting: list[asyncio.Future[None]] = []
+        self._wanted = asyncio.Event()
 
     def load(self) -> None:
         """What an earlier process left; an unreadable file counts as none."""
@@ -45,24 +53,51 @@ class Watch:
         while True:
             try:
                 await self.step()
-                pause = 0.0
-            except (MeshError, ValueError, KeyError, TypeError, OSError) as error:
+                pause, self._away = 0.0, False
+            except FAILURES as error:
+                self._away = True
                 if not pause:
                     self._log.warning("the table cannot be followed", why=str(error))
                 pause = min(MAX_RETRY_S, max(RETRY_S, pause * 2))
             await asyncio.sleep(pause)
 
     async def step(self) -> None:
+        if await self._ask(WAIT_S if self.known else 0, ANSWER_TIMEOUT_S):
+            await asyncio.to_thread(self._keep, orjson.dumps(self.table.document()))
+
+    async def fresh(self) -> Table:
+        """The table as the scheduler has it at this moment; the last one while that is away."""
+        if not self._away:
+            looked = asyncio.get_running_loop().create_future()
+            self._waiting.append(looked)
+            self._wanted.set()
+            await looked
+        return self.table
+
+    async def look(self) -> None:
+        """Looks for ever for those who wait for a fresh table, once for all who came by then."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            waiting, self._waiting = self._waiting, []
+            try:
+                await self._ask(0, LOOK_TIMEOUT_S)
+            except FAILURES as error:
+                self._log.info("no fresh table", why=str(error))
+            for looked in waiting:
+                if not looked.done():
+                    looked.set_result(None)
+            await asyncio.sleep(LOOK_PAUSE_S)
+
+    async def _ask(self, wait: float, timeout: float) -> bool:
+        """Whether the table changed. Two may be under way: the answer that is older than the table is dropped."""
         since = self.table.version if self.known else 0
-        wait = WAIT_S if self.known else 0
-        path = f"/internal/table?since={since}&wait={wait}"
-        change = await self._scheduler.ask("GET", path, timeout=ANSWER_TIMEOUT_S)
-        if change is None:
-            self.known = True
-            return
-        self.table = changed(self.table, change)
+        change = await self._scheduler.ask("GET", f"/internal/table?since={since}&wait={wait}", timeout=timeout)
+        newer = change is not None and (bool(change.get("full")) or int(change["version"]) > self.table.version)
+        if newer:
+            self.table = changed(self.table, change)
         self.known = True
-        await asyncio.to_thread(self._keep, orjson.dumps(self.table.document()))
+        return newer
 
     def _keep(self, content: bytes) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from libs.common.bus import Queue
 from libs.common.db import clock
@@ -20,8 +22,10 @@ from services.scheduler.parts import Parts
 
 EVENTS = Queue("scheduler.events", (RevisionReady.tag, AccessChanged.tag, FileChanged.tag))
 LEADERSHIP = "loops"
-LEADER_LEASE_S = 15.0
-LEADER_RENEW_S = 5.0
+LEADER_LEASE_S = 6.0
+"""How long the loops may stand still after the leader was killed."""
+LEADER_RENEW_S = 2.0
+RESIGN_S = 1.0
 TICK_S = 1.0
 """Leases that end, pauses that are over, models that appeared by link."""
 INTAKE_S = 5.0
@@ -48,6 +52,31 @@ class Leader:
             taken = await workers.lead(c, LEADERSHIP, self._owner, await clock(c), LEADER_LEASE_S)
         self._until = began + LEADER_LEASE_S - LEADER_RENEW_S if taken else 0.0
 
+    async def resign(self) -> None:
+        """At a stop in order: the next one need not wait."""
+        if self.leading:
+            self._until = 0.0
+            async with self._parts.db.write() as c:
+                await workers.resign(c, LEADERSHIP, self._owner)
+
+
+class Steadiness:
+    """Whether this scheduler could have heard every worker for a whole lease.
+
+    After a start, a pause of the process or an outage of the database nobody's silence means anything yet.
+    """
+
+    def __init__(self, lease: float) -> None:
+        self._lease = lease
+        self._since = self._last = -math.inf
+
+    def beat(self, now: float) -> bool:
+        """`now`: seconds of one monotonic clock, told at every step that the database answered."""
+        if now - self._last > self._lease / 2:
+            self._since = now
+        self._last = now
+        return now - self._since >= self._lease
+
 
 class Loops:
     def __init__(self, parts: Parts) -> None:
@@ -55,12 +84,13 @@ class Loops:
         self._leader = Leader(parts)
         self._dirty: set[str] = set()
         self._swept = 0.0
+        self._steady = Steadiness(parts.settings.lease)
         self._log = get("scheduler")
-        self.leader = Loop("leader", self._leader.renew, LEADER_RENEW_S)
+        self.leader = Loop("leader", self._lead, LEADER_RENEW_S, back_off=LEADER_RENEW_S)
         self.relay = Loop("relay", lambda: relay.step(parts), SLOW_TICK_S)
         self.publish = self._led("publisher", lambda: publisher.step(parts), SLOW_TICK_S)
         self.intake = self._led("intake", self._take_in, INTAKE_S)
-        self.tick = self._led("leases", self._tick, TICK_S)
+        self.tick = self._led("leases", self._tick, min(TICK_S, parts.settings.lease / 4))
         self.converge = self._led("rollouts", self._converge, TICK_S)
 
     def _led(self, name: str, step: Callable[[], Awaitable[object]], interval: float) -> Loop:
@@ -76,27 +106,33 @@ class Loops:
         self.converge.wake()
 
     async def run(self) -> None:
-        await self._first_lead()
-        async with asyncio.TaskGroup() as group:
-            for loop in (self.leader, self.relay, self.publish, self.intake, self.tick, self.converge):
-                group.create_task(loop.run(), name=loop.name)
-            group.create_task(self._listen(), name="events")
-
-    async def _first_lead(self) -> None:
-        """Lead from the first moment if nobody else does."""
         try:
-            await self._leader.renew()
-        except MeshError:
-            self._log.warning("the database is not there yet")
+            async with asyncio.TaskGroup() as group:
+                for loop in (self.leader, self.relay, self.publish, self.intake, self.tick, self.converge):
+                    group.create_task(loop.run(), name=loop.name)
+                group.create_task(self._listen(), name="events")
+        finally:
+            with suppress(MeshError, TimeoutError):
+                async with asyncio.timeout(RESIGN_S):
+                    await self._leader.resign()
+
+    async def _lead(self) -> None:
+        """Lead from the first moment on if nobody else does."""
+        led = self._leader.leading
+        await self._leader.renew()
+        if self._leader.leading and not led:
+            for loop in (self.publish, self.intake, self.tick, self.converge):
+                loop.wake()
 
     async def _take_in(self) -> None:
         for app in await intake.step(self._parts):
             self.dirty(app)
 
     async def _tick(self) -> None:
-        await leases.lapse(self._parts)
         await leases.rested(self._parts)
         await runs.end_overdue(self._parts)
+        if self._steady.beat(time.monotonic()):
+            await leases.lapse(self._parts)
 
     async def _converge(self) -> None:
         await self._find_dirty()

@@ -153,11 +153,21 @@ async def _judge(c: Connection, name: str) -> bool:
     present = await tasks.instances(c, name)
     if rollouts:
         app = await _judge_rollout(c, app, rollouts[-1], present, now)
+    return await _route(c, app, present)
+
+
+async def route(c: Connection, name: str) -> bool:
+    """Write the routes of what is live as its instances are now. Whether they changed."""
+    app = await apps.get(c, name)
+    return app is not None and await _route(c, app, await tasks.instances(c, name))
+
+
+async def _route(c: Connection, app: App, present: Iterable[Task]) -> bool:
     if app.catalog is None:
         return False
     mine = instances.of(_live(app), present)
     document = routing.document(Catalog.from_json(app.catalog), mine, app.access)
-    return await apps.put_document(c, name, document)
+    return await apps.put_document(c, app.name, document)
 
 
 async def _judge_rollout(c: Connection, app: App, rollout: Rollout, present: Iterable[Task], now: float) -> App:

@@ -29,7 +29,6 @@ from services.worker.sync import Sync
 from services.worker.tasks import Holdings
 
 CLAIM_S = 5.0
-WATCH_S = 0.5
 CONVERGE_S = 5.0
 SYNC_PAUSE_S = 0.02
 """Between two heartbeats: changes that come together travel together."""
@@ -110,8 +109,7 @@ async def working(host: Host, bus: Bus) -> AsyncIterator[Holdings]:
         getting = [loops.create_task(consumer.listen(bus, one)) for one in settings.worker_classes]
         getting.append(loops.create_task(Loop("claims", consumer.claim_all, CLAIM_S).run()))
         beating = [
-            loops.create_task(Loop("sync", sync.step, SYNC_PAUSE_S).run()),
-            loops.create_task(Loop("lease", sync.watch, WATCH_S).run()),
+            loops.create_task(Loop("sync", sync.step, SYNC_PAUSE_S, back_off=settings.lease / 5).run()),
             loops.create_task(Loop("converge", host.runtime.converge, CONVERGE_S).run()),
             loops.create_task(Loop("sweep", runner.sweep, CONVERGE_S).run()),
         ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from typing import Any
 
 from libs.common.http.client import Peer
@@ -17,12 +16,14 @@ MARGIN_S = 5.0
 
 
 class Sync:
-    """One call at a time; it is broken off and sent anew when something of our own changed."""
+    """One call at a time; it is broken off and sent anew when something of our own changed.
+
+    While the scheduler is away the work goes on: only its word ends what this worker holds.
+    """
 
     def __init__(self, settings: Settings, worker: str, holdings: Holdings, scheduler: Peer) -> None:
         self._settings, self._worker, self._holdings, self._scheduler = settings, worker, holdings, scheduler
         self._lease = settings.lease
-        self._renewed = time.monotonic()
 
     async def step(self) -> None:
         """After a change the answer is not waited for long, nor broken off: many changes cannot starve the lease."""
@@ -45,17 +46,9 @@ class Sync:
                 task.cancel()
             await asyncio.gather(call, bell, return_exceptions=True)
 
-    async def watch(self) -> None:
-        """By our own clock: a stage whose lease nobody renewed is somebody else's. Instances serve on."""
-        for holding in self._holdings.all():
-            if holding.lease.kind == "stage" and time.monotonic() - max(self._renewed, holding.began) > self._lease:
-                holding.give("gone")
-
     async def _call(self, wait: float) -> None:
-        path, sent = f"/internal/workers/{self._worker}/sync", time.monotonic()
-        answer = await self._scheduler.post(path, self.document(wait), timeout=wait + MARGIN_S)
-        self._renewed = sent  # a lease counts from when we were heard, which was not before
-        self._obey(answer)
+        path = f"/internal/workers/{self._worker}/sync"
+        self._obey(await self._scheduler.post(path, self.document(wait), timeout=wait + MARGIN_S))
 
     def document(self, wait: float) -> dict[str, Any]:
         return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -57,7 +56,6 @@ class Holding:
     def __init__(self, lease: Lease, changed: asyncio.Event) -> None:
         self.lease = lease
         self.order: Order | None = None
-        self.began = time.monotonic()
         self._shown: dict[str, Any] = {"state": "staging"}
         self._ordered = asyncio.Event()
         self._changed = changed

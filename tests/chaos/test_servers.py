@@ -12,6 +12,8 @@ from tests.servers.rabbitmq import RabbitMQ
 
 OUTAGE_S = 30.0
 SUBMISSION_INTERVAL_S = 2.0
+LEASE_S = 4.0
+"""An outage that is longer ends no lease."""
 
 
 def test_runs_submitted_while_the_broker_is_away_all_finish_and_none_twice(
@@ -33,13 +35,15 @@ def test_runs_submitted_while_the_broker_is_away_all_finish_and_none_twice(
 def test_without_the_database_predictions_go_on_and_the_rest_says_when_to_ask_again(
     app: Application, database_server: Postgres, tmp_path: Path
 ) -> None:
-    run = Traced(app, tmp_path / "trace", one=3.0)
+    run = Traced(app, tmp_path / "trace", one=LEASE_S + 4.0)
     run.reaches("one")
     database_server.stop()
+    back = time.monotonic() + LEASE_S + 2.0
     refused = [app.submit(), app.call("GET", run.place.removeprefix(f"/{app.name}")), app.call("GET", "/runs")]
     assert [(answer.status, "Retry-After" in answer.headers) for answer in refused] == [(503, True)] * 3
     assert [answer.json()["status"] for answer in refused] == [503] * 3
     assert [app.shout().status for _ in range(20)] == [200] * 20
+    time.sleep(max(0.0, back - time.monotonic()))
     database_server.start()
     ended = run.ended()
     assert (ended["status"], run.executed()) == ("succeeded", ["one", "two"]), ended

@@ -103,9 +103,11 @@ class Processes(Mesh):
     def signal(self, name: str, number: signal.Signals) -> None:
         os.kill(self._running[name].pid, number)
 
-    def lose_host(self, name: str = "worker") -> None:
-        """The worker and everything that it runs, at once."""
-        self.kill(name)
+    def lose_host(self) -> None:
+        """All workers and everything that they run, at once."""
+        for name in [name for name in self._running if name not in SERVICES or name == "worker"]:
+            self.kill(name)
+            del self._running[name]
         for number in self.containers():
             os.kill(number, signal.SIGKILL)
 

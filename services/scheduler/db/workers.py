@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
@@ -39,3 +39,8 @@ async def lead(c: AsyncConnection, name: str, owner: str, now: float, lease: flo
     added = upsert(c, leaders).values(name=name, **values)
     taken = added.on_conflict_do_update(index_elements=["name"], set_=values, where=mine_or_over)
     return bool((await c.execute(taken)).rowcount)
+
+
+async def resign(c: AsyncConnection, name: str, owner: str) -> None:
+    mine = and_(leaders.c.name == name, leaders.c.owner == owner)
+    await c.execute(update(leaders).where(mine).values(until=0.0))

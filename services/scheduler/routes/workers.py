@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.scheduler import leases
+from services.scheduler import heartbeat, leases
 from services.scheduler.routes.parts import TheParts
 
 router = APIRouter(prefix="/internal")
@@ -18,8 +18,8 @@ async def claim(parts: TheParts, asked: leases.Claim) -> dict[str, Any]:
 
 
 @router.post("/workers/{worker}/sync")
-async def sync(parts: TheParts, worker: str, said: leases.Sync) -> dict[str, Any]:
-    return await leases.sync(parts, worker, said)
+async def sync(parts: TheParts, worker: str, said: heartbeat.Sync) -> dict[str, Any]:
+    return await heartbeat.sync(parts, worker, said)
 
 
 @router.post("/tasks/{task}/report")

@@ -1,0 +1,113 @@
+"""What a worker says of what it holds, which keeps its leases, and the orders that answer it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from libs.common.db import clock
+from services.scheduler import bells, rollouts
+from services.scheduler.db import runs, tasks, workers
+from services.scheduler.leases import Wire
+from services.scheduler.parts import Parts
+from services.scheduler.state import Task
+
+MAX_WAIT_S = 30.0
+STOP_CHECK_S = 0.5
+"""How often a long poll looks at a stop that is due later, or was ordered through another scheduler."""
+
+
+class Have(Wire):
+    task: str
+    token: int
+    state: str = Field(max_length=16)
+    detail: str | None = None
+    progress: list[float] | None = None
+    endpoint: dict[str, Any] | None = None
+    openapi: dict[str, Any] | None = None
+    model_etag: str | None = None
+
+
+class Sync(Wire):
+    host: str = ""
+    classes: tuple[str, ...] = ("cpu",)
+    slots: int = 0
+    free: int = 0
+    labels: dict[str, str] = Field(default_factory=dict)
+    draining: bool = False
+    wait: float = 0.0
+    have: tuple[Have, ...] = ()
+
+
+async def sync(parts: Parts, worker: str, said: Sync) -> dict[str, Any]:
+    """Renew what the worker holds, note its news, answer with its orders: at once if any, else within `wait` s."""
+    with parts.bells.listen(bells.worker(worker)) as bell:
+        gone, orders, pending = await _heard(parts, worker, said)
+        left = 0.0 if gone else min(said.wait, MAX_WAIT_S)
+        while left > 0 and not orders["stop"] and orders["drain"] == said.draining:
+            pause = min(left, STOP_CHECK_S if pending else left)
+            if await bell.wait(pause) and parts.bells.closed:
+                break
+            left -= pause
+            orders, pending = await _orders(parts, worker)
+    return {**orders, "gone": gone, "lease_seconds": parts.settings.lease}
+
+
+async def _heard(parts: Parts, worker: str, said: Sync) -> tuple[list[dict[str, Any]], dict[str, Any], bool]:
+    touched: set[str] = set()
+    apps: set[str] = set()
+    async with parts.db.write() as c:
+        now = await clock(c)
+        await workers.seen(c, {"name": worker, "host": said.host, "classes": list(said.classes), "slots": said.slots,
+                               "free": said.free, "labels": said.labels, "seen_at": now})  # fmt: skip
+        held = {task.id: task for task in await tasks.held_by(c, worker)}
+        gone = []
+        for have in said.have:
+            task = held.get(have.task)
+            if task is None or task.token != have.token:
+                gone.append({"task": have.task, "token": have.token})
+                continue
+            changed = news(task, have)
+            await tasks.change(c, task.id, {**changed, "lease_until": now + parts.settings.lease})
+            if changed and task.run:
+                touched.add(task.run)
+            elif changed:
+                apps.add(task.app)
+        if touched:
+            await runs.touch(c, touched)
+        routed = [app for app in sorted(apps) if await rollouts.route(c, app)]
+    if routed:
+        parts.bells.ring(bells.TABLE)
+    for run in touched:
+        parts.bells.ring(bells.run(run))
+    for app in apps:
+        parts.wakes.converge(app)
+    orders, pending = await _orders(parts, worker)
+    return gone, orders, pending
+
+
+def news(task: Task, have: Have) -> dict[str, Any]:
+    """The columns of a task that its worker's words change."""
+    said: dict[str, Any] = {
+        "phase": have.state,
+        "detail": (have.detail or "")[:1000] or None,
+        "progress": have.progress,
+    }
+    if task.kind == "instance":
+        said["endpoint"] = have.endpoint or task.endpoint
+        said["openapi"] = have.openapi or task.openapi
+        if have.state == "healthy" and task.failures:
+            said["failures"] = 0
+    return {name: value for name, value in said.items() if getattr(task, name) != value}
+
+
+async def _orders(parts: Parts, worker: str) -> tuple[dict[str, Any], bool]:
+    """The orders, and whether a stop is due later."""
+    async with parts.db.read() as c:
+        now = await clock(c)
+        ordered = [task for task in await tasks.held_by(c, worker) if task.stop]
+        known = await workers.get(c, worker)
+    due = [task for task in ordered if task.stop_after is None or task.stop_after <= now]
+    stop = [{"task": task.id, "token": task.token} for task in due]
+    return {"stop": stop, "drain": bool(known and known.draining)}, len(due) < len(ordered)
