@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -96,21 +97,21 @@ class Logs:
         """Of the log as it is now; 0 when there is none."""
         return (await self._look(self._log(app, name))).size
 
-    async def read(self, app: str, name: str, offset: int, *, follow: bool) -> AsyncIterator[bytes]:
-        """The bytes from `offset`; with `follow`, also those to come, until the log has ended."""
-        log, position, ended = self._log(app, name), offset, False
+    async def read(self, app: str, name: str, offset: int, *, wait: float) -> AsyncIterator[bytes]:
+        """The bytes from `offset`; when there are none, those that come within `wait` seconds."""
+        log, until = self._log(app, name), time.monotonic() + wait
         while True:
-            grown, before = log.grown, position
+            grown, position, ended = log.grown, offset, False
             async for stat in self._store.list(log.root, _before(log.root, position - CHUNK_BYTES + 1)):
                 ended = ended or stat.key == log.root + END
                 if (start := _start(log, stat)) is not None and start <= position < start + stat.size:
                     piece = (await self._content(stat))[position - start :]
                     yield piece
                     position += len(piece)
-            if not follow or (ended and position == before):  # a listing made meanwhile may have missed the last chunk
+            left = until - time.monotonic()
+            if position > offset or ended or left <= 0:
                 return
-            if not ended:
-                await _rung(grown)
+            await _rung(grown, min(left, POLL_S))
 
     async def _content(self, stat: Stat) -> bytes:
         try:
@@ -148,9 +149,9 @@ def _start(log: Log, stat: Stat) -> int | None:
     return int(name) if OFFSET.fullmatch(name) else None
 
 
-async def _rung(grown: asyncio.Event) -> None:
+async def _rung(grown: asyncio.Event, limit: float) -> None:
     try:
-        await asyncio.wait_for(grown.wait(), POLL_S)
+        await asyncio.wait_for(grown.wait(), limit)
     except TimeoutError:
         return
 

@@ -1,14 +1,17 @@
-"""The logs of a run's stages, read from the databox: as one text, or as server-sent events that can be resumed."""
+"""Logs, read from the databox: a run's as one text, or as server-sent events that can be resumed; an instance's."""
 
 from __future__ import annotations
 
+import asyncio
+import re
+import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import orjson
 
 from libs.common.errors import Malformed, NotFound
-from services.scheduler import bells, pipeline
+from services.scheduler import bells, leases, pipeline
 from services.scheduler.db import runs as rows
 from services.scheduler.db import tasks
 from services.scheduler.parts import Parts
@@ -16,6 +19,8 @@ from services.scheduler.state import OPEN, Run, Task
 
 CHUNK = 65536
 LOOK_AGAIN_S = 1.0
+WAIT_S = 5.0
+"""How long one read waits for a log to grow before the task's state is looked at again."""
 KEEP_ALIVE = b": waiting\n\n"
 
 
@@ -41,13 +46,53 @@ def resumed(last_event_id: str | None) -> Place | None:
     return Place(stage, int(attempt), int(offset))
 
 
+@dataclass
+class Followed:
+    """What a reader has of one attempt's log. Only whole lines are passed on: a character is never cut."""
+
+    place: Place
+    over: bool = False
+    _rest: bytes = b""
+
+    @property
+    def read(self) -> int:
+        return self.place.offset + len(self._rest)
+
+    def lines(self, data: bytes = b"", *, last: bool = False) -> bytes:
+        """What can be passed on now that `data` came; `last`: nothing follows it."""
+        self._rest += data
+        cut = max(self._rest.rfind(b"\n"), self._rest.rfind(b"\r")) + 1  # progress bars end no line
+        if last or (not cut and len(self._rest) > CHUNK):
+            cut = len(self._rest)
+        found, self._rest = self._rest[:cut], self._rest[cut:]
+        self.place = replace(self.place, offset=self.place.offset + cut)
+        return found
+
+
+@dataclass
+class Reader:
+    """All attempts that a reader has seen; those before the place it resumes from are over for it."""
+
+    since: Place | None
+    seen: dict[tuple[str, int], Followed] = field(default_factory=dict)
+
+    def of(self, stage: str, attempt: int) -> Followed:
+        if (stage, attempt) not in self.seen:
+            here = self.since is not None and (stage, attempt) == (self.since.stage, self.since.attempt)
+            place = self.since if here and self.since else Place(stage, attempt, 0)
+            self.seen[stage, attempt] = Followed(place, over=self.since is not None and not here)
+            if here:
+                self.since = None
+        return self.seen[stage, attempt]
+
+
 async def text(parts: Parts, run: Run, stage: str | None) -> AsyncIterator[bytes]:
     """All attempts in order; a line before each tells them apart when there are several."""
     pieces = await _attempts(parts, run, stage)
     for task, attempt in pieces:
         if len(pieces) > 1:
             yield f"--- {task.name}, attempt {attempt} ---\n".encode()
-        async for _, data in _read(parts, run, task.name, attempt, 0, follow=False):
+        async for data in _read(parts, run.app, pipeline.log_name(run.id, task.name, attempt), 0):
             yield data
 
 
@@ -58,45 +103,71 @@ async def _attempts(parts: Parts, run: Run, stage: str | None) -> list[tuple[Tas
     return [(stages[row["task"]], row["attempt"]) for row in found]
 
 
-async def _read(
-    parts: Parts, run: Run, stage: str, attempt: int, offset: int, *, follow: bool
-) -> AsyncIterator[tuple[int, bytes]]:
-    """Pieces with the offset after each."""
-    path = f"/internal/apps/{run.app}/logs/{pipeline.log_name(run.id, stage, attempt)}"
+async def _read(parts: Parts, app: str, name: str, offset: int, wait: float = 0.0) -> AsyncIterator[bytes]:
     try:
-        async with parts.peers.databox.stream("GET", path, params={"offset": offset, "follow": int(follow)}) as answer:
+        path, params = f"/internal/apps/{app}/logs/{name}", {"offset": offset, "wait": wait}
+        async with parts.peers.databox.stream("GET", path, params=params) as answer:
             async for data in answer.content.iter_chunked(CHUNK):
-                offset += len(data)
-                yield offset, data
+                yield data
     except NotFound:
         return
 
 
 async def events(parts: Parts, run: Run, stage: str | None, since: Place | None) -> AsyncIterator[bytes]:
     """One event a piece of log, attempt after attempt, until the run has ended and everything was sent."""
-    sent: dict[tuple[str, int], int] = {}
-    passed = since is None
+    reader = Reader(since)
     with parts.bells.listen(bells.run(run.id)) as bell:
         while not parts.bells.closed:
+            began, silent = time.monotonic(), True
             current = await _current(parts, run)
-            for task, attempt in await _attempts(parts, run, stage):
-                if not passed and since is not None:
-                    passed = (task.name, attempt) == (since.stage, since.attempt)
-                    sent[task.name, attempt] = since.offset if passed else -1
-                if sent.get((task.name, attempt), 0) < 0:
-                    continue
-                live = task.state in OPEN and attempt == task.attempt
-                begun = sent.get((task.name, attempt), 0)
-                async for offset, data in _read(parts, run, task.name, attempt, begun, follow=live):
-                    sent[task.name, attempt] = offset
-                    yield event(Place(task.name, attempt, offset), data)
-                if not live:
-                    sent[task.name, attempt] = -1
+            async for piece in _news(parts, run, await _attempts(parts, run, stage), reader):
+                silent = False
+                yield piece
             if current.ended:
                 yield b"event: end\ndata: " + orjson.dumps({"status": current.status}) + b"\n\n"
                 return
-            if not await bell.wait(LOOK_AGAIN_S):
+            if silent:
                 yield KEEP_ALIVE
+                await bell.wait(LOOK_AGAIN_S - (time.monotonic() - began))
+
+
+async def _news(parts: Parts, run: Run, attempts: list[tuple[Task, int]], reader: Reader) -> AsyncIterator[bytes]:
+    """What has come since the last look; waited for where only one log grows."""
+    growing = [task for task, attempt in attempts if _grows(task, attempt)]
+    wait = WAIT_S if len(growing) == 1 else LOOK_AGAIN_S / (len(growing) or 1)
+    for task, attempt in attempts:
+        followed, grows = reader.of(task.name, attempt), _grows(task, attempt)
+        if followed.over:
+            continue
+        name = pipeline.log_name(run.id, task.name, attempt)
+        async for data in _read(parts, run.app, name, followed.read, wait if grows else 0.0):
+            if lines := followed.lines(data):
+                yield event(followed.place, lines)
+        if not grows:
+            followed.over = True
+            if lines := followed.lines(last=True):
+                yield event(followed.place, lines)
+
+
+def _grows(task: Task, attempt: int) -> bool:
+    return task.state in OPEN and attempt == task.attempt
+
+
+async def of_instance(parts: Parts, task: Task, *, follow: bool) -> AsyncIterator[bytes]:
+    """The log of an instance's newest attempt; with `follow`, until that attempt is over."""
+    offset, live = 0, follow
+    while True:
+        began, before = time.monotonic(), offset
+        async for data in _read(parts, task.app, leases.instance_log(task), offset, WAIT_S if live else 0.0):
+            offset += len(data)
+            yield data
+        if not live or parts.bells.closed:
+            return
+        async with parts.db.read() as c:
+            now = await tasks.get(c, task.id, lock=False)
+        live = now is not None and now.open and now.attempt == task.attempt
+        if live and offset == before:
+            await asyncio.sleep(max(0.0, LOOK_AGAIN_S - (time.monotonic() - began)))
 
 
 async def _current(parts: Parts, run: Run) -> Run:
@@ -105,6 +176,6 @@ async def _current(parts: Parts, run: Run) -> Run:
 
 
 def event(place: Place, data: bytes) -> bytes:
-    text = data.decode(errors="replace").rstrip("\n")
-    lines = "".join(f"data: {line}\n" for line in text.split("\n"))
+    text = data.decode(errors="replace").removesuffix("\n")
+    lines = "".join(f"data: {line}\n" for line in re.split("\r?\n|\r", text))
     return f"id: {place}\nevent: log\n{lines}\n".encode()

@@ -108,52 +108,52 @@ async def test_logs_of_similar_names_are_separate(databox: Databox) -> None:
     assert (await append(databox, 0, b"x", log="/internal/apps/shop/logs/a%2F..%2Fb")).status == 422
 
 
-async def test_a_log_is_followed_until_its_end(databox: Databox) -> None:
+async def test_a_reader_waits_for_what_comes_next(databox: Databox) -> None:
     await append(databox, 0, b"one\n")
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with asyncio.timeout(DEADLINE_S):
-        async with databox.session.get(f"{databox.url}{LOG}?follow=1&offset=2", headers=headers) as answer:
-            assert answer.headers["X-Mlmesh-Log-Size"] == "4"
-            assert await answer.content.readexactly(2) == b"e\n"
-            await append(databox, 4, b"two\n")
-            assert await answer.content.readexactly(4) == b"two\n"
-            await append(databox, 8, b"last\n", "&end=1")
-            assert await answer.read() == b"last\n"
-    assert (await databox.call("GET", f"{LOG}?follow=1&offset=4")).content == b"two\nlast\n"
+    async with databox.session.get(f"{databox.url}{LOG}?wait=9&offset=2", headers=headers) as answer:
+        assert answer.headers["X-Mlmesh-Log-Size"] == "4"
+        assert await answer.read() == b"e\n"
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+        reading = group.create_task(databox.call("GET", f"{LOG}?wait=20&offset=4"))
+        await append(databox, 4, b"two\n")
+    assert reading.result().content == b"two\n"
+    assert (await databox.call("GET", f"{LOG}?wait=0.1&offset=8")).content == b""
 
 
-async def test_a_log_is_followed_from_before_its_beginning(databox: Databox) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        async with asyncio.TaskGroup() as group:
-            reading = group.create_task(databox.call("GET", f"{LOG}?follow=1"))
-            await append(databox, 0, b"one\n", "&end=1")
+async def test_a_reader_may_wait_for_a_log_that_has_not_begun(databox: Databox) -> None:
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+        reading = group.create_task(databox.call("GET", f"{LOG}?wait=20"))
+        await append(databox, 0, b"one\n", "&end=1")
     assert reading.result().content == b"one\n"
 
 
-async def test_the_end_may_come_alone_and_twice(databox: Databox) -> None:
+async def test_nobody_waits_at_the_end_which_may_come_alone_and_twice(databox: Databox) -> None:
     await append(databox, 0, b"one\n")
     for _ in range(2):
         assert (await append(databox, 4, b"", "&end=1")).status == 204
-    assert (await databox.call("GET", f"{LOG}?follow=1")).content == b"one\n"
+    async with asyncio.timeout(DEADLINE_S):
+        assert (await databox.call("GET", f"{LOG}?wait=20&offset=4")).content == b""
 
 
-async def test_a_log_is_followed_and_continued_on_another_replica(databox: Databox, settings: Settings) -> None:
+async def test_a_log_is_read_and_continued_on_another_replica(databox: Databox, settings: Settings) -> None:
     async with started(settings) as other:
         await append(databox, 0, b"one\n")
         async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
-            reading = group.create_task(databox.call("GET", f"{LOG}?follow=1"))
+            reading = group.create_task(databox.call("GET", f"{LOG}?wait=20&offset=4"))
             assert (await append(other, 4, b"two\n")).status == 204
-            assert (await append(databox, 8, b"three\n")).status == 204
-            assert (await append(other, 8, b"three\n")).status == 204
-            assert (await append(other, 14, b"four\n", "&end=1")).status == 204
-        assert reading.result().content == b"one\ntwo\nthree\nfour\n"
+        assert reading.result().content == b"two\n"
+        assert (await append(databox, 8, b"three\n")).status == 204
+        assert (await append(other, 8, b"three\n")).status == 204
+        assert (await append(other, 14, b"four\n", "&end=1")).status == 204
+        assert (await databox.call("GET", LOG)).content == b"one\ntwo\nthree\nfour\n"
 
 
 async def test_a_reader_that_goes_away_is_no_matter(databox: Databox) -> None:
     await append(databox, 0, b"one\n")
     limit = aiohttp.ClientTimeout(total=0.2)
     with pytest.raises(TimeoutError):
-        await databox.call("GET", f"{LOG}?follow=1", timeout=limit)
+        await databox.call("GET", f"{LOG}?wait=20&offset=4", timeout=limit)
     assert (await append(databox, 4, b"two\n")).status == 204
 
 

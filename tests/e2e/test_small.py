@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploy.demo.api import Api
 from deploy.demo.mesh import Mesh
-from tests.e2e.application import Application
+from tests.e2e.application import ALICE, FILES, Application
 
 
 def test_the_small_application_answers_and_runs(embedded: Mesh, api: Api) -> None:
@@ -16,3 +16,16 @@ def test_the_small_application_answers_and_runs(embedded: Mesh, api: Api) -> Non
     assert run["status"] == "succeeded", run
     first, second = app.outputs(place)["marks"].split()
     assert first != second
+
+
+def test_a_run_is_followed_while_it_goes_on(embedded: Mesh, api: Api) -> None:
+    app = Application(embedded, api)
+    app.start({name: text for name, text in FILES.items() if name != "manifests/shout.yml"})
+    place = app.submit({"seconds": {"one": 1.0}}).headers["Location"]
+    stream = api.send("GET", f"{place}/logs?follow=1", user=ALICE).body.decode()
+    assert [line for line in stream.splitlines() if line.startswith(("data", "event: end"))] == [
+        "data: stage one begins",
+        "data: stage two begins",
+        "event: end",
+        'data: {"status":"succeeded"}',
+    ]

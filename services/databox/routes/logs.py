@@ -1,4 +1,4 @@
-"""Logs: workers append chunks, the scheduler reads and follows them."""
+"""Logs: workers append chunks, the scheduler reads them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from services.databox.parts import Given
 from services.databox.routes.bodies import chunks
 
 router = APIRouter(prefix="/internal/apps/{ns}/logs")
+MAX_WAIT_S = 20.0
 SIZE = "X-Mlmesh-Log-Size"
 
 
@@ -28,8 +29,8 @@ async def append(
 
 @router.get("/{name:path}")
 async def read(
-    ns: str, name: str, parts: Given, offset: int = Query(0, ge=0), follow: bool = False
+    ns: str, name: str, parts: Given, offset: int = Query(0, ge=0), wait: float = Query(0.0, ge=0.0, le=MAX_WAIT_S)
 ) -> StreamingResponse:
     size = await parts.logs.size(ns, name)
-    found = parts.logs.read(ns, name, offset, follow=follow)
+    found = parts.logs.read(ns, name, offset, wait=wait)
     return StreamingResponse(found, headers={SIZE: str(size)}, media_type="application/octet-stream")

@@ -7,11 +7,11 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
 
-from services.scheduler import components, leases
+from services.scheduler import components
 from services.scheduler.db import tasks
+from services.scheduler.logs import of_instance
 from services.scheduler.routes.parts import TheCaller, TheParts
 
-CHUNK = 65536
 router = APIRouter(prefix="/api/v1/apps/{ns}/components")
 
 
@@ -36,11 +36,5 @@ async def logs(parts: TheParts, caller: TheCaller, ns: str, name: str, follow: b
     if task is None:
         await components.one(parts, ns, name)
         return Response(b"", media_type="text/plain; charset=utf-8")
-    path = f"/internal/apps/{ns}/logs/{leases.instance_log(task)}"
-
-    async def body() -> Any:
-        async with parts.peers.databox.stream("GET", path, params={"offset": 0, "follow": int(follow)}) as answer:
-            async for data in answer.content.iter_chunked(CHUNK):
-                yield data
-
-    return StreamingResponse(body(), media_type="text/plain; charset=utf-8")
+    found = of_instance(parts, task, follow=follow)
+    return StreamingResponse(found, media_type="text/plain; charset=utf-8")

@@ -1,0 +1,46 @@
+"""What a reader of logs gets: whole lines, each once, from where it resumes."""
+
+import pytest
+
+from libs.common.errors import Malformed
+from services.scheduler.logs import CHUNK, Followed, Place, Reader, event, resumed
+
+
+def followed() -> Followed:
+    return Followed(Place("train", 1, 0))
+
+
+def test_only_whole_lines_are_passed_on_and_the_last_one_at_the_end() -> None:
+    one = followed()
+    assert one.lines("é\nh".encode()) == "é\n".encode()
+    assert (one.place.offset, one.read) == (3, 4)
+    assert one.lines("é".encode()[:1]) == b""
+    assert one.lines("é".encode()[1:]) == b""
+    assert (one.place.offset, one.read) == (3, 6)
+    assert one.lines(last=True) == "hé".encode()
+    assert one.lines(last=True) == b""
+
+
+def test_a_progress_bar_is_passed_on_and_an_endless_line_too() -> None:
+    assert followed().lines(b"10%\r20%\r3") == b"10%\r20%\r"
+    assert followed().lines(b"x" * (CHUNK + 1)) == b"x" * (CHUNK + 1)
+
+
+def test_an_event_has_its_place_and_a_line_each() -> None:
+    assert event(Place("train", 2, 7), b"a\n\nb\r\nc\rd\n") == (
+        b"id: train:2:7\nevent: log\ndata: a\ndata: \ndata: b\ndata: c\ndata: d\n\n"
+    )
+
+
+def test_what_came_before_the_place_is_over() -> None:
+    reader = Reader(resumed("train:1:30"))
+    assert reader.of("prepare", 1).over
+    assert (reader.of("train", 1).over, reader.of("train", 1).read) == (False, 30)
+    assert (reader.of("train", 2).over, reader.of("train", 2).read) == (False, 0)
+    assert reader.of("prepare", 1).over
+
+
+@pytest.mark.parametrize("identity", ["train", "train:1", "train:x:3", ":1:3", "train:1:-3"])
+def test_an_id_that_is_not_ours_is_refused(identity: str) -> None:
+    with pytest.raises(Malformed):
+        resumed(identity)
