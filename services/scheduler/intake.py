@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from libs.common.db import clock
 from services.scheduler import rollouts
 from services.scheduler.db import apps
@@ -12,14 +15,17 @@ ACCESS = "access"
 
 
 async def step(parts: Parts) -> set[str]:
-    """The apps for which something is new."""
-    return await revisions(parts) | await access(parts)
+    """The apps for which something is new.
 
-
-async def revisions(parts: Parts) -> set[str]:
+    What is to start is asked for before who may call, and taken in after: no revision goes live without its users.
+    """
     answer = await parts.peers.registry.get("/internal/deployments", status="starting")
+    return await access(parts) | await revisions(parts, answer["items"])
+
+
+async def revisions(parts: Parts, items: Iterable[Mapping[str, Any]]) -> set[str]:
     changed: set[str] = set()
-    for item in answer["items"]:
+    for item in items:
         async with parts.db.write() as c:
             rollout = Rollout(
                 deployment=item["id"],

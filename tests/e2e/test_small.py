@@ -21,7 +21,9 @@ def test_the_small_application_answers_and_runs(embedded: Mesh, api: Api) -> Non
 def test_a_run_is_followed_while_it_goes_on(embedded: Mesh, api: Api) -> None:
     app = Application(embedded, api)
     app.start({name: text for name, text in FILES.items() if name != "manifests/shout.yml"})
-    place = app.submit({"seconds": {"one": 1.0}}).headers["Location"]
+    accepted = app.submit({"seconds": {"one": 1.0}})
+    assert accepted.status == 202, accepted.body
+    place = accepted.headers["Location"]
     stream = api.send("GET", f"{place}/logs?follow=1", user=ALICE).body.decode()
     assert [line for line in stream.splitlines() if line.startswith(("data", "event: end"))] == [
         "data: stage one begins",
