@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import posixpath
 import shutil
 import tarfile
 import tempfile
@@ -57,5 +58,20 @@ class Checkouts:
 def extract(packed: Path, folder: Path) -> None:
     folder.mkdir()
     with tarfile.open(packed, "r:*") as archive:
-        archive.extractall(folder, filter="data")
+        if hasattr(tarfile, "data_filter"):
+            archive.extractall(folder, filter="data")
+        else:  # Python before 3.11.4
+            archive.extractall(folder, [within(member) for member in archive])  # noqa: S202
     folder.chmod(0o755)
+
+
+def within(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """The member when it and what it links to lie in the folder; raises tarfile.TarError."""
+    target = posixpath.join(posixpath.dirname(member.name), member.linkname) if member.issym() else member.linkname
+    for place in (member.name, target):
+        if posixpath.normpath(place).startswith(("/", "..")):
+            raise tarfile.TarError(f"{member.name} would lie or point outside")
+    if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
+        raise tarfile.TarError(f"{member.name} is no file, folder or link")
+    member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+    return member
