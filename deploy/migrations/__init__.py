@@ -6,6 +6,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
+
+from libs.common.errors import MeshError
 
 HERE = Path(__file__).parent
 
@@ -18,5 +21,8 @@ def config(database_url: str) -> Config:
 
 
 def upgrade(database_url: str) -> None:
-    """To the newest revision; a database that is there already is left as it is."""
-    command.upgrade(config(database_url), "head")
+    """To the newest revision; a database that is there already is left as it is. Raises MeshError."""
+    try:
+        command.upgrade(config(database_url), "head")
+    except CommandError as error:
+        raise MeshError(f"the database is of another release: {error}") from error

@@ -8,6 +8,7 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from libs.common.db import SCHEMA_TABLE
 from services.databox.db import metadata as databox
 from services.registry.db import metadata as registry
 from services.scheduler.db import metadata as scheduler
@@ -20,9 +21,7 @@ def migrate(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
         connection.commit()
-    context.configure(
-        connection=connection, target_metadata=[databox, registry, scheduler], version_table="mlmesh_schema"
-    )
+    context.configure(connection=connection, target_metadata=[databox, registry, scheduler], version_table=SCHEMA_TABLE)
     with context.begin_transaction():
         context.run_migrations()
     connection.commit()
@@ -30,9 +29,11 @@ def migrate(connection: Connection) -> None:
 
 async def run(url: str) -> None:
     engine = create_async_engine(url)
-    async with engine.connect() as connection:
-        await connection.run_sync(migrate)
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(migrate)
+    finally:
+        await engine.dispose()
 
 
 asyncio.run(run(context.config.attributes["database_url"]))

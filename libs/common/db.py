@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import JSON, MetaData, Table, event, text
+from sqlalchemy import JSON, MetaData, Table, event, inspect, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -24,6 +24,9 @@ from libs.common.errors import Unavailable
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """Column type of a JSON document."""
+SCHEMA = "0001"
+"""The revision of deploy/migrations that this release works on."""
+SCHEMA_TABLE = "mlmesh_schema"
 BUSY_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 15
@@ -63,6 +66,14 @@ class Database:
         """Raises Unavailable unless the database answers."""
         async with self.read() as connection:
             await connection.execute(text("SELECT 1"))
+
+    async def schema(self) -> str | None:
+        """The revision that the database has; None when it has none yet."""
+        async with self.read() as connection:
+            if not await connection.run_sync(lambda found: inspect(found).has_table(SCHEMA_TABLE)):
+                return None
+            found = await connection.execute(text(f"SELECT version_num FROM {SCHEMA_TABLE}"))  # noqa: S608  a constant
+            return cast(str | None, found.scalar())
 
     async def create_all(self, metadata: MetaData) -> None:
         """Make the tables as they are now; deployments use the migrations instead."""

@@ -74,6 +74,7 @@ async def _serve(name: str, settings: Settings, parts: Parts) -> None:
     bound = bind(settings.host, PORTS[name] if settings.port is None else settings.port)
     if name in WITH_DATABASE:
         await reachable(settings.database_url)
+        await current(settings.database_url)
     async with stopping() as stop, running(parts.create(name)(settings), bound) as ended:
         log.get(name).info("listening", address=url_of(bound))
         await first(stop, ended)
@@ -93,6 +94,21 @@ async def reachable(database_url: str) -> None:
         raise NotReachable(f"MLMESH_DATABASE: {hidden(database_url)} does not answer: {why}".splitlines()[0]) from error
     finally:
         await database.close()
+
+
+async def current(database_url: str) -> None:
+    """Raises Failure unless the database has the schema that this release works on."""
+    from libs.common.db import SCHEMA, Database
+
+    database = Database(database_url, pool=1)
+    try:
+        found = await database.schema()
+    finally:
+        await database.close()
+    if found is None:
+        raise Failure("the database has no tables yet; make them with: mlmesh migrate")
+    if found != SCHEMA:
+        raise Failure(f"the database has schema {found}, this release works on {SCHEMA}; try: mlmesh migrate")
 
 
 def hidden(url: str) -> str:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.migrations import upgrade
+from libs.common.db import SCHEMA, SCHEMA_TABLE
+from libs.common.errors import MeshError
+from services.cli.failure import Failure
+from services.cli.start import current
 from services.databox.db import metadata as databox
 from services.registry.db import metadata as registry
 from services.scheduler.db import metadata as scheduler
@@ -27,7 +32,7 @@ def declared() -> MetaData:
 
 def differences(connection: Connection) -> list[Any]:
     def ours(_object: object, name: str | None, kind: str, *_rest: object) -> bool:
-        return not (kind == "table" and name == "mlmesh_schema")
+        return not (kind == "table" and name == SCHEMA_TABLE)
 
     context = MigrationContext.configure(connection, opts={"include_object": ours})
     return list(compare_metadata(context, declared()))
@@ -50,3 +55,22 @@ def test_a_second_upgrade_changes_nothing(database_url: str) -> None:
     upgrade(database_url)
     upgrade(database_url)
     assert asyncio.run(compared(database_url)) == []
+
+
+def test_services_refuse_a_schema_that_they_do_not_know(database_url: str) -> None:
+    with pytest.raises(Failure, match="has no tables yet; make them with: mlmesh migrate"):
+        asyncio.run(current(database_url))
+    upgrade(database_url)
+    asyncio.run(current(database_url))
+    asyncio.run(renamed(database_url, "9999"))
+    with pytest.raises(Failure, match=f"has schema 9999, this release works on {SCHEMA}"):
+        asyncio.run(current(database_url))
+    with pytest.raises(MeshError, match="another release"):
+        upgrade(database_url)
+
+
+async def renamed(url: str, revision: str) -> None:
+    engine = create_async_engine(url)
+    async with engine.begin() as connection:
+        await connection.execute(text(f"UPDATE {SCHEMA_TABLE} SET version_num = '{revision}'"))  # noqa: S608
+    await engine.dispose()
