@@ -18,6 +18,8 @@ from pathlib import Path
 from services.worker.runtime import CannotRun, Progress
 
 LOCK_POLL_S = 0.2
+LISTS = ("-r", "--requirement", "-c", "--constraint")
+EDITABLE = ("-e", "--editable")
 KEPT_LINES = 10
 """Last lines of pip that a failure tells."""
 
@@ -29,12 +31,12 @@ class Environments:
         self._root = root
 
     def folder(self, source: Path | None) -> Path:
-        return self._root / key(requirements(source))
+        return self._root / key(requirements(source), source)
 
     async def build(self, source: Path | None, progress: Progress) -> None:
         """Raises CannotRun("source") with pip's last lines."""
         wanted = requirements(source)
-        folder = self._root / key(wanted)
+        folder = self._root / key(wanted, source)
         complete = folder / ".complete"
         if complete.exists():
             return
@@ -77,9 +79,25 @@ def requirements(source: Path | None) -> str | None:
     return "\n".join(map(str, found)) + "\n" if found else None
 
 
-def key(wanted: str | None) -> str:
+def key(wanted: str | None, source: Path | None) -> str:
+    """The same for the same requirements; a repository that installs a part of itself has one for each commit."""
     version = f"{platform.python_implementation()} {platform.python_version()} {sys.prefix}"
-    return hashlib.sha256(f"{version}\n{'' if wanted is None else 'r' + wanted}".encode()).hexdigest()[:24]
+    content = "" if wanted is None else "r" + wanted + _included(wanted, source)
+    return hashlib.sha256(f"{version}\n{content}".encode()).hexdigest()[:24]
+
+
+def _included(wanted: str, source: Path | None, seen: frozenset[str] = frozenset()) -> str:
+    """What the requirements name of the repository: the text of other lists, the place of everything else."""
+    found = []
+    for line in wanted.splitlines():
+        option, _, name = line.strip().replace("=", " ", int(line.lstrip().startswith("--"))).partition(" ")
+        name = name.strip()
+        if option in LISTS and source and (source / name).is_file() and name not in seen:
+            text = (source / name).read_text(errors="replace")
+            found += [text, _included(text, source, seen | {name})]
+        elif option in EDITABLE or option.startswith((".", "/", "file:")):
+            found.append(str(source))
+    return "\n".join(found)
 
 
 async def run(command: list[str], cwd: Path | None, progress: Progress) -> None:

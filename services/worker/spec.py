@@ -34,7 +34,7 @@ class ContainerSpec:
     folder: Path
     """The task's own folder in the worker's scratch: log, exit status, progress."""
     source: Path | None = None
-    """The checkout at the deployed commit: working directory of the process runtime, unused in Docker."""
+    """The checkout at the deployed commit: the process runtime runs in a copy of it, Docker has no use for it."""
     mounts: tuple[Mount, ...] = ()
     port: int | None = None
     """The port a component serves on; None for a stage."""

@@ -106,6 +106,16 @@ async def test_a_stage_that_fails_says_why(
     assert (report["outcome"], report["reason"]) == ("failed", reason)
 
 
+async def test_what_a_stage_writes_beside_its_program_is_not_seen_by_the_next(mesh: SmallMesh, tmp_path: Path) -> None:
+    mesh.tree = {"state.txt": "fresh"}
+    script = "import pathlib; file = pathlib.Path('state.txt'); print(file.read_text()); file.write_text('used')"
+    async with worker(mesh, tmp_path):
+        for task in ("t1", "t2"):
+            mesh.stage(task, script)
+            await mesh.until(lambda task=task: f"log-{task}" in mesh.ended)  # type: ignore[misc]
+    assert (mesh.logs["log-t1"], mesh.logs["log-t2"]) == (b"fresh\n", b"fresh\n")
+
+
 async def test_a_stage_ends_when_the_scheduler_says_so(mesh: SmallMesh, tmp_path: Path) -> None:
     mesh.stage("t1", "import time; time.sleep(60)")
     async with worker(mesh, tmp_path):

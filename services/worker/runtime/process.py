@@ -84,12 +84,13 @@ class ProcessRuntime:
             raise CannotRun("error", "the process runtime runs no image: give the stage an entryPoint")
         spec.folder.mkdir(parents=True, exist_ok=True)
         (spec.folder / "log").touch()
+        work = await asyncio.to_thread(working_copy, spec)
         arguments = ["/bin/sh", "-c", SUPERVISOR, "mlmesh", str(spec.folder), *spec.command]
         try:
             child = await asyncio.create_subprocess_exec(
                 *arguments,
-                cwd=spec.source or spec.folder,
-                env=self._environment(spec),
+                cwd=work,
+                env=self._environment(spec, work),
                 start_new_session=True,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
@@ -173,7 +174,7 @@ class ProcessRuntime:
         names = [container.name for container in await self.listed() if container.running]
         await asyncio.gather(*(self.stop(name, CLOSE_GRACE_S) for name in names))
 
-    def _environment(self, spec: ContainerSpec) -> dict[str, str]:
+    def _environment(self, spec: ContainerSpec, work: Path) -> dict[str, str]:
         home, temporary = spec.folder / "home", spec.folder / "tmp"
         for folder in (home, temporary):
             folder.mkdir(exist_ok=True)
@@ -184,12 +185,11 @@ class ProcessRuntime:
             "TMPDIR": str(temporary),
             "LANG": os.environ.get("LANG", "C.UTF-8"),
             "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",  # the checkout is shared between tasks
+            "PYTHONDONTWRITEBYTECODE": "1",  # the working copy lives only once
             **spec.env,
         }
-        path = [str(spec.source)] if spec.source else []
-        path += [given["PYTHONPATH"]] if given.get("PYTHONPATH") else []
-        return {**given, "PYTHONPATH": os.pathsep.join(path)} if path else given
+        path = [str(work), *([given["PYTHONPATH"]] if given.get("PYTHONPATH") else [])]
+        return {**given, "PYTHONPATH": os.pathsep.join(path)}
 
     def _find(self, name: str) -> Record | None:
         return read(self._folders.get(name) or self._tasks / name)
@@ -230,6 +230,16 @@ def status(folder: Path) -> Exit:
 def signalled(record: Record, number: int) -> None:
     with suppress(ProcessLookupError):
         os.killpg(record.pid, number)
+
+
+def working_copy(spec: ContainerSpec) -> Path:
+    """Where it runs: the checkout is shared, and what one task writes is not for another's eyes."""
+    work = spec.folder / "work"
+    if spec.source is None:
+        work.mkdir(exist_ok=True)
+    else:
+        shutil.copytree(spec.source, work, symlinks=True, dirs_exist_ok=True)
+    return work
 
 
 def write(spec: ContainerSpec, pid: int) -> None:
