@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import signal
@@ -58,6 +59,11 @@ class Processes(Mesh):
     @property
     def token(self) -> str:
         return self._token
+
+    @property
+    def label(self) -> str:
+        """What containers of this mesh carry."""
+        return f"mlmesh.installation={hashlib.sha256(self.services['MLMESH_INTERNAL_TOKEN'].encode()).hexdigest()[:12]}"
 
     def start(self) -> None:
         subprocess.run([MLMESH, "migrate"], env={**self.environ, **self.services}, check=True, capture_output=True)
