@@ -25,6 +25,8 @@ UNWANTED = shutil.ignore_patterns("__pycache__", ".*_cache")
 class Repository:
     def __init__(self, folder: Path) -> None:
         self.origin = folder / "digits.git"
+        self.url = f"file://{self.origin}"
+        """Where the mesh finds the origin."""
         self.working = folder / "digits"
         self.head = ""
         folder.mkdir(parents=True)

@@ -35,7 +35,7 @@ spec: {{title: Handwritten digits, moduleKind: mlops}}
 apiVersion: mlmesh/v1
 kind: Repository
 metadata: {{name: {app}, namespace: {app}}}
-spec: {{url: "file://{origin}"}}
+spec: {{url: "{url}"}}
 """
 Found = TypeVar("Found")
 
@@ -64,7 +64,7 @@ def attach(story: Story) -> None:
     story.repository.commit("Boxes and users", "README.md", "manifests/files.yml", "manifests/users.yml")
     story.repository.push()
     file = story.mesh.folder / "app.yaml"
-    file.write_text(APPLY.format(app=APP, origin=story.repository.origin))
+    file.write_text(APPLY.format(app=APP, url=story.repository.url))
     show.command("mlmesh apply -f app.yaml")
     said = story.mesh.run("apply", "-f", str(file))
     story.hook = said.rpartition("secret  ")[2].strip()

@@ -49,6 +49,11 @@ class Mesh:
         found = json.loads(self.engine.run("inspect", *ids))
         return {container["Config"]["Labels"]["com.docker.compose.service"]: container for container in found}
 
+    def host(self) -> str:
+        """This host's address as the services see it."""
+        network = f"{self.project}_default"
+        return self.engine.run("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", network)
+
     def status(self, path: str, token: str | None = None) -> int:
         request = urllib.request.Request(self.url + path)  # noqa: S310 - an address of ours
         if token:

@@ -125,7 +125,7 @@ class Application:
 
     def attach(self, url: str = "", branch: str = "main") -> None:
         """Declared to the mesh and given alice's password; the mesh fetches what is pushed by then."""
-        address = url or f"file://{self.repository.origin}"
+        address = url or self.repository.url
         declared = [
             {"kind": "PlatformApp", "metadata": {"name": self.name}, "spec": {"title": "Test", "moduleKind": "base"}},
             {"kind": "Repository", "metadata": {"name": self.name, "namespace": self.name},

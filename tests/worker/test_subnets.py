@@ -1,4 +1,4 @@
-from services.worker.runtime.subnets import free, routed
+from services.worker.runtime.subnets import free, host, routed
 
 HEADER = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
 
@@ -23,3 +23,8 @@ def test_the_hosts_routes_are_read_and_the_default_route_takes_nothing() -> None
     table = HEADER + row("eth0", "00000000", "00000000") + row("br-1", "C090D20A", "C0FFFFFF")
     assert routed(table) == ["10.210.144.192/26"]
     assert routed("") == []
+
+
+def test_the_hosts_address_is_the_first_one_unless_said() -> None:
+    assert host({"Subnet": "10.211.172.192/26"}) == "10.211.172.193"
+    assert host({"Subnet": "10.211.172.192/26", "Gateway": "10.211.172.200"}) == "10.211.172.200"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from aiodocker import Docker
 from libs.common.errors import NotFound
 from services.worker.runtime.engine import answered, labelled
 
+APP_NETWORK = re.compile(r"zz-mlmesh-[0-9a-f]{12}-")
+"""`zz-mlmesh-<installation>-<app>…`: gateways of several installations may have come into one."""
 IN_CONTAINER = Path("/.dockerenv")
 
 
@@ -66,7 +69,7 @@ def ours(gateway: Member, worker: Member | None, installation: str, public_url: 
     if said is not None:
         return said == installation
     if worker is not None:
-        return bool({name for name in gateway.networks & worker.networks if not name.startswith("mlmesh-")})
+        return any(not APP_NETWORK.match(name) for name in gateway.networks & worker.networks)
     address = urlsplit(public_url)
     return (address.port or {"http": 80, "https": 443}[address.scheme]) in gateway.published
 

@@ -55,7 +55,7 @@ class Networks:
         async with self._making:
             found = await self._show(name) or await self._make(name, app)
         await self._join([name], *await self._members())
-        return Network(name, found["IPAM"]["Config"][0].get("Gateway") or "")
+        return Network(name, subnets.host(found["IPAM"]["Config"][0]))
 
     async def mesh_url(self, app: str) -> str:
         """Where the gateway answers for containers of this app."""
@@ -73,8 +73,12 @@ class Networks:
             await self._join(kept, *await self._members())
 
     def _name(self, app: str) -> str:
-        """Short enough for every engine, and told apart by the whole name."""
-        return f"mlmesh-{self._installation}-{app[:24]}-{hashlib.sha256(app.encode()).hexdigest()[:8]}"
+        """Short enough for every engine, told apart by the whole name, and last in the alphabet.
+
+        Of a container's networks the engine routes through the first by name; when that changes, published ports move
+        and their connections break: the gateway's, whenever it is joined to an app.
+        """
+        return f"zz-mlmesh-{self._installation}-{app[:24]}-{hashlib.sha256(app.encode()).hexdigest()[:8]}"
 
     @property
     def _label(self) -> str:

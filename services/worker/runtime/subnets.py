@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 
 PIECE = 26
@@ -19,6 +19,11 @@ def free(pool: str, used: Iterable[str], app: str) -> Iterator[str]:
     for piece in (*pieces[first:], *pieces[:first]):
         if not any(piece.version == one.version and piece.overlaps(one) for one in taken):
             yield str(piece)
+
+
+def host(part: Mapping[str, str]) -> str:
+    """The host's address in a network, of its IPAM configuration; older engines do not write it down."""
+    return part.get("Gateway") or str(next(ip_network(part["Subnet"]).hosts()))
 
 
 def routed(table: str) -> list[str]:
