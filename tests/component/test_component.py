@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.component.serving import PATIENCE_SECONDS, Answer, ask, text, until
@@ -144,11 +146,13 @@ async def test_it_is_started_by_hand_without_a_platform(module: Module) -> None:
     first = (await asyncio.wait_for(process.stderr.readline(), PATIENCE_SECONDS)).decode()
     second = (await process.stderr.readline()).decode()
     assert first.startswith("mlmesh: app.greet:greet is ready on http://127.0.0.1:")
-    curl = await asyncio.create_subprocess_shell(
-        second.removeprefix("try: "), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    output, _ = await curl.communicate()
-    assert json.loads(output)["outputs"][0]["data"] == "Hello text"
+    command, _silent, url, _, header, _, body = shlex.split(second.removeprefix("try: "))
+    assert command == "curl"
+    async with (
+        aiohttp.ClientSession(headers=dict([header.split(": ")])) as session,
+        session.post(url, data=body) as answer,
+    ):
+        assert (await answer.json())["outputs"][0]["data"] == "Hello text"
     process.send_signal(signal.SIGINT)
     await process.communicate()
     assert process.returncode == 0
