@@ -88,7 +88,9 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     for step in found.get("steps", []):
         yield f"  {step['name']:<12} {step['status']:<10} {step.get('detail') or ''}".rstrip()
     for kind in ("errors", "warnings"):
-        yield from (f"  {kind[:-1]}: {place(one)}" for one in found.get(kind, []))
+        for one in found.get(kind, []):
+            yield f"  {kind[:-1]}: {place(one)}"
+            yield from (f"    | {line}" for line in one.get("log_tail") or ())
 
 
 def _newest(mesh: Mesh, app: str) -> str:

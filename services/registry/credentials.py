@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,8 +12,6 @@ from urllib.parse import urlsplit
 
 from libs.common.errors import Invalid
 
-MAX_REASON = 500
-"""Characters of Git's reason that are kept."""
 SSH = "ssh -F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=10"
 ASKPASS = """\
 #!/bin/sh
@@ -23,9 +20,6 @@ Username*) printf '%s\\n' "$MLMESH_GIT_USERNAME" ;;
 *) printf '%s\\n' "$MLMESH_GIT_PASSWORD" ;;
 esac
 """
-NOISE = ("hint:", "warning:", "Cloning into", "Please make sure you have", "and the repository exists")
-USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
-LABEL = re.compile(r"^(fatal|error): ")
 
 
 @dataclass(frozen=True)
@@ -96,13 +90,3 @@ def _password(credentials: Credentials, folder: Path) -> Presented:
         "MLMESH_GIT_PASSWORD": credentials.password,
     }
     return Presented(environment, (str(folder), credentials.password))
-
-
-def cleaned(errors: str, hidden: tuple[str, ...]) -> str:
-    """Git's own reason in one line, without hints, credentials or our paths."""
-    lines = [line.strip() for line in errors.splitlines()]
-    told = [LABEL.sub("", line) for line in lines if line and not line.startswith(NOISE)]
-    text = "; ".join(dict.fromkeys(told))
-    for secret in hidden:
-        text = text.replace(secret, "***") if secret else text
-    return USER_INFO.sub("", text)[:MAX_REASON]

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from libs.common.errors import Invalid
-from services.registry.credentials import NOBODY, Credentials, Presented, cleaned, presented
+from services.registry.credentials import NOBODY, Credentials, Presented, presented
+from services.registry.reasons import reason
 
 MAX_FILE_BYTES = 1 << 30
 """The largest file (a pack) that Git may write here."""
@@ -84,7 +85,7 @@ class Git:
             except TimeoutError as error:
                 raise GitFailed(f"git {arguments[0]} took longer than {timeout:g} s and was stopped") from error
         if code != 0:
-            raise GitFailed(cleaned(errors.decode(errors="replace"), access.hidden) or f"git ended with code {code}")
+            raise GitFailed(reason(errors.decode(errors="replace"), access.hidden) or f"git ended with code {code}")
         return output
 
     async def stream(self, *arguments: str, folder: Path, timeout: float) -> AsyncIterator[bytes]:
@@ -96,7 +97,7 @@ class Git:
                 yield piece
             errors = await _first(pipes.stderr, MAX_ERROR_BYTES)
             if await process.wait() != 0:
-                raise GitFailed(cleaned(errors.decode(errors="replace"), ()))
+                raise GitFailed(reason(errors.decode(errors="replace")))
 
     @asynccontextmanager
     async def _started(

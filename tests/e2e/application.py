@@ -21,6 +21,7 @@ LIVE_TIMEOUT_S = 60.0
 RUN_TIMEOUT_S = 120.0
 ENDED = ("succeeded", "failed", "canceled", "expired")
 Found = TypeVar("Found")
+Files = Mapping[str, str | bytes | None]
 
 BOXES = """\
 apiVersion: mlmesh/v1
@@ -137,16 +138,20 @@ class Application:
         self.hook = said.rpartition("secret  ")[2].strip()
         self.mesh.run("secret", "set", self.name, "users", "alice", given=PASSWORD)
 
-    def push(self, files: Mapping[str, str | bytes | None]) -> None:
-        """One commit that writes (or, with None, removes) `files`, pushed."""
+    def write(self, files: Files) -> None:
+        """Into the working copy; None removes."""
         for name, text in files.items():
             target = self.repository.working / name
             target.parent.mkdir(parents=True, exist_ok=True)
             if text is None:
-                target.unlink()
+                target.unlink(missing_ok=True)
             else:
                 target.write_bytes(text.encode() if isinstance(text, str) else text)
-        self.repository.commit("Change", *())
+
+    def push(self, files: Files) -> None:
+        """One commit with these changes, pushed."""
+        self.write(files)
+        self.repository.commit("Change")
         self.repository.push()
 
     def announce(self) -> Answer:
@@ -154,7 +159,7 @@ class Application:
         body, headers = announcement(self.repository, self.hook)
         return self.api.send("POST", f"/hooks/{self.name}", body, headers=headers, expect=(200, 202))
 
-    def start(self, files: Mapping[str, str | bytes | None] = FILES) -> None:
+    def start(self, files: Files = FILES) -> None:
         """From nothing to a healthy component and a pipeline that may be called."""
         self.push(files)
         self.attach()
@@ -163,7 +168,7 @@ class Application:
         if "manifests/shout.yml" in files:
             self.eventually("predictions are answered", lambda: self.shout().status == 200)
 
-    def deployed(self, files: Mapping[str, str | bytes | None]) -> dict[str, Any]:
+    def deployed(self, files: Files) -> dict[str, Any]:
         """The deployment of a commit with these changes, live or failed."""
         self.push(files)
         self.announce()

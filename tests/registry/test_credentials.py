@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from libs.common.errors import Invalid
-from services.registry.credentials import NOBODY, Credentials, Presented, cleaned, credentials_of, presented
+from services.registry.credentials import NOBODY, Credentials, Presented, credentials_of, presented
 
 URL = "https://git.example/team/module"
 KEY = {"ssh-privatekey": "-----BEGIN", "known_hosts": "git.example ssh-ed25519 AAAA"}
@@ -76,26 +76,3 @@ def test_without_credentials_nothing_is_written(tmp_path: Path) -> None:
 
 def test_credentials_do_not_show_in_their_own_representation() -> None:
     assert "sesame" not in repr(Credentials("bob", "sesame", "sesame"))
-
-
-@pytest.mark.parametrize(
-    ("errors", "reason"),
-    [
-        ("fatal: couldn't find remote ref refs/heads/x\n", "couldn't find remote ref refs/heads/x"),
-        (
-            "remote: Not Found\nfatal: repository 'https://u:p@h/x' not found\n",
-            "remote: Not Found; repository 'https://h/x' not found",
-        ),
-        (
-            "Permission denied (publickey).\nfatal: Could not read from remote repository.\n\n"
-            "Please make sure you have the correct access rights\nand the repository exists.\n",
-            "Permission denied (publickey).; Could not read from remote repository.",
-        ),
-        ("hint: try this\nwarning: that\nerror: it broke\n", "it broke"),
-        ("fatal: token sesame was refused", "token *** was refused"),
-        ("fatal: " + "x" * 1000, "x" * 500),
-        ("", ""),
-    ],
-)
-def test_gits_reason_is_kept_and_nothing_else(errors: str, reason: str) -> None:
-    assert cleaned(errors, ("sesame", "")) == reason

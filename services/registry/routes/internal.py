@@ -40,6 +40,14 @@ class ReportedError(Body):
     file: str | None = None
     line: int | None = None
     column: int | None = None
+    component: str | None = None
+    reason: str | None = None
+    log_tail: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """Its place always, known or not; the rest where there is some."""
+        place = {"message", "file", "line", "column"}
+        return self.model_dump(include=place) | self.model_dump(mode="json", exclude=place, exclude_defaults=True)
 
 
 class Report(Body):
@@ -75,7 +83,7 @@ def _item(deployment: Deployment, catalog: dict[str, Any]) -> dict[str, Any]:
 @router.post("/deployments/{deployment}/report", status_code=204)
 async def report(deployment: str, body: Report, parts: Here) -> None:
     steps = [Step(**step.model_dump()) for step in body.steps]
-    errors = [error.model_dump() for error in body.errors]
+    errors = [error.document() for error in body.errors]
     async with parts.database.write() as c:
         found = await deployments.get(c, deployment)
         if found is None or await apps.get(c, found.app, lock=True) is None:

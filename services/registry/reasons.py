@@ -1,0 +1,35 @@
+"""Git's reasons as sentences for developers: what went wrong in Git's own words, and what to do. Pure."""
+
+from __future__ import annotations
+
+import re
+
+MAX_REASON = 500
+"""Characters of Git's reason that are kept."""
+NOISE = ("hint:", "warning:", "Cloning into", "Please make sure you have", "and the repository exists")
+USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+LABEL = re.compile(r"^(fatal|error): ")
+URL = "is the url of the Repository right?"
+ADVICE = (
+    ("couldn't find remote ref", "is the branch of the Repository right?"),
+    ("could not read Username", "it asks for credentials: name a Secret with them in the Repository (credentials)"),
+    ("Authentication failed", "are the values of the Repository's credentials right?"),
+    ("Permission denied", "does the Repository's key have access?"),
+    ("Host key verification failed", "does the Secret's known_hosts have the host's key?"),
+    ("does not appear to be a git repository", URL),
+    ("Repository not found", URL),
+    ("not found", URL),
+    ("Could not resolve host", URL),
+)
+
+
+def reason(errors: str, hidden: tuple[str, ...] = ()) -> str:
+    """In one line, without hints, credentials or our paths; with advice where there is some."""
+    lines = [line.strip() for line in errors.splitlines()]
+    told = [LABEL.sub("", line) for line in lines if line and not line.startswith(NOISE)]
+    text = "; ".join(dict.fromkeys(told))
+    for secret in hidden:
+        text = text.replace(secret, "***") if secret else text
+    text = USER_INFO.sub("", text)[:MAX_REASON]
+    advice = next((found for sign, found in ADVICE if sign in text), None)
+    return f"{text}; {advice}" if advice else text

@@ -1,0 +1,41 @@
+"""Git's reasons: its own words, nothing secret, and what to do."""
+
+import pytest
+
+from services.registry.reasons import reason
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        (
+            "fatal: couldn't find remote ref refs/heads/x\n",
+            "couldn't find remote ref refs/heads/x; is the branch of the Repository right?",
+        ),
+        (
+            "remote: Not Found\nfatal: repository 'https://u:p@h/x' not found\n",
+            "remote: Not Found; repository 'https://h/x' not found; is the url of the Repository right?",
+        ),
+        (
+            "Permission denied (publickey).\nfatal: Could not read from remote repository.\n\n"
+            "Please make sure you have the correct access rights\nand the repository exists.\n",
+            "Permission denied (publickey).; Could not read from remote repository.; "
+            "does the Repository's key have access?",
+        ),
+        (
+            "fatal: could not read Username for 'https://h': terminal prompts disabled\n",
+            "could not read Username for 'https://h': terminal prompts disabled; "
+            "it asks for credentials: name a Secret with them in the Repository (credentials)",
+        ),
+        (
+            "fatal: Authentication failed for 'https://h/x/'\n",
+            "Authentication failed for 'https://h/x/'; are the values of the Repository's credentials right?",
+        ),
+        ("hint: try this\nwarning: that\nerror: it broke\n", "it broke"),
+        ("fatal: token sesame was refused", "token *** was refused"),
+        ("fatal: " + "x" * 1000, "x" * 500),
+        ("", ""),
+    ],
+)
+def test_gits_own_reason_and_what_to_do(errors: str, expected: str) -> None:
+    assert reason(errors, ("sesame", "")) == expected
