@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
 
+from libs.common.errors import Malformed
+
 RESERVED = frozenset(
     {"api", "hooks", "console", "git", "links", "healthz", "readyz", "metrics", "docs", "openapi.json"}
 )
@@ -50,9 +52,11 @@ class Route:
 
 
 def route(raw: str) -> Route | None:
-    """The meaning of a percent-encoded path; None when it has none."""
-    if not raw.startswith("/") or any(part in (".", "..") for part in unquote(raw).split("/")):
+    """The meaning of a percent-encoded path; None when it has none. Raises Malformed."""
+    if not raw.startswith("/"):
         return None
+    if any(part in (".", "..") for part in unquote(raw).split("/")):
+        raise Malformed('a path has no "." or ".." in it')
     first, _, rest = raw[1:].partition("/")
     if first in RESERVED:
         return _reserved(first, rest)

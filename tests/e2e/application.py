@@ -124,8 +124,8 @@ class Application:
         self.repository = Repository(mesh.folder / "git" / self.name)
         self.hook = ""
 
-    def attach(self, url: str = "", branch: str = "main") -> None:
-        """Declared to the mesh and given alice's password; the mesh fetches what is pushed by then."""
+    def attach(self, url: str = "", branch: str = "main", users: tuple[str, ...] = ("alice",)) -> None:
+        """Declared to the mesh, with the users' password; the mesh fetches what is pushed by then."""
         address = url or self.repository.url
         declared = [
             {"kind": "PlatformApp", "metadata": {"name": self.name}, "spec": {"title": "Test", "moduleKind": "base"}},
@@ -136,7 +136,8 @@ class Application:
         file.write_text("\n---\n".join(json.dumps({"apiVersion": "mlmesh/v1", **one}) for one in declared))
         said = self.mesh.run("apply", "-f", str(file))
         self.hook = said.rpartition("secret  ")[2].strip()
-        self.mesh.run("secret", "set", self.name, "users", "alice", given=PASSWORD)
+        for user in users:
+            self.mesh.run("secret", "set", self.name, "users", user, given=PASSWORD)
 
     def write(self, files: Files) -> None:
         """Into the working copy; None removes."""
