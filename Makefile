@@ -20,7 +20,7 @@ up: env                                 ## the five services in one process
 check: env                              ## format, lint, types, import contracts, changelog
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy services libs deploy tests
+	$(BIN)/mypy services libs deploy tests benchmarks
 	$(BIN)/lint-imports
 	$(PYTEST) -q tests/deploy/test_release.py
 

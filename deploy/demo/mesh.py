@@ -21,8 +21,9 @@ LOOK_INTERVAL_S = 0.05
 class Mesh:
     """`folder` holds everything: the data, the logs, the command line's own configuration."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runtime: str = "process") -> None:
         self.folder = folder
+        self._runtime = runtime
         self.data = folder / "data"
         self.log = folder / "mesh.log"
         self.url = ""
@@ -34,12 +35,17 @@ class Mesh:
     def token(self) -> str:
         return (self.data / "admin-token").read_text().strip()
 
+    @property
+    def pid(self) -> int:
+        """Of the process that is the mesh; 0 when it does not run."""
+        return self._process.pid if self._process else 0
+
     def start(self) -> None:
         """Returns when it is ready. Its own session: Ctrl-C reaches the demo, which stops the mesh in order."""
         said = self.folder / "mesh.out"
         with said.open("wb") as out, self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [MLMESH, "up", "--port", "0", "--data", self.data, "--runtime", "process"],
+                [MLMESH, "up", "--port", "0", "--data", self.data, "--runtime", self._runtime],
                 env=self.environ, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + START_TIMEOUT_S

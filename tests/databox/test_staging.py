@@ -27,7 +27,7 @@ async def test_sources_describe_files_and_folders(databox: Databox) -> None:
     assert (answer.status, missing, area) == (200, [], [])
     assert [(item["name"], item["size"], item["etag"]) for item in one] == [("a.csv", 5, etag)]
     assert [item["name"] for item in folder] == ["a.csv", "sub/b.csv"]
-    assert isinstance(one[0]["modified"], float)
+    assert one[0]["modified"].endswith("Z")
     assert "url" not in one[0]
 
 

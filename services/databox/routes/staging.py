@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from libs.common.errors import Invalid, NotFound
 from libs.common.files import Location
+from libs.common.times import iso
 from services.databox import links
 from services.databox.parts import Given, Parts
 from services.databox.paths import area_root, box_of, key_of
@@ -80,7 +81,7 @@ async def _files(key: str, parts: Parts, reader: Reader | None) -> list[dict[str
 
 async def _file(stat: Stat, name: str, parts: Parts, reader: Reader | None) -> dict[str, Any]:
     """With a link for `reader`, if there is one."""
-    found = {"name": name, "size": stat.size, "etag": stat.etag, "modified": stat.modified}
+    found = {"name": name, "size": stat.size, "etag": stat.etag, "modified": iso(stat.modified)}
     if reader is not None:
         found["url"] = await parts.store.link("GET", stat.key, LIFETIMES_S[reader], reader)
     return found
