@@ -80,6 +80,7 @@ async def following(log: Log, holding: Holding, folder: Path) -> AsyncIterator[N
             await log.drained()
             raise
         await log.drained()
+        _show_progress(holding, folder / "progress")  # the last word came after the last look
     finally:
         for task in tasks:
             task.cancel()
@@ -90,9 +91,13 @@ async def following(log: Log, holding: Holding, folder: Path) -> AsyncIterator[N
 
 async def _progress(holding: Holding, file: Path) -> None:
     while True:
-        if found := progress(end_of(file)):
-            holding.show(progress=found)
+        _show_progress(holding, file)
         await asyncio.sleep(PROGRESS_S)
+
+
+def _show_progress(holding: Holding, file: Path) -> None:
+    if found := progress(end_of(file)):
+        holding.show(progress=found)
 
 
 def end_of(file: Path) -> str:

@@ -45,6 +45,11 @@ def test_the_story_on_compose(compose: Compose, fleet: Fleet, tmp_path: Path) ->
         repository.url = f"http://{host}:{forge.port}/{repository.origin.name}"
         with closing(Api(compose.url, compose.admin_token)) as api:
             tale = story.Story(Composed(tmp_path, compose), api, repository)
-            for _, tell in STEPS:
-                tell(tale)
+            try:
+                for _, tell in STEPS:
+                    tell(tale)
+            except Failed as failed:
+                shown = api.send("GET", f"{story.API}/components/digits").body.decode()
+                logs = compose.compose("logs", "--no-color", "--tail", "30", "gateway", "scheduler", "worker")
+                raise Failed(f"{failed}\n{shown}\n{logs}") from failed
     assert tale.predict_ms > 0
