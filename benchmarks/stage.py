@@ -17,6 +17,7 @@ from aiodocker import Docker
 from benchmarks.figures import Figure, median_ms
 from deploy.demo.api import Api
 from deploy.demo.mesh import Mesh
+from services.worker.host import installation
 from tests.e2e.application import ALICE, BOXES, Application
 from tests.servers.engine import Engine
 from tests.servers.fleet import Fleet
@@ -68,6 +69,8 @@ def deployed(runtime: str, image: str, engine: Engine | None = None) -> Iterator
                 yield app
         finally:
             mesh.stop()
+            if engine:
+                engine.clear(installation((mesh.data / "internal-token").read_text().strip()))
 
 
 def figure(runtime: str, app: Application, raw: Callable[[], float]) -> Figure:

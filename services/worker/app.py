@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import importlib.util
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -20,7 +19,7 @@ from libs.common.settings import Settings
 from services.worker.checkout import Checkouts
 from services.worker.consumer import Consumer
 from services.worker.environment import Environments
-from services.worker.host import Host
+from services.worker.host import Host, installation
 from services.worker.models import Models
 from services.worker.runner import Runner
 from services.worker.runtime import Runtime
@@ -59,14 +58,14 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
 @asynccontextmanager
 async def open_host(settings: Settings) -> AsyncIterator[Host]:
     worker = settings.worker_name or socket.gethostname()
-    installation = hashlib.sha256(settings.internal_token.encode()).hexdigest()[:12]
+    mesh = installation(settings.internal_token)
     docker = settings.runtime.startswith("docker:")
     cache = (settings.scratch_folder if docker else settings.data) / "cache"
-    async with open_peers(settings) as peers, open_runtime(settings, worker, installation, cache) as runtime:
+    async with open_peers(settings) as peers, open_runtime(settings, worker, mesh, cache) as runtime:
         yield Host(
             settings=settings,
             worker=worker,
-            installation=installation,
+            installation=mesh,
             peers=peers,
             runtime=runtime,
             checkouts=Checkouts(cache / "source", peers.registry),

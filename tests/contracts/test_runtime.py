@@ -129,14 +129,8 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     settings = Settings.of(internal_token="t", scratch=tmp_path, data=tmp_path, runtime=runtime)
     async with AsyncExitStack() as stack:
         place = Place(settings, image, stack)
-        stack.callback(cleared, engine, f"mlmesh.installation={place.installation}")
+        stack.callback(engine.clear, place.installation)
         yield place
-
-
-def cleared(engine: Engine, label: str) -> None:
-    for kind, every, forced in (("container", ["--all"], ["--force"]), ("network", [], [])):
-        if found := engine.run(kind, "ls", *every, "--quiet", "--filter", f"label={label}").split():
-            engine.run(kind, "rm", *forced, *found)
 
 
 @pytest.fixture

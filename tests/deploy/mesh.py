@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.worker.host import installation
 from tests.servers import standins
 from tests.servers.engine import Engine
 from tests.servers.places import LOOPBACK, PREFIX, free_port
@@ -109,6 +110,7 @@ def _down(mesh: Mesh, scratch: Path) -> None:
     mesh.compose("stop", "worker")
     _remove(mesh.engine, f"label=mlmesh.worker={mesh.project}")
     mesh.compose("down", "--volumes", "--timeout", "10")
+    mesh.engine.clear(installation(mesh.environ["MLMESH_INTERNAL_TOKEN"]))
     shutil.rmtree(scratch, ignore_errors=True)
 
 

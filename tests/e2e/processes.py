@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 from deploy.demo.mesh import LOOK_INTERVAL_S, MLMESH, Mesh
 from deploy.demo.show import Failed
 from libs.common.http.server import bind
+from services.worker.host import installation
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 40.0
@@ -61,9 +61,8 @@ class Processes(Mesh):
         return self._token
 
     @property
-    def label(self) -> str:
-        """What containers of this mesh carry."""
-        return f"mlmesh.installation={hashlib.sha256(self.services['MLMESH_INTERNAL_TOKEN'].encode()).hexdigest()[:12]}"
+    def installation(self) -> str:
+        return installation(self.services["MLMESH_INTERNAL_TOKEN"])
 
     def start(self) -> None:
         subprocess.run([MLMESH, "migrate"], env={**self.environ, **self.services}, check=True, capture_output=True)

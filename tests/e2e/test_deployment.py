@@ -12,7 +12,6 @@ from deploy.demo import story
 from deploy.demo.api import Api
 from deploy.demo.repository import MODULE, Repository
 from deploy.demo.run import STEPS
-from tests.contracts.test_runtime import cleared
 from tests.e2e.processes import Processes
 from tests.servers.fleet import Fleet
 from tests.servers.images import module_image
@@ -46,7 +45,7 @@ def on_containers(tmp_path: Path, servers: dict[str, str], fleet: Fleet) -> Iter
         yield mesh
     finally:
         mesh.stop()
-        cleared(fleet.docker, mesh.label)
+        fleet.docker.clear(mesh.installation)
 
 
 @pytest.mark.parametrize("runtime", ["processes", "containers"])

@@ -37,6 +37,13 @@ class Engine:
         inspect = _docker(self.url, "image", "inspect", "--format", '{{index .Config.Labels "mlmesh.recipe"}}', name)
         return inspect.returncode == 0 and recipe in inspect.stdout.decode()
 
+    def clear(self, installation: str) -> None:
+        """Removes what a mesh left: containers that outlive their worker, and the apps' networks."""
+        label = f"label=mlmesh.installation={installation}"
+        for kind, every, forced in (("container", ["--all"], ["--force"]), ("network", [], [])):
+            if found := self.run(kind, "ls", *every, "--quiet", "--filter", label).split():
+                self.run(kind, "rm", *forced, *found)
+
     def stop(self) -> None:
         if self.process is not None:
             self.process.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -17,7 +16,7 @@ import pytest
 from libs.common.bus.memory import MemoryBus
 from libs.common.settings import Settings
 from services.worker.app import create
-from tests.contracts.test_runtime import cleared
+from services.worker.host import installation
 from tests.servers.engine import Engine
 from tests.worker.small_mesh import SmallMesh
 
@@ -32,7 +31,7 @@ class Host:
     def __init__(self, mesh: SmallMesh, folder: Path, engine: Engine, image: str) -> None:
         self.mesh, self.folder, self.engine, self.image = mesh, folder, engine, image
         self.token = uuid.uuid4().hex  # an installation of its own on this engine
-        self.label = f"mlmesh.installation={hashlib.sha256(self.token.encode()).hexdigest()[:12]}"
+        self.installation = installation(self.token)
 
     def settings(self) -> Settings:
         runtime = f"docker://{self.engine.url.removeprefix('unix://')}"
@@ -49,7 +48,9 @@ class Host:
         self.mesh.stage("t1", "", **{"image": self.image, "entry_point": command, **over})
 
     def containers(self) -> list[dict[str, Any]]:
-        names = self.engine.run("ps", "--all", "--quiet", "--filter", f"label={self.label}").split()
+        names = self.engine.run(
+            "ps", "--all", "--quiet", "--filter", f"label=mlmesh.installation={self.installation}"
+        ).split()
         found: list[dict[str, Any]] = json.loads(self.engine.run("inspect", *names)) if names else []
         return found
 
@@ -58,7 +59,7 @@ class Host:
 async def host(mesh: SmallMesh, tmp_path: Path, docker_engine: Engine, python_image: str) -> AsyncIterator[Host]:
     host = Host(mesh, tmp_path, docker_engine, python_image)
     yield host
-    cleared(docker_engine, host.label)
+    docker_engine.clear(host.installation)
 
 
 async def test_a_stage_in_a_container_reads_its_inputs_and_writes_its_outputs(mesh: SmallMesh, host: Host) -> None:
