@@ -6,10 +6,13 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from benchmarks.figures import Figure
+from deploy.demo.api import Api
 from deploy.demo.mesh import Mesh
+from tests.e2e.application import Application
 
 MEMORY_LIMIT_MB = 150.0
 CPU_LIMIT_PERCENT = 2.0
@@ -22,17 +25,24 @@ def figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         mesh = Mesh(Path(folder))
         try:
-            began = time.monotonic()
             mesh.start()
-            note = f"ready after {time.monotonic() - began:.1f} s"
-            time.sleep(SETTLE_S)
-            before = cpu_seconds(mesh.pid)
-            time.sleep(MEASURED_S)
-            cpu = (cpu_seconds(mesh.pid) - before) / MEASURED_S * 100
-            yield Figure("idle: memory", memory_mb(mesh.pid), MEMORY_LIMIT_MB, "MB", note)
-            yield Figure("idle: processor", cpu, CPU_LIMIT_PERCENT, "%", f"of a core, over {MEASURED_S:.0f} s")
+            yield from measured(mesh.pid, "without an app")
+            with closing(Api(mesh.url, mesh.token)) as api:
+                app = Application(mesh, api)
+                app.start()
+                app.ended(app.submit().headers["Location"])
+            yield from measured(mesh.pid, "with an app, after a run")
         finally:
             mesh.stop()
+
+
+def measured(process: int, when: str) -> Iterator[Figure]:
+    time.sleep(SETTLE_S)
+    before = cpu_seconds(process)
+    time.sleep(MEASURED_S)
+    cpu = (cpu_seconds(process) - before) / MEASURED_S * 100
+    yield Figure("idle: memory", memory_mb(process), MEMORY_LIMIT_MB, "MB", when)
+    yield Figure("idle: processor", cpu, CPU_LIMIT_PERCENT, "%", f"of a core, over {MEASURED_S:.0f} s, {when}")
 
 
 def cpu_seconds(process: int) -> float:

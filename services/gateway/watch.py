@@ -21,6 +21,8 @@ LOOK_TIMEOUT_S = 1.0
 LOOK_PAUSE_S = 0.02
 """Between two looks, however many calls find nothing: a scan for paths costs the scheduler little."""
 
+NONE = -1
+"""The version of a gateway that has no table yet; an empty one has version 0."""
 FAILURES = (MeshError, ValueError, KeyError, TypeError, OSError)
 
 
@@ -91,7 +93,7 @@ class Watch:
 
     async def _ask(self, wait: float, timeout: float) -> bool:
         """Whether the table changed. Two may be under way: the answer that is older than the table is dropped."""
-        since = self.table.version if self.known else 0
+        since = self.table.version if self.known else NONE
         change = await self._scheduler.ask("GET", f"/internal/table?since={since}&wait={wait}", timeout=timeout)
         newer = change is not None and (bool(change.get("full")) or int(change["version"]) > self.table.version)
         if newer:

@@ -24,3 +24,9 @@ async def test_many_calls_that_find_nothing_are_few_looks(mesh: Mesh) -> None:
     answers = await asyncio.gather(*(mesh.call("POST", f"/none-{n}/x/predict") for n in range(100)))
     assert {status for status, _, _ in answers} == {404}
     assert len(mesh.scheduler.asked) - before < 20
+
+
+async def test_a_gateway_without_a_table_asks_for_all_of_it_once(mesh: Mesh) -> None:
+    asked = [one.target for one in mesh.scheduler.asked if "/internal/table" in one.target]
+    assert asked[0] == "/internal/table?since=-1&wait=0"
+    assert not any("since=-1" in target for target in asked[1:])

@@ -139,7 +139,7 @@ class Mesh:
         return (await self.run(identity))["status"] in wanted
 
     async def table(self) -> Any:
-        return (await self.peer.get("/internal/table", since=0))["apps"]["leaf"]
+        return (await self.peer.get("/internal/table", since=-1))["apps"]["leaf"]
 
 
 def healthy(lease: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -220,3 +220,8 @@ async def test_a_removed_app_loses_its_routes_and_its_runs_end(mesh: Mesh) -> No
     await mesh.peer.delete("/internal/apps/leaf")
     assert (await mesh.peer.get("/internal/table", since=0))["apps"]["leaf"] is None
     assert (await mesh.run(run["id"]))["status"] == "canceled"
+
+
+async def test_an_empty_table_is_waited_for_like_any_other(mesh: Mesh) -> None:
+    assert await mesh.peer.get("/internal/table", since=-1, wait=9) == {"version": 0, "full": True, "apps": {}}
+    assert await mesh.peer.get("/internal/table", since=0, wait=0.1) is None

@@ -15,12 +15,13 @@ router = APIRouter(prefix="/internal")
 
 
 @router.get("/table")
-async def table(parts: TheParts, since: int = 0, wait: float = 0.0) -> Response:
+async def table(parts: TheParts, since: int = -1, wait: float = 0.0) -> Response:
+    """What changed after version `since`, waited for; everything for who has none (-1) or one that never was."""
     left = min(wait, MAX_WAIT_S)
     with parts.bells.listen(bells.TABLE) as bell:
         while True:
             async with parts.db.read() as c:
-                full = since <= 0 or since > await apps.counter(c, "table")
+                full = since < 0 or since > await apps.counter(c, "table")
                 version, documents = await apps.table(c, 0 if full else since)
             if full or version > since:
                 return JSONResponse({"version": version, "full": full, "apps": documents})
