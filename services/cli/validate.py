@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".yml", ".yaml")
 DEFAULT_FOLDER = "manifests"
-MAX_FILE = 1_000_000
-"""Bytes; one more is read, so that the check itself can say that it is too much."""
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="A module's repository, or its folder of manifests.")]
 
 
@@ -44,7 +42,12 @@ def validate(
 
 
 def manifests(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """The manifest files, named as a person here would open them."""
+    """The manifest files, named as a person here would open them.
+
+    Of one that is too large a byte too much is read, so that the check itself says so.
+    """
+    from libs.common.manifests.reading import MAX_FILE
+
     if not folder.is_dir():
         raise Failure(f"{folder} is not a folder")
     root = folder / DEFAULT_FOLDER if (folder / DEFAULT_FOLDER).is_dir() else folder

@@ -9,30 +9,9 @@ import pytest
 
 from deploy.demo.api import Api
 from deploy.demo.mesh import Mesh
-from tests.e2e.application import BOXES, COMPONENT, FILES, FUNCTION, PIPELINE, Application
+from tests.e2e.application import FILES, FUNCTION, Application
 from tests.e2e.forge import serving
-
-BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
-)
-CYCLE = PIPELINE.replace("inputs: [{name: options}]\n      outputs: [{name: first}]",
-                         "inputs: [{name: options}, {name: second}]\n      outputs: [{name: first}]")  # fmt: skip
-CASES = {
-    "typo": ("shout.yml", COMPONENT.replace("inference", "inferense"),
-             (6, 15, 'unknown field "inferense"; did you mean "inference"?')),
-    "type": ("shout.yml", COMPONENT.replace("service:shout}", "service:shout, concurrency: many}"),
-             (6, 54, '"concurrency" must be a whole number, not "many"')),
-    "duplicate": ("twice.yml", BOXES.partition("---")[0],
-                  (3, 18, 'a second DataBox "results"; the first is at manifests/boxes.yml:1, rename one of them')),
-    "reference": ("shout.yml", COMPONENT.replace("mlComponent: {name: shout}", "mlComponent: {name: shoot}"),
-                  (12, 23, 'there is no MLComponent "shoot"; did you mean "shout"?')),
-    "cycle": ("copy.yml", CYCLE,
-              (7, 13, "stages wait for each other in a circle: one → two → one; remove an input of one of them")),
-    "yaml": ("shout.yml", COMPONENT + "  - {\n", (14, 3, "invalid YAML: expected <block end>, but found '-'")),
-    "size": ("shout.yml", COMPONENT + "# " + "x" * 10_000_000,
-             (1, 1, "10000334 bytes are too large for a manifest; at most 1048576 are read")),
-    "bomb": ("shout.yml", BOMB, (5, 8, "more than 10000 values with aliases expanded; split the file")),
-}  # fmt: skip
+from tests.e2e.mistakes import MISTAKES
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +39,15 @@ def failed(app: Application, deployment: dict[str, Any]) -> list[dict[str, Any]]
     return errors
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", MISTAKES)
 @pytest.mark.usefixtures("repaired")
 def test_a_wrong_manifest_fails_with_its_position(app: Application, case: str) -> None:
-    name, text, (line, column, message) = CASES[case]
-    errors = failed(app, app.deployed({f"manifests/{name}": text}))
+    mistake = MISTAKES[case]
+    errors = failed(app, app.deployed({mistake.file: mistake.text}))
     assert [(error["file"], error["line"], error["column"]) for error in errors] == [
-        (f"manifests/{name}", line, column)
+        (mistake.file, mistake.line, mistake.column)
     ], errors
-    assert message in errors[0]["message"]
+    assert mistake.message in errors[0]["message"]
 
 
 @pytest.mark.usefixtures("repaired")
