@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import uvloop
 
@@ -19,6 +21,7 @@ from benchmarks.figures import Figure
 
 COST_MS = 5
 CLIENTS = 64
+UNBATCHED_CLIENTS = 8  # enough to keep it busy: one that calls one at a time lets ten wait and refuses the rest
 MEASURED_S = 4.0
 LEAST_GAIN = 15.0
 MOST_LATENCY = 1.1
@@ -45,9 +48,9 @@ def figures() -> Iterator[Figure]:
         Path(folder, "work.py").write_text(FUNCTION)
         with served(folder, "work:one") as plain, served(folder, "work:many", "--batch-size", "32") as batched:
             alone, alone_batched = called(plain, 1), called(batched, 1)
-            rate, rate_batched = called(plain, CLIENTS).rate, called(batched, CLIENTS).rate
-    note = f"{rate_batched:.0f}/s against {rate:.0f}/s, {CLIENTS} clients"
-    yield Figure("batching: 15 x, over the gain", LEAST_GAIN, rate_batched / rate, "x", note)
+            rate, rate_batched = called(plain, UNBATCHED_CLIENTS).rate, called(batched, CLIENTS).rate
+    note = f"{rate_batched:.0f}/s with {CLIENTS} clients against {rate:.0f}/s"
+    yield Figure("batching: gain that is wanted", LEAST_GAIN, rate_batched / rate, "x", note)
     ratio = alone_batched.median_ms / alone.median_ms
     note = f"{alone_batched.median_ms:.2f} ms against {alone.median_ms:.2f} ms, one client"
     yield Figure("batching: latency of a lone call", ratio, MOST_LATENCY, "x", note)
@@ -61,7 +64,7 @@ def served(folder: str, *arguments: str) -> Iterator[int]:
     with subprocess.Popen(command, cwd=folder, env=environ, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            yield int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])
+            yield int(re.findall(r":(\d+)", process.stderr.readline())[-1])
         finally:
             process.kill()
 
@@ -91,8 +94,7 @@ class Client(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._ask()
 
     def data_received(self, data: bytes) -> None:

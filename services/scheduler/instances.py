@@ -63,6 +63,7 @@ def instance_spec(name: str, component: MLComponent) -> dict[str, Any]:
         "secrets": [source.secret_ref.name for source in spec.env_from],
         "boxes": [box.name for box in spec.connected_boxes],
         "concurrency": service.concurrency,
+        "batching": service.batching and service.batching.model_dump(),
         "timeout": service.timeout,
         "warmup": [dict(request) for request in service.warmup],
         "model": model_location(service.model_box, service.model_path),

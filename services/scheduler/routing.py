@@ -7,6 +7,7 @@ from typing import Any
 
 from libs.common.manifests.apicomponent import APIComponent, Auth
 from libs.common.manifests.catalog import Catalog
+from libs.common.manifests.mlcomponent import MLComponent
 from services.scheduler.state import Reason, Task, reason
 
 
@@ -24,12 +25,18 @@ def document(catalog: Catalog, tasks: Iterable[Task], access: Mapping[str, Any])
             name: component(
                 [task for task in tasks if task.name == name],
                 timeout=found.spec.ml_service.timeout,
-                concurrency=found.spec.ml_service.concurrency,
+                concurrency=at_once(found),
                 boxes=[box.name for box in found.spec.connected_boxes],
             )
             for name, found in sorted(catalog.components.items())
         },
     }
+
+
+def at_once(found: MLComponent) -> int:
+    """Requests that one instance works on at the same time."""
+    service = found.spec.ml_service
+    return service.concurrency * (service.batching.max_size if service.batching else 1)
 
 
 def published(name: str, api: APIComponent) -> dict[str, Any]:

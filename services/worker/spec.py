@@ -156,7 +156,13 @@ def contract(lease: Leased, site: Site, model: Path | None) -> dict[str, str]:
     spec = lease.spec
     here = {"MLMESH_HOST": "127.0.0.1", "MLMESH_PORT": "0", "MLMESH_PORT_FILE": str(site.folder / "port")}
     inside = {"MLMESH_HOST": "0.0.0.0", "MLMESH_PORT": str(spec["port"])}  # noqa: S104  guarded by the token
-    optional = {"MLMESH_MODEL_PATH": str(model) if model else None, "MLMESH_LOADER": spec.get("loader")}
+    batching = spec.get("batching") or {}
+    optional = {
+        "MLMESH_MODEL_PATH": str(model) if model else None,
+        "MLMESH_LOADER": spec.get("loader"),
+        "MLMESH_BATCH_SIZE": str(batching["max_size"]) if batching else None,
+        "MLMESH_BATCH_DELAY_MS": str(batching["max_delay_ms"]) if batching else None,
+    }
     return {
         "MLMESH_INFERENCE": spec["inference"],
         "MLMESH_COMPONENT_NAME": spec["component"],

@@ -144,3 +144,38 @@ WRONG: dict[str, Any] = {
     "key": {1: 2},
     "file": [{"name": "y", "datatype": "FILE", "data": "/nowhere/at/all"}],
 }
+
+
+BATCHES: list[int] = []
+"""Sizes of the batches that `shout` and its kin were called with."""
+
+
+def shout(text: list[str], times: list[int] = 1) -> list[dict[str, Any] | Exception]:  # type: ignore[assignment]
+    """The first batch waits at the gate."""
+    BATCHES.append(len(text))
+    if len(BATCHES) == 1:
+        GATE.wait(15)
+    asked = zip(text, times, strict=True)
+    return [ValueError("no " + one) if one == "bad" else {"said": one.upper() * n} for one, n in asked]
+
+
+async def shout_async(text: list[str]) -> list[dict[str, Any]]:
+    BATCHES.append(len(text))
+    while len(BATCHES) == 1 and not GATE.is_set():  # noqa: ASYNC110  the gate is the threads'
+        await asyncio.sleep(0.001)
+    return [{"said": one.upper()} for one in text]
+
+
+def own(context: list[Context], inputs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    BATCHES.append(len(context))
+    if len(BATCHES) == 1:
+        GATE.wait(15)
+    return [{"callers": sorted({str(one.caller) for one in context})} for _ in inputs]
+
+
+def too_few(text: list[str]) -> list[dict[str, Any]]:
+    return []
+
+
+def breaks(text: list[str]) -> list[dict[str, Any]]:
+    raise ValueError("all of it")

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from mlmesh_component.call import FOREVER, Call, Result
+from mlmesh_component.call import FOREVER, Call
 from mlmesh_component.context import Context
+from mlmesh_component.predict import Result
 from mlmesh_component.schema import Inputs
 
 from tests.component import functions

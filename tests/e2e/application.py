@@ -186,13 +186,17 @@ class Application:
 
         return self.eventually("the deployment is live or failed", look, LIVE_TIMEOUT_S)
 
-    def call(self, method: str, path: str, body: Any = None, user: str = ALICE, **more: Any) -> Answer:
-        """Any status is an answer."""
-        return self.api.send(method, f"/{self.name}{path}", body, user=user, expect=tuple(range(200, 600)), **more)
+    def call(
+        self, method: str, path: str, body: Any = None, user: str = ALICE, api: Api | None = None, **more: Any
+    ) -> Answer:
+        """Any status is an answer; `api`: over a connection of the caller's own."""
+        return (api or self.api).send(
+            method, f"/{self.name}{path}", body, user=user, expect=tuple(range(200, 600)), **more
+        )
 
-    def shout(self, text: str = "hello") -> Answer:
+    def shout(self, text: str = "hello", api: Api | None = None) -> Answer:
         inputs = [{"name": "text", "datatype": "str", "data": text}]
-        return self.call("POST", "/shout/predict", {"inputs": inputs})
+        return self.call("POST", "/shout/predict", {"inputs": inputs}, api=api)
 
     def submit(self, options: Mapping[str, Any] | None = None, **headers: str) -> Answer:
         body = {"inputs": {"options": options} if options else {}}

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
 from deploy.demo.api import Api
 from deploy.demo.mesh import Mesh
-from tests.e2e.application import ALICE, FILES, Application
+from tests.e2e.application import ALICE, COMPONENT, FILES, Application
+
+BATCHED = """\
+import time
+
+def shout(text: list[str]) -> list[dict]:
+    time.sleep(0.2)
+    return [{"said": one.upper(), "together": len(text)} for one in text]
+"""
 
 
 def test_the_small_application_answers_and_runs(embedded: Mesh, api: Api) -> None:
@@ -31,3 +43,19 @@ def test_a_run_is_followed_while_it_goes_on(embedded: Mesh, api: Api) -> None:
         "event: end",
         'data: {"status":"succeeded"}',
     ]
+
+
+def test_requests_that_wait_are_called_together(embedded: Mesh, api: Api) -> None:
+    app = Application(embedded, api)
+    manifest = COMPONENT.replace("service:shout}", "service:shout, batching: {maxSize: 8, maxDelayMs: 0}}")
+    app.start({**FILES, "manifests/shout.yml": manifest, "service.py": BATCHED})
+
+    def shout(text: str) -> list[dict[str, Any]]:
+        with closing(Api(embedded.url, "")) as own:
+            found: list[dict[str, Any]] = app.shout(text, own).json()["outputs"]
+            return found
+
+    with ThreadPoolExecutor(12) as callers:
+        answers = list(callers.map(shout, "abcdefghijkl"))
+    assert [said["data"] for said, _ in answers] == list("ABCDEFGHIJKL")
+    assert 1 < max(together["data"][0] for _, together in answers) <= 8

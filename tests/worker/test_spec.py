@@ -79,3 +79,9 @@ def test_an_instances_environment_is_the_component_programs_contract() -> None:
     }  # fmt: skip
     assert (found.cpu, found.memory, found.serves) == (0.5, 100, True)
     assert found.mounts == (Mount(Path("/m/model.bin"), read_only=True),)
+
+
+def test_an_instance_is_told_of_its_batches() -> None:
+    batching = {"max_size": 8, "max_delay_ms": 2.5}
+    found = spec.of_instance(lease("instance", {**INSTANCE, "batching": batching}), site(None), None, {})
+    assert (found.env["MLMESH_BATCH_SIZE"], found.env["MLMESH_BATCH_DELAY_MS"]) == ("8", "2.5")

@@ -36,7 +36,6 @@ PLANNED: Final = (
     Planned("MLComponent", "spec.image.build"),
     Planned("MLComponent", "spec.image.credentials"),
     Planned("MLComponent", "spec.mlService.app"),
-    Planned("MLComponent", "spec.mlService.batching"),
     Planned("MLComponent", "spec.mlService.modelUpdate", only("manual")),
     Planned("MLComponent", "spec.scaling.targetConcurrency"),
     Planned("MLComponent", "spec.scaling.idleTimeout"),

@@ -11,17 +11,15 @@ import sys
 import threading
 import traceback
 from collections import deque
-from typing import Any, Callable, Union
+from typing import Any, Callable
 
 from .context import Context
-from .predict import Predictor
+from .predict import Predictor, Result
 from .problems import CutShort, Problem, Stopping, TimedOut, TooManyCalls
 from .schema import Inputs
 
 WAITING_PER_SLOT = 10
 FOREVER = float("inf")
-
-Result = Union[bytes, Problem]
 
 
 class Threads:
@@ -175,11 +173,11 @@ class Calls:
         try:
             if call.over:
                 return CutShort()
-            return self._predictor.perform(_inputs(call), call.context)
+            return self._predictor.perform(call_inputs(call), call.context)
         except Problem as problem:
             return problem
         except Exception:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
-            return _own_fault()
+            return own_fault()
 
     def _begin_task(self, call: Call) -> None:
         # the call learns of its task in the task's first step: one that is cancelled before would never free the slot
@@ -192,11 +190,11 @@ class Calls:
         try:
             if call.over:
                 return
-            result = await self._predictor.perform_async(_inputs(call), call.context)
+            result = await self._predictor.perform_async(call_inputs(call), call.context)
         except Problem as problem:
             result = problem
         except Exception:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
-            result = _own_fault()
+            result = own_fault()
         finally:
             self._ended(call, result)
 
@@ -229,12 +227,12 @@ class Calls:
         self._set_alarm(min(rest, default=FOREVER))
 
 
-def _inputs(call: Call) -> Inputs:
+def call_inputs(call: Call) -> Inputs:
     if call.inputs is None:
         raise RuntimeError("a call is started before it is admitted")
     return call.inputs
 
 
-def _own_fault() -> Problem:
+def own_fault() -> Problem:
     sys.stderr.write("mlmesh: fault of the component's runtime\n" + traceback.format_exc())
     return Problem()

@@ -12,13 +12,14 @@ import uuid
 from typing import Any, Callable
 
 from . import llhttp, local, model
-from .call import FOREVER, Call, Calls, Result, Threads
+from .batch import Batches
+from .call import FOREVER, Call, Calls, Threads
 from .context import Context
 from .files import BoxFiles, LocalFiles
 from .framing import Limits
 from .function import Function, TargetError, find
 from .model import ModelError
-from .predict import Predictor, describe
+from .predict import Predictor, Result, describe
 from .problems import Problem
 from .routes import FAILED, STARTING, Routes
 from .schema import SchemaError, check
@@ -127,18 +128,26 @@ class Component:
         target = find(self._settings.inference)
         loader = find(self._settings.loader) if self._settings.loader else None
         self._routes.tell(STARTING, "The model is being loaded.")
-        return Function(target, model.load(self._settings.model_path, loader))
+        batched = self._settings.batch_size is not None
+        return Function(target, model.load(self._settings.model_path, loader), batched=batched)
 
     async def _warmed(self, function: Function) -> Calls:
         """Every warm-up request answered, without a deadline: the start of the component has one."""
         predictor = Predictor(function, LocalFiles(), self._readers)
-        calls = Calls(self._loop, predictor, self._threads, self._settings.concurrency)
+        calls = self._new_calls(predictor)
         for number, body in enumerate(self._settings.warmup, 1):
             result = await self._warm(calls, function, body)
             if isinstance(result, Problem):
                 reason = result.members.get("error") or f"{result.status} {result.detail}"
                 raise LoadError(f"warm-up request {number}: {reason}")
-        return Calls(self._loop, self._predictor(function), self._threads, self._settings.concurrency)
+        return self._new_calls(self._predictor(function))
+
+    def _new_calls(self, predictor: Predictor) -> Calls:
+        settings = self._settings
+        if settings.batch_size is None:
+            return Calls(self._loop, predictor, self._threads, settings.concurrency)
+        size, delay = settings.batch_size, settings.batch_delay
+        return Batches(self._loop, predictor, self._threads, settings.concurrency, size, delay)
 
     async def _warm(self, calls: Calls, function: Function, body: Any) -> Result:
         answered: asyncio.Future[Result] = self._loop.create_future()

@@ -36,13 +36,15 @@ def find(name: str) -> Callable[..., Any]:
 
 
 class Function:
-    """A function with its schema and its model, ready to be called."""
+    """A function with its schema and its model, ready to be called; `batched`: for several requests at once."""
 
-    def __init__(self, target: Callable[..., Any], model: Any = None) -> None:
-        self._signature = signature.read(target)
+    def __init__(self, target: Callable[..., Any], model: Any = None, *, batched: bool = False) -> None:
+        self._signature = signature.read(target, batched=batched)
         self._model = model
+        self._defaults = _defaults(target)
         self.target = target
-        self.schema: Schema = signature.schema(target)
+        self.takes_context = "context" in self._signature.ours
+        self.schema: Schema = signature.schema(target, batched=batched)
         self.is_async = inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(
             getattr(target, "__call__", None)  # noqa: B004 - an object's own, to see whether that is async
         )
@@ -57,6 +59,16 @@ class Function:
         if self._signature.inputs:
             given.update(self._converted(inputs.items))
         return given
+
+    def together(self, given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The arguments of several requests as those of one call: a list a parameter, but one model for all."""
+        found: dict[str, Any] = {}
+        for name in self._signature.ours:
+            found[name] = self._model if name == "model" else [one[name] for one in given]
+        for field in self._signature.inputs:
+            default = self._defaults.get(field.name)
+            found[field.name] = [one.get(field.name, default) for one in given]
+        return found
 
     def _own(self, name: str, inputs: Inputs, context: Context) -> Any:
         if name == "inputs":
@@ -84,6 +96,11 @@ class Function:
         if errors:
             raise Invalid(errors)
         return values
+
+
+def _defaults(target: Callable[..., Any]) -> Mapping[str, Any]:
+    parameters = inspect.signature(target).parameters.values()
+    return {one.name: one.default for one in parameters if one.default is not one.empty}
 
 
 def _demands(target: Callable[..., Any], name: str) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import traceback
 import uuid
-from typing import Any, Callable, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable, Protocol, Union
 
 from . import jsontext
 from .context import Context
@@ -13,6 +15,8 @@ from .function import Function, outputs, select
 from .items import Item
 from .problems import FunctionRaised, Problem, WrongOutput
 from .schema import Inputs
+
+Result = Union[bytes, Problem]
 
 
 class Files(Protocol):
@@ -25,6 +29,16 @@ class Aside(Protocol):
     """Runs blocking work in a thread of its own."""
 
     async def run(self, work: Callable[[], Any]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Ready:
+    """One request of a batch that can be called; `index` is its place among those that came."""
+
+    index: int
+    inputs: Inputs
+    context: Context
+    arguments: Mapping[str, Any]
 
 
 class Predictor:
@@ -65,6 +79,62 @@ class Predictor:
         finally:
             context.close()
 
+    def perform_together(self, asked: Sequence[tuple[Inputs, Context]]) -> list[Result]:
+        """In a thread, several requests in one call; each gets its own answer or fault, in their order."""
+        try:
+            ready, results = self._prepared(asked)
+            if ready:
+                try:
+                    found = self.function.target(**self.function.together([one.arguments for one in ready]))
+                except BaseException as error:  # noqa: BLE001 - the developer's code may raise whatever it likes
+                    found = _raised(error, ready[0].context)
+                self._finish(ready, found, results)
+            return [results[index] for index in range(len(asked))]
+        finally:
+            _close(asked)
+
+    async def perform_together_async(self, asked: Sequence[tuple[Inputs, Context]]) -> list[Result]:
+        """The same on the loop, for an `async def`; files go through a thread."""
+        try:
+            ready, results = await self._aside.run(lambda: self._prepared(asked))
+            if ready:
+                try:
+                    found = await self.function.target(**self.function.together([one.arguments for one in ready]))
+                except (Exception, SystemExit) as error:  # noqa: BLE001
+                    found = _raised(error, ready[0].context)
+                await self._aside.run(lambda: self._finish(ready, found, results))
+            return [results[index] for index in range(len(asked))]
+        finally:
+            _close(asked)
+
+    def _prepared(self, asked: Sequence[tuple[Inputs, Context]]) -> tuple[list[Ready], dict[int, Result]]:
+        """What can be called, and the faults of the rest by their index."""
+        ready: list[Ready] = []
+        results: dict[int, Result] = {}
+        for index, (inputs, context) in enumerate(asked):
+            try:
+                arguments = self.function.arguments(self._fetched(inputs, context), context)
+            except Problem as problem:
+                results[index] = problem
+            else:
+                ready.append(Ready(index, inputs, context, arguments))
+        return ready, results
+
+    def _finish(self, ready: Sequence[Ready], found: Any, results: dict[int, Result]) -> None:
+        if not isinstance(found, Problem) and not (isinstance(found, (list, tuple)) and len(found) == len(ready)):
+            found = WrongOutput(f"With batching the function returns a list with a result for each of {len(ready)}.")
+        for place, one in enumerate(ready):
+            results[one.index] = found if isinstance(found, Problem) else self._answered(one, found[place])
+
+    def _answered(self, one: Ready, found: Any) -> Result:
+        try:
+            if isinstance(found, BaseException):
+                return _raised(found, one.context)
+            items = self._outputs(found, one.inputs)
+            return encode(self._files.store(items, one.context) if _names_files(items) else items)
+        except Problem as problem:
+            return problem
+
     def _fetched(self, inputs: Inputs, context: Context) -> Inputs:
         if not inputs.files:
             return inputs
@@ -74,6 +144,11 @@ class Predictor:
     def _outputs(self, result: Any, inputs: Inputs) -> list[Item]:
         schema = self.function.schema
         return select(outputs(result, schema), inputs.output_fields, schema)
+
+
+def _close(asked: Sequence[tuple[Inputs, Context]]) -> None:
+    for _, context in asked:
+        context.close()
 
 
 def encode(found: list[Item]) -> bytes:

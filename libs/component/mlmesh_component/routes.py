@@ -12,9 +12,10 @@ import uuid
 from typing import Any, Callable
 
 from . import jsontext, openapi, page
-from .call import Call, Calls, Result, Threads, back
+from .call import Call, Calls, Threads, back
 from .context import Context
 from .framing import ProtocolError, Request
+from .predict import Result
 from .problems import (
     PROBLEM_TYPE,
     Malformed,

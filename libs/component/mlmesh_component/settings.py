@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,10 @@ class Settings:
     model_path: str | None = None
     loader: str | None = None
     concurrency: int = 1
+    batch_size: int | None = None
+    """The function takes as many requests at once; None: one, and its parameters are no lists."""
+    batch_delay: float = 0.0
+    """Seconds."""
     timeout: float = DEFAULT_TIMEOUT_SECONDS
     warmup: tuple[Any, ...] = ()
     max_body: int = DEFAULT_MAX_BODY_BYTES
@@ -57,6 +62,8 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         model_path=given.model or values.text("MLMESH_MODEL_PATH"),
         loader=given.loader or values.text("MLMESH_LOADER"),
         concurrency=given.concurrency or values.integer("MLMESH_CONCURRENCY", 1, 1),
+        batch_size=given.batch_size or (values.integer("MLMESH_BATCH_SIZE", 0, 1) or None),
+        batch_delay=(given.batch_delay_ms or values.milliseconds("MLMESH_BATCH_DELAY_MS")) / 1000,
         timeout=given.timeout or values.seconds("MLMESH_TIMEOUT", DEFAULT_TIMEOUT_SECONDS),
         warmup=tuple(values.json_list("MLMESH_WARMUP")),
         max_body=values.integer("MLMESH_MAX_BODY", DEFAULT_MAX_BODY_BYTES, 0),
@@ -75,6 +82,8 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="address to listen on (0.0.0.0)")
     parser.add_argument("--port", type=int, help="port to listen on (8002; 0: any free one)")
     parser.add_argument("--concurrency", type=int, help="calls at once (1)")
+    parser.add_argument("--batch-size", type=int, help="requests in one call of the function, which gets lists (off)")
+    parser.add_argument("--batch-delay-ms", type=float, help="how long a batch waits for more (0)")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="deadline of one call (30)")
     return parser
 
@@ -105,6 +114,12 @@ class _Environment:
         if not 0 < value < float("inf"):
             raise SettingsError(f"{name} must be above 0, not {text!r}")
         return value
+
+    def milliseconds(self, name: str) -> float:
+        text = self.text(name) or "0"
+        if not re.fullmatch(r"\d+(\.\d*)?", text):
+            raise SettingsError(f"{name} must be milliseconds, not {text!r}")
+        return float(text)
 
     def json_list(self, name: str) -> list[Any]:
         text = self.text(name)

@@ -5,6 +5,7 @@ Each input is passed by its name. The parameters of `CLASSIC` are ours and never
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import functools
 import inspect
@@ -27,20 +28,20 @@ class Signature:
     inputs: tuple[Field, ...]
 
 
-def read(function: Callable[..., Any]) -> Signature:
-    """`SchemaError` names the parameter that cannot be an input."""
+def read(function: Callable[..., Any], *, batched: bool = False) -> Signature:
+    """`SchemaError` names the parameter that cannot be an input. `batched`: `list[X]` is an X of each request."""
     parameters = _parameters(function)
     ours = tuple(parameter.name for parameter in parameters if parameter.name in CLASSIC)
     rest = [parameter for parameter in parameters if parameter.name not in CLASSIC]
     hints = _hints(function) if rest else {}
     texts = docstring.parameter_texts(inspect.getdoc(function))
-    return Signature(ours, tuple(_field(one, hints, texts.get(one.name, "")) for one in rest))
+    return Signature(ours, tuple(_field(one, hints, texts.get(one.name, ""), batched=batched) for one in rest))
 
 
-def schema(function: Callable[..., Any]) -> Schema:
+def schema(function: Callable[..., Any], *, batched: bool = False) -> Schema:
     """The one schema of a function: its docstring's, with the parameters that are inputs of their own."""
     text = inspect.getdoc(function)
-    signature = read(function)
+    signature = read(function, batched=batched)
     written = docstring.schema(text)
     if not signature.inputs:
         return written or Schema(description=docstring.summary(text))
@@ -84,8 +85,10 @@ def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
         raise SchemaError(f"its annotations cannot be read: {error}") from error
 
 
-def _field(parameter: inspect.Parameter, hints: Mapping[str, Any], text: str) -> Field:
+def _field(parameter: inspect.Parameter, hints: Mapping[str, Any], text: str, *, batched: bool) -> Field:
     annotation = hints.get(parameter.name, Any)
+    if batched and typing.get_origin(annotation) in (list, collections.abc.Sequence):
+        annotation = typing.get_args(annotation)[0]
     try:
         kind = kind_of(annotation)
     except SchemaError as error:

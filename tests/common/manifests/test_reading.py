@@ -95,7 +95,7 @@ NOT_YET = [
     (HEADS["ML"] + SERVICE + "  image: {build: {}}\n", '6:11: "build" is not supported yet; remove it'),
     (HEADS["ML"] + SERVICE + "  image: {existingImageName: a, credentials: s}\n", '6:33: "credentials" is not supported yet; remove it'),
     (HEADS["ML"] + IMAGE + '  mlService: {app: "a:app"}\n', '6:15: "app" is not supported yet; remove it'),
-    (HEADS["ML"] + IMAGE + '  mlService: {inference: "a:f", batching: {maxSize: 2, maxDelayMs: 5}}\n', '6:33: "batching" is not supported yet; remove it'),
+    (HEADS["ML"] + IMAGE + '  mlService: {inference: "a:f", batching: {maxSize: 0, maxDelayMs: 5}}\n', '6:53: "maxSize" must be at least 1, not 0'),
     (HEADS["ML"] + IMAGE + '  mlService: {inference: "a:f", modelUpdate: auto}\n', '6:33: "modelUpdate: auto" is not supported yet; remove it'),
     (ML + "  scaling: {min: 0}\n", '7:3: "scaling" with "min" unlike "max" is not supported yet; make them equal'),
     (ML + "  scaling: {max: 4}\n", '7:3: "scaling" with "min" unlike "max" is not supported yet; make them equal'),
