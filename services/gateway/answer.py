@@ -23,6 +23,11 @@ class Answer:
         self._id = (b"x-request-id", request_id.encode())
         self.status = 0
         """0 until it has started."""
+        self._timings: list[str] = []
+
+    def took(self, what: str, seconds: float) -> None:
+        """Told to the caller as `Server-Timing`; nothing once the answer has started."""
+        self._timings.append(f"{what};dur={seconds * 1000:.1f}")
 
     async def pass_on(self, upstream: Connection) -> None:
         """The answer that comes over `upstream`, piece by piece."""
@@ -50,4 +55,7 @@ class Answer:
 
     async def _start(self, status: int, headers: Headers) -> None:
         self.status = status
-        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, self._id]})
+        headers = [*headers, self._id]
+        if self._timings:
+            headers.append((b"server-timing", ", ".join(self._timings).encode()))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})

@@ -16,6 +16,8 @@ from libs.common.errors import MeshError, NotFound
 from libs.common.settings import Settings
 from services.gateway import openapi
 from services.gateway.answer import Answer
+from services.gateway.cold import Cold
+from services.gateway.demand import Demand
 from services.gateway.handlers import Handlers
 from services.gateway.metrics import Metrics
 from services.gateway.readiness import Readiness
@@ -38,7 +40,8 @@ class Gateway:
         self._pool = Pool()
         services = Services(self._pool, settings)
         self._watch = Watch(services.scheduler, settings.data / "gateway" / "table.json")
-        self._handlers = Handlers(settings, self._pool, services)
+        self._demand = Demand(services.scheduler)
+        self._handlers = Handlers(settings, self._pool, services, self._demand, Cold(self._watch, self._demand))
         self._readiness = Readiness(self._watch, services)
         self._metrics = Metrics()
         self._log = log.get("gateway")
@@ -54,7 +57,7 @@ class Gateway:
         self._watch.load()
         self._readiness.loaded()
         async with asyncio.TaskGroup() as tasks:
-            work = (self._watch.run(), self._watch.look(), self._pool.sweep())
+            work = (self._watch.run(), self._watch.look(), self._demand.run(), self._pool.sweep())
             background = [tasks.create_task(one) for one in work]
             await send({"type": "lifespan.startup.complete"})
             await receive()

@@ -18,7 +18,9 @@ from services.gateway import openapi
 from services.gateway.answer import Answer
 from services.gateway.auth import ANONYMOUS, Auth, Tokens, credentials
 from services.gateway.balance import Balance
+from services.gateway.cold import Cold
 from services.gateway.connection import Headers
+from services.gateway.demand import Demand
 from services.gateway.grants import MARGIN_S, Grant, Seal
 from services.gateway.proxy import Call, Hop, Proxy
 from services.gateway.refusals import NoCredentials, NotACaller
@@ -39,13 +41,15 @@ CREDENTIALS = frozenset({b"authorization", b"x-api-key"})
 
 
 class Handlers:
-    def __init__(self, settings: Settings, pool: Pool, services: Services) -> None:
+    def __init__(self, settings: Settings, pool: Pool, services: Services, demand: Demand, cold: Cold) -> None:
         self._url = settings.public_url
         self._pool = pool
         self._services = services
         self._proxy = Proxy(pool)
         self._proxies = Proxies(settings.trusted_proxies)
         self._balance = Balance()
+        self._demand = demand
+        self._cold = cold
         self._seal = Seal(settings.internal_token)
         self._tokens = Tokens(services.registry)
         self._auth = Auth(self._tokens)
@@ -133,6 +137,17 @@ class Handlers:
 
     async def _predict(self, app: App, api: Api, user: str, request: Request, receive: Receive, answer: Answer) -> None:
         component = _component(app, api)
+        body = Body(request, receive, PREDICT_LIMIT)
+        with self._demand.call(app.ns, component):
+            began = time.perf_counter()
+            awake = await self._cold.awake(app.ns, component, body)
+            if awake is not component:
+                answer.took("cold", time.perf_counter() - began)
+            await self._to_instance(app, api, awake, user, request, body, answer)
+
+    async def _to_instance(
+        self, app: App, api: Api, component: Component, user: str, request: Request, body: Body, answer: Answer
+    ) -> None:
         self._balance.check(component)
         headers = [*self._common(request), *self._caller(app, api, component, user)]
         call = Call(
@@ -145,7 +160,7 @@ class Handlers:
             answer_within=component.timeout + PREDICT_MARGIN_S,
             whole=True,
         )
-        await self._proxy.forward(call, Body(request, receive, PREDICT_LIMIT), answer)
+        await self._proxy.forward(call, body, answer)
 
     def _caller(self, app: App, api: Api, component: Component, user: str) -> Headers:
         found = [_header(USER, user)] if api.identity else []

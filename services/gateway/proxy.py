@@ -54,7 +54,7 @@ class Proxy:
 
     async def forward(self, call: Call, body: Body, answer: Answer) -> None:
         """Raises what kept it from an answer; Gone when the caller hung up."""
-        first = await body.read()
+        first = await body.begin()
         refused: MeshError | None = None
         with closing(call.hops()) as hops:
             for hop in hops:

@@ -113,8 +113,15 @@ class Body:
         """All that was read; None when that is too much to repeat."""
         self.finished = False
         self.gone = False
+        self._first: bytes | None = None
         if limit is not None and (self.length or 0) > limit:
             raise TooLarge(f"a body may have {limit} bytes here", limit=limit)
+
+    async def begin(self) -> bytes:
+        """The first piece, the same however often it is asked for; raises as `read` does."""
+        if self._first is None:
+            self._first = await self.read()
+        return self._first
 
     async def read(self) -> bytes:
         """The next piece; raises TooLarge, and Gone when the caller hung up."""

@@ -29,6 +29,10 @@ class Component:
     """Why there is no healthy endpoint."""
     openapi: Document | None = None
     """What its last healthy instance said of itself."""
+    scales: bool = False
+    """The number of its instances follows the calls."""
+    wakes_within: float | None = None
+    """Nothing answers now; a call that waits may find an instance within so many seconds."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Table:
         if api is None or api.target != "ml":
             return api is not None
         component = app.components.get(api.name or "")
-        return component is not None and bool(component.endpoints)
+        return component is not None and (bool(component.endpoints) or component.wakes_within is not None)
 
     def document(self) -> dict[str, Any]:
         """What is kept on disk; `changed` reads it."""
@@ -148,4 +152,6 @@ def _component(name: str, one: Document) -> Component:
         ),
         reason=one.get("reason"),
         openapi=one.get("openapi"),
+        scales=bool(one.get("scales")),
+        wakes_within=one.get("wakes_within"),
     )

@@ -37,6 +37,7 @@ class Watch:
         self._away = False
         self._waiting: list[asyncio.Future[None]] = []
         self._wanted = asyncio.Event()
+        self._change = asyncio.Event()
 
     def load(self) -> None:
         """What an earlier process left; an unreadable file counts as none."""
@@ -76,6 +77,11 @@ class Watch:
             await looked
         return self.table
 
+    @property
+    def change(self) -> asyncio.Event:
+        """Set when the table is no longer the one that it is now."""
+        return self._change
+
     async def look(self) -> None:
         """Looks for ever for those who wait for a fresh table, once for all who came by then."""
         while True:
@@ -98,6 +104,8 @@ class Watch:
         newer = change is not None and (bool(change.get("full")) or int(change["version"]) > self.table.version)
         if newer:
             self.table = changed(self.table, change)
+            self._change.set()
+            self._change = asyncio.Event()
         self.known = True
         return newer
 

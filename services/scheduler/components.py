@@ -7,7 +7,7 @@ from typing import Any
 from libs.common.errors import NotFound
 from libs.common.manifests.catalog import Catalog
 from services.scheduler import routing, views
-from services.scheduler.db import apps, tasks
+from services.scheduler.db import apps, scales, tasks
 from services.scheduler.parts import Parts
 from services.scheduler.state import App
 
@@ -17,11 +17,14 @@ async def listed(parts: Parts, app: str) -> list[dict[str, Any]]:
     async with parts.db.read() as c:
         found = await apps.get(c, app)
         present = await tasks.instances(c, app)
+        asleep = {name for name, scale in (await scales.of_app(c, app)).items() if not scale.replicas}
         catalogs = [rollout.catalog for rollout in await apps.starting(c, app)]
     if found is not None and found.catalog is not None:
         catalogs.append(found.catalog)
     names = sorted({name for catalog in catalogs for name in catalog["components"]})
-    return [views.component(name, [task for task in present if task.name == name]) for name in names]
+    return [
+        views.component(name, [task for task in present if task.name == name], asleep=name in asleep) for name in names
+    ]
 
 
 async def one(parts: Parts, app: str, name: str) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from libs.common.identity import OWNER
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.mlcomponent import MLComponent
 from services.scheduler.plan import HELD_BACK
-from services.scheduler.state import Task
+from services.scheduler.scaling import Bounds, Scale, first
+from services.scheduler.state import App, Rollout, Task
 
 DRAIN_S = 3.0
 """From the switch of the routes to the stop of an old instance: gateways learn of the switch, calls in flight end."""
@@ -35,8 +36,13 @@ class Wanted:
         return self.name, self.replica, self.fingerprint
 
 
-def wanted(catalog: Catalog, commit: str, secrets: Mapping[str, Any]) -> list[Wanted]:
-    """All instances of a revision. `secrets` are the versions of the app's secret values: a new one makes a new one."""
+def wanted(
+    catalog: Catalog, commit: str, secrets: Mapping[str, Any], scales: Mapping[str, Scale], *, least: int = 0
+) -> list[Wanted]:
+    """All instances of a revision, at least so many of each component.
+
+    `secrets` are the versions of the app's secret values: a new one makes a new instance.
+    """
     found = []
     for name, component in sorted(catalog.components.items()):
         spec = instance_spec(name, component)
@@ -45,9 +51,35 @@ def wanted(catalog: Catalog, commit: str, secrets: Mapping[str, Any]) -> list[Wa
             :16
         ]
         resource_class = "gpu" if component.spec.resources.gpu else "cpu"
-        for replica in range(component.spec.scaling.min):
+        bounds = Bounds.of(component)
+        scale = scales.get(name) or first(bounds)
+        for replica in range(max(least, bounds.clamped(scale.replicas))):
             found.append(Wanted(name, replica, fingerprint, {**spec, "commit": commit}, resource_class))
     return found
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """An app's instances: those that there are, and those that there should be."""
+
+    app: App
+    scales: Mapping[str, Scale]
+    present: list[Task]
+
+    @property
+    def live(self) -> list[Wanted]:
+        if self.app.catalog is None:
+            return []
+        return wanted(Catalog.from_json(self.app.catalog), self.app.commit, self._secrets, self.scales)
+
+    def new(self, rollout: Rollout) -> list[Wanted]:
+        """One of each at least, also of what sleeps: a revision that cannot start must not go live."""
+        return wanted(Catalog.from_json(rollout.catalog), rollout.commit, self._secrets, self.scales, least=1)
+
+    @property
+    def _secrets(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.app.access.get("secrets", {})
+        return found
 
 
 def instance_spec(name: str, component: MLComponent) -> dict[str, Any]:

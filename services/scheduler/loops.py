@@ -16,7 +16,7 @@ from libs.common.errors import MeshError
 from libs.common.log import get
 from libs.common.loop import Loop
 from libs.common.messages import AccessChanged, FileChanged, RevisionReady
-from services.scheduler import intake, leases, publisher, relay, rollouts, runs
+from services.scheduler import demand, intake, leases, publisher, relay, rollouts, runs
 from services.scheduler.db import apps, tasks, workers
 from services.scheduler.parts import Parts
 
@@ -85,12 +85,14 @@ class Loops:
         self._dirty: set[str] = set()
         self._swept = 0.0
         self._steady = Steadiness(parts.settings.lease)
+        self._heard = Steadiness(2 * demand.FRESH_S)
         self._log = get("scheduler")
         self.leader = Loop("leader", self._lead, LEADER_RENEW_S, back_off=LEADER_RENEW_S)
         self.relay = Loop("relay", lambda: relay.step(parts), SLOW_TICK_S)
         self.publish = self._led("publisher", lambda: publisher.step(parts), SLOW_TICK_S)
         self.intake = self._led("intake", self._take_in, INTAKE_S)
         self.tick = self._led("leases", self._tick, min(TICK_S, parts.settings.lease / 4))
+        self.scale = self._led("scaling", self._scale, TICK_S)
         self.converge = self._led("rollouts", self._converge, TICK_S)
 
     def _led(self, name: str, step: Callable[[], Awaitable[object]], interval: float) -> Loop:
@@ -108,7 +110,7 @@ class Loops:
     async def run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for loop in (self.leader, self.relay, self.publish, self.intake, self.tick, self.converge):
+                for loop in (self.leader, self.relay, self.publish, self.intake, self.tick, self.scale, self.converge):
                     group.create_task(loop.run(), name=loop.name)
                 group.create_task(self._listen(), name="events")
         finally:
@@ -133,6 +135,10 @@ class Loops:
         await runs.end_overdue(self._parts)
         if self._steady.beat(time.monotonic()):
             await leases.lapse(self._parts)
+
+    async def _scale(self) -> None:
+        for app in await demand.step(self._parts, steady=self._heard.beat(time.monotonic())):
+            self.dirty(app)
 
     async def _converge(self) -> None:
         await self._find_dirty()

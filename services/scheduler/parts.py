@@ -20,6 +20,7 @@ class Wakes:
     publish: Callable[[], None] = lambda: None
     converge: Callable[[str], None] = lambda _app: None
     intake: Callable[[], None] = lambda: None
+    scale: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

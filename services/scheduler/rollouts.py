@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from libs.common.db import clock
-from libs.common.errors import Conflict, NotFound
 from libs.common.files import Location
 from libs.common.manifests.catalog import Catalog
-from services.scheduler import bells, instances, routing
-from services.scheduler.db import Connection, apps, tasks
+from services.scheduler import bells, instances, news, routing, scaling
+from services.scheduler.db import Connection, apps, scales, tasks
+from services.scheduler.instances import Fleet
 from services.scheduler.parts import Parts
 from services.scheduler.state import App, Rollout, Task, reason
 
@@ -37,7 +37,7 @@ async def converge(parts: Parts, name: str) -> None:
     if changed:
         parts.bells.ring(bells.TABLE)
         await declare_boxes(parts, name, [])
-    await tell(parts)
+    await news.tell(parts)
 
 
 async def _prepare(parts: Parts, name: str) -> Rollout | None:
@@ -77,11 +77,10 @@ async def declare_boxes(parts: Parts, name: str, more: Iterable[Catalog]) -> Non
 async def _start_and_stop(c: Connection, name: str, rollout: Rollout | None) -> None:
     """Add the instances that are missing, order the stop of those that nobody wants."""
     now = await clock(c)
-    app = await apps.get(c, name) or App(name=name)
-    wanted = _live(app) + (_new(app, rollout) if rollout else [])
-    present = await tasks.instances(c, name)
-    await tasks.add(c, [_row(name, one, now) for one in instances.missing(_once(wanted), present)])
-    for task in instances.surplus(wanted, present):
+    fleet = await _fleet(c, name)
+    wanted = fleet.live + (fleet.new(rollout) if rollout else [])
+    await tasks.add(c, [_row(name, one, now) for one in instances.missing(_once(wanted), fleet.present)])
+    for task in instances.surplus(wanted, fleet.present):
         if task.state == "claimed":
             await tasks.change(
                 c, task.id, {"stop": True, "stop_after": now + (instances.DRAIN_S if task.healthy else 0.0)}
@@ -90,14 +89,9 @@ async def _start_and_stop(c: Connection, name: str, rollout: Rollout | None) -> 
             await tasks.change(c, task.id, {"state": "stopped", "finished_at": now})
 
 
-def _live(app: App) -> list[instances.Wanted]:
-    if app.catalog is None:
-        return []
-    return instances.wanted(Catalog.from_json(app.catalog), app.commit, app.access.get("secrets", {}))
-
-
-def _new(app: App, rollout: Rollout) -> list[instances.Wanted]:
-    return instances.wanted(Catalog.from_json(rollout.catalog), rollout.commit, app.access.get("secrets", {}))
+async def _fleet(c: Connection, name: str) -> Fleet:
+    app = await apps.get(c, name) or App(name=name)
+    return Fleet(app, await scales.of_app(c, name), await tasks.instances(c, name))
 
 
 def _once(wanted: Iterable[instances.Wanted]) -> list[instances.Wanted]:
@@ -147,34 +141,33 @@ def needs_model(task: Task) -> bool:
 
 async def _judge(c: Connection, name: str) -> bool:
     """End the rollout if it can be, write the routes. Whether a revision went live or the routes changed."""
-    now = await clock(c)
-    app = await apps.get(c, name) or App(name=name)
+    fleet = await _fleet(c, name)
     rollouts = await apps.starting(c, name)
-    present = await tasks.instances(c, name)
     if rollouts:
-        app = await _judge_rollout(c, app, rollouts[-1], present, now)
-    return await _route(c, app, present)
+        fleet = await _judge_rollout(c, fleet, rollouts[-1], await clock(c))
+    return await _route(c, fleet)
 
 
 async def route(c: Connection, name: str) -> bool:
     """Write the routes of what is live as its instances are now. Whether they changed."""
-    app = await apps.get(c, name)
-    return app is not None and await _route(c, app, await tasks.instances(c, name))
+    return await _route(c, await _fleet(c, name))
 
 
-async def _route(c: Connection, app: App, present: Iterable[Task]) -> bool:
+async def _route(c: Connection, fleet: Fleet) -> bool:
+    app = fleet.app
     if app.catalog is None:
         return False
-    mine = instances.of(_live(app), present)
-    document = routing.document(Catalog.from_json(app.catalog), mine, app.access)
+    mine = instances.of(fleet.live, fleet.present)
+    document = routing.document(Catalog.from_json(app.catalog), mine, app.access, await apps.document(c, app.name))
     return await apps.put_document(c, app.name, document)
 
 
-async def _judge_rollout(c: Connection, app: App, rollout: Rollout, present: Iterable[Task], now: float) -> App:
+async def _judge_rollout(c: Connection, fleet: Fleet, rollout: Rollout, now: float) -> Fleet:
     """The app as it is afterwards."""
-    mine = instances.of(_new(app, rollout), present)
+    app, new = fleet.app, fleet.new(rollout)
+    mine = instances.of(new, fleet.present)
     verdict, about = instances.verdict(mine)
-    if len(mine) < len(_new(app, rollout)):
+    if len(mine) < len(new):
         verdict, about = "starting", []
     done = [one for one in rollout.steps if one["name"] not in ("start", "switch")]
     began = next((one["started_at"] for one in rollout.steps if one["name"] == "start"), now)
@@ -183,26 +176,28 @@ async def _judge_rollout(c: Connection, app: App, rollout: Rollout, present: Ite
         steps = [*done, {**start, "status": "running", "finished_at": None}]
         if steps != rollout.steps:
             await apps.change_rollout(c, rollout.deployment, {"steps": steps, "reported": False})
-        return app
+        return fleet
     if verdict == "failed":
         columns = {"status": "failed", "errors": [blame(task) for task in about]}
         steps = [*done, {**start, "status": "failed", "finished_at": now}]
         await apps.change_rollout(c, rollout.deployment, {**columns, "steps": steps, "reported": False})
-        await _withdraw(c, app, present, now)
-        return app
+        await _withdraw(c, fleet, now)
+        return fleet
     finished = {**start, "status": "succeeded", "finished_at": now}
     steps = [*done, finished, step("switch", "succeeded", now, finished=now)]
     await apps.change_rollout(c, rollout.deployment, {"status": "live", "steps": steps, "reported": False})
     live: dict[str, Any] = {"deployment": rollout.deployment, "commit": rollout.commit, "catalog": rollout.catalog}
     await apps.put(c, app.name, live)
-    app = replace(app, **live)
-    await _withdraw(c, app, present, now)
-    return app
+    ranges = scaling.ranges(Catalog.from_json(rollout.catalog), fleet.scales)
+    await scales.put(c, app.name, ranges)
+    fleet = Fleet(replace(app, **live), {name: scale for name, (_, scale) in ranges.items()}, fleet.present)
+    await _withdraw(c, fleet, now)
+    return fleet
 
 
-async def _withdraw(c: Connection, app: App, present: Iterable[Task], now: float) -> None:
+async def _withdraw(c: Connection, fleet: Fleet, now: float) -> None:
     """Order the stop of what the live revision does not want."""
-    for task in instances.surplus(_live(app), present):
+    for task in instances.surplus(fleet.live, fleet.present):
         if task.state == "claimed":
             await tasks.change(
                 c, task.id, {"stop": True, "stop_after": now + instances.DRAIN_S if task.healthy else None}
@@ -223,29 +218,6 @@ def blame(task: Task) -> dict[str, Any]:
     }
 
 
-async def tell(parts: Parts) -> None:
-    """Report rollouts that changed to the registry. Raises Unavailable when it is away; they stay to be told."""
-    async with parts.db.read() as c:
-        news = await apps.unreported(c)
-    for rollout in news:
-        body = {
-            "status": rollout.status,
-            "steps": rollout.steps,
-            "errors": rollout.errors,
-            "warnings": rollout.warnings,
-        }
-        await _report(parts, rollout, body)
-        async with parts.db.write() as c:
-            await apps.reported(c, rollout)
-
-
-async def _report(parts: Parts, rollout: Rollout, body: dict[str, Any]) -> None:
-    try:
-        await parts.peers.registry.post(f"/internal/deployments/{rollout.deployment}/report", body)
-    except (NotFound, Conflict):
-        return  # the app is gone, or a newer deployment has taken its place
-
-
 async def remove(parts: Parts, name: str) -> None:
     """End an app: its routes, instances and runs."""
     from services.scheduler import runs as calls
@@ -255,6 +227,7 @@ async def remove(parts: Parts, name: str) -> None:
         now = await clock(c)
         await apps.remove(c, name)
         await apps.put_document(c, name, None)
+        await scales.put(c, name, {})
         for task in await tasks.instances(c, name):
             gone = {"stop": True} if task.state == "claimed" else {"state": "stopped", "finished_at": now}
             await tasks.change(c, task.id, gone)

@@ -8,12 +8,17 @@ from typing import Any
 from libs.common.manifests.apicomponent import APIComponent, Auth
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.mlcomponent import MLComponent
+from services.scheduler import instances
+from services.scheduler.scaling import Bounds, at_once
 from services.scheduler.state import Reason, Task, reason
 
 
-def document(catalog: Catalog, tasks: Iterable[Task], access: Mapping[str, Any]) -> dict[str, Any]:
-    """`tasks` are the app's open instances of the live revision."""
+def document(
+    catalog: Catalog, tasks: Iterable[Task], access: Mapping[str, Any], before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`tasks` are the app's open instances of the live revision; `before` is its document until now."""
     tasks = list(tasks)
+    known = before.get("components", {})
     apis = [published(name, api) for name, api in sorted(catalog.apis.items()) if api.spec.published]
     used = {api["auth"]["basic"] for api in apis if api["auth"]["basic"]}
     return {
@@ -22,21 +27,10 @@ def document(catalog: Catalog, tasks: Iterable[Task], access: Mapping[str, Any])
         "keys": dict(access.get("keys", {})),
         "boxes": sorted(catalog.boxes),
         "components": {
-            name: component(
-                [task for task in tasks if task.name == name],
-                timeout=found.spec.ml_service.timeout,
-                concurrency=at_once(found),
-                boxes=[box.name for box in found.spec.connected_boxes],
-            )
+            name: component(found, [task for task in tasks if task.name == name], known.get(name, {}).get("openapi"))
             for name, found in sorted(catalog.components.items())
         },
     }
-
-
-def at_once(found: MLComponent) -> int:
-    """Requests that one instance works on at the same time."""
-    service = found.spec.ml_service
-    return service.concurrency * (service.batching.max_size if service.batching else 1)
 
 
 def published(name: str, api: APIComponent) -> dict[str, Any]:
@@ -68,7 +62,8 @@ def auth(given: Auth) -> dict[str, Any]:
     return {"basic": basic, "api_key": given.api_key is not None, "none": given.none is not None}
 
 
-def component(tasks: list[Task], *, timeout: float, concurrency: int, boxes: list[str]) -> dict[str, Any]:
+def component(found: MLComponent, tasks: list[Task], described: Any) -> dict[str, Any]:
+    """`described`: what an instance said of itself when there was one."""
     routed = [task for task in tasks if task.endpoint and task.phase != "unhealthy"]
     endpoints = [
         {
@@ -81,15 +76,22 @@ def component(tasks: list[Task], *, timeout: float, concurrency: int, boxes: lis
         if task.endpoint
     ]
     openapi = next((task.openapi for task in tasks if task.openapi), None)
-    why = None if endpoints else blocking(tasks)
+    scales = not Bounds.of(found).fixed
     return {
-        "timeout": timeout,
-        "concurrency": concurrency,
-        "boxes": boxes,
-        "reason": why,
-        "openapi": openapi,
+        "timeout": found.spec.ml_service.timeout,
+        "concurrency": at_once(found),
+        "boxes": [box.name for box in found.spec.connected_boxes],
+        "reason": None if endpoints else blocking(tasks),
+        "openapi": openapi or (described if scales else None),
         "endpoints": endpoints,
+        "scales": scales,
+        "wakes_within": found.spec.start_timeout if scales and not endpoints and wakes(tasks) else None,
     }
+
+
+def wakes(tasks: list[Task]) -> bool:
+    """Whether a call now would find an instance soon: none is known to fail or to wait for something else."""
+    return not any(instances.failed(task) or instances.held_back(task) for task in tasks)
 
 
 def blocking(tasks: list[Task]) -> Reason:

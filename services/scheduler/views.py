@@ -84,11 +84,13 @@ def etag(found: Run) -> str:
     return f'"{found.id}-{found.version}"'
 
 
-def component(name: str, tasks: Sequence[Task]) -> dict[str, Any]:
-    """A component's state from its open instances of the live or starting revision."""
+def component(name: str, tasks: Sequence[Task], *, asleep: bool = False) -> dict[str, Any]:
+    """A component's state from its open instances of the live or starting revision; `asleep`: nobody calls it."""
     healthy = [task for task in tasks if task.healthy]
     why = next((task.reason for task in tasks if task.reason), None)
-    status = "healthy" if healthy else ("waiting" if why else "starting") if tasks else "stopped"
+    status = (
+        "healthy" if healthy else ("waiting" if why else "starting") if tasks else "asleep" if asleep else "stopped"
+    )
     if not healthy and any(task.failures for task in tasks):
         status = "failing"
     return {

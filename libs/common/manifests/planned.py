@@ -18,10 +18,6 @@ def only(*values: object) -> Callable[[object], bool]:
     return lambda value: value in values
 
 
-def fixed(scaling: object) -> bool:
-    return isinstance(scaling, dict) and scaling.get("min", 1) == scaling.get("max", 1)
-
-
 @dataclass(frozen=True)
 class Planned:
     """`*` in the path stands for every item of a list; `built` says which values of the field already work."""
@@ -37,11 +33,6 @@ PLANNED: Final = (
     Planned("MLComponent", "spec.image.credentials"),
     Planned("MLComponent", "spec.mlService.app"),
     Planned("MLComponent", "spec.mlService.modelUpdate", only("manual")),
-    Planned("MLComponent", "spec.scaling.targetConcurrency"),
-    Planned("MLComponent", "spec.scaling.idleTimeout"),
-    Planned(
-        "MLComponent", "spec.scaling", fixed, '"{field}" with "min" unlike "max" is not supported yet; make them equal'
-    ),
     Planned("MLComponent", "spec.security.egress", only("internet")),
     Planned("ExperimentPipeline", "spec.stages.*.image.build"),
     Planned("ExperimentPipeline", "spec.stages.*.image.credentials"),

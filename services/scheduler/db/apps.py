@@ -85,6 +85,11 @@ async def _next_version(c: AsyncConnection) -> int:
     return int((await c.execute(raised.returning(counters.c.value))).scalar_one())
 
 
+async def document(c: AsyncConnection, app: str) -> dict[str, Any]:
+    """The app's part of the table; empty when it has none."""
+    return (await c.execute(select(routes.c.document).where(routes.c.app == app))).scalar() or {}
+
+
 async def put_document(c: AsyncConnection, app: str, document: dict[str, Any] | None) -> bool:
     """Whether the table changed by it."""
     before = (await c.execute(select(routes.c.document).where(routes.c.app == app))).first()

@@ -126,6 +126,27 @@ workers = Table(
     Column("seen_at", Double, nullable=False),
 )
 
+scales = Table(
+    "scheduler_scales",
+    metadata,
+    Column("app", String(63), primary_key=True),
+    Column("component", String(63), primary_key=True),
+    Column("bounds", Json, nullable=False),
+    Column("replicas", Integer, nullable=False),
+    Column("enough", Integer, nullable=False),
+    Column("quiet_since", Double),
+)
+
+loads = Table(
+    "scheduler_loads",
+    metadata,
+    Column("app", String(63), primary_key=True),
+    Column("component", String(63), primary_key=True),
+    Column("gateway", String(128), primary_key=True),
+    Column("load", Double, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
 routes = Table(
     "scheduler_routes",
     metadata,

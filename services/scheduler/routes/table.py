@@ -1,11 +1,11 @@
-"""The routing table, for gateways."""
+"""The routing table, for gateways, and what they say of their calls."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
 from starlette.responses import JSONResponse
 
-from services.scheduler import bells
+from services.scheduler import bells, demand
 from services.scheduler.db import apps
 from services.scheduler.routes.parts import TheParts
 
@@ -30,3 +30,8 @@ async def table(parts: TheParts, since: int = -1, wait: float = 0.0) -> Response
             pause = min(left, LOOK_AGAIN_S)
             await bell.wait(pause)
             left -= pause
+
+
+@router.post("/loads", status_code=204)
+async def loads(parts: TheParts, said: demand.Loads) -> None:
+    await demand.heard(parts, said)

@@ -97,10 +97,6 @@ NOT_YET = [
     (HEADS["ML"] + IMAGE + '  mlService: {app: "a:app"}\n', '6:15: "app" is not supported yet; remove it'),
     (HEADS["ML"] + IMAGE + '  mlService: {inference: "a:f", batching: {maxSize: 0, maxDelayMs: 5}}\n', '6:53: "maxSize" must be at least 1, not 0'),
     (HEADS["ML"] + IMAGE + '  mlService: {inference: "a:f", modelUpdate: auto}\n', '6:33: "modelUpdate: auto" is not supported yet; remove it'),
-    (ML + "  scaling: {min: 0}\n", '7:3: "scaling" with "min" unlike "max" is not supported yet; make them equal'),
-    (ML + "  scaling: {max: 4}\n", '7:3: "scaling" with "min" unlike "max" is not supported yet; make them equal'),
-    (ML + "  scaling: {targetConcurrency: 4}\n", '7:13: "targetConcurrency" is not supported yet; remove it'),
-    (ML + "  scaling: {idleTimeout: 5m}\n", '7:13: "idleTimeout" is not supported yet; remove it'),
     (ML + "  security: {egress: none}\n", '7:14: "egress: none" is not supported yet; remove it'),
     (STAGES + "    - {name: s, image: {build: {}}, inputs: [{name: a}], outputs: [{name: b}]}\n", '7:25: "build" is not supported yet; remove it'),
     (STAGES + "    - {name: s, image: {existingImageName: i}, cache: true, inputs: [{name: a}], outputs: [{name: b}]}\n", '7:48: "cache: true" is not supported yet; remove it'),
@@ -112,6 +108,7 @@ NOT_YET = [
 
 BUILT = [
     ML + "  scaling: {min: 3, max: 3}\n",
+    ML + "  scaling: {min: 0, max: 4, targetConcurrency: 2, idleTimeout: 5m}\n",
     ML + "  security: {egress: internet, readOnlyRoot: true}\n",
     ML + "  env:\n  connectedBoxes:\n",
     HEADS["ML"] + IMAGE + '  mlService: {inference: "a:f", modelUpdate: manual, batching: }\n',

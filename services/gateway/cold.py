@@ -1,0 +1,66 @@
+"""Calls of a component that sleeps wait until it has an instance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from libs.common.errors import NotFound, TooManyRequests
+from services.gateway.balance import QUEUE
+from services.gateway.demand import Demand, Name
+from services.gateway.request import Body, Gone
+from services.gateway.table import Component
+from services.gateway.watch import Watch
+
+
+class Cold:
+    def __init__(self, watch: Watch, demand: Demand) -> None:
+        self._watch = watch
+        self._demand = demand
+        self._held: Counter[Name] = Counter()
+
+    async def awake(self, ns: str, component: Component, body: Body) -> Component:
+        """The component with an instance, or as it is when waiting makes no sense any more.
+
+        Raises TooManyRequests when as many wait as may, Gone when the caller hung up.
+        """
+        if component.wakes_within is None:
+            return component  # nearly all calls
+        name = (ns, component.name)
+        if self._held[name] >= QUEUE * component.concurrency:
+            raise TooManyRequests(f"{component.name} has too many calls waiting", retry_after=1.0)
+        self._held[name] += 1
+        try:
+            await body.begin()
+            async with asyncio.timeout(component.wakes_within):
+                while component.wakes_within is not None:
+                    self._demand.urgent(ns, component)
+                    await self._news(body)
+                    component = self._known(ns, component.name)
+        except TimeoutError:
+            pass
+        finally:
+            self._held[name] -= 1
+        return component
+
+    async def _news(self, body: Body) -> None:
+        """Returns when the table changed. Raises Gone; a caller whose body is still to come is not watched."""
+        waiting: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._watch.change.wait())}
+        if body.finished:
+            waiting.add(asyncio.ensure_future(body.hung_up()))
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+            await asyncio.wait(waiting)
+        if body.gone:
+            raise Gone
+
+    def _known(self, ns: str, name: str) -> Component:
+        app = self._watch.table.apps.get(ns)
+        component = app.components.get(name) if app else None
+        if component is None:
+            raise NotFound()
+        return component

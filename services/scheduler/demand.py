@@ -1,0 +1,50 @@
+"""What gateways say of the calls they have, and the numbers of instances that follow from it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from libs.common.db import clock
+from services.scheduler import scaling
+from services.scheduler.db import scales
+from services.scheduler.leases import Wire
+from services.scheduler.parts import Parts
+
+FRESH_S = 3.0
+"""How long a gateway's word counts. It speaks every second while there are calls."""
+
+
+class Load(Wire):
+    app: str
+    component: str
+    load: float = Field(ge=0, description="calls under way or waiting, a mean since the last word")
+
+
+class Loads(Wire):
+    gateway: str = Field(max_length=128)
+    loads: tuple[Load, ...] = ()
+
+
+async def heard(parts: Parts, said: Loads) -> None:
+    async with parts.db.write() as c:
+        each = [((one.app, one.component), one.load) for one in said.loads]
+        await scales.heard(c, said.gateway, each, await clock(c))
+    parts.wakes.scale()
+
+
+async def step(parts: Parts, *, steady: bool) -> set[str]:
+    """Decide anew; the apps for which that makes a difference."""
+    async with parts.db.read() as c:
+        if not await scales.listed(c):
+            return set()
+    touched = set()
+    async with parts.db.write() as c:
+        now = await clock(c)
+        loads = await scales.load(c, now - FRESH_S)
+        for name, (bounds, scale) in (await scales.listed(c)).items():
+            decided = scaling.decide(scale, bounds, loads.get(name), now, steady=steady)
+            if decided != scale:
+                await scales.change(c, name, decided)
+            if decided.replicas != scale.replicas:
+                touched.add(name[0])
+    return touched

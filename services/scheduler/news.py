@@ -1,0 +1,33 @@
+"""Tells the registry how its deployments go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from libs.common.errors import Conflict, NotFound
+from services.scheduler.db import apps
+from services.scheduler.parts import Parts
+from services.scheduler.state import Rollout
+
+
+async def tell(parts: Parts) -> None:
+    """Report rollouts that changed to the registry. Raises Unavailable when it is away; they stay to be told."""
+    async with parts.db.read() as c:
+        news = await apps.unreported(c)
+    for rollout in news:
+        body = {
+            "status": rollout.status,
+            "steps": rollout.steps,
+            "errors": rollout.errors,
+            "warnings": rollout.warnings,
+        }
+        await _report(parts, rollout, body)
+        async with parts.db.write() as c:
+            await apps.reported(c, rollout)
+
+
+async def _report(parts: Parts, rollout: Rollout, body: dict[str, Any]) -> None:
+    try:
+        await parts.peers.registry.post(f"/internal/deployments/{rollout.deployment}/report", body)
+    except (NotFound, Conflict):
+        return  # the app is gone, or a newer deployment has taken its place
