@@ -8,13 +8,14 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import batching, idle, push, stage
+from benchmarks import batching, cold, idle, push, stage
 from benchmarks.figures import Finding, Unmeasured, exit_code
 from deploy.demo.show import Failed
 
 ALL: dict[str, Callable[[], Iterator[Finding]]] = {
     "idle": idle.figures,
     "push": push.figures,
+    "cold": cold.figures,
     "stage": stage.figures,
     "batching": batching.figures,
 }

@@ -59,3 +59,15 @@ def test_requests_that_wait_are_called_together(embedded: Mesh, api: Api) -> Non
         answers = list(callers.map(shout, "abcdefghijkl"))
     assert [said["data"] for said, _ in answers] == list("ABCDEFGHIJKL")
     assert 1 < max(together["data"][0] for _, together in answers) <= 8
+
+
+def test_a_component_that_nobody_calls_sleeps_until_the_next_call(embedded: Mesh, api: Api) -> None:
+    app = Application(embedded, api)
+    manifest = COMPONENT.replace("service:shout}", "service:shout}\n  scaling: {min: 0, max: 2, idleTimeout: 1s}")
+    app.start({**FILES, "manifests/shout.yml": manifest})
+    component = f"{app.path}/components/shout"
+    app.eventually("the component sleeps", lambda: api.get(component)["status"] == "asleep")
+    answer = app.shout("hi")
+    assert answer.json()["outputs"][0]["data"] == "HI!"
+    assert answer.headers["Server-Timing"].startswith("cold;dur=")
+    assert api.get(component)["status"] == "healthy"
