@@ -6,9 +6,11 @@ inside a transaction.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import orjson
 from sqlalchemy import JSON, MetaData, Table, event, inspect, text
@@ -40,6 +42,10 @@ CLOCK = {
 }
 
 
+_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]] = WeakKeyDictionary()
+"""Who writes next, by file."""
+
+
 class Database:
     """A pool of connections to `url` (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`)."""
 
@@ -50,11 +56,18 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """One transaction, committed at the end. Raises Unavailable when the database is away or too busy."""
-        async with _translated(), self._engine.connect() as connection:
+        async with _translated(), self._turn(), self._engine.connect() as connection:
             if self.dialect == "sqlite":
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
             await connection.commit()
+
+    def _turn(self) -> AbstractAsyncContextManager[None]:
+        """SQLite has one writer at a time, and lets the others sleep ever longer between looks: ours take turns."""
+        if self.dialect != "sqlite":
+            return nullcontext()
+        turns = _TURNS.setdefault(asyncio.get_running_loop(), {})
+        return turns.setdefault(self._engine.url.database or "", asyncio.Lock())
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

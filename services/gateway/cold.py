@@ -34,8 +34,8 @@ class Cold:
         try:
             await body.begin()
             async with asyncio.timeout(component.wakes_within):
+                self._demand.urgent(ns, component)
                 while component.wakes_within is not None:
-                    self._demand.urgent(ns, component)
                     await self._news(body)
                     component = self._known(ns, component.name)
         except TimeoutError:

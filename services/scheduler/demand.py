@@ -35,16 +35,16 @@ async def heard(parts: Parts, said: Loads) -> None:
 async def step(parts: Parts, *, steady: bool) -> set[str]:
     """Decide anew; the apps for which that makes a difference."""
     async with parts.db.read() as c:
-        if not await scales.listed(c):
-            return set()
-    touched = set()
-    async with parts.db.write() as c:
         now = await clock(c)
-        loads = await scales.load(c, now - FRESH_S)
-        for name, (bounds, scale) in (await scales.listed(c)).items():
-            decided = scaling.decide(scale, bounds, loads.get(name), now, steady=steady)
-            if decided != scale:
-                await scales.change(c, name, decided)
-            if decided.replicas != scale.replicas:
-                touched.add(name[0])
-    return touched
+        present = await scales.listed(c)
+        loads = await scales.load(c, now - FRESH_S) if present else {}
+    decided = {
+        name: scaling.decide(scale, bounds, loads.get(name), now, steady=steady)
+        for name, (bounds, scale) in present.items()
+    }
+    news = {name: scale for name, scale in decided.items() if scale != present[name][1]}
+    if news:
+        async with parts.db.write() as c:
+            for name, scale in news.items():
+                await scales.change(c, name, scale)
+    return {name[0] for name, scale in news.items() if scale.replicas != present[name][1].replicas}

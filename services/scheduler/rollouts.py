@@ -30,6 +30,7 @@ async def converge(parts: Parts, name: str) -> None:
     rollout = await _prepare(parts, name)
     async with parts.db.write() as c:
         await _start_and_stop(c, name, rollout)
+    parts.wakes.relay()  # a call may wait for what was added
     await _check_models(parts, name)
     async with parts.db.write() as c:
         changed = await _judge(c, name)
@@ -42,10 +43,12 @@ async def converge(parts: Parts, name: str) -> None:
 
 async def _prepare(parts: Parts, name: str) -> Rollout | None:
     """The rollout to work on: the newest one, its boxes made. Older ones are superseded."""
-    async with parts.db.write() as c:
+    async with parts.db.read() as c:
         open_rollouts = await apps.starting(c, name)
-        for old in open_rollouts[:-1]:
-            await apps.change_rollout(c, old.deployment, {"status": "superseded", "reported": False})
+    if open_rollouts[1:]:
+        async with parts.db.write() as c:
+            for old in open_rollouts[:-1]:
+                await apps.change_rollout(c, old.deployment, {"status": "superseded", "reported": False})
     newest = open_rollouts[-1] if open_rollouts else None
     if newest is not None and not newest.steps:
         await declare_boxes(parts, name, [Catalog.from_json(newest.catalog)])

@@ -29,7 +29,7 @@ from services.worker.tasks import Holdings
 
 CLAIM_S = 5.0
 CONVERGE_S = 5.0
-SYNC_PAUSE_S = 0.02
+SYNC_PAUSE_S = 0.005
 """Between two heartbeats: changes that come together travel together."""
 STOP_S = 25.0
 """How long a stopping worker waits for what it hands back."""

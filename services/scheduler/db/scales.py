@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import RowMapping, and_, delete, func, select, update
+from sqlalchemy import RowMapping, and_, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
 from services.scheduler.db.tables import loads, scales
 from services.scheduler.scaling import Bounds, Scale
 
+FORGOTTEN_S = 60.0
 Name = tuple[str, str]
 """App and component."""
 
@@ -45,6 +46,8 @@ async def change(c: AsyncConnection, name: Name, scale: Scale) -> None:
 
 
 async def heard(c: AsyncConnection, gateway: str, said: Iterable[tuple[Name, float]], now: float) -> None:
+    """Noted; what was said long ago, perhaps by one that is no more, is forgotten."""
+    await c.execute(delete(loads).where(loads.c.at < now - FORGOTTEN_S))
     for (app, component), load in said:
         values = {"load": load, "at": now}
         added = upsert(c, loads).values(app=app, component=component, gateway=gateway, **values)
@@ -52,10 +55,8 @@ async def heard(c: AsyncConnection, gateway: str, said: Iterable[tuple[Name, flo
 
 
 async def load(c: AsyncConnection, since: float) -> dict[Name, float]:
-    """The load of all gateways together by what they said after `since`; what is older is forgotten."""
-    if (await c.execute(select(func.count()).select_from(loads).where(loads.c.at < since))).scalar():
-        await c.execute(delete(loads).where(loads.c.at < since))
+    """The load of all gateways together by what they said after `since`."""
     found: dict[Name, float] = defaultdict(float)
-    for row in await c.execute(select(loads)):
+    for row in await c.execute(select(loads).where(loads.c.at >= since)):
         found[row.app, row.component] += row.load
     return found

@@ -25,6 +25,8 @@ from services.worker.spec import ContainerSpec
 
 POLL_S = 0.1
 """How often a log or a process that is not our child is looked at."""
+PORT_POLL_S = 0.01
+"""How often one that starts is looked at: somebody may be waiting for it."""
 KILLED_WITHIN_S = 5.0
 """How long the kernel may take to end a killed group."""
 CLOSE_GRACE_S = 3.0
@@ -144,7 +146,7 @@ class ProcessRuntime:
         while record.running():
             if found := text(record.folder / "port"):
                 return "127.0.0.1", int(found)
-            await asyncio.sleep(POLL_S / 4)
+            await asyncio.sleep(PORT_POLL_S)
         raise CannotRun("error", "it ended before it served")
 
     async def logs(self, name: str, offset: int) -> AsyncIterator[bytes]:
