@@ -55,6 +55,11 @@ class Settings(BaseSettings):
     store_public_url: str | None = Field(
         None, description="address of the S3 server as callers reach it, for presigned links"
     )
+    body_limit: int = Field(100_000_000, gt=0, description="bytes that a call, other than of files, may have")
+    file_limit: int = Field(5_000_000_000, gt=0, description="bytes that an uploaded file may have")
+    caller_rate: float | None = Field(
+        None, gt=0, description="predictions a second for each caller; default: any number"
+    )
     trusted_proxies: Words = Field((), description="addresses whose X-Forwarded-* count, comma-separated")
     admin_token: str | None = Field(None, description="a token with every scope")
     internal_token: str = Field("", description="what the services show one another; required outside `mlmesh up`")

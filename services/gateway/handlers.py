@@ -23,6 +23,7 @@ from services.gateway.connection import Headers
 from services.gateway.demand import Demand
 from services.gateway.grants import MARGIN_S, Grant, Seal
 from services.gateway.proxy import Call, Hop, Proxy
+from services.gateway.rate import Rates
 from services.gateway.refusals import NoCredentials, NotACaller
 from services.gateway.request import Body, Proxies, Request
 from services.gateway.routes import Route
@@ -30,8 +31,6 @@ from services.gateway.services import Service, Services
 from services.gateway.table import Api, App, Component, Endpoint, Table
 from services.gateway.upstream import Pool, fetch
 
-PREDICT_LIMIT = 100_000_000
-FILE_LIMIT = 5_000_000_000
 PREDICT_MARGIN_S = 2.0
 """The component's own deadline comes first, because its answer says more."""
 CONTROL_TIMEOUT_S = 120.0
@@ -43,6 +42,9 @@ CREDENTIALS = frozenset({b"authorization", b"x-api-key"})
 class Handlers:
     def __init__(self, settings: Settings, pool: Pool, services: Services, demand: Demand, cold: Cold) -> None:
         self._url = settings.public_url
+        self._limit = settings.body_limit
+        self._file_limit = settings.file_limit
+        self._rates = Rates(settings.caller_rate)
         self._pool = pool
         self._services = services
         self._proxy = Proxy(pool)
@@ -80,7 +82,7 @@ class Handlers:
                 _header(TOKEN_NAME, caller.token_name),
                 _header(SCOPES, scopes),
             ]
-        body = Body(request, receive, PREDICT_LIMIT)
+        body = Body(request, receive, self._limit)
         await self._to(self._service(route), request, request.raw_path, identity, body, answer)
 
     async def _given(self, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
@@ -88,7 +90,7 @@ class Handlers:
         extra: Headers = []
         if route.kind == "hooks" and (given := request.by_name.get(b"authorization")):
             extra = [(b"x-mlmesh-authorization", given)]
-        limit = None if route.kind == "hooks" else FILE_LIMIT  # registry refuses before it reads
+        limit = None if route.kind == "hooks" else self._file_limit  # registry refuses before it reads
         body = Body(request, receive, limit)
         await self._to(self._service(route), request, request.raw_path, extra, body, answer)
 
@@ -96,7 +98,7 @@ class Handlers:
         identity = await self._auth.of_runs(app, credentials(request.by_name), request.method)
         extra = [_header(USER, identity.user), _header(PIPELINES, " ".join(sorted(identity.pipelines)))]
         path = f"/internal/apps/{app.ns}/runs{route.rest}"
-        await self._to(self._services.scheduler, request, path, extra, Body(request, receive, PREDICT_LIMIT), answer)
+        await self._to(self._services.scheduler, request, path, extra, Body(request, receive, self._limit), answer)
 
     async def _files(self, app: App, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
         given = request.by_name.get(GRANT)
@@ -105,7 +107,7 @@ class Handlers:
         else:
             user = await self._auth.of_files(app, credentials(request.by_name), request.method)
         path = f"/internal/apps/{app.ns}/users/{quote(user, safe='')}/files/{route.rest}"
-        body = Body(request, receive, FILE_LIMIT)
+        body = Body(request, receive, self._file_limit)
         await self._to(self._services.databox, request, path, [_header(USER, user)], body, answer)
 
     def _granted(self, text: str, app: App, route: Route) -> str:
@@ -133,11 +135,12 @@ class Handlers:
     async def _submit(self, app: App, api: Api, user: str, request: Request, receive: Receive, answer: Answer) -> None:
         extra = [_header(USER, user), _header(PIPELINES, api.name or "")]
         path = f"/internal/apps/{app.ns}/apis/{quote((api.path or '').strip('/'), safe='')}/runs"
-        await self._to(self._services.scheduler, request, path, extra, Body(request, receive, PREDICT_LIMIT), answer)
+        await self._to(self._services.scheduler, request, path, extra, Body(request, receive, self._limit), answer)
 
     async def _predict(self, app: App, api: Api, user: str, request: Request, receive: Receive, answer: Answer) -> None:
         component = _component(app, api)
-        body = Body(request, receive, PREDICT_LIMIT)
+        self._rates.check(app.ns, user if user != ANONYMOUS else request.peer)
+        body = Body(request, receive, self._limit)
         with self._demand.call(app.ns, component):
             began = time.perf_counter()
             awake = await self._cold.awake(app.ns, component, body)
@@ -170,9 +173,10 @@ class Handlers:
         return found
 
     def _instances(self, component: Component) -> Generator[Hop, None, None]:
-        with closing(self._balance.endpoints(component)) as endpoints:
-            for one in endpoints:
-                yield Hop((one.host, one.port), [_instance(one)])
+        with closing(self._balance.endpoints(component)) as picks:
+            for pick in picks:
+                one = pick.endpoint
+                yield Hop((one.host, one.port), [_instance(one)], pick)
 
     def _common(self, request: Request) -> Headers:
         passed = request.passed_on(without=CREDENTIALS)

@@ -25,6 +25,15 @@ class Hop:
     address: Address
     headers: Headers
     """For this place only."""
+    pick: Outcome | None = None
+
+
+class Outcome(Protocol):
+    """Hears how it went there."""
+
+    def answered(self) -> None: ...
+
+    def failed(self) -> None: ...
 
 
 class Hops(Protocol):
@@ -60,11 +69,19 @@ class Proxy:
             for hop in hops:
                 try:
                     await self._at(call, hop, _Sending(body, first), answer)
-                    return
                 except CannotConnect:
-                    continue
+                    _failed(hop)
                 except NotStarted as error:
+                    if error.said == Unavailable.status:
+                        _failed(hop)
                     refused = error.refusal(call.name)
+                except Lost:
+                    _failed(hop)
+                    raise
+                else:
+                    if hop.pick is not None:
+                        hop.pick.answered()
+                    return
         raise refused or call.nowhere
 
     async def _at(self, call: Call, hop: Hop, sending: _Sending, answer: Answer) -> None:
@@ -101,16 +118,21 @@ class Proxy:
             self._pool.give(hop.address, c)
 
 
+def _failed(hop: Hop) -> None:
+    if hop.pick is not None:
+        hop.pick.failed()
+
+
 class NotStarted(Lost):
     """The component has refused this call before it began with it."""
 
     def __init__(self, status: int) -> None:
         super().__init__()
-        self._status = status
+        self.said = status
 
     def refusal(self, name: str) -> MeshError:
         """What the caller is told when nobody else takes it."""
-        if self._status == TooManyRequests.status:
+        if self.said == TooManyRequests.status:
             return TooManyRequests(f"{name} has too many calls waiting", retry_after=1.0)
         return Unavailable(f"{name} does not take calls at the moment")
 

@@ -3,11 +3,12 @@
 import asyncio
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 
 import aiohttp
 import pytest
 
-from tests.gateway.mesh import ALICE, Mesh, document, until
+from tests.gateway.mesh import ALICE, Mesh, document, ready, services, until
 from tests.gateway.standin import Asked, Reply, StandIn, serving
 
 PREDICT = "/demo/digits/predict"
@@ -118,16 +119,27 @@ async def test_a_connection_that_went_stale_is_replaced(mesh: Mesh) -> None:
         assert (await mesh.call("POST", PREDICT, headers=ALICE))[0] == 200
 
 
-async def test_a_body_over_the_limit_is_413(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.handlers.PREDICT_LIMIT", 1000)
-
+async def test_a_body_over_the_limit_is_413(tmp_path: Path) -> None:
     async def pieces() -> object:
         for _ in range(20):
             yield b"x" * 100
 
-    assert (await mesh.call("POST", PREDICT, data=b"x" * 1001, headers=ALICE))[0] == 413
-    assert mesh.component.asked == []
-    assert (await mesh.call("POST", PREDICT, data=pieces(), headers=ALICE))[0] == 413
+    async with services(tmp_path, body_limit=1000) as mesh, mesh.gateway():
+        await ready(mesh)
+        assert (await mesh.call("POST", PREDICT, data=b"x" * 1001, headers=ALICE))[0] == 413
+        assert mesh.component.asked == []
+        assert (await mesh.call("POST", PREDICT, data=pieces(), headers=ALICE))[0] == 413
+
+
+async def test_a_caller_who_calls_too_often_is_told_when_to_come_again(tmp_path: Path) -> None:
+    async with services(tmp_path, caller_rate=2) as mesh, mesh.gateway():
+        await ready(mesh)
+        found = [await mesh.call("POST", PREDICT, data=b"{}", headers=ALICE) for _ in range(4)]
+        assert [status for status, _, _ in found][:2] == [200, 200]
+        status, headers, answer = found[-1]
+        assert (status, headers["Retry-After"]) == (429, "1")
+        assert answer["detail"] == "a caller may make 2 calls a second here"
+        assert (await mesh.call("POST", "/demo/keyed/predict", headers={"X-API-Key": "key-of-bob"}))[0] == 200
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -1,0 +1,86 @@
+"""Which instance is chosen, and when there are too many calls."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from libs.common.errors import TooManyRequests
+from services.gateway import balance
+from services.gateway.balance import Balance, Pick
+from services.gateway.table import Component, Endpoint
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(balance, "time", clock)
+    return clock
+
+
+def component(*names: str, concurrency: int = 1) -> Component:
+    endpoints = tuple(Endpoint(name, "127.0.0.1", 1, "") for name in names)
+    return Component("c", 30.0, concurrency, (), endpoints)
+
+
+def order(found: Balance, of: Component) -> list[str]:
+    with closing(found.endpoints(of)) as picks:
+        return [pick.endpoint.id for pick in picks]
+
+
+def picked(found: Balance, of: Component) -> tuple[Generator[Pick, None, None], Pick]:
+    picks = found.endpoints(of)
+    return picks, next(picks)
+
+
+def test_the_least_busy_is_first_and_each_is_tried_once(clock: Clock) -> None:
+    found, of = Balance(), component("a", "b", "c")
+    picks, pick = picked(found, of)
+    assert pick.endpoint.id == "a"
+    assert order(found, of) == ["b", "c", "a"]
+    picks.close()
+    assert order(found, of) == ["a", "b", "c"]
+
+
+def test_one_that_failed_is_tried_last_until_it_has_rested(clock: Clock) -> None:
+    found, of = Balance(), component("a", "b")
+    for rest in (1.0, 2.0, 4.0):
+        picks, pick = picked(found, of)
+        assert pick.endpoint.id == "a"
+        pick.failed()
+        picks.close()
+        clock.now += rest - 0.1
+        assert order(found, of) == ["b", "a"]
+        clock.now += 0.2
+        assert order(found, of) == ["a", "b"]
+    picks, pick = picked(found, of)
+    pick.answered()
+    pick.failed()
+    picks.close()
+    clock.now += 1.1
+    assert order(found, of)[0] == "a"
+
+
+def test_too_many_calls_are_refused_with_the_time_that_those_before_them_need(clock: Clock) -> None:
+    found, of = Balance(), component("a", concurrency=2)
+    with ExitStack() as calls:
+        picks, pick = picked(found, of)
+        clock.now += 0.5
+        pick.answered()
+        picks.close()
+        for _ in range(22):
+            found.check(of)
+            calls.enter_context(closing(picked(found, of)[0]))
+        with pytest.raises(TooManyRequests) as refused:
+            found.check(of)
+    assert refused.value.retry_after == pytest.approx(5.5)  # 22 calls of half a second, two at a time
+    found.check(of)
