@@ -55,10 +55,11 @@ class Settings(BaseSettings):
     store_public_url: str | None = Field(
         None, description="address of the S3 server as callers reach it, for presigned links"
     )
+    gateway_processes: int = Field(1, ge=1, le=64, description="processes of the gateway, all on its port")
     body_limit: int = Field(100_000_000, gt=0, description="bytes that a call, other than of files, may have")
     file_limit: int = Field(5_000_000_000, gt=0, description="bytes that an uploaded file may have")
     caller_rate: float | None = Field(
-        None, gt=0, description="predictions a second for each caller; default: any number"
+        None, gt=0, description="predictions a second for each caller and gateway process; default: any number"
     )
     trusted_proxies: Words = Field((), description="addresses whose X-Forwarded-* count, comma-separated")
     admin_token: str | None = Field(None, description="a token with every scope")

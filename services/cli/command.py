@@ -18,6 +18,7 @@ from services.cli import (
     init,
     local,
     predict,
+    processes,
     render,
     runs,
     secrets,
@@ -30,7 +31,7 @@ from services.cli import (
 from services.cli.failure import FAILED, exit_code, sentences
 from services.cli.parts import Parts
 
-SERVICES = ("gateway", "registry", "scheduler", "databox")
+SERVICES = ("registry", "scheduler", "databox")
 """`worker` is a noun as well, with commands of its own."""
 
 
@@ -64,6 +65,7 @@ def tree() -> typer.Typer:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "up": up.up,
+    "gateway": processes.gateway,
     **{name: start.service(name) for name in SERVICES},
     "migrate": start.migrate,
     "init": init.init,

@@ -6,6 +6,8 @@ import asyncio
 import os
 import re
 import signal
+import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -28,7 +30,7 @@ def service(name: str) -> Callable[[typer.Context], None]:
 
     def command(context: typer.Context) -> None:
         settings = configured(*REQUIRED.get(name, ("internal_token",)))
-        in_loop(_serve(name, settings, context.obj))
+        in_loop(serve(name, settings, context.obj))
 
     command.__doc__ = f"Run the service {name}, from MLMESH_* in the environment."
     return command
@@ -66,16 +68,19 @@ def in_loop(work: Coroutine[Any, Any, None]) -> None:
         runner.run(work)
 
 
-async def _serve(name: str, settings: Settings, parts: Parts) -> None:
+async def serve(name: str, settings: Settings, parts: Parts, given: socket.socket | None = None) -> None:
+    """One service until a signal; on the socket that is `given`, for as long as its giver lives."""
     from libs.common import log
     from libs.common.http.server import bind, running, url_of
     from libs.common.settings import PORTS
 
-    bound = bind(settings.host, PORTS[name] if settings.port is None else settings.port)
+    bound = given or bind(settings.host, PORTS[name] if settings.port is None else settings.port)
     if name in WITH_DATABASE:
         await reachable(settings.database_url)
         await current(settings.database_url)
     async with stopping() as stop, running(parts.create(name)(settings), bound) as ended:
+        if given is not None:
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)  # its end
         log.get(name).info("listening", address=url_of(bound))
         await first(stop, ended)
         if ended.is_set():

@@ -7,7 +7,7 @@ import hmac
 import time
 from ipaddress import ip_address
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common import log
@@ -40,10 +40,11 @@ class Gateway:
         self._pool = Pool()
         services = Services(self._pool, settings)
         self._watch = Watch(services.scheduler, settings.data / "gateway" / "table.json")
-        self._demand = Demand(services.scheduler)
-        self._handlers = Handlers(settings, self._pool, services, self._demand, Cold(self._watch, self._demand))
-        self._readiness = Readiness(self._watch, services)
         self._metrics = Metrics()
+        self._demand = Demand(services.scheduler)
+        cold = Cold(self._watch, self._demand)
+        self._handlers = Handlers(settings, self._pool, services, self._demand, cold, self._metrics)
+        self._readiness = Readiness(self._watch, services)
         self._log = log.get("gateway")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,7 +112,7 @@ class Gateway:
                 await answer.json(report, 200 if report["ready"] else 503)
             case "metrics":
                 self._may_measure(request)
-                await answer.whole(200, generate_latest(self._metrics.registry), {"Content-Type": CONTENT_TYPE_LATEST})
+                await answer.whole(200, self._metrics.text(), {"Content-Type": CONTENT_TYPE_LATEST})
             case "docs":
                 await answer.page(openapi.page(openapi.platform(self._settings.public_url)))
             case "openapi":

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from libs.common.errors import NotFound, TooManyRequests
+from libs.common.errors import NotFound, TimedOut, TooManyRequests
 from services.gateway.balance import QUEUE
 from services.gateway.demand import Demand, Name
 from services.gateway.request import Body, Gone
@@ -20,10 +20,11 @@ class Cold:
         self._demand = demand
         self._held: Counter[Name] = Counter()
 
-    async def awake(self, ns: str, component: Component, body: Body) -> Component:
+    async def awake(self, ns: str, component: Component, body: Body, patience: float) -> Component:
         """The component with an instance, or as it is when waiting makes no sense any more.
 
-        Raises TooManyRequests when as many wait as may, Gone when the caller hung up.
+        `patience`: seconds that the caller will wait. Raises TooManyRequests when as many wait as may, TimedOut, and
+        Gone when the caller hung up.
         """
         if component.wakes_within is None:
             return component  # nearly all calls
@@ -33,13 +34,14 @@ class Cold:
         self._held[name] += 1
         try:
             await body.begin()
-            async with asyncio.timeout(component.wakes_within):
+            async with asyncio.timeout(min(patience, component.wakes_within)):
                 self._demand.urgent(ns, component)
                 while component.wakes_within is not None:
                     await self._news(body)
                     component = self._known(ns, component.name)
         except TimeoutError:
-            pass
+            if patience < (component.wakes_within or 0.0):
+                raise TimedOut(f"{component.name} had no instance within {patience:g} s") from None
         finally:
             self._held[name] -= 1
         return component

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import orjson
 
 PURPOSE = b"mlmesh grant 1"
+GRANT = b"x-mlmesh-grant"
+"""The header that carries one."""
 MARGIN_S = 60.0
 """How much longer than the call's own timeout a grant is good."""
 

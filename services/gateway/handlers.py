@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
@@ -16,43 +15,38 @@ from libs.common.identity import OWNER, PIPELINES, SCOPES, TOKEN_NAME, USER
 from libs.common.settings import Settings
 from services.gateway import openapi
 from services.gateway.answer import Answer
-from services.gateway.auth import ANONYMOUS, Auth, Tokens, credentials
-from services.gateway.balance import Balance
+from services.gateway.auth import Auth, Tokens, credentials
 from services.gateway.cold import Cold
 from services.gateway.connection import Headers
 from services.gateway.demand import Demand
-from services.gateway.grants import MARGIN_S, Grant, Seal
+from services.gateway.grants import GRANT, Seal
+from services.gateway.metrics import Metrics
+from services.gateway.predictions import Predictions, asleep, component_of, token
 from services.gateway.proxy import Call, Hop, Proxy
-from services.gateway.rate import Rates
 from services.gateway.refusals import NoCredentials, NotACaller
 from services.gateway.request import Body, Proxies, Request
 from services.gateway.routes import Route
 from services.gateway.services import Service, Services
-from services.gateway.table import Api, App, Component, Endpoint, Table
+from services.gateway.table import Api, App, Component, Table
 from services.gateway.upstream import Pool, fetch
 
-PREDICT_MARGIN_S = 2.0
-"""The component's own deadline comes first, because its answer says more."""
 CONTROL_TIMEOUT_S = 120.0
 DESCRIBE_TIMEOUT_S = 5.0
-GRANT = b"x-mlmesh-grant"
-CREDENTIALS = frozenset({b"authorization", b"x-api-key"})
 
 
 class Handlers:
-    def __init__(self, settings: Settings, pool: Pool, services: Services, demand: Demand, cold: Cold) -> None:
+    def __init__(
+        self, settings: Settings, pool: Pool, services: Services, demand: Demand, cold: Cold, metrics: Metrics
+    ) -> None:
         self._url = settings.public_url
         self._limit = settings.body_limit
         self._file_limit = settings.file_limit
-        self._rates = Rates(settings.caller_rate)
         self._pool = pool
         self._services = services
         self._proxy = Proxy(pool)
         self._proxies = Proxies(settings.trusted_proxies)
-        self._balance = Balance()
-        self._demand = demand
-        self._cold = cold
         self._seal = Seal(settings.internal_token)
+        self._predictions = Predictions(settings, self._proxy, self._proxies, self._seal, demand, cold, metrics)
         self._tokens = Tokens(services.registry)
         self._auth = Auth(self._tokens)
 
@@ -125,7 +119,7 @@ class Handlers:
             raise NotFound()
         user = await self._auth.of_api(app, api, credentials(request.by_name), request.method)
         if route.kind == "predict":
-            await self._predict(app, api, user, request, receive, answer)
+            await self._predictions.handle(app, api, user, request, receive, answer)
         elif route.kind == "submit":
             await self._submit(app, api, user, request, receive, answer)
         else:
@@ -137,59 +131,14 @@ class Handlers:
         path = f"/internal/apps/{app.ns}/apis/{quote((api.path or '').strip('/'), safe='')}/runs"
         await self._to(self._services.scheduler, request, path, extra, Body(request, receive, self._limit), answer)
 
-    async def _predict(self, app: App, api: Api, user: str, request: Request, receive: Receive, answer: Answer) -> None:
-        component = _component(app, api)
-        self._rates.check(app.ns, user if user != ANONYMOUS else request.peer)
-        body = Body(request, receive, self._limit)
-        with self._demand.call(app.ns, component):
-            began = time.perf_counter()
-            awake = await self._cold.awake(app.ns, component, body)
-            if awake is not component:
-                answer.took("cold", time.perf_counter() - began)
-            await self._to_instance(app, api, awake, user, request, body, answer)
-
-    async def _to_instance(
-        self, app: App, api: Api, component: Component, user: str, request: Request, body: Body, answer: Answer
-    ) -> None:
-        self._balance.check(component)
-        headers = [*self._common(request), *self._caller(app, api, component, user)]
-        call = Call(
-            name=component.name,
-            method="POST",
-            target=request.target("/predict"),
-            headers=headers,
-            hops=lambda: self._instances(component),
-            nowhere=_asleep(component),
-            answer_within=component.timeout + PREDICT_MARGIN_S,
-            whole=True,
-        )
-        await self._proxy.forward(call, body, answer)
-
-    def _caller(self, app: App, api: Api, component: Component, user: str) -> Headers:
-        found = [_header(USER, user)] if api.identity else []
-        if component.boxes and user != ANONYMOUS:
-            expires = time.time() + component.timeout + MARGIN_S
-            found.append((GRANT, self._seal.sealed(Grant(app.ns, user, component.boxes, expires)).encode()))
-        return found
-
-    def _instances(self, component: Component) -> Generator[Hop, None, None]:
-        with closing(self._balance.endpoints(component)) as picks:
-            for pick in picks:
-                one = pick.endpoint
-                yield Hop((one.host, one.port), [_instance(one)], pick)
-
-    def _common(self, request: Request) -> Headers:
-        passed = request.passed_on(without=CREDENTIALS)
-        return [*passed, *self._proxies.forwarded(request), (b"x-request-id", request.id.encode())]
-
     async def _described(self, app: App, api: Api) -> dict[str, Any]:
         url = f"{self._url}/{app.ns}/{(api.path or '').strip('/')}"
         if api.target == "pipeline":
             return openapi.of_pipeline(api, url)
-        component = _component(app, api)
+        component = component_of(app, api)
         described = await self._says(component) or component.openapi
         if described is None:
-            raise _asleep(component)
+            raise asleep(component)
         return openapi.of_component(described, api, url)
 
     async def _says(self, component: Component) -> dict[str, Any] | None:
@@ -197,7 +146,7 @@ class Handlers:
         for one in component.endpoints:
             try:
                 status, content = await fetch(
-                    self._pool, (one.host, one.port), "GET", "/openapi.json", [_instance(one)],
+                    self._pool, (one.host, one.port), "GET", "/openapi.json", [token(one)],
                     timeout=DESCRIBE_TIMEOUT_S,
                 )  # fmt: skip
                 found = orjson.loads(content) if status == 200 else None
@@ -219,7 +168,7 @@ class Handlers:
             name=service.name,
             method=request.method,
             target=request.target(path),
-            headers=[*self._common(request), (b"authorization", service.authorization), *extra],
+            headers=[*self._proxies.passed_on(request), (b"authorization", service.authorization), *extra],
             hops=lambda: _only(Hop(service.address, [])),
             nowhere=Unavailable(f"{service.name} cannot be reached"),
             answer_within=CONTROL_TIMEOUT_S,
@@ -236,21 +185,6 @@ def _app(table: Table, route: Route) -> App:
     if app is None:
         raise NotFound()
     return app
-
-
-def _component(app: App, api: Api) -> Component:
-    component = app.components.get(api.name or "")
-    return component or Component(api.name or "", 30.0, 1, (), ())
-
-
-def _asleep(component: Component) -> Unavailable:
-    members = {"reason": component.reason} if component.reason else {}
-    detail = f"no instance of {component.name} can take this at the moment"
-    return Unavailable(detail, retry_after=1.0, **members)
-
-
-def _instance(one: Endpoint) -> tuple[bytes, bytes]:
-    return (b"x-mlmesh-token", one.token.encode())
 
 
 def _header(name: str, value: str) -> tuple[bytes, bytes]:

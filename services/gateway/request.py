@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import uuid
 from dataclasses import dataclass, field
@@ -22,7 +23,10 @@ HOP_BY_HOP = frozenset(
      b"trailer", b"transfer-encoding", b"upgrade", b"expect"}
 )  # fmt: skip
 FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded"})
+CREDENTIALS = frozenset({b"authorization", b"x-api-key"})
 OURS = b"x-mlmesh-"
+TIMEOUT = b"x-request-timeout"
+"""Seconds that the caller will wait."""
 
 
 class Gone(Exception):
@@ -57,6 +61,15 @@ class Request:
             id=identity if REQUEST_ID.fullmatch(identity) else uuid.uuid4().hex,
         )
 
+    @property
+    def patience(self) -> float:
+        """Seconds that the caller will wait; infinite when that was not said, or not as a number."""
+        try:
+            seconds = float(self.by_name[TIMEOUT])
+        except (KeyError, ValueError):
+            return math.inf
+        return math.inf if math.isnan(seconds) else max(0.0, seconds)
+
     def target(self, path: str) -> bytes:
         """`path` with this request's query."""
         return path.encode("latin-1") + (b"?" + self.query if self.query else b"")
@@ -78,6 +91,11 @@ class Proxies:
             self._networks = [ip_network(one, strict=False) for one in trusted]
         except ValueError as error:
             raise BadSetting(f"MLMESH_TRUSTED_PROXIES: {error}") from error
+
+    def passed_on(self, request: Request, without: frozenset[bytes] = CREDENTIALS) -> Headers:
+        """A request's headers for the next one, with its id and its origin."""
+        passed = request.passed_on(without=without)
+        return [*passed, *self.forwarded(request), (b"x-request-id", request.id.encode())]
 
     def forwarded(self, request: Request) -> Headers:
         trusted = self._trusts(request.peer)

@@ -111,7 +111,7 @@ class Watch:
 
     def _keep(self, content: bytes) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new = self._file.with_suffix(".new")
+        new = self._file.with_suffix(f".{os.getpid()}")  # several processes may keep one table
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
             stream.write(content)
             stream.flush()

@@ -102,3 +102,20 @@ async def test_the_load_is_told_while_there_are_calls_and_no_longer(mesh: Mesh) 
     assert 0 < told(mesh)[0] < 5
     await asyncio.sleep(2.2)
     assert len(told(mesh)) == 1
+
+
+async def test_a_caller_who_does_not_wait_so_long_is_told_in_time(mesh: Mesh) -> None:
+    await published(mesh, sleeping())
+    headers = {**ALICE, "X-Request-Timeout": "0.2"}
+    status, _, answer = await mesh.call("POST", PREDICT, data=b"{}", headers=headers)
+    assert (status, answer["detail"]) == (504, "classifier had no instance within 0.2 s")
+
+
+async def test_what_is_left_of_a_callers_patience_goes_with_the_call(mesh: Mesh) -> None:
+    await published(mesh, sleeping())
+    headers = {**ALICE, "X-Request-Timeout": "20"}
+    call = asyncio.create_task(mesh.call("POST", PREDICT, data=b"{}", headers=headers))
+    await until(lambda: bool(told(mesh)))
+    mesh.scheduler.publish(sleeping(mesh.component.port))
+    assert (await call)[0] == 200
+    assert 10 < float(mesh.component.asked[-1].headers["x-request-timeout"]) < 20

@@ -78,7 +78,7 @@ async def test_a_caller_who_hangs_up_ends_the_call_at_the_component(mesh: Mesh) 
 
 
 async def test_a_component_that_takes_too_long_is_504(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.handlers.PREDICT_MARGIN_S", 0.1)
+    monkeypatch.setattr("services.gateway.predictions.PREDICT_MARGIN_S", 0.1)
     components = document(mesh.component.port)["components"]
     components["classifier"]["timeout"] = 0.1
     await routed(mesh, mesh.component.port, components=components)

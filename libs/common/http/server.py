@@ -42,11 +42,11 @@ class _Server(uvicorn.Server):
             raise CannotStart() from error
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A listening address; port 0 takes any free one. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named: else asyncio leaves Nagle's delay on
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
     except OSError as error:
@@ -54,6 +54,13 @@ def bind(host: str, port: int) -> socket.socket:
         raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}") from error
     bound.set_inheritable(False)
     return bound
+
+
+def bind_shared(host: str, port: int, count: int) -> list[socket.socket]:
+    """One address for several processes, a socket for each. Raises CannotListen, also when others share it already."""
+    with bind(host, port) as alone:
+        port = alone.getsockname()[1]
+    return [bind(host, port, shared=True) for _ in range(count)]
 
 
 def url_of(bound: socket.socket) -> str:
