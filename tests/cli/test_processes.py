@@ -1,0 +1,107 @@
+"""Several processes of the gateway on one port."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.demo.mesh import MLMESH
+
+DEADLINE_S = 30.0
+
+
+class Gateway:
+    """`mlmesh gateway` in two processes; no other service is there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "log"
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("MLMESH_")}
+        environ |= {
+            "MLMESH_INTERNAL_TOKEN": "x", "MLMESH_PORT": "0", "MLMESH_GATEWAY_PROCESSES": "2",
+            "MLMESH_DATA": str(folder), "MLMESH_SCHEDULER_URL": "http://127.0.0.1:9",
+        }  # fmt: skip
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([MLMESH, "gateway"], env=environ, stderr=log, stdin=subprocess.DEVNULL)
+        self.url = until(lambda: re.search(r"http://[\d.:]+", self.log.read_text()))[0]
+        until(self.answers)
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=5.0) as answer:  # noqa: S310  our own
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def children(self) -> set[int]:
+        """Those that serve."""
+        return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and self._is_child(entry)}
+
+    def _is_child(self, entry: Path) -> bool:
+        try:
+            return f"PPid:\t{self.process.pid}\n" in (entry / "status").read_text()
+        except OSError:
+            return False
+
+
+def until(look: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + DEADLINE_S
+    while not (found := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+def alive(process: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    gateway = Gateway(tmp_path)
+    try:
+        yield gateway
+    finally:
+        gateway.process.kill()
+        gateway.process.wait()
+
+
+def test_a_process_that_dies_is_replaced_and_the_port_goes_on_answering(gateway: Gateway) -> None:
+    before = until(lambda: found if len(found := gateway.children()) == 2 else None)
+    os.kill(min(before), signal.SIGKILL)
+    after = until(lambda: found if len(found := gateway.children() - {min(before)}) == 2 else None)
+    assert max(before) in after
+    assert all(gateway.answers() for _ in range(10))
+    gateway.process.terminate()
+    assert gateway.process.wait(DEADLINE_S) == 0
+    assert not any(alive(child) for child in after)
+
+
+def test_nothing_goes_on_without_the_process_that_holds_them(gateway: Gateway) -> None:
+    children = until(lambda: found if len(found := gateway.children()) == 2 else None)
+    gateway.process.kill()
+    until(lambda: not any(alive(child) for child in children))
+
+
+def test_the_numbers_of_all_are_told_by_each(gateway: Gateway) -> None:
+    def counted() -> float:
+        with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=5.0) as answer:  # noqa: S310  our own
+            text = answer.read().decode()
+        found = re.search(r'mlmesh_gateway_requests_total\{method="GET",status="200"\} ([\d.]+)', text)
+        return float(found[1]) if found else 0.0
+
+    until(lambda: len(gateway.children()) == 2)
+    first = counted()
+    assert all(gateway.answers() for _ in range(20))
+    assert counted() >= first + 20
