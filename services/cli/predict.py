@@ -9,12 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from libs.common.errors import MeshError
+from libs.common.errors import MeshError, from_problem
 from services.cli import render
 from services.cli.client import Client, path
 from services.cli.failure import WrongUsage
 from services.cli.session import App, Mesh, talks_without_data
 from services.cli.values import assignments, item, value
+
+LINES = "application/x-ndjson"
 
 
 @talks_without_data
@@ -29,11 +31,20 @@ def predict(
         Path | None, typer.Option("--json", metavar="FILE", help="The whole request; - is standard input.")
     ] = None,
 ) -> None:
-    """Call the function behind an API once, and print its answer as JSON."""
+    """Call the function behind an API once, and print its answer as JSON: in pieces, a line each, as they come."""
     if (body is None) == (inputs is None):
         raise WrongUsage("give either --input NAME=VALUE, once or more, or --json FILE")
     given = _read(body) if body else _inputs(mesh.client, app, api, inputs or [])
-    render.document(mesh.client.post(path(app, api, "predict"), given))
+    headers = {"Content-Type": "application/json", "Accept": f"application/json, {LINES}"}
+    with mesh.client.open("POST", path(app, api, "predict"), json.dumps(given).encode(), headers=headers) as answer:
+        if answer.headers.get_content_type() != LINES:
+            render.document(answer.json())
+            return
+        for line in answer.stream:
+            piece = json.loads(line)
+            if "outputs" not in piece:
+                raise from_problem(piece["status"], piece)
+            render.write(line.decode().rstrip("\n"))
 
 
 def _read(file: Path) -> Any:

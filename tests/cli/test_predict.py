@@ -35,6 +35,14 @@ def test_a_whole_request_can_come_from_a_file(run: Run, mesh: FakeMesh, tmp_path
     assert mesh.asked[0].json() == {"inputs": []}
 
 
+def test_an_answer_in_pieces_is_a_line_each_and_its_fault_the_last(run: Run, mesh: FakeMesh) -> None:
+    lines = [json.dumps(ANSWER), json.dumps({"status": 500, "title": "x", "detail": "it broke"})]
+    whole = Reply(200, "".join(line + "\n" for line in lines).encode(), {"Content-Type": "application/x-ndjson"})
+    mesh.answers("POST", "/a/digits/predict", whole)
+    done = run("predict", "a", "digits", "--input", "text=hello")
+    assert (done.code, done.out, done.err) == (1, lines[0] + "\n", "mlmesh: it broke\n")
+
+
 def test_a_wrong_input_is_named(run: Run, mesh: FakeMesh) -> None:
     problem = {"detail": "the inputs do not fit", "errors": [{"input": "image", "message": "missing"}]}
     mesh.answers("POST", "/a/digits/predict", Reply(422, problem))

@@ -7,6 +7,7 @@ import dataclasses
 import pathlib
 import sys
 import threading
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 
 from mlmesh_component.context import Context
@@ -179,3 +180,65 @@ def too_few(text: list[str]) -> list[dict[str, Any]]:
 
 def breaks(text: list[str]) -> list[dict[str, Any]]:
     raise ValueError("all of it")
+
+
+CLOSED: list[str] = []
+"""Generators that were told to end."""
+
+
+def count(to: int, fail_at: int = -1) -> Iterator[dict[str, Any]]:
+    """Streams its answer.
+
+    :param to: how far
+    """
+    try:
+        for number in range(to):
+            if number == fail_at:
+                raise ValueError(f"no {number}")
+            yield {"number": number}
+    finally:
+        CLOSED.append("count")
+
+
+async def count_async(to: int, fail_at: int = -1) -> AsyncIterator[dict[str, Any]]:
+    try:
+        for number in range(to):
+            if number == fail_at:
+                raise ValueError(f"no {number}")
+            yield {"number": number}
+            await asyncio.sleep(0)
+    finally:
+        CLOSED.append("count_async")
+
+
+def slowly() -> Iterator[dict[str, Any]]:
+    """The second piece waits at the gate."""
+    yield {"number": 1}
+    GATE.wait(15)
+    yield {"number": 2}
+
+
+async def slowly_async() -> AsyncIterator[dict[str, Any]]:
+    yield {"number": 1}
+    while not GATE.is_set():  # noqa: ASYNC110  the gate is the threads'
+        await asyncio.sleep(0.001)
+    yield {"number": 2}
+
+
+def flood(size: int) -> Iterator[dict[str, Any]]:
+    """Much, and how much of it was asked for so far."""
+    try:
+        for _ in range(1000):
+            BATCHES.append(size)
+            yield {"text": "x" * size}
+    finally:
+        CLOSED.append("flood")
+
+
+async def flood_async(size: int) -> AsyncIterator[dict[str, Any]]:
+    try:
+        for _ in range(1000):
+            BATCHES.append(size)
+            yield {"text": "x" * size}
+    finally:
+        CLOSED.append("flood_async")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from mlmesh_component import server
+from mlmesh_component import connection
 from mlmesh_component.framing import Limits
 from mlmesh_component.http1 import Parser
 from mlmesh_component.llhttp import LlhttpParser
@@ -161,10 +161,10 @@ async def test_a_reader_that_does_not_read_holds_only_itself_up(parser: Any) -> 
 @pytest.mark.parametrize(
     ("sent", "quiet", "received"),
     [
-        (b"", server.KEEP_ALIVE_SECONDS, []),
-        (HEALTH, server.KEEP_ALIVE_SECONDS, [200]),
-        (HEALTH + post()[:30], server.STALLED_SECONDS, [200, 408]),
-        (post()[:-5], server.STALLED_SECONDS, [408]),
+        (b"", connection.KEEP_ALIVE_SECONDS, []),
+        (HEALTH, connection.KEEP_ALIVE_SECONDS, [200]),
+        (HEALTH + post()[:30], connection.STALLED_SECONDS, [200, 408]),
+        (post()[:-5], connection.STALLED_SECONDS, [408]),
     ],
 )
 async def test_a_peer_that_stops_talking_is_let_go(parser: Any, sent: bytes, quiet: float, received: list[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -16,6 +17,11 @@ import time
 def shout(text: list[str]) -> list[dict]:
     time.sleep(0.2)
     return [{"said": one.upper(), "together": len(text)} for one in text]
+"""
+STREAMED = """\
+def shout(text: str):
+    for letter in text:
+        yield {"said": letter.upper()}
 """
 
 
@@ -71,3 +77,11 @@ def test_a_component_that_nobody_calls_sleeps_until_the_next_call(embedded: Mesh
     assert answer.json()["outputs"][0]["data"] == "HI!"
     assert answer.headers["Server-Timing"].startswith("cold;dur=")
     assert api.get(component)["status"] == "healthy"
+
+
+def test_a_function_that_yields_is_streamed(embedded: Mesh, api: Api) -> None:
+    app = Application(embedded, api)
+    app.start({**FILES, "service.py": STREAMED})
+    events = app.shout("abc").body.decode().split("\n\n")
+    assert [json.loads(event[6:])["outputs"][0]["data"] for event in events[:-2]] == ["A", "B", "C"]
+    assert events[-2:] == ["event: end\ndata: {}", ""]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from .call import Call, Calls, Threads, back, call_inputs, own_fault
+from .call import Call, Calls, call_inputs, own_fault
 from .predict import Predictor, Result
 from .problems import CutShort, TooManyCalls
 from .schema import Inputs
+from .threads import Threads, back
 
 
 class Batches(Calls):

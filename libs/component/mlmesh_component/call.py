@@ -6,88 +6,26 @@ The slot of a call is free again when the function has really returned, not when
 from __future__ import annotations
 
 import asyncio
-import queue
 import sys
-import threading
 import traceback
 from collections import deque
-from typing import Any, Callable
+from typing import Callable
 
 from .context import Context
 from .predict import Predictor, Result
 from .problems import CutShort, Problem, Stopping, TimedOut, TooManyCalls
 from .schema import Inputs
+from .stream import Stream
+from .threads import Threads, back
 
 WAITING_PER_SLOT = 10
 FOREVER = float("inf")
 
 
-class Threads:
-    """Exactly `count` threads that take work in order. They die with the process, hung or not."""
-
-    def __init__(self, count: int, name: str) -> None:
-        self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        for index in range(count):
-            threading.Thread(target=self._loop, name=f"mlmesh-{name}-{index}", daemon=True).start()
-
-    def submit(self, work: Callable[[], None]) -> None:
-        """`work` must not raise."""
-        self._work.put(work)
-
-    async def run(self, work: Callable[[], Any]) -> Any:
-        """What `work` returns or raises, awaited."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-
-        def attempt() -> None:
-            try:
-                result = work()
-            except BaseException as error:  # noqa: BLE001 - carried over to the one who awaits
-                back(loop, _fail, future, error)
-            else:
-                back(loop, _finish, future, result)
-
-        self.submit(attempt)
-        return await future
-
-    def _loop(self) -> None:
-        while True:
-            self._work.get()()
-
-
-def back(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *arguments: Any) -> None:
-    """Call `function` on the loop, from a thread; nothing when the loop is gone already."""
-    try:
-        loop.call_soon_threadsafe(function, *arguments)
-    except RuntimeError:
-        if not loop.is_closed():
-            raise
-
-
-def _finish(future: asyncio.Future[Any], result: Any) -> None:
-    if not future.done():
-        future.set_result(result)
-
-
-def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
-    if not future.done():
-        # a future cannot carry StopIteration, and SystemExit would end the loop
-        carried = error if isinstance(error, Exception) and not isinstance(error, StopIteration) else WorkFailed(error)
-        future.set_exception(carried)
-
-
-class WorkFailed(Exception):
-    """What was raised in the thread cannot travel itself; it is the cause."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(repr(error))
-        self.__cause__ = error
-
-
 class Call:
     """One call; `answer` is called once, on the loop, unless the caller has gone."""
 
-    __slots__ = ("_answer", "context", "deadline", "inputs", "over", "task")
+    __slots__ = ("_answer", "context", "deadline", "inputs", "over", "stream", "task")
 
     def __init__(self, context: Context, deadline: float, answer: Callable[[Result], None]) -> None:
         self.context = context
@@ -95,6 +33,7 @@ class Call:
         self.inputs: Inputs | None = None
         self.over = False
         self.task: asyncio.Task[None] | None = None
+        self.stream: Stream | None = None
         self._answer = answer
 
     def answer(self, result: Result) -> None:
@@ -102,10 +41,24 @@ class Call:
             self.over = True
             self._answer(result)
 
+    @property
+    def awaited(self) -> bool:
+        """Somebody waits for the answer or for more of it."""
+        return not self.over or (self.stream is not None and not self.stream.ended)
+
+    def cut_off(self, problem: Problem) -> None:
+        """Answer with this, or let an answer that has begun end with it."""
+        self.answer(problem)
+        if self.stream is not None:
+            self.stream.end(problem)
+        self.abandon()
+
     def abandon(self) -> None:
         """Nobody waits for the answer any more."""
         self.over = True
         self.context.cancel()
+        if self.stream is not None:
+            self.stream.close()
         if self.task is not None:
             self.task.cancel()
 
@@ -155,8 +108,7 @@ class Calls:
             call.answer(Stopping())
         self._waiting.clear()
         for call in list(self._running):
-            call.answer(CutShort())
-            call.abandon()
+            call.cut_off(CutShort())
 
     @property
     def running(self) -> int:
@@ -219,10 +171,9 @@ class Calls:
         for call in [call for call in self._waiting if call.deadline <= now]:
             self._waiting.remove(call)
             call.answer(TimedOut("The call waited for its turn until its deadline."))
-        for call in [call for call in self._running if call.deadline <= now and not call.over]:
-            call.answer(TimedOut())
-            call.abandon()
-        rest = [call.deadline for call in self._waiting] + [call.deadline for call in self._running if not call.over]
+        for call in [call for call in self._running if call.deadline <= now and call.awaited]:
+            call.cut_off(TimedOut())
+        rest = [call.deadline for call in self._waiting] + [call.deadline for call in self._running if call.awaited]
         self._alarm = None
         self._set_alarm(min(rest, default=FOREVER))
 

@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 from . import llhttp, local, model
 from .batch import Batches
-from .call import FOREVER, Call, Calls, Threads
+from .call import FOREVER, Call, Calls
 from .context import Context
 from .files import BoxFiles, LocalFiles
 from .framing import Limits
@@ -25,6 +25,9 @@ from .routes import FAILED, STARTING, Routes
 from .schema import SchemaError, check
 from .server import Parser, Server
 from .settings import Settings
+from .stream import Drain, Stream
+from .streams import Streams
+from .threads import Threads
 
 GRACE_SECONDS = 10.0
 READERS = 2
@@ -74,7 +77,7 @@ class Component:
             self._routes.tell(FAILED, str(error))
             raise
         self._calls = calls
-        self._routes.open(calls, function.schema)
+        self._routes.open(calls, function)
         return function
 
     async def serve(self) -> None:
@@ -145,13 +148,21 @@ class Component:
     def _new_calls(self, predictor: Predictor) -> Calls:
         settings = self._settings
         if settings.batch_size is None:
-            return Calls(self._loop, predictor, self._threads, settings.concurrency)
+            kind = Streams if predictor.function.yields else Calls
+            return kind(self._loop, predictor, self._threads, settings.concurrency)
         size, delay = settings.batch_size, settings.batch_delay
         return Batches(self._loop, predictor, self._threads, settings.concurrency, size, delay)
 
     async def _warm(self, calls: Calls, function: Function, body: Any) -> Result:
         answered: asyncio.Future[Result] = self._loop.create_future()
-        call = Call(Context(f"warm-up-{uuid.uuid4().hex}"), FOREVER, answered.set_result)
+
+        def answer(result: Result) -> None:
+            if isinstance(result, Stream):
+                result.attach(Drain(result, lambda problem: answered.set_result(problem or b"")))
+            else:
+                answered.set_result(result)
+
+        call = Call(Context(f"warm-up-{uuid.uuid4().hex}"), FOREVER, answer)
         try:
             calls.admit(call, check(body, function.schema))
         except Problem as problem:

@@ -48,6 +48,10 @@ class Function:
         self.is_async = inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(
             getattr(target, "__call__", None)  # noqa: B004 - an object's own, to see whether that is async
         )
+        self.yields, yields_async = _yields(target)
+        self.is_async = self.is_async or yields_async
+        if self.yields and batched:
+            raise SchemaError("it yields its answer in pieces: that cannot be batched")
         if "model" in self._signature.ours and model is None and _demands(target, "model"):
             raise SchemaError("it takes a model, but none is given: name modelBox and modelPath (locally: --model)")
 
@@ -96,6 +100,13 @@ class Function:
         if errors:
             raise Invalid(errors)
         return values
+
+
+def _yields(target: Callable[..., Any]) -> tuple[bool, bool]:
+    """Whether its answer comes in pieces, and whether that is asynchronous."""
+    own = (target, getattr(target, "__call__", None))  # noqa: B004 - an object's own
+    on_loop = any(inspect.isasyncgenfunction(one) for one in own)
+    return on_loop or any(inspect.isgeneratorfunction(one) for one in own), on_loop
 
 
 def _defaults(target: Callable[..., Any]) -> Mapping[str, Any]:

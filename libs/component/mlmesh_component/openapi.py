@@ -32,7 +32,8 @@ _PROBLEMS = {
 }
 
 
-def document(settings: Settings, schema: Schema) -> JsonObject:
+def document(settings: Settings, schema: Schema, *, yields: bool = False) -> JsonObject:
+    """`yields`: the answer comes in pieces, each of the schema's form."""
     request, response = example_request(settings, schema), example_response(schema)
     operation = {
         "operationId": "predict",
@@ -40,7 +41,7 @@ def document(settings: Settings, schema: Schema) -> JsonObject:
         "description": schema.description,
         "requestBody": {"required": True, "content": _content(_request_schema(schema), request)},
         "responses": {
-            "200": {"description": "The outputs.", "content": _content(_response_schema(schema), response)},
+            "200": _outputs(_response_schema(schema), response, yields),
             **{status: _problem(text) for status, text in _PROBLEMS.items()},
         },
     }
@@ -79,6 +80,16 @@ def _example_item(one: Field) -> JsonObject:
 
 def _content(schema: JsonObject, example: Any) -> JsonObject:
     return {"application/json": {"schema": schema, "example": example}}
+
+
+def _outputs(schema: JsonObject, example: Any, yields: bool) -> JsonObject:
+    if not yields:
+        return {"description": "The outputs.", "content": _content(schema, example)}
+    described = "The outputs in pieces: each an event's data, or a line; last the event `end` or `error`."
+    return {
+        "description": described,
+        "content": {"text/event-stream": {"schema": schema}, "application/x-ndjson": {"schema": schema}},
+    }
 
 
 def _request_schema(schema: Schema) -> JsonObject:

@@ -12,7 +12,7 @@ def render(described: JsonObject) -> str:
     """What goes in, what comes out, and a field to try it."""
     operation = described["paths"]["/predict"]["post"]
     request = operation["requestBody"]["content"]["application/json"]
-    answer = operation["responses"]["200"]["content"]["application/json"]
+    [answer, *_] = operation["responses"]["200"]["content"].values()
     return _PAGE.format(
         title=html.escape(described["info"]["title"]),
         description=html.escape(described["info"]["description"]),
@@ -64,7 +64,13 @@ document.getElementById("try").addEventListener("submit", async (event) => {{
   try {{
     const response = await fetch("predict", {{method: "POST", headers: {{"content-type": "application/json"}},
       body: document.getElementById("body").value}});
-    answer.textContent = response.status + "\\n" + JSON.stringify(await response.json(), null, 2);
+    answer.textContent = response.status + "\\n";
+    if (response.headers.get("content-type").includes("json")) {{
+      answer.textContent += JSON.stringify(await response.json(), null, 2);
+      return;
+    }}
+    const pieces = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let piece = await pieces.read(); !piece.done; piece = await pieces.read()) answer.textContent += piece.value;
   }} catch (error) {{ answer.textContent = String(error); }}
 }});
 </script></body></html>

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 import traceback
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Callable, Protocol, Union
 
 from . import jsontext
@@ -15,8 +17,9 @@ from .function import Function, outputs, select
 from .items import Item
 from .problems import FunctionRaised, Problem, WrongOutput
 from .schema import Inputs
+from .stream import Stream
 
-Result = Union[bytes, Problem]
+Result = Union[bytes, Problem, Stream]
 
 
 class Files(Protocol):
@@ -76,6 +79,46 @@ class Predictor:
             if _names_files(found):
                 found = await self._aside.run(lambda: self._files.store(found, context))
             return encode(found)
+        finally:
+            context.close()
+
+    def pieces(self, inputs: Inputs, context: Context) -> Generator[bytes, None, None]:
+        """In a thread, for a generator: the answer's document for each value that it yields."""
+        try:
+            arguments = self.function.arguments(self._fetched(inputs, context), context)
+            with closing(self.function.target(**arguments)) as values:
+                while True:
+                    try:
+                        value = next(values)
+                    except StopIteration:
+                        return
+                    except BaseException as error:
+                        raise _raised(error, context) from error
+                    found = self._outputs(value, inputs)
+                    yield encode(self._files.store(found, context) if _names_files(found) else found)
+        finally:
+            context.close()
+
+    async def pieces_async(self, inputs: Inputs, context: Context) -> AsyncGenerator[bytes, None]:
+        """On the loop, for an asynchronous generator; only files go through a thread."""
+        try:
+            if inputs.files:
+                inputs = await self._aside.run(lambda: self._fetched(inputs, context))
+            values = self.function.target(**self.function.arguments(inputs, context))
+            try:
+                while True:
+                    try:
+                        value = await values.__anext__()
+                    except StopAsyncIteration:
+                        return
+                    except (Exception, SystemExit) as error:
+                        raise _raised(error, context) from error
+                    found = self._outputs(value, inputs)
+                    if _names_files(found):
+                        found = await self._aside.run(partial(self._files.store, found, context))
+                    yield encode(found)
+            finally:
+                await values.aclose()
         finally:
             context.close()
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import email.utils
 import time
 from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .stream import Stream
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -14,20 +18,26 @@ _STATUS_LINES: dict[int, bytes] = {
 
 
 class Response:
-    __slots__ = ("body", "content_type", "headers", "status")
+    """`body` is all of it, or nothing yet when there is a `stream`."""
 
-    def __init__(self, status: int, body: bytes, content_type: bytes, headers: Headers = ()) -> None:
+    __slots__ = ("body", "content_type", "headers", "status", "stream")
+
+    def __init__(
+        self, status: int, body: bytes, content_type: bytes, headers: Headers = (), stream: Stream | None = None
+    ) -> None:
+        self.stream = stream
         self.status = status
         self.body = body
         self.content_type = content_type
         self.headers = headers
 
     def head(self, date: bytes, connection: bytes) -> bytes:
-        return b"%s%scontent-type: %s\r\ncontent-length: %d\r\n%s%s\r\n" % (
+        length = b"content-length: %d\r\n" % len(self.body) if self.stream is None else b""
+        return b"%s%scontent-type: %s\r\n%s%s%s\r\n" % (
             _STATUS_LINES[self.status],
             date,
             self.content_type,
-            len(self.body),
+            length,
             b"".join([b"%s: %s\r\n" % field for field in self.headers]),
             connection,
         )

@@ -12,9 +12,10 @@ import uuid
 from typing import Any, Callable
 
 from . import jsontext, openapi, page
-from .call import Call, Calls, Threads, back
+from .call import Call, Calls
 from .context import Context
 from .framing import ProtocolError, Request
+from .function import Function
 from .predict import Result
 from .problems import (
     PROBLEM_TYPE,
@@ -29,6 +30,8 @@ from .problems import (
 from .response import Headers, Response
 from .schema import Schema, check
 from .settings import Settings
+from .stream import Stream, framing
+from .threads import Threads, back
 
 JSON_TYPE = b"application/json"
 HTML_TYPE = b"text/html; charset=utf-8"
@@ -65,9 +68,9 @@ class Routes:
     def tell(self, status: str, reason: str) -> None:
         self._status, self._reason = status, reason
 
-    def open(self, calls: Calls, schema: Schema) -> None:
-        self._calls, self._schema = calls, schema
-        document = openapi.document(self._settings, schema)
+    def open(self, calls: Calls, function: Function) -> None:
+        self._calls, self._schema = calls, function.schema
+        document = openapi.document(self._settings, function.schema, yields=function.yields)
         self._pages = {
             b"/openapi.json": (JSON_TYPE, jsontext.encode(document)),
             b"/docs": (HTML_TYPE, page.render(document).encode("utf-8")),
@@ -157,6 +160,8 @@ class Routes:
         )
 
         def answer(result: Result) -> None:
+            if isinstance(result, Stream):
+                result.framing = framing(headers.get(b"accept", b""), request_id)
             reply(_answer(result, request_id))
 
         return Call(context, self._loop.time() + seconds, answer)
@@ -182,6 +187,8 @@ def _admit(calls: Calls, call: Call, inputs: Any) -> None:
 def _answer(result: Result, request_id: str) -> Response:
     if isinstance(result, Problem):
         return _problem(result, request_id)
+    if isinstance(result, Stream):
+        return Response(200, b"", result.framing.content_type, _id_header(request_id), result)
     return Response(200, result, JSON_TYPE, _id_header(request_id))
 
 

@@ -1,27 +1,21 @@
 """The listening socket and its connections: bytes in, requests to the handler, responses out in order.
 
-Knows HTTP, nothing of functions. A connection works on one request at a time; pipelined ones wait their turn.
+Knows HTTP, nothing of functions.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from typing import Any, Callable, Protocol
+from typing import Callable, Protocol
 
+from .connection import Connection
 from .framing import Limits, ProtocolError, Request
 from .response import Clock, Response
 
 BACKLOG = 2048
-KEEP_ALIVE_SECONDS = 75.0
-STALLED_SECONDS = 30.0
 SWEEP_SECONDS = 5.0
-LINGER_SECONDS = 2.0
 FLUSH_SECONDS = 2.0
-MAX_UNREAD_BYTES = 256 * 1024
-"""More than this of later requests is left in the kernel while one is answered."""
-WHOLE_BYTES = 64 * 1024
-"""Up to here head and body are written as one."""
 
 
 class Handler(Protocol):
@@ -100,147 +94,3 @@ class Server:
         for connection in list(self.connections):
             connection.check_time(now)
         self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
-
-
-class Connection(asyncio.Protocol):
-    """One connection; `_request` is the one that is being answered."""
-
-    def __init__(self, server: Server, parser: Parser) -> None:
-        self._server = server
-        self._parser = parser
-        self._transport: asyncio.Transport = _NOWHERE
-        self._request: Request | None = None
-        self._cancel: Callable[[], None] | None = None
-        self._advancing = False
-        self._writable = True
-        self._reading = True
-        self._ending = False  # the last response is written or about to be
-        self._since = server.loop.time()
-
-    # -- what asyncio tells
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-        self._server.connections.add(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._server.forget(self)
-        self._ending = True
-        self._request = None
-        cancel, self._cancel = self._cancel, None
-        if cancel is not None:
-            cancel()
-
-    def data_received(self, data: bytes) -> None:
-        if self._ending:
-            return
-        self._since = self._server.loop.time()
-        self._parser.feed(data)
-        if self._request is None:
-            self._advance()
-        elif self._parser.buffered > MAX_UNREAD_BYTES:
-            self._transport.pause_reading()
-            self._reading = False
-
-    def pause_writing(self) -> None:
-        self._writable = False
-
-    def resume_writing(self) -> None:
-        self._writable = True
-        self._since = self._server.loop.time()
-        if self._request is None:
-            self._advance()
-
-    # -- requests
-
-    def _advance(self) -> None:
-        """Begin the next request if it is there; a response that comes at once goes on in this loop, not deeper."""
-        if self._advancing:
-            return
-        self._advancing = True
-        try:
-            while self._request is None and self._writable and not self._ending and self._begin_next():
-                pass
-        finally:
-            self._advancing = False
-        if not self._reading and self._request is None and not self._ending:
-            self._reading = True
-            self._transport.resume_reading()
-
-    def _begin_next(self) -> bool:
-        try:
-            request = self._parser.take()
-        except ProtocolError as error:
-            self._refuse(error)
-            return False
-        if request is None:
-            if self._parser.expects_continue:
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            return False
-        self._request = request
-        cancel = self._server.handler.handle(request, functools.partial(self._reply, request))
-        if self._request is request:
-            self._cancel = cancel
-        return True
-
-    def _reply(self, request: Request, response: Response) -> None:
-        if self._request is not request:
-            return
-        self._request = None
-        self._cancel = None
-        keep = request.keep_alive and not self._server.closing
-        connection = (
-            b"" if keep and request.minor else b"connection: keep-alive\r\n" if keep else b"connection: close\r\n"
-        )
-        self._write(response, connection, with_body=request.method != b"HEAD")
-        self._since = self._server.loop.time()
-        if not keep:
-            self._ending = True
-            self._transport.close()
-        else:
-            self._advance()
-
-    def _write(self, response: Response, connection: bytes, with_body: bool) -> None:
-        body = response.body
-        head = response.head(self._server.clock.date(), connection)
-        if not with_body:
-            self._transport.write(head)
-        elif len(body) <= WHOLE_BYTES:
-            self._transport.write(head + body)
-        else:
-            self._transport.write(head)
-            self._transport.write(body)
-
-    def _refuse(self, error: ProtocolError) -> None:
-        """Answer and close; what still comes is read for a moment, so that the answer is not lost by a reset."""
-        self._ending = True
-        self._write(self._server.handler.refuse(error), b"connection: close\r\n", with_body=True)
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        self._server.loop.call_later(LINGER_SECONDS, self.abort)
-
-    # -- time and the end
-
-    def check_time(self, now: float) -> None:
-        """Let go of a peer that has stopped talking or reading."""
-        quiet = now - self._since
-        if self._request is not None or self._ending:
-            if not self._writable and quiet > STALLED_SECONDS:
-                self.abort()
-        elif self._parser.idle:
-            if quiet > KEEP_ALIVE_SECONDS:
-                self._transport.close()
-        elif quiet > STALLED_SECONDS:
-            self._refuse(ProtocolError(408, "The request did not come to an end in time."))
-
-    def close(self) -> None:
-        self._ending = True
-        self._transport.close()
-
-    def abort(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.abort()
-
-
-_NOWHERE: Any = None
-"""Stands for the transport until `connection_made`, which asyncio calls first."""
