@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
+from benchmarks import mesh
 from benchmarks.bare import POLL_S, program, started
 from benchmarks.figures import Figure, median_ms
-from deploy.demo.api import Api
-from deploy.demo.mesh import Mesh
 from deploy.demo.show import Failed
 from tests.e2e.application import Application
 
@@ -21,14 +17,8 @@ LIVE_TIMEOUT_S = 60.0
 
 
 def figures() -> Iterator[Figure]:
-    with tempfile.TemporaryDirectory() as folder:
-        mesh = Mesh(Path(folder))
-        try:
-            mesh.start()
-            with closing(Api(mesh.url, mesh.token)) as api:
-                yield measured(Application(mesh, api))
-        finally:
-            mesh.stop()
+    with mesh.application() as app:
+        yield measured(app)
 
 
 def measured(app: Application) -> Figure:

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from aiodocker import Docker
 
+from benchmarks import mesh
 from benchmarks.figures import Figure, Finding, Unmeasured, median_ms
-from deploy.demo.api import Api
-from deploy.demo.mesh import Mesh
 from deploy.demo.show import Failed
-from services.worker.host import installation
 from tests.e2e.application import ALICE, BOXES, ENDED, Application
 from tests.servers.engine import Engine
-from tests.servers.fleet import Fleet
 from tests.servers.provision import Missing
 
 LIMIT_MS = 150.0
@@ -53,36 +47,19 @@ spec:
 
 
 def figures() -> Iterator[Finding]:
-    with deployed("process", "unused") as app:
+    with mesh.application() as app:
+        app.start(files("unused"))
         yield from measured("process", app, by_hand)
-    with Fleet() as fleet:
-        try:
-            engine, image = fleet.docker, fleet.python_image
-            if not engine.answers():
-                raise Missing("no Docker Engine answers")
-        except Missing as missing:
-            yield Unmeasured("stage, beyond docker by hand", str(missing))
-            return
-        with deployed("docker", image, engine) as app:
+    try:
+        with mesh.docker() as (engine, image), mesh.application(engine) as app:
+            app.start(files(image))
             yield from measured("docker", app, lambda: in_container(engine, image))
+    except Missing as missing:
+        yield Unmeasured("stage, beyond docker by hand", str(missing))
 
 
-@contextmanager
-def deployed(runtime: str, image: str, engine: Engine | None = None) -> Iterator[Application]:
-    with tempfile.TemporaryDirectory() as folder:
-        mesh = Mesh(Path(folder), runtime)
-        if engine:
-            mesh.environ["DOCKER_HOST"] = engine.url
-        try:
-            mesh.start()
-            with closing(Api(mesh.url, mesh.token)) as api:
-                app = Application(mesh, api)
-                app.start({"manifests/boxes.yml": BOXES, "manifests/nothing.yml": PIPELINE.format(image=image)})
-                yield app
-        finally:
-            mesh.stop()
-            if engine:
-                engine.clear(installation((mesh.data / "internal-token").read_text().strip()))
+def files(image: str) -> dict[str, str]:
+    return {"manifests/boxes.yml": BOXES, "manifests/nothing.yml": PIPELINE.format(image=image)}
 
 
 def measured(runtime: str, app: Application, raw: Callable[[], float]) -> Iterator[Figure]:
