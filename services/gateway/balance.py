@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
 from dataclasses import dataclass
 
 from libs.common.errors import TooManyRequests
@@ -32,24 +31,50 @@ class State:
     rests_until: float = 0.0
 
 
-class Pick:
-    """One instance, chosen for one call."""
+class Turn:
+    """The instances of a component for one call: each once, the least busy first, those that rest last.
 
-    def __init__(self, endpoint: Endpoint, state: State) -> None:
-        self.endpoint = endpoint
+    An instance counts as busy until the next is wanted or the turn is closed.
+    """
+
+    __slots__ = ("_began", "_left", "_state")
+
+    def __init__(self, left: list[tuple[Endpoint, State]]) -> None:
+        self._left = left
+        self._state: State | None = None
+        self._began = 0.0
+
+    def next(self) -> Endpoint | None:
+        self.close()
+        if not self._left:
+            return None
+        now = self._began = time.monotonic()
+        best = self._left[0]
+        if len(self._left) > 1:
+            best = min(self._left, key=lambda pair: (pair[1].rests_until > now, pair[1].outstanding))
+        self._left.remove(best)
+        endpoint, state = best
+        state.outstanding += 1
+        state.used = now
         self._state = state
-        self._began = time.monotonic()
+        return endpoint
 
     def answered(self) -> None:
-        state, took = self._state, time.monotonic() - self._began
-        state.takes = MEMORY * state.takes + (1 - MEMORY) * took if state.takes else took
-        state.failures, state.rests_until = 0, 0.0
+        if (state := self._state) is not None:
+            took = time.monotonic() - self._began
+            state.takes = MEMORY * state.takes + (1 - MEMORY) * took if state.takes else took
+            state.failures, state.rests_until = 0, 0.0
 
     def failed(self) -> None:
         """It could not be reached, or broke off without an answer."""
-        state = self._state
-        state.rests_until = time.monotonic() + min(MAX_REST_S, REST_S * 2.0**state.failures)
-        state.failures += 1
+        if (state := self._state) is not None:
+            state.rests_until = time.monotonic() + min(MAX_REST_S, REST_S * 2.0**state.failures)
+            state.failures += 1
+
+    def close(self) -> None:
+        if self._state is not None:
+            self._state.outstanding -= 1
+            self._state = None
 
 
 class Balance:
@@ -57,33 +82,17 @@ class Balance:
         self._states: dict[str, State] = {}
         self._swept = time.monotonic()
 
-    def check(self, component: Component) -> None:
+    def turn(self, component: Component) -> Turn:
         """Raises TooManyRequests when all instances have as many calls as they may."""
-        if not component.endpoints:
-            return
-        slots = component.concurrency * len(component.endpoints)
-        states = [self._states[one.id] for one in component.endpoints if one.id in self._states]
-        outstanding = sum(state.outstanding for state in states)
-        if outstanding >= (QUEUE + 1) * slots:
-            takes = max((state.takes for state in states), default=0.0)
+        each = [(one, self._state(one.id)) for one in component.endpoints]
+        slots = component.concurrency * len(each)
+        outstanding = sum([state.outstanding for _, state in each])
+        if each and outstanding >= (QUEUE + 1) * slots:
+            takes = max(state.takes for _, state in each)
             raise TooManyRequests(
                 f"{component.name} has too many calls waiting", retry_after=max(1.0, takes * outstanding / slots)
             )
-
-    def endpoints(self, component: Component) -> Generator[Pick, None, None]:
-        """Each instance once, the least busy first, those that rest last; counted as busy until the next is wanted."""
-        left = [(one, self._state(one.id)) for one in component.endpoints]
-        while left:
-            now = time.monotonic()
-            best = min(left, key=lambda pair: (pair[1].rests_until > now, pair[1].outstanding))
-            left.remove(best)
-            state = best[1]
-            state.outstanding += 1
-            state.used = now
-            try:
-                yield Pick(*best)
-            finally:
-                state.outstanding -= 1
+        return Turn(each)
 
     def _state(self, instance: str) -> State:
         found = self._states.get(instance)

@@ -33,7 +33,8 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.fresh = True
         """No answer has come over it yet: it cannot have gone stale."""
-        self.idle_since = 0.0
+        self.idle_sweeps = 0
+        """How often it was found idle."""
 
     def begin(self, *, without_body: bool = False) -> None:
         self.status = 0
@@ -63,7 +64,7 @@ class Connection(asyncio.Protocol):
     def end(self) -> None:
         self._busy = False
         self.fresh = False
-        self.idle_since = self._loop.time()
+        self.idle_sweeps = 0
 
     def write(self, data: bytes) -> None:
         if self._transport is not None and not self.closed:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from libs.common import log
@@ -53,20 +51,16 @@ class Demand:
         self._wake = asyncio.Event()
         self._log = log.get("gateway")
 
-    @contextmanager
-    def call(self, ns: str, component: Component) -> Iterator[None]:
-        if not component.scales:
-            yield
-            return
-        clock = asyncio.get_running_loop().time
+    def begin(self, ns: str, component: Component) -> None:
+        """A call of a component that scales."""
+        now = asyncio.get_running_loop().time()
         meter = self._meters.get((ns, component.name))
         if meter is None:
-            meter = self._meters[ns, component.name] = Meter(clock(), clock())
-        meter.change(1, clock())
-        try:
-            yield
-        finally:
-            meter.change(-1, clock())
+            meter = self._meters[ns, component.name] = Meter(now, now)
+        meter.change(1, now)
+
+    def end(self, ns: str, component: Component) -> None:
+        self._meters[ns, component.name].change(-1, asyncio.get_running_loop().time())
 
     def urgent(self, ns: str, component: Component) -> None:
         """A call waits for an instance that is not there."""

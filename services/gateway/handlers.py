@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
 from typing import Any
 from urllib.parse import quote
 
@@ -16,13 +15,14 @@ from libs.common.settings import Settings
 from services.gateway import openapi
 from services.gateway.answer import Answer
 from services.gateway.auth import Auth, Tokens, credentials
+from services.gateway.call import Call, Hop, Only
 from services.gateway.cold import Cold
 from services.gateway.connection import Headers
 from services.gateway.demand import Demand
 from services.gateway.grants import GRANT, Seal
 from services.gateway.metrics import Metrics
 from services.gateway.predictions import Predictions, asleep, component_of, token
-from services.gateway.proxy import Call, Hop, Proxy
+from services.gateway.proxy import Proxy
 from services.gateway.refusals import NoCredentials, NotACaller
 from services.gateway.request import Body, Proxies, Request
 from services.gateway.routes import Route
@@ -169,15 +169,11 @@ class Handlers:
             method=request.method,
             target=request.target(path),
             headers=[*self._proxies.passed_on(request), (b"authorization", service.authorization), *extra],
-            hops=lambda: _only(Hop(service.address, [])),
-            nowhere=Unavailable(f"{service.name} cannot be reached"),
+            hops=Only(Hop(service.address, [])),
+            nowhere=lambda: Unavailable(f"{service.name} cannot be reached"),
             answer_within=CONTROL_TIMEOUT_S,
         )
         await self._proxy.forward(call, body, answer)
-
-
-def _only(hop: Hop) -> Generator[Hop, None, None]:
-    yield hop
 
 
 def _app(table: Table, route: Route) -> App:

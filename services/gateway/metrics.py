@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-
-from libs.common.errors import MeshError
-from services.gateway.answer import Answer
 
 SEVERAL = "PROMETHEUS_MULTIPROC_DIR"
 """Set where several processes share the numbers: whichever is asked answers for all."""
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
-class Stopwatch:
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
+class Predicted:
+    """The numbers of one component."""
 
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self._began
+    def __init__(self, under_way: Gauge, seconds: Histogram, counter: Callable[[int], Counter]) -> None:
+        self._under_way = under_way
+        self._seconds = seconds
+        self._counter = counter
+        self._counters: dict[int, Counter] = {}
+
+    def begin(self) -> None:
+        self._under_way.inc()
+
+    def end(self, status: int, seconds: float) -> None:
+        """Status 0: the caller hung up before there was one."""
+        self._under_way.dec()
+        counter = self._counters.get(status)
+        if counter is None:
+            counter = self._counters[status] = self._counter(status)
+        counter.inc()
+        self._seconds.observe(seconds)
 
 
 class Metrics:
@@ -45,27 +53,27 @@ class Metrics:
             "mlmesh_predictions_under_way", "Predictions that wait or run", of, registry=registry,
             multiprocess_mode="livesum",
         )  # fmt: skip
+        self._predicted: dict[tuple[str, str], Predicted] = {}
+        self._counts: dict[tuple[str, int], Counter] = {}
         self._cold = Counter("mlmesh_cold_starts", "Predictions that waited for an instance", of, registry=registry)
 
     def count(self, method: str, status: int, seconds: float) -> None:
         """Status 0: the caller hung up before there was one."""
-        self._requests.labels(method, str(status)).inc()
+        counter = self._counts.get((method, status))
+        if counter is None:
+            counter = self._counts[method, status] = self._requests.labels(method, str(status))
+        counter.inc()
         self._seconds.observe(seconds)
 
-    @contextmanager
-    def prediction(self, app: str, component: str, answer: Answer) -> Iterator[Stopwatch]:
-        """One prediction, from its admission to its end."""
-        under_way, watch, refused = self._under_way.labels(app, component), Stopwatch(), 0
-        under_way.inc()
-        try:
-            yield watch
-        except MeshError as error:
-            refused = error.status
-            raise
-        finally:
-            under_way.dec()
-            self._predictions.labels(app, component, str(answer.status or refused)).inc()
-            self._prediction_seconds.labels(app, component).observe(watch.seconds)
+    def of(self, app: str, component: str) -> Predicted:
+        found = self._predicted.get((app, component))
+        if found is None:
+            found = self._predicted[app, component] = Predicted(
+                self._under_way.labels(app, component),
+                self._prediction_seconds.labels(app, component),
+                lambda status: self._predictions.labels(app, component, str(status)),
+            )
+        return found
 
     def cold(self, app: str, component: str) -> None:
         self._cold.labels(app, component).inc()

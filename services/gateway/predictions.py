@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from contextlib import closing
 
 from starlette.types import Receive
 
-from libs.common.errors import Unavailable
+from libs.common.errors import MeshError, Unavailable
 from libs.common.identity import USER
 from libs.common.settings import Settings
 from services.gateway.answer import Answer
 from services.gateway.auth import ANONYMOUS
-from services.gateway.balance import Balance
+from services.gateway.balance import Balance, Turn
+from services.gateway.call import Call, Hop
 from services.gateway.cold import Cold
 from services.gateway.connection import Headers
 from services.gateway.demand import Demand
 from services.gateway.grants import GRANT, MARGIN_S, Grant, Seal
 from services.gateway.metrics import Metrics
-from services.gateway.proxy import Call, Hop, Proxy
+from services.gateway.proxy import Proxy
 from services.gateway.rate import Rates
 from services.gateway.request import CREDENTIALS, TIMEOUT, Body, Proxies, Request
 from services.gateway.table import Api, App, Component, Endpoint
 
 PREDICT_MARGIN_S = 2.0
 """The component's own deadline comes first, because its answer says more."""
+USER_HEADER = USER.lower().encode()
 PREDICTION = CREDENTIALS | {TIMEOUT}
 
 
@@ -47,20 +47,38 @@ class Predictions:
     async def handle(self, app: App, api: Api, user: str, request: Request, receive: Receive, answer: Answer) -> None:
         component = component_of(app, api)
         self._rates.check(app.ns, user if user != ANONYMOUS else request.peer)
-        body = Body(request, receive, self._limit)
-        with self._demand.call(app.ns, component), self._metrics.prediction(app.ns, component.name, answer) as measured:
-            awake = await self._cold.awake(app.ns, component, body, request.patience)
-            if awake is not component:
-                answer.took("cold", measured.seconds)
-                self._metrics.cold(app.ns, component.name)
-            left = min(component.timeout, request.patience - measured.seconds)
-            await self._to_instance(app, api, awake, user, request, body, answer, left)
+        measured, began, status = self._metrics.of(app.ns, component.name), time.perf_counter(), 0
+        measured.begin()
+        if component.scales:
+            self._demand.begin(app.ns, component)
+        try:
+            await self._admitted(app, api, component, user, request, Body(request, receive, self._limit), answer)
+        except MeshError as error:
+            status = error.status
+            raise
+        finally:
+            if component.scales:
+                self._demand.end(app.ns, component)
+            measured.end(answer.status or status, time.perf_counter() - began)
+
+    async def _admitted(
+        self, app: App, api: Api, component: Component, user: str, request: Request, body: Body, answer: Answer
+    ) -> None:
+        within = min(component.timeout, request.patience)
+        if component.wakes_within is not None:
+            began = time.perf_counter()
+            component = await self._cold.awake(app.ns, component, body, request.patience)
+            waited = time.perf_counter() - began
+            answer.took("cold", waited)
+            self._metrics.cold(app.ns, component.name)
+            within = min(component.timeout, request.patience - waited)
+        await self._to_instance(app, api, component, user, request, body, answer, within)
 
     async def _to_instance(
         self, app: App, api: Api, component: Component, user: str, request: Request, body: Body, answer: Answer,
         within: float,
     ) -> None:  # fmt: skip
-        self._balance.check(component)
+        hops = Instances(self._balance.turn(component))
         headers = [*self._proxies.passed_on(request, PREDICTION), *self._caller(app, api, component, user)]
         if TIMEOUT in request.by_name:
             headers.append((TIMEOUT, b"%.3f" % within))
@@ -69,25 +87,31 @@ class Predictions:
             method="POST",
             target=request.target("/predict"),
             headers=headers,
-            hops=lambda: self._instances(component),
-            nowhere=asleep(component),
+            hops=hops,
+            nowhere=lambda: asleep(component),
             answer_within=within + PREDICT_MARGIN_S,
             whole=True,
         )
         await self._proxy.forward(call, body, answer)
 
     def _caller(self, app: App, api: Api, component: Component, user: str) -> Headers:
-        found = [(USER.lower().encode(), user.encode())] if api.identity else []
+        found = [(USER_HEADER, user.encode())] if api.identity else []
         if component.boxes and user != ANONYMOUS:
             expires = time.time() + component.timeout + MARGIN_S
             found.append((GRANT, self._seal.sealed(Grant(app.ns, user, component.boxes, expires)).encode()))
         return found
 
-    def _instances(self, component: Component) -> Generator[Hop, None, None]:
-        with closing(self._balance.endpoints(component)) as picks:
-            for pick in picks:
-                one = pick.endpoint
-                yield Hop((one.host, one.port), [token(one)], pick)
+
+class Instances:
+    """A component's instances as places for a call."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self.answered, self.failed, self.close = turn.answered, turn.failed, turn.close
+
+    def next(self) -> Hop | None:
+        one = self._turn.next()
+        return Hop((one.host, one.port), [token(one)]) if one is not None else None
 
 
 def component_of(app: App, api: Api) -> Component:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-import uuid
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
+from random import getrandbits
 from typing import Any
 
 from starlette.types import Receive, Scope
@@ -58,7 +58,7 @@ class Request:
             peer=(scope.get("client") or ("", 0))[0],
             scheme=scope.get("scheme", "http"),
             by_name=by_name,
-            id=identity if REQUEST_ID.fullmatch(identity) else uuid.uuid4().hex,
+            id=identity if identity and REQUEST_ID.fullmatch(identity) else f"{getrandbits(128):032x}",
         )
 
     @property
@@ -135,11 +135,19 @@ class Body:
         if limit is not None and (self.length or 0) > limit:
             raise TooLarge(f"a body may have {limit} bytes here", limit=limit)
 
-    async def begin(self) -> bytes:
-        """The first piece, the same however often it is asked for; raises as `read` does."""
+    async def begin(self) -> None:
+        """Read the first piece, however often that is asked for; raises as `read` does."""
         if self._first is None:
             self._first = await self.read()
-        return self._first
+
+    @property
+    def so_far(self) -> bytes:
+        """What was read: all of it, or the first piece when that is too much to repeat."""
+        return self.kept if self.kept is not None else self._first or b""
+
+    @property
+    def repeatable(self) -> bool:
+        return self.kept is not None and not self.gone
 
     async def read(self) -> bytes:
         """The next piece; raises TooLarge, and Gone when the caller hung up."""

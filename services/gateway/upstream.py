@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +12,8 @@ from services.gateway.connection import Connection, Headers
 
 CONNECT_TIMEOUT_S = 2.0
 IDLE_S = 30.0
-"""A connection that has been idle for longer is not used again."""
+"""A connection that has been idle for about as long is closed."""
+SWEEPS = 3
 IDLE_CONNECTIONS = 64
 """Kept for each address."""
 
@@ -32,13 +32,12 @@ class Pool:
 
     async def take(self, address: Address, *, fresh: bool = False) -> Connection:
         """An idle connection, or a new one. Raises CannotConnect."""
-        loop = asyncio.get_running_loop()
         idle = self._idle.get(address)
         while idle and not fresh:
             found = idle.pop()
-            if not found.closed and loop.time() - found.idle_since < IDLE_S:
+            if not found.closed:
                 return found
-            found.abort()
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 _, made = await loop.create_connection(lambda: Connection(loop), *address)
@@ -58,15 +57,20 @@ class Pool:
     async def sweep(self) -> None:
         """For ever: close what has been idle for too long, forget addresses that are no longer used."""
         while True:
-            await asyncio.sleep(IDLE_S)
-            self._close(older_than=asyncio.get_running_loop().time() - IDLE_S)
+            await asyncio.sleep(IDLE_S / SWEEPS)
+            self._sweep()
 
     def close(self) -> None:
-        self._close(older_than=math.inf)
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.abort()
+        self._idle.clear()
 
-    def _close(self, older_than: float) -> None:
+    def _sweep(self) -> None:
         for address, idle in list(self._idle.items()):
-            while idle and (idle[0].closed or idle[0].idle_since < older_than):
+            for connection in idle:
+                connection.idle_sweeps += 1
+            while idle and (idle[0].closed or idle[0].idle_sweeps > SWEEPS):
                 idle.popleft().abort()
             if not idle:
                 del self._idle[address]

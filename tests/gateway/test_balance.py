@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from contextlib import ExitStack, closing
 
 import pytest
 
 from libs.common.errors import TooManyRequests
 from services.gateway import balance
-from services.gateway.balance import Balance, Pick
+from services.gateway.balance import Balance, Turn
 from services.gateway.table import Component, Endpoint
 
 
@@ -33,39 +32,40 @@ def component(*names: str, concurrency: int = 1) -> Component:
 
 
 def order(found: Balance, of: Component) -> list[str]:
-    with closing(found.endpoints(of)) as picks:
-        return [pick.endpoint.id for pick in picks]
+    turn = found.turn(of)
+    return [one.id for one in iter(turn.next, None)]
 
 
-def picked(found: Balance, of: Component) -> tuple[Generator[Pick, None, None], Pick]:
-    picks = found.endpoints(of)
-    return picks, next(picks)
+def picked(found: Balance, of: Component, first: str) -> Turn:
+    turn = found.turn(of)
+    chosen = turn.next()
+    assert chosen is not None
+    assert chosen.id == first
+    return turn
 
 
 def test_the_least_busy_is_first_and_each_is_tried_once(clock: Clock) -> None:
     found, of = Balance(), component("a", "b", "c")
-    picks, pick = picked(found, of)
-    assert pick.endpoint.id == "a"
+    turn = picked(found, of, "a")
     assert order(found, of) == ["b", "c", "a"]
-    picks.close()
+    turn.close()
     assert order(found, of) == ["a", "b", "c"]
 
 
 def test_one_that_failed_is_tried_last_until_it_has_rested(clock: Clock) -> None:
     found, of = Balance(), component("a", "b")
     for rest in (1.0, 2.0, 4.0):
-        picks, pick = picked(found, of)
-        assert pick.endpoint.id == "a"
-        pick.failed()
-        picks.close()
+        turn = picked(found, of, "a")
+        turn.failed()
+        turn.close()
         clock.now += rest - 0.1
         assert order(found, of) == ["b", "a"]
         clock.now += 0.2
         assert order(found, of) == ["a", "b"]
-    picks, pick = picked(found, of)
-    pick.answered()
-    pick.failed()
-    picks.close()
+    turn = picked(found, of, "a")
+    turn.answered()
+    turn.failed()
+    turn.close()
     clock.now += 1.1
     assert order(found, of)[0] == "a"
 
@@ -73,14 +73,13 @@ def test_one_that_failed_is_tried_last_until_it_has_rested(clock: Clock) -> None
 def test_too_many_calls_are_refused_with_the_time_that_those_before_them_need(clock: Clock) -> None:
     found, of = Balance(), component("a", concurrency=2)
     with ExitStack() as calls:
-        picks, pick = picked(found, of)
+        turn = picked(found, of, "a")
         clock.now += 0.5
-        pick.answered()
-        picks.close()
+        turn.answered()
+        turn.close()
         for _ in range(22):
-            found.check(of)
-            calls.enter_context(closing(picked(found, of)[0]))
+            calls.enter_context(closing(picked(found, of, "a")))
         with pytest.raises(TooManyRequests) as refused:
-            found.check(of)
+            found.turn(of)
     assert refused.value.retry_after == pytest.approx(5.5)  # 22 calls of half a second, two at a time
-    found.check(of)
+    assert order(found, of) == ["a"]

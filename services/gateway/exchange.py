@@ -1,0 +1,104 @@
+"""The request's side of one exchange: sent as the caller brings it, watched while the answer is awaited."""
+
+from __future__ import annotations
+
+import asyncio
+
+from libs.common.errors import TimedOut, TooLarge
+from services.gateway.call import Call, Hop
+from services.gateway.connection import Connection, Lost
+from services.gateway.request import Body, Gone
+from services.gateway.upstream import head_of, host_header
+
+STALLED_S = 60.0
+"""How long a place may leave a request's bytes unread."""
+PROMPT_S = 0.05
+"""An answer that comes within this is not worth a task that watches whether the caller is still there."""
+
+
+class Exchange:
+    """Ends by itself, with an error for who awaits the answer, when that takes too long or nobody waits any more."""
+
+    def __init__(self, connection: Connection, call: Call, body: Body) -> None:
+        self._connection = connection
+        self._call = call
+        self._body = body
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._answered = False
+
+    def start(self, hop: Hop) -> None:
+        """Send what is there; a body that is still to come is sent by a task."""
+        body, call = self._body, self._call
+        framing = body.framing()
+        self._chunked = bool(framing) and framing[0][0] == b"transfer-encoding"
+        headers = [(b"host", host_header(hop.address)), *call.headers, *hop.headers, *framing]
+        head = head_of(call.method, call.target, headers)
+        self._connection.write(head + _framed(body.so_far, self._chunked))
+        if body.finished:
+            if self._chunked:
+                self._connection.write(b"0\r\n\r\n")
+            self._timer = self._loop.call_later(min(PROMPT_S, call.answer_within), self._watch)
+        else:
+            self._task = asyncio.create_task(self._send())
+
+    def answered(self) -> None:
+        """The answer has begun."""
+        if not self._call.whole:
+            self._answered = True
+            self._cancel_timer()
+
+    async def end(self) -> None:
+        """Part of a request on it makes a connection useless for the next."""
+        self._cancel_timer()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        if not self._body.finished:
+            self._connection.abort()
+
+    def _watch(self) -> None:
+        self._set_deadline(self._call.answer_within - PROMPT_S)
+        self._task = asyncio.create_task(self._until_gone())
+
+    async def _send(self) -> None:
+        """Send all, then watch whether the caller is still there."""
+        body, connection = self._body, self._connection
+        try:
+            while not body.finished:
+                async with asyncio.timeout(STALLED_S):
+                    await connection.drain()
+                connection.write(_framed(await body.read(), self._chunked))
+            if self._chunked:
+                connection.write(b"0\r\n\r\n")
+            self._set_deadline(self._call.answer_within)
+            await body.hung_up()
+        except Gone:
+            pass  # as after `hung_up`
+        except TooLarge as error:
+            connection.fail(error)
+        except TimeoutError:
+            connection.fail(TimedOut(f"{self._call.name} does not read what it is sent"))
+        finally:
+            connection.fail(Lost())  # whatever ends the sending ends an exchange that is not complete
+
+    async def _until_gone(self) -> None:
+        await self._body.hung_up()
+        self._connection.fail(Lost())
+
+    def _set_deadline(self, seconds: float) -> None:
+        if not self._answered:
+            self._timer = self._loop.call_later(max(0.0, seconds), self._late)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _late(self) -> None:
+        within = self._call.answer_within
+        self._connection.fail(TimedOut(f"{self._call.name} did not answer within {within:g} s"))
+
+
+def _framed(piece: bytes, chunked: bool) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(piece), piece) if chunked and piece else piece
