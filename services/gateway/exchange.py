@@ -23,7 +23,7 @@ class Exchange:
         self._connection = connection
         self._call = call
         self._body = body
-        self._loop = asyncio.get_running_loop()
+        self._loop = connection.loop
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._answered = False

@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 
 from libs.common.errors import MeshError
+from libs.common.http.corked import Protocol
 
 GRACE_S = 5
 """How long open requests may take to end after a stop was asked for; long polls are cut."""
@@ -90,7 +91,7 @@ def config(app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_config=None,
