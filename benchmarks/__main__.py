@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import batching, cold, idle, push, rollout, stage
+from benchmarks import batching, cold, gateway, idle, push, rollout, stage
 from benchmarks.figures import Finding, Unmeasured, exit_code
 from deploy.demo.show import Failed
 
@@ -16,6 +16,7 @@ ALL: dict[str, Callable[[], Iterator[Finding]]] = {
     "idle": idle.figures,
     "push": push.figures,
     "cold": cold.figures,
+    "gateway": gateway.figures,
     "rollout": rollout.figures,
     "stage": stage.figures,
     "batching": batching.figures,
