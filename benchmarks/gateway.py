@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -125,11 +126,14 @@ def nginx(component: int, folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def started(command: list[str], url: str, environ: dict[str, str]) -> Iterator[int]:
+def started(command: list[str], url: str, environ: dict[str, str], folder: str = ".") -> Iterator[int]:
     """A server that answers; its process."""
     with ExitStack() as stack:
-        process = stack.enter_context(subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL))
-        stack.callback(process.terminate)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
+        )
+        stack.enter_context(process)
+        stack.callback(os.killpg, process.pid, signal.SIGKILL)  # with all that it started
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers(url):
             if process.poll() is not None or time.monotonic() > deadline:

@@ -64,9 +64,12 @@ class Request:
     @property
     def patience(self) -> float:
         """Seconds that the caller will wait; infinite when that was not said, or not as a number."""
+        given = self.by_name.get(TIMEOUT)
+        if given is None:
+            return math.inf
         try:
-            seconds = float(self.by_name[TIMEOUT])
-        except (KeyError, ValueError):
+            seconds = float(given)
+        except ValueError:
             return math.inf
         return math.inf if math.isnan(seconds) else max(0.0, seconds)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import unquote
 
@@ -38,6 +39,10 @@ METHODS: dict[Kind, tuple[str, ...]] = {
 OF_API: dict[str, Kind] = {"predict": "predict", "runs": "submit", "openapi.json": "describe", "docs": "page"}
 
 
+SHORT = 256
+"""Paths up to this length are remembered: the same few are called again and again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     kind: Kind
@@ -53,6 +58,10 @@ class Route:
 
 def route(raw: str) -> Route | None:
     """The meaning of a percent-encoded path; None when it has none. Raises Malformed."""
+    return _remembered(raw) if len(raw) <= SHORT else _read(raw)
+
+
+def _read(raw: str) -> Route | None:
     if not raw.startswith("/"):
         return None
     if any(part in (".", "..") for part in unquote(raw).split("/")):
@@ -69,6 +78,9 @@ def route(raw: str) -> Route | None:
     path, _, last = rest.rpartition("/")
     kind = OF_API.get(last)
     return Route(kind, ns, unquote(path)) if kind and path else None
+
+
+_remembered = lru_cache(maxsize=4096)(_read)
 
 
 def _reserved(first: str, rest: str) -> Route | None:
