@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from libs.common.errors import MeshError
-from libs.common.http.corked import Protocol
+from libs.common.http.protocol import Protocol
 
 GRACE_S = 5
 """How long open requests may take to end after a stop was asked for; long polls are cut."""

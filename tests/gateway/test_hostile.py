@@ -1,0 +1,193 @@
+"""Callers and components that do not keep to HTTP, or keep to it badly: nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from yarl import URL
+
+from tests.gateway.mesh import ALICE, Mesh, document, until
+
+PREDICT = "/demo/digits/predict"
+AUTHORIZATION = f"Authorization: {ALICE['Authorization']}".encode()
+INNER = b"POST /demo/open/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+DEADLINE_S = 10.0
+
+
+def post(*lines: bytes, body: bytes = b"") -> bytes:
+    return b"\r\n".join((b"POST /demo/digits/predict HTTP/1.1", b"Host: x", AUTHORIZATION, *lines, b"", body))
+
+
+async def sent(mesh: Mesh, content: bytes) -> bytes:
+    """What comes back until the gateway closes, or falls silent."""
+    url = URL(mesh.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    received = b""
+    try:
+        writer.write(content)
+        async with asyncio.timeout(1.0):
+            while piece := await reader.read(65536):
+                received += piece
+    except (TimeoutError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+    return received
+
+
+async def works(mesh: Mesh) -> bool:
+    return (await mesh.call("POST", PREDICT, data=b"{}", headers=ALICE))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        post(b"Content-Length: 6", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n" + INNER),
+        post(b"Transfer-Encoding: chunked", b"Content-Length: 4", body=b"5c\r\n" + INNER + b"\r\n0\r\n\r\n"),
+        post(b"Content-Length: 2", b"Content-Length: 200", body=b"{}" + INNER),
+        post(b"Transfer-Encoding: xchunked", body=b"0\r\n\r\n" + INNER),
+        post(b"Transfer-Encoding : chunked", body=b"0\r\n\r\n" + INNER),
+        post(b"X-Folded: a", b" Content-Length: 2", body=b"{}" + INNER),
+        post(b"Content-Length: 2", body=b"{}" + INNER).replace(b"\r\nHost: x", b"\nHost: x", 1),
+        post(b"Content-Length: -1", body=INNER),
+        post(b"Content-Length: +2", body=b"{}" + INNER),
+    ],
+    ids=["cl.te", "te.cl", "two lengths", "unknown coding", "space", "obs-fold", "bare lf", "negative", "sign"],
+)
+async def test_a_request_with_two_meanings_is_refused_and_nothing_is_smuggled(mesh: Mesh, request_bytes: bytes) -> None:
+    received = await sent(mesh, request_bytes)
+    assert received.startswith(b"HTTP/1.1 400")
+    assert received.count(b"HTTP/1.1") == 1
+    assert mesh.component.asked == []
+    assert await works(mesh)
+
+
+@pytest.mark.parametrize("count", [100, 2000])
+async def test_headers_without_end_are_refused(mesh: Mesh, count: int) -> None:
+    received = await sent(mesh, post(*(b"X-%d: %s" % (number, b"x" * 1000) for number in range(count))))
+    assert received.startswith(b"HTTP/1.1 431") or received == b""  # reset, when it went on sending
+    assert mesh.component.asked == []
+    assert await works(mesh)
+
+
+async def test_a_head_without_end_is_not_waited_for(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("libs.common.http.protocol.HEAD_WITHIN_S", 0.2)
+    url = URL(mesh.url)
+    for begun in (b"", b"POST /demo/digits/predict HTTP/1.1\r\nHost: x\r\nX-Slow: "):
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(begun)
+        async with asyncio.timeout(DEADLINE_S):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_huge_body_is_refused_before_it_is_sent(mesh: Mesh) -> None:
+    received = await sent(mesh, post(b"Content-Length: 1000000000", b"Expect: 100-continue"))
+    assert received.startswith(b"HTTP/1.1 413")
+    assert mesh.component.asked == []
+    assert await works(mesh)
+
+
+Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def behaving(behave: Behave) -> AsyncIterator[int]:
+    """The port of a component that answers with bytes of its own."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            await behave(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+def saying(*pieces: bytes) -> Behave:
+    async def behave(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"rubbish\r\n\r\n",),
+        (b"",),
+        (b"HTTP/1.1 200 OK\r\nContent-Le",),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000,),
+    ],
+    ids=["no http", "nothing", "half a head", "bad length", "header bomb"],
+)
+async def test_a_component_that_answers_rubbish_is_503(mesh: Mesh, pieces: tuple[bytes, ...]) -> None:
+    async with behaving(saying(*pieces)) as port:
+        mesh.scheduler.publish({"demo": document(port)})
+        before = len(mesh.scheduler.asked)
+        await until(lambda: len(mesh.scheduler.asked) > before + 1)
+        async with asyncio.timeout(DEADLINE_S):
+            status, headers, _ = await mesh.call("POST", PREDICT, data=b"{}", headers=ALICE)
+    assert (status, headers["Retry-After"]) == (503, "1")
+
+
+async def test_an_answer_that_breaks_off_is_cut_off_for_the_caller_too(mesh: Mesh) -> None:
+    async with behaving(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")) as port:
+        mesh.scheduler.publish({"demo": document(port)})
+        before = len(mesh.scheduler.asked)
+        await until(lambda: len(mesh.scheduler.asked) > before + 1)
+        received = await sent(mesh, post(b"Content-Length: 2", body=b"{}"))
+    assert received.startswith(b"HTTP/1.1 200")
+    assert received.endswith(b"half")
+
+
+async def test_a_caller_that_sends_slowly_and_one_that_never_reads_disturb_nobody(mesh: Mesh) -> None:
+    url = URL(mesh.url)
+    _, slow = await asyncio.open_connection(url.host, url.port)
+    slow.write(post(b"Content-Length: 100", body=b"{"))
+    _, deaf = await asyncio.open_connection(url.host, url.port)
+    deaf.write(post(b"Content-Length: 2", body=b"{}") * 50)
+    assert all([await works(mesh) for _ in range(20)])
+    slow.close()
+    deaf.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/demo/..%2Fdemo/digits/predict", "/demo/%2e%2e/digits/predict", "/demo/./digits/predict"]
+)
+async def test_a_path_that_could_be_another_one_is_refused(mesh: Mesh, path: str) -> None:
+    assert (await mesh.call("POST", path, data=b"{}", headers=ALICE))[0] in (400, 404)
+    assert mesh.component.asked == []
+
+
+async def test_an_encoded_slash_is_no_slash(mesh: Mesh) -> None:
+    assert (await mesh.call("POST", "/demo%2Fdigits/predict", data=b"{}", headers=ALICE))[0] == 404
+    assert await works(mesh)
+
+
+async def test_nothing_is_left_of_calls_that_came_to_nothing(mesh: Mesh) -> None:
+    before = len(asyncio.all_tasks())
+    for _ in range(20):
+        await sent_and_left(mesh)
+    await until(lambda: len(asyncio.all_tasks()) <= before + 2)
+
+
+async def sent_and_left(mesh: Mesh) -> None:
+    url = URL(mesh.url)
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(post(b"Content-Length: 100", body=b"{"))
+    await writer.drain()
+    writer.transport.abort()
