@@ -55,7 +55,7 @@ async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts
         parts.wakes.publish = loops.publish.wake
         parts.wakes.converge = loops.dirty
         parts.wakes.intake = loops.intake.wake
-        parts.wakes.scale = loops.scale.wake
+        parts.wakes.scale = loops.called
         running = asyncio.create_task(loops.run(), name="scheduler")
         try:
             yield parts

@@ -32,12 +32,14 @@ async def heard(parts: Parts, said: Loads) -> None:
     parts.wakes.scale()
 
 
-async def step(parts: Parts, *, steady: bool) -> set[str]:
-    """Decide anew; the apps for which that makes a difference."""
+async def step(parts: Parts, *, steady: bool) -> set[str] | None:
+    """Decide anew; the apps for which that makes a difference. None: no component scales."""
     async with parts.db.read() as c:
         now = await clock(c)
         present = await scales.listed(c)
-        loads = await scales.load(c, now - FRESH_S) if present else {}
+        if not present:
+            return None
+        loads = await scales.load(c, now - FRESH_S)
     decided = {
         name: scaling.decide(scale, bounds, loads.get(name), now, steady=steady)
         for name, (bounds, scale) in present.items()

@@ -86,6 +86,7 @@ class Loops:
         self._swept = 0.0
         self._steady = Steadiness(parts.settings.lease)
         self._heard = Steadiness(2 * demand.FRESH_S)
+        self._scale_after = 0.0
         self._log = get("scheduler")
         self.leader = Loop("leader", self._lead, LEADER_RENEW_S, back_off=LEADER_RENEW_S)
         self.relay = Loop("relay", lambda: relay.step(parts), SLOW_TICK_S)
@@ -101,6 +102,11 @@ class Loops:
                 await step()
 
         return Loop(name, led, interval)
+
+    def called(self) -> None:
+        """A component that scales."""
+        self._scale_after = 0.0
+        self.scale.wake()
 
     def dirty(self, app: str) -> None:
         """Something of this app changed."""
@@ -137,7 +143,13 @@ class Loops:
             await leases.lapse(self._parts)
 
     async def _scale(self) -> None:
-        for app in await demand.step(self._parts, steady=self._heard.beat(time.monotonic())):
+        now = time.monotonic()
+        steady = self._heard.beat(now)
+        if now < self._scale_after:
+            return
+        found = await demand.step(self._parts, steady=steady)
+        self._scale_after = now + SLOW_TICK_S if found is None else 0.0
+        for app in found or ():
             self.dirty(app)
 
     async def _converge(self) -> None:
