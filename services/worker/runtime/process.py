@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +26,8 @@ from services.worker.spec import ContainerSpec
 
 POLL_S = 0.1
 """How often a log or a process that is not our child is looked at."""
+RECORD_LOOKS = 10
+"""How many looks at a log come to one at its process, which may have ended without a word."""
 PORT_POLL_S = 0.01
 """How often one that starts is looked at: somebody may be waiting for it."""
 KILLED_WITHIN_S = 5.0
@@ -153,8 +156,10 @@ class ProcessRuntime:
         record = self._known(name)
         with (record.folder / "log").open("rb") as file:
             file.seek(offset)
-            while True:
-                over = not record.running()  # read before the file: what was written until then is read
+            exited = record.folder / "exit"
+            for look in count():
+                # before the file is read: what was written until then is read. The record costs more than a look.
+                over = exited.exists() or (look % RECORD_LOOKS == 0 and not record.running())
                 while chunk := file.read(CHUNK):
                     yield chunk
                 if over:
