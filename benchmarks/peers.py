@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +15,7 @@ from benchmarks.figures import Figure, Finding, Unmeasured
 from benchmarks.gateway import BODY, CONNECTIONS, called, free_port, gateway, running, started, table
 from benchmarks.wrk import Result, load
 from deploy.demo.show import Failed
-from tests.servers import places
-from tests.servers.provision import Missing, tell
+from tests.servers.provision import Missing, environment
 
 TIMES_MLSERVER = 4.0
 PLAIN = json.dumps({"x": [1.5, 2.5, 3.5, 4.5]})
@@ -143,7 +141,7 @@ def measured(peer: Peer, address: str) -> Result:
 @contextmanager
 def serving(peer: Peer) -> Iterator[tuple[str, str]]:
     """Its address and version. Raises Missing, Failed."""
-    python = environment(peer)
+    python = environment(peer.name.lower(), *peer.packages)
     ports = {"PORT": free_port(), "OTHER": free_port(), "MORE": free_port()}
     with tempfile.TemporaryDirectory() as folder:
         for name, text in peer.files.items():
@@ -160,23 +158,6 @@ def filled(text: str, ports: dict[str, int]) -> str:
     for name, port in ports.items():
         text = text.replace(name, str(port))
     return text
-
-
-def environment(peer: Peer) -> Path:
-    """The Python of its own environment, made once. Raises Missing."""
-    folder = places.cache() / "peers" / peer.name.lower()
-    python = folder / "bin" / "python"
-    with places.locked(f"peer-{peer.name}"):
-        if not (folder / "complete").exists():
-            tell(f"installing {peer.name}")
-            for command in (
-                [sys.executable, "-m", "venv", str(folder)],
-                [str(python), "-m", "pip", "install", "--quiet", *peer.packages],
-            ):
-                if subprocess.run(command, capture_output=True, check=False).returncode:
-                    raise Missing(f"{peer.name} cannot be installed")
-            (folder / "complete").touch()
-    return python
 
 
 def version_of(python: Path, package: str) -> str:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 
+import numpy
 from mlmesh_component.context import Context
 
 GATE = threading.Event()
@@ -242,3 +243,7 @@ async def flood_async(size: int) -> AsyncIterator[dict[str, Any]]:
             yield {"text": "x" * size}
     finally:
         CLOSED.append("flood_async")
+
+
+def mean(image: numpy.ndarray[Any, Any], label: str) -> dict[str, Any]:
+    return {"rows": image.mean(axis=0), "label": label + "!"}

@@ -131,7 +131,7 @@ async def test_a_stop_lets_what_runs_end_and_refuses_what_is_new() -> None:
         running = call(served)
         await until(lambda: bool(functions.SEEN))
         stopping = asyncio.create_task(served.component.close())
-        await until(lambda: served.component._routes.stopping)
+        await until(lambda: served.component._routes._asking.stopping)
         writer.write(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n" + EMPTY)
         refused = await reader.read()
         writer.close()

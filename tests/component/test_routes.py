@@ -76,7 +76,8 @@ async def test_the_function_is_told_about_its_call() -> None:
     [
         (b"", 400, "The body is not JSON"),
         (b"{", 400, "The body is not JSON"),
-        (b'{"inputs": NaN}', 400, "The body is not JSON"),
+        (b'{"inputs": [NaN}', 400, "The body is not JSON"),
+        (b'{"inputs": NaN}', 422, "inputs: has NaN, which JSON does not know"),
         (b"[]", 422, "body: must be an object with inputs"),
         (b'{"inputs": []}', 422, "x: is missing"),
     ],

@@ -49,6 +49,25 @@ def go_install(package: str, version: str, name: str) -> Path:
     return target
 
 
+def environment(name: str, *packages: str) -> Path:
+    """The Python of an environment of its own with these packages, made once and kept in the cache."""
+    folder = places.cache() / "environments" / name
+    python = folder / "bin" / "python"
+    with places.locked(f"environment-{name}"):
+        if not (folder / "complete").exists():
+            tell(f"installing {' '.join(packages)}")
+            shutil.rmtree(folder, ignore_errors=True)
+            for command in (
+                [sys.executable, "-m", "virtualenv", "--quiet", str(folder)],
+                [str(python), "-m", "pip", "install", "--quiet", *packages],
+            ):
+                done = _run(command, dict(os.environ))
+                if done.returncode:
+                    raise Missing(f"{name} cannot be installed: {done.stdout.strip()[-300:]}")
+            (folder / "complete").touch()
+    return python
+
+
 def tell(sentence: str) -> None:
     """Progress, past pytest's capturing."""
     print(f"servers: {sentence}", file=sys.__stderr__, flush=True)

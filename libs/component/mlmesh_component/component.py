@@ -86,7 +86,7 @@ class Component:
         await self.close()
 
     async def close(self) -> None:
-        self._routes.stopping = True
+        self._routes.stop()
         self._server.stop_accepting()
         if self._calls is not None:
             await self._calls.drained(GRACE_SECONDS)

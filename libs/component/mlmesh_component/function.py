@@ -1,8 +1,7 @@
-"""The developer's function: found by name, called by parameter names, its result made into output items."""
+"""The developer's function: found by name, called by parameter names."""
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import inspect
 from collections.abc import Mapping, Sequence
@@ -10,9 +9,9 @@ from typing import Any, Callable
 
 from . import signature
 from .context import Context
-from .items import Item, ItemError, from_value
-from .problems import Invalid, WrongOutput
-from .schema import Inputs, Schema, SchemaError, unknown_output
+from .items import Item
+from .problems import Invalid
+from .schema import Inputs, Schema, SchemaError
 
 
 class TargetError(Exception):
@@ -117,58 +116,3 @@ def _defaults(target: Callable[..., Any]) -> Mapping[str, Any]:
 def _demands(target: Callable[..., Any], name: str) -> bool:
     parameter = inspect.signature(target).parameters[name]
     return parameter.default is parameter.empty
-
-
-def outputs(result: Any, schema: Schema) -> list[Item]:
-    """The output items of what the function returned; `WrongOutput` says which one is none."""
-    if isinstance(result, (list, tuple)):
-        return [_listed(index, item) for index, item in enumerate(result)]
-    values = _named_values(result)
-    found = []
-    for name, value in values.items():
-        if not isinstance(name, str):
-            raise WrongOutput(f"The function returned a dict with the key {name!r}; names of outputs are strings.")
-        try:
-            found.append(from_value(name, value, schema.output_datatypes(name)))
-        except ItemError as error:
-            raise WrongOutput(f"The function's output {name!r} cannot be answered: {error}.") from error
-    return found
-
-
-def _named_values(result: Any) -> Mapping[Any, Any]:
-    if isinstance(result, Mapping):
-        return result
-    if dataclasses.is_dataclass(result) and not isinstance(result, type):
-        return {one.name: getattr(result, one.name) for one in dataclasses.fields(result)}
-    if hasattr(result, "model_dump"):
-        return {name: getattr(result, name) for name in type(result).model_fields}
-    raise WrongOutput(
-        f"The function returned {type(result).__name__}, not a list of items or a dict of values by name."
-    )
-
-
-def _listed(index: int, item: Any) -> Item:
-    if not isinstance(item, dict):
-        raise WrongOutput(f"The function's output {index} is {type(item).__name__}, not an item.")
-    for key in ("name", "datatype"):
-        if not isinstance(item.get(key), str):
-            raise WrongOutput(f"The function's output {index} ({item.get('name')!r}) has no {key}.")
-    if "data" not in item:
-        raise WrongOutput(f"The function's output {index} ({item['name']!r}) has no data.")
-    data = item["data"]
-    if not hasattr(data, "tolist"):
-        return item
-    shape = [int(length) for length in getattr(data, "shape", ())] or [1]
-    return {**item, "data": data.reshape(-1).tolist(), "shape": item.get("shape", shape)}
-
-
-def select(found: list[Item], wanted: tuple[str, ...], schema: Schema) -> list[Item]:
-    """Those of the outputs that were asked for, in that order; `Invalid` names one that does not exist."""
-    if not wanted:
-        return found
-    by_name = {item["name"]: item for item in found}
-    declared = {one.name for one in schema.outputs}
-    unknown = [name for name in wanted if name not in by_name and name not in declared]
-    if unknown:
-        raise Invalid([unknown_output(name) for name in unknown])
-    return [by_name[name] for name in wanted if name in by_name]

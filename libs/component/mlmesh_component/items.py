@@ -31,6 +31,16 @@ _ELEMENTS = {
 Item = dict[str, Any]
 
 
+class Packed:
+    """The elements of a tensor as they came in binary: `code` is numpy's name of their form, `<f4` and so on."""
+
+    __slots__ = ("code", "content")
+
+    def __init__(self, content: bytes, code: str) -> None:
+        self.content = content
+        self.code = code
+
+
 class ItemError(Exception):
     """A value has no form as an item."""
 
@@ -45,6 +55,8 @@ def fault(item: Mapping[str, Any], scalar: bool = False) -> str | None:
     if not isinstance(item.get("content_type", ""), str):
         return "content_type must be a string"
     data = item["data"]
+    if isinstance(data, Packed):
+        return None
     if datatype in _ELEMENTS:
         if scalar and not isinstance(data, list):
             data = [data]
@@ -102,7 +114,7 @@ def _from_array(name: str, value: Any, declared: tuple[str, ...]) -> Item:
     datatype = _dtype(value.dtype)
     shape = [int(length) for length in value.shape] or [1]
     data = value.reshape(-1).tolist()
-    return {"name": name, "datatype": _declared(datatype, declared), "data": data, "shape": shape}
+    return {"name": name, "datatype": fitting(datatype, declared), "data": data, "shape": shape}
 
 
 def _dtype(dtype: Any) -> str:
@@ -136,12 +148,19 @@ def _from_list(name: str, value: Sequence[Any], declared: tuple[str, ...]) -> It
     return _tensor(name, flat, shape, declared)
 
 
+def plain_elements(data: Sequence[Any]) -> list[Any]:
+    """A list whose numbers are Python's own; numpy's come out of loops over arrays."""
+    if any(hasattr(kind, "tolist") for kind in set(map(type, data))):
+        return [_element(value) for value in data]
+    return list(data)
+
+
 def _element(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _tensor(name: str, flat: list[Any], shape: list[int], declared: tuple[str, ...]) -> Item:
-    return {"name": name, "datatype": _declared(_datatype_of(flat), declared), "data": flat, "shape": shape}
+    return {"name": name, "datatype": fitting(_datatype_of(flat), declared), "data": flat, "shape": shape}
 
 
 def _datatype_of(flat: Sequence[Any]) -> str:
@@ -161,7 +180,7 @@ def _datatype_of(flat: Sequence[Any]) -> str:
     raise ItemError("a list of " + " and ".join(sorted(kind.__name__ for kind in kinds)) + " has no datatype")
 
 
-def _declared(datatype: str, declared: tuple[str, ...]) -> str:
+def fitting(datatype: str, declared: tuple[str, ...]) -> str:
     """A declared datatype that can hold what `datatype` holds, else `datatype` itself."""
     if datatype in declared:
         return datatype

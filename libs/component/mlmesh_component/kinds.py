@@ -11,7 +11,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Callable, Union
 
-from .items import INTEGERS, NUMBERS, TENSORS, Item
+from .items import INTEGERS, NUMBERS, TENSORS, Item, Packed
 from .schema import Kind, SchemaError, as_is
 
 _UNION_TYPES = (Union, getattr(types, "UnionType", Union))
@@ -37,7 +37,7 @@ def kind_of(annotation: Any) -> Kind:
     if annotation in (list, tuple) or origin in (list, tuple) or _named(origin, "Sequence"):
         return _list(arguments)
     if _named(origin or annotation, "ndarray"):
-        return Kind(TENSORS, _array)
+        return Kind(TENSORS, _array, packed=True)
     return _object(origin or annotation)
 
 
@@ -98,7 +98,11 @@ def _list(arguments: tuple[Any, ...]) -> Kind:
 
 def _array(item: Item) -> Any:
     numpy = importlib.import_module("numpy")
-    array = numpy.asarray(item["data"], dtype=_DTYPES[item["datatype"]])
+    data, dtype = item["data"], _DTYPES[item["datatype"]]
+    if isinstance(data, Packed):
+        array = numpy.frombuffer(data.content, data.code).astype(dtype)
+    else:
+        array = numpy.asarray(data, dtype=dtype)
     shape = item.get("shape")
     return array.reshape(shape) if isinstance(shape, list) else array
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import traceback
 import uuid
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Protocol, Union
 
-from . import jsontext
 from .context import Context
-from .function import Function, outputs, select
+from .function import Function
 from .items import Item
+from .outputs import outputs, select
 from .problems import FunctionRaised, Problem, WrongOutput
 from .schema import Inputs
 from .stream import Stream
@@ -60,8 +61,7 @@ class Predictor:
                 result = self.function.target(**arguments)
             except BaseException as error:
                 raise _raised(error, context) from error
-            found = self._outputs(result, inputs)
-            return encode(self._files.store(found, context) if _names_files(found) else found)
+            return self._answer(self._outputs(result, inputs), inputs, context)
         finally:
             context.close()
 
@@ -77,8 +77,9 @@ class Predictor:
                 raise _raised(error, context) from error
             found = self._outputs(result, inputs)
             if _names_files(found):
-                found = await self._aside.run(lambda: self._files.store(found, context))
-            return encode(found)
+                answer: bytes = await self._aside.run(lambda: self._answer(found, inputs, context))
+                return answer
+            return inputs.encode(found)
         finally:
             context.close()
 
@@ -94,8 +95,7 @@ class Predictor:
                         return
                     except BaseException as error:
                         raise _raised(error, context) from error
-                    found = self._outputs(value, inputs)
-                    yield encode(self._files.store(found, context) if _names_files(found) else found)
+                    yield self._answer(self._outputs(value, inputs), inputs, context)
         finally:
             context.close()
 
@@ -115,8 +115,9 @@ class Predictor:
                         raise _raised(error, context) from error
                     found = self._outputs(value, inputs)
                     if _names_files(found):
-                        found = await self._aside.run(partial(self._files.store, found, context))
-                    yield encode(found)
+                        yield await self._aside.run(partial(self._answer, found, inputs, context))
+                    else:
+                        yield inputs.encode(found)
             finally:
                 await values.aclose()
         finally:
@@ -173,8 +174,7 @@ class Predictor:
         try:
             if isinstance(found, BaseException):
                 return _raised(found, one.context)
-            items = self._outputs(found, one.inputs)
-            return encode(self._files.store(items, one.context) if _names_files(items) else items)
+            return self._answer(self._outputs(found, one.inputs), one.inputs, one.context)
         except Problem as problem:
             return problem
 
@@ -182,24 +182,19 @@ class Predictor:
         if not inputs.files:
             return inputs
         items = self._files.fetch(inputs.items, context)
-        return Inputs(items, inputs.parameters, inputs.output_fields, True)
+        return dataclasses.replace(inputs, items=items)
 
     def _outputs(self, result: Any, inputs: Inputs) -> list[Item]:
         schema = self.function.schema
         return select(outputs(result, schema), inputs.output_fields, schema)
 
+    def _answer(self, found: list[Item], inputs: Inputs, context: Context) -> bytes:
+        return inputs.encode(self._files.store(found, context) if _names_files(found) else found)
+
 
 def _close(asked: Sequence[tuple[Inputs, Context]]) -> None:
     for _, context in asked:
         context.close()
-
-
-def encode(found: list[Item]) -> bytes:
-    """The answer's body; `WrongOutput` names the output that has no JSON form."""
-    try:
-        return jsontext.encode({"outputs": found})
-    except TypeError as error:
-        raise _unserialisable(found, error) from error
 
 
 def _names_files(found: list[Item]) -> bool:
@@ -223,12 +218,3 @@ def describe(error: BaseException) -> str:
         kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
     )
     return f"{name}: {error}" if str(error) else name
-
-
-def _unserialisable(found: list[Item], error: TypeError) -> Problem:
-    for item in found:
-        try:
-            jsontext.encode(item)
-        except TypeError as reason:
-            return WrongOutput(f"The function's output {item['name']!r} cannot be written as JSON: {reason}.")
-    return WrongOutput(f"The function's outputs cannot be written as JSON: {error}.")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
+JSON_TYPE = b"application/json"
+
 _STATUS_LINES: dict[int, bytes] = {
     status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
 }
@@ -41,6 +43,10 @@ class Response:
             b"".join([b"%s: %s\r\n" % field for field in self.headers]),
             connection,
         )
+
+
+def id_header(request_id: str) -> Headers:
+    return ((b"x-request-id", request_id.encode("ascii")),)
 
 
 class Clock:

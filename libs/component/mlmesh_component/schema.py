@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
+from .encoding import encode
 from .items import Item, fault
 from .problems import Invalid, invalid
 
@@ -29,6 +30,7 @@ class Kind:
     """What one annotation takes: datatypes (none: any), and how an item becomes its value.
 
     `convert` raises `ValueError` with what is wrong. `scalar`: a bare number will do for a list of one.
+    `packed`: it takes the elements of a tensor in binary as they came, too.
     """
 
     datatypes: tuple[str, ...] = ()
@@ -36,6 +38,7 @@ class Kind:
     scalar: bool = False
     nullable: bool = False
     choices: tuple[Any, ...] = ()
+    packed: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Inputs:
     output_fields: tuple[str, ...]
     files: bool
     """Whether an item is a FILE."""
+    encode: Callable[[list[Item]], bytes] = encode
+    """Makes the answer's body of the outputs."""
 
 
 def check(body: Any, schema: Schema) -> Inputs:

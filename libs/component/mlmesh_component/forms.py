@@ -1,0 +1,112 @@
+"""The two forms of a call of the function: how a request's body is read, and how its answer is written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Protocol
+
+from . import jsontext
+from .framing import Request
+from .oip import Infer
+from .predict import Result
+from .problems import PROBLEM_TYPE, Invalid, Malformed, Problem
+from .response import JSON_TYPE, Response, id_header
+from .schema import Inputs, Schema, check
+from .stream import Stream, framing
+
+HEADER_LENGTH = b"inference-header-content-length"
+
+
+class Form(Protocol):
+    request_id: str
+
+    def read(self, schema: Schema) -> Inputs:
+        """What is asked; raises `Problem`. May run in a thread."""
+
+    def answer(self, result: Result) -> Response: ...
+
+
+class Plain:
+    """The platform's own: `{"inputs": [item]}`, `{"outputs": [item]}`."""
+
+    def __init__(self, request: Request, request_id: str) -> None:
+        self._request = request
+        self.request_id = request_id
+
+    def read(self, schema: Schema) -> Inputs:
+        return check(_json(self._request.body), schema)
+
+    def answer(self, result: Result) -> Response:
+        if isinstance(result, Problem):
+            return problem_response(result, self.request_id)
+        if isinstance(result, Stream):
+            result.framing = framing(self._request.headers.get(b"accept", b""), self.request_id)
+            return Response(200, b"", result.framing.content_type, id_header(self.request_id), result)
+        return Response(200, result, JSON_TYPE, id_header(self.request_id))
+
+
+class Tensors:
+    """The Open Inference Protocol's."""
+
+    def __init__(self, request: Request, request_id: str, model: str) -> None:
+        self._request = request
+        self._infer = Infer(model)
+        self.request_id = request_id
+
+    def read(self, schema: Schema) -> Inputs:
+        return self._infer.read(self._request.body, self._header_length(), schema)
+
+    def _header_length(self) -> int | None:
+        given = self._request.headers.get(HEADER_LENGTH)
+        if given is not None and not given.isdigit():
+            raise Malformed("Inference-Header-Content-Length is not a number.")
+        return int(given) if given is not None else None
+
+    def answer(self, result: Result) -> Response:
+        if isinstance(result, Problem):
+            return error_response(result, self.request_id)
+        if isinstance(result, Stream):
+            result.close()
+            return error_response(Malformed("This model answers in pieces; call its predict route."), self.request_id)
+        length = self._infer.header_length
+        if length is None:
+            return Response(200, result, JSON_TYPE, id_header(self.request_id))
+        headers = (*id_header(self.request_id), (HEADER_LENGTH, b"%d" % length))
+        return Response(200, result, b"application/octet-stream", headers)
+
+
+def problem_response(problem: Problem, request_id: str) -> Response:
+    body = jsontext.encode(problem.document(request_id))
+    return Response(problem.status, body, PROBLEM_TYPE, id_header(request_id) + problem.headers())
+
+
+def error_response(problem: Problem, request_id: str) -> Response:
+    """A refusal as the Open Inference Protocol has it; what an operator needs to find it stays beside it."""
+    document = {**problem.members, "error": problem.detail, "request_id": request_id}
+    if raised := problem.members.get("error"):
+        document["error"] = f"{problem.detail} {raised}"
+    return Response(problem.status, jsontext.encode(document), JSON_TYPE, id_header(request_id) + problem.headers())
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return jsontext.decode(body)
+    except ValueError as error:
+        if b"NaN" in body or b"Infinity" in body:
+            _refuse_not_finite(body)
+        raise Malformed(f"The body is not JSON: {error}.") from error
+
+
+def _refuse_not_finite(body: bytes) -> None:
+    """`Invalid` when nothing else is wrong than numbers that JSON does not know."""
+    found: list[str] = []
+
+    def note(constant: str) -> None:
+        found.append(constant)
+
+    try:
+        json.loads(body, parse_constant=note)
+    except (ValueError, RecursionError):
+        return
+    message = f"has {found[0]}, which JSON does not know; the Open Inference Protocol takes it in binary tensors"
+    raise Invalid([{"input": "inputs", "message": message}]) if found else Malformed("The body is not JSON.")

@@ -1,0 +1,258 @@
+"""The Open Inference Protocol, version 2: its tensors as items and back, with the binary extension. Pure.
+
+The protocol: https://github.com/kserve/open-inference-protocol; the extension: Triton's "Binary Tensor Data".
+A binary body is a JSON header and behind it the tensors' elements, little-endian, in the header's order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from . import jsontext
+from .items import TENSORS, Item, Packed, fitting
+from .problems import Invalid, Malformed
+from .schema import Field, Inputs, Schema, check
+
+VERSION = "1"
+EXTENSIONS = ("binary_tensor_data",)
+PLATFORM = "mlmesh"
+
+_CODES = {
+    "BOOL": ("?", "BOOL"),
+    "INT8": ("b", "INT32"),
+    "INT16": ("h", "INT32"),
+    "INT32": ("i", "INT32"),
+    "INT64": ("q", "INT64"),
+    "UINT8": ("B", "INT32"),
+    "UINT16": ("H", "INT32"),
+    "UINT32": ("I", "INT64"),
+    "UINT64": ("Q", "INT64"),
+    "FP16": ("e", "FP32"),
+    "FP32": ("f", "FP32"),
+    "FP64": ("d", "FP64"),
+}
+"""The protocol's datatypes of fixed size: their code in `struct` and numpy alike, and the datatype of an item."""
+_TEXTS = ("str", "dict", "FILE")
+_LENGTH = struct.Struct("<I")
+
+
+class TensorError(Exception):
+    """What is wrong with one tensor."""
+
+
+class Infer:
+    """One request and the form of its answer; `header_length` is known once the answer is encoded, if it is binary."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._id: str | None = None
+        self._binary = False
+        self._by_output: dict[str, bool] = {}
+        self.header_length: int | None = None
+
+    def read(self, body: bytes, header_length: int | None, schema: Schema) -> Inputs:
+        """Raises `Malformed`, and `Invalid` with everything that does not fit."""
+        document, binary = _parted(body, header_length)
+        self._read_wishes(document)
+        items = _Binary(binary).items(document.get("inputs"), schema)
+        wanted = {"inputs": items, "output_fields": list(self._by_output)}
+        return dataclasses.replace(check(wanted, schema), encode=self.encode)
+
+    def _read_wishes(self, document: Any) -> None:
+        if isinstance(document.get("id"), str):
+            self._id = document["id"]
+        self._binary = _parameter(document, "binary_data_output") is True
+        outputs = document.get("outputs") or []
+        if not isinstance(outputs, list) or not all(isinstance(_name(one), str) for one in outputs):
+            raise Malformed("outputs must be a list of objects with a name.")
+        for one in outputs:
+            self._by_output[one["name"]] = _parameter(one, "binary_data", self._binary) is True
+
+    def encode(self, found: list[Item]) -> bytes:
+        """The answer's body."""
+        outputs, blobs = [], []
+        for item in found:
+            name, (datatype, shape, data) = item["name"], tensor(item)
+            described = {"name": name, "datatype": datatype, "shape": shape}
+            if self._by_output.get(name, self._binary):
+                blobs.append(packed(datatype, data))
+                outputs.append({**described, "parameters": {"binary_data_size": len(blobs[-1])}})
+            else:
+                outputs.append({**described, "data": data})
+        answer = {"model_name": self._model, "model_version": VERSION, "outputs": outputs}
+        header = jsontext.encode({"id": self._id, **answer} if self._id is not None else answer)
+        self.header_length = len(header) if blobs else None
+        return b"".join([header, *blobs])
+
+
+def metadata(model: str, schema: Schema) -> dict[str, Any]:
+    return {
+        "name": model,
+        "versions": [VERSION],
+        "platform": PLATFORM,
+        "inputs": [_described(one) for one in schema.inputs],
+        "outputs": [_described(one) for one in schema.outputs],
+    }
+
+
+def _described(one: Field) -> dict[str, Any]:
+    datatype = one.kind.datatypes[0] if one.kind.datatypes else "str"
+    numeric = datatype in TENSORS
+    return {
+        "name": one.name,
+        "datatype": datatype if numeric else "BYTES",
+        "shape": [-1] if numeric and not one.kind.scalar else [1],
+    }
+
+
+# -- requests
+
+
+def _parted(body: bytes, header_length: int | None) -> tuple[dict[str, Any], bytes]:
+    """The JSON header and the binary rest."""
+    size = len(body) if header_length is None else header_length
+    if size > len(body):
+        raise Malformed(f"Inference-Header-Content-Length is {size}, but the body has {len(body)} bytes.")
+    try:
+        document = jsontext.decode(body[:size])
+    except ValueError as error:
+        raise Malformed(f"The request is not JSON: {error}.") from error
+    if not isinstance(document, dict):
+        raise Malformed("The request must be an object with inputs.")
+    return document, body[size:]
+
+
+def _parameter(holder: Any, name: str, default: Any = None) -> Any:
+    parameters = holder.get("parameters")
+    return parameters.get(name, default) if isinstance(parameters, dict) else default
+
+
+def _name(one: Any) -> Any:
+    return one.get("name") if isinstance(one, dict) else None
+
+
+class _Binary:
+    """The elements behind the header, taken in order."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = memoryview(content)
+
+    def items(self, tensors: Any, schema: Schema) -> list[Item]:
+        if not isinstance(tensors, list):
+            raise Invalid([{"input": "inputs", "message": "must be a list of tensors"}])
+        found, errors = [], []
+        for index, one in enumerate(tensors):
+            name = _name(one)
+            if not isinstance(name, str) or not name:
+                raise Invalid([{"input": f"inputs[{index}]", "message": "must be a tensor with a name"}])
+            try:
+                found.append(self._item(name, one, schema.by_name.get(name)))
+            except TensorError as error:
+                errors.append({"input": name, "message": str(error)})
+        if len(self._content):
+            errors.append({"input": "inputs", "message": f"{len(self._content)} bytes belong to no tensor"})
+        if errors:
+            raise Invalid(errors)
+        return found
+
+    def _item(self, name: str, one: Any, declared: Field | None) -> Item:
+        datatype, size = one.get("datatype"), _parameter(one, "binary_data_size")
+        content = None if size is None else self._take(size)
+        if datatype != "BYTES" and datatype not in _CODES:
+            raise TensorError(f"datatype must be BYTES or one of {', '.join(_CODES)}, not {datatype!r}")
+        shape = _shape(one.get("shape"))
+        kinds = declared.kind.datatypes if declared is not None else ()
+        if datatype == "BYTES":
+            return _text(name, _texts(content) if content is not None else _flat(one.get("data")), kinds)
+        code, own = _CODES[datatype]
+        data: Any
+        if content is None:
+            data = _flat(one.get("data"))
+        else:
+            keep = declared is not None and declared.kind.packed and datatype != "UINT64"
+            data = _numbers(content, code, math.prod(shape), keep=keep)
+        return {"name": name, "datatype": fitting(own, kinds), "data": data, "shape": shape}
+
+    def _take(self, size: Any) -> bytes:
+        if type(size) is not int or not 0 <= size <= len(self._content):
+            raise TensorError(f"binary_data_size is {size!r}, but {len(self._content)} bytes are left")
+        taken, self._content = self._content[:size], self._content[size:]
+        return bytes(taken)
+
+
+def _shape(shape: Any) -> list[int]:
+    if not isinstance(shape, list) or not all(type(length) is int and length >= 0 for length in shape):
+        raise TensorError("shape must be a list of whole numbers from 0")
+    return shape
+
+
+def _numbers(content: bytes, code: str, count: int, *, keep: bool) -> Packed | list[Any]:
+    size = struct.calcsize("<" + code)
+    if len(content) != count * size:
+        raise TensorError(f"its shape needs {count * size} bytes, but binary_data_size is {len(content)}")
+    form = "?" if code == "?" else "<" + code
+    return Packed(content, form) if keep else list(struct.unpack(f"<{count}{code}", content))
+
+
+def _texts(content: bytes) -> list[str]:
+    """The elements of a BYTES tensor: each behind its length."""
+    found, at = [], 0
+    while at < len(content):
+        end = at + _LENGTH.size
+        if end <= len(content):
+            end += _LENGTH.unpack_from(content, at)[0]
+        if end > len(content):
+            raise TensorError("an element of BYTES is cut short")
+        try:
+            found.append(content[at + _LENGTH.size : end].decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise TensorError("BYTES must be text in UTF-8 here") from error
+        at = end
+    return found
+
+
+def _flat(data: Any) -> list[Any]:
+    if not isinstance(data, list):
+        raise TensorError("data must be a list" if data is not None else "data is missing")
+    flat: list[Any] = data
+    while any(isinstance(one, list) for one in flat):
+        flat = [element for one in flat for element in (one if isinstance(one, list) else [one])]
+    return flat
+
+
+def _text(name: str, values: Sequence[Any], kinds: Sequence[str]) -> Item:
+    datatype = next((kind for kind in kinds if kind in _TEXTS), "str")
+    if len(values) != 1 or not isinstance(values[0], str):
+        raise TensorError(f"must be one text, not {len(values)}" if len(values) != 1 else "must be a text")
+    if datatype != "dict":
+        return {"name": name, "datatype": datatype, "data": values[0]}
+    try:
+        return {"name": name, "datatype": datatype, "data": jsontext.decode(values[0])}
+    except ValueError as error:
+        raise TensorError(f"must be an object in JSON: {error}") from error
+
+
+# -- answers
+
+
+def tensor(item: Item) -> tuple[str, list[int], list[Any]]:
+    """Datatype, shape and elements of an output item."""
+    data, shape = item["data"], item.get("shape")
+    values = data if isinstance(data, list) else [] if data is None else [data]
+    datatype = item["datatype"]
+    if datatype not in TENSORS:
+        datatype = "BYTES"
+        values = [one if isinstance(one, str) else jsontext.encode(one).decode("utf-8") for one in values]
+    fits = isinstance(shape, list) and math.prod(shape) == len(values)
+    return datatype, shape if fits and shape is not None else [len(values)], values
+
+
+def packed(datatype: str, values: Sequence[Any]) -> bytes:
+    if datatype != "BYTES":
+        return struct.pack(f"<{len(values)}{_CODES[datatype][0]}", *values)
+    texts = [value.encode("utf-8") for value in values]
+    return b"".join([_LENGTH.pack(len(text)) + text for text in texts])
