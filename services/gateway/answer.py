@@ -12,6 +12,7 @@ from libs.common.errors import MeshError, problem
 from services.gateway.connection import Connection, Headers
 from services.gateway.refusals import headers_of
 from services.gateway.request import HOP_BY_HOP
+from services.gateway.tunnel import UPGRADE
 
 NOT_STARTED = b"x-mlmesh-not-started"
 NOT_PASSED_ON = HOP_BY_HOP | {b"date", b"server", b"x-request-id", NOT_STARTED}
@@ -23,6 +24,8 @@ class Answer:
         self._id = (b"x-request-id", request_id.encode())
         self.status = 0
         """0 until it has started."""
+        self.tensors = False
+        """Refusals have the form of the Open Inference Protocol."""
         self._timings: list[str] = []
 
     def took(self, what: str, seconds: float) -> None:
@@ -51,7 +54,25 @@ class Answer:
         await self.whole(200, html.encode(), {"Content-Type": "text/html; charset=utf-8"})
 
     async def refuse(self, error: MeshError) -> None:
-        await self.whole(error.status, orjson.dumps(problem(error, self._id[1].decode())), headers_of(error))
+        document, headers = problem(error, self._id[1].decode()), headers_of(error)
+        if self.tensors:
+            document, headers = (
+                {"error": document["detail"], **document},
+                {**headers, "Content-Type": "application/json"},
+            )
+        await self.whole(error.status, orjson.dumps(document), headers)
+
+    def switching(self, upstream: Connection) -> bytes:
+        """The head of an answer after which the connection no longer speaks HTTP."""
+        self.status = upstream.status
+        kept = [header for header in upstream.headers if header[0] not in NOT_PASSED_ON]
+        return b"".join(
+            [
+                b"HTTP/1.1 101 Switching Protocols\r\n",
+                *[b"%b: %b\r\n" % header for header in (*kept, *UPGRADE, self._id)],
+                b"\r\n",
+            ]
+        )
 
     async def _start(self, status: int, headers: Headers) -> None:
         self.status = status

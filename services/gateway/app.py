@@ -21,9 +21,9 @@ from services.gateway.demand import Demand
 from services.gateway.handlers import Handlers
 from services.gateway.metrics import Metrics
 from services.gateway.readiness import Readiness
-from services.gateway.refusals import NoCredentials, WrongMethod
+from services.gateway.refusals import NoCredentials
 from services.gateway.request import Gone, Request
-from services.gateway.routes import METHODS, Route, route
+from services.gateway.routes import Route, allow, route
 from services.gateway.services import Services
 from services.gateway.upstream import Pool
 from services.gateway.watch import Watch
@@ -95,11 +95,13 @@ class Gateway:
         found = route(request.raw_path)
         if found is None:
             raise NotFound()
-        if request.method not in METHODS[found.kind]:
-            raise WrongMethod(METHODS[found.kind])
+        answer.tensors = found.kind == "v2"
+        if not found.path:
+            allow(found.kind, request.method)
         if not await self._own(found, request, answer):
             table = self._watch.table
-            if found.ns and found.kind != "hooks" and not table.has(found.ns, found.path):
+            model = found.kind == "v2"
+            if found.ns and found.kind != "hooks" and not table.has(found.ns, found.path, model=model):
                 table = await self._watch.fresh()  # never refused for news that are on their way
             await self._handlers.handle(table, found, request, receive, answer)
 

@@ -87,7 +87,7 @@ class Balance:
         each = [(one, self._state(one.id)) for one in component.endpoints]
         slots = component.concurrency * len(each)
         outstanding = sum([state.outstanding for _, state in each])
-        if each and outstanding >= (QUEUE + 1) * slots:
+        if each and outstanding >= slots * (1 if component.own_routes else QUEUE + 1):
             takes = max(state.takes for _, state in each)
             raise TooManyRequests(
                 f"{component.name} has too many calls waiting", retry_after=max(1.0, takes * outstanding / slots)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from libs.common.errors import MeshError
 from services.gateway.connection import Headers
+from services.gateway.tunnel import HandOver
 from services.gateway.upstream import Address
 
 
@@ -46,6 +47,8 @@ class Call:
     """Seconds from the body's end to the answer's beginning."""
     whole: bool = False
     """The answer's end, too, must come within that time."""
+    tunnel: HandOver | None = None
+    """The caller's connection, where a WebSocket is wanted."""
 
 
 class Only:

@@ -11,6 +11,7 @@ import httptools
 
 from libs.common.errors import MeshError, Unavailable
 
+SWITCHING = 101
 HIGH_WATER = 256 * 1024
 """Bytes received and not yet passed on at which reading pauses."""
 
@@ -49,6 +50,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._headed = False
+        self._rest = b""
         self._parser = httptools.HttpResponseParser(self)
         self._busy = True
 
@@ -105,6 +107,15 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> tuple[asyncio.Transport, bytes]:
+        """After the status 101: the transport, which is `protocol`'s from now on, and what came behind the head."""
+        if self._transport is None or self.closed:
+            raise Lost()
+        transport, self._transport = self._transport, None
+        transport.set_protocol(protocol)
+        self.closed = True
+        return transport, self._rest
+
     def _all(self) -> bytes:
         found = b"".join(self._chunks)
         self._chunks.clear()
@@ -146,8 +157,13 @@ class Connection(asyncio.Protocol):
         if not self._busy or self.complete:
             self.abort()  # nobody asked
             return
+        if self._headed and self.status == SWITCHING:
+            self._rest += data
+            return
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._rest = data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
             failure = Lost("the answer is not HTTP")
             failure.__cause__ = error
@@ -168,7 +184,7 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
-        if self.status < 200:
+        if self.status < 200 and self.status != SWITCHING:
             return
         self._headed = True
         self._framed = self._framed or self.status in (204, 304)
@@ -187,6 +203,8 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def on_message_complete(self) -> None:
+        if self.status == SWITCHING:
+            return
         if self.status < 200:
             self.headers = []
             return

@@ -20,12 +20,13 @@ from services.gateway.cold import Cold
 from services.gateway.connection import Headers
 from services.gateway.demand import Demand
 from services.gateway.grants import GRANT, Seal
+from services.gateway.inference import Inference
 from services.gateway.metrics import Metrics
-from services.gateway.predictions import Predictions, asleep, component_of, token
+from services.gateway.predictions import Asked, Predictions, asleep, component_of, token
 from services.gateway.proxy import Proxy
 from services.gateway.refusals import NoCredentials, NotACaller
 from services.gateway.request import Body, Proxies, Request
-from services.gateway.routes import Route
+from services.gateway.routes import Route, allow
 from services.gateway.services import Service, Services
 from services.gateway.table import Api, App, Component, Table
 from services.gateway.upstream import Pool, fetch
@@ -49,6 +50,7 @@ class Handlers:
         self._predictions = Predictions(settings, self._proxy, self._proxies, self._seal, demand, cold, metrics)
         self._tokens = Tokens(services.registry)
         self._auth = Auth(self._tokens)
+        self._inference = Inference(self._auth, self._predictions, self._limit)
 
     async def handle(self, table: Table, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
         match route.kind:
@@ -60,6 +62,8 @@ class Handlers:
                 await self._runs(_app(table, route), route, request, receive, answer)
             case "files":
                 await self._files(_app(table, route), route, request, receive, answer)
+            case "v2":
+                await self._inference.handle(_app(table, route), route, request, receive, answer)
             case _:
                 await self._of_api(_app(table, route), route, request, receive, answer)
 
@@ -114,17 +118,33 @@ class Handlers:
 
     async def _of_api(self, app: App, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
         api = app.paths.get(route.path)
-        wanted = {"predict": "ml", "submit": "pipeline"}.get(route.kind)
-        if api is None or wanted not in (None, api.target):
+        if api is None:
             raise NotFound()
+        component = component_of(app, api) if api.target == "ml" else None
+        if component is not None and component.own_routes:
+            await self._own(app, api, component, route, request, receive, answer)
+            return
+        wanted = {"predict": "ml", "submit": "pipeline", "own": ""}.get(route.kind)
+        if wanted not in (None, api.target):
+            raise NotFound()
+        allow(route.kind, request.method)
         user = await self._auth.of_api(app, api, credentials(request.by_name), request.method)
-        if route.kind == "predict":
-            await self._predictions.handle(app, api, user, request, receive, answer)
-        elif route.kind == "submit":
+        if route.kind == "submit":
             await self._submit(app, api, user, request, receive, answer)
+        elif component is not None and route.kind == "predict":
+            body = Body(request, receive, self._limit)
+            await self._predictions.handle(Asked(app, api, component, user, request, body, "/predict"), answer)
         else:
             found = await self._described(app, api)
             await (answer.json(found) if route.kind == "describe" else answer.page(openapi.page(found)))
+
+    async def _own(
+        self, app: App, api: Api, component: Component, route: Route, request: Request, receive: Receive, answer: Answer
+    ) -> None:
+        """A component that is a web application of its own."""
+        user = await self._auth.of_api(app, api, credentials(request.by_name), request.method)
+        body = Body(request, receive, self._file_limit)
+        await self._predictions.handle(Asked(app, api, component, user, request, body, route.rest or "/"), answer)
 
     async def _submit(self, app: App, api: Api, user: str, request: Request, receive: Receive, answer: Answer) -> None:
         extra = [_header(USER, user), _header(PIPELINES, api.name or "")]

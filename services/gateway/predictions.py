@@ -1,10 +1,9 @@
-"""A prediction: admitted, held while its component wakes, passed on to an instance with what that may know."""
+"""A call of a component: admitted, held while it wakes, passed on to an instance with what that may know."""
 
 from __future__ import annotations
 
 import time
-
-from starlette.types import Receive
+from dataclasses import dataclass, replace
 
 from libs.common.errors import MeshError, Unavailable
 from libs.common.identity import USER
@@ -22,11 +21,28 @@ from services.gateway.proxy import Proxy
 from services.gateway.rate import Rates
 from services.gateway.request import CREDENTIALS, TIMEOUT, Body, Proxies, Request
 from services.gateway.table import Api, App, Component, Endpoint
+from services.gateway.tunnel import UPGRADE
 
 PREDICT_MARGIN_S = 2.0
 """The component's own deadline comes first, because its answer says more."""
 USER_HEADER = USER.lower().encode()
-PREDICTION = CREDENTIALS | {TIMEOUT}
+OURS_ALONE = frozenset({TIMEOUT})
+"""Headers that an app with its own credentials does not get."""
+NOT_ITS_BUSINESS = CREDENTIALS | OURS_ALONE
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who calls what."""
+
+    app: App
+    api: Api
+    component: Component
+    user: str
+    request: Request
+    body: Body
+    target: str
+    """The path at the instance, percent-encoded."""
 
 
 class Predictions:
@@ -34,7 +50,6 @@ class Predictions:
         self, settings: Settings, proxy: Proxy, proxies: Proxies, seal: Seal, demand: Demand, cold: Cold,
         metrics: Metrics,
     ) -> None:  # fmt: skip
-        self._limit = settings.body_limit
         self._rates = Rates(settings.caller_rate)
         self._balance = Balance()
         self._proxy = proxy
@@ -44,58 +59,64 @@ class Predictions:
         self._cold = cold
         self._metrics = metrics
 
-    async def handle(self, app: App, api: Api, user: str, request: Request, receive: Receive, answer: Answer) -> None:
-        component = component_of(app, api)
-        self._rates.check(app.ns, user if user != ANONYMOUS else request.peer)
-        measured, began, status = self._metrics.of(app.ns, component.name), time.perf_counter(), 0
+    async def handle(self, asked: Asked, answer: Answer) -> None:
+        ns, component, user = asked.app.ns, asked.component, asked.user
+        self._rates.check(ns, user if user != ANONYMOUS else asked.request.peer)
+        measured, began, status = self._metrics.of(ns, component.name), time.perf_counter(), 0
         measured.begin()
         if component.scales:
-            self._demand.begin(app.ns, component)
+            self._demand.begin(ns, component)
         try:
-            await self._admitted(app, api, component, user, request, Body(request, receive, self._limit), answer)
+            await self._admitted(asked, answer)
         except MeshError as error:
             status = error.status
             raise
         finally:
             if component.scales:
-                self._demand.end(app.ns, component)
+                self._demand.end(ns, component)
             measured.end(answer.status or status, time.perf_counter() - began)
 
-    async def _admitted(
-        self, app: App, api: Api, component: Component, user: str, request: Request, body: Body, answer: Answer
-    ) -> None:
-        within = min(component.timeout, request.patience)
+    async def _admitted(self, asked: Asked, answer: Answer) -> None:
+        component, patience = asked.component, asked.request.patience
         if component.wakes_within is not None:
             began = time.perf_counter()
-            component = await self._cold.awake(app.ns, component, body, request.patience)
+            component = await self._cold.awake(asked.app.ns, component, asked.body, patience)
             waited = time.perf_counter() - began
             answer.took("cold", waited)
-            self._metrics.cold(app.ns, component.name)
-            within = min(component.timeout, request.patience - waited)
-        await self._to_instance(app, api, component, user, request, body, answer, within)
+            self._metrics.cold(asked.app.ns, component.name)
+            asked, patience = replace(asked, component=component), patience - waited
+        await self._to_instance(asked, answer, min(component.timeout, patience))
 
-    async def _to_instance(
-        self, app: App, api: Api, component: Component, user: str, request: Request, body: Body, answer: Answer,
-        within: float,
-    ) -> None:  # fmt: skip
-        hops = Instances(self._balance.turn(component))
-        headers = [*self._proxies.passed_on(request, PREDICTION), *self._caller(app, api, component, user)]
-        if TIMEOUT in request.by_name:
-            headers.append((TIMEOUT, b"%.3f" % within))
+    async def _to_instance(self, asked: Asked, answer: Answer, within: float) -> None:
+        component, own = asked.component, asked.component.own_routes
         call = Call(
             name=component.name,
-            method="POST",
-            target=request.target("/predict"),
-            headers=headers,
-            hops=hops,
+            method=asked.request.method,
+            target=asked.request.target(asked.target),
+            headers=self._headers(asked, within),
+            hops=Instances(self._balance.turn(component)),
             nowhere=lambda: asleep(component),
             answer_within=within + PREDICT_MARGIN_S,
-            whole=True,
+            whole=not own,
+            tunnel=asked.request.hand_over if own else None,
         )
-        await self._proxy.forward(call, body, answer)
+        await self._proxy.forward(call, asked.body, answer)
 
-    def _caller(self, app: App, api: Api, component: Component, user: str) -> Headers:
-        found = [(USER_HEADER, user.encode())] if api.identity else []
+    def _headers(self, asked: Asked, within: float) -> Headers:
+        own, request = asked.component.own_routes, asked.request
+        dropped = OURS_ALONE if own and asked.api.open else NOT_ITS_BUSINESS
+        headers = [*self._proxies.passed_on(request, dropped), *self._caller(asked)]
+        if TIMEOUT in request.by_name:
+            headers.append((TIMEOUT, b"%.3f" % within))
+        if own:
+            headers.append((b"x-forwarded-prefix", f"/{asked.app.ns}/{asked.api.path}".encode()))
+            if request.hand_over is not None:
+                headers.extend(UPGRADE)
+        return headers
+
+    def _caller(self, asked: Asked) -> Headers:
+        app, component, user = asked.app, asked.component, asked.user
+        found = [(USER_HEADER, user.encode())] if asked.api.identity else []
         if component.boxes and user != ANONYMOUS:
             expires = time.time() + component.timeout + MARGIN_S
             found.append((GRANT, self._seal.sealed(Grant(app.ns, user, component.boxes, expires)).encode()))

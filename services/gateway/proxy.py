@@ -5,9 +5,10 @@ from __future__ import annotations
 from libs.common.errors import MeshError, TooManyRequests, Unavailable
 from services.gateway.answer import NOT_STARTED, Answer
 from services.gateway.call import Call, Hop
-from services.gateway.connection import Connection, Lost
+from services.gateway.connection import SWITCHING, Connection, Lost
 from services.gateway.exchange import Exchange
 from services.gateway.request import Body, Gone
+from services.gateway.tunnel import join
 from services.gateway.upstream import CannotConnect, Pool
 
 
@@ -60,7 +61,11 @@ class Proxy:
             if c.status in (429, 503) and body.repeatable and any(name == NOT_STARTED for name, _ in c.headers):
                 raise NotStarted(c.status)
             exchange.answered()
-            await answer.pass_on(c)
+            if c.status == SWITCHING:
+                await exchange.end()
+                await self._tunnel(c, call, answer)
+            else:
+                await answer.pass_on(c)
         except Lost as error:
             if body.gone:
                 raise Gone from error
@@ -68,6 +73,11 @@ class Proxy:
         finally:
             await exchange.end()
             self._pool.give(hop.address, c)
+
+    async def _tunnel(self, c: Connection, call: Call, answer: Answer) -> None:
+        if call.tunnel is None:
+            raise Lost(f"{call.name} switches to a protocol that nobody asked for")
+        await join(call.tunnel, c, answer.switching(c))
 
 
 class NotStarted(Lost):

@@ -12,9 +12,12 @@ from typing import Any
 from starlette.types import Receive, Scope
 
 from libs.common.errors import Malformed, TooLarge
+from libs.common.http.protocol import HAND_OVER
 from libs.common.settings import BadSetting
 from services.gateway.connection import Headers
+from services.gateway.tunnel import HandOver
 
+NONE: dict[str, Any] = {}
 KEPT = 64 * 1024
 """As much of a body is kept for a second attempt."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -22,7 +25,9 @@ HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
      b"trailer", b"transfer-encoding", b"upgrade", b"expect"}
 )  # fmt: skip
-FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded"})
+FORWARDED = frozenset(
+    {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix", b"forwarded"}
+)
 CREDENTIALS = frozenset({b"authorization", b"x-api-key"})
 OURS = b"x-mlmesh-"
 TIMEOUT = b"x-request-timeout"
@@ -44,6 +49,8 @@ class Request:
     scheme: str
     by_name: dict[bytes, bytes] = field(default_factory=dict)
     id: str = ""
+    hand_over: HandOver | None = None
+    """Takes the connection from HTTP; only where the caller offers a WebSocket."""
 
     @classmethod
     def of(cls, scope: Scope) -> Request:
@@ -58,6 +65,7 @@ class Request:
             peer=(scope.get("client") or ("", 0))[0],
             scheme=scope.get("scheme", "http"),
             by_name=by_name,
+            hand_over=scope.get("extensions", NONE).get(HAND_OVER, NONE).get("to"),
             id=identity if identity and REQUEST_ID.fullmatch(identity) else f"{getrandbits(128):032x}",
         )
 

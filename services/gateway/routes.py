@@ -8,6 +8,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 from libs.common.errors import Malformed
+from services.gateway.refusals import WrongMethod
 
 RESERVED = frozenset(
     {"api", "hooks", "console", "git", "links", "healthz", "readyz", "metrics", "docs", "openapi.json"}
@@ -17,7 +18,7 @@ SCHEDULERS = frozenset({"workers", "queues"})
 
 Kind = Literal[
     "healthz", "readyz", "metrics", "docs", "openapi", "api", "hooks", "links",
-    "predict", "submit", "describe", "page", "runs", "files",
+    "predict", "submit", "describe", "page", "own", "v2", "runs", "files",
 ]  # fmt: skip
 
 METHODS: dict[Kind, tuple[str, ...]] = {
@@ -36,6 +37,7 @@ METHODS: dict[Kind, tuple[str, ...]] = {
     "runs": ("GET", "HEAD", "POST"),
     "files": ("GET", "HEAD", "PUT", "DELETE"),
 }
+"""Kinds that are not here leave it to the component."""
 OF_API: dict[str, Kind] = {"predict": "predict", "runs": "submit", "openapi.json": "describe", "docs": "page"}
 
 
@@ -48,7 +50,7 @@ class Route:
     kind: Kind
     ns: str = ""
     path: str = ""
-    """The API's path, decoded."""
+    """The API's path or the model's name, decoded."""
     box: str = ""
     rest: str = ""
     """What follows, percent-encoded as it came."""
@@ -59,6 +61,13 @@ class Route:
 def route(raw: str) -> Route | None:
     """The meaning of a percent-encoded path; None when it has none. Raises Malformed."""
     return _remembered(raw) if len(raw) <= SHORT else _read(raw)
+
+
+def allow(kind: Kind, method: str) -> None:
+    """Raises WrongMethod."""
+    methods = METHODS.get(kind)
+    if methods is not None and method not in methods:
+        raise WrongMethod(methods)
 
 
 def _read(raw: str) -> Route | None:
@@ -75,9 +84,17 @@ def _read(raw: str) -> Route | None:
         return Route("runs", ns, rest=slash + tail, service="scheduler")
     if second == "files":
         return _files(ns, tail)
-    path, _, last = rest.rpartition("/")
-    kind = OF_API.get(last)
-    return Route(kind, ns, unquote(path)) if kind and path else None
+    if second == "v2":
+        return _v2(ns, slash + tail)
+    return Route(OF_API.get(tail, "own"), ns, unquote(second), rest=slash + tail) if second else None
+
+
+def _v2(ns: str, rest: str) -> Route:
+    """The Open Inference Protocol: `rest` is what follows the model's name, or all that follows `v2`."""
+    if not rest.startswith("/models/"):
+        return Route("v2", ns, rest=rest)
+    model, slash, tail = rest.removeprefix("/models/").partition("/")
+    return Route("v2", ns, unquote(model), rest=slash + tail)
 
 
 _remembered = lru_cache(maxsize=4096)(_read)

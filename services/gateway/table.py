@@ -25,6 +25,8 @@ class Component:
     concurrency: int
     boxes: tuple[str, ...]
     endpoints: tuple[Endpoint, ...]
+    own_routes: bool = False
+    """It is a web application of its own: every path and method is passed on."""
     reason: Document | None = None
     """Why there is no healthy endpoint."""
     openapi: Document | None = None
@@ -63,6 +65,8 @@ class App:
     keys: Mapping[str, str] = field(default_factory=dict)
     components: Mapping[str, Component] = field(default_factory=dict)
     paths: Mapping[str, Api] = field(default_factory=dict)
+    models: Mapping[str, tuple[Api, ...]] = field(default_factory=dict)
+    """The APIs of a component, by its name and by theirs."""
 
     def api(self, target: Target) -> Api | None:
         """The app's only API of a kind without a path."""
@@ -79,12 +83,12 @@ class Table:
     apps: Mapping[str, App] = field(default_factory=dict)
     documents: Mapping[str, Document] = field(default_factory=dict)
 
-    def has(self, ns: str, path: str) -> bool:
+    def has(self, ns: str, path: str, *, model: bool = False) -> bool:
         """Whether a call there has somewhere to go; `path` is empty for what needs only the app."""
         app = self.apps.get(ns)
         if app is None or not path:
             return app is not None
-        api = app.paths.get(path)
+        api = next(iter(app.models.get(path, ())), None) if model else app.paths.get(path)
         if api is None or api.target != "ml":
             return api is not None
         component = app.components.get(api.name or "")
@@ -121,7 +125,16 @@ def _app(ns: str, document: Document) -> App:
         keys=document.get("keys") or {},
         components={name: _component(name, one) for name, one in (document.get("components") or {}).items()},
         paths={api.path.strip("/"): api for api in apis if api.path and api.target in ("ml", "pipeline")},
+        models=_models([api for api in apis if api.target == "ml"]),
     )
+
+
+def _models(apis: list[Api]) -> dict[str, tuple[Api, ...]]:
+    found: dict[str, tuple[Api, ...]] = {}
+    for api in apis:
+        for name in {api.name or "", (api.path or "").strip("/")}:
+            found[name] = (*found.get(name, ()), api)
+    return found
 
 
 def _api(one: Document) -> Api:
@@ -145,6 +158,7 @@ def _component(name: str, one: Document) -> Component:
         name=name,
         timeout=float(one.get("timeout") or 30.0),
         concurrency=int(one.get("concurrency") or 1),
+        own_routes=bool(one.get("own_routes")),
         boxes=tuple(one.get("boxes") or ()),
         endpoints=tuple(
             Endpoint(str(e["id"]), str(e["host"]), int(e["port"]), str(e.get("token") or ""))

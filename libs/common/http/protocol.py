@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+HAND_OVER = "mlmesh.hand_over"
+"""ASGI extension of a request that offers a WebSocket: its `to` takes a protocol and gives it the connection."""
 MAX_HEAD = 64 * 1024
 HEAD_WITHIN_S = 30.0
 """How long a request's head may take."""
@@ -40,6 +42,11 @@ class Corked:
     def close(self) -> None:
         self._flush()
         self._transport.close()
+
+    def detach(self) -> asyncio.Transport:
+        """The transport itself."""
+        self._flush()
+        return self._transport
 
     def _flush(self) -> None:
         if self._head and not self._transport.is_closing():
@@ -84,6 +91,22 @@ class Protocol(HttpToolsProtocol):
             self._too_large = True
             raise ValueError("the head is too large")  # the parser stops: `send_400_response`
         super().on_headers_complete()
+
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False  # the parser stops behind this request
+            if self._get_upgrade() == b"websocket":
+                self.scope["extensions"] = {HAND_OVER: {"to": self.hand_over}}
+
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        """Gives the connection away, to be spoken on directly from now on."""
+        self.cycle.disconnected = True  # as far as HTTP goes
+        self.connections.discard(self)
+        transport: asyncio.Transport = self.transport.detach()  # type: ignore[attr-defined]
+        transport.set_protocol(protocol)
+        return transport
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """It is answered as if nothing was offered, or taken by `hand_over`."""
 
     def send_400_response(self, msg: str) -> None:
         if self._too_large:
