@@ -31,18 +31,19 @@ def local(
     python: Annotated[str, typer.Option("--python", help="Interpreter that has the module's libraries.")] = "",
 ) -> None:
     """Serve one function on this machine, as its container would."""
-    inference, declared = _declared(component, folder)
-    command = [python or sys.executable, "-m", "mlmesh_component", inference]
+    target, declared = _declared(component, folder)
+    command = [python or sys.executable, "-m", "mlmesh_component", *target]
     command += ["--model", str(model.resolve())] if model else []
     command += ["--port", str(port or declared)]
-    render.note(f"http://127.0.0.1:{port or declared}/predict")
+    render.note(f"http://127.0.0.1:{port or declared}/{'' if '--app' in target else 'predict'}")
     os.chdir(folder)
     os.execvpe(command[0], command, _environment(folder.resolve()))  # noqa: S606  signals reach it directly
 
 
-def _declared(component: str, folder: Path) -> tuple[str, int]:
+def _declared(component: str, folder: Path) -> tuple[list[str], int]:
+    """What to serve, as the component runtime's arguments, and the port."""
     if ":" in component:
-        return component, DEFAULT_PORT
+        return [component], DEFAULT_PORT
     from libs.common.manifests import MLComponent, read_documents
 
     found, problems = read_documents(dict(manifests(folder)))
@@ -51,7 +52,8 @@ def _declared(component: str, folder: Path) -> tuple[str, int]:
         why = f": {problems[0]}" if problems else f"; there are {', '.join(sorted(known)) or 'none'}"
         raise Failure(f"no MLComponent {component!r} in {folder}{why}")
     spec = known[component].spec
-    return str(spec.ml_service.inference), spec.service_port
+    service = spec.ml_service
+    return (["--app", service.app] if service.app else [str(service.inference)]), spec.service_port
 
 
 def _environment(folder: Path) -> dict[str, str]:

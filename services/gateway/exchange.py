@@ -47,7 +47,8 @@ class Exchange:
         """The answer has begun."""
         if not self._call.whole:
             self._answered = True
-            self._cancel_timer()
+            if self._task is not None:
+                self._cancel_timer()  # else it is still to come that the caller is watched
 
     async def end(self) -> None:
         """Part of a request on it makes a connection useless for the next."""

@@ -80,6 +80,7 @@ def component(found: MLComponent, tasks: list[Task], described: Any) -> dict[str
     return {
         "timeout": found.spec.ml_service.timeout,
         "concurrency": at_once(found),
+        "own_routes": found.spec.ml_service.app is not None,
         "boxes": [box.name for box in found.spec.connected_boxes],
         "reason": None if endpoints else blocking(tasks),
         "openapi": openapi or (described if scales else None),

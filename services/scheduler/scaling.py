@@ -63,7 +63,7 @@ class Scale:
 def at_once(component: MLComponent) -> int:
     """Calls that one instance works on at the same time."""
     service = component.spec.ml_service
-    return service.concurrency * (service.batching.max_size if service.batching else 1)
+    return service.calls_at_once * (service.batching.max_size if service.batching else 1)
 
 
 def ranges(catalog: Catalog, scales: Mapping[str, Scale]) -> dict[str, tuple[Bounds, Scale]]:

@@ -158,13 +158,14 @@ def contract(lease: Leased, site: Site, model: Path | None) -> dict[str, str]:
     inside = {"MLMESH_HOST": "0.0.0.0", "MLMESH_PORT": str(spec["port"])}  # noqa: S104  guarded by the token
     batching = spec.get("batching") or {}
     optional = {
+        "MLMESH_INFERENCE": spec.get("inference"),
+        "MLMESH_APP": spec.get("app"),
         "MLMESH_MODEL_PATH": str(model) if model else None,
         "MLMESH_LOADER": spec.get("loader"),
         "MLMESH_BATCH_SIZE": str(batching["max_size"]) if batching else None,
         "MLMESH_BATCH_DELAY_MS": str(batching["max_delay_ms"]) if batching else None,
     }
     return {
-        "MLMESH_INFERENCE": spec["inference"],
         "MLMESH_COMPONENT_NAME": spec["component"],
         "MLMESH_NAMESPACE": lease.app,
         "MLMESH_INSTANCE_TOKEN": spec["instance_token"],

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from mlmesh_component.component import LoadError
+from mlmesh_component.life import LoadError
 
 from tests.component import functions
 from tests.component.serving import Answer, Served, serving, until

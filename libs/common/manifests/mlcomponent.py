@@ -33,6 +33,8 @@ from libs.common.manifests.problems import Finding
 ModelPath = Annotated[RelativePath, Form(r"[^/]+/.*", "must be <group>/<file>, or <group>/ for a whole group")]
 Interpreter = Annotated[str, Form(r"[^\s\x00]+", "must be the name or path of a Python interpreter in the image")]
 Request = dict[str, JsonValue]
+CALLS_OF_AN_APP = 100
+OF_A_FUNCTION = ("loader", "batching", "warmup")
 
 
 def listed(value: object) -> object:
@@ -52,7 +54,7 @@ class MLService(Section):
     model_update: Literal["manual", "auto"] = "manual"
     loader: Function | None = None
     batching: Batching | None = None
-    concurrency: Annotated[Positive, Field(le=1000)] = 1
+    concurrency: Annotated[Positive, Field(le=1000)] | None = None
     timeout: Duration = 30.0
     warmup: Annotated[tuple[Request, ...], BeforeValidator(listed, json_schema_input_type=Request | list[Request])] = ()
     python: Interpreter = "python3"
@@ -62,6 +64,11 @@ class MLService(Section):
     def serves_one_thing(self) -> Self:
         exactly_one(self, "inference", "app")
         return self
+
+    @property
+    def calls_at_once(self) -> int:
+        """In one container; a web application divides its time itself."""
+        return self.concurrency or (CALLS_OF_AN_APP if self.app else 1)
 
 
 class Scaling(Section):
@@ -101,6 +108,9 @@ class MLComponent(Header):
             yield Finding((*path, "modelBox"), '"modelBox" needs "modelPath", the model\'s <group>/<file> in that box')
         if service.model_path and not service.model_box:
             yield Finding((*path, "modelPath"), '"modelPath" needs "modelBox", the box that the model is in')
+        for name in OF_A_FUNCTION if service.app else ():
+            if getattr(service, name):
+                yield Finding((*path, name), f'"{name}" belongs to "inference", a function; "app" does this itself')
         if service.package_registry_name is not None:
             where = (*path, "packageRegistryName")
             yield Finding(where, '"packageRegistryName" is not needed here; it may be removed', "warning")

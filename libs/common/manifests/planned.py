@@ -31,7 +31,6 @@ class Planned:
 PLANNED: Final = (
     Planned("MLComponent", "spec.image.build"),
     Planned("MLComponent", "spec.image.credentials"),
-    Planned("MLComponent", "spec.mlService.app"),
     Planned("MLComponent", "spec.mlService.modelUpdate", only("manual")),
     Planned("MLComponent", "spec.security.egress", only("internet")),
     Planned("ExperimentPipeline", "spec.stages.*.image.build"),

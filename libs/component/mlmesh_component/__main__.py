@@ -1,4 +1,4 @@
-"""`python -m mlmesh_component package.module:function`: serve a function until SIGTERM."""
+"""`python -m mlmesh_component package.module:function`: serve a function, or a web application, until SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import threading
 import time
 from typing import Any
 
-from . import component
+from . import llhttp
+from .asgi.component import Application
+from .component import Component
+from .life import LoadError, until_told
 from .settings import Settings, SettingsError, read
 
 EXIT_PATIENCE_SECONDS = 2.0
@@ -27,11 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         _run(settings)
-    except component.LoadError as error:
-        sys.stderr.write(f"mlmesh: cannot serve {settings.inference}: {error}\n")
+    except LoadError as error:
+        sys.stderr.write(f"mlmesh: cannot serve {settings.target}: {error}\n")
         return 1
     except OSError as error:
-        sys.stderr.write(f"mlmesh: cannot serve {settings.inference}: {type(error).__name__}: {error}\n")
+        sys.stderr.write(f"mlmesh: cannot serve {settings.target}: {type(error).__name__}: {error}\n")
         return 1
     return 0
 
@@ -40,11 +43,15 @@ def _run(settings: Settings) -> None:
     loop = _new_loop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(component.run(settings))
+        loop.run_until_complete(_serve(settings))
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+async def _serve(settings: Settings) -> None:
+    await until_told(Application(settings) if settings.app else Component(settings, llhttp.fastest()))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

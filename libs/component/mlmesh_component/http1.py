@@ -19,7 +19,9 @@ _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*
 _LINE_START = re.compile(_TOKEN + rb"(?: [!-~\x80-\xff]*(?: [HTP/0-9.]{0,8})?)?\r?")
 
 
-class _Head:
+class Head:
+    """All of a request but its body."""
+
     __slots__ = ("framing", "headers", "method", "minor", "target")
 
     def __init__(self, method: bytes, target: bytes, minor: int, headers: dict[bytes, bytes], limits: Limits) -> None:
@@ -38,7 +40,7 @@ class Parser:
         self._buffer = b""
         self._at = 0  # where the unread bytes of the buffer begin
         self._searched = 0  # up to where no end of a head was found
-        self._head: _Head | None = None
+        self._head: Head | None = None
         self._parts: list[bytes] = []
         self._size = 0  # bytes of body in the parts
         self._chunk = -1  # bytes missing of this chunk and its line end; -1: a chunk's line is next
@@ -84,7 +86,7 @@ class Parser:
         self._searched = self._at
         return Request(head.method, head.target, head.minor, head.headers, head.framing.keep_alive, body)
 
-    def _take_head(self) -> _Head | None:
+    def _take_head(self) -> Head | None:
         self._skip_empty_lines()
         buffer, start = self._buffer, self._at
         end = buffer.find(b"\r\n\r\n", max(start, self._searched))
@@ -101,7 +103,7 @@ class Parser:
         if _FIELDS.fullmatch(rest) is None:
             raise ProtocolError(400, "A header line is malformed.")
         self._at = end + 4
-        return _Head(match[1], match[2], match[3][0] - 48, fold(_fields(rest)), self._limits)
+        return Head(match[1], match[2], match[3][0] - 48, fold(_fields(rest)), self._limits)
 
     def _skip_empty_lines(self) -> None:
         while self._buffer.startswith(b"\r\n", self._at):

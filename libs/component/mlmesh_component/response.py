@@ -14,7 +14,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 JSON_TYPE = b"application/json"
 
-_STATUS_LINES: dict[int, bytes] = {
+STATUS_LINES: dict[int, bytes] = {
     status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
 }
 
@@ -36,7 +36,7 @@ class Response:
     def head(self, date: bytes, connection: bytes) -> bytes:
         length = b"content-length: %d\r\n" % len(self.body) if self.stream is None else b""
         return b"%s%scontent-type: %s\r\n%s%s%s\r\n" % (
-            _STATUS_LINES[self.status],
+            STATUS_LINES[self.status],
             date,
             self.content_type,
             length,

@@ -20,7 +20,9 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    inference: str
+    inference: str = ""
+    app: str | None = None
+    """A web application instead: `package.module:app`."""
     host: str = "0.0.0.0"  # noqa: S104 - a container is reached from outside; its token guards it
     port: int = DEFAULT_PORT
     port_file: str | None = None
@@ -41,6 +43,11 @@ class Settings:
     namespace: str = ""
 
     @property
+    def target(self) -> str:
+        """What is served."""
+        return self.app or self.inference
+
+    @property
     def local(self) -> bool:
         """Started by hand: no platform around it."""
         return self.token is None and self.port_file is None
@@ -50,11 +57,13 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """The settings; `SettingsError` names the variable that cannot be used."""
     given = _arguments().parse_args(arguments)
     values = _Environment(environment)
-    inference = given.inference or values.text("MLMESH_INFERENCE")
-    if not inference:
+    inference = given.inference or values.text("MLMESH_INFERENCE") or ""
+    app = given.app or values.text("MLMESH_APP")
+    if not inference and not app:
         raise SettingsError("say what to serve: package.module:function, as an argument or in MLMESH_INFERENCE")
     return Settings(
         inference=inference,
+        app=app,
         host=given.host or values.text("MLMESH_HOST") or Settings.host,
         port=given.port if given.port is not None else values.integer("MLMESH_PORT", DEFAULT_PORT, 0),
         port_file=values.text("MLMESH_PORT_FILE"),
@@ -77,6 +86,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mlmesh_component", description="Serve one function over HTTP.")
     parser.add_argument("inference", nargs="?", help="package.module:function")
+    parser.add_argument("--app", metavar="package.module:app", help="instead: a web application (ASGI)")
     parser.add_argument("--model", metavar="PATH", help="the model: a file or a folder")
     parser.add_argument("--loader", metavar="module:function", help="loads the model: loader(path) -> model")
     parser.add_argument("--host", help="address to listen on (0.0.0.0)")

@@ -94,7 +94,7 @@ COMPONENTS = [
 NOT_YET = [
     (HEADS["ML"] + SERVICE + "  image: {build: {}}\n", '6:11: "build" is not supported yet; remove it'),
     (HEADS["ML"] + SERVICE + "  image: {existingImageName: a, credentials: s}\n", '6:33: "credentials" is not supported yet; remove it'),
-    (HEADS["ML"] + IMAGE + '  mlService: {app: "a:app"}\n', '6:15: "app" is not supported yet; remove it'),
+    (HEADS["ML"] + IMAGE + '  mlService: {app: "a:app", loader: "a:b"}\n', '6:37: "loader" belongs to "inference", a function; "app" does this itself'),
     (HEADS["ML"] + IMAGE + '  mlService: {inference: "a:f", batching: {maxSize: 0, maxDelayMs: 5}}\n', '6:53: "maxSize" must be at least 1, not 0'),
     (HEADS["ML"] + IMAGE + '  mlService: {inference: "a:f", modelUpdate: auto}\n', '6:33: "modelUpdate: auto" is not supported yet; remove it'),
     (ML + "  security: {egress: none}\n", '7:14: "egress: none" is not supported yet; remove it'),

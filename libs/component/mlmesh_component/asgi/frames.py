@@ -1,0 +1,132 @@
+"""WebSocket frames (RFC 6455) of a server: bytes to messages and back. Never touches a socket."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import struct
+from dataclasses import dataclass
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+NORMAL, GOING_AWAY, PROTOCOL_ERROR, NO_STATUS, ABNORMAL = 1000, 1001, 1002, 1005, 1006
+NOT_TEXT, TOO_BIG, INTERNAL_ERROR = 1007, 1009, 1011
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_CONTROL_BYTES = 125
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+class FrameError(Exception):
+    """The peer does not keep to the protocol; `code` closes the connection."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Message:
+    """A whole message: TEXT, BINARY, CLOSE, PING or PONG."""
+
+    kind: int
+    content: bytes
+
+    @property
+    def code(self) -> int:
+        """Why a CLOSE closes."""
+        return int.from_bytes(self.content[:2], "big") if len(self.content) >= 2 else NO_STATUS
+
+    @property
+    def reason(self) -> str:
+        return self.content[2:].decode("utf-8", "replace")
+
+
+def accept_key(key: bytes) -> bytes:
+    return base64.b64encode(hashlib.sha1(key + _GUID).digest())  # noqa: S324 - the protocol's
+
+
+def frame(kind: int, content: bytes) -> bytes:
+    size = len(content)
+    if size < 126:
+        head = struct.pack("!BB", 0x80 | kind, size)
+    elif size < 1 << 16:
+        head = struct.pack("!BBH", 0x80 | kind, 126, size)
+    else:
+        head = struct.pack("!BBQ", 0x80 | kind, 127, size)
+    return head + content
+
+
+def closing(code: int, reason: str = "") -> bytes:
+    return frame(CLOSE, struct.pack("!H", code) + reason.encode("utf-8")[: MAX_CONTROL_BYTES - 2])
+
+
+class Frames:
+    """What a client sends."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._kind = CONTINUATION
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+
+    def take(self) -> Message | None:
+        """The next whole message; raises `FrameError`."""
+        while (found := self._take_frame()) is not None:
+            final, kind, content = found
+            if kind >= CLOSE:
+                return Message(kind, content)
+            message = self._joined(final, kind, content)
+            if message is not None:
+                return message
+        return None
+
+    def _take_frame(self) -> tuple[bool, int, bytes] | None:
+        buffer = self._buffer
+        if len(buffer) < 2:
+            return None
+        final, kind, size = bool(buffer[0] & 0x80), buffer[0] & 0x0F, buffer[1] & 0x7F
+        self._check(buffer, final, kind, size)
+        at = 2
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            at += width
+            if len(buffer) < at:
+                return None
+            size = int.from_bytes(buffer[2:at], "big")
+        if size + self._size > MAX_MESSAGE_BYTES:
+            raise FrameError(TOO_BIG, f"a message may have {MAX_MESSAGE_BYTES} bytes")
+        if len(buffer) < at + 4 + size:
+            return None
+        mask, content = buffer[at : at + 4], buffer[at + 4 : at + 4 + size]
+        self._buffer = buffer[at + 4 + size :]
+        return final, kind, _unmasked(content, mask)
+
+    def _check(self, buffer: bytes, final: bool, kind: int, size: int) -> None:
+        if buffer[0] & 0x70:
+            raise FrameError(PROTOCOL_ERROR, "no extension was agreed on")
+        if not buffer[1] & 0x80:
+            raise FrameError(PROTOCOL_ERROR, "a client's frames are masked")
+        if kind not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
+            raise FrameError(PROTOCOL_ERROR, f"there is no opcode {kind}")
+        if kind >= CLOSE and (not final or size > MAX_CONTROL_BYTES):
+            raise FrameError(PROTOCOL_ERROR, "a control frame is short and whole")
+
+    def _joined(self, final: bool, kind: int, content: bytes) -> Message | None:
+        if (kind == CONTINUATION) != bool(self._kind):
+            raise FrameError(PROTOCOL_ERROR, "a message's frames are out of order")
+        self._kind = kind or self._kind
+        self._parts.append(content)
+        self._size += len(content)
+        if not final:
+            return None
+        message = Message(self._kind, b"".join(self._parts))
+        self._kind, self._parts, self._size = CONTINUATION, [], 0
+        return message
+
+
+def _unmasked(content: bytes, mask: bytes) -> bytes:
+    size = len(content)
+    key = (mask * (size // 4 + 1))[:size]
+    return (int.from_bytes(content, "little") ^ int.from_bytes(key, "little")).to_bytes(size, "little")

@@ -1,0 +1,46 @@
+"""What an application is told about a request (ASGI scope), as its callers see it: behind the platform's address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+from urllib.parse import unquote
+
+from ..http1 import Head
+from .lifespan import ASGI
+
+PREFIX = b"x-forwarded-prefix"
+"""Where the application begins, for its callers. What carries it comes from the gateway."""
+_FORWARDED = frozenset((PREFIX, b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-for"))
+_NOT_PASSED_ON = _FORWARDED | {b"x-mlmesh-token", b"host"}
+
+Address = Optional[tuple[str, int]]
+
+
+def of(kind: str, head: Head, peer: Address, own: Address, state: Mapping[str, Any], trusted: bool) -> dict[str, Any]:
+    """`kind` is `http` or `websocket`. `trusted`: the peer may say on whose behalf it asks."""
+    headers, given = head.headers, head.headers if trusted else {}
+    raw, _, query = head.target.partition(b"?")
+    prefix = given.get(PREFIX, b"").decode("latin-1")
+    scheme = given.get(b"x-forwarded-proto", b"http").decode("latin-1")
+    client = given.get(b"x-forwarded-for", b"").partition(b",")[0].decode("latin-1").strip()
+    host = given.get(b"x-forwarded-host") or headers.get(b"host", b"")
+    dropped = _NOT_PASSED_ON if trusted else frozenset((b"host",))
+    scope = {
+        "type": kind,
+        "asgi": ASGI,
+        "http_version": f"1.{head.minor}",
+        "scheme": scheme if kind == "http" else {"https": "wss"}.get(scheme, "ws"),
+        "root_path": prefix,
+        "path": prefix + unquote(raw.decode("latin-1")),
+        "raw_path": prefix.encode("latin-1") + raw,
+        "query_string": query,
+        "headers": [(b"host", host), *[one for one in headers.items() if one[0] not in dropped]],
+        "client": (client, 0) if client else peer,
+        "server": own,
+        "state": dict(state),
+    }
+    if kind == "http":
+        return {**scope, "method": head.method.decode("ascii")}
+    offered = headers.get(b"sec-websocket-protocol", b"").decode("latin-1")
+    return {**scope, "subprotocols": [one.strip() for one in offered.split(",") if one.strip()]}
