@@ -7,6 +7,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from deploy.demo.api import Answer, Api
@@ -216,6 +217,20 @@ class Application:
         """The files of an output variable, by name."""
         listed = self.api.send("GET", f"{place}/outputs/{variable}", user=ALICE).json()["items"]
         return {file["name"]: fetched(file["url"]) for file in listed}
+
+    def processes(self, component: str) -> set[int]:
+        """Those that serve a component on this host, in containers or not."""
+        own = {f"MLMESH_NAMESPACE={self.name}".encode(), f"MLMESH_COMPONENT_NAME={component}".encode()}
+        found = set()
+        for entry in Path("/proc").iterdir():
+            try:
+                command = (entry / "cmdline").read_bytes().split(b"\0")
+                environ = (entry / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if command[1:2] and command[1].endswith(b"serve.py") and own <= set(environ):
+                found.add(int(entry.name))
+        return found
 
     def eventually(self, what: str, look: Callable[[], Found | None], limit_s: float = RUN_TIMEOUT_S) -> Found:
         """What `look` finds. A mesh that does not answer is asked again, as by any client that polls."""

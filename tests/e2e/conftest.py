@@ -1,4 +1,4 @@
-"""One embedded mesh for the tests of a module."""
+"""Meshes for the tests of a module: embedded, or five processes on real servers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 from deploy.demo.api import Api
 from deploy.demo.mesh import Mesh
+from tests.e2e.processes import Processes
+from tests.servers.fleet import Fleet
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +27,25 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 def api(embedded: Mesh) -> Iterator[Api]:
     with closing(Api(embedded.url, embedded.token)) as api:
         yield api
+
+
+@pytest.fixture(scope="module", params=["processes", "containers"])
+def deployment(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, fleet: Fleet
+) -> Iterator[Processes]:
+    """On PostgreSQL, RabbitMQ and MinIO; what it runs are processes, then containers.
+
+    Then the gateway listens where containers reach it. Components outlive their worker: they are removed here.
+    """
+    folder, contained = tmp_path_factory.mktemp("mesh"), request.param == "containers"
+    runtime = f"docker://{fleet.docker.url.removeprefix('unix://')}" if contained else "process://"
+    with fleet.postgres.new_database() as database, fleet.rabbitmq.virtual_host() as bus, fleet.minio.bucket() as store:
+        settings = {"DATABASE": database, "BUS": bus, "STORE": store, "RUNTIME": runtime}
+        mesh = Processes(folder, settings, host="0.0.0.0" if contained else "127.0.0.1")  # noqa: S104
+        try:
+            mesh.start()
+            yield mesh
+        finally:
+            mesh.stop()
+            if contained:
+                fleet.docker.clear(mesh.installation)

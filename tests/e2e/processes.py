@@ -57,6 +57,11 @@ class Processes(Mesh):
         self.environ |= {"MLMESH_URL": self.url, "MLMESH_TOKEN": self._token}
 
     @property
+    def contained(self) -> bool:
+        """What it runs are containers."""
+        return self.services["MLMESH_RUNTIME"].startswith("docker")
+
+    @property
     def token(self) -> str:
         return self._token
 

@@ -1,0 +1,180 @@
+"""Calls of components of all kinds from the outside, on processes and on containers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import closing
+
+import aiohttp
+import pytest
+
+from deploy.demo.api import Api
+from tests.e2e.application import ALICE, BOXES, Application
+from tests.e2e.load import Load
+from tests.e2e.processes import Processes
+from tests.servers.fleet import Fleet
+from tests.servers.images import PYTHON_IMAGE, module_image
+
+IMAGE = "mlmesh-test/calls:1"
+DOCKERFILE = """\
+ARG BASE
+FROM ${BASE}
+WORKDIR /module
+COPY requirements.txt .
+RUN python3 -m pip install --no-cache-dir --requirement requirements.txt
+COPY . .
+USER 1000
+"""
+OLD = {"numpy": "1.26.4", "pydantic": "1.10.19", "orjson": "3.9.15"}
+"""Versions that are not ours."""
+SERVICE = """\
+import numpy
+import orjson
+import pydantic
+
+
+class Asked(pydantic.BaseModel):
+    word: str
+
+
+def shout(text: str) -> dict:
+    return {"said": text.upper() + "!"}
+
+
+def versions(asked: Asked, x: numpy.ndarray) -> dict:
+    found = {one.__name__: one.__version__ for one in (numpy, orjson)}
+    return {"versions": {**found, "pydantic": pydantic.VERSION}, "word": asked.word, "sum": x.sum()}
+
+
+async def web(scope, receive, send):
+    assert scope["type"] in ("http", "websocket")
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": message["text"].upper()})
+        return
+    size, more = 0, True
+    while more:
+        message = await receive()
+        size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+    said = {"method": scope["method"], "path": scope["path"], "root": scope["root_path"], "size": size}
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": orjson.dumps(said)})
+"""
+
+
+def component(name: str, service: str, more: str = "") -> str:
+    return f"""\
+apiVersion: mlmesh/v1
+kind: MLComponent
+metadata: {{name: {name}}}
+spec:
+  image: {{existingImageName: "{IMAGE}"}}
+  mlService: {{{service}}}
+{more}---
+apiVersion: mlmesh/v1
+kind: APIComponent
+metadata: {{name: {name}}}
+spec:
+  mlComponent: {{name: {name}}}
+  restfulApi: {{path: {name}, auth: {{basic: {{credentials: users}}}}}}
+"""
+
+
+SHOUT = component("shout", "inference: service:shout, concurrency: 8", "  scaling: {min: 2, max: 2}\n")
+VERSIONS = component("versions", "inference: service:versions", "  security: {readOnlyRoot: true}\n")
+FILES = {
+    "manifests/boxes.yml": BOXES,
+    "manifests/shout.yml": SHOUT,
+    "manifests/versions.yml": VERSIONS,
+    "manifests/web.yml": component("web", "app: service:web"),
+    "service.py": SERVICE,
+    "requirements.txt": "".join(f"{name}=={version}\n" for name, version in OLD.items()),
+    "Dockerfile": DOCKERFILE,
+}
+IN_FLIGHT = 16
+"""More than two instances can have at once by Little's law, at the rates below."""
+HEADERS = {"Authorization": "Basic " + b64encode(ALICE.encode()).decode()}
+
+
+@pytest.fixture(scope="module")
+def app(deployment: Processes, fleet: Fleet) -> Iterator[Application]:
+    with closing(Api(deployment.url, deployment.token)) as api:
+        app = Application(deployment, api)
+        app.write(FILES)
+        if deployment.contained:
+            assert fleet.python_image == PYTHON_IMAGE
+            module_image(fleet.docker, IMAGE, app.repository.working)
+        app.start(FILES)
+        for name in ("versions", "web"):
+            address = f"{app.path}/components/{name}"
+            app.eventually(f"{name} is healthy", lambda: app.api.get(address)["status"] == "healthy")  # noqa: B023
+        yield app
+
+
+def test_the_modules_own_versions_are_what_it_gets(app: Application) -> None:
+    asked = {"name": "asked", "datatype": "dict", "data": {"word": "hi"}}
+    x = {"name": "x", "datatype": "FP64", "shape": [2], "data": [1.0, 2.0]}
+    answer = app.call("POST", "/versions/predict", {"inputs": [asked, x]})
+    assert {one["name"]: one["data"] for one in answer.json()["outputs"]} == {
+        "versions": OLD, "word": "hi", "sum": [3.0]
+    }  # fmt: skip
+    assert app.call("POST", "/versions/predict", {"inputs": [{**asked, "data": {}}, x]}).status == 422
+
+
+def test_a_function_is_a_model_of_the_open_inference_protocol(app: Application) -> None:
+    assert app.call("GET", "/v2/health/ready").status == 200
+    described = app.call("GET", "/v2/models/shout").json()
+    assert described["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [1]}]
+    text = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["hi"]}
+    answer = app.call("POST", "/v2/models/shout/infer", {"inputs": [text]}).json()
+    assert answer["outputs"] == [{"name": "said", "datatype": "BYTES", "shape": [1], "data": ["HI!"]}]
+
+
+def test_a_web_application_has_every_path_below_its_own(app: Application) -> None:
+    said = app.call("DELETE", "/web/a/b", {"x": 1}).json()
+    root = f"/{app.name}/web"
+    assert said == {"method": "DELETE", "path": f"{root}/a/b", "root": root, "size": len(json.dumps({"x": 1}))}
+    assert app.call("GET", "/web/a", user="alice:wrong").status == 401
+    asyncio.run(_talk(app))
+
+
+async def _talk(app: Application) -> None:
+    async def pieces() -> object:
+        for _ in range(200):
+            yield b"x" * 100_000
+
+    address = f"{app.api.url}/{app.name}/web/"
+    async with aiohttp.ClientSession(headers=HEADERS) as session:
+        async with session.put(address, data=pieces()) as answer:
+            assert json.loads(await answer.read())["size"] == 20_000_000
+        async with session.ws_connect(address) as socket:
+            await socket.send_str("hi")
+            assert await socket.receive_str() == "HI"
+
+
+def test_no_call_fails_while_versions_replace_one_another(app: Application) -> None:
+    with Load(app, 100) as load:
+        for number in range(2):
+            changed = SHOUT.replace("spec:\n", f"spec:\n  env: [{{name: NUMBER, value: '{number}'}}]\n", 1)
+            assert app.deployed({"manifests/shout.yml": changed})["status"] == "live"
+    assert len(load.told) > 50
+    assert load.failed == []
+
+
+def test_an_instance_that_is_killed_takes_only_its_own_calls_with_it(app: Application) -> None:
+    app.eventually("only the last version is there", lambda: len(app.processes("shout")) == 2)
+    before = app.processes("shout")
+    with Load(app, 100) as load:
+        app.eventually("calls are answered", lambda: len(load.told) > 50)
+        os.kill(min(before), signal.SIGKILL)
+        app.eventually("there are two again", lambda: len(app.processes("shout") - {min(before)}) == 2)
+    assert {one.status for one in load.failed} <= {502, 503}
+    assert all(one.retry_after for one in load.failed)
+    assert len(load.failed) <= IN_FLIGHT
