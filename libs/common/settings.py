@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     caller_rate: float | None = Field(
         None, gt=0, description="predictions a second for each caller and gateway process; default: any number"
     )
+    access_log: bool = Field(False, description="gateway writes a line of JSON on standard output for each request")
     trusted_proxies: Words = Field((), description="addresses whose X-Forwarded-* count, comma-separated")
     admin_token: str | None = Field(None, description="a token with every scope")
     internal_token: str = Field("", description="what the services show one another; required outside `mlmesh up`")

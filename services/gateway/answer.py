@@ -14,6 +14,9 @@ from services.gateway.refusals import headers_of
 from services.gateway.request import HOP_BY_HOP
 from services.gateway.tunnel import UPGRADE
 
+BATCH = b"x-mlmesh-batch"
+NO_QUEUE = b"queue;dur=0.0"
+TIMING = b"server-timing"
 NOT_STARTED = b"x-mlmesh-not-started"
 NOT_PASSED_ON = HOP_BY_HOP | {b"date", b"server", b"x-request-id", NOT_STARTED}
 
@@ -26,24 +29,40 @@ class Answer:
         """0 until it has started."""
         self.tensors = False
         """Refusals have the form of the Open Inference Protocol."""
-        self._timings: list[str] = []
+        self.sent = 0
+        """Bytes of the body."""
+        self.queued = 0.0
+        """Seconds that the call waited for its turn, as its instance says."""
+        self.batch = 0
+        """Calls in its batch, as its instance says; 0 without batching."""
+        self._timings: list[bytes] = []
 
-    def took(self, what: str, seconds: float) -> None:
+    def took(self, what: bytes, seconds: float) -> None:
         """Told to the caller as `Server-Timing`; nothing once the answer has started."""
-        self._timings.append(f"{what};dur={seconds * 1000:.1f}")
+        self._timings.append(b"%b;dur=%.1f" % (what, seconds * 1000))
 
     async def pass_on(self, upstream: Connection) -> None:
         """The answer that comes over `upstream`, piece by piece."""
-        headers = [header for header in upstream.headers if header[0] not in NOT_PASSED_ON]
+        headers = []
+        for header in upstream.headers:
+            if header[0] == TIMING:
+                self._timings.append(header[1])
+                self.queued = _queued(header[1])
+            elif header[0] == BATCH:
+                self.batch = int(header[1]) if header[1].isdigit() else 0
+            elif header[0] not in NOT_PASSED_ON:
+                headers.append(header)
         await self._start(upstream.status, headers)
         more = True
         while more:
             piece = await upstream.chunk()
             more = not upstream.ended
+            self.sent += len(piece)
             await self._send({"type": "http.response.body", "body": piece, "more_body": more})
 
     async def whole(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
         every = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+        self.sent = len(content)
         await self._start(status, [*every, (b"content-length", str(len(content)).encode())])
         await self._send({"type": "http.response.body", "body": content, "more_body": False})
 
@@ -78,5 +97,15 @@ class Answer:
         self.status = status
         headers = [*headers, self._id]
         if self._timings:
-            headers.append((b"server-timing", ", ".join(self._timings).encode()))
+            headers.append((TIMING, b", ".join(self._timings)))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+def _queued(timing: bytes) -> float:
+    name, _, milliseconds = timing.partition(b";dur=")
+    if timing == NO_QUEUE or name != b"queue":
+        return 0.0
+    try:
+        return float(milliseconds) / 1000
+    except ValueError:
+        return 0.0

@@ -15,6 +15,7 @@ from libs.common.bus import Bus
 from libs.common.errors import MeshError, NotFound
 from libs.common.settings import Settings
 from services.gateway import openapi
+from services.gateway.access import AccessLog
 from services.gateway.answer import Answer
 from services.gateway.cold import Cold
 from services.gateway.demand import Demand
@@ -45,6 +46,7 @@ class Gateway:
         cold = Cold(self._watch, self._demand)
         self._handlers = Handlers(settings, self._pool, services, self._demand, cold, self._metrics)
         self._readiness = Readiness(self._watch, services)
+        self._access = AccessLog() if settings.access_log else None
         self._log = log.get("gateway")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +60,9 @@ class Gateway:
         self._watch.load()
         self._readiness.loaded()
         async with asyncio.TaskGroup() as tasks:
-            work = (self._watch.run(), self._watch.look(), self._demand.run(), self._pool.sweep())
+            work = [self._watch.run(), self._watch.look(), self._demand.run(), self._pool.sweep()]
+            if self._access is not None:
+                work.append(self._access.run())
             background = [tasks.create_task(one) for one in work]
             await send({"type": "lifespan.startup.complete"})
             await receive()
@@ -82,7 +86,10 @@ class Gateway:
             self._log.error("a request failed", path=request.raw_path, exc_info=error)
             await self._failed(MeshError(), answer)
         finally:
-            self._metrics.count(request.method, answer.status, time.perf_counter() - began)
+            took = time.perf_counter() - began
+            self._metrics.count(request.method, answer.status, took)
+            if self._access is not None:
+                self._access.note(request, answer, took)
 
     async def _failed(self, error: MeshError, answer: Answer) -> None:
         """Once the answer has started only cutting it off can tell the caller."""
@@ -114,7 +121,7 @@ class Gateway:
                 await answer.json(report, 200 if report["ready"] else 503)
             case "metrics":
                 self._may_measure(request)
-                await answer.whole(200, self._metrics.text(), {"Content-Type": CONTENT_TYPE_LATEST})
+                await answer.whole(200, self._metrics.text(self._watch.table), {"Content-Type": CONTENT_TYPE_LATEST})
             case "docs":
                 await answer.page(openapi.page(openapi.platform(self._settings.public_url)))
             case "openapi":

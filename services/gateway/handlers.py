@@ -74,6 +74,7 @@ class Handlers:
             if bearer is None:
                 raise NoCredentials()
             caller = await self._tokens.caller(bearer)
+            request.user = caller.token_name
             scopes = " ".join(sorted(caller.scopes))
             identity = [
                 _header(USER, OWNER),
@@ -94,6 +95,7 @@ class Handlers:
 
     async def _runs(self, app: App, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
         identity = await self._auth.of_runs(app, credentials(request.by_name), request.method)
+        request.user = identity.user
         extra = [_header(USER, identity.user), _header(PIPELINES, " ".join(sorted(identity.pipelines)))]
         path = f"/internal/apps/{app.ns}/runs{route.rest}"
         await self._to(self._services.scheduler, request, path, extra, Body(request, receive, self._limit), answer)
@@ -103,7 +105,7 @@ class Handlers:
         if given is not None:
             user = self._granted(given.decode("latin-1"), app, route)
         else:
-            user = await self._auth.of_files(app, credentials(request.by_name), request.method)
+            user = request.user = await self._auth.of_files(app, credentials(request.by_name), request.method)
         path = f"/internal/apps/{app.ns}/users/{quote(user, safe='')}/files/{route.rest}"
         body = Body(request, receive, self._file_limit)
         await self._to(self._services.databox, request, path, [_header(USER, user)], body, answer)
@@ -128,7 +130,7 @@ class Handlers:
         if wanted not in (None, api.target):
             raise NotFound()
         allow(route.kind, request.method)
-        user = await self._auth.of_api(app, api, credentials(request.by_name), request.method)
+        user = request.user = await self._auth.of_api(app, api, credentials(request.by_name), request.method)
         if route.kind == "submit":
             await self._submit(app, api, user, request, receive, answer)
         elif component is not None and route.kind == "predict":
@@ -142,7 +144,7 @@ class Handlers:
         self, app: App, api: Api, component: Component, route: Route, request: Request, receive: Receive, answer: Answer
     ) -> None:
         """A component that is a web application of its own."""
-        user = await self._auth.of_api(app, api, credentials(request.by_name), request.method)
+        user = request.user = await self._auth.of_api(app, api, credentials(request.by_name), request.method)
         body = Body(request, receive, self._file_limit)
         await self._predictions.handle(Asked(app, api, component, user, request, body, route.rest or "/"), answer)
 

@@ -46,6 +46,7 @@ class Inference:
 
     async def _model(self, app: App, name: str, what: str, request: Request, receive: Receive, answer: Answer) -> None:
         api, user = await self._published(app, name, request)
+        request.user = user
         component = component_of(app, api)
         if what not in ("", "/ready", "/infer") or component.own_routes:
             raise NotFound()

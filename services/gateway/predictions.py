@@ -74,7 +74,7 @@ class Predictions:
         finally:
             if component.scales:
                 self._demand.end(ns, component)
-            measured.end(answer.status or status, time.perf_counter() - began)
+            measured.end(answer.status or status, time.perf_counter() - began, answer.queued, answer.batch)
 
     async def _admitted(self, asked: Asked, answer: Answer) -> None:
         component, patience = asked.component, asked.request.patience
@@ -82,7 +82,7 @@ class Predictions:
             began = time.perf_counter()
             component = await self._cold.awake(asked.app.ns, component, asked.body, patience)
             waited = time.perf_counter() - began
-            answer.took("cold", waited)
+            answer.took(b"cold", waited)
             self._metrics.cold(asked.app.ns, component.name)
             asked, patience = replace(asked, component=component), patience - waited
         await self._to_instance(asked, answer, min(component.timeout, patience))

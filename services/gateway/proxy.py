@@ -55,12 +55,14 @@ class Proxy:
     async def _over(self, c: Connection, call: Call, hop: Hop, body: Body, answer: Answer) -> None:
         c.begin(without_body=call.method == "HEAD")
         exchange = Exchange(c, call, body)
+        began = c.loop.time()
         exchange.start(hop)
         try:
             await c.head()
             if c.status in (429, 503) and body.repeatable and any(name == NOT_STARTED for name, _ in c.headers):
                 raise NotStarted(c.status)
             exchange.answered()
+            answer.took(b"upstream", c.loop.time() - began)
             if c.status == SWITCHING:
                 await exchange.end()
                 await self._tunnel(c, call, answer)

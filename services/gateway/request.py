@@ -49,6 +49,8 @@ class Request:
     scheme: str
     by_name: dict[bytes, bytes] = field(default_factory=dict)
     id: str = ""
+    user: str = ""
+    """Who calls, once that is known."""
     hand_over: HandOver | None = None
     """Takes the connection from HTTP; only where the caller offers a WebSocket."""
 
@@ -111,12 +113,16 @@ class Proxies:
     def forwarded(self, request: Request) -> Headers:
         trusted = self._trusts(request.peer)
         given = request.by_name if trusted else {}
-        before = given.get(b"x-forwarded-for")
+        before, passed = given.get(b"x-forwarded-for"), given.get(b"forwarded")
         peer = request.peer.encode()
+        proto = given.get(b"x-forwarded-proto") or request.scheme.encode()
+        host = (given.get(b"x-forwarded-host") or request.by_name.get(b"host", b"")).replace(b'"', b"")
+        hop = b'for=%b;host="%b";proto=%b' % (b'"[%b]"' % peer if b":" in peer else peer, host, proto)
         return [
             (b"x-forwarded-for", before + b", " + peer if before else peer),
-            (b"x-forwarded-proto", given.get(b"x-forwarded-proto") or request.scheme.encode()),
-            (b"x-forwarded-host", given.get(b"x-forwarded-host") or request.by_name.get(b"host", b"")),
+            (b"x-forwarded-proto", proto),
+            (b"x-forwarded-host", host),
+            (b"forwarded", passed + b", " + hop if passed else hop),
         ]
 
     def _trusts(self, peer: str) -> bool:

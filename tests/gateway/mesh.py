@@ -187,6 +187,13 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def published(mesh: Mesh, app: dict[str, Any]) -> None:
+    """The app `demo` is this from now on, and the gateway has heard of it."""
+    mesh.scheduler.publish({"demo": app})
+    before = len(mesh.scheduler.asked)
+    await until(lambda: len(mesh.scheduler.asked) > before + 1)
+
+
 async def ready(mesh: Mesh) -> None:
     async with asyncio.timeout(10):
         while (await mesh.call("GET", "/readyz"))[0] != 200:  # noqa: ASYNC110  nothing tells when

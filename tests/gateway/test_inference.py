@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.component.serving import serving
-from tests.gateway.mesh import ALICE, Mesh, document, until
+from tests.gateway.mesh import ALICE, Mesh, document, published
 from tests.servers.provision import environment
 
 CLIENT = Path(__file__).parents[1] / "component" / "triton_client.py"
@@ -76,9 +75,3 @@ async def test_an_unmodified_client_is_served(mesh: Mesh) -> None:
         command = [str(python), str(CLIENT), address, f"Authorization={ALICE['Authorization']}"]
         done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-async def published(mesh: Mesh, app: dict[str, Any]) -> None:
-    mesh.scheduler.publish({"demo": app})
-    before = len(mesh.scheduler.asked)
-    await until(lambda: len(mesh.scheduler.asked) > before + 1)

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from tests.gateway.mesh import ALICE, Mesh
+import io
+import json
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.gateway.mesh import ALICE, Mesh, document, published, ready, services
+from tests.gateway.standin import Asked, Reply, StandIn, serving
 
 PREDICT = "/demo/digits/predict"
 
 
+@dataclass
+class Batched(StandIn):
+    """Says of each call that it waited a quarter of a second, and was one of three."""
+
+    async def decide(self, asked: Asked) -> Reply:
+        return Reply(document={}, headers={"Server-Timing": "queue;dur=250.0", "X-Mlmesh-Batch": "3"})
+
+
 async def test_predictions_are_counted_by_component_and_status(mesh: Mesh) -> None:
-    await mesh.call("POST", PREDICT, data=b"{}", headers=ALICE)
-    await mesh.call("POST", PREDICT, data=b"{}", headers=ALICE)
+    async with serving(Batched()) as batched:
+        await published(mesh, document(batched.port))
+        await mesh.call("POST", PREDICT, data=b"{}", headers=ALICE)
+        _, headers, _ = await mesh.call("POST", PREDICT, data=b"{}", headers=ALICE)
+    assert [one.partition(";")[0] for one in headers["Server-Timing"].split(", ")] == ["upstream", "queue"]
+    assert "X-Mlmesh-Batch" not in headers
     await mesh.call("POST", PREDICT, data=b"{}", headers={"Authorization": "Basic bm9ib2R5Og=="})
     content: bytes = (await mesh.call("GET", "/metrics"))[2]
     said = dict(line.rsplit(" ", 1) for line in content.decode().splitlines() if not line.startswith("#"))
@@ -17,4 +36,24 @@ async def test_predictions_are_counted_by_component_and_status(mesh: Mesh) -> No
     assert said[f'mlmesh_predictions_total{{{of},status="200"}}'] == "2.0"
     assert said[f"mlmesh_prediction_seconds_count{{{of}}}"] == "2.0"
     assert said[f"mlmesh_predictions_under_way{{{of}}}"] == "0.0"
+    assert said[f"mlmesh_instances{{{of}}}"] == "1.0"
+    assert said[f"mlmesh_batch_size_sum{{{of}}}"] == "6.0"
+    assert said[f"mlmesh_prediction_queue_seconds_total{{{of}}}"] == "0.5"
     assert said['mlmesh_gateway_requests_total{method="POST",status="401"}'] == "1.0"
+
+
+async def test_each_request_is_a_line_of_the_access_log(tmp_path: Path) -> None:
+    written = io.StringIO()
+    with redirect_stdout(written):
+        async with services(tmp_path, access_log=True) as mesh, mesh.gateway():
+            await ready(mesh)
+            await mesh.call("POST", PREDICT, data=b"{}", headers={**ALICE, "X-Request-ID": "r-1"})
+            await mesh.call("GET", "/nothing/at/all")
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    (called,) = [line for line in lines if line["request_id"] == "r-1"]
+    assert {name: called[name] for name in ("user", "client", "method", "path", "status")} == {
+        "user": "alice", "client": "127.0.0.1", "method": "POST", "path": PREDICT, "status": 200
+    }  # fmt: skip
+    assert called["ms"] > 0
+    assert called["bytes"] == len('{"path":"/predict"}')
+    assert [line["status"] for line in lines if line["path"] == "/nothing/at/all"] == [404]

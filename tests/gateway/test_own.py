@@ -13,7 +13,7 @@ from mlmesh_component.asgi.component import Application
 from mlmesh_component.settings import Settings
 
 from tests.component.applications import GO, HEARD, afresh
-from tests.gateway.mesh import ALICE, Mesh, document, until
+from tests.gateway.mesh import ALICE, Mesh, document, published, until
 
 TOKEN = "token"
 
@@ -30,7 +30,7 @@ async def application() -> AsyncIterator[Application]:
         await served.close()
 
 
-def published(port: int, **over: Any) -> dict[str, Any]:
+def application_at(port: int, **over: Any) -> dict[str, Any]:
     found = document(port)
     component = found["components"]["classifier"]
     component["endpoints"][0]["token"] = TOKEN
@@ -41,9 +41,7 @@ def published(port: int, **over: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def behind(mesh: Mesh, **over: Any) -> AsyncIterator[Application]:
     async with application() as served:
-        mesh.scheduler.publish({"demo": published(served._server.port, **over)})
-        before = len(mesh.scheduler.asked)
-        await until(lambda: len(mesh.scheduler.asked) > before + 1)
+        await published(mesh, application_at(served._server.port, **over))
         yield served
 
 

@@ -15,10 +15,12 @@ def request(*headers: tuple[bytes, bytes], peer: str = "10.0.0.9") -> Request:
 def test_only_a_trusted_proxy_says_for_whom_it_asks() -> None:
     given = request((b"host", b"a"), (b"x-forwarded-for", b"192.0.2.1"), (b"x-forwarded-proto", b"https"))
     assert dict(Proxies(("10.0.0.0/24",)).forwarded(given)) == {
-        b"x-forwarded-for": b"192.0.2.1, 10.0.0.9", b"x-forwarded-proto": b"https", b"x-forwarded-host": b"a"
+        b"x-forwarded-for": b"192.0.2.1, 10.0.0.9", b"x-forwarded-proto": b"https", b"x-forwarded-host": b"a",
+        b"forwarded": b'for=10.0.0.9;host="a";proto=https',
     }  # fmt: skip
     assert dict(Proxies(("10.0.1.1",)).forwarded(given)) == {
-        b"x-forwarded-for": b"10.0.0.9", b"x-forwarded-proto": b"http", b"x-forwarded-host": b"a"
+        b"x-forwarded-for": b"10.0.0.9", b"x-forwarded-proto": b"http", b"x-forwarded-host": b"a",
+        b"forwarded": b'for=10.0.0.9;host="a";proto=http',
     }  # fmt: skip
 
 

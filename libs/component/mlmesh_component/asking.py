@@ -10,6 +10,7 @@ from .call import Call, Calls
 from .context import Context
 from .forms import Form
 from .framing import Request
+from .predict import Result
 from .problems import Problem, Stopping, Unavailable
 from .response import Response
 from .schema import Inputs, Schema
@@ -47,7 +48,11 @@ class Asking:
         calls = self.check_open()
         seconds = _timeout(request.headers.get(b"x-request-timeout"), self._settings.timeout)
         context = self._context(request, form.request_id, seconds)
-        call = Call(context, self._loop.time() + seconds, lambda result: reply(form.answer(result)))
+
+        def answer(result: Result) -> None:
+            reply(form.answer(result).measured(call.waited, call.together))
+
+        call = Call(context, self._loop.time() + seconds, answer)
         if len(request.body) <= LARGE_BODY_BYTES:
             calls.admit(call, form.read(self.schema))
         else:

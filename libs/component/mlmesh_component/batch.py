@@ -38,7 +38,7 @@ class Batches(Calls):
     def admit(self, call: Call, inputs: Inputs) -> None:
         if len(self._waiting) >= self._limit:
             raise TooManyCalls()
-        call.inputs = inputs
+        call.inputs, call.queued = inputs, self._loop.time()
         if call.deadline < self._alarm_at:
             self._set_alarm(call.deadline)
         self._waiting.append(call)
@@ -67,6 +67,9 @@ class Batches(Calls):
         self._usual = len(batch)
         self._free -= 1
         self._running.update(batch)
+        now = self._loop.time()
+        for call in batch:
+            call.waited, call.together = now - call.queued, len(batch)
         if self._predictor.function.is_async:
             task = self._loop.create_task(self._perform_batch(batch))
             self._tasks.add(task)

@@ -25,7 +25,7 @@ FOREVER = float("inf")
 class Call:
     """One call; `answer` is called once, on the loop, unless the caller has gone."""
 
-    __slots__ = ("_answer", "context", "deadline", "inputs", "over", "stream", "task")
+    __slots__ = ("_answer", "context", "deadline", "inputs", "over", "queued", "stream", "task", "together", "waited")
 
     def __init__(self, context: Context, deadline: float, answer: Callable[[Result], None]) -> None:
         self.context = context
@@ -34,6 +34,12 @@ class Call:
         self.over = False
         self.task: asyncio.Task[None] | None = None
         self.stream: Stream | None = None
+        self.queued = 0.0
+        """When it began to wait, on the loop's clock; 0 when it did not have to."""
+        self.waited = 0.0
+        """Seconds until it was started."""
+        self.together = 0
+        """How many calls its batch had; 0 without batching."""
         self._answer = answer
 
     def answer(self, result: Result) -> None:
@@ -89,6 +95,7 @@ class Calls:
         if len(self._running) < self._concurrency:
             self._start(call)
         elif len(self._waiting) < self._limit:
+            call.queued = self._loop.time()
             self._waiting.append(call)
         else:
             raise TooManyCalls()
@@ -116,6 +123,8 @@ class Calls:
 
     def _start(self, call: Call) -> None:
         self._running.add(call)
+        if call.queued:
+            call.waited = self._loop.time() - call.queued
         self._begin(call)
 
     def _begin_in_thread(self, call: Call) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
+NO_QUEUE = b"queue;dur=0.0"
 JSON_TYPE = b"application/json"
 
 STATUS_LINES: dict[int, bytes] = {
@@ -32,6 +33,14 @@ class Response:
         self.body = body
         self.content_type = content_type
         self.headers = headers
+
+    def measured(self, queued: float, together: int) -> Response:
+        """Told with it: the seconds spent waiting for a turn, and how many calls its batch had, if there was one."""
+        measures: Headers = ((b"server-timing", b"queue;dur=%.1f" % (queued * 1000) if queued else NO_QUEUE),)
+        if together:
+            measures = (*measures, (b"x-mlmesh-batch", b"%d" % together))
+        self.headers = (*self.headers, *measures)
+        return self
 
     def head(self, date: bytes, connection: bytes) -> bytes:
         length = b"content-length: %d\r\n" % len(self.body) if self.stream is None else b""
