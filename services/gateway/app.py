@@ -26,6 +26,7 @@ from services.gateway.refusals import NoCredentials
 from services.gateway.request import Gone, Request
 from services.gateway.routes import Route, allow, route
 from services.gateway.services import Services
+from services.gateway.tracing import tracing
 from services.gateway.upstream import Pool
 from services.gateway.watch import Watch
 
@@ -46,6 +47,7 @@ class Gateway:
         cold = Cold(self._watch, self._demand)
         self._handlers = Handlers(settings, self._pool, services, self._demand, cold, self._metrics)
         self._readiness = Readiness(self._watch, services)
+        self._tracing = tracing()
         self._access = AccessLog() if settings.access_log else None
         self._log = log.get("gateway")
 
@@ -69,10 +71,13 @@ class Gateway:
             for task in background:
                 task.cancel()
         self._pool.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request.of(scope)
+        span = self._tracing.begin(request) if self._tracing is not None else None
         log.request_id.set(request.id)
         log.traceparent.set(request.by_name.get(b"traceparent", b"").decode("latin-1"))
         answer, began = Answer(send, request.id), time.perf_counter()
@@ -88,6 +93,8 @@ class Gateway:
         finally:
             took = time.perf_counter() - began
             self._metrics.count(request.method, answer.status, took)
+            if self._tracing is not None:
+                self._tracing.end(span, answer)
             if self._access is not None:
                 self._access.note(request, answer, took)
 

@@ -102,7 +102,8 @@ class Metrics:
 
     def text(self, table: Table) -> bytes:
         """In Prometheus' format."""
-        self._instances.clear()
+        if SEVERAL not in os.environ:  # there Prometheus' client cannot forget
+            self._instances.clear()
         for app in table.apps.values():
             for component in app.components.values():
                 self._instances.labels(app.ns, component.name).set(len(component.endpoints))

@@ -83,6 +83,12 @@ class Request:
             return math.inf
         return math.inf if math.isnan(seconds) else max(0.0, seconds)
 
+    def continue_trace(self, traceparent: bytes) -> None:
+        """The next one is told this as its parent."""
+        name = b"traceparent"
+        self.headers = [*(header for header in self.headers if header[0] != name), (name, traceparent)]
+        self.by_name[name] = traceparent
+
     def target(self, path: str) -> bytes:
         """`path` with this request's query."""
         return path.encode("latin-1") + (b"?" + self.query if self.query else b"")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Callable
+from typing import Any, Callable
 
 from .call import Call, Calls
 from .context import Context
@@ -16,6 +16,7 @@ from .response import Response
 from .schema import Inputs, Schema
 from .settings import Settings
 from .threads import Threads, back
+from .tracing import tracing
 
 LARGE_BODY_BYTES = 256 * 1024
 """A body larger than this is read in a thread, so that health and other calls are answered meanwhile."""
@@ -35,6 +36,7 @@ class Asking:
         self.schema = Schema()
         self.reason = "The function is being imported."
         self.stopping = False
+        self.tracing = tracing(settings.component)
 
     def check_open(self) -> Calls:
         if self.calls is None:
@@ -49,7 +51,11 @@ class Asking:
         seconds = _timeout(request.headers.get(b"x-request-timeout"), self._settings.timeout)
         context = self._context(request, form.request_id, seconds)
 
+        span = self._span(context)
+
         def answer(result: Result) -> None:
+            if span is not None and self.tracing is not None:
+                self.tracing.end(span, result)
             reply(form.answer(result).measured(call.waited, call.together))
 
         call = Call(context, self._loop.time() + seconds, answer)
@@ -58,6 +64,12 @@ class Asking:
         else:
             self._readers.submit(lambda: self._read_aside(calls, call, form))
         return lambda: calls.abandon(call)
+
+    def _span(self, context: Context) -> Any:
+        if self.tracing is None:
+            return None
+        span, context.traceparent = self.tracing.begin(self._settings.component, context.traceparent)
+        return span
 
     def _context(self, request: Request, request_id: str, seconds: float) -> Context:
         headers = request.headers

@@ -60,6 +60,7 @@ class Component(Life):
         if self._calls is not None:
             await self._calls.drained(GRACE_SECONDS)
         await self._server.close()
+        await self._readers.run(self._routes.close)
 
     def announcement(self) -> str:
         assert self._function is not None  # noqa: S101 - it is loaded

@@ -60,6 +60,10 @@ class Routes:
         """Nothing new is accepted any more."""
         self._asking.stopping = True
 
+    def close(self) -> None:
+        if self._asking.tracing is not None:
+            self._asking.tracing.close()
+
     # -- requests
 
     def handle(self, request: Request, reply: Reply) -> Cancel | None:
