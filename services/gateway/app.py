@@ -22,10 +22,11 @@ from services.gateway.demand import Demand
 from services.gateway.handlers import Handlers
 from services.gateway.metrics import Metrics
 from services.gateway.readiness import Readiness
-from services.gateway.refusals import NoCredentials
+from services.gateway.refusals import NoCredentials, NotACaller
 from services.gateway.request import Gone, Request
 from services.gateway.routes import Route, allow, route
 from services.gateway.services import Services
+from services.gateway.strangers import Strangers
 from services.gateway.tracing import tracing
 from services.gateway.upstream import Pool
 from services.gateway.watch import Watch
@@ -46,6 +47,7 @@ class Gateway:
         self._demand = Demand(services.scheduler)
         cold = Cold(self._watch, self._demand)
         self._handlers = Handlers(settings, self._pool, services, self._demand, cold, self._metrics)
+        self._strangers = Strangers(self._watch)
         self._readiness = Readiness(self._watch, services)
         self._tracing = tracing()
         self._access = AccessLog() if settings.access_log else None
@@ -117,7 +119,11 @@ class Gateway:
             model = found.kind == "v2"
             if found.ns and found.kind != "hooks" and not table.has(found.ns, found.path, model=model):
                 table = await self._watch.fresh()  # never refused for news that are on their way
-            await self._handlers.handle(table, found, request, receive, answer)
+            try:
+                await self._handlers.handle(table, found, request, receive, answer)
+            except NotACaller:
+                table = await self._strangers.news(table, found.ns, request)
+                await self._handlers.handle(table, found, request, receive, answer)
 
     async def _own(self, found: Route, request: Request, answer: Answer) -> bool:
         match found.kind:

@@ -1,5 +1,8 @@
 """Who may call what: one table of cases over real sockets."""
 
+import asyncio
+import hashlib
+
 import pytest
 
 from tests.gateway.mesh import ALICE, CHEAP, Mesh, basic, bearer, document, until
@@ -60,6 +63,14 @@ async def test_a_changed_password_counts_at_once(mesh: Mesh) -> None:
     await until(lambda: len(mesh.scheduler.asked) > before + 1)
     assert (await mesh.call("POST", P, headers=ALICE))[0] == 401
     assert (await mesh.call("POST", P, headers=basic("alice", "new")))[0] == 200
+
+
+async def test_a_key_that_was_made_a_moment_ago_is_known(mesh: Mesh) -> None:
+    asked = asyncio.create_task(mesh.call("POST", "/demo/keyed/predict", headers={"X-API-Key": "new"}))
+    await asyncio.sleep(0.05)
+    keys = {hashlib.sha256(b"new").hexdigest(): "carol"}
+    mesh.scheduler.publish({"demo": document(mesh.component.port, keys=keys)})
+    assert (await asked)[0] == 200
 
 
 async def test_runs_name_the_pipelines_that_the_credential_is_good_for(mesh: Mesh) -> None:
