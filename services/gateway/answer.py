@@ -9,6 +9,7 @@ import orjson
 from starlette.types import Send
 
 from libs.common.errors import MeshError, problem
+from libs.common.http.cycle import BODY_FOLLOWS
 from services.gateway.connection import Connection, Headers
 from services.gateway.refusals import headers_of
 from services.gateway.request import HOP_BY_HOP
@@ -52,7 +53,7 @@ class Answer:
                 self.batch = int(header[1]) if header[1].isdigit() else 0
             elif header[0] not in NOT_PASSED_ON:
                 headers.append(header)
-        await self._start(upstream.status, headers)
+        await self._start(upstream.status, headers, body_follows=upstream.at_hand)
         more = True
         while more:
             piece = await upstream.chunk()
@@ -60,10 +61,11 @@ class Answer:
             self.sent += len(piece)
             await self._send({"type": "http.response.body", "body": piece, "more_body": more})
 
-    async def whole(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
-        every = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    async def whole(self, status: int, content: bytes, fields: Mapping[str, str]) -> None:
+        every = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in fields.items()]
         self.sent = len(content)
-        await self._start(status, [*every, (b"content-length", str(len(content)).encode())])
+        headers = [*every, (b"content-length", str(len(content)).encode())]
+        await self._start(status, headers, body_follows=True)
         await self._send({"type": "http.response.body", "body": content, "more_body": False})
 
     async def json(self, document: Any, status: int = 200) -> None:
@@ -93,12 +95,13 @@ class Answer:
             ]
         )
 
-    async def _start(self, status: int, headers: Headers) -> None:
+    async def _start(self, status: int, headers: Headers, *, body_follows: bool) -> None:
         self.status = status
-        headers = [*headers, self._id]
+        headers.append(self._id)
         if self._timings:
             headers.append((TIMING, b", ".join(self._timings)))
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        message = {"type": "http.response.start", "status": status, "headers": headers}
+        await self._send({**message, BODY_FOLLOWS: True} if body_follows else message)
 
 
 def _queued(timing: bytes) -> float:

@@ -60,6 +60,11 @@ class Connection(asyncio.Protocol):
         return self.complete and not self._chunks
 
     @property
+    def at_hand(self) -> bool:
+        """The next bytes of the answer, or its end, are here."""
+        return self.complete or bool(self._chunks)
+
+    @property
     def reusable(self) -> bool:
         return self.complete and self._keep_alive and not self.closed and not self._paused
 

@@ -1,11 +1,15 @@
-"""uvicorn's HTTP/1.1 with limits for a request's head, and with one write for a response's head and its first bytes."""
+"""uvicorn's HTTP/1.1 with a leaner cycle for each request, limits for a request's head, and connections given away."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+import urllib.parse
+from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from libs.common.http.cycle import Cycle
 
 HAND_OVER = "mlmesh.hand_over"
 """ASGI extension of a request that offers a WebSocket: its `to` takes a protocol and gives it the connection."""
@@ -13,64 +17,27 @@ MAX_HEAD = 64 * 1024
 HEAD_WITHIN_S = 30.0
 """How long a request's head may take."""
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-SMALL = 16 * 1024
-"""What is larger is not worth a copy."""
-
-
-class Corked:
-    """A transport that joins a write with the next one of the same step."""
-
-    __slots__ = ("_head", "_soon", "_transport", "is_closing")
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._soon = loop.call_soon
-        self._head = b""
-        self.is_closing = transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        if len(data) > SMALL:
-            self._flush()
-            self._transport.write(data)
-        elif self._head:
-            head, self._head = self._head, b""
-            self._transport.write(head + data)
-        else:
-            self._head = data
-            self._soon(self._flush)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def detach(self) -> asyncio.Transport:
-        """The transport itself."""
-        self._flush()
-        return self._transport
-
-    def _flush(self) -> None:
-        if self._head and not self._transport.is_closing():
-            self._transport.write(self._head)
-        self._head = b""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
 
 
 class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))
+        super().connection_made(transport)
         self._in_head = False
         self._received = 0
         """Bytes since the head that is being received began."""
         self._too_large = False
         self._patience: asyncio.TimerHandle | None = self.loop.call_later(HEAD_WITHIN_S, self._too_slow)
+        self._idle_since = self.loop.time()
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._be_patient()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._large = len(data) > MAX_HEAD
         super().data_received(data)
         if self._in_head and not self.transport.is_closing():
             self._received += len(data)
@@ -86,27 +53,103 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._be_patient()
-        if sum([len(name) + len(value) for name, value in self.headers]) + len(self.url) > MAX_HEAD:
+        if self._patience is not None:
+            self._be_patient()
+        if (self._large or self._received) and self._head_size() > MAX_HEAD:
             self._too_large = True
             raise ValueError("the head is too large")  # the parser stops: `send_400_response`
-        super().on_headers_complete()
-
-        if self.parser.should_upgrade():
-            self.cycle.keep_alive = False  # the parser stops behind this request
+        parser, scope = self.parser, self.scope
+        self._read_url(scope)
+        scope["method"] = parser.get_method().decode("ascii")
+        version = parser.get_http_version()
+        if version != "1.1":
+            scope["http_version"] = version
+        before = self.cycle
+        self.cycle = cycle = Cycle(  # type: ignore[assignment]
+            scope,
+            self.transport,
+            self.flow,
+            self.loop,
+            self.server_state.default_headers,
+            self.on_response_complete,
+            expects_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+        )
+        if parser.should_upgrade():
+            cycle.keep_alive = False  # the parser stops behind this request
             if self._get_upgrade() == b"websocket":
-                self.scope["extensions"] = {HAND_OVER: {"to": self.hand_over}}
+                scope["extensions"] = {HAND_OVER: {"to": self.hand_over}}
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
+
+    def _head_size(self) -> int:
+        return sum([len(name) + len(value) for name, value in self.headers]) + len(self.url)
+
+    def _read_url(self, scope: Any) -> None:
+        parsed = httptools.parse_url(self.url)
+        scope["raw_path"] = raw = parsed.path
+        path = raw.decode("ascii")
+        scope["path"] = urllib.parse.unquote(path) if "%" in path else path
+        scope["query_string"] = parsed.query or b""
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        task = self.loop.create_task(self._run(cycle, app))
+        self.tasks.add(task)
+
+    async def _run(self, cycle: Cycle, app: Any) -> None:
+        try:
+            await cycle.run(app)
+        finally:
+            task = asyncio.current_task()
+            if task is not None:
+                self.tasks.discard(task)
+
+    def _should_upgrade(self) -> bool:
+        """Never by uvicorn itself."""
+        return False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """It is answered as if nothing was offered, or taken by `hand_over`."""
 
     def hand_over(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
         """Gives the connection away, to be spoken on directly from now on."""
         self.cycle.disconnected = True  # as far as HTTP goes
         self.connections.discard(self)
-        transport: asyncio.Transport = self.transport.detach()  # type: ignore[attr-defined]
-        transport.set_protocol(protocol)
-        return transport
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        self.transport.set_protocol(protocol)
+        return self.transport
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """It is answered as if nothing was offered, or taken by `hand_over`."""
+    # idle connections: one timer for each that looks again, instead of one for each request
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            return
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_if_idle)
+
+    def _look_if_idle(self) -> None:
+        self._idle_timer = None
+        if self.transport.is_closing():
+            return
+        busy = self.cycle is not None and not self.cycle.response_complete
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if not busy and not self._in_head and left <= 0:
+            self.transport.close()
+        elif not busy:
+            self._idle_timer = self.loop.call_later(max(left, 1.0), self._look_if_idle)
+
+    # a head that is too large or too slow
 
     def send_400_response(self, msg: str) -> None:
         if self._too_large:

@@ -1,0 +1,183 @@
+"""One request and its response on a connection, between the parser and the ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+SMALL = 16 * 1024
+"""What is larger is not worth a copy."""
+BODY_FOLLOWS = "body_follows"
+"""In a response's start: its first bytes come in the same step, so that head and bytes are one write."""
+DISCONNECTED = {"type": "http.disconnect"}
+FAILED: tuple[dict[str, Any], dict[str, Any]] = (
+    {"type": "http.response.start", "status": 500, "headers": [(b"connection", b"close")]},
+    {"type": "http.response.body", "body": b"Internal Server Error"},
+)
+_log = logging.getLogger("uvicorn.error")
+
+
+class BadResponse(RuntimeError):
+    """The application does not keep to ASGI."""
+
+
+class Cycle:
+    """In place of uvicorn's own: the same to its protocol and to applications, with a fraction of the work."""
+
+    def __init__(
+        self,
+        scope: Any,
+        transport: asyncio.Transport,
+        flow: FlowControl,
+        loop: asyncio.AbstractEventLoop,
+        default_headers: list[tuple[bytes, bytes]],
+        on_response: Callable[[], None],
+        *,
+        expects_continue: bool,
+        keep_alive: bool,
+    ) -> None:
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.disconnected = False
+        self.response_complete = False
+        self.body = bytearray()
+        self.more_body = True
+        self.message_event = self
+        self._transport = transport
+        self._flow = flow
+        self._loop = loop
+        self._default_headers = default_headers
+        self._on_response = on_response
+        self._expects_continue = expects_continue
+        self._told_end = False
+        self._news: asyncio.Event | None = None
+        self._head: bytes | None = None
+        """Of a response that has begun, as long as it is not written."""
+        self._begun = False
+        self._chunked = False
+        self._left: int | None = None
+        """Bytes of the body that are still to come, where its length was given."""
+        self._silent = scope["method"] == "HEAD"
+
+    def set(self) -> None:
+        """Something has changed for who receives."""
+        if self._news is not None:
+            self._news.set()
+
+    async def run(self, app: Any) -> None:
+        try:
+            await app(self.scope, self.receive, self.send)
+        except BaseException as error:
+            _log.error("an application failed", exc_info=error)
+            if isinstance(error, asyncio.CancelledError):
+                self._transport.close()
+                raise
+            await self._fail()
+        else:
+            if not self.response_complete and not self.disconnected:
+                _log.error("an application returned without a complete response")
+                await self._fail()
+
+    async def _fail(self) -> None:
+        if self._begun:
+            self._transport.close()
+        else:
+            for message in FAILED:
+                await self.send(message)
+
+    async def receive(self) -> Any:
+        if self._expects_continue and not self._transport.is_closing():
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._expects_continue = False
+        while not self.disconnected and not self.response_complete:
+            if self.body or not (self.more_body or self._told_end):
+                body, self.body = bytes(self.body), bytearray()
+                self._told_end = not self.more_body
+                return {"type": "http.request", "body": body, "more_body": self.more_body}
+            self._flow.resume_reading()
+            if self._news is None:
+                self._news = asyncio.Event()
+            self._news.clear()
+            await self._news.wait()
+        return DISCONNECTED
+
+    async def send(self, message: Any) -> None:
+        if self._flow.write_paused and not self.disconnected:
+            await self._flow.drain()
+        if self.disconnected:
+            return
+        kind = message["type"]
+        if kind == "http.response.body" and self._begun and not self.response_complete:
+            self._write_body(message.get("body", b""), message.get("more_body", False))
+        elif kind == "http.response.start" and not self._begun:
+            self._begun, self._expects_continue = True, False
+            self._head = self._head_of(message)
+            if BODY_FOLLOWS not in message:
+                self._loop.call_soon(self._flush)
+        else:
+            raise BadResponse(f"{kind} is not what comes next in a response")
+
+    def _head_of(self, message: Any) -> bytes:
+        status = message["status"]
+        given = message.get("headers", ())
+        parts, framed, closes = [STATUS_LINE[status]], False, False
+        lines = 1
+        for headers in (self._default_headers, given):
+            for name, value in headers:
+                lines += 1
+                lower = name.lower()
+                if lower == b"content-length":
+                    framed, self._left = True, int(value)
+                elif lower == b"transfer-encoding":
+                    framed, self._chunked = True, value.lower() == b"chunked"
+                elif lower == b"connection" and b"close" in value.lower():
+                    closes, self.keep_alive = True, False
+                parts.append(b"%b: %b\r\n" % (lower, value))
+        head = b"".join(parts)
+        if head.count(b"\n") != lines or head.count(b"\r") != lines:
+            raise BadResponse("a header has a line end in it")
+        if not self.keep_alive and not closes:
+            head += b"connection: close\r\n"
+        if not framed and not self._silent and status not in (204, 304):
+            self._chunked = True
+            head += b"transfer-encoding: chunked\r\n"
+        return head + b"\r\n"
+
+    def _write_body(self, body: bytes, more: bool) -> None:
+        if self._silent:
+            body = b""
+        elif self._chunked:
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            if not more:
+                body += b"0\r\n\r\n"
+        elif self._left is not None:
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise BadResponse("the body is not as long as content-length says")
+        self._write(body)
+        if not more:
+            self.response_complete = True
+            self.set()
+            if not self.keep_alive:
+                self._transport.close()
+            self._on_response()
+
+    def _write(self, body: bytes) -> None:
+        head, self._head = self._head, None
+        if head is None:
+            if body:
+                self._transport.write(body)
+        elif len(body) <= SMALL:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
+
+    def _flush(self) -> None:
+        if self._head is not None and not self._transport.is_closing():
+            self._write(b"")
