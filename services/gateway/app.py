@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hmac
 import time
 from ipaddress import ip_address
@@ -30,6 +31,9 @@ from services.gateway.strangers import Strangers
 from services.gateway.tracing import tracing
 from services.gateway.upstream import Pool
 from services.gateway.watch import Watch
+
+SELDOM = (10_000, 20, 50)
+"""When garbage is looked for: a call leaves hardly any that is not freed at once."""
 
 
 def create(settings: Settings, bus: Bus | None = None) -> ASGIApp:
@@ -64,10 +68,18 @@ class Gateway:
         self._watch.load()
         self._readiness.loaded()
         async with asyncio.TaskGroup() as tasks:
-            work = [self._watch.run(), self._watch.look(), self._demand.run(), self._pool.sweep()]
+            work = [
+                self._watch.run(),
+                self._watch.look(),
+                self._demand.run(),
+                self._pool.sweep(),
+                self._metrics.share(),
+            ]
             if self._access is not None:
                 work.append(self._access.run())
             background = [tasks.create_task(one) for one in work]
+            gc.freeze()
+            gc.set_threshold(*SELDOM)
             await send({"type": "lifespan.startup.complete"})
             await receive()
             for task in background:

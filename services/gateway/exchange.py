@@ -16,10 +16,37 @@ PROMPT_S = 0.05
 """An answer that comes within this is not worth a task that watches whether the caller is still there."""
 
 
+class Attendance:
+    """Exchanges that are young: who is no longer young is told so, and watches its caller from then on."""
+
+    def __init__(self) -> None:
+        self._young: dict[Exchange, float] = {}
+        self._looking = False
+
+    def add(self, exchange: Exchange, loop: asyncio.AbstractEventLoop) -> None:
+        self._young[exchange] = loop.time() + PROMPT_S
+        if not self._looking:
+            self._looking = True
+            loop.call_later(PROMPT_S, self._look, loop)
+
+    def remove(self, exchange: Exchange) -> None:
+        self._young.pop(exchange, None)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for exchange in [one for one, until in self._young.items() if until <= now]:
+            del self._young[exchange]
+            exchange.watch()
+        self._looking = bool(self._young)
+        if self._looking:
+            loop.call_later(PROMPT_S / 2, self._look, loop)
+
+
 class Exchange:
     """Ends by itself, with an error for who awaits the answer, when that takes too long or nobody waits any more."""
 
-    def __init__(self, connection: Connection, call: Call, body: Body) -> None:
+    def __init__(self, connection: Connection, call: Call, body: Body, attendance: Attendance) -> None:
+        self._attendance = attendance
         self._connection = connection
         self._call = call
         self._body = body
@@ -39,7 +66,7 @@ class Exchange:
         if body.finished:
             if self._chunked:
                 self._connection.write(b"0\r\n\r\n")
-            self._timer = self._loop.call_later(min(PROMPT_S, call.answer_within), self._watch)
+            self._attendance.add(self, self._loop)
         else:
             self._task = asyncio.create_task(self._send())
 
@@ -47,11 +74,11 @@ class Exchange:
         """The answer has begun."""
         if not self._call.whole:
             self._answered = True
-            if self._task is not None:
-                self._cancel_timer()  # else it is still to come that the caller is watched
+            self._cancel_timer()
 
     async def end(self) -> None:
         """Part of a request on it makes a connection useless for the next."""
+        self._attendance.remove(self)
         self._cancel_timer()
         if self._task is not None:
             self._task.cancel()
@@ -59,7 +86,7 @@ class Exchange:
         if not self._body.finished:
             self._connection.abort()
 
-    def _watch(self) -> None:
+    def watch(self) -> None:
         self._set_deadline(self._call.answer_within - PROMPT_S)
         self._task = asyncio.create_task(self._until_gone())
 

@@ -105,7 +105,7 @@ class Handlers:
         if given is not None:
             user = self._granted(given.decode("latin-1"), app, route)
         else:
-            user = request.user = await self._auth.of_files(app, credentials(request.by_name), request.method)
+            user = request.user = await self._auth.of_files(app, request.by_name, request.method)
         path = f"/internal/apps/{app.ns}/users/{quote(user, safe='')}/files/{route.rest}"
         body = Body(request, receive, self._file_limit)
         await self._to(self._services.databox, request, path, [_header(USER, user)], body, answer)
@@ -130,7 +130,7 @@ class Handlers:
         if wanted not in (None, api.target):
             raise NotFound()
         allow(route.kind, request.method)
-        user = request.user = await self._auth.of_api(app, api, credentials(request.by_name), request.method)
+        user = request.user = await self._auth.of_api(app, api, request.by_name, request.method)
         if route.kind == "submit":
             await self._submit(app, api, user, request, receive, answer)
         elif component is not None and route.kind == "predict":
@@ -144,7 +144,7 @@ class Handlers:
         self, app: App, api: Api, component: Component, route: Route, request: Request, receive: Receive, answer: Answer
     ) -> None:
         """A component that is a web application of its own."""
-        user = request.user = await self._auth.of_api(app, api, credentials(request.by_name), request.method)
+        user = request.user = await self._auth.of_api(app, api, request.by_name, request.method)
         body = Body(request, receive, self._file_limit)
         await self._predictions.handle(Asked(app, api, component, user, request, body, route.rest or "/"), answer)
 

@@ -8,7 +8,7 @@ from starlette.types import Receive
 
 from libs.common.errors import Forbidden, NotFound, Unauthorized
 from services.gateway.answer import Answer
-from services.gateway.auth import Auth, credentials
+from services.gateway.auth import Auth
 from services.gateway.predictions import Asked, Predictions, asleep, component_of
 from services.gateway.refusals import WrongMethod
 from services.gateway.request import Body, Request
@@ -63,7 +63,7 @@ class Inference:
         refused: Exception = NotFound(f"there is no model {name!r}")
         for api in app.models.get(name, ()):
             try:
-                return api, await self._auth.of_api(app, api, credentials(request.by_name), request.method)
+                return api, await self._auth.of_api(app, api, request.by_name, request.method)
             except (Unauthorized, Forbidden) as error:
                 refused = error
         raise refused

@@ -31,7 +31,7 @@ OURS_ALONE = frozenset({TIMEOUT})
 NOT_ITS_BUSINESS = CREDENTIALS | OURS_ALONE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """Who calls what."""
 
@@ -83,7 +83,7 @@ class Predictions:
             component = await self._cold.awake(asked.app.ns, component, asked.body, patience)
             waited = time.perf_counter() - began
             answer.took(b"cold", waited)
-            self._metrics.cold(asked.app.ns, component.name)
+            self._metrics.of(asked.app.ns, component.name).cold += 1
             asked, patience = replace(asked, component=component), patience - waited
         await self._to_instance(asked, answer, min(component.timeout, patience))
 

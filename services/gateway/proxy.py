@@ -6,7 +6,7 @@ from libs.common.errors import MeshError, TooManyRequests, Unavailable
 from services.gateway.answer import NOT_STARTED, Answer
 from services.gateway.call import Call, Hop
 from services.gateway.connection import SWITCHING, Connection, Lost
-from services.gateway.exchange import Exchange
+from services.gateway.exchange import Attendance, Exchange
 from services.gateway.request import Body, Gone
 from services.gateway.tunnel import join
 from services.gateway.upstream import CannotConnect, Pool
@@ -15,6 +15,7 @@ from services.gateway.upstream import CannotConnect, Pool
 class Proxy:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._attendance = Attendance()
 
     async def forward(self, call: Call, body: Body, answer: Answer) -> None:
         """Raises what kept it from an answer; Gone when the caller hung up."""
@@ -54,7 +55,7 @@ class Proxy:
 
     async def _over(self, c: Connection, call: Call, hop: Hop, body: Body, answer: Answer) -> None:
         c.begin(without_body=call.method == "HEAD")
-        exchange = Exchange(c, call, body)
+        exchange = Exchange(c, call, body, self._attendance)
         began = c.loop.time()
         exchange.start(hop)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from random import getrandbits
 from typing import Any
@@ -117,18 +118,16 @@ class Proxies:
         return [*passed, *self.forwarded(request), (b"x-request-id", request.id.encode())]
 
     def forwarded(self, request: Request) -> Headers:
-        trusted = self._trusts(request.peer)
-        given = request.by_name if trusted else {}
-        before, passed = given.get(b"x-forwarded-for"), given.get(b"forwarded")
-        peer = request.peer.encode()
+        host = request.by_name.get(b"host", b"")
+        if not self._networks or not self._trusts(request.peer):
+            return _origin(request.peer, request.scheme, host)
+        given = request.by_name
         proto = given.get(b"x-forwarded-proto") or request.scheme.encode()
-        host = (given.get(b"x-forwarded-host") or request.by_name.get(b"host", b"")).replace(b'"', b"")
-        hop = b'for=%b;host="%b";proto=%b' % (b'"[%b]"' % peer if b":" in peer else peer, host, proto)
+        host = given.get(b"x-forwarded-host") or host
+        last = _origin(request.peer, proto.decode("latin-1"), host)
+        before = (given.get(b"x-forwarded-for"), None, None, given.get(b"forwarded"))
         return [
-            (b"x-forwarded-for", before + b", " + peer if before else peer),
-            (b"x-forwarded-proto", proto),
-            (b"x-forwarded-host", host),
-            (b"forwarded", passed + b", " + hop if passed else hop),
+            (name, b"%b, %b" % (one, value) if one else value) for one, (name, value) in zip(before, last, strict=True)
         ]
 
     def _trusts(self, peer: str) -> bool:
@@ -139,6 +138,19 @@ class Proxies:
         except ValueError:
             return False
         return any(address in network for network in self._networks)
+
+
+@lru_cache(maxsize=1024)
+def _origin(peer: str, proto: str, host: bytes) -> Headers:
+    """What the next one is told about a request that nobody passed on before."""
+    by, over = peer.encode(), proto.encode("latin-1")
+    node = b'"[%b]"' % by if b":" in by else by
+    return [
+        (b"x-forwarded-for", by),
+        (b"x-forwarded-proto", over),
+        (b"x-forwarded-host", host),
+        (b"forwarded", b'for=%b;host="%b";proto=%b' % (node, host.replace(b'"', b""), over)),
+    ]
 
 
 class Body:

@@ -67,6 +67,8 @@ class App:
     paths: Mapping[str, Api] = field(default_factory=dict)
     models: Mapping[str, tuple[Api, ...]] = field(default_factory=dict)
     """The APIs of a component, by its name and by theirs."""
+    callers: dict[tuple[str, bytes | None, bytes | None], str] = field(default_factory=dict, compare=False)
+    """Who was let in, by the API's name and the credentials that were shown."""
 
     def api(self, target: Target) -> Api | None:
         """The app's only API of a kind without a path."""
