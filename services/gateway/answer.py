@@ -23,6 +23,8 @@ NOT_PASSED_ON = HOP_BY_HOP | {b"date", b"server", b"x-request-id", NOT_STARTED}
 
 
 class Answer:
+    __slots__ = ("_id", "_send", "_timings", "batch", "queued", "sent", "status", "tensors")
+
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
         self._id = (b"x-request-id", request_id.encode())
@@ -101,7 +103,9 @@ class Answer:
         if self._timings:
             headers.append((TIMING, b", ".join(self._timings)))
         message = {"type": "http.response.start", "status": status, "headers": headers}
-        await self._send({**message, BODY_FOLLOWS: True} if body_follows else message)
+        if body_follows:
+            message[BODY_FOLLOWS] = True
+        await self._send(message)
 
 
 def _queued(timing: bytes) -> float:

@@ -93,7 +93,8 @@ class Gateway:
         request = Request.of(scope)
         span = self._tracing.begin(request) if self._tracing is not None else None
         log.request_id.set(request.id)
-        log.traceparent.set(request.by_name.get(b"traceparent", b"").decode("latin-1"))
+        if (traceparent := request.by_name.get(b"traceparent")) is not None:
+            log.traceparent.set(traceparent.decode("latin-1"))
         answer, began = Answer(send, request.id), time.perf_counter()
         try:
             await self._answer(request, receive, answer)

@@ -45,6 +45,8 @@ class Attendance:
 class Exchange:
     """Ends by itself, with an error for who awaits the answer, when that takes too long or nobody waits any more."""
 
+    __slots__ = ("_answered", "_attendance", "_body", "_call", "_chunked", "_connection", "_loop", "_task", "_timer")
+
     def __init__(self, connection: Connection, call: Call, body: Body, attendance: Attendance) -> None:
         self._attendance = attendance
         self._connection = connection
@@ -76,9 +78,13 @@ class Exchange:
             self._answered = True
             self._cancel_timer()
 
+    @property
+    def alone(self) -> bool:
+        """Nothing was begun that has to be ended: so with nearly all exchanges."""
+        return self._task is None and self._timer is None and self._body.finished
+
     async def end(self) -> None:
         """Part of a request on it makes a connection useless for the next."""
-        self._attendance.remove(self)
         self._cancel_timer()
         if self._task is not None:
             self._task.cancel()

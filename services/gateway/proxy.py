@@ -65,6 +65,7 @@ class Proxy:
             exchange.answered()
             answer.took(b"upstream", c.loop.time() - began)
             if c.status == SWITCHING:
+                self._attendance.remove(exchange)
                 await exchange.end()
                 await self._tunnel(c, call, answer)
             else:
@@ -74,7 +75,9 @@ class Proxy:
                 raise Gone from error
             raise
         finally:
-            await exchange.end()
+            self._attendance.remove(exchange)
+            if not exchange.alone:
+                await exchange.end()
             self._pool.give(hop.address, c)
 
     async def _tunnel(self, c: Connection, call: Call, answer: Answer) -> None:

@@ -59,7 +59,8 @@ class Request:
     def of(cls, scope: Scope) -> Request:
         headers: Headers = scope["headers"]
         by_name = dict(headers)
-        identity = by_name.get(b"x-request-id", b"").decode("latin-1")
+        given = by_name.get(b"x-request-id")
+        identity = given.decode("latin-1") if given else ""
         return cls(
             method=scope["method"],
             raw_path=(scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0],
@@ -155,6 +156,8 @@ def _origin(peer: str, proto: str, host: bytes) -> Headers:
 
 class Body:
     """The caller's bytes. The first 64 KB are kept, so that an attempt that came to nothing can be repeated."""
+
+    __slots__ = ("_first", "_limit", "_receive", "chunked", "finished", "gone", "kept", "length", "seen")
 
     def __init__(self, request: Request, receive: Receive, limit: int | None) -> None:
         self._receive = receive

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
 
 from libs.common.errors import TimedOut, Unavailable
 from services.gateway.connection import Connection, Headers
@@ -83,6 +84,7 @@ def head_of(method: str, target: bytes, headers: Headers) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
+@lru_cache(maxsize=4096)
 def host_header(address: Address) -> bytes:
     host, port = address
     return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()

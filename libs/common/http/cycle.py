@@ -29,6 +29,12 @@ class BadResponse(RuntimeError):
 class Cycle:
     """In place of uvicorn's own: the same to its protocol and to applications, with a fraction of the work."""
 
+    __slots__ = (
+        "_begun", "_chunked", "_default_headers", "_expects_continue", "_flow", "_head", "_left", "_loop", "_news",
+        "_on_response", "_silent", "_told_end", "_transport", "body", "disconnected", "keep_alive", "message_event",
+        "more_body", "response_complete", "scope",
+    )  # fmt: skip
+
     def __init__(
         self,
         scope: Any,

@@ -13,6 +13,7 @@ from libs.common.http.cycle import Cycle
 
 HAND_OVER = "mlmesh.hand_over"
 """ASGI extension of a request that offers a WebSocket: its `to` takes a protocol and gives it the connection."""
+ASGI: Any = {"version": "3.0", "spec_version": "2.3"}
 MAX_HEAD = 64 * 1024
 HEAD_WITHIN_S = 30.0
 """How long a request's head may take."""
@@ -49,7 +50,20 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head, self._received = True, 0
-        super().on_message_begin()
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self.scope = {
+            "type": "http",
+            "asgi": ASGI,
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "root_path": "",
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }  # type: ignore[typeddict-item]
 
     def on_headers_complete(self) -> None:
         self._in_head = False
