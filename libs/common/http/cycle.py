@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, MutableSet
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -31,8 +31,8 @@ class Cycle:
 
     __slots__ = (
         "_begun", "_chunked", "_default_headers", "_expects_continue", "_flow", "_head", "_left", "_loop", "_news",
-        "_on_response", "_silent", "_told_end", "_transport", "body", "disconnected", "keep_alive", "message_event",
-        "more_body", "response_complete", "scope",
+        "_on_response", "_silent", "_task", "_told_end", "_transport", "body", "disconnected", "keep_alive",
+        "message_event", "more_body", "response_complete", "scope",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +61,7 @@ class Cycle:
         self._on_response = on_response
         self._expects_continue = expects_continue
         self._told_end = False
+        self._task: asyncio.Task[None] | None = None
         self._news: asyncio.Event | None = None
         self._head: bytes | None = None
         """Of a response that has begun, as long as it is not written."""
@@ -75,7 +76,12 @@ class Cycle:
         if self._news is not None:
             self._news.set()
 
-    async def run(self, app: Any) -> None:
+    def start(self, app: Any, tasks: MutableSet[asyncio.Task[None]]) -> None:
+        """`tasks` holds it while it runs."""
+        self._task = task = self._loop.create_task(self._run(app, tasks))
+        tasks.add(task)
+
+    async def _run(self, app: Any, tasks: MutableSet[asyncio.Task[None]]) -> None:
         try:
             await app(self.scope, self.receive, self.send)
         except BaseException as error:
@@ -88,6 +94,9 @@ class Cycle:
             if not self.response_complete and not self.disconnected:
                 _log.error("an application returned without a complete response")
                 await self._fail()
+        finally:
+            if self._task is not None:
+                tasks.discard(self._task)
 
     async def _fail(self) -> None:
         if self._begun:

@@ -110,16 +110,7 @@ class Protocol(HttpToolsProtocol):
         scope["query_string"] = parsed.query or b""
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        task = self.loop.create_task(self._run(cycle, app))
-        self.tasks.add(task)
-
-    async def _run(self, cycle: Cycle, app: Any) -> None:
-        try:
-            await cycle.run(app)
-        finally:
-            task = asyncio.current_task()
-            if task is not None:
-                self.tasks.discard(task)
+        cycle.start(app, self.tasks)
 
     def _should_upgrade(self) -> bool:
         """Never by uvicorn itself."""
