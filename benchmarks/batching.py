@@ -61,6 +61,7 @@ def served(folder: str, *arguments: str) -> Iterator[int]:
     """The port of the component runtime with this function."""
     command = [sys.executable, "-m", "mlmesh_component", *arguments, "--port", "0", "--host", "127.0.0.1"]
     environ = {key: value for key, value in os.environ.items() if not key.startswith("MLMESH_")}
+    environ["MLMESH_COMPONENT_NAME"] = "total"
     with subprocess.Popen(command, cwd=folder, env=environ, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None

@@ -61,6 +61,33 @@ async def predict(asked: Asked): return {"y": sum(asked.x)}
 """
 
 
+BENTOML = """\
+import bentoml
+
+@bentoml.service(workers=1)
+class Total:
+    @bentoml.api
+    def predict(self, x: list[float]) -> dict:
+        return {"y": sum(x)}
+"""
+RAY = """\
+import sys, time
+import ray
+from ray import serve
+
+@serve.deployment(max_ongoing_requests=100)
+class Total:
+    async def __call__(self, request):
+        return {"y": sum((await request.json())["x"])}
+
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
+serve.run(Total.bind(), route_prefix="/predict")
+while True:
+    time.sleep(1)
+"""
+
+
 @dataclass(frozen=True)
 class Peer:
     """How it is had, started and called. PORT, OTHER and MORE in settings and command are free ports."""
@@ -99,6 +126,26 @@ PEERS = (
         "/predict",
         PLAIN,
         "/health",
+        1.0,
+    ),
+    Peer(
+        "BentoML",
+        ("bentoml",),
+        {"service.py": BENTOML},
+        ("bentoml", "serve", "service:Total", "--port", "PORT"),
+        "/predict",
+        PLAIN,
+        "/readyz",
+        1.0,
+    ),
+    Peer(
+        "RayServe",
+        ("ray[serve]",),
+        {"served.py": RAY},
+        ("python", "served.py", "PORT"),
+        "/predict",
+        PLAIN,
+        "/-/healthz",
         1.0,
     ),
     Peer(
@@ -151,7 +198,7 @@ def serving(peer: Peer) -> Iterator[tuple[str, str]]:
         command = [str(python.parent / program), *arguments]
         environ = {**os.environ, "PYTHONPATH": folder}
         with started(command, address + peer.health, environ, folder=folder):
-            yield address, version_of(python, peer.packages[0])
+            yield address, version_of(python, peer.packages[0].partition("[")[0])
 
 
 def filled(text: str, ports: dict[str, int]) -> str:

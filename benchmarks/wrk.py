@@ -19,6 +19,7 @@ SCRIPT = """\
 wrk.method = "POST"
 wrk.body = {body}
 {headers}
+{pause}
 done = function(summary, latency, requests)
   io.write(string.format("rate %f p50 %f p99 %f bad %d\\n", summary.requests / summary.duration * 1e6,
     latency:percentile(50) / 1000, latency:percentile(99) / 1000,
@@ -46,11 +47,16 @@ def installed(name: str, package: str) -> Path:
     return found
 
 
-def load(url: str, body: str, headers: Mapping[str, str], *, connections: int) -> Result:
-    """Raises Failed when an answer was not 2xx."""
+def load(url: str, body: str | Path, headers: Mapping[str, str], *, connections: int, pause_ms: int = 0) -> Result:
+    """`body`: a text, or a file of bytes; `pause_ms`: from an answer to the next call of a connection, on average.
+
+    Raises Failed when an answer was not 2xx.
+    """
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         lines = [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in headers.items()]
-        script.write(SCRIPT.format(body=json.dumps(body), headers="\n".join(lines)))
+        content = json.dumps(body) if isinstance(body, str) else f'io.open("{body}", "rb"):read("*a")'
+        pause = f"function delay() return math.random(0, {2 * pause_ms}) end" if pause_ms else ""
+        script.write(SCRIPT.format(body=content, headers="\n".join(lines), pause=pause))
         script.flush()
         command = [str(installed("wrk", "wrk")), "-t1", f"-c{connections}", f"-d{SECONDS}s", "-s", script.name, url]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from libs.common.errors import TimedOut, TooLarge
 from services.gateway.call import Call, Hop
@@ -24,7 +25,7 @@ class Attendance:
         self._looking = False
 
     def add(self, exchange: Exchange, loop: asyncio.AbstractEventLoop) -> None:
-        self._young[exchange] = loop.time() + PROMPT_S
+        self._young[exchange] = time.monotonic() + PROMPT_S
         if not self._looking:
             self._looking = True
             loop.call_later(PROMPT_S, self._look, loop)
@@ -33,7 +34,7 @@ class Attendance:
         self._young.pop(exchange, None)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
+        now = time.monotonic()
         for exchange in [one for one, until in self._young.items() if until <= now]:
             del self._young[exchange]
             exchange.watch()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from libs.common.errors import MeshError, TooManyRequests, Unavailable
 from services.gateway.answer import NOT_STARTED, Answer
 from services.gateway.call import Call, Hop
@@ -56,14 +58,14 @@ class Proxy:
     async def _over(self, c: Connection, call: Call, hop: Hop, body: Body, answer: Answer) -> None:
         c.begin(without_body=call.method == "HEAD")
         exchange = Exchange(c, call, body, self._attendance)
-        began = c.loop.time()
+        began = time.perf_counter()
         exchange.start(hop)
         try:
             await c.head()
             if c.status in (429, 503) and body.repeatable and any(name == NOT_STARTED for name, _ in c.headers):
                 raise NotStarted(c.status)
             exchange.answered()
-            answer.took(b"upstream", c.loop.time() - began)
+            answer.took(b"upstream", time.perf_counter() - began)
             if c.status == SWITCHING:
                 self._attendance.remove(exchange)
                 await exchange.end()

@@ -32,7 +32,7 @@ class Cycle:
     __slots__ = (
         "_begun", "_chunked", "_default_headers", "_expects_continue", "_flow", "_head", "_left", "_loop", "_news",
         "_on_response", "_silent", "_task", "_told_end", "_transport", "body", "disconnected", "keep_alive",
-        "message_event", "more_body", "response_complete", "scope",
+        "more_body", "response_complete", "scope",
     )  # fmt: skip
 
     def __init__(
@@ -53,7 +53,6 @@ class Cycle:
         self.response_complete = False
         self.body = bytearray()
         self.more_body = True
-        self.message_event = self
         self._transport = transport
         self._flow = flow
         self._loop = loop
@@ -70,6 +69,11 @@ class Cycle:
         self._left: int | None = None
         """Bytes of the body that are still to come, where its length was given."""
         self._silent = scope["method"] == "HEAD"
+
+    @property
+    def message_event(self) -> Cycle:
+        """What its protocol knows of it: something that can be set."""
+        return self
 
     def set(self) -> None:
         """Something has changed for who receives."""

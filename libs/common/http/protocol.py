@@ -15,6 +15,8 @@ HAND_OVER = "mlmesh.hand_over"
 """ASGI extension of a request that offers a WebSocket: its `to` takes a protocol and gives it the connection."""
 ASGI: Any = {"version": "3.0", "spec_version": "2.3"}
 MAX_HEAD = 64 * 1024
+LOOKS = 3
+"""Looks at a connection in the time for which it may be idle."""
 HEAD_WITHIN_S = 30.0
 """How long a request's head may take."""
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -28,7 +30,8 @@ class Protocol(HttpToolsProtocol):
         """Bytes since the head that is being received began."""
         self._too_large = False
         self._patience: asyncio.TimerHandle | None = self.loop.call_later(HEAD_WITHIN_S, self._too_slow)
-        self._idle_since = self.loop.time()
+        self._quiet = 0
+        """How often in a row it was found idle."""
         self._idle_timer: asyncio.TimerHandle | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -139,20 +142,21 @@ class Protocol(HttpToolsProtocol):
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
             return
-        self._idle_since = self.loop.time()
+        self._quiet = 0
         if self._idle_timer is None:
-            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_if_idle)
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive / LOOKS, self._look_if_idle)
 
     def _look_if_idle(self) -> None:
         self._idle_timer = None
         if self.transport.is_closing():
             return
-        busy = self.cycle is not None and not self.cycle.response_complete
-        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if not busy and not self._in_head and left <= 0:
+        if self._in_head or (self.cycle is not None and not self.cycle.response_complete):
+            self._quiet = 0
+        self._quiet += 1
+        if self._quiet > LOOKS:
             self.transport.close()
-        elif not busy:
-            self._idle_timer = self.loop.call_later(max(left, 1.0), self._look_if_idle)
+        else:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive / LOOKS, self._look_if_idle)
 
     # a head that is too large or too slow
 

@@ -22,6 +22,10 @@ WAITING_PER_SLOT = 10
 FOREVER = float("inf")
 
 
+def _nobody(result: Result) -> None:
+    """Has been answered."""
+
+
 class Call:
     """One call; `answer` is called once, on the loop, unless the caller has gone."""
 
@@ -45,7 +49,8 @@ class Call:
     def answer(self, result: Result) -> None:
         if not self.over:
             self.over = True
-            self._answer(result)
+            answer, self._answer = self._answer, _nobody  # it may know this call: no circle is left behind
+            answer(result)
 
     @property
     def awaited(self) -> bool:
@@ -62,6 +67,7 @@ class Call:
     def abandon(self) -> None:
         """Nobody waits for the answer any more."""
         self.over = True
+        self._answer = _nobody
         self.context.cancel()
         if self.stream is not None:
             self.stream.close()

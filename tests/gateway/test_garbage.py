@@ -1,0 +1,62 @@
+"""A call leaves nothing behind that only the garbage collector could free: its pauses are other callers' delays."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections import Counter
+
+import pytest
+from mlmesh_component import llhttp
+from mlmesh_component.component import Component
+from mlmesh_component.settings import Settings as ComponentSettings
+from yarl import URL
+
+from tests.gateway.mesh import ALICE, Mesh, document, published
+
+CALLS = 50
+BODY = b'{"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1.5]}]}'
+
+
+async def circles(address: URL, path: str, *headers: str) -> Counter[str]:
+    """What the calls of one connection leave in circles, by type."""
+    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(BODY)}", *headers, "", ""]
+    request = "\r\n".join(lines).encode() + BODY
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+
+    async def call() -> None:
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        assert head.startswith(b"http/1.1 200")
+        await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0]))
+
+    await call()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(CALLS):
+            await call()
+        gc.collect()
+        return Counter(type(one).__name__ for one in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+        writer.close()
+
+
+@pytest.mark.parametrize("function", ["add", "echo_async"])
+async def test_calls_leave_no_circles(mesh: Mesh, function: str) -> None:
+    settings = ComponentSettings(f"tests.component.functions:{function}", host="127.0.0.1", port=0, token="token")
+    component = Component(settings, llhttp.fastest())
+    port = await component.listen()
+    await component.load()
+    try:
+        found = document(port)
+        found["components"]["classifier"]["endpoints"][0]["token"] = "token"
+        await published(mesh, found)
+        left = await circles(URL(mesh.url), "/demo/digits/predict", f"Authorization: {ALICE['Authorization']}")
+    finally:
+        await component.close()
+    assert {name: count for name, count in left.items() if count >= CALLS} == {}
