@@ -21,6 +21,8 @@ EARLY_POLLS = 80
 HEALTH_S = 2.0
 FAILURES = 3
 """Health checks in a row that fail before it is unhealthy."""
+HUNG_S = 30.0
+"""As long, and twice as long as a call may take, it may be unhealthy before it is started afresh."""
 CHECK_TIMEOUT = aiohttp.ClientTimeout(total=5.0)
 
 
@@ -63,7 +65,7 @@ class Instance:
             await asyncio.wait([ended, health], return_when=asyncio.FIRST_COMPLETED)
             if health.done() and not ended.done():
                 await self.host.runtime.stop(self.lease.name, STOP_GRACE_S)
-                await health  # start_timeout
+                await health  # start_timeout, hung
             return await ended
         finally:
             for task in (ended, health):
@@ -80,12 +82,23 @@ class Instance:
         except CannotRun:
             await asyncio.Event().wait()  # it has ended: how, is being told by the other task
             raise
-        failures = 0
+        await self._until_hung(f"{url}/readyz")
+
+    async def _until_hung(self, url: str) -> None:
+        """Raises Failed."""
+        clock = asyncio.get_running_loop().time
+        patience = max(HUNG_S, 2 * float(self.lease.spec.get("timeout") or 0.0))
+        failures, well = 0, clock()
         while True:
             await asyncio.sleep(HEALTH_S)
-            failures = 0 if await self._get(f"{url}/readyz") is not None else failures + 1
+            if await self._get(url) is not None:
+                failures, well = 0, clock()
+            else:
+                failures += 1
             if failures == 0 or failures >= FAILURES:
                 self.holding.show(state="unhealthy" if failures else "healthy")
+            if clock() - well > patience:
+                raise Failed("hung", f"it was not ready for {patience:g} s, though it had been")
 
     async def _ready(self) -> str:
         host, port = await self.host.runtime.address(self.lease.name, self.lease.spec["port"])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from mlmesh_component import asking
 from mlmesh_component.call import FOREVER, Call
 from mlmesh_component.context import Context
 from mlmesh_component.predict import Result
@@ -81,6 +83,21 @@ async def test_past_its_deadline_a_call_is_504_and_its_slot_is_taken_until_the_f
         await until(lambda: calls.running == 0)
         assert (await call(served)).status == 200
         assert len(functions.SEEN) == 2
+
+
+@pytest.mark.parametrize("more", [{}, {"batch_size": 4}])
+async def test_a_component_whose_calls_all_hang_is_no_longer_ready(
+    more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "STUCK_SECONDS", 0.05)
+    async with serving("slow", timeout=0.05, **more) as served:
+        assert (await call(served)).status == 504
+        await asyncio.sleep(0.1)
+        stuck = await served.ask("GET", "/readyz")
+        assert (stuck.status, stuck.json["status"]) == (503, "hung")
+        functions.GATE.set()
+        await until(lambda: served.component._calls is not None and served.component._calls.running == 0)
+        assert (await served.ask("GET", "/readyz")).status == 200
 
 
 async def test_what_is_left_of_the_callers_time_counts_when_it_is_less() -> None:

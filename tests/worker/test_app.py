@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 from libs.common.bus.memory import MemoryBus
+from services.worker import instance
 from services.worker.app import create
 from services.worker.runtime.process import started
 from tests.worker.small_mesh import SmallMesh
@@ -157,6 +158,20 @@ async def test_an_instance_that_cannot_be_imported_fails_with_its_last_lines(mes
     assert any("nothing_of_this_name" in line for line in report["log_tail"])
 
 
+async def test_an_instance_that_hangs_is_ended_and_says_so(
+    mesh: SmallMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("HUNG_S", 0.5), ("HEALTH_S", 0.05), ("STOP_GRACE_S", 0.2)):
+        monkeypatch.setattr(instance, name, value)
+    monkeypatch.setattr(instance, "CHECK_TIMEOUT", aiohttp.ClientTimeout(total=0.2))
+    stops = "import os, signal, threading\nthreading.Timer(1.0, os.kill, (os.getpid(), signal.SIGSTOP)).start()\n"
+    mesh.tree = {"app.py": stops + "def predict(x: int) -> int:\n    return x\n"}
+    mesh.instance("t1", timeout=0.1)
+    async with worker(mesh, tmp_path):
+        report = await mesh.report()
+    assert (report["outcome"], report["reason"]["code"]) == ("failed", "hung")
+
+
 async def test_an_instance_without_its_model_says_which(mesh: SmallMesh, tmp_path: Path) -> None:
     mesh.instance("t1", model={"box": "b", "user": "u", "group": "g", "file": "m.bin"})
     async with worker(mesh, tmp_path):
@@ -168,6 +183,7 @@ WORKER = """
 import asyncio, sys
 from pathlib import Path
 from libs.common.bus.memory import MemoryBus
+from services.worker import instance
 from services.worker.app import create
 from tests.worker.small_mesh import SmallMesh
 

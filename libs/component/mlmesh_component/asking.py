@@ -21,6 +21,8 @@ from .tracing import tracing
 LARGE_BODY_BYTES = 256 * 1024
 """A body larger than this is read in a thread, so that health and other calls are answered meanwhile."""
 
+STUCK_SECONDS = 10.0
+
 Reply = Callable[[Response], None]
 Cancel = Callable[[], None]
 
@@ -37,6 +39,11 @@ class Asking:
         self.reason = "The function is being imported."
         self.stopping = False
         self.tracing = tracing(settings.component)
+
+    @property
+    def stuck(self) -> bool:
+        """No call can be answered any more: the function hangs, as often as it may run."""
+        return self.calls is not None and self.calls.stuck(max(STUCK_SECONDS, self._settings.timeout))
 
     def check_open(self) -> Calls:
         if self.calls is None:

@@ -35,6 +35,10 @@ class Batches(Calls):
         self._patience: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def stuck(self, patience: float) -> bool:
+        latest = self._loop.time() - patience
+        return not self._free and all(call.deadline < latest for call in self._running)
+
     def admit(self, call: Call, inputs: Inputs) -> None:
         if len(self._waiting) >= self._limit:
             raise TooManyCalls()

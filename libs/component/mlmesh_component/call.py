@@ -123,6 +123,11 @@ class Calls:
         for call in list(self._running):
             call.cut_off(CutShort())
 
+    def stuck(self, patience: float) -> bool:
+        """Whether every slot is held by a call that should have ended `patience` seconds ago."""
+        latest = self._loop.time() - patience
+        return len(self._running) >= self._concurrency and all(call.deadline < latest for call in self._running)
+
     @property
     def running(self) -> int:
         return len(self._running)

@@ -27,6 +27,7 @@ HTML_TYPE = b"text/html; charset=utf-8"
 STARTING = "starting"
 READY = "ready"
 FAILED = "failed"
+HUNG = "hung"
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -114,6 +115,9 @@ class Routes:
     def _readiness(self, request_id: str) -> Response:
         if self._asking.stopping:
             return _json(503, {"status": "stopping", "reason": "The component is being stopped."}, request_id)
+        if self._asking.stuck:
+            reason = "Every slot is held by a call that should have ended long ago."
+            return _json(503, {"status": HUNG, "reason": reason}, request_id)
         if self._status == READY:
             return _json(200, {"status": READY}, request_id)
         return _json(503, {"status": self._status, "reason": self._asking.reason}, request_id)
