@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import batching, bodies, cold, gateway, idle, latency, overload, peers, push, rollout, stage
+from benchmarks import batching, bodies, change, cold, gateway, idle, latency, overload, peers, push, rollout, stage
 from benchmarks.figures import Finding, Unmeasured, exit_code
 from deploy.demo.show import Failed
 
@@ -17,6 +17,7 @@ ALL: dict[str, Callable[[], Iterator[Finding]]] = {
     "push": push.figures,
     "cold": cold.figures,
     "gateway": gateway.figures,
+    "change": change.figures,
     "latency": latency.figures,
     "bodies": bodies.figures,
     "overload": overload.figures,

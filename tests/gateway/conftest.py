@@ -1,14 +1,17 @@
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.gateway.mesh import Mesh, ready, services
+from tests.gateway.mesh import Mesh, ready, services, until
 
 
 @pytest.fixture
 async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
-    """A gateway that is ready, with the app `demo`."""
+    """A gateway that is ready, with the app `demo`. Whatever a test does to it, no task of it is left behind."""
     async with services(tmp_path) as made, made.gateway():
         await ready(made)
+        before = len(asyncio.all_tasks())
         yield made
+        await until(lambda: len(asyncio.all_tasks()) <= before)
