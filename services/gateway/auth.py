@@ -98,7 +98,7 @@ class Auth:
 
         Who was let in by what the app itself knows is let in again while the app stays as it is.
         """
-        shown = (api.title, headers.get(b"x-api-key"), headers.get(b"authorization"))
+        shown = (api.target, api.path, headers.get(b"x-api-key"), headers.get(b"authorization"))
         user = app.callers.get(shown)
         if user is None:
             given = credentials(headers)

@@ -8,6 +8,8 @@ from typing import Any, Literal, cast
 
 Target = Literal["ml", "pipeline", "files", "pipelines"]
 Document = Mapping[str, Any]
+Shown = tuple[Target, str | None, bytes | None, bytes | None]
+"""An API's target and path, and the credentials that were shown there."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ class App:
     paths: Mapping[str, Api] = field(default_factory=dict)
     models: Mapping[str, tuple[Api, ...]] = field(default_factory=dict)
     """The APIs of a component, by its name and by theirs."""
-    callers: dict[tuple[str, bytes | None, bytes | None], str] = field(default_factory=dict, compare=False)
-    """Who was let in, by the API's name and the credentials that were shown."""
+    callers: dict[Shown, str] = field(default_factory=dict, compare=False)
+    """Who was let in by what."""
 
     def api(self, target: Target) -> Api | None:
         """The app's only API of a kind without a path."""

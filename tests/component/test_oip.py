@@ -13,9 +13,10 @@ import numpy
 import pytest
 from mlmesh_component.items import Packed
 from mlmesh_component.kinds import kind_of
-from mlmesh_component.oip import Infer, packed, tensor
+from mlmesh_component.oip import Infer
 from mlmesh_component.problems import Malformed, Problem
 from mlmesh_component.schema import Schema
+from mlmesh_component.tensors import packed, tensor
 
 from tests.component.functions import BATCHES, GATE
 from tests.component.serving import Answer, Served, serving

@@ -8,40 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import struct
-from collections.abc import Sequence
 from typing import Any
 
 from . import jsontext
-from .items import TENSORS, Item, Packed, fitting
+from .items import TENSORS, Item, fitting
 from .problems import Invalid, Malformed
 from .schema import Field, Inputs, Schema, check
+from .tensors import CODES, TensorError, flat, numbers, packed, shape_of, tensor, text_item, texts
 
 VERSION = "1"
 EXTENSIONS = ("binary_tensor_data",)
 PLATFORM = "mlmesh"
-
-_CODES = {
-    "BOOL": ("?", "BOOL"),
-    "INT8": ("b", "INT32"),
-    "INT16": ("h", "INT32"),
-    "INT32": ("i", "INT32"),
-    "INT64": ("q", "INT64"),
-    "UINT8": ("B", "INT32"),
-    "UINT16": ("H", "INT32"),
-    "UINT32": ("I", "INT64"),
-    "UINT64": ("Q", "INT64"),
-    "FP16": ("e", "FP32"),
-    "FP32": ("f", "FP32"),
-    "FP64": ("d", "FP64"),
-}
-"""The protocol's datatypes of fixed size: their code in `struct` and numpy alike, and the datatype of an item."""
-_TEXTS = ("str", "dict", "FILE")
-_LENGTH = struct.Struct("<I")
-
-
-class TensorError(Exception):
-    """What is wrong with one tensor."""
 
 
 class Infer:
@@ -162,19 +139,19 @@ class _Binary:
     def _item(self, name: str, one: Any, declared: Field | None) -> Item:
         datatype, size = one.get("datatype"), _parameter(one, "binary_data_size")
         content = None if size is None else self._take(size)
-        if datatype != "BYTES" and datatype not in _CODES:
-            raise TensorError(f"datatype must be BYTES or one of {', '.join(_CODES)}, not {datatype!r}")
-        shape = _shape(one.get("shape"))
+        if datatype != "BYTES" and datatype not in CODES:
+            raise TensorError(f"datatype must be BYTES or one of {', '.join(CODES)}, not {datatype!r}")
+        shape = shape_of(one.get("shape"))
         kinds = declared.kind.datatypes if declared is not None else ()
         if datatype == "BYTES":
-            return _text(name, _texts(content) if content is not None else _flat(one.get("data")), kinds)
-        code, own = _CODES[datatype]
+            return text_item(name, texts(content) if content is not None else flat(one.get("data")), kinds)
+        code, own = CODES[datatype]
         data: Any
         if content is None:
-            data = _flat(one.get("data"))
+            data = flat(one.get("data"))
         else:
             keep = declared is not None and declared.kind.packed and datatype != "UINT64"
-            data = _numbers(content, code, math.prod(shape), keep=keep)
+            data = numbers(content, code, math.prod(shape), keep=keep)
         return {"name": name, "datatype": fitting(own, kinds), "data": data, "shape": shape}
 
     def _take(self, size: Any) -> bytes:
@@ -182,77 +159,3 @@ class _Binary:
             raise TensorError(f"binary_data_size is {size!r}, but {len(self._content)} bytes are left")
         taken, self._content = self._content[:size], self._content[size:]
         return bytes(taken)
-
-
-def _shape(shape: Any) -> list[int]:
-    if not isinstance(shape, list) or not all(type(length) is int and length >= 0 for length in shape):
-        raise TensorError("shape must be a list of whole numbers from 0")
-    return shape
-
-
-def _numbers(content: bytes, code: str, count: int, *, keep: bool) -> Packed | list[Any]:
-    size = struct.calcsize("<" + code)
-    if len(content) != count * size:
-        raise TensorError(f"its shape needs {count * size} bytes, but binary_data_size is {len(content)}")
-    form = "?" if code == "?" else "<" + code
-    return Packed(content, form) if keep else list(struct.unpack(f"<{count}{code}", content))
-
-
-def _texts(content: bytes) -> list[str]:
-    """The elements of a BYTES tensor: each behind its length."""
-    found, at = [], 0
-    while at < len(content):
-        end = at + _LENGTH.size
-        if end <= len(content):
-            end += _LENGTH.unpack_from(content, at)[0]
-        if end > len(content):
-            raise TensorError("an element of BYTES is cut short")
-        try:
-            found.append(content[at + _LENGTH.size : end].decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise TensorError("BYTES must be text in UTF-8 here") from error
-        at = end
-    return found
-
-
-def _flat(data: Any) -> list[Any]:
-    if not isinstance(data, list):
-        raise TensorError("data must be a list" if data is not None else "data is missing")
-    flat: list[Any] = data
-    while any(isinstance(one, list) for one in flat):
-        flat = [element for one in flat for element in (one if isinstance(one, list) else [one])]
-    return flat
-
-
-def _text(name: str, values: Sequence[Any], kinds: Sequence[str]) -> Item:
-    datatype = next((kind for kind in kinds if kind in _TEXTS), "str")
-    if len(values) != 1 or not isinstance(values[0], str):
-        raise TensorError(f"must be one text, not {len(values)}" if len(values) != 1 else "must be a text")
-    if datatype != "dict":
-        return {"name": name, "datatype": datatype, "data": values[0]}
-    try:
-        return {"name": name, "datatype": datatype, "data": jsontext.decode(values[0])}
-    except ValueError as error:
-        raise TensorError(f"must be an object in JSON: {error}") from error
-
-
-# -- answers
-
-
-def tensor(item: Item) -> tuple[str, list[int], list[Any]]:
-    """Datatype, shape and elements of an output item."""
-    data, shape = item["data"], item.get("shape")
-    values = data if isinstance(data, list) else [] if data is None else [data]
-    datatype = item["datatype"]
-    if datatype not in TENSORS:
-        datatype = "BYTES"
-        values = [one if isinstance(one, str) else jsontext.encode(one).decode("utf-8") for one in values]
-    fits = isinstance(shape, list) and math.prod(shape) == len(values)
-    return datatype, shape if fits and shape is not None else [len(values)], values
-
-
-def packed(datatype: str, values: Sequence[Any]) -> bytes:
-    if datatype != "BYTES":
-        return struct.pack(f"<{len(values)}{_CODES[datatype][0]}", *values)
-    texts = [value.encode("utf-8") for value in values]
-    return b"".join([_LENGTH.pack(len(text)) + text for text in texts])
