@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli import render
+from services.cli import rehearsal, render
 from services.cli.client import Client, path
 from services.cli.failure import Failure
 from services.cli.logs import printed
@@ -40,6 +40,9 @@ def start(
     }
     run = mesh.client.post(path(app, api, "runs"), body)
     _finish(mesh, app, _watched(mesh.client, app, run) if wait else run)
+
+
+nouns.command("local")(rehearsal.local)
 
 
 @nouns.command("list")

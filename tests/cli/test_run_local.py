@@ -1,0 +1,81 @@
+"""`mlmesh run local`: a pipeline of a checkout, without a mesh."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.application import BOXES, PIPELINE, STAGES
+
+CONSTANT = "{name: options, mountFrom: {box: results, path: g/f}}"
+WITH_CONSTANT = PIPELINE.replace("{name: options}", CONSTANT, 1)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "boxes.yml").write_text(BOXES)
+    (tmp_path / "manifests" / "copy.yml").write_text(PIPELINE)
+    (tmp_path / "stages.py").write_text(STAGES)
+    return tmp_path
+
+
+def local(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "services", "run", "local", "--folder", str(checkout), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60.0)
+
+
+def test_its_stages_run_in_order_with_the_platforms_contract(checkout: Path) -> None:
+    into = checkout / "out"
+    options = json.dumps({"trace": str(checkout / "trace")})
+    done = local(checkout, "copy", "--input", f"options={options}", "--into", str(into))
+    assert done.returncode == 0, done.stderr
+    first, second = (into / "second" / "marks").read_text().split()
+    assert (into / "first" / "mark").read_text() == first != second
+    assert (checkout / "trace").read_text() == "one\ntwo\n"
+    assert f"second  {into / 'second'}" in done.stdout
+    again = local(checkout, "copy", "--into", str(into))
+    assert (again.returncode, "is not empty" in again.stderr) == (1, True)
+
+
+def test_a_file_is_an_input_and_an_optional_one_may_be_left_out(checkout: Path) -> None:
+    (checkout / "options.json").write_text(json.dumps({"exit": {"two": 3}}))
+    assert local(checkout, "copy", "--into", str(checkout / "a")).returncode == 0
+    failed = local(checkout, "copy", "--input", f"options=@{checkout / 'options.json'}", "--into", str(checkout / "b"))
+    assert failed.returncode == 1
+    assert "stage two: exit code 3" in failed.stderr
+    assert "stage two gives up" in failed.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["other"], 1, "no ExperimentPipeline 'other'"),
+        (["copy", "--input", "nothing=1"], 2, "nothing: inputs are options"),
+        (["copy", "--input", "options"], 2, "write NAME=VALUE"),
+    ],
+)
+def test_what_does_not_fit_is_said(checkout: Path, words: list[str], code: int, said: str) -> None:
+    done = local(checkout, *words, "--into", str(checkout / "out"))
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+
+
+def test_a_constant_of_the_platform_is_asked_for(checkout: Path) -> None:
+    (checkout / "manifests" / "copy.yml").write_text(WITH_CONSTANT)
+    done = local(checkout, "copy")
+    assert done.returncode == 2
+    assert "options comes from results/g/f on the platform" in done.stderr
+
+
+def test_a_stage_that_takes_too_long_is_ended(checkout: Path) -> None:
+    slow = PIPELINE.replace(
+        "      entryPoint: python3 -u stages.py one\n", "      entryPoint: sleep 60\n      timeout: 1s\n"
+    )
+    (checkout / "manifests" / "copy.yml").write_text(slow)
+    done = local(checkout, "copy", "--into", str(checkout / "out"))
+    assert done.returncode == 1
+    assert "stage one: timeout, not finished within 1 s" in done.stderr
