@@ -187,6 +187,21 @@ async def test_runs_are_listed_in_pages_newest_first(mesh: Mesh) -> None:
     assert (await mesh.call("GET", "/internal/apps/leaf/runs", cursor="forged"))[0] == 400
 
 
+async def test_runs_are_found_by_a_label(mesh: Mesh) -> None:
+    await go_live(mesh)
+    made = [(await mesh.submit({**BODY, "labels": {"of.team": team}}))[1]["id"] for team in ("a", "b", 'a"b')]
+    await mesh.submit(BODY)
+
+    async def found(label: str) -> list[str]:
+        path = "/internal/apps/leaf/runs"
+        return [run["id"] for run in (await mesh.call("GET", path, label=label))[1]["items"]]
+
+    assert await found("of.team=b") == [made[1]]
+    assert await found('of.team=a"b') == [made[2]]
+    assert await found("of.team") == made[::-1]
+    assert await found("other") == []
+
+
 async def test_a_caller_sees_only_their_own_runs_and_an_owner_sees_all(mesh: Mesh) -> None:
     await go_live(mesh)
     _, run, _ = await mesh.submit(BODY)

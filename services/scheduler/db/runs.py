@@ -57,9 +57,13 @@ async def page(
     status: str | None,
     after: tuple[float, str] | None,
     created_after: float | None,
+    label: str | None,
     limit: int,
 ) -> list[Run]:
-    """Newest first; `after` is the last one of the page before; None for a filter lets everything through."""
+    """Newest first; `after` is the last one of the page before; None for a filter lets everything through.
+
+    `label` is `key` or `key=value`.
+    """
     query = select(runs).where(runs.c.app == app)
     if user is not None:
         query = query.where(runs.c.user == user)
@@ -69,6 +73,10 @@ async def page(
         query = query.where(runs.c.status == status)
     if created_after is not None:
         query = query.where(runs.c.created_at > created_after)
+    if label is not None:
+        key, _, value = label.partition("=")
+        found_label = runs.c.labels[key].as_string()
+        query = query.where(found_label == value if value else found_label.is_not(None))
     if after is not None:
         query = query.where(tuple_(runs.c.created_at, runs.c.id) < after)
     found = await c.execute(query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit))

@@ -102,17 +102,12 @@ async def listing(
             status=status,
             after=views.position(cursor) if cursor else None,
             created_after=_epoch(created_after),
+            label=label,
             limit=limit + 1,
         )
     following = views.cursor(found[limit - 1]) if len(found) > limit else None
-    shown = [run for run in found[:limit] if label is None or _labelled(run, label)]
     headers = {"Link": f'<{request.url.path}?cursor={following}&limit={limit}>; rel="next"'} if following else {}
-    return JSONResponse({"items": await runs.listed(parts, shown), "next": following}, headers=headers)
-
-
-def _labelled(run: Run, label: str) -> bool:
-    key, _, value = label.partition("=")
-    return key in run.labels and (not value or run.labels[key] == value)
+    return JSONResponse({"items": await runs.listed(parts, found[:limit]), "next": following}, headers=headers)
 
 
 def _epoch(text: str | None) -> float | None:
