@@ -164,7 +164,17 @@ class ProcessRuntime:
                     yield chunk
                 if over:
                     return
-                await asyncio.sleep(POLL_S)
+                await self._look_again(name)
+
+    async def _look_again(self, name: str) -> None:
+        """In a moment, or as soon as a child of ours has ended."""
+        child = self._children.get(name)
+        if child is None:
+            await asyncio.sleep(POLL_S)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_S):
+                await child.wait()
 
     async def reclaim(self, name: str, folder: Path) -> None:
         """All processes are this user's."""
