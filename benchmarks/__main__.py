@@ -8,7 +8,21 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import batching, bodies, change, cold, gateway, idle, latency, overload, peers, push, rollout, stage
+from benchmarks import (
+    batching,
+    bodies,
+    change,
+    cold,
+    gateway,
+    idle,
+    latency,
+    overload,
+    peers,
+    push,
+    rollout,
+    stage,
+    waiters,
+)
 from benchmarks.figures import Finding, Unmeasured, exit_code
 from deploy.demo.show import Failed
 
@@ -24,6 +38,7 @@ ALL: dict[str, Callable[[], Iterator[Finding]]] = {
     "peers": peers.figures,
     "rollout": rollout.figures,
     "stage": stage.figures,
+    "waiters": waiters.figures,
     "batching": batching.figures,
 }
 

@@ -13,8 +13,11 @@ from contextlib import contextmanager
 TABLE = "table"
 
 
+RUN = "run:"
+
+
 def run(run: str) -> str:
-    return f"run:{run}"
+    return RUN + run
 
 
 def worker(worker: str) -> str:
@@ -48,6 +51,10 @@ class Bells:
             self._listening[key].discard(event)
             if not self._listening[key]:
                 del self._listening[key]
+
+    def runs(self) -> list[str]:
+        """Those that somebody listens for."""
+        return [key.removeprefix(RUN) for key in self._listening if key.startswith(RUN)]
 
     @property
     def closed(self) -> bool:

@@ -18,6 +18,7 @@ from libs.common.loop import Loop
 from libs.common.messages import AccessChanged, FileChanged, RevisionReady
 from services.scheduler import demand, intake, leases, publisher, relay, rollouts, runs
 from services.scheduler.db import apps, tasks, workers
+from services.scheduler.lookout import LOOK_S, Lookout
 from services.scheduler.parts import Parts
 
 EVENTS = Queue("scheduler.events", (RevisionReady.tag, AccessChanged.tag, FileChanged.tag))
@@ -89,6 +90,7 @@ class Loops:
         self._scale_after = 0.0
         self._log = get("scheduler")
         self.leader = Loop("leader", self._lead, LEADER_RENEW_S, back_off=LEADER_RENEW_S)
+        self.lookout = Loop("lookout", Lookout(parts).look, LOOK_S)
         self.relay = Loop("relay", lambda: relay.step(parts), SLOW_TICK_S)
         self.publish = self._led("publisher", lambda: publisher.step(parts), SLOW_TICK_S)
         self.intake = self._led("intake", self._take_in, INTAKE_S)
@@ -116,7 +118,8 @@ class Loops:
     async def run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for loop in (self.leader, self.relay, self.publish, self.intake, self.tick, self.scale, self.converge):
+                each = (self.leader, self.lookout, self.relay, self.publish, self.intake, self.tick, self.scale)
+                for loop in (*each, self.converge):
                     group.create_task(loop.run(), name=loop.name)
                 group.create_task(self._listen(), name="events")
         finally:

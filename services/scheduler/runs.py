@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,8 +24,6 @@ from services.scheduler.state import Run, Task, reason
 MAX_WAITING = 100
 """Runs of one app that may wait to be started."""
 BUSY_RETRY_S = 5.0
-LOOK_AGAIN_S = 1.0
-"""A waiter looks at the database this often even without a ring: another scheduler may have made the change."""
 
 
 async def published(parts: Parts, app: str, path: str) -> tuple[Catalog, APIComponent, str]:
@@ -149,16 +148,19 @@ async def listed(parts: Parts, found: list[Run]) -> list[dict[str, Any]]:
 
 
 async def wait(parts: Parts, app: str, run_id: str, seconds: float, etag: str | None) -> tuple[Run, dict[str, Any]]:
-    """The run once its ETag is no longer `etag` (without one: once it has ended), or after `seconds`."""
+    """The run once its ETag is no longer `etag` (without one: once it has ended), or after `seconds`.
+
+    While nothing changes a waiter costs no query: who changes the run rings, and the lookout for other schedulers.
+    """
+    until = time.monotonic() + seconds
     with parts.bells.listen(bells.run(run_id)) as bell:
         while True:
             run, shown = await view(parts, app, run_id)
             done = run.ended if etag is None else views.etag(run) != etag
-            if done or seconds <= 0 or parts.bells.closed:
+            left = until - time.monotonic()
+            if done or left <= 0 or parts.bells.closed:
                 return run, shown
-            pause = min(seconds, LOOK_AGAIN_S)
-            await bell.wait(pause)
-            seconds -= pause
+            await bell.wait(left)
 
 
 async def cancel(parts: Parts, app: str, run_id: str) -> None:

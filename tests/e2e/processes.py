@@ -61,6 +61,12 @@ class Processes(Mesh):
         """What it runs are containers."""
         return self.services["MLMESH_RUNTIME"].startswith("docker")
 
+    def address(self, name: str) -> str:
+        return f"http://127.0.0.1:{self._ports[name]}"
+
+    def process_of(self, name: str) -> int:
+        return self._running[name].pid
+
     @property
     def token(self) -> str:
         return self._token

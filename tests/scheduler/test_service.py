@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
+from libs.common.db import Database
 from libs.common.errors import Conflict
-from tests.scheduler.conftest import OWNER, Mesh, healthy
+from services.scheduler import runs as scheduler_runs
+from services.scheduler.db import runs
+from tests.scheduler.conftest import ALICE, OWNER, Mesh, healthy
 
 BODY = {"inputs": {"raw": "in/a.csv"}, "outputs": {"model": "weights"}}
 
@@ -217,10 +223,45 @@ async def test_an_unchanged_run_is_304_and_a_wait_ends_with_the_run(mesh: Mesh) 
     _, run, _ = await mesh.submit(BODY)
     address = f"/internal/apps/leaf/runs/{run['id']}"
     _, _, headers = await mesh.call("GET", address)
-    from tests.scheduler.conftest import ALICE
-
-    same = {**ALICE, "If-None-Match": headers["Etag"] if "Etag" in headers else headers["ETag"]}
+    same = {**ALICE, "If-None-Match": headers["Etag"]}
     assert (await mesh.call("GET", address, headers=same))[0] == 304
+
+
+async def test_who_waits_hears_of_what_another_scheduler_changed(mesh: Mesh, database_url: str) -> None:
+    await go_live(mesh)
+    identity = (await mesh.submit(BODY))[1]["id"]
+    path = f"/internal/apps/leaf/runs/{identity}"
+    etag = (await mesh.call("GET", path))[2]["Etag"]
+    waiting = asyncio.create_task(mesh.call("GET", path, headers={**ALICE, "Prefer": "wait=20", "If-None-Match": etag}))
+    await asyncio.sleep(1.5)
+    assert not waiting.done()
+    other = Database(database_url)
+    async with other.write() as c:
+        run = await runs.get(c, "leaf", identity)
+        assert run is not None
+        await runs.change(c, run, {"labels": {"changed": "elsewhere"}})
+    await other.close()
+    async with asyncio.timeout(5.0):
+        status, _, headers = await waiting
+    assert (status, headers["Etag"] == etag) == (200, False)
+
+
+async def test_who_waits_asks_the_database_nothing_while_nothing_changes(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await go_live(mesh)
+    identity = (await mesh.submit(BODY))[1]["id"]
+    path, looks, real = f"/internal/apps/leaf/runs/{identity}", [], scheduler_runs.view
+    etag = (await mesh.call("GET", path))[2]["Etag"]
+
+    async def view(*arguments: Any) -> Any:
+        looks.append(arguments)
+        return await real(*arguments)
+
+    monkeypatch.setattr(scheduler_runs, "view", view)
+    headers = {**ALICE, "Prefer": "wait=4", "If-None-Match": etag}
+    assert (await mesh.call("GET", path, headers=headers))[0] == 304
+    assert len(looks) <= 4  # before and after, and once for the first look of the lookout
 
 
 async def test_an_unknown_run_and_an_unknown_api_are_404(mesh: Mesh) -> None:

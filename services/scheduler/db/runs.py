@@ -25,6 +25,11 @@ async def get(c: AsyncConnection, app: str, run: str, *, lock: bool = False) -> 
     return Run(**row) if row else None
 
 
+async def versions(c: AsyncConnection, found: Iterable[str]) -> dict[str, int]:
+    query = select(runs.c.id, runs.c.version).where(runs.c.id.in_(list(found)))
+    return {row.id: row.version for row in await c.execute(query)}
+
+
 async def change(c: AsyncConnection, run: Run, columns: Mapping[str, Any]) -> Run:
     """Write the columns and count the change, so that watchers see a new ETag."""
     values = {**columns, "version": run.version + 1}
