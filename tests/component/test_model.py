@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import mlmesh_component
 import pytest
 from mlmesh_component.model import ModelError, load
+
+from tests.servers.provision import environment
 
 
 def test_without_a_path_there_is_no_model() -> None:
@@ -71,6 +77,46 @@ def test_each_ending_has_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyP
         file = tmp_path / f"model{ending}"
         file.write_bytes(b"x")
         assert load(str(file), None) == model
+
+
+TORCH = """\
+import types
+
+def load(path, **how):
+    if OLD and "weights_only" in how:
+        raise TypeError("unexpected keyword")
+    return ("saved", how)
+
+jit = types.SimpleNamespace(load=lambda path, **how: ("script", how))
+"""
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_file_of_torch_is_a_script_or_what_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bool
+) -> None:
+    (tmp_path / "torch.py").write_text(f"OLD = {old}\n" + TORCH)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    for name, entry in (("script.pt", "script/code/__torch__.py"), ("saved.pth", "saved/data.pkl")):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(entry, "")
+    try:
+        assert load(str(tmp_path / "script.pt"), None) == ("script", {"map_location": "cpu"})
+        how = {"map_location": "cpu"} if old else {"map_location": "cpu", "weights_only": False}
+        assert load(str(tmp_path / "saved.pth"), None) == ("saved", how)
+    finally:
+        sys.modules.pop("torch", None)
+
+
+def test_models_of_the_real_libraries_are_loaded() -> None:
+    python = environment("models", "onnxruntime", "onnx", "joblib", "safetensors", "numpy")
+    runtime = Path(mlmesh_component.__file__).parent.parent
+    done = subprocess.run(
+        [str(python), str(Path(__file__).parent / "real_models.py")],
+        env={"PYTHONPATH": str(runtime), "PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "loaded"), done.stderr
 
 
 def test_a_model_that_is_not_there_is_an_error() -> None:

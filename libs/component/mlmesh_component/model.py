@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import pickle
+import zipfile
 from typing import Any, Callable
 
 
@@ -52,7 +53,22 @@ def _onnx(path: str) -> Any:
 
 
 def _torch(path: str) -> Any:
-    return _library("torch", path).load(path, map_location="cpu")
+    """A TorchScript archive, or whatever was saved: weights, or a whole module, whose classes the code brings."""
+    torch = _library("torch", path)
+    if _is_script(path):
+        return torch.jit.load(path, map_location="cpu")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False)  # the model is the developer's own
+    except TypeError:  # an old torch, which knows nothing else
+        return torch.load(path, map_location="cpu")
+
+
+def _is_script(path: str) -> bool:
+    """TorchScript archives carry their code; other ones only data."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
 
 
 def _safetensors(path: str) -> Any:
