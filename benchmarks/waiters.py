@@ -23,10 +23,13 @@ from tests.servers.fleet import Fleet
 from tests.servers.provision import Missing
 
 WAITERS = 2000
-RUNS = 20
+RUNS = 80
+CHANGES = 20
 MEASURED_S = 10.0
-SETTLE_S = 5.0
-WAIT_S = 45
+PAUSE_S = 0.008
+"""Between two that come."""
+SETTLE_S = 3.0
+WAIT_S = 60
 MOST_MB = 200.0
 MOST_PERCENT = 5.0
 MOST_MS = 20.0
@@ -69,20 +72,25 @@ async def measured(mesh: Processes, app: Application, places: list[str]) -> list
                "X-Mlmesh-Pipelines": "*"}  # fmt: skip
     connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(total=2 * WAIT_S)
     async with aiohttp.ClientSession(url, headers=headers, connector=connector, timeout=timeout) as session:
-        waiting = [asyncio.create_task(heard(session, places[number % RUNS])) for number in range(WAITERS)]
+        waiting = []
+        for number in range(WAITERS):
+            waiting.append(asyncio.create_task(heard(session, places[number % RUNS])))
+            await asyncio.sleep(PAUSE_S)
         await asyncio.sleep(SETTLE_S)
         before = processor_s(process)
         await asyncio.sleep(MEASURED_S)
         percent = (processor_s(process) - before) / MEASURED_S * 100
         memory = resident_mb(process)
-        began = time.time()
-        async with session.post(f"/internal/apps{places[-1]}/cancel"):
-            first = waiting[RUNS - 1 :: RUNS]
-            moments = sorted([at - began for at in await asyncio.gather(*first)])
+        moments: list[float] = []
+        for number in range(CHANGES):
+            began = time.time()
+            async with session.post(f"/internal/apps{places[-1 - number]}/cancel"):
+                moments += [at - began for at in await asyncio.gather(*waiting[RUNS - 1 - number :: RUNS])]
+        moments.sort()
         for one in waiting:
             one.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-    note = f"of {len(moments)} who wait for the run that changes, from the request that changes it"
+    note = f"of {len(moments)}, {WAITERS // RUNS} wait for a run, from the request that changes it"
     return [
         Figure("waiters: memory of the scheduler", memory, MOST_MB, "MB", f"{WAITERS} wait for {RUNS} runs"),
         Figure("waiters: its processor", percent, MOST_PERCENT, "%", f"of a core, over {MEASURED_S:.0f} s"),

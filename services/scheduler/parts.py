@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from libs.common.bus import Bus
 from libs.common.db import Database
 from libs.common.http.client import Peers
 from libs.common.settings import Settings
 from services.scheduler.bells import Bells
+from services.scheduler.looks import Looks
+from services.scheduler.state import Run
 
 
 @dataclass
@@ -31,3 +34,4 @@ class Parts:
     peers: Peers
     bells: Bells
     wakes: Wakes = field(default_factory=Wakes)
+    looks: Looks[tuple[Run, dict[str, Any]]] = field(default_factory=Looks)

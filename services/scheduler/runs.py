@@ -155,7 +155,7 @@ async def wait(parts: Parts, app: str, run_id: str, seconds: float, etag: str | 
     until = time.monotonic() + seconds
     with parts.bells.listen(bells.run(run_id)) as bell:
         while True:
-            run, shown = await view(parts, app, run_id)
+            run, shown = await parts.looks.together(f"{app}/{run_id}", lambda: view(parts, app, run_id))
             done = run.ended if etag is None else views.etag(run) != etag
             left = until - time.monotonic()
             if done or left <= 0 or parts.bells.closed:

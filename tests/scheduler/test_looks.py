@@ -1,0 +1,41 @@
+"""Those who are woken together look together."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.scheduler.looks import Looks
+
+
+async def test_who_comes_in_one_step_shares_a_look_and_who_comes_later_does_not() -> None:
+    looks, gate = Looks[int](), asyncio.Event()
+    begun: list[int] = []
+
+    async def look() -> int:
+        begun.append(len(begun))
+        found = begun[-1]
+        await gate.wait()
+        return found
+
+    first = [asyncio.create_task(looks.together("a", look)) for _ in range(3)]
+    other = asyncio.create_task(looks.together("b", look))
+    await asyncio.sleep(0.01)
+    later = asyncio.create_task(looks.together("a", look))
+    await asyncio.sleep(0.01)
+    gate.set()
+    assert await asyncio.gather(*first) == [0, 0, 0]
+    assert (await other, await later) == (1, 2)
+
+
+async def test_one_who_leaves_takes_the_look_from_nobody() -> None:
+    looks, gate = Looks[str](), asyncio.Event()
+
+    async def look() -> str:
+        await gate.wait()
+        return "found"
+
+    leaving, staying = (asyncio.create_task(looks.together("a", look)) for _ in range(2))
+    await asyncio.sleep(0.01)
+    leaving.cancel()
+    gate.set()
+    assert await staying == "found"
