@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,7 +53,7 @@ class Answer:
                 self._timings.append(header[1])
                 self.queued = _queued(header[1])
             elif header[0] == BATCH:
-                self.batch = int(header[1]) if header[1].isdigit() else 0
+                self.batch = int(_measure(header[1]))
             elif header[0] not in NOT_PASSED_ON:
                 headers.append(header)
         await self._start(upstream.status, headers, body_follows=upstream.at_hand)
@@ -79,10 +80,8 @@ class Answer:
     async def refuse(self, error: MeshError) -> None:
         document, headers = problem(error, self._id[1].decode()), headers_of(error)
         if self.tensors:
-            document, headers = (
-                {"error": document["detail"], **document},
-                {**headers, "Content-Type": "application/json"},
-            )
+            document = {"error": document["detail"], **document}
+            headers["Content-Type"] = "application/json"
         await self.whole(error.status, orjson.dumps(document), headers)
 
     def switching(self, upstream: Connection) -> bytes:
@@ -110,9 +109,13 @@ class Answer:
 
 def _queued(timing: bytes) -> float:
     name, _, milliseconds = timing.partition(b";dur=")
-    if timing == NO_QUEUE or name != b"queue":
-        return 0.0
+    return _measure(milliseconds) / 1000 if timing != NO_QUEUE and name == b"queue" else 0.0
+
+
+def _measure(told: bytes) -> float:
+    """A number that an instance tells of itself; 0 when it cannot be counted."""
     try:
-        return float(milliseconds) / 1000
+        found = float(told)
     except ValueError:
         return 0.0
+    return found if 0.0 <= found < math.inf else 0.0

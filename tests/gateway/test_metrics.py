@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from tests.gateway.mesh import ALICE, Mesh, document, published, ready, services
 from tests.gateway.standin import Asked, Reply, StandIn, serving
@@ -18,8 +20,10 @@ PREDICT = "/demo/digits/predict"
 class Batched(StandIn):
     """Says of each call that it waited a quarter of a second, and was one of three."""
 
+    says: dict[str, str] = field(default_factory=lambda: {"Server-Timing": "queue;dur=250.0", "X-Mlmesh-Batch": "3"})
+
     async def decide(self, asked: Asked) -> Reply:
-        return Reply(document={}, headers={"Server-Timing": "queue;dur=250.0", "X-Mlmesh-Batch": "3"})
+        return Reply(document={}, headers=self.says)
 
 
 async def test_predictions_are_counted_by_component_and_status(mesh: Mesh) -> None:
@@ -57,3 +61,15 @@ async def test_each_request_is_a_line_of_the_access_log(tmp_path: Path) -> None:
     assert called["ms"] > 0
     assert called["bytes"] == len('{"path":"/predict"}')
     assert [line["status"] for line in lines if line["path"] == "/nothing/at/all"] == [404]
+
+
+@pytest.mark.parametrize("told", ["-5", "inf", "nan", "soon", "9" * 5000])
+async def test_a_component_that_tells_nonsense_of_itself_spoils_no_numbers(mesh: Mesh, told: str) -> None:
+    async with serving(Batched(says={"Server-Timing": f"queue;dur={told}", "X-Mlmesh-Batch": told})) as nonsense:
+        await published(mesh, document(nonsense.port))
+        assert (await mesh.call("POST", PREDICT, data=b"{}", headers=ALICE))[0] == 200
+    status, _, content = await mesh.call("GET", "/metrics")
+    assert status == 200
+    of = b'app="demo",component="classifier"'
+    assert b"mlmesh_prediction_queue_seconds_total{%b} 0.0" % of in content
+    assert b"mlmesh_batch_size_count{%b} 0.0" % of in content
