@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.batching import served
 from benchmarks.figures import Figure, Finding, Unmeasured, median_ms
-from benchmarks.gateway import HEADERS, gateway, nginx, table
+from benchmarks.gateway import HEADERS, gateway, nginx, resident_mb, table
 from benchmarks.wrk import Result, load
 from tests.servers.provision import Missing
 
@@ -118,5 +118,4 @@ def upload(port: int, path: str) -> float:
 
 def most_mb(process: int) -> float:
     """Resident memory at its largest so far."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    return resident_mb(process, "VmHWM")

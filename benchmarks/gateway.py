@@ -170,6 +170,6 @@ def free_port() -> int:
         return int(bound.getsockname()[1])
 
 
-def resident_mb(process: int) -> float:
+def resident_mb(process: int, field: str = "VmRSS") -> float:
     status = Path(f"/proc/{process}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    return int(status.partition(f"{field}:")[2].split()[0]) / 1024

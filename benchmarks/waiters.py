@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
 import tempfile
 import time
@@ -16,6 +15,7 @@ import aiohttp
 
 from benchmarks.figures import Figure, Finding, Unmeasured
 from benchmarks.gateway import resident_mb
+from benchmarks.idle import cpu_seconds
 from deploy.demo.api import Api
 from tests.e2e.application import FILES, Application
 from tests.e2e.processes import Processes
@@ -77,9 +77,9 @@ async def measured(mesh: Processes, app: Application, places: list[str]) -> list
             waiting.append(asyncio.create_task(heard(session, places[number % RUNS])))
             await asyncio.sleep(PAUSE_S)
         await asyncio.sleep(SETTLE_S)
-        before = processor_s(process)
+        before = cpu_seconds(process)
         await asyncio.sleep(MEASURED_S)
-        percent = (processor_s(process) - before) / MEASURED_S * 100
+        percent = (cpu_seconds(process) - before) / MEASURED_S * 100
         memory = resident_mb(process)
         moments: list[float] = []
         for number in range(CHANGES):
@@ -108,9 +108,3 @@ async def heard(session: aiohttp.ClientSession, place: str) -> float:
         found: Any = await answer.json()
     assert found["status"] == "canceling" or found["status"] == "canceled", found["status"]
     return at
-
-
-def processor_s(process: int) -> float:
-    """Seconds of processor time so far."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

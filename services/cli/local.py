@@ -9,9 +9,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import render
-from services.cli.failure import Failure
-from services.cli.validate import manifests
+from services.cli import checkout, render
 
 nouns = typer.Typer(help="Serve from a checkout, without a platform.", no_args_is_help=True)
 DEFAULT_PORT = 8002
@@ -44,14 +42,9 @@ def _declared(component: str, folder: Path) -> tuple[list[str], int]:
     """What to serve, as the component runtime's arguments, and the port."""
     if ":" in component:
         return [component], DEFAULT_PORT
-    from libs.common.manifests import MLComponent, read_documents
+    from libs.common.manifests import MLComponent
 
-    found, problems = read_documents(dict(manifests(folder)))
-    known = {one.name: one.body for one in found if isinstance(one.body, MLComponent)}
-    if component not in known:
-        why = f": {problems[0]}" if problems else f"; there are {', '.join(sorted(known)) or 'none'}"
-        raise Failure(f"no MLComponent {component!r} in {folder}{why}")
-    spec = known[component].spec
+    spec = checkout.named(MLComponent, component, folder)[0].spec
     service = spec.ml_service
     return (["--app", service.app] if service.app else [str(service.inference)]), spec.service_port
 

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli import render
+from services.cli import checkout, render
 from services.cli.failure import Failure, WrongUsage
-from services.cli.validate import manifests
 from services.cli.values import assignments, value
 
 if TYPE_CHECKING:
@@ -50,17 +49,13 @@ def local(
 
 def declared(name: str, folder: Path) -> tuple[ExperimentPipeline, Mapping[str, ApiInput]]:
     """The pipeline, and what its API says of its inputs. Raises Failure."""
-    from libs.common.manifests import APIComponent, read_documents
+    from libs.common.manifests import APIComponent
     from libs.common.manifests.experimentpipeline import ExperimentPipeline
 
-    found, problems = read_documents(dict(manifests(folder)))
-    known = {one.name: one.body for one in found if isinstance(one.body, ExperimentPipeline)}
-    if name not in known:
-        why = f": {problems[0]}" if problems else f"; there are {', '.join(sorted(known)) or 'none'}"
-        raise Failure(f"no ExperimentPipeline {name!r} in {folder}{why}")
+    pipeline, found = checkout.named(ExperimentPipeline, name, folder)
     apis = [one.body.spec for one in found if isinstance(one.body, APIComponent)]
     of_it = [api for api in apis if api.experiment_pipeline is not None and api.experiment_pipeline.name == name]
-    return known[name], {item.name: item for api in of_it if api.api_spec for item in api.api_spec.inputs}
+    return pipeline, {item.name: item for api in of_it if api.api_spec for item in api.api_spec.inputs}
 
 
 def ordered(pipeline: ExperimentPipeline) -> list[Stage]:
@@ -124,11 +119,13 @@ class Rehearsal:
         """Raises Failure with what a run would say."""
         reads = {one.name: paths[one.name] for one in stage.inputs if one.name in paths}
         writes = {one.name: paths[one.name] for one in stage.outputs}
+        from libs.common.manifests.variables import environment_name
+
         progress = self._scratch / f"{stage.name}.progress"
         progress.touch()
         environ = {
             **{one.name: one.value for one in stage.env},
-            **{_variable(name): str(place) for name, place in {**reads, **writes}.items()},
+            **{environment_name(name): str(place) for name, place in {**reads, **writes}.items()},
             "MLMESH_PROGRESS": str(progress),
         }
         render.note(f"stage {stage.name}")
@@ -172,10 +169,6 @@ class Rehearsal:
         words = list(stage.entry_point or ())
         entry = [f"--entrypoint={words[0]}"] if words else []
         return ["docker", "run", *options, *entry, image, *words[1:]]
-
-
-def _variable(name: str) -> str:
-    return "UNIP_PIPELINE_" + name.upper().replace("-", "_")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -31,12 +31,12 @@ class Tracing:
                 f"{WANTED} is set, but {error.name} is not installed: pip install 'mlmesh[otel]'"
             ) from error
         self._api: Any = importlib.import_module("opentelemetry.trace")
-        self._context: Any = importlib.import_module("opentelemetry.trace.propagation.tracecontext")
+        propagation = importlib.import_module("opentelemetry.trace.propagation.tracecontext")
         resource = resources.Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME", "mlmesh-gateway")})
         self._provider: Any = trace.TracerProvider(resource=resource)
         self._provider.add_span_processor(export.BatchSpanProcessor(otlp.OTLPSpanExporter()))
         self._tracer: Any = self._provider.get_tracer("mlmesh.gateway")
-        self._format: Any = self._context.TraceContextTextMapPropagator()
+        self._format: Any = propagation.TraceContextTextMapPropagator()
 
     def begin(self, request: Request) -> Any:
         """The request's span, which is the parent of what it causes from now on."""

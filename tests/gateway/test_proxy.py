@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.gateway.mesh import ALICE, Mesh, document, ready, services, until
+from tests.gateway.mesh import ALICE, Mesh, document, published, ready, services
 from tests.gateway.standin import Asked, Reply, StandIn, serving
 
 PREDICT = "/demo/digits/predict"
@@ -23,9 +23,7 @@ class Component(StandIn):
 
 
 async def routed(mesh: Mesh, *ports: int, **over: object) -> None:
-    mesh.scheduler.publish({"demo": document(*ports, **over)})
-    before = len(mesh.scheduler.asked)
-    await until(lambda: len(mesh.scheduler.asked) > before + 1)
+    await published(mesh, document(*ports, **over))
 
 
 async def test_a_call_reaches_the_component_with_its_headers(mesh: Mesh) -> None:

@@ -97,7 +97,7 @@ class Protocol(HttpToolsProtocol):
             if self._get_upgrade() == b"websocket":
                 scope["extensions"] = {HAND_OVER: {"to": self.hand_over}}
         if before is None or before.response_complete:
-            self._start_asgi_task(cycle, self.app)
+            cycle.start(self.app, self.tasks)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
@@ -111,9 +111,6 @@ class Protocol(HttpToolsProtocol):
         path = raw.decode("ascii")
         scope["path"] = urllib.parse.unquote(path) if "%" in path else path
         scope["query_string"] = parsed.query or b""
-
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        cycle.start(app, self.tasks)
 
     def _should_upgrade(self) -> bool:
         """Never by uvicorn itself."""
@@ -139,8 +136,8 @@ class Protocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
+            waiting: Any = self.pipeline.pop()
+            waiting[0].start(self.app, self.tasks)
             return
         self._quiet = 0
         if self._idle_timer is None:

@@ -202,13 +202,17 @@ def _names_files(found: list[Item]) -> bool:
 
 
 def _raised(error: BaseException, context: Context) -> Problem:
-    """The answer for the caller; the traceback goes to stderr under the same error id."""
+    return FunctionRaised(error=describe(error), error_id=logged(error, context.request_id))
+
+
+def logged(error: BaseException, request_id: str) -> str:
+    """The traceback goes to stderr, without the step that is ours, under the error id that is returned."""
     error_id = uuid.uuid4().hex
     own = error.__traceback__.tb_next if error.__traceback__ is not None else None
     trace = "".join(traceback.format_exception(type(error), error, own or error.__traceback__))
-    sys.stderr.write(f"mlmesh: error {error_id} (request {context.request_id})\n{trace}")
+    sys.stderr.write(f"mlmesh: error {error_id} (request {request_id})\n{trace}")
     sys.stderr.flush()
-    return FunctionRaised(error=describe(error), error_id=error_id)
+    return error_id
 
 
 def describe(error: BaseException) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-import re
 import sys
 import traceback
 import uuid
@@ -13,10 +11,11 @@ from typing import Any
 from . import jsontext, openapi, page
 from .asking import Asking, Cancel, Reply
 from .call import Calls
+from .door import Door, request_id_of
 from .forms import Plain, problem_response
 from .framing import ProtocolError, Request
 from .function import Function
-from .problems import MethodNotAllowed, NotFound, Problem, Unauthorized
+from .problems import MethodNotAllowed, NotFound, Problem
 from .response import JSON_TYPE, Response, id_header
 from .settings import Settings
 from .threads import Threads
@@ -29,15 +28,13 @@ READY = "ready"
 FAILED = "failed"
 HUNG = "hung"
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-
 
 class Routes:
     """Answers of one component; `open` makes it ready."""
 
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, readers: Threads) -> None:
         self._settings = settings
-        self._token = settings.token.encode("utf-8") if settings.token else None
+        self._door = Door(settings.token)
         self._status = STARTING
         self._asking = Asking(settings, loop, readers)
         self._v2 = V2(settings, self._asking)
@@ -68,7 +65,7 @@ class Routes:
     # -- requests
 
     def handle(self, request: Request, reply: Reply) -> Cancel | None:
-        request_id = request_id_of(request)
+        request_id = request_id_of(request.headers)
         try:
             return self._route(request, request_id, reply)
         except Problem as problem:
@@ -93,7 +90,7 @@ class Routes:
             _allow(request, b"GET", b"HEAD")
             reply(self._readiness(request_id))
             return None
-        self._authenticate(request)
+        self._door.check(request.headers)
         if path == b"/predict":
             _allow(request, b"POST")
             return self._asking.begin(request, Plain(request, request_id), reply)
@@ -106,11 +103,6 @@ class Routes:
         content_type, body = self._pages[path]
         reply(Response(200, body, content_type, id_header(request_id)))
         return None
-
-    def _authenticate(self, request: Request) -> None:
-        given = request.headers.get(b"x-mlmesh-token", b"")
-        if self._token is not None and not hmac.compare_digest(given, self._token):
-            raise Unauthorized()
 
     def _readiness(self, request_id: str) -> Response:
         if self._asking.stopping:
@@ -126,11 +118,6 @@ class Routes:
 def _allow(request: Request, *methods: bytes) -> None:
     if request.method not in methods:
         raise MethodNotAllowed(b", ".join(methods).decode("ascii"))
-
-
-def request_id_of(request: Request) -> str:
-    given = request.headers.get(b"x-request-id", b"")
-    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def _json(status: int, value: Any, request_id: str) -> Response:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
-import sys
-import traceback
 import uuid
 from typing import Any
 
+from ..door import Door, request_id_of
 from ..framing import ProtocolError
 from ..http1 import Head
-from ..problems import PROBLEM_TYPE, FunctionRaised, Problem, Unauthorized, Unavailable
+from ..predict import logged
+from ..problems import PROBLEM_TYPE, FunctionRaised, Problem, Unavailable
 from ..response import Clock, Response
 from ..server import BACKLOG, FLUSH_SECONDS, SWEEP_SECONDS
 from . import scope
@@ -35,7 +34,7 @@ class Server:
         self.closing = False
         self.port = 0
         self.reason = "The application is being imported."
-        self._token = token.encode("utf-8") if token else None
+        self._door = Door(token)
         self._lifespan: Lifespan | None = None
         self._listener: asyncio.AbstractServer | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -96,7 +95,7 @@ class Server:
                 if not cycle.began:
                     raise Problem("The application returned without an answer.")
         except Problem as problem:
-            await cycle.refuse(problem.status, problem.headers(), _body(problem, _request_id(head)))
+            await cycle.refuse(problem.status, problem.headers(), _body(problem, request_id_of(head.headers)))
         finally:
             self._busy -= 1
 
@@ -106,20 +105,22 @@ class Server:
             self._check(head)
             await self._perform("websocket", head, session, addresses)
         except Problem as problem:
-            session.refuse(self._response(problem, _request_id(head)))
+            session.refuse(self._response(problem, request_id_of(head.headers)))
         finally:
             self._busy -= 1
         await session.send({"type": "websocket.close", "code": NORMAL})
 
     async def _perform(self, kind: str, head: Head, turn: Cycle | Session, addresses: tuple[Any, Any]) -> None:
         assert self._lifespan is not None  # noqa: S101 - `_check` looked
-        asked = scope.of(kind, head, *addresses, self._lifespan.state, self._token is not None)
+        asked = scope.of(kind, head, *addresses, self._lifespan.state, self._door.guarded)
         try:
             await self._lifespan.app(asked, turn.receive, turn.send)
         except ConnectionError:
             raise
         except Exception as error:
-            raise _raised(error, _request_id(head)) from error
+            error_id = logged(error, request_id_of(head.headers))
+            said = "The application raised; the traceback is in the component's log."
+            raise FunctionRaised(said, error_id=error_id) from error
 
     def _own(self, head: Head) -> tuple[int, dict[str, Any]] | None:
         """The answer to what the platform itself asks: it comes without the prefix of callers."""
@@ -134,9 +135,7 @@ class Server:
         return None
 
     def _check(self, head: Head) -> None:
-        given = head.headers.get(b"x-mlmesh-token", b"")
-        if self._token is not None and not hmac.compare_digest(given, self._token):
-            raise Unauthorized()
+        self._door.check(head.headers)
         if self._lifespan is None or self.closing:
             raise Unavailable(self.reason if not self.closing else "The component is being stopped.")
 
@@ -154,16 +153,3 @@ class Server:
 
 def _body(problem: Problem, request_id: str) -> bytes:
     return json.dumps(problem.document(request_id)).encode()
-
-
-def _request_id(head: Head) -> str:
-    return head.headers.get(b"x-request-id", b"").decode("latin-1") or uuid.uuid4().hex
-
-
-def _raised(error: Exception, request_id: str) -> Problem:
-    """The traceback goes to stderr under the error id that the caller gets."""
-    error_id = uuid.uuid4().hex
-    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    sys.stderr.write(f"mlmesh: error {error_id} (request {request_id})\n{trace}")
-    sys.stderr.flush()
-    return FunctionRaised("The application raised; the traceback is in the component's log.", error_id=error_id)
