@@ -8,7 +8,9 @@ import os
 import signal
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
 import aiohttp
 import pytest
@@ -33,6 +35,8 @@ USER 1000
 OLD = {"numpy": "1.26.4", "pydantic": "1.10.19", "orjson": "3.9.15"}
 """Versions that are not ours."""
 SERVICE = """\
+import time
+
 import numpy
 import orjson
 import pydantic
@@ -49,6 +53,16 @@ def shout(text: str) -> dict:
 def versions(asked: Asked, x: numpy.ndarray) -> dict:
     found = {one.__name__: one.__version__ for one in (numpy, orjson)}
     return {"versions": {**found, "pydantic": pydantic.VERSION}, "word": asked.word, "sum": x.sum()}
+
+
+def together(text: list[str]) -> list[dict]:
+    time.sleep(0.2)
+    return [{"said": one.upper(), "together": len(text)} for one in text]
+
+
+def letters(text: str):
+    for letter in text:
+        yield {"said": letter.upper()}
 
 
 async def web(scope, receive, send):
@@ -93,6 +107,13 @@ FILES = {
     "manifests/boxes.yml": BOXES,
     "manifests/shout.yml": SHOUT,
     "manifests/versions.yml": VERSIONS,
+    "manifests/together.yml": component(
+        "together", "inference: service:together, batching: {maxSize: 8, maxDelayMs: 0}"
+    ),
+    "manifests/letters.yml": component("letters", "inference: service:letters"),
+    "manifests/sleeper.yml": component(
+        "sleeper", "inference: service:shout", "  scaling: {min: 0, max: 2, idleTimeout: 1s}\n"
+    ),
     "manifests/web.yml": component("web", "app: service:web"),
     "service.py": SERVICE,
     "requirements.txt": "".join(f"{name}=={version}\n" for name, version in OLD.items()),
@@ -100,6 +121,12 @@ FILES = {
 }
 IN_FLIGHT = 16
 """More than two instances can have at once by Little's law, at the rates below."""
+
+
+def named(text: str) -> dict[str, str]:
+    return {"name": "text", "datatype": "str", "data": text}
+
+
 HEADERS = {"Authorization": "Basic " + b64encode(ALICE.encode()).decode()}
 
 
@@ -112,7 +139,7 @@ def app(deployment: Processes, fleet: Fleet) -> Iterator[Application]:
             assert fleet.python_image == PYTHON_IMAGE
             module_image(fleet.docker, IMAGE, app.repository.working)
         app.start(FILES)
-        for name in ("versions", "web"):
+        for name in ("versions", "web", "together", "letters"):
             address = f"{app.path}/components/{name}"
             app.eventually(f"{name} is healthy", lambda: app.api.get(address)["status"] == "healthy")  # noqa: B023
         yield app
@@ -135,6 +162,33 @@ def test_a_function_is_a_model_of_the_open_inference_protocol(app: Application) 
     text = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["hi"]}
     answer = app.call("POST", "/v2/models/shout/infer", {"inputs": [text]}).json()
     assert answer["outputs"] == [{"name": "said", "datatype": "BYTES", "shape": [1], "data": ["HI!"]}]
+
+
+def test_requests_that_wait_are_called_together(app: Application) -> None:
+    def call(text: str) -> list[dict[str, Any]]:
+        with closing(Api(app.mesh.url, "")) as own:
+            answer = app.call("POST", "/together/predict", {"inputs": [named(text)]}, api=own)
+            found: list[dict[str, Any]] = answer.json()["outputs"]
+            return found
+
+    with ThreadPoolExecutor(12) as callers:
+        answers = list(callers.map(call, "abcdefghijkl"))
+    assert [said["data"] for said, _ in answers] == list("ABCDEFGHIJKL")
+    assert 1 < max(together["data"][0] for _, together in answers) <= 8
+
+
+def test_a_function_that_yields_is_streamed(app: Application) -> None:
+    events = app.call("POST", "/letters/predict", {"inputs": [named("abc")]}).body.decode().split("\n\n")
+    assert [json.loads(event[6:])["outputs"][0]["data"] for event in events[:-2]] == ["A", "B", "C"]
+
+
+def test_a_component_that_nobody_calls_sleeps_until_the_next_call(app: Application) -> None:
+    component = f"{app.path}/components/sleeper"
+    app.eventually("it sleeps", lambda: app.api.get(component)["status"] == "asleep")
+    app.eventually("its process has ended", lambda: not app.processes("sleeper"))
+    answer = app.call("POST", "/sleeper/predict", {"inputs": [named("hi")]})
+    assert answer.json()["outputs"][0]["data"] == "HI!"
+    assert answer.headers["Server-Timing"].startswith("cold;dur=")
 
 
 def test_a_web_application_has_every_path_below_its_own(app: Application) -> None:
