@@ -45,6 +45,8 @@ def local(
             rehearsal.play(stage, {**paths, **outputs})
     for name, place in outputs.items():
         render.write(f"{name}  {place}")
+    if following := found.spec.continue_with:
+        render.note(f"on the platform {following.experiment_pipeline.name} follows, and is handed these")
 
 
 def declared(name: str, folder: Path) -> tuple[ExperimentPipeline, Mapping[str, ApiInput]]:

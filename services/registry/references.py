@@ -1,4 +1,4 @@
-"""Rules between the manifests of an app: what they name exists, and who gives a pipeline its variables.
+"""Rules between the manifests of an app: what they name exists.
 
 Pure, as the catalog that calls it.
 """
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from libs.common.manifests import APIComponent, ExperimentPipeline, Manifest, MLComponent, Problem, Secret
+from libs.common.manifests.chain import following
 from libs.common.manifests.container import ENVIRONMENT, RESERVED, EnvFrom
 from libs.common.manifests.fields import Header, Reference
 from libs.common.manifests.problems import Path
 from libs.common.manifests.sentences import alike
+from services.registry.givers import continued, interface, pipelines, unproduced
 
 ALONE: Final = ("files", "pipelines")  # targets with one address in the whole app
 
@@ -90,45 +92,11 @@ def of_pipeline(app: App, manifest: Manifest[Header], body: ExperimentPipeline) 
         if stage.image.credentials:
             path = ("spec", "stages", index, "image", "credentials")
             yield from existing(app, manifest, path, "Secret", stage.image.credentials)
-    yield from unproduced(app, manifest, body)
-
-
-def unproduced(app: App, manifest: Manifest[Header], body: ExperimentPipeline) -> Iterator[Problem]:
-    apis = [api for api in app.manifests if publishes(api, manifest.name)]
-    for path, stage, name in sourceless(body):
-        for api in apis:
-            if isinstance(api.body, APIComponent) and name not in inputs(api.body):
-                sentence = (
-                    f'nothing gives stage "{stage}" its input "{name}"; add it to spec.apiSpec.inputs of APIComponent '
-                    f'"{api.name}", or make it an output of a stage, or give it "mountFrom"'
-                )
-                yield manifest.problem(path, sentence)
-        if not apis:
-            sentence = (
-                f'nothing gives stage "{stage}" its input "{name}"; name it in spec.apiSpec.inputs of an APIComponent '
-                f'for this pipeline (there is none), or make it an output of a stage, or give it "mountFrom"'
-            )
-            yield manifest.problem(path, sentence)
-
-
-def publishes(api: Manifest[Header], pipeline: str) -> bool:
-    target = api.body.spec.experiment_pipeline if isinstance(api.body, APIComponent) else None
-    return target is not None and target.name == pipeline
-
-
-def inputs(api: APIComponent) -> set[str]:
-    return {item.name for item in api.spec.api_spec.inputs} if api.spec.api_spec else set()
-
-
-def sourceless(body: ExperimentPipeline) -> Iterator[tuple[Path, str, str]]:
-    """Inputs of stages, each variable once, that no stage writes and that are not mounted: path, stage, variable."""
-    given = {variable.name for stage in body.spec.stages for variable in stage.outputs}
-    given |= {variable.name for variable in body.spec.vars if variable.mount_from}
-    for index, stage in enumerate(body.spec.stages):
-        for position, variable in enumerate(stage.inputs):
-            if variable.name not in given:
-                given.add(variable.name)
-                yield ("spec", "stages", index, "inputs", position, "name"), stage.name, variable.name
+    if after := body.spec.continue_with:
+        where = ("spec", "continueWith", "experimentPipeline", "name")
+        yield from existing(app, manifest, where, "ExperimentPipeline", after.experiment_pipeline.name)
+    yield from continued(app.manifests, manifest, body)
+    yield from unproduced(app.manifests, manifest, body)
 
 
 def of_api(app: App, manifest: Manifest[Header], body: APIComponent) -> Iterator[Problem]:
@@ -139,42 +107,12 @@ def of_api(app: App, manifest: Manifest[Header], body: APIComponent) -> Iterator
     if spec.experiment_pipeline:
         path = ("spec", "experimentPipeline", "name")
         yield from existing(app, manifest, path, "ExperimentPipeline", spec.experiment_pipeline.name)
-        pipeline = app.names.get("ExperimentPipeline", {}).get(spec.experiment_pipeline.name)
-        if pipeline and isinstance(pipeline.body, ExperimentPipeline):
-            yield from interface(manifest, body, pipeline.body)
+        chain = following(pipelines(app.manifests), spec.experiment_pipeline.name)
+        if chain and spec.api_spec:
+            yield from interface(manifest, spec.api_spec, chain)
     if spec.restful_api.auth.basic:
         path = ("spec", "restfulApi", "auth", "basic", "credentials")
         yield from existing(app, manifest, path, "Secret", spec.restful_api.auth.basic.credentials)
-
-
-def interface(manifest: Manifest[Header], api: APIComponent, pipeline: ExperimentPipeline) -> Iterator[Problem]:
-    """The inputs and outputs that a caller names, against the variables of the pipeline."""
-    if api.spec.api_spec is None:
-        return
-    declared = {variable.name: variable for variable in pipeline.spec.vars}
-    written = {variable.name: stage.name for stage in pipeline.spec.stages for variable in stage.outputs}
-    for index, name in enumerate(item.name for item in api.spec.api_spec.inputs):
-        path: Path = ("spec", "apiSpec", "inputs", index, "name")
-        if name not in declared:
-            yield manifest.problem(path, undeclared(name, pipeline))
-        elif name in written:
-            yield manifest.problem(
-                path, f'"{name}" is an output of stage "{written[name]}", a caller cannot give it; remove it'
-            )
-        elif declared[name].mount_from:
-            yield manifest.problem(path, f'"{name}" has "mountFrom", a caller cannot give it; remove one of the two')
-    for index, name in enumerate(item.name for item in api.spec.api_spec.outputs):
-        path = ("spec", "apiSpec", "outputs", index, "name")
-        if name not in declared:
-            yield manifest.problem(path, undeclared(name, pipeline))
-        elif name not in written:
-            yield manifest.problem(path, f'no stage has "{name}" as an output; add it to one, or remove it here')
-
-
-def undeclared(name: str, pipeline: ExperimentPipeline) -> str:
-    guess = alike(name, tuple(variable.name for variable in pipeline.spec.vars))
-    advice = f'did you mean "{guess}"?' if guess else "add it there, or correct it"
-    return f'ExperimentPipeline "{pipeline.metadata.name}" has no variable "{name}"; {advice}'
 
 
 def addresses(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:

@@ -53,6 +53,7 @@ async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts
         loops = Loops(parts)
         parts.wakes.relay = loops.relay.wake
         parts.wakes.publish = loops.publish.wake
+        parts.wakes.succeed = loops.tick.wake
         parts.wakes.converge = loops.dirty
         parts.wakes.intake = loops.intake.wake
         parts.wakes.scale = loops.called

@@ -130,6 +130,8 @@ def announce(parts: Parts, task: Task, run: Run | None) -> None:
         parts.wakes.converge(task.app)
         return
     parts.bells.ring(bells.run(run.id))
+    if run.chain:
+        parts.wakes.succeed()
     if task.worker:
         parts.bells.ring(bells.worker(task.worker))
 

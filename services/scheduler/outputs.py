@@ -6,7 +6,7 @@ from typing import Any
 
 from libs.common.errors import NotFound
 from services.scheduler import pipeline
-from services.scheduler.db import tasks
+from services.scheduler.db import runs, tasks
 from services.scheduler.parts import Parts
 from services.scheduler.state import Run
 
@@ -16,14 +16,26 @@ async def files(parts: Parts, run: Run, variable: str) -> list[dict[str, Any]]:
     outputs = run.plan["outputs"]
     if variable not in outputs:
         raise NotFound(f"no output {variable}; outputs are {', '.join(outputs) or 'none'}")
-    place = run.plan["targets"].get(variable)
+    place = await _place(parts, run, variable)
     if place is None:
-        async with parts.db.read() as c:
-            made_by = {task.name: task for task in await tasks.of_run(c, run.id)}[pipeline.producers(run)[variable]]
-        if made_by.state != "succeeded":
-            return []
-        place = pipeline.output_area(run.id, made_by.name, made_by.token, variable).to_json()
+        return []
     body = {"locations": [place], "links": True, "reader": "public"}
     answer = await parts.peers.databox.post(f"/internal/apps/{run.app}/sources", body)
     found: list[dict[str, Any]] = answer["sources"][0]
     return found
+
+
+async def _place(parts: Parts, run: Run, variable: str) -> dict[str, Any] | None:
+    """None when the stage that writes it has not succeeded yet."""
+    async with parts.db.read() as c:
+        among = await runs.chained(c, run.id) if run.leads else [run]
+        by = next((one for one in reversed(among) if variable in pipeline.producers(one)), None)
+        stages = await tasks.of_run(c, by.id) if by else []
+    if by is None:
+        return None
+    if (target := by.plan["targets"].get(variable)) is not None:
+        return dict(target)
+    made_by = next(task for task in stages if task.name == pipeline.producers(by)[variable])
+    if made_by.state != "succeeded":
+        return None
+    return pipeline.output_area(by.id, made_by.name, made_by.token, variable).to_json()

@@ -137,11 +137,16 @@ def _ending(run: Run, stages: Mapping[str, Task], after: Mapping[str, str], now:
     if states & {"waiting", "ready", "claimed", "publishing"}:
         return {}
     if states == {"succeeded"}:
-        return {"status": "succeeded", "reason": None, "finished_at": now}
+        return {} if run.leads else {"status": "succeeded", "reason": None, "finished_at": now}
     failed = next((task for task in stages.values() if after[task.name] == "failed"), None)
     if failed is not None and failed.reason is not None:
         why = {**failed.reason, "stage": failed.name, "log_tail": failed.log_tail or []}
         return {"status": "failed", "reason": why, "finished_at": now}
+    return halted(run, now)
+
+
+def halted(run: Run, now: float) -> Columns:
+    """How a run ends that was told to."""
     if run.reason and run.reason["code"] == "timeout":
         return {"status": "failed", "finished_at": now}
     if run.reason and run.reason["code"] == "expired":

@@ -6,7 +6,7 @@ import asyncio
 
 from libs.common.db import clock
 from libs.common.errors import Invalid, MeshError, NotFound, TooLarge
-from services.scheduler import bells, leases, pipeline
+from services.scheduler import leases, pipeline
 from services.scheduler.db import runs, tasks
 from services.scheduler.parts import Parts
 from services.scheduler.state import Task, reason
@@ -52,6 +52,4 @@ async def _finish(parts: Parts, task: Task, columns: dict[str, object]) -> None:
         if run is None or fresh is None or (fresh.state, fresh.token) != ("publishing", task.token):
             return
         await leases.settle(c, run, siblings, fresh, {**columns, "finished_at": now}, now)
-    parts.wakes.relay()
-    parts.wakes.converge(task.app)
-    parts.bells.ring(bells.run(run.id))
+    leases.announce(parts, fresh, run)

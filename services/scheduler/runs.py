@@ -15,7 +15,8 @@ from libs.common.errors import Conflict, Invalid, NotFound, TooManyRequests
 from libs.common.files import Location
 from libs.common.manifests.apicomponent import APIComponent, ApiSpec
 from libs.common.manifests.catalog import Catalog
-from services.scheduler import bells, leases, pipeline, plan, views
+from libs.common.manifests.chain import following
+from services.scheduler import bells, leases, plan, submission, views
 from services.scheduler.db import Connection, apps, tasks, workers
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
@@ -46,9 +47,8 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
     body = _decoded(raw)
     run_id = f"r_{secrets.token_hex(10)}"
     named = api.spec.experiment_pipeline.name
-    asked = pipeline.submission(
-        catalog.pipelines[named], api.spec.api_spec or ApiSpec(), body, user=user, commit=commit, run=run_id
-    )
+    chain = following(catalog.pipelines, named)
+    asked = submission.submission(chain, api.spec.api_spec or ApiSpec(), body, user=user, commit=commit, run=run_id)
     await _files_exist(parts, app, asked.needs)
     async with parts.db.write() as c:
         now = await clock(c)
@@ -59,13 +59,21 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
             await rows.remember(c, {**row, "body": _hash(body), "run": run_id})
         if await tasks.waiting_runs(c, app) >= MAX_WAITING:
             raise TooManyRequests(f"{app} has {MAX_WAITING} waiting runs", retry_after=BUSY_RETRY_S)
+        first, place = (run_id, 0) if len(chain) > 1 else (None, None)
         run = Run(id=run_id, app=app, pipeline=named, user=user, status="queued", plan=asked.plan, inputs=asked.inputs,
-                  outputs=asked.outputs, labels=asked.labels, priority=asked.priority, created_at=now)  # fmt: skip
-        await rows.add(c, run)
-        stages = stage_tasks(run)
-        await tasks.add(c, [task.__dict__ for task in stages])
+                  outputs=asked.outputs, labels=asked.labels, priority=asked.priority, chain=first, position=place,
+                  created_at=now)  # fmt: skip
+        stages = await add(c, run)
     parts.wakes.relay()
     return run, stages
+
+
+async def add(c: Connection, run: Run) -> list[Task]:
+    """The rows of a new run; its stages."""
+    await rows.add(c, run)
+    stages = stage_tasks(run)
+    await tasks.add(c, [task.__dict__ for task in stages])
+    return stages
 
 
 def stage_tasks(run: Run) -> list[Task]:
@@ -132,7 +140,8 @@ async def view(parts: Parts, app: str, run_id: str) -> tuple[Run, dict[str, Any]
 async def _shown(c: Connection, run: Run) -> dict[str, Any]:
     stages = await tasks.of_run(c, run.id)
     waiting = any(task.state == "ready" for task in stages)
-    return views.run(run, stages, await _alive(c) if waiting else ())
+    chained = await rows.chained(c, run.chain) if run.chain else ()
+    return views.run(run, stages, await _alive(c) if waiting else (), chained)
 
 
 async def _alive(c: Connection) -> list[Any]:
@@ -195,11 +204,17 @@ async def end_overdue(parts: Parts) -> None:
 
 
 async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> None:
-    """Run it again, all or from a stage on. Raises Conflict unless it failed, was canceled or expired."""
+    """Run it again, all or from a stage on; with it what continued it, or the chain that it is part of.
+
+    Raises Conflict unless it failed, was canceled or expired.
+    """
     async with parts.db.write() as c:
         now = await clock(c)
+        await _reopen_chain(c, app, run_id)
         stages = {task.id: task for task in await tasks.of_run(c, run_id, lock=True)}
         run = await _present(c, app, run_id)
+        if run.leads:
+            await rows.unchain(c, run.id)
         if run.status not in ("failed", "canceled", "expired"):
             raise Conflict(f"only a failed, canceled or expired run can be retried; this one is {run.status}")
         names = [task.name for task in stages.values()]
@@ -220,6 +235,18 @@ async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> 
     _ring(parts, run_id, stages.values())
 
 
+async def _reopen_chain(c: Connection, app: str, run_id: str) -> None:
+    """The chain goes on when its last run does. Locked before that one: chains are locked from the front."""
+    run = await rows.get(c, app, run_id)
+    if run is None or run.chain is None or run.leads:
+        return
+    if run.position is None:
+        raise Conflict(f"a later attempt of {run.chain} has taken the place of this run; retry that one")
+    first = await _present(c, app, run.chain)
+    if first.ended and first.status != "succeeded":
+        await rows.change(c, first, {"status": "running", "reason": None, "finished_at": None})
+
+
 async def _present(c: Connection, app: str, run_id: str) -> Run:
     run = await rows.get(c, app, run_id, lock=True)
     if run is None:
@@ -229,6 +256,7 @@ async def _present(c: Connection, app: str, run_id: str) -> Run:
 
 def _ring(parts: Parts, run_id: str, stages: Iterable[Task]) -> None:
     parts.wakes.relay()
+    parts.wakes.succeed()
     parts.bells.ring(bells.run(run_id))
     for task in stages:
         if task.worker:

@@ -98,12 +98,21 @@ class Run:
     attempt: int = 1
     version: int = 1
     """Grows with every change that a caller can see: the ETag."""
+    chain: str | None = None
+    """The run that a chain of runs began with, for itself, too; None when it is alone."""
+    position: int | None = None
+    """Its place in the chain; None when an attempt of the chain before this one had it there."""
     started_at: float | None = None
     finished_at: float | None = None
 
     @property
     def ended(self) -> bool:
         return self.status in ENDED_RUN
+
+    @property
+    def leads(self) -> bool:
+        """Whether other runs continue it, and it ends with the last of them."""
+        return self.chain == self.id
 
 
 @dataclass(frozen=True, kw_only=True)

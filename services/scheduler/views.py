@@ -15,8 +15,10 @@ ALIVE_S = 60.0
 """A worker that was heard within this counts as being there."""
 
 
-def run(found: Run, tasks: Sequence[Task], workers: Iterable[Worker] = ()) -> dict[str, Any]:
-    """`workers` are those that were heard lately: they explain why a stage waits."""
+def run(
+    found: Run, tasks: Sequence[Task], workers: Iterable[Worker] = (), chained: Sequence[Run] = ()
+) -> dict[str, Any]:
+    """`workers` are those that were heard lately: they explain why a stage waits; `chained` the runs of its chain."""
     classes = {one for worker in workers for one in worker.classes if not worker.draining}
     stages = [stage(task, classes) for task in tasks]
     ended = sum(task.state in ("succeeded", "failed", "canceled", "skipped") for task in tasks)
@@ -37,6 +39,7 @@ def run(found: Run, tasks: Sequence[Task], workers: Iterable[Worker] = ()) -> di
         "labels": found.labels,
         "priority": found.priority,
         "attempt": found.attempt,
+        "chain": chain(chained),
         "created_at": iso(found.created_at),
         "started_at": iso(found.started_at),
         "finished_at": iso(found.finished_at),
@@ -48,6 +51,16 @@ def run(found: Run, tasks: Sequence[Task], workers: Iterable[Worker] = ()) -> di
             "outputs": {name: f"{address}/outputs/{name}" for name in found.plan["outputs"]},
         },
     }
+
+
+def chain(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Every run of the chain in order, those that are still to come without an id; empty for a run that is alone."""
+    begun = [
+        {"id": one.id, "pipeline": one.pipeline, "status": one.status, "self": f"/{one.app}/runs/{one.id}"}
+        for one in runs
+    ]
+    to_come = runs[0].plan["then"][len(runs) - 1 :] if runs else ()
+    return [*begun, *({"id": None, "pipeline": one["pipeline"], "status": "waiting", "self": None} for one in to_come)]
 
 
 def stage(task: Task, classes: set[str]) -> dict[str, Any]:

@@ -33,6 +33,13 @@ TRAIN = (
 )
 FILE = "{name: photos, type: {datatypes: [FOLDER]}}"
 TRAIN_API = TRAIN + f"  apiSpec: {{inputs: [{FILE}], outputs: [{{name: model}}]}}\n"
+SCORE = (
+    head("ExperimentPipeline", "score")
+    + "  vars: [{name: model}, {name: photos}, {name: report}]\n"
+    + "  stages:\n"
+    + "    - {name: score, image: {existingImageName: i}, inputs: [{name: model}, {name: photos}], outputs: [{name: report}]}\n"
+)
+"""Continues `train`, whose model and photos it is handed."""
 APP = head("PlatformApp", "leafscan") + "  title: Leaf scanner\n"
 
 
@@ -47,6 +54,54 @@ def errors(*documents: str, namespace: str | None = NAMESPACE, secrets: tuple[st
 
 WHOLE = (APP, BOX, SECRET, COMPONENT, API, PIPELINE, TRAIN_API)
 NOTHING_GIVES = 'b.yml:7:70: nothing gives stage "prepare" its input "photos"; '
+
+THEN = "  continueWith: {experimentPipeline: {name: score}}\n"
+CHAIN = (PIPELINE + THEN, SCORE, TRAIN_API.replace("{name: model}]}", "{name: report}]}"))
+CHAINED = [
+    (CHAIN, []),
+    ((PIPELINE + "  continueWith: score\n", *CHAIN[1:]), []),
+    ((PIPELINE + "  continueWith: {experimentPipeline: {name: score}, vars: {model: table}}\n", *CHAIN[1:]), []),
+    (
+        (PIPELINE + "  continueWith: scores\n", *CHAIN[1:2], TRAIN_API),
+        [
+            'a.yml:9:17: there is no ExperimentPipeline "scores"; did you mean "score"?',
+            'b.yml:7:68: nothing gives stage "score" its input "model"; name it in spec.apiSpec.inputs of an APIComponent for this pipeline (there is none), or make it an output of a stage, or give it "mountFrom"',
+            'b.yml:7:83: nothing gives stage "score" its input "photos"; name it in spec.apiSpec.inputs of an APIComponent for this pipeline (there is none), or make it an output of a stage, or give it "mountFrom"',
+        ],
+    ),
+    (
+        (PIPELINE + THEN, SCORE.replace("photos", "leaves"), CHAIN[2]),
+        [
+            'b.yml:7:83: nothing gives stage "score" its input "leaves"; add it to spec.apiSpec.inputs of APIComponent "train", or make it an output of a stage, or give it "mountFrom"'
+        ],
+    ),
+    (
+        (
+            PIPELINE + THEN,
+            SCORE.replace("photos", "leaves"),
+            CHAIN[2].replace("[{name: photos", "[{name: leaves, type: {datatypes: [FILE]}}, {name: photos"),
+        ),
+        [],
+    ),
+    (
+        (
+            PIPELINE + "  continueWith: {experimentPipeline: {name: score}, vars: {modle: model, report: modell}}\n",
+            *CHAIN[1:],
+        ),
+        [
+            'a.yml:9:67: ExperimentPipeline "score" has no variable "modle"; did you mean "model"?',
+            'a.yml:9:82: "report" of "score" is written by a stage or mounted there and cannot be given; remove it here',
+            'a.yml:9:82: ExperimentPipeline "train" has no variable "modell"; did you mean "model"?',
+        ],
+    ),
+    (
+        (PIPELINE + THEN, SCORE + "  continueWith: train\n", CHAIN[2]),
+        [
+            "a.yml:9:3: pipelines continue each other in a circle: train → score → train; remove one continueWith",
+            "b.yml:8:17: pipelines continue each other in a circle: score → train → score; remove one continueWith",
+        ],
+    ),
+]
 
 CASES = [
     (WHOLE, []),
@@ -83,7 +138,7 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("documents", "expected"), CASES)
+@pytest.mark.parametrize(("documents", "expected"), CASES + CHAINED)
 def test_what_does_not_fit_together_is_one_sentence_at_its_place(
     documents: tuple[str, ...], expected: list[str]
 ) -> None:

@@ -9,16 +9,16 @@ import pytest
 from libs.common.errors import Invalid
 from libs.common.files import Location
 from libs.common.manifests.apicomponent import ApiSpec
-from services.scheduler import pipeline
+from services.scheduler import pipeline, submission
 from services.scheduler.runs import stage_tasks
 from services.scheduler.state import Run, Task
 from tests.scheduler.manifests import catalog
 
 
-def submit(body: Any) -> pipeline.Submission:
+def submit(body: Any) -> submission.Submission:
     found = catalog()
     spec = found.apis["train"].spec.api_spec or ApiSpec()
-    return pipeline.submission(found.pipelines["train"], spec, body, user="alice", commit="c0ffee", run="r_1")
+    return submission.submission([found.pipelines["train"]], spec, body, user="alice", commit="c0ffee", run="r_1")
 
 
 def a_run(body: Any) -> Run:
@@ -72,7 +72,7 @@ def test_a_body_that_does_not_fit_is_refused_with_what_to_write(body: Any, error
 def test_places_are_read_with_and_without_the_box(
     value: str, boxes: list[str], folder: bool, expected: Location
 ) -> None:
-    assert pipeline.place(value, "u", boxes, folder=folder) == expected
+    assert submission.place(value, "u", boxes, folder=folder) == expected
 
 
 def test_an_output_without_a_folder_goes_to_the_only_box() -> None:

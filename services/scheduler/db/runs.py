@@ -13,6 +13,7 @@ from services.scheduler.state import Run
 
 REMEMBERED_S = 24 * 3600.0
 """How long an Idempotency-Key answers for its first submission."""
+OPEN_RUN = ("queued", "running", "canceling")
 
 
 async def add(c: AsyncConnection, run: Run) -> None:
@@ -43,13 +44,30 @@ async def touch(c: AsyncConnection, found: Iterable[str]) -> None:
 
 
 async def open_runs(c: AsyncConnection) -> list[Run]:
-    query = select(runs).where(runs.c.status.in_(("queued", "running", "canceling")))
+    query = select(runs).where(runs.c.status.in_(OPEN_RUN))
     return [Run(**row) for row in (await c.execute(query)).mappings()]
+
+
+async def open_chains(c: AsyncConnection) -> list[tuple[str, str]]:
+    """App and run of the chains that have not ended."""
+    query = select(runs.c.app, runs.c.id).where(runs.c.status.in_(OPEN_RUN), runs.c.chain == runs.c.id)
+    return [(row.app, row.id) for row in await c.execute(query)]
+
+
+async def chained(c: AsyncConnection, first: str) -> list[Run]:
+    """The runs of a chain, in order."""
+    query = select(runs).where(runs.c.chain == first, runs.c.position.is_not(None)).order_by(runs.c.position)
+    return [Run(**row) for row in (await c.execute(query)).mappings()]
+
+
+async def unchain(c: AsyncConnection, first: str) -> None:
+    """The runs after the first one made way for those of a new attempt."""
+    await c.execute(update(runs).where(runs.c.chain == first, runs.c.id != first).values(position=None))
 
 
 async def of_app(c: AsyncConnection, app: str) -> list[Run]:
     """The app's runs that have not ended."""
-    query = select(runs).where(runs.c.app == app, runs.c.status.in_(("queued", "running", "canceling")))
+    query = select(runs).where(runs.c.app == app, runs.c.status.in_(OPEN_RUN))
     return [Run(**row) for row in (await c.execute(query)).mappings()]
 
 

@@ -51,9 +51,12 @@ runs = Table(
     Column("priority", Integer, nullable=False, default=0),
     Column("attempt", Integer, nullable=False, default=1),
     Column("version", Integer, nullable=False, default=1),
+    Column("chain", String(40)),
+    Column("position", Integer),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
+    Index("scheduler_runs_chain", "chain", "position", unique=True),
     Index("scheduler_runs_listed", "app", "created_at", "id"),
     Index("scheduler_runs_status", "status"),
 )

@@ -34,7 +34,8 @@ class Scope:
     def check(self, run: Run) -> Run:
         """Raises NotFound for another's run, as if it were not there."""
         mine = self.user is None or run.user == self.user
-        if not mine or (self.pipelines is not None and run.pipeline not in self.pipelines):
+        began_with = run.plan.get("began_with", run.pipeline)
+        if not mine or (self.pipelines is not None and not self.pipelines & {run.pipeline, began_with}):
             raise NotFound(f"no run {run.id}")
         return run
 

@@ -1,0 +1,187 @@
+"""What a caller asks for when a run is submitted, checked against what the pipeline's API says. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from libs.common.errors import Invalid
+from libs.common.files import Location
+from libs.common.manifests.apicomponent import ApiInput, ApiSpec
+from libs.common.manifests.chain import open_variables, producer
+from libs.common.manifests.experimentpipeline import ExperimentPipeline
+from services.scheduler import pipeline
+
+NUMBERS = frozenset({"FP32", "FP64", "INT32", "INT64"})
+MAX_PRIORITY = 10
+MAX_LABELS = 32
+MAX_LABEL = 256
+FIELDS = frozenset({"inputs", "outputs", "labels", "priority", "cache", "callback"})
+NAME_LIMIT = 1024
+"""Bytes of a file's name, group included."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a caller asked for, checked: ready to become rows."""
+
+    plan: dict[str, Any]
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    labels: dict[str, str]
+    priority: int
+    needs: tuple[tuple[str, Location], ...]
+    """Files and folders that must exist, with the variables that name them."""
+
+
+def submission(
+    chain: Sequence[ExperimentPipeline], api: ApiSpec, body: Any, *, user: str, commit: str, run: str
+) -> Submission:
+    """`chain`: the pipeline and those that continue it.
+
+    Raises Invalid, whose `errors` name each input, output or field that does not fit.
+    """
+    if not isinstance(body, dict):
+        raise Invalid("the body must be a JSON object with inputs")
+    errors = [(name, f"unknown field; known are {', '.join(sorted(FIELDS))}") for name in body.keys() - FIELDS]
+    sources = _inputs(api, body.get("inputs") or {}, user, lambda name: _boxes(chain[_reader(chain, name)]), errors)
+    targets = _outputs(
+        api, body.get("outputs") or {}, user, lambda name: _boxes(chain[producer(chain, name) or 0]), run, errors
+    )
+    labels, priority = _extras(body, errors)
+    if errors:
+        listed = [{"input": name, "message": message} for name, message in errors]
+        raise Invalid(f"{errors[0][0]}: {errors[0][1]}", errors=listed)
+    needs = [(name, Location(**value)) for name, value in sources.items() if "value" not in value]
+    return Submission(
+        plan=pipeline.planned(
+            chain,
+            commit=commit,
+            user=user,
+            sources=sources,
+            targets={name: target.to_json() for name, target in targets.items()},
+            outputs=[item.name for item in api.outputs],
+        ),
+        inputs=dict(body.get("inputs") or {}),
+        outputs={name: str(target).rstrip("/") for name, target in targets.items()},
+        labels=labels,
+        priority=priority,
+        needs=(*needs, *(item for one in chain for item in pipeline.constants(one).items())),
+    )
+
+
+def _boxes(one: ExperimentPipeline) -> list[str]:
+    return [box.name for box in one.spec.connected_boxes]
+
+
+def _reader(chain: Sequence[ExperimentPipeline], variable: str) -> int:
+    """The place of the first pipeline that takes the variable from outside."""
+    return next((place for place, one in enumerate(chain) if variable in open_variables(one)), 0)
+
+
+BoxesOf = Callable[[str], list[str]]
+Errors = list[tuple[str, str]]
+
+
+def _inputs(api: ApiSpec, given: Any, user: str, boxes: BoxesOf, errors: Errors) -> dict[str, dict[str, Any]]:
+    if not isinstance(given, dict):
+        errors.append(("inputs", "must be an object of variable and value"))
+        return {}
+    known = {item.name: item for item in api.inputs}
+    errors += [
+        (name, f"is not an input; inputs are {', '.join(known) or 'none'}") for name in given if name not in known
+    ]
+    found: dict[str, dict[str, Any]] = {}
+    for name, item in known.items():
+        if name not in given or given[name] is None:
+            if item.required:
+                errors.append((name, "is required and missing"))
+            continue
+        try:
+            found[name] = _source(item, given[name], user, boxes(name))
+        except ValueError as error:
+            errors.append((name, str(error)))
+    return found
+
+
+def _source(item: ApiInput, value: Any, user: str, boxes: list[str]) -> dict[str, Any]:
+    datatypes = item.type.datatypes
+    if isinstance(value, str) and ("FILE" in datatypes or "FOLDER" in datatypes):
+        return place(value, user, boxes, folder="FILE" not in datatypes or value.endswith("/")).to_json()
+    for datatype in datatypes:
+        if fits(datatype, value):
+            return {"value": value, "suffix": ".txt" if datatype == "str" else ".json"}
+    raise ValueError(f"must be {' or '.join(datatypes)}")
+
+
+def fits(datatype: str, value: Any) -> bool:
+    """Whether a JSON value is of this datatype (FILE and FOLDER never are: they are places)."""
+    if datatype == "BOOL":
+        return isinstance(value, bool)
+    if datatype in NUMBERS:
+        numbers = value if isinstance(value, list) else [value]
+        kinds = (int,) if datatype.startswith("INT") else (int, float)
+        return all(isinstance(n, kinds) and not isinstance(n, bool) and math.isfinite(n) for n in numbers)
+    return isinstance(value, {"str": str, "dict": dict}.get(datatype, ()))
+
+
+def place(value: str, user: str, boxes: list[str], *, folder: bool) -> Location:
+    """`<box>/<group>/<file>`, or `<group>/<file>` when one box is connected. Raises ValueError with what to write."""
+    parts = value.removesuffix("/").split("/")
+    bad = len(value.encode(errors="replace")) > NAME_LIMIT or re.search(r"[\x00-\x1f\x7f]", value)
+    if bad or any(part in ("", ".", "..") for part in parts):
+        raise ValueError('must be a relative path without ".", ".." and empty parts')
+    if not boxes:
+        raise ValueError("the pipeline has no connectedBoxes, so files cannot be named")
+    least = 1 if folder else 2
+    named = parts[0] in boxes and len(parts) > least
+    if not named and len(boxes) > 1:
+        raise ValueError(f"must start with the name of a box: {', '.join(boxes)}")
+    box, rest = (parts[0], parts[1:]) if named else (boxes[0], parts)
+    if len(rest) < least:
+        raise ValueError("must be <group>/<file>, or <box>/<group>/<file>")
+    if folder:
+        return Location(box=box, user=user, group="/".join(rest))
+    return Location(box=box, user=user, group="/".join(rest[:-1]), file=rest[-1])
+
+
+def _outputs(api: ApiSpec, given: Any, user: str, boxes: BoxesOf, run: str, errors: Errors) -> dict[str, Location]:
+    if not isinstance(given, dict):
+        errors.append(("outputs", "must be an object of variable and folder"))
+        return {}
+    known = [item.name for item in api.outputs]
+    errors += [
+        (name, f"is not an output; outputs are {', '.join(known) or 'none'}") for name in given if name not in known
+    ]
+    found: dict[str, Location] = {}
+    for name in known:
+        value = given.get(name)
+        if value is None and len(boxes(name)) == 1:
+            found[name] = Location(box=boxes(name)[0], user=user, group=f"runs/{run}/{name}")
+        elif isinstance(value, str):
+            try:
+                found[name] = place(value, user, boxes(name), folder=True)
+            except ValueError as error:
+                errors.append((name, str(error)))
+        elif value is not None:
+            errors.append((name, "must be the name of a folder"))
+    return found
+
+
+def _extras(body: Mapping[str, Any], errors: Errors) -> tuple[dict[str, str], int]:
+    labels, priority = body.get("labels") or {}, body.get("priority", 0)
+    good = isinstance(labels, dict) and len(labels) <= MAX_LABELS
+    if not good or not all(
+        isinstance(text, str) and len(text) <= MAX_LABEL for pair in labels.items() for text in pair
+    ):
+        errors.append(("labels", f"must be an object of at most {MAX_LABELS} short texts"))
+    if not isinstance(priority, int) or isinstance(priority, bool) or abs(priority) > MAX_PRIORITY:
+        errors.append(("priority", f"must be a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}"))
+    if body.get("cache", "off") != "off":
+        errors.append(("cache", "is not supported yet; leave it out"))
+    if body.get("callback") is not None:
+        errors.append(("callback", "is not supported yet; leave it out"))
+    return labels, priority

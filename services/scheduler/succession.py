@@ -1,0 +1,51 @@
+"""Brings chains of runs on: starts the run that continues one that succeeded, ends the chain with its last."""
+
+from __future__ import annotations
+
+import secrets
+
+from libs.common.db import clock
+from libs.common.errors import Conflict
+from services.scheduler import bells, chain, runs
+from services.scheduler.db import runs as rows
+from services.scheduler.db import tasks
+from services.scheduler.parts import Parts
+
+
+async def step(parts: Parts) -> None:
+    async with parts.db.read() as c:
+        found = await rows.open_chains(c)
+    for app, first in found:
+        while await _bring_on(parts, app, first):
+            pass
+
+
+async def _bring_on(parts: Parts, app: str, identity: str) -> bool:
+    """Whether a run was started, after which there may be more to do."""
+    async with parts.db.write() as c:
+        now = await clock(c)
+        first = await rows.get(c, app, identity, lock=True)
+        if first is None or first.ended:
+            return False
+        rest = (await rows.chained(c, identity))[1:]
+        found = chain.follow(first, await tasks.of_run(c, identity), rest, now)
+        if found.run is not None:
+            await rows.change(c, first, found.run)
+        elif found.start is not None:
+            before = rest[-1] if rest else first
+            stages = await tasks.of_run(c, before.id)
+            fresh = chain.successor(first, before, stages, found.start, f"r_{secrets.token_hex(10)}", now)
+            await runs.add(c, fresh)
+            await rows.change(c, first, {})
+    if found.cancel is not None:
+        await _cancel(parts, app, found.cancel)
+    parts.wakes.relay()
+    parts.bells.ring(bells.run(identity))
+    return found.start is not None
+
+
+async def _cancel(parts: Parts, app: str, run: str) -> None:
+    try:
+        await runs.cancel(parts, app, run)
+    except Conflict:
+        return  # it has ended by itself
