@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -61,6 +62,9 @@ class Settings(BaseSettings):
     caller_rate: float | None = Field(
         None, gt=0, description="predictions a second for each caller and gateway process; default: any number"
     )
+    callback_networks: Words = Field(
+        (), description="networks that callbacks of runs may reach besides public addresses, comma-separated"
+    )
     access_log: bool = Field(False, description="gateway writes a line of JSON on standard output for each request")
     trusted_proxies: Words = Field((), description="addresses whose X-Forwarded-* count, comma-separated")
     admin_token: str | None = Field(None, description="a token with every scope")
@@ -102,7 +106,7 @@ class Settings(BaseSettings):
         """Settings from `values` and defaults alone."""
         return cls(**values)
 
-    @field_validator("trusted_proxies", "worker_classes", mode="before")
+    @field_validator("trusted_proxies", "worker_classes", "callback_networks", mode="before")
     @classmethod
     def _words(cls, value: Any) -> Any:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
@@ -116,6 +120,16 @@ class Settings(BaseSettings):
         if any(not equals for _, equals, _ in pairs):
             raise ValueError("write key=value,key=value")
         return {key.strip(): found.strip() for key, _, found in pairs}
+
+    @field_validator("callback_networks", mode="after")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                ip_network(one)
+            except ValueError as error:
+                raise ValueError(f"{one} is no network; write 10.0.0.0/8") from error
+        return value
 
     @field_validator("lease", mode="before")
     @classmethod

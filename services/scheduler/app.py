@@ -15,10 +15,11 @@ from libs.common.http.service import Check, service
 from libs.common.settings import Settings, require
 from services.scheduler.bells import Bells
 from services.scheduler.loops import Loops
+from services.scheduler.outside import open_outside
 from services.scheduler.parts import Parts
-from services.scheduler.routes import apps, components, operators, runs, table, workers
+from services.scheduler.routes import apps, callbacks, components, operators, runs, table, workers
 
-ROUTES = (workers, table, runs, apps, components, operators)
+ROUTES = (workers, table, runs, callbacks, apps, components, operators)
 
 
 def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
@@ -49,10 +50,12 @@ async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts
         peers = await stack.enter_async_context(open_peers(settings))
         db = Database(settings.database_url)
         stack.push_async_callback(db.close)
-        parts = Parts(settings, db, bus, peers, Bells())
+        outside = await stack.enter_async_context(open_outside(settings.callback_networks))
+        parts = Parts(settings, db, bus, peers, Bells(), outside)
         loops = Loops(parts)
         parts.wakes.relay = loops.relay.wake
         parts.wakes.publish = loops.publish.wake
+        parts.wakes.tell = loops.callbacks.wake
         parts.wakes.succeed = loops.tick.wake
         parts.wakes.converge = loops.dirty
         parts.wakes.intake = loops.intake.wake

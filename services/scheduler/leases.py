@@ -52,6 +52,7 @@ async def claim(parts: Parts, asked: Claim) -> dict[str, Any]:
         held = await tasks.claim(c, found, asked.worker, now, parts.settings.lease)
         spec, commit = await _order(c, held, now)
     if held.run:
+        parts.wakes.tell()
         parts.bells.ring(bells.run(held.run))
     lease = {"task": held.id, "kind": held.kind, "attempt": held.attempt, "token": held.token, "app": held.app}
     return {"lease": {**lease, "lease_seconds": parts.settings.lease, "commit": commit, "spec": spec}, "reason": None}
@@ -130,6 +131,7 @@ def announce(parts: Parts, task: Task, run: Run | None) -> None:
         parts.wakes.converge(task.app)
         return
     parts.bells.ring(bells.run(run.id))
+    parts.wakes.tell()
     if run.chain:
         parts.wakes.succeed()
     if task.worker:

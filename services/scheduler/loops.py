@@ -16,7 +16,7 @@ from libs.common.errors import MeshError
 from libs.common.log import get
 from libs.common.loop import Loop
 from libs.common.messages import AccessChanged, FileChanged, RevisionReady
-from services.scheduler import demand, intake, leases, publisher, relay, rollouts, runs, succession
+from services.scheduler import deliveries, demand, intake, leases, publisher, relay, rollouts, runs, succession
 from services.scheduler.db import apps, tasks, workers
 from services.scheduler.lookout import LOOK_S, Lookout
 from services.scheduler.parts import Parts
@@ -93,6 +93,7 @@ class Loops:
         self.lookout = Loop("lookout", Lookout(parts).look, LOOK_S)
         self.relay = Loop("relay", lambda: relay.step(parts), SLOW_TICK_S)
         self.publish = self._led("publisher", lambda: publisher.step(parts), SLOW_TICK_S)
+        self.callbacks = self._led("callbacks", lambda: deliveries.step(parts), SLOW_TICK_S)
         self.intake = self._led("intake", self._take_in, INTAKE_S)
         self.tick = self._led("leases", self._tick, min(TICK_S, parts.settings.lease / 4))
         self.scale = self._led("scaling", self._scale, TICK_S)
@@ -118,8 +119,9 @@ class Loops:
     async def run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                each = (self.leader, self.lookout, self.relay, self.publish, self.intake, self.tick, self.scale)
-                for loop in (*each, self.converge):
+                own = (self.leader, self.lookout, self.relay)
+                led = (self.publish, self.callbacks, self.intake, self.tick, self.scale, self.converge)
+                for loop in (*own, *led):
                     group.create_task(loop.run(), name=loop.name)
                 group.create_task(self._listen(), name="events")
         finally:

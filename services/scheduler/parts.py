@@ -12,6 +12,7 @@ from libs.common.http.client import Peers
 from libs.common.settings import Settings
 from services.scheduler.bells import Bells
 from services.scheduler.looks import Looks
+from services.scheduler.outside import Outside
 from services.scheduler.state import Run
 
 
@@ -21,6 +22,7 @@ class Wakes:
 
     relay: Callable[[], None] = lambda: None
     publish: Callable[[], None] = lambda: None
+    tell: Callable[[], None] = lambda: None
     succeed: Callable[[], None] = lambda: None
     converge: Callable[[str], None] = lambda _app: None
     intake: Callable[[], None] = lambda: None
@@ -34,5 +36,6 @@ class Parts:
     bus: Bus
     peers: Peers
     bells: Bells
+    outside: Outside
     wakes: Wakes = field(default_factory=Wakes)
     looks: Looks[tuple[Run, dict[str, Any]]] = field(default_factory=Looks)

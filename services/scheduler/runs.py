@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -17,7 +18,8 @@ from libs.common.manifests.apicomponent import APIComponent, ApiSpec
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.chain import following
 from services.scheduler import bells, leases, plan, submission, views
-from services.scheduler.db import Connection, apps, tasks, workers
+from services.scheduler.callback import Callback
+from services.scheduler.db import Connection, apps, callbacks, tasks, workers
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
 from services.scheduler.state import Run, Task, reason
@@ -25,6 +27,13 @@ from services.scheduler.state import Run, Task, reason
 MAX_WAITING = 100
 """Runs of one app that may wait to be started."""
 BUSY_RETRY_S = 5.0
+
+
+@dataclass(frozen=True)
+class Submitted:
+    run: Run
+    stages: list[Task]
+    callback: dict[str, Any] | None
 
 
 async def published(parts: Parts, app: str, path: str) -> tuple[Catalog, APIComponent, str]:
@@ -40,7 +49,7 @@ async def published(parts: Parts, app: str, path: str) -> tuple[Catalog, APIComp
     raise NotFound(f"{app} publishes no pipeline at {path}")
 
 
-async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> tuple[Run, list[Task]]:
+async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> Submitted:
     """A new run, or the one that this Idempotency-Key made before. Raises Invalid, Conflict, TooManyRequests."""
     catalog, api, commit = await published(parts, app, path)
     assert api.spec.experiment_pipeline is not None  # noqa: S101  `published` chose it by this
@@ -50,12 +59,13 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
     chain = following(catalog.pipelines, named)
     asked = submission.submission(chain, api.spec.api_spec or ApiSpec(), body, user=user, commit=commit, run=run_id)
     await _files_exist(parts, app, asked.needs)
+    await _may_be_called(parts, asked.callback)
     async with parts.db.write() as c:
         now = await clock(c)
         if key is not None:
             row = {"app": app, "user": user, "path": path, "key": key, "created_at": now}
             if (earlier := await _earlier(c, row, _hash(body))) is not None:
-                return earlier, await tasks.of_run(c, earlier.id)
+                return Submitted(earlier, await tasks.of_run(c, earlier.id), asked.callback)
             await rows.remember(c, {**row, "body": _hash(body), "run": run_id})
         if await tasks.waiting_runs(c, app) >= MAX_WAITING:
             raise TooManyRequests(f"{app} has {MAX_WAITING} waiting runs", retry_after=BUSY_RETRY_S)
@@ -64,8 +74,10 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
                   outputs=asked.outputs, labels=asked.labels, priority=asked.priority, chain=first, position=place,
                   created_at=now)  # fmt: skip
         stages = await add(c, run)
+        if asked.callback is not None:
+            await callbacks.add(c, Callback(run=run_id, app=app, user=user, spec=asked.callback))
     parts.wakes.relay()
-    return run, stages
+    return Submitted(run, stages, asked.callback)
 
 
 async def add(c: Connection, run: Run) -> list[Task]:
@@ -128,16 +140,23 @@ async def _files_exist(parts: Parts, app: str, needs: Iterable[tuple[str, Locati
         raise Invalid(f"{listed[0]['input']}: {listed[0]['message']}", errors=listed)
 
 
+async def _may_be_called(parts: Parts, asked: dict[str, Any] | None) -> None:
+    if asked is not None and (why := await parts.outside.refused(asked["url"])) is not None:
+        sentence = f"url: {why}; callbacks reach public addresses, and what MLMESH_CALLBACK_NETWORKS allows"
+        raise Invalid(f"callback: {sentence}", errors=[{"input": "callback", "message": sentence}])
+
+
 async def view(parts: Parts, app: str, run_id: str) -> tuple[Run, dict[str, Any]]:
     """The run and its representation. Raises NotFound."""
     async with parts.db.read() as c:
         run = await rows.get(c, app, run_id)
         if run is None:
             raise NotFound(f"no run {run_id}")
-        return run, await _shown(c, run)
+        return run, await shown(c, run)
 
 
-async def _shown(c: Connection, run: Run) -> dict[str, Any]:
+async def shown(c: Connection, run: Run) -> dict[str, Any]:
+    """Its representation."""
     stages = await tasks.of_run(c, run.id)
     waiting = any(task.state == "ready" for task in stages)
     chained = await rows.chained(c, run.chain) if run.chain else ()
@@ -164,11 +183,11 @@ async def wait(parts: Parts, app: str, run_id: str, seconds: float, etag: str | 
     until = time.monotonic() + seconds
     with parts.bells.listen(bells.run(run_id)) as bell:
         while True:
-            run, shown = await parts.looks.together(f"{app}/{run_id}", lambda: view(parts, app, run_id))
+            run, seen = await parts.looks.together(f"{app}/{run_id}", lambda: view(parts, app, run_id))
             done = run.ended if etag is None else views.etag(run) != etag
             left = until - time.monotonic()
             if done or left <= 0 or parts.bells.closed:
-                return run, shown
+                return run, seen
             await bell.wait(left)
 
 
@@ -231,6 +250,7 @@ async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> 
             "finished_at": None,
         }
         run = await rows.change(c, run, {**again, "created_at": run.created_at})
+        await callbacks.change(c, run.id, {"open": True})
         await leases.settle(c, run, stages, None, {}, now)
     _ring(parts, run_id, stages.values())
 
@@ -245,6 +265,7 @@ async def _reopen_chain(c: Connection, app: str, run_id: str) -> None:
     first = await _present(c, app, run.chain)
     if first.ended and first.status != "succeeded":
         await rows.change(c, first, {"status": "running", "reason": None, "finished_at": None})
+        await callbacks.change(c, first.id, {"open": True})
 
 
 async def _present(c: Connection, app: str, run_id: str) -> Run:
@@ -256,6 +277,7 @@ async def _present(c: Connection, app: str, run_id: str) -> Run:
 
 def _ring(parts: Parts, run_id: str, stages: Iterable[Task]) -> None:
     parts.wakes.relay()
+    parts.wakes.tell()
     parts.wakes.succeed()
     parts.bells.ring(bells.run(run_id))
     for task in stages:

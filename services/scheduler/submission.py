@@ -13,7 +13,7 @@ from libs.common.files import Location
 from libs.common.manifests.apicomponent import ApiInput, ApiSpec
 from libs.common.manifests.chain import open_variables, producer
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
-from services.scheduler import pipeline
+from services.scheduler import callback, pipeline
 
 NUMBERS = frozenset({"FP32", "FP64", "INT32", "INT64"})
 MAX_PRIORITY = 10
@@ -33,6 +33,7 @@ class Submission:
     outputs: dict[str, Any]
     labels: dict[str, str]
     priority: int
+    callback: dict[str, Any] | None
     needs: tuple[tuple[str, Location], ...]
     """Files and folders that must exist, with the variables that name them."""
 
@@ -52,6 +53,7 @@ def submission(
         api, body.get("outputs") or {}, user, lambda name: _boxes(chain[producer(chain, name) or 0]), run, errors
     )
     labels, priority = _extras(body, errors)
+    told = _callback(body.get("callback"), errors)
     if errors:
         listed = [{"input": name, "message": message} for name, message in errors]
         raise Invalid(f"{errors[0][0]}: {errors[0][1]}", errors=listed)
@@ -69,6 +71,7 @@ def submission(
         outputs={name: str(target).rstrip("/") for name, target in targets.items()},
         labels=labels,
         priority=priority,
+        callback=told,
         needs=(*needs, *(item for one in chain for item in pipeline.constants(one).items())),
     )
 
@@ -182,6 +185,12 @@ def _extras(body: Mapping[str, Any], errors: Errors) -> tuple[dict[str, str], in
         errors.append(("priority", f"must be a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}"))
     if body.get("cache", "off") != "off":
         errors.append(("cache", "is not supported yet; leave it out"))
-    if body.get("callback") is not None:
-        errors.append(("callback", "is not supported yet; leave it out"))
     return labels, priority
+
+
+def _callback(value: Any, errors: Errors) -> dict[str, Any] | None:
+    try:
+        return None if value is None else callback.asked(value)
+    except ValueError as error:
+        errors.append(("callback", str(error)))
+        return None

@@ -40,6 +40,7 @@ async def _bring_on(parts: Parts, app: str, identity: str) -> bool:
     if found.cancel is not None:
         await _cancel(parts, app, found.cancel)
     parts.wakes.relay()
+    parts.wakes.tell()
     parts.bells.ring(bells.run(identity))
     return found.start is not None
 

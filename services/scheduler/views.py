@@ -48,6 +48,7 @@ def run(
             "cancel": f"{address}/cancel",
             "retry": f"{address}/retry",
             "logs": f"{address}/logs",
+            "deliveries": f"{address}/deliveries",
             "outputs": {name: f"{address}/outputs/{name}" for name in found.plan["outputs"]},
         },
     }

@@ -57,7 +57,7 @@ NOTHING_GIVES = 'b.yml:7:70: nothing gives stage "prepare" its input "photos"; '
 
 THEN = "  continueWith: {experimentPipeline: {name: score}}\n"
 CHAIN = (PIPELINE + THEN, SCORE, TRAIN_API.replace("{name: model}]}", "{name: report}]}"))
-CHAINED = [
+CHAINED: list[tuple[tuple[str, ...], list[str]]] = [
     (CHAIN, []),
     ((PIPELINE + "  continueWith: score\n", *CHAIN[1:]), []),
     ((PIPELINE + "  continueWith: {experimentPipeline: {name: score}, vars: {model: table}}\n", *CHAIN[1:]), []),
@@ -138,7 +138,7 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("documents", "expected"), CASES + CHAINED)
+@pytest.mark.parametrize(("documents", "expected"), [*CASES, *CHAINED])
 def test_what_does_not_fit_together_is_one_sentence_at_its_place(
     documents: tuple[str, ...], expected: list[str]
 ) -> None:

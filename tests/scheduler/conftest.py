@@ -163,7 +163,8 @@ async def neighbours_running() -> AsyncIterator[tuple[str, Neighbours]]:
 
 
 @pytest.fixture
-async def mesh(database_url: str, tmp_path: Path) -> AsyncIterator[Mesh]:
+async def mesh(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Mesh]:
+    """The mark `settings` adds settings."""
     database = Database(database_url)
     await database.create_all(metadata)
     await database.close()
@@ -172,6 +173,8 @@ async def mesh(database_url: str, tmp_path: Path) -> AsyncIterator[Mesh]:
         settings = Settings.of(
             database=database_url, internal_token="t", registry_url=url, databox_url=url, lease=LEASE_S, data=tmp_path
         )
+        if mark := request.node.get_closest_marker("settings"):
+            settings = settings.with_values(**mark.kwargs)
         bound = bind("127.0.0.1", 0)
         async with (
             running(create(settings, bus), bound),

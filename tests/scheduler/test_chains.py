@@ -70,7 +70,9 @@ async def submitted(mesh: Mesh) -> str:
 async def played(mesh: Mesh, stage: str, outcome: str = "succeeded") -> dict[str, Any]:
     lease = await mesh.claim(kind="stage")
     assert lease["spec"]["stage"] == stage
-    more = {} if outcome == "succeeded" else {"reason": {"code": "error", "detail": "boom", "exit_code": 3}}
+    more: dict[str, Any] = (
+        {} if outcome == "succeeded" else {"reason": {"code": "error", "detail": "boom", "exit_code": 3}}
+    )
     await mesh.report(lease, outcome, **more)
     return lease
 

@@ -49,7 +49,7 @@ def a_run(body: Any) -> Run:
             {"inputs": {"raw": "g/a"}, "priority": 11},
             [("priority", "must be a whole number from -10 to 10")],
         ),
-        ({"inputs": {"raw": "g/a"}, "callback": {}}, [("callback", "is not supported yet; leave it out")]),
+        ({"inputs": {"raw": "g/a"}, "callback": {}}, [("callback", "must be {url, events?, headers?}")]),
     ],
 )
 def test_a_body_that_does_not_fit_is_refused_with_what_to_write(body: Any, errors: Any) -> None:

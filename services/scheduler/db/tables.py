@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
 
 from libs.common.db import Json
 
@@ -172,6 +172,34 @@ leaders = Table(
     Column("name", String(32), primary_key=True),
     Column("owner", String(128), nullable=False),
     Column("until", Double, nullable=False),
+)
+
+callbacks = Table(
+    "scheduler_callbacks",
+    metadata,
+    Column("run", String(40), primary_key=True),
+    Column("app", String(63), nullable=False),
+    Column("user", String(64), nullable=False),
+    Column("spec", Json, nullable=False),
+    Column("told", Json, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("open", Boolean, nullable=False),
+    Index("scheduler_callbacks_open", "open"),
+)
+
+deliveries = Table(
+    "scheduler_deliveries",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("run", String(40), nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("tries", Json, nullable=False),
+    Column("next_at", Double),
+    Column("created_at", Double, nullable=False),
+    Index("scheduler_deliveries_due", "state", "next_at"),
+    Index("scheduler_deliveries_run", "run"),
 )
 
 submissions = Table(

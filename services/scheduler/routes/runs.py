@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, StreamingResponse
 
 from libs.common.errors import Forbidden, Malformed, NotFound
 from libs.common.identity import Caller
-from services.scheduler import logs, outputs, runs, views
+from services.scheduler import callback, logs, outputs, runs, views
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
 from services.scheduler.routes.parts import TheCaller, TheParts
@@ -68,14 +68,18 @@ async def submit(
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
     prefer: Annotated[str | None, Header()] = None,
 ) -> Response:
-    run, stages = await runs.submit(parts, ns, path, caller.user, await request.body(), idempotency_key)
+    made = await runs.submit(parts, ns, path, caller.user, await request.body(), idempotency_key)
+    run, more = made.run, {}
+    if made.callback is not None:
+        secret = callback.secret(parts.settings.internal_token, ns, caller.user)
+        more = {"callback": callback.described(made.callback, secret)}
     headers = {"Location": f"/{ns}/runs/{run.id}", "Retry-After": RETRY_AFTER_S}
     seconds = preferred_wait(prefer)
     if seconds <= 0:
-        return JSONResponse(views.run(run, stages), 202, headers)
+        return JSONResponse({**views.run(run, made.stages), **more}, 202, headers)
     run, shown = await runs.wait(parts, ns, run.id, seconds, None)
     headers = {"Location": headers["Location"], "Preference-Applied": "wait"} if run.ended else headers
-    return JSONResponse(shown, 200 if run.ended else 202, headers)
+    return JSONResponse({**shown, **more}, 200 if run.ended else 202, headers)
 
 
 @router.get("/internal/apps/{ns}/runs")
@@ -142,14 +146,15 @@ async def show(
     return JSONResponse(shown, headers=headers)
 
 
-async def _checked(parts: Parts, mine: Scope, run_id: str) -> Run:
+async def checked(parts: Parts, mine: Scope, run_id: str) -> Run:
+    """Raises NotFound."""
     return mine.check((await runs.view(parts, mine.app, run_id))[0])
 
 
 @router.post("/internal/apps/{ns}/runs/{run_id}/cancel", status_code=202)
 @router.post("/api/v1/apps/{ns}/runs/{run_id}/cancel", status_code=202)
 async def cancel(parts: TheParts, mine: TheScope, run_id: str) -> Any:
-    await _checked(parts, mine, run_id)
+    await checked(parts, mine, run_id)
     await runs.cancel(parts, mine.app, run_id)
     return (await runs.view(parts, mine.app, run_id))[1]
 
@@ -159,7 +164,7 @@ async def cancel(parts: TheParts, mine: TheScope, run_id: str) -> Any:
 async def retry(
     parts: TheParts, mine: TheScope, run_id: str, stage: Annotated[str | None, Query(alias="from")] = None
 ) -> Any:
-    await _checked(parts, mine, run_id)
+    await checked(parts, mine, run_id)
     await runs.retry(parts, mine.app, run_id, stage)
     return (await runs.view(parts, mine.app, run_id))[1]
 
@@ -174,7 +179,7 @@ async def log(
     follow: bool = False,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    run = await _checked(parts, mine, run_id)
+    run = await checked(parts, mine, run_id)
     if stage is not None and stage not in run.plan["waits"]:
         raise NotFound(f"no stage {stage}; stages are {', '.join(run.plan['waits'])}")
     if follow:
@@ -186,5 +191,5 @@ async def log(
 @router.get("/internal/apps/{ns}/runs/{run_id}/outputs/{variable}")
 @router.get("/api/v1/apps/{ns}/runs/{run_id}/outputs/{variable}")
 async def files(parts: TheParts, mine: TheScope, run_id: str, variable: str) -> Any:
-    run = await _checked(parts, mine, run_id)
+    run = await checked(parts, mine, run_id)
     return {"items": await outputs.files(parts, run, variable)}

@@ -1,0 +1,81 @@
+"""Tells the callbacks of runs what has happened, again and again until they have heard it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+
+import aiohttp
+import orjson
+
+from libs.common.db import clock
+from services.scheduler import callback, runs
+from services.scheduler.callback import Callback, Delivery
+from services.scheduler.db import callbacks
+from services.scheduler.db import runs as rows
+from services.scheduler.parts import Parts
+
+AT_ONCE = 64
+"""Deliveries of one step."""
+
+
+async def step(parts: Parts) -> None:
+    async with parts.db.read() as c:
+        found = await callbacks.news(c, AT_ONCE)
+    for one in found:
+        await _notice(parts, one.run)
+    async with parts.db.read() as c:
+        due = await callbacks.due(c, await clock(c), AT_ONCE)
+    await asyncio.gather(*(_deliver(parts, one) for one in due))
+    if max(len(found), len(due)) == AT_ONCE:
+        parts.wakes.tell()
+
+
+async def _notice(parts: Parts, run_id: str) -> None:
+    """Make deliveries of what is to be told; in one transaction with the mark that it was made."""
+    async with parts.db.write() as c:
+        now = await clock(c)
+        one = await callbacks.get(c, run_id, lock=True)
+        run = await rows.get(c, one.app, run_id) if one else None
+        if one is None or run is None:
+            return
+        events = callback.due(one, run)
+        shown = await runs.shown(c, run) if events else {}
+        for event in events.values():
+            identity = f"m_{secrets.token_hex(10)}"
+            document = callback.document(identity, run, event, shown, parts.settings.public_url)
+            body = orjson.dumps(document).decode()
+            fresh = Delivery(id=identity, run=run_id, event=event, body=body, next_at=now, created_at=now)
+            await callbacks.deliver(c, fresh)
+        told = {"told": [*one.told, *events], "version": run.version, "open": not run.ended}
+        await callbacks.change(c, run_id, told)
+
+
+async def _deliver(parts: Parts, delivery: Delivery) -> None:
+    async with parts.db.read() as c:
+        one = await callbacks.get(c, delivery.run)
+    if one is None:
+        return
+    began = time.monotonic()
+    status, error = await _sent(parts, one, delivery)
+    took = time.monotonic() - began
+    async with parts.db.write() as c:
+        columns = callback.tried(delivery, status, error, took, await clock(c))
+        await callbacks.change_delivery(c, delivery.id, columns)
+
+
+async def _sent(parts: Parts, one: Callback, delivery: Delivery) -> tuple[int | None, str | None]:
+    body = delivery.body.encode()
+    key = callback.secret(parts.settings.internal_token, one.app, one.user)
+    headers = {
+        **one.spec["headers"],
+        **callback.signed(key, delivery.id, int(time.time()), body),
+        "Content-Type": "application/cloudevents+json; charset=utf-8",
+        "User-Agent": "mlmesh",
+    }
+    try:
+        status = await parts.outside.post(one.spec["url"], body, headers)
+    except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
+        return None, (str(error) or type(error).__name__)[:500]
+    return status, None if 200 <= status < 300 else f"it answered {status}"

@@ -1,0 +1,192 @@
+"""Callbacks: what may be asked for, which addresses are reached, and that what happened is told until it is heard."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from aiohttp import web
+
+from libs.common.http.server import bind
+from services.scheduler import callback
+from services.scheduler.callback import Delivery
+from services.scheduler.outside import Guard, Internal, Resolver, open_outside
+from tests.scheduler.conftest import Mesh
+from tests.scheduler.test_service import BODY, go_live
+
+URL = "https://example.com/heard"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("https://example.com", "must be {url, events?, headers?}"),
+        ({}, "must be {url, events?, headers?}"),
+        ({"url": URL, "method": "GET"}, "must be {url, events?, headers?}"),
+        ({"url": "ftp://example.com"}, "url: write an address that begins with https:// or http://"),
+        ({"url": "https://"}, "url: write an address that begins with https:// or http://"),
+        ({"url": "https://a b/"}, "url: write an address that begins with https:// or http://"),
+        ({"url": "https://[::1"}, "url: write an address that begins with https:// or http://"),
+        ({"url": 5}, "url: write an address that begins with https:// or http://"),
+        ({"url": "https://me:secret@example.com/"}, "url: put credentials into headers"),
+        ({"url": URL, "events": []}, "events: must be a list of started, succeeded, failed, canceled, expired"),
+        ({"url": URL, "events": ["ended"]}, "events: must be a list of started, succeeded, failed, canceled, expired"),
+        ({"url": URL, "headers": {"Host": "x"}}, "headers: Host is set by the platform"),
+        ({"url": URL, "headers": {"Webhook-Id": "x"}}, "headers: Webhook-Id is set by the platform"),
+        ({"url": URL, "headers": {"X": "a\r\nY: b"}}, "headers: 'X' or its value cannot be a header"),
+        ({"url": URL, "headers": {"a b": "c"}}, "headers: 'a b' or its value cannot be a header"),
+    ],
+)
+def test_what_cannot_be_a_callback_is_refused_with_what_to_write(value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        callback.asked(value)
+
+
+def test_events_may_be_written_with_their_family() -> None:
+    assert callback.asked({"url": URL, "events": ["run.failed", "started"]})["events"] == ["failed", "started"]
+
+
+@pytest.mark.parametrize(
+    ("address", "may"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1::1", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),  # noqa: S104  an address to be refused
+        ("224.0.0.1", False),
+        ("::1", False),
+        ("fe80::1", False),
+        ("fd00::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("64:ff9b::7f00:1", False),
+        ("2002:7f00:1::", False),
+        ("192.168.7.7", True),
+        ("::ffff:192.168.7.7", True),
+    ],
+)
+def test_only_public_and_allowed_addresses_are_reached(address: str, may: bool) -> None:
+    assert Guard(["192.168.7.0/24"]).may(ip_address(address)) is may
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.1", "2130706433", "0x7f000001"])
+async def test_a_name_is_judged_by_its_address_when_it_is_connected_to(host: str) -> None:
+    with pytest.raises(Internal, match="has no public address"):
+        await Resolver(Guard([])).resolve(host, 80, socket.AF_INET)
+    async with open_outside([]) as outside:
+        with pytest.raises((Internal, aiohttp.InvalidURL)):
+            await outside.post(f"http://{host}:9/", b"", {})
+
+
+def test_pauses_grow_to_more_than_a_day_and_then_it_has_failed() -> None:
+    delivery = Delivery(id="m_1", run="r_1", event="failed", body="{}", created_at=0.0)
+    now, seen = 0.0, []
+    while delivery.state == "pending":
+        delivery = Delivery(**{**delivery.__dict__, **callback.tried(delivery, 500, "it answered 500", 0.1, now)})
+        seen.append(delivery.next_at)
+        now = delivery.next_at or now
+    assert (delivery.state, delivery.next_at, len(delivery.tries)) == ("failed", None, len(callback.PAUSES_S) + 1)
+    assert now > 86400
+    gone = callback.tried(Delivery(id="m", run="r", event="failed", body="", created_at=0.0), 410, "gone", 0.1, 5.0)
+    assert gone["state"] == "failed"
+
+
+@dataclass
+class Receiver:
+    port: int
+    statuses: list[int] = field(default_factory=list)
+    """What it answers next; 204 after these."""
+    heard: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/heard"
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.heard.append((request.headers, await request.read()))
+        return web.Response(status=self.statuses.pop(0) if self.statuses else 204, headers={"Location": "/elsewhere"})
+
+
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
+    bound = bind("127.0.0.1", 0)
+    receiver = Receiver(bound.getsockname()[1])
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", receiver.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.SockSite(runner, bound).start()
+    try:
+        yield receiver
+    finally:
+        await runner.cleanup()
+
+
+def signature(secret: str, headers: Mapping[str, str], body: bytes) -> str:
+    """As Standard Webhooks 1.0 says, in our own words a second time."""
+    text = b".".join([headers["webhook-id"].encode(), headers["webhook-timestamp"].encode(), body])
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    return "v1," + base64.b64encode(hmac.new(key, text, hashlib.sha256).digest()).decode()
+
+
+@pytest.mark.settings(callback_networks="127.0.0.0/8")
+async def test_a_run_tells_its_callback_signed_until_it_is_heard(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callback, "PAUSES_S", (0.01,) * 7)
+    await go_live(mesh)
+    async with receiving() as receiver:
+        receiver.statuses = [500, 302]
+        asked = {"url": receiver.url, "events": ["started", "failed"], "headers": {"X-Who": "me"}}
+        status, run, _ = await mesh.submit({**BODY, "callback": asked})
+        assert (status, run["callback"]["events"]) == (202, ["failed", "started"])
+        lease = await mesh.claim(kind="stage")
+        await mesh.until(lambda: _heard(receiver, 3))
+        await mesh.report(lease, "failed", reason={"code": "error", "detail": "boom", "exit_code": 3})
+        await mesh.until(lambda: _heard(receiver, 4))
+        listed = (await mesh.call("GET", f"/internal/apps/leaf/runs/{run['id']}/deliveries"))[1]
+        assert listed["callback"] == run["callback"]
+        assert [(one["event"], one["status"]) for one in listed["items"]] == [
+            ("started", "delivered"),
+            ("failed", "delivered"),
+        ]
+        assert [one["status"] for one in listed["items"][0]["attempts"]] == [500, 302, 204]
+        headers, body = receiver.heard[-1]
+        event = orjson.loads(body)
+        assert headers["webhook-signature"] == signature(run["callback"]["secret"], headers, body)
+        assert (headers["X-Who"], headers["Content-Type"]) == ("me", "application/cloudevents+json; charset=utf-8")
+        assert (event["type"], event["subject"], event["id"]) == ("mlmesh.run.failed", run["id"], headers["webhook-id"])
+        assert (event["data"]["status"], event["data"]["reason"]["detail"]) == ("failed", "boom")
+        assert len({headers["webhook-id"] for headers, _ in receiver.heard[:3]}) == 1
+        address = f"/internal/apps/leaf/runs/{run['id']}/deliveries/{listed['items'][1]['id']}/redeliver"
+        assert (await mesh.call("POST", address))[0] == 202
+        await mesh.until(lambda: _heard(receiver, 5))
+        assert receiver.heard[-1][0]["webhook-id"] == headers["webhook-id"]
+        assert (await mesh.call("POST", f"/internal/apps/leaf/runs/{run['id']}/retry"))[0] == 202
+        again = await mesh.claim(kind="stage")
+        await mesh.report(again, "failed", reason={"code": "error", "detail": "boom again"})
+        await mesh.until(lambda: _heard(receiver, 7))
+
+
+async def _heard(receiver: Receiver, count: int) -> bool:
+    return len(receiver.heard) >= count
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://localhost:9/", "http://[::1]/", "http://10.0.0.1/"])
+async def test_a_callback_to_an_internal_address_is_refused_and_makes_no_run(mesh: Mesh, url: str) -> None:
+    await go_live(mesh)
+    status, answer, _ = await mesh.submit({**BODY, "callback": {"url": url}})
+    assert (status, answer["errors"][0]["input"]) == (422, "callback")
+    assert "address; callbacks reach public addresses, and what MLMESH_CALLBACK_NETWORKS allows" in answer["detail"]
+    assert (await mesh.call("GET", "/internal/apps/leaf/runs"))[1]["items"] == []
