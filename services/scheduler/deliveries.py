@@ -61,8 +61,11 @@ async def _deliver(parts: Parts, delivery: Delivery) -> None:
     status, error = await _sent(parts, one, delivery)
     took = time.monotonic() - began
     async with parts.db.write() as c:
-        columns = callback.tried(delivery, status, error, took, await clock(c))
+        now = await clock(c)
+        columns = callback.tried(delivery, status, error, took, now)
         await callbacks.change_delivery(c, delivery.id, columns)
+    if columns["next_at"] is not None:
+        asyncio.get_running_loop().call_later(columns["next_at"] - now, parts.wakes.tell)
 
 
 async def _sent(parts: Parts, one: Callback, delivery: Delivery) -> tuple[int | None, str | None]:
