@@ -21,6 +21,7 @@ from services.cli import (
     processes,
     render,
     runs,
+    schedules,
     secrets,
     start,
     tokens,
@@ -86,6 +87,7 @@ NOUNS = {
     "token": tokens.tokens,
     "worker": workers.workers,
     "queue": workers.queues,
+    "schedule": schedules.nouns,
 }
 
 

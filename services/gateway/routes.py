@@ -13,7 +13,7 @@ from services.gateway.refusals import WrongMethod
 RESERVED = frozenset(
     {"api", "hooks", "console", "git", "links", "healthz", "readyz", "metrics", "docs", "openapi.json"}
 )
-SCHEDULERS_OF_APP = frozenset({"runs", "components"})
+SCHEDULERS_OF_APP = frozenset({"runs", "components", "schedules"})
 SCHEDULERS = frozenset({"workers", "queues"})
 
 Kind = Literal[

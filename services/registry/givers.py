@@ -32,12 +32,38 @@ def pipelines(manifests: Sequence[Manifest[Header]]) -> Pipelines:
 
 def starters(manifests: Sequence[Manifest[Header]]) -> Iterator[Starter]:
     known = pipelines(manifests)
+    for name, pipeline in known.items():
+        if pipeline.spec.schedule is not None:
+            given = frozenset(pipeline.spec.schedule.inputs) | optional(manifests, name)
+            yield Starter(f'spec.schedule.inputs of ExperimentPipeline "{name}"', given, following(known, name))
     for one in manifests:
         if isinstance(one.body, APIComponent) and (target := one.body.spec.experiment_pipeline):
             named = one.body.spec.api_spec.inputs if one.body.spec.api_spec else ()
             names = frozenset(item.name for item in named)
             title = f'spec.apiSpec.inputs of APIComponent "{one.name}"'
             yield Starter(title, names, following(known, target.name))
+
+
+def optional(manifests: Sequence[Manifest[Header]], pipeline: str) -> frozenset[str]:
+    """Inputs of the pipeline that its callers may leave out."""
+    apis = (one.body.spec for one in manifests if isinstance(one.body, APIComponent))
+    of_it = (api for api in apis if api.experiment_pipeline and api.experiment_pipeline.name == pipeline)
+    return frozenset(item.name for api in of_it if api.api_spec for item in api.api_spec.inputs if not item.required)
+
+
+def scheduled(
+    manifests: Sequence[Manifest[Header]], manifest: Manifest[Header], body: ExperimentPipeline
+) -> Iterator[Problem]:
+    """What a schedule gives, a pipeline takes."""
+    chain = following(pipelines(manifests), body.metadata.name)
+    for name in body.spec.schedule.inputs if body.spec.schedule else ():
+        path = ("spec", "schedule", "inputs", name)
+        if not any(name == variable.name for one in chain for variable in one.spec.vars):
+            yield manifest.problem(path, undeclared(name, chain))
+        elif not any(name in open_variables(one) for one in chain):
+            yield manifest.problem(
+                path, f'"{name}" is written by a stage or mounted and cannot be given; remove it here'
+            )
 
 
 def unproduced(

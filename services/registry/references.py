@@ -13,7 +13,7 @@ from libs.common.manifests.container import ENVIRONMENT, RESERVED, EnvFrom
 from libs.common.manifests.fields import Header, Reference
 from libs.common.manifests.problems import Path
 from libs.common.manifests.sentences import alike
-from services.registry.givers import continued, interface, pipelines, unproduced
+from services.registry.givers import continued, interface, pipelines, scheduled, unproduced
 
 ALONE: Final = ("files", "pipelines")  # targets with one address in the whole app
 
@@ -96,6 +96,7 @@ def of_pipeline(app: App, manifest: Manifest[Header], body: ExperimentPipeline) 
         where = ("spec", "continueWith", "experimentPipeline", "name")
         yield from existing(app, manifest, where, "ExperimentPipeline", after.experiment_pipeline.name)
     yield from continued(app.manifests, manifest, body)
+    yield from scheduled(app.manifests, manifest, body)
     yield from unproduced(app.manifests, manifest, body)
 
 

@@ -17,9 +17,9 @@ from services.scheduler.bells import Bells
 from services.scheduler.loops import Loops
 from services.scheduler.outside import open_outside
 from services.scheduler.parts import Parts
-from services.scheduler.routes import apps, callbacks, components, operators, runs, table, workers
+from services.scheduler.routes import apps, callbacks, components, operators, runs, schedules, table, workers
 
-ROUTES = (workers, table, runs, callbacks, apps, components, operators)
+ROUTES = (workers, table, runs, callbacks, schedules, apps, components, operators)
 
 
 def create(settings: Settings, bus: Bus | None = None) -> FastAPI:

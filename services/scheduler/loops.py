@@ -16,7 +16,18 @@ from libs.common.errors import MeshError
 from libs.common.log import get
 from libs.common.loop import Loop
 from libs.common.messages import AccessChanged, FileChanged, RevisionReady
-from services.scheduler import deliveries, demand, intake, leases, publisher, relay, rollouts, runs, succession
+from services.scheduler import (
+    deliveries,
+    demand,
+    intake,
+    leases,
+    publisher,
+    relay,
+    rollouts,
+    runs,
+    schedules,
+    succession,
+)
 from services.scheduler.db import apps, tasks, workers
 from services.scheduler.lookout import LOOK_S, Lookout
 from services.scheduler.parts import Parts
@@ -144,6 +155,7 @@ class Loops:
     async def _tick(self) -> None:
         await leases.rested(self._parts)
         await runs.end_overdue(self._parts)
+        await schedules.step(self._parts)
         await succession.step(self._parts)
         if self._steady.beat(time.monotonic()):
             await leases.lapse(self._parts)

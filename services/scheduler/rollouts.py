@@ -15,8 +15,10 @@ from typing import Any
 from libs.common.db import clock
 from libs.common.files import Location
 from libs.common.manifests.catalog import Catalog
-from services.scheduler import bells, instances, news, routing, scaling
+from services.scheduler import bells, instances, news, routing, runs, scaling, schedules
 from services.scheduler.db import Connection, apps, scales, tasks
+from services.scheduler.db import runs as rows
+from services.scheduler.db import schedules as schedule_rows
 from services.scheduler.instances import Fleet
 from services.scheduler.parts import Parts
 from services.scheduler.state import App, Rollout, Task, reason
@@ -193,6 +195,7 @@ async def _judge_rollout(c: Connection, fleet: Fleet, rollout: Rollout, now: flo
     await apps.put(c, app.name, live)
     ranges = scaling.ranges(Catalog.from_json(rollout.catalog), fleet.scales)
     await scales.put(c, app.name, ranges)
+    await schedules.put(c, app.name, Catalog.from_json(rollout.catalog), now)
     fleet = Fleet(replace(app, **live), {name: scale for name, (_, scale) in ranges.items()}, fleet.present)
     await _withdraw(c, fleet, now)
     return fleet
@@ -223,18 +226,16 @@ def blame(task: Task) -> dict[str, Any]:
 
 async def remove(parts: Parts, name: str) -> None:
     """End an app: its routes, instances and runs."""
-    from services.scheduler import runs as calls
-    from services.scheduler.db import runs as rows
-
     async with parts.db.write() as c:
         now = await clock(c)
         await apps.remove(c, name)
         await apps.put_document(c, name, None)
         await scales.put(c, name, {})
+        await schedule_rows.remove(c, name)
         for task in await tasks.instances(c, name):
             gone = {"stop": True} if task.state == "claimed" else {"state": "stopped", "finished_at": now}
             await tasks.change(c, task.id, gone)
         open_runs = await rows.of_app(c, name)
     for run in open_runs:
-        await calls.cancel(parts, name, run.id)
+        await runs.cancel(parts, name, run.id)
     parts.bells.ring(bells.TABLE)

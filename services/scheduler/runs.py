@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from libs.common.files import Location
 from libs.common.manifests.apicomponent import APIComponent, ApiSpec
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.chain import following
+from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from services.scheduler import bells, leases, plan, submission, views
 from services.scheduler.callback import Callback
 from services.scheduler.db import Connection, apps, callbacks, tasks, workers
@@ -55,10 +56,9 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
     assert api.spec.experiment_pipeline is not None  # noqa: S101  `published` chose it by this
     body = _decoded(raw)
     run_id = f"r_{secrets.token_hex(10)}"
-    named = api.spec.experiment_pipeline.name
-    chain = following(catalog.pipelines, named)
+    chain = chain_of(catalog, api.spec.experiment_pipeline.name)
     asked = submission.submission(chain, api.spec.api_spec or ApiSpec(), body, user=user, commit=commit, run=run_id)
-    await _files_exist(parts, app, asked.needs)
+    await files_exist(parts, app, asked.needs)
     await _may_be_called(parts, asked.callback)
     async with parts.db.write() as c:
         now = await clock(c)
@@ -67,17 +67,54 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
             if (earlier := await _earlier(c, row, _hash(body))) is not None:
                 return Submitted(earlier, await tasks.of_run(c, earlier.id), asked.callback)
             await rows.remember(c, {**row, "body": _hash(body), "run": run_id})
-        if await tasks.waiting_runs(c, app) >= MAX_WAITING:
+        if await full(c, app):
             raise TooManyRequests(f"{app} has {MAX_WAITING} waiting runs", retry_after=BUSY_RETRY_S)
-        first, place = (run_id, 0) if len(chain) > 1 else (None, None)
-        run = Run(id=run_id, app=app, pipeline=named, user=user, status="queued", plan=asked.plan, inputs=asked.inputs,
-                  outputs=asked.outputs, labels=asked.labels, priority=asked.priority, chain=first, position=place,
-                  created_at=now)  # fmt: skip
+        run = of_submission(app, chain, asked, user, now)
         stages = await add(c, run)
         if asked.callback is not None:
             await callbacks.add(c, Callback(run=run_id, app=app, user=user, spec=asked.callback))
     parts.wakes.relay()
     return Submitted(run, stages, asked.callback)
+
+
+def chain_of(catalog: Catalog, pipeline: str) -> tuple[ExperimentPipeline, ...]:
+    """The pipeline and those that continue it. Raises NotFound."""
+    if pipeline not in catalog.pipelines:
+        raise NotFound(f"there is no pipeline {pipeline}")
+    return following(catalog.pipelines, pipeline)
+
+
+def api_of(catalog: Catalog, pipeline: str) -> ApiSpec | None:
+    """What the pipeline's first API says of its inputs and outputs."""
+    specs = (api.spec for _, api in sorted(catalog.apis.items()))
+    return next(
+        (one.api_spec for one in specs if one.experiment_pipeline and one.experiment_pipeline.name == pipeline), None
+    )
+
+
+async def full(c: Connection, app: str) -> bool:
+    return await tasks.waiting_runs(c, app) >= MAX_WAITING
+
+
+def of_submission(
+    app: str, chain: Sequence[ExperimentPipeline], asked: submission.Submission, user: str, now: float
+) -> Run:
+    """The run as it begins."""
+    return Run(
+        id=asked.run,
+        app=app,
+        pipeline=chain[0].metadata.name,
+        user=user,
+        status="queued",
+        plan=asked.plan,
+        inputs=asked.inputs,
+        outputs=asked.outputs,
+        labels=asked.labels,
+        priority=asked.priority,
+        chain=asked.run if len(chain) > 1 else None,
+        position=0 if len(chain) > 1 else None,
+        created_at=now,
+    )
 
 
 async def add(c: Connection, run: Run) -> list[Task]:
@@ -128,7 +165,8 @@ async def _earlier(c: Connection, row: dict[str, Any], body: str) -> Run | None:
     return await rows.get(c, row["app"], found[1])
 
 
-async def _files_exist(parts: Parts, app: str, needs: Iterable[tuple[str, Location]]) -> None:
+async def files_exist(parts: Parts, app: str, needs: Iterable[tuple[str, Location]]) -> None:
+    """Raises Invalid, which names what is missing."""
     wanted = list(needs)
     if not wanted:
         return

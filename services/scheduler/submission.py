@@ -10,8 +10,8 @@ from typing import Any
 
 from libs.common.errors import Invalid
 from libs.common.files import Location
-from libs.common.manifests.apicomponent import ApiInput, ApiSpec
-from libs.common.manifests.chain import open_variables, producer
+from libs.common.manifests.apicomponent import ApiInput, ApiOutput, ApiSpec, Datatype, InputType
+from libs.common.manifests.chain import open_variables, producer, written
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from services.scheduler import callback, pipeline
 
@@ -28,6 +28,7 @@ NAME_LIMIT = 1024
 class Submission:
     """What a caller asked for, checked: ready to become rows."""
 
+    run: str
     plan: dict[str, Any]
     inputs: dict[str, Any]
     outputs: dict[str, Any]
@@ -59,6 +60,7 @@ def submission(
         raise Invalid(f"{errors[0][0]}: {errors[0][1]}", errors=listed)
     needs = [(name, Location(**value)) for name, value in sources.items() if "value" not in value]
     return Submission(
+        run=run,
         plan=pipeline.planned(
             chain,
             commit=commit,
@@ -74,6 +76,22 @@ def submission(
         callback=told,
         needs=(*needs, *(item for one in chain for item in pipeline.constants(one).items())),
     )
+
+
+def unpublished(chain: Sequence[ExperimentPipeline], inputs: Mapping[str, Any]) -> ApiSpec:
+    """What the API of a pipeline that has none would say, given the inputs that it is to take."""
+    read = {variable.name for one in chain for stage in one.spec.stages for variable in stage.inputs}
+    made = {name for one in chain for name in written(one)}
+    named = [ApiInput(name=name, type=InputType(datatypes=_datatypes(value))) for name, value in inputs.items()]
+    return ApiSpec(inputs=tuple(named), outputs=tuple(ApiOutput(name=name) for name in sorted(made - read)))
+
+
+def _datatypes(value: Any) -> tuple[Datatype, ...]:
+    if isinstance(value, str):
+        return ("FILE", "FOLDER")
+    if isinstance(value, dict):
+        return ("dict",)
+    return ("BOOL",) if isinstance(value, bool) else ("FP64",)
 
 
 def _boxes(one: ExperimentPipeline) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from libs.common.errors import Malformed
 from libs.common.times import iso
-from services.scheduler.state import Reason, Run, Task, Worker, reason
+from services.scheduler.state import Reason, Run, Schedule, Task, Worker, reason
 
 STAGE_STATUS = {"ready": "queued", "claimed": "running", "publishing": "running"}
 ALIVE_S = 60.0
@@ -164,6 +164,18 @@ def position(text: str) -> tuple[float, str]:
     if not identity.startswith("r_"):
         raise Malformed("this cursor is not one that was given out; start again without it")
     return at, identity
+
+
+def schedule(found: Schedule) -> dict[str, Any]:
+    return {
+        "pipeline": found.pipeline,
+        **found.spec,
+        "paused": found.paused,
+        "next_at": None if found.paused else iso(found.next_at),
+        "last_at": iso(found.last_at),
+        "last_run": found.last_run,
+        "problem": found.problem,
+    }
 
 
 def queue(depth: Mapping[str, Any], now: float) -> dict[str, Any]:

@@ -97,11 +97,11 @@ class Mesh:
                 await asyncio.sleep(0.02)
             return found
 
-    async def claim(self, worker: str = "w1", kind: str | None = None) -> dict[str, Any]:
-        """The next lease (of this kind), waited for."""
+    async def claim(self, worker: str = "w1", kind: str | None = None, free: int = 2) -> dict[str, Any]:
+        """The next lease (of this kind), waited for; without `free` slots an instance's."""
 
         async def lease() -> Any:
-            body = {"worker": worker, "classes": ["cpu"], "task": None, "free": 2}
+            body = {"worker": worker, "classes": ["cpu"], "task": None, "free": free}
             found = (await self.peer.post("/internal/claims", body))["lease"]
             return found if found and kind in (None, found["kind"]) else None
 

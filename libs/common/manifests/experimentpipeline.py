@@ -30,6 +30,7 @@ from libs.common.manifests.fields import (
     Word,
 )
 from libs.common.manifests.problems import Finding
+from libs.common.manifests.schedule import Schedule
 
 
 def words(value: object) -> object:
@@ -92,13 +93,6 @@ class ContinueWith(Section):
 
 def next_pipeline(value: object) -> object:
     return {"experimentPipeline": {"name": value}} if isinstance(value, str) else value
-
-
-class Schedule(Section):
-    cron: str
-    timezone: str = "UTC"
-    inputs: Mapping[str, str] = {}
-    concurrency_policy: Literal["Allow", "Forbid", "Replace"] = "Allow"
 
 
 class ExperimentPipelineSpec(Section):

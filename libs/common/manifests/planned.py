@@ -37,7 +37,6 @@ PLANNED: Final = (
     Planned("ExperimentPipeline", "spec.stages.*.image.credentials"),
     Planned("ExperimentPipeline", "spec.stages.*.cache", only(False)),
     Planned("ExperimentPipeline", "spec.stages.*.security.egress", only("internet")),
-    Planned("ExperimentPipeline", "spec.schedule"),
     Planned("APIComponent", "spec.restfulApi.auth.oidc"),
 )
 

@@ -174,6 +174,20 @@ leaders = Table(
     Column("until", Double, nullable=False),
 )
 
+schedules = Table(
+    "scheduler_schedules",
+    metadata,
+    Column("app", String(63), primary_key=True),
+    Column("pipeline", String(63), primary_key=True),
+    Column("spec", Json, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("next_at", Double),
+    Column("last_at", Double),
+    Column("last_run", String(40)),
+    Column("problem", String(1000)),
+    Index("scheduler_schedules_due", "next_at"),
+)
+
 callbacks = Table(
     "scheduler_callbacks",
     metadata,

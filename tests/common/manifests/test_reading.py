@@ -101,7 +101,6 @@ NOT_YET = [
     (STAGES + "    - {name: s, image: {build: {}}, inputs: [{name: a}], outputs: [{name: b}]}\n", '7:25: "build" is not supported yet; remove it'),
     (STAGES + "    - {name: s, image: {existingImageName: i}, cache: true, inputs: [{name: a}], outputs: [{name: b}]}\n", '7:48: "cache: true" is not supported yet; remove it'),
     (STAGES + "    - {name: s, image: {existingImageName: i}, security: {egress: none}, inputs: [{name: a}], outputs: [{name: b}]}\n", '7:59: "egress: none" is not supported yet; remove it'),
-    (STAGES + "    - {name: s, image: {existingImageName: i}, inputs: [{name: a}], outputs: [{name: b}]}\n  schedule: {cron: '* * * * *'}\n", '8:3: "schedule" is not supported yet; remove it'),
     (HEADS["API"] + "  mlComponent: {name: m}\n  restfulApi: {path: x, auth: {oidc: {issuer: i, audience: a}}}\n", '6:32: "oidc" is not supported yet; remove it'),
 ]  # fmt: skip
 

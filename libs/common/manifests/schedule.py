@@ -1,0 +1,52 @@
+"""When a pipeline starts by itself: a cron expression on the clock of a place."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator
+
+from libs.common.manifests.fields import Section
+
+FIELDS = 5
+
+
+def next_start(cron: str, timezone: str, after: float) -> float | None:
+    """The first start after `after`, both in epoch seconds; None when there is none within fifty years.
+
+    Where clocks are changed it is as with Debian's cron: a start in the hour that is left out comes right after it, one
+    in the hour that comes twice happens once, unless it is due every hour or more often.
+    Raises CronSimError, ZoneInfoNotFoundError.
+    """
+    at = datetime.fromtimestamp(after, UTC).astimezone(ZoneInfo(timezone))
+    found = next(CronSim(cron, at), None)
+    return None if found is None else found.timestamp()
+
+
+@lru_cache(maxsize=256)
+def expression(value: str) -> str:
+    if len(value.split()) != FIELDS:
+        raise ValueError("must be five cron fields, such as 0 6 * * 1-5")
+    try:
+        next_start(value, "UTC", 0.0)
+    except CronSimError as error:
+        raise ValueError(f"must be five cron fields, such as 0 6 * * 1-5: {str(error).lower()}") from error
+    return value
+
+
+def place(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError("must be a time zone, such as Europe/Berlin or UTC") from error
+    return value
+
+
+class Schedule(Section):
+    cron: Annotated[str, AfterValidator(expression)]
+    timezone: Annotated[str, AfterValidator(place)] = "UTC"
+    inputs: Mapping[str, Any] = {}
+    concurrency_policy: Literal["Allow", "Forbid", "Replace"] = "Allow"

@@ -1,0 +1,45 @@
+"""Rows of schedules: which pipelines start by themselves, and when next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.db import upsert
+from services.scheduler.db.tables import schedules
+from services.scheduler.state import Schedule
+
+
+async def of_app(c: AsyncConnection, app: str) -> list[Schedule]:
+    query = select(schedules).where(schedules.c.app == app).order_by(schedules.c.pipeline)
+    return [Schedule(**row) for row in (await c.execute(query)).mappings()]
+
+
+async def get(c: AsyncConnection, app: str, pipeline: str) -> Schedule | None:
+    """Locked until the transaction ends."""
+    query = select(schedules).where(schedules.c.app == app, schedules.c.pipeline == pipeline).with_for_update()
+    row = (await c.execute(query)).mappings().first()
+    return Schedule(**row) if row else None
+
+
+async def due(c: AsyncConnection, now: float) -> list[Schedule]:
+    query = select(schedules).where(schedules.c.paused.is_(False), schedules.c.next_at <= now)
+    return [Schedule(**row) for row in (await c.execute(query.order_by(schedules.c.next_at))).mappings()]
+
+
+async def put(c: AsyncConnection, schedule: Schedule) -> None:
+    values = schedule.__dict__
+    added = upsert(c, schedules).values(**values)
+    await c.execute(added.on_conflict_do_update(index_elements=["app", "pipeline"], set_=values))
+
+
+async def change(c: AsyncConnection, schedule: Schedule, columns: Mapping[str, Any]) -> None:
+    where = (schedules.c.app == schedule.app, schedules.c.pipeline == schedule.pipeline)
+    await c.execute(update(schedules).where(*where).values(**columns))
+
+
+async def remove(c: AsyncConnection, app: str, kept: frozenset[str] = frozenset()) -> None:
+    await c.execute(delete(schedules).where(schedules.c.app == app, schedules.c.pipeline.not_in(kept)))

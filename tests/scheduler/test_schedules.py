@@ -1,0 +1,117 @@
+"""Pipelines that start by themselves: due ones start once, and what the manifest says of runs that overlap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from libs.common.db import Database
+from tests.scheduler.conftest import OWNER, Mesh, healthy
+from tests.scheduler.manifests import MANIFESTS, catalog_json
+
+TIMES = b"timezone: Europe/Berlin, inputs: {raw: in/a.csv}"
+
+
+def scheduled(policy: str) -> dict[str, Any]:
+    own = b'  schedule: {cron: "0 6 * * *", %s, concurrencyPolicy: %s}\n---\n' % (TIMES, policy.encode())
+    head, rest = MANIFESTS.split(b"      outputs: [{name: model}]\n---\n")
+    return catalog_json(head + b"      outputs: [{name: model}]\n" + own + rest)
+
+
+async def live(mesh: Mesh, policy: str, deployment: str = "d1") -> None:
+    mesh.neighbours.files.add("in/a.csv")
+    await mesh.deploy(deployment, scheduled(policy))
+    await mesh.sync(healthy(await mesh.claim(free=0)))
+    await mesh.live(deployment)
+
+
+async def make_due(database_url: str) -> None:
+    """As if it had been due, several times, while nobody was there."""
+    database = Database(database_url)
+    async with database.write() as c:
+        await c.execute(text("UPDATE scheduler_schedules SET next_at = next_at - 3 * 86400"))
+    await database.close()
+
+
+async def schedule(mesh: Mesh) -> Any:
+    return (await mesh.call("GET", "/api/v1/apps/leaf/schedules", headers=OWNER))[1]["items"][0]
+
+
+async def runs(mesh: Mesh) -> list[Any]:
+    return list((await mesh.call("GET", "/api/v1/apps/leaf/runs", headers=OWNER))[1]["items"])
+
+
+async def started(mesh: Mesh, database_url: str) -> Any:
+    before = (await schedule(mesh))["last_at"]
+    await make_due(database_url)
+
+    async def over() -> Any:
+        found = await schedule(mesh)
+        return found if found["last_at"] != before else None
+
+    return await mesh.until(over)
+
+
+async def test_a_start_that_was_missed_is_made_up_for_once(mesh: Mesh, database_url: str) -> None:
+    await live(mesh, "Allow")
+    first = await schedule(mesh)
+    assert (first["cron"], first["timezone"], first["last_run"]) == ("0 6 * * *", "Europe/Berlin", None)
+    found = await started(mesh, database_url)
+    assert found["next_at"] == first["next_at"]
+    (run,) = await runs(mesh)
+    assert (run["id"], run["user"], run["labels"]) == (found["last_run"], "developer", {"mlmesh.schedule": "train"})
+    lease = await mesh.claim(kind="stage")
+    assert lease["spec"]["inputs"][0]["source"]["user"] == "developer"
+
+
+async def test_what_overlaps_is_allowed_refused_or_replaced(mesh: Mesh, database_url: str) -> None:
+    await live(mesh, "Allow")
+    await started(mesh, database_url)
+    await started(mesh, database_url)
+    assert [run["status"] for run in await runs(mesh)] == ["queued", "queued"]
+    await live(mesh, "Forbid", "d2")
+    last = (await schedule(mesh))["last_run"]
+    found = await started(mesh, database_url)
+    assert (found["problem"], found["last_run"]) == (f"not started: {last} has not ended", last)
+    await live(mesh, "Replace", "d3")
+    found = await started(mesh, database_url)
+    assert (found["problem"], found["last_run"] == last) == (None, False)
+    assert [run["status"] for run in await runs(mesh)] == ["queued", "canceled", "queued"]
+
+
+async def test_a_paused_schedule_starts_nothing_and_goes_on_from_now(mesh: Mesh, database_url: str) -> None:
+    await live(mesh, "Allow")
+    address = "/api/v1/apps/leaf/schedules/train"
+    status, answer, _ = await mesh.call("POST", f"{address}/pause", headers=OWNER)
+    assert (status, answer["paused"], answer["next_at"]) == (200, True, None)
+    await make_due(database_url)
+    assert (await mesh.call("POST", f"{address}/resume", headers=OWNER))[1]["paused"] is False
+    assert (await schedule(mesh))["next_at"] is not None
+    assert await runs(mesh) == []
+    assert (await mesh.call("POST", "/api/v1/apps/leaf/schedules/none/pause", headers=OWNER))[0] == 404
+
+
+async def test_a_start_that_cannot_be_says_why_and_is_tried_at_its_next_time(mesh: Mesh, database_url: str) -> None:
+    await live(mesh, "Allow")
+    mesh.neighbours.files.clear()
+    found = await started(mesh, database_url)
+    assert found["problem"] == "raw: data/in/a.csv does not exist"
+    assert (found["next_at"] is not None, await runs(mesh)) == (True, [])
+
+
+async def test_a_schedule_that_left_the_manifest_is_gone(mesh: Mesh) -> None:
+    await live(mesh, "Allow")
+    await mesh.deploy("d2")
+    await mesh.until(lambda: mesh.reported("d2", "live"))
+    assert (await mesh.call("GET", "/api/v1/apps/leaf/schedules", headers=OWNER))[1]["items"] == []
+
+
+@pytest.mark.parametrize("policy", ["Replace"])
+async def test_same_times_keep_their_pause_over_a_deployment(mesh: Mesh, policy: str) -> None:
+    await live(mesh, "Allow")
+    await mesh.call("POST", "/api/v1/apps/leaf/schedules/train/pause", headers=OWNER)
+    await live(mesh, policy, "d2")
+    found = await schedule(mesh)
+    assert (found["paused"], found["concurrencyPolicy"]) == (True, policy)
