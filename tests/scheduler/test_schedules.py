@@ -104,7 +104,8 @@ async def test_a_start_that_cannot_be_says_why_and_is_tried_at_its_next_time(mes
 async def test_a_schedule_that_left_the_manifest_is_gone(mesh: Mesh) -> None:
     await live(mesh, "Allow")
     await mesh.deploy("d2")
-    await mesh.until(lambda: mesh.reported("d2", "live"))
+    await mesh.sync(healthy(await mesh.claim(free=0)))
+    await mesh.live("d2")
     assert (await mesh.call("GET", "/api/v1/apps/leaf/schedules", headers=OWNER))[1]["items"] == []
 
 
