@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "MLMESH_"
+UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 CLIENT_NAMES = frozenset({"URL", "TOKEN"})
 """Read by the command line's client, not by the services."""
 PORTS = {"gateway": 8000, "registry": 8011, "scheduler": 8012, "databox": 8013, "worker": 8014}
@@ -89,6 +90,11 @@ class Settings(BaseSettings):
     )
     app_subnets: str = Field("10.210.0.0/16", description="networks of apps are /26 pieces of this")
     lease: float = Field(15.0, gt=0, description="how long a worker may be silent before its tasks are given to others")
+    retention: float = Field(
+        30 * 86400.0,
+        gt=0,
+        description="how long ended runs and their logs are kept; `retention` of a PlatformApp overrules",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     log_format: Literal["text", "json"] = Field(
         default_factory=lambda: "text" if sys.stderr.isatty() else "json",
@@ -131,11 +137,11 @@ class Settings(BaseSettings):
                 raise ValueError(f"{one} is no network; write 10.0.0.0/8") from error
         return value
 
-    @field_validator("lease", mode="before")
+    @field_validator("lease", "retention", mode="before")
     @classmethod
     def _duration(cls, value: Any) -> Any:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)", value) if isinstance(value, str) else None
-        return float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0}[match[2]] if match else value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value) if isinstance(value, str) else None
+        return float(match[1]) * UNITS_S[match[2]] if match else value
 
     @field_validator("public_url", "registry_url", "scheduler_url", "databox_url", "store_public_url", mode="after")
     @classmethod

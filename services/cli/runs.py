@@ -100,10 +100,28 @@ def cancel(mesh: Mesh, app: App, run: RunId) -> None:
 
 @nouns.command("retry")
 @talks
-def retry(mesh: Mesh, app: App, run: RunId) -> None:
-    """Run again what did not succeed."""
-    found = mesh.client.post(_path(app, run, "retry"))
+def retry(
+    mesh: Mesh,
+    app: App,
+    run: RunId,
+    stage: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Keep what came before it.")] = None,
+) -> None:
+    """Run it again: all of it, or from a stage on."""
+    found = mesh.client.post(_path(app, run, "retry"), **{"from": stage})
     mesh.say(found, f"run {run} is {found['status']}, attempt {found['attempt']}")
+
+
+@nouns.command("delete")
+@talks
+def delete(
+    mesh: Mesh,
+    app: App,
+    run: RunId,
+    files: Annotated[bool, typer.Option("--files", help="What it has published, too.")] = False,
+) -> None:
+    """Remove a run that has ended, and its logs."""
+    mesh.client.delete(_path(app, run), files=files)
+    mesh.say({"id": run}, f"run {run} is gone")
 
 
 @nouns.command("outputs")

@@ -34,7 +34,7 @@ METHODS: dict[Kind, tuple[str, ...]] = {
     "submit": ("POST",),
     "describe": ("GET", "HEAD"),
     "page": ("GET", "HEAD"),
-    "runs": ("GET", "HEAD", "POST"),
+    "runs": ("GET", "HEAD", "POST", "DELETE"),
     "files": ("GET", "HEAD", "PUT", "DELETE"),
 }
 """Kinds that are not here leave it to the component."""

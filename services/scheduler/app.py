@@ -55,6 +55,7 @@ async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts
         loops = Loops(parts)
         parts.wakes.relay = loops.relay.wake
         parts.wakes.publish = loops.publish.wake
+        parts.wakes.sweep = loops.removal.wake
         parts.wakes.tell = loops.callbacks.wake
         parts.wakes.succeed = loops.tick.wake
         parts.wakes.converge = loops.dirty

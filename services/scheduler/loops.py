@@ -23,6 +23,7 @@ from services.scheduler import (
     leases,
     publisher,
     relay,
+    removal,
     rollouts,
     runs,
     schedules,
@@ -44,6 +45,7 @@ INTAKE_S = 5.0
 SWEEP_S = 15.0
 """How often every app is looked at without a reason."""
 SLOW_TICK_S = 5.0
+REMOVAL_S = 60.0
 
 
 class Leader:
@@ -105,6 +107,7 @@ class Loops:
         self.relay = Loop("relay", lambda: relay.step(parts), SLOW_TICK_S)
         self.publish = self._led("publisher", lambda: publisher.step(parts), SLOW_TICK_S)
         self.callbacks = self._led("callbacks", lambda: deliveries.step(parts), SLOW_TICK_S)
+        self.removal = self._led("removal", lambda: removal.step(parts), REMOVAL_S)
         self.intake = self._led("intake", self._take_in, INTAKE_S)
         self.tick = self._led("leases", self._tick, min(TICK_S, parts.settings.lease / 4))
         self.scale = self._led("scaling", self._scale, TICK_S)
@@ -131,7 +134,7 @@ class Loops:
         try:
             async with asyncio.TaskGroup() as group:
                 own = (self.leader, self.lookout, self.relay)
-                led = (self.publish, self.callbacks, self.intake, self.tick, self.scale, self.converge)
+                led = (self.publish, self.callbacks, self.removal, self.intake, self.tick, self.scale, self.converge)
                 for loop in (*own, *led):
                     group.create_task(loop.run(), name=loop.name)
                 group.create_task(self._listen(), name="events")

@@ -23,6 +23,7 @@ class Wakes:
     relay: Callable[[], None] = lambda: None
     publish: Callable[[], None] = lambda: None
     tell: Callable[[], None] = lambda: None
+    sweep: Callable[[], None] = lambda: None
     succeed: Callable[[], None] = lambda: None
     converge: Callable[[str], None] = lambda _app: None
     intake: Callable[[], None] = lambda: None

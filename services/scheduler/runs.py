@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from libs.common.db import clock
-from libs.common.errors import Conflict, Invalid, NotFound, TooManyRequests
+from libs.common.errors import Conflict, Gone, Invalid, MeshError, NotFound, TooManyRequests
 from libs.common.files import Location
 from libs.common.manifests.apicomponent import APIComponent, ApiSpec
 from libs.common.manifests.catalog import Catalog
@@ -20,7 +20,7 @@ from libs.common.manifests.chain import following
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from services.scheduler import bells, leases, plan, submission, views
 from services.scheduler.callback import Callback
-from services.scheduler.db import Connection, apps, callbacks, tasks, workers
+from services.scheduler.db import Connection, apps, callbacks, marks, tasks, workers
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
 from services.scheduler.state import Run, Task, reason
@@ -185,11 +185,11 @@ async def _may_be_called(parts: Parts, asked: dict[str, Any] | None) -> None:
 
 
 async def view(parts: Parts, app: str, run_id: str) -> tuple[Run, dict[str, Any]]:
-    """The run and its representation. Raises NotFound."""
+    """The run and its representation. Raises NotFound, Gone."""
     async with parts.db.read() as c:
         run = await rows.get(c, app, run_id)
         if run is None:
-            raise NotFound(f"no run {run_id}")
+            raise await missing(c, app, run_id)
         return run, await shown(c, run)
 
 
@@ -234,7 +234,7 @@ async def cancel(parts: Parts, app: str, run_id: str) -> None:
     async with parts.db.write() as c:
         now = await clock(c)
         stages = {task.id: task for task in await tasks.of_run(c, run_id, lock=True)}
-        run = await _present(c, app, run_id)
+        run = await present(c, app, run_id)
         if run.status in ("canceling", "canceled"):
             return
         if run.ended:
@@ -269,7 +269,7 @@ async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> 
         now = await clock(c)
         await _reopen_chain(c, app, run_id)
         stages = {task.id: task for task in await tasks.of_run(c, run_id, lock=True)}
-        run = await _present(c, app, run_id)
+        run = await present(c, app, run_id)
         if run.leads:
             await rows.unchain(c, run.id)
         if run.status not in ("failed", "canceled", "expired"):
@@ -300,17 +300,24 @@ async def _reopen_chain(c: Connection, app: str, run_id: str) -> None:
         return
     if run.position is None:
         raise Conflict(f"a later attempt of {run.chain} has taken the place of this run; retry that one")
-    first = await _present(c, app, run.chain)
+    first = await present(c, app, run.chain)
     if first.ended and first.status != "succeeded":
         await rows.change(c, first, {"status": "running", "reason": None, "finished_at": None})
         await callbacks.change(c, first.id, {"open": True})
 
 
-async def _present(c: Connection, app: str, run_id: str) -> Run:
+async def present(c: Connection, app: str, run_id: str) -> Run:
+    """The run, locked. Raises NotFound, Gone."""
     run = await rows.get(c, app, run_id, lock=True)
     if run is None:
-        raise NotFound(f"no run {run_id}")
+        raise await missing(c, app, run_id)
     return run
+
+
+async def missing(c: Connection, app: str, run_id: str) -> MeshError:
+    if await marks.was_here(c, app, run_id):
+        return Gone(f"the run {run_id} was removed")
+    return NotFound(f"no run {run_id}")
 
 
 def _ring(parts: Parts, run_id: str, stages: Iterable[Task]) -> None:

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from libs.common.bus import Letter, Queue, binds
 from libs.common.errors import Malformed
 from libs.common.times import iso
 from services.scheduler.state import Reason, Run, Schedule, Task, Worker, reason
@@ -48,6 +49,7 @@ def run(
             "cancel": f"{address}/cancel",
             "retry": f"{address}/retry",
             "logs": f"{address}/logs",
+            "events": f"{address}/events",
             "deliveries": f"{address}/deliveries",
             "outputs": {name: f"{address}/outputs/{name}" for name in found.plan["outputs"]},
         },
@@ -178,5 +180,17 @@ def schedule(found: Schedule) -> dict[str, Any]:
     }
 
 
-def queue(depth: Mapping[str, Any], now: float) -> dict[str, Any]:
-    return {"class": depth["resource_class"], "depth": depth["depth"], "oldest_s": round(now - depth["oldest"], 1)}
+def queue(mine: Queue, depth: Mapping[str, Any] | None, letters: Iterable[Letter], now: float) -> dict[str, Any]:
+    """`depth` None: nothing waits."""
+    oldest = depth["oldest"] if depth else None
+    return {
+        "name": mine.name,
+        "depth": depth["depth"] if depth else 0,
+        "oldest": iso(oldest),
+        "oldest_s": None if oldest is None else round(now - oldest, 1),
+        "dead": sum(any(binds(key, letter.key) for key in mine.keys) for letter in letters),
+    }
+
+
+def letter(found: Letter) -> dict[str, Any]:
+    return {"key": found.key, "reason": found.reason, "body": found.body[:1000].decode(errors="replace")}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
-from libs.common.bus import Bus, Queue, open_bus
+from libs.common.bus import Bus, Consumer, Queue, open_bus
 from libs.common.errors import Unavailable
 from libs.common.messages import FileChanged, TaskReady
 
@@ -97,6 +98,31 @@ async def test_a_rejected_message_does_not_come_back(bus: Bus) -> None:
         delivery = await consumer.next()
         await delivery.ack()
     assert delivery.message == TaskReady(task="good")
+
+
+async def test_a_rejected_message_is_listed_with_its_reason_and_can_be_sent_again(bus: Bus) -> None:
+    async with asyncio.timeout(PATIENCE_S), bus.consume(TASKS) as consumer:
+        await bus.declare(TASKS)
+        await bus.redrive(TASKS)  # of other tests
+        await drained(consumer)
+        await bus.publish(TaskReady(task="bad"))
+        await (await consumer.next()).reject("poisoned")
+        for _again in range(2):  # looking changes nothing
+            (letter,) = [one for one in await bus.dead() if one.key == TaskReady(task="bad").key]
+            assert (letter.reason, b'"bad"' in letter.body) == ("poisoned", True)
+        assert await bus.redrive(Queue("scheduler.events", (FileChanged.tag,))) == 0
+        assert await bus.redrive(TASKS) == 1
+        delivery = await consumer.next()
+        await delivery.ack()
+        assert [one for one in await bus.dead() if one.key == letter.key] == []
+    assert delivery.message == TaskReady(task="bad")
+
+
+async def drained(consumer: Consumer) -> None:
+    with suppress(TimeoutError):
+        while True:
+            async with asyncio.timeout(0.3):
+                await (await consumer.next()).ack()
 
 
 async def test_many_messages_published_at_once_all_arrive(bus: Bus) -> None:

@@ -41,6 +41,7 @@ class Neighbours:
     files: set[str] = field(default_factory=set)
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     publications: list[tuple[str, Any]] = field(default_factory=list)
+    removed: list[tuple[str, Any]] = field(default_factory=list)
     quota_left: bool = True
     away: bool = False
 
@@ -61,6 +62,9 @@ class Neighbours:
             places = (await request.json())["locations"]
             found = [[{"name": place.get("file"), "size": 1}] if self._has(place) else [] for place in places]
             return web.json_response({"sources": found})
+        if request.method == "DELETE" or path.endswith("/removals"):
+            self.removed.append((path, await request.json() if request.can_read_body else None))
+            return web.Response(status=204)
         if "/publications/" in path:
             self.publications.append((path.rpartition("/")[2], (await request.json())["moves"]))
             answer = {"files": {}} if self.quota_left else {"detail": "box data is full", "used": 9}

@@ -9,6 +9,7 @@ import pytest
 
 from libs.common.db import Database
 from libs.common.errors import Conflict
+from services.scheduler import relay
 from services.scheduler import runs as scheduler_runs
 from services.scheduler.db import runs
 from tests.scheduler.conftest import ALICE, OWNER, Mesh, healthy
@@ -281,3 +282,19 @@ async def test_a_removed_app_loses_its_routes_and_its_runs_end(mesh: Mesh) -> No
 async def test_an_empty_table_is_waited_for_like_any_other(mesh: Mesh) -> None:
     assert await mesh.peer.get("/internal/table", since=-1, wait=9) == {"version": 0, "full": True, "apps": {}}
     assert await mesh.peer.get("/internal/table", since=0, wait=0.1) is None
+
+
+async def test_queues_show_what_waits_and_what_nobody_could_use(mesh: Mesh) -> None:
+    await go_live(mesh)
+    await mesh.submit(BODY)
+    async with mesh.bus.consume(relay.queue("cpu")) as consumer:
+        await (await consumer.next()).reject("poisoned")
+    cpu, gpu = (await mesh.call("GET", "/api/v1/queues", headers=OWNER))[1]["items"]
+    assert (cpu["name"], cpu["depth"], cpu["dead"], cpu["oldest"] is not None) == ("tasks.cpu", 1, 1, True)
+    assert (gpu["name"], gpu["depth"], gpu["dead"], gpu["oldest"]) == ("tasks.gpu", 0, 0, None)
+    (letter,) = (await mesh.call("GET", "/api/v1/queues/tasks.cpu/dead", headers=OWNER))[1]["items"]
+    assert (letter["reason"], letter["key"]) == ("poisoned", "task.ready.v1.cpu")
+    status, answer, _ = await mesh.call("POST", "/api/v1/queues/tasks.cpu/redrive", headers=OWNER)
+    assert (status, answer) == (202, {"name": "tasks.cpu", "redriven": 1})
+    assert (await mesh.call("GET", "/api/v1/queues/tasks.cpu/dead", headers=OWNER))[1]["items"] == []
+    assert (await mesh.call("POST", "/api/v1/queues/none/redrive", headers=OWNER))[0] == 404

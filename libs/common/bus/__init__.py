@@ -22,6 +22,23 @@ class Queue:
     exclusive: bool = False
 
 
+def binds(pattern: str, key: str) -> bool:
+    """Whether a topic exchange would route `key` to a queue bound with `pattern` (`*` one word, last `#` any rest)."""
+    wanted, words = pattern.split("."), key.split(".")
+    if wanted[-1] == "#":
+        wanted, words = wanted[:-1], words[: len(wanted) - 1]
+    return len(wanted) == len(words) and all(want in ("*", word) for want, word in zip(wanted, words, strict=True))
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message that nobody could use: its routing key, its body, and why."""
+
+    key: str
+    body: bytes
+    reason: str
+
+
 class Delivery(Protocol):
     @property
     def message(self) -> Message: ...
@@ -49,6 +66,12 @@ class Bus(Protocol):
     def consume(self, queue: Queue) -> AbstractAsyncContextManager[Consumer]: ...
     async def declare(self, queue: Queue) -> None:
         """Make the queue, so that messages wait in it before the first consumer comes."""
+
+    async def dead(self) -> list[Letter]:
+        """The dead letters, which stay where they are."""
+
+    async def redrive(self, queue: Queue) -> int:
+        """Send the dead letters of this queue once more. How many there were."""
 
     async def ready(self) -> None:
         """Raises Unavailable unless the broker answers."""

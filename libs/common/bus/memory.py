@@ -9,31 +9,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from libs.common import log
-from libs.common.bus import Consumer, Queue
+from libs.common.bus import Consumer, Letter, Queue, binds
 from libs.common.errors import Unavailable
 from libs.common.messages import Message, decode, encode
-
-
-def binds(pattern: str, key: str) -> bool:
-    """Whether a topic exchange would route `key` to a queue bound with `pattern` (`*` one word, last `#` any rest)."""
-    wanted, words = pattern.split("."), key.split(".")
-    if wanted[-1] == "#":
-        wanted, words = wanted[:-1], words[: len(wanted) - 1]
-    return len(wanted) == len(words) and all(want in ("*", word) for want, word in zip(wanted, words, strict=True))
 
 
 @dataclass(frozen=True)
 class MemoryDelivery:
     message: Message
     headers: dict[str, str]
+    key: str
     body: bytes
-    dead: deque[tuple[bytes, str]]
+    letters: deque[Letter]
 
     async def ack(self) -> None:
         """Nothing is held for a message that was taken."""
 
     async def reject(self, reason: str) -> None:
-        self.dead.append((self.body, reason))
+        self.letters.append(Letter(self.key, self.body, reason))
 
 
 @dataclass
@@ -44,9 +37,9 @@ class _Line:
 
 
 class MemoryConsumer:
-    def __init__(self, line: _Line, dead: deque[tuple[bytes, str]]) -> None:
+    def __init__(self, line: _Line, letters: deque[Letter]) -> None:
         self._line = line
-        self._dead = dead
+        self._letters = letters
         self._open = asyncio.Event()
         self._open.set()
 
@@ -57,7 +50,7 @@ class MemoryConsumer:
                 await self._line.arrived.wait_for(lambda: bool(self._line.waiting) or not self._open.is_set())
                 if self._open.is_set():
                     key, body, headers = self._line.waiting.popleft()
-                    return MemoryDelivery(decode(key, body), headers, body, self._dead)
+                    return MemoryDelivery(decode(key, body), headers, key, body, self._letters)
 
     async def pause(self) -> None:
         self._open.clear()
@@ -71,8 +64,7 @@ class MemoryConsumer:
 class MemoryBus:
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
-        self.dead: deque[tuple[bytes, str]] = deque(maxlen=1000)
-        """Rejected messages with their reasons, newest last."""
+        self._letters: deque[Letter] = deque(maxlen=1000)
 
     async def publish(self, message: Message) -> None:
         lines = [line for line in self._lines.values() if any(binds(key, message.key) for key in line.queue.keys)]
@@ -91,10 +83,23 @@ class MemoryBus:
     async def consume(self, queue: Queue) -> AsyncIterator[Consumer]:
         await self.declare(queue)
         try:
-            yield MemoryConsumer(self._lines[queue.name], self.dead)
+            yield MemoryConsumer(self._lines[queue.name], self._letters)
         finally:
             if queue.exclusive:
                 self._lines.pop(queue.name, None)
+
+    async def dead(self) -> list[Letter]:
+        return list(self._letters)
+
+    async def redrive(self, queue: Queue) -> int:
+        mine = [one for one in self._letters if any(binds(key, one.key) for key in queue.keys)]
+        for letter in mine:
+            self._letters.remove(letter)
+            line = self._lines.setdefault(queue.name, _Line(queue))
+            async with line.arrived:
+                line.waiting.append((letter.key, letter.body, {}))
+                line.arrived.notify()
+        return len(mine)
 
     async def ready(self) -> None:
         """Always."""

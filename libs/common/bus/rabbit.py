@@ -7,17 +7,17 @@ aio-pika's "robust" mode is not used: a consumer must notice that it lost its pl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import AMQPError, PublishError
 
 from libs.common import log
-from libs.common.bus import Consumer, Queue
+from libs.common.bus import Consumer, Letter, Queue, binds
 from libs.common.errors import Malformed, Unavailable
 from libs.common.messages import Message, decode, encode
 
@@ -196,6 +196,15 @@ class RabbitConsumer:
             self._arrived.put_nowait(None)
 
 
+def letter_of(incoming: AbstractIncomingMessage) -> Letter:
+    """Buried by us with a reason, or by the broker, which says how in `x-death`."""
+    headers = incoming.headers
+    deaths: Any = headers.get("x-death") or [{}]
+    keys = deaths[0].get("routing-keys") or [incoming.routing_key or ""]
+    key, reason = headers.get("x-mlmesh-key", keys[0]), headers.get("x-mlmesh-reason", deaths[0].get("reason", ""))
+    return Letter(str(key), incoming.body, str(reason))
+
+
 class RabbitBus:
     """Publishes over one connection; every consumer has one of its own."""
 
@@ -232,6 +241,54 @@ class RabbitBus:
         async with translated("cannot bury"):
             await dead.publish(aio_pika.Message(incoming.body, headers=dict(headers)), "", timeout=ANSWER_TIMEOUT_S)
             await incoming.ack()
+
+    async def dead(self) -> list[Letter]:
+        found: list[Letter] = []
+
+        def only_read(letter: Letter) -> bool:
+            found.append(letter)
+            return False
+
+        await self._through_dead(only_read)
+        return found
+
+    async def redrive(self, queue: Queue) -> int:
+        found: list[Letter] = []
+
+        def mine(letter: Letter) -> bool:
+            if any(binds(key, letter.key) for key in queue.keys):
+                found.append(letter)
+                return True
+            return False
+
+        await self.declare(queue)
+        await self._through_dead(mine)
+        return len(found)
+
+    async def _through_dead(self, again: Callable[[Letter], bool]) -> None:
+        """Each dead letter once: sent to its key when `again` says so, else to the end of its queue.
+
+        Not by returning what was taken: a quorum queue counts that, and drops a message for good after twenty times.
+        """
+        link = _Link(self._url)
+        try:
+            channel, exchange = await link.open()
+            async with translated("cannot read the dead letters"):
+                letters = await channel.declare_queue(DEAD_LETTERS, passive=True)
+                dead = await channel.get_exchange(DEAD_LETTERS, ensure=False)
+                for _ in range(letters.declaration_result.message_count or 0):
+                    incoming = await letters.get(fail=False, timeout=ANSWER_TIMEOUT_S)
+                    if incoming is None:
+                        return
+                    letter = letter_of(incoming)
+                    where, key = (exchange, letter.key) if again(letter) else (dead, "")
+                    out = aio_pika.Message(
+                        incoming.body, headers=dict(incoming.headers), delivery_mode=aio_pika.DeliveryMode.PERSISTENT
+                    )
+                    await where.publish(out, key, timeout=ANSWER_TIMEOUT_S)
+                    await incoming.ack()
+        finally:
+            await link.close()
 
     async def declare(self, queue: Queue) -> None:
         channel, exchange = await self._link.open()

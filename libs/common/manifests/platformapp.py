@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from libs.common.manifests.fields import Header, Section, UserName
+from libs.common.manifests.fields import Duration, Header, Section, UserName
 from libs.common.manifests.problems import Finding
 
 RESERVED_NAMESPACES: Final = ("api", "hooks", "console", "git", "links", "healthz", "readyz", "metrics", "docs")
@@ -16,6 +16,7 @@ class PlatformAppSpec(Section):
     description: str = ""
     module_kind: Literal["base", "mlops", "data"] = "base"
     owners: tuple[UserName, ...] = ()
+    retention: Duration | None = None
 
 
 class PlatformApp(Header):

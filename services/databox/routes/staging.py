@@ -72,6 +72,20 @@ async def remove(ns: str, area: str, parts: Given) -> None:
         await parts.store.delete(stat.key)
 
 
+@router.post("/removals", status_code=204)
+async def take_back(ns: str, wanted: Moves, parts: Given) -> None:
+    """What publications brought: files of the target that the source has, too, and that are as long."""
+    for source, target in [(key_of(ns, move.source), key_of(ns, move.target)) for move in wanted.moves]:
+        async for stat in parts.store.list(source):
+            key = target + stat.key.removeprefix(source)
+            found = await parts.store.stat(key)
+            if found is not None and found.size == stat.size:
+                await parts.store.delete(key)
+                if owner := box_of(key):
+                    await parts.quota.settle(*owner, grown=-found.size)
+                    parts.changes.note(*owner)
+
+
 async def _files(key: str, parts: Parts, reader: Reader | None) -> list[dict[str, Any]]:
     if not key.endswith("/"):
         found = await parts.store.stat(key)

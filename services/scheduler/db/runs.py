@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy import delete, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.db.tables import runs, submissions
-from services.scheduler.state import Run
+from services.scheduler.db.tables import attempts, callbacks, deliveries, runs, submissions, tasks
+from services.scheduler.state import ENDED_RUN, Run
 
 REMEMBERED_S = 24 * 3600.0
 """How long an Idempotency-Key answers for its first submission."""
@@ -58,6 +58,29 @@ async def chained(c: AsyncConnection, first: str) -> list[Run]:
     """The runs of a chain, in order."""
     query = select(runs).where(runs.c.chain == first, runs.c.position.is_not(None)).order_by(runs.c.position)
     return [Run(**row) for row in (await c.execute(query)).mappings()]
+
+
+async def of_chain(c: AsyncConnection, first: str) -> list[Run]:
+    """All runs that a chain ever had."""
+    query = select(runs).where(runs.c.chain == first)
+    return [Run(**row) for row in (await c.execute(query)).mappings()]
+
+
+async def older(c: AsyncConnection, app: str, ended_before: float, limit: int) -> list[Run]:
+    """Runs that ended before, without those that continue another."""
+    alone = or_(runs.c.chain.is_(None), runs.c.chain == runs.c.id)
+    query = select(runs).where(runs.c.app == app, runs.c.created_at < ended_before, runs.c.finished_at < ended_before)
+    query = query.where(alone, runs.c.status.in_(ENDED_RUN)).order_by(runs.c.created_at).limit(limit)
+    return [Run(**row) for row in (await c.execute(query)).mappings()]
+
+
+async def remove(c: AsyncConnection, run: str) -> None:
+    """The run with all that belongs to it alone."""
+    own = select(tasks.c.id).where(tasks.c.run == run)
+    await c.execute(delete(attempts).where(attempts.c.task.in_(own)))
+    for table in (tasks, callbacks, deliveries, submissions):
+        await c.execute(delete(table).where(table.c.run == run))
+    await c.execute(delete(runs).where(runs.c.id == run))
 
 
 async def unchain(c: AsyncConnection, first: str) -> None:

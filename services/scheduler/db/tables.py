@@ -216,6 +216,16 @@ deliveries = Table(
     Index("scheduler_deliveries_run", "run"),
 )
 
+marks = Table(
+    "scheduler_marks",
+    metadata,
+    Column("run", String(40), primary_key=True),
+    Column("app", String(63), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("left", Json),
+    Index("scheduler_marks_at", "at"),
+)
+
 submissions = Table(
     "scheduler_submissions",
     metadata,

@@ -6,9 +6,10 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from libs.common.bus import Queue, binds
 from libs.common.db import clock
 from libs.common.errors import NotFound
-from services.scheduler import bells, views
+from services.scheduler import bells, relay, views
 from services.scheduler.db import tasks, workers
 from services.scheduler.routes.parts import TheCaller, TheParts
 
@@ -37,7 +38,35 @@ async def drain(parts: TheParts, caller: TheCaller, name: str, off: bool = False
 
 @router.get("/queues")
 async def queues(parts: TheParts, caller: TheCaller) -> dict[str, Any]:
+    """What waits for workers, by resource class, and what nobody could use."""
     caller.require("read")
     async with parts.db.read() as c:
         now = await clock(c)
-        return {"items": [views.queue(depth, now) for depth in await tasks.depths(c)], "next": None}
+        depths = {one["resource_class"]: one for one in await tasks.depths(c)}
+    letters = await parts.bus.dead()
+    return {
+        "items": [views.queue(relay.queue(one), depths.get(one), letters, now) for one in relay.CLASSES],
+        "next": None,
+    }
+
+
+@router.get("/queues/{name}/dead")
+async def dead(parts: TheParts, caller: TheCaller, name: str) -> dict[str, Any]:
+    caller.require("read")
+    mine = _queue(name)
+    found = [one for one in await parts.bus.dead() if any(binds(key, one.key) for key in mine.keys)]
+    return {"items": [views.letter(one) for one in found], "next": None}
+
+
+@router.post("/queues/{name}/redrive", status_code=202)
+async def redrive(parts: TheParts, caller: TheCaller, name: str) -> dict[str, Any]:
+    """What was refused is queued again."""
+    caller.require("admin")
+    return {"name": name, "redriven": await parts.bus.redrive(_queue(name))}
+
+
+def _queue(name: str) -> Queue:
+    found = {relay.queue(one).name: relay.queue(one) for one in relay.CLASSES}
+    if name not in found:
+        raise NotFound(f"no queue {name}; queues are {', '.join(found)}")
+    return found[name]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import JSONResponse, StreamingResponse
 
-from libs.common.errors import Forbidden, Malformed, NotFound
+from libs.common.errors import Forbidden, Gone, Malformed, NotFound
 from libs.common.identity import Caller
-from services.scheduler import callback, logs, outputs, runs, views
+from services.scheduler import callback, logs, outputs, removal, runs, views
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
 from services.scheduler.routes.parts import TheCaller, TheParts
@@ -20,6 +22,7 @@ MAX_WAIT_S = 60.0
 PAGE = 100
 MAX_PAGE = 1000
 RETRY_AFTER_S = "1"
+KEEP_ALIVE_S = 15.0
 router = APIRouter()
 
 
@@ -167,6 +170,41 @@ async def retry(
     await checked(parts, mine, run_id)
     await runs.retry(parts, mine.app, run_id, stage)
     return (await runs.view(parts, mine.app, run_id))[1]
+
+
+@router.delete("/internal/apps/{ns}/runs/{run_id}", status_code=204)
+@router.delete("/api/v1/apps/{ns}/runs/{run_id}", status_code=204)
+async def remove(parts: TheParts, mine: TheScope, run_id: str, files: bool = False) -> None:
+    """With `?files=true` what it has published, too."""
+    await checked(parts, mine, run_id)
+    await removal.remove(parts, mine.app, run_id, files=files)
+
+
+@router.get("/internal/apps/{ns}/runs/{run_id}/events")
+@router.get("/api/v1/apps/{ns}/runs/{run_id}/events")
+async def events(
+    parts: TheParts, mine: TheScope, run_id: str, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """The run whenever it changes, as server-sent events, to its end; an id is the ETag without its quotes."""
+    await checked(parts, mine, run_id)
+    found = changes(parts, mine.app, run_id, last_event_id)
+    return StreamingResponse(found, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+async def changes(parts: Parts, app: str, run_id: str, since: str | None) -> AsyncIterator[bytes]:
+    etag = f'"{since}"' if since else '""'
+    while not parts.bells.closed:
+        try:
+            run, shown = await runs.wait(parts, app, run_id, KEEP_ALIVE_S, etag)
+        except (NotFound, Gone):
+            return
+        if views.etag(run) == etag:
+            yield logs.KEEP_ALIVE
+        else:
+            etag = views.etag(run)
+            yield b"id: %s\nevent: run\ndata: %s\n\n" % (etag.strip('"').encode(), orjson.dumps(shown))
+        if run.ended:
+            return
 
 
 @router.get("/internal/apps/{ns}/runs/{run_id}/logs")

@@ -1,0 +1,101 @@
+"""Runs that go: by a caller's word or by age. A mark stays where a run was, until its files are gone and long after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from libs.common.db import clock
+from libs.common.errors import Conflict, MeshError
+from libs.common.log import get
+from services.scheduler import pipeline
+from services.scheduler.db import Connection, apps, marks, tasks
+from services.scheduler.db import runs as rows
+from services.scheduler.parts import Parts
+from services.scheduler.runs import present
+from services.scheduler.state import Run
+
+AT_ONCE = 100
+REMEMBERED_S = 365 * 86400.0
+"""How long a run that is gone is told from one that never was."""
+
+
+async def remove(parts: Parts, app: str, run_id: str, *, files: bool) -> None:
+    """The run, those that continued it, and their logs; with `files` what they have published, too.
+
+    Raises Conflict while one of them is at work.
+    """
+    async with parts.db.write() as c:
+        run = await present(c, app, run_id)
+        if run.chain and not run.leads:
+            raise Conflict(f"the run is a part of {run.chain}; delete that one")
+        found = await _with_chain(c, run)
+        if busy := next((one for one in found if not one.ended), None):
+            raise Conflict(f"the run {busy.id} is {busy.status}; cancel it first", code="running")
+        now = await clock(c)
+        for one in found:
+            await _remove(c, one, now, files=files)
+    parts.wakes.sweep()
+
+
+async def _with_chain(c: Connection, run: Run) -> list[Run]:
+    return await rows.of_chain(c, run.id) if run.leads else [run]
+
+
+async def _remove(c: Connection, run: Run, now: float, *, files: bool) -> None:
+    done = [task for task in await tasks.of_run(c, run.id) if files and task.state == "succeeded"]
+    left = {
+        "areas": [f"runs/{run.id}", f"logs/runs/{run.id}"],
+        "published": [move for task in done for move in pipeline.publications(run, task)],
+    }
+    await marks.add(c, {"run": run.id, "app": run.app, "at": now, "left": left})
+    await rows.remove(c, run.id)
+
+
+async def step(parts: Parts) -> None:
+    """Remove runs that are too old, then the files of those that are gone."""
+    async with parts.db.read() as c:
+        now = await clock(c)
+        names = await apps.names(c)
+    for name in names:
+        await _age(parts, name, now)
+    await _clear(parts)
+
+
+async def _age(parts: Parts, name: str, now: float) -> None:
+    async with parts.db.write() as c:
+        app = await apps.get(c, name)
+        kept = retention(app.catalog if app else None, parts.settings.retention)
+        for run in await rows.older(c, name, now - kept, AT_ONCE):
+            chained = await _with_chain(c, run)
+            if all(one.ended for one in chained):
+                for one in chained:
+                    await _remove(c, one, now, files=False)
+
+
+def retention(catalog: dict[str, Any] | None, default: float) -> float:
+    """How long runs of an app are kept after their end, in seconds."""
+    said = ((catalog or {}).get("app") or {}).get("spec", {}).get("retention")
+    return default if said is None else float(said)
+
+
+async def _clear(parts: Parts) -> None:
+    async with parts.db.read() as c:
+        found = await marks.uncleared(c, AT_ONCE)
+    for mark in found:
+        try:
+            await _clear_one(parts, mark["app"], mark["left"])
+        except MeshError as error:
+            get("scheduler").info("files of a removed run are still there", run=mark["run"], why=error.detail)
+            continue
+        async with parts.db.write() as c:
+            await marks.cleared(c, mark["run"])
+    async with parts.db.write() as c:
+        await marks.forget(c, await clock(c) - REMEMBERED_S)
+
+
+async def _clear_one(parts: Parts, app: str, left: dict[str, Any]) -> None:
+    """What was published first: it is known by what the areas hold."""
+    if left["published"]:
+        await parts.peers.databox.post(f"/internal/apps/{app}/removals", {"moves": left["published"]})
+    for area in left["areas"]:
+        await parts.peers.databox.delete(f"/internal/apps/{app}/areas/{area}")
