@@ -73,4 +73,4 @@ def _value(run: Run, stages: Sequence[Task], variable: str) -> Mapping[str, Any]
         given: Mapping[str, Any] | None = run.plan["sources"].get(variable)
         return given
     task = next(task for task in stages if task.name == writer)
-    return pipeline.output_area(run.id, task.name, task.token, variable).to_json()
+    return pipeline.left_at(run, task, variable).to_json()

@@ -103,6 +103,8 @@ def instance_spec(name: str, component: MLComponent) -> dict[str, Any]:
         "start_timeout": spec.start_timeout,
         "resources": spec.resources.model_dump(),
         "read_only_root": spec.security.read_only_root,
+        "egress": spec.security.egress,
+        "image_credentials": spec.image.credentials,
     }
 
 

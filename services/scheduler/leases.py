@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from libs.common.db import clock
 from libs.common.errors import Conflict
 from services.scheduler import bells, pipeline, plan
-from services.scheduler.db import Connection, runs, tasks, workers
+from services.scheduler.db import Connection, cache, runs, tasks, workers
 from services.scheduler.parts import Parts
 from services.scheduler.state import Reason, Run, Task, reason
 
@@ -37,6 +37,16 @@ class LastWord(Wire):
     outputs: dict[str, Any] | None = None
     log_tail: tuple[str, ...] = ()
     usage: dict[str, Any] | None = None
+    content: str | None = Field(default=None, max_length=64)
+    """What the stage was made of, if its outputs are to be kept for others."""
+
+
+class Made(Wire):
+    """What a stage that is about to run is made of."""
+
+    worker: str
+    token: int
+    content: str = Field(max_length=64)
 
 
 async def claim(parts: Parts, asked: Claim) -> dict[str, Any]:
@@ -82,14 +92,42 @@ async def report(parts: Parts, task_id: str, said: LastWord) -> None:
         now = await clock(c)
         run, siblings = await locked(c, task_id)
         task = siblings.get(task_id)
-        if task is None or task.state != "claimed" or (task.token, task.worker) != (said.token, said.worker):
-            raise Conflict("this lease is over; the result is dropped", code="stale_token")
+        task = _held(task, said.worker, said.token)
         await tasks.end_attempt(c, task, said.outcome, said.reason, said.usage, now)
         if run is None:
             await tasks.change(c, task.id, plan.instance_reported(task, word, now))
         else:
             await settle(c, run, siblings, task, plan.stage_reported(run, task, word, now), now)
+            if said.content and said.outcome == "succeeded":
+                await cache.put(c, task, said.content, said.outputs or {}, now)
     announce(parts, task, run)
+
+
+def _held(task: Task | None, worker: str, token: int) -> Task:
+    """Raises Conflict when the lease is over."""
+    if task is None or task.state != "claimed" or (task.token, task.worker) != (token, worker):
+        raise Conflict("this lease is over; the result is dropped", code="stale_token")
+    return task
+
+
+async def reuse(parts: Parts, task_id: str, made: Made) -> bool:
+    """Let the stage succeed with what an earlier one made of the same. Whether there was one."""
+    async with parts.db.write() as c:
+        now = await clock(c)
+        run, siblings = await locked(c, task_id)
+        task = _held(siblings.get(task_id), made.worker, made.token)
+        found = await cache.find(c, task.app, made.content)
+        if run is None or found is None:
+            return False
+        reused = {name: found[name] for name in ("run", "stage", "token")}
+        await cache.reuse(c, found["run"], run.id)
+        await tasks.end_attempt(c, task, "succeeded", None, None, now)
+        columns = plan.stage_reported(run, task, plan.Report("succeeded", None, found["outputs"]), now)
+        result = {**columns["result"], "reused": reused}
+        task = Task(**{**task.__dict__, "result": result})
+        await settle(c, run, siblings, task, {**columns, "result": result}, now)
+    announce(parts, task, run)
+    return True
 
 
 async def locked(c: Connection, task_id: str) -> tuple[Run | None, Mapping[str, Task]]:

@@ -38,4 +38,4 @@ async def _place(parts: Parts, run: Run, variable: str) -> dict[str, Any] | None
     made_by = next(task for task in stages if task.name == pipeline.producers(by)[variable])
     if made_by.state != "succeeded":
         return None
-    return pipeline.output_area(by.id, made_by.name, made_by.token, variable).to_json()
+    return pipeline.left_at(by, made_by, variable).to_json()

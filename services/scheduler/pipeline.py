@@ -21,6 +21,7 @@ def planned(
     sources: Mapping[str, dict[str, Any]],
     targets: Mapping[str, dict[str, Any]],
     outputs: Sequence[str],
+    cache: str = "read",
 ) -> dict[str, Any]:
     """The plan of a run; under `then` those of the runs that continue it, with what each is handed.
 
@@ -38,6 +39,7 @@ def planned(
             "sources": {**{name: source.to_json() for name, source in constants(one).items()}, **own},
             "targets": {name: target for name, target in targets.items() if name in last},
             "outputs": [name for name in outputs if name in last],
+            "cache": cache,
             "stages": [_stage(stage) for stage in one.spec.stages],
             "waits": {name: sorted(waits) for name, waits in graph.edges(one.spec.stages).items()},
         }
@@ -72,10 +74,13 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "secrets": [source.secret_ref.name for source in stage.env_from],
         "resources": stage.resources.model_dump(),
         "read_only_root": stage.security.read_only_root,
+        "egress": stage.security.egress,
+        "image_credentials": stage.image.credentials,
         "timeout": stage.timeout,
         "retries": stage.retries.model_dump(),
         "inputs": [variable.name for variable in stage.inputs],
         "outputs": [variable.name for variable in stage.outputs],
+        "cache": stage.cache,
     }
 
 
@@ -86,6 +91,14 @@ def log_name(run: str, stage: str, attempt: int) -> str:
 def output_area(run: str, stage: str, token: int, variable: str) -> Location:
     """Where one attempt leaves a variable: private to the claim, so that a superseded one can never mix in."""
     return Location(area=f"runs/{run}/{stage}/{token}/{variable}")
+
+
+def left_at(run: Run, task: Task, variable: str) -> Location:
+    """Where a stage that has succeeded left a variable; one from the cache left it to an earlier run."""
+    reused = (task.result or {}).get("reused")
+    if reused:
+        return output_area(reused["run"], reused["stage"], reused["token"], variable)
+    return output_area(run.id, task.name, task.token, variable)
 
 
 def producers(run: Run) -> dict[str, str]:
@@ -100,7 +113,7 @@ def work(run: Run, task: Task, siblings: Mapping[str, Task]) -> dict[str, Any]:
     for variable in task.spec["inputs"]:
         if variable in writes:
             made_by = siblings[writes[variable]]
-            source = output_area(run.id, made_by.name, made_by.token, variable)
+            source = left_at(run, made_by, variable)
             inputs.append({"name": variable, "kind": "folder", "source": source.to_json()})
         elif (given := run.plan["sources"].get(variable)) is not None:
             inputs.append({"name": variable, **_given(given)})
@@ -108,7 +121,8 @@ def work(run: Run, task: Task, siblings: Mapping[str, Task]) -> dict[str, Any]:
         {"name": variable, "target": output_area(run.id, task.name, task.token, variable).to_json()}
         for variable in task.spec["outputs"]
     ]
-    kept = ("image", "entry_point", "env", "secrets", "resources", "read_only_root", "timeout")
+    kept = ("image", "entry_point", "env", "secrets", "resources", "read_only_root", "egress", "image_credentials",
+            "timeout")  # fmt: skip
     return {
         "run": run.id,
         "pipeline": run.pipeline,
@@ -117,6 +131,7 @@ def work(run: Run, task: Task, siblings: Mapping[str, Task]) -> dict[str, Any]:
         "inputs": inputs,
         "outputs": outputs,
         "log": log_name(run.id, task.name, task.attempt),
+        "cache": run.plan.get("cache", "off") if task.spec.get("cache") else "off",
     }
 
 
@@ -130,7 +145,7 @@ def publications(run: Run, task: Task) -> list[dict[str, Any]]:
     """The moves that bring a finished stage's outputs to where the caller wanted them."""
     targets = run.plan["targets"]
     return [
-        {"source": output_area(run.id, task.name, task.token, name).to_json(), "target": targets[name]}
+        {"source": left_at(run, task, name).to_json(), "target": targets[name]}
         for name in task.spec["outputs"]
         if name in targets
     ]

@@ -8,7 +8,7 @@ from libs.common.db import clock
 from libs.common.errors import Conflict, MeshError
 from libs.common.log import get
 from services.scheduler import pipeline
-from services.scheduler.db import Connection, apps, marks, tasks
+from services.scheduler.db import Connection, apps, cache, marks, tasks
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
 from services.scheduler.runs import present
@@ -47,6 +47,7 @@ async def _remove(c: Connection, run: Run, now: float, *, files: bool) -> None:
         "areas": [f"runs/{run.id}", f"logs/runs/{run.id}"],
         "published": [move for task in done for move in pipeline.publications(run, task)],
     }
+    await cache.forget(c, run.id)
     await marks.add(c, {"run": run.id, "app": run.app, "at": now, "left": left})
     await rows.remove(c, run.id)
 

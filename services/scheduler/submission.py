@@ -17,6 +17,8 @@ from services.scheduler import callback, pipeline
 
 NUMBERS = frozenset({"FP32", "FP64", "INT32", "INT64"})
 MAX_PRIORITY = 10
+CACHES = ("off", "read", "refresh")
+"""Stages with `cache: true`: run them; take what there is; run them and keep that."""
 MAX_LABELS = 32
 MAX_LABEL = 256
 FIELDS = frozenset({"inputs", "outputs", "labels", "priority", "cache", "callback"})
@@ -68,6 +70,7 @@ def submission(
             sources=sources,
             targets={name: target.to_json() for name, target in targets.items()},
             outputs=[item.name for item in api.outputs],
+            cache=body.get("cache", "read"),
         ),
         inputs=dict(body.get("inputs") or {}),
         outputs={name: str(target).rstrip("/") for name, target in targets.items()},
@@ -201,8 +204,8 @@ def _extras(body: Mapping[str, Any], errors: Errors) -> tuple[dict[str, str], in
         errors.append(("labels", f"must be an object of at most {MAX_LABELS} short texts"))
     if not isinstance(priority, int) or isinstance(priority, bool) or abs(priority) > MAX_PRIORITY:
         errors.append(("priority", f"must be a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}"))
-    if body.get("cache", "off") != "off":
-        errors.append(("cache", "is not supported yet; leave it out"))
+    if body.get("cache", "read") not in CACHES:
+        errors.append(("cache", f"must be one of {', '.join(CACHES)}"))
     return labels, priority
 
 

@@ -83,6 +83,7 @@ def stage(task: Task, classes: set[str]) -> dict[str, Any]:
         "detail": task.detail if status == "running" else None,
         "log_tail": task.log_tail or [],
         "usage": (task.result or {}).get("usage"),
+        "reused": (task.result or {}).get("reused"),
         "started_at": iso(task.started_at),
         "finished_at": iso(task.finished_at),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from libs.common.errors import Conflict
@@ -59,7 +59,20 @@ class Host:
         )
 
     async def secrets(self, lease: Lease) -> dict[str, dict[str, str]]:
-        names = lease.spec.get("secrets") or []
+        """Those of its environment. Raises Failed."""
+        return await self._secrets(lease, lease.spec.get("secrets") or [])
+
+    async def login(self, lease: Lease) -> dict[str, str] | None:
+        """How the image registry is to be asked; None: without a name. Raises Failed."""
+        name = lease.spec.get("image_credentials")
+        if not name:
+            return None
+        found = (await self._secrets(lease, [name]))[name]
+        if not {"username", "password"} <= found.keys():
+            raise Failed("image", f"Secret {name} needs the keys username and password to be the image's credentials")
+        return {"username": found["username"], "password": found["password"]}
+
+    async def _secrets(self, lease: Lease, names: list[str]) -> dict[str, dict[str, str]]:
         if not names:
             return {}
         path = f"/internal/apps/{lease.app}/secrets/values"
@@ -71,10 +84,22 @@ class Host:
 
     async def launch(self, holding: Holding, spec: ContainerSpec) -> None:
         """Prepared and started. Raises Failed."""
+        await self.start(holding, await self.prepare(holding, spec))
+
+    async def prepare(self, holding: Holding, spec: ContainerSpec) -> ContainerSpec:
+        """What it needs is at hand; the same with exactly the image that it will have. Raises Failed."""
+        spec = replace(spec, login=await self.login(holding.lease))
+        holding.show(state="pulling")
         try:
-            holding.show(state="pulling")
-            await patient(lambda: self.runtime.prepare(spec, paced(lambda line: holding.show(detail=line))))
-            holding.show(state="starting", detail=None)
+            identity = await patient(lambda: self.runtime.prepare(spec, paced(lambda line: holding.show(detail=line))))
+        except CannotRun as error:
+            raise Failed(error.code, error.detail) from error
+        return replace(spec, identity=identity)
+
+    async def start(self, holding: Holding, spec: ContainerSpec) -> None:
+        """Raises Failed."""
+        holding.show(state="starting", detail=None)
+        try:
             await patient(lambda: self.runtime.start(spec))
         except CannotRun as error:
             raise Failed(error.code, error.detail) from error

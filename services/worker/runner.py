@@ -86,7 +86,7 @@ class Runner:
         outcome = await self._outcome(work, adopted=adopted)
         self._decide()
         await self._end(holding)
-        if outcome is not None:
+        if outcome is not None and outcome.outcome != "reused":
             await self._report(holding, outcome)
         await self._clean(holding.lease.name, folder)
         self._holdings.drop(holding)

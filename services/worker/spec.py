@@ -28,6 +28,8 @@ class ContainerSpec:
     labels: Mapping[str, str]
     """`mlmesh.` and: `installation`, `worker`, `task`, `attempt` (the fencing token), `kind`, `app`."""
     image: str
+    identity: str = ""
+    """Exactly which image, once it is known."""
     command: tuple[str, ...] | None
     """None: the image's own entry point and command."""
     env: Mapping[str, str]
@@ -44,6 +46,10 @@ class ContainerSpec:
     shm: int | None = None
     pids: int = 4096
     read_only_root: bool = False
+    egress: bool = True
+    """Whether it reaches anything but this host and, a component, its callers."""
+    login: Mapping[str, str] | None = field(default=None, repr=False)
+    """`username` and `password` of the image registry."""
     serves: bool = field(default=False)
     """A component: it gets the system library (`/opt/mlmesh`, or the installed one in the process runtime)."""
 
@@ -186,4 +192,5 @@ def limits(spec: Mapping[str, Any]) -> dict[str, Any]:
         "memory": resources.get("memory"),
         "gpu": resources.get("gpu") or 0,
         "shm": resources.get("shm"),
+        "egress": spec.get("egress") != "none",
     }

@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from libs.common import log as structured
-from services.worker import spec, staging
+from services.worker import content, spec, staging
 from services.worker.host import Host
 from services.worker.logs import Log
+from services.worker.patience import patient
 from services.worker.runtime import Exit
 from services.worker.tasks import Failed, Holding, Outcome
 
 PROGRESS_S = 0.3
 PROGRESS_BYTES = 4096
 STOP_GRACE_S = 10.0
+CONTENT = "content"
 
 
 class Stage:
@@ -29,8 +32,8 @@ class Stage:
 
     async def run(self, *, adopted: bool) -> Outcome:
         """Raises Failed."""
-        if not adopted:
-            await self._start()
+        if not adopted and not await self._start():
+            return Outcome("reused")
         began = self._began()
         self.holding.show(state="running", detail=None)
         async with following(self.log, self.holding, self.folder):
@@ -40,16 +43,40 @@ class Stage:
         await self.host.runtime.reclaim(self.lease.name, self.folder)
         outputs = await asyncio.to_thread(staging.collect, self.lease, self.folder)
         delivered = await staging.deliver(self.lease, outputs, self.host.peers)
-        return Outcome("succeeded", outputs=delivered, log_tail=self.log.tail(), usage=usage(ended, began))
+        told = Outcome("succeeded", outputs=delivered, log_tail=self.log.tail(), usage=usage(ended, began))
+        return replace(told, content=self._content())
 
-    async def _start(self) -> None:
+    async def _start(self) -> bool:
+        """False when an earlier stage made the same, and this one has succeeded by that."""
         if self.host.with_source and not self.lease.spec.get("entry_point"):
             raise Failed("error", "the process runtime runs no image: give the stage an entryPoint")
         site = await self.host.site(self.lease)
         secrets = await self.host.secrets(self.lease)
         await staging.bring(self.lease, self.folder, self.host.peers)
-        wanted = spec.of_stage(self.lease, site, staging.paths(self.lease, self.folder), secrets)
-        await self.host.launch(self.holding, wanted)
+        paths = staging.paths(self.lease, self.folder)
+        wanted = await self.host.prepare(self.holding, spec.of_stage(self.lease, site, paths, secrets))
+        if await self._reused(wanted.identity, paths):
+            return False
+        await self.host.start(self.holding, wanted)
+        return True
+
+    async def _reused(self, identity: str, paths: Mapping[str, Path]) -> bool:
+        cache = self.lease.spec.get("cache") or "off"
+        if cache == "off":
+            return False
+        made_of = await asyncio.to_thread(content.key, self.lease, identity, paths, with_source=self.host.with_source)
+        (self.folder / CONTENT).write_text(made_of)
+        if cache == "refresh":
+            return False
+        body = {"worker": self.host.worker, "token": self.lease.token, "content": made_of}
+        path = f"/internal/tasks/{self.lease.task}/reuse"
+        answer = await patient(lambda: self.host.peers.scheduler.post(path, body))
+        return bool(answer["reused"])
+
+    def _content(self) -> str | None:
+        """Kept in a file: a worker that adopts the stage says it, too."""
+        mark = self.folder / CONTENT
+        return mark.read_text() if mark.exists() else None
 
     def _began(self) -> float:
         """Kept in a file: a worker that adopts the stage counts on."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from libs.common.errors import MeshError, TooLarge
 from libs.common.http.client import Peers
-from services.worker import transfer
+from services.worker import content, transfer
 from services.worker.patience import patient
 from services.worker.tasks import Failed, Lease
 
@@ -136,15 +136,17 @@ def _kind(mode: int) -> str:
     return names.get(stat.S_IFMT(mode), "a device")
 
 
-async def deliver(lease: Lease, outputs: dict[str, list[Output]], peers: Peers) -> dict[str, dict[str, int]]:
-    """All uploaded. Raises Failed("quota") or Failed("output")."""
+async def deliver(lease: Lease, outputs: dict[str, list[Output]], peers: Peers) -> dict[str, dict[str, int | str]]:
+    """All uploaded; of each variable how much it is, and its SHA-256. Raises Failed("quota") or Failed("output")."""
     path = f"/internal/apps/{lease.app}/targets"
+    digests: dict[str, str] = {}
 
     async def one(output: Output) -> None:
         async def attempt() -> None:
             body = {"files": [{"location": output.location, "size": output.size}]}
             found = await peers.databox.post(path, body)
-            await transfer.upload(peers.session, output.path, output.size, found["targets"][0]["url"])
+            sent = await transfer.upload(peers.session, output.path, output.size, found["targets"][0]["url"])
+            digests[str(output.path)] = sent
 
         await patient(attempt)
 
@@ -155,7 +157,12 @@ async def deliver(lease: Lease, outputs: dict[str, list[Output]], peers: Peers) 
     except MeshError as error:
         raise Failed("output", f"the outputs cannot be uploaded: {error.detail}") from error
     return {
-        name: {"files": len(files), "bytes": sum(output.size for output in files)} for name, files in outputs.items()
+        name: {
+            "files": len(files),
+            "bytes": sum(output.size for output in files),
+            "sha256": content.of_files((one.location["file"], digests[str(one.path)]) for one in files),
+        }
+        for name, files in outputs.items()
     }
 
 

@@ -48,6 +48,7 @@ class Outcome:
     outputs: dict[str, Any] = field(default_factory=dict)
     log_tail: list[str] = field(default_factory=list)
     usage: dict[str, Any] | None = None
+    content: str | None = None
 
 
 class Holding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -39,19 +40,27 @@ async def download(session: aiohttp.ClientSession, url: str, target: Path) -> No
         raise Unavailable(f"{target.name} cannot be downloaded: {error!r}") from error
 
 
-async def upload(session: aiohttp.ClientSession, source: Path, size: int, url: str) -> None:
+async def upload(session: aiohttp.ClientSession, source: Path, size: int, url: str) -> str:
+    """The SHA-256 of what was sent, in hexadecimal digits."""
+    digest = hashlib.sha256()
     headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
     try:
-        body = _chunks(source)
+        body = _chunks(source, digest)
         async with session.put(URL(url, encoded=True), data=body, headers=headers, timeout=TIMEOUT) as answer:
             await _checked(answer)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise Unavailable(f"{source.name} cannot be uploaded: {error!r}") from error
+    return digest.hexdigest()
 
 
-async def _chunks(source: Path) -> AsyncIterator[bytes]:
+async def _chunks(source: Path, digest: hashlib._Hash) -> AsyncIterator[bytes]:
+    def piece() -> bytes:
+        chunk = file.read(CHUNK)
+        digest.update(chunk)
+        return chunk
+
     with source.open("rb") as file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK):
+        while chunk := await asyncio.to_thread(piece):
             yield chunk
 
 

@@ -38,6 +38,10 @@ class SmallMesh:
     seen: list[dict[str, Any]] = field(default_factory=list)
     logs: dict[str, bytes] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
+    made: set[str] = field(default_factory=set)
+    """What stages are made of whose outputs are kept."""
+    asked: list[str] = field(default_factory=list)
+    secret_values: dict[str, dict[str, str]] = field(default_factory=dict)
     url: str = ""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -86,6 +90,10 @@ class SmallMesh:
         await self.note()
         return web.json_response({"accepted": True})
 
+    async def reuse(self, request: web.Request) -> web.Response:
+        self.asked.append((await request.json())["content"])
+        return web.json_response({"reused": self.asked[-1] in self.made})
+
     async def sources(self, request: web.Request) -> web.Response:
         found = []
         for location in (await request.json())["locations"]:
@@ -125,7 +133,8 @@ class SmallMesh:
 
     async def secrets(self, request: web.Request) -> web.Response:
         names = (await request.json())["names"]
-        return web.json_response({"secrets": {name: {"WORD": f"of-{name}"} for name in names}})
+        found = {name: self.secret_values.get(name, {"WORD": f"of-{name}"}) for name in names}
+        return web.json_response({"secrets": found})
 
     def routes(self) -> list[web.RouteDef]:
         app = "/internal/apps/{ns}"
@@ -133,6 +142,7 @@ class SmallMesh:
             web.post("/internal/claims", self.claim),
             web.post("/internal/workers/{worker}/sync", self.sync),
             web.post("/internal/tasks/{task}/report", self.accept),
+            web.post("/internal/tasks/{task}/reuse", self.reuse),
             web.post(f"{app}/sources", self.sources),
             web.post(f"{app}/targets", self.targets),
             web.post(f"{app}/logs/{{name}}", self.log),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import pytest
 from libs.common.bus.memory import MemoryBus
 from services.worker import instance
 from services.worker.app import create
+from services.worker.content import of_files
 from services.worker.runtime.process import started
 from tests.worker.small_mesh import SmallMesh
 
@@ -63,7 +65,9 @@ time.sleep(0.6)
         await mesh.shown(progress=[2, 3])
         report = await mesh.report()
         await mesh.until(lambda: "log-t1" in mesh.ended)
-    assert (report["outcome"], report["outputs"]) == ("succeeded", {"out": {"files": 1, "bytes": 12}})
+    content = of_files([("sub/x", hashlib.sha256(b"abab0.5of-s1").hexdigest())])
+    made = {"out": {"files": 1, "bytes": 12, "sha256": content}}
+    assert (report["outcome"], report["outputs"]) == ("succeeded", made)
     assert mesh.files["runs/r/s/1/out/sub/x"] == b"abab0.5of-s1"
     assert mesh.logs["log-t1"] == b"a.csv 0o444 ['MLMESH_PROGRESS', 'MLMESH_URL']\n"
     assert scratch(tmp_path) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -16,8 +17,10 @@ import pytest
 from libs.common.bus.memory import MemoryBus
 from libs.common.settings import Settings
 from services.worker.app import create
+from services.worker.content import of_files
 from services.worker.host import installation
 from tests.servers.engine import Engine
+from tests.worker.image_registry import LOGIN, image_registry
 from tests.worker.small_mesh import SmallMesh
 
 INPUT = {"name": "data-in", "kind": "folder", "source": {"box": "b", "user": "u", "group": "g"}}
@@ -84,7 +87,9 @@ import time; time.sleep(0.6)
         await mesh.shown(progress=[2, 3])
         report = await mesh.report()
         await mesh.until(lambda: "log-t1" in mesh.ended)
-    assert (report["outcome"], report["outputs"]) == ("succeeded", {"out": {"files": 1, "bytes": 10}})
+    content = of_files([("sub/x", hashlib.sha256(b"ab0.5of-s1").hexdigest())])
+    made = {"out": {"files": 1, "bytes": 10, "sha256": content}}
+    assert (report["outcome"], report["outputs"]) == ("succeeded", made)
     assert mesh.files["runs/r/s/1/out/sub/x"] == b"ab0.5of-s1"
     assert mesh.logs["log-t1"] == b"['a.csv', 'sub/c.csv'] Read-only file system\n"
     assert list((host.folder / "scratch" / "tasks" / "w1").iterdir()) == []
@@ -230,3 +235,45 @@ async def test_a_container_without_a_lease_is_removed(mesh: SmallMesh, host: Hos
             while host.containers():  # noqa: ASYNC110  what is awaited is the engine's
                 await asyncio.sleep(0.1)
     assert mesh.reports == []
+
+
+async def test_an_image_behind_a_password_is_pulled_with_its_secret(
+    mesh: SmallMesh, host: Host, docker_engine: Engine
+) -> None:
+    async with image_registry(host.token) as registry, host.worker():
+        host.stage("", image=registry.image)
+        closed = await mesh.report()
+        assert (closed["reason"]["code"], "cannot be pulled" in closed["reason"]["detail"]) == ("image", True)
+        mesh.reports.clear()
+        mesh.secret_values["closed"] = {"username": "ann"}
+        host.stage("", image=registry.image, image_credentials="closed")
+        assert (await mesh.report())["reason"] == {
+            "code": "image",
+            "detail": "Secret closed needs the keys username and password to be the image's credentials",
+        }
+        mesh.reports.clear()
+        mesh.secret_values["closed"] = LOGIN
+        host.stage("", image=registry.image, image_credentials="closed")
+        assert (await mesh.report())["reason"]["code"] == "error", "it is there, and has no program to run"
+        docker_engine.run("rmi", "--force", registry.image)
+
+
+async def test_a_stage_without_egress_has_no_network(mesh: SmallMesh, host: Host) -> None:
+    script = "print(sorted(line.split(':')[0].strip() for line in open('/proc/net/dev').readlines()[2:]))"
+    host.stage(script, egress="none")
+    async with host.worker():
+        assert (await mesh.report())["outcome"] == "succeeded"
+        await mesh.until(lambda: "log-t1" in mesh.ended)
+    assert mesh.logs["log-t1"] == b"['lo']\n"
+
+
+async def test_a_component_without_egress_serves_and_has_no_way_out(mesh: SmallMesh, host: Host) -> None:
+    mesh.instance("t1", image=host.image, inference="textwrap:dedent", egress="none")
+    async with host.worker():
+        shown = await mesh.shown(state="healthy")
+        (container,) = host.containers()
+        (name,) = container["NetworkSettings"]["Networks"]
+        assert name.endswith("-inner")
+        network = json.loads(host.engine.run("network", "inspect", name))[0]
+        assert network["Internal"]
+        assert shown["endpoint"]["host"] == container["NetworkSettings"]["Networks"][name]["IPAddress"]

@@ -30,13 +30,8 @@ class Planned:
 
 PLANNED: Final = (
     Planned("MLComponent", "spec.image.build"),
-    Planned("MLComponent", "spec.image.credentials"),
     Planned("MLComponent", "spec.mlService.modelUpdate", only("manual")),
-    Planned("MLComponent", "spec.security.egress", only("internet")),
     Planned("ExperimentPipeline", "spec.stages.*.image.build"),
-    Planned("ExperimentPipeline", "spec.stages.*.image.credentials"),
-    Planned("ExperimentPipeline", "spec.stages.*.cache", only(False)),
-    Planned("ExperimentPipeline", "spec.stages.*.security.egress", only("internet")),
     Planned("APIComponent", "spec.restfulApi.auth.oidc"),
 )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.db.tables import marks
+from services.scheduler.db.tables import marks, reuses
 
 
 async def add(c: AsyncConnection, row: Mapping[str, Any]) -> None:
@@ -21,7 +21,9 @@ async def was_here(c: AsyncConnection, app: str, run: str) -> bool:
 
 
 async def uncleared(c: AsyncConnection, limit: int) -> list[dict[str, Any]]:
-    query = select(marks).where(marks.c.left.is_not(None)).order_by(marks.c.at).limit(limit)
+    """Those whose files may go: no other run has taken them over from the cache."""
+    used = exists().where(reuses.c.source == marks.c.run)
+    query = select(marks).where(marks.c.left.is_not(None), ~used).order_by(marks.c.at).limit(limit)
     return [dict(row) for row in (await c.execute(query)).mappings()]
 
 

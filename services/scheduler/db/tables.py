@@ -226,6 +226,27 @@ marks = Table(
     Index("scheduler_marks_at", "at"),
 )
 
+cache = Table(
+    "scheduler_cache",
+    metadata,
+    Column("app", String(63), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("run", String(40), nullable=False),
+    Column("stage", String(63), nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("outputs", Json, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("scheduler_cache_run", "run"),
+)
+
+reuses = Table(
+    "scheduler_reuses",
+    metadata,
+    Column("source", String(40), primary_key=True),
+    Column("run", String(40), primary_key=True),
+    Index("scheduler_reuses_run", "run"),
+)
+
 submissions = Table(
     "scheduler_submissions",
     metadata,

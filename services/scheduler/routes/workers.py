@@ -22,6 +22,11 @@ async def sync(parts: TheParts, worker: str, said: heartbeat.Sync) -> dict[str, 
     return await heartbeat.sync(parts, worker, said)
 
 
+@router.post("/tasks/{task}/reuse")
+async def reuse(parts: TheParts, task: str, made: leases.Made) -> dict[str, bool]:
+    return {"reused": await leases.reuse(parts, task, made)}
+
+
 @router.post("/tasks/{task}/report")
 async def report(parts: TheParts, task: str, said: leases.LastWord) -> dict[str, bool]:
     await leases.report(parts, task, said)

@@ -48,8 +48,11 @@ class Runtime(Protocol):
     async def ready(self) -> None:
         """Raises Unavailable when nothing can be started now."""
 
-    async def prepare(self, spec: ContainerSpec, progress: Progress) -> None:
-        """Have the image (Docker) or the virtual environment (process) at hand. Raises CannotRun."""
+    async def prepare(self, spec: ContainerSpec, progress: Progress) -> str:
+        """Have the image (Docker) or the virtual environment (process) at hand. Raises CannotRun.
+
+        Exactly which image it is, to be started by; the process runtime has none and gives the name back.
+        """
 
     async def start(self, spec: ContainerSpec) -> None:
         """Create and start; starting what already runs under this name is no error. Raises CannotRun."""

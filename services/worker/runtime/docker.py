@@ -29,6 +29,7 @@ from services.worker.spec import ContainerSpec
 AGAIN_S = 0.5
 """Pause before a long call is made again after the engine went away."""
 POLL_S = 0.02
+NO_NETWORK = "none"
 FRAME = struct.Struct(">BxxxL")
 """Before each piece of a log: which stream, how many bytes."""
 
@@ -54,9 +55,10 @@ class DockerRuntime:
     async def ready(self) -> None:
         await answered(self._docker.version())
 
-    async def prepare(self, spec: ContainerSpec, progress: Progress) -> None:
-        image = await self._images.have(spec.image, progress)
+    async def prepare(self, spec: ContainerSpec, progress: Progress) -> str:
+        image = await self._images.have(spec.image, progress, spec.login)
         progress(f"{spec.image} is {image}")
+        return image
 
     async def start(self, spec: ContainerSpec) -> None:
         try:
@@ -143,21 +145,26 @@ class DockerRuntime:
             await asyncio.gather(*(self.stop(one.name, CALL_S) for one in await self.listed() if one.running))
 
     async def _start(self, spec: ContainerSpec) -> None:
-        image = await self._images.identity(spec.image)
-        network = await self._networks.ensure(spec.app)
-        bundle = await self._bundle.ensure(image) if spec.serves else None
+        network = await self._network(spec)
+        bundle = await self._bundle.ensure(spec.identity or spec.image) if spec.serves else None
         if not spec.serves:
             temporary(spec).mkdir(parents=True, exist_ok=True)
             temporary(spec).chmod(0o1777)
-        wanted = document(
-            spec, image=image, network=network.name, bundle=bundle, advertise=self._settings.worker_advertise
-        )
+        wanted = document(spec, network=network, bundle=bundle, advertise=self._settings.worker_advertise)
         try:
             await answered(self._docker.containers.create(wanted, name=spec.name))
         except Conflict:
             if (await self._show(spec.name))["State"]["Status"] != "created":
                 return  # it was started before
         await answered(self._named(spec.name).start())
+
+    async def _network(self, spec: ContainerSpec) -> str:
+        """A stage without egress has no network; a component is reached by the gateway in one that leads nowhere."""
+        if not spec.egress and not spec.serves:
+            return NO_NETWORK
+        if not spec.egress and self._settings.worker_advertise:
+            raise CannotRun("error", "egress: none cannot be had where ports are published (MLMESH_WORKER_ADVERTISE)")
+        return (await self._networks.ensure(spec.app, inner=not spec.egress)).name
 
     def _named(self, name: str) -> DockerContainer:
         return self._docker.containers.container(name)

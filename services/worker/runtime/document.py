@@ -16,13 +16,13 @@ TMP_IN_MEMORY = "rw,exec,nosuid,nodev,mode=1777,size=256m"
 
 
 def document(
-    spec: ContainerSpec, *, image: str, network: str, bundle: str | None = None, advertise: str | None = None
+    spec: ContainerSpec, *, network: str, bundle: str | None = None, advertise: str | None = None
 ) -> dict[str, Any]:
-    """`image` is the id that `spec.image` means here; `bundle` the volume of the component runtime."""
+    """`bundle`: the volume of the component runtime."""
     command = {"Entrypoint": list(spec.command)} if spec.command else {}
     exposed: dict[str, Any] = {"ExposedPorts": {f"{spec.port}/tcp": {}}} if spec.port else {}
     return {
-        "Image": image,
+        "Image": spec.identity or spec.image,
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
         "Labels": {**spec.labels, "mlmesh.image": spec.image},
         "HostConfig": {**_guarded(spec), **_limits(spec), **_files(spec, bundle), **_network(spec, network, advertise)},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -27,22 +27,22 @@ class Images:
         found = await answered(self._docker.images.inspect(name))
         return str(found["Id"])
 
-    async def have(self, name: str, progress: Progress) -> str:
-        """The image's id, pulled if need be. Raises CannotRun("image") with the engine's words."""
+    async def have(self, name: str, progress: Progress, login: Mapping[str, str] | None = None) -> str:
+        """The image's id, pulled if need be, as who `login` says. Raises CannotRun("image") with the engine's words."""
         try:
             try:
                 return await self.identity(name)
             except NotFound:
-                await self._pull(name, progress)
+                await self._pull(name, progress, login)
                 return await self.identity(name)
         except MeshError as error:
             if error.retryable or isinstance(error, CannotRun):
                 raise
             raise CannotRun("image", f"the image {name} cannot be had: {error.detail}") from error
 
-    async def _pull(self, name: str, progress: Progress) -> None:
+    async def _pull(self, name: str, progress: Progress, login: Mapping[str, str] | None) -> None:
         progress(f"pulling {name}")
-        steps = aiter(self._docker.images.pull(name, stream=True))
+        steps = aiter(self._docker.images.pull(name, auth=dict(login) if login else None, stream=True))
         layers: dict[str, dict[str, Any]] = {}
         while (step := await self._next(name, steps)) is not None:
             if step.get("error"):

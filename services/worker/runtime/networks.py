@@ -23,6 +23,7 @@ from services.worker.runtime.members import Member, members, ours, own_container
 
 ROUTES = Path("/proc/net/route")
 ALIAS = "mlmesh-gateway"
+INNER = "-inner"
 UNUSED_S = 600.0
 """How long a network without containers is kept."""
 
@@ -48,9 +49,12 @@ class Networks:
         """This worker's own container, if it is one."""
         return next((one for one in await members(self._docker, "worker") if one.id == self._own), None)
 
-    async def ensure(self, app: str) -> Network:
-        """The app's network, with our gateway and this worker in it where they are containers."""
-        name = self._name(app)
+    async def ensure(self, app: str, *, inner: bool = False) -> Network:
+        """The app's network, with our gateway and this worker in it where they are containers.
+
+        `inner`: one that leads nowhere else.
+        """
+        name = self._name(app) + (INNER if inner else "")
         self._used[name] = time.monotonic()
         async with self._making:
             found = await self._show(name) or await self._make(name, app)
@@ -127,6 +131,7 @@ class Networks:
             "Name": name,
             "CheckDuplicate": True,
             "Driver": "bridge",
+            "Internal": name.endswith(INNER),
             "IPAM": {"Driver": "default", "Config": [{"Subnet": subnet}]},
             "Labels": {"mlmesh.installation": self._installation, "mlmesh.app": app},
         }

@@ -79,8 +79,11 @@ class ProcessRuntime:
     async def ready(self) -> None:
         """Always."""
 
-    async def prepare(self, spec: ContainerSpec, progress: Progress) -> None:
+    async def prepare(self, spec: ContainerSpec, progress: Progress) -> str:
+        if not spec.egress:
+            raise CannotRun("error", "egress: none needs Docker: the process runtime isolates nothing")
         await self._environments.build(spec.source, progress)
+        return spec.image
 
     async def start(self, spec: ContainerSpec) -> None:
         if self._find(spec.name):

@@ -93,18 +93,16 @@ COMPONENTS = [
 
 NOT_YET = [
     (HEADS["ML"] + SERVICE + "  image: {build: {}}\n", '6:11: "build" is not supported yet; remove it'),
-    (HEADS["ML"] + SERVICE + "  image: {existingImageName: a, credentials: s}\n", '6:33: "credentials" is not supported yet; remove it'),
     (HEADS["ML"] + IMAGE + '  mlService: {app: "a:app", loader: "a:b"}\n', '6:37: "loader" belongs to "inference", a function; "app" does this itself'),
     (HEADS["ML"] + IMAGE + '  mlService: {inference: "a:f", batching: {maxSize: 0, maxDelayMs: 5}}\n', '6:53: "maxSize" must be at least 1, not 0'),
     (HEADS["ML"] + IMAGE + '  mlService: {inference: "a:f", modelUpdate: auto}\n', '6:33: "modelUpdate: auto" is not supported yet; remove it'),
-    (ML + "  security: {egress: none}\n", '7:14: "egress: none" is not supported yet; remove it'),
     (STAGES + "    - {name: s, image: {build: {}}, inputs: [{name: a}], outputs: [{name: b}]}\n", '7:25: "build" is not supported yet; remove it'),
-    (STAGES + "    - {name: s, image: {existingImageName: i}, cache: true, inputs: [{name: a}], outputs: [{name: b}]}\n", '7:48: "cache: true" is not supported yet; remove it'),
-    (STAGES + "    - {name: s, image: {existingImageName: i}, security: {egress: none}, inputs: [{name: a}], outputs: [{name: b}]}\n", '7:59: "egress: none" is not supported yet; remove it'),
     (HEADS["API"] + "  mlComponent: {name: m}\n  restfulApi: {path: x, auth: {oidc: {issuer: i, audience: a}}}\n", '6:32: "oidc" is not supported yet; remove it'),
 ]  # fmt: skip
 
 BUILT = [
+    HEADS["ML"] + SERVICE + "  image: {existingImageName: a, credentials: s}\n",
+    ML + "  security: {egress: none}\n",
     ML + "  scaling: {min: 3, max: 3}\n",
     ML + "  scaling: {min: 0, max: 4, targetConcurrency: 2, idleTimeout: 5m}\n",
     ML + "  security: {egress: internet, readOnlyRoot: true}\n",
