@@ -10,6 +10,7 @@ import orjson
 from starlette.types import Receive
 
 from libs.common.errors import Forbidden, MeshError, NotFound, Unavailable
+from libs.common.grants import GRANT, Seal
 from libs.common.identity import OWNER, PIPELINES, SCOPES, TOKEN_NAME, USER
 from libs.common.settings import Settings
 from services.gateway import openapi
@@ -19,7 +20,6 @@ from services.gateway.call import Call, Hop, Only
 from services.gateway.cold import Cold
 from services.gateway.connection import Headers
 from services.gateway.demand import Demand
-from services.gateway.grants import GRANT, Seal
 from services.gateway.inference import Inference
 from services.gateway.metrics import Metrics
 from services.gateway.predictions import Asked, Predictions, asleep, component_of, token
@@ -110,6 +110,12 @@ class Handlers:
         body = Body(request, receive, self._file_limit)
         await self._to(self._services.databox, request, path, [_header(USER, user)], body, answer)
 
+    def _job(self, app: App, api: Api, request: Request) -> str | None:
+        """For whom a worker calls; None when it is somebody else."""
+        grant = self._seal.opened(request.by_name[GRANT].decode("latin-1"), time.time())
+        mine = grant is not None and grant.call and (grant.app, grant.call) == (app.ns, (api.path or "").strip("/"))
+        return grant.user if grant is not None and mine else None
+
     def _granted(self, text: str, app: App, route: Route) -> str:
         grant = self._seal.opened(text, time.time())
         if grant is None or grant.app != app.ns:
@@ -130,9 +136,12 @@ class Handlers:
         if wanted not in (None, api.target):
             raise NotFound()
         allow(route.kind, request.method)
-        user = request.user = await self._auth.of_api(app, api, request.by_name, request.method)
+        job = self._job(app, api, request) if GRANT in request.by_name else None
+        user = request.user = job or await self._auth.of_api(app, api, request.by_name, request.method)
         if route.kind == "submit":
-            await self._submit(app, api, user, request, receive, answer)
+            await self._submit(app, api, user, "runs", request, receive, answer)
+        elif route.kind == "predict" and job is None and later(request):
+            await self._submit(app, api, user, "calls", request, receive, answer)
         elif component is not None and route.kind == "predict":
             body = Body(request, receive, self._limit)
             await self._predictions.handle(Asked(app, api, component, user, request, body, "/predict"), answer)
@@ -148,9 +157,12 @@ class Handlers:
         body = Body(request, receive, self._file_limit)
         await self._predictions.handle(Asked(app, api, component, user, request, body, route.rest or "/"), answer)
 
-    async def _submit(self, app: App, api: Api, user: str, request: Request, receive: Receive, answer: Answer) -> None:
+    async def _submit(
+        self, app: App, api: Api, user: str, what: str, request: Request, receive: Receive, answer: Answer
+    ) -> None:
+        """A run, or a call that becomes one."""
         extra = [_header(USER, user), _header(PIPELINES, api.name or "")]
-        path = f"/internal/apps/{app.ns}/apis/{quote((api.path or '').strip('/'), safe='')}/runs"
+        path = f"/internal/apps/{app.ns}/apis/{quote((api.path or '').strip('/'), safe='')}/{what}"
         await self._to(self._services.scheduler, request, path, extra, Body(request, receive, self._limit), answer)
 
     async def _described(self, app: App, api: Api) -> dict[str, Any]:
@@ -196,6 +208,12 @@ class Handlers:
             answer_within=CONTROL_TIMEOUT_S,
         )
         await self._proxy.forward(call, body, answer)
+
+
+def later(request: Request) -> bool:
+    """Whether the caller wants a run instead of an answer."""
+    prefer = request.by_name.get(b"prefer")
+    return prefer is not None and b"respond-async" in prefer
 
 
 def _app(table: Table, route: Route) -> App:

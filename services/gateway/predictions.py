@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 
 from libs.common.errors import MeshError, Unavailable
+from libs.common.grants import GRANT, MARGIN_S, Grant, Seal
 from libs.common.identity import USER
 from libs.common.settings import Settings
 from services.gateway.answer import Answer
@@ -15,7 +16,6 @@ from services.gateway.call import Call, Hop
 from services.gateway.cold import Cold
 from services.gateway.connection import Headers
 from services.gateway.demand import Demand
-from services.gateway.grants import GRANT, MARGIN_S, Grant, Seal
 from services.gateway.metrics import Metrics
 from services.gateway.proxy import Proxy
 from services.gateway.rate import Rates

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.db import clock
 from libs.common.errors import Conflict
-from services.scheduler import bells, pipeline, plan
+from services.scheduler import bells, calls, pipeline, plan
 from services.scheduler.db import Connection, cache, runs, tasks, workers
 from services.scheduler.parts import Parts
 from services.scheduler.state import Reason, Run, Task, reason
@@ -37,6 +37,8 @@ class LastWord(Wire):
     outputs: dict[str, Any] | None = None
     log_tail: tuple[str, ...] = ()
     usage: dict[str, Any] | None = None
+    answer: dict[str, Any] | None = None
+    """What the component said, of a prediction."""
     content: str | None = Field(default=None, max_length=64)
     """What the stage was made of, if its outputs are to be kept for others."""
 
@@ -60,7 +62,7 @@ async def claim(parts: Parts, asked: Claim) -> dict[str, Any]:
         if found is None:
             return {"lease": None, "reason": reason("nothing_ready")}
         held = await tasks.claim(c, found, asked.worker, now, parts.settings.lease)
-        spec, commit = await _order(c, held, now)
+        spec, commit = await _order(c, held, now, parts.settings.internal_token)
     if held.run:
         parts.wakes.tell()
         parts.bells.ring(bells.run(held.run))
@@ -68,7 +70,7 @@ async def claim(parts: Parts, asked: Claim) -> dict[str, Any]:
     return {"lease": {**lease, "lease_seconds": parts.settings.lease, "commit": commit, "spec": spec}, "reason": None}
 
 
-async def _order(c: Connection, task: Task, now: float) -> tuple[dict[str, Any], str]:
+async def _order(c: Connection, task: Task, now: float, token: str) -> tuple[dict[str, Any], str]:
     """What the worker is to do, and at which commit."""
     if task.run is None:
         return {**task.spec, "log": instance_log(task)}, task.spec["commit"]
@@ -78,7 +80,10 @@ async def _order(c: Connection, task: Task, now: float) -> tuple[dict[str, Any],
     started = {"started_at": run.started_at or now, "status": "running" if run.status == "queued" else run.status}
     run = await runs.change(c, run, started)
     siblings = {sibling.name: sibling for sibling in await tasks.of_run(c, run.id)}
-    return pipeline.work(run, task, siblings), run.plan["commit"]
+    order = pipeline.work(run, task, siblings)
+    if call := task.spec.get("call"):
+        order["call"] = calls.granted(token, run, call)
+    return order, run.plan["commit"]
 
 
 def instance_log(task: Task) -> str:
@@ -87,7 +92,7 @@ def instance_log(task: Task) -> str:
 
 async def report(parts: Parts, task_id: str, said: LastWord) -> None:
     """Take a worker's last word about a task. Raises Conflict when the lease is over: the result is dropped."""
-    word = plan.Report(said.outcome, said.reason, said.outputs, said.log_tail, said.usage)
+    word = plan.Report(said.outcome, said.reason, said.outputs, said.log_tail, said.usage, said.answer)
     async with parts.db.write() as c:
         now = await clock(c)
         run, siblings = await locked(c, task_id)

@@ -36,12 +36,13 @@ class Report:
     outputs: Mapping[str, Any] | None = None
     log_tail: tuple[str, ...] = ()
     usage: Mapping[str, Any] | None = None
+    answer: Mapping[str, Any] | None = None
 
 
 def stage_reported(run: Run, task: Task, report: Report, now: float) -> Columns:
     """The columns of a stage after its worker's last word."""
     ended = {"finished_at": now, "lease_until": None, "stop": False, "log_tail": list(report.log_tail)}
-    result = {"outputs": dict(report.outputs or {}), "usage": dict(report.usage or {})}
+    result = {"outputs": dict(report.outputs or {}), "usage": dict(report.usage or {}), "answer": report.answer}
     if report.outcome == "succeeded":
         return {**ended, "state": "publishing", "reason": None, "result": result, "finished_at": None}
     if report.outcome == "returned" and not task.stop:

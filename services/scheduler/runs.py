@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -18,7 +18,7 @@ from libs.common.manifests.apicomponent import APIComponent, ApiSpec
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.chain import following
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
-from services.scheduler import bells, leases, plan, submission, views
+from services.scheduler import bells, calls, leases, plan, submission, views
 from services.scheduler.callback import Callback
 from services.scheduler.db import Connection, apps, callbacks, marks, tasks, workers
 from services.scheduler.db import runs as rows
@@ -60,21 +60,57 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
     asked = submission.submission(chain, api.spec.api_spec or ApiSpec(), body, user=user, commit=commit, run=run_id)
     await files_exist(parts, app, asked.needs)
     await _may_be_called(parts, asked.callback)
+    request = Request(app, path, user, key, _hash(body))
+    return await _admitted(parts, request, of_submission(app, chain, asked, user, 0.0), asked.callback)
+
+
+async def call(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> Submitted:
+    """A prediction as a run, or the one that this key made before. Raises as `submit` does."""
+    request = Request(app, path, user, key, hashlib.sha256(raw).hexdigest())
+    if (earlier := await _known(parts, request)) is not None:
+        return earlier
+    return await _admitted(parts, request, await calls.drafted(parts, app, path, user, raw), None)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who asks for what; `key` None: it is not to be told from others like it."""
+
+    app: str
+    path: str
+    user: str
+    key: str | None
+    body: str
+
+    def row(self, now: float) -> dict[str, Any]:
+        return {"app": self.app, "user": self.user, "path": self.path, "key": self.key, "created_at": now}
+
+
+async def _known(parts: Parts, request: Request) -> Submitted | None:
+    if request.key is None:
+        return None
+    async with parts.db.read() as c:
+        earlier = await _earlier(c, request.row(await clock(c)), request.body)
+        return Submitted(earlier, await tasks.of_run(c, earlier.id), None) if earlier else None
+
+
+async def _admitted(parts: Parts, request: Request, draft: Run, told: dict[str, Any] | None) -> Submitted:
+    """Rows of the run, of its stages and of what is remembered, in one transaction."""
     async with parts.db.write() as c:
         now = await clock(c)
-        if key is not None:
-            row = {"app": app, "user": user, "path": path, "key": key, "created_at": now}
-            if (earlier := await _earlier(c, row, _hash(body))) is not None:
-                return Submitted(earlier, await tasks.of_run(c, earlier.id), asked.callback)
-            await rows.remember(c, {**row, "body": _hash(body), "run": run_id})
-        if await full(c, app):
-            raise TooManyRequests(f"{app} has {MAX_WAITING} waiting runs", retry_after=BUSY_RETRY_S)
-        run = of_submission(app, chain, asked, user, now)
+        if request.key is not None:
+            row = request.row(now)
+            if (earlier := await _earlier(c, row, request.body)) is not None:
+                return Submitted(earlier, await tasks.of_run(c, earlier.id), told)
+            await rows.remember(c, {**row, "body": request.body, "run": draft.id})
+        if await full(c, request.app):
+            raise TooManyRequests(f"{request.app} has {MAX_WAITING} waiting runs", retry_after=BUSY_RETRY_S)
+        run = replace(draft, created_at=now)
         stages = await add(c, run)
-        if asked.callback is not None:
-            await callbacks.add(c, Callback(run=run_id, app=app, user=user, spec=asked.callback))
+        if told is not None:
+            await callbacks.add(c, Callback(run=run.id, app=run.app, user=run.user, spec=told))
     parts.wakes.relay()
-    return Submitted(run, stages, asked.callback)
+    return Submitted(run, stages, told)
 
 
 def chain_of(catalog: Catalog, pipeline: str) -> tuple[ExperimentPipeline, ...]:
@@ -210,7 +246,7 @@ async def listed(parts: Parts, found: list[Run]) -> list[dict[str, Any]]:
     async with parts.db.read() as c:
         stages = await tasks.of_runs(c, [run.id for run in found])
         alive = await _alive(c)
-    return [views.run(run, stages[run.id], alive) for run in found]
+    return [views.run(run, stages[run.id], alive, whole=False) for run in found]
 
 
 async def wait(parts: Parts, app: str, run_id: str, seconds: float, etag: str | None) -> tuple[Run, dict[str, Any]]:

@@ -17,9 +17,17 @@ ALIVE_S = 60.0
 
 
 def run(
-    found: Run, tasks: Sequence[Task], workers: Iterable[Worker] = (), chained: Sequence[Run] = ()
+    found: Run,
+    tasks: Sequence[Task],
+    workers: Iterable[Worker] = (),
+    chained: Sequence[Run] = (),
+    *,
+    whole: bool = True,
 ) -> dict[str, Any]:
-    """`workers` are those that were heard lately: they explain why a stage waits; `chained` the runs of its chain."""
+    """`workers` are those that were heard lately: they explain why a stage waits; `chained` the runs of its chain.
+
+    In a list it is not `whole`: what may be large is left out.
+    """
     classes = {one for worker in workers for one in worker.classes if not worker.draining}
     stages = [stage(task, classes) for task in tasks]
     ended = sum(task.state in ("succeeded", "failed", "canceled", "skipped") for task in tasks)
@@ -41,6 +49,7 @@ def run(
         "priority": found.priority,
         "attempt": found.attempt,
         "chain": chain(chained),
+        "result": answer(tasks) if whole else None,
         "created_at": iso(found.created_at),
         "started_at": iso(found.started_at),
         "finished_at": iso(found.finished_at),
@@ -54,6 +63,11 @@ def run(
             "outputs": {name: f"{address}/outputs/{name}" for name in found.plan["outputs"]},
         },
     }
+
+
+def answer(tasks: Iterable[Task]) -> Any:
+    """What a component said, of a prediction that was made a run."""
+    return next((task.result["answer"] for task in tasks if task.result and task.result.get("answer")), None)
 
 
 def chain(runs: Sequence[Run]) -> list[dict[str, Any]]:

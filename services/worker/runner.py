@@ -13,6 +13,7 @@ from typing import Any
 from libs.common import log
 from libs.common.errors import MeshError
 from services.worker import staging
+from services.worker.call import Call
 from services.worker.host import Host
 from services.worker.instance import Instance
 from services.worker.patience import patient
@@ -82,7 +83,7 @@ class Runner:
     async def _run(self, holding: Holding, *, adopted: bool) -> None:
         folder = self._host.folder(holding.lease)
         keep(holding.lease, folder)
-        work = (Stage if holding.lease.kind == "stage" else Instance)(self._host, holding)
+        work = work_of(holding.lease)(self._host, holding)
         outcome = await self._outcome(work, adopted=adopted)
         self._decide()
         await self._end(holding)
@@ -103,7 +104,7 @@ class Runner:
         await patient(lambda: self._host.runtime.remove(name), limit=None)
         await asyncio.to_thread(staging.discard, folder)
 
-    async def _outcome(self, work: Stage | Instance, *, adopted: bool) -> Outcome | None:
+    async def _outcome(self, work: Stage | Instance | Call, *, adopted: bool) -> Outcome | None:
         """None when the task is no longer ours."""
         holding = work.holding
         doing = asyncio.create_task(work.run(adopted=adopted))
@@ -157,6 +158,12 @@ class Runner:
         finally:
             calling.cancel()
             await asyncio.gather(calling, return_exceptions=True)
+
+
+def work_of(lease: Lease) -> type[Stage | Instance | Call]:
+    if lease.kind == "instance":
+        return Instance
+    return Call if lease.spec.get("call") else Stage
 
 
 def keep(lease: Lease, folder: Path) -> None:

@@ -49,6 +49,7 @@ class Outcome:
     log_tail: list[str] = field(default_factory=list)
     usage: dict[str, Any] | None = None
     content: str | None = None
+    answer: object | None = None
 
 
 class Holding:

@@ -191,6 +191,24 @@ def test_a_component_that_nobody_calls_sleeps_until_the_next_call(app: Applicati
     assert answer.headers["Server-Timing"].startswith("cold;dur=")
 
 
+def test_a_call_may_become_a_run_that_waits_for_the_component(app: Application) -> None:
+    app.eventually("it sleeps", lambda: app.api.get(f"{app.path}/components/sleeper")["status"] == "asleep")
+    body = {"inputs": [named("hi")]}
+    later = {"Prefer": "respond-async", "Idempotency-Key": "one"}
+    answer = app.call("POST", "/sleeper/predict", body, headers=later)
+    run = answer.json()
+    assert (answer.status, answer.headers["Location"]) == (202, f"/{app.name}/runs/{run['id']}")
+    assert app.call("POST", "/sleeper/predict", body, headers=later).json()["id"] == run["id"]
+    assert app.call("POST", "/sleeper/predict", {"inputs": []}, headers=later).status == 422
+    ended = app.call("GET", f"/runs/{run['id']}", headers={"Prefer": "wait=60"}).json()
+    assert (ended["status"], ended["result"]["outputs"][0]["data"]) == ("succeeded", "HI!")
+    wait = {"Prefer": "respond-async, wait=60"}
+    answer = app.call("POST", "/shout/predict", {"inputs": []}, headers=wait)
+    assert (answer.status, answer.headers["Preference-Applied"], answer.json()["status"]) == (200, "wait", "failed")
+    assert (answer.json()["reason"]["status"], answer.json()["reason"]["errors"][0]["input"]) == (422, "text")
+    assert app.call("POST", "/shout/predict", body, headers=wait, user="alice:wrong").status == 401
+
+
 def test_a_web_application_has_every_path_below_its_own(app: Application) -> None:
     said = app.call("DELETE", "/web/a/b", {"x": 1}).json()
     root = f"/{app.name}/web"

@@ -1,10 +1,12 @@
 """What the gateway does with every address, with and without the other services."""
 
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from libs.common.grants import Grant, Seal
 from tests.gateway.mesh import ALICE, INTERNAL, Mesh, bearer, ready, services
 from tests.gateway.standin import Asked
 
@@ -94,6 +96,34 @@ async def test_a_grant_stands_for_its_caller_in_its_boxes(mesh: Mesh) -> None:
     assert "/users/alice/" in mesh.databox.asked[-1].target
     assert (await mesh.call("GET", "/demo/files/private/g/f", headers=grant))[0] == 403
     assert (await mesh.call("GET", "/demo/files/data/g/f", headers={"X-Mlmesh-Grant": "forged"}))[0] == 401
+
+
+async def test_a_call_that_becomes_a_run_goes_to_the_scheduler(mesh: Mesh) -> None:
+    headers = {**ALICE, "Prefer": "respond-async, wait=5", "Idempotency-Key": "k"}
+    await mesh.call("POST", "/demo/digits/predict", data=b'{"inputs": []}', headers=headers)
+    asked = mesh.scheduler.asked[-1]
+    assert (asked.target, asked.body) == ("/internal/apps/demo/apis/digits/calls", b'{"inputs": []}')
+    assert (asked.headers["x-mlmesh-user"], asked.headers["prefer"]) == ("alice", "respond-async, wait=5")
+    assert (asked.headers["idempotency-key"], mesh.component.asked) == ("k", [])
+
+
+async def test_a_job_calls_for_its_caller_and_nothing_else(mesh: Mesh) -> None:
+    seal, later = Seal(INTERNAL), time.time() + 60
+
+    async def status(path: str, grant: Grant) -> int:
+        headers = {"X-Mlmesh-Grant": seal.sealed(grant), "Prefer": "respond-async"}
+        return (await mesh.call("POST", path, data=b"{}", headers=headers))[0]
+
+    assert await status("/demo/digits/predict", Grant("demo", "bob", (), later, "digits")) == 200
+    assert mesh.component.asked[-1].headers["x-mlmesh-grant"]
+    for grant in (
+        Grant("demo", "bob", (), later, "train"),
+        Grant("demo", "bob", ("data",), later),
+        Grant("other", "bob", (), later, "digits"),
+        Grant("demo", "bob", (), 1.0, "digits"),
+    ):
+        assert await status("/demo/digits/predict", grant) == 401
+    assert len(mesh.component.asked) == 1
 
 
 async def test_an_anonymous_call_carries_no_grant(mesh: Mesh) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 
@@ -41,6 +43,7 @@ class Neighbours:
     files: set[str] = field(default_factory=set)
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     publications: list[tuple[str, Any]] = field(default_factory=list)
+    stored: list[tuple[str, bytes]] = field(default_factory=list)
     removed: list[tuple[str, Any]] = field(default_factory=list)
     quota_left: bool = True
     away: bool = False
@@ -62,6 +65,13 @@ class Neighbours:
             places = (await request.json())["locations"]
             found = [[{"name": place.get("file"), "size": 1}] if self._has(place) else [] for place in places]
             return web.json_response({"sources": found})
+        if path.endswith("/targets"):
+            places = [one["location"] for one in (await request.json())["files"]]
+            urls = [f"http://{request.host}/links/{place['area']}/{place['file']}" for place in places]
+            return web.json_response({"targets": [{"url": url} for url in urls]})
+        if path.startswith("/links/"):
+            self.stored.append((path.removeprefix("/links/"), await request.read()))
+            return web.Response(status=201)
         if request.method == "DELETE" or path.endswith("/removals"):
             self.removed.append((path, await request.json() if request.can_read_body else None))
             return web.Response(status=204)
@@ -123,11 +133,15 @@ class Mesh:
     async def call(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] = ALICE, **params: Any
     ) -> tuple[int, Any, dict[str, str]]:
-        import orjson
+        return await self.send(method, path, None if body is None else orjson.dumps(body), headers, **params)
 
-        data = None if body is None else orjson.dumps(body)
+    async def send(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str], **params: Any
+    ) -> tuple[int, Any, dict[str, str]]:
         try:
-            async with self.peer.stream(method, path, data=data, headers=headers, params=params) as answer:
+            async with self.peer.stream(
+                method, path, data=None if data is None else io.BytesIO(data), headers=headers, params=params
+            ) as answer:
                 content = await answer.read()
                 return answer.status, orjson.loads(content) if content else None, dict(answer.headers)
         except MeshError as error:
@@ -154,7 +168,7 @@ def healthy(lease: dict[str, Any], **more: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def neighbours_running() -> AsyncIterator[tuple[str, Neighbours]]:
     neighbours = Neighbours()
-    app = web.Application()
+    app = web.Application(client_max_size=20_000_000)
     app.router.add_route("*", "/{path:.*}", neighbours.handle)
     runner = web.AppRunner(app)
     await runner.setup()

@@ -61,6 +61,20 @@ def preferred_wait(prefer: str | None) -> float:
     return min(float(found[1]), MAX_WAIT_S) if found else 0.0
 
 
+@router.post("/internal/apps/{ns}/apis/{path}/calls")
+async def call(
+    parts: TheParts,
+    request: Request,
+    caller: TheCaller,
+    ns: str,
+    path: str,
+    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+    prefer: Annotated[str | None, Header()] = None,
+) -> Response:
+    made = await runs.call(parts, ns, path, caller.user, await request.body(), idempotency_key)
+    return await _submitted(parts, ns, made, prefer, {})
+
+
 @router.post("/internal/apps/{ns}/apis/{path}/runs")
 async def submit(
     parts: TheParts,
@@ -72,10 +86,15 @@ async def submit(
     prefer: Annotated[str | None, Header()] = None,
 ) -> Response:
     made = await runs.submit(parts, ns, path, caller.user, await request.body(), idempotency_key)
-    run, more = made.run, {}
+    more = {}
     if made.callback is not None:
         secret = callback.secret(parts.settings.internal_token, ns, caller.user)
         more = {"callback": callback.described(made.callback, secret)}
+    return await _submitted(parts, ns, made, prefer, more)
+
+
+async def _submitted(parts: Parts, ns: str, made: runs.Submitted, prefer: str | None, more: dict[str, Any]) -> Response:
+    run = made.run
     headers = {"Location": f"/{ns}/runs/{run.id}", "Retry-After": RETRY_AFTER_S}
     seconds = preferred_wait(prefer)
     if seconds <= 0:

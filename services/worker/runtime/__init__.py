@@ -81,6 +81,9 @@ class Runtime(Protocol):
     async def mesh_url(self, app: str) -> str:
         """Where the gateway answers for a container of this app (`MLMESH_URL`)."""
 
+    async def gateway_url(self, app: str) -> str:
+        """Where the gateway answers for this worker."""
+
     async def converge(self) -> None:
         """Periodic upkeep, such as joining the gateway's container to the networks of apps."""
 

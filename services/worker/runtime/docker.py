@@ -137,6 +137,10 @@ class DockerRuntime:
     async def mesh_url(self, app: str) -> str:
         return await self._networks.mesh_url(app)
 
+    async def gateway_url(self, app: str) -> str:
+        """A worker that is a container is in the app's network, as the gateway is."""
+        return await self.mesh_url(app) if await self._networks.worker() else self._settings.public_url
+
     async def converge(self) -> None:
         await self._networks.converge()
 

@@ -185,6 +185,9 @@ class ProcessRuntime:
     async def mesh_url(self, app: str) -> str:
         return self._settings.public_url
 
+    async def gateway_url(self, app: str) -> str:
+        return self._settings.public_url
+
     async def converge(self) -> None:
         return None
 

@@ -1,4 +1,7 @@
-"""A grant lets a component reach its caller's files: signed by the gateway, given with a call, shown on `files`."""
+"""Grants: what lets a program act as a caller, signed by the platform and shown to the gateway.
+
+A component reaches its caller's files with the grant that came with the call; a worker calls a component for somebody.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ class Grant:
     user: str
     boxes: tuple[str, ...]
     expires: float
-    """Epoch seconds of this host; made and checked by gateways alone."""
+    """Epoch seconds of the host that made it."""
+    call: str = ""
+    """The path of the API that may be called."""
 
 
 class Seal:
@@ -31,7 +36,7 @@ class Seal:
         self._key = hmac.new(internal_token.encode(), PURPOSE, hashlib.sha256).digest()
 
     def sealed(self, grant: Grant) -> str:
-        content = orjson.dumps([grant.app, grant.user, grant.boxes, grant.expires])
+        content = orjson.dumps([grant.app, grant.user, grant.boxes, grant.expires, grant.call])
         return f"{urlsafe_b64encode(content).decode()}.{self._mac(content)}"
 
     def opened(self, text: str, now: float) -> Grant | None:
@@ -43,8 +48,8 @@ class Seal:
             return None
         if not hmac.compare_digest(mac.encode(), self._mac(content).encode()):
             return None
-        app, user, boxes, expires = orjson.loads(content)
-        return Grant(app, user, tuple(boxes), expires) if now < expires else None
+        app, user, boxes, expires, call = orjson.loads(content)
+        return Grant(app, user, tuple(boxes), expires, call) if now < expires else None
 
     def _mac(self, content: bytes) -> str:
         return hmac.new(self._key, content, hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-from services.gateway.grants import Grant, Seal
+from libs.common.grants import Grant, Seal
 
 GRANT = Grant("demo", "alice", ("data",), expires=100.0)
 

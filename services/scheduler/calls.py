@@ -1,0 +1,117 @@
+"""A prediction as a run: one stage, which sends the request to the component as often as it takes."""
+
+from __future__ import annotations
+
+import io
+import secrets
+import time
+from typing import Any
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from libs.common.errors import Malformed, NotFound, TooLarge, Unavailable
+from libs.common.files import Location
+from libs.common.grants import Grant, Seal
+from libs.common.manifests.catalog import Catalog
+from libs.common.manifests.experimentpipeline import Retries
+from libs.common.manifests.mlcomponent import MLComponent
+from services.scheduler.db import apps
+from services.scheduler.parts import Parts
+from services.scheduler.state import Run
+
+STAGE = "predict"
+REQUEST = "request"
+BODY_BYTES = 10_000_000
+PATIENCE_S = 3600.0
+"""How long an instance is waited for."""
+
+
+async def drafted(parts: Parts, app: str, path: str, user: str, raw: bytes) -> Run:
+    """The run, its request in the store. Raises NotFound, Malformed, TooLarge."""
+    component, commit = await _called(parts, app, path)
+    if len(raw) > BODY_BYTES:
+        raise TooLarge(f"a request that becomes a run may have {BODY_BYTES} bytes", limit=BODY_BYTES)
+    try:
+        orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise Malformed(f"the body is not JSON: {error}") from error
+    identity = f"r_{secrets.token_hex(10)}"
+    source = Location(area=f"runs/{identity}/{REQUEST}", file="body.json")
+    await _store(parts, app, source, raw)
+    plan = planned(component, path, commit=commit, user=user, source=source)
+    return Run(
+        id=identity,
+        app=app,
+        pipeline=component.metadata.name,
+        user=user,
+        status="queued",
+        plan=plan,
+        created_at=0.0,
+    )
+
+
+def planned(component: MLComponent, path: str, *, commit: str, user: str, source: Location) -> dict[str, Any]:
+    timeout = component.spec.ml_service.timeout
+    stage = {
+        "name": STAGE,
+        "image": component.spec.image.existing_image_name,
+        "entry_point": None,
+        "env": {},
+        "secrets": [],
+        "resources": {},
+        "read_only_root": False,
+        "egress": "internet",
+        "image_credentials": None,
+        "timeout": timeout + PATIENCE_S,
+        "retries": Retries().model_dump(),
+        "inputs": [REQUEST],
+        "outputs": [],
+        "cache": False,
+        "call": {"path": path, "timeout": timeout},
+    }
+    return {
+        "commit": commit,
+        "timeout": timeout + PATIENCE_S,
+        "user": user,
+        "sources": {REQUEST: source.to_json()},
+        "targets": {},
+        "outputs": [],
+        "cache": "off",
+        "stages": [stage],
+        "waits": {STAGE: []},
+    }
+
+
+def granted(internal_token: str, run: Run, call: dict[str, Any]) -> dict[str, Any]:
+    """The call with what lets its worker make it as the caller."""
+    expires = time.time() + call["timeout"] + 2 * PATIENCE_S
+    grant = Grant(run.app, run.user, (), expires, call["path"])
+    return {**call, "grant": Seal(internal_token).sealed(grant)}
+
+
+async def _called(parts: Parts, app: str, path: str) -> tuple[MLComponent, str]:
+    async with parts.db.read() as c:
+        found = await apps.get(c, app)
+    if found is None or found.catalog is None:
+        raise NotFound(f"no live app {app}")
+    catalog = Catalog.from_json(found.catalog)
+    for api in catalog.apis.values():
+        target = api.spec.ml_component
+        if target is not None and api.spec.published and api.spec.restful_api.path == path:
+            return catalog.components[target.name], found.commit
+    raise NotFound(f"{app} publishes no component at {path}")
+
+
+async def _store(parts: Parts, app: str, place: Location, content: bytes) -> None:
+    body = {"files": [{"location": place.to_json(), "size": len(content)}]}
+    answer = await parts.peers.databox.post(f"/internal/apps/{app}/targets", body)
+    url = URL(answer["targets"][0]["url"], encoded=True)
+    headers = {"Content-Type": "application/octet-stream"}
+    try:
+        async with parts.peers.session.put(url, data=io.BytesIO(content), headers=headers) as stored:
+            if stored.status >= 400:
+                raise Unavailable(f"the store does not take the request: {stored.status}")
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise Unavailable("the store cannot be reached") from error

@@ -1,0 +1,39 @@
+"""Predictions that are runs."""
+
+from __future__ import annotations
+
+from libs.common.grants import Seal
+from tests.scheduler.conftest import ALICE, Mesh
+from tests.scheduler.test_service import go_live
+
+CALLS = "/internal/apps/leaf/apis/echo/calls"
+
+
+async def test_a_prediction_becomes_a_run_whose_result_is_the_answer(mesh: Mesh) -> None:
+    await go_live(mesh)
+    headers = {**ALICE, "Idempotency-Key": "k"}
+    status, run, answered = await mesh.call("POST", CALLS, {"inputs": [1]}, headers)
+    assert (status, answered["Location"], run["result"]) == (202, f"/leaf/runs/{run['id']}", None)
+    assert mesh.neighbours.stored == [(f"runs/{run['id']}/request/body.json", b'{"inputs":[1]}')]
+    assert (await mesh.call("POST", CALLS, {"inputs": [1]}, headers))[1]["id"] == run["id"]
+    assert (await mesh.call("POST", CALLS, {"inputs": [2]}, headers))[0] == 422
+    lease = await mesh.claim(kind="stage")
+    call = lease["spec"]["call"]
+    grant = Seal("t").opened(call["grant"], 0.0)
+    assert (call["path"], grant and (grant.app, grant.user, grant.call)) == ("echo", ("leaf", "alice", "echo"))
+    assert lease["spec"]["inputs"][0]["source"] == {"area": f"runs/{run['id']}/request", "file": "body.json"}
+    await mesh.report(lease, "succeeded", answer={"outputs": [{"name": "x"}]})
+    echo = {**ALICE, "X-Mlmesh-Pipelines": "echo"}
+    seen = (await mesh.call("GET", f"/internal/apps/leaf/runs/{run['id']}", headers=echo))[1]
+    assert (seen["status"], seen["pipeline"], seen["result"]) == ("succeeded", "echo", {"outputs": [{"name": "x"}]})
+    listed = (await mesh.call("GET", "/internal/apps/leaf/runs", headers=echo))[1]
+    assert [(one["id"], one["result"]) for one in listed["items"]] == [(run["id"], None)]
+
+
+async def test_a_prediction_that_cannot_be_a_run_is_refused(mesh: Mesh) -> None:
+    await go_live(mesh)
+    assert (await mesh.call("POST", "/internal/apps/leaf/apis/none/calls", {}))[0] == 404
+    assert (await mesh.send("POST", CALLS, b"{", ALICE))[0] == 400
+    assert (await mesh.send("POST", CALLS, b'"' + b"x" * 10_000_000 + b'"', ALICE))[0] == 413
+    listed = (await mesh.call("GET", "/internal/apps/leaf/runs", headers={**ALICE, "X-Mlmesh-Pipelines": "*"}))[1]
+    assert listed["items"] == []
