@@ -11,6 +11,8 @@ USER = "X-Mlmesh-User"
 TOKEN_NAME = "X-Mlmesh-Token-Name"  # noqa: S105  the name of a header
 SCOPES = "X-Mlmesh-Scopes"
 PIPELINES = "X-Mlmesh-Pipelines"
+ANONYMOUS = "anonymous"
+"""The user of a call without credentials: all such callers, so that none of them sees what is the user's."""
 OWNER = "developer"
 """The user as whom an app's owners act: models and constant data live in this user's area."""
 

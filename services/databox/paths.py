@@ -16,13 +16,12 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from libs.common.errors import Forbidden, Invalid, Malformed
 from libs.common.files import Location
+from libs.common.identity import ANONYMOUS
 
 MAX_KEY_BYTES = 1024
 """What S3 allows for a key."""
 MAX_SEGMENT_BYTES = 255
 """What file systems, and so several S3 servers, allow for a name."""
-ANONYMOUS = "anonymous"
-"""The user of a call without credentials; has no files."""
 INTERNAL = ".internal"
 USER_DEPTH = 5
 """Segments of a key before its group."""

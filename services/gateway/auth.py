@@ -13,13 +13,12 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from libs.common.errors import Forbidden, NotFound, Unauthorized, Unavailable
-from libs.common.identity import OWNER, Caller
+from libs.common.identity import ANONYMOUS, OWNER, Caller
 from services.gateway.memo import Memo
 from services.gateway.refusals import NoCredentials, NotACaller
 from services.gateway.services import Service
 from services.gateway.table import Api, App
 
-ANONYMOUS = "anonymous"
 CALLERS = 10_000
 """Remembered for each app."""
 AT_ONCE = 2

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 from libs.common.errors import MeshError, Unavailable
 from libs.common.grants import GRANT, MARGIN_S, Grant, Seal
-from libs.common.identity import USER
+from libs.common.identity import ANONYMOUS, USER
 from libs.common.settings import Settings
 from services.gateway.answer import Answer
-from services.gateway.auth import ANONYMOUS
 from services.gateway.balance import Balance, Turn
 from services.gateway.call import Call, Hop
 from services.gateway.cold import Cold

@@ -35,7 +35,8 @@ CASES: list[tuple[str, str, dict[str, str], int, str | None]] = [
     ("PUT", F, bearer("reader"), 403, None),
     ("PUT", F, bearer("owner"), 200, "developer"),
     ("GET", "/demo/runs", ALICE, 200, "alice"),
-    ("GET", "/demo/runs", KEY, 401, None),
+    ("GET", "/demo/runs", KEY, 200, "bob"),
+    ("GET", "/demo/runs", {"X-API-Key": "other"}, 401, None),
     ("GET", "/demo/runs", bearer("reader"), 200, "developer"),
     ("POST", "/demo/train/runs", ALICE, 200, "alice"),
     ("POST", "/demo/train/runs", {}, 401, None),
@@ -78,7 +79,7 @@ async def test_runs_name_the_pipelines_that_the_credential_is_good_for(mesh: Mes
     await mesh.call("GET", "/demo/runs/7", headers=bearer("owner"))
     asked = [one for one in mesh.scheduler.asked if "runs" in one.target]
     assert [(one.target, one.headers["x-mlmesh-pipelines"]) for one in asked] == [
-        ("/internal/apps/demo/runs?limit=5", "training"),
+        ("/internal/apps/demo/runs?limit=5", "classifier training"),
         ("/internal/apps/demo/runs/7", "*"),
     ]
 

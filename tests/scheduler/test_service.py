@@ -298,3 +298,11 @@ async def test_queues_show_what_waits_and_what_nobody_could_use(mesh: Mesh) -> N
     assert (status, answer) == (202, {"name": "tasks.cpu", "redriven": 1})
     assert (await mesh.call("GET", "/api/v1/queues/tasks.cpu/dead", headers=OWNER))[1]["items"] == []
     assert (await mesh.call("POST", "/api/v1/queues/none/redrive", headers=OWNER))[0] == 404
+
+
+async def test_anonymous_callers_see_a_run_by_its_id_and_no_list(mesh: Mesh) -> None:
+    await go_live(mesh)
+    nobody = {**ALICE, "X-Mlmesh-User": "anonymous"}
+    _, run, _ = await mesh.submit(BODY, **{"X-Mlmesh-User": "anonymous"})
+    assert (await mesh.call("GET", f"/internal/apps/leaf/runs/{run['id']}", headers=nobody))[0] == 200
+    assert (await mesh.call("GET", "/internal/apps/leaf/runs", headers=nobody))[1] == {"items": [], "next": None}

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import JSONResponse, StreamingResponse
 
 from libs.common.errors import Forbidden, Gone, Malformed, NotFound
-from libs.common.identity import Caller
+from libs.common.identity import ANONYMOUS, Caller
 from services.scheduler import callback, logs, outputs, removal, runs, views
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
@@ -117,6 +117,8 @@ async def listing(
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
 ) -> Response:
+    if mine.user == ANONYMOUS:  # one sees a run whose id one was told
+        return JSONResponse({"items": [], "next": None})
     pipelines = mine.pipelines
     if pipeline is not None:
         pipelines = frozenset({pipeline}) if pipelines is None else pipelines & {pipeline}
