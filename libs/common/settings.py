@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     )
     app_subnets: str = Field("10.210.0.0/16", description="networks of apps are /26 pieces of this")
     lease: float = Field(15.0, gt=0, description="how long a worker may be silent before its tasks are given to others")
+    app_stages: int | None = Field(
+        None, ge=1, description="stages of one app that may be at work at once; default: any number"
+    )
     retention: float = Field(
         30 * 86400.0,
         gt=0,

@@ -78,7 +78,7 @@ class App:
 
     def pipelines(self) -> tuple[Api, ...]:
         """The APIs whose credentials are good for runs."""
-        return tuple(api for api in self.apis if api.target in ("pipeline", "pipelines", "ml"))
+        return tuple(api for api in self.apis if api.target in ("pipeline", "pipelines", "ml") and not api.open)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ class Wire(BaseModel):
 class Claim(Wire):
     worker: str = Field(min_length=1, max_length=128)
     classes: tuple[str, ...] = ("cpu",)
-    task: str | None = None
     free: int = 0
 
 
@@ -52,13 +51,13 @@ class Made(Wire):
 
 
 async def claim(parts: Parts, asked: Claim) -> dict[str, Any]:
-    """The lease of the task asked for, of a better one, or of none."""
+    """The lease of the task whose turn it is, which need not be the one that was rung for, or of none."""
     async with parts.db.write() as c:
         now = await clock(c)
         known = await workers.get(c, asked.worker)
         if known is not None and known.draining:
             return {"lease": None, "reason": reason("draining", "this worker takes nothing new")}
-        found = await tasks.next_ready(c, asked.classes, task=asked.task, stages=asked.free > 0)
+        found = await tasks.next_ready(c, asked.classes, stages=asked.free > 0, limit=parts.settings.app_stages)
         if found is None:
             return {"lease": None, "reason": reason("nothing_ready")}
         held = await tasks.claim(c, found, asked.worker, now, parts.settings.lease)

@@ -37,7 +37,7 @@ async def step(parts: Parts) -> None:
     """Ring for what is ready. Raises Unavailable when the broker is away: what was not rung for stays in its row."""
     async with parts.db.read() as c:
         now = await clock(c)
-        silent = await tasks.unrung(c, now - RING_AGAIN_S, WINDOW)
+        silent = await tasks.unrung(c, now - RING_AGAIN_S, WINDOW, parts.settings.app_stages)
         again = any(task.rung_at is not None for task in silent)
         room = roomy(await workers.listed(c), now) if again else frozenset()
     found = [task for task in silent if task.rung_at is None or task.resource_class in room]

@@ -23,6 +23,7 @@ from services.scheduler.callback import Callback
 from services.scheduler.db import Connection, apps, callbacks, marks, tasks, workers
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
+from services.scheduler.queue import ALIVE_S, EMPTY, Queue
 from services.scheduler.state import Run, Task, reason
 
 MAX_WAITING = 100
@@ -232,21 +233,24 @@ async def view(parts: Parts, app: str, run_id: str) -> tuple[Run, dict[str, Any]
 async def shown(c: Connection, run: Run) -> dict[str, Any]:
     """Its representation."""
     stages = await tasks.of_run(c, run.id)
-    waiting = any(task.state == "ready" for task in stages)
     chained = await rows.chained(c, run.chain) if run.chain else ()
-    return views.run(run, stages, await _alive(c) if waiting else (), chained)
+    return views.run(run, stages, await _queue(c, stages), chained)
 
 
-async def _alive(c: Connection) -> list[Any]:
+async def _queue(c: Connection, stages: Iterable[Task]) -> Queue:
+    """Asked for only when somebody waits in it."""
+    if not any(task.state == "ready" for task in stages):
+        return EMPTY
     now = await clock(c)
-    return [worker for worker in await workers.listed(c) if now - worker.seen_at < views.ALIVE_S]
+    alive = [worker for worker in await workers.listed(c) if now - worker.seen_at < ALIVE_S]
+    return Queue(await tasks.line(c), alive)
 
 
 async def listed(parts: Parts, found: list[Run]) -> list[dict[str, Any]]:
     async with parts.db.read() as c:
         stages = await tasks.of_runs(c, [run.id for run in found])
-        alive = await _alive(c)
-    return [views.run(run, stages[run.id], alive, whole=False) for run in found]
+        queue = await _queue(c, [task for run in stages.values() for task in run])
+    return [views.run(run, stages[run.id], queue, whole=False) for run in found]
 
 
 async def wait(parts: Parts, app: str, run_id: str, seconds: float, etag: str | None) -> tuple[Run, dict[str, Any]]:

@@ -27,6 +27,10 @@ Reason = dict[str, Any]
 """`code`, `detail`, and for failures `exit_code`, `signal`, `log_tail`: machine-readable, and shown to people."""
 
 
+Place = tuple[str, str]
+"""A run that waits, and the resource class that it waits for."""
+
+
 def reason(code: str, detail: str = "", **more: Any) -> Reason:
     return {"code": code, "detail": detail, **{key: value for key, value in more.items() if value is not None}}
 

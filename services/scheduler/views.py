@@ -6,30 +6,29 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from libs.common.bus import Letter, Queue, binds
+from libs.common.bus import Letter, binds
+from libs.common.bus import Queue as Line
 from libs.common.errors import Malformed
 from libs.common.times import iso
+from services.scheduler.queue import ALIVE_S, EMPTY, Queue
 from services.scheduler.state import Reason, Run, Schedule, Task, Worker, reason
 
 STAGE_STATUS = {"ready": "queued", "claimed": "running", "publishing": "running"}
-ALIVE_S = 60.0
-"""A worker that was heard within this counts as being there."""
 
 
 def run(
     found: Run,
     tasks: Sequence[Task],
-    workers: Iterable[Worker] = (),
+    queue: Queue = EMPTY,
     chained: Sequence[Run] = (),
     *,
     whole: bool = True,
 ) -> dict[str, Any]:
-    """`workers` are those that were heard lately: they explain why a stage waits; `chained` the runs of its chain.
+    """`queue` explains why a stage waits; `chained` are the runs of its chain.
 
     In a list it is not `whole`: what may be large is left out.
     """
-    classes = {one for worker in workers for one in worker.classes if not worker.draining}
-    stages = [stage(task, classes) for task in tasks]
+    stages = [stage(task, queue) for task in tasks]
     ended = sum(task.state in ("succeeded", "failed", "canceled", "skipped") for task in tasks)
     why = found.reason
     if why is None and found.status == "queued":
@@ -80,13 +79,15 @@ def chain(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [*begun, *({"id": None, "pipeline": one["pipeline"], "status": "waiting", "self": None} for one in to_come)]
 
 
-def stage(task: Task, classes: set[str]) -> dict[str, Any]:
+def stage(task: Task, queue: Queue) -> dict[str, Any]:
     status = STAGE_STATUS.get(task.state, task.state)
     why = task.reason
     if task.state == "ready":
-        why = _unclaimed(task, classes)
+        why = queue.why(task)
     elif task.state == "waiting" and why is None:
         why = reason("inputs", "waits for stages before it")
+    elif status == "running" and task.phase == "pulling" and why is None:
+        why = reason("image_pull", task.detail or "")
     return {
         "name": task.name,
         "status": status,
@@ -101,14 +102,6 @@ def stage(task: Task, classes: set[str]) -> dict[str, Any]:
         "started_at": iso(task.started_at),
         "finished_at": iso(task.finished_at),
     }
-
-
-def _unclaimed(task: Task, classes: set[str]) -> Reason:
-    if task.resource_class not in classes:
-        return reason("no_worker_for", task.resource_class)
-    if task.reason and task.reason["code"] in ("lost", "returned"):
-        return task.reason
-    return reason("workers_busy", f"waits for a free slot of class {task.resource_class}")
 
 
 def etag(found: Run) -> str:
@@ -195,7 +188,7 @@ def schedule(found: Schedule) -> dict[str, Any]:
     }
 
 
-def queue(mine: Queue, depth: Mapping[str, Any] | None, letters: Iterable[Letter], now: float) -> dict[str, Any]:
+def queue(mine: Line, depth: Mapping[str, Any] | None, letters: Iterable[Letter], now: float) -> dict[str, Any]:
     """`depth` None: nothing waits."""
     oldest = depth["oldest"] if depth else None
     return {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, func, insert, or_, select, update
+from sqlalchemy import RowMapping, Select, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.db.tables import attempts, runs, tasks
-from services.scheduler.state import OPEN, Task
+from services.scheduler.state import OPEN, Place, Task
 
 
 def _task(row: RowMapping) -> Task:
@@ -53,19 +53,33 @@ async def change(c: AsyncConnection, task: str, columns: Mapping[str, Any]) -> N
         await c.execute(update(tasks).where(tasks.c.id == task).values(**columns))
 
 
-async def next_ready(c: AsyncConnection, classes: Sequence[str], *, task: str | None, stages: bool) -> Task | None:
-    """The task asked for if it is ready, else the best one: by priority, then age. Locked; locked ones passed over."""
-    fits = and_(tasks.c.state == "ready", tasks.c.resource_class.in_(classes), tasks.c.stop.is_(False))
-    if not stages:
-        fits = and_(fits, tasks.c.kind == "instance")
-    asked_first = (tasks.c.id == (task or "")).desc()
-    query = (
-        select(tasks)
-        .where(fits)
-        .order_by(asked_first, tasks.c.priority.desc(), tasks.c.created_at, tasks.c.replica)
-        .limit(1)
+def _in_turn(limit: int | None) -> Select[Any]:
+    """Ready tasks, best first: by priority, then of the app that is served least, then by age.
+
+    `limit`: of how many stages of one app may be at work; those beyond it are not there.
+    """
+    served = (
+        select(tasks.c.app, func.count().label("n"))
+        .where(tasks.c.state == "claimed", tasks.c.kind == "stage")
+        .group_by(tasks.c.app)
+        .subquery()
     )
-    row = (await c.execute(query.with_for_update(skip_locked=True))).mappings().first()
+    at_work = func.coalesce(served.c.n, 0)
+    query = select(tasks).select_from(tasks.outerjoin(served, served.c.app == tasks.c.app))
+    query = query.where(tasks.c.state == "ready", tasks.c.stop.is_(False))
+    if limit is not None:
+        query = query.where(or_(tasks.c.kind == "instance", at_work < limit))
+    return query.order_by(tasks.c.priority.desc(), at_work, tasks.c.created_at, tasks.c.replica)
+
+
+async def next_ready(
+    c: AsyncConnection, classes: Sequence[str], *, stages: bool, limit: int | None = None
+) -> Task | None:
+    """Whose turn it is. Locked; locked ones are passed over."""
+    query = _in_turn(limit).where(tasks.c.resource_class.in_(classes))
+    if not stages:
+        query = query.where(tasks.c.kind == "instance")
+    row = (await c.execute(query.limit(1).with_for_update(skip_locked=True, of=tasks))).mappings().first()
     return _task(row) if row else None
 
 
@@ -121,12 +135,18 @@ async def rest_over(c: AsyncConnection, now: float) -> list[Task]:
     return [_task(row) for row in (await c.execute(query)).mappings()]
 
 
-async def unrung(c: AsyncConnection, before: float, limit: int) -> list[Task]:
-    """Ready tasks without a doorbell since `before`, the next ones first."""
+async def unrung(c: AsyncConnection, before: float, window: int, limit: int | None = None) -> list[Task]:
+    """Of the next ready tasks those without a doorbell since `before`."""
     silent = or_(tasks.c.rung_at.is_(None), tasks.c.rung_at < before)
-    query = select(tasks).where(tasks.c.state == "ready", silent)
-    found = await c.execute(query.order_by(tasks.c.priority.desc(), tasks.c.created_at, tasks.c.replica).limit(limit))
+    found = await c.execute(_in_turn(limit).where(silent).limit(window))
     return [_task(row) for row in found.mappings()]
+
+
+async def line(c: AsyncConnection) -> list[Place]:
+    """Where the ready stages stand, best first."""
+    query = select(tasks.c.run, tasks.c.resource_class).where(tasks.c.state == "ready", tasks.c.kind == "stage")
+    found = await c.execute(query.order_by(tasks.c.priority.desc(), tasks.c.created_at, tasks.c.replica))
+    return [(row.run, row.resource_class) for row in found]
 
 
 async def rung(c: AsyncConnection, found: Iterable[str], now: float) -> None:

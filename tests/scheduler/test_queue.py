@@ -1,0 +1,94 @@
+"""Whose turn it is, and what those are told who wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.scheduler.queue import EMPTY, Queue
+from services.scheduler.state import Task, Worker
+from tests.scheduler.conftest import ALICE, Mesh, healthy
+from tests.scheduler.test_service import BODY, go_live
+
+
+def waiting(run: str = "r_1", kind: str = "cpu", **more: Any) -> Task:
+    return Task(id="t", kind="stage", app="a", name="s", state="ready", spec={}, created_at=0.0, run=run,
+                resource_class=kind, **more)  # fmt: skip
+
+
+def worker(*classes: str, draining: bool = False) -> Worker:
+    return Worker(name="w", host="h", classes=list(classes), slots=1, free=0, labels={}, draining=draining, seen_at=0.0)
+
+
+LINE = [("r_0", "cpu"), ("r_0", "cpu"), ("r_g", "gpu"), ("r_1", "cpu"), ("r_2", "cpu")]
+
+
+@pytest.mark.parametrize(
+    ("queue", "task", "code", "detail"),
+    [
+        (EMPTY, waiting(), "starting", ""),
+        (Queue(LINE, []), waiting(), "no_worker_for", "cpu"),
+        (Queue(LINE, [worker("cpu")]), waiting(kind="gpu"), "no_worker_for", "gpu"),
+        (Queue(LINE, [worker("cpu", draining=True)]), waiting(), "paused", "every worker of class cpu is draining"),
+        (Queue(LINE, [worker("cpu")]), waiting(), "runs_ahead", "1"),
+        (Queue(LINE, [worker("cpu")]), waiting("r_2"), "runs_ahead", "2"),
+        (Queue(LINE, [worker("cpu")]), waiting("r_0"), "workers_busy", "waits for a free slot of class cpu"),
+        (Queue(LINE, [worker("cpu")]), waiting(reason={"code": "lost", "detail": "w"}), "lost", "w"),
+    ],
+)
+def test_who_waits_is_told_why(queue: Queue, task: Task, code: str, detail: str) -> None:
+    assert queue.why(task) == {"code": code, "detail": detail}
+
+
+async def two_apps(mesh: Mesh) -> None:
+    await go_live(mesh)
+    await mesh.deploy("d2", app="oak")
+    lease = await mesh.claim(free=0)
+    await mesh.sync(healthy(lease))
+    await mesh.live("d2")
+
+
+async def submitted(mesh: Mesh, app: str, **more: Any) -> str:
+    path = f"/internal/apps/{app}/apis/train/runs"
+    status, run, _ = await mesh.call("POST", path, {**BODY, **more}, ALICE)
+    assert status == 202
+    return str(run["id"])
+
+
+async def runs_of(mesh: Mesh, count: int) -> list[str]:
+    """Of the next claims."""
+    return [(await mesh.claim(kind="stage"))["spec"]["run"] for _ in range(count)]
+
+
+async def test_the_app_that_is_served_least_comes_first_and_priority_before_that(mesh: Mesh) -> None:
+    await two_apps(mesh)
+    one, two, three = [await submitted(mesh, "leaf") for _ in range(3)]
+    other = await submitted(mesh, "oak")
+    urgent = await submitted(mesh, "leaf", priority=5)
+    assert await runs_of(mesh, 5) == [urgent, other, one, two, three]
+
+
+async def test_who_waits_sees_how_many_are_before(mesh: Mesh) -> None:
+    await go_live(mesh)
+    await mesh.sync()
+    first = await submitted(mesh, "leaf")
+    second = await submitted(mesh, "leaf")
+    assert (await mesh.run(first))["reason"]["code"] == "workers_busy"
+    assert (await mesh.run(second))["reason"] == {"code": "runs_ahead", "detail": "1"}
+    lease = await mesh.claim(kind="stage")
+    await mesh.sync({"task": lease["task"], "token": lease["token"], "state": "pulling", "detail": "3 of 7 layers"})
+    assert (await mesh.run(first))["stages"][0]["reason"] == {"code": "image_pull", "detail": "3 of 7 layers"}
+    assert (await mesh.run(second))["reason"]["code"] == "workers_busy"
+
+
+@pytest.mark.settings(app_stages=1)
+async def test_an_app_has_so_many_stages_at_work_and_no_more(mesh: Mesh) -> None:
+    await two_apps(mesh)
+    first, second = [await submitted(mesh, "leaf") for _ in range(2)]
+    other = await submitted(mesh, "oak")
+    assert await runs_of(mesh, 2) == [first, other]
+    body = {"worker": "w1", "classes": ["cpu"], "free": 2}
+    assert (await mesh.peer.post("/internal/claims", body))["lease"] is None
+    await mesh.call("POST", f"/internal/apps/leaf/runs/{first}/cancel")
+    assert (await mesh.run(second))["status"] == "queued"
