@@ -26,7 +26,7 @@ from libs.common.errors import Unavailable
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """Column type of a JSON document."""
-SCHEMA = "0007"
+SCHEMA = "0008"
 """The revision of deploy/migrations that this release works on."""
 SCHEMA_TABLE = "mlmesh_schema"
 BUSY_TIMEOUT_S = 10

@@ -90,6 +90,7 @@ class Settings(BaseSettings):
     )
     app_subnets: str = Field("10.210.0.0/16", description="networks of apps are /26 pieces of this")
     lease: float = Field(15.0, gt=0, description="how long a worker may be silent before its tasks are given to others")
+    waiting_runs: int = Field(100, ge=1, description="runs of one app that may wait to be started; more are 429")
     app_stages: int | None = Field(
         None, ge=1, description="stages of one app that may be at work at once; default: any number"
     )

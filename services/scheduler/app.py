@@ -13,10 +13,12 @@ from libs.common.db import Database
 from libs.common.http.client import open_peers
 from libs.common.http.service import Check, service
 from libs.common.settings import Settings, require
+from services.scheduler.admission import Admissions
 from services.scheduler.bells import Bells
+from services.scheduler.catalogs import Catalogs
 from services.scheduler.loops import Loops
 from services.scheduler.outside import open_outside
-from services.scheduler.parts import Parts
+from services.scheduler.parts import Parts, Wakes
 from services.scheduler.routes import apps, callbacks, components, operators, runs, schedules, table, workers
 
 ROUTES = (workers, table, runs, callbacks, schedules, apps, components, operators)
@@ -51,7 +53,9 @@ async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts
         db = Database(settings.database_url)
         stack.push_async_callback(db.close)
         outside = await stack.enter_async_context(open_outside(settings.callback_networks))
-        parts = Parts(settings, db, bus, peers, Bells(), outside)
+        wakes = Wakes()
+        admissions = Admissions(db, settings.waiting_runs, lambda: wakes.relay())
+        parts = Parts(settings, db, bus, peers, Bells(), outside, Catalogs(db), admissions, wakes)
         loops = Loops(parts)
         parts.wakes.relay = loops.relay.wake
         parts.wakes.publish = loops.publish.wake

@@ -14,10 +14,8 @@ from yarl import URL
 from libs.common.errors import Malformed, NotFound, TooLarge, Unavailable
 from libs.common.files import Location
 from libs.common.grants import Grant, Seal
-from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.experimentpipeline import Retries
 from libs.common.manifests.mlcomponent import MLComponent
-from services.scheduler.db import apps
 from services.scheduler.parts import Parts
 from services.scheduler.state import Run
 
@@ -92,15 +90,11 @@ def granted(internal_token: str, run: Run, call: dict[str, Any]) -> dict[str, An
 
 
 async def _called(parts: Parts, app: str, path: str) -> tuple[MLComponent, str]:
-    async with parts.db.read() as c:
-        found = await apps.get(c, app)
-    if found is None or found.catalog is None:
-        raise NotFound(f"no live app {app}")
-    catalog = Catalog.from_json(found.catalog)
+    catalog, commit = await parts.catalogs.live(app)
     for api in catalog.apis.values():
         target = api.spec.ml_component
         if target is not None and api.spec.published and api.spec.restful_api.path == path:
-            return catalog.components[target.name], found.commit
+            return catalog.components[target.name], commit
     raise NotFound(f"{app} publishes no component at {path}")
 
 

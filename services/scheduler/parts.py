@@ -10,7 +10,9 @@ from libs.common.bus import Bus
 from libs.common.db import Database
 from libs.common.http.client import Peers
 from libs.common.settings import Settings
+from services.scheduler.admission import Admissions
 from services.scheduler.bells import Bells
+from services.scheduler.catalogs import Catalogs
 from services.scheduler.looks import Looks
 from services.scheduler.outside import Outside
 from services.scheduler.state import Run
@@ -38,5 +40,7 @@ class Parts:
     peers: Peers
     bells: Bells
     outside: Outside
+    catalogs: Catalogs
+    admissions: Admissions
     wakes: Wakes = field(default_factory=Wakes)
     looks: Looks[tuple[Run, dict[str, Any]]] = field(default_factory=Looks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -82,6 +83,26 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "outputs": [variable.name for variable in stage.outputs],
         "cache": stage.cache,
     }
+
+
+def stage_tasks(run: Run) -> list[Task]:
+    """The run's tasks as they begin: those that wait for nothing are ready."""
+    return [
+        Task(
+            id=f"t_{secrets.token_hex(10)}",
+            kind="stage",
+            app=run.app,
+            run=run.id,
+            name=stage["name"],
+            replica=index,
+            resource_class="gpu" if stage["resources"].get("gpu") else "cpu",
+            priority=run.priority,
+            state="waiting" if run.plan["waits"][stage["name"]] else "ready",
+            spec=stage,
+            created_at=run.created_at,
+        )
+        for index, stage in enumerate(run.plan["stages"])
+    ]
 
 
 def log_name(run: str, stage: str, attempt: int) -> str:

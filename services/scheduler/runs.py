@@ -6,52 +6,36 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from libs.common.db import clock
-from libs.common.errors import Conflict, Gone, Invalid, MeshError, NotFound, TooManyRequests
+from libs.common.errors import Conflict, Gone, Invalid, MeshError, NotFound
 from libs.common.files import Location
 from libs.common.manifests.apicomponent import APIComponent, ApiSpec
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.chain import following
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from services.scheduler import bells, calls, leases, plan, submission, views
-from services.scheduler.callback import Callback
-from services.scheduler.db import Connection, apps, callbacks, marks, tasks, workers
+from services.scheduler.admission import Admitted, Request
+from services.scheduler.db import Connection, callbacks, marks, tasks, workers
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
 from services.scheduler.queue import ALIVE_S, EMPTY, Queue
 from services.scheduler.state import Run, Task, reason
 
-MAX_WAITING = 100
-"""Runs of one app that may wait to be started."""
-BUSY_RETRY_S = 5.0
-
-
-@dataclass(frozen=True)
-class Submitted:
-    run: Run
-    stages: list[Task]
-    callback: dict[str, Any] | None
-
 
 async def published(parts: Parts, app: str, path: str) -> tuple[Catalog, APIComponent, str]:
-    """The live catalog, its pipeline's API at `path`, and the live commit."""
-    async with parts.db.read() as c:
-        found = await apps.get(c, app)
-    if found is None or found.catalog is None:
-        raise NotFound(f"no live app {app}")
-    catalog = Catalog.from_json(found.catalog)
+    """The live catalog, its pipeline's API at `path`, and the live commit. Raises NotFound."""
+    catalog, commit = await parts.catalogs.live(app)
     for api in catalog.apis.values():
         if api.spec.restful_api.path == path and api.spec.published and api.spec.experiment_pipeline:
-            return catalog, api, found.commit
+            return catalog, api, commit
     raise NotFound(f"{app} publishes no pipeline at {path}")
 
 
-async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> Submitted:
+async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> Admitted:
     """A new run, or the one that this Idempotency-Key made before. Raises Invalid, Conflict, TooManyRequests."""
     catalog, api, commit = await published(parts, app, path)
     assert api.spec.experiment_pipeline is not None  # noqa: S101  `published` chose it by this
@@ -61,57 +45,14 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
     asked = submission.submission(chain, api.spec.api_spec or ApiSpec(), body, user=user, commit=commit, run=run_id)
     await files_exist(parts, app, asked.needs)
     await _may_be_called(parts, asked.callback)
-    request = Request(app, path, user, key, _hash(body))
-    return await _admitted(parts, request, of_submission(app, chain, asked, user, 0.0), asked.callback)
+    run = of_submission(app, chain, asked, user, 0.0)
+    return await parts.admissions.admit(Request(run, path, key, _hash(body), asked.callback))
 
 
-async def call(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> Submitted:
+async def call(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> Admitted:
     """A prediction as a run, or the one that this key made before. Raises as `submit` does."""
-    request = Request(app, path, user, key, hashlib.sha256(raw).hexdigest())
-    if (earlier := await _known(parts, request)) is not None:
-        return earlier
-    return await _admitted(parts, request, await calls.drafted(parts, app, path, user, raw), None)
-
-
-@dataclass(frozen=True)
-class Request:
-    """Who asks for what; `key` None: it is not to be told from others like it."""
-
-    app: str
-    path: str
-    user: str
-    key: str | None
-    body: str
-
-    def row(self, now: float) -> dict[str, Any]:
-        return {"app": self.app, "user": self.user, "path": self.path, "key": self.key, "created_at": now}
-
-
-async def _known(parts: Parts, request: Request) -> Submitted | None:
-    if request.key is None:
-        return None
-    async with parts.db.read() as c:
-        earlier = await _earlier(c, request.row(await clock(c)), request.body)
-        return Submitted(earlier, await tasks.of_run(c, earlier.id), None) if earlier else None
-
-
-async def _admitted(parts: Parts, request: Request, draft: Run, told: dict[str, Any] | None) -> Submitted:
-    """Rows of the run, of its stages and of what is remembered, in one transaction."""
-    async with parts.db.write() as c:
-        now = await clock(c)
-        if request.key is not None:
-            row = request.row(now)
-            if (earlier := await _earlier(c, row, request.body)) is not None:
-                return Submitted(earlier, await tasks.of_run(c, earlier.id), told)
-            await rows.remember(c, {**row, "body": request.body, "run": draft.id})
-        if await full(c, request.app):
-            raise TooManyRequests(f"{request.app} has {MAX_WAITING} waiting runs", retry_after=BUSY_RETRY_S)
-        run = replace(draft, created_at=now)
-        stages = await add(c, run)
-        if told is not None:
-            await callbacks.add(c, Callback(run=run.id, app=run.app, user=run.user, spec=told))
-    parts.wakes.relay()
-    return Submitted(run, stages, told)
+    run = await calls.drafted(parts, app, path, user, raw)
+    return await parts.admissions.admit(Request(run, path, key, hashlib.sha256(raw).hexdigest()))
 
 
 def chain_of(catalog: Catalog, pipeline: str) -> tuple[ExperimentPipeline, ...]:
@@ -127,10 +68,6 @@ def api_of(catalog: Catalog, pipeline: str) -> ApiSpec | None:
     return next(
         (one.api_spec for one in specs if one.experiment_pipeline and one.experiment_pipeline.name == pipeline), None
     )
-
-
-async def full(c: Connection, app: str) -> bool:
-    return await tasks.waiting_runs(c, app) >= MAX_WAITING
 
 
 def of_submission(
@@ -154,34 +91,6 @@ def of_submission(
     )
 
 
-async def add(c: Connection, run: Run) -> list[Task]:
-    """The rows of a new run; its stages."""
-    await rows.add(c, run)
-    stages = stage_tasks(run)
-    await tasks.add(c, [task.__dict__ for task in stages])
-    return stages
-
-
-def stage_tasks(run: Run) -> list[Task]:
-    """The run's tasks as they begin: those that wait for nothing are ready."""
-    return [
-        Task(
-            id=f"t_{secrets.token_hex(10)}",
-            kind="stage",
-            app=run.app,
-            run=run.id,
-            name=stage["name"],
-            replica=index,
-            resource_class="gpu" if stage["resources"].get("gpu") else "cpu",
-            priority=run.priority,
-            state="waiting" if run.plan["waits"][stage["name"]] else "ready",
-            spec=stage,
-            created_at=run.created_at,
-        )
-        for index, stage in enumerate(run.plan["stages"])
-    ]
-
-
 def _decoded(raw: bytes) -> Any:
     try:
         return orjson.loads(raw or b"{}")
@@ -191,15 +100,6 @@ def _decoded(raw: bytes) -> Any:
 
 def _hash(body: Any) -> str:
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-async def _earlier(c: Connection, row: dict[str, Any], body: str) -> Run | None:
-    found = await rows.remembered(c, row)
-    if found is None:
-        return None
-    if found[0] != body:
-        raise Invalid("this Idempotency-Key was used with another body; use a new one")
-    return await rows.get(c, row["app"], found[1])
 
 
 async def files_exist(parts: Parts, app: str, needs: Iterable[tuple[str, Location]]) -> None:

@@ -11,11 +11,13 @@ from libs.common.errors import Conflict, Invalid, NotFound
 from libs.common.identity import OWNER
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.schedule import next_start
-from services.scheduler import runs
-from services.scheduler.db import Connection, apps
+from services.scheduler import admission, runs
+from services.scheduler.admission import Admitted
+from services.scheduler.db import Connection
 from services.scheduler.db import runs as rows
 from services.scheduler.db import schedules as table
 from services.scheduler.parts import Parts
+from services.scheduler.pipeline import stage_tasks
 from services.scheduler.state import Run, Schedule
 from services.scheduler.submission import submission, unpublished
 
@@ -63,11 +65,11 @@ async def _start(parts: Parts, due: Schedule) -> None:
             columns["problem"] = problem
         elif last is not None and due.spec["concurrencyPolicy"] == "Forbid":
             columns["problem"] = f"not started: {last.id} has not ended"
-        elif await runs.full(c, due.app):
-            columns["problem"] = f"not started: {due.app} has {runs.MAX_WAITING} waiting runs"
+        elif (await rows.waiting(c, [due.app], most := parts.settings.waiting_runs))[due.app] >= most:
+            columns["problem"] = f"not started: {due.app} has {most} waiting runs"
         else:
             run = runs.of_submission(due.app, chain, asked, OWNER, now)
-            await runs.add(c, run)
+            await admission.add(c, [Admitted(run, stage_tasks(run))])
             columns["last_run"] = run.id
         await table.change(c, fresh, columns)
     parts.wakes.relay()
@@ -75,16 +77,12 @@ async def _start(parts: Parts, due: Schedule) -> None:
 
 async def _asked(parts: Parts, due: Schedule) -> Any:
     """What a caller would have asked for. Raises Invalid, NotFound."""
-    async with parts.db.read() as c:
-        found = await apps.get(c, due.app)
-    if found is None or found.catalog is None:
-        raise NotFound(f"no live app {due.app}")
-    catalog = Catalog.from_json(found.catalog)
+    catalog, commit = await parts.catalogs.live(due.app)
     chain = runs.chain_of(catalog, due.pipeline)
     api = runs.api_of(catalog, due.pipeline) or unpublished(chain, due.spec["inputs"])
     body = {"inputs": due.spec["inputs"], "labels": {LABEL: due.pipeline}}
     identity = f"r_{secrets.token_hex(10)}"
-    asked = submission(chain, api, body, user=OWNER, commit=found.commit, run=identity)
+    asked = submission(chain, api, body, user=OWNER, commit=commit, run=identity)
     await runs.files_exist(parts, due.app, asked.needs)
     return asked, chain
 

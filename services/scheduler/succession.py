@@ -6,10 +6,12 @@ import secrets
 
 from libs.common.db import clock
 from libs.common.errors import Conflict
-from services.scheduler import bells, chain, runs
+from services.scheduler import admission, bells, chain, runs
+from services.scheduler.admission import Admitted
 from services.scheduler.db import runs as rows
 from services.scheduler.db import tasks
 from services.scheduler.parts import Parts
+from services.scheduler.pipeline import stage_tasks
 
 
 async def step(parts: Parts) -> None:
@@ -35,7 +37,7 @@ async def _bring_on(parts: Parts, app: str, identity: str) -> bool:
             before = rest[-1] if rest else first
             stages = await tasks.of_run(c, before.id)
             fresh = chain.successor(first, before, stages, found.start, f"r_{secrets.token_hex(10)}", now)
-            await runs.add(c, fresh)
+            await admission.add(c, [Admitted(fresh, stage_tasks(fresh))])
             await rows.change(c, first, {})
     if found.cancel is not None:
         await _cancel(parts, app, found.cancel)

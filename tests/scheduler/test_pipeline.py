@@ -10,7 +10,7 @@ from libs.common.errors import Invalid
 from libs.common.files import Location
 from libs.common.manifests.apicomponent import ApiSpec
 from services.scheduler import pipeline, submission
-from services.scheduler.runs import stage_tasks
+from services.scheduler.pipeline import stage_tasks
 from services.scheduler.state import Run, Task
 from tests.scheduler.manifests import catalog
 

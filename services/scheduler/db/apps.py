@@ -18,6 +18,12 @@ async def get(c: AsyncConnection, name: str) -> App | None:
     return App(**row) if row else None
 
 
+async def head(c: AsyncConnection, name: str) -> tuple[str, str] | None:
+    """The live deployment and its commit."""
+    row = (await c.execute(select(apps.c.deployment, apps.c.commit).where(apps.c.name == name))).first()
+    return (row.deployment, row.commit) if row and row.deployment else None
+
+
 async def names(c: AsyncConnection) -> list[str]:
     return list((await c.execute(select(apps.c.name))).scalars())
 

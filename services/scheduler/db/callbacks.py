@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -12,8 +12,9 @@ from services.scheduler.callback import Callback, Delivery
 from services.scheduler.db.tables import callbacks, deliveries, runs
 
 
-async def add(c: AsyncConnection, callback: Callback) -> None:
-    await c.execute(insert(callbacks), [callback.__dict__])
+async def add(c: AsyncConnection, new: Sequence[Callback]) -> None:
+    if new:
+        await c.execute(insert(callbacks), [callback.__dict__ for callback in new])
 
 
 async def get(c: AsyncConnection, run: str, *, lock: bool = False) -> Callback | None:

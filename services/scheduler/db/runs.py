@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, insert, or_, select, tuple_, update
+from sqlalchemy import and_, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.db import upsert
 from services.scheduler.db.tables import attempts, callbacks, deliveries, runs, submissions, tasks
 from services.scheduler.state import ENDED_RUN, Run
 
@@ -16,8 +17,9 @@ REMEMBERED_S = 24 * 3600.0
 OPEN_RUN = ("queued", "running", "canceling")
 
 
-async def add(c: AsyncConnection, run: Run) -> None:
-    await c.execute(insert(runs), [run.__dict__])
+async def add(c: AsyncConnection, new: Sequence[Run]) -> None:
+    if new:
+        await c.execute(insert(runs), [run.__dict__ for run in new])
 
 
 async def get(c: AsyncConnection, app: str, run: str, *, lock: bool = False) -> Run | None:
@@ -129,15 +131,41 @@ async def page(
     return [Run(**row) for row in found.mappings()]
 
 
-async def remembered(c: AsyncConnection, row: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The body's hash and the run of an earlier submission with this key."""
-    where = [submissions.c[name] == row[name] for name in ("app", "user", "path", "key")]
-    recent = submissions.c.created_at > row["created_at"] - REMEMBERED_S
-    found = (await c.execute(select(submissions.c.body, submissions.c.run).where(*where, recent))).first()
-    return (found[0], found[1]) if found else None
+Key = tuple[str, str, str, str]
+"""App, user, path and Idempotency-Key."""
+OF_KEY = tuple_(submissions.c.app, submissions.c.user, submissions.c.path, submissions.c.key)
 
 
-async def remember(c: AsyncConnection, row: Mapping[str, Any]) -> None:
-    where = [submissions.c[name] == row[name] for name in ("app", "user", "path", "key")]
-    await c.execute(delete(submissions).where(*where))
-    await c.execute(insert(submissions), [dict(row)])
+async def remember(c: AsyncConnection, asked: Sequence[Mapping[str, Any]], now: float) -> dict[Key, str]:
+    """Note requests by their keys. Of the keys that were free: which run they stand for now."""
+    if not asked:
+        return {}
+    ordered = sorted(asked, key=_key)  # one order of locks for all
+    old = and_(OF_KEY.in_([_key(row) for row in ordered]), submissions.c.created_at <= now - REMEMBERED_S)
+    await c.execute(delete(submissions).where(old))
+    added = upsert(c, submissions).values([dict(row) for row in {_key(row): row for row in reversed(ordered)}.values()])
+    kept = await c.execute(added.on_conflict_do_nothing().returning(submissions))
+    return {(row.app, row.user, row.path, row.key): row.run for row in kept}
+
+
+def _key(row: Mapping[str, Any]) -> Key:
+    return row["app"], row["user"], row["path"], row["key"]
+
+
+async def remembered(c: AsyncConnection, key: Key) -> tuple[str, str] | None:
+    """The body's hash and the run of the request with this key."""
+    row = (await c.execute(select(submissions.c.body, submissions.c.run).where(OF_KEY.in_([key])))).first()
+    return (row.body, row.run) if row else None
+
+
+async def forget(c: AsyncConnection, key: Key) -> None:
+    await c.execute(delete(submissions).where(OF_KEY.in_([key])))
+
+
+async def waiting(c: AsyncConnection, apps: Collection[str], limit: int) -> dict[str, int]:
+    """How many runs of each app have not begun; counted up to `limit`."""
+    found = {}
+    for app in apps:
+        some = select(runs.c.id).where(runs.c.app == app, runs.c.status == "queued").limit(limit).subquery()
+        found[app] = int((await c.execute(select(func.count()).select_from(some))).scalar_one())
+    return found

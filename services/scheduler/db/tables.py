@@ -59,6 +59,7 @@ runs = Table(
     Index("scheduler_runs_chain", "chain", "position", unique=True),
     Index("scheduler_runs_listed", "app", "created_at", "id"),
     Index("scheduler_runs_status", "status"),
+    Index("scheduler_runs_waiting", "app", "status"),
 )
 
 tasks = Table(

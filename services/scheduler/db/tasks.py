@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping, Select, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.db.tables import attempts, runs, tasks
+from services.scheduler.db.tables import attempts, tasks
 from services.scheduler.state import OPEN, Place, Task
 
 
@@ -167,8 +167,3 @@ async def logged(c: AsyncConnection, app: str, component: str) -> Task | None:
     )
     row = (await c.execute(query.order_by(tasks.c.created_at.desc()).limit(1))).mappings().first()
     return _task(row) if row else None
-
-
-async def waiting_runs(c: AsyncConnection, app: str) -> int:
-    query = select(func.count()).where(runs.c.app == app, runs.c.status == "queued")
-    return int((await c.execute(query)).scalar_one())

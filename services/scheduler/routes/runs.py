@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, StreamingResponse
 from libs.common.errors import Forbidden, Gone, Malformed, NotFound
 from libs.common.identity import ANONYMOUS, Caller
 from services.scheduler import callback, logs, outputs, removal, runs, views
+from services.scheduler.admission import Admitted
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
 from services.scheduler.routes.parts import TheCaller, TheParts
@@ -93,7 +94,7 @@ async def submit(
     return await _submitted(parts, ns, made, prefer, more)
 
 
-async def _submitted(parts: Parts, ns: str, made: runs.Submitted, prefer: str | None, more: dict[str, Any]) -> Response:
+async def _submitted(parts: Parts, ns: str, made: Admitted, prefer: str | None, more: dict[str, Any]) -> Response:
     run = made.run
     headers = {"Location": f"/{ns}/runs/{run.id}", "Retry-After": RETRY_AFTER_S}
     seconds = preferred_wait(prefer)

@@ -1,0 +1,142 @@
+"""The door for new runs: those that come at the same time are written in one transaction, before any is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from libs.common.db import Database, clock
+from libs.common.errors import Invalid, MeshError, TooManyRequests
+from services.scheduler.callback import Callback
+from services.scheduler.db import Connection, callbacks, tasks
+from services.scheduler.db import runs as rows
+from services.scheduler.pipeline import stage_tasks
+from services.scheduler.state import Run, Task
+
+AT_ONCE = 64
+"""Runs of one transaction."""
+WRITERS = 2
+"""Transactions at the same time: while one is committed the next is filled."""
+BUSY_RETRY_S = 5.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run that somebody asks for. `key`: what tells it from another like it; `body`: the hash of what was sent."""
+
+    run: Run
+    path: str
+    key: str | None
+    body: str
+    callback: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> rows.Key | None:
+        return None if self.key is None else (self.run.app, self.run.user, self.path, self.key)
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """The run, new or of an earlier request with the same key."""
+
+    run: Run
+    stages: list[Task]
+    callback: dict[str, Any] | None = None
+
+
+Outcome = Admitted | MeshError
+
+
+class Admissions:
+    """`limit`: runs of one app that may wait to be started; `rung` is called after each transaction."""
+
+    def __init__(self, db: Database, limit: int, rung: Callable[[], None]) -> None:
+        self._db, self._limit, self._rung = db, limit, rung
+        self._waiting: deque[tuple[Request, asyncio.Future[Admitted]]] = deque()
+        self._writers: set[asyncio.Task[None]] = set()
+
+    async def admit(self, request: Request) -> Admitted:
+        """Raises Invalid, TooManyRequests, Unavailable."""
+        future: asyncio.Future[Admitted] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, future))
+        if len(self._writers) < WRITERS:
+            writer = asyncio.create_task(self._write())
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)
+        return await future
+
+    async def _write(self) -> None:
+        while self._waiting:
+            some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+            outcomes = await self._outcomes([request for request, _ in some])
+            for (_, future), outcome in zip(some, outcomes, strict=True):
+                if future.done():
+                    continue  # the caller is gone; the run stays
+                if isinstance(outcome, BaseException):
+                    future.set_exception(outcome)
+                else:
+                    future.set_result(outcome)
+            self._rung()
+
+    async def _outcomes(self, requests: Sequence[Request]) -> Sequence[Outcome | Exception]:
+        try:
+            async with self._db.write() as c:
+                return await admitted(c, requests, await clock(c), self._limit)
+        except Exception as error:  # noqa: BLE001  it is each caller's to hear, not this task's
+            return [error] * len(requests)
+
+
+async def admitted(c: Connection, requests: Sequence[Request], now: float, limit: int) -> list[Outcome]:
+    """All that may come in has its rows; what each is told, in order."""
+    fresh = await rows.remember(c, [_remembered(one, now) for one in requests if one.key is not None], now)
+    room = {app: limit - n for app, n in (await rows.waiting(c, {one.run.app for one in requests}, limit)).items()}
+    found: list[Outcome] = []
+    new: list[Admitted] = []
+    for request in requests:
+        name = request.name
+        if name is not None and fresh.get(name) != request.run.id:
+            found.append(await _earlier(c, request, new))
+        elif room[request.run.app] <= 0:
+            if name is not None:
+                await rows.forget(c, name)
+            sentence = f"{request.run.app} has {limit} waiting runs"
+            found.append(TooManyRequests(sentence, retry_after=BUSY_RETRY_S))
+        else:
+            room[request.run.app] -= 1
+            run = replace(request.run, created_at=now)
+            new.append(Admitted(run, stage_tasks(run), request.callback))
+            found.append(new[-1])
+    await add(c, new)
+    return found
+
+
+async def add(c: Connection, new: Sequence[Admitted]) -> None:
+    """The rows of new runs."""
+    await rows.add(c, [one.run for one in new])
+    await tasks.add(c, [task.__dict__ for one in new for task in one.stages])
+    told = [(one.run, one.callback) for one in new if one.callback is not None]
+    await callbacks.add(c, [Callback(run=run.id, app=run.app, user=run.user, spec=spec) for run, spec in told])
+
+
+def _remembered(request: Request, now: float) -> dict[str, Any]:
+    own = {"app": request.run.app, "user": request.run.user, "path": request.path, "key": request.key}
+    return {**own, "body": request.body, "run": request.run.id, "created_at": now}
+
+
+async def _earlier(c: Connection, request: Request, new: Sequence[Admitted]) -> Outcome:
+    """What the first request with this key was told; it may be one of the same transaction."""
+    assert request.name is not None  # noqa: S101  only requests with a key have an earlier one
+    known = await rows.remembered(c, request.name)
+    if known is None:  # it was refused a moment ago, in the same transaction
+        return TooManyRequests("the first request with this Idempotency-Key was refused", retry_after=BUSY_RETRY_S)
+    body, identity = known
+    if body != request.body:
+        return Invalid("this Idempotency-Key was used with another body; use a new one")
+    if (together := next((one for one in new if one.run.id == identity), None)) is not None:
+        return together
+    run = await rows.get(c, request.run.app, identity)
+    assert run is not None  # noqa: S101  a run that goes takes its keys along
+    return Admitted(run, await tasks.of_run(c, identity), request.callback)

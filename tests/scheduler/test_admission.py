@@ -1,0 +1,92 @@
+"""The door for new runs: many at once, some with the same key, some too many; and a database that goes away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from libs.common.db import Database
+from libs.common.errors import Invalid, TooManyRequests, Unavailable
+from services.scheduler.admission import Admissions, Admitted, Request
+from services.scheduler.db import metadata, runs
+from services.scheduler.state import Run
+from tests.scheduler.test_pipeline import a_run
+
+PLAN = a_run({"inputs": {"raw": "in/a.csv"}}).plan
+
+
+def asked(number: int, key: str | None = None, body: str = "b", app: str = "leaf") -> Request:
+    run = Run(id=f"r_{number}", app=app, pipeline="train", user="u", status="queued", plan=PLAN, created_at=0.0)
+    return Request(run, "train", key, body)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    found = Database(database_url)
+    await found.create_all(metadata)
+    yield found
+    await found.close()
+
+
+async def listed(database: Database, app: str = "leaf") -> set[str]:
+    async with database.read() as c:
+        return {run.id for run in await runs.of_app(c, app)}
+
+
+async def test_many_at_once_are_all_there_before_they_are_answered(database: Database) -> None:
+    rung = []
+    door = Admissions(database, 1000, lambda: rung.append(1))
+
+    async def one(number: int) -> None:
+        made = await door.admit(asked(number))
+        assert (made.run.id, [task.state for task in made.stages]) == (f"r_{number}", ["ready", "waiting"])
+        assert made.run.created_at > 0
+        async with database.read() as c:
+            assert await runs.get(c, "leaf", made.run.id) is not None
+
+    await asyncio.gather(*(one(number) for number in range(300)))
+    assert len(await listed(database)) == 300
+    assert 0 < len(rung) < 300, "they went together"
+
+
+async def test_of_requests_with_one_key_there_is_one_run(database: Database) -> None:
+    doors = [Admissions(database, 1000, lambda: None) for _ in range(2)]  # two schedulers
+    made = await asyncio.gather(*(doors[n % 2].admit(asked(n, key=f"k{n % 3}")) for n in range(30)))
+    assert len({one.run.id for one in made}) == 3
+    assert await listed(database) == {one.run.id for one in made}
+    assert (await doors[0].admit(asked(99, key="k0"))).run.id == made[0].run.id
+    with pytest.raises(Invalid, match="was used with another body"):
+        await doors[0].admit(asked(100, key="k0", body="other"))
+
+
+async def test_more_than_may_wait_are_refused_and_their_keys_stay_free(database: Database) -> None:
+    door = Admissions(database, 5, lambda: None)
+    many = (door.admit(asked(n, key=f"k{n}")) for n in range(20))
+    found = await asyncio.gather(*many, door.admit(asked(50, app="oak")), return_exceptions=True)
+    assert Counter(type(one) for one in found) == {Admitted: 6, TooManyRequests: 15}
+    assert (len(await listed(database)), await listed(database, "oak")) == (5, {"r_50"})
+    wide = Admissions(database, 100, lambda: None)
+    again = await asyncio.gather(*(wide.admit(asked(200 + n, key=f"k{n}")) for n in range(20)))
+    assert Counter(one.run.id.startswith("r_2") and len(one.run.id) == 5 for one in again) == {True: 15, False: 5}
+
+
+async def test_a_key_is_forgotten_after_a_day(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Admissions(database, 5, lambda: None)
+    await door.admit(asked(1, key="k"))
+    assert (await door.admit(asked(2, key="k"))).run.id == "r_1"
+    monkeypatch.setattr(runs, "REMEMBERED_S", -1.0)
+    assert (await door.admit(asked(3, key="k", body="other"))).run.id == "r_3"
+
+
+async def test_a_failure_reaches_everybody_who_waits_and_the_door_stays_open(database: Database) -> None:
+    door = Admissions(database, 1000, lambda: None)
+    twice = [asked(7), asked(7), asked(8)]  # an id that is there already: what no caller can bring about
+    found = await asyncio.gather(*(door.admit(one) for one in twice), return_exceptions=True)
+    assert all(isinstance(one, Exception) for one in found)
+    assert (await door.admit(asked(9))).run.id == "r_9"
+    away = Admissions(Database("postgresql+asyncpg://nobody@127.0.0.1:9/none"), 10, lambda: None)
+    with pytest.raises(Unavailable):
+        await away.admit(asked(10))
