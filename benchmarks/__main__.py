@@ -21,6 +21,7 @@ from benchmarks import (
     push,
     rollout,
     stage,
+    submit,
     waiters,
 )
 from benchmarks.figures import Finding, Unmeasured, exit_code
@@ -38,6 +39,7 @@ ALL: dict[str, Callable[[], Iterator[Finding]]] = {
     "peers": peers.figures,
     "rollout": rollout.figures,
     "stage": stage.figures,
+    "submit": submit.figures,
     "waiters": waiters.figures,
     "batching": batching.figures,
 }

@@ -20,13 +20,19 @@ class Loop:
     """
 
     def __init__(
-        self, name: str, step: Callable[[], Awaitable[object]], interval: float, back_off: float = MAX_BACK_OFF_S
+        self,
+        name: str,
+        step: Callable[[], Awaitable[object]],
+        interval: float,
+        back_off: float = MAX_BACK_OFF_S,
+        rest: float = 0.0,
     ) -> None:
-        """`back_off`: longest pause in seconds after a step that failed."""
+        """`back_off`: longest pause in seconds after a step that failed; `rest`: the shortest after any."""
         self.name = name
         self._step = step
         self._interval = interval
         self._back_off = back_off
+        self._rest = rest
         self._rung = asyncio.Event()
         self._failures = 0
         self._log = log.get("loop")
@@ -38,6 +44,8 @@ class Loop:
         while True:
             self._rung.clear()
             pause = await self._once()
+            if self._rest:
+                await asyncio.sleep(self._rest)
             try:
                 await asyncio.wait_for(self._rung.wait(), pause)
             except TimeoutError:

@@ -72,7 +72,7 @@ async def _run(stack: AsyncExitStack, *loops: Loop) -> None:
         stack.callback(group.create_task(loop.run()).cancel)
 
 
-def of(request: Request) -> Parts:
+async def of(request: Request) -> Parts:
     return cast(Parts, request.app.state.parts)
 
 

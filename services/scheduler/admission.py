@@ -18,8 +18,10 @@ from services.scheduler.state import Run, Task
 
 AT_ONCE = 64
 """Runs of one transaction."""
-WRITERS = 2
+WRITERS = 1
 """Transactions at the same time: while one is committed the next is filled."""
+FEW = 4
+GATHER_S = 0.001
 BUSY_RETRY_S = 5.0
 
 
@@ -56,30 +58,44 @@ class Admissions:
     def __init__(self, db: Database, limit: int, rung: Callable[[], None]) -> None:
         self._db, self._limit, self._rung = db, limit, rung
         self._waiting: deque[tuple[Request, asyncio.Future[Admitted]]] = deque()
+        self._writing = 0
         self._writers: set[asyncio.Task[None]] = set()
+        """Kept from being collected."""
 
     async def admit(self, request: Request) -> Admitted:
         """Raises Invalid, TooManyRequests, Unavailable."""
         future: asyncio.Future[Admitted] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
-        if len(self._writers) < WRITERS:
+        if self._writing < WRITERS:
+            self._writing += 1
             writer = asyncio.create_task(self._write())
             self._writers.add(writer)
             writer.add_done_callback(self._writers.discard)
         return await future
 
     async def _write(self) -> None:
-        while self._waiting:
-            some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
-            outcomes = await self._outcomes([request for request, _ in some])
-            for (_, future), outcome in zip(some, outcomes, strict=True):
-                if future.done():
-                    continue  # the caller is gone; the run stays
-                if isinstance(outcome, BaseException):
-                    future.set_exception(outcome)
-                else:
-                    future.set_result(outcome)
-            self._rung()
+        """Ends in the same step in which it finds nobody: who comes after that begins another."""
+        some = 1
+        try:
+            while self._waiting:
+                if some > FEW:  # those who were answered together come back together
+                    await asyncio.sleep(GATHER_S)
+                some = await self._write_some()
+        finally:
+            self._writing -= 1
+
+    async def _write_some(self) -> int:
+        some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+        outcomes = await self._outcomes([request for request, _ in some])
+        for (_, future), outcome in zip(some, outcomes, strict=True):
+            if future.done():
+                continue  # the caller is gone; the run stays
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+        self._rung()
+        return len(some)
 
     async def _outcomes(self, requests: Sequence[Request]) -> Sequence[Outcome | Exception]:
         try:
@@ -106,11 +122,15 @@ async def admitted(c: Connection, requests: Sequence[Request], now: float, limit
             found.append(TooManyRequests(sentence, retry_after=BUSY_RETRY_S))
         else:
             room[request.run.app] -= 1
-            run = replace(request.run, created_at=now)
+            run = begun(request.run, now)
             new.append(Admitted(run, stage_tasks(run), request.callback))
             found.append(new[-1])
     await add(c, new)
     return found
+
+
+def begun(run: Run, now: float) -> Run:
+    return replace(run, created_at=now, deadline=now + run.plan["timeout"])
 
 
 async def add(c: Connection, new: Sequence[Admitted]) -> None:

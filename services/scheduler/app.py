@@ -19,7 +19,17 @@ from services.scheduler.catalogs import Catalogs
 from services.scheduler.loops import Loops
 from services.scheduler.outside import open_outside
 from services.scheduler.parts import Parts, Wakes
-from services.scheduler.routes import apps, callbacks, components, operators, runs, schedules, table, workers
+from services.scheduler.routes import (
+    apps,
+    callbacks,
+    components,
+    operators,
+    runs,
+    schedules,
+    submissions,
+    table,
+    workers,
+)
 
 ROUTES = (workers, table, runs, callbacks, schedules, apps, components, operators)
 
@@ -40,6 +50,7 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
         return {"database": parts.db.ready, "bus": parts.bus.ready}
 
     app = service("scheduler", settings, lifespan=lifespan, checks=checks)
+    app.router.routes[:0] = submissions.ROUTES
     for routes in ROUTES:
         app.include_router(routes.router)
     return app

@@ -77,6 +77,8 @@ async def _order(c: Connection, task: Task, now: float, token: str) -> tuple[dic
     if run is None:
         raise Conflict("the run is gone")
     started = {"started_at": run.started_at or now, "status": "running" if run.status == "queued" else run.status}
+    if run.started_at is None:
+        started["deadline"] = now + run.plan["timeout"]
     run = await runs.change(c, run, started)
     siblings = {sibling.name: sibling for sibling in await tasks.of_run(c, run.id)}
     order = pipeline.work(run, task, siblings)

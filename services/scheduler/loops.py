@@ -45,6 +45,8 @@ INTAKE_S = 5.0
 SWEEP_S = 15.0
 """How often every app is looked at without a reason."""
 SLOW_TICK_S = 5.0
+RELAY_REST_S = 0.01
+"""Between two looks at what is ready, however much comes."""
 REMOVAL_S = 60.0
 
 
@@ -104,7 +106,7 @@ class Loops:
         self._log = get("scheduler")
         self.leader = Loop("leader", self._lead, LEADER_RENEW_S, back_off=LEADER_RENEW_S)
         self.lookout = Loop("lookout", Lookout(parts).look, LOOK_S)
-        self.relay = Loop("relay", lambda: relay.step(parts), SLOW_TICK_S)
+        self.relay = Loop("relay", lambda: relay.step(parts), SLOW_TICK_S, rest=RELAY_REST_S)
         self.publish = self._led("publisher", lambda: publisher.step(parts), SLOW_TICK_S)
         self.callbacks = self._led("callbacks", lambda: deliveries.step(parts), SLOW_TICK_S)
         self.removal = self._led("removal", lambda: removal.step(parts), REMOVAL_S)

@@ -155,14 +155,12 @@ def halted(run: Run, now: float) -> Columns:
     return {"status": "canceled", "reason": reason("canceled", "a caller canceled it"), "finished_at": now}
 
 
-def overdue(run: Run, now: float) -> Reason | None:
-    """Why this run must end now, if it must."""
+def overdue(run: Run) -> Reason:
+    """Why this run must end, once its deadline is over."""
     limit = run.plan["timeout"]
-    if run.started_at is None and now > run.created_at + limit:
+    if run.started_at is None:
         return reason("expired", f"not started within {limit:g} s")
-    if run.started_at is not None and now > run.started_at + limit:
-        return reason("timeout", f"not finished within {limit:g} s")
-    return None
+    return reason("timeout", f"not finished within {limit:g} s")
 
 
 def retried(run: Run, tasks: Iterable[Task], from_stage: str | None) -> Mapping[str, Columns]:

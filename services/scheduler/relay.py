@@ -15,10 +15,12 @@ from libs.common.errors import Unavailable
 from libs.common.messages import TaskReady
 from services.scheduler.db import tasks, workers
 from services.scheduler.parts import Parts
-from services.scheduler.state import Task, Worker
+from services.scheduler.state import Worker
 
 WINDOW = 64
-"""Tasks that are rung for in one step."""
+"""Doorbells that may wait in the broker,"""
+AHEAD = 4
+"""or so many for each slot."""
 RING_AGAIN_S = 10.0
 CLASSES = ("cpu", "gpu")
 
@@ -37,19 +39,21 @@ async def step(parts: Parts) -> None:
     """Ring for what is ready. Raises Unavailable when the broker is away: what was not rung for stays in its row."""
     async with parts.db.read() as c:
         now = await clock(c)
-        silent = await tasks.unrung(c, now - RING_AGAIN_S, WINDOW, parts.settings.app_stages)
-        again = any(task.rung_at is not None for task in silent)
-        room = roomy(await workers.listed(c), now) if again else frozenset()
-    found = [task for task in silent if task.rung_at is None or task.resource_class in room]
-    if not found:
+        found = await workers.listed(c)
+        window = max(WINDOW, AHEAD * sum(worker.slots for worker in found)) - await tasks.ringing(c)
+        new = await tasks.unrung(c, None, max(0, window), parts.settings.app_stages)
+        room = roomy(found, now)
+        silent = await tasks.unrung(c, now - RING_AGAIN_S, WINDOW, parts.settings.app_stages) if room else []
+    wanted = [*new, *(one for one in silent if one[1] in room)]
+    if not wanted:
         return
     await declare(parts)
-    results = await asyncio.gather(*(_ring(parts, task) for task in found))
-    rung = [task.id for task, good in zip(found, results, strict=True) if good]
+    results = await asyncio.gather(*(_ring(parts, *one) for one in wanted))
+    rung = [task for (task, _), good in zip(wanted, results, strict=True) if good]
     if rung:
         async with parts.db.write() as c:
             await tasks.rung(c, rung, now)
-    if len(rung) < len(found):
+    if len(rung) < len(wanted):
         raise Unavailable("the message broker takes no doorbells at the moment")
 
 
@@ -59,9 +63,9 @@ def roomy(found: Iterable[Worker], now: float) -> frozenset[str]:
     return frozenset(one for worker in alive for one in worker.classes)
 
 
-async def _ring(parts: Parts, task: Task) -> bool:
+async def _ring(parts: Parts, task: str, resource_class: str) -> bool:
     try:
-        await parts.bus.publish(TaskReady(task=task.id, resource_class=task.resource_class))
+        await parts.bus.publish(TaskReady(task=task, resource_class=resource_class))
     except Unavailable:
         return False
     return True

@@ -38,6 +38,7 @@ async def converge(parts: Parts, name: str) -> None:
         changed = await _judge(c, name)
     parts.wakes.relay()
     if changed:
+        parts.catalogs.forget(name)
         parts.bells.ring(bells.TABLE)
         await declare_boxes(parts, name, [])
     await news.tell(parts)
@@ -229,6 +230,7 @@ async def remove(parts: Parts, name: str) -> None:
     async with parts.db.write() as c:
         now = await clock(c)
         await apps.remove(c, name)
+        parts.catalogs.forget(name)
         await apps.put_document(c, name, None)
         await scales.put(c, name, {})
         await schedule_rows.remove(c, name)

@@ -188,14 +188,14 @@ async def end_overdue(parts: Parts) -> None:
     """End runs that were not started, or did not finish, in time."""
     async with parts.db.read() as c:
         now = await clock(c)
-        late = [run for run in await rows.open_runs(c) if run.status != "canceling" and plan.overdue(run, now)]
+        late = await rows.overdue(c, now)
     for found in late:
         async with parts.db.write() as c:
             stages = {task.id: task for task in await tasks.of_run(c, found.id, lock=True)}
             run = await rows.get(c, found.app, found.id, lock=True)
-            if run is None or run.ended or run.status == "canceling":
+            if run is None or run.ended or run.status == "canceling" or run.deadline >= now:
                 continue
-            run = await rows.change(c, run, {"status": "canceling", "reason": plan.overdue(run, now)})
+            run = await rows.change(c, run, {"status": "canceling", "reason": plan.overdue(run)})
             await leases.settle(c, run, stages, None, {}, now)
         _ring(parts, found.id, stages.values())
 
@@ -226,6 +226,7 @@ async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> 
             "attempt": run.attempt + 1,
             "started_at": None,
             "finished_at": None,
+            "deadline": now + run.plan["timeout"],
         }
         run = await rows.change(c, run, {**again, "created_at": run.created_at})
         await callbacks.change(c, run.id, {"open": True})

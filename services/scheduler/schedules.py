@@ -68,7 +68,7 @@ async def _start(parts: Parts, due: Schedule) -> None:
         elif (await rows.waiting(c, [due.app], most := parts.settings.waiting_runs))[due.app] >= most:
             columns["problem"] = f"not started: {due.app} has {most} waiting runs"
         else:
-            run = runs.of_submission(due.app, chain, asked, OWNER, now)
+            run = admission.begun(runs.of_submission(due.app, chain, asked, OWNER, now), now)
             await admission.add(c, [Admitted(run, stage_tasks(run))])
             columns["last_run"] = run.id
         await table.change(c, fresh, columns)

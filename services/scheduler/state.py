@@ -9,6 +9,7 @@ A task is one container's worth of work, of kind `stage` (it ends) or `instance`
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -102,6 +103,8 @@ class Run:
     attempt: int = 1
     version: int = 1
     """Grows with every change that a caller can see: the ETag."""
+    deadline: float = math.inf
+    """When it must have begun, or must have ended."""
     chain: str | None = None
     """The run that a chain of runs began with, for itself, too; None when it is alone."""
     position: int | None = None

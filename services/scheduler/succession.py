@@ -36,7 +36,8 @@ async def _bring_on(parts: Parts, app: str, identity: str) -> bool:
         elif found.start is not None:
             before = rest[-1] if rest else first
             stages = await tasks.of_run(c, before.id)
-            fresh = chain.successor(first, before, stages, found.start, f"r_{secrets.token_hex(10)}", now)
+            made = chain.successor(first, before, stages, found.start, f"r_{secrets.token_hex(10)}", now)
+            fresh = admission.begun(made, now)
             await admission.add(c, [Admitted(fresh, stage_tasks(fresh))])
             await rows.change(c, first, {})
     if found.cancel is not None:

@@ -86,7 +86,8 @@ class Runner:
         work = work_of(holding.lease)(self._host, holding)
         outcome = await self._outcome(work, adopted=adopted)
         self._decide()
-        await self._end(holding)
+        if outcome is None or outcome.outcome != "succeeded":  # else it has ended by itself
+            await self._end(holding)
         if outcome is not None and outcome.outcome != "reused":
             await self._report(holding, outcome)
         await self._clean(holding.lease.name, folder)

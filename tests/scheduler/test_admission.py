@@ -52,6 +52,19 @@ async def test_many_at_once_are_all_there_before_they_are_answered(database: Dat
     assert 0 < len(rung) < 300, "they went together"
 
 
+async def test_nobody_is_left_at_the_door(database: Database) -> None:
+    """Each comes back at once, so that some come just when a transaction has ended and nobody else waits."""
+    door = Admissions(database, 10_000, lambda: None)
+
+    async def one(number: int) -> None:
+        for turn in range(30):
+            await door.admit(asked(1000 * number + turn))
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(one(number) for number in range(3)))
+    assert len(await listed(database)) == 90
+
+
 async def test_of_requests_with_one_key_there_is_one_run(database: Database) -> None:
     doors = [Admissions(database, 1000, lambda: None) for _ in range(2)]  # two schedulers
     made = await asyncio.gather(*(doors[n % 2].admit(asked(n, key=f"k{n % 3}")) for n in range(30)))

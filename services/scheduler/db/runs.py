@@ -45,8 +45,9 @@ async def touch(c: AsyncConnection, found: Iterable[str]) -> None:
     await c.execute(update(runs).where(runs.c.id.in_(list(found))).values(version=runs.c.version + 1))
 
 
-async def open_runs(c: AsyncConnection) -> list[Run]:
-    query = select(runs).where(runs.c.status.in_(OPEN_RUN))
+async def overdue(c: AsyncConnection, now: float) -> list[Run]:
+    """Those that have not begun, or not ended, in time."""
+    query = select(runs).where(runs.c.status.in_(("queued", "running")), runs.c.deadline < now)
     return [Run(**row) for row in (await c.execute(query)).mappings()]
 
 

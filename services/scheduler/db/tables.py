@@ -51,6 +51,7 @@ runs = Table(
     Column("priority", Integer, nullable=False, default=0),
     Column("attempt", Integer, nullable=False, default=1),
     Column("version", Integer, nullable=False, default=1),
+    Column("deadline", Double, nullable=False),
     Column("chain", String(40)),
     Column("position", Integer),
     Column("created_at", Double, nullable=False),
@@ -58,7 +59,7 @@ runs = Table(
     Column("finished_at", Double),
     Index("scheduler_runs_chain", "chain", "position", unique=True),
     Index("scheduler_runs_listed", "app", "created_at", "id"),
-    Index("scheduler_runs_status", "status"),
+    Index("scheduler_runs_status", "status", "deadline"),
     Index("scheduler_runs_waiting", "app", "status"),
 )
 
@@ -101,6 +102,7 @@ tasks = Table(
     Index("scheduler_tasks_next", "state", "resource_class", "priority", "created_at"),
     Index("scheduler_tasks_app", "app", "kind", "state"),
     Index("scheduler_tasks_worker", "worker", "state"),
+    Index("scheduler_tasks_rung", "state", "rung_at"),
 )
 
 attempts = Table(

@@ -17,8 +17,13 @@ def _task(row: RowMapping) -> Task:
 
 
 async def add(c: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        await c.execute(insert(tasks), [dict(row) for row in rows])
+    """In as few statements as there are sets of columns: most columns of a new task are empty."""
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        given = {name: value for name, value in row.items() if value is not None}
+        alike.setdefault(tuple(given), []).append(given)
+    for group in alike.values():
+        await c.execute(insert(tasks), group)
 
 
 async def get(c: AsyncConnection, task: str, *, lock: bool = True) -> Task | None:
@@ -135,11 +140,19 @@ async def rest_over(c: AsyncConnection, now: float) -> list[Task]:
     return [_task(row) for row in (await c.execute(query)).mappings()]
 
 
-async def unrung(c: AsyncConnection, before: float, window: int, limit: int | None = None) -> list[Task]:
-    """Of the next ready tasks those without a doorbell since `before`."""
-    silent = or_(tasks.c.rung_at.is_(None), tasks.c.rung_at < before)
-    found = await c.execute(_in_turn(limit).where(silent).limit(window))
-    return [_task(row) for row in found.mappings()]
+async def ringing(c: AsyncConnection) -> int:
+    """Ready tasks that were rung for."""
+    query = select(func.count()).where(tasks.c.state == "ready", tasks.c.rung_at.is_not(None))
+    return int((await c.execute(query)).scalar_one())
+
+
+async def unrung(c: AsyncConnection, before: float | None, window: int, limit: int | None) -> list[tuple[str, str]]:
+    """Id and class of the next ready tasks that were not rung for, or not since `before`."""
+    if window <= 0:
+        return []
+    silent = tasks.c.rung_at.is_(None) if before is None else tasks.c.rung_at < before
+    query = _in_turn(limit).with_only_columns(tasks.c.id, tasks.c.resource_class)
+    return [(row.id, row.resource_class) for row in await c.execute(query.where(silent).limit(window))]
 
 
 async def line(c: AsyncConnection) -> list[Place]:

@@ -1,23 +1,45 @@
-"""What routes are given: the service's parts and who is calling."""
+"""What routes are given: the service's parts and who is calling.
+
+Coroutines, though they wait for nothing: the framework runs plain functions in threads.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
+import orjson
 from fastapi import Depends, Request
+from starlette.responses import JSONResponse
 
 from libs.common.identity import Caller, caller
 from services.scheduler.parts import Parts
 
 
-def _parts(request: Request) -> Parts:
+async def _parts(request: Request) -> Parts:
     found: Parts = request.app.state.parts
     return found
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     return caller(request.headers)
 
 
 TheParts = Annotated[Parts, Depends(_parts)]
 TheCaller = Annotated[Caller, Depends(_caller)]
+
+
+MAX_WAIT_S = 60.0
+RETRY_AFTER_S = "1"
+"""Until the next look at a run."""
+
+
+def preferred_wait(prefer: str | None) -> float:
+    """The N of `Prefer: wait=N`, at most 60."""
+    found = re.search(r"\bwait=(\d{1,6})\b", prefer or "")
+    return min(float(found[1]), MAX_WAIT_S) if found else 0.0
+
+
+class Answer(JSONResponse):
+    def render(self, content: Any) -> bytes:
+        return orjson.dumps(content)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from starlette.responses import JSONResponse, StreamingResponse
+from starlette.responses import StreamingResponse
 
 from libs.common.errors import Forbidden, Gone, Malformed, NotFound
 from libs.common.identity import ANONYMOUS, Caller
-from services.scheduler import callback, logs, outputs, removal, runs, views
-from services.scheduler.admission import Admitted
+from services.scheduler import logs, outputs, removal, runs, views
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
-from services.scheduler.routes.parts import TheCaller, TheParts
+from services.scheduler.routes.parts import RETRY_AFTER_S, Answer, TheCaller, TheParts, preferred_wait
 from services.scheduler.state import Run
 
-MAX_WAIT_S = 60.0
 PAGE = 100
 MAX_PAGE = 1000
-RETRY_AFTER_S = "1"
 KEEP_ALIVE_S = 15.0
 router = APIRouter()
 
@@ -44,7 +40,7 @@ class Scope:
         return run
 
 
-def scope(request: Request, caller: TheCaller, ns: str) -> Scope:
+async def scope(request: Request, caller: TheCaller, ns: str) -> Scope:
     owner = request.url.path.startswith("/api/v1/")
     if owner:
         caller.require("read" if request.method == "GET" else "write", ns)
@@ -54,55 +50,6 @@ def scope(request: Request, caller: TheCaller, ns: str) -> Scope:
 
 
 TheScope = Annotated[Scope, Depends(scope)]
-
-
-def preferred_wait(prefer: str | None) -> float:
-    """The N of `Prefer: wait=N`, at most 60."""
-    found = re.search(r"\bwait=(\d{1,6})\b", prefer or "")
-    return min(float(found[1]), MAX_WAIT_S) if found else 0.0
-
-
-@router.post("/internal/apps/{ns}/apis/{path}/calls")
-async def call(
-    parts: TheParts,
-    request: Request,
-    caller: TheCaller,
-    ns: str,
-    path: str,
-    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
-    prefer: Annotated[str | None, Header()] = None,
-) -> Response:
-    made = await runs.call(parts, ns, path, caller.user, await request.body(), idempotency_key)
-    return await _submitted(parts, ns, made, prefer, {})
-
-
-@router.post("/internal/apps/{ns}/apis/{path}/runs")
-async def submit(
-    parts: TheParts,
-    request: Request,
-    caller: TheCaller,
-    ns: str,
-    path: str,
-    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
-    prefer: Annotated[str | None, Header()] = None,
-) -> Response:
-    made = await runs.submit(parts, ns, path, caller.user, await request.body(), idempotency_key)
-    more = {}
-    if made.callback is not None:
-        secret = callback.secret(parts.settings.internal_token, ns, caller.user)
-        more = {"callback": callback.described(made.callback, secret)}
-    return await _submitted(parts, ns, made, prefer, more)
-
-
-async def _submitted(parts: Parts, ns: str, made: Admitted, prefer: str | None, more: dict[str, Any]) -> Response:
-    run = made.run
-    headers = {"Location": f"/{ns}/runs/{run.id}", "Retry-After": RETRY_AFTER_S}
-    seconds = preferred_wait(prefer)
-    if seconds <= 0:
-        return JSONResponse({**views.run(run, made.stages), **more}, 202, headers)
-    run, shown = await runs.wait(parts, ns, run.id, seconds, None)
-    headers = {"Location": headers["Location"], "Preference-Applied": "wait"} if run.ended else headers
-    return JSONResponse({**shown, **more}, 200 if run.ended else 202, headers)
 
 
 @router.get("/internal/apps/{ns}/runs")
@@ -119,7 +66,7 @@ async def listing(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
 ) -> Response:
     if mine.user == ANONYMOUS:  # one sees a run whose id one was told
-        return JSONResponse({"items": [], "next": None})
+        return Answer({"items": [], "next": None})
     pipelines = mine.pipelines
     if pipeline is not None:
         pipelines = frozenset({pipeline}) if pipelines is None else pipelines & {pipeline}
@@ -137,7 +84,7 @@ async def listing(
         )
     following = views.cursor(found[limit - 1]) if len(found) > limit else None
     headers = {"Link": f'<{request.url.path}?cursor={following}&limit={limit}>; rel="next"'} if following else {}
-    return JSONResponse({"items": await runs.listed(parts, found[:limit]), "next": following}, headers=headers)
+    return Answer({"items": await runs.listed(parts, found[:limit]), "next": following}, headers=headers)
 
 
 def _epoch(text: str | None) -> float | None:
@@ -168,7 +115,7 @@ async def show(
     if if_none_match == views.etag(run):
         return Response(status_code=304, headers={"ETag": views.etag(run)})
     headers = {"ETag": views.etag(run)} | ({} if run.ended else {"Retry-After": RETRY_AFTER_S})
-    return JSONResponse(shown, headers=headers)
+    return Answer(shown, headers=headers)
 
 
 async def checked(parts: Parts, mine: Scope, run_id: str) -> Run:

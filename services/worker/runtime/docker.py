@@ -23,7 +23,7 @@ from services.worker.runtime.document import document, temporary
 from services.worker.runtime.engine import CALL_S, answered, labelled, open_engine
 from services.worker.runtime.images import Images
 from services.worker.runtime.networks import Networks
-from services.worker.runtime.scratch import check_same_path, reclaim
+from services.worker.runtime.scratch import check_same_path, mixed, reclaim
 from services.worker.spec import ContainerSpec
 
 AGAIN_S = 0.5
@@ -70,15 +70,15 @@ class DockerRuntime:
 
     async def wait(self, name: str) -> Exit:
         while True:
+            try:
+                await answered(self._named(name).wait(), None)
+            except (Unavailable, NotFound):
+                await asyncio.sleep(AGAIN_S)
             state = (await self._show(name))["State"]
             if state["Status"] in ("exited", "dead"):
                 return terminal(state)
             if state["Status"] == "created":
                 raise CannotRun("error", f"{name} was never started")
-            try:
-                await answered(self._named(name).wait(), None)
-            except (Unavailable, NotFound):
-                await asyncio.sleep(AGAIN_S)
 
     async def stop(self, name: str, grace_s: float) -> None:
         seconds = math.ceil(grace_s)
@@ -130,6 +130,8 @@ class DockerRuntime:
                 await asyncio.sleep(AGAIN_S)
 
     async def reclaim(self, name: str, folder: Path) -> None:
+        if not mixed(folder):
+            return
         worker = await self._networks.worker()
         image = worker.image if worker else (await self._show(name))["Image"]
         await reclaim(self._docker, image, folder)
@@ -160,7 +162,14 @@ class DockerRuntime:
         except Conflict:
             if (await self._show(spec.name))["State"]["Status"] != "created":
                 return  # it was started before
-        await answered(self._named(spec.name).start())
+        try:
+            await answered(self._named(spec.name).start())
+        except NotFound as error:
+            if network not in error.detail:
+                raise
+            self._networks.forget()  # it was removed a moment ago
+            await self.remove(spec.name)
+            await self._start(spec)
 
     async def _network(self, spec: ContainerSpec) -> str:
         """A stage without egress has no network; a component is reached by the gateway in one that leads nowhere."""

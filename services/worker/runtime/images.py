@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from libs.common.errors import MeshError, NotFound
 from services.worker.runtime import CannotRun, Progress
 from services.worker.runtime.engine import answered
 
+SURE_S = 5.0
+"""How long an image that was there is taken to be there."""
 STALL_S = 120.0
 """How long a pull may stand still; what it takes in all does not matter."""
 
@@ -21,6 +24,7 @@ class Images:
     def __init__(self, docker: Docker, stall: float = STALL_S) -> None:
         self._docker = docker
         self._stall = stall
+        self._known: dict[str, tuple[float, str]] = {}
 
     async def identity(self, name: str) -> str:
         """What exactly `name` is here: the id that a container is made from. Raises NotFound."""
@@ -30,11 +34,16 @@ class Images:
     async def have(self, name: str, progress: Progress, login: Mapping[str, str] | None = None) -> str:
         """The image's id, pulled if need be, as who `login` says. Raises CannotRun("image") with the engine's words."""
         try:
+            known = self._known.get(name)
+            if known is not None and time.monotonic() - known[0] < SURE_S:
+                return known[1]
             try:
-                return await self.identity(name)
+                found = await self.identity(name)
             except NotFound:
                 await self._pull(name, progress, login)
-                return await self.identity(name)
+                found = await self.identity(name)
+            self._known[name] = time.monotonic(), found
+            return found
         except MeshError as error:
             if error.retryable or isinstance(error, CannotRun):
                 raise

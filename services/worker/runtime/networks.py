@@ -24,6 +24,8 @@ from services.worker.runtime.members import Member, members, ours, own_container
 ROUTES = Path("/proc/net/route")
 ALIAS = "mlmesh-gateway"
 INNER = "-inner"
+SURE_S = 5.0
+"""How long a network that was there is taken to be there; the converging loop keeps it so."""
 UNUSED_S = 600.0
 """How long a network without containers is kept."""
 
@@ -33,12 +35,15 @@ class Network:
     name: str
     host: str
     """The host's address in it."""
+    gateway: bool
+    """A gateway that is a container is in it."""
 
 
 class Networks:
     def __init__(self, docker: Docker, settings: Settings, installation: str) -> None:
         self._docker, self._settings, self._installation = docker, settings, installation
         self._used: dict[str, float] = {}
+        self._made_sure: dict[str, tuple[float, Network]] = {}
         self._making = asyncio.Lock()
         self._own: str | None = None
 
@@ -56,16 +61,25 @@ class Networks:
         """
         name = self._name(app) + (INNER if inner else "")
         self._used[name] = time.monotonic()
+        made = self._made_sure.get(name)
+        if made is not None and time.monotonic() - made[0] < SURE_S:
+            return made[1]
         async with self._making:
             found = await self._show(name) or await self._make(name, app)
-        await self._join([name], *await self._members())
-        return Network(name, subnets.host(found["IPAM"]["Config"][0]))
+        worker, gateways = await self._members()
+        await self._join([name], worker, gateways)
+        network = Network(name, subnets.host(found["IPAM"]["Config"][0]), bool(gateways))
+        self._made_sure[name] = time.monotonic(), network
+        return network
+
+    def forget(self) -> None:
+        """A network is not there that should be."""
+        self._made_sure.clear()
 
     async def mesh_url(self, app: str) -> str:
         """Where the gateway answers for containers of this app."""
         network = await self.ensure(app)
-        _, gateways = await self._members()
-        if gateways:
+        if network.gateway:
             return f"http://{ALIAS}:{PORTS['gateway']}"
         return seen_from_inside(self._settings.public_url, network.host)
 

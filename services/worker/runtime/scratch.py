@@ -26,10 +26,13 @@ def check_same_path(worker: Member, scratch: Path) -> None:
     raise BadSetting(f"MLMESH_SCRATCH: mount {scratch} of the host into the worker at the same path")
 
 
+def mixed(folder: Path) -> bool:
+    """Whether something below `folder` can be neither read nor removed by this process, for it is another user's."""
+    return os.geteuid() != 0 and any(foreign(folder))
+
+
 async def reclaim(docker: Docker, image: str, folder: Path) -> None:
-    """Everything below `folder` to this process's user, through a container of `image` if it takes more rights."""
-    if os.geteuid() == 0 or not any(foreign(folder)):
-        return
+    """Everything below `folder` to this process's user, through a container of `image`, which has more rights."""
     try:
         container = await answered(docker.containers.create(document(image, folder)))
         try:
