@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from libs.common.errors import MeshError
 
+SOON_S = 0.1
+"""After which the scheduler is told how a stage goes; a short one has ended by then."""
 Order = Literal["stop", "gone", "return"]
 """`return`: this worker stops, hand it back unharmed."""
 State = Literal["staging", "pulling", "starting", "running", "healthy", "unhealthy", "uploading", "stopping"]
@@ -55,7 +57,7 @@ class Outcome:
 class Holding:
     """One lease and what is known of it; every `show` wakes the heartbeat."""
 
-    def __init__(self, lease: Lease, changed: asyncio.Event) -> None:
+    def __init__(self, lease: Lease, changed: Callable[[Lease], None]) -> None:
         self.lease = lease
         self.order: Order | None = None
         self._shown: dict[str, Any] = {"state": "staging"}
@@ -65,7 +67,7 @@ class Holding:
     def show(self, **values: Any) -> None:
         if {**self._shown, **values} != self._shown:
             self._shown.update(values)
-            self._changed.set()
+            self._changed(self.lease)
 
     def give(self, order: Order) -> None:
         """The first order counts, but `gone` overrules any."""
@@ -87,6 +89,7 @@ class Holdings:
         self._held: dict[tuple[str, int], Holding] = {}
         self.changed = asyncio.Event()
         self.draining = False
+        self._later: asyncio.TimerHandle | None = None
         self._dropped = asyncio.Event()
 
     def add(self, lease: Lease) -> Holding | None:
@@ -94,14 +97,21 @@ class Holdings:
         key = (lease.task, lease.token)
         if key in self._held:
             return None
-        self._held[key] = Holding(lease, self.changed)
-        self.changed.set()
+        self._held[key] = Holding(lease, self._note)
+        self._note(lease)
         return self._held[key]
 
     def drop(self, holding: Holding) -> None:
         self._held.pop((holding.lease.task, holding.lease.token), None)
-        self.changed.set()
+        self._note(holding.lease)
         self._dropped.set()
+
+    def _note(self, lease: Lease) -> None:
+        """An instance's news are told at once: calls may wait for them. A stage's are for people, who look slowly."""
+        if lease.kind == "instance":
+            self.changed.set()
+        elif self._later is None or self._later.when() < asyncio.get_running_loop().time():
+            self._later = asyncio.get_running_loop().call_later(SOON_S, self.changed.set)
 
     async def until_room(self) -> None:
         await self._until(lambda: self.free > 0)
