@@ -16,6 +16,7 @@ from benchmarks import (
     gateway,
     idle,
     latency,
+    listing,
     overload,
     peers,
     push,
@@ -40,6 +41,7 @@ ALL: dict[str, Callable[[], Iterator[Finding]]] = {
     "rollout": rollout.figures,
     "stage": stage.figures,
     "submit": submit.figures,
+    "listing": listing.figures,
     "waiters": waiters.figures,
     "batching": batching.figures,
 }

@@ -24,6 +24,7 @@ from services.worker.models import Models
 from services.worker.runner import Runner
 from services.worker.runtime import Runtime
 from services.worker.runtime.process import ProcessRuntime
+from services.worker.shelf import Shelf
 from services.worker.sync import Sync
 from services.worker.tasks import Holdings
 
@@ -70,6 +71,7 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
             runtime=runtime,
             checkouts=Checkouts(cache / "source", peers.registry),
             models=Models(cache / "models", peers),
+            shelf=Shelf(cache / "files", link=docker),
             serve=None if docker else component_program(),
             with_source=not docker,
         )

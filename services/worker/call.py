@@ -33,7 +33,7 @@ class Call:
 
     async def run(self, *, adopted: bool) -> Outcome:
         """Raises Failed."""
-        await staging.bring(self.lease, self.folder, self.host.peers)
+        await staging.bring(self.lease, self.folder, self.host.peers, self.host.shelf)
         self.holding.show(state="running")
         began = time.time()
         body = staging.paths(self.lease, self.folder)[REQUEST]

@@ -14,6 +14,7 @@ from services.worker.checkout import Checkouts
 from services.worker.models import Models
 from services.worker.patience import patient
 from services.worker.runtime import CannotRun, Progress, Runtime
+from services.worker.shelf import Shelf
 from services.worker.spec import ContainerSpec, Site
 from services.worker.tasks import Failed, Holding, Lease
 
@@ -30,6 +31,7 @@ class Host:
     runtime: Runtime
     checkouts: Checkouts
     models: Models
+    shelf: Shelf
     serve: Path | None
     """The component program on this host; None where containers bring their own."""
     with_source: bool

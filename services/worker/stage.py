@@ -42,7 +42,7 @@ class Stage:
         self.holding.show(state="uploading")
         await self.host.runtime.reclaim(self.lease.name, self.folder)
         outputs = await asyncio.to_thread(staging.collect, self.lease, self.folder)
-        delivered = await staging.deliver(self.lease, outputs, self.host.peers)
+        delivered = await staging.deliver(self.lease, outputs, self.host.peers, self.host.shelf)
         told = Outcome("succeeded", outputs=delivered, log_tail=self.log.tail(), usage=usage(ended, began))
         return replace(told, content=self._content())
 
@@ -52,7 +52,7 @@ class Stage:
             raise Failed("error", "the process runtime runs no image: give the stage an entryPoint")
         site = await self.host.site(self.lease)
         secrets = await self.host.secrets(self.lease)
-        await staging.bring(self.lease, self.folder, self.host.peers)
+        await staging.bring(self.lease, self.folder, self.host.peers, self.host.shelf)
         paths = staging.paths(self.lease, self.folder)
         wanted = await self.host.prepare(self.holding, spec.of_stage(self.lease, site, paths, secrets))
         if await self._reused(wanted.identity, paths):

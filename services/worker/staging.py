@@ -16,6 +16,8 @@ from libs.common.errors import MeshError, TooLarge
 from libs.common.http.client import Peers
 from services.worker import content, transfer
 from services.worker.patience import patient
+from services.worker.shelf import Shelf
+from services.worker.shelf import key as shelf_key
 from services.worker.tasks import Failed, Lease
 
 
@@ -39,7 +41,7 @@ def _input(one: dict[str, Any], folder: Path) -> Path:
     return folder / str(source["file"]).rsplit("/", 1)[-1] if one["kind"] == "file" and source.get("file") else folder
 
 
-async def bring(lease: Lease, folder: Path, peers: Peers) -> None:
+async def bring(lease: Lease, folder: Path, peers: Peers, shelf: Shelf) -> None:
     """Inputs, read-only; empty folders for outputs. Raises Failed("input")."""
     for one in lease.spec["outputs"]:
         target = folder / "outputs" / one["name"]
@@ -53,7 +55,7 @@ async def bring(lease: Lease, folder: Path, peers: Peers) -> None:
     where = paths(lease, folder)
     for one in (one for one in lease.spec["inputs"] if one["kind"] == "value"):
         where[one["name"]].write_text(_written(one["value"]), encoding="utf-8")
-    await _download(lease, where, peers)
+    await _download(lease, where, peers, shelf)
     _lock(folder / "inputs")
 
 
@@ -61,7 +63,14 @@ def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-async def _download(lease: Lease, where: dict[str, Path], peers: Peers) -> None:
+@dataclass(frozen=True)
+class Download:
+    url: str
+    key: str
+    target: Path
+
+
+async def _download(lease: Lease, where: dict[str, Path], peers: Peers, shelf: Shelf) -> None:
     wanted = [one for one in lease.spec["inputs"] if one["kind"] != "value"]
     if not wanted:
         return
@@ -69,11 +78,13 @@ async def _download(lease: Lease, where: dict[str, Path], peers: Peers) -> None:
 
     async def all_of_them() -> None:
         found = await peers.databox.post(f"/internal/apps/{lease.app}/sources", body)
-        await transfer.each(list(_downloads(wanted, found["sources"], where)), one)
+        await transfer.each(list(_downloads(lease.app, wanted, found["sources"], where)), one)
 
-    async def one(item: tuple[str, Path]) -> None:
-        if not item[1].exists():  # a repeated attempt keeps what is whole
-            await transfer.download(peers.session, *item)
+    async def one(item: Download) -> None:
+        if item.target.exists() or await shelf.take(item.key, item.target):
+            return  # a repeated attempt keeps what is whole
+        await transfer.download(peers.session, item.url, item.target)
+        await shelf.put(item.key, item.target)
 
     try:
         await patient(all_of_them)
@@ -84,14 +95,16 @@ async def _download(lease: Lease, where: dict[str, Path], peers: Peers) -> None:
 
 
 def _downloads(
-    wanted: list[dict[str, Any]], sources: list[list[dict[str, Any]]], where: dict[str, Path]
-) -> Iterator[tuple[str, Path]]:
+    app: str, wanted: list[dict[str, Any]], sources: list[list[dict[str, Any]]], where: dict[str, Path]
+) -> Iterator[Download]:
     for one, entries in zip(wanted, sources, strict=True):
         if not entries:
             raise Failed("input", f"input {one['name']}: there is nothing at {_place(one['source'])}")
         target = where[one["name"]]
         single = one["kind"] == "file"
-        yield from ((found["url"], target if single else transfer.inside(target, found["name"])) for found in entries)
+        for found in entries:
+            key = shelf_key(app, one["source"], "" if single else found["name"], found["size"], found.get("etag"))
+            yield Download(found["url"], key, target if single else transfer.inside(target, found["name"]))
 
 
 def _place(source: dict[str, Any]) -> str:
@@ -136,7 +149,9 @@ def _kind(mode: int) -> str:
     return names.get(stat.S_IFMT(mode), "a device")
 
 
-async def deliver(lease: Lease, outputs: dict[str, list[Output]], peers: Peers) -> dict[str, dict[str, int | str]]:
+async def deliver(
+    lease: Lease, outputs: dict[str, list[Output]], peers: Peers, shelf: Shelf
+) -> dict[str, dict[str, int | str]]:
     """All uploaded; of each variable how much it is, and its SHA-256. Raises Failed("quota") or Failed("output")."""
     path = f"/internal/apps/{lease.app}/targets"
     digests: dict[str, str] = {}
@@ -147,6 +162,8 @@ async def deliver(lease: Lease, outputs: dict[str, list[Output]], peers: Peers) 
             found = await peers.databox.post(path, body)
             sent = await transfer.upload(peers.session, output.path, output.size, found["targets"][0]["url"])
             digests[str(output.path)] = sent
+            place = {name: value for name, value in output.location.items() if name != "file"}
+            await shelf.put(shelf_key(lease.app, place, output.location["file"], output.size, None), output.path)
 
         await patient(attempt)
 

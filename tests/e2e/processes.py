@@ -116,6 +116,11 @@ class Processes(Mesh):
         self.signal(name, signal.SIGKILL)
         self._running[name].wait()
 
+    def end(self, name: str) -> None:
+        """In order, as an operator would."""
+        self._running[name].terminate()
+        self._running[name].wait(STOP_TIMEOUT_S)
+
     def signal(self, name: str, number: signal.Signals) -> None:
         os.kill(self._running[name].pid, number)
 

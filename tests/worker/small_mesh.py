@@ -42,6 +42,7 @@ class SmallMesh:
     """What stages are made of whose outputs are kept."""
     asked: list[str] = field(default_factory=list)
     secret_values: dict[str, dict[str, str]] = field(default_factory=dict)
+    fetched: list[str] = field(default_factory=list)
     url: str = ""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -111,6 +112,7 @@ class SmallMesh:
         return web.json_response({"targets": [{"url": f"{self.url}/links/{key}"} for key in keys]})
 
     async def get(self, request: web.Request) -> web.Response:
+        self.fetched.append(request.match_info["key"])
         return web.Response(body=self.files[request.match_info["key"]])
 
     async def put(self, request: web.Request) -> web.Response:

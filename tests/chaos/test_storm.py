@@ -1,0 +1,83 @@
+"""Everything fails at random while runs are submitted; afterwards the API and the store are asked what became of them.
+
+`MLMESH_TEST_STORM_SECONDS` and `MLMESH_TEST_STORM_SEED` make it longer, or the same again.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from deploy.demo.api import Api
+from tests.chaos.shapes import FILES, SHAPES
+from tests.chaos.storm import Accepted, Storm
+from tests.e2e.application import ALICE, Application
+from tests.e2e.processes import SERVICES, Processes
+from tests.servers.fleet import Fleet
+from tests.servers.postgres import Postgres
+from tests.servers.rabbitmq import RabbitMQ
+
+SECONDS = float(os.environ.get("MLMESH_TEST_STORM_SECONDS", "120"))
+SEED = int(os.environ.get("MLMESH_TEST_STORM_SEED") or secrets.randbelow(10**6))
+PATIENCE_S = 240.0
+"""Until everything that was accepted has ended."""
+
+
+@pytest.fixture(scope="module")
+def storm(deployment: Processes, fleet: Fleet, database_server: Postgres, broker_server: RabbitMQ) -> Iterator[Storm]:
+    with closing(Api(deployment.url, deployment.token)) as api:
+        app = Application(deployment, api)
+        app.start(FILES)
+        servers = {"PostgreSQL": database_server, "RabbitMQ": broker_server, "MinIO": fleet.minio}
+        yield Storm(deployment, app, servers, SEED)
+
+
+def test_what_was_accepted_in_a_storm_ends_as_it_must(storm: Storm) -> None:
+    sys.stderr.write(f"storm of {SECONDS:.0f} s, seed {SEED}\n")
+    storm.rage(SECONDS)
+    for name in SERVICES:
+        storm.mesh.ready(name)
+    app = storm.app
+    ended = {one.place: app.ended(one.place, PATIENCE_S) for one in storm.accepted}
+    said = Counter(f"{one.shape} {ended[one.place]['status']}" for one in storm.accepted)
+    sys.stderr.write(f"{len(storm.faults)} faults: {dict(Counter(storm.faults))}; runs: {dict(said)}\n")
+    for one in storm.accepted:
+        run = ended[one.place]
+        assert run["status"] == SHAPES[one.shape].ends, (SEED, one, run["reason"], run["stages"])
+        check_outputs(app, one)
+    assert len({one.place for one in storm.accepted}) == len(storm.accepted)
+    listed = {run["id"] for run in app.api.get(f"{app.path}/runs?limit=1000")["items"]}
+    assert listed == {one.place.rpartition("/")[2] for one in storm.accepted}, "a key made a second run"
+    nothing_is_left(storm)
+
+
+def check_outputs(app: Application, one: Accepted) -> None:
+    """What is published is whole and determined by the input; a failed run has published nothing."""
+    shape, run = SHAPES[one.shape], one.place.rpartition("/")[2]
+    address = f"/{app.name}/files/results/runs/{run}/{shape.variable}/"
+    visible = [file["name"] for file in app.api.send("GET", address, user=ALICE).json()["items"]]
+    if shape.ends != "succeeded":
+        assert visible == [], one
+        return
+    files = app.outputs(one.place, shape.variable)
+    assert (list(files), visible) == (["out"], ["out"]), one
+    assert shape.good(one.word, files["out"].decode()), (SEED, one, files)
+
+
+def nothing_is_left(storm: Storm) -> None:
+    app, mesh = storm.app, storm.mesh
+    for what, path, number in (("is held", "workers", "tasks"), ("waits", "queues", "depth")):
+        address = f"/api/v1/{path}"
+        app.eventually(
+            f"nothing {what}",
+            lambda: not any(one[number] for one in app.api.get(address)["items"]),  # noqa: B023
+        )
+    app.eventually("no process of a stage runs", lambda: not mesh.containers())
+    folders = mesh.data / "scratch" / "tasks"
+    app.eventually("scratch is empty", lambda: not [one for one in folders.glob("*/*") if one.is_dir()])
