@@ -85,6 +85,12 @@ class TooLarge(MeshError):
     status = 413
 
 
+class RangeNotSatisfiable(MeshError):
+    """The range is not within the file."""
+
+    status = 416
+
+
 class Invalid(MeshError):
     """The request is well-formed, but its content is not acceptable."""
 

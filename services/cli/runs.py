@@ -31,13 +31,18 @@ def start(
     api: Annotated[str, typer.Argument(metavar="PATH", help="The API's path.")],
     inputs: Annotated[list[str] | None, typer.Option("--input", metavar="VAR=VALUE", help="@FILE reads JSON.")] = None,
     outputs: Annotated[list[str] | None, typer.Option("--output", metavar="VAR=FOLDER", help="BOX/GROUP/.")] = None,
+    priority: Annotated[int, typer.Option("--priority", min=-10, max=10)] = 0,
+    labels: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE")] = None,
+    cache: Annotated[str | None, typer.Option("--cache", metavar="off|read|refresh", help="Of stages.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
 ) -> None:
     """Start a run of the pipeline behind an API."""
-    body = {
+    body: dict[str, Any] = {
         "inputs": {name: value(text) for name, text in assignments(inputs or [])},
         "outputs": dict(assignments(outputs or [])),
     }
+    more = {"priority": priority, "labels": dict(assignments(labels or [])), "cache": cache}
+    body |= {name: value for name, value in more.items() if value}
     run = mesh.client.post(path(app, api, "runs"), body)
     _finish(mesh, app, _watched(mesh.client, app, run) if wait else run)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import orjson
 
 from libs.common.errors import Malformed, NotFound
+from libs.common.http.ranges import Plan, Span, plan
 from services.scheduler import bells, leases, pipeline
 from services.scheduler.db import runs as rows
 from services.scheduler.db import tasks
@@ -94,6 +95,45 @@ async def text(parts: Parts, run: Run, stage: str | None) -> AsyncIterator[bytes
             yield f"--- {task.name}, attempt {attempt} ---\n".encode()
         async for data in _read(parts, run.app, pipeline.log_name(run.id, task.name, attempt), 0):
             yield data
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of one attempt's log is asked for."""
+
+    plan: Plan
+    size: int
+    content: AsyncIterator[bytes]
+
+
+async def part(parts: Parts, run: Run, stage: str | None, attempt: int | None, headers: Mapping[str, str]) -> Part:
+    """Of the attempt named, else of the last one that has begun. Raises NotFound."""
+    found = [(task, number) for task, number in await _attempts(parts, run, stage) if attempt in (None, number)]
+    if not found:
+        raise NotFound("no such attempt has begun")
+    task, number = found[-1]
+    name = pipeline.log_name(run.id, task.name, number)
+    size = await _size(parts, run.app, name)
+    wanted = plan(headers, f"{run.id}-{task.name}-{number}-{size}", size)
+    return Part(wanted, size, _span(parts, run.app, name, wanted.span))
+
+
+async def _span(parts: Parts, app: str, name: str, span: Span) -> AsyncIterator[bytes]:
+    left = span.length
+    async for data in _read(parts, app, name, span.start):
+        yield data[:left]
+        left -= len(data)
+        if left <= 0:
+            return
+
+
+async def _size(parts: Parts, app: str, name: str) -> int:
+    path, beyond = f"/internal/apps/{app}/logs/{name}", {"offset": 1 << 60}
+    try:
+        async with parts.peers.databox.stream("GET", path, params=beyond) as answer:
+            return int(answer.headers["X-Mlmesh-Log-Size"])
+    except NotFound:
+        return 0
 
 
 async def _attempts(parts: Parts, run: Run, stage: str | None) -> list[tuple[Task, int]]:

@@ -30,6 +30,7 @@ from services.scheduler import (
     succession,
 )
 from services.scheduler.db import apps, tasks, workers
+from services.scheduler.db import due as of_time
 from services.scheduler.lookout import LOOK_S, Lookout
 from services.scheduler.parts import Parts
 
@@ -48,6 +49,7 @@ SLOW_TICK_S = 5.0
 RELAY_REST_S = 0.01
 """Between two looks at what is ready, however much comes."""
 REMOVAL_S = 60.0
+"""What time makes due otherwise is woken by the tick."""
 
 
 class Leader:
@@ -108,12 +110,12 @@ class Loops:
         self.lookout = Loop("lookout", Lookout(parts).look, LOOK_S)
         self.relay = Loop("relay", lambda: relay.step(parts), SLOW_TICK_S, rest=RELAY_REST_S)
         self.publish = self._led("publisher", lambda: publisher.step(parts), SLOW_TICK_S)
-        self.callbacks = self._led("callbacks", lambda: deliveries.step(parts), SLOW_TICK_S)
+        self.callbacks = self._led("callbacks", lambda: deliveries.step(parts), REMOVAL_S)
         self.removal = self._led("removal", lambda: removal.step(parts), REMOVAL_S)
         self.intake = self._led("intake", self._take_in, INTAKE_S)
         self.tick = self._led("leases", self._tick, min(TICK_S, parts.settings.lease / 4))
         self.scale = self._led("scaling", self._scale, TICK_S)
-        self.converge = self._led("rollouts", self._converge, TICK_S)
+        self.converge = self._led("rollouts", self._converge, SWEEP_S)
 
     def _led(self, name: str, step: Callable[[], Awaitable[object]], interval: float) -> Loop:
         async def led() -> None:
@@ -158,12 +160,23 @@ class Loops:
             self.dirty(app)
 
     async def _tick(self) -> None:
-        await leases.rested(self._parts)
-        await runs.end_overdue(self._parts)
-        await schedules.step(self._parts)
-        await succession.step(self._parts)
-        if self._steady.beat(time.monotonic()):
+        async with self._parts.db.read() as c:
+            due = await of_time.due(c, await clock(c))
+        steady = self._steady.beat(time.monotonic())
+        if due.rested:
+            await leases.rested(self._parts)
+        if due.late:
+            await runs.end_overdue(self._parts)
+        if due.scheduled:
+            await schedules.step(self._parts)
+        if due.chained:
+            await succession.step(self._parts)
+        if due.lapsed and steady:
             await leases.lapse(self._parts)
+        if due.unsettled:
+            self.converge.wake()
+        if due.told:
+            self.callbacks.wake()
 
     async def _scale(self) -> None:
         now = time.monotonic()

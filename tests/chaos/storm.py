@@ -22,6 +22,8 @@ FREEZE_S = (0.5, 7.0)
 AWAY_S = (0.0, 4.0)
 QUIET_S = (0.5, 4.0)
 """Between two faults."""
+SECOND = "scheduler-2"
+"""Another one on the same database: leadership goes from one to the other."""
 CLIENTS = 3
 PAUSE_S = (0.3, 1.5)
 
@@ -70,7 +72,7 @@ class Storm:
             raise troubles[0]
 
     def _fault(self, random: Random) -> None:
-        name = random.choice([*SERVICES, *self.servers])
+        name = random.choice([*SERVICES, SECOND, *self.servers])
         kind = random.choice(["kill", "freeze", "restart"])
         self.faults.append(f"{kind} {name}")
         acts: dict[str, Callable[[], None]] = (
@@ -81,10 +83,13 @@ class Storm:
     def _on_service(self, name: str, random: Random) -> dict[str, Callable[[], None]]:
         away, frozen = random.uniform(*AWAY_S), random.uniform(*FREEZE_S)
 
+        def begin() -> None:
+            self.mesh.begin(name, "scheduler" if name == SECOND else "")
+
         def kill() -> None:
             self.mesh.kill(name)
             time.sleep(away)
-            self.mesh.begin(name)
+            begin()
 
         def freeze() -> None:
             self.mesh.signal(name, signal.SIGSTOP)
@@ -93,7 +98,7 @@ class Storm:
 
         def restart() -> None:
             self.mesh.end(name)
-            self.mesh.begin(name)
+            begin()
 
         return {"kill": kill, "freeze": freeze, "restart": restart}
 

@@ -16,7 +16,7 @@ import pytest
 
 from deploy.demo.api import Api
 from tests.chaos.shapes import FILES, SHAPES
-from tests.chaos.storm import Accepted, Storm
+from tests.chaos.storm import SECOND, Accepted, Storm
 from tests.e2e.application import ALICE, Application
 from tests.e2e.processes import SERVICES, Processes
 from tests.servers.fleet import Fleet
@@ -35,13 +35,15 @@ def storm(deployment: Processes, fleet: Fleet, database_server: Postgres, broker
         app = Application(deployment, api)
         app.start(FILES)
         servers = {"PostgreSQL": database_server, "RabbitMQ": broker_server, "MinIO": fleet.minio}
+        deployment.begin(SECOND, "scheduler")
+        deployment.ready(SECOND)
         yield Storm(deployment, app, servers, SEED)
 
 
 def test_what_was_accepted_in_a_storm_ends_as_it_must(storm: Storm) -> None:
     sys.stderr.write(f"storm of {SECONDS:.0f} s, seed {SEED}\n")
     storm.rage(SECONDS)
-    for name in SERVICES:
+    for name in (*SERVICES, SECOND):
         storm.mesh.ready(name)
     app = storm.app
     ended = {one.place: app.ended(one.place, PATIENCE_S) for one in storm.accepted}

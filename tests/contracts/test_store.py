@@ -13,8 +13,8 @@ import pytest
 from minio import Minio
 
 from libs.common.errors import Conflict, Malformed, NotFound, Unavailable
+from libs.common.http.ranges import Span
 from libs.common.settings import Settings
-from services.databox.ranges import Span
 from services.databox.store import Store, open_store
 from services.databox.store.address import Address
 from services.databox.tokens import Signer

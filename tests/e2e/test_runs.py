@@ -177,3 +177,17 @@ def test_many_runs_at_once_all_end_as_they_must(app: Application) -> None:
         assert (run["status"], (run["reason"] or {}).get("exit_code")) == wanted
         if text != "break":
             assert marks(app, run).endswith(f" {text}")
+
+
+def test_a_part_of_a_log_is_had_by_its_range(app: Application) -> None:
+    path = f"/runs/{ran(app, 'range')['id']}/logs?stage=fit"
+    whole = app.call("GET", path).body
+    assert whole == b"stage fit reads range\n"
+    answer = app.call("GET", path, headers={"Range": "bytes=6-8"})
+    assert (answer.status, answer.body) == (206, b"fit")
+    assert answer.headers["Content-Range"] == f"bytes 6-8/{len(whole)}"
+    assert app.call("GET", path, headers={"Range": "bytes=-6"}).body == b"range\n"
+    assert app.call("GET", path, headers={"Range": "bytes=500-"}).status == 416
+    assert app.call("GET", path, headers={"Range": "bytes=-5--1"}).body == whole
+    assert app.call("GET", f"{path}&attempt=1").body == whole
+    assert app.call("GET", f"{path}&attempt=2").status == 404

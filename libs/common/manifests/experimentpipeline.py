@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -43,6 +43,9 @@ def words(value: object) -> object:
         raise ValueError(
             f'"entryPoint" cannot be split into words: {error}; use a list'.replace("No ", "no ")
         ) from error
+
+
+MOST_STAGES: Final = 1000
 
 
 EntryPoint = Annotated[tuple[str, ...], NotEmpty(), BeforeValidator(words, json_schema_input_type=str | list[str])]
@@ -111,6 +114,10 @@ class ExperimentPipeline(Header):
     spec: ExperimentPipelineSpec
 
     def findings(self) -> Iterator[Finding]:
+        if len(self.spec.stages) > MOST_STAGES:
+            sentence = f'"stages" has {len(self.spec.stages)}, at most {MOST_STAGES} are possible; split the pipeline'
+            yield Finding(("spec", "stages"), sentence)
+            return
         yield from repeated([box.name for box in self.spec.connected_boxes], ("spec", "connectedBoxes"))
         for index, stage in enumerate(self.spec.stages):
             yield from repeated_variables(stage.env, "spec", "stages", index)

@@ -15,7 +15,7 @@ from ruamel.yaml.events import AliasEvent, DocumentStartEvent, MappingStartEvent
 from libs.common.manifests.nodes import Entry, Node, Scalar
 from libs.common.manifests.scalars import resolve
 
-MAX_NODES: Final = 10_000
+MAX_NODES: Final = 30_000
 MAX_DEPTH: Final = 50
 NOT_TEXT: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 ADVICE: Final = {

@@ -9,18 +9,12 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
-from libs.common.errors import Malformed, MeshError
+from libs.common.errors import Malformed, RangeNotSatisfiable
+from libs.common.http.ranges import Plan, plan
 from libs.common.http.service import rendered
 from services.databox.digests import parse
-from services.databox.ranges import Plan, plan
 from services.databox.store import Stat, Store
 from services.databox.uploads import Uploads
-
-
-class RangeNotSatisfiable(MeshError):
-    """The file has no such bytes."""
-
-    status = 416
 
 
 async def chunks(request: Request) -> AsyncIterator[bytes]:

@@ -13,9 +13,9 @@ from functools import partial
 from itertools import islice
 from typing import Literal, Protocol
 
+from libs.common.http.ranges import Span
 from libs.common.settings import Settings
 from services.databox.links import Method
-from services.databox.ranges import Span
 from services.databox.tokens import Signer
 
 Reader = Literal["inside", "public"]

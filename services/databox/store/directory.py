@@ -19,8 +19,8 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
+from libs.common.http.ranges import Span
 from services.databox.links import Link, Method
-from services.databox.ranges import Span
 from services.databox.store import CHUNK_BYTES, Reader, Stat, batched
 from services.databox.store.etags import DIGITS, Etags
 from services.databox.store.transfer import exactly

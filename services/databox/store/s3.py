@@ -26,8 +26,8 @@ from minio.error import MinioException, S3Error
 from yarl import URL
 
 from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
+from libs.common.http.ranges import Span
 from services.databox.links import Method
-from services.databox.ranges import Span
 from services.databox.store import CHUNK_BYTES, Reader, Stat, batched
 from services.databox.store.address import Address
 from services.databox.store.multipart import PART_BYTES, Parts

@@ -11,6 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.scheduler.db.tables import attempts, tasks
 from services.scheduler.state import OPEN, Place, Task
 
+SHOWN = [
+    tasks.c[name]
+    for name in (
+        "id", "kind", "app", "run", "name", "replica", "resource_class", "state", "reason", "attempt", "phase",
+        "detail", "progress", "log_tail", "result", "created_at", "started_at", "finished_at",
+    )
+]  # fmt: skip
+"""What callers see of a stage."""
+
 
 def _task(row: RowMapping) -> Task:
     return Task(**row)
@@ -40,10 +49,14 @@ async def of_run(c: AsyncConnection, run: str, *, lock: bool = False) -> list[Ta
 
 
 async def of_runs(c: AsyncConnection, wanted: Iterable[str]) -> dict[str, list[Task]]:
+    """The stages of runs, without what they are to do."""
     found: dict[str, list[Task]] = {run: [] for run in wanted}
-    query = select(tasks).where(tasks.c.run.in_(list(found))).order_by(tasks.c.replica)
-    for row in (await c.execute(query)).mappings():
-        found[row["run"]].append(_task(row))
+    query = select(*SHOWN).where(tasks.c.run.in_(list(found))).order_by(tasks.c.replica)
+    answer = await c.execute(query)
+    names = tuple(answer.keys())
+    for row in answer:
+        task = Task(spec={}, **dict(zip(names, row, strict=True)))
+        found[task.run or ""].append(task)
     return found
 
 

@@ -9,7 +9,8 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from libs.common.errors import Forbidden, Gone, Malformed, NotFound
+from libs.common.errors import Forbidden, Gone, Malformed, NotFound, RangeNotSatisfiable
+from libs.common.http.service import rendered
 from libs.common.identity import ANONYMOUS, Caller
 from services.scheduler import logs, outputs, removal, runs, views
 from services.scheduler.db import runs as rows
@@ -20,6 +21,7 @@ from services.scheduler.state import Run
 PAGE = 100
 MAX_PAGE = 1000
 KEEP_ALIVE_S = 15.0
+TEXT = "text/plain; charset=utf-8"
 router = APIRouter()
 
 
@@ -182,7 +184,9 @@ async def log(
     parts: TheParts,
     mine: TheScope,
     run_id: str,
+    request: Request,
     stage: str | None = None,
+    attempt: int | None = None,
     follow: bool = False,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
@@ -192,7 +196,16 @@ async def log(
     if follow:
         events = logs.events(parts, run, stage, logs.resumed(last_event_id))
         return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-    return StreamingResponse(logs.text(parts, run, stage), media_type="text/plain; charset=utf-8")
+    if attempt is None and "range" not in request.headers:
+        return StreamingResponse(logs.text(parts, run, stage), media_type=TEXT)
+    part = await logs.part(parts, run, stage, attempt, request.headers)
+    span = part.plan.span
+    if part.plan.status == 416:
+        return rendered(RangeNotSatisfiable(), {"Content-Range": f"bytes */{part.size}"})
+    headers = {"Accept-Ranges": "bytes", "Content-Length": str(span.length)}
+    if part.plan.status == 206:
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{part.size}"
+    return StreamingResponse(part.content, part.plan.status, headers, TEXT)
 
 
 @router.get("/internal/apps/{ns}/runs/{run_id}/outputs/{variable}")

@@ -202,6 +202,12 @@ def test_a_problem_is_one_sentence_at_its_place(case: tuple[str, ...]) -> None:
     assert problems(text) == [f"m.yml:{line}" for line in expected]
 
 
+def test_a_pipeline_of_too_many_stages_is_refused_in_a_sentence() -> None:
+    line = "    - {{name: s{0}, image: {{existingImageName: i}}, inputs: [{{name: a}}]}}\n"
+    text = STAGES + "".join(line.format(number) for number in range(1001))
+    assert problems(text) == ['m.yml:6:3: "stages" has 1001, at most 1000 are possible; split the pipeline']
+
+
 @pytest.mark.parametrize("text", BUILT)
 def test_what_is_built_is_accepted(text: str) -> None:
     manifests, found = read_documents({"m.yml": text.encode()})

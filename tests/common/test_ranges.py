@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.databox.ranges import Plan, Span, plan
+from libs.common.http.ranges import Plan, Span, plan
 
 WHOLE = Plan(200, Span(0, 10))
 
