@@ -23,6 +23,7 @@ from benchmarks import (
     rollout,
     stage,
     submit,
+    thousand,
     waiters,
 )
 from benchmarks.figures import Finding, Unmeasured, exit_code
@@ -41,6 +42,7 @@ ALL: dict[str, Callable[[], Iterator[Finding]]] = {
     "rollout": rollout.figures,
     "stage": stage.figures,
     "submit": submit.figures,
+    "thousand": thousand.figures,
     "listing": listing.figures,
     "waiters": waiters.figures,
     "batching": batching.figures,

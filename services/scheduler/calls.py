@@ -11,9 +11,10 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from libs.common.errors import Malformed, NotFound, TooLarge, Unavailable
+from libs.common.errors import Malformed, MeshError, NotFound, TooLarge, Unavailable
 from libs.common.files import Location
 from libs.common.grants import Grant, Seal
+from libs.common.log import get
 from libs.common.manifests.experimentpipeline import Retries
 from libs.common.manifests.mlcomponent import MLComponent
 from services.scheduler.parts import Parts
@@ -48,6 +49,14 @@ async def drafted(parts: Parts, app: str, path: str, user: str, raw: bytes) -> R
         plan=plan,
         created_at=0.0,
     )
+
+
+async def discard(parts: Parts, draft: Run) -> None:
+    """The request of a run that did not come to be."""
+    try:
+        await parts.peers.databox.delete(f"/internal/apps/{draft.app}/areas/runs/{draft.id}")
+    except MeshError as error:
+        get("scheduler").warning("a request stays that nobody needs", run=draft.id, why=error.detail)
 
 
 def planned(component: MLComponent, path: str, *, commit: str, user: str, source: Location) -> dict[str, Any]:

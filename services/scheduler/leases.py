@@ -6,6 +6,7 @@ Lock order everywhere: the tasks of a run by replica, then the run.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -137,7 +138,7 @@ async def reuse(parts: Parts, task_id: str, made: Made) -> bool:
 
 
 async def locked(c: Connection, task_id: str) -> tuple[Run | None, Mapping[str, Task]]:
-    """The task with its siblings and its run, all locked in the common order."""
+    """The task, whole, with its siblings and its run, all locked in the common order."""
     task = await tasks.get(c, task_id, lock=False)
     if task is None:
         return None, {}
@@ -145,6 +146,7 @@ async def locked(c: Connection, task_id: str) -> tuple[Run | None, Mapping[str, 
         fresh = await tasks.get(c, task_id)
         return None, {task_id: fresh} if fresh else {}
     siblings = {sibling.id: sibling for sibling in await tasks.of_run(c, task.run, lock=True)}
+    siblings[task_id] = replace(siblings[task_id], spec=task.spec)
     return await runs.get(c, task.app, task.run, lock=True), siblings
 
 

@@ -22,7 +22,6 @@ from services.scheduler import (
     intake,
     leases,
     publisher,
-    relay,
     removal,
     rollouts,
     runs,
@@ -33,6 +32,7 @@ from services.scheduler.db import apps, tasks, workers
 from services.scheduler.db import due as of_time
 from services.scheduler.lookout import LOOK_S, Lookout
 from services.scheduler.parts import Parts
+from services.scheduler.relay import Relay
 
 EVENTS = Queue("scheduler.events", (RevisionReady.tag, AccessChanged.tag, FileChanged.tag))
 LEADERSHIP = "loops"
@@ -108,7 +108,7 @@ class Loops:
         self._log = get("scheduler")
         self.leader = Loop("leader", self._lead, LEADER_RENEW_S, back_off=LEADER_RENEW_S)
         self.lookout = Loop("lookout", Lookout(parts).look, LOOK_S)
-        self.relay = Loop("relay", lambda: relay.step(parts), SLOW_TICK_S, rest=RELAY_REST_S)
+        self.relay = Loop("relay", Relay(parts).step, SLOW_TICK_S, rest=RELAY_REST_S)
         self.publish = self._led("publisher", lambda: publisher.step(parts), SLOW_TICK_S)
         self.callbacks = self._led("callbacks", lambda: deliveries.step(parts), REMOVAL_S)
         self.removal = self._led("removal", lambda: removal.step(parts), REMOVAL_S)

@@ -165,8 +165,7 @@ def _given(source: Mapping[str, Any]) -> dict[str, Any]:
 def publications(run: Run, task: Task) -> list[dict[str, Any]]:
     """The moves that bring a finished stage's outputs to where the caller wanted them."""
     targets = run.plan["targets"]
+    outputs = next(stage["outputs"] for stage in run.plan["stages"] if stage["name"] == task.name)
     return [
-        {"source": left_at(run, task, name).to_json(), "target": targets[name]}
-        for name in task.spec["outputs"]
-        if name in targets
+        {"source": left_at(run, task, name).to_json(), "target": targets[name]} for name in outputs if name in targets
     ]

@@ -13,7 +13,7 @@ from libs.common.bus import Queue
 from libs.common.db import clock
 from libs.common.errors import Unavailable
 from libs.common.messages import TaskReady
-from services.scheduler.db import tasks, workers
+from services.scheduler.db import Connection, tasks, workers
 from services.scheduler.parts import Parts
 from services.scheduler.state import Worker
 
@@ -22,6 +22,7 @@ WINDOW = 64
 AHEAD = 4
 """or so many for each slot."""
 RING_AGAIN_S = 10.0
+LOOK_S = 2.0
 CLASSES = ("cpu", "gpu")
 
 
@@ -29,43 +30,61 @@ def queue(resource_class: str) -> Queue:
     return Queue(f"tasks.{resource_class}", (f"task.ready.v1.{resource_class}",))
 
 
-async def declare(parts: Parts) -> None:
-    """The queues of the classes every mesh has, so that a doorbell waits for the first worker."""
-    for resource_class in CLASSES:
-        await parts.bus.declare(queue(resource_class))
+class Relay:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._declared = False
+        self._looked = 0.0
 
+    async def step(self) -> None:
+        """Ring for what is ready. Raises Unavailable when the broker is away: what was not rung for stays as it is."""
+        async with self._parts.db.read() as c:
+            now = await clock(c)
+            wanted = await self._wanted(c, now)
+        if not wanted:
+            return
+        await self._declare()
+        results = await asyncio.gather(*(self._ring(*one) for one in wanted))
+        rung = [task for (task, _), good in zip(wanted, results, strict=True) if good]
+        if rung:
+            async with self._parts.db.write() as c:
+                await tasks.rung(c, rung, now)
+        if len(rung) < len(wanted):
+            self._declared = False  # its queues may be gone
+            raise Unavailable("the message broker takes no doorbells at the moment")
 
-async def step(parts: Parts) -> None:
-    """Ring for what is ready. Raises Unavailable when the broker is away: what was not rung for stays in its row."""
-    async with parts.db.read() as c:
-        now = await clock(c)
+    async def _wanted(self, c: Connection, now: float) -> list[tuple[str, str]]:
+        """New ones as far as the window goes; old ones that nobody took, where somebody has room."""
         found = await workers.listed(c)
         window = max(WINDOW, AHEAD * sum(worker.slots for worker in found)) - await tasks.ringing(c)
-        new = await tasks.unrung(c, None, max(0, window), parts.settings.app_stages)
-        room = roomy(found, now)
-        silent = await tasks.unrung(c, now - RING_AGAIN_S, WINDOW, parts.settings.app_stages) if room else []
-    wanted = [*new, *(one for one in silent if one[1] in room)]
-    if not wanted:
-        return
-    await declare(parts)
-    results = await asyncio.gather(*(_ring(parts, *one) for one in wanted))
-    rung = [task for (task, _), good in zip(wanted, results, strict=True) if good]
-    if rung:
-        async with parts.db.write() as c:
-            await tasks.rung(c, rung, now)
-    if len(rung) < len(wanted):
-        raise Unavailable("the message broker takes no doorbells at the moment")
+        room, most = roomy(found, now), self._parts.settings.app_stages
+        new = await tasks.unrung(c, None, window, most)
+        old = await tasks.unrung(c, now - RING_AGAIN_S, WINDOW, most) if room and self._due(now) else []
+        return [*new, *(one for one in old if one[1] in room)]
+
+    def _due(self, now: float) -> bool:
+        """Whether those that nobody took are to be looked at: now and then."""
+        if now - self._looked < LOOK_S:
+            return False
+        self._looked = now
+        return True
+
+    async def _declare(self) -> None:
+        """The queues of the classes every mesh has, so that a doorbell waits for the first worker."""
+        if not self._declared:
+            for resource_class in CLASSES:
+                await self._parts.bus.declare(queue(resource_class))
+            self._declared = True
+
+    async def _ring(self, task: str, resource_class: str) -> bool:
+        try:
+            await self._parts.bus.publish(TaskReady(task=task, resource_class=resource_class))
+        except Unavailable:
+            return False
+        return True
 
 
 def roomy(found: Iterable[Worker], now: float) -> frozenset[str]:
     """The classes of which some living worker has room."""
     alive = [worker for worker in found if worker.free > 0 and now - worker.seen_at < RING_AGAIN_S]
     return frozenset(one for worker in alive for one in worker.classes)
-
-
-async def _ring(parts: Parts, task: str, resource_class: str) -> bool:
-    try:
-        await parts.bus.publish(TaskReady(task=task, resource_class=resource_class))
-    except Unavailable:
-        return False
-    return True

@@ -149,7 +149,7 @@ async def _judge(c: Connection, name: str) -> bool:
     """End the rollout if it can be, write the routes. Whether a revision went live or the routes changed."""
     fleet = await _fleet(c, name)
     rollouts = await apps.starting(c, name)
-    if rollouts:
+    if rollouts and rollouts[-1].steps:  # one that came in a moment ago has not been prepared
         fleet = await _judge_rollout(c, fleet, rollouts[-1], await clock(c))
     return await _route(c, fleet)
 

@@ -11,7 +11,7 @@ from libs.common.errors import Conflict, Invalid, NotFound
 from libs.common.identity import OWNER
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.schedule import next_start
-from services.scheduler import admission, runs
+from services.scheduler import admission, runs, starts
 from services.scheduler.admission import Admitted
 from services.scheduler.db import Connection
 from services.scheduler.db import runs as rows
@@ -21,6 +21,7 @@ from services.scheduler.pipeline import stage_tasks
 from services.scheduler.state import Run, Schedule
 from services.scheduler.submission import submission, unpublished
 
+MAX_PROBLEM = 1000
 LABEL = "mlmesh.schedule"
 """Of a run that began by itself; its value is the pipeline."""
 
@@ -62,13 +63,13 @@ async def _start(parts: Parts, due: Schedule) -> None:
         next_at = next_start(fresh.spec["cron"], fresh.spec["timezone"], now)
         columns: dict[str, Any] = {"next_at": next_at, "last_at": now, "problem": None}
         if asked is None:
-            columns["problem"] = problem
+            columns["problem"] = problem[:MAX_PROBLEM]
         elif last is not None and due.spec["concurrencyPolicy"] == "Forbid":
             columns["problem"] = f"not started: {last.id} has not ended"
         elif (await rows.waiting(c, [due.app], most := parts.settings.waiting_runs))[due.app] >= most:
             columns["problem"] = f"not started: {due.app} has {most} waiting runs"
         else:
-            run = admission.begun(runs.of_submission(due.app, chain, asked, OWNER, now), now)
+            run = admission.begun(starts.of_submission(due.app, chain, asked, OWNER, now), now)
             await admission.add(c, [Admitted(run, stage_tasks(run))])
             columns["last_run"] = run.id
         await table.change(c, fresh, columns)
@@ -78,12 +79,12 @@ async def _start(parts: Parts, due: Schedule) -> None:
 async def _asked(parts: Parts, due: Schedule) -> Any:
     """What a caller would have asked for. Raises Invalid, NotFound."""
     catalog, commit = await parts.catalogs.live(due.app)
-    chain = runs.chain_of(catalog, due.pipeline)
-    api = runs.api_of(catalog, due.pipeline) or unpublished(chain, due.spec["inputs"])
+    chain = starts.chain_of(catalog, due.pipeline)
+    api = starts.api_of(catalog, due.pipeline) or unpublished(chain, due.spec["inputs"])
     body = {"inputs": due.spec["inputs"], "labels": {LABEL: due.pipeline}}
     identity = f"r_{secrets.token_hex(10)}"
     asked = submission(chain, api, body, user=OWNER, commit=commit, run=identity)
-    await runs.files_exist(parts, due.app, asked.needs)
+    await starts.files_exist(parts, due.app, asked.needs)
     return asked, chain
 
 

@@ -16,6 +16,8 @@ async def test_a_prediction_becomes_a_run_whose_result_is_the_answer(mesh: Mesh)
     assert (status, answered["Location"], run["result"]) == (202, f"/leaf/runs/{run['id']}", None)
     assert mesh.neighbours.stored == [(f"runs/{run['id']}/request/body.json", b'{"inputs":[1]}')]
     assert (await mesh.call("POST", CALLS, {"inputs": [1]}, headers))[1]["id"] == run["id"]
+    (unused,) = [path.removesuffix("/request/body.json") for path, _ in mesh.neighbours.stored[1:]]
+    assert mesh.neighbours.removed == [(f"/internal/apps/leaf/areas/{unused}", None)]
     assert (await mesh.call("POST", CALLS, {"inputs": [2]}, headers))[0] == 422
     lease = await mesh.claim(kind="stage")
     call = lease["spec"]["call"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, and_, func, insert, or_, select, update
+from sqlalchemy import CursorResult, RowMapping, Select, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.db.tables import attempts, tasks
@@ -19,6 +19,10 @@ SHOWN = [
     )
 ]  # fmt: skip
 """What callers see of a stage."""
+
+
+STANDING = [column for column in tasks.c if column.name not in ("spec", "openapi", "endpoint")]
+"""How a stage stands. A run may have a thousand of them, and what they are to do is most of their rows."""
 
 
 def _task(row: RowMapping) -> Task:
@@ -43,21 +47,23 @@ async def get(c: AsyncConnection, task: str, *, lock: bool = True) -> Task | Non
 
 
 async def of_run(c: AsyncConnection, run: str, *, lock: bool = False) -> list[Task]:
-    """The run's stages in the order of the manifest, which is the order of locks."""
-    query = select(tasks).where(tasks.c.run == run).order_by(tasks.c.replica)
-    return [_task(row) for row in (await c.execute(query.with_for_update() if lock else query)).mappings()]
+    """The run's stages in the order of the manifest, which is the order of locks; without what they are to do."""
+    query = select(*STANDING).where(tasks.c.run == run).order_by(tasks.c.replica)
+    return _standing(await c.execute(query.with_for_update() if lock else query))
 
 
 async def of_runs(c: AsyncConnection, wanted: Iterable[str]) -> dict[str, list[Task]]:
-    """The stages of runs, without what they are to do."""
+    """The stages of runs, with what callers see of them."""
     found: dict[str, list[Task]] = {run: [] for run in wanted}
     query = select(*SHOWN).where(tasks.c.run.in_(list(found))).order_by(tasks.c.replica)
-    answer = await c.execute(query)
-    names = tuple(answer.keys())
-    for row in answer:
-        task = Task(spec={}, **dict(zip(names, row, strict=True)))
+    for task in _standing(await c.execute(query)):
         found[task.run or ""].append(task)
     return found
+
+
+def _standing(answer: CursorResult[Any]) -> list[Task]:
+    names = tuple(answer.keys())
+    return [Task(spec={}, **dict(zip(names, row, strict=True))) for row in answer]
 
 
 async def instances(c: AsyncConnection, app: str) -> list[Task]:
@@ -160,7 +166,7 @@ async def ringing(c: AsyncConnection) -> int:
 
 
 async def unrung(c: AsyncConnection, before: float | None, window: int, limit: int | None) -> list[tuple[str, str]]:
-    """Id and class of the next ready tasks that were not rung for, or not since `before`."""
+    """Id and class of the next ready tasks that were not rung for; with `before` of those whose doorbell is older."""
     if window <= 0:
         return []
     silent = tasks.c.rung_at.is_(None) if before is None else tasks.c.rung_at < before

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from libs.common.errors import Invalid
 from libs.common.identity import caller
-from services.scheduler import callback, runs, views
+from services.scheduler import callback, runs, starts, views
 from services.scheduler.admission import Admitted
 from services.scheduler.parts import Parts
 from services.scheduler.routes.parts import RETRY_AFTER_S, Answer, preferred_wait
@@ -21,7 +21,7 @@ MAX_KEY = 255
 async def submit(request: Request) -> Response:
     """A run of the pipeline that is published at the path."""
     parts, ns, path, user, key = _asked(request)
-    made = await runs.submit(parts, ns, path, user, await request.body(), key)
+    made = await starts.submit(parts, ns, path, user, await request.body(), key)
     if made.callback is None:
         return await _submitted(parts, request, made, {})
     secret = callback.secret(parts.settings.internal_token, ns, user)
@@ -31,7 +31,7 @@ async def submit(request: Request) -> Response:
 async def call(request: Request) -> Response:
     """A prediction of the component that is published at the path, as a run."""
     parts, ns, path, user, key = _asked(request)
-    made = await runs.call(parts, ns, path, user, await request.body(), key)
+    made = await starts.call(parts, ns, path, user, await request.body(), key)
     return await _submitted(parts, request, made, {})
 
 

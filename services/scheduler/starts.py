@@ -1,0 +1,122 @@
+"""How runs begin: what callers and schedules ask for becomes a run, checked against the live revision."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from libs.common.errors import Invalid, NotFound
+from libs.common.files import Location
+from libs.common.manifests.apicomponent import APIComponent, ApiSpec
+from libs.common.manifests.catalog import Catalog
+from libs.common.manifests.chain import following
+from libs.common.manifests.experimentpipeline import ExperimentPipeline
+from services.scheduler import calls, submission
+from services.scheduler.admission import Admitted, Request
+from services.scheduler.parts import Parts
+from services.scheduler.state import Run
+
+
+async def published(parts: Parts, app: str, path: str) -> tuple[Catalog, APIComponent, str]:
+    """The live catalog, its pipeline's API at `path`, and the live commit. Raises NotFound."""
+    catalog, commit = await parts.catalogs.live(app)
+    for api in catalog.apis.values():
+        if api.spec.restful_api.path == path and api.spec.published and api.spec.experiment_pipeline:
+            return catalog, api, commit
+    raise NotFound(f"{app} publishes no pipeline at {path}")
+
+
+async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> Admitted:
+    """A new run, or the one that this Idempotency-Key made before. Raises Invalid, Conflict, TooManyRequests."""
+    catalog, api, commit = await published(parts, app, path)
+    assert api.spec.experiment_pipeline is not None  # noqa: S101  `published` chose it by this
+    body = _decoded(raw)
+    run_id = f"r_{secrets.token_hex(10)}"
+    chain = chain_of(catalog, api.spec.experiment_pipeline.name)
+    asked = submission.submission(chain, api.spec.api_spec or ApiSpec(), body, user=user, commit=commit, run=run_id)
+    await files_exist(parts, app, asked.needs)
+    await _may_be_called(parts, asked.callback)
+    run = of_submission(app, chain, asked, user, 0.0)
+    return await parts.admissions.admit(Request(run, path, key, _hash(body), asked.callback))
+
+
+async def call(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> Admitted:
+    """A prediction as a run, or the one that this key made before. Raises as `submit` does."""
+    run = await calls.drafted(parts, app, path, user, raw)
+    made = None
+    try:
+        made = await parts.admissions.admit(Request(run, path, key, hashlib.sha256(raw).hexdigest()))
+        return made
+    finally:
+        if made is None or made.run.id != run.id:
+            await calls.discard(parts, run)
+
+
+def chain_of(catalog: Catalog, pipeline: str) -> tuple[ExperimentPipeline, ...]:
+    """The pipeline and those that continue it. Raises NotFound."""
+    if pipeline not in catalog.pipelines:
+        raise NotFound(f"there is no pipeline {pipeline}")
+    return following(catalog.pipelines, pipeline)
+
+
+def api_of(catalog: Catalog, pipeline: str) -> ApiSpec | None:
+    """What the pipeline's first API says of its inputs and outputs."""
+    specs = (api.spec for _, api in sorted(catalog.apis.items()))
+    return next(
+        (one.api_spec for one in specs if one.experiment_pipeline and one.experiment_pipeline.name == pipeline), None
+    )
+
+
+def of_submission(
+    app: str, chain: Sequence[ExperimentPipeline], asked: submission.Submission, user: str, now: float
+) -> Run:
+    """The run as it begins."""
+    return Run(
+        id=asked.run,
+        app=app,
+        pipeline=chain[0].metadata.name,
+        user=user,
+        status="queued",
+        plan=asked.plan,
+        inputs=asked.inputs,
+        outputs=asked.outputs,
+        labels=asked.labels,
+        priority=asked.priority,
+        chain=asked.run if len(chain) > 1 else None,
+        position=0 if len(chain) > 1 else None,
+        created_at=now,
+    )
+
+
+def _decoded(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"the body is not JSON: {error}") from error
+
+
+def _hash(body: Any) -> str:
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+async def files_exist(parts: Parts, app: str, needs: Iterable[tuple[str, Location]]) -> None:
+    """Raises Invalid, which names what is missing."""
+    wanted = list(needs)
+    if not wanted:
+        return
+    body = {"locations": [location.to_json() for _, location in wanted], "links": False}
+    answer = await parts.peers.databox.post(f"/internal/apps/{app}/sources", body)
+    missing = [(name, place) for (name, place), files in zip(wanted, answer["sources"], strict=True) if not files]
+    if missing:
+        listed = [{"input": name, "message": f"{place} does not exist"} for name, place in missing]
+        raise Invalid(f"{listed[0]['input']}: {listed[0]['message']}", errors=listed)
+
+
+async def _may_be_called(parts: Parts, asked: dict[str, Any] | None) -> None:
+    if asked is not None and (why := await parts.outside.refused(asked["url"])) is not None:
+        sentence = f"url: {why}; callbacks reach public addresses, and what MLMESH_CALLBACK_NETWORKS allows"
+        raise Invalid(f"callback: {sentence}", errors=[{"input": "callback", "message": sentence}])
