@@ -115,7 +115,7 @@ class Loops:
         self.intake = self._led("intake", self._take_in, INTAKE_S)
         self.tick = self._led("leases", self._tick, min(TICK_S, parts.settings.lease / 4))
         self.scale = self._led("scaling", self._scale, TICK_S)
-        self.converge = self._led("rollouts", self._converge, SWEEP_S)
+        self.converge = self._led("rollouts", self._converge, TICK_S)
 
     def _led(self, name: str, step: Callable[[], Awaitable[object]], interval: float) -> Loop:
         async def led() -> None:
@@ -173,8 +173,6 @@ class Loops:
             await succession.step(self._parts)
         if due.lapsed and steady:
             await leases.lapse(self._parts)
-        if due.unsettled:
-            self.converge.wake()
         if due.told:
             self.callbacks.wake()
 

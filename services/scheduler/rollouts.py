@@ -35,7 +35,7 @@ async def converge(parts: Parts, name: str) -> None:
     parts.wakes.relay()  # a call may wait for what was added
     await _check_models(parts, name)
     async with parts.db.write() as c:
-        changed = await _judge(c, name)
+        changed = await judge(c, name)
     parts.wakes.relay()
     if changed:
         parts.catalogs.forget(name)
@@ -145,7 +145,7 @@ def needs_model(task: Task) -> bool:
     return task.state == "waiting" and task.not_before is None and task.spec["model"] is not None
 
 
-async def _judge(c: Connection, name: str) -> bool:
+async def judge(c: Connection, name: str) -> bool:
     """End the rollout if it can be, write the routes. Whether a revision went live or the routes changed."""
     fleet = await _fleet(c, name)
     rollouts = await apps.starting(c, name)
@@ -160,12 +160,18 @@ async def route(c: Connection, name: str) -> bool:
 
 
 async def _route(c: Connection, fleet: Fleet) -> bool:
-    app = fleet.app
-    if app.catalog is None:
+    """Written from a look that was taken when nobody else could write: a heartbeat may have come in between."""
+    if fleet.app.catalog is None or await _document(c, fleet) == await apps.document(c, fleet.app.name):
         return False
-    mine = instances.of(fleet.live, fleet.present)
-    document = routing.document(Catalog.from_json(app.catalog), mine, app.access, await apps.document(c, app.name))
-    return await apps.put_document(c, app.name, document)
+    await apps.lock_table(c)
+    fleet = await _fleet(c, fleet.app.name)
+    return fleet.app.catalog is not None and await apps.put_document(c, fleet.app.name, await _document(c, fleet))
+
+
+async def _document(c: Connection, fleet: Fleet) -> dict[str, Any]:
+    app, mine = fleet.app, instances.of(fleet.live, fleet.present)
+    before = await apps.document(c, app.name)
+    return routing.document(Catalog.from_json(app.catalog or {}), mine, app.access, before)
 
 
 async def _judge_rollout(c: Connection, fleet: Fleet, rollout: Rollout, now: float) -> Fleet:

@@ -91,6 +91,11 @@ async def _next_version(c: AsyncConnection) -> int:
     return int((await c.execute(raised.returning(counters.c.value))).scalar_one())
 
 
+async def lock_table(c: AsyncConnection) -> None:
+    """Until the transaction ends nobody else changes the table."""
+    await c.execute(select(counters.c.value).where(counters.c.name == "table").with_for_update())
+
+
 async def document(c: AsyncConnection, app: str) -> dict[str, Any]:
     """The app's part of the table; empty when it has none."""
     return (await c.execute(select(routes.c.document).where(routes.c.app == app))).scalar() or {}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, and_, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.db.tables import callbacks, deliveries, rollouts, runs, schedules, tasks
+from services.scheduler.db.tables import callbacks, deliveries, runs, schedules, tasks
 
 OPEN_RUN = ("queued", "running", "canceling")
 
@@ -24,8 +24,6 @@ class Due(NamedTuple):
     lapsed: bool
     told: bool
     """Callbacks to be told of something."""
-    unsettled: bool
-    """Rollouts, and instances that wait."""
 
 
 async def due(c: AsyncConnection, now: float) -> Due:
@@ -38,8 +36,6 @@ async def due(c: AsyncConnection, now: float) -> Due:
         exists().where(tasks.c.state == "claimed", tasks.c.lease_until < now),
         exists().where(and_(deliveries.c.state == "pending", deliveries.c.next_at <= now))
         | exists().select_from(changed).where(callbacks.c.open, runs.c.version > callbacks.c.version),
-        exists().where(rollouts.c.status == "starting")
-        | exists().where(tasks.c.kind == "instance", tasks.c.state == "waiting"),
     ]
     row = (await c.execute(select(*asked))).one()
     return Due(*(bool(one) for one in row))

@@ -1,0 +1,44 @@
+"""Rollouts, one step at a time."""
+
+from __future__ import annotations
+
+from libs.common.bus.memory import MemoryBus
+from libs.common.db import Database
+from libs.common.http.client import open_peers
+from libs.common.settings import Settings
+from services.scheduler import rollouts
+from services.scheduler.admission import Admissions
+from services.scheduler.bells import Bells
+from services.scheduler.catalogs import Catalogs
+from services.scheduler.db import apps, metadata
+from services.scheduler.outside import open_outside
+from services.scheduler.parts import Parts
+from services.scheduler.state import Rollout
+from tests.scheduler.conftest import neighbours_running
+from tests.scheduler.manifests import catalog_json
+
+
+async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepared_first(
+    database_url: str,
+) -> None:
+    """Its boxes are made before anything is said of it."""
+    database = Database(database_url)
+    await database.create_all(metadata)
+    fresh = Rollout(deployment="d1", app="leaf", commit="c", status="starting", catalog=catalog_json(), created_at=1.0)
+    async with neighbours_running() as (url, _), open_outside([]) as outside:
+        settings = Settings.of(database=database_url, internal_token="t", registry_url=url, databox_url=url)
+        async with open_peers(settings) as peers:
+            admissions = Admissions(database, 100, lambda: None)
+            parts = Parts(settings, database, MemoryBus(), peers, Bells(), outside, Catalogs(database), admissions)
+            async with database.write() as c:
+                await apps.put(c, "leaf", {})
+            async with database.write() as c:
+                assert await apps.add_rollout(c, fresh)
+                assert not await rollouts.judge(c, "leaf")
+            async with database.read() as c:
+                assert [one.steps for one in await apps.starting(c, "leaf")] == [[]]
+            await rollouts.converge(parts, "leaf")
+            async with database.read() as c:
+                (after,) = await apps.starting(c, "leaf")
+            assert [step["name"] for step in after.steps] == ["boxes", "start"]
+    await database.close()
