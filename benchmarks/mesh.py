@@ -11,6 +11,7 @@ from deploy.demo.api import Api
 from deploy.demo.mesh import Mesh
 from services.worker.host import installation
 from tests.e2e.application import Application
+from tests.e2e.processes import Processes
 from tests.servers.engine import Engine
 from tests.servers.fleet import Fleet
 from tests.servers.provision import Missing
@@ -31,6 +32,24 @@ def application(engine: Engine | None = None) -> Iterator[Application]:
             mesh.stop()
             if engine:
                 engine.clear(installation((mesh.data / "internal-token").read_text().strip()))
+
+
+@contextmanager
+def deployment(fleet: Fleet, **settings: str) -> Iterator[Processes]:
+    """Five processes on PostgreSQL, RabbitMQ and MinIO; what they run are processes. Raises Missing."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        fleet.postgres.new_database() as database,
+        fleet.rabbitmq.virtual_host() as bus,
+        fleet.minio.bucket() as store,
+    ):
+        own = {"DATABASE": database, "BUS": bus, "STORE": store, "RUNTIME": "process://", "LOG_LEVEL": "warning"}
+        mesh = Processes(Path(folder), {**own, **settings})
+        try:
+            mesh.start()
+            yield mesh
+        finally:
+            mesh.stop()
 
 
 @contextmanager

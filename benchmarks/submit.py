@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, Finding, Unmeasured
 from benchmarks.gateway import free_port, started
+from benchmarks.mesh import deployment
 from benchmarks.wrk import Result, load
 from deploy.demo.api import Api
 from tests.e2e.application import ALICE, BOXES, Application
@@ -110,26 +111,18 @@ def procrastinate(fleet: Fleet) -> Iterator[str]:
 
 @contextmanager
 def mesh(fleet: Fleet) -> Iterator[tuple[Processes, Application]]:
-    """Five processes; the worker stands still, so that nothing is run."""
+    """The worker stands still, so that nothing is run."""
     with (
-        tempfile.TemporaryDirectory() as folder,
-        fleet.postgres.new_database() as database,
-        fleet.rabbitmq.virtual_host() as bus,
-        fleet.minio.bucket() as store,
+        deployment(fleet, WAITING_RUNS="10000000") as processes,
+        closing(Api(processes.url, processes.token)) as api,
     ):
-        settings = {"DATABASE": database, "BUS": bus, "STORE": store, "RUNTIME": "process://",
-                    "LOG_LEVEL": "warning", "WAITING_RUNS": "10000000"}  # fmt: skip
-        processes = Processes(Path(folder), settings)
+        app = Application(processes, api)
+        app.start({"manifests/boxes.yml": BOXES, "manifests/three.yml": PIPELINE})
+        processes.signal("worker", signal.SIGSTOP)
         try:
-            processes.start()
-            with closing(Api(processes.url, processes.token)) as api:
-                app = Application(processes, api)
-                app.start({"manifests/boxes.yml": BOXES, "manifests/three.yml": PIPELINE})
-                processes.signal("worker", signal.SIGSTOP)
-                yield processes, app
+            yield processes, app
         finally:
             processes.signal("worker", signal.SIGCONT)
-            processes.stop()
 
 
 def at_scheduler(processes: Processes, app: Application) -> Result:

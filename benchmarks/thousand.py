@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure, Finding, Unmeasured
 from benchmarks.idle import cpu_seconds
+from benchmarks.mesh import deployment
 from deploy.demo.api import Api
 from deploy.demo.show import Failed
 from tests.e2e.application import BOXES, Application
@@ -43,26 +42,10 @@ spec:
 
 def figures() -> Iterator[Finding]:
     try:
-        with Fleet() as fleet, tempfile.TemporaryDirectory() as folder:
-            yield from measured(fleet, Path(folder))
+        with Fleet() as fleet, deployment(fleet) as mesh, closing(Api(mesh.url, mesh.token)) as api:
+            yield from cost(mesh, Application(mesh, api))
     except Missing as missing:
         yield Unmeasured("thousand", str(missing))
-
-
-def measured(fleet: Fleet, folder: Path) -> Iterator[Figure]:
-    with (
-        fleet.postgres.new_database() as database,
-        fleet.rabbitmq.virtual_host() as bus,
-        fleet.minio.bucket() as store,
-    ):
-        settings = {"DATABASE": database, "BUS": bus, "STORE": store, "RUNTIME": "process://", "LOG_LEVEL": "warning"}
-        mesh = Processes(folder, settings)
-        try:
-            mesh.start()
-            with closing(Api(mesh.url, mesh.token)) as api:
-                yield from cost(mesh, Application(mesh, api))
-        finally:
-            mesh.stop()
 
 
 def cost(mesh: Processes, app: Application) -> Iterator[Figure]:

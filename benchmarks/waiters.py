@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import resource
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import closing
 from typing import Any
 
 import aiohttp
@@ -16,6 +14,7 @@ import aiohttp
 from benchmarks.figures import Figure, Finding, Unmeasured
 from benchmarks.gateway import resident_mb
 from benchmarks.idle import cpu_seconds
+from benchmarks.mesh import deployment
 from deploy.demo.api import Api
 from tests.e2e.application import FILES, Application
 from tests.e2e.processes import Processes
@@ -38,32 +37,13 @@ MOST_MS = 20.0
 def figures() -> Iterator[Finding]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (2 * WAITERS + 1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     try:
-        with scheduling() as mesh, closing(Api(mesh.url, mesh.token)) as api:
+        with Fleet() as fleet, deployment(fleet) as mesh, closing(Api(mesh.url, mesh.token)) as api:
             app = Application(mesh, api)
             app.start({name: text for name, text in FILES.items() if name != "manifests/shout.yml"})
             places = [app.submit({"seconds": {"one": 300}}).headers["Location"] for _ in range(RUNS)]
             yield from asyncio.run(measured(mesh, app, places))
     except Missing as missing:
         yield Unmeasured("waiters", str(missing))
-
-
-@contextmanager
-def scheduling() -> Iterator[Processes]:
-    """Five processes on PostgreSQL, RabbitMQ and MinIO."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Fleet() as fleet,
-        fleet.postgres.new_database() as database,
-        fleet.rabbitmq.virtual_host() as bus,
-        fleet.minio.bucket() as store,
-    ):
-        settings = {"DATABASE": database, "BUS": bus, "STORE": store, "RUNTIME": "process://", "LOG_LEVEL": "warning"}
-        mesh = Processes(Path(folder), settings)
-        try:
-            mesh.start()
-            yield mesh
-        finally:
-            mesh.stop()
 
 
 async def measured(mesh: Processes, app: Application, places: list[str]) -> list[Finding]:

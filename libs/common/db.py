@@ -53,9 +53,10 @@ class Database:
 
     def __init__(self, url: str, pool: int = POOL_SIZE) -> None:
         self._engine = _engine(url, pool)
-        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        """The same connections, without a transaction around a single statement."""
         self.dialect = self._engine.dialect.name
+        auto = {} if self.dialect == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+        self._reading = self._engine.execution_options(**auto)
+        """The same connections. SQLite's never begin a transaction of their own (`_sqlite_pragmas`)."""
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:

@@ -18,10 +18,9 @@ from services.scheduler.state import Run, Task
 
 AT_ONCE = 64
 """Runs of one transaction."""
-WRITERS = 1
-"""Transactions at the same time: while one is committed the next is filled."""
 FEW = 4
 GATHER_S = 0.001
+"""What is waited for others after a transaction of more than a few."""
 BUSY_RETRY_S = 5.0
 
 
@@ -58,19 +57,14 @@ class Admissions:
     def __init__(self, db: Database, limit: int, rung: Callable[[], None]) -> None:
         self._db, self._limit, self._rung = db, limit, rung
         self._waiting: deque[tuple[Request, asyncio.Future[Admitted]]] = deque()
-        self._writing = 0
-        self._writers: set[asyncio.Task[None]] = set()
-        """Kept from being collected."""
+        self._writer: asyncio.Task[None] | None = None
 
     async def admit(self, request: Request) -> Admitted:
         """Raises Invalid, TooManyRequests, Unavailable."""
         future: asyncio.Future[Admitted] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
-        if self._writing < WRITERS:
-            self._writing += 1
-            writer = asyncio.create_task(self._write())
-            self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
         return await future
 
     async def _write(self) -> None:
@@ -82,7 +76,7 @@ class Admissions:
                     await asyncio.sleep(GATHER_S)
                 some = await self._write_some()
         finally:
-            self._writing -= 1
+            self._writer = None
 
     async def _write_some(self) -> int:
         some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
@@ -122,15 +116,16 @@ async def admitted(c: Connection, requests: Sequence[Request], now: float, limit
             found.append(TooManyRequests(sentence, retry_after=BUSY_RETRY_S))
         else:
             room[request.run.app] -= 1
-            run = begun(request.run, now)
-            new.append(Admitted(run, stage_tasks(run), request.callback))
+            new.append(begun(request.run, now, request.callback))
             found.append(new[-1])
     await add(c, new)
     return found
 
 
-def begun(run: Run, now: float) -> Run:
-    return replace(run, created_at=now, deadline=now + run.plan["timeout"])
+def begun(draft: Run, now: float, callback: dict[str, Any] | None = None) -> Admitted:
+    """The run that a draft becomes now, with its stages."""
+    run = replace(draft, created_at=now, deadline=now + draft.plan["timeout"])
+    return Admitted(run, stage_tasks(run), callback)
 
 
 async def add(c: Connection, new: Sequence[Admitted]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import secrets
 import time
 from typing import Any
 
@@ -18,6 +17,7 @@ from libs.common.log import get
 from libs.common.manifests.experimentpipeline import Retries
 from libs.common.manifests.mlcomponent import MLComponent
 from services.scheduler.parts import Parts
+from services.scheduler.pipeline import run_id
 from services.scheduler.state import Run
 
 STAGE = "predict"
@@ -36,7 +36,7 @@ async def drafted(parts: Parts, app: str, path: str, user: str, raw: bytes) -> R
         orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise Malformed(f"the body is not JSON: {error}") from error
-    identity = f"r_{secrets.token_hex(10)}"
+    identity = run_id()
     source = Location(area=f"runs/{identity}/{REQUEST}", file="body.json")
     await _store(parts, app, source, raw)
     plan = planned(component, path, commit=commit, user=user, source=source)

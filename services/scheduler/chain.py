@@ -44,8 +44,8 @@ def _of(last: Run) -> Reason:
     return {**(last.reason or {}), "run": last.id, "pipeline": last.pipeline}
 
 
-def successor(first: Run, before: Run, stages: Sequence[Task], position: int, identity: str, now: float) -> Run:
-    """The run at this place, handed what the one before it had and made."""
+def successor(first: Run, before: Run, stages: Sequence[Task], position: int, identity: str) -> Run:
+    """The draft of the run at this place, handed what the one before it had and made."""
     following = first.plan["then"][position - 1]
     found = {theirs: _value(before, stages, ours) for theirs, ours in following["given"].items()}
     handed = {name: value for name, value in found.items() if value is not None}
@@ -62,7 +62,7 @@ def successor(first: Run, before: Run, stages: Sequence[Task], position: int, id
         priority=first.priority,
         chain=first.id,
         position=position,
-        created_at=now,
+        created_at=0.0,
     )
 
 

@@ -131,7 +131,6 @@ async def reuse(parts: Parts, task_id: str, made: Made) -> bool:
         await tasks.end_attempt(c, task, "succeeded", None, None, now)
         columns = plan.stage_reported(run, task, plan.Report("succeeded", None, found["outputs"]), now)
         result = {**columns["result"], "reused": reused}
-        task = Task(**{**task.__dict__, "result": result})
         await settle(c, run, siblings, task, {**columns, "result": result}, now)
     announce(parts, task, run)
     return True
@@ -156,10 +155,11 @@ async def settle(
     """Write a task's new columns and all that follows from them for its run."""
     after = dict(siblings)
     if task is not None:
-        if columns.get("state") == "publishing" and not pipeline.publications(run, task):
+        after[task.id] = replace(task, **columns)
+        if columns.get("state") == "publishing" and not pipeline.publications(run, after[task.id]):
             columns = {**columns, "state": "succeeded", "finished_at": now}
+            after[task.id] = replace(task, **columns)
         await tasks.change(c, task.id, columns)
-        after[task.id] = Task(**{**task.__dict__, **columns})
     step = plan.advance(run, after.values(), now)
     for other, changed in step.tasks.items():
         await tasks.change(c, other, changed)

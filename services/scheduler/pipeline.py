@@ -85,6 +85,11 @@ def _stage(stage: Stage) -> dict[str, Any]:
     }
 
 
+def run_id() -> str:
+    """Nobody can guess it: to some it is all that a run is protected by."""
+    return f"r_{secrets.token_hex(10)}"
+
+
 def stage_tasks(run: Run) -> list[Task]:
     """The run's tasks as they begin: those that wait for nothing are ready."""
     return [

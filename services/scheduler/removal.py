@@ -56,26 +56,25 @@ async def step(parts: Parts) -> None:
     """Remove runs that are too old, then the files of those that are gone."""
     async with parts.db.read() as c:
         now = await clock(c)
-        names = await apps.names(c)
-    for name in names:
-        await _age(parts, name, now)
+        limits = {name: now - retention(found, parts.settings.retention) for name, found in await apps.manifests(c)}
+        old = [name for name, before in limits.items() if await rows.older(c, name, before, 1)]
+    for name in old:
+        await _age(parts, name, limits[name], now)
     await _clear(parts)
 
 
-async def _age(parts: Parts, name: str, now: float) -> None:
+async def _age(parts: Parts, name: str, before: float, now: float) -> None:
     async with parts.db.write() as c:
-        app = await apps.get(c, name)
-        kept = retention(app.catalog if app else None, parts.settings.retention)
-        for run in await rows.older(c, name, now - kept, AT_ONCE):
+        for run in await rows.older(c, name, before, AT_ONCE):
             chained = await _with_chain(c, run)
             if all(one.ended for one in chained):
                 for one in chained:
                     await _remove(c, one, now, files=False)
 
 
-def retention(catalog: dict[str, Any] | None, default: float) -> float:
-    """How long runs of an app are kept after their end, in seconds."""
-    said = ((catalog or {}).get("app") or {}).get("spec", {}).get("retention")
+def retention(manifest: dict[str, Any] | None, default: float) -> float:
+    """How long runs of an app (its PlatformApp, if it has one) are kept after their end, in seconds."""
+    said = (manifest or {}).get("spec", {}).get("retention")
     return default if said is None else float(said)
 
 

@@ -161,16 +161,21 @@ async def route(c: Connection, name: str) -> bool:
 
 async def _route(c: Connection, fleet: Fleet) -> bool:
     """Written from a look that was taken when nobody else could write: a heartbeat may have come in between."""
-    if fleet.app.catalog is None or await _document(c, fleet) == await apps.document(c, fleet.app.name):
+    if fleet.app.catalog is None:
+        return False
+    before = await apps.document(c, fleet.app.name)
+    if _document(fleet, before) == before:
         return False
     await apps.lock_table(c)
     fleet = await _fleet(c, fleet.app.name)
-    return fleet.app.catalog is not None and await apps.put_document(c, fleet.app.name, await _document(c, fleet))
+    if fleet.app.catalog is None:
+        return False
+    fresh = _document(fleet, await apps.document(c, fleet.app.name))
+    return await apps.put_document(c, fleet.app.name, fresh)
 
 
-async def _document(c: Connection, fleet: Fleet) -> dict[str, Any]:
+def _document(fleet: Fleet, before: dict[str, Any]) -> dict[str, Any]:
     app, mine = fleet.app, instances.of(fleet.live, fleet.present)
-    before = await apps.document(c, app.name)
     return routing.document(Catalog.from_json(app.catalog or {}), mine, app.access, before)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from libs.common.db import clock
@@ -77,6 +78,12 @@ async def cancel(parts: Parts, app: str, run_id: str) -> None:
         run = await rows.change(c, run, {"status": "canceling", "reason": reason("canceled", "a caller canceled it")})
         await leases.settle(c, run, stages, None, {}, now)
     _ring(parts, run_id, stages.values())
+
+
+async def end(parts: Parts, app: str, run_id: str) -> None:
+    """Cancel it unless it has ended by itself."""
+    with suppress(Conflict):
+        await cancel(parts, app, run_id)
 
 
 async def end_overdue(parts: Parts) -> None:

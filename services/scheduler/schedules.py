@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from libs.common.db import clock
-from libs.common.errors import Conflict, Invalid, NotFound
+from libs.common.errors import Invalid, NotFound
 from libs.common.identity import OWNER
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.schedule import next_start
 from services.scheduler import admission, runs, starts
-from services.scheduler.admission import Admitted
 from services.scheduler.db import Connection
 from services.scheduler.db import runs as rows
 from services.scheduler.db import schedules as table
 from services.scheduler.parts import Parts
-from services.scheduler.pipeline import stage_tasks
+from services.scheduler.pipeline import run_id
 from services.scheduler.state import Run, Schedule
 from services.scheduler.submission import submission, unpublished
 
@@ -54,7 +52,7 @@ async def _start(parts: Parts, due: Schedule) -> None:
         asked, chain, problem = None, (), error.detail
     last = await _last(parts, due)
     if last is not None and due.spec["concurrencyPolicy"] == "Replace":
-        await _cancel(parts, due.app, last.id)
+        await runs.end(parts, due.app, last.id)
     async with parts.db.write() as c:
         now = await clock(c)
         fresh = await table.get(c, due.app, due.pipeline)
@@ -69,9 +67,9 @@ async def _start(parts: Parts, due: Schedule) -> None:
         elif (await rows.waiting(c, [due.app], most := parts.settings.waiting_runs))[due.app] >= most:
             columns["problem"] = f"not started: {due.app} has {most} waiting runs"
         else:
-            run = admission.begun(starts.of_submission(due.app, chain, asked, OWNER, now), now)
-            await admission.add(c, [Admitted(run, stage_tasks(run))])
-            columns["last_run"] = run.id
+            made = admission.begun(starts.draft(due.app, chain, asked, OWNER), now)
+            await admission.add(c, [made])
+            columns["last_run"] = made.run.id
         await table.change(c, fresh, columns)
     parts.wakes.relay()
 
@@ -82,8 +80,7 @@ async def _asked(parts: Parts, due: Schedule) -> Any:
     chain = starts.chain_of(catalog, due.pipeline)
     api = starts.api_of(catalog, due.pipeline) or unpublished(chain, due.spec["inputs"])
     body = {"inputs": due.spec["inputs"], "labels": {LABEL: due.pipeline}}
-    identity = f"r_{secrets.token_hex(10)}"
-    asked = submission(chain, api, body, user=OWNER, commit=commit, run=identity)
+    asked = submission(chain, api, body, user=OWNER, commit=commit, run=run_id())
     await starts.files_exist(parts, due.app, asked.needs)
     return asked, chain
 
@@ -93,13 +90,6 @@ async def _last(parts: Parts, due: Schedule) -> Run | None:
     async with parts.db.read() as c:
         found = await rows.get(c, due.app, due.last_run) if due.last_run else None
     return found if found is not None and not found.ended else None
-
-
-async def _cancel(parts: Parts, app: str, run: str) -> None:
-    try:
-        await runs.cancel(parts, app, run)
-    except Conflict:
-        return  # it has ended by itself
 
 
 async def pause(parts: Parts, app: str, pipeline: str, *, paused: bool) -> Schedule:

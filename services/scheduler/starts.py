@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from services.scheduler import calls, submission
 from services.scheduler.admission import Admitted, Request
 from services.scheduler.parts import Parts
+from services.scheduler.pipeline import run_id
 from services.scheduler.state import Run
 
 
@@ -35,12 +35,11 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
     catalog, api, commit = await published(parts, app, path)
     assert api.spec.experiment_pipeline is not None  # noqa: S101  `published` chose it by this
     body = _decoded(raw)
-    run_id = f"r_{secrets.token_hex(10)}"
     chain = chain_of(catalog, api.spec.experiment_pipeline.name)
-    asked = submission.submission(chain, api.spec.api_spec or ApiSpec(), body, user=user, commit=commit, run=run_id)
+    asked = submission.submission(chain, api.spec.api_spec or ApiSpec(), body, user=user, commit=commit, run=run_id())
     await files_exist(parts, app, asked.needs)
     await _may_be_called(parts, asked.callback)
-    run = of_submission(app, chain, asked, user, 0.0)
+    run = draft(app, chain, asked, user)
     return await parts.admissions.admit(Request(run, path, key, _hash(body), asked.callback))
 
 
@@ -71,10 +70,8 @@ def api_of(catalog: Catalog, pipeline: str) -> ApiSpec | None:
     )
 
 
-def of_submission(
-    app: str, chain: Sequence[ExperimentPipeline], asked: submission.Submission, user: str, now: float
-) -> Run:
-    """The run as it begins."""
+def draft(app: str, chain: Sequence[ExperimentPipeline], asked: submission.Submission, user: str) -> Run:
+    """The run before it is admitted, which is when it begins."""
     return Run(
         id=asked.run,
         app=app,
@@ -88,7 +85,7 @@ def of_submission(
         priority=asked.priority,
         chain=asked.run if len(chain) > 1 else None,
         position=0 if len(chain) > 1 else None,
-        created_at=now,
+        created_at=0.0,
     )
 
 

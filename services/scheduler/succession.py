@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-
 from libs.common.db import clock
-from libs.common.errors import Conflict
 from services.scheduler import admission, bells, chain, runs
-from services.scheduler.admission import Admitted
 from services.scheduler.db import runs as rows
 from services.scheduler.db import tasks
 from services.scheduler.parts import Parts
-from services.scheduler.pipeline import stage_tasks
+from services.scheduler.pipeline import run_id
 
 
 async def step(parts: Parts) -> None:
@@ -36,20 +32,12 @@ async def _bring_on(parts: Parts, app: str, identity: str) -> bool:
         elif found.start is not None:
             before = rest[-1] if rest else first
             stages = await tasks.of_run(c, before.id)
-            made = chain.successor(first, before, stages, found.start, f"r_{secrets.token_hex(10)}", now)
-            fresh = admission.begun(made, now)
-            await admission.add(c, [Admitted(fresh, stage_tasks(fresh))])
+            draft = chain.successor(first, before, stages, found.start, run_id())
+            await admission.add(c, [admission.begun(draft, now)])
             await rows.change(c, first, {})
     if found.cancel is not None:
-        await _cancel(parts, app, found.cancel)
+        await runs.end(parts, app, found.cancel)
     parts.wakes.relay()
     parts.wakes.tell()
     parts.bells.ring(bells.run(identity))
     return found.start is not None
-
-
-async def _cancel(parts: Parts, app: str, run: str) -> None:
-    try:
-        await runs.cancel(parts, app, run)
-    except Conflict:
-        return  # it has ended by itself

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from libs.common.bus import Letter, binds
+from libs.common.bus import Letter
 from libs.common.bus import Queue as Line
 from libs.common.errors import Malformed
 from libs.common.times import iso
@@ -196,7 +196,7 @@ def queue(mine: Line, depth: Mapping[str, Any] | None, letters: Iterable[Letter]
         "depth": depth["depth"] if depth else 0,
         "oldest": iso(oldest),
         "oldest_s": None if oldest is None else round(now - oldest, 1),
-        "dead": sum(any(binds(key, letter.key) for key in mine.keys) for letter in letters),
+        "dead": sum(mine.takes(letter.key) for letter in letters),
     }
 
 

@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from libs.common import log as structured
@@ -43,8 +42,13 @@ class Stage:
         await self.host.runtime.reclaim(self.lease.name, self.folder)
         outputs = await asyncio.to_thread(staging.collect, self.lease, self.folder)
         delivered = await staging.deliver(self.lease, outputs, self.host.peers, self.host.shelf)
-        told = Outcome("succeeded", outputs=delivered, log_tail=self.log.tail(), usage=usage(ended, began))
-        return replace(told, content=self._content())
+        return Outcome(
+            "succeeded",
+            outputs=delivered,
+            log_tail=self.log.tail(),
+            usage=usage(ended, began),
+            content=self._content(),
+        )
 
     async def _start(self) -> bool:
         """False when an earlier stage made the same, and this one has succeeded by that."""

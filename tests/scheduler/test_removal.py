@@ -89,8 +89,8 @@ async def test_runs_go_by_age_and_what_is_at_work_stays(often: None, mesh: Mesh)
 
 def test_an_app_says_how_long_its_runs_are_kept() -> None:
     own = b"---\napiVersion: mlmesh/v1\nkind: PlatformApp\nmetadata: {name: leaf}\nspec: {title: Leaf, retention: 2h}\n"
-    assert retention(catalog_json(MANIFESTS + own), 5.0) == 7200
-    assert (retention(catalog_json(), 5.0), retention(None, 5.0)) == (5.0, 5.0)
+    assert retention(catalog_json(MANIFESTS + own)["app"], 5.0) == 7200
+    assert (retention(catalog_json()["app"], 5.0), retention(None, 5.0)) == (5.0, 5.0)
 
 
 async def test_changes_of_a_run_are_told_as_events_to_its_end(mesh: Mesh) -> None:

@@ -21,6 +21,10 @@ class Queue:
     keys: tuple[str, ...]
     exclusive: bool = False
 
+    def takes(self, key: str) -> bool:
+        """Whether a message with this routing key comes into it."""
+        return any(binds(pattern, key) for pattern in self.keys)
+
 
 def binds(pattern: str, key: str) -> bool:
     """Whether a topic exchange would route `key` to a queue bound with `pattern` (`*` one word, last `#` any rest)."""

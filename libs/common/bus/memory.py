@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from libs.common import log
-from libs.common.bus import Consumer, Letter, Queue, binds
+from libs.common.bus import Consumer, Letter, Queue
 from libs.common.errors import Unavailable
 from libs.common.messages import Message, decode, encode
 
@@ -67,7 +67,7 @@ class MemoryBus:
         self._letters: deque[Letter] = deque(maxlen=1000)
 
     async def publish(self, message: Message) -> None:
-        lines = [line for line in self._lines.values() if any(binds(key, message.key) for key in line.queue.keys)]
+        lines = [line for line in self._lines.values() if line.queue.takes(message.key)]
         if not lines:
             raise Unavailable(f"no queue takes {message.key}")
         headers = {"traceparent": log.traceparent.get()} if log.traceparent.get() else {}
@@ -92,7 +92,7 @@ class MemoryBus:
         return list(self._letters)
 
     async def redrive(self, queue: Queue) -> int:
-        mine = [one for one in self._letters if any(binds(key, one.key) for key in queue.keys)]
+        mine = [one for one in self._letters if queue.takes(one.key)]
         for letter in mine:
             self._letters.remove(letter)
             line = self._lines.setdefault(queue.name, _Line(queue))

@@ -7,7 +7,7 @@ aio-pika's "robust" mode is not used: a consumer must notice that it lost its pl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, 
 from aio_pika.exceptions import AMQPError, PublishError
 
 from libs.common import log
-from libs.common.bus import Consumer, Letter, Queue, binds
+from libs.common.bus import Consumer, Letter, Queue
 from libs.common.errors import Malformed, Unavailable
 from libs.common.messages import Message, decode, encode
 
@@ -243,30 +243,14 @@ class RabbitBus:
             await incoming.ack()
 
     async def dead(self) -> list[Letter]:
-        found: list[Letter] = []
-
-        def only_read(letter: Letter) -> bool:
-            found.append(letter)
-            return False
-
-        await self._through_dead(only_read)
-        return found
+        return [letter async for letter in self._through_dead(None)]
 
     async def redrive(self, queue: Queue) -> int:
-        found: list[Letter] = []
-
-        def mine(letter: Letter) -> bool:
-            if any(binds(key, letter.key) for key in queue.keys):
-                found.append(letter)
-                return True
-            return False
-
         await self.declare(queue)
-        await self._through_dead(mine)
-        return len(found)
+        return len([letter async for letter in self._through_dead(queue) if queue.takes(letter.key)])
 
-    async def _through_dead(self, again: Callable[[Letter], bool]) -> None:
-        """Each dead letter once: sent to its key when `again` says so, else to the end of its queue.
+    async def _through_dead(self, queue: Queue | None) -> AsyncIterator[Letter]:
+        """Each dead letter once: one that `queue` takes is sent there again, others go to the end of their queue.
 
         Not by returning what was taken: a quorum queue counts that, and drops a message for good after twenty times.
         """
@@ -281,12 +265,14 @@ class RabbitBus:
                     if incoming is None:
                         return
                     letter = letter_of(incoming)
-                    where, key = (exchange, letter.key) if again(letter) else (dead, "")
+                    again = queue is not None and queue.takes(letter.key)
+                    where, key = (exchange, letter.key) if again else (dead, "")
                     out = aio_pika.Message(
                         incoming.body, headers=dict(incoming.headers), delivery_mode=aio_pika.DeliveryMode.PERSISTENT
                     )
                     await where.publish(out, key, timeout=ANSWER_TIMEOUT_S)
                     await incoming.ack()
+                    yield letter
         finally:
             await link.close()
 

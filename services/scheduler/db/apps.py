@@ -28,6 +28,11 @@ async def names(c: AsyncConnection) -> list[str]:
     return list((await c.execute(select(apps.c.name))).scalars())
 
 
+async def manifests(c: AsyncConnection) -> list[tuple[str, dict[str, Any] | None]]:
+    """Every app with its PlatformApp, where it has one."""
+    return [(row.name, row.app) for row in await c.execute(select(apps.c.name, apps.c.catalog["app"].label("app")))]
+
+
 async def put(c: AsyncConnection, name: str, columns: Mapping[str, Any]) -> None:
     """Change the app's columns, making the row if there is none."""
     added = upsert(c, apps).values(**{"name": name, "commit": "", "access": {}, **columns})

@@ -9,7 +9,8 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.callback import Callback, Delivery
-from services.scheduler.db.tables import callbacks, deliveries, runs
+from services.scheduler.db import due as of_time
+from services.scheduler.db.tables import callbacks, deliveries
 
 
 async def add(c: AsyncConnection, new: Sequence[Callback]) -> None:
@@ -25,8 +26,7 @@ async def get(c: AsyncConnection, run: str, *, lock: bool = False) -> Callback |
 
 async def news(c: AsyncConnection, limit: int) -> list[Callback]:
     """Callbacks whose runs have changed since they were looked at."""
-    changed = callbacks.join(runs, runs.c.id == callbacks.c.run)
-    query = select(callbacks).select_from(changed).where(callbacks.c.open, runs.c.version > callbacks.c.version)
+    query = select(callbacks).select_from(of_time.CHANGED).where(of_time.NEWS)
     return [Callback(**row) for row in (await c.execute(query.limit(limit))).mappings()]
 
 
@@ -39,7 +39,7 @@ async def deliver(c: AsyncConnection, delivery: Delivery) -> None:
 
 
 async def due(c: AsyncConnection, now: float, limit: int) -> list[Delivery]:
-    query = select(deliveries).where(deliveries.c.state == "pending", deliveries.c.next_at <= now)
+    query = select(deliveries).where(of_time.undelivered(now))
     return [Delivery(**row) for row in (await c.execute(query.order_by(deliveries.c.next_at).limit(limit))).mappings()]
 
 

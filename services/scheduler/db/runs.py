@@ -9,12 +9,13 @@ from sqlalchemy import and_, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
+from services.scheduler.db import due as of_time
+from services.scheduler.db.due import OPEN_RUN
 from services.scheduler.db.tables import attempts, callbacks, deliveries, runs, submissions, tasks
 from services.scheduler.state import ENDED_RUN, Run
 
 REMEMBERED_S = 24 * 3600.0
 """How long an Idempotency-Key answers for its first submission."""
-OPEN_RUN = ("queued", "running", "canceling")
 
 
 async def add(c: AsyncConnection, new: Sequence[Run]) -> None:
@@ -47,13 +48,13 @@ async def touch(c: AsyncConnection, found: Iterable[str]) -> None:
 
 async def overdue(c: AsyncConnection, now: float) -> list[Run]:
     """Those that have not begun, or not ended, in time."""
-    query = select(runs).where(runs.c.status.in_(("queued", "running")), runs.c.deadline < now)
+    query = select(runs).where(of_time.late(now))
     return [Run(**row) for row in (await c.execute(query)).mappings()]
 
 
 async def open_chains(c: AsyncConnection) -> list[tuple[str, str]]:
     """App and run of the chains that have not ended."""
-    query = select(runs.c.app, runs.c.id).where(runs.c.status.in_(OPEN_RUN), runs.c.chain == runs.c.id)
+    query = select(runs.c.app, runs.c.id).where(of_time.BEGUN_CHAIN)
     return [(row.app, row.id) for row in await c.execute(query)]
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
+from services.scheduler.db import due as of_time
 from services.scheduler.db.tables import schedules
 from services.scheduler.state import Schedule
 
@@ -26,7 +27,7 @@ async def get(c: AsyncConnection, app: str, pipeline: str) -> Schedule | None:
 
 
 async def due(c: AsyncConnection, now: float) -> list[Schedule]:
-    query = select(schedules).where(schedules.c.paused.is_(False), schedules.c.next_at <= now)
+    query = select(schedules).where(of_time.scheduled(now))
     return [Schedule(**row) for row in (await c.execute(query.order_by(schedules.c.next_at))).mappings()]
 
 

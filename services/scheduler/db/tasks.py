@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import CursorResult, RowMapping, Select, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.scheduler.db import due as of_time
 from services.scheduler.db.tables import attempts, tasks
 from services.scheduler.state import OPEN, Place, Task
 
@@ -144,7 +145,7 @@ async def held_by(c: AsyncConnection, worker: str) -> list[Task]:
 
 async def lapsed(c: AsyncConnection, now: float) -> list[Task]:
     """Tasks whose lease has ended."""
-    query = select(tasks).where(tasks.c.state == "claimed", tasks.c.lease_until < now)
+    query = select(tasks).where(of_time.lapsed(now))
     return [_task(row) for row in (await c.execute(query)).mappings()]
 
 
@@ -155,7 +156,7 @@ async def in_state(c: AsyncConnection, kind: str, state: str) -> list[Task]:
 
 async def rest_over(c: AsyncConnection, now: float) -> list[Task]:
     """Waiting tasks whose pause after a failure is over."""
-    query = select(tasks).where(tasks.c.state == "waiting", tasks.c.not_before <= now)
+    query = select(tasks).where(of_time.rested(now))
     return [_task(row) for row in (await c.execute(query)).mappings()]
 
 

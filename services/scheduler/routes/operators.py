@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from libs.common.bus import Queue, binds
+from libs.common.bus import Queue
 from libs.common.db import clock
 from libs.common.errors import NotFound
 from services.scheduler import bells, relay, views
@@ -54,7 +54,7 @@ async def queues(parts: TheParts, caller: TheCaller) -> dict[str, Any]:
 async def dead(parts: TheParts, caller: TheCaller, name: str) -> dict[str, Any]:
     caller.require("read")
     mine = _queue(name)
-    found = [one for one in await parts.bus.dead() if any(binds(key, one.key) for key in mine.keys)]
+    found = [one for one in await parts.bus.dead() if mine.takes(one.key)]
     return {"items": [views.letter(one) for one in found], "next": None}
 
 
