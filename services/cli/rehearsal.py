@@ -1,7 +1,8 @@
-"""`mlmesh run local`: a pipeline from a checkout, stage by stage, with the contract of the platform and without it."""
+"""`mlmesh run local`: a pipeline and what continues it, from a checkout, by the platform's contract, without it."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -9,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +23,7 @@ from services.cli.values import assignments, value
 
 if TYPE_CHECKING:
     from libs.common.manifests.apicomponent import ApiInput
-    from libs.common.manifests.experimentpipeline import ExperimentPipeline, Stage
+    from libs.common.manifests.experimentpipeline import ExperimentPipeline, Stage, Variable
 
 GRACE_S = 10.0
 OF_FILES = frozenset({"FILE", "FOLDER"})
@@ -35,29 +37,71 @@ def local(
     python: Annotated[str, typer.Option("--python", help="Interpreter that has the module's libraries.")] = "",
     docker: Annotated[bool, typer.Option("--docker", help="In the stages' images, by the docker command.")] = False,
 ) -> None:
-    """Run a pipeline of the checkout on this machine, as the platform would."""
-    found, api = declared(pipeline, folder)
+    """Run a pipeline of the checkout, and those that continue it, on this machine, as the platform would."""
+    chain, api = declared(pipeline, folder)
     with tempfile.TemporaryDirectory(prefix="mlmesh-") as scratch:
-        paths = given(found, api, dict(assignments(inputs or [])), Path(scratch))
-        outputs = made(found, into.resolve())
+        parts = rehearsed(chain, api, dict(assignments(inputs or [])), into.resolve(), Path(scratch))
         rehearsal = Rehearsal(folder.resolve(), Path(scratch), python or sys.executable, docker)
-        for stage in ordered(found):
-            rehearsal.play(stage, {**paths, **outputs})
-    for name, place in outputs.items():
-        render.write(f"{name}  {place}")
-    if following := found.spec.continue_with:
-        render.note(f"on the platform {following.experiment_pipeline.name} follows, and is handed these")
+        for part in parts:
+            for stage in ordered(part.pipeline):
+                rehearsal.play(stage, {**part.reads, **part.writes})
+    for part in parts:
+        for name, place in part.writes.items():
+            render.write(f"{name}  {place}")
 
 
-def declared(name: str, folder: Path) -> tuple[ExperimentPipeline, Mapping[str, ApiInput]]:
-    """The pipeline, and what its API says of its inputs. Raises Failure."""
-    from libs.common.manifests import APIComponent
+@dataclass(frozen=True)
+class Part:
+    """One pipeline of a chain, and where its variables are."""
+
+    pipeline: ExperimentPipeline
+    reads: Mapping[str, Path]
+    writes: Mapping[str, Path]
+
+
+def declared(name: str, folder: Path) -> tuple[Sequence[ExperimentPipeline], Mapping[str, ApiInput]]:
+    """The pipeline and those that continue it, and what its API says of their inputs. Raises Failure."""
+    from libs.common.manifests import APIComponent, chain
     from libs.common.manifests.experimentpipeline import ExperimentPipeline
 
-    pipeline, found = checkout.named(ExperimentPipeline, name, folder)
+    _, found = checkout.named(ExperimentPipeline, name, folder)
+    pipelines = {one.body.metadata.name: one.body for one in found if isinstance(one.body, ExperimentPipeline)}
     apis = [one.body.spec for one in found if isinstance(one.body, APIComponent)]
     of_it = [api for api in apis if api.experiment_pipeline is not None and api.experiment_pipeline.name == name]
-    return pipeline, {item.name: item for api in of_it if api.api_spec for item in api.api_spec.inputs}
+    inputs = {item.name: item for api in of_it if api.api_spec for item in api.api_spec.inputs}
+    return chain.following(pipelines, name), inputs
+
+
+def rehearsed(
+    chain: Sequence[ExperimentPipeline],
+    api: Mapping[str, ApiInput],
+    values: Mapping[str, str],
+    into: Path,
+    scratch: Path,
+) -> list[Part]:
+    """Everything in its place before anything runs; of a chain each pipeline has a folder. Raises Failure."""
+    from libs.common.manifests.chain import handed
+
+    links = [{}, *(handed(before, after) for before, after in itertools.pairwise(chain))]
+    wanted = [outside(pipeline, link) for pipeline, link in zip(chain, links, strict=True)]
+    known = {one.name for variables in wanted for one in variables}
+    if unknown := values.keys() - known:
+        raise WrongUsage(f"{', '.join(sorted(unknown))}: inputs are {', '.join(sorted(known)) or 'none'}")
+    found: list[Part] = []
+    for pipeline, link, variables in zip(chain, links, wanted, strict=True):
+        earlier = {**found[-1].reads, **found[-1].writes} if found else {}
+        reads = {theirs: earlier[ours] for theirs, ours in link.items() if ours in earlier}
+        reads |= given(variables, api, values, scratch)
+        found.append(Part(pipeline, reads, made(pipeline, into / pipeline.metadata.name if chain[1:] else into)))
+    return found
+
+
+def outside(pipeline: ExperimentPipeline, handed: Collection[str]) -> list[Variable]:
+    """The variables that no stage writes and no pipeline before hands on."""
+    from libs.common.manifests.chain import written
+
+    inside = {*written(pipeline), *handed}
+    return [one for one in pipeline.spec.vars if one.name not in inside]
 
 
 def ordered(pipeline: ExperimentPipeline) -> list[Stage]:
@@ -68,15 +112,11 @@ def ordered(pipeline: ExperimentPipeline) -> list[Stage]:
 
 
 def given(
-    pipeline: ExperimentPipeline, api: Mapping[str, ApiInput], values: Mapping[str, str], scratch: Path
+    wanted: Iterable[Variable], api: Mapping[str, ApiInput], values: Mapping[str, str], scratch: Path
 ) -> dict[str, Path]:
-    """The paths of the variables that no stage writes; a value becomes a file, as on the platform. Raises Failure."""
-    written = {one.name for stage in pipeline.spec.stages for one in stage.outputs}
-    wanted = {one.name: one.mount_from for one in pipeline.spec.vars if one.name not in written}
-    if unknown := values.keys() - wanted.keys():
-        raise WrongUsage(f"{', '.join(sorted(unknown))}: inputs are {', '.join(sorted(wanted)) or 'none'}")
+    """The paths of variables from outside; a value becomes a file, as on the platform. Raises Failure."""
     found = {}
-    for name, mounted in wanted.items():
+    for name, mounted in ((one.name, one.mount_from) for one in wanted):
         if name in values:
             found[name] = _path(name, values[name], api.get(name), scratch)
         elif mounted is not None:

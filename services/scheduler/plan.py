@@ -47,7 +47,9 @@ def stage_reported(run: Run, task: Task, report: Report, now: float) -> Columns:
         return {**ended, "state": "publishing", "reason": None, "result": result, "finished_at": None}
     if report.outcome == "returned" and not task.stop:
         return {**RELEASED, "state": "ready", "reason": reason("returned", "its worker stopped")}
-    if report.outcome in ("canceled", "returned"):
+    if report.outcome == "lost" and not task.stop:
+        return _lost(task, {**reason("lost"), **(report.reason or {})}, now)
+    if report.outcome in ("canceled", "returned", "lost"):
         return {**ended, "state": "canceled", "reason": task.reason or reason("canceled"), "result": result}
     why = {**reason("error"), **(report.reason or {})}
     if (again := _retry(task, why, now)) and run.status != "canceling":
@@ -93,6 +95,11 @@ def lease_ended(task: Task, now: float) -> Columns:
             "stop": False,
             "finished_at": now,
         }
+    return _lost(task, why, now)
+
+
+def _lost(task: Task, why: Reason, now: float) -> Columns:
+    """Not the task's fault: it begins again at once, unless it is what its hosts cannot bear."""
     if task.kind == "stage" and task.lost + 1 >= MAX_LOST:
         return {"state": "failed", "reason": why, "lease_until": None, "lost": task.lost + 1, "finished_at": now}
     return {**RELEASED, "state": "ready", "reason": why, "lost": task.lost + 1}

@@ -121,7 +121,8 @@ class Runner:
             return Outcome("failed", failed.reason, log_tail=work.log.tail())
         except MeshError as error:
             code = error.code if isinstance(error, CannotRun) else "error"
-            return Outcome("failed", {"code": code, "detail": error.detail}, log_tail=work.log.tail())
+            outcome = "lost" if code == "lost" else "failed"
+            return Outcome(outcome, {"code": code, "detail": error.detail}, log_tail=work.log.tail())
         except Exception as error:  # noqa: BLE001  a defect fails this task, not the worker; the traceback is logged
             log.get("worker").exception("task broke", task=holding.lease.task)
             return Outcome("failed", {"code": "error", "detail": repr(error)}, log_tail=work.log.tail())

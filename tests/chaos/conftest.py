@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -31,9 +32,17 @@ def broker_server(fleet: Fleet) -> Iterator[RabbitMQ]:
 def deployment(
     tmp_path_factory: pytest.TempPathFactory, fleet: Fleet, database_server: Postgres, broker_server: RabbitMQ
 ) -> Iterator[Processes]:
+    with running(tmp_path_factory.mktemp("mesh"), fleet, "process://") as mesh:
+        yield mesh
+
+
+@contextmanager
+def running(folder: Path, fleet: Fleet, runtime: str) -> Iterator[Processes]:
+    """The mesh on servers of our own, which are up again at the end."""
+    database_server, broker_server = fleet.own_postgres, fleet.own_rabbitmq
     with database_server.new_database() as database, broker_server.virtual_host() as bus, fleet.minio.bucket() as store:
-        settings = {"DATABASE": database, "BUS": bus, "STORE": store, "RUNTIME": "process://"}
-        mesh = Processes(tmp_path_factory.mktemp("mesh"), settings)
+        settings = {"DATABASE": database, "BUS": bus, "STORE": store, "RUNTIME": runtime}
+        mesh = Processes(folder, settings, host="127.0.0.1" if runtime == "process://" else "0.0.0.0")  # noqa: S104
         try:
             mesh.start()
             yield mesh

@@ -37,7 +37,7 @@ class Accepted:
 
 @dataclass
 class Storm:
-    """`servers` by name: the broker, the database, the store."""
+    """`servers` by name: the broker, the database, the store, and the engine where there is one."""
 
     mesh: Processes
     app: Application
@@ -127,8 +127,7 @@ class Storm:
         while not over.is_set():
             count += 1
             shape, word = random.choice(list(SHAPES)), f"{client}-{count}-{random.randrange(10**6)}"
-            while (place := self._once(shape, word)) is None:
-                time.sleep(0.5)
+            place = self.app.eventually("a run is accepted", lambda: self._once(shape, word))  # noqa: B023
             self.accepted.append(Accepted(shape, word, place))
             over.wait(random.uniform(*PAUSE_S))
 

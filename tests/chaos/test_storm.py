@@ -11,17 +11,20 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from deploy.demo.api import Api
-from tests.chaos.shapes import FILES, SHAPES
+from tests.chaos.conftest import running
+from tests.chaos.shapes import FILES, IMAGE, SHAPES
 from tests.chaos.storm import SECOND, Accepted, Storm
 from tests.e2e.application import ALICE, Application
-from tests.e2e.processes import SERVICES, Processes
+from tests.e2e.processes import SERVICES
+from tests.servers.engine import Engine
 from tests.servers.fleet import Fleet
-from tests.servers.postgres import Postgres
-from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.images import module_image
+from tests.servers.server import Server
 
 SECONDS = float(os.environ.get("MLMESH_TEST_STORM_SECONDS", "120"))
 SEED = int(os.environ.get("MLMESH_TEST_STORM_SEED") or secrets.randbelow(10**6))
@@ -29,15 +32,27 @@ PATIENCE_S = 240.0
 """Until everything that was accepted has ended."""
 
 
-@pytest.fixture(scope="module")
-def storm(deployment: Processes, fleet: Fleet, database_server: Postgres, broker_server: RabbitMQ) -> Iterator[Storm]:
-    with closing(Api(deployment.url, deployment.token)) as api:
-        app = Application(deployment, api)
+@pytest.fixture(params=["processes", "containers"])
+def storm(request: pytest.FixtureRequest, tmp_path: Path, fleet: Fleet) -> Iterator[Storm]:
+    """With containers, their engine is one of the victims."""
+    servers: dict[str, Server] = {
+        "PostgreSQL": fleet.own_postgres,
+        "RabbitMQ": fleet.own_rabbitmq,
+        "MinIO": fleet.minio,
+    }
+    runtime = "process://"
+    if request.param == "containers":
+        servers["Docker Engine"] = fleet.own_docker
+        runtime = f"docker://{fleet.own_docker.url.removeprefix('unix://')}"
+    with running(tmp_path, fleet, runtime) as mesh, closing(Api(mesh.url, mesh.token)) as api:
+        app = Application(mesh, api)
+        app.write(FILES)
+        if mesh.contained:
+            module_image(fleet.own_docker, IMAGE, app.repository.working)
         app.start(FILES)
-        servers = {"PostgreSQL": database_server, "RabbitMQ": broker_server, "MinIO": fleet.minio}
-        deployment.begin(SECOND, "scheduler")
-        deployment.ready(SECOND)
-        yield Storm(deployment, app, servers, SEED)
+        mesh.begin(SECOND, "scheduler")
+        mesh.ready(SECOND)
+        yield Storm(mesh, app, servers, SEED)
 
 
 def test_what_was_accepted_in_a_storm_ends_as_it_must(storm: Storm) -> None:
@@ -81,5 +96,7 @@ def nothing_is_left(storm: Storm) -> None:
             lambda: not any(one[number] for one in app.api.get(address)["items"]),  # noqa: B023
         )
     app.eventually("no process of a stage runs", lambda: not mesh.containers())
+    if isinstance(engine := storm.servers.get("Docker Engine"), Engine):
+        app.eventually("no container is left", lambda: not engine.containers(mesh.installation))
     folders = mesh.data / "scratch" / "tasks"
     app.eventually("scratch is empty", lambda: not [one for one in folders.glob("*/*") if one.is_dir()])

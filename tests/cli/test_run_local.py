@@ -14,6 +14,24 @@ from tests.e2e.application import BOXES, PIPELINE, STAGES
 CONSTANT = "{name: options, mountFrom: {box: results, path: g/f}}"
 WITH_CONSTANT = PIPELINE.replace("{name: options}", CONSTANT, 1)
 
+CONTINUED = """\
+  continueWith: {experimentPipeline: {name: shouted}, vars: {text: second}}
+---
+apiVersion: mlmesh/v1
+kind: ExperimentPipeline
+metadata: {name: shouted}
+spec:
+  vars: [{name: text}, {name: sign}, {name: third}]
+  stages:
+    - name: three
+      image: {existingImageName: "mlmesh-test/python:1"}
+      entryPoint: sh -c 'cat $UNIP_PIPELINE_TEXT/marks $UNIP_PIPELINE_SIGN > $UNIP_PIPELINE_THIRD/out'
+      inputs: [{name: text}, {name: sign}]
+      outputs: [{name: third}]
+  connectedBoxes: [{name: results}]
+---
+"""
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
@@ -62,6 +80,18 @@ def test_a_file_is_an_input_and_an_optional_one_may_be_left_out(checkout: Path) 
 def test_what_does_not_fit_is_said(checkout: Path, words: list[str], code: int, said: str) -> None:
     done = local(checkout, *words, "--into", str(checkout / "out"))
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+
+
+def test_pipelines_that_continue_one_another_hand_on_their_variables(checkout: Path) -> None:
+    chained = PIPELINE.replace("---\n", CONTINUED, 1)
+    (checkout / "manifests" / "copy.yml").write_text(chained)
+    into = checkout / "out"
+    done = local(checkout, "copy", "--into", str(into), "--input", "sign=!")
+    assert done.returncode == 0, done.stderr
+    assert (into / "shouted" / "third" / "out").read_text() == (into / "copy" / "second" / "marks").read_text() + "!"
+    failed = local(checkout, "copy", "--into", str(checkout / "again"))
+    assert (failed.returncode, "sign is missing" in failed.stderr) == (2, True), failed.stderr
+    assert not (checkout / "again" / "copy" / "first" / "mark").exists()
 
 
 def test_a_constant_of_the_platform_is_asked_for(checkout: Path) -> None:

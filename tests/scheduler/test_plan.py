@@ -63,6 +63,15 @@ def test_a_lost_lease_makes_a_stage_ready_again_until_it_was_lost_too_often() ->
     assert (worn["state"], worn["reason"]["code"]) == ("failed", "lost")
 
 
+def test_a_stage_that_its_host_took_with_it_is_ready_again_whatever_its_retries() -> None:
+    why = {"code": "lost", "detail": "the engine was away"}
+    after = plan.stage_reported(run(), task("a", "claimed"), Report("lost", why), NOW)
+    assert (after["state"], after["reason"], after["lost"], after["worker"]) == ("ready", why, 1, None)
+    worn = task("a", "claimed", lost=plan.MAX_LOST - 1)
+    assert plan.stage_reported(run(), worn, Report("lost", why), NOW)["state"] == "failed"
+    assert plan.stage_reported(run(), task("a", "claimed", stop=True), Report("lost", why), NOW)["state"] == "canceled"
+
+
 def test_a_task_that_was_being_stopped_is_stopped_when_its_worker_vanishes() -> None:
     assert plan.lease_ended(task("a", "claimed", stop=True), NOW)["state"] == "canceled"
     assert plan.lease_ended(task("a", "claimed", stop=True, kind="instance"), NOW)["state"] == "stopped"

@@ -3,27 +3,33 @@
 import fcntl
 import os
 import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
 from tests.servers.places import cache
-from tests.servers.process import Process
+from tests.servers.process import Process, Runner
 from tests.servers.provision import Missing, apt, program
+from tests.servers.server import Server
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 COMMAND_TIMEOUT_S = 600.0
+SOCKET = "containerd.sock"
 
 
-class Engine:
-    """`url` is its socket; `process` is None when it was running already. Without a `url`: the one of this machine."""
+class Engine(Server):
+    """`url` is its socket; without one: the one of this machine."""
 
-    def __init__(self, url: str = "", process: Process | None = None, lock: IO[str] | None = None) -> None:
-        self.url = url or os.environ.get("MLMESH_TEST_DOCKER") or os.environ.get("DOCKER_HOST") or DEFAULT_SOCKET
-        self.process = process
-        self._lock = lock
+    def __init__(self, url: str = "", runner: Runner | None = None, closes: Sequence[Callable[[], None]] = ()) -> None:
+        given = url or os.environ.get("MLMESH_TEST_DOCKER") or os.environ.get("DOCKER_HOST") or DEFAULT_SOCKET
+        super().__init__(given, runner)
+        self._closes = closes
 
     def answers(self) -> bool:
-        return _docker(self.url, "version", timeout=10.0).returncode == 0
+        try:
+            return _docker(self.url, "version", timeout=10.0).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
 
     def run(self, *arguments: str, input_file: IO[bytes] | None = None) -> str:
         """The output of `docker …`; Missing when it fails."""
@@ -37,24 +43,38 @@ class Engine:
         inspect = _docker(self.url, "image", "inspect", "--format", '{{index .Config.Labels "mlmesh.recipe"}}', name)
         return inspect.returncode == 0 and recipe in inspect.stdout.decode()
 
+    def containers(self, installation: str) -> list[str]:
+        """All of a mesh, whatever their state."""
+        return self._labelled(installation, "container", "--all")
+
     def clear(self, installation: str) -> None:
         """Removes what a mesh left: containers that outlive their worker, and the apps' networks."""
-        label = f"label=mlmesh.installation={installation}"
-        for kind, every, forced in (("container", ["--all"], ["--force"]), ("network", [], [])):
-            if found := self.run(kind, "ls", *every, "--quiet", "--filter", label).split():
-                self.run(kind, "rm", *forced, *found)
+        if found := self.containers(installation):
+            self.run("container", "rm", "--force", *found)
+        if found := self._labelled(installation, "network"):
+            self.run("network", "rm", *found)
 
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.stop()
-        if self._lock is not None:
-            self._lock.close()
+    def _labelled(self, installation: str, kind: str, *more: str) -> list[str]:
+        return self.run(kind, "ls", *more, "--quiet", "--filter", f"label=mlmesh.installation={installation}").split()
+
+    def close(self) -> None:
+        """In order, unlike other servers: its containers and networks go with it."""
+        if self.runner is not None:
+            self.runner.resume()
+            self.runner.stop()
+        for close in self._closes:
+            close()
 
 
 def start(parent: Path) -> Engine:
+    """The one that runs here, else one of our own."""
     running = Engine()
     if program("docker") and running.answers():
         return running
+    return start_own(parent)
+
+
+def start_own(parent: Path) -> Engine:
     daemon = program("dockerd") or _installed()
     if os.getuid() != 0:
         raise Missing("no Docker Engine answers, and only root can start one")
@@ -75,12 +95,31 @@ def _private(daemon: Path, parent: Path) -> Engine:
     folder = parent / "docker"
     folder.mkdir()
     data, lock = _data_root(folder)
+    containerd = _containerd(data, folder)
     engine_url = f"unix://{folder}/docker.sock"
-    command = [str(daemon), "--host", engine_url, "--data-root", str(data), "--exec-root", str(folder / "exec")]
-    process = Process("dockerd", [*command, "--pidfile", str(folder / "docker.pid")], folder)
-    engine = Engine(engine_url, process, lock)
-    process.start(engine.answers)
+    command = [str(daemon), "--host", engine_url, "--containerd", str(folder / SOCKET)]
+    command += ["--data-root", str(data), "--exec-root", str(folder / "exec"), "--pidfile", str(folder / "docker.pid")]
+    engine = Engine(engine_url, Process("dockerd", command, folder), [containerd.close, lock.close])
+    engine.start()
+    engine.run("container", "prune", "--force")  # what a run left that was ended by force
     return engine
+
+
+def _containerd(data: Path, folder: Path) -> Process:
+    """A service of its own, as where a system's init runs both: it outlives a daemon that is killed."""
+    config = folder / "containerd.toml"
+    config.write_text('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
+    places = [
+        "--root",
+        str(data / "containerd"),
+        "--state",
+        str(folder / "containerd"),
+        "--address",
+        str(folder / SOCKET),
+    ]
+    process = Process("containerd", [str(program("containerd")), "--config", str(config), *places], folder)
+    process.start((folder / SOCKET).exists)
+    return process
 
 
 def _data_root(folder: Path) -> tuple[Path, IO[str]]:

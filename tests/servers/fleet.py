@@ -87,7 +87,16 @@ class Fleet:
         if given:
             return Engine(given)
         server = self._have("Docker Engine", lambda: engine.start(self._folder))
-        self._stops.append(server.stop)
+        self._stops.append(server.close)
+        return server
+
+    @cached_property
+    def own_docker(self) -> Engine:
+        """A private engine even when one runs here: for tests that stop it."""
+        if "MLMESH_TEST_DOCKER" not in os.environ and self.docker.runner:
+            return self.docker
+        server = self._have("Docker Engine", lambda: engine.start_own(self._folder))
+        self._stops.append(server.close)
         return server
 
     @cached_property

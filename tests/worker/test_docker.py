@@ -224,6 +224,21 @@ async def test_a_killed_workers_container_is_finished_by_the_next(mesh: SmallMes
     assert (report["outcome"], mesh.files["runs/r/s/1/out/f"], mesh.logs["log-t1"]) == ("succeeded", b"x", b"one\n")
 
 
+@pytest.mark.parametrize(("signal", "outcome"), [("TERM", "lost"), ("USR1", "failed")])
+async def test_a_container_that_a_signal_ended_while_no_worker_looked_is_lost(
+    mesh: SmallMesh, host: Host, signal: str, outcome: str
+) -> None:
+    """So it is after a restart of the host: the engine ends what it runs."""
+    host.stage("import signal, time; signal.signal(signal.SIGUSR1, lambda *_: exit(5)); print('here'); time.sleep(60)")
+    async with host.worker():
+        await mesh.until(lambda: mesh.logs.get("log-t1"))
+    name = host.containers()[0]["Id"]
+    host.engine.run("kill", f"--signal={signal}", name)
+    host.engine.run("wait", name)
+    async with host.worker():
+        assert (await mesh.report())["outcome"] == outcome
+
+
 async def test_a_container_without_a_lease_is_removed(mesh: SmallMesh, host: Host) -> None:
     host.stage("import time; time.sleep(600)")
     async with host.worker():

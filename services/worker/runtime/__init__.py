@@ -17,7 +17,7 @@ Progress = Callable[[str], None]
 
 
 class CannotRun(MeshError):
-    """The engine cannot run this; `code` is the failure reason: `image`, `source`, `error`."""
+    """The engine cannot run this; `code` is the reason: `image`, `source`, `error`, or `lost`: the engine's fault."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail, code=code)

@@ -15,12 +15,12 @@ import aiohttp
 from aiodocker import DockerError
 from aiodocker.containers import DockerContainer
 
-from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
+from libs.common.errors import Conflict, MeshError, NotFound, TimedOut, Unavailable
 from libs.common.settings import Settings
 from services.worker.runtime import CannotRun, Container, Exit, Progress
 from services.worker.runtime.bundle import Bundle
 from services.worker.runtime.document import document, temporary
-from services.worker.runtime.engine import CALL_S, answered, labelled, open_engine
+from services.worker.runtime.engine import CALL_S, answered, fault, labelled, open_engine, steady
 from services.worker.runtime.images import Images
 from services.worker.runtime.networks import Networks
 from services.worker.runtime.scratch import check_same_path, mixed, reclaim
@@ -30,6 +30,8 @@ AGAIN_S = 0.5
 """Pause before a long call is made again after the engine went away."""
 POLL_S = 0.02
 NO_NETWORK = "none"
+ABORTED = 255
+"""The engine's word for a container of which it does not know how it ended."""
 FRAME = struct.Struct(">BxxxL")
 """Before each piece of a log: which stream, how many bytes."""
 
@@ -38,6 +40,8 @@ class DockerRuntime:
     def __init__(self, settings: Settings, worker: str, installation: str) -> None:
         self._settings, self._worker, self._installation = settings, worker, installation
         self._stack = AsyncExitStack()
+        self._watched: dict[str, bool] = {}
+        """Containers that ran when this worker looked; whether the engine was never away since."""
 
     async def __aenter__(self) -> Self:
         self._docker = await self._stack.enter_async_context(open_engine(self._settings.runtime))
@@ -69,16 +73,23 @@ class DockerRuntime:
             raise CannotRun("image" if spec.serves else "error", f"it cannot be started: {error.detail}") from error
 
     async def wait(self, name: str) -> Exit:
+        """An engine that stops, or a host that restarts, ends what it runs: such an end is not the container's own."""
         while True:
-            try:
-                await answered(self._named(name).wait(), None)
-            except (Unavailable, NotFound):
-                await asyncio.sleep(AGAIN_S)
+            if self._watched.get(name):
+                try:
+                    await answered(self._named(name).wait(), None)
+                except (Unavailable, NotFound):
+                    self._watched[name] = False
+                    await asyncio.sleep(AGAIN_S)
             state = (await self._show(name))["State"]
             if state["Status"] in ("exited", "dead"):
-                return terminal(state)
+                ended = terminal(state)
+                if not (ended.good or ended.oom) and not await self._own(name, ended):
+                    raise CannotRun("lost", "its container ended while the Docker Engine or the worker was away")
+                return ended
             if state["Status"] == "created":
                 raise CannotRun("error", f"{name} was never started")
+            self._watched[name] = True
 
     async def stop(self, name: str, grace_s: float) -> None:
         seconds = math.ceil(grace_s)
@@ -88,6 +99,7 @@ class DockerRuntime:
             return
 
     async def remove(self, name: str) -> None:
+        self._watched.pop(name, None)
         try:
             await answered(self._named(name).delete(force=True, v=True))
         except NotFound:
@@ -164,6 +176,7 @@ class DockerRuntime:
                 return  # it was started before
         try:
             await answered(self._named(spec.name).start())
+            self._watched[spec.name] = True
         except NotFound as error:
             if network not in error.detail:
                 raise
@@ -179,6 +192,13 @@ class DockerRuntime:
             raise CannotRun("error", "egress: none cannot be had where ports are published (MLMESH_WORKER_ADVERTISE)")
         return (await self._networks.ensure(spec.app, inner=not spec.egress)).name
 
+    async def _own(self, name: str, ended: Exit) -> bool:
+        """Whether a bad end is the container's own doing."""
+        watched = self._watched.get(name)
+        if watched is None:  # it ended before this worker looked: with the host, perhaps
+            return ended.signal is None and ended.code != ABORTED
+        return watched and await steady(self._settings.runtime)
+
     def _named(self, name: str) -> DockerContainer:
         return self._docker.containers.container(name)
 
@@ -188,8 +208,8 @@ class DockerRuntime:
             try:
                 return await answered(self._named(name).show())
             except NotFound as error:
-                raise CannotRun("error", f"the engine has no container {name}") from error
-            except Unavailable:
+                raise CannotRun("lost", f"the engine has no container {name}") from error
+            except (Unavailable, TimedOut):
                 await asyncio.sleep(AGAIN_S)
 
     async def _gone(self, name: str) -> None:
@@ -210,6 +230,8 @@ class DockerRuntime:
                 async for piece in unframed(answer.content):
                     yield piece
         except DockerError as error:
+            if isinstance(found := fault(error), Unavailable):
+                raise found from error
             raise CannotRun("error", f"the engine has no log of {name}: {error.message}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(f"the log of {name} broke off") from error

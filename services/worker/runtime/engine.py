@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -17,8 +18,13 @@ from libs.common.errors import Conflict, MeshError, NotFound, TimedOut, Unavaila
 
 CALL_S = 30.0
 """How long one call may take; a start on a busy host takes seconds."""
+STEADY_S = 2.0
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
-KNOWN: dict[int, type[MeshError]] = {404: NotFound, 409: Conflict, 503: Unavailable}
+NO_ENGINE = 900
+"""The library's own status where no engine answers."""
+KNOWN: dict[int, type[MeshError]] = {404: NotFound, 409: Conflict, 503: Unavailable, NO_ENGINE: Unavailable}
+HALF_THERE = re.compile(r"containerd\.sock|context canceled|transport is closing|ttrpc: closed", re.IGNORECASE)
+"""What an engine says that is starting, or stopping."""
 
 T = TypeVar("T")
 
@@ -61,6 +67,16 @@ async def open_engine(runtime: str) -> AsyncIterator[Docker]:
         yield docker
 
 
+async def steady(runtime: str) -> bool:
+    """Whether a new connection is answered at once: a stopping engine takes none, while it still tells what it ends."""
+    try:
+        async with _client(address(runtime)) as docker:
+            await answered(docker.version(), STEADY_S)
+    except (Unavailable, TimedOut):
+        return False
+    return True
+
+
 @asynccontextmanager
 async def _client(where: str) -> AsyncIterator[Docker]:
     scheme, _, path = where.partition("://")
@@ -79,11 +95,18 @@ async def answered(call: Awaitable[T], limit: float | None = CALL_S) -> T:
         async with asyncio.timeout(limit):
             return await call
     except DockerError as error:
-        raise KNOWN.get(error.status, Refused)(error.message) from error
+        raise fault(error) from error
     except TimeoutError as error:
         raise TimedOut("the Docker Engine did not answer in time") from error
     except (aiohttp.ClientError, OSError) as error:
         raise Unavailable(f"the Docker Engine cannot be reached: {error}") from error
+
+
+def fault(error: DockerError) -> MeshError:
+    """The engine's or the library's error as ours."""
+    if error.status >= 500 and HALF_THERE.search(error.message):
+        return Unavailable(f"the Docker Engine is not there yet: {error.message}")
+    return KNOWN.get(error.status, Refused)(error.message)
 
 
 async def labelled(docker: Docker, *labels: str, running: bool = False) -> list[DockerContainer]:

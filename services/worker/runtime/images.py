@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 from aiodocker import Docker, DockerError
 
-from libs.common.errors import MeshError, NotFound
+from libs.common.errors import MeshError, NotFound, Unavailable
 from services.worker.runtime import CannotRun, Progress
-from services.worker.runtime.engine import answered
+from services.worker.runtime.engine import answered, fault
 
 SURE_S = 5.0
 """How long an image that was there is taken to be there."""
@@ -67,9 +67,11 @@ class Images:
         except TimeoutError as error:
             raise CannotRun("image", f"the pull of {name} stood still for {self._stall:g} s") from error
         except DockerError as error:
+            if isinstance(found := fault(error), Unavailable):
+                raise found from error
             raise CannotRun("image", f"the image {name} cannot be pulled: {error.message}") from error
         except aiohttp.ClientError as error:
-            raise CannotRun("image", f"the pull of {name} broke off: {error}") from error
+            raise Unavailable(f"the pull of {name} broke off: {error}") from error
 
 
 def summary(layers: dict[str, dict[str, Any]]) -> str:
