@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "MLMESH_"
@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     databox_url: str = Field("http://127.0.0.1:8013", description="where databox answers")
     scratch: Path | None = Field(
         None, description="worker's folder for stages' files; with Docker the same path on the host; default: in DATA"
+    )
+    scratch_limit: ByteSize = Field(
+        "100G", validate_default=True, description="what the files of one stage may take of the worker's disk"
     )
     worker_name: str = Field("", description="unique name of a worker; default: the host's name")
     worker_slots: int = Field(

@@ -12,7 +12,7 @@ from typing import Any
 
 from libs.common import log
 from libs.common.errors import MeshError
-from services.worker import staging
+from services.worker import room, staging
 from services.worker.call import Call
 from services.worker.host import Host
 from services.worker.instance import Instance
@@ -82,7 +82,6 @@ class Runner:
 
     async def _run(self, holding: Holding, *, adopted: bool) -> None:
         folder = self._host.folder(holding.lease)
-        keep(holding.lease, folder)
         work = work_of(holding.lease)(self._host, holding)
         outcome = await self._outcome(work, adopted=adopted)
         self._decide()
@@ -108,7 +107,7 @@ class Runner:
     async def _outcome(self, work: Stage | Instance | Call, *, adopted: bool) -> Outcome | None:
         """None when the task is no longer ours."""
         holding = work.holding
-        doing = asyncio.create_task(work.run(adopted=adopted))
+        doing = asyncio.create_task(self._do(work, adopted=adopted))
         order = asyncio.create_task(holding.ordered())
         try:
             await asyncio.wait([doing, order], return_when=asyncio.FIRST_COMPLETED)
@@ -123,6 +122,9 @@ class Runner:
             code = error.code if isinstance(error, CannotRun) else "error"
             outcome = "lost" if code == "lost" else "failed"
             return Outcome(outcome, {"code": code, "detail": error.detail}, log_tail=work.log.tail())
+        except OSError as error:
+            reason = (room.lacking(error) or Failed("error", str(error))).reason
+            return Outcome("failed", reason, log_tail=work.log.tail())
         except Exception as error:  # noqa: BLE001  a defect fails this task, not the worker; the traceback is logged
             log.get("worker").exception("task broke", task=holding.lease.task)
             return Outcome("failed", {"code": "error", "detail": repr(error)}, log_tail=work.log.tail())
@@ -130,6 +132,10 @@ class Runner:
             for task in (doing, order):
                 task.cancel()
             await asyncio.gather(doing, order, return_exceptions=True)
+
+    async def _do(self, work: Stage | Instance | Call, *, adopted: bool) -> Outcome:
+        keep(work.holding.lease, self._host.folder(work.holding.lease))
+        return await work.run(adopted=adopted)
 
     def _ordered(self, holding: Holding, tail: list[str]) -> Outcome | None:
         if holding.order == "gone":

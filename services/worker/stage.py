@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from libs.common import log as structured
-from services.worker import content, spec, staging
+from services.worker import content, room, spec, staging
 from services.worker.host import Host
 from services.worker.logs import Log
 from services.worker.patience import patient
@@ -37,7 +37,7 @@ class Stage:
         self.holding.show(state="running", detail=None)
         async with following(self.log, self.holding, self.folder):
             ended = await self._end(began)
-        checked(ended, self.log.tail())
+        checked(ended, self.log.tail(), full=room.over(self.folder))
         self.holding.show(state="uploading")
         await self.host.runtime.reclaim(self.lease.name, self.folder)
         outputs = await asyncio.to_thread(staging.collect, self.lease, self.folder)
@@ -93,10 +93,24 @@ class Stage:
         limit = float(self.lease.spec["timeout"])
         try:
             async with asyncio.timeout(max(0.0, began + limit - time.time())):
-                return await self.host.runtime.wait(self.lease.name)
+                return await self._ended_within_its_room()
         except TimeoutError as error:
             await self.host.runtime.stop(self.lease.name, STOP_GRACE_S)
             raise Failed("timeout", f"it ran longer than {limit:g} s") from error
+
+    async def _ended_within_its_room(self) -> Exit:
+        ending = asyncio.create_task(self.host.runtime.wait(self.lease.name))
+        growing = asyncio.create_task(room.outgrown(self.folder, self.host.settings.scratch_limit))
+        try:
+            await asyncio.wait([ending, growing], return_when=asyncio.FIRST_COMPLETED)
+            if not ending.done():
+                await self.host.runtime.stop(self.lease.name, 0.0)
+                raise await growing
+            return await ending
+        finally:
+            for task in (ending, growing):
+                task.cancel()
+            await asyncio.gather(ending, growing, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -146,12 +160,14 @@ def progress(written: str) -> list[int] | None:
     return [int(number) for number in found[-1]] if found else None
 
 
-def checked(ended: Exit, tail: list[str]) -> None:
-    """Raises Failed unless it ended well."""
+def checked(ended: Exit, tail: list[str], *, full: bool) -> None:
+    """Raises Failed unless it ended well; `full`: nothing is left of the disk that it wrote to."""
     if ended.good:
         return
     if ended.oom:
         raise Failed("oom", "it needed more memory than it may use")
+    if full:
+        raise Failed(room.CODE, "the worker's disk is full")
     how = {"signal": ended.signal} if ended.signal else {"exit_code": ended.code}
     said = f"ended by signal {ended.signal}" if ended.signal else f"ended with status {ended.code}"
     raise Failed("error", next((line for line in reversed(tail) if line.strip()), said), **how)

@@ -12,6 +12,7 @@ import aiohttp
 from yarl import URL
 
 from libs.common.errors import MeshError, Unavailable, from_problem
+from services.worker import room
 from services.worker.tasks import Failed
 
 CHUNK = 1 << 20
@@ -38,6 +39,8 @@ async def download(session: aiohttp.ClientSession, url: str, target: Path) -> No
         aside.rename(target)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise Unavailable(f"{target.name} cannot be downloaded: {error!r}") from error
+    except OSError as error:
+        raise room.lacking(error) or error from error
 
 
 async def upload(session: aiohttp.ClientSession, source: Path, size: int, url: str) -> str:
