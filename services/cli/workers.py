@@ -39,7 +39,7 @@ def listed(mesh: Mesh) -> None:
 @workers.command("drain")
 @talks
 def drain(mesh: Mesh, worker: Annotated[str, typer.Argument(metavar="WORKER")]) -> None:
-    """Give a worker nothing new; what runs there ends in its own time."""
+    """Give a worker nothing new; what runs there ends in its own time, components move to other workers."""
     found = mesh.client.post(f"/api/v1/workers{path(worker)}/drain")
     mesh.say(found, f"{worker} is draining")
 

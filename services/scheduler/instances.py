@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.mlcomponent import MLComponent
 from services.scheduler.plan import HELD_BACK
 from services.scheduler.scaling import Bounds, Scale, first
-from services.scheduler.state import App, Rollout, Task
+from services.scheduler.state import App, Rollout, Task, Worker
 
 DRAIN_S = 3.0
 """From the switch of the routes to the stop of an old instance: gateways learn of the switch, calls in flight end."""
@@ -65,6 +65,15 @@ class Fleet:
     app: App
     scales: Mapping[str, Scale]
     present: list[Task]
+    workers: Sequence[Worker] = ()
+
+    @property
+    def leaving(self) -> frozenset[str]:
+        """Ids of instances whose worker drains while another could have them."""
+        draining = {worker.name for worker in self.workers if worker.draining}
+        taking = {kind for worker in self.workers if not worker.draining for kind in worker.classes}
+        claimed = (task for task in self.present if task.state == "claimed" and task.worker in draining)
+        return frozenset(task.id for task in claimed if task.resource_class in taking)
 
     @property
     def live(self) -> list[Wanted]:
@@ -115,28 +124,28 @@ def model_location(box: str | None, path: str | None) -> dict[str, Any] | None:
     return Location(box=box, user=OWNER, group=group, file=file or None).to_json()
 
 
-def missing(wanted: Iterable[Wanted], tasks: Iterable[Task]) -> list[Wanted]:
-    """The wanted instances that no open task stands for."""
-    present = {(task.name, task.replica, task.fingerprint) for task in tasks if task.open and not task.stop}
+def missing(wanted: Iterable[Wanted], tasks: Iterable[Task], leaving: Container[str] = ()) -> list[Wanted]:
+    """The wanted instances that no open task stands for, or only one that is `leaving`."""
+    present = {_key(task) for task in tasks if task.open and not task.stop and task.id not in leaving}
     return [one for one in wanted if one.key not in present]
 
 
-def surplus(wanted: Iterable[Wanted], tasks: Iterable[Task]) -> list[Task]:
-    """The open tasks that nobody wants any more and that were not yet told so."""
+def surplus(wanted: Iterable[Wanted], tasks: Collection[Task], leaving: Container[str] = ()) -> list[Task]:
+    """The open tasks that nobody wants, or wants any more where they are, and that were not yet told so."""
     keys = {one.key for one in wanted}
-    return [
-        task
-        for task in tasks
-        if task.open and not task.stop and (task.name, task.replica, task.fingerprint) not in keys
-    ]
+    replaced = {_key(task) for task in tasks if task.healthy and not task.stop and task.id not in leaving}
+    needless = (task for task in tasks if _key(task) not in keys or (task.id in leaving and _key(task) in replaced))
+    return [task for task in needless if task.open and not task.stop]
 
 
 def of(wanted: Iterable[Wanted], tasks: Iterable[Task]) -> list[Task]:
     """The open tasks that stand for the wanted instances."""
     keys = {one.key for one in wanted}
-    return [
-        task for task in tasks if task.open and not task.stop and (task.name, task.replica, task.fingerprint) in keys
-    ]
+    return [task for task in tasks if task.open and not task.stop and _key(task) in keys]
+
+
+def _key(task: Task) -> tuple[str, int, str]:
+    return task.name, task.replica, task.fingerprint
 
 
 def held_back(task: Task) -> bool:

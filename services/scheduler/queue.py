@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 from services.scheduler.state import Place, Reason, Task, Worker, reason
 
-ALIVE_S = 60.0
-"""A worker that was heard within this counts as being there."""
-
 
 @dataclass(frozen=True)
 class Queue:

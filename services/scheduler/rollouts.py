@@ -16,7 +16,7 @@ from libs.common.db import clock
 from libs.common.files import Location
 from libs.common.manifests.catalog import Catalog
 from services.scheduler import bells, instances, news, routing, runs, scaling, schedules
-from services.scheduler.db import Connection, apps, scales, tasks
+from services.scheduler.db import Connection, apps, scales, tasks, workers
 from services.scheduler.db import runs as rows
 from services.scheduler.db import schedules as schedule_rows
 from services.scheduler.instances import Fleet
@@ -85,19 +85,24 @@ async def _start_and_stop(c: Connection, name: str, rollout: Rollout | None) -> 
     now = await clock(c)
     fleet = await _fleet(c, name)
     wanted = fleet.live + (fleet.new(rollout) if rollout else [])
-    await tasks.add(c, [_row(name, one, now) for one in instances.missing(_once(wanted), fleet.present)])
-    for task in instances.surplus(wanted, fleet.present):
+    missing = instances.missing(_once(wanted), fleet.present, fleet.leaving)
+    await tasks.add(c, [_row(name, one, now) for one in missing])
+    await _stop(c, instances.surplus(wanted, fleet.present, fleet.leaving), now)
+
+
+async def _stop(c: Connection, needless: Iterable[Task], now: float) -> None:
+    for task in needless:
         if task.state == "claimed":
-            await tasks.change(
-                c, task.id, {"stop": True, "stop_after": now + (instances.DRAIN_S if task.healthy else 0.0)}
-            )
+            later = now + instances.DRAIN_S if task.healthy else None
+            await tasks.change(c, task.id, {"stop": True, "stop_after": later})
         else:
             await tasks.change(c, task.id, {"state": "stopped", "finished_at": now})
 
 
 async def _fleet(c: Connection, name: str) -> Fleet:
     app = await apps.get(c, name) or App(name=name)
-    return Fleet(app, await scales.of_app(c, name), await tasks.instances(c, name))
+    alive = await workers.alive(c, await clock(c))
+    return Fleet(app, await scales.of_app(c, name), await tasks.instances(c, name), alive)
 
 
 def _once(wanted: Iterable[instances.Wanted]) -> list[instances.Wanted]:
@@ -215,13 +220,7 @@ async def _judge_rollout(c: Connection, fleet: Fleet, rollout: Rollout, now: flo
 
 async def _withdraw(c: Connection, fleet: Fleet, now: float) -> None:
     """Order the stop of what the live revision does not want."""
-    for task in instances.surplus(fleet.live, fleet.present):
-        if task.state == "claimed":
-            await tasks.change(
-                c, task.id, {"stop": True, "stop_after": now + instances.DRAIN_S if task.healthy else None}
-            )
-        else:
-            await tasks.change(c, task.id, {"state": "stopped", "finished_at": now})
+    await _stop(c, instances.surplus(fleet.live, fleet.present), now)
 
 
 def blame(task: Task) -> dict[str, Any]:

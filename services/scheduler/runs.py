@@ -13,7 +13,7 @@ from services.scheduler import bells, leases, plan, views
 from services.scheduler.db import Connection, callbacks, marks, tasks, workers
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
-from services.scheduler.queue import ALIVE_S, EMPTY, Queue
+from services.scheduler.queue import EMPTY, Queue
 from services.scheduler.state import Run, Task, reason
 
 
@@ -37,9 +37,7 @@ async def _queue(c: Connection, stages: Iterable[Task]) -> Queue:
     """Asked for only when somebody waits in it."""
     if not any(task.state == "ready" for task in stages):
         return EMPTY
-    now = await clock(c)
-    alive = [worker for worker in await workers.listed(c) if now - worker.seen_at < ALIVE_S]
-    return Queue(await tasks.line(c), alive)
+    return Queue(await tasks.line(c), await workers.alive(c, await clock(c)))
 
 
 async def listed(parts: Parts, found: list[Run]) -> list[dict[str, Any]]:

@@ -23,6 +23,8 @@ RolloutStatus = Literal["starting", "live", "failed", "superseded"]
 OPEN: frozenset[TaskState] = frozenset({"waiting", "ready", "claimed", "publishing"})
 HELD: frozenset[TaskState] = frozenset({"claimed", "publishing"})
 ENDED_RUN: frozenset[RunStatus] = frozenset({"succeeded", "failed", "canceled", "expired"})
+ALIVE_S = 60.0
+"""A worker that was heard within this counts as being there."""
 
 Reason = dict[str, Any]
 """`code`, `detail`, and for failures `exit_code`, `signal`, `log_tail`: machine-readable, and shown to people."""
@@ -173,3 +175,7 @@ class Worker:
     labels: dict[str, str]
     draining: bool
     seen_at: float
+
+    def alive(self, now: float) -> bool:
+        """Whether it was heard of lately."""
+        return now - self.seen_at < ALIVE_S

@@ -10,7 +10,7 @@ from libs.common.bus import Letter
 from libs.common.bus import Queue as Line
 from libs.common.errors import Malformed
 from libs.common.times import iso
-from services.scheduler.queue import ALIVE_S, EMPTY, Queue
+from services.scheduler.queue import EMPTY, Queue
 from services.scheduler.state import Reason, Run, Schedule, Task, Worker, reason
 
 STAGE_STATUS = {"ready": "queued", "claimed": "running", "publishing": "running"}
@@ -152,7 +152,7 @@ def worker(found: Worker, held: Iterable[Task], now: float) -> dict[str, Any]:
         "free": found.free,
         "labels": found.labels,
         "draining": found.draining,
-        "alive": now - found.seen_at < ALIVE_S,
+        "alive": found.alive(now),
         "seen_at": iso(found.seen_at),
         "tasks": [
             {"id": task.id, "app": task.app, "kind": task.kind, "name": task.name, "run": task.run} for task in held

@@ -65,6 +65,9 @@ class Sync:
     def _obey(self, answer: dict[str, Any]) -> None:
         self._lease = float(answer.get("lease_seconds") or self._lease)
         self._holdings.draining = bool(answer.get("drain"))
+        for held in self._holdings.all() if self._holdings.draining else ():
+            if held.lease.kind == "stage" and not held.begun:
+                held.give("return")
         for order in ("stop", "gone"):
             for one in answer.get(order, ()):
                 if holding := self._holdings.find(one["task"], one["token"]):

@@ -69,6 +69,11 @@ class Holding:
             self._shown.update(values)
             self._changed(self.lease)
 
+    @property
+    def begun(self) -> bool:
+        """What it does may have been seen by others."""
+        return self._shown["state"] not in ("staging", "pulling")
+
     def give(self, order: Order) -> None:
         """The first order counts, but `gone` overrules any."""
         if self.order is None or order == "gone":

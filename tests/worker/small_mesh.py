@@ -43,6 +43,9 @@ class SmallMesh:
     asked: list[str] = field(default_factory=list)
     secret_values: dict[str, dict[str, str]] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
+    drain: bool = False
+    slow: asyncio.Event | None = None
+    """Links are not answered before."""
     url: str = ""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -84,7 +87,7 @@ class SmallMesh:
                     await asyncio.wait_for(self.changed.wait_for(lambda: self.stops), min(body["wait"], 0.5))
         held = {(one["task"], one["token"]) for one in body["have"]}
         stops = [one for one in self.stops if (one["task"], one["token"]) in held]
-        return web.json_response({"lease_seconds": 15.0, "drain": False, "stop": stops, "gone": []})
+        return web.json_response({"lease_seconds": 15.0, "drain": self.drain, "stop": stops, "gone": []})
 
     async def accept(self, request: web.Request) -> web.Response:
         self.reports.append({"task": request.match_info["task"], **await request.json()})
@@ -113,6 +116,8 @@ class SmallMesh:
 
     async def get(self, request: web.Request) -> web.Response:
         self.fetched.append(request.match_info["key"])
+        if self.slow is not None:
+            await self.slow.wait()
         return web.Response(body=self.files[request.match_info["key"]])
 
     async def put(self, request: web.Request) -> web.Response:

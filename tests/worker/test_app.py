@@ -18,7 +18,7 @@ import pytest
 
 from libs.common.bus.memory import MemoryBus
 from services.worker import instance
-from services.worker.app import create
+from services.worker.app import CLAIM_S, create
 from services.worker.content import of_files
 from services.worker.runtime.process import started
 from tests.worker.small_mesh import SmallMesh
@@ -129,6 +129,24 @@ async def test_a_stage_ends_when_the_scheduler_says_so(mesh: SmallMesh, tmp_path
         await mesh.note()
         report = await mesh.report()
     assert (report["outcome"], report["token"], scratch(tmp_path)) == ("canceled", 7, [])
+
+
+async def test_a_draining_worker_hands_back_what_it_has_not_begun_and_ends_the_rest(
+    mesh: SmallMesh, tmp_path: Path
+) -> None:
+    mesh.slow = asyncio.Event()
+    mesh.files["b/g/a.csv"] = b"ab"
+    mesh.stage("t1", "import time; print('goes on', flush=True); time.sleep(1)")
+    mesh.stage("t2", "print('never')", inputs=[INPUT])
+    async with worker(mesh, tmp_path):
+        await mesh.until(lambda: mesh.logs.get("log-t1") and mesh.fetched)
+        mesh.drain = True
+        await mesh.until(lambda: len(mesh.reports) == 2)
+        mesh.stage("t3", "print('not here')")
+        await asyncio.sleep(CLAIM_S + 0.5)
+    assert [(one["task"], one["outcome"]) for one in mesh.reports] == [("t2", "returned"), ("t1", "succeeded")]
+    assert [lease["task"] for lease in mesh.waiting] == ["t3"]
+    mesh.slow.set()
 
 
 async def test_an_instance_becomes_healthy_and_answers_with_its_token(mesh: SmallMesh, tmp_path: Path) -> None:

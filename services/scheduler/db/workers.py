@@ -27,6 +27,10 @@ async def listed(c: AsyncConnection) -> list[Worker]:
     return [Worker(**row) for row in (await c.execute(select(workers).order_by(workers.c.name))).mappings()]
 
 
+async def alive(c: AsyncConnection, now: float) -> list[Worker]:
+    return [worker for worker in await listed(c) if worker.alive(now)]
+
+
 async def drain(c: AsyncConnection, name: str, draining: bool) -> bool:
     """Whether there is such a worker."""
     return bool((await c.execute(update(workers).where(workers.c.name == name).values(draining=draining))).rowcount)

@@ -27,12 +27,18 @@ async def listing(parts: TheParts, caller: TheCaller) -> dict[str, Any]:
 
 @router.post("/workers/{name}/drain", status_code=202)
 async def drain(parts: TheParts, caller: TheCaller, name: str, off: bool = False) -> dict[str, Any]:
-    """The worker takes nothing new; `?off=true` takes the order back."""
+    """The worker takes nothing new and hands back what it has not begun; its instances move where another takes them.
+
+    `?off=true` takes the order back.
+    """
     caller.require("admin")
     async with parts.db.write() as c:
         if not await workers.drain(c, name, not off):
             raise NotFound(f"no worker {name}")
+        held = await tasks.held_by(c, name)
     parts.bells.ring(bells.worker(name))
+    for app in {task.app for task in held if task.kind == "instance"}:
+        parts.wakes.converge(app)
     return {"name": name, "draining": not off}
 
 
