@@ -26,9 +26,13 @@ class Grant:
     user: str
     boxes: tuple[str, ...]
     expires: float
-    """Epoch seconds of the host that made it."""
+    """Epoch seconds, by the clock of the host that made it."""
     call: str = ""
     """The path of the API that may be called."""
+
+
+SKEW_S = 600.0
+"""How far the clocks of two hosts may be apart."""
 
 
 class Seal:
@@ -49,7 +53,7 @@ class Seal:
         if not hmac.compare_digest(mac.encode(), self._mac(content).encode()):
             return None
         app, user, boxes, expires, call = orjson.loads(content)
-        return Grant(app, user, tuple(boxes), expires, call) if now < expires else None
+        return Grant(app, user, tuple(boxes), expires, call) if now < expires + SKEW_S else None
 
     def _mac(self, content: bytes) -> str:
         return hmac.new(self._key, content, hashlib.sha256).hexdigest()

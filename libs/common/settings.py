@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     worker_classes: Words = Field(("cpu",), description="resource classes this worker takes, comma-separated")
     worker_labels: Pairs = Field(default_factory=dict, description="`key=value,…` shown with the worker")
     worker_advertise: str | None = Field(
-        None, description="publish component ports on this address instead of using container addresses (many hosts)"
+        None, description="this host's address for the others, on which components are reached (many hosts)"
     )
     app_subnets: str = Field("10.210.0.0/16", description="networks of apps are /26 pieces of this")
     lease: float = Field(15.0, gt=0, description="how long a worker may be silent before its tasks are given to others")

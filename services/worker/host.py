@@ -15,7 +15,7 @@ from services.worker.models import Models
 from services.worker.patience import patient
 from services.worker.runtime import CannotRun, Progress, Runtime
 from services.worker.shelf import Shelf
-from services.worker.spec import ContainerSpec, Site
+from services.worker.spec import LOOPBACK, ContainerSpec, Site
 from services.worker.tasks import Failed, Holding, Lease
 
 SHOWN_S = 0.25
@@ -58,6 +58,7 @@ class Host:
             mesh_url=await self.runtime.mesh_url(lease.app),
             source=source,
             serve=self.serve,
+            address=self.settings.worker_advertise or LOOPBACK,
         )
 
     async def secrets(self, lease: Lease) -> dict[str, dict[str, str]]:

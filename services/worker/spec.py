@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+LOOPBACK = "127.0.0.1"
 BUNDLE = "/opt/mlmesh/serve.py"
 """Where a container finds the component runtime."""
 
@@ -82,6 +83,8 @@ class Site:
     source: Path | None = None
     serve: Path | None = None
     """The component program on this host: the process runtime. None: the bundle inside the container."""
+    address: str = LOOPBACK
+    """Where components listen that have no network of their own."""
 
 
 def variable(name: str) -> str:
@@ -160,7 +163,7 @@ def serving(spec: Mapping[str, Any], site: Site) -> tuple[str, str]:
 def contract(lease: Leased, site: Site, model: Path | None) -> dict[str, str]:
     """The environment that the component program reads."""
     spec = lease.spec
-    here = {"MLMESH_HOST": "127.0.0.1", "MLMESH_PORT": "0", "MLMESH_PORT_FILE": str(site.folder / "port")}
+    here = {"MLMESH_HOST": site.address, "MLMESH_PORT": "0", "MLMESH_PORT_FILE": str(site.folder / "port")}
     inside = {"MLMESH_HOST": "0.0.0.0", "MLMESH_PORT": str(spec["port"])}  # noqa: S104  guarded by the token
     batching = spec.get("batching") or {}
     optional = {

@@ -9,20 +9,32 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.demo.mesh import LOOK_INTERVAL_S, MLMESH, Mesh
 from deploy.demo.show import Failed
 from libs.common.http.server import bind
 from services.worker.host import installation
+from tests.servers.places import LOOPBACK
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 40.0
 SERVICES = ("databox", "registry", "scheduler", "worker", "gateway")
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a process runs that is not beside the others: its address, the words before its command, variables."""
+
+    address: str = LOOPBACK
+    words: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
 def free_port() -> int:
-    bound = bind("127.0.0.1", 0)
+    bound = bind(LOOPBACK, 0)
     port: int = bound.getsockname()[1]
     bound.close()
     return port
@@ -31,17 +43,26 @@ def free_port() -> int:
 class Processes(Mesh):
     """`settings` name the real servers: `DATABASE`, `BUS`, `STORE`, `RUNTIME`."""
 
-    def __init__(self, folder: Path, settings: dict[str, str], host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, str],
+        host: str = LOOPBACK,
+        address: str = LOOPBACK,
+        places: Mapping[str, Place] | None = None,
+    ) -> None:
+        """The gateway listens on `host`; `address` is this machine for all of them; `places` by service or name."""
         super().__init__(folder)
         self.log = folder / "logs"
         self.log.mkdir()
         self.data.mkdir()
         self._ports = {name: free_port() for name in SERVICES}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self.url = f"http://127.0.0.1:{self._ports['gateway']}"
+        self._places = places or {}
+        self.url = f"http://{address}:{self._ports['gateway']}"
         self._token = secrets.token_hex(16)
         self._host = host
-        addresses = {f"{name.upper()}_URL": f"http://127.0.0.1:{self._ports[name]}" for name in SERVICES[:3]}
+        addresses = {f"{name.upper()}_URL": f"http://{address}:{self._ports[name]}" for name in SERVICES[:3]}
         fixed = {
             "INTERNAL_TOKEN": secrets.token_hex(16),
             "SECRET_KEY": secrets.token_hex(16),
@@ -84,14 +105,14 @@ class Processes(Mesh):
 
     def begin(self, name: str, service: str = "") -> None:
         """`service` when `name` is a further process of it, a worker of its own name."""
-        port = self._ports.setdefault(name, free_port())
-        own = {"MLMESH_PORT": str(port), "MLMESH_HOST": self._host if name == "gateway" else "127.0.0.1"}
+        port, place = self._ports.setdefault(name, free_port()), self._place(name)
+        own = {"MLMESH_PORT": str(port), "MLMESH_HOST": self._host if name == "gateway" else place.address}
         if service == "worker":
             own["MLMESH_WORKER_NAME"] = f"{self.services['MLMESH_WORKER_NAME']}-{name}"
         environ = {key: value for key, value in self.environ.items() if key not in ("MLMESH_URL", "MLMESH_TOKEN")}
         with (self.log / name).open("ab") as log:
             self._running[name] = subprocess.Popen(
-                [MLMESH, service or name], env={**environ, **self.services, **own},
+                [*place.words, MLMESH, service or name], env={**environ, **self.services, **own, **place.environ},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
@@ -106,10 +127,14 @@ class Processes(Mesh):
 
     def _answers(self, name: str) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._ports[name]}/readyz", timeout=5) as answer:
+            where = f"http://{self._place(name).address}:{self._ports[name]}"
+            with urllib.request.urlopen(f"{where}/readyz", timeout=5) as answer:  # noqa: S310  our own
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+    def _place(self, name: str) -> Place:
+        return self._places.get(name, Place())
 
     def kill(self, name: str) -> None:
         """As if its machine had lost power."""

@@ -22,7 +22,7 @@ from typing import Any, Self
 from libs.common.settings import Settings
 from services.worker.environment import Environments
 from services.worker.runtime import CannotRun, Container, Exit, Progress
-from services.worker.spec import ContainerSpec
+from services.worker.spec import LOOPBACK, ContainerSpec
 
 POLL_S = 0.1
 """How often a log or a process that is not our child is looked at."""
@@ -151,7 +151,7 @@ class ProcessRuntime:
         record = self._known(name)
         while record.running():
             if found := text(record.folder / "port"):
-                return "127.0.0.1", int(found)
+                return self._settings.worker_advertise or LOOPBACK, int(found)
             await asyncio.sleep(PORT_POLL_S)
         raise CannotRun("error", "it ended before it served")
 
