@@ -23,6 +23,7 @@ LOOK_AGAIN_S = 1.0
 WAIT_S = 5.0
 """How long one read waits for a log to grow before the task's state is looked at again."""
 KEEP_ALIVE = b": waiting\n\n"
+Attempt = tuple[Task, int]
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ async def _size(parts: Parts, app: str, name: str) -> int:
         return 0
 
 
-async def _attempts(parts: Parts, run: Run, stage: str | None) -> list[tuple[Task, int]]:
+async def _attempts(parts: Parts, run: Run, stage: str | None) -> list[Attempt]:
     async with parts.db.read() as c:
         stages = {task.id: task for task in await tasks.of_run(c, run.id) if stage in (None, task.name)}
         found = await tasks.attempts_of(c, stages)
@@ -158,9 +159,10 @@ async def events(parts: Parts, run: Run, stage: str | None, since: Place | None)
     reader = Reader(since)
     with parts.bells.listen(bells.run(run.id)) as bell:
         while not parts.bells.closed:
-            began, silent = time.monotonic(), True
+            silent = True
             current = await _current(parts, run)
-            async for piece in _news(parts, run, await _attempts(parts, run, stage), reader):
+            attempts = await _attempts(parts, run, stage)
+            async for piece in _news(parts, run, attempts, reader):
                 silent = False
                 yield piece
             if current.ended:
@@ -168,25 +170,48 @@ async def events(parts: Parts, run: Run, stage: str | None, since: Place | None)
                 return
             if silent:
                 yield KEEP_ALIVE
-                await bell.wait(LOOK_AGAIN_S - (time.monotonic() - began))
+                await _something(parts, run, attempts, reader, bell)
 
 
-async def _news(parts: Parts, run: Run, attempts: list[tuple[Task, int]], reader: Reader) -> AsyncIterator[bytes]:
-    """What has come since the last look; waited for where only one log grows."""
-    growing = [task for task, attempt in attempts if _grows(task, attempt)]
-    wait = WAIT_S if len(growing) == 1 else LOOK_AGAIN_S / (len(growing) or 1)
+async def _news(parts: Parts, run: Run, attempts: list[Attempt], reader: Reader) -> AsyncIterator[bytes]:
+    """What has come since the last look."""
     for task, attempt in attempts:
-        followed, grows = reader.of(task.name, attempt), _grows(task, attempt)
+        followed = reader.of(task.name, attempt)
         if followed.over:
             continue
         name = pipeline.log_name(run.id, task.name, attempt)
-        async for data in _read(parts, run.app, name, followed.read, wait if grows else 0.0):
+        async for data in _read(parts, run.app, name, followed.read):
             if lines := followed.lines(data):
                 yield event(followed.place, lines)
-        if not grows:
+        if not _grows(task, attempt):
             followed.over = True
             if lines := followed.lines(last=True):
                 yield event(followed.place, lines)
+
+
+async def _something(parts: Parts, run: Run, attempts: list[Attempt], reader: Reader, bell: bells.Bell) -> None:
+    """Until any of the logs has grown, or the run has changed; not for ever."""
+    looks = [asyncio.create_task(_rung(bell))]
+    for task, attempt in attempts:
+        if _grows(task, attempt):
+            name, read = pipeline.log_name(run.id, task.name, attempt), reader.of(task.name, attempt).read
+            looks.append(asyncio.create_task(_grown(parts, run.app, name, read)))
+    try:
+        await asyncio.wait(looks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for look in looks:
+            look.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)
+
+
+async def _grown(parts: Parts, app: str, name: str, offset: int) -> None:
+    async for _ in _read(parts, app, name, offset, WAIT_S):
+        return
+    await asyncio.sleep(WAIT_S)  # its end, or an error, is told by the run
+
+
+async def _rung(bell: bells.Bell) -> None:
+    await bell.wait(WAIT_S)
 
 
 def _grows(task: Task, attempt: int) -> bool:

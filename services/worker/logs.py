@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from services.worker.runtime import Runtime
 from services.worker.tasks import Lease
 
 CHUNK = 64 * 1024
-INTERVAL_S = 0.5
-"""A line waits no longer than this."""
+GATHER_S = 0.02
+"""What a first line waits for others."""
+INTERVAL_S = 0.4
+"""Between two sendings of a log that goes on and on: a line waits no longer than this."""
 WAITING = 4 * CHUNK
 """Bytes kept while databox is slow; then reading waits."""
 DRAIN_S = 10.0
@@ -33,6 +36,7 @@ class Log:
         self._offset = int(self._sent_file.read_text() or 0) if self._sent_file.exists() else 0
         self._waiting = bytearray()
         self._tail = bytearray()
+        self._some = asyncio.Event()
         self._full = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -71,17 +75,22 @@ class Log:
             log.get("worker").warning("log cannot be read", task=self._lease.task, why=error.detail)
         finally:
             self._over = True
+            self._some.set()
             self._full.set()
 
     def _pace(self) -> None:
+        (self._some.set if self._waiting else self._some.clear)()
         (self._full.set if len(self._waiting) >= CHUNK else self._full.clear)()
         (self._room.clear if len(self._waiting) >= WAITING else self._room.set)()
 
     async def _send(self) -> None:
+        sent = 0.0
         while not (self._over and not self._waiting):
+            await self._some.wait()
             with suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL_S):
+                async with asyncio.timeout(max(GATHER_S, sent + INTERVAL_S - time.monotonic())):
                     await self._full.wait()
+            sent = time.monotonic()
             while self._waiting:
                 await self._chunk(bytes(self._waiting[:CHUNK]))
         await self._post(b"", end=1)
