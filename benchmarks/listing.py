@@ -114,10 +114,10 @@ async def page_ms(database: Database, chosen: dict[str, Any], at: float) -> floa
 async def claim_ms(database: Database) -> float:
     async def claim() -> None:
         async with database.write() as c:
-            found = await tasks.next_ready(c, ["cpu"], stages=True)
-            assert found is not None
-            await tasks.claim(c, found, "w", time.time(), 15.0)
-            await tasks.change(c, found.id, {"state": "ready"})
+            (found,) = await tasks.in_turn(c, ["cpu"], stages=True)
+            await rows.get(c, found.app, found.run or "", lock=True)
+            await tasks.claim(c, found.task, "w", time.time(), 15.0)
+            await tasks.change(c, found.task, {"state": "ready"})
 
     plan = a_run({"inputs": {"raw": "in/a.csv"}}).plan
     waits = Run(id=f"r_{time.time_ns()}", app="oak", pipeline="p", user="u", status="queued", plan=plan,

@@ -39,8 +39,8 @@ IDLE_S = 2.0
 RETRY_AFTER_S = 2.0
 
 CLOCK = {
-    "postgresql": "SELECT extract(epoch FROM clock_timestamp())::float8",
-    "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
+    "postgresql": text("SELECT extract(epoch FROM clock_timestamp())::float8"),
+    "sqlite": text("SELECT (julianday('now') - 2440587.5) * 86400.0"),
 }
 
 
@@ -167,7 +167,7 @@ def _server_left(error: DBAPIError) -> bool:
 
 async def clock(connection: AsyncConnection) -> float:
     """Now, in epoch seconds, on the database's clock: the only one that leases know."""
-    found = await connection.execute(text(CLOCK[connection.dialect.name]))
+    found = await connection.execute(CLOCK[connection.dialect.name])
     return cast(float, found.scalar_one())
 
 

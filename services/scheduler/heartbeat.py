@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import Field
@@ -59,31 +60,33 @@ async def _heard(parts: Parts, worker: str, said: Sync) -> tuple[list[dict[str, 
     apps: set[str] = set()
     async with parts.db.write() as c:
         now = await clock(c)
-        await workers.seen(c, {"name": worker, "host": said.host, "classes": list(said.classes), "slots": said.slots,
-                               "free": said.free, "labels": said.labels, "seen_at": now})  # fmt: skip
+        own = {name: getattr(said, name) for name in ("host", "slots", "free", "labels")}
+        drains = await workers.seen(c, {"name": worker, "classes": list(said.classes), "seen_at": now, **own})
         held = {task.id: task for task in await tasks.held_by(c, worker)}
-        gone = []
+        gone, kept = [], {}
         for have in said.have:
             task = held.get(have.task)
             if task is None or task.token != have.token:
                 gone.append({"task": have.task, "token": have.token})
                 continue
             changed = news(task, have)
-            await tasks.change(c, task.id, {**changed, "lease_until": now + parts.settings.lease})
+            kept[task.id] = task, {**changed, "lease_until": now + parts.settings.lease}
             if changed and task.run:
                 touched.add(task.run)
             elif changed:
                 apps.add(task.app)
         if touched:
             await runs.touch(c, touched)
+        for identity in sorted(kept):
+            await tasks.heard(c, *kept[identity])
         routed = [app for app in sorted(apps) if await rollouts.route(c, app)]
+        orders, pending = ordered(held.values(), now, drains=drains)
     if routed:
         parts.bells.ring(bells.TABLE)
     for run in touched:
         parts.bells.ring(bells.run(run))
     for app in apps:
         parts.wakes.converge(app)
-    orders, pending = await _orders(parts, worker)
     return gone, orders, pending
 
 
@@ -103,11 +106,14 @@ def news(task: Task, have: Have) -> dict[str, Any]:
 
 
 async def _orders(parts: Parts, worker: str) -> tuple[dict[str, Any], bool]:
-    """The orders, and whether a stop is due later."""
     async with parts.db.read() as c:
-        now = await clock(c)
-        ordered = [task for task in await tasks.held_by(c, worker) if task.stop]
         known = await workers.get(c, worker)
-    due = [task for task in ordered if task.stop_after is None or task.stop_after <= now]
+        return ordered(await tasks.held_by(c, worker), await clock(c), drains=bool(known and known.draining))
+
+
+def ordered(held: Iterable[Task], now: float, *, drains: bool) -> tuple[dict[str, Any], bool]:
+    """The orders, and whether a stop is due later."""
+    stopping = [task for task in held if task.stop]
+    due = [task for task in stopping if task.stop_after is None or task.stop_after <= now]
     stop = [{"task": task.id, "token": task.token} for task in due]
-    return {"stop": stop, "drain": bool(known and known.draining)}, len(due) < len(ordered)
+    return {"stop": stop, "drain": drains}, len(due) < len(stopping)

@@ -1,22 +1,29 @@
 """Leases: a worker claims a task, keeps it by being heard (heartbeat), and gives it back with a report.
 
-Lock order everywhere: the tasks of a run by replica, then the run.
+Lock order everywhere: the run, then tasks by id. Who changes what a stage is holds its run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.db import clock
 from libs.common.errors import Conflict
+from libs.common.settings import Settings
 from services.scheduler import bells, calls, pipeline, plan
 from services.scheduler.db import Connection, cache, runs, tasks, workers
 from services.scheduler.parts import Parts
-from services.scheduler.state import Reason, Run, Task, reason
+from services.scheduler.state import ENDED_BADLY, Reason, Run, Task, TaskState, Turn, reason
+
+TRIES = 5
+"""How often a worker whose task was taken by a faster one is told the next."""
+AT_ONCE = 8
+"""Tasks that are looked at for it."""
 
 
 class Wire(BaseModel):
@@ -53,39 +60,77 @@ class Made(Wire):
 
 async def claim(parts: Parts, asked: Claim) -> dict[str, Any]:
     """The lease of the task whose turn it is, which need not be the one that was rung for, or of none."""
-    async with parts.db.write() as c:
-        now = await clock(c)
-        known = await workers.get(c, asked.worker)
-        if known is not None and known.draining:
-            return {"lease": None, "reason": reason("draining", "this worker takes nothing new")}
-        found = await tasks.next_ready(c, asked.classes, stages=asked.free > 0, limit=parts.settings.app_stages)
-        if found is None:
-            return {"lease": None, "reason": reason("nothing_ready")}
-        held = await tasks.claim(c, found, asked.worker, now, parts.settings.lease)
-        spec, commit = await _order(c, held, now, parts.settings.internal_token)
-    if held.run:
-        parts.wakes.tell()
-        parts.bells.ring(bells.run(held.run))
-    lease = {"task": held.id, "kind": held.kind, "attempt": held.attempt, "token": held.token, "app": held.app}
-    return {"lease": {**lease, "lease_seconds": parts.settings.lease, "commit": commit, "spec": spec}, "reason": None}
+    for _ in range(TRIES):
+        async with parts.db.write() as c:
+            now = await clock(c)
+            known = await workers.get(c, asked.worker)
+            if known is not None and known.draining:
+                return {"lease": None, "reason": reason("draining", "this worker takes nothing new")}
+            limit = parts.settings.app_stages
+            line = await tasks.in_turn(c, asked.classes, stages=asked.free > 0, limit=limit, most=AT_ONCE)
+            found = await _first(c, line, asked.worker, now, parts.settings.lease)
+            if found is not None:
+                lease = await _lease(c, *found, now, parts.settings)
+        if found is not None:
+            _announce_begun(parts, found[0])
+            return {"lease": lease, "reason": None}
+        if not line:
+            break
+    return {"lease": None, "reason": reason("nothing_ready")}
 
 
-async def _order(c: Connection, task: Task, now: float, token: str) -> tuple[dict[str, Any], str]:
-    """What the worker is to do, and at which commit."""
-    if task.run is None:
-        return {**task.spec, "log": instance_log(task)}, task.spec["commit"]
-    run = await runs.get(c, task.app, task.run, lock=True)
+async def _first(
+    c: Connection, line: Sequence[Turn], worker: str, now: float, lease: float
+) -> tuple[Task, Run | None] | None:
+    """The first of the line, or of those right behind it in its run, given to the worker; None: others were faster."""
+    if not line:
+        return None
+    app, identity = line[0].app, line[0].run
+    run = await runs.get(c, app, identity, lock=True) if identity else None
+    if identity and run is None:
+        return None
+    for turn in takewhile(lambda one: one.run == identity, line):
+        if task := await tasks.claim(c, turn.task, worker, now, lease):
+            return task, run
+    return None
+
+
+async def _lease(c: Connection, task: Task, run: Run | None, now: float, settings: Settings) -> dict[str, Any]:
+    """What the worker is to do, at which commit, and for how long it need not be heard."""
     if run is None:
-        raise Conflict("the run is gone")
+        spec, commit = {**task.spec, "log": instance_log(task)}, task.spec["commit"]
+    else:
+        spec, commit = await _order(c, task, run, now, settings.internal_token), run.plan["commit"]
+    return {
+        "task": task.id,
+        "kind": task.kind,
+        "attempt": task.attempt,
+        "token": task.token,
+        "app": task.app,
+        "lease_seconds": settings.lease,
+        "commit": commit,
+        "spec": spec,
+    }
+
+
+async def _order(c: Connection, task: Task, run: Run, now: float, token: str) -> dict[str, Any]:
     started = {"started_at": run.started_at or now, "status": "running" if run.status == "queued" else run.status}
     if run.started_at is None:
         started["deadline"] = now + run.plan["timeout"]
     run = await runs.change(c, run, started)
-    siblings = {sibling.name: sibling for sibling in await tasks.of_run(c, run.id)}
+    writes = pipeline.producers(run)
+    before = {writes[variable] for variable in task.spec["inputs"] if variable in writes}
+    siblings = {sibling.name: sibling for sibling in await tasks.named(c, run.id, before)} if before else {}
     order = pipeline.work(run, task, siblings)
     if call := task.spec.get("call"):
         order["call"] = calls.granted(token, run, call)
-    return order, run.plan["commit"]
+    return order
+
+
+def _announce_begun(parts: Parts, task: Task) -> None:
+    if task.run:
+        parts.wakes.tell()
+        parts.bells.ring(bells.run(task.run))
 
 
 def instance_log(task: Task) -> str:
@@ -97,17 +142,17 @@ async def report(parts: Parts, task_id: str, said: LastWord) -> None:
     word = plan.Report(said.outcome, said.reason, said.outputs, said.log_tail, said.usage, said.answer)
     async with parts.db.write() as c:
         now = await clock(c)
-        run, siblings = await locked(c, task_id)
-        task = siblings.get(task_id)
-        task = _held(task, said.worker, said.token)
+        run, found = await locked(c, task_id)
+        task = _held(found, said.worker, said.token)
         await tasks.end_attempt(c, task, said.outcome, said.reason, said.usage, now)
+        publishes = False
         if run is None:
             await tasks.change(c, task.id, plan.instance_reported(task, word, now))
         else:
-            await settle(c, run, siblings, task, plan.stage_reported(run, task, word, now), now)
+            publishes = await settle(c, run, task, plan.stage_reported(run, task, word, now), now)
             if said.content and said.outcome == "succeeded":
                 await cache.put(c, task, said.content, said.outputs or {}, now)
-    announce(parts, task, run)
+    announce(parts, task, run, publishes=publishes)
 
 
 def _held(task: Task | None, worker: str, token: int) -> Task:
@@ -121,58 +166,71 @@ async def reuse(parts: Parts, task_id: str, made: Made) -> bool:
     """Let the stage succeed with what an earlier one made of the same. Whether there was one."""
     async with parts.db.write() as c:
         now = await clock(c)
-        run, siblings = await locked(c, task_id)
-        task = _held(siblings.get(task_id), made.worker, made.token)
-        found = await cache.find(c, task.app, made.content)
-        if run is None or found is None:
+        run, found = await locked(c, task_id)
+        task = _held(found, made.worker, made.token)
+        kept = await cache.find(c, task.app, made.content)
+        if run is None or kept is None:
             return False
-        reused = {name: found[name] for name in ("run", "stage", "token")}
-        await cache.reuse(c, found["run"], run.id)
+        reused = {name: kept[name] for name in ("run", "stage", "token")}
+        await cache.reuse(c, kept["run"], run.id)
         await tasks.end_attempt(c, task, "succeeded", None, None, now)
-        columns = plan.stage_reported(run, task, plan.Report("succeeded", None, found["outputs"]), now)
+        columns = plan.stage_reported(run, task, plan.Report("succeeded", None, kept["outputs"]), now)
         result = {**columns["result"], "reused": reused}
-        await settle(c, run, siblings, task, {**columns, "result": result}, now)
-    announce(parts, task, run)
+        publishes = await settle(c, run, task, {**columns, "result": result}, now)
+    announce(parts, task, run, publishes=publishes)
     return True
 
 
-async def locked(c: Connection, task_id: str) -> tuple[Run | None, Mapping[str, Task]]:
-    """The task, whole, with its siblings and its run, all locked in the common order."""
-    task = await tasks.get(c, task_id, lock=False)
-    if task is None:
-        return None, {}
-    if task.run is None:
-        fresh = await tasks.get(c, task_id)
-        return None, {task_id: fresh} if fresh else {}
-    siblings = {sibling.id: sibling for sibling in await tasks.of_run(c, task.run, lock=True)}
-    siblings[task_id] = replace(siblings[task_id], spec=task.spec)
-    return await runs.get(c, task.app, task.run, lock=True), siblings
+async def locked(c: Connection, task_id: str) -> tuple[Run | None, Task | None]:
+    """The task and its run, locked in the common order."""
+    place = await tasks.place(c, task_id)
+    if place is None:
+        return None, None
+    app, identity = place
+    run = await runs.get(c, app, identity, lock=True) if identity else None
+    return run, await tasks.get(c, task_id)
 
 
-async def settle(
-    c: Connection, run: Run, siblings: Mapping[str, Task], task: Task | None, columns: Mapping[str, Any], now: float
-) -> Run:
-    """Write a task's new columns and all that follows from them for its run."""
-    after = dict(siblings)
+async def settle(c: Connection, run: Run, task: Task | None, columns: Mapping[str, Any], now: float) -> bool:
+    """Write a task's new columns and all that follows from them for its run, which is locked.
+
+    Whether the task has outputs to be published.
+    """
+    changes: dict[str, Mapping[str, Any]] = {}
     if task is not None:
-        after[task.id] = replace(task, **columns)
-        if columns.get("state") == "publishing" and not pipeline.publications(run, after[task.id]):
+        if columns.get("state") == "publishing" and not pipeline.publications(run, replace(task, **columns)):
             columns = {**columns, "state": "succeeded", "finished_at": now}
-            after[task.id] = replace(task, **columns)
-        await tasks.change(c, task.id, columns)
-    step = plan.advance(run, after.values(), now)
-    for other, changed in step.tasks.items():
-        await tasks.change(c, other, changed)
+        changes[task.id] = columns
+        task = replace(task, **columns)
+    stages, others = await _concerned(c, run, task)
+    step = plan.advance(run, stages, now, others)
+    for other, more in step.tasks.items():
+        changes[other] = {**changes.get(other, {}), **more}
+    for identity in sorted(changes):
+        await tasks.change(c, identity, changes[identity])
     if step.tasks and not step.run:  # what was halted may have been the last that was open
-        final = [Task(**{**one.__dict__, **step.tasks.get(one.id, {})}) for one in after.values()]
-        step = plan.Step(plan.advance(run, final, now).run, {})
-    return await runs.change(c, run, step.run)
+        final = [replace(one, **step.tasks.get(one.id, {})) for one in stages]
+        step = plan.Step(plan.advance(run, final, now, others).run, {})
+    await runs.change(c, run, step.run)
+    return task is not None and task.state == "publishing"
 
 
-def announce(parts: Parts, task: Task, run: Run | None) -> None:
+async def _concerned(c: Connection, run: Run, changed: Task | None) -> tuple[list[Task], frozenset[TaskState]]:
+    """The stages that a changed one may change, and the states of the rest: of a run of thousands that is little."""
+    if changed is not None and changed.state not in ENDED_BADLY and run.status != "canceling":
+        near = plan.near(run, changed)
+        others = await tasks.states(c, run.id, {changed.name, *near})
+        if not others & ENDED_BADLY:
+            found = await tasks.named(c, run.id, near - {changed.name}) if near - {changed.name} else []
+            return [changed, *found], others
+    return [changed if changed and changed.id == one.id else one for one in await tasks.of_run(c, run.id)], frozenset()
+
+
+def announce(parts: Parts, task: Task, run: Run | None, *, publishes: bool = False) -> None:
     """Wake whom a changed task may concern."""
     parts.wakes.relay()
-    parts.wakes.publish()
+    if publishes:
+        parts.wakes.publish()
     if run is None:
         parts.wakes.converge(task.app)
         return
@@ -195,8 +253,7 @@ async def lapse(parts: Parts) -> None:
 async def _lapse_one(parts: Parts, task_id: str) -> None:
     async with parts.db.write() as c:
         now = await clock(c)
-        run, siblings = await locked(c, task_id)
-        task = siblings.get(task_id)
+        run, task = await locked(c, task_id)
         if task is None or task.state != "claimed" or (task.lease_until or 0) >= now:
             return
         columns = plan.lease_ended(task, now)
@@ -204,7 +261,7 @@ async def _lapse_one(parts: Parts, task_id: str) -> None:
         if run is None:
             await tasks.change(c, task.id, columns)
         else:
-            await settle(c, run, siblings, task, columns, now)
+            await settle(c, run, task, columns, now)
     announce(parts, task, run)
 
 

@@ -48,6 +48,8 @@ SWEEP_S = 15.0
 SLOW_TICK_S = 5.0
 RELAY_REST_S = 0.01
 """Between two looks at what is ready, however much comes."""
+CALLBACKS_REST_S = 0.2
+"""Between two looks at what is to be told, however often runs change."""
 REMOVAL_S = 60.0
 """What time makes due otherwise is woken by the tick."""
 
@@ -110,19 +112,19 @@ class Loops:
         self.lookout = Loop("lookout", Lookout(parts).look, LOOK_S)
         self.relay = Loop("relay", Relay(parts).step, SLOW_TICK_S, rest=RELAY_REST_S)
         self.publish = self._led("publisher", lambda: publisher.step(parts), SLOW_TICK_S)
-        self.callbacks = self._led("callbacks", lambda: deliveries.step(parts), REMOVAL_S)
+        self.callbacks = self._led("callbacks", lambda: deliveries.step(parts), REMOVAL_S, rest=CALLBACKS_REST_S)
         self.removal = self._led("removal", lambda: removal.step(parts), REMOVAL_S)
         self.intake = self._led("intake", self._take_in, INTAKE_S)
         self.tick = self._led("leases", self._tick, min(TICK_S, parts.settings.lease / 4))
         self.scale = self._led("scaling", self._scale, TICK_S)
         self.converge = self._led("rollouts", self._converge, TICK_S)
 
-    def _led(self, name: str, step: Callable[[], Awaitable[object]], interval: float) -> Loop:
+    def _led(self, name: str, step: Callable[[], Awaitable[object]], interval: float, rest: float = 0.0) -> Loop:
         async def led() -> None:
             if self._leader.leading:
                 await step()
 
-        return Loop(name, led, interval)
+        return Loop(name, led, interval, rest=rest)
 
     def called(self) -> None:
         """A component that scales."""

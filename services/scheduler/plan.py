@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.scheduler.state import HELD, Reason, Run, Task, reason
+from services.scheduler.state import ENDED_BADLY, HELD, Reason, Run, Task, TaskState, reason
 
 MAX_LOST = 5
 """How many workers may vanish with one task before the task is taken to be what kills them."""
@@ -113,18 +113,29 @@ class Step:
     tasks: Mapping[str, Columns]
 
 
-def advance(run: Run, tasks: Iterable[Task], now: float) -> Step:
-    """Start what can start, skip what never will, end the run when nothing is open."""
+def near(run: Run, task: Task) -> frozenset[str]:
+    """The stages that may start once this one has succeeded, and all that they wait for."""
+    if task.state != "succeeded":
+        return frozenset()
+    after = {name: waits for name, waits in run.plan["waits"].items() if task.name in waits}
+    return frozenset(after).union(*after.values())
+
+
+def advance(run: Run, tasks: Iterable[Task], now: float, others: frozenset[TaskState] = frozenset()) -> Step:
+    """Start what can start, skip what never will, end the run when nothing is open.
+
+    `others`: the states of the stages that are not among `tasks`, and that nothing changes.
+    """
     stages = {task.name: task for task in tasks}
     changes: dict[str, Columns] = {}
-    halted = run.status == "canceling" or any(task.state in ("failed", "canceled") for task in stages.values())
+    halted = run.status == "canceling" or any(task.state in ENDED_BADLY for task in stages.values())
     for task in stages.values():
         if halted and task.open and not task.stop:
             changes[task.id] = _halt(task, run, now)
         elif not halted and task.state == "waiting" and task.not_before is None and _inputs_ready(run, task, stages):
             changes[task.id] = {"state": "ready", "reason": None}
     after = {task.name: changes.get(task.id, {}).get("state", task.state) for task in stages.values()}
-    return Step(_ending(run, stages, after, now), changes)
+    return Step(_ending(run, stages, after, others, now), changes)
 
 
 def _halt(task: Task, run: Run, now: float) -> Columns:
@@ -137,11 +148,13 @@ def _halt(task: Task, run: Run, now: float) -> Columns:
 
 
 def _inputs_ready(run: Run, task: Task, stages: Mapping[str, Task]) -> bool:
-    return all(stages[name].state == "succeeded" for name in run.plan["waits"][task.name])
+    return all(name in stages and stages[name].state == "succeeded" for name in run.plan["waits"][task.name])
 
 
-def _ending(run: Run, stages: Mapping[str, Task], after: Mapping[str, str], now: float) -> Columns:
-    states = set(after.values())
+def _ending(
+    run: Run, stages: Mapping[str, Task], after: Mapping[str, str], others: frozenset[TaskState], now: float
+) -> Columns:
+    states = {*after.values(), *others}
     if states & {"waiting", "ready", "claimed", "publishing"}:
         return {}
     if states == {"succeeded"}:

@@ -47,9 +47,8 @@ def refused(code: str, error: MeshError) -> dict[str, object]:
 async def _finish(parts: Parts, task: Task, columns: dict[str, object]) -> None:
     async with parts.db.write() as c:
         now = await clock(c)
-        run, siblings = await leases.locked(c, task.id)
-        fresh = siblings.get(task.id)
+        run, fresh = await leases.locked(c, task.id)
         if run is None or fresh is None or (fresh.state, fresh.token) != ("publishing", task.token):
             return
-        await leases.settle(c, run, siblings, fresh, {**columns, "finished_at": now}, now)
+        await leases.settle(c, run, fresh, {**columns, "finished_at": now}, now)
     leases.announce(parts, fresh, run)

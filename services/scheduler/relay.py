@@ -54,13 +54,14 @@ class Relay:
             raise Unavailable("the message broker takes no doorbells at the moment")
 
     async def _wanted(self, c: Connection, now: float) -> list[tuple[str, str]]:
-        """New ones as far as the window goes; old ones that nobody took, where somebody has room."""
-        found = await workers.listed(c)
-        window = max(WINDOW, AHEAD * sum(worker.slots for worker in found)) - await tasks.ringing(c)
-        room, most = roomy(found, now), self._parts.settings.app_stages
-        new = await tasks.unrung(c, None, window, most)
-        old = await tasks.unrung(c, now - RING_AGAIN_S, WINDOW, most) if room and self._due(now) else []
-        return [*new, *(one for one in old if one[1] in room)]
+        """New ones where few are rung for, many at a time; old ones that nobody took, where somebody has room."""
+        found, ringing = await workers.listed(c), await tasks.ringing(c)
+        window, most = max(WINDOW, AHEAD * sum(worker.slots for worker in found)), self._parts.settings.app_stages
+        quiet = [one for one in CLASSES if ringing.get(one, 0) < window / 2]
+        new = await tasks.unrung(c, quiet, None, window // 2, most) if quiet else []
+        if not self._due(now) or not (room := roomy(found, now)):
+            return new
+        return [*new, *await tasks.unrung(c, room, now - RING_AGAIN_S, WINDOW, most)]
 
     def _due(self, now: float) -> bool:
         """Whether those that nobody took are to be looked at: now and then."""

@@ -14,7 +14,7 @@ from services.scheduler.db import Connection, callbacks, marks, tasks, workers
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
 from services.scheduler.queue import EMPTY, Queue
-from services.scheduler.state import Run, Task, reason
+from services.scheduler.state import ENDED_RUN, Run, RunStatus, Task, reason
 
 
 async def view(parts: Parts, app: str, run_id: str) -> tuple[Run, dict[str, Any]]:
@@ -55,27 +55,35 @@ async def wait(parts: Parts, app: str, run_id: str, seconds: float, etag: str | 
     until = time.monotonic() + seconds
     with parts.bells.listen(bells.run(run_id)) as bell:
         while True:
-            run, seen = await parts.looks.together(f"{app}/{run_id}", lambda: view(parts, app, run_id))
-            done = run.ended if etag is None else views.etag(run) != etag
+            status, version = await parts.looks.together(f"{app}/{run_id}", lambda: standing(parts, app, run_id))
+            done = status in ENDED_RUN if etag is None else views.tag(run_id, version) != etag
             left = until - time.monotonic()
             if done or left <= 0 or parts.bells.closed:
-                return run, seen
+                return await parts.views.together(f"{app}/{run_id}", lambda: view(parts, app, run_id))
             await bell.wait(left)
+
+
+async def standing(parts: Parts, app: str, run_id: str) -> tuple[RunStatus, int]:
+    """The run's status and version. Raises NotFound, Gone."""
+    async with parts.db.read() as c:
+        if (found := await rows.standing(c, app, run_id)) is None:
+            raise await missing(c, app, run_id)
+        return found
 
 
 async def cancel(parts: Parts, app: str, run_id: str) -> None:
     """Idempotent. Raises Conflict when it has ended otherwise."""
     async with parts.db.write() as c:
         now = await clock(c)
-        stages = {task.id: task for task in await tasks.of_run(c, run_id, lock=True)}
         run = await present(c, app, run_id)
         if run.status in ("canceling", "canceled"):
             return
         if run.ended:
             raise Conflict(f"the run has {run.status}", code="finished")
         run = await rows.change(c, run, {"status": "canceling", "reason": reason("canceled", "a caller canceled it")})
-        await leases.settle(c, run, stages, None, {}, now)
-    _ring(parts, run_id, stages.values())
+        await leases.settle(c, run, None, {}, now)
+        stages = await tasks.of_run(c, run_id)
+    _ring(parts, run_id, stages)
 
 
 async def end(parts: Parts, app: str, run_id: str) -> None:
@@ -91,13 +99,13 @@ async def end_overdue(parts: Parts) -> None:
         late = await rows.overdue(c, now)
     for found in late:
         async with parts.db.write() as c:
-            stages = {task.id: task for task in await tasks.of_run(c, found.id, lock=True)}
             run = await rows.get(c, found.app, found.id, lock=True)
             if run is None or run.ended or run.status == "canceling" or run.deadline >= now:
                 continue
             run = await rows.change(c, run, {"status": "canceling", "reason": plan.overdue(run)})
-            await leases.settle(c, run, stages, None, {}, now)
-        _ring(parts, found.id, stages.values())
+            await leases.settle(c, run, None, {}, now)
+            stages = await tasks.of_run(c, found.id)
+        _ring(parts, found.id, stages)
 
 
 async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> None:
@@ -108,18 +116,17 @@ async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> 
     async with parts.db.write() as c:
         now = await clock(c)
         await _reopen_chain(c, app, run_id)
-        stages = {task.id: task for task in await tasks.of_run(c, run_id, lock=True)}
         run = await present(c, app, run_id)
+        stages = await tasks.of_run(c, run_id)
         if run.leads:
             await rows.unchain(c, run.id)
         if run.status not in ("failed", "canceled", "expired"):
             raise Conflict(f"only a failed, canceled or expired run can be retried; this one is {run.status}")
-        names = [task.name for task in stages.values()]
+        names = [task.name for task in stages]
         if from_stage is not None and from_stage not in names:
             raise Invalid(f"no stage {from_stage}; stages are {', '.join(names)}")
-        for task, columns in plan.retried(run, stages.values(), from_stage).items():
+        for task, columns in plan.retried(run, stages, from_stage).items():
             await tasks.change(c, task, columns)
-            stages[task] = Task(**{**stages[task].__dict__, **columns})
         again = {
             "status": "queued",
             "reason": None,
@@ -130,8 +137,8 @@ async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> 
         }
         run = await rows.change(c, run, {**again, "created_at": run.created_at})
         await callbacks.change(c, run.id, {"open": True})
-        await leases.settle(c, run, stages, None, {}, now)
-    _ring(parts, run_id, stages.values())
+        await leases.settle(c, run, None, {}, now)
+    _ring(parts, run_id, stages)
 
 
 async def _reopen_chain(c: Connection, app: str, run_id: str) -> None:

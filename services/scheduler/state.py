@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 TaskKind = Literal["stage", "instance"]
 TaskState = Literal[
@@ -22,6 +22,8 @@ RolloutStatus = Literal["starting", "live", "failed", "superseded"]
 
 OPEN: frozenset[TaskState] = frozenset({"waiting", "ready", "claimed", "publishing"})
 HELD: frozenset[TaskState] = frozenset({"claimed", "publishing"})
+ENDED_BADLY: frozenset[TaskState] = frozenset({"failed", "canceled"})
+"""States of a stage that halt its run."""
 ENDED_RUN: frozenset[RunStatus] = frozenset({"succeeded", "failed", "canceled", "expired"})
 ALIVE_S = 60.0
 """A worker that was heard within this counts as being there."""
@@ -86,6 +88,14 @@ class Task:
     @property
     def healthy(self) -> bool:
         return self.state == "claimed" and self.phase == "healthy"
+
+
+class Turn(NamedTuple):
+    """A ready task in the line."""
+
+    task: str
+    app: str
+    run: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

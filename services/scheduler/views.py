@@ -105,7 +105,11 @@ def stage(task: Task, queue: Queue) -> dict[str, Any]:
 
 
 def etag(found: Run) -> str:
-    return f'"{found.id}-{found.version}"'
+    return tag(found.id, found.version)
+
+
+def tag(run: str, version: int) -> str:
+    return f'"{run}-{version}"'
 
 
 def component(name: str, tasks: Sequence[Task], *, asleep: bool = False) -> dict[str, Any]:

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
 from services.scheduler.db import due as of_time
 from services.scheduler.db.due import OPEN_RUN
+from services.scheduler.db.plans import Plans
 from services.scheduler.db.tables import attempts, callbacks, deliveries, runs, submissions, tasks
-from services.scheduler.state import ENDED_RUN, Run
+from services.scheduler.state import ENDED_RUN, Run, RunStatus
 
+PLANS = Plans()
+HEAD = [column for column in runs.c if column is not runs.c.plan]
+THIS = (runs.c.app == bindparam("in"), runs.c.id == bindparam("id"))
+WHOLE = select(runs).where(*THIS)
+WHOLE_LOCKED = WHOLE.with_for_update()
+GET = select(*HEAD).where(*THIS)
+GET_LOCKED = GET.with_for_update()
+STANDING = select(runs.c.status, runs.c.version).where(*THIS)
+CHANGE = update(runs).where(runs.c.id == bindparam("this"))
 REMEMBERED_S = 24 * 3600.0
 """How long an Idempotency-Key answers for its first submission."""
 
@@ -24,9 +34,21 @@ async def add(c: AsyncConnection, new: Sequence[Run]) -> None:
 
 
 async def get(c: AsyncConnection, app: str, run: str, *, lock: bool = False) -> Run | None:
-    query = select(runs).where(runs.c.app == app, runs.c.id == run)
-    row = (await c.execute(query.with_for_update() if lock else query)).mappings().first()
-    return Run(**row) if row else None
+    """The run, locked until the transaction ends if asked so. Its plan never changes: it is read once."""
+    plan = PLANS.get(run)
+    query = (WHOLE, WHOLE_LOCKED, GET, GET_LOCKED)[2 * (plan is not None) + lock]
+    row = (await c.execute(query, {"in": app, "id": run})).mappings().first()
+    if row is None:
+        return None
+    found = Run(**row) if plan is None else Run(plan=plan, **row)
+    PLANS.keep(run, found.plan)
+    return found
+
+
+async def standing(c: AsyncConnection, app: str, run: str) -> tuple[RunStatus, int] | None:
+    """Its status and its version."""
+    row = (await c.execute(STANDING, {"in": app, "id": run})).first()
+    return (row.status, row.version) if row else None
 
 
 async def versions(c: AsyncConnection, found: Iterable[str]) -> dict[str, int]:
@@ -37,13 +59,14 @@ async def versions(c: AsyncConnection, found: Iterable[str]) -> dict[str, int]:
 async def change(c: AsyncConnection, run: Run, columns: Mapping[str, Any]) -> Run:
     """Write the columns and count the change, so that watchers see a new ETag."""
     values = {**columns, "version": run.version + 1}
-    await c.execute(update(runs).where(runs.c.id == run.id).values(**values))
+    await c.execute(CHANGE, {"this": run.id, **values})
     return Run(**{**run.__dict__, **values})
 
 
 async def touch(c: AsyncConnection, found: Iterable[str]) -> None:
-    """Count a change that is only in the runs' stages."""
-    await c.execute(update(runs).where(runs.c.id.in_(list(found))).values(version=runs.c.version + 1))
+    """Count a change that is only in the runs' stages. They are locked in one order, as by all who lock several."""
+    ordered = select(runs.c.id).where(runs.c.id.in_(list(found))).order_by(runs.c.id).with_for_update()
+    await c.execute(update(runs).where(runs.c.id.in_(ordered)).values(version=runs.c.version + 1))
 
 
 async def overdue(c: AsyncConnection, now: float) -> list[Run]:
@@ -116,8 +139,7 @@ async def page(
 
     `label` is `key` or `key=value`.
     """
-    listed = [column for column in runs.c if column is not runs.c.plan]
-    query = select(*listed, runs.c.plan["outputs"].label("named")).where(runs.c.app == app)
+    query = select(*HEAD, runs.c.plan["outputs"].label("named")).where(runs.c.app == app)
     if user is not None:
         query = query.where(runs.c.user == user)
     if pipelines is not None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import CursorResult, RowMapping, Select, and_, func, insert, or_, select, update
+from sqlalchemy import CursorResult, RowMapping, Select, bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.db import due as of_time
 from services.scheduler.db.tables import attempts, tasks
-from services.scheduler.state import OPEN, Place, Task
+from services.scheduler.state import OPEN, Place, Task, TaskState, Turn
 
 SHOWN = [
     tasks.c[name]
@@ -24,6 +25,44 @@ SHOWN = [
 
 STANDING = [column for column in tasks.c if column.name not in ("spec", "openapi", "endpoint")]
 """How a stage stands. A run may have a thousand of them, and what they are to do is most of their rows."""
+
+
+# Statements of every claim and report are put together once: that costs as much as to execute them.
+GET = select(tasks).where(tasks.c.id == bindparam("id"))
+GET_LOCKED = GET.with_for_update()
+PLACE = select(tasks.c.app, tasks.c.run).where(tasks.c.id == bindparam("id"))
+OF_RUN = select(*STANDING).where(tasks.c.run == bindparam("of")).order_by(tasks.c.replica)
+NAMED = OF_RUN.where(tasks.c.name.in_(bindparam("names", expanding=True)))
+STATES = (
+    select(tasks.c.state)
+    .distinct()
+    .where(tasks.c.run == bindparam("of"), tasks.c.name.not_in(bindparam("names", expanding=True)))
+)
+HELD_BY = select(tasks).where(tasks.c.worker == bindparam("by"), tasks.c.state == "claimed")
+CHANGE = update(tasks).where(tasks.c.id == bindparam("this"))
+HEARD = CHANGE.where(tasks.c.token == bindparam("held"), tasks.c.state == "claimed")
+CLAIM = (
+    CHANGE.where(tasks.c.state == "ready", tasks.c.stop.is_(False))
+    .values(
+        state="claimed",
+        worker=bindparam("by"),
+        token=tasks.c.token + 1,
+        attempt=tasks.c.attempt + 1,
+        lease_until=bindparam("until"),
+        phase="claimed",
+        reason=None,
+        detail=None,
+        progress=None,
+        started_at=func.coalesce(tasks.c.started_at, bindparam("now")),
+    )
+    .returning(tasks)
+)
+RINGING = (
+    select(tasks.c.resource_class, func.count().label("n"))
+    .where(tasks.c.state == "ready", tasks.c.rung_at.is_not(None))
+    .group_by(tasks.c.resource_class)
+)
+END_ATTEMPT = update(attempts).where(attempts.c.task == bindparam("of"), attempts.c.token == bindparam("held"))
 
 
 def _task(row: RowMapping) -> Task:
@@ -42,15 +81,29 @@ async def add(c: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
 
 async def get(c: AsyncConnection, task: str, *, lock: bool = True) -> Task | None:
     """The task, locked until the transaction ends."""
-    query = select(tasks).where(tasks.c.id == task)
-    row = (await c.execute(query.with_for_update() if lock else query)).mappings().first()
+    row = (await c.execute(GET_LOCKED if lock else GET, {"id": task})).mappings().first()
     return _task(row) if row else None
 
 
-async def of_run(c: AsyncConnection, run: str, *, lock: bool = False) -> list[Task]:
-    """The run's stages in the order of the manifest, which is the order of locks; without what they are to do."""
-    query = select(*STANDING).where(tasks.c.run == run).order_by(tasks.c.replica)
-    return _standing(await c.execute(query.with_for_update() if lock else query))
+async def of_run(c: AsyncConnection, run: str) -> list[Task]:
+    """The run's stages in the order of the manifest, without what they are to do."""
+    return _standing(await c.execute(OF_RUN, {"of": run}))
+
+
+async def named(c: AsyncConnection, run: str, names: Iterable[str]) -> list[Task]:
+    """Some of the run's stages."""
+    return _standing(await c.execute(NAMED, {"of": run, "names": list(names)}))
+
+
+async def states(c: AsyncConnection, run: str, without: Iterable[str]) -> frozenset[TaskState]:
+    """In which states the run's other stages are."""
+    return frozenset((await c.execute(STATES, {"of": run, "names": list(without)})).scalars())
+
+
+async def place(c: AsyncConnection, task: str) -> tuple[str, str | None] | None:
+    """The task's app and run."""
+    row = (await c.execute(PLACE, {"id": task})).first()
+    return (row.app, row.run) if row else None
 
 
 async def of_runs(c: AsyncConnection, wanted: Iterable[str]) -> dict[str, list[Task]]:
@@ -75,7 +128,7 @@ async def instances(c: AsyncConnection, app: str) -> list[Task]:
 
 async def change(c: AsyncConnection, task: str, columns: Mapping[str, Any]) -> None:
     if columns:
-        await c.execute(update(tasks).where(tasks.c.id == task).values(**columns))
+        await c.execute(CHANGE, {"this": task, **columns})
 
 
 def _in_turn(limit: int | None) -> Select[Any]:
@@ -97,40 +150,38 @@ def _in_turn(limit: int | None) -> Select[Any]:
     return query.order_by(tasks.c.priority.desc(), at_work, tasks.c.created_at, tasks.c.replica)
 
 
-async def next_ready(
-    c: AsyncConnection, classes: Sequence[str], *, stages: bool, limit: int | None = None
-) -> Task | None:
-    """Whose turn it is. Locked; locked ones are passed over."""
-    query = _in_turn(limit).where(tasks.c.resource_class.in_(classes))
+async def in_turn(
+    c: AsyncConnection, classes: Sequence[str], *, stages: bool, limit: int | None = None, most: int = 1
+) -> list[Turn]:
+    """Whose turn it is, and who comes after."""
+    found = await c.execute(_next(limit, stages), {"classes": list(classes), "most": most})
+    return [Turn(*row) for row in found]
+
+
+@cache
+def _next(limit: int | None, stages: bool) -> Select[Any]:
+    query = _in_turn(limit).with_only_columns(tasks.c.id, tasks.c.app, tasks.c.run)
+    query = query.where(tasks.c.resource_class.in_(bindparam("classes", expanding=True)))
     if not stages:
         query = query.where(tasks.c.kind == "instance")
-    row = (await c.execute(query.limit(1).with_for_update(skip_locked=True, of=tasks))).mappings().first()
-    return _task(row) if row else None
+    return query.limit(bindparam("most"))
 
 
-async def claim(c: AsyncConnection, task: Task, worker: str, now: float, lease: float) -> Task:
-    """Give the task to the worker. Returns it as it is now, with its new token and attempt."""
-    columns = {
-        "state": "claimed",
-        "worker": worker,
-        "token": task.token + 1,
-        "attempt": task.attempt + 1,
-        "lease_until": now + lease,
-        "phase": "claimed",
-        "reason": None,
-        "detail": None,
-        "progress": None,
-        "started_at": task.started_at or now,
-    }
-    await change(c, task.id, columns)
-    row = {"task": task.id, "token": task.token + 1, "attempt": task.attempt + 1, "worker": worker, "started_at": now}
-    await c.execute(insert(attempts), [row])
-    return Task(**{**task.__dict__, **columns})
+async def claim(c: AsyncConnection, task: str, worker: str, now: float, lease: float) -> Task | None:
+    """Give the task to the worker: as it is now, with its new token and attempt. None when it is not to be had."""
+    given = {"this": task, "by": worker, "until": now + lease, "now": now}
+    row = (await c.execute(CLAIM, given)).mappings().first()
+    if row is None:
+        return None
+    found = _task(row)
+    new = {"task": task, "token": found.token, "attempt": found.attempt, "worker": worker, "started_at": now}
+    await c.execute(insert(attempts), [new])
+    return found
 
 
 async def end_attempt(c: AsyncConnection, task: Task, outcome: str, why: Any, usage: Any, now: float) -> None:
-    where = and_(attempts.c.task == task.id, attempts.c.token == task.token)
-    await c.execute(update(attempts).where(where).values(outcome=outcome, reason=why, usage=usage, finished_at=now))
+    columns = {"outcome": outcome, "reason": why, "usage": usage, "finished_at": now}
+    await c.execute(END_ATTEMPT, {"of": task.id, "held": task.token, **columns})
 
 
 async def attempts_of(c: AsyncConnection, found: Iterable[str]) -> list[dict[str, Any]]:
@@ -138,9 +189,13 @@ async def attempts_of(c: AsyncConnection, found: Iterable[str]) -> list[dict[str
     return [dict(row) for row in (await c.execute(query)).mappings()]
 
 
+async def heard(c: AsyncConnection, task: Task, columns: Mapping[str, Any]) -> None:
+    """What its worker says of a task, unless the lease has ended meanwhile."""
+    await c.execute(HEARD, {"this": task.id, "held": task.token, **columns})
+
+
 async def held_by(c: AsyncConnection, worker: str) -> list[Task]:
-    query = select(tasks).where(tasks.c.worker == worker, tasks.c.state == "claimed")
-    return [_task(row) for row in (await c.execute(query)).mappings()]
+    return [_task(row) for row in (await c.execute(HELD_BY, {"by": worker})).mappings()]
 
 
 async def lapsed(c: AsyncConnection, now: float) -> list[Task]:
@@ -160,19 +215,25 @@ async def rest_over(c: AsyncConnection, now: float) -> list[Task]:
     return [_task(row) for row in (await c.execute(query)).mappings()]
 
 
-async def ringing(c: AsyncConnection) -> int:
-    """Ready tasks that were rung for."""
-    query = select(func.count()).where(tasks.c.state == "ready", tasks.c.rung_at.is_not(None))
-    return int((await c.execute(query)).scalar_one())
+async def ringing(c: AsyncConnection) -> dict[str, int]:
+    """By class, how many ready tasks were rung for."""
+    return {row.resource_class: row.n for row in await c.execute(RINGING)}
 
 
-async def unrung(c: AsyncConnection, before: float | None, window: int, limit: int | None) -> list[tuple[str, str]]:
+async def unrung(
+    c: AsyncConnection, classes: Iterable[str], before: float | None, window: int, limit: int | None
+) -> list[tuple[str, str]]:
     """Id and class of the next ready tasks that were not rung for; with `before` of those whose doorbell is older."""
-    if window <= 0:
-        return []
-    silent = tasks.c.rung_at.is_(None) if before is None else tasks.c.rung_at < before
+    given = {"classes": list(classes), "most": window, **({} if before is None else {"before": before})}
+    return [(row.id, row.resource_class) for row in await c.execute(_silent(limit, before is None), given)]
+
+
+@cache
+def _silent(limit: int | None, never: bool) -> Select[Any]:
+    silent = tasks.c.rung_at.is_(None) if never else tasks.c.rung_at < bindparam("before")
     query = _in_turn(limit).with_only_columns(tasks.c.id, tasks.c.resource_class)
-    return [(row.id, row.resource_class) for row in await c.execute(query.where(silent).limit(window))]
+    query = query.where(silent, tasks.c.resource_class.in_(bindparam("classes", expanding=True)))
+    return query.limit(bindparam("most"))
 
 
 async def line(c: AsyncConnection) -> list[Place]:
@@ -183,7 +244,10 @@ async def line(c: AsyncConnection) -> list[Place]:
 
 
 async def rung(c: AsyncConnection, found: Iterable[str], now: float) -> None:
-    await c.execute(update(tasks).where(tasks.c.id.in_(list(found)), tasks.c.state == "ready").values(rung_at=now))
+    """One that is locked is about to change, and needs no bell or another."""
+    ready = select(tasks.c.id).where(tasks.c.id.in_(list(found)), tasks.c.state == "ready")
+    free = ready.with_for_update(skip_locked=True)
+    await c.execute(update(tasks).where(tasks.c.id.in_(free)).values(rung_at=now))
 
 
 async def depths(c: AsyncConnection) -> list[dict[str, Any]]:

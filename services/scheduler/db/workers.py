@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
 from services.scheduler.db.tables import leaders, workers
 from services.scheduler.state import Worker
 
+GET = select(workers).where(workers.c.name == bindparam("this"))
 
-async def seen(c: AsyncConnection, columns: Mapping[str, Any]) -> None:
-    added = upsert(c, workers).values(draining=False, **columns)
-    await c.execute(added.on_conflict_do_update(index_elements=["name"], set_=dict(columns)))
+
+async def seen(c: AsyncConnection, columns: Mapping[str, Any]) -> bool:
+    """Note what a worker says of itself: all but whether it drains, which is answered."""
+    added = upsert(c, workers)
+    told = {name: added.excluded[name] for name in columns if name != "name"}
+    kept = added.on_conflict_do_update(index_elements=["name"], set_=told).returning(workers.c.draining)
+    return bool((await c.execute(kept, {"draining": False, **columns})).scalar_one())
 
 
 async def get(c: AsyncConnection, name: str) -> Worker | None:
-    row = (await c.execute(select(workers).where(workers.c.name == name))).mappings().first()
+    row = (await c.execute(GET, {"this": name})).mappings().first()
     return Worker(**row) if row else None
 
 
