@@ -30,10 +30,8 @@ PATIENCE_S = 3600.0
 async def drafted(parts: Parts, app: str, path: str, user: str, raw: bytes) -> Run:
     """The run, its request in the store. Raises NotFound, Malformed, TooLarge."""
     component, commit = await _called(parts, app, path)
-    if len(raw) > BODY_BYTES:
-        raise TooLarge(f"a request that becomes a run may have {BODY_BYTES} bytes", limit=BODY_BYTES)
     try:
-        orjson.loads(raw)
+        orjson.loads(within(raw))
     except orjson.JSONDecodeError as error:
         raise Malformed(f"the body is not JSON: {error}") from error
     identity = run_id()
@@ -49,6 +47,13 @@ async def drafted(parts: Parts, app: str, path: str, user: str, raw: bytes) -> R
         plan=plan,
         created_at=0.0,
     )
+
+
+def within(raw: bytes) -> bytes:
+    """A body that a run is made of. Raises TooLarge."""
+    if len(raw) > BODY_BYTES:
+        raise TooLarge(f"a request that becomes a run may have {BODY_BYTES} bytes", limit=BODY_BYTES)
+    return raw
 
 
 async def discard(parts: Parts, draft: Run) -> None:

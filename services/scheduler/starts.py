@@ -91,7 +91,7 @@ def draft(app: str, chain: Sequence[ExperimentPipeline], asked: submission.Submi
 
 def _decoded(raw: bytes) -> Any:
     try:
-        return orjson.loads(raw or b"{}")
+        return orjson.loads(calls.within(raw) or b"{}")
     except orjson.JSONDecodeError as error:
         raise Invalid(f"the body is not JSON: {error}") from error
 

@@ -134,6 +134,8 @@ def _inputs(api: ApiSpec, given: Any, user: str, boxes: BoxesOf, errors: Errors)
 def _source(item: ApiInput, value: Any, user: str, boxes: list[str]) -> dict[str, Any]:
     datatypes = item.type.datatypes
     if isinstance(value, str) and ("FILE" in datatypes or "FOLDER" in datatypes):
+        if value.endswith("/") and "FOLDER" not in datatypes:
+            raise ValueError("must be a file, not a folder")
         return place(value, user, boxes, folder="FILE" not in datatypes or value.endswith("/")).to_json()
     for datatype in datatypes:
         if fits(datatype, value):
