@@ -27,7 +27,7 @@ from libs.common.errors import Unavailable
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """Column type of a JSON document."""
-SCHEMA = "0008"
+SCHEMA = "0009"
 """The revision of deploy/migrations that this release works on."""
 SCHEMA_TABLE = "mlmesh_schema"
 BUSY_TIMEOUT_S = 10

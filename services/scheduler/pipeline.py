@@ -114,9 +114,13 @@ def log_name(run: str, stage: str, attempt: int) -> str:
     return f"runs/{run}/{stage}/{attempt}"
 
 
+def area(run: str, stage: str, token: int) -> str:
+    """Where one attempt leaves its outputs: private to the claim, so that a superseded one can never mix in."""
+    return f"runs/{run}/{stage}/{token}"
+
+
 def output_area(run: str, stage: str, token: int, variable: str) -> Location:
-    """Where one attempt leaves a variable: private to the claim, so that a superseded one can never mix in."""
-    return Location(area=f"runs/{run}/{stage}/{token}/{variable}")
+    return Location(area=f"{area(run, stage, token)}/{variable}")
 
 
 def left_at(run: Run, task: Task, variable: str) -> Location:

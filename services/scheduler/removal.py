@@ -1,11 +1,15 @@
-"""Runs that go: by a caller's word or by age. A mark stays where a run was, until its files are gone and long after."""
+"""Runs that go: by a caller's word or by age. A mark stays where a run was, until its files are gone and long after.
+
+What attempts left that were not accepted goes, too.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from libs.common.db import clock
-from libs.common.errors import Conflict, MeshError
+from libs.common.errors import Conflict, MeshError, NotFound
 from libs.common.log import get
 from services.scheduler import pipeline
 from services.scheduler.db import Connection, apps, cache, marks, tasks
@@ -53,7 +57,7 @@ async def _remove(c: Connection, run: Run, now: float, *, files: bool) -> None:
 
 
 async def step(parts: Parts) -> None:
-    """Remove runs that are too old, then the files of those that are gone."""
+    """Remove runs that are too old, then the files of those that are gone, and of attempts that came to nothing."""
     async with parts.db.read() as c:
         now = await clock(c)
         limits = {name: now - retention(found, parts.settings.retention) for name, found in await apps.manifests(c)}
@@ -61,6 +65,7 @@ async def step(parts: Parts) -> None:
     for name in old:
         await _age(parts, name, limits[name], now)
     await _clear(parts)
+    await _sweep(parts, now)
 
 
 async def _age(parts: Parts, name: str, before: float, now: float) -> None:
@@ -91,6 +96,17 @@ async def _clear(parts: Parts) -> None:
             await marks.cleared(c, mark["run"])
     async with parts.db.write() as c:
         await marks.forget(c, await clock(c) - REMEMBERED_S)
+
+
+async def _sweep(parts: Parts, now: float) -> None:
+    async with parts.db.read() as c:
+        found = await tasks.unswept(c, now, AT_ONCE)
+    for one in found:
+        area = pipeline.area(one.run, one.stage, one.token)
+        with suppress(NotFound):  # the app is gone, and all that it had
+            await parts.peers.databox.delete(f"/internal/apps/{one.app}/areas/{area}")
+        async with parts.db.write() as c:
+            await tasks.swept(c, one)
 
 
 async def _clear_one(parts: Parts, app: str, left: dict[str, Any]) -> None:

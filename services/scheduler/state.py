@@ -98,6 +98,16 @@ class Turn(NamedTuple):
     run: str | None
 
 
+class Attempt(NamedTuple):
+    """One claim of a stage."""
+
+    app: str
+    run: str
+    stage: str
+    task: str
+    token: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     id: str

@@ -87,6 +87,21 @@ async def test_runs_go_by_age_and_what_is_at_work_stays(often: None, mesh: Mesh)
     assert (await mesh.run(waiting["id"]))["status"] == "queued"
 
 
+async def test_what_an_attempt_left_that_was_not_accepted_goes_when_it_can_upload_no_more(
+    often: None, monkeypatch: pytest.MonkeyPatch, mesh: Mesh
+) -> None:
+    monkeypatch.setattr("services.scheduler.db.tasks.STALE_S", 0.5)
+    await go_live(mesh)
+    _, run, _ = await mesh.submit(BODY)
+    first = await mesh.claim(kind="stage")
+    await mesh.report(first, "lost")
+    await mesh.report(await mesh.claim(kind="stage"), "succeeded")
+    await mesh.report(await mesh.claim(kind="stage"), "failed", reason={"code": "quota", "detail": "full"})
+    await mesh.until(lambda: _calls(mesh, 2))
+    left = [f"runs/{run['id']}/prepare/{first['token']}", f"runs/{run['id']}/train/1"]
+    assert mesh.neighbours.removed == [(f"/internal/apps/leaf/areas/{area}", None) for area in left]
+
+
 def test_an_app_says_how_long_its_runs_are_kept() -> None:
     own = b"---\napiVersion: mlmesh/v1\nkind: PlatformApp\nmetadata: {name: leaf}\nspec: {title: Leaf, retention: 2h}\n"
     assert retention(catalog_json(MANIFESTS + own)["app"], 5.0) == 7200

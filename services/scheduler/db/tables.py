@@ -117,6 +117,8 @@ attempts = Table(
     Column("usage", Json),
     Column("started_at", Double, nullable=False),
     Column("finished_at", Double),
+    Column("sweep_at", Double),
+    Index("scheduler_attempts_sweep", "sweep_at"),
 )
 
 workers = Table(

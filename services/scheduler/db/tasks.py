@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.db import due as of_time
 from services.scheduler.db.tables import attempts, tasks
-from services.scheduler.state import OPEN, Place, Task, TaskState, Turn
+from services.scheduler.state import OPEN, Attempt, Place, Task, TaskState, Turn
 
 SHOWN = [
     tasks.c[name]
@@ -23,6 +23,8 @@ SHOWN = [
 """What callers see of a stage."""
 
 
+STALE_S = 2 * 3600.0
+"""When no link to upload to is good any more that an attempt was given."""
 STANDING = [column for column in tasks.c if column.name not in ("spec", "openapi", "endpoint")]
 """How a stage stands. A run may have a thousand of them, and what they are to do is most of their rows."""
 
@@ -180,8 +182,20 @@ async def claim(c: AsyncConnection, task: str, worker: str, now: float, lease: f
 
 
 async def end_attempt(c: AsyncConnection, task: Task, outcome: str, why: Any, usage: Any, now: float) -> None:
-    columns = {"outcome": outcome, "reason": why, "usage": usage, "finished_at": now}
+    sweep_at = now + STALE_S if task.run and outcome != "succeeded" else None
+    columns = {"outcome": outcome, "reason": why, "usage": usage, "finished_at": now, "sweep_at": sweep_at}
     await c.execute(END_ATTEMPT, {"of": task.id, "held": task.token, **columns})
+
+
+async def unswept(c: AsyncConnection, now: float, limit: int) -> list[Attempt]:
+    """Attempts that were not accepted and that upload no more: what they may have left can go."""
+    query = select(tasks.c.app, tasks.c.run, tasks.c.name, attempts.c.task, attempts.c.token)
+    query = query.join_from(attempts, tasks, tasks.c.id == attempts.c.task).where(attempts.c.sweep_at < now)
+    return [Attempt(*row) for row in await c.execute(query.order_by(attempts.c.sweep_at).limit(limit))]
+
+
+async def swept(c: AsyncConnection, attempt: Attempt) -> None:
+    await c.execute(END_ATTEMPT, {"of": attempt.task, "held": attempt.token, "sweep_at": None})
 
 
 async def attempts_of(c: AsyncConnection, found: Iterable[str]) -> list[dict[str, Any]]:
