@@ -54,6 +54,12 @@ class Log:
             async with asyncio.timeout(DRAIN_S):
                 await self._finished.wait()
 
+    async def end(self) -> None:
+        """Tell that no more will come; who reads then need not wait. Nobody waits for this: the task has ended."""
+        if self._over and self._finished.is_set() and not self._refused:
+            with suppress(MeshError):
+                await self._once(b"", end=1)
+
     async def run(self) -> None:
         """Returns when the container has ended and all was sent."""
         self._finished.clear()
@@ -93,7 +99,6 @@ class Log:
             sent = time.monotonic()
             while self._waiting:
                 await self._chunk(bytes(self._waiting[:CHUNK]))
-        await self._post(b"", end=1)
 
     async def _chunk(self, chunk: bytes) -> None:
         await self._post(chunk)
@@ -104,16 +109,16 @@ class Log:
         with suppress(OSError):  # the folder is gone, or the disk is full: the next worker would send some of it again
             self._sent_file.write_text(str(self._offset))
 
-    async def _post(self, chunk: bytes, end: int | None = None) -> None:
+    async def _post(self, chunk: bytes) -> None:
         if self._refused:
             return
         try:
-            await patient(lambda: self._once(chunk, end), limit=None)
+            await patient(lambda: self._once(chunk), limit=None)
         except MeshError as error:
             self._refused = True  # the app is gone, or bytes are missing that nobody has any more
             log.get("worker").warning("log is not accepted", task=self._lease.task, why=error.detail)
 
-    async def _once(self, chunk: bytes, end: int | None) -> None:
+    async def _once(self, chunk: bytes, end: int | None = None) -> None:
         path = f"/internal/apps/{self._lease.app}/logs/{self._lease.spec['log']}"
         query = {"offset": self._offset, "end": end}
         try:

@@ -91,6 +91,8 @@ class Runner:
             await self._report(holding, outcome)
         await self._clean(holding.lease.name, folder)
         self._holdings.drop(holding)
+        if outcome is not None:
+            await work.log.end()
 
     def _decide(self) -> None:
         if task := asyncio.current_task():
