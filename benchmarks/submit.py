@@ -1,4 +1,8 @@
-"""Submission of runs: how many a second are accepted, every row committed before the answer, beside procrastinate."""
+"""Submission of runs: how many a second are accepted, every row committed before the answer, beside peers.
+
+procrastinate keeps a job in PostgreSQL; Celery sends it to RabbitMQ and waits for the confirmation. Both behind
+FastAPI, in one process.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,7 @@ from tests.servers.provision import Missing, environment
 CONNECTIONS = 16
 TIMES_SCHEDULER = 2.0
 TIMES_GATEWAY = 1.5
+TIMES_CELERY = 2.5
 MOST_MS = 60.0
 PIPELINE = """\
 apiVersion: mlmesh/v1
@@ -44,7 +49,7 @@ spec:
   restfulApi: {path: three, auth: {basic: {credentials: users}}}
   apiSpec: {inputs: [{name: given, type: {datatypes: [str]}}]}
 """
-PEER = """\
+PROCRASTINATE = """\
 import os
 from contextlib import asynccontextmanager
 import procrastinate
@@ -70,14 +75,34 @@ async def health(): return {}
 async def runs(body: dict):
     return {"id": await work.defer_async(given=body["inputs"]["given"])}
 """  # noqa: E501  a program
+CELERY = """\
+import os
+from celery import Celery
+from fastapi import FastAPI
+
+jobs = Celery("peer", broker=os.environ["BROKER"])
+jobs.conf.update(broker_transport_options={"confirm_publish": True}, task_ignore_result=True, broker_pool_limit=16)
+
+@jobs.task(name="work")
+def work(given): ...
+
+app = FastAPI()
+
+@app.get("/health")
+async def health(): return {}
+
+@app.post("/runs", status_code=202)
+def runs(body: dict):
+    return {"id": work.delay(body["inputs"]["given"]).id}
+"""
+FASTAPI = ("fastapi", "uvicorn[standard]")
 BODY = json.dumps({"inputs": {"given": "hello"}})
 
 
 def figures() -> Iterator[Finding]:
     try:
         with Fleet() as fleet:
-            with procrastinate(fleet) as url:
-                peer = load(url, BODY, {"Content-Type": "application/json"}, connections=CONNECTIONS)
+            peer, celery = procrastinate(fleet), with_celery(fleet)
             with mesh(fleet) as (processes, app):
                 scheduler = at_scheduler(processes, app)
                 gateway = at_gateway(processes, app)
@@ -86,6 +111,7 @@ def figures() -> Iterator[Finding]:
         return
     yield beside("submit: procrastinate over scheduler", TIMES_SCHEDULER, peer, scheduler)
     yield beside("submit: procrastinate over gateway", TIMES_GATEWAY, peer, gateway)
+    yield beside("submit: Celery over scheduler", TIMES_CELERY, celery, scheduler)
     note = f"median {scheduler.p50:.1f} ms, {CONNECTIONS} connections"
     yield Figure("submit: p99 at the scheduler", scheduler.p99, MOST_MS, "ms", note)
 
@@ -95,18 +121,27 @@ def beside(name: str, times: float, peer: Result, ours: Result) -> Figure:
     return Figure(name, peer.rate / ours.rate, 1 / times, "", note)
 
 
-@contextmanager
-def procrastinate(fleet: Fleet) -> Iterator[str]:
-    """Behind FastAPI, in one process."""
-    python = environment("procrastinate", "procrastinate[psycopg]", "psycopg-binary", "fastapi", "uvicorn[standard]")
-    with tempfile.TemporaryDirectory() as folder, fleet.postgres.new_database() as database:
-        Path(folder, "peer.py").write_text(PEER)
+def procrastinate(fleet: Fleet) -> Result:
+    python = environment("procrastinate", "procrastinate[psycopg]", "psycopg-binary", *FASTAPI)
+    with fleet.postgres.new_database() as database:
+        return peer_rate(python, PROCRASTINATE, DATABASE=database.replace("+asyncpg", ""))
+
+
+def with_celery(fleet: Fleet) -> Result:
+    python = environment("celery", "celery", *FASTAPI)
+    with fleet.rabbitmq.virtual_host() as broker:
+        return peer_rate(python, CELERY, BROKER=broker)
+
+
+def peer_rate(python: Path, program: str, **environ: str) -> Result:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "peer.py").write_text(program)
         port = free_port()
         command = [str(python), "-m", "uvicorn", "peer:app", "--port", str(port), "--log-level", "error"]
         command += ["--no-access-log"]
-        environ = {**os.environ, "DATABASE": database.replace("+asyncpg", "")}
-        with started(command, f"http://127.0.0.1:{port}/health", environ, folder):
-            yield f"http://127.0.0.1:{port}/runs"
+        with started(command, f"http://127.0.0.1:{port}/health", {**os.environ, **environ}, folder):
+            headers = {"Content-Type": "application/json"}
+            return load(f"http://127.0.0.1:{port}/runs", BODY, headers, connections=CONNECTIONS)
 
 
 @contextmanager
