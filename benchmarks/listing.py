@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.figures import Figure, Finding, Unmeasured, median_ms
 from libs.common.db import Database
 from services.scheduler import pipeline
-from services.scheduler.db import metadata, tasks
+from services.scheduler.db import line, metadata, tasks
 from services.scheduler.db import runs as rows
 from services.scheduler.queue import EMPTY
 from services.scheduler.state import Run
@@ -114,7 +114,7 @@ async def page_ms(database: Database, chosen: dict[str, Any], at: float) -> floa
 async def claim_ms(database: Database) -> float:
     async def claim() -> None:
         async with database.write() as c:
-            (found,) = await tasks.in_turn(c, ["cpu"], stages=True)
+            (found,) = await line.first(c, ["cpu"], stages=True)
             await rows.get(c, found.app, found.run or "", lock=True)
             await tasks.claim(c, found.task, "w", time.time(), 15.0)
             await tasks.change(c, found.task, {"state": "ready"})

@@ -5,35 +5,22 @@ Lock order everywhere: the run, then tasks by id. Who changes what a stage is ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from itertools import takewhile
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.db import clock
 from libs.common.errors import Conflict
-from libs.common.settings import Settings
-from services.scheduler import bells, calls, pipeline, plan
-from services.scheduler.db import Connection, cache, runs, tasks, workers
+from services.scheduler import bells, pipeline, plan
+from services.scheduler.db import Connection, cache, runs, tasks
 from services.scheduler.parts import Parts
-from services.scheduler.state import ENDED_BADLY, Reason, Run, Task, TaskState, Turn, reason
-
-TRIES = 5
-"""How often a worker whose task was taken by a faster one is told the next."""
-AT_ONCE = 8
-"""Tasks that are looked at for it."""
+from services.scheduler.state import ENDED_BADLY, Reason, Run, Task, TaskState
 
 
 class Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Claim(Wire):
-    worker: str = Field(min_length=1, max_length=128)
-    classes: tuple[str, ...] = ("cpu",)
-    free: int = 0
 
 
 class LastWord(Wire):
@@ -56,85 +43,6 @@ class Made(Wire):
     worker: str
     token: int
     content: str = Field(max_length=64)
-
-
-async def claim(parts: Parts, asked: Claim) -> dict[str, Any]:
-    """The lease of the task whose turn it is, which need not be the one that was rung for, or of none."""
-    for _ in range(TRIES):
-        async with parts.db.write() as c:
-            now = await clock(c)
-            known = await workers.get(c, asked.worker)
-            if known is not None and known.draining:
-                return {"lease": None, "reason": reason("draining", "this worker takes nothing new")}
-            limit = parts.settings.app_stages
-            line = await tasks.in_turn(c, asked.classes, stages=asked.free > 0, limit=limit, most=AT_ONCE)
-            found = await _first(c, line, asked.worker, now, parts.settings.lease)
-            if found is not None:
-                lease = await _lease(c, *found, now, parts.settings)
-        if found is not None:
-            _announce_begun(parts, found[0])
-            return {"lease": lease, "reason": None}
-        if not line:
-            break
-    return {"lease": None, "reason": reason("nothing_ready")}
-
-
-async def _first(
-    c: Connection, line: Sequence[Turn], worker: str, now: float, lease: float
-) -> tuple[Task, Run | None] | None:
-    """The first of the line, or of those right behind it in its run, given to the worker; None: others were faster."""
-    if not line:
-        return None
-    app, identity = line[0].app, line[0].run
-    run = await runs.get(c, app, identity, lock=True) if identity else None
-    if identity and run is None:
-        return None
-    for turn in takewhile(lambda one: one.run == identity, line):
-        if task := await tasks.claim(c, turn.task, worker, now, lease):
-            return task, run
-    return None
-
-
-async def _lease(c: Connection, task: Task, run: Run | None, now: float, settings: Settings) -> dict[str, Any]:
-    """What the worker is to do, at which commit, and for how long it need not be heard."""
-    if run is None:
-        spec, commit = {**task.spec, "log": instance_log(task)}, task.spec["commit"]
-    else:
-        spec, commit = await _order(c, task, run, now, settings.internal_token), run.plan["commit"]
-    return {
-        "task": task.id,
-        "kind": task.kind,
-        "attempt": task.attempt,
-        "token": task.token,
-        "app": task.app,
-        "lease_seconds": settings.lease,
-        "commit": commit,
-        "spec": spec,
-    }
-
-
-async def _order(c: Connection, task: Task, run: Run, now: float, token: str) -> dict[str, Any]:
-    started = {"started_at": run.started_at or now, "status": "running" if run.status == "queued" else run.status}
-    if run.started_at is None:
-        started["deadline"] = now + run.plan["timeout"]
-    run = await runs.change(c, run, started)
-    writes = pipeline.producers(run)
-    before = {writes[variable] for variable in task.spec["inputs"] if variable in writes}
-    siblings = {sibling.name: sibling for sibling in await tasks.named(c, run.id, before)} if before else {}
-    order = pipeline.work(run, task, siblings)
-    if call := task.spec.get("call"):
-        order["call"] = calls.granted(token, run, call)
-    return order
-
-
-def _announce_begun(parts: Parts, task: Task) -> None:
-    if task.run:
-        parts.wakes.tell()
-        parts.bells.ring(bells.run(task.run))
-
-
-def instance_log(task: Task) -> str:
-    return f"instances/{task.id}/{task.attempt}"
 
 
 async def report(parts: Parts, task_id: str, said: LastWord) -> None:

@@ -12,7 +12,7 @@ import orjson
 
 from libs.common.errors import Malformed, NotFound
 from libs.common.http.ranges import Plan, Span, plan
-from services.scheduler import bells, leases, pipeline
+from services.scheduler import bells, pipeline
 from services.scheduler.db import runs as rows
 from services.scheduler.db import tasks
 from services.scheduler.parts import Parts
@@ -223,7 +223,7 @@ async def of_instance(parts: Parts, task: Task, *, follow: bool) -> AsyncIterato
     offset, live = 0, follow
     while True:
         began, before = time.monotonic(), offset
-        async for data in _read(parts, task.app, leases.instance_log(task), offset, WAIT_S if live else 0.0):
+        async for data in _read(parts, task.app, pipeline.instance_log(task), offset, WAIT_S if live else 0.0):
             offset += len(data)
             yield data
         if not live or parts.bells.closed:

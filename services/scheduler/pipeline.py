@@ -114,6 +114,10 @@ def log_name(run: str, stage: str, attempt: int) -> str:
     return f"runs/{run}/{stage}/{attempt}"
 
 
+def instance_log(task: Task) -> str:
+    return f"instances/{task.id}/{task.attempt}"
+
+
 def area(run: str, stage: str, token: int) -> str:
     """Where one attempt leaves its outputs: private to the claim, so that a superseded one can never mix in."""
     return f"runs/{run}/{stage}/{token}"

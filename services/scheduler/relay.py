@@ -13,7 +13,7 @@ from libs.common.bus import Queue
 from libs.common.db import clock
 from libs.common.errors import Unavailable
 from libs.common.messages import TaskReady
-from services.scheduler.db import Connection, tasks, workers
+from services.scheduler.db import Connection, line, workers
 from services.scheduler.parts import Parts
 from services.scheduler.state import Worker
 
@@ -48,20 +48,20 @@ class Relay:
         rung = [task for (task, _), good in zip(wanted, results, strict=True) if good]
         if rung:
             async with self._parts.db.write() as c:
-                await tasks.rung(c, rung, now)
+                await line.rung(c, rung, now)
         if len(rung) < len(wanted):
             self._declared = False  # its queues may be gone
             raise Unavailable("the message broker takes no doorbells at the moment")
 
     async def _wanted(self, c: Connection, now: float) -> list[tuple[str, str]]:
         """New ones where few are rung for, many at a time; old ones that nobody took, where somebody has room."""
-        found, ringing = await workers.listed(c), await tasks.ringing(c)
+        found, ringing = await workers.listed(c), await line.ringing(c)
         window, most = max(WINDOW, AHEAD * sum(worker.slots for worker in found)), self._parts.settings.app_stages
         quiet = [one for one in CLASSES if ringing.get(one, 0) < window / 2]
-        new = await tasks.unrung(c, quiet, None, window // 2, most) if quiet else []
+        new = await line.unrung(c, quiet, None, window // 2, most) if quiet else []
         if not self._due(now) or not (room := roomy(found, now)):
             return new
-        return [*new, *await tasks.unrung(c, room, now - RING_AGAIN_S, WINDOW, most)]
+        return [*new, *await line.unrung(c, room, now - RING_AGAIN_S, WINDOW, most)]
 
     def _due(self, now: float) -> bool:
         """Whether those that nobody took are to be looked at: now and then."""

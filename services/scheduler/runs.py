@@ -10,7 +10,7 @@ from typing import Any
 from libs.common.db import clock
 from libs.common.errors import Conflict, Gone, Invalid, MeshError, NotFound
 from services.scheduler import bells, leases, plan, views
-from services.scheduler.db import Connection, callbacks, marks, tasks, workers
+from services.scheduler.db import Connection, callbacks, line, marks, tasks, workers
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
 from services.scheduler.queue import EMPTY, Queue
@@ -37,7 +37,7 @@ async def _queue(c: Connection, stages: Iterable[Task]) -> Queue:
     """Asked for only when somebody waits in it."""
     if not any(task.state == "ready" for task in stages):
         return EMPTY
-    return Queue(await tasks.line(c), await workers.alive(c, await clock(c)))
+    return Queue(await line.places(c), await workers.alive(c, await clock(c)))
 
 
 async def listed(parts: Parts, found: list[Run]) -> list[dict[str, Any]]:

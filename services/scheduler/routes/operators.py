@@ -10,7 +10,7 @@ from libs.common.bus import Queue
 from libs.common.db import clock
 from libs.common.errors import NotFound
 from services.scheduler import bells, relay, views
-from services.scheduler.db import tasks, workers
+from services.scheduler.db import line, tasks, workers
 from services.scheduler.routes.parts import TheCaller, TheParts
 
 router = APIRouter(prefix="/api/v1")
@@ -48,7 +48,7 @@ async def queues(parts: TheParts, caller: TheCaller) -> dict[str, Any]:
     caller.require("read")
     async with parts.db.read() as c:
         now = await clock(c)
-        depths = {one["resource_class"]: one for one in await tasks.depths(c)}
+        depths = {one["resource_class"]: one for one in await line.depths(c)}
     letters = await parts.bus.dead()
     return {
         "items": [views.queue(relay.queue(one), depths.get(one), letters, now) for one in relay.CLASSES],

@@ -6,15 +6,15 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.scheduler import heartbeat, leases
+from services.scheduler import claims, heartbeat, leases
 from services.scheduler.routes.parts import TheParts
 
 router = APIRouter(prefix="/internal")
 
 
 @router.post("/claims")
-async def claim(parts: TheParts, asked: leases.Claim) -> dict[str, Any]:
-    return await leases.claim(parts, asked)
+async def claim(parts: TheParts, asked: claims.Claim) -> dict[str, Any]:
+    return await claims.claim(parts, asked)
 
 
 @router.post("/workers/{worker}/sync")
