@@ -70,8 +70,9 @@ async def step(parts: Parts) -> None:
 
 async def _age(parts: Parts, name: str, before: float, now: float) -> None:
     async with parts.db.write() as c:
-        for run in await rows.older(c, name, before, AT_ONCE):
-            chained = await _with_chain(c, run)
+        for old in await rows.older(c, name, before, AT_ONCE):
+            run = await rows.get(c, name, old.id, lock=True)  # somebody may retry it at this moment
+            chained = await _with_chain(c, run) if run else []
             if all(one.ended for one in chained):
                 for one in chained:
                     await _remove(c, one, now, files=False)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 import signal
-import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
-import aiohttp
-from aiodocker import DockerError
 from aiodocker.containers import DockerContainer
 
 from libs.common.errors import Conflict, MeshError, NotFound, TimedOut, Unavailable
@@ -20,7 +17,8 @@ from libs.common.settings import Settings
 from services.worker.runtime import CannotRun, Container, Exit, Progress
 from services.worker.runtime.bundle import Bundle
 from services.worker.runtime.document import document, temporary
-from services.worker.runtime.engine import CALL_S, answered, fault, labelled, open_engine, steady
+from services.worker.runtime.engine import CALL_S, answered, labelled, open_engine, steady
+from services.worker.runtime.frames import followed
 from services.worker.runtime.images import Images
 from services.worker.runtime.networks import Networks
 from services.worker.runtime.scratch import check_same_path, mixed, reclaim
@@ -32,8 +30,6 @@ POLL_S = 0.02
 NO_NETWORK = "none"
 ABORTED = 255
 """The engine's word for a container of which it does not know how it ended."""
-FRAME = struct.Struct(">BxxxL")
-"""Before each piece of a log: which stream, how many bytes."""
 
 
 class DockerRuntime:
@@ -131,7 +127,7 @@ class DockerRuntime:
         while True:
             skip = given
             try:
-                async for piece in self._log(name):
+                async for piece in followed(self._docker, name):
                     new, skip = piece[skip:], max(0, skip - len(piece))
                     given += len(new)
                     if new:
@@ -220,33 +216,6 @@ class DockerRuntime:
                 except NotFound:
                     return
                 await asyncio.sleep(POLL_S)
-
-    async def _log(self, name: str) -> AsyncIterator[bytes]:
-        """All of it, following, as bytes: the library's own way decodes them."""
-        params = {"stdout": 1, "stderr": 1, "follow": 1}
-        endless = aiohttp.ClientTimeout(total=None)
-        try:
-            async with self._docker._query(f"containers/{name}/logs", params=params, timeout=endless) as answer:
-                async for piece in unframed(answer.content):
-                    yield piece
-        except DockerError as error:
-            if isinstance(found := fault(error), Unavailable):
-                raise found from error
-            raise CannotRun("error", f"the engine has no log of {name}: {error.message}") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"the log of {name} broke off") from error
-
-
-async def unframed(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """The pieces of a log that the engine sends in frames. Raises Unavailable when it breaks off within one."""
-    while True:
-        try:
-            head = await stream.readexactly(FRAME.size)
-            yield await stream.readexactly(FRAME.unpack(head)[1])
-        except asyncio.IncompleteReadError as error:
-            if error.partial:
-                raise Unavailable("the log broke off") from error
-            return
 
 
 def terminal(state: dict[str, Any]) -> Exit:
