@@ -117,7 +117,7 @@ class Loops:
         self.intake = self._led("intake", self._take_in, INTAKE_S)
         self.tick = self._led("leases", self._tick, min(TICK_S, parts.settings.lease / 4))
         self.scale = self._led("scaling", self._scale, TICK_S)
-        self.converge = self._led("rollouts", self._converge, TICK_S)
+        self.converge = self._led("rollouts", self._converge, SWEEP_S)
 
     def _led(self, name: str, step: Callable[[], Awaitable[object]], interval: float, rest: float = 0.0) -> Loop:
         async def led() -> None:
@@ -177,6 +177,8 @@ class Loops:
             await leases.lapse(self._parts)
         if due.told:
             self.callbacks.wake()
+        if due.rolling:
+            self.converge.wake()
 
     async def _scale(self) -> None:
         now = time.monotonic()

@@ -4,41 +4,46 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, exists, select
+from sqlalchemy import BindParameter, ColumnElement, Double, and_, bindparam, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.db.tables import callbacks, deliveries, runs, schedules, tasks
+from services.scheduler.db.tables import callbacks, deliveries, rollouts, runs, schedules, tasks
 
 OPEN_RUN = ("queued", "running", "canceling")
 
 Condition = ColumnElement[bool]
+Time = float | BindParameter[float]
 BEGUN_CHAIN: Condition = and_(runs.c.status.in_(OPEN_RUN), runs.c.chain == runs.c.id)
 """The first run of a chain that has not ended."""
 CHANGED = callbacks.join(runs, runs.c.id == callbacks.c.run)
 NEWS: Condition = and_(callbacks.c.open, runs.c.version > callbacks.c.version)
 """Of `CHANGED`: a callback whose run has changed since it was looked at."""
+ROLLING: Condition = exists().where(rollouts.c.status == "starting") | exists().where(
+    tasks.c.kind == "instance", tasks.c.state == "waiting"
+)
+"""A revision that goes live, or an instance that waits for its model."""
 
 
-def rested(now: float) -> Condition:
+def rested(now: Time) -> Condition:
     """A task whose pause after a failure is over."""
     return and_(tasks.c.state == "waiting", tasks.c.not_before <= now)
 
 
-def lapsed(now: float) -> Condition:
+def lapsed(now: Time) -> Condition:
     """A task whose lease has ended."""
     return and_(tasks.c.state == "claimed", tasks.c.lease_until < now)
 
 
-def late(now: float) -> Condition:
+def late(now: Time) -> Condition:
     """A run that has not begun, or not ended, in time."""
     return and_(runs.c.status.in_(("queued", "running")), runs.c.deadline < now)
 
 
-def scheduled(now: float) -> Condition:
+def scheduled(now: Time) -> Condition:
     return and_(schedules.c.paused.is_(False), schedules.c.next_at <= now)
 
 
-def undelivered(now: float) -> Condition:
+def undelivered(now: Time) -> Condition:
     return and_(deliveries.c.state == "pending", deliveries.c.next_at <= now)
 
 
@@ -52,17 +57,22 @@ class Due(NamedTuple):
     lapsed: bool
     told: bool
     """Callbacks to be told of something."""
+    rolling: bool
+
+
+NOW: BindParameter[float] = bindparam("now", type_=Double)
+DUE = select(
+    exists().where(rested(NOW)),
+    exists().where(late(NOW)),
+    exists().where(scheduled(NOW)),
+    exists().where(BEGUN_CHAIN),
+    exists().where(lapsed(NOW)),
+    exists().where(undelivered(NOW)) | exists().select_from(CHANGED).where(NEWS),
+    ROLLING,
+)
 
 
 async def due(c: AsyncConnection, now: float) -> Due:
     """In one question: most seconds nothing is."""
-    asked: list[Condition] = [
-        exists().where(rested(now)),
-        exists().where(late(now)),
-        exists().where(scheduled(now)),
-        exists().where(BEGUN_CHAIN),
-        exists().where(lapsed(now)),
-        exists().where(undelivered(now)) | exists().select_from(CHANGED).where(NEWS),
-    ]
-    row = (await c.execute(select(*asked))).one()
+    row = (await c.execute(DUE, {"now": now})).one()
     return Due(*(bool(one) for one in row))
