@@ -45,8 +45,9 @@ async def claim(parts: Parts, asked: Claim) -> dict[str, Any]:
             if found is not None:
                 lease = await _lease(c, *found, now, parts.settings)
         if found is not None:
-            _announce_begun(parts, found[0])
-            return {"lease": lease, "reason": None}
+            more = len(turns) > 1
+            _announce_begun(parts, found[0], more=more)
+            return {"lease": lease, "reason": None, "more": more}
         if not turns:
             break
     return {"lease": None, "reason": reason("nothing_ready")}
@@ -100,7 +101,10 @@ async def _order(c: Connection, task: Task, run: Run, now: float, token: str) ->
     return order
 
 
-def _announce_begun(parts: Parts, task: Task) -> None:
+def _announce_begun(parts: Parts, task: Task, *, more: bool) -> None:
+    """`more`: others wait, and there is one doorbell less."""
+    if more:
+        parts.wakes.relay()
     if task.run:
         parts.wakes.tell()
         parts.bells.ring(bells.run(task.run))

@@ -18,6 +18,9 @@ from services.scheduler.db import Connection, cache, runs, tasks
 from services.scheduler.parts import Parts
 from services.scheduler.state import ENDED_BADLY, Reason, Run, Task, TaskState
 
+INSTANCE: frozenset[TaskState] = frozenset({"ready"})
+"""What is taken to be new of an instance."""
+
 
 class Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -53,14 +56,14 @@ async def report(parts: Parts, task_id: str, said: LastWord) -> None:
         run, found = await locked(c, task_id)
         task = _held(found, said.worker, said.token)
         await tasks.end_attempt(c, task, said.outcome, said.reason, said.usage, now)
-        publishes = False
+        new = INSTANCE
         if run is None:
             await tasks.change(c, task.id, plan.instance_reported(task, word, now))
         else:
-            publishes = await settle(c, run, task, plan.stage_reported(run, task, word, now), now)
+            new = await settle(c, run, task, plan.stage_reported(run, task, word, now), now)
             if said.content and said.outcome == "succeeded":
                 await cache.put(c, task, said.content, said.outputs or {}, now)
-    announce(parts, task, run, publishes=publishes)
+    announce(parts, task, run, new)
 
 
 def _held(task: Task | None, worker: str, token: int) -> Task:
@@ -84,8 +87,8 @@ async def reuse(parts: Parts, task_id: str, made: Made) -> bool:
         await tasks.end_attempt(c, task, "succeeded", None, None, now)
         columns = plan.stage_reported(run, task, plan.Report("succeeded", None, kept["outputs"]), now)
         result = {**columns["result"], "reused": reused}
-        publishes = await settle(c, run, task, {**columns, "result": result}, now)
-    announce(parts, task, run, publishes=publishes)
+        new = await settle(c, run, task, {**columns, "result": result}, now)
+    announce(parts, task, run, new)
     return True
 
 
@@ -99,10 +102,12 @@ async def locked(c: Connection, task_id: str) -> tuple[Run | None, Task | None]:
     return run, await tasks.get(c, task_id)
 
 
-async def settle(c: Connection, run: Run, task: Task | None, columns: Mapping[str, Any], now: float) -> bool:
+async def settle(
+    c: Connection, run: Run, task: Task | None, columns: Mapping[str, Any], now: float
+) -> frozenset[TaskState]:
     """Write a task's new columns and all that follows from them for its run, which is locked.
 
-    Whether the task has outputs to be published.
+    In which states something is now that was not before.
     """
     changes: dict[str, Mapping[str, Any]] = {}
     if task is not None:
@@ -120,7 +125,7 @@ async def settle(c: Connection, run: Run, task: Task | None, columns: Mapping[st
         final = [replace(one, **step.tasks.get(one.id, {})) for one in stages]
         step = plan.Step(plan.advance(run, final, now, others).run, {})
     await runs.change(c, run, step.run)
-    return task is not None and task.state == "publishing"
+    return frozenset(columns["state"] for columns in changes.values() if "state" in columns)
 
 
 async def _concerned(c: Connection, run: Run, changed: Task | None) -> tuple[list[Task], frozenset[TaskState]]:
@@ -134,10 +139,11 @@ async def _concerned(c: Connection, run: Run, changed: Task | None) -> tuple[lis
     return [changed if changed and changed.id == one.id else one for one in await tasks.of_run(c, run.id)], frozenset()
 
 
-def announce(parts: Parts, task: Task, run: Run | None, *, publishes: bool = False) -> None:
-    """Wake whom a changed task may concern."""
-    parts.wakes.relay()
-    if publishes:
+def announce(parts: Parts, task: Task, run: Run | None, new: frozenset[TaskState]) -> None:
+    """Wake whom a changed task may concern; `new`: the states in which something is now."""
+    if "ready" in new or parts.settings.app_stages is not None:  # with a limit, one that ends makes room for another
+        parts.wakes.relay()
+    if "publishing" in new:
         parts.wakes.publish()
     if run is None:
         parts.wakes.converge(task.app)
@@ -166,11 +172,12 @@ async def _lapse_one(parts: Parts, task_id: str) -> None:
             return
         columns = plan.lease_ended(task, now)
         await tasks.end_attempt(c, task, "lost", columns.get("reason"), None, now)
+        new = INSTANCE
         if run is None:
             await tasks.change(c, task.id, columns)
         else:
-            await settle(c, run, task, columns, now)
-    announce(parts, task, run)
+            new = await settle(c, run, task, columns, now)
+    announce(parts, task, run, new)
 
 
 async def rested(parts: Parts) -> None:
@@ -184,4 +191,4 @@ async def rested(parts: Parts) -> None:
                 continue
             again = "waiting" if fresh.kind == "instance" and fresh.spec.get("model") else "ready"
             await tasks.change(c, task.id, {"state": again, "not_before": None})
-        announce(parts, task, None)
+        announce(parts, task, None, INSTANCE)

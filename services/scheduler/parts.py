@@ -15,7 +15,7 @@ from services.scheduler.bells import Bells
 from services.scheduler.catalogs import Catalogs
 from services.scheduler.looks import Looks
 from services.scheduler.outside import Outside
-from services.scheduler.state import Run, RunStatus
+from services.scheduler.state import Run
 
 
 @dataclass
@@ -43,5 +43,4 @@ class Parts:
     catalogs: Catalogs
     admissions: Admissions
     wakes: Wakes = field(default_factory=Wakes)
-    looks: Looks[tuple[RunStatus, int]] = field(default_factory=Looks)
-    views: Looks[tuple[Run, dict[str, Any]]] = field(default_factory=Looks)
+    looks: Looks[tuple[Run, dict[str, Any]] | None] = field(default_factory=Looks)

@@ -50,5 +50,5 @@ async def _finish(parts: Parts, task: Task, columns: dict[str, object]) -> None:
         run, fresh = await leases.locked(c, task.id)
         if run is None or fresh is None or (fresh.state, fresh.token) != ("publishing", task.token):
             return
-        await leases.settle(c, run, fresh, {**columns, "finished_at": now}, now)
-    leases.announce(parts, fresh, run)
+        new = await leases.settle(c, run, fresh, {**columns, "finished_at": now}, now)
+    leases.announce(parts, fresh, run, new)

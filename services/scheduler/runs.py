@@ -14,7 +14,7 @@ from services.scheduler.db import Connection, callbacks, line, marks, tasks, wor
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
 from services.scheduler.queue import EMPTY, Queue
-from services.scheduler.state import ENDED_RUN, Run, RunStatus, Task, reason
+from services.scheduler.state import ENDED_RUN, Run, Task, reason
 
 
 async def view(parts: Parts, app: str, run_id: str) -> tuple[Run, dict[str, Any]]:
@@ -53,22 +53,29 @@ async def wait(parts: Parts, app: str, run_id: str, seconds: float, etag: str | 
     While nothing changes a waiter costs no query: who changes the run rings, and the lookout for other schedulers.
     """
     until = time.monotonic() + seconds
+
+    async def look() -> tuple[Run, dict[str, Any]] | None:
+        return await (_once_ended if etag is None else view)(parts, app, run_id)
+
     with parts.bells.listen(bells.run(run_id)) as bell:
         while True:
-            status, version = await parts.looks.together(f"{app}/{run_id}", lambda: standing(parts, app, run_id))
-            done = status in ENDED_RUN if etag is None else views.tag(run_id, version) != etag
+            seen = await parts.looks.together(f"{etag is None}/{app}/{run_id}", look)
             left = until - time.monotonic()
-            if done or left <= 0 or parts.bells.closed:
-                return await parts.views.together(f"{app}/{run_id}", lambda: view(parts, app, run_id))
+            if seen is not None and (etag is None or views.etag(seen[0]) != etag):
+                return seen
+            if left <= 0 or parts.bells.closed:
+                return seen or await view(parts, app, run_id)
             await bell.wait(left)
 
 
-async def standing(parts: Parts, app: str, run_id: str) -> tuple[RunStatus, int]:
-    """The run's status and version. Raises NotFound, Gone."""
+async def _once_ended(parts: Parts, app: str, run_id: str) -> tuple[Run, dict[str, Any]] | None:
+    """The run and its representation, which is made only when it has ended. Raises NotFound, Gone."""
     async with parts.db.read() as c:
-        if (found := await rows.standing(c, app, run_id)) is None:
+        if (status := await rows.status(c, app, run_id)) is None:
             raise await missing(c, app, run_id)
-        return found
+        if status not in ENDED_RUN:
+            return None
+    return await view(parts, app, run_id)
 
 
 async def cancel(parts: Parts, app: str, run_id: str) -> None:

@@ -55,7 +55,7 @@ class Consumer:
             continue
 
     async def claim(self, task: str | None) -> bool:
-        """Whether there was a lease; one call at a time, so that `free` is true."""
+        """Whether there may be another for us; one call at a time, so that `free` is true."""
         if self._holdings.draining:
             return False
         async with self._one:
@@ -69,4 +69,4 @@ class Consumer:
             if not answer or not answer.get("lease"):
                 return False
             self._begin(Lease.of(answer["lease"]))
-            return True
+            return bool(answer.get("more", True))

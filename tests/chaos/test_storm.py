@@ -26,7 +26,8 @@ from tests.servers.fleet import Fleet
 from tests.servers.images import module_image
 from tests.servers.server import Server
 
-SECONDS = float(os.environ.get("MLMESH_TEST_STORM_SECONDS", "120"))
+SECONDS = float(os.environ.get("MLMESH_TEST_STORM_SECONDS", "60"))
+"""On processes, and again in containers."""
 SEED = int(os.environ.get("MLMESH_TEST_STORM_SEED") or secrets.randbelow(10**6))
 PATIENCE_S = 240.0
 """Until everything that was accepted has ended."""

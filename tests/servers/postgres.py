@@ -22,7 +22,8 @@ from tests.servers.server import Server
 
 DEBIAN = "/usr/lib/postgresql/*/bin"
 IMAGE = "postgres:17"
-SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
+SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
+"""What is committed outlives the server, though not the machine: enough for tests that kill the server."""
 CONNECT_TIMEOUT_S = 5.0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,7 +22,7 @@ WHOLE = select(runs).where(*THIS)
 WHOLE_LOCKED = WHOLE.with_for_update()
 GET = select(*HEAD).where(*THIS)
 GET_LOCKED = GET.with_for_update()
-STANDING = select(runs.c.status, runs.c.version).where(*THIS)
+STATUS = select(runs.c.status).where(*THIS)
 CHANGE = update(runs).where(runs.c.id == bindparam("this"))
 REMEMBERED_S = 24 * 3600.0
 """How long an Idempotency-Key answers for its first submission."""
@@ -45,10 +45,8 @@ async def get(c: AsyncConnection, app: str, run: str, *, lock: bool = False) -> 
     return found
 
 
-async def standing(c: AsyncConnection, app: str, run: str) -> tuple[RunStatus, int] | None:
-    """Its status and its version."""
-    row = (await c.execute(STANDING, {"in": app, "id": run})).first()
-    return (row.status, row.version) if row else None
+async def status(c: AsyncConnection, app: str, run: str) -> RunStatus | None:
+    return cast(RunStatus | None, (await c.execute(STATUS, {"in": app, "id": run})).scalar())
 
 
 async def versions(c: AsyncConnection, found: Iterable[str]) -> dict[str, int]:

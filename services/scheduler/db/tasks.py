@@ -22,6 +22,9 @@ SHOWN = [
 """What callers see of a stage."""
 
 
+PLACES = 10_000
+"""Of how many claimed tasks is remembered where they belong."""
+_PLACES: dict[str, tuple[str, str | None]] = {}
 STALE_S = 2 * 3600.0
 """When no link to upload to is good any more that an attempt was given."""
 STANDING = [column for column in tasks.c if column.name not in ("spec", "openapi", "endpoint")]
@@ -97,7 +100,9 @@ async def states(c: AsyncConnection, run: str, without: Iterable[str]) -> frozen
 
 
 async def place(c: AsyncConnection, task: str) -> tuple[str, str | None] | None:
-    """The task's app and run."""
+    """The task's app and run, which never change."""
+    if (known := _PLACES.get(task)) is not None:
+        return known
     row = (await c.execute(PLACE, {"id": task})).first()
     return (row.app, row.run) if row else None
 
@@ -134,6 +139,9 @@ async def claim(c: AsyncConnection, task: str, worker: str, now: float, lease: f
     if row is None:
         return None
     found = _task(row)
+    if len(_PLACES) > PLACES:
+        _PLACES.clear()
+    _PLACES[task] = found.app, found.run
     new = {"task": task, "token": found.token, "attempt": found.attempt, "worker": worker, "started_at": now}
     await c.execute(insert(attempts), [new])
     return found

@@ -206,6 +206,8 @@ class DockerRuntime:
             except NotFound as error:
                 raise CannotRun("lost", f"the engine has no container {name}") from error
             except (Unavailable, TimedOut):
+                if name in self._watched:
+                    self._watched[name] = False
                 await asyncio.sleep(AGAIN_S)
 
     async def _gone(self, name: str) -> None:
