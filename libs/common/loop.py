@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from libs.common import log
 from libs.common.errors import MeshError
@@ -46,10 +47,9 @@ class Loop:
             pause = await self._once()
             if self._rest:
                 await asyncio.sleep(self._rest)
-            try:
-                await asyncio.wait_for(self._rung.wait(), pause)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):  # not wait_for, which before Python 3.12 may lose a cancellation
+                    await self._rung.wait()
 
     async def _once(self) -> float:
         try:

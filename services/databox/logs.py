@@ -151,7 +151,8 @@ def _start(log: Log, stat: Stat) -> int | None:
 
 async def _rung(grown: asyncio.Event, limit: float) -> None:
     try:
-        await asyncio.wait_for(grown.wait(), limit)
+        async with asyncio.timeout(limit):
+            await grown.wait()
     except TimeoutError:
         return
 

@@ -43,3 +43,21 @@ async def test_a_step_that_fails_is_repeated() -> None:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert attempts.qsize() == 3
+
+
+async def test_a_ring_in_the_moment_of_the_stop_does_not_keep_it_going() -> None:
+    steps: asyncio.Queue[int] = asyncio.Queue()
+
+    async def step() -> None:
+        steps.put_nowait(1)
+
+    loop = Loop("test", step, interval=3600.0)
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(PATIENCE_S):
+        await steps.get()
+        await asyncio.sleep(0.01)
+        loop.wake()
+        await asyncio.sleep(0)  # the wait is over, the loop has not gone on
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert running.cancelled()

@@ -18,10 +18,12 @@ BEGUN_CHAIN: Condition = and_(runs.c.status.in_(OPEN_RUN), runs.c.chain == runs.
 CHANGED = callbacks.join(runs, runs.c.id == callbacks.c.run)
 NEWS: Condition = and_(callbacks.c.open, runs.c.version > callbacks.c.version)
 """Of `CHANGED`: a callback whose run has changed since it was looked at."""
-ROLLING: Condition = exists().where(rollouts.c.status == "starting") | exists().where(
-    tasks.c.kind == "instance", tasks.c.state == "waiting"
+ROLLING: Condition = (
+    exists().where(rollouts.c.status == "starting")
+    | exists().where(rollouts.c.reported.is_(False))
+    | exists().where(tasks.c.kind == "instance", tasks.c.state == "waiting")
 )
-"""A revision that goes live, or an instance that waits for its model."""
+"""A revision that goes live or of which the registry has not heard, or an instance that waits for its model."""
 
 
 def rested(now: Time) -> Condition:
