@@ -112,18 +112,16 @@ def in_containers(fleet: Fleet) -> Iterator[Figure]:
     }
     runtime = {"RUNTIME": f"docker://{engine.url.removeprefix('unix://')}", "WORKER_SLOTS": str(AT_ONCE)}
     with application(fleet, files, **runtime) as (mesh, app):
-        try:
-            round_trip(app)
-            pairs = [(round_trip(app), asyncio.run(containers(engine, image, 1, 1))) for _ in range(ROUND_TRIPS // 2)]
-            whole, bare = (median_ms(times) for times in zip(*pairs, strict=True))
-            note = f"{whole:.0f} ms in all, {bare:.0f} ms by hand; medians of {len(pairs)}, in turn"
-            yield Figure("round trip, beyond a container", whole - bare, ROUND_TRIP_MS, "ms", note)
-            bare = asyncio.run(containers(engine, image, MANY, AT_ONCE))
-            whole = timed(lambda: ended(app, app.call("POST", "/many/runs", {}).json()))
-            note = f"{MANY} stages of a run, {AT_ONCE} at once: {whole:.1f} s; by hand {bare:.1f} s"
-            yield Figure("many containers, over by hand", whole / bare, SHARE, "", note)
-        finally:
-            engine.clear(mesh.installation)
+        round_trip(app)
+        pairs = [(round_trip(app), asyncio.run(containers(engine, image, 1, 1))) for _ in range(ROUND_TRIPS // 2)]
+        whole, bare = (median_ms(times) for times in zip(*pairs, strict=True))
+        note = f"{whole:.0f} ms in all, {bare:.0f} ms by hand; medians of {len(pairs)}, in turn"
+        yield Figure("round trip, beyond a container", whole - bare, ROUND_TRIP_MS, "ms", note)
+        bare = asyncio.run(containers(engine, image, MANY, AT_ONCE))
+        whole = timed(lambda: ended(app, app.call("POST", "/many/runs", {}).json()))
+        note = f"{MANY} stages of a run, {AT_ONCE} at once: {whole:.1f} s; by hand {bare:.1f} s"
+        yield Figure("many containers, over by hand", whole / bare, SHARE, "", note)
+    engine.clear(mesh.installation)
 
 
 def killed(fleet: Fleet) -> Iterator[Figure]:
