@@ -11,7 +11,7 @@ from deploy.demo.api import Api
 from deploy.demo.mesh import Mesh
 from services.worker.host import installation
 from tests.e2e.application import Application
-from tests.e2e.processes import Processes
+from tests.e2e.processes import Processes, running
 from tests.servers.engine import Engine
 from tests.servers.fleet import Fleet
 from tests.servers.provision import Missing
@@ -37,19 +37,10 @@ def application(engine: Engine | None = None) -> Iterator[Application]:
 @contextmanager
 def deployment(fleet: Fleet, **settings: str) -> Iterator[Processes]:
     """Five processes on PostgreSQL, RabbitMQ and MinIO; what they run are processes. Raises Missing."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        fleet.postgres.new_database() as database,
-        fleet.rabbitmq.virtual_host() as bus,
-        fleet.minio.bucket() as store,
-    ):
-        own = {"DATABASE": database, "BUS": bus, "STORE": store, "RUNTIME": "process://", "LOG_LEVEL": "warning"}
-        mesh = Processes(Path(folder), {**own, **settings})
-        try:
-            mesh.start()
+    with tempfile.TemporaryDirectory() as folder, fleet.settings() as servers:
+        usual = {"RUNTIME": "process://", "LOG_LEVEL": "warning"}
+        with running(Processes(Path(folder), {**servers, **usual, **settings})) as mesh:
             yield mesh
-        finally:
-            mesh.stop()
 
 
 @contextmanager

@@ -110,7 +110,7 @@ def in_containers(fleet: Fleet) -> Iterator[Figure]:
         "manifests/empty.yml": pipeline("empty", 1, "'true'", image),
         "manifests/many.yml": pipeline("many", MANY, "'true'", image),
     }
-    runtime = {"RUNTIME": f"docker://{engine.url.removeprefix('unix://')}", "WORKER_SLOTS": str(AT_ONCE)}
+    runtime = {"RUNTIME": engine.runtime, "WORKER_SLOTS": str(AT_ONCE)}
     with application(fleet, files, **runtime) as (mesh, app):
         round_trip(app)
         pairs = [(round_trip(app), asyncio.run(containers(engine, image, 1, 1))) for _ in range(ROUND_TRIPS // 2)]

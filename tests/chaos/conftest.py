@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.demo.api import Api
+from tests.e2e import processes
 from tests.e2e.application import Application
 from tests.e2e.processes import Processes
 from tests.servers.fleet import Fleet
@@ -39,17 +40,14 @@ def deployment(
 @contextmanager
 def running(folder: Path, fleet: Fleet, runtime: str) -> Iterator[Processes]:
     """The mesh on servers of our own, which are up again at the end."""
-    database_server, broker_server = fleet.own_postgres, fleet.own_rabbitmq
-    with database_server.new_database() as database, broker_server.virtual_host() as bus, fleet.minio.bucket() as store:
-        settings = {"DATABASE": database, "BUS": bus, "STORE": store, "RUNTIME": runtime}
-        mesh = Processes(folder, settings, host="127.0.0.1" if runtime == "process://" else "0.0.0.0")  # noqa: S104
+    with fleet.settings(own=True) as servers:
+        host = "127.0.0.1" if runtime == "process://" else "0.0.0.0"  # noqa: S104
         try:
-            mesh.start()
-            yield mesh
+            with processes.running(Processes(folder, {**servers, "RUNTIME": runtime}, host)) as mesh:
+                yield mesh
         finally:
-            mesh.stop()
-            database_server.start()
-            broker_server.start()
+            fleet.own_postgres.start()
+            fleet.own_rabbitmq.start()
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def engine(fleet: Fleet) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def contained(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet, engine: Engine) -> Iterator[Application]:
-    runtime = f"docker://{engine.url.removeprefix('unix://')}"
+    runtime = engine.runtime
     folder = tmp_path_factory.mktemp("mesh")
     with running(folder, fleet, runtime) as mesh, closing(Api(mesh.url, mesh.token)) as api:
         app = Application(mesh, api)

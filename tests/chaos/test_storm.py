@@ -44,7 +44,7 @@ def storm(request: pytest.FixtureRequest, tmp_path: Path, fleet: Fleet) -> Itera
     runtime = "process://"
     if request.param == "containers":
         servers["Docker Engine"] = fleet.own_docker
-        runtime = f"docker://{fleet.own_docker.url.removeprefix('unix://')}"
+        runtime = fleet.own_docker.runtime
     with running(tmp_path, fleet, runtime) as mesh, closing(Api(mesh.url, mesh.token)) as api:
         app = Application(mesh, api)
         app.write(FILES)

@@ -125,7 +125,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         return
     engine: Engine = request.getfixturevalue("docker_engine")
     image: str = request.getfixturevalue("python_image")
-    runtime = f"docker://{engine.url.removeprefix('unix://')}"
+    runtime = engine.runtime
     settings = Settings.of(internal_token="t", scratch=tmp_path, data=tmp_path, runtime=runtime)
     async with AsyncExitStack() as stack:
         place = Place(settings, image, stack)

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.demo.api import Api
 from deploy.demo.mesh import Mesh
-from tests.e2e.processes import Processes
+from tests.e2e.processes import Processes, running
 from tests.servers.fleet import Fleet
 
 
@@ -38,14 +38,13 @@ def deployment(
     Then the gateway listens where containers reach it. Components outlive their worker: they are removed here.
     """
     folder, contained = tmp_path_factory.mktemp("mesh"), request.param == "containers"
-    runtime = f"docker://{fleet.docker.url.removeprefix('unix://')}" if contained else "process://"
-    with fleet.postgres.new_database() as database, fleet.rabbitmq.virtual_host() as bus, fleet.minio.bucket() as store:
-        settings = {"DATABASE": database, "BUS": bus, "STORE": store, "RUNTIME": runtime}
-        mesh = Processes(folder, settings, host="0.0.0.0" if contained else "127.0.0.1")  # noqa: S104
+    runtime = fleet.docker.runtime if contained else "process://"
+    with fleet.settings() as servers:
+        host = "0.0.0.0" if contained else "127.0.0.1"  # noqa: S104
+        mesh = Processes(folder, {**servers, "RUNTIME": runtime}, host)
         try:
-            mesh.start()
-            yield mesh
+            with running(mesh):
+                yield mesh
         finally:
-            mesh.stop()
             if contained:
                 fleet.docker.clear(mesh.installation)

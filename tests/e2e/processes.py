@@ -9,7 +9,8 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -183,6 +184,15 @@ class Processes(Mesh):
                     process.wait()
         for number in self._left():
             os.kill(number, signal.SIGKILL)
+
+
+@contextmanager
+def running(mesh: Processes) -> Iterator[Processes]:
+    try:
+        mesh.start()
+        yield mesh
+    finally:
+        mesh.stop()
 
 
 def _stop_order(name: str) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.demo.api import Api
 from tests.e2e.application import FILES, PIPELINE, Application
-from tests.e2e.processes import Place, Processes
+from tests.e2e.processes import Place, Processes, running
 from tests.servers.fleet import Fleet
 from tests.servers.hosts import HERE, Host, clock, hosts
 
@@ -33,8 +33,7 @@ def two() -> Iterator[list[Host]]:
 def mesh(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet, two: list[Host]) -> Iterator[Processes]:
     """One worker for each resource class."""
     folder = tmp_path_factory.mktemp("mesh")
-    with fleet.postgres.new_database() as database, fleet.rabbitmq.virtual_host() as bus, fleet.minio.bucket() as store:
-        servers = {"DATABASE": database, "BUS": bus, "STORE": store, "RUNTIME": "process://"}
+    with fleet.settings() as servers:
         settings = {name: text.replace("127.0.0.1", HERE) for name, text in servers.items()}
         places = {name: Place(environ=clock(EARLY)) for name in ("scheduler", "databox")}
         places |= {name: Place(environ=clock(LATE)) for name in ("gateway", "registry")}
@@ -42,14 +41,11 @@ def mesh(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet, two: list[Host]
             own = {"MLMESH_DATA": str(folder / name), "MLMESH_WORKER_ADVERTISE": host.address}
             environ = {**own, "MLMESH_WORKER_CLASSES": taken, **clock(wrong)}
             places[name] = Place(host.address, host.words, environ)
-        mesh = Processes(folder, settings, address=HERE, places=places)
-        try:
-            mesh.start()
+        apart = Processes(folder, {**settings, "RUNTIME": "process://"}, address=HERE, places=places)
+        with running(apart) as mesh:
             mesh.begin("second", "worker")
             mesh.ready("second")
             yield mesh
-        finally:
-            mesh.stop()
 
 
 @pytest.fixture(scope="module")

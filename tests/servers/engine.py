@@ -25,6 +25,11 @@ class Engine(Server):
         super().__init__(given, runner)
         self._closes = closes
 
+    @property
+    def runtime(self) -> str:
+        """As a worker's setting."""
+        return f"docker://{self.url.removeprefix('unix://')}"
+
     def answers(self) -> bool:
         try:
             return _docker(self.url, "version", timeout=10.0).returncode == 0

@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -102,6 +103,14 @@ class Fleet:
     @cached_property
     def python_image(self) -> str:
         return self._have(images.PYTHON_IMAGE, lambda: images.python_image(self.docker))
+
+    @contextmanager
+    def settings(self, *, own: bool = False) -> Iterator[dict[str, str]]:
+        """A fresh database, virtual host and bucket, as a mesh is told of them; `own`: on servers that one may stop."""
+        database = self.own_postgres if own else self.postgres
+        broker = self.own_rabbitmq if own else self.rabbitmq
+        with database.new_database() as rows, broker.virtual_host() as bus, self.minio.bucket() as store:
+            yield {"DATABASE": rows, "BUS": bus, "STORE": store}
 
     def _s3(self, variable: str, name: str, start: Callable[[Path], S3]) -> S3:
         given = os.environ.get(variable)

@@ -37,7 +37,7 @@ class Host:
         self.installation = installation(self.token)
 
     def settings(self) -> Settings:
-        runtime = f"docker://{self.engine.url.removeprefix('unix://')}"
+        runtime = self.engine.runtime
         return self.mesh.settings(self.folder).with_values(runtime=runtime, internal_token=self.token)
 
     @asynccontextmanager

@@ -18,10 +18,10 @@ from services.scheduler.state import ENDED_RUN, Run, RunStatus
 PLANS = Plans()
 HEAD = [column for column in runs.c if column is not runs.c.plan]
 THIS = (runs.c.app == bindparam("in"), runs.c.id == bindparam("id"))
-WHOLE = select(runs).where(*THIS)
-WHOLE_LOCKED = WHOLE.with_for_update()
-GET = select(*HEAD).where(*THIS)
-GET_LOCKED = GET.with_for_update()
+_WHOLE, _HEAD = select(runs).where(*THIS), select(*HEAD).where(*THIS)
+WHOLE = {False: _WHOLE, True: _WHOLE.with_for_update()}
+GET = {False: _HEAD, True: _HEAD.with_for_update()}
+"""By whether the row is to be locked."""
 STATUS = select(runs.c.status).where(*THIS)
 CHANGE = update(runs).where(runs.c.id == bindparam("this"))
 REMEMBERED_S = 24 * 3600.0
@@ -36,8 +36,8 @@ async def add(c: AsyncConnection, new: Sequence[Run]) -> None:
 async def get(c: AsyncConnection, app: str, run: str, *, lock: bool = False) -> Run | None:
     """The run, locked until the transaction ends if asked so. Its plan never changes: it is read once."""
     plan = PLANS.get(run)
-    query = (WHOLE, WHOLE_LOCKED, GET, GET_LOCKED)[2 * (plan is not None) + lock]
-    row = (await c.execute(query, {"in": app, "id": run})).mappings().first()
+    query = WHOLE if plan is None else GET
+    row = (await c.execute(query[lock], {"in": app, "id": run})).mappings().first()
     if row is None:
         return None
     found = Run(**row) if plan is None else Run(plan=plan, **row)
