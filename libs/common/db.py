@@ -7,12 +7,14 @@ inside a transaction.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
+import aiosqlite
 import orjson
 from sqlalchemy import JSON, MetaData, Table, event, inspect, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -105,13 +107,13 @@ class Database:
 def _engine(url: str, pool: int) -> AsyncEngine:
     dumps = {"json_serializer": lambda value: orjson.dumps(value).decode(), "json_deserializer": orjson.loads}
     if make_url(url).get_backend_name() == "sqlite":
-        engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, pool_size=pool, **dumps)
+        arguments: dict[str, Any] = {"timeout": BUSY_TIMEOUT_S, "async_creator_fn": _opened}
+        engine = create_async_engine(url, connect_args=arguments, pool_size=pool, **dumps)
         event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
         return engine
-    arguments = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": STATEMENT_TIMEOUT_S}
     engine = create_async_engine(
         url,
-        connect_args=arguments,
+        connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": STATEMENT_TIMEOUT_S},
         pool_size=2 * pool,
         max_overflow=0,  # one that is closed after each use costs more than all that is done over it
         pool_timeout=POOL_TIMEOUT_S,
@@ -120,6 +122,23 @@ def _engine(url: str, pool: int) -> AsyncEngine:
     event.listen(engine.sync_engine, "checkout", _asked_first)
     event.listen(engine.sync_engine, "checkin", _used)
     return engine
+
+
+async def _opened(*arguments: Any, **options: Any) -> aiosqlite.Connection:
+    """A cancelled opening is waited for and closed: its thread answers to this loop, which may end with the caller."""
+
+    async def opened() -> aiosqlite.Connection:
+        connection = aiosqlite.connect(*arguments, **options)
+        connection._thread.daemon = True  # as SQLAlchemy does: what is left open at the end must not hold the process
+        return await connection
+
+    opening = asyncio.ensure_future(opened())
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(OSError, sqlite3.Error):
+            await (await opening).close()
+        raise
 
 
 def _asked_first(connection: Any, record: Any, _proxy: Any) -> None:
