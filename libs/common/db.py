@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import aiosqlite
 import orjson
-from sqlalchemy import JSON, MetaData, Table, event, inspect, text
+from sqlalchemy import JSON, Double, MetaData, Table, event, inspect, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -24,6 +24,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from libs.common.errors import Unavailable
 
@@ -40,11 +43,26 @@ POOL_TIMEOUT_S = 5
 IDLE_S = 2.0
 RETRY_AFTER_S = 2.0
 
+
+class now(FunctionElement[float]):
+    """The time in epoch seconds on the database's clock, as a column of a statement."""
+
+    type = Double()
+    inherit_cache = True
+
+
 CLOCK = {
-    "postgresql": text("SELECT extract(epoch FROM clock_timestamp())::float8"),
-    "sqlite": text("SELECT (julianday('now') - 2440587.5) * 86400.0"),
+    "postgresql": "extract(epoch FROM clock_timestamp())::float8",
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
 }
 
+
+@compiles(now)
+def _clock(_element: now, compiler: SQLCompiler, **_more: Any) -> str:
+    return CLOCK[compiler.dialect.name]
+
+
+NOW = select(now())
 
 _TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]] = WeakKeyDictionary()
 """Who writes next, by file."""
@@ -186,8 +204,7 @@ def _server_left(error: DBAPIError) -> bool:
 
 async def clock(connection: AsyncConnection) -> float:
     """Now, in epoch seconds, on the database's clock: the only one that leases know."""
-    found = await connection.execute(CLOCK[connection.dialect.name])
-    return cast(float, found.scalar_one())
+    return (await connection.execute(NOW)).scalar_one()
 
 
 def upsert(connection: AsyncConnection, table: Table) -> Any:

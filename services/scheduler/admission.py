@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from libs.common.db import Database, clock
@@ -13,6 +14,7 @@ from libs.common.errors import Invalid, MeshError, TooManyRequests
 from services.scheduler.callback import Callback
 from services.scheduler.db import Connection, callbacks, tasks
 from services.scheduler.db import runs as rows
+from services.scheduler.doorbells import Doorbells
 from services.scheduler.pipeline import stage_tasks
 from services.scheduler.state import Run, Task
 
@@ -52,10 +54,10 @@ Outcome = Admitted | MeshError
 
 
 class Admissions:
-    """`limit`: runs of one app that may wait to be started; `rung` is called after each transaction."""
+    """`limit`: runs of one app that may wait to be started."""
 
-    def __init__(self, db: Database, limit: int, rung: Callable[[], None]) -> None:
-        self._db, self._limit, self._rung = db, limit, rung
+    def __init__(self, db: Database, limit: int, doorbells: Doorbells) -> None:
+        self._db, self._limit, self._doorbells = db, limit, doorbells
         self._waiting: deque[tuple[Request, asyncio.Future[Admitted]]] = deque()
         self._writer: asyncio.Task[None] | None = None
 
@@ -88,19 +90,26 @@ class Admissions:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
-        self._rung()
         return len(some)
 
     async def _outcomes(self, requests: Sequence[Request]) -> Sequence[Outcome | Exception]:
         try:
             async with self._db.write() as c:
-                return await admitted(c, requests, await clock(c), self._limit)
+                now = await clock(c)
+                outcomes, new = await admitted(c, requests, now, self._limit)
+                ready = [task.doorbell for one in new for task in one.stages if task.state == "ready"]
+                taken = self._doorbells.take(ready)
+                await add(c, new, {one.task: now for one in taken})
         except Exception as error:  # noqa: BLE001  it is each caller's to hear, not this task's
             return [error] * len(requests)
+        self._doorbells.ring(taken)
+        return outcomes
 
 
-async def admitted(c: Connection, requests: Sequence[Request], now: float, limit: int) -> list[Outcome]:
-    """All that may come in has its rows; what each is told, in order."""
+async def admitted(
+    c: Connection, requests: Sequence[Request], now: float, limit: int
+) -> tuple[list[Outcome], list[Admitted]]:
+    """What each is told, in order, and the new runs among them, which have no rows yet."""
     fresh = await rows.remember(c, [_remembered(one, now) for one in requests if one.key is not None], now)
     room = {app: limit - n for app, n in (await rows.waiting(c, {one.run.app for one in requests}, limit)).items()}
     found: list[Outcome] = []
@@ -118,8 +127,7 @@ async def admitted(c: Connection, requests: Sequence[Request], now: float, limit
             room[request.run.app] -= 1
             new.append(begun(request.run, now, request.callback))
             found.append(new[-1])
-    await add(c, new)
-    return found
+    return found, new
 
 
 def begun(draft: Run, now: float, callback: dict[str, Any] | None = None) -> Admitted:
@@ -128,10 +136,11 @@ def begun(draft: Run, now: float, callback: dict[str, Any] | None = None) -> Adm
     return Admitted(run, stage_tasks(run), callback)
 
 
-async def add(c: Connection, new: Sequence[Admitted]) -> None:
-    """The rows of new runs."""
+async def add(c: Connection, new: Sequence[Admitted], rung: Mapping[str, float] = MappingProxyType({})) -> None:
+    """The rows of new runs. `rung`: when was rung for a task."""
     await rows.add(c, [one.run for one in new])
-    await tasks.add(c, [task.__dict__ for one in new for task in one.stages])
+    stages = [task for one in new for task in one.stages]
+    await tasks.add(c, [{**task.__dict__, "rung_at": rung.get(task.id)} for task in stages])
     told = [(one.run, one.callback) for one in new if one.callback is not None]
     await callbacks.add(c, [Callback(run=run.id, app=run.app, user=run.user, spec=spec) for run, spec in told])
 

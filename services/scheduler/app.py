@@ -16,6 +16,7 @@ from libs.common.settings import Settings, require
 from services.scheduler.admission import Admissions
 from services.scheduler.bells import Bells
 from services.scheduler.catalogs import Catalogs
+from services.scheduler.doorbells import Doorbells
 from services.scheduler.loops import Loops
 from services.scheduler.outside import open_outside
 from services.scheduler.parts import Parts, Wakes
@@ -65,8 +66,9 @@ async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts
         stack.push_async_callback(db.close)
         outside = await stack.enter_async_context(open_outside(settings.callback_networks))
         wakes = Wakes()
-        admissions = Admissions(db, settings.waiting_runs, lambda: wakes.relay())
-        parts = Parts(settings, db, bus, peers, Bells(), outside, Catalogs(db), admissions, wakes)
+        doorbells = Doorbells(bus, lambda: wakes.relay())
+        admissions = Admissions(db, settings.waiting_runs, doorbells)
+        parts = Parts(settings, db, bus, peers, Bells(), outside, Catalogs(db), doorbells, admissions, wakes)
         loops = Loops(parts)
         parts.wakes.relay = loops.relay.wake
         parts.wakes.publish = loops.publish.wake

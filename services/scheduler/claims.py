@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import Field
 
-from libs.common.db import clock
 from libs.common.settings import Settings
 from services.scheduler import bells, calls, pipeline
 from services.scheduler.db import Connection, line, runs, tasks, workers
@@ -35,9 +34,8 @@ async def claim(parts: Parts, asked: Claim) -> dict[str, Any]:
     """The lease of the task whose turn it is, which need not be the one that was rung for, or of none."""
     for _ in range(TRIES):
         async with parts.db.write() as c:
-            now = await clock(c)
-            known = await workers.get(c, asked.worker)
-            if known is not None and known.draining:
+            drains, now = await workers.draining(c, asked.worker)
+            if drains:
                 return {"lease": None, "reason": reason("draining", "this worker takes nothing new")}
             limit = parts.settings.app_stages
             turns = await line.first(c, asked.classes, stages=asked.free > 0, limit=limit, most=AT_ONCE)
@@ -102,9 +100,9 @@ async def _order(c: Connection, task: Task, run: Run, now: float, token: str) ->
 
 
 def _announce_begun(parts: Parts, task: Task, *, more: bool) -> None:
-    """`more`: others wait, and there is one doorbell less."""
+    """`more`: others wait."""
     if more:
-        parts.wakes.relay()
+        parts.doorbells.claimed()
     if task.run:
         parts.wakes.tell()
         parts.bells.ring(bells.run(task.run))

@@ -107,8 +107,8 @@ def news(task: Task, have: Have) -> dict[str, Any]:
 
 async def _orders(parts: Parts, worker: str) -> tuple[dict[str, Any], bool]:
     async with parts.db.read() as c:
-        known = await workers.get(c, worker)
-        return ordered(await tasks.held_by(c, worker), await clock(c), drains=bool(known and known.draining))
+        drains, now = await workers.draining(c, worker)
+        return ordered(await tasks.held_by(c, worker), now, drains=drains)
 
 
 def ordered(held: Iterable[Task], now: float, *, drains: bool) -> tuple[dict[str, Any], bool]:

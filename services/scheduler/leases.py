@@ -6,7 +6,7 @@ Lock order everywhere: the run, then tasks by id. Who changes what a stage is ho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,10 +16,23 @@ from libs.common.errors import Conflict
 from services.scheduler import bells, pipeline, plan
 from services.scheduler.db import Connection, cache, runs, tasks
 from services.scheduler.parts import Parts
-from services.scheduler.state import ENDED_BADLY, Reason, Run, Task, TaskState
+from services.scheduler.state import ENDED_BADLY, Doorbell, Reason, Run, Task, TaskState
 
-INSTANCE: frozenset[TaskState] = frozenset({"ready"})
-"""What is taken to be new of an instance."""
+
+@dataclass(frozen=True)
+class Settled:
+    """What a change of a task has led to."""
+
+    states: frozenset[TaskState] = frozenset()
+    """In which something is now that was not before."""
+    rung: tuple[Doorbell, ...] = ()
+    """To be rung for after the commit."""
+    stopped: frozenset[str] = frozenset()
+    """Workers that are to stop something."""
+
+
+INSTANCE = Settled(frozenset({"ready"}))
+"""What is taken to be so of an instance."""
 
 
 class Wire(BaseModel):
@@ -52,18 +65,17 @@ async def report(parts: Parts, task_id: str, said: LastWord) -> None:
     """Take a worker's last word about a task. Raises Conflict when the lease is over: the result is dropped."""
     word = plan.Report(said.outcome, said.reason, said.outputs, said.log_tail, said.usage, said.answer)
     async with parts.db.write() as c:
-        now = await clock(c)
-        run, found = await locked(c, task_id)
+        run, found, now = await locked(c, task_id)
         task = _held(found, said.worker, said.token)
         await tasks.end_attempt(c, task, said.outcome, said.reason, said.usage, now)
-        new = INSTANCE
+        settled = INSTANCE
         if run is None:
             await tasks.change(c, task.id, plan.instance_reported(task, word, now))
         else:
-            new = await settle(c, run, task, plan.stage_reported(run, task, word, now), now)
+            settled = await settle(parts, c, run, task, plan.stage_reported(run, task, word, now), now)
             if said.content and said.outcome == "succeeded":
                 await cache.put(c, task, said.content, said.outputs or {}, now)
-    announce(parts, task, run, new)
+    announce(parts, task, run, settled)
 
 
 def _held(task: Task | None, worker: str, token: int) -> Task:
@@ -76,8 +88,7 @@ def _held(task: Task | None, worker: str, token: int) -> Task:
 async def reuse(parts: Parts, task_id: str, made: Made) -> bool:
     """Let the stage succeed with what an earlier one made of the same. Whether there was one."""
     async with parts.db.write() as c:
-        now = await clock(c)
-        run, found = await locked(c, task_id)
+        run, found, now = await locked(c, task_id)
         task = _held(found, made.worker, made.token)
         kept = await cache.find(c, task.app, made.content)
         if run is None or kept is None:
@@ -87,28 +98,25 @@ async def reuse(parts: Parts, task_id: str, made: Made) -> bool:
         await tasks.end_attempt(c, task, "succeeded", None, None, now)
         columns = plan.stage_reported(run, task, plan.Report("succeeded", None, kept["outputs"]), now)
         result = {**columns["result"], "reused": reused}
-        new = await settle(c, run, task, {**columns, "result": result}, now)
-    announce(parts, task, run, new)
+        settled = await settle(parts, c, run, task, {**columns, "result": result}, now)
+    announce(parts, task, run, settled)
     return True
 
 
-async def locked(c: Connection, task_id: str) -> tuple[Run | None, Task | None]:
-    """The task and its run, locked in the common order."""
+async def locked(c: Connection, task_id: str) -> tuple[Run | None, Task | None, float]:
+    """The task and its run, locked in the common order, and the time in epoch seconds (0 if there is no such task)."""
     place = await tasks.place(c, task_id)
     if place is None:
-        return None, None
+        return None, None, 0.0
     app, identity = place
     run = await runs.get(c, app, identity, lock=True) if identity else None
-    return run, await tasks.get(c, task_id)
+    return run, *await tasks.get_at(c, task_id)
 
 
 async def settle(
-    c: Connection, run: Run, task: Task | None, columns: Mapping[str, Any], now: float
-) -> frozenset[TaskState]:
-    """Write a task's new columns and all that follows from them for its run, which is locked.
-
-    In which states something is now that was not before.
-    """
+    parts: Parts, c: Connection, run: Run, task: Task | None, columns: Mapping[str, Any], now: float
+) -> Settled:
+    """Write a task's new columns and all that follows from them for its run, which is locked."""
     changes: dict[str, Mapping[str, Any]] = {}
     if task is not None:
         if columns.get("state") == "publishing" and not pipeline.publications(run, replace(task, **columns)):
@@ -119,17 +127,25 @@ async def settle(
     step = plan.advance(run, stages, now, others)
     for other, more in step.tasks.items():
         changes[other] = {**changes.get(other, {}), **more}
+    known = {one.id: one for one in stages}
+    rung = parts.doorbells.take(known[one].doorbell for one in changes if changes[one].get("state") == "ready")
+    for one in rung:
+        changes[one.task] = {**changes[one.task], "rung_at": now}
     for identity in sorted(changes):
         await tasks.change(c, identity, changes[identity])
     if step.tasks and not step.run:  # what was halted may have been the last that was open
         final = [replace(one, **step.tasks.get(one.id, {})) for one in stages]
         step = plan.Step(plan.advance(run, final, now, others).run, {})
     await runs.change(c, run, step.run)
-    return frozenset(columns["state"] for columns in changes.values() if "state" in columns)
+    states = frozenset(columns["state"] for columns in changes.values() if "state" in columns)
+    stopped = (known[one].worker for one in step.tasks if step.tasks[one].get("stop"))
+    return Settled(states, rung, frozenset(worker for worker in stopped if worker))
 
 
 async def _concerned(c: Connection, run: Run, changed: Task | None) -> tuple[list[Task], frozenset[TaskState]]:
     """The stages that a changed one may change, and the states of the rest: of a run of thousands that is little."""
+    if changed is not None and len(run.plan["stages"]) == 1:
+        return [changed], frozenset()
     if changed is not None and changed.state not in ENDED_BADLY and run.status != "canceling":
         near = plan.near(run, changed)
         others = await tasks.states(c, run.id, {changed.name, *near})
@@ -139,11 +155,12 @@ async def _concerned(c: Connection, run: Run, changed: Task | None) -> tuple[lis
     return [changed if changed and changed.id == one.id else one for one in await tasks.of_run(c, run.id)], frozenset()
 
 
-def announce(parts: Parts, task: Task, run: Run | None, new: frozenset[TaskState]) -> None:
-    """Wake whom a changed task may concern; `new`: the states in which something is now."""
-    if "ready" in new or parts.settings.app_stages is not None:  # with a limit, one that ends makes room for another
+def announce(parts: Parts, task: Task, run: Run | None, settled: Settled) -> None:
+    """Wake whom a changed task may concern."""
+    parts.doorbells.ring(settled.rung)
+    if settled is INSTANCE or parts.settings.app_stages is not None:  # with a limit, one that ends makes room
         parts.wakes.relay()
-    if "publishing" in new:
+    if "publishing" in settled.states:
         parts.wakes.publish()
     if run is None:
         parts.wakes.converge(task.app)
@@ -152,8 +169,8 @@ def announce(parts: Parts, task: Task, run: Run | None, new: frozenset[TaskState
     parts.wakes.tell()
     if run.chain:
         parts.wakes.succeed()
-    if task.worker:
-        parts.bells.ring(bells.worker(task.worker))
+    for worker in settled.stopped:
+        parts.bells.ring(bells.worker(worker))
 
 
 async def lapse(parts: Parts) -> None:
@@ -166,18 +183,17 @@ async def lapse(parts: Parts) -> None:
 
 async def _lapse_one(parts: Parts, task_id: str) -> None:
     async with parts.db.write() as c:
-        now = await clock(c)
-        run, task = await locked(c, task_id)
+        run, task, now = await locked(c, task_id)
         if task is None or task.state != "claimed" or (task.lease_until or 0) >= now:
             return
         columns = plan.lease_ended(task, now)
         await tasks.end_attempt(c, task, "lost", columns.get("reason"), None, now)
-        new = INSTANCE
+        settled = INSTANCE
         if run is None:
             await tasks.change(c, task.id, columns)
         else:
-            new = await settle(c, run, task, columns, now)
-    announce(parts, task, run, new)
+            settled = await settle(parts, c, run, task, columns, now)
+    announce(parts, task, run, settled)
 
 
 async def rested(parts: Parts) -> None:

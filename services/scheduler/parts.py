@@ -13,6 +13,7 @@ from libs.common.settings import Settings
 from services.scheduler.admission import Admissions
 from services.scheduler.bells import Bells
 from services.scheduler.catalogs import Catalogs
+from services.scheduler.doorbells import Doorbells
 from services.scheduler.looks import Looks
 from services.scheduler.outside import Outside
 from services.scheduler.state import Run
@@ -41,6 +42,7 @@ class Parts:
     bells: Bells
     outside: Outside
     catalogs: Catalogs
+    doorbells: Doorbells
     admissions: Admissions
     wakes: Wakes = field(default_factory=Wakes)
     looks: Looks[tuple[Run, dict[str, Any]] | None] = field(default_factory=Looks)

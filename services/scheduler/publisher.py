@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from libs.common.db import clock
 from libs.common.errors import Invalid, MeshError, NotFound, TooLarge
 from services.scheduler import leases, pipeline
 from services.scheduler.db import runs, tasks
@@ -46,9 +45,8 @@ def refused(code: str, error: MeshError) -> dict[str, object]:
 
 async def _finish(parts: Parts, task: Task, columns: dict[str, object]) -> None:
     async with parts.db.write() as c:
-        now = await clock(c)
-        run, fresh = await leases.locked(c, task.id)
+        run, fresh, now = await leases.locked(c, task.id)
         if run is None or fresh is None or (fresh.state, fresh.token) != ("publishing", task.token):
             return
-        new = await leases.settle(c, run, fresh, {**columns, "finished_at": now}, now)
-    leases.announce(parts, fresh, run, new)
+        settled = await leases.settle(parts, c, run, fresh, {**columns, "finished_at": now}, now)
+    leases.announce(parts, fresh, run, settled)

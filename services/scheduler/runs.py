@@ -14,15 +14,13 @@ from services.scheduler.db import Connection, callbacks, line, marks, tasks, wor
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
 from services.scheduler.queue import EMPTY, Queue
-from services.scheduler.state import ENDED_RUN, Run, Task, reason
+from services.scheduler.state import Run, Task, reason
 
 
 async def view(parts: Parts, app: str, run_id: str) -> tuple[Run, dict[str, Any]]:
     """The run and its representation. Raises NotFound, Gone."""
     async with parts.db.read() as c:
-        run = await rows.get(c, app, run_id)
-        if run is None:
-            raise await missing(c, app, run_id)
+        run = await present(c, app, run_id, lock=False)
         return run, await shown(c, run)
 
 
@@ -71,11 +69,8 @@ async def wait(parts: Parts, app: str, run_id: str, seconds: float, etag: str | 
 async def _once_ended(parts: Parts, app: str, run_id: str) -> tuple[Run, dict[str, Any]] | None:
     """The run and its representation, which is made only when it has ended. Raises NotFound, Gone."""
     async with parts.db.read() as c:
-        if (status := await rows.status(c, app, run_id)) is None:
-            raise await missing(c, app, run_id)
-        if status not in ENDED_RUN:
-            return None
-    return await view(parts, app, run_id)
+        run = await present(c, app, run_id, lock=False)
+        return (run, await shown(c, run)) if run.ended else None
 
 
 async def cancel(parts: Parts, app: str, run_id: str) -> None:
@@ -88,9 +83,8 @@ async def cancel(parts: Parts, app: str, run_id: str) -> None:
         if run.ended:
             raise Conflict(f"the run has {run.status}", code="finished")
         run = await rows.change(c, run, {"status": "canceling", "reason": reason("canceled", "a caller canceled it")})
-        await leases.settle(c, run, None, {}, now)
-        stages = await tasks.of_run(c, run_id)
-    _ring(parts, run_id, stages)
+        settled = await leases.settle(parts, c, run, None, {}, now)
+    _ring(parts, run_id, settled)
 
 
 async def end(parts: Parts, app: str, run_id: str) -> None:
@@ -110,9 +104,8 @@ async def end_overdue(parts: Parts) -> None:
             if run is None or run.ended or run.status == "canceling" or run.deadline >= now:
                 continue
             run = await rows.change(c, run, {"status": "canceling", "reason": plan.overdue(run)})
-            await leases.settle(c, run, None, {}, now)
-            stages = await tasks.of_run(c, found.id)
-        _ring(parts, found.id, stages)
+            settled = await leases.settle(parts, c, run, None, {}, now)
+        _ring(parts, found.id, settled)
 
 
 async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> None:
@@ -144,8 +137,8 @@ async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> 
         }
         run = await rows.change(c, run, {**again, "created_at": run.created_at})
         await callbacks.change(c, run.id, {"open": True})
-        await leases.settle(c, run, None, {}, now)
-    _ring(parts, run_id, stages)
+        settled = await leases.settle(parts, c, run, None, {}, now)
+    _ring(parts, run_id, settled)
 
 
 async def _reopen_chain(c: Connection, app: str, run_id: str) -> None:
@@ -161,9 +154,9 @@ async def _reopen_chain(c: Connection, app: str, run_id: str) -> None:
         await callbacks.change(c, first.id, {"open": True})
 
 
-async def present(c: Connection, app: str, run_id: str) -> Run:
-    """The run, locked. Raises NotFound, Gone."""
-    run = await rows.get(c, app, run_id, lock=True)
+async def present(c: Connection, app: str, run_id: str, *, lock: bool = True) -> Run:
+    """Raises NotFound, Gone."""
+    run = await rows.get(c, app, run_id, lock=lock)
     if run is None:
         raise await missing(c, app, run_id)
     return run
@@ -175,11 +168,11 @@ async def missing(c: Connection, app: str, run_id: str) -> MeshError:
     return NotFound(f"no run {run_id}")
 
 
-def _ring(parts: Parts, run_id: str, stages: Iterable[Task]) -> None:
+def _ring(parts: Parts, run_id: str, settled: leases.Settled) -> None:
+    parts.doorbells.ring(settled.rung)
     parts.wakes.relay()
     parts.wakes.tell()
     parts.wakes.succeed()
     parts.bells.ring(bells.run(run_id))
-    for task in stages:
-        if task.worker:
-            parts.bells.ring(bells.worker(task.worker))
+    for worker in settled.stopped:
+        parts.bells.ring(bells.worker(worker))

@@ -86,8 +86,19 @@ class Task:
         return self.state in OPEN
 
     @property
+    def doorbell(self) -> Doorbell:
+        return Doorbell(self.id, self.resource_class)
+
+    @property
     def healthy(self) -> bool:
         return self.state == "claimed" and self.phase == "healthy"
+
+
+class Doorbell(NamedTuple):
+    """A ready task that somebody is told of."""
+
+    task: str
+    resource_class: str
 
 
 class Turn(NamedTuple):

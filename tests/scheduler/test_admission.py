@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from libs.common.bus.memory import MemoryBus
 from libs.common.db import Database
 from libs.common.errors import Invalid, TooManyRequests, Unavailable
 from services.scheduler.admission import Admissions, Admitted, Request
 from services.scheduler.db import metadata, runs
+from services.scheduler.doorbells import Doorbells
 from services.scheduler.state import Run
 from tests.scheduler.test_pipeline import a_run
 
@@ -21,6 +23,10 @@ PLAN = a_run({"inputs": {"raw": "in/a.csv"}}).plan
 def asked(number: int, key: str | None = None, body: str = "b", app: str = "leaf") -> Request:
     run = Run(id=f"r_{number}", app=app, pipeline="train", user="u", status="queued", plan=PLAN, created_at=0.0)
     return Request(run, "train", key, body)
+
+
+def a_door(database: Database, limit: int) -> Admissions:
+    return Admissions(database, limit, Doorbells(MemoryBus(), lambda: None))
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ async def listed(database: Database, app: str = "leaf") -> set[str]:
 
 async def test_many_at_once_are_all_there_before_they_are_answered(database: Database) -> None:
     rung = []
-    door = Admissions(database, 1000, lambda: rung.append(1))
+    door = Admissions(database, 1000, Doorbells(MemoryBus(), lambda: rung.append(1)))
 
     async def one(number: int) -> None:
         made = await door.admit(asked(number))
@@ -54,7 +60,7 @@ async def test_many_at_once_are_all_there_before_they_are_answered(database: Dat
 
 async def test_nobody_is_left_at_the_door(database: Database) -> None:
     """Each comes back at once, so that some come just when a transaction has ended and nobody else waits."""
-    door = Admissions(database, 10_000, lambda: None)
+    door = a_door(database, 10_000)
 
     async def one(number: int) -> None:
         for turn in range(30):
@@ -66,7 +72,7 @@ async def test_nobody_is_left_at_the_door(database: Database) -> None:
 
 
 async def test_of_requests_with_one_key_there_is_one_run(database: Database) -> None:
-    doors = [Admissions(database, 1000, lambda: None) for _ in range(2)]  # two schedulers
+    doors = [a_door(database, 1000) for _ in range(2)]  # two schedulers
     made = await asyncio.gather(*(doors[n % 2].admit(asked(n, key=f"k{n % 3}")) for n in range(30)))
     assert len({one.run.id for one in made}) == 3
     assert await listed(database) == {one.run.id for one in made}
@@ -76,18 +82,18 @@ async def test_of_requests_with_one_key_there_is_one_run(database: Database) -> 
 
 
 async def test_more_than_may_wait_are_refused_and_their_keys_stay_free(database: Database) -> None:
-    door = Admissions(database, 5, lambda: None)
+    door = a_door(database, 5)
     many = (door.admit(asked(n, key=f"k{n}")) for n in range(20))
     found = await asyncio.gather(*many, door.admit(asked(50, app="oak")), return_exceptions=True)
     assert Counter(type(one) for one in found) == {Admitted: 6, TooManyRequests: 15}
     assert (len(await listed(database)), await listed(database, "oak")) == (5, {"r_50"})
-    wide = Admissions(database, 100, lambda: None)
+    wide = a_door(database, 100)
     again = await asyncio.gather(*(wide.admit(asked(200 + n, key=f"k{n}")) for n in range(20)))
     assert Counter(one.run.id.startswith("r_2") and len(one.run.id) == 5 for one in again) == {True: 15, False: 5}
 
 
 async def test_a_key_is_forgotten_after_a_day(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    door = Admissions(database, 5, lambda: None)
+    door = a_door(database, 5)
     await door.admit(asked(1, key="k"))
     assert (await door.admit(asked(2, key="k"))).run.id == "r_1"
     monkeypatch.setattr(runs, "REMEMBERED_S", -1.0)
@@ -95,11 +101,11 @@ async def test_a_key_is_forgotten_after_a_day(database: Database, monkeypatch: p
 
 
 async def test_a_failure_reaches_everybody_who_waits_and_the_door_stays_open(database: Database) -> None:
-    door = Admissions(database, 1000, lambda: None)
+    door = a_door(database, 1000)
     twice = [asked(7), asked(7), asked(8)]  # an id that is there already: what no caller can bring about
     found = await asyncio.gather(*(door.admit(one) for one in twice), return_exceptions=True)
     assert all(isinstance(one, Exception) for one in found)
     assert (await door.admit(asked(9))).run.id == "r_9"
-    away = Admissions(Database("postgresql+asyncpg://nobody@127.0.0.1:9/none"), 10, lambda: None)
+    away = a_door(Database("postgresql+asyncpg://nobody@127.0.0.1:9/none"), 10)
     with pytest.raises(Unavailable):
         await away.admit(asked(10))

@@ -11,6 +11,7 @@ from services.scheduler.admission import Admissions
 from services.scheduler.bells import Bells
 from services.scheduler.catalogs import Catalogs
 from services.scheduler.db import apps, metadata
+from services.scheduler.doorbells import Doorbells
 from services.scheduler.outside import open_outside
 from services.scheduler.parts import Parts
 from services.scheduler.state import Rollout
@@ -28,8 +29,10 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
     async with neighbours_running() as (url, _), open_outside([]) as outside:
         settings = Settings.of(database=database_url, internal_token="t", registry_url=url, databox_url=url)
         async with open_peers(settings) as peers:
-            admissions = Admissions(database, 100, lambda: None)
-            parts = Parts(settings, database, MemoryBus(), peers, Bells(), outside, Catalogs(database), admissions)
+            bus = MemoryBus()
+            doorbells = Doorbells(bus, lambda: None)
+            admissions, catalogs = Admissions(database, 100, doorbells), Catalogs(database)
+            parts = Parts(settings, database, bus, peers, Bells(), outside, catalogs, doorbells, admissions)
             async with database.write() as c:
                 await apps.put(c, "leaf", {})
             async with database.write() as c:

@@ -9,7 +9,7 @@ import pytest
 
 from libs.common.db import Database
 from libs.common.errors import Conflict
-from services.scheduler import relay
+from services.scheduler import doorbells
 from services.scheduler import runs as scheduler_runs
 from services.scheduler.db import runs
 from tests.scheduler.conftest import ALICE, OWNER, Mesh, healthy
@@ -287,7 +287,7 @@ async def test_an_empty_table_is_waited_for_like_any_other(mesh: Mesh) -> None:
 async def test_queues_show_what_waits_and_what_nobody_could_use(mesh: Mesh) -> None:
     await go_live(mesh)
     await mesh.submit(BODY)
-    async with mesh.bus.consume(relay.queue("cpu")) as consumer:
+    async with mesh.bus.consume(doorbells.queue("cpu")) as consumer:
         await (await consumer.next()).reject("poisoned")
     cpu, gpu = (await mesh.call("GET", "/api/v1/queues", headers=OWNER))[1]["items"]
     assert (cpu["name"], cpu["depth"], cpu["dead"], cpu["oldest"] is not None) == ("tasks.cpu", 1, 1, True)

@@ -10,7 +10,7 @@ from sqlalchemy import Select, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.db.tables import tasks
-from services.scheduler.state import Place, Turn
+from services.scheduler.state import Doorbell, Place, Turn
 
 RINGING = (
     select(tasks.c.resource_class, func.count().label("n"))
@@ -62,10 +62,10 @@ async def ringing(c: AsyncConnection) -> dict[str, int]:
 
 async def unrung(
     c: AsyncConnection, classes: Iterable[str], before: float | None, window: int, limit: int | None
-) -> list[tuple[str, str]]:
-    """Id and class of the next ready tasks that were not rung for; with `before` of those whose doorbell is older."""
+) -> list[Doorbell]:
+    """The next ready tasks that were not rung for; with `before` of those whose doorbell is older."""
     given = {"classes": list(classes), "most": window, **({} if before is None else {"before": before})}
-    return [(row.id, row.resource_class) for row in await c.execute(_silent(limit, before is None), given)]
+    return [Doorbell(*row) for row in await c.execute(_silent(limit, before is None), given)]
 
 
 @cache

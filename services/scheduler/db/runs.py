@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,7 +13,7 @@ from services.scheduler.db import due as of_time
 from services.scheduler.db.due import OPEN_RUN
 from services.scheduler.db.plans import Plans
 from services.scheduler.db.tables import attempts, callbacks, deliveries, runs, submissions, tasks
-from services.scheduler.state import ENDED_RUN, Run, RunStatus
+from services.scheduler.state import ENDED_RUN, Run
 
 PLANS = Plans()
 HEAD = [column for column in runs.c if column is not runs.c.plan]
@@ -22,7 +22,6 @@ _WHOLE, _HEAD = select(runs).where(*THIS), select(*HEAD).where(*THIS)
 WHOLE = {False: _WHOLE, True: _WHOLE.with_for_update()}
 GET = {False: _HEAD, True: _HEAD.with_for_update()}
 """By whether the row is to be locked."""
-STATUS = select(runs.c.status).where(*THIS)
 CHANGE = update(runs).where(runs.c.id == bindparam("this"))
 REMEMBERED_S = 24 * 3600.0
 """How long an Idempotency-Key answers for its first submission."""
@@ -43,10 +42,6 @@ async def get(c: AsyncConnection, app: str, run: str, *, lock: bool = False) -> 
     found = Run(**row) if plan is None else Run(plan=plan, **row)
     PLANS.keep(run, found.plan)
     return found
-
-
-async def status(c: AsyncConnection, app: str, run: str) -> RunStatus | None:
-    return cast(RunStatus | None, (await c.execute(STATUS, {"in": app, "id": run})).scalar())
 
 
 async def versions(c: AsyncConnection, found: Iterable[str]) -> dict[str, int]:

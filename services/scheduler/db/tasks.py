@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import CursorResult, RowMapping, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.db import now
 from services.scheduler.db import due as of_time
 from services.scheduler.db.tables import attempts, tasks
 from services.scheduler.state import OPEN, Attempt, Task, TaskState
@@ -34,6 +35,7 @@ STANDING = [column for column in tasks.c if column.name not in ("spec", "openapi
 # Statements of every claim and report are put together once: that costs as much as to execute them.
 GET = select(tasks).where(tasks.c.id == bindparam("id"))
 GET_LOCKED = GET.with_for_update()
+GET_AT = GET_LOCKED.add_columns(now().label("now"))
 PLACE = select(tasks.c.app, tasks.c.run).where(tasks.c.id == bindparam("id"))
 OF_RUN = select(*STANDING).where(tasks.c.run == bindparam("of")).order_by(tasks.c.replica)
 NAMED = OF_RUN.where(tasks.c.name.in_(bindparam("names", expanding=True)))
@@ -82,6 +84,15 @@ async def get(c: AsyncConnection, task: str, *, lock: bool = True) -> Task | Non
     """The task, locked until the transaction ends."""
     row = (await c.execute(GET_LOCKED if lock else GET, {"id": task})).mappings().first()
     return _task(row) if row else None
+
+
+async def get_at(c: AsyncConnection, task: str) -> tuple[Task | None, float]:
+    """The task, locked, and the time of the look in epoch seconds; 0 when it is not there."""
+    row = (await c.execute(GET_AT, {"id": task})).first()
+    if row is None:
+        return None, 0.0
+    *values, at = row
+    return Task(**dict(zip(tasks.c.keys(), values, strict=True))), at
 
 
 async def of_run(c: AsyncConnection, run: str) -> list[Task]:

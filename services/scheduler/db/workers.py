@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import and_, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import upsert
+from libs.common.db import now, upsert
 from services.scheduler.db.tables import leaders, workers
 from services.scheduler.state import Worker
 
-GET = select(workers).where(workers.c.name == bindparam("this"))
+DRAINING = select(select(workers.c.draining).where(workers.c.name == bindparam("this")).scalar_subquery(), now())
 
 
 async def seen(c: AsyncConnection, columns: Mapping[str, Any]) -> bool:
@@ -23,9 +23,10 @@ async def seen(c: AsyncConnection, columns: Mapping[str, Any]) -> bool:
     return bool((await c.execute(kept, {"draining": False, **columns})).scalar_one())
 
 
-async def get(c: AsyncConnection, name: str) -> Worker | None:
-    row = (await c.execute(GET, {"this": name})).mappings().first()
-    return Worker(**row) if row else None
+async def draining(c: AsyncConnection, name: str) -> tuple[bool, float]:
+    """Whether the worker drains, and the time of the look in epoch seconds."""
+    drains, at = (await c.execute(DRAINING, {"this": name})).one()
+    return bool(drains), at
 
 
 async def listed(c: AsyncConnection) -> list[Worker]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from libs.common.bus import Queue
 from libs.common.db import clock
 from libs.common.errors import NotFound
-from services.scheduler import bells, relay, views
+from services.scheduler import bells, doorbells, views
 from services.scheduler.db import line, tasks, workers
 from services.scheduler.routes.parts import TheCaller, TheParts
 
@@ -51,7 +51,7 @@ async def queues(parts: TheParts, caller: TheCaller) -> dict[str, Any]:
         depths = {one["resource_class"]: one for one in await line.depths(c)}
     letters = await parts.bus.dead()
     return {
-        "items": [views.queue(relay.queue(one), depths.get(one), letters, now) for one in relay.CLASSES],
+        "items": [views.queue(doorbells.queue(one), depths.get(one), letters, now) for one in doorbells.CLASSES],
         "next": None,
     }
 
@@ -72,7 +72,7 @@ async def redrive(parts: TheParts, caller: TheCaller, name: str) -> dict[str, An
 
 
 def _queue(name: str) -> Queue:
-    found = {relay.queue(one).name: relay.queue(one) for one in relay.CLASSES}
+    found = {doorbells.queue(one).name: doorbells.queue(one) for one in doorbells.CLASSES}
     if name not in found:
         raise NotFound(f"no queue {name}; queues are {', '.join(found)}")
     return found[name]
