@@ -22,6 +22,7 @@ from typing import Any, Self
 from libs.common.settings import Settings
 from services.worker.environment import Environments
 from services.worker.runtime import CannotRun, Container, Exit, Progress
+from services.worker.runtime.child import Child
 from services.worker.spec import LOOPBACK, ContainerSpec
 
 POLL_S = 0.1
@@ -38,7 +39,8 @@ CHUNK = 65536
 SUPERVISOR = """
 trap : TERM INT HUP
 folder=$1
-shift
+cd "$2" || exit
+shift 2
 (exec "$@" >>"$folder/log" 2>&1 </dev/null)
 echo $? >"$folder/exit.new"
 mv "$folder/exit.new" "$folder/exit"
@@ -67,7 +69,7 @@ class ProcessRuntime:
         self._owner = {"mlmesh.worker": worker, "mlmesh.installation": installation}
         self._environments = environments
         self._folders: dict[str, Path] = {}
-        self._children: dict[str, asyncio.subprocess.Process] = {}
+        self._children: dict[str, Child] = {}
 
     async def __aenter__(self) -> Self:
         self._tasks.mkdir(parents=True, exist_ok=True)
@@ -93,17 +95,9 @@ class ProcessRuntime:
         spec.folder.mkdir(parents=True, exist_ok=True)
         (spec.folder / "log").touch()
         work = await asyncio.to_thread(working_copy, spec)
-        arguments = ["/bin/sh", "-c", SUPERVISOR, "mlmesh", str(spec.folder), *spec.command]
+        arguments = ["/bin/sh", "-c", SUPERVISOR, "mlmesh", str(spec.folder), str(work), *spec.command]
         try:
-            child = await asyncio.create_subprocess_exec(
-                *arguments,
-                cwd=work,
-                env=self._environment(spec, work),
-                start_new_session=True,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-            )
+            child = Child(arguments, self._environment(spec, work))
         except OSError as error:
             raise CannotRun("error", f"cannot start a process: {error.strerror}") from error
         self._children[spec.name] = child

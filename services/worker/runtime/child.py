@@ -1,0 +1,38 @@
+"""Child processes. The event loop's own way to start one forks the worker, and the more memory that has the longer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from threading import Thread
+
+NOWHERE = (
+    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+    (os.POSIX_SPAWN_DUP2, 1, 2),
+)
+IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
+"""By Python; a program of another kind may count on them."""
+
+
+class Child:
+    """A process in a session of its own, that reads and writes nothing of ours. Made in a running loop."""
+
+    def __init__(self, arguments: list[str], env: Mapping[str, str]) -> None:
+        """`arguments`: the program's path and what it is called with. Raises OSError."""
+        self.pid = os.posix_spawn(arguments[0], arguments, env, file_actions=NOWHERE, setsid=True, setsigdef=IGNORED)
+        self._ended = asyncio.Event()
+        Thread(target=self._reap, args=(asyncio.get_running_loop(),), name=f"child {self.pid}", daemon=True).start()
+
+    async def wait(self) -> None:
+        """Returns once it has ended."""
+        await self._ended.wait()
+
+    def _reap(self, loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+        with suppress(RuntimeError):  # the loop has ended before
+            loop.call_soon_threadsafe(self._ended.set)
