@@ -49,12 +49,12 @@ class Engine(Server):
         return inspect.returncode == 0 and recipe in inspect.stdout.decode()
 
     def containers(self, installation: str) -> list[str]:
-        """All of a mesh, whatever their state."""
-        return self._labelled(installation, "container", "--all")
+        """All of a mesh's tasks, whatever their state."""
+        return self._labelled(installation, "container", "--all", "--filter", "label=mlmesh.worker")
 
     def clear(self, installation: str) -> None:
         """Removes what a mesh left: containers that outlive their worker, and the apps' networks."""
-        if found := self.containers(installation):
+        if found := self._labelled(installation, "container", "--all"):
             self.run("container", "rm", "--force", *found)
         if found := self._labelled(installation, "network"):
             self.run("network", "rm", *found)

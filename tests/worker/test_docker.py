@@ -51,9 +51,7 @@ class Host:
         self.mesh.stage("t1", "", **{"image": self.image, "entry_point": command, **over})
 
     def containers(self) -> list[dict[str, Any]]:
-        names = self.engine.run(
-            "ps", "--all", "--quiet", "--filter", f"label=mlmesh.installation={self.installation}"
-        ).split()
+        names = self.engine.containers(self.installation)
         found: list[dict[str, Any]] = json.loads(self.engine.run("inspect", *names)) if names else []
         return found
 

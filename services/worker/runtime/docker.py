@@ -17,10 +17,11 @@ from libs.common.settings import Settings
 from services.worker.runtime import CannotRun, Container, Exit, Progress
 from services.worker.runtime.bundle import Bundle
 from services.worker.runtime.document import document, temporary
-from services.worker.runtime.engine import CALL_S, answered, labelled, open_engine, steady
+from services.worker.runtime.engine import CALL_S, Refused, answered, labelled, open_engine, steady
 from services.worker.runtime.frames import followed
 from services.worker.runtime.images import Images
 from services.worker.runtime.networks import Networks
+from services.worker.runtime.sandboxes import Sandboxes
 from services.worker.runtime.scratch import check_same_path, mixed, reclaim
 from services.worker.spec import ContainerSpec
 
@@ -43,13 +44,16 @@ class DockerRuntime:
         self._docker = await self._stack.enter_async_context(open_engine(self._settings.runtime))
         self._images = Images(self._docker)
         self._networks = Networks(self._docker, self._settings, self._installation)
+        self._sandboxes = Sandboxes(self._docker, self._worker, self._installation, self._settings.worker_slots)
         self._bundle = Bundle(self._docker)
         await self._networks.open()
+        await self._sandboxes.open()
         if worker := await self._networks.worker():
             check_same_path(worker, self._settings.scratch_folder)
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        await self._sandboxes.close()
         await self._stack.aclose()
 
     async def ready(self) -> None:
@@ -99,9 +103,10 @@ class DockerRuntime:
         try:
             await answered(self._named(name).delete(force=True, v=True))
         except NotFound:
-            return
+            pass
         except Conflict:  # its removal is in progress
             await self._gone(name)
+        self._sandboxes.give(name)
 
     async def listed(self) -> list[Container]:
         labels = (f"mlmesh.installation={self._installation}", f"mlmesh.worker={self._worker}")
@@ -153,13 +158,28 @@ class DockerRuntime:
 
     async def converge(self) -> None:
         await self._networks.converge()
+        await self._sandboxes.converge()
 
     async def close(self, *, leave: bool) -> None:
         if not leave:
             await asyncio.gather(*(self.stop(one.name, CALL_S) for one in await self.listed() if one.running))
 
     async def _start(self, spec: ContainerSpec) -> None:
+        """A stage joins a sandbox if there is one; if that is no good, it begins anew with another, or without."""
         network = await self._network(spec)
+        joins = not spec.serves and network != NO_NETWORK
+        sandbox = self._sandboxes.take(spec.name, network, spec.app) if joins else None
+        try:
+            await self._begin(spec, network if sandbox is None else f"container:{sandbox.id}")
+        except (NotFound, Conflict, Refused) as error:
+            if sandbox is None and network in error.detail:
+                self._networks.forget()  # it was removed a moment ago
+            elif sandbox is None or await self._sandboxes.stands(spec.name):
+                raise
+            await self.remove(spec.name)
+            await self._start(spec)
+
+    async def _begin(self, spec: ContainerSpec, network: str) -> None:
         bundle = await self._bundle.ensure(spec.identity or spec.image) if spec.serves else None
         if not spec.serves:
             temporary(spec).mkdir(parents=True, exist_ok=True)
@@ -170,15 +190,8 @@ class DockerRuntime:
         except Conflict:
             if (await self._show(spec.name))["State"]["Status"] != "created":
                 return  # it was started before
-        try:
-            await answered(self._named(spec.name).start())
-            self._watched[spec.name] = True
-        except NotFound as error:
-            if network not in error.detail:
-                raise
-            self._networks.forget()  # it was removed a moment ago
-            await self.remove(spec.name)
-            await self._start(spec)
+        await answered(self._named(spec.name).start())
+        self._watched[spec.name] = True
 
     async def _network(self, spec: ContainerSpec) -> str:
         """A stage without egress has no network; a component is reached by the gateway in one that leads nowhere."""
