@@ -100,11 +100,13 @@ class Host:
         return replace(spec, identity=identity)
 
     async def start(self, holding: Holding, spec: ContainerSpec) -> None:
-        """Raises Failed."""
+        """Raises Failed, or CannotRun when the engine went away in between."""
         holding.show(state="starting", detail=None)
         try:
             await patient(lambda: self.runtime.start(spec))
         except CannotRun as error:
+            if error.code == "lost":
+                raise
             raise Failed(error.code, error.detail) from error
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiodocker.containers import DockerContainer, DockerContainers
 
 from libs.common.bus.memory import MemoryBus
 from libs.common.settings import Settings
@@ -235,6 +236,27 @@ async def test_a_container_that_a_signal_ended_while_no_worker_looked_is_lost(
     host.engine.run("wait", name)
     async with host.worker():
         assert (await mesh.report())["outcome"] == outcome
+
+
+@pytest.mark.parametrize(("unanswered", "outcome"), [("create", "succeeded"), ("start", "lost")])
+async def test_an_engine_that_goes_away_in_a_start_may_have_begun_it(
+    mesh: SmallMesh, host: Host, monkeypatch: pytest.MonkeyPatch, unanswered: str, outcome: str
+) -> None:
+    """What was only created is started; what was being started is lost: its command may have run."""
+    kind = DockerContainers if unanswered == "create" else DockerContainer
+    call = getattr(kind, unanswered)
+
+    async def away(*arguments: Any, **named: Any) -> Any:
+        monkeypatch.undo()
+        if unanswered == "create":
+            await call(*arguments, **named)
+        raise aiohttp.ServerDisconnectedError
+
+    monkeypatch.setattr(kind, unanswered, away)
+    host.stage("print('here')")
+    async with host.worker():
+        assert (await mesh.report())["outcome"] == outcome
+    assert host.containers() == []
 
 
 async def test_a_container_without_a_lease_is_removed(mesh: SmallMesh, host: Host) -> None:

@@ -68,7 +68,7 @@ class DockerRuntime:
         try:
             await self._start(spec)
         except MeshError as error:
-            if error.retryable:
+            if error.retryable or isinstance(error, CannotRun):
                 raise
             raise CannotRun("image" if spec.serves else "error", f"it cannot be started: {error.detail}") from error
 
@@ -190,6 +190,9 @@ class DockerRuntime:
         except Conflict:
             if (await self._show(spec.name))["State"]["Status"] != "created":
                 return  # it was started before
+            if spec.name in self._watched:  # half of a start may have been done, and its command have begun
+                raise CannotRun("lost", "the Docker Engine went away while its container was started") from None
+        self._watched[spec.name] = False
         await answered(self._named(spec.name).start())
         self._watched[spec.name] = True
 
