@@ -114,8 +114,8 @@ async def page_ms(database: Database, chosen: dict[str, Any], at: float) -> floa
 async def claim_ms(database: Database) -> float:
     async def claim() -> None:
         async with database.write() as c:
-            (found,) = await line.first(c, ["cpu"], stages=True)
-            await rows.get(c, found.app, found.run or "", lock=True)
+            (found,), _, _ = await line.first(c, "w", ["cpu"], stages=True)
+            await rows.hold(c, found.app, found.run or "")
             await tasks.claim(c, found.task, "w", time.time(), 15.0)
             await tasks.change(c, found.task, {"state": "ready"})
 

@@ -14,10 +14,17 @@ TABLE = "table"
 
 
 RUN = "run:"
+END = "end:"
 
 
 def run(run: str) -> str:
+    """Something of it has changed."""
     return RUN + run
+
+
+def end(run: str) -> str:
+    """It has ended."""
+    return END + run
 
 
 def worker(worker: str) -> str:
@@ -54,7 +61,7 @@ class Bells:
 
     def runs(self) -> list[str]:
         """Those that somebody listens for."""
-        return [key.removeprefix(RUN) for key in self._listening if key.startswith(RUN)]
+        return list({key.partition(":")[2] for key in self._listening if key.startswith((RUN, END))})
 
     @property
     def closed(self) -> bool:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from libs.common.settings import Settings
 from services.scheduler import bells, calls, pipeline
-from services.scheduler.db import Connection, line, runs, tasks, workers
+from services.scheduler.db import Connection, line, runs, tasks
 from services.scheduler.leases import Wire
 from services.scheduler.parts import Parts
 from services.scheduler.state import Run, Task, Turn, reason
@@ -34,11 +34,12 @@ async def claim(parts: Parts, asked: Claim) -> dict[str, Any]:
     """The lease of the task whose turn it is, which need not be the one that was rung for, or of none."""
     for _ in range(TRIES):
         async with parts.db.write() as c:
-            drains, now = await workers.draining(c, asked.worker)
+            limit = parts.settings.app_stages
+            turns, drains, now = await line.first(
+                c, asked.worker, asked.classes, stages=asked.free > 0, limit=limit, most=AT_ONCE
+            )
             if drains:
                 return {"lease": None, "reason": reason("draining", "this worker takes nothing new")}
-            limit = parts.settings.app_stages
-            turns = await line.first(c, asked.classes, stages=asked.free > 0, limit=limit, most=AT_ONCE)
             found = await _first(c, turns, asked.worker, now, parts.settings.lease)
             if found is not None:
                 lease = await _lease(c, *found, now, parts.settings)
@@ -58,7 +59,7 @@ async def _first(
     if not turns:
         return None
     app, identity = turns[0].app, turns[0].run
-    run = await runs.get(c, app, identity, lock=True) if identity else None
+    run = await runs.hold(c, app, identity) if identity else None
     if identity and run is None:
         return None
     for turn in takewhile(lambda one: one.run == identity, turns):
@@ -86,10 +87,10 @@ async def _lease(c: Connection, task: Task, run: Run | None, now: float, setting
 
 
 async def _order(c: Connection, task: Task, run: Run, now: float, token: str) -> dict[str, Any]:
-    started = {"started_at": run.started_at or now, "status": "running" if run.status == "queued" else run.status}
     if run.started_at is None:
-        started["deadline"] = now + run.plan["timeout"]
-    run = await runs.change(c, run, started)
+        status = "running" if run.status == "queued" else run.status
+        begun = {"started_at": now, "status": status, "deadline": now + run.plan["timeout"]}
+        run = await runs.change(c, run, begun)
     writes = pipeline.producers(run)
     before = {writes[variable] for variable in task.spec["inputs"] if variable in writes}
     siblings = {sibling.name: sibling for sibling in await tasks.named(c, run.id, before)} if before else {}

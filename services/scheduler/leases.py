@@ -29,6 +29,8 @@ class Settled:
     """To be rung for after the commit."""
     stopped: frozenset[str] = frozenset()
     """Workers that are to stop something."""
+    ended: bool = False
+    """The run."""
 
 
 INSTANCE = Settled(frozenset({"ready"}))
@@ -104,19 +106,19 @@ async def reuse(parts: Parts, task_id: str, made: Made) -> bool:
 
 
 async def locked(c: Connection, task_id: str) -> tuple[Run | None, Task | None, float]:
-    """The task and its run, locked in the common order, and the time in epoch seconds (0 if there is no such task)."""
+    """The task and its run, held in the common order, and the time in epoch seconds (0 if there is no such task)."""
     place = await tasks.place(c, task_id)
     if place is None:
         return None, None, 0.0
     app, identity = place
-    run = await runs.get(c, app, identity, lock=True) if identity else None
+    run = await runs.hold(c, app, identity) if identity else None
     return run, *await tasks.get_at(c, task_id)
 
 
 async def settle(
     parts: Parts, c: Connection, run: Run, task: Task | None, columns: Mapping[str, Any], now: float
 ) -> Settled:
-    """Write a task's new columns and all that follows from them for its run, which is locked."""
+    """Write a task's new columns and all that follows from them for its run, which is held."""
     changes: dict[str, Mapping[str, Any]] = {}
     if task is not None:
         if columns.get("state") == "publishing" and not pipeline.publications(run, replace(task, **columns)):
@@ -136,10 +138,11 @@ async def settle(
     if step.tasks and not step.run:  # what was halted may have been the last that was open
         final = [replace(one, **step.tasks.get(one.id, {})) for one in stages]
         step = plan.Step(plan.advance(run, final, now, others).run, {})
-    await runs.change(c, run, step.run)
+    if step.run:
+        await runs.change(c, run, step.run)
     states = frozenset(columns["state"] for columns in changes.values() if "state" in columns)
     stopped = (known[one].worker for one in step.tasks if step.tasks[one].get("stop"))
-    return Settled(states, rung, frozenset(worker for worker in stopped if worker))
+    return Settled(states, rung, frozenset(worker for worker in stopped if worker), ended="finished_at" in step.run)
 
 
 async def _concerned(c: Connection, run: Run, changed: Task | None) -> tuple[list[Task], frozenset[TaskState]]:
@@ -166,6 +169,8 @@ def announce(parts: Parts, task: Task, run: Run | None, settled: Settled) -> Non
         parts.wakes.converge(task.app)
         return
     parts.bells.ring(bells.run(run.id))
+    if settled.ended:
+        parts.bells.ring(bells.end(run.id))
     parts.wakes.tell()
     if run.chain:
         parts.wakes.succeed()

@@ -28,6 +28,7 @@ class Lookout:
         for run, version in found.items():
             if self._seen.get(run) != version:
                 self._parts.bells.ring(bells.run(run))
+                self._parts.bells.ring(bells.end(run))
         self._seen = found
 
     async def _versions(self, wanted: Sequence[str]) -> dict[str, int]:

@@ -55,7 +55,7 @@ async def wait(parts: Parts, app: str, run_id: str, seconds: float, etag: str | 
     async def look() -> tuple[Run, dict[str, Any]] | None:
         return await (_once_ended if etag is None else view)(parts, app, run_id)
 
-    with parts.bells.listen(bells.run(run_id)) as bell:
+    with parts.bells.listen((bells.end if etag is None else bells.run)(run_id)) as bell:
         while True:
             seen = await parts.looks.together(f"{etag is None}/{app}/{run_id}", look)
             left = until - time.monotonic()
@@ -174,5 +174,6 @@ def _ring(parts: Parts, run_id: str, settled: leases.Settled) -> None:
     parts.wakes.tell()
     parts.wakes.succeed()
     parts.bells.ring(bells.run(run_id))
+    parts.bells.ring(bells.end(run_id))
     for worker in settled.stopped:
         parts.bells.ring(bells.worker(worker))

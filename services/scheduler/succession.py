@@ -40,4 +40,5 @@ async def _bring_on(parts: Parts, app: str, identity: str) -> bool:
     parts.wakes.relay()
     parts.wakes.tell()
     parts.bells.ring(bells.run(identity))
+    parts.bells.ring(bells.end(identity))
     return found.start is not None

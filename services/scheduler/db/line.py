@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Select, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.db.tables import tasks
+from libs.common.db import now
+from services.scheduler.db.tables import tasks, workers
 from services.scheduler.state import Doorbell, Place, Turn
 
 RINGING = (
@@ -39,16 +40,21 @@ def _in_turn(limit: int | None) -> Select[Any]:
 
 
 async def first(
-    c: AsyncConnection, classes: Sequence[str], *, stages: bool, limit: int | None = None, most: int = 1
-) -> list[Turn]:
-    """Whose turn it is, and who comes after."""
-    found = await c.execute(_next(limit, stages), {"classes": list(classes), "most": most})
-    return [Turn(*row) for row in found]
+    c: AsyncConnection, worker: str, classes: Sequence[str], *, stages: bool, limit: int | None = None, most: int = 1
+) -> tuple[list[Turn], bool, float]:
+    """Whose turn it is, and who comes after; if it is somebody's, whether the worker drains, and the time."""
+    given = {"by": worker, "classes": list(classes), "most": most}
+    found = (await c.execute(_next(limit, stages), given)).all()
+    if not found:
+        return [], False, 0.0
+    *_, drains, at = found[0]
+    return [Turn(*row[:3]) for row in found], bool(drains), at
 
 
 @cache
 def _next(limit: int | None, stages: bool) -> Select[Any]:
-    query = _in_turn(limit).with_only_columns(tasks.c.id, tasks.c.app, tasks.c.run)
+    drains = select(workers.c.draining).where(workers.c.name == bindparam("by")).scalar_subquery()
+    query = _in_turn(limit).with_only_columns(tasks.c.id, tasks.c.app, tasks.c.run, drains, now())
     query = query.where(tasks.c.resource_class.in_(bindparam("classes", expanding=True)))
     if not stages:
         query = query.where(tasks.c.kind == "instance")

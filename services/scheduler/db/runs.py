@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import Executable, and_, bindparam, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
@@ -17,11 +17,13 @@ from services.scheduler.state import ENDED_RUN, Run
 
 PLANS = Plans()
 HEAD = [column for column in runs.c if column is not runs.c.plan]
-THIS = (runs.c.app == bindparam("in"), runs.c.id == bindparam("id"))
+THIS = (runs.c.app == bindparam("of"), runs.c.id == bindparam("this"))
 _WHOLE, _HEAD = select(runs).where(*THIS), select(*HEAD).where(*THIS)
 WHOLE = {False: _WHOLE, True: _WHOLE.with_for_update()}
 GET = {False: _HEAD, True: _HEAD.with_for_update()}
 """By whether the row is to be locked."""
+_COUNT = update(runs).where(*THIS).values(version=runs.c.version + 1)
+HOLD_WHOLE, HOLD = _COUNT.returning(*runs.c), _COUNT.returning(*HEAD)
 CHANGE = update(runs).where(runs.c.id == bindparam("this"))
 REMEMBERED_S = 24 * 3600.0
 """How long an Idempotency-Key answers for its first submission."""
@@ -35,8 +37,17 @@ async def add(c: AsyncConnection, new: Sequence[Run]) -> None:
 async def get(c: AsyncConnection, app: str, run: str, *, lock: bool = False) -> Run | None:
     """The run, locked until the transaction ends if asked so. Its plan never changes: it is read once."""
     plan = PLANS.get(run)
-    query = WHOLE if plan is None else GET
-    row = (await c.execute(query[lock], {"in": app, "id": run})).mappings().first()
+    return await _found(c, (WHOLE if plan is None else GET)[lock], app, run, plan)
+
+
+async def hold(c: AsyncConnection, app: str, run: str) -> Run | None:
+    """The run, locked until the transaction ends, as it is after a change of one of its stages: counted."""
+    plan = PLANS.get(run)
+    return await _found(c, HOLD_WHOLE if plan is None else HOLD, app, run, plan)
+
+
+async def _found(c: AsyncConnection, query: Executable, app: str, run: str, plan: dict[str, Any] | None) -> Run | None:
+    row = (await c.execute(query, {"of": app, "this": run})).mappings().first()
     if row is None:
         return None
     found = Run(**row) if plan is None else Run(plan=plan, **row)

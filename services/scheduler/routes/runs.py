@@ -122,7 +122,8 @@ async def show(
 
 async def checked(parts: Parts, mine: Scope, run_id: str) -> Run:
     """Raises NotFound."""
-    return mine.check((await runs.view(parts, mine.app, run_id))[0])
+    async with parts.db.read() as c:
+        return mine.check(await runs.present(c, mine.app, run_id, lock=False))
 
 
 @router.post("/internal/apps/{ns}/runs/{run_id}/cancel", status_code=202)
