@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from functools import cache
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import aiosqlite
 import orjson
-from sqlalchemy import JSON, Double, MetaData, Table, event, inspect, select, text
+from sqlalchemy import JSON, Double, MetaData, Table, event, insert, inspect, select, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import dialect as postgresql_dialect
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import make_url
@@ -205,6 +207,34 @@ def _server_left(error: DBAPIError) -> bool:
 async def clock(connection: AsyncConnection) -> float:
     """Now, in epoch seconds, on the database's clock: the only one that leases know."""
     return (await connection.execute(NOW)).scalar_one()
+
+
+async def insert_many(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows with the same columns. PostgreSQL takes them as one document: one by one they would cost thrice that."""
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        await connection.execute(insert(table), list(rows))
+        return
+    statement, missing = _recordset(table, tuple(rows[0]))
+    document = orjson.dumps([{**missing, **row} for row in rows]).decode()
+    await connection.exec_driver_sql(statement, (document,))
+
+
+DIALECT = postgresql_dialect()  # type: ignore[no-untyped-call]
+
+
+@cache
+def _recordset(table: Table, given: tuple[str, ...]) -> tuple[str, Mapping[str, Any]]:
+    """The statement, and the values of the columns that are not given but have one."""
+    missing = {
+        one.name: cast(Any, one.default).arg for one in table.c if one.name not in given and one.default is not None
+    }
+    columns = [table.c[name] for name in (*missing, *given)]
+    names = ", ".join(f'"{one.name}"' for one in columns)
+    types = ", ".join(f'"{one.name}" {one.type.compile(DIALECT)}' for one in columns)
+    source = f"jsonb_to_recordset(($1::text)::jsonb) AS new({types})"
+    return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {source}", missing  # noqa: S608  our own names
 
 
 def upsert(connection: AsyncConnection, table: Table) -> Any:

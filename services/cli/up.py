@@ -17,7 +17,7 @@ from services.cli import profile, render
 from services.cli.failure import Failure
 from services.cli.folder import key, locked
 from services.cli.parts import START_ORDER, Parts
-from services.cli.start import configured, first, in_loop, stopping
+from services.cli.start import configured, first, garbage_is_rare, in_loop, stopping
 
 if TYPE_CHECKING:
     from libs.common.bus import Bus
@@ -126,6 +126,7 @@ async def _started(
             ended[name] = await stack.enter_async_context(running(parts.create(name)(own, bus), sockets[name]))
         except CannotStart as error:
             raise Failure(f"{name} ended while it was starting; its log says why") from error
+    garbage_is_rare()
     return ended
 
 

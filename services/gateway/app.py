@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import hmac
 import time
 from ipaddress import ip_address
@@ -31,9 +30,6 @@ from services.gateway.strangers import Strangers
 from services.gateway.tracing import tracing
 from services.gateway.upstream import Pool
 from services.gateway.watch import Watch
-
-SELDOM = (10_000, 20, 50)
-"""When garbage is looked for: a call leaves hardly any that is not freed at once."""
 
 
 def create(settings: Settings, bus: Bus | None = None) -> ASGIApp:
@@ -78,8 +74,6 @@ class Gateway:
             if self._access is not None:
                 work.append(self._access.run())
             background = [tasks.create_task(one) for one in work]
-            gc.freeze()
-            gc.set_threshold(*SELDOM)
             await send({"type": "lifespan.startup.complete"})
             await receive()
             for task in background:

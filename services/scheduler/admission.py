@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from libs.common.db import Database, clock
+from libs.common.db import Database
 from libs.common.errors import Invalid, MeshError, TooManyRequests
 from services.scheduler.callback import Callback
 from services.scheduler.db import Connection, callbacks, tasks
@@ -95,8 +95,7 @@ class Admissions:
     async def _outcomes(self, requests: Sequence[Request]) -> Sequence[Outcome | Exception]:
         try:
             async with self._db.write() as c:
-                now = await clock(c)
-                outcomes, new = await admitted(c, requests, now, self._limit)
+                outcomes, new, now = await admitted(c, requests, self._limit)
                 ready = [task.doorbell for one in new for task in one.stages if task.state == "ready"]
                 taken = self._doorbells.take(ready)
                 await add(c, new, {one.task: now for one in taken})
@@ -107,11 +106,14 @@ class Admissions:
 
 
 async def admitted(
-    c: Connection, requests: Sequence[Request], now: float, limit: int
-) -> tuple[list[Outcome], list[Admitted]]:
-    """What each is told, in order, and the new runs among them, which have no rows yet."""
+    c: Connection, requests: Sequence[Request], limit: int
+) -> tuple[list[Outcome], list[Admitted], float]:
+    """What each is told, in order; the new runs among them, which have no rows yet; when they have begun."""
+    room, now = {}, 0.0
+    for app in {one.run.app for one in requests}:
+        waiting, now = await rows.waiting(c, app, limit)
+        room[app] = limit - waiting
     fresh = await rows.remember(c, [_remembered(one, now) for one in requests if one.key is not None], now)
-    room = {app: limit - n for app, n in (await rows.waiting(c, {one.run.app for one in requests}, limit)).items()}
     found: list[Outcome] = []
     new: list[Admitted] = []
     for request in requests:
@@ -127,7 +129,7 @@ async def admitted(
             room[request.run.app] -= 1
             new.append(begun(request.run, now, request.callback))
             found.append(new[-1])
-    return found, new
+    return found, new, now
 
 
 def begun(draft: Run, now: float, callback: dict[str, Any] | None = None) -> Admitted:

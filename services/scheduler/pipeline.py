@@ -94,7 +94,7 @@ def stage_tasks(run: Run) -> list[Task]:
     """The run's tasks as they begin: those that wait for nothing are ready."""
     return [
         Task(
-            id=f"t_{secrets.token_hex(10)}",
+            id=f"t_{run.id.partition('_')[2]}_{index}",
             kind="stage",
             app=run.app,
             run=run.id,

@@ -64,7 +64,7 @@ async def _start(parts: Parts, due: Schedule) -> None:
             columns["problem"] = problem[:MAX_PROBLEM]
         elif last is not None and due.spec["concurrencyPolicy"] == "Forbid":
             columns["problem"] = f"not started: {last.id} has not ended"
-        elif (await rows.waiting(c, [due.app], most := parts.settings.waiting_runs))[due.app] >= most:
+        elif (await rows.waiting(c, due.app, most := parts.settings.waiting_runs))[0] >= most:
             columns["problem"] = f"not started: {due.app} has {most} waiting runs"
         else:
             made = admission.begun(starts.draft(due.app, chain, asked, OWNER), now)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Executable, and_, bindparam, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import Executable, and_, bindparam, delete, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import upsert
+from libs.common.db import insert_many, now, upsert
 from services.scheduler.db import due as of_time
 from services.scheduler.db.due import OPEN_RUN
 from services.scheduler.db.plans import Plans
@@ -24,14 +24,15 @@ GET = {False: _HEAD, True: _HEAD.with_for_update()}
 """By whether the row is to be locked."""
 _COUNT = update(runs).where(*THIS).values(version=runs.c.version + 1)
 HOLD_WHOLE, HOLD = _COUNT.returning(*runs.c), _COUNT.returning(*HEAD)
+_SOME = select(runs.c.id).where(runs.c.app == bindparam("of"), runs.c.status == "queued").limit(bindparam("most"))
+WAITING = select(select(func.count()).select_from(_SOME.subquery()).scalar_subquery(), now())
 CHANGE = update(runs).where(runs.c.id == bindparam("this"))
 REMEMBERED_S = 24 * 3600.0
 """How long an Idempotency-Key answers for its first submission."""
 
 
 async def add(c: AsyncConnection, new: Sequence[Run]) -> None:
-    if new:
-        await c.execute(insert(runs), [run.__dict__ for run in new])
+    await insert_many(c, runs, [run.__dict__ for run in new])
 
 
 async def get(c: AsyncConnection, app: str, run: str, *, lock: bool = False) -> Run | None:
@@ -193,10 +194,7 @@ async def forget(c: AsyncConnection, key: Key) -> None:
     await c.execute(delete(submissions).where(OF_KEY.in_([key])))
 
 
-async def waiting(c: AsyncConnection, apps: Collection[str], limit: int) -> dict[str, int]:
-    """How many runs of each app have not begun; counted up to `limit`."""
-    found = {}
-    for app in apps:
-        some = select(runs.c.id).where(runs.c.app == app, runs.c.status == "queued").limit(limit).subquery()
-        found[app] = int((await c.execute(select(func.count()).select_from(some))).scalar_one())
-    return found
+async def waiting(c: AsyncConnection, app: str, limit: int) -> tuple[int, float]:
+    """How many runs of the app have not begun, counted up to `limit`; and the time in epoch seconds."""
+    number, at = (await c.execute(WAITING, {"of": app, "most": limit})).one()
+    return number, at

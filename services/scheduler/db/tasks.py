@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import CursorResult, RowMapping, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import now
+from libs.common.db import insert_many, now
 from services.scheduler.db import due as of_time
 from services.scheduler.db.tables import attempts, tasks
 from services.scheduler.state import OPEN, Attempt, Task, TaskState
@@ -71,13 +71,8 @@ def _task(row: RowMapping) -> Task:
 
 
 async def add(c: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """In as few statements as there are sets of columns: most columns of a new task are empty."""
-    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        given = {name: value for name, value in row.items() if value is not None}
-        alike.setdefault(tuple(given), []).append(given)
-    for group in alike.values():
-        await c.execute(insert(tasks), group)
+    """All with the same columns."""
+    await insert_many(c, tasks, rows)
 
 
 async def get(c: AsyncConnection, task: str, *, lock: bool = True) -> Task | None:
