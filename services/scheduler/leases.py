@@ -21,20 +21,16 @@ from services.scheduler.state import ENDED_BADLY, Doorbell, Reason, Run, Task, T
 
 @dataclass(frozen=True)
 class Settled:
-    """What a change of a task has led to."""
+    """What a change of a stage has led to; who is to hear of it after the commit."""
 
-    states: frozenset[TaskState] = frozenset()
-    """In which something is now that was not before."""
     rung: tuple[Doorbell, ...] = ()
-    """To be rung for after the commit."""
+    """What is ready now."""
     stopped: frozenset[str] = frozenset()
     """Workers that are to stop something."""
+    publishes: bool = False
+    """Outputs are to be brought to their places."""
     ended: bool = False
     """The run."""
-
-
-INSTANCE = Settled(frozenset({"ready"}))
-"""What is taken to be so of an instance."""
 
 
 class Wire(BaseModel):
@@ -70,7 +66,7 @@ async def report(parts: Parts, task_id: str, said: LastWord) -> None:
         run, found, now = await locked(c, task_id)
         task = _held(found, said.worker, said.token)
         await tasks.end_attempt(c, task, said.outcome, said.reason, said.usage, now)
-        settled = INSTANCE
+        settled = Settled()
         if run is None:
             await tasks.change(c, task.id, plan.instance_reported(task, word, now))
         else:
@@ -140,9 +136,13 @@ async def settle(
         step = plan.Step(plan.advance(run, final, now, others).run, {})
     if step.run:
         await runs.change(c, run, step.run)
-    states = frozenset(columns["state"] for columns in changes.values() if "state" in columns)
     stopped = (known[one].worker for one in step.tasks if step.tasks[one].get("stop"))
-    return Settled(states, rung, frozenset(worker for worker in stopped if worker), ended="finished_at" in step.run)
+    return Settled(
+        rung,
+        frozenset(worker for worker in stopped if worker),
+        publishes=any(columns.get("state") == "publishing" for columns in changes.values()),
+        ended="finished_at" in step.run,
+    )
 
 
 async def _concerned(c: Connection, run: Run, changed: Task | None) -> tuple[list[Task], frozenset[TaskState]]:
@@ -159,11 +159,11 @@ async def _concerned(c: Connection, run: Run, changed: Task | None) -> tuple[lis
 
 
 def announce(parts: Parts, task: Task, run: Run | None, settled: Settled) -> None:
-    """Wake whom a changed task may concern."""
+    """Wake whom a changed task may concern; of an instance it is not known what has become of it."""
     parts.doorbells.ring(settled.rung)
-    if settled is INSTANCE or parts.settings.app_stages is not None:  # with a limit, one that ends makes room
+    if run is None or parts.settings.app_stages is not None:  # with a limit, one that ends makes room
         parts.wakes.relay()
-    if "publishing" in settled.states:
+    if settled.publishes:
         parts.wakes.publish()
     if run is None:
         parts.wakes.converge(task.app)
@@ -193,7 +193,7 @@ async def _lapse_one(parts: Parts, task_id: str) -> None:
             return
         columns = plan.lease_ended(task, now)
         await tasks.end_attempt(c, task, "lost", columns.get("reason"), None, now)
-        settled = INSTANCE
+        settled = Settled()
         if run is None:
             await tasks.change(c, task.id, columns)
         else:
@@ -212,4 +212,4 @@ async def rested(parts: Parts) -> None:
                 continue
             again = "waiting" if fresh.kind == "instance" and fresh.spec.get("model") else "ready"
             await tasks.change(c, task.id, {"state": again, "not_before": None})
-        announce(parts, task, None, INSTANCE)
+        announce(parts, task, None, Settled())

@@ -25,7 +25,6 @@ REPOSITORY, TAG = "mlmesh/sandbox", "1"
 IMAGE = f"{REPOSITORY}:{TAG}"
 IDLE_S = 300.0
 """How long one is kept for the next stage; less than `networks.UNUSED_S`, for it is in a network."""
-
 CLOSE_S = 5.0
 """What is left after that the next worker of this name removes."""
 
