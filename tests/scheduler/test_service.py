@@ -1,17 +1,11 @@
-"""The scheduler from the outside: deployments go live, runs run, leases are kept and lost."""
+"""Runs from the outside: they run, leases are kept and lost, and their callers are told."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
 import pytest
 
-from libs.common.db import Database
 from libs.common.errors import Conflict
 from services.scheduler import doorbells
-from services.scheduler import runs as scheduler_runs
-from services.scheduler.db import runs
 from tests.scheduler.conftest import ALICE, OWNER, Mesh, healthy
 
 BODY = {"inputs": {"raw": "in/a.csv"}, "outputs": {"model": "weights"}}
@@ -27,59 +21,6 @@ async def go_live(mesh: Mesh) -> dict[str, object]:
     await mesh.sync(healthy(lease, openapi={"openapi": "3.1.0"}))
     await mesh.live("d1")
     return lease
-
-
-async def test_a_revision_goes_live_when_its_components_are_healthy_or_wait_for_a_model(mesh: Mesh) -> None:
-    lease = await go_live(mesh)
-    assert lease["kind"] == "instance"
-    table = await mesh.table()
-    echo, digits = table["components"]["echo"], table["components"]["digits"]
-    assert [endpoint["port"] for endpoint in echo["endpoints"]] == [4001]
-    assert echo["openapi"] == {"openapi": "3.1.0"}
-    assert (digits["endpoints"], digits["reason"]) == (
-        [],
-        {"code": "model_missing", "detail": "data/weights/model.joblib"},
-    )
-    assert table["users"] == {"callers": {"alice": "hash"}}
-    assert [step["name"] for step in mesh.neighbours.reports["d1"]["steps"]] == ["boxes", "start", "switch"]
-
-
-async def test_a_component_starts_by_itself_when_its_model_appears(mesh: Mesh) -> None:
-    await go_live(mesh)
-    mesh.neighbours.files.add("weights/model.joblib")
-    lease = await mesh.claim()
-    assert lease["spec"]["component"] == "digits"
-    assert lease["spec"]["model"] == {"box": "data", "user": "developer", "group": "weights", "file": "model.joblib"}
-
-
-async def test_a_component_that_cannot_start_fails_the_deployment_and_leaves_the_old_one(mesh: Mesh) -> None:
-    old = await go_live(mesh)
-    await mesh.deploy("d2")
-    lease = await mesh.claim()
-    why = {"code": "exited", "detail": "ModuleNotFoundError: No module named 'x'"}
-    await mesh.report(lease, "failed", reason=why, log_tail=["Traceback", "ModuleNotFoundError: No module named 'x'"])
-    await mesh.until(lambda: mesh.reported("d2", "failed"))
-    error = mesh.neighbours.reports["d2"]["errors"][0]
-    assert error["message"] == "component echo did not start: exited: ModuleNotFoundError: No module named 'x'"
-    assert error["log_tail"][-1] == "ModuleNotFoundError: No module named 'x'"
-    endpoints = (await mesh.table())["components"]["echo"]["endpoints"]
-    assert [endpoint["id"] for endpoint in endpoints] == [old["task"]]
-
-
-async def test_a_new_revision_takes_over_and_the_old_instance_is_stopped_after_it(mesh: Mesh) -> None:
-    old = await go_live(mesh)
-    await mesh.deploy("d2")
-    new = await mesh.claim()
-    await mesh.sync(healthy(old), healthy(new))
-    await mesh.live("d2")
-    endpoints = (await mesh.table())["components"]["echo"]["endpoints"]
-    assert [endpoint["id"] for endpoint in endpoints] == [new["task"]]
-
-    async def ordered() -> bool:
-        orders = await mesh.sync(healthy(old), healthy(new))
-        return bool(orders["stop"] == [{"task": old["task"], "token": old["token"]}])
-
-    await mesh.until(ordered)
 
 
 async def test_a_run_goes_through_its_stages_and_publishes_its_outputs(mesh: Mesh) -> None:
@@ -219,69 +160,10 @@ async def test_a_caller_sees_only_their_own_runs_and_an_owner_sees_all(mesh: Mes
     assert (await mesh.call("GET", "/api/v1/apps/leaf/runs", headers=other))[0] == 403
 
 
-async def test_an_unchanged_run_is_304_and_a_wait_ends_with_the_run(mesh: Mesh) -> None:
-    await go_live(mesh)
-    _, run, _ = await mesh.submit(BODY)
-    address = f"/internal/apps/leaf/runs/{run['id']}"
-    _, _, headers = await mesh.call("GET", address)
-    same = {**ALICE, "If-None-Match": headers["Etag"]}
-    assert (await mesh.call("GET", address, headers=same))[0] == 304
-
-
-async def test_who_waits_hears_of_what_another_scheduler_changed(mesh: Mesh, database_url: str) -> None:
-    await go_live(mesh)
-    identity = (await mesh.submit(BODY))[1]["id"]
-    path = f"/internal/apps/leaf/runs/{identity}"
-    etag = (await mesh.call("GET", path))[2]["Etag"]
-    waiting = asyncio.create_task(mesh.call("GET", path, headers={**ALICE, "Prefer": "wait=20", "If-None-Match": etag}))
-    await asyncio.sleep(1.5)
-    assert not waiting.done()
-    other = Database(database_url)
-    async with other.write() as c:
-        run = await runs.get(c, "leaf", identity)
-        assert run is not None
-        await runs.change(c, run, {"labels": {"changed": "elsewhere"}})
-    await other.close()
-    async with asyncio.timeout(5.0):
-        status, _, headers = await waiting
-    assert (status, headers["Etag"] == etag) == (200, False)
-
-
-async def test_who_waits_asks_the_database_nothing_while_nothing_changes(
-    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await go_live(mesh)
-    identity = (await mesh.submit(BODY))[1]["id"]
-    path, looks, real = f"/internal/apps/leaf/runs/{identity}", [], scheduler_runs.view
-    etag = (await mesh.call("GET", path))[2]["Etag"]
-
-    async def view(*arguments: Any) -> Any:
-        looks.append(arguments)
-        return await real(*arguments)
-
-    monkeypatch.setattr(scheduler_runs, "view", view)
-    headers = {**ALICE, "Prefer": "wait=4", "If-None-Match": etag}
-    assert (await mesh.call("GET", path, headers=headers))[0] == 304
-    assert len(looks) <= 4  # before and after, and once for the first look of the lookout
-
-
 async def test_an_unknown_run_and_an_unknown_api_are_404(mesh: Mesh) -> None:
     await go_live(mesh)
     assert (await mesh.call("GET", "/internal/apps/leaf/runs/r_none"))[0] == 404
     assert (await mesh.call("POST", "/internal/apps/leaf/apis/none/runs", BODY))[0] == 404
-
-
-async def test_a_removed_app_loses_its_routes_and_its_runs_end(mesh: Mesh) -> None:
-    await go_live(mesh)
-    _, run, _ = await mesh.submit(BODY)
-    await mesh.peer.delete("/internal/apps/leaf")
-    assert (await mesh.peer.get("/internal/table", since=0))["apps"]["leaf"] is None
-    assert (await mesh.run(run["id"]))["status"] == "canceled"
-
-
-async def test_an_empty_table_is_waited_for_like_any_other(mesh: Mesh) -> None:
-    assert await mesh.peer.get("/internal/table", since=-1, wait=9) == {"version": 0, "full": True, "apps": {}}
-    assert await mesh.peer.get("/internal/table", since=0, wait=0.1) is None
 
 
 async def test_queues_show_what_waits_and_what_nobody_could_use(mesh: Mesh) -> None:
