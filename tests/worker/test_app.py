@@ -20,7 +20,7 @@ from libs.common.bus.memory import MemoryBus
 from services.worker import instance
 from services.worker.app import CLAIM_S, create
 from services.worker.content import of_files
-from services.worker.runtime.process import started
+from services.worker.runtime.record import started
 from tests.worker.small_mesh import SmallMesh
 
 INPUT = {"name": "data-in", "kind": "file", "source": {"box": "b", "user": "u", "group": "g", "file": "a.csv"}}

@@ -7,22 +7,20 @@ behind; so a restarted worker finds out how everything ended.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import signal
-import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from libs.common.settings import Settings
 from services.worker.environment import Environments
 from services.worker.runtime import CannotRun, Container, Exit, Progress
 from services.worker.runtime.child import Child
+from services.worker.runtime.record import Record, read, signalled, status, text, write
 from services.worker.spec import LOOPBACK, ContainerSpec
 
 POLL_S = 0.1
@@ -46,20 +44,6 @@ echo $? >"$folder/exit.new"
 mv "$folder/exit.new" "$folder/exit"
 kill -KILL 0
 """
-
-
-@dataclass(frozen=True)
-class Record:
-    """What `container.json` remembers: enough to find the process again, and to tell it from a reused pid."""
-
-    name: str
-    labels: dict[str, str]
-    pid: int
-    started: str
-    folder: Path
-
-    def running(self) -> bool:
-        return started(self.pid) == self.started
 
 
 class ProcessRuntime:
@@ -226,29 +210,6 @@ class ProcessRuntime:
             await asyncio.sleep(POLL_S)
 
 
-def started(pid: int) -> str | None:
-    """When the process began, in the kernel's own count; None when it is over."""
-    stat = text(Path(f"/proc/{pid}/stat"))
-    if stat is None:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields[19]
-
-
-def status(folder: Path) -> Exit:
-    """A status above 128 is the shell's way to tell a signal; none at all means that the group was killed."""
-    found = text(folder / "exit")
-    if not found:
-        return Exit(None, signal.SIGKILL)
-    code = int(found)
-    return Exit(None, code - 128) if 128 < code <= 128 + signal.NSIG else Exit(code)
-
-
-def signalled(record: Record, number: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(record.pid, number)
-
-
 def working_copy(spec: ContainerSpec) -> Path:
     """Where it runs: the checkout is shared, and what one task writes is not for another's eyes."""
     work = spec.folder / "work"
@@ -257,26 +218,3 @@ def working_copy(spec: ContainerSpec) -> Path:
     else:
         shutil.copytree(spec.source, work, symlinks=True, dirs_exist_ok=True)
     return work
-
-
-def write(spec: ContainerSpec, pid: int) -> None:
-    # A process that is over already has no start time: none is running under it then.
-    document = {"name": spec.name, "labels": dict(spec.labels), "pid": pid, "started": started(pid) or time.time_ns()}
-    aside = spec.folder / "container.json.new"
-    aside.write_text(json.dumps(document))
-    aside.rename(spec.folder / "container.json")
-
-
-def read(folder: Path) -> Record | None:
-    found = text(folder / "container.json")
-    if not found:
-        return None
-    document: dict[str, Any] = json.loads(found)
-    return Record(document["name"], document["labels"], document["pid"], str(document["started"]), folder)
-
-
-def text(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None
