@@ -21,7 +21,6 @@ from services.scheduler import (
     demand,
     intake,
     leases,
-    publisher,
     removal,
     rollouts,
     runs,
@@ -32,6 +31,7 @@ from services.scheduler.db import apps, tasks, workers
 from services.scheduler.db import due as of_time
 from services.scheduler.lookout import LOOK_S, Lookout
 from services.scheduler.parts import Parts
+from services.scheduler.publisher import Publisher
 from services.scheduler.relay import Relay
 
 EVENTS = Queue("scheduler.events", (RevisionReady.tag, AccessChanged.tag, FileChanged.tag))
@@ -111,7 +111,8 @@ class Loops:
         self.leader = Loop("leader", self._lead, LEADER_RENEW_S, back_off=LEADER_RENEW_S)
         self.lookout = Loop("lookout", Lookout(parts).look, LOOK_S)
         self.relay = Loop("relay", Relay(parts).step, SLOW_TICK_S, rest=RELAY_REST_S)
-        self.publish = self._led("publisher", lambda: publisher.step(parts), SLOW_TICK_S)
+        self._publisher = Publisher(parts)
+        self.publish = self._led("publisher", self._publisher.step, SLOW_TICK_S)
         self.callbacks = self._led("callbacks", lambda: deliveries.step(parts), REMOVAL_S, rest=CALLBACKS_REST_S)
         self.removal = self._led("removal", lambda: removal.step(parts), REMOVAL_S)
         self.intake = self._led("intake", self._take_in, INTAKE_S)
@@ -145,6 +146,7 @@ class Loops:
                     group.create_task(loop.run(), name=loop.name)
                 group.create_task(self._listen(), name="events")
         finally:
+            await self._publisher.close()
             with suppress(MeshError, TimeoutError):
                 async with asyncio.timeout(RESIGN_S):
                     await self._leader.resign()
@@ -179,6 +181,8 @@ class Loops:
             self.callbacks.wake()
         if due.rolling:
             self.converge.wake()
+        if due.publishing:  # the report may have come to another scheduler
+            self.publish.wake()
 
     async def _scale(self) -> None:
         now = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from libs.common.errors import Invalid, MeshError, NotFound, TooLarge
+from libs.common.log import get
 from services.scheduler import leases, pipeline
 from services.scheduler.db import runs, tasks
 from services.scheduler.parts import Parts
@@ -12,15 +13,42 @@ from services.scheduler.state import Task, reason
 
 COPY_TIMEOUT_S = 600.0
 """One publication; a longer one is asked for again and continues where it was."""
+AT_ONCE = 32
 
 
-async def step(parts: Parts) -> None:
-    async with parts.db.read() as c:
-        found = await tasks.in_state(c, "stage", "publishing")
-    results = await asyncio.gather(*(_publish(parts, task) for task in found), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+class Publisher:
+    """Each publication takes its own time: one of many gigabytes holds up no other."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        """By task."""
+
+    async def step(self) -> None:
+        """Begin what waits for it, as far as there is room. What fails is begun again by a later look."""
+        async with self._parts.db.read() as c:
+            found = await tasks.in_state(c, "stage", "publishing")
+        waiting = [task for task in found if task.id not in self._under_way]
+        for task in waiting[: AT_ONCE - len(self._under_way)]:
+            self._under_way[task.id] = asyncio.create_task(self._try(task))
+
+    async def _try(self, task: Task) -> None:
+        try:
+            await _publish(self._parts, task)
+        except MeshError as error:
+            get("scheduler").info("a publication will be repeated", task=task.id, why=error.detail)
+        except Exception:  # noqa: BLE001  a defect in one holds up no other; the traceback is logged
+            get("scheduler").exception("a publication broke", task=task.id)
+        finally:
+            if len(self._under_way) == AT_ONCE:
+                self._parts.wakes.publish()
+            del self._under_way[task.id]
+
+    async def close(self) -> None:
+        under_way = list(self._under_way.values())
+        for one in under_way:
+            one.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
 
 async def _publish(parts: Parts, task: Task) -> None:

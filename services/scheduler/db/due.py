@@ -18,6 +18,7 @@ BEGUN_CHAIN: Condition = and_(runs.c.status.in_(OPEN_RUN), runs.c.chain == runs.
 CHANGED = callbacks.join(runs, runs.c.id == callbacks.c.run)
 NEWS: Condition = and_(callbacks.c.open, runs.c.version > callbacks.c.version)
 """Of `CHANGED`: a callback whose run has changed since it was looked at."""
+PUBLISHING: Condition = and_(tasks.c.kind == "stage", tasks.c.state == "publishing")
 ROLLING: Condition = (
     exists().where(rollouts.c.status == "starting")
     | exists().where(rollouts.c.reported.is_(False))
@@ -60,6 +61,8 @@ class Due(NamedTuple):
     told: bool
     """Callbacks to be told of something."""
     rolling: bool
+    publishing: bool
+    """Outputs to be brought to their places."""
 
 
 NOW: BindParameter[float] = bindparam("now", type_=Double)
@@ -71,6 +74,7 @@ DUE = select(
     exists().where(lapsed(NOW)),
     exists().where(undelivered(NOW)) | exists().select_from(CHANGED).where(NEWS),
     ROLLING,
+    exists().where(PUBLISHING),
 )
 
 
