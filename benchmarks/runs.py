@@ -29,6 +29,7 @@ from tests.servers.provision import Missing
 
 ROUND_TRIPS = 50
 ROUND_TRIP_MS = 25.0
+IN_A_ROW_MS = 60.0
 MANY = 200
 AT_ONCE = 8
 SHARE = 1 / 0.9
@@ -56,6 +57,29 @@ spec:
   apiSpec: {{inputs: [{{name: given, required: false, type: {{datatypes: [str]}}}}]}}
 """
 STAGE = "    - {{name: s{0}, image: {{existingImageName: '{1}'}}, entryPoint: {2}, inputs: [{{name: given}}]}}"
+ROW = """\
+apiVersion: mlmesh/v1
+kind: ExperimentPipeline
+metadata: {{name: row}}
+spec:
+  vars: [{{name: one}}, {{name: two}}, {{name: three}}]
+  stages:
+    - {{name: a, image: &image {{existingImageName: '{0}'}}, entryPoint: [sh, -c, 'echo 1 > $UNIP_PIPELINE_ONE/f'],
+       outputs: [{{name: one}}]}}
+    - {{name: b, image: *image, entryPoint: [sh, -c, 'cp $UNIP_PIPELINE_ONE/f $UNIP_PIPELINE_TWO/f'],
+       inputs: [{{name: one}}], outputs: [{{name: two}}]}}
+    - {{name: c, image: *image, entryPoint: [sh, -c, 'cp $UNIP_PIPELINE_TWO/f $UNIP_PIPELINE_THREE/f'],
+       inputs: [{{name: two}}], outputs: [{{name: three}}]}}
+---
+apiVersion: mlmesh/v1
+kind: APIComponent
+metadata: {{name: row}}
+spec:
+  experimentPipeline: {{name: row}}
+  restfulApi: {{path: row, auth: {{basic: {{credentials: users}}}}}}
+  apiSpec: {{}}
+"""
+"""Three stages, each with a file of the one before."""
 SAYS = f"""\
 import time
 for _ in range({LINES}):
@@ -109,6 +133,7 @@ def in_containers(fleet: Fleet) -> Iterator[Figure]:
     files = {
         "manifests/empty.yml": pipeline("empty", 1, "'true'", image),
         "manifests/many.yml": pipeline("many", MANY, "'true'", image),
+        "manifests/row.yml": ROW.format(image),
     }
     runtime = {"RUNTIME": engine.runtime, "WORKER_SLOTS": str(AT_ONCE)}
     with application(fleet, files, **runtime) as (mesh, app):
@@ -117,6 +142,9 @@ def in_containers(fleet: Fleet) -> Iterator[Figure]:
         whole, bare = (median_ms(times) for times in zip(*pairs, strict=True))
         note = f"{whole:.0f} ms in all, {bare:.0f} ms by hand; medians of {len(pairs)}, in turn"
         yield Figure("round trip, beyond a container", whole - bare, ROUND_TRIP_MS, "ms", note)
+        row = median_ms([round_trip(app, "row") for _ in range(ROUND_TRIPS // 5)])
+        note = f"{row:.0f} ms in all, with a file from each to the next"
+        yield Figure("three in a row, beyond containers", row - 3 * bare, IN_A_ROW_MS, "ms", note)
         bare = asyncio.run(containers(engine, image, MANY, AT_ONCE))
         whole = timed(lambda: ended(app, app.call("POST", "/many/runs", {}).json()))
         note = f"{MANY} stages of a run, {AT_ONCE} at once: {whole:.1f} s; by hand {bare:.1f} s"
@@ -144,8 +172,8 @@ def killed(fleet: Fleet) -> Iterator[Figure]:
         yield Figure("killed worker's stage runs again", again, RECOVERY_S, "s", f"under a lease of {LEASE_S:g} s")
 
 
-def round_trip(app: Application) -> float:
-    return timed(lambda: ended(app, app.call("POST", "/empty/runs", {}, headers={"Prefer": "wait=60"}).json()))
+def round_trip(app: Application, pipeline: str = "empty") -> float:
+    return timed(lambda: ended(app, app.call("POST", f"/{pipeline}/runs", {}, headers={"Prefer": "wait=60"}).json()))
 
 
 def ended(app: Application, run: dict[str, Any]) -> None:
