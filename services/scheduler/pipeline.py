@@ -8,6 +8,7 @@ from typing import Any
 
 from libs.common.files import Location
 from libs.common.identity import OWNER
+from libs.common.kept import kept
 from libs.common.manifests import graph
 from libs.common.manifests.chain import handed, open_variables, producer, written
 from libs.common.manifests.experimentpipeline import ExperimentPipeline, Stage
@@ -33,16 +34,15 @@ def planned(
         given = handed(chain[place - 1], one) if place else {}
         own = {name: sources[name] for name in open_variables(one) if name in sources and name not in given}
         last = {name for name in written(one) if producer(chain, name) == place}
+        same = _same_for_all(one)
         plan = {
+            **same,
             "commit": commit,
-            "timeout": one.spec.timeout,
             "user": user,
-            "sources": {**{name: source.to_json() for name, source in constants(one).items()}, **own},
+            "sources": {**same["sources"], **own},
             "targets": {name: target for name, target in targets.items() if name in last},
             "outputs": [name for name in outputs if name in last],
             "cache": cache,
-            "stages": [_stage(stage) for stage in one.spec.stages],
-            "waits": {name: sorted(waits) for name, waits in graph.edges(one.spec.stages).items()},
         }
         later = {"pipeline": one.metadata.name, "given": given, "began_with": chain[0].metadata.name}
         plans.append({**plan, **later} if place else plan)
@@ -53,6 +53,18 @@ def planned(
     return {**first, **whole}
 
 
+@kept
+def _same_for_all(one: ExperimentPipeline) -> dict[str, Any]:
+    """What the plans of all runs of a pipeline have in common."""
+    return {
+        "timeout": one.spec.timeout,
+        "sources": {name: source.to_json() for name, source in constants(one).items()},
+        "stages": [_stage(stage) for stage in one.spec.stages],
+        "waits": {name: sorted(waits) for name, waits in graph.edges(one.spec.stages).items()},
+    }
+
+
+@kept
 def constants(one: ExperimentPipeline) -> dict[str, Location]:
     """What `mountFrom` gives, by variable."""
     mounted = ((variable.name, variable.mount_from) for variable in one.spec.vars)

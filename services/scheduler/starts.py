@@ -10,6 +10,7 @@ import orjson
 
 from libs.common.errors import Invalid, NotFound
 from libs.common.files import Location
+from libs.common.kept import kept
 from libs.common.manifests.apicomponent import APIComponent, ApiSpec
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.chain import following
@@ -24,10 +25,16 @@ from services.scheduler.state import Run
 async def published(parts: Parts, app: str, path: str) -> tuple[Catalog, APIComponent, str]:
     """The live catalog, its pipeline's API at `path`, and the live commit. Raises NotFound."""
     catalog, commit = await parts.catalogs.live(app)
-    for api in catalog.apis.values():
-        if api.spec.restful_api.path == path and api.spec.published and api.spec.experiment_pipeline:
-            return catalog, api, commit
-    raise NotFound(f"{app} publishes no pipeline at {path}")
+    if path not in (found := _of_pipelines(catalog)):
+        raise NotFound(f"{app} publishes no pipeline at {path}")
+    return catalog, found[path], commit
+
+
+@kept
+def _of_pipelines(catalog: Catalog) -> dict[str, APIComponent]:
+    """The published APIs of pipelines, by path."""
+    found = [api for api in catalog.apis.values() if api.spec.published and api.spec.experiment_pipeline]
+    return {api.spec.restful_api.path: api for api in reversed(found) if api.spec.restful_api.path}
 
 
 async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> Admitted:
@@ -40,7 +47,7 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
     await files_exist(parts, app, asked.needs)
     await _may_be_called(parts, asked.callback)
     run = draft(app, chain, asked, user)
-    return await parts.admissions.admit(Request(run, path, key, _hash(body), asked.callback))
+    return await parts.admissions.admit(Request(run, path, key, "" if key is None else _hash(body), asked.callback))
 
 
 async def call(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> Admitted:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from libs.common.kept import kept
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 
 Pipelines = Mapping[str, ExperimentPipeline]
@@ -22,11 +23,13 @@ def follower(pipeline: ExperimentPipeline) -> str | None:
     return following.experiment_pipeline.name if following else None
 
 
+@kept
 def written(pipeline: ExperimentPipeline) -> dict[str, str]:
     """Variable → the stage that writes it."""
     return {variable.name: stage.name for stage in pipeline.spec.stages for variable in stage.outputs}
 
 
+@kept
 def open_variables(pipeline: ExperimentPipeline) -> list[str]:
     """Those that come from outside: no stage writes them, and they are not mounted."""
     inside = written(pipeline)

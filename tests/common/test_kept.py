@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from libs.common import kept as module
+from libs.common.kept import kept
+
+
+def test_each_object_is_asked_for_once() -> None:
+    asked: list[list[int]] = []
+
+    @kept
+    def total(value: list[int]) -> int:
+        asked.append(value)
+        return sum(value)
+
+    first, like_it = [1, 2], [1, 2]
+    assert (total(first), total(first), total(like_it)) == (3, 3, 3)
+    assert len(asked) == 2
+    assert asked[1] is like_it
+
+
+def test_only_the_latest_are_kept() -> None:
+    asked = []
+
+    @kept
+    def double(value: tuple[int]) -> int:
+        asked.append(value)
+        return 2 * value[0]
+
+    many = [(number,) for number in range(module.MOST + 1)]
+    assert [double(one) for one in many] == [2 * number for number in range(module.MOST + 1)]
+    assert double(many[-1]) == 2 * module.MOST
+    assert len(asked) == module.MOST + 1
+    double(many[0])
+    assert len(asked) == module.MOST + 2
