@@ -55,7 +55,7 @@ class Host:
             worker=self.worker,
             installation=self.installation,
             folder=self.folder(lease),
-            mesh_url=await self.runtime.mesh_url(lease.app),
+            mesh_url=await patient(lambda: self.runtime.mesh_url(lease.app)),
             source=source,
             serve=self.serve,
             address=self.settings.worker_advertise or LOOPBACK,

@@ -16,10 +16,12 @@ import pytest
 from aiodocker.containers import DockerContainer, DockerContainers
 
 from libs.common.bus.memory import MemoryBus
+from libs.common.errors import Unavailable
 from libs.common.settings import Settings
 from services.worker.app import create
 from services.worker.content import of_files
 from services.worker.host import installation
+from services.worker.runtime.networks import Networks
 from tests.servers.engine import Engine
 from tests.worker.image_registry import LOGIN, image_registry
 from tests.worker.small_mesh import SmallMesh
@@ -257,6 +259,21 @@ async def test_an_engine_that_goes_away_in_a_start_may_have_begun_it(
     async with host.worker():
         assert (await mesh.report())["outcome"] == outcome
     assert host.containers() == []
+
+
+async def test_an_engine_that_is_away_before_a_start_is_waited_for(
+    mesh: SmallMesh, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Networks.ensure
+
+    async def away(*_arguments: Any, **_named: Any) -> Any:
+        monkeypatch.setattr(Networks, "ensure", call)
+        raise Unavailable("the engine is away")
+
+    monkeypatch.setattr(Networks, "ensure", away)
+    host.stage("print('here')")
+    async with host.worker():
+        assert (await mesh.report())["outcome"] == "succeeded"
 
 
 async def test_a_container_without_a_lease_is_removed(mesh: SmallMesh, host: Host) -> None:
