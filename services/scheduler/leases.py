@@ -160,7 +160,6 @@ async def _concerned(c: Connection, run: Run, changed: Task | None) -> tuple[lis
 
 def announce(parts: Parts, task: Task, run: Run | None, settled: Settled) -> None:
     """Wake whom a changed task may concern; of an instance it is not known what has become of it."""
-    parts.doorbells.ring(settled.rung)
     if run is None or parts.settings.app_stages is not None:  # with a limit, one that ends makes room
         parts.wakes.relay()
     if settled.publishes:
@@ -168,12 +167,18 @@ def announce(parts: Parts, task: Task, run: Run | None, settled: Settled) -> Non
     if run is None:
         parts.wakes.converge(task.app)
         return
-    parts.bells.ring(bells.run(run.id))
-    if settled.ended:
-        parts.bells.ring(bells.end(run.id))
-    parts.wakes.tell()
     if run.chain:
         parts.wakes.succeed()
+    ring(parts, run.id, settled)
+
+
+def ring(parts: Parts, run: str, settled: Settled) -> None:
+    """For those who look at the run, and for workers."""
+    parts.doorbells.ring(settled.rung)
+    parts.wakes.tell()
+    parts.bells.ring(bells.run(run))
+    if settled.ended:
+        parts.bells.ring(bells.end(run))
     for worker in settled.stopped:
         parts.bells.ring(bells.worker(worker))
 

@@ -169,11 +169,6 @@ async def missing(c: Connection, app: str, run_id: str) -> MeshError:
 
 
 def _ring(parts: Parts, run_id: str, settled: leases.Settled) -> None:
-    parts.doorbells.ring(settled.rung)
     parts.wakes.relay()
-    parts.wakes.tell()
     parts.wakes.succeed()
-    parts.bells.ring(bells.run(run_id))
-    parts.bells.ring(bells.end(run_id))
-    for worker in settled.stopped:
-        parts.bells.ring(bells.worker(worker))
+    leases.ring(parts, run_id, settled)

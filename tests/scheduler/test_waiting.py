@@ -14,6 +14,18 @@ from tests.scheduler.conftest import ALICE, Mesh
 from tests.scheduler.test_service import BODY, go_live
 
 
+def noted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[Any, ...]]:
+    """The calls of one of the functions with which waiters look."""
+    calls, real = [], getattr(scheduler_runs, name)
+
+    async def look(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return await real(*arguments)
+
+    monkeypatch.setattr(scheduler_runs, name, look)
+    return calls
+
+
 async def test_an_unchanged_run_is_304(mesh: Mesh) -> None:
     await go_live(mesh)
     _, run, _ = await mesh.submit(BODY)
@@ -47,14 +59,9 @@ async def test_who_waits_asks_the_database_nothing_while_nothing_changes(
 ) -> None:
     await go_live(mesh)
     identity = (await mesh.submit(BODY))[1]["id"]
-    path, looks, real = f"/internal/apps/leaf/runs/{identity}", [], scheduler_runs.view
+    path = f"/internal/apps/leaf/runs/{identity}"
     etag = (await mesh.call("GET", path))[2]["Etag"]
-
-    async def view(*arguments: Any) -> Any:
-        looks.append(arguments)
-        return await real(*arguments)
-
-    monkeypatch.setattr(scheduler_runs, "view", view)
+    looks = noted(monkeypatch, "view")
     headers = {**ALICE, "Prefer": "wait=4", "If-None-Match": etag}
     assert (await mesh.call("GET", path, headers=headers))[0] == 304
     assert len(looks) <= 4  # before and after, and once for the first look of the lookout
@@ -65,13 +72,7 @@ async def test_who_waits_for_the_end_is_told_of_it_and_not_woken_by_stages(
 ) -> None:
     await go_live(mesh)
     identity = (await mesh.submit(BODY))[1]["id"]
-    path, looks, real = f"/internal/apps/leaf/runs/{identity}", [], scheduler_runs._once_ended
-
-    async def once_ended(*arguments: Any) -> Any:
-        looks.append(arguments)
-        return await real(*arguments)
-
-    monkeypatch.setattr(scheduler_runs, "_once_ended", once_ended)
+    path, looks = f"/internal/apps/leaf/runs/{identity}", noted(monkeypatch, "_once_ended")
     waiting = asyncio.create_task(mesh.call("GET", path, headers={**ALICE, "Prefer": "wait=30"}))
     lease = await mesh.claim(kind="stage")
     for number in range(20):
