@@ -34,7 +34,7 @@ from libs.common.errors import Unavailable
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """Column type of a JSON document."""
-SCHEMA = "0009"
+SCHEMA = "0010"
 """The revision of deploy/migrations that this release works on."""
 SCHEMA_TABLE = "mlmesh_schema"
 BUSY_TIMEOUT_S = 10
@@ -81,8 +81,15 @@ class Database:
         """The same connections. SQLite's never begin a transaction of their own (`_sqlite_pragmas`)."""
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction, committed at the end. Raises Unavailable when the database is away or too busy."""
+    async def write(self, *, alone: bool = False) -> AsyncIterator[AsyncConnection]:
+        """One transaction, committed at the end. Raises Unavailable when the database is away or too busy.
+
+        `alone`: of one statement, which PostgreSQL commits by itself.
+        """
+        if alone and self.dialect != "sqlite":
+            async with self.read() as connection:
+                yield connection
+            return
         async with _translated(), self._turn(), self._engine.connect() as connection:
             if self.dialect == "sqlite":
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -209,31 +216,44 @@ async def clock(connection: AsyncConnection) -> float:
     return (await connection.execute(NOW)).scalar_one()
 
 
-async def insert_many(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows with the same columns. PostgreSQL takes them as one document: one by one they would cost thrice that."""
-    if not rows:
-        return
+Rows = Sequence[Mapping[str, Any]]
+"""With the same columns."""
+
+
+async def insert_many(connection: AsyncConnection, *new: tuple[Table, Rows]) -> None:
+    """Rows of one or more tables. PostgreSQL takes all in one statement, and the rows of a table as one document:
+    one by one they would cost thrice that."""
+    given = [(table, rows) for table, rows in new if rows]
     if connection.dialect.name == "sqlite":
-        await connection.execute(insert(table), list(rows))
-        return
-    statement, missing = _recordset(table, tuple(rows[0]))
-    document = orjson.dumps([{**missing, **row} for row in rows]).decode()
-    await connection.exec_driver_sql(statement, (document,))
+        for table, rows in given:
+            await connection.execute(insert(table), list(rows))
+    elif given:
+        statement, missing = _recordsets(tuple((table, tuple(rows[0])) for table, rows in given))
+        documents = zip(given, missing, strict=True)
+        texts = [orjson.dumps([{**more, **row} for row in rows]).decode() for (_, rows), more in documents]
+        await connection.exec_driver_sql(statement, tuple(texts))
 
 
 DIALECT = postgresql_dialect()  # type: ignore[no-untyped-call]
 
 
 @cache
-def _recordset(table: Table, given: tuple[str, ...]) -> tuple[str, Mapping[str, Any]]:
-    """The statement, and the values of the columns that are not given but have one."""
+def _recordsets(tables: tuple[tuple[Table, tuple[str, ...]], ...]) -> tuple[str, Sequence[Mapping[str, Any]]]:
+    """The statement, and for each table the values of the columns that are not given but have one."""
+    *first, last = (_recordset(table, given, number) for number, (table, given) in enumerate(tables, 1))
+    others = ", ".join(f"t{number} AS ({one})" for number, (one, _) in enumerate(first, 1))
+    statement = f"WITH {others} {last[0]}" if first else last[0]
+    return statement, [missing for _, missing in (*first, last)]
+
+
+def _recordset(table: Table, given: tuple[str, ...], number: int) -> tuple[str, Mapping[str, Any]]:
     missing = {
         one.name: cast(Any, one.default).arg for one in table.c if one.name not in given and one.default is not None
     }
     columns = [table.c[name] for name in (*missing, *given)]
     names = ", ".join(f'"{one.name}"' for one in columns)
     types = ", ".join(f'"{one.name}" {one.type.compile(DIALECT)}' for one in columns)
-    source = f"jsonb_to_recordset(($1::text)::jsonb) AS new({types})"
+    source = f"jsonb_to_recordset((${number}::text)::jsonb) AS new({types})"
     return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {source}", missing  # noqa: S608  our own names
 
 

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from libs.common.db import Database
 from libs.common.errors import Invalid, MeshError, TooManyRequests
 from services.scheduler.callback import Callback
-from services.scheduler.db import Connection, callbacks, tasks
+from services.scheduler.db import Connection, tasks
 from services.scheduler.db import runs as rows
 from services.scheduler.doorbells import Doorbells
 from services.scheduler.pipeline import stage_tasks
-from services.scheduler.state import Run, Task
+from services.scheduler.room import Room
+from services.scheduler.state import Doorbell, Run, Task
 
 AT_ONCE = 64
 """Runs of one transaction."""
-FEW = 4
-GATHER_S = 0.001
-"""What is waited for others after a transaction of more than a few."""
+WRITERS = 2
+"""Transactions at a time: while the database is at work on one, the next is put together."""
 BUSY_RETRY_S = 5.0
 
 
@@ -51,6 +52,7 @@ class Admitted:
 
 
 Outcome = Admitted | MeshError
+Waiting = tuple[Request, asyncio.Future[Admitted]]
 
 
 class Admissions:
@@ -58,31 +60,59 @@ class Admissions:
 
     def __init__(self, db: Database, limit: int, doorbells: Doorbells) -> None:
         self._db, self._limit, self._doorbells = db, limit, doorbells
-        self._waiting: deque[tuple[Request, asyncio.Future[Admitted]]] = deque()
-        self._writer: asyncio.Task[None] | None = None
+        self._room = Room()
+        self._waiting: deque[Waiting] = deque()
+        self._door: asyncio.Task[None] | None = None
+        self._writing: set[asyncio.Task[None]] = set()
+        self._written = 0
+        """For how many something is written."""
 
     async def admit(self, request: Request) -> Admitted:
         """Raises Invalid, TooManyRequests, Unavailable."""
         future: asyncio.Future[Admitted] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
+        if self._door is None:
+            self._door = asyncio.create_task(self._admit())
         return await future
 
-    async def _write(self) -> None:
+    async def _admit(self) -> None:
         """Ends in the same step in which it finds nobody: who comes after that begins another."""
-        some = 1
         try:
             while self._waiting:
-                if some > FEW:  # those who were answered together come back together
-                    await asyncio.sleep(GATHER_S)
-                some = await self._write_some()
+                if len(self._writing) >= WRITERS:
+                    await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
+                    continue
+                some = self._some()
+                if (now := self._known(some)) is None:
+                    await asyncio.gather(*self._writing)  # what they write is to be counted
+                    await self._answer(some, self._counted)
+                else:
+                    self._written += len(some)
+                    writing = asyncio.create_task(self._answer(some, partial(self._at, now)))
+                    self._writing.add(writing)
+                    writing.add_done_callback(self._writing.discard)
         finally:
-            self._writer = None
+            self._door = None
 
-    async def _write_some(self) -> int:
-        some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
-        outcomes = await self._outcomes([request for request, _ in some])
+    def _some(self) -> list[Waiting]:
+        """A writer's share of those who are here, or else the first would take all and leave the next with few."""
+        share = -(-(len(self._waiting) + self._written) // WRITERS)
+        return [self._waiting.popleft() for _ in range(min(share, AT_ONCE, len(self._waiting)))]
+
+    def _known(self, some: Sequence[Waiting]) -> float | None:
+        """When they begin, if nothing has to be looked up for them."""
+        if any(request.key is not None for request, _ in some):
+            return None
+        return self._room.take(Counter(request.run.app for request, _ in some))
+
+    async def _answer(
+        self, some: Sequence[Waiting], write: Callable[[Sequence[Request]], Awaitable[Sequence[Outcome]]]
+    ) -> None:
+        outcomes: Sequence[Outcome | Exception]
+        try:
+            outcomes = await write([request for request, _ in some])
+        except Exception as error:  # noqa: BLE001  it is each caller's to hear, not this task's
+            outcomes = [error] * len(some)
         for (_, future), outcome in zip(some, outcomes, strict=True):
             if future.done():
                 continue  # the caller is gone; the run stays
@@ -90,29 +120,47 @@ class Admissions:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
-        return len(some)
 
-    async def _outcomes(self, requests: Sequence[Request]) -> Sequence[Outcome | Exception]:
+    async def _at(self, now: float, requests: Sequence[Request]) -> Sequence[Outcome]:
+        """Nothing but new runs: one statement."""
         try:
-            async with self._db.write() as c:
-                outcomes, new, now = await admitted(c, requests, self._limit)
-                ready = [task.doorbell for one in new for task in one.stages if task.state == "ready"]
-                taken = self._doorbells.take(ready)
+            new = [begun(one.run, now, one.callback) for one in requests]
+            taken = self._taken(new)
+            async with self._db.write(alone=True) as c:
                 await add(c, new, {one.task: now for one in taken})
-        except Exception as error:  # noqa: BLE001  it is each caller's to hear, not this task's
-            return [error] * len(requests)
+        finally:
+            self._written -= len(requests)
+        self._doorbells.ring(taken)
+        return new
+
+    async def _counted(self, requests: Sequence[Request]) -> Sequence[Outcome]:
+        async with self._db.write() as c:
+            room, now = await _room(c, requests, self._limit)
+            outcomes, new = await admitted(c, requests, room, now)
+            taken = self._taken(new)
+            await add(c, new, {one.task: now for one in taken})
+        self._room.counted(room, now)
         self._doorbells.ring(taken)
         return outcomes
 
+    def _taken(self, new: Iterable[Admitted]) -> tuple[Doorbell, ...]:
+        return self._doorbells.take(task.doorbell for one in new for task in one.stages if task.state == "ready")
 
-async def admitted(
-    c: Connection, requests: Sequence[Request], limit: int
-) -> tuple[list[Outcome], list[Admitted], float]:
-    """What each is told, in order; the new runs among them, which have no rows yet; when they have begun."""
+
+async def _room(c: Connection, requests: Iterable[Request], limit: int) -> tuple[dict[str, int], float]:
+    """How many more runs of each app may wait, and the time in epoch seconds."""
     room, now = {}, 0.0
     for app in {one.run.app for one in requests}:
         waiting, now = await rows.waiting(c, app, limit)
         room[app] = limit - waiting
+    return room, now
+
+
+async def admitted(
+    c: Connection, requests: Sequence[Request], room: dict[str, int], now: float
+) -> tuple[list[Outcome], list[Admitted]]:
+    """What each is told, in order; and the new runs among them, which have no rows yet. `room`: by app, until it is
+    taken."""
     fresh = await rows.remember(c, [_remembered(one, now) for one in requests if one.key is not None], now)
     found: list[Outcome] = []
     new: list[Admitted] = []
@@ -123,13 +171,13 @@ async def admitted(
         elif room[request.run.app] <= 0:
             if name is not None:
                 await rows.forget(c, name)
-            sentence = f"{request.run.app} has {limit} waiting runs"
+            sentence = f"{request.run.app} has as many waiting runs as it may"
             found.append(TooManyRequests(sentence, retry_after=BUSY_RETRY_S))
         else:
             room[request.run.app] -= 1
             new.append(begun(request.run, now, request.callback))
             found.append(new[-1])
-    return found, new, now
+    return found, new
 
 
 def begun(draft: Run, now: float, callback: dict[str, Any] | None = None) -> Admitted:
@@ -140,11 +188,10 @@ def begun(draft: Run, now: float, callback: dict[str, Any] | None = None) -> Adm
 
 async def add(c: Connection, new: Sequence[Admitted], rung: Mapping[str, float] = MappingProxyType({})) -> None:
     """The rows of new runs. `rung`: when was rung for a task."""
-    await rows.add(c, [one.run for one in new])
-    stages = [task for one in new for task in one.stages]
-    await tasks.add(c, [{**task.__dict__, "rung_at": rung.get(task.id)} for task in stages])
+    stages = [{**task.__dict__, "rung_at": rung.get(task.id)} for one in new for task in one.stages]
     told = [(one.run, one.callback) for one in new if one.callback is not None]
-    await callbacks.add(c, [Callback(run=run.id, app=run.app, user=run.user, spec=spec) for run, spec in told])
+    called = [Callback(run=run.id, app=run.app, user=run.user, spec=spec) for run, spec in told]
+    await rows.add(c, [one.run for one in new], stages, called)
 
 
 def _remembered(request: Request, now: float) -> dict[str, Any]:

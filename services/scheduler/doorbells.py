@@ -51,9 +51,13 @@ class Doorbells:
         """Those of them that are to be marked, and rung for after the commit. The relay looks after the rest."""
         every = tuple(ready)
         taken = [one for one in every if self._one_left(one.resource_class)] if len(every) <= FEW else []
-        if len(taken) < len(every):
+        if not all(one in taken or self._full(one.resource_class) for one in every):
             self._relay()
         return tuple(taken)
+
+    def _full(self, resource_class: str) -> bool:
+        """As was counted a moment ago: a look would find no room, until something is claimed."""
+        return self._left.get(resource_class) == 0 and time.monotonic() - self._counted < COUNT_AGAIN_S
 
     def _one_left(self, resource_class: str) -> bool:
         left = self._left.get(resource_class, 0)

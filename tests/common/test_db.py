@@ -10,8 +10,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Column, Integer, MetaData, String, Table, select
+from sqlalchemy.exc import IntegrityError
 
-from libs.common.db import Database
+from libs.common.db import Database, Json, insert_many
+
+TABLES = MetaData()
+PARENTS = Table("parents", TABLES, Column("id", String(8), primary_key=True), Column("size", Integer, default=3))
+CHILDREN = Table("children", TABLES, Column("id", String(8), primary_key=True), Column("of", Json))
+
+
+async def test_rows_of_two_tables_come_together_or_not_at_all(database_url: str) -> None:
+    database = Database(database_url)
+    await database.create_all(TABLES)
+    children: list[dict[str, Any]] = [{"id": "a", "of": {"x": [1]}}, {"id": "b", "of": None}]
+    async with database.write(alone=True) as c:
+        await insert_many(c, (PARENTS, [{"id": "one"}, {"id": "two"}]), (CHILDREN, children))
+    with pytest.raises(IntegrityError):
+        async with database.write(alone=True) as c:
+            await insert_many(c, (PARENTS, [{"id": "three"}]), (CHILDREN, children))
+    async with database.read() as c:
+        assert sorted((await c.execute(select(PARENTS))).tuples()) == [("one", 3), ("two", 3)]
+        found = await c.execute(select(CHILDREN).order_by(CHILDREN.c.id))
+        assert list(found.tuples()) == [("a", {"x": [1]}), ("b", None)]
+    await database.close()
 
 
 @pytest.mark.parametrize("folder", ["", "missing"])

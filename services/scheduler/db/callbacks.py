@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -11,11 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.scheduler.callback import Callback, Delivery
 from services.scheduler.db import due as of_time
 from services.scheduler.db.tables import callbacks, deliveries
-
-
-async def add(c: AsyncConnection, new: Sequence[Callback]) -> None:
-    if new:
-        await c.execute(insert(callbacks), [callback.__dict__ for callback in new])
 
 
 async def get(c: AsyncConnection, run: str, *, lock: bool = False) -> Callback | None:

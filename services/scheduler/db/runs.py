@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Executable, and_, bindparam, delete, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import insert_many, now, upsert
+from libs.common.db import Rows, insert_many, now, upsert
+from services.scheduler.callback import Callback
 from services.scheduler.db import due as of_time
 from services.scheduler.db.due import OPEN_RUN
 from services.scheduler.db.plans import Plans
@@ -31,8 +32,14 @@ REMEMBERED_S = 24 * 3600.0
 """How long an Idempotency-Key answers for its first submission."""
 
 
-async def add(c: AsyncConnection, new: Sequence[Run]) -> None:
-    await insert_many(c, runs, [run.__dict__ for run in new])
+async def add(c: AsyncConnection, new: Sequence[Run], stages: Rows = (), told: Sequence[Callback] = ()) -> None:
+    """Runs with their tasks and callbacks: on PostgreSQL in one statement."""
+    await insert_many(
+        c,
+        (runs, [run.__dict__ for run in new]),
+        (tasks, stages),
+        (callbacks, [callback.__dict__ for callback in told]),
+    )
 
 
 async def get(c: AsyncConnection, app: str, run: str, *, lock: bool = False) -> Run | None:

@@ -72,7 +72,7 @@ def _task(row: RowMapping) -> Task:
 
 async def add(c: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
     """All with the same columns."""
-    await insert_many(c, tasks, rows)
+    await insert_many(c, (tasks, rows))
 
 
 async def get(c: AsyncConnection, task: str, *, lock: bool = True) -> Task | None:
