@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 import aiosqlite
 import orjson
-from sqlalchemy import JSON, Double, MetaData, Table, event, insert, inspect, select, text
+from sqlalchemy import JSON, Column, Double, MetaData, Table, event, insert, inspect, literal, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import dialect as postgresql_dialect
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -228,33 +228,35 @@ async def insert_many(connection: AsyncConnection, *new: tuple[Table, Rows]) -> 
         for table, rows in given:
             await connection.execute(insert(table), list(rows))
     elif given:
-        statement, missing = _recordsets(tuple((table, tuple(rows[0])) for table, rows in given))
-        documents = zip(given, missing, strict=True)
-        texts = [orjson.dumps([{**more, **row} for row in rows]).decode() for (_, rows), more in documents]
-        await connection.exec_driver_sql(statement, tuple(texts))
+        statement = _recordsets(tuple((table, tuple(rows[0])) for table, rows in given))
+        documents = tuple(orjson.dumps(rows).decode() for _, rows in given)
+        await connection.exec_driver_sql(statement, documents)
 
 
 DIALECT = postgresql_dialect()  # type: ignore[no-untyped-call]
 
 
 @cache
-def _recordsets(tables: tuple[tuple[Table, tuple[str, ...]], ...]) -> tuple[str, Sequence[Mapping[str, Any]]]:
-    """The statement, and for each table the values of the columns that are not given but have one."""
+def _recordsets(tables: tuple[tuple[Table, tuple[str, ...]], ...]) -> str:
     *first, last = (_recordset(table, given, number) for number, (table, given) in enumerate(tables, 1))
-    others = ", ".join(f"t{number} AS ({one})" for number, (one, _) in enumerate(first, 1))
-    statement = f"WITH {others} {last[0]}" if first else last[0]
-    return statement, [missing for _, missing in (*first, last)]
+    others = ", ".join(f"t{number} AS ({one})" for number, one in enumerate(first, 1))
+    return f"WITH {others} {last}" if first else last
 
 
-def _recordset(table: Table, given: tuple[str, ...], number: int) -> tuple[str, Mapping[str, Any]]:
-    missing = {
-        one.name: cast(Any, one.default).arg for one in table.c if one.name not in given and one.default is not None
-    }
-    columns = [table.c[name] for name in (*missing, *given)]
+def _recordset(table: Table, given: tuple[str, ...], number: int) -> str:
+    """Inserts what parameter `number` has in the given columns, and their defaults in the others."""
+    columns = [table.c[name] for name in given]
     names = ", ".join(f'"{one.name}"' for one in columns)
     types = ", ".join(f'"{one.name}" {one.type.compile(DIALECT)}' for one in columns)
     source = f"jsonb_to_recordset((${number}::text)::jsonb) AS new({types})"
-    return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {source}", missing  # noqa: S608  our own names
+    rest = {one.name: _default(one) for one in table.c if one.name not in given and one.default is not None}
+    into = ", ".join((names, *(f'"{name}"' for name in rest)))
+    return f"INSERT INTO {table.name} ({into}) SELECT {', '.join((names, *rest.values()))} FROM {source}"  # noqa: S608  our own names
+
+
+def _default(column: Column[Any]) -> str:
+    value = literal(cast(Any, column.default).arg, column.type)
+    return str(value.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True}))
 
 
 def upsert(connection: AsyncConnection, table: Table) -> Any:

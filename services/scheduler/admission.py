@@ -188,7 +188,7 @@ def begun(draft: Run, now: float, callback: dict[str, Any] | None = None) -> Adm
 
 async def add(c: Connection, new: Sequence[Admitted], rung: Mapping[str, float] = MappingProxyType({})) -> None:
     """The rows of new runs. `rung`: when was rung for a task."""
-    stages = [{**task.__dict__, "rung_at": rung.get(task.id)} for one in new for task in one.stages]
+    stages = [tasks.begun(task, rung.get(task.id)) for one in new for task in one.stages]
     told = [(one.run, one.callback) for one in new if one.callback is not None]
     called = [Callback(run=run.id, app=run.app, user=run.user, spec=spec) for run, spec in told]
     await rows.add(c, [one.run for one in new], stages, called)

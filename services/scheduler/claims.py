@@ -92,10 +92,11 @@ async def _order(c: Connection, task: Task, run: Run, now: float, token: str) ->
         begun = {"started_at": now, "status": status, "deadline": now + run.plan["timeout"]}
         run = await runs.change(c, run, begun)
     writes = pipeline.producers(run)
-    before = {writes[variable] for variable in task.spec["inputs"] if variable in writes}
+    stage = run.stage(task)
+    before = {writes[variable] for variable in stage["inputs"] if variable in writes}
     siblings = {sibling.name: sibling for sibling in await tasks.named(c, run.id, before)} if before else {}
     order = pipeline.work(run, task, siblings)
-    if call := task.spec.get("call"):
+    if call := stage.get("call"):
         order["call"] = calls.granted(token, run, call)
     return order
 

@@ -115,7 +115,6 @@ def stage_tasks(run: Run) -> list[Task]:
             resource_class="gpu" if stage["resources"].get("gpu") else "cpu",
             priority=run.priority,
             state="waiting" if run.plan["waits"][stage["name"]] else "ready",
-            spec=stage,
             created_at=run.created_at,
         )
         for index, stage in enumerate(run.plan["stages"])
@@ -154,9 +153,9 @@ def producers(run: Run) -> dict[str, str]:
 
 def work(run: Run, task: Task, siblings: Mapping[str, Task]) -> dict[str, Any]:
     """The stage spec of a lease. `siblings` are the run's tasks by stage name, the finished ones with their tokens."""
-    writes = producers(run)
+    writes, stage = producers(run), run.stage(task)
     inputs = []
-    for variable in task.spec["inputs"]:
+    for variable in stage["inputs"]:
         if variable in writes:
             made_by = siblings[writes[variable]]
             source = left_at(run, made_by, variable)
@@ -165,7 +164,7 @@ def work(run: Run, task: Task, siblings: Mapping[str, Task]) -> dict[str, Any]:
             inputs.append({"name": variable, **_given(given)})
     outputs = [
         {"name": variable, "target": output_area(run.id, task.name, task.token, variable).to_json()}
-        for variable in task.spec["outputs"]
+        for variable in stage["outputs"]
     ]
     kept = ("image", "entry_point", "env", "secrets", "resources", "read_only_root", "egress", "image_credentials",
             "timeout")  # fmt: skip
@@ -173,11 +172,11 @@ def work(run: Run, task: Task, siblings: Mapping[str, Task]) -> dict[str, Any]:
         "run": run.id,
         "pipeline": run.pipeline,
         "stage": task.name,
-        **{name: task.spec[name] for name in kept},
+        **{name: stage[name] for name in kept},
         "inputs": inputs,
         "outputs": outputs,
         "log": log_name(run.id, task.name, task.attempt),
-        "cache": run.plan.get("cache", "off") if task.spec.get("cache") else "off",
+        "cache": run.plan.get("cache", "off") if stage.get("cache") else "off",
     }
 
 
@@ -189,8 +188,7 @@ def _given(source: Mapping[str, Any]) -> dict[str, Any]:
 
 def publications(run: Run, task: Task) -> list[dict[str, Any]]:
     """The moves that bring a finished stage's outputs to where the caller wanted them."""
-    targets = run.plan["targets"]
-    outputs = next(stage["outputs"] for stage in run.plan["stages"] if stage["name"] == task.name)
+    targets, outputs = run.plan["targets"], run.stage(task)["outputs"]
     return [
         {"source": left_at(run, task, name).to_json(), "target": targets[name]} for name in outputs if name in targets
     ]

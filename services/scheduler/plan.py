@@ -52,13 +52,13 @@ def stage_reported(run: Run, task: Task, report: Report, now: float) -> Columns:
     if report.outcome in ("canceled", "returned", "lost"):
         return {**ended, "state": "canceled", "reason": task.reason or reason("canceled"), "result": result}
     why = {**reason("error"), **(report.reason or {})}
-    if (again := _retry(task, why, now)) and run.status != "canceling":
+    if (again := _retry(run, task, why, now)) and run.status != "canceling":
         return {**again, "log_tail": list(report.log_tail)}
     return {**ended, "state": "failed", "reason": why, "result": result}
 
 
-def _retry(task: Task, why: Reason, now: float) -> Columns | None:
-    retries = task.spec["retries"]
+def _retry(run: Run, task: Task, why: Reason, now: float) -> Columns | None:
+    retries = run.stage(task)["retries"]
     if task.failures >= retries["limit"] or why["code"] not in retries["reasons"]:
         return None
     pause = retries["backoff"] * retries["factor"] ** task.failures

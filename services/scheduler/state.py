@@ -48,8 +48,9 @@ class Task:
     name: str
     """The stage's or component's."""
     state: TaskState
-    spec: dict[str, Any]
     created_at: float
+    spec: dict[str, Any] = field(default_factory=dict)
+    """What an instance is to be; what a stage is to do is in the plan of its run."""
     run: str | None = None
     replica: int = 0
     fingerprint: str = ""
@@ -148,6 +149,11 @@ class Run:
     @property
     def ended(self) -> bool:
         return self.status in ENDED_RUN
+
+    def stage(self, task: Task) -> dict[str, Any]:
+        """What one of its tasks is to do."""
+        found: dict[str, Any] = self.plan["stages"][task.replica]
+        return found
 
     @property
     def leads(self) -> bool:

@@ -30,9 +30,9 @@ async def test_rows_of_two_tables_come_together_or_not_at_all(database_url: str)
         async with database.write(alone=True) as c:
             await insert_many(c, (PARENTS, [{"id": "three"}]), (CHILDREN, children))
     async with database.read() as c:
-        assert sorted((await c.execute(select(PARENTS))).tuples()) == [("one", 3), ("two", 3)]
+        assert sorted(tuple(row) for row in await c.execute(select(PARENTS))) == [("one", 3), ("two", 3)]
         found = await c.execute(select(CHILDREN).order_by(CHILDREN.c.id))
-        assert list(found.tuples()) == [("a", {"x": [1]}), ("b", None)]
+        assert [tuple(row) for row in found] == [("a", {"x": [1]}), ("b", None)]
     await database.close()
 
 

@@ -12,19 +12,18 @@ from services.scheduler.plan import Report
 from services.scheduler.state import Run, Task, reason
 
 NOW = 100.0
-RETRIES = {"limit": 1, "backoff": 10.0, "factor": 2.0, "reasons": ["error"]}
+RETRIES = {"backoff": 10.0, "factor": 2.0, "reasons": ["error"]}
 
 
 def task(name: str, state: Any, **more: Any) -> Task:
-    spec = {"retries": {"limit": 0, "backoff": 1.0, "factor": 2.0, "reasons": ["error"]}}
-    return Task(**{"id": name, "kind": "stage", "app": "leaf", "name": name, "state": state, "spec": spec,
+    return Task(**{"id": name, "kind": "stage", "app": "leaf", "name": name, "state": state,
                    "created_at": 1.0, "token": 1, "worker": "w", **more})  # fmt: skip
 
 
-def run(status: Any = "running", **more: Any) -> Run:
+def run(status: Any = "running", *, retries: int = 0, **more: Any) -> Run:
     waits: dict[str, list[str]] = {"a": [], "b": ["a"], "c": []}
-    return Run(id="r", app="leaf", pipeline="p", user="u", status=status, created_at=1.0,
-               plan={"waits": waits, "timeout": 50.0}, **more)  # fmt: skip
+    plan = {"waits": waits, "timeout": 50.0, "stages": [{"retries": {**RETRIES, "limit": retries}}]}
+    return Run(id="r", app="leaf", pipeline="p", user="u", status=status, created_at=1.0, plan=plan, **more)
 
 
 def test_success_is_published_first() -> None:
@@ -42,19 +41,23 @@ def test_failure_keeps_the_reason_with_its_exit_code_and_log() -> None:
     ("code", "failures", "state"), [("error", 0, "waiting"), ("error", 1, "failed"), ("oom", 0, "failed")]
 )
 def test_retries_are_for_their_reasons_and_limited(code: str, failures: int, state: str) -> None:
-    before = task("a", "claimed", spec={"retries": RETRIES}, failures=failures)
-    after = plan.stage_reported(run(), before, Report("failed", reason(code)), NOW)
+    before = task("a", "claimed", failures=failures)
+    after = plan.stage_reported(run(retries=1), before, Report("failed", reason(code)), NOW)
     assert after["state"] == state
 
 
 def test_a_retry_waits_for_its_back_off() -> None:
-    before = task("a", "claimed", spec={"retries": {**RETRIES, "limit": 5}}, failures=2)
-    assert plan.stage_reported(run(), before, Report("failed", reason("error")), NOW)["not_before"] == NOW + 40.0
+    after = plan.stage_reported(
+        run(retries=5), task("a", "claimed", failures=2), Report("failed", reason("error")), NOW
+    )
+    assert after["not_before"] == NOW + 40.0
 
 
 def test_a_canceling_run_retries_nothing() -> None:
-    before = task("a", "claimed", spec={"retries": RETRIES})
-    assert plan.stage_reported(run("canceling"), before, Report("failed", reason("error")), NOW)["state"] == "failed"
+    after = plan.stage_reported(
+        run("canceling", retries=1), task("a", "claimed"), Report("failed", reason("error")), NOW
+    )
+    assert after["state"] == "failed"
 
 
 def test_a_lost_lease_makes_a_stage_ready_again_until_it_was_lost_too_often() -> None:

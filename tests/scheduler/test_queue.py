@@ -15,7 +15,7 @@ from tests.scheduler.test_service import BODY, go_live
 
 
 def waiting(run: str = "r_1", kind: str = "cpu", **more: Any) -> Task:
-    return Task(id="t", kind="stage", app="a", name="s", state="ready", spec={}, created_at=0.0, run=run,
+    return Task(id="t", kind="stage", app="a", name="s", state="ready", created_at=0.0, run=run,
                 resource_class=kind, **more)  # fmt: skip
 
 

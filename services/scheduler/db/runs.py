@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Executable, and_, bindparam, delete, func, or_, select, tuple_, update
@@ -18,6 +19,8 @@ from services.scheduler.state import ENDED_RUN, Run
 
 PLANS = Plans()
 HEAD = [column for column in runs.c if column is not runs.c.plan]
+BEGUN = [one.name for one in fields(Run) if one.name not in ("reason", "started_at", "finished_at")]
+"""What can be said of a new run."""
 THIS = (runs.c.app == bindparam("of"), runs.c.id == bindparam("this"))
 _WHOLE, _HEAD = select(runs).where(*THIS), select(*HEAD).where(*THIS)
 WHOLE = {False: _WHOLE, True: _WHOLE.with_for_update()}
@@ -36,7 +39,7 @@ async def add(c: AsyncConnection, new: Sequence[Run], stages: Rows = (), told: S
     """Runs with their tasks and callbacks: on PostgreSQL in one statement."""
     await insert_many(
         c,
-        (runs, [run.__dict__ for run in new]),
+        (runs, [{name: run.__dict__[name] for name in BEGUN} for run in new]),
         (tasks, stages),
         (callbacks, [callback.__dict__ for callback in told]),
     )

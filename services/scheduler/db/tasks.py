@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import CursorResult, RowMapping, bindparam, func, insert, select, update
@@ -28,8 +29,10 @@ PLACES = 10_000
 _PLACES: dict[str, tuple[str, str | None]] = {}
 STALE_S = 2 * 3600.0
 """When no link to upload to is good any more that an attempt was given."""
+BEGUN = ("id", "kind", "app", "run", "name", "replica", "resource_class", "priority", "state", "spec", "created_at")
+_begun = itemgetter(*BEGUN)
 STANDING = [column for column in tasks.c if column.name not in ("spec", "openapi", "endpoint")]
-"""How a stage stands. A run may have a thousand of them, and what they are to do is most of their rows."""
+"""How a stage stands."""
 
 
 # Statements of every claim and report are put together once: that costs as much as to execute them.
@@ -70,6 +73,11 @@ def _task(row: RowMapping) -> Task:
     return Task(**row)
 
 
+def begun(stage: Task, rung_at: float | None) -> dict[str, Any]:
+    """The row of a new stage: only what can be said of it already."""
+    return {**dict(zip(BEGUN, _begun(stage.__dict__), strict=True)), "rung_at": rung_at}
+
+
 async def add(c: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
     """All with the same columns."""
     await insert_many(c, (tasks, rows))
@@ -91,7 +99,7 @@ async def get_at(c: AsyncConnection, task: str) -> tuple[Task | None, float]:
 
 
 async def of_run(c: AsyncConnection, run: str) -> list[Task]:
-    """The run's stages in the order of the manifest, without what they are to do."""
+    """The run's stages in the order of the manifest, as they stand."""
     return _standing(await c.execute(OF_RUN, {"of": run}))
 
 
@@ -124,7 +132,7 @@ async def of_runs(c: AsyncConnection, wanted: Iterable[str]) -> dict[str, list[T
 
 def _standing(answer: CursorResult[Any]) -> list[Task]:
     names = tuple(answer.keys())
-    return [Task(spec={}, **dict(zip(names, row, strict=True))) for row in answer]
+    return [Task(**dict(zip(names, row, strict=True))) for row in answer]
 
 
 async def instances(c: AsyncConnection, app: str) -> list[Task]:
