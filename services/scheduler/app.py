@@ -50,8 +50,7 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
         parts: Parts = app.state.parts
         return {"database": parts.db.ready, "bus": parts.bus.ready}
 
-    app = service("scheduler", settings, lifespan=lifespan, checks=checks)
-    app.router.routes[:0] = submissions.ROUTES
+    app = service("scheduler", settings, lifespan=lifespan, checks=checks, direct=submissions.ROUTES)
     for routes in ROUTES:
         app.include_router(routes.router)
     return app

@@ -5,25 +5,29 @@ from __future__ import annotations
 import hmac
 import re
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import cache
+from random import getrandbits
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common import log
-from libs.common.errors import BY_STATUS, Invalid, MeshError, Unauthorized, headers, problem
+from libs.common.errors import BY_STATUS, Invalid, MeshError, Unauthorized
+from libs.common.http.direct import Direct, Route
+from libs.common.http.problems import rendered
 from libs.common.settings import Settings
 
 OPEN = ("/healthz", "/readyz", "/metrics")
 """Routes without a credential."""
+NAME = b"x-request-id"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 Check = Callable[[], Awaitable[object]]
@@ -37,17 +41,31 @@ def service(
     lifespan: Lifespan,
     checks: Callable[[], Mapping[str, Check]] | Mapping[str, Check] = {},  # noqa: B006  read only
     open_paths: tuple[str, ...] = (),
-) -> FastAPI:
+    direct: Sequence[Route] = (),
+) -> Service:
     """An app of the service `name`; `checks` (or what it returns) are the parts of its readiness."""
-    app = FastAPI(title=f"mlmesh {name}", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = Service(title=f"mlmesh {name}", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.settings = settings
     app.state.on_stop = []  # called when the server is asked to stop, before open requests end: wake what waits
     metrics = Metrics(name)
     _health(app, name, metrics, checks)
     _errors(app)
-    app.add_middleware(Guard, token=settings.internal_token, open_paths=OPEN + open_paths)
-    app.add_middleware(Tracing, service=name, metrics=metrics)
+    guarded = Guard(Direct(app.framework, direct), settings.internal_token, OPEN + open_paths)
+    app.front = Tracing(guarded, name, metrics)
     return app
+
+
+class Service(FastAPI):
+    """`front` is asked first. It ends in the framework, or before it."""
+
+    front: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        await self.front(scope, receive, send)
+
+    async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)
 
 
 class Metrics:
@@ -58,7 +76,11 @@ class Metrics:
         self.requests = Counter(
             f"mlmesh_{name}_requests", "Requests by method and status", ["method", "status"], registry=self.registry
         )
+        self.counted = cache(self._counted)
         self.seconds = Histogram(f"mlmesh_{name}_request_seconds", "Time to answer", registry=self.registry)
+
+    def _counted(self, method: str, status: int) -> Counter:
+        return self.requests.labels(method, str(status))
 
 
 def _health(
@@ -119,10 +141,6 @@ def _invalid(error: RequestValidationError) -> Invalid:
     return Invalid(f"{where}{first['message']}", errors=found)
 
 
-def rendered(error: MeshError, extra: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse(problem(error, log.current_request_id()), error.status, {**headers(error), **(extra or {})})
-
-
 class Guard:
     """Refuses calls without the internal token. Written as plain ASGI: it must not touch streams."""
 
@@ -155,7 +173,7 @@ class Tracing:
             return
         given = Headers(scope=scope)
         identity = given.get("x-request-id", "")
-        log.request_id.set(identity if REQUEST_ID.fullmatch(identity) else uuid.uuid4().hex)
+        log.request_id.set(identity if REQUEST_ID.fullmatch(identity) else f"{getrandbits(128):032x}")
         log.traceparent.set(given.get("traceparent", ""))
         began, status = time.perf_counter(), 500
 
@@ -163,7 +181,8 @@ class Tracing:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = log.request_id.get()
+                others = [one for one in message.get("headers", ()) if one[0].lower() != NAME]
+                message["headers"] = [*others, (NAME, log.request_id.get().encode())]
             await send(message)
 
         try:
@@ -172,7 +191,7 @@ class Tracing:
             self._count(scope, status, time.perf_counter() - began)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        self._metrics.requests.labels(scope["method"], str(status)).inc()
+        self._metrics.counted(scope["method"], status).inc()
         self._metrics.seconds.observe(seconds)
         if scope["path"] not in OPEN:
             self._log.debug(

@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
 from libs.common.errors import Malformed, RangeNotSatisfiable
+from libs.common.http.problems import rendered
 from libs.common.http.ranges import Plan, plan
-from libs.common.http.service import rendered
 from services.databox.digests import parse
 from services.databox.store import Stat, Store
 from services.databox.uploads import Uploads

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.responses import JSONResponse
 
 from libs.common.errors import Invalid, Malformed, NotFound
-from libs.common.http.service import rendered
+from libs.common.http.problems import rendered
 from libs.common.times import iso
 from services.databox import db as tables
 from services.databox import links

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from libs.common.errors import Forbidden, Gone, Malformed, NotFound, RangeNotSatisfiable
-from libs.common.http.service import rendered
+from libs.common.http.problems import rendered
 from libs.common.identity import ANONYMOUS, Caller
 from services.scheduler import logs, outputs, removal, runs, views
 from services.scheduler.db import runs as rows

@@ -6,9 +6,9 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from libs.common.errors import Invalid
+from libs.common.http.direct import post
 from libs.common.identity import caller
 from services.scheduler import callback, runs, starts, views
 from services.scheduler.admission import Admitted
@@ -56,6 +56,6 @@ async def _submitted(parts: Parts, request: Request, made: Admitted, more: dict[
 
 
 ROUTES = (
-    Route("/internal/apps/{ns}/apis/{path}/runs", submit, methods=["POST"]),
-    Route("/internal/apps/{ns}/apis/{path}/calls", call, methods=["POST"]),
+    post("/internal/apps/{ns}/apis/{path}/runs", submit),
+    post("/internal/apps/{ns}/apis/{path}/calls", call),
 )
