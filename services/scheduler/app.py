@@ -32,7 +32,8 @@ from services.scheduler.routes import (
     workers,
 )
 
-ROUTES = (workers, table, runs, callbacks, schedules, apps, components, operators)
+DIRECT = (*submissions.ROUTES, *workers.ROUTES)
+ROUTES = (table, runs, callbacks, schedules, apps, components, operators)
 
 
 def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
@@ -50,7 +51,7 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
         parts: Parts = app.state.parts
         return {"database": parts.db.ready, "bus": parts.bus.ready}
 
-    app = service("scheduler", settings, lifespan=lifespan, checks=checks, direct=submissions.ROUTES)
+    app = service("scheduler", settings, lifespan=lifespan, checks=checks, direct=DIRECT)
     for routes in ROUTES:
         app.include_router(routes.router)
     return app

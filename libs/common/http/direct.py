@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import orjson
 from fastapi import Request, Response
+from pydantic import BaseModel, ValidationError
+from starlette.responses import JSONResponse
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common.errors import MeshError
-from libs.common.http.problems import rendered
+from libs.common.http.problems import invalid, rendered
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -25,6 +28,22 @@ class Route(NamedTuple):
 def post(path: str, endpoint: Endpoint) -> Route:
     """`path` as the framework has it: parameters in braces, each one part of the path."""
     return Route("POST", compile_path(path)[0], endpoint)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def told(model: type[Model], request: Request) -> Model:
+    """What the body says. Raises Invalid."""
+    try:
+        return model.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise invalid(error.errors()) from error
+
+
+class Answer(JSONResponse):
+    def render(self, content: Any) -> bytes:
+        return orjson.dumps(content)
 
 
 class Direct:

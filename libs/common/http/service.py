@@ -20,9 +20,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common import log
-from libs.common.errors import BY_STATUS, Invalid, MeshError, Unauthorized
+from libs.common.errors import BY_STATUS, MeshError, Unauthorized
 from libs.common.http.direct import Direct, Route
-from libs.common.http.problems import rendered
+from libs.common.http.problems import invalid, rendered
 from libs.common.settings import Settings
 
 OPEN = ("/healthz", "/readyz", "/metrics")
@@ -117,8 +117,8 @@ def _errors(app: FastAPI) -> None:
         return rendered(error)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> Response:
-        return rendered(_invalid(error))
+    async def unfit(_request: Request, error: RequestValidationError) -> Response:
+        return rendered(invalid(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def framework(_request: Request, error: HTTPException) -> Response:
@@ -129,16 +129,6 @@ def _errors(app: FastAPI) -> None:
     async def defect(_request: Request, error: Exception) -> Response:
         log.get("http").error("a request failed", exc_info=error)
         return rendered(MeshError())
-
-
-def _invalid(error: RequestValidationError) -> Invalid:
-    found = [
-        {"field": ".".join(str(part) for part in one["loc"] if part != "body"), "message": one["msg"]}
-        for one in error.errors()
-    ]
-    first = found[0] if found else {"field": "", "message": "not acceptable"}
-    where = f"{first['field']}: " if first["field"] else ""
-    return Invalid(f"{where}{first['message']}", errors=found)
 
 
 class Guard:

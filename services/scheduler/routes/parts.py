@@ -6,11 +6,9 @@ Coroutines, though they wait for nothing: the framework runs plain functions in 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 from fastapi import Depends, Request
-from starlette.responses import JSONResponse
 
 from libs.common.identity import Caller, caller
 from services.scheduler.parts import Parts
@@ -38,8 +36,3 @@ def preferred_wait(prefer: str | None) -> float:
     """The N of `Prefer: wait=N`, at most 60."""
     found = re.search(r"\bwait=(\d{1,6})\b", prefer or "")
     return min(float(found[1]), MAX_WAIT_S) if found else 0.0
-
-
-class Answer(JSONResponse):
-    def render(self, content: Any) -> bytes:
-        return orjson.dumps(content)

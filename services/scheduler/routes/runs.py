@@ -10,12 +10,13 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from libs.common.errors import Forbidden, Gone, Malformed, NotFound, RangeNotSatisfiable
+from libs.common.http.direct import Answer
 from libs.common.http.problems import rendered
 from libs.common.identity import ANONYMOUS, Caller
 from services.scheduler import logs, outputs, removal, runs, views
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
-from services.scheduler.routes.parts import RETRY_AFTER_S, Answer, TheCaller, TheParts, preferred_wait
+from services.scheduler.routes.parts import RETRY_AFTER_S, TheCaller, TheParts, preferred_wait
 from services.scheduler.state import Run
 
 PAGE = 100

@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from libs.common.errors import Invalid
-from libs.common.http.direct import post
+from libs.common.http.direct import Answer, post
 from libs.common.identity import caller
 from services.scheduler import callback, runs, starts, views
 from services.scheduler.admission import Admitted
 from services.scheduler.parts import Parts
-from services.scheduler.routes.parts import RETRY_AFTER_S, Answer, preferred_wait
+from services.scheduler.routes.parts import RETRY_AFTER_S, preferred_wait
 
 MAX_KEY = 255
 

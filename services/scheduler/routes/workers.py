@@ -1,33 +1,42 @@
-"""Claim, sync, report: the routes of workers."""
+"""Claim, sync, report: what workers ask for, past the framework as all that is asked for most."""
 
 from __future__ import annotations
 
-from typing import Any
+from starlette.requests import Request
 
-from fastapi import APIRouter
-
+from libs.common.http.direct import Answer, post, told
 from services.scheduler import claims, heartbeat, leases
-from services.scheduler.routes.parts import TheParts
-
-router = APIRouter(prefix="/internal")
+from services.scheduler.parts import Parts
 
 
-@router.post("/claims")
-async def claim(parts: TheParts, asked: claims.Claim) -> dict[str, Any]:
-    return await claims.claim(parts, asked)
+def _parts(request: Request) -> Parts:
+    found: Parts = request.app.state.parts
+    return found
 
 
-@router.post("/workers/{worker}/sync")
-async def sync(parts: TheParts, worker: str, said: heartbeat.Sync) -> dict[str, Any]:
-    return await heartbeat.sync(parts, worker, said)
+async def claim(request: Request) -> Answer:
+    return Answer(await claims.claim(_parts(request), await told(claims.Claim, request)))
 
 
-@router.post("/tasks/{task}/reuse")
-async def reuse(parts: TheParts, task: str, made: leases.Made) -> dict[str, bool]:
-    return {"reused": await leases.reuse(parts, task, made)}
+async def sync(request: Request) -> Answer:
+    said = await told(heartbeat.Sync, request)
+    return Answer(await heartbeat.sync(_parts(request), request.path_params["worker"], said))
 
 
-@router.post("/tasks/{task}/report")
-async def report(parts: TheParts, task: str, said: leases.LastWord) -> dict[str, bool]:
-    await leases.report(parts, task, said)
-    return {"accepted": True}
+async def reuse(request: Request) -> Answer:
+    made = await told(leases.Made, request)
+    return Answer({"reused": await leases.reuse(_parts(request), request.path_params["task"], made)})
+
+
+async def report(request: Request) -> Answer:
+    said = await told(leases.LastWord, request)
+    await leases.report(_parts(request), request.path_params["task"], said)
+    return Answer({"accepted": True})
+
+
+ROUTES = (
+    post("/internal/claims", claim),
+    post("/internal/workers/{worker}/sync", sync),
+    post("/internal/tasks/{task}/reuse", reuse),
+    post("/internal/tasks/{task}/report", report),
+)

@@ -1,0 +1,156 @@
+"""Asynchronous access to the database: SQLite for one machine, PostgreSQL for more. SQLAlchemy Core, no ORM.
+
+Holds transactions and dialects; tables belong to the services (`services.*.db`). Never make a network call
+inside a transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import JSON, Double, MetaData, Table, inspect, select, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from libs.common.db.connections import Connections, opened_engine
+from libs.common.db.rows import Rows, insert_many
+from libs.common.errors import Unavailable
+
+__all__ = ["SCHEMA", "SCHEMA_TABLE", "Database", "Json", "Rows", "clock", "insert_many", "now", "upsert"]
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+"""Column type of a JSON document."""
+SCHEMA = "0010"
+"""The revision of deploy/migrations that this release works on."""
+SCHEMA_TABLE = "mlmesh_schema"
+POOL_SIZE = 10
+RETRY_AFTER_S = 2.0
+
+
+class now(FunctionElement[float]):
+    """The time in epoch seconds on the database's clock, as a column of a statement."""
+
+    type = Double()
+    inherit_cache = True
+
+
+CLOCK = {
+    "postgresql": "extract(epoch FROM clock_timestamp())::float8",
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+}
+
+
+@compiles(now)
+def _clock(_element: now, compiler: SQLCompiler, **_more: Any) -> str:
+    return CLOCK[compiler.dialect.name]
+
+
+NOW = select(now())
+
+_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]] = WeakKeyDictionary()
+"""Who writes next, by file."""
+
+
+class Database:
+    """A pool of connections to `url` (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`)."""
+
+    def __init__(self, url: str, pool: int = POOL_SIZE) -> None:
+        self._engine = opened_engine(url, pool)
+        self.dialect = self._engine.dialect.name
+        auto = {} if self.dialect == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+        self._writers, self._readers = Connections(self._engine), Connections(self._engine.execution_options(**auto))
+        """SQLite's never begin a transaction of their own."""
+
+    @asynccontextmanager
+    async def write(self, *, alone: bool = False) -> AsyncIterator[AsyncConnection]:
+        """One transaction, committed at the end. Raises Unavailable when the database is away or too busy.
+
+        `alone`: of one statement, which PostgreSQL commits by itself.
+        """
+        if alone and self.dialect != "sqlite":
+            async with self.read() as connection:
+                yield connection
+            return
+        async with _translated(), self._turn(), self._writers.one() as connection:
+            if self.dialect == "sqlite":
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            await connection.commit()
+
+    def _turn(self) -> AbstractAsyncContextManager[None]:
+        """SQLite has one writer at a time, and lets the others sleep ever longer between looks: ours take turns."""
+        if self.dialect != "sqlite":
+            return nullcontext()
+        turns = _TURNS.setdefault(asyncio.get_running_loop(), {})
+        return turns.setdefault(self._engine.url.database or "", asyncio.Lock())
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Each statement sees what is committed when it begins."""
+        async with _translated(), self._readers.one() as connection:
+            yield connection
+
+    async def ready(self) -> None:
+        """Raises Unavailable unless the database answers."""
+        async with self.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def schema(self) -> str | None:
+        """The revision that the database has; None when it has none yet."""
+        async with self.read() as connection:
+            if not await connection.run_sync(lambda found: inspect(found).has_table(SCHEMA_TABLE)):
+                return None
+            found = await connection.execute(text(f"SELECT version_num FROM {SCHEMA_TABLE}"))  # noqa: S608  a constant
+            return cast(str | None, found.scalar())
+
+    async def create_all(self, metadata: MetaData) -> None:
+        """Make the tables as they are now; deployments use the migrations instead."""
+        async with self.write() as connection:
+            await connection.run_sync(metadata.create_all)
+
+    async def close(self) -> None:
+        await self._writers.close()
+        await self._readers.close()
+        await self._engine.dispose()
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError) as error:
+        raise Unavailable("the database does not answer", retry_after=RETRY_AFTER_S) from error
+    except DBAPIError as error:
+        if error.connection_invalidated or _server_left(error):
+            raise Unavailable("the database went away", retry_after=RETRY_AFTER_S) from error
+        raise
+
+
+def _server_left(error: DBAPIError) -> bool:
+    """asyncpg's lost connections, shutdowns (08, 53, 57) and deadlocks (40) arrive as plain DBAPIError."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return (
+        state[:2] in ("08", "40", "53", "57")
+        or "connection" in type(getattr(error.orig, "__cause__", None)).__name__.lower()
+    )
+
+
+async def clock(connection: AsyncConnection) -> float:
+    """Now, in epoch seconds, on the database's clock: the only one that leases know."""
+    return (await connection.execute(NOW)).scalar_one()
+
+
+def upsert(connection: AsyncConnection, table: Table) -> Any:
+    """The dialect's `insert(table)`, which has `on_conflict_do_update` and `on_conflict_do_nothing`."""
+    return (postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert)(table)

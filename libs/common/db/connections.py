@@ -1,0 +1,124 @@
+"""Connections to the database: how they are opened, asked and kept."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import aiosqlite
+import orjson
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+BUSY_TIMEOUT_S = 10
+CONNECT_TIMEOUT_S = 3
+STATEMENT_TIMEOUT_S = 15
+POOL_TIMEOUT_S = 5
+IDLE_S = 2.0
+KEPT = 4
+
+
+class Connections:
+    """Keeps those that were just used: to take one from the pool and give it back is more than a statement on it."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._kept: list[tuple[AsyncConnection, float]] = []
+        """With the time of its last use."""
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[AsyncConnection]:
+        """For one transaction, which is to be committed; otherwise it is rolled back."""
+        connection = await self._taken()
+        try:
+            yield connection
+        except BaseException:
+            await asyncio.shield(self._let_go(connection))
+            raise
+        if len(self._kept) < KEPT:
+            self._kept.append((connection, time.monotonic()))
+        else:
+            await connection.close()
+
+    async def _taken(self) -> AsyncConnection:
+        while self._kept:
+            connection, used = self._kept.pop()
+            if time.monotonic() - used < IDLE_S:
+                return connection
+            await connection.close()  # its pool asks it before it gives it out again
+        return await self._engine.connect()
+
+    async def _let_go(self, connection: AsyncConnection) -> None:
+        if connection.invalidated:  # the others lead to the same server
+            await self.close()
+        await connection.close()
+
+    async def close(self) -> None:
+        kept, self._kept = self._kept, []
+        for connection, _ in kept:
+            await connection.close()
+
+
+def opened_engine(url: str, pool: int) -> AsyncEngine:
+    dumps = {"json_serializer": lambda value: orjson.dumps(value).decode(), "json_deserializer": orjson.loads}
+    if make_url(url).get_backend_name() == "sqlite":
+        arguments: dict[str, Any] = {"timeout": BUSY_TIMEOUT_S, "async_creator_fn": _opened}
+        engine = create_async_engine(url, connect_args=arguments, pool_size=pool, **dumps)
+        event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
+        return engine
+    engine = create_async_engine(
+        url,
+        connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": STATEMENT_TIMEOUT_S},
+        pool_size=2 * pool,
+        max_overflow=0,  # one that is closed after each use costs more than all that is done over it
+        pool_timeout=POOL_TIMEOUT_S,
+        **dumps,
+    )
+    event.listen(engine.sync_engine, "checkout", _asked_first)
+    event.listen(engine.sync_engine, "checkin", _used)
+    return engine
+
+
+async def _opened(*arguments: Any, **options: Any) -> aiosqlite.Connection:
+    """A cancelled opening is waited for and closed: its thread answers to this loop, which may end with the caller."""
+
+    async def opened() -> aiosqlite.Connection:
+        connection = aiosqlite.connect(*arguments, **options)
+        connection._thread.daemon = True  # as SQLAlchemy does: what is left open at the end must not hold the process
+        return await connection
+
+    opening = asyncio.ensure_future(opened())
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(OSError, sqlite3.Error):
+            await (await opening).close()
+        raise
+
+
+def _asked_first(connection: Any, record: Any, _proxy: Any) -> None:
+    """One that was idle is asked whether it still leads to the server; in a busy time that would be half the work."""
+    if time.monotonic() - record.info.get("used", 0.0) < IDLE_S:
+        return
+    try:
+        connection.ping()
+    except Exception as error:
+        raise DisconnectionError("the server has left") from error
+
+
+def _used(_connection: Any, record: Any) -> None:
+    record.info["used"] = time.monotonic()
+
+
+def _sqlite_pragmas(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by us: the driver's own are deferred and fail at once
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_S * 1000}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
