@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -182,7 +182,7 @@ async def admitted(
 
 def begun(draft: Run, now: float, callback: dict[str, Any] | None = None) -> Admitted:
     """The run that a draft becomes now, with its stages."""
-    run = replace(draft, created_at=now, deadline=now + draft.plan["timeout"])
+    run = Run(**{**draft.__dict__, "created_at": now, "deadline": now + draft.plan["timeout"]})
     return Admitted(run, stage_tasks(run), callback)
 
 

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
-
-from libs.common.http.direct import Answer, post, told
+from libs.common.http.direct import Answer, Asked, post
 from services.scheduler import claims, heartbeat, leases
 from services.scheduler.parts import Parts
 
 
-def _parts(request: Request) -> Parts:
-    found: Parts = request.app.state.parts
+def _parts(asked: Asked) -> Parts:
+    found: Parts = asked.app.state.parts
     return found
 
 
-async def claim(request: Request) -> Answer:
-    return Answer(await claims.claim(_parts(request), await told(claims.Claim, request)))
+async def claim(asked: Asked) -> Answer:
+    return Answer(await claims.claim(_parts(asked), await asked.told(claims.Claim)))
 
 
-async def sync(request: Request) -> Answer:
-    said = await told(heartbeat.Sync, request)
-    return Answer(await heartbeat.sync(_parts(request), request.path_params["worker"], said))
+async def sync(asked: Asked) -> Answer:
+    said = await asked.told(heartbeat.Sync)
+    return Answer(await heartbeat.sync(_parts(asked), asked.path["worker"], said))
 
 
-async def reuse(request: Request) -> Answer:
-    made = await told(leases.Made, request)
-    return Answer({"reused": await leases.reuse(_parts(request), request.path_params["task"], made)})
+async def reuse(asked: Asked) -> Answer:
+    made = await asked.told(leases.Made)
+    return Answer({"reused": await leases.reuse(_parts(asked), asked.path["task"], made)})
 
 
-async def report(request: Request) -> Answer:
-    said = await told(leases.LastWord, request)
-    await leases.report(_parts(request), request.path_params["task"], said)
+async def report(asked: Asked) -> Answer:
+    said = await asked.told(leases.LastWord)
+    await leases.report(_parts(asked), asked.path["task"], said)
     return Answer({"accepted": True})
 
 
