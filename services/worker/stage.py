@@ -39,7 +39,7 @@ class Stage:
             ended = await self._end(began)
         checked(ended, self.log.tail(), full=room.over(self.folder))
         self.holding.show(state="uploading")
-        await self.host.runtime.reclaim(self.lease.name, self.folder)
+        await patient(lambda: self.host.runtime.reclaim(self.lease.name, self.folder))
         outputs = await asyncio.to_thread(staging.collect, self.lease, self.folder)
         delivered = await staging.deliver(self.lease, outputs, self.host.peers, self.host.shelf)
         return Outcome(
@@ -95,7 +95,7 @@ class Stage:
             async with asyncio.timeout(max(0.0, began + limit - time.time())):
                 return await self._ended_within_its_room()
         except TimeoutError as error:
-            await self.host.runtime.stop(self.lease.name, STOP_GRACE_S)
+            await patient(lambda: self.host.runtime.stop(self.lease.name, STOP_GRACE_S), limit=None)
             raise Failed("timeout", f"it ran longer than {limit:g} s") from error
 
     async def _ended_within_its_room(self) -> Exit:
@@ -104,7 +104,7 @@ class Stage:
         try:
             await asyncio.wait([ending, growing], return_when=asyncio.FIRST_COMPLETED)
             if not ending.done():
-                await self.host.runtime.stop(self.lease.name, 0.0)
+                await patient(lambda: self.host.runtime.stop(self.lease.name, 0.0), limit=None)
                 raise await growing
             return await ending
         finally:

@@ -2,68 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiodocker.containers import DockerContainer, DockerContainers
 
-from libs.common.bus.memory import MemoryBus
-from libs.common.errors import Unavailable
-from libs.common.settings import Settings
-from services.worker.app import create
 from services.worker.content import of_files
-from services.worker.host import installation
-from services.worker.runtime.networks import Networks
 from tests.servers.engine import Engine
+from tests.worker.docker_host import Host
 from tests.worker.image_registry import LOGIN, image_registry
 from tests.worker.small_mesh import SmallMesh
 
 INPUT = {"name": "data-in", "kind": "folder", "source": {"box": "b", "user": "u", "group": "g"}}
 VALUE = {"name": "rate", "kind": "value", "source": None, "value": 0.5, "suffix": ".json"}
 OUTPUT = {"name": "out", "target": {"area": "runs/r/s/1/out"}}
-
-
-class Host:
-    """A worker's host: the engine, an image, a folder."""
-
-    def __init__(self, mesh: SmallMesh, folder: Path, engine: Engine, image: str) -> None:
-        self.mesh, self.folder, self.engine, self.image = mesh, folder, engine, image
-        self.token = uuid.uuid4().hex  # an installation of its own on this engine
-        self.installation = installation(self.token)
-
-    def settings(self) -> Settings:
-        runtime = self.engine.runtime
-        return self.mesh.settings(self.folder).with_values(runtime=runtime, internal_token=self.token)
-
-    @asynccontextmanager
-    async def worker(self, **over: Any) -> AsyncIterator[None]:
-        app = create(self.settings().with_values(**over), MemoryBus())
-        async with app.router.lifespan_context(app):
-            yield
-
-    def stage(self, script: str, **over: Any) -> None:
-        command = ["python3", "-u", "-c", script]
-        self.mesh.stage("t1", "", **{"image": self.image, "entry_point": command, **over})
-
-    def containers(self) -> list[dict[str, Any]]:
-        names = self.engine.containers(self.installation)
-        found: list[dict[str, Any]] = json.loads(self.engine.run("inspect", *names)) if names else []
-        return found
-
-
-@pytest.fixture
-async def host(mesh: SmallMesh, tmp_path: Path, docker_engine: Engine, python_image: str) -> AsyncIterator[Host]:
-    host = Host(mesh, tmp_path, docker_engine, python_image)
-    yield host
-    docker_engine.clear(host.installation)
 
 
 async def test_a_stage_in_a_container_reads_its_inputs_and_writes_its_outputs(mesh: SmallMesh, host: Host) -> None:
@@ -209,84 +163,6 @@ async def test_a_port_is_published_where_the_worker_advertises_it(mesh: SmallMes
         mesh.stops.append({"task": "t1", "token": 7})
         await mesh.note()
         await mesh.report()
-
-
-async def test_a_killed_workers_container_is_finished_by_the_next(mesh: SmallMesh, host: Host) -> None:
-    script = (
-        "import os, time; print('one'); time.sleep(2); open(os.environ['UNIP_PIPELINE_OUT'] + '/f', 'w').write('x')"
-    )
-    host.stage(script, outputs=[OUTPUT])
-    async with host.worker():
-        await mesh.until(lambda: mesh.logs.get("log-t1"))
-    assert mesh.reports == []
-    async with host.worker():
-        report = await mesh.report()
-        await mesh.until(lambda: "log-t1" in mesh.ended)
-    assert (report["outcome"], mesh.files["runs/r/s/1/out/f"], mesh.logs["log-t1"]) == ("succeeded", b"x", b"one\n")
-
-
-@pytest.mark.parametrize(("signal", "outcome"), [("TERM", "lost"), ("USR1", "failed")])
-async def test_a_container_that_a_signal_ended_while_no_worker_looked_is_lost(
-    mesh: SmallMesh, host: Host, signal: str, outcome: str
-) -> None:
-    """So it is after a restart of the host: the engine ends what it runs."""
-    host.stage("import signal, time; signal.signal(signal.SIGUSR1, lambda *_: exit(5)); print('here'); time.sleep(60)")
-    async with host.worker():
-        await mesh.until(lambda: mesh.logs.get("log-t1"))
-    name = host.containers()[0]["Id"]
-    host.engine.run("kill", f"--signal={signal}", name)
-    host.engine.run("wait", name)
-    async with host.worker():
-        assert (await mesh.report())["outcome"] == outcome
-
-
-@pytest.mark.parametrize(("unanswered", "outcome"), [("create", "succeeded"), ("start", "lost")])
-async def test_an_engine_that_goes_away_in_a_start_may_have_begun_it(
-    mesh: SmallMesh, host: Host, monkeypatch: pytest.MonkeyPatch, unanswered: str, outcome: str
-) -> None:
-    """What was only created is started; what was being started is lost: its command may have run."""
-    kind = DockerContainers if unanswered == "create" else DockerContainer
-    call = getattr(kind, unanswered)
-
-    async def away(*arguments: Any, **named: Any) -> Any:
-        monkeypatch.undo()
-        if unanswered == "create":
-            await call(*arguments, **named)
-        raise aiohttp.ServerDisconnectedError
-
-    monkeypatch.setattr(kind, unanswered, away)
-    host.stage("print('here')")
-    async with host.worker():
-        assert (await mesh.report())["outcome"] == outcome
-    assert host.containers() == []
-
-
-async def test_an_engine_that_is_away_before_a_start_is_waited_for(
-    mesh: SmallMesh, host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    call = Networks.ensure
-
-    async def away(*_arguments: Any, **_named: Any) -> Any:
-        monkeypatch.setattr(Networks, "ensure", call)
-        raise Unavailable("the engine is away")
-
-    monkeypatch.setattr(Networks, "ensure", away)
-    host.stage("print('here')")
-    async with host.worker():
-        assert (await mesh.report())["outcome"] == "succeeded"
-
-
-async def test_a_container_without_a_lease_is_removed(mesh: SmallMesh, host: Host) -> None:
-    host.stage("import time; time.sleep(600)")
-    async with host.worker():
-        await mesh.shown(state="running")
-    for file in host.folder.glob("scratch/tasks/w1/*/lease.json"):
-        file.unlink()
-    async with host.worker():
-        async with asyncio.timeout(30.0):
-            while host.containers():  # noqa: ASYNC110  what is awaited is the engine's
-                await asyncio.sleep(0.1)
-    assert mesh.reports == []
 
 
 async def test_an_image_behind_a_password_is_pulled_with_its_secret(

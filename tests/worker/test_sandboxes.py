@@ -14,8 +14,8 @@ from services.worker.runtime import pause, sandboxes
 from services.worker.runtime.engine import open_engine
 from services.worker.runtime.sandboxes import IMAGE, Sandbox, Sandboxes
 from tests.servers.engine import Engine
+from tests.worker.docker_host import Host
 from tests.worker.small_mesh import SmallMesh
-from tests.worker.test_docker import Host, host  # noqa: F401  a fixture
 
 PATIENCE_S = 60.0
 NETWORK = "bridge"
@@ -156,7 +156,7 @@ async def test_none_is_made_where_its_program_would_not_run(
     assert there(docker_engine, installation) == set()
 
 
-async def played(mesh: SmallMesh, host: Host) -> str:  # noqa: F811
+async def played(mesh: SmallMesh, host: Host) -> str:
     """The network namespace of one stage."""
     mesh.reports.clear()
     mesh.logs.clear()
@@ -165,7 +165,7 @@ async def played(mesh: SmallMesh, host: Host) -> str:  # noqa: F811
     return str((await mesh.until(lambda: mesh.logs.get("log-t1"))).decode())
 
 
-async def test_stages_go_on_when_their_sandbox_is_taken_away(mesh: SmallMesh, host: Host) -> None:  # noqa: F811
+async def test_stages_go_on_when_their_sandbox_is_taken_away(mesh: SmallMesh, host: Host) -> None:
     async with host.worker():
         namespaces = [await played(mesh, host) for _ in range(4)]
         assert len(set(namespaces)) < 4, "some have joined a sandbox"

@@ -1,0 +1,111 @@
+"""A Docker Engine or a worker that goes away in the middle of a stage: nothing runs twice, and nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+from aiodocker.containers import DockerContainer, DockerContainers
+
+from libs.common.errors import Unavailable
+from services.worker.runtime.docker import DockerRuntime
+from services.worker.runtime.networks import Networks
+from tests.worker.docker_host import Host
+from tests.worker.small_mesh import SmallMesh
+
+OUTPUT = {"name": "out", "target": {"area": "runs/r/s/1/out"}}
+
+
+async def test_a_killed_workers_container_is_finished_by_the_next(mesh: SmallMesh, host: Host) -> None:
+    script = (
+        "import os, time; print('one'); time.sleep(2); open(os.environ['UNIP_PIPELINE_OUT'] + '/f', 'w').write('x')"
+    )
+    host.stage(script, outputs=[OUTPUT])
+    async with host.worker():
+        await mesh.until(lambda: mesh.logs.get("log-t1"))
+    assert mesh.reports == []
+    async with host.worker():
+        report = await mesh.report()
+        await mesh.until(lambda: "log-t1" in mesh.ended)
+    assert (report["outcome"], mesh.files["runs/r/s/1/out/f"], mesh.logs["log-t1"]) == ("succeeded", b"x", b"one\n")
+
+
+@pytest.mark.parametrize(("signal", "outcome"), [("TERM", "lost"), ("USR1", "failed")])
+async def test_a_container_that_a_signal_ended_while_no_worker_looked_is_lost(
+    mesh: SmallMesh, host: Host, signal: str, outcome: str
+) -> None:
+    """So it is after a restart of the host: the engine ends what it runs."""
+    host.stage("import signal, time; signal.signal(signal.SIGUSR1, lambda *_: exit(5)); print('here'); time.sleep(60)")
+    async with host.worker():
+        await mesh.until(lambda: mesh.logs.get("log-t1"))
+    name = host.containers()[0]["Id"]
+    host.engine.run("kill", f"--signal={signal}", name)
+    host.engine.run("wait", name)
+    async with host.worker():
+        assert (await mesh.report())["outcome"] == outcome
+
+
+@pytest.mark.parametrize(("unanswered", "outcome"), [("create", "succeeded"), ("start", "lost")])
+async def test_an_engine_that_goes_away_in_a_start_may_have_begun_it(
+    mesh: SmallMesh, host: Host, monkeypatch: pytest.MonkeyPatch, unanswered: str, outcome: str
+) -> None:
+    """What was only created is started; what was being started is lost: its command may have run."""
+    kind = DockerContainers if unanswered == "create" else DockerContainer
+    call = getattr(kind, unanswered)
+
+    async def away(*arguments: Any, **named: Any) -> Any:
+        monkeypatch.undo()
+        if unanswered == "create":
+            await call(*arguments, **named)
+        raise aiohttp.ServerDisconnectedError
+
+    monkeypatch.setattr(kind, unanswered, away)
+    host.stage("print('here')")
+    async with host.worker():
+        assert (await mesh.report())["outcome"] == outcome
+    assert host.containers() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "timeout", "outcome"),
+    [
+        (Networks, "ensure", 60, "succeeded"),
+        (DockerRuntime, "prepare", 60, "succeeded"),
+        (DockerRuntime, "reclaim", 60, "succeeded"),
+        (DockerRuntime, "stop", 1, "failed"),
+    ],
+)
+async def test_an_engine_that_is_away_for_a_moment_is_waited_for(
+    mesh: SmallMesh, host: Host, monkeypatch: pytest.MonkeyPatch, kind: Any, call: str, timeout: float, outcome: str
+) -> None:
+    done = getattr(kind, call)
+    answers: list[str] = []
+
+    async def away(*arguments: Any, **named: Any) -> Any:
+        if not answers:
+            answers.append("none")
+            raise Unavailable("the engine is away")
+        return await done(*arguments, **named)
+
+    monkeypatch.setattr(kind, call, away)
+    host.stage("import time; print('here'); time.sleep(TIME)".replace("TIME", "60" if call == "stop" else "0"),
+               timeout=timeout)  # fmt: skip
+    async with host.worker():
+        report = await mesh.report()
+    assert (report["outcome"], answers) == (outcome, ["none"])
+    assert call != "stop" or report["reason"]["code"] == "timeout"
+
+
+async def test_a_container_without_a_lease_is_removed(mesh: SmallMesh, host: Host) -> None:
+    host.stage("import time; time.sleep(600)")
+    async with host.worker():
+        await mesh.shown(state="running")
+    for file in host.folder.glob("scratch/tasks/w1/*/lease.json"):
+        file.unlink()
+    async with host.worker():
+        async with asyncio.timeout(30.0):
+            while host.containers():  # noqa: ASYNC110  what is awaited is the engine's
+                await asyncio.sleep(0.1)
+    assert mesh.reports == []
