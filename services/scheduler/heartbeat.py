@@ -94,7 +94,7 @@ def news(task: Task, have: Have) -> dict[str, Any]:
     """The columns of a task that its worker's words change."""
     said: dict[str, Any] = {
         "phase": have.state,
-        "detail": (have.detail or "")[:1000] or None,
+        "detail": (have.detail or "").replace("\0", "\ufffd")[:1000] or None,
         "progress": have.progress,
     }
     if task.kind == "instance":

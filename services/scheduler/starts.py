@@ -15,6 +15,7 @@ from libs.common.manifests.apicomponent import APIComponent, ApiSpec
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.chain import following
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
+from libs.common.nul import says_nul
 from services.scheduler import calls, submission
 from services.scheduler.admission import Admitted, Request
 from services.scheduler.parts import Parts
@@ -98,9 +99,12 @@ def draft(app: str, chain: Sequence[ExperimentPipeline], asked: submission.Submi
 
 def _decoded(raw: bytes) -> Any:
     try:
-        return orjson.loads(calls.within(raw) or b"{}")
+        body = orjson.loads(calls.within(raw) or b"{}")
     except orjson.JSONDecodeError as error:
         raise Invalid(f"the body is not JSON: {error}") from error
+    if says_nul(raw.decode()):
+        raise Invalid("the body has the character U+0000 in a text, which cannot be kept; leave it out")
+    return body
 
 
 def _hash(body: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from libs.common.errors import Conflict
@@ -188,3 +190,23 @@ async def test_anonymous_callers_see_a_run_by_its_id_and_no_list(mesh: Mesh) -> 
     _, run, _ = await mesh.submit(BODY, **{"X-Mlmesh-User": "anonymous"})
     assert (await mesh.call("GET", f"/internal/apps/leaf/runs/{run['id']}", headers=nobody))[0] == 200
     assert (await mesh.call("GET", "/internal/apps/leaf/runs", headers=nobody))[1] == {"items": [], "next": None}
+
+
+async def test_a_program_that_writes_the_character_zero_ends_like_any_other(mesh: Mesh) -> None:
+    await go_live(mesh)
+    _, run, _ = await mesh.submit(BODY)
+    lease = await mesh.claim()
+    have = {"task": lease["task"], "token": lease["token"], "state": "running", "detail": "a\0b", "progress": [1, 2]}
+    await mesh.sync(have)
+    await mesh.report(lease, "failed", reason={"code": "error", "detail": "c\0d"}, log_tail=["\0", "c\0d"])
+    seen = await mesh.run(run["id"])
+    assert (seen["status"], seen["reason"]["detail"].replace("\ufffd", "\0")) == ("failed", "c\0d")
+
+
+async def test_the_character_zero_is_refused_where_it_cannot_be_kept_or_found(mesh: Mesh) -> None:
+    await go_live(mesh)
+    many = [mesh.submit({**BODY, "labels": {"n": "a\0b" if n == 3 else "ab"}}) for n in range(6)]
+    assert [status for status, _, _ in await asyncio.gather(*many)] == [202, 202, 202, 422, 202, 202]
+    for path in ("runs?label=n%3Da%00b", "runs/r_a%00b", "runs?status=a%00b", "runs/r_a%00b/logs"):
+        status, _, _ = await mesh.call("GET", f"/internal/apps/leaf/{path}")
+        assert status < 500

@@ -25,7 +25,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from libs.common.db.connections import Connections, opened_engine
 from libs.common.db.rows import Rows, insert_many
-from libs.common.errors import Unavailable
+from libs.common.errors import Invalid, Unavailable
 
 __all__ = ["SCHEMA", "SCHEMA_TABLE", "Database", "Json", "Rows", "clock", "insert_many", "now", "upsert"]
 
@@ -36,6 +36,8 @@ SCHEMA = "0010"
 SCHEMA_TABLE = "mlmesh_schema"
 POOL_SIZE = 10
 RETRY_AFTER_S = 2.0
+NO_TEXT = ("22021", "22P05")
+"""PostgreSQL's words for the character U+0000 in a text, plain or in JSON."""
 
 
 class now(FunctionElement[float]):
@@ -132,6 +134,8 @@ async def _translated() -> AsyncIterator[None]:
     except (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError) as error:
         raise Unavailable("the database does not answer", retry_after=RETRY_AFTER_S) from error
     except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in NO_TEXT:
+            raise Invalid("a text has the character U+0000, which cannot be kept; leave it out") from error
         if error.connection_invalidated or _server_left(error):
             raise Unavailable("the database went away", retry_after=RETRY_AFTER_S) from error
         raise

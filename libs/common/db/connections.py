@@ -16,6 +16,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from libs.common.db.rows import written
+
 BUSY_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 15
@@ -66,7 +68,7 @@ class Connections:
 
 
 def opened_engine(url: str, pool: int) -> AsyncEngine:
-    dumps = {"json_serializer": lambda value: orjson.dumps(value).decode(), "json_deserializer": orjson.loads}
+    dumps = {"json_serializer": written, "json_deserializer": orjson.loads}
     if make_url(url).get_backend_name() == "sqlite":
         arguments: dict[str, Any] = {"timeout": BUSY_TIMEOUT_S, "async_creator_fn": _opened}
         engine = create_async_engine(url, connect_args=arguments, pool_size=pool, **dumps)

@@ -11,6 +11,8 @@ from sqlalchemy import Column, Table, insert, literal
 from sqlalchemy.dialects.postgresql import dialect as postgresql_dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.nul import without_nul
+
 Rows = Sequence[Mapping[str, Any]]
 """With the same columns."""
 
@@ -24,8 +26,12 @@ async def insert_many(connection: AsyncConnection, *new: tuple[Table, Rows]) -> 
             await connection.execute(insert(table), list(rows))
     elif given:
         statement = _recordsets(tuple((table, tuple(rows[0])) for table, rows in given))
-        documents = tuple(orjson.dumps(rows).decode() for _, rows in given)
-        await connection.exec_driver_sql(statement, documents)
+        await connection.exec_driver_sql(statement, tuple(written(rows) for _, rows in given))
+
+
+def written(value: Any) -> str:
+    """JSON that every database can keep."""
+    return without_nul(orjson.dumps(value).decode())
 
 
 DIALECT = postgresql_dialect()  # type: ignore[no-untyped-call]

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from libs.common.nul import says_nul, without_nul
+
+NUL, TEXT = "\0", "\\u0000"
+
+
+@pytest.mark.parametrize(
+    ("value", "there"),
+    [("ab", False), (NUL, True), (TEXT, False), ("\\" + NUL, True), ("\\" + TEXT, False), (NUL + NUL + TEXT, True)],
+)
+def test_the_character_is_told_from_its_name(value: str, there: bool) -> None:
+    document = json.dumps({"x": [value]})
+    assert says_nul(document) is there
+    assert json.loads(without_nul(document)) == {"x": [value.replace(NUL, "\ufffd")]}
