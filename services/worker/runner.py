@@ -81,6 +81,14 @@ class Runner:
             await self._host.runtime.remove(name)
 
     async def _run(self, holding: Holding, *, adopted: bool) -> None:
+        """A defect in what follows a task ends no other: its lease is let go, and the scheduler gives it to another."""
+        try:
+            await self._carry_out(holding, adopted=adopted)
+        except Exception:  # noqa: BLE001  the traceback is logged
+            log.get("worker").exception("task was not brought to its end", task=holding.lease.task)
+            self._holdings.drop(holding)
+
+    async def _carry_out(self, holding: Holding, *, adopted: bool) -> None:
         folder = self._host.folder(holding.lease)
         work = work_of(holding.lease)(self._host, holding)
         outcome = await self._outcome(work, adopted=adopted)

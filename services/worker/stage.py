@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -147,11 +148,16 @@ def _show_progress(holding: Holding, file: Path) -> None:
 
 def end_of(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
+        with open(file, "rb", opener=_at_once) as opened:
             opened.seek(max(0, file.stat().st_size - PROGRESS_BYTES))
             return opened.read(PROGRESS_BYTES).decode(errors="replace")
     except OSError:
         return ""
+
+
+def _at_once(path: str, flags: int) -> int:
+    """A pipe that somebody put there would be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def progress(written: str) -> list[int] | None:

@@ -138,10 +138,21 @@ def _files(one: dict[str, Any], folder: Path) -> Iterator[Output]:
             path = Path(parent, name)
             kind = path.lstat()
             relative = path.relative_to(folder).as_posix()
+            if not written(relative):
+                raise Failed("output", f"output {one['name']}: the name {os.fsencode(relative)!r} is not UTF-8")
             if stat.S_ISREG(kind.st_mode):
                 yield Output({**one["target"], "file": relative}, path, kind.st_size)
             elif not stat.S_ISDIR(kind.st_mode):
                 raise Failed("output", f"output {one['name']}: {relative} is {_kind(kind.st_mode)}, not a regular file")
+
+
+def written(name: str) -> bool:
+    """Whether a name can be told to others: files may have any bytes in theirs."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _kind(mode: int) -> str:

@@ -36,6 +36,8 @@ class SmallMesh:
     stops: list[dict[str, Any]] = field(default_factory=list)
     reports: list[dict[str, Any]] = field(default_factory=list)
     seen: list[dict[str, Any]] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    """Tasks in the last heartbeat."""
     logs: dict[str, bytes] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     made: set[str] = field(default_factory=set)
@@ -80,6 +82,7 @@ class SmallMesh:
     async def sync(self, request: web.Request) -> web.Response:
         body = await request.json()
         self.seen.extend(body["have"])
+        self.held = [one["task"] for one in body["have"]]
         await self.note()
         if not self.stops:
             async with self.changed:

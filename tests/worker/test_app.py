@@ -20,7 +20,9 @@ from libs.common.bus.memory import MemoryBus
 from services.worker import instance
 from services.worker.app import CLAIM_S, create
 from services.worker.content import of_files
+from services.worker.runner import Runner
 from services.worker.runtime.record import started
+from services.worker.tasks import Holding, Outcome
 from tests.worker.small_mesh import SmallMesh
 
 INPUT = {"name": "data-in", "kind": "file", "source": {"box": "b", "user": "u", "group": "g", "file": "a.csv"}}
@@ -93,6 +95,16 @@ time.sleep(0.6)
             {"outputs": [OUTPUT]},
             {"code": "output", "detail": "output out: l is a symbolic link, not a regular file"},
         ),
+        (
+            "import os; open(os.fsencode(os.environ['UNIP_PIPELINE_OUT']) + b'/a\\xff', 'w')",
+            {"outputs": [OUTPUT]},
+            {"code": "output", "detail": "output out: the name b'a\\xff' is not UTF-8"},
+        ),
+        (
+            "import os; os.symlink('x', os.fsencode(os.environ['UNIP_PIPELINE_OUT']) + b'/\\xfe')",
+            {"outputs": [OUTPUT]},
+            {"code": "output", "detail": "output out: the name b'\\xfe' is not UTF-8"},
+        ),
         ("", {"inputs": [INPUT]}, {"code": "input", "detail": "input data-in: there is nothing at b/g/a.csv"}),
         (
             "",
@@ -100,7 +112,7 @@ time.sleep(0.6)
             {"code": "error", "detail": "the process runtime runs no image: give the stage an entryPoint"},
         ),
     ],
-    ids=["status", "signal", "timeout", "no output", "link", "no input", "no command"],
+    ids=["status", "signal", "timeout", "no output", "link", "foreign name", "foreign link", "no input", "no command"],
 )
 async def test_a_stage_that_fails_says_why(
     mesh: SmallMesh, tmp_path: Path, script: str, over: dict[str, Any], reason: dict[str, Any]
@@ -109,6 +121,38 @@ async def test_a_stage_that_fails_says_why(
     async with worker(mesh, tmp_path):
         report = await mesh.report()
     assert (report["outcome"], report["reason"]) == ("failed", reason)
+
+
+async def test_a_pipe_in_place_of_the_progress_holds_nothing_up(mesh: SmallMesh, tmp_path: Path) -> None:
+    script = """
+import os, time
+os.remove(os.environ['MLMESH_PROGRESS']) if os.path.exists(os.environ['MLMESH_PROGRESS']) else None
+os.mkfifo(os.environ['MLMESH_PROGRESS'])
+time.sleep(1)
+"""
+    mesh.stage("t1", script)
+    async with worker(mesh, tmp_path):
+        assert (await mesh.report())["outcome"] == "succeeded"
+
+
+async def test_a_task_that_cannot_be_brought_to_its_end_holds_nothing_else_up(
+    mesh: SmallMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease is let go: the scheduler gives it to another in time."""
+    report = Runner._report
+
+    async def broken(self: Runner, holding: Holding, outcome: Outcome) -> None:
+        if holding.lease.task == "t1":
+            raise TypeError("no such report can be written")
+        await report(self, holding, outcome)
+
+    monkeypatch.setattr(Runner, "_report", broken)
+    mesh.stage("t1", "import time; time.sleep(1)")
+    async with worker(mesh, tmp_path):
+        await mesh.shown(task="t1")
+        await mesh.until(lambda: mesh.held == [])
+        mesh.stage("t2", "")
+        assert (await mesh.report())["task"] == "t2"
 
 
 async def test_what_a_stage_writes_beside_its_program_is_not_seen_by_the_next(mesh: SmallMesh, tmp_path: Path) -> None:
