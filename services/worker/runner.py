@@ -56,9 +56,8 @@ class Runner:
         """What an earlier worker left: what runs goes on, what was being prepared is handed back, the rest goes."""
         known = {container.name for container in await self._host.runtime.listed()}
         for file in sorted(self._host.tasks.glob("*/lease.json")):
-            lease = Lease.of(json.loads(file.read_text()))
-            holding = self._holdings.add(lease)
-            if holding is None:
+            lease = kept(file)
+            if lease is None or (holding := self._holdings.add(lease)) is None:
                 continue
             if lease.name not in known:
                 holding.give("return")
@@ -182,6 +181,16 @@ def work_of(lease: Lease) -> type[Stage | Instance | Call]:
     if lease.kind == "instance":
         return Instance
     return Call if lease.spec.get("call") else Stage
+
+
+def kept(file: Path) -> Lease | None:
+    """None, and its folder is gone, when the host went down before all of it was on the disk."""
+    try:
+        return Lease.of(json.loads(file.read_text()))
+    except (ValueError, KeyError, TypeError):
+        log.get("worker").warning("a lease cannot be read; what belongs to it is removed", file=str(file))
+        staging.discard(file.parent)
+        return None
 
 
 def keep(lease: Lease, folder: Path) -> None:

@@ -123,6 +123,19 @@ async def test_a_stage_that_fails_says_why(
     assert (report["outcome"], report["reason"]) == ("failed", reason)
 
 
+@pytest.mark.parametrize("half", ["", '{"task": "t0", ', '{"task": "t0"}', "[]"])
+async def test_a_lease_that_was_not_wholly_written_is_swept(mesh: SmallMesh, tmp_path: Path, half: str) -> None:
+    folder = tmp_path / "scratch" / "tasks" / "w1" / "t0-1"
+    folder.mkdir(parents=True)
+    (folder / "lease.json").write_text(half)
+    (folder / "container.json").write_text(half.replace("[]", ""))
+    mesh.stage("t1", "")
+    async with worker(mesh, tmp_path):
+        assert (await mesh.report())["outcome"] == "succeeded"
+        await mesh.until(lambda: mesh.held == [])
+    assert scratch(tmp_path) == []
+
+
 async def test_a_pipe_in_place_of_the_progress_holds_nothing_up(mesh: SmallMesh, tmp_path: Path) -> None:
     script = """
 import os, time

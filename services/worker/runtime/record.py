@@ -61,11 +61,12 @@ def write(spec: ContainerSpec, pid: int) -> None:
 
 
 def read(folder: Path) -> Record | None:
-    found = text(folder / "container.json")
-    if not found:
+    """None, too, when the host went down before all of it was on the disk: with it went the process."""
+    try:
+        document: dict[str, Any] = json.loads(text(folder / "container.json") or "{}")
+        return Record(document["name"], document["labels"], document["pid"], str(document["started"]), folder)
+    except (ValueError, KeyError):
         return None
-    document: dict[str, Any] = json.loads(found)
-    return Record(document["name"], document["labels"], document["pid"], str(document["started"]), folder)
 
 
 def text(path: Path) -> str | None:
