@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -141,7 +141,12 @@ async def _attempts(parts: Parts, run: Run, stage: str | None) -> list[Attempt]:
     async with parts.db.read() as c:
         stages = {task.id: task for task in await tasks.of_run(c, run.id) if stage in (None, task.name)}
         found = await tasks.attempts_of(c, stages)
-    return [(stages[row["task"]], row["attempt"]) for row in found]
+    return known([(stages[row["task"]], row["attempt"]) for row in found])
+
+
+def known(found: Iterable[Attempt]) -> list[Attempt]:
+    """Without those that began after their tasks were read, which say nothing of them yet: the next look has them."""
+    return [(task, attempt) for task, attempt in found if attempt <= task.attempt]
 
 
 async def _read(parts: Parts, app: str, name: str, offset: int, wait: float = 0.0) -> AsyncIterator[bytes]:

@@ -3,7 +3,8 @@
 import pytest
 
 from libs.common.errors import Malformed
-from services.scheduler.logs import CHUNK, Followed, Place, Reader, event, resumed
+from services.scheduler.logs import CHUNK, Followed, Place, Reader, event, known, resumed
+from services.scheduler.state import Task
 
 
 def followed() -> Followed:
@@ -44,3 +45,9 @@ def test_what_came_before_the_place_is_over() -> None:
 def test_an_id_that_is_not_ours_is_refused(identity: str) -> None:
     with pytest.raises(Malformed):
         resumed(identity)
+
+
+def test_an_attempt_that_began_between_two_looks_at_the_database_waits_for_the_next() -> None:
+    """Beside its task as it was before, it would seem to be over, and be read no more."""
+    old = Task(id="t", kind="stage", app="leaf", name="train", state="ready", created_at=0.0, attempt=1)
+    assert known([(old, 1), (old, 2)]) == [(old, 1)]
