@@ -138,7 +138,7 @@ def _files(one: dict[str, Any], folder: Path) -> Iterator[Output]:
             path = Path(parent, name)
             kind = path.lstat()
             relative = path.relative_to(folder).as_posix()
-            if not written(relative):
+            if not _text(relative):
                 raise Failed("output", f"output {one['name']}: the name {os.fsencode(relative)!r} is not UTF-8")
             if stat.S_ISREG(kind.st_mode):
                 yield Output({**one["target"], "file": relative}, path, kind.st_size)
@@ -146,7 +146,7 @@ def _files(one: dict[str, Any], folder: Path) -> Iterator[Output]:
                 raise Failed("output", f"output {one['name']}: {relative} is {_kind(kind.st_mode)}, not a regular file")
 
 
-def written(name: str) -> bool:
+def _text(name: str) -> bool:
     """Whether a name can be told to others: files may have any bytes in theirs."""
     try:
         name.encode()

@@ -8,41 +8,18 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from libs.common.bus.memory import MemoryBus
 from services.worker import instance
-from services.worker.app import CLAIM_S, create
+from services.worker.app import CLAIM_S
 from services.worker.content import of_files
-from services.worker.runner import Runner
 from services.worker.runtime.record import started
-from services.worker.tasks import Holding, Outcome
+from tests.worker.process_host import INPUT, OUTPUT, VALUE, pids, scratch, worker
 from tests.worker.small_mesh import SmallMesh
-
-INPUT = {"name": "data-in", "kind": "file", "source": {"box": "b", "user": "u", "group": "g", "file": "a.csv"}}
-VALUE = {"name": "rate", "kind": "value", "source": None, "value": 0.5, "suffix": ".json"}
-OUTPUT = {"name": "out", "target": {"area": "runs/r/s/1/out"}}
-
-
-@asynccontextmanager
-async def worker(mesh: SmallMesh, folder: Path) -> AsyncIterator[None]:
-    app = create(mesh.settings(folder), MemoryBus())
-    async with app.router.lifespan_context(app):
-        yield
-
-
-def scratch(folder: Path) -> list[str]:
-    return sorted(path.name for path in (folder / "scratch" / "tasks" / "w1").iterdir())
-
-
-def pids(folder: Path) -> list[int]:
-    return [json.loads(file.read_text())["pid"] for file in folder.glob("scratch/tasks/w1/*/container.json")]
 
 
 async def test_a_stage_reads_its_inputs_writes_its_outputs_and_tells_its_progress(
@@ -121,51 +98,6 @@ async def test_a_stage_that_fails_says_why(
     async with worker(mesh, tmp_path):
         report = await mesh.report()
     assert (report["outcome"], report["reason"]) == ("failed", reason)
-
-
-@pytest.mark.parametrize("half", ["", '{"task": "t0", ', '{"task": "t0"}', "[]"])
-async def test_a_lease_that_was_not_wholly_written_is_swept(mesh: SmallMesh, tmp_path: Path, half: str) -> None:
-    folder = tmp_path / "scratch" / "tasks" / "w1" / "t0-1"
-    folder.mkdir(parents=True)
-    (folder / "lease.json").write_text(half)
-    (folder / "container.json").write_text(half.replace("[]", ""))
-    mesh.stage("t1", "")
-    async with worker(mesh, tmp_path):
-        assert (await mesh.report())["outcome"] == "succeeded"
-        await mesh.until(lambda: mesh.held == [])
-    assert scratch(tmp_path) == []
-
-
-async def test_a_pipe_in_place_of_the_progress_holds_nothing_up(mesh: SmallMesh, tmp_path: Path) -> None:
-    script = """
-import os, time
-os.remove(os.environ['MLMESH_PROGRESS']) if os.path.exists(os.environ['MLMESH_PROGRESS']) else None
-os.mkfifo(os.environ['MLMESH_PROGRESS'])
-time.sleep(1)
-"""
-    mesh.stage("t1", script)
-    async with worker(mesh, tmp_path):
-        assert (await mesh.report())["outcome"] == "succeeded"
-
-
-async def test_a_task_that_cannot_be_brought_to_its_end_holds_nothing_else_up(
-    mesh: SmallMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its lease is let go: the scheduler gives it to another in time."""
-    report = Runner._report
-
-    async def broken(self: Runner, holding: Holding, outcome: Outcome) -> None:
-        if holding.lease.task == "t1":
-            raise TypeError("no such report can be written")
-        await report(self, holding, outcome)
-
-    monkeypatch.setattr(Runner, "_report", broken)
-    mesh.stage("t1", "import time; time.sleep(1)")
-    async with worker(mesh, tmp_path):
-        await mesh.shown(task="t1")
-        await mesh.until(lambda: mesh.held == [])
-        mesh.stage("t2", "")
-        assert (await mesh.report())["task"] == "t2"
 
 
 async def test_what_a_stage_writes_beside_its_program_is_not_seen_by_the_next(mesh: SmallMesh, tmp_path: Path) -> None:

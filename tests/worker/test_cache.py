@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from services.worker.content import of_path
+from tests.worker.process_host import INPUT, OUTPUT, VALUE, scratch, worker
 from tests.worker.small_mesh import SmallMesh
-from tests.worker.test_app import INPUT, OUTPUT, VALUE, scratch, worker
 
 SCRIPT = """
 import os, pathlib

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from libs.common.bus.memory import MemoryBus
-from services.worker.app import create
 from tests.servers.provision import Missing
+from tests.worker.process_host import INPUT, OUTPUT, scratch, worker
 from tests.worker.small_mesh import SmallMesh
-from tests.worker.test_app import INPUT, OUTPUT, scratch
 
 GROWS = """
 import os, time
@@ -36,13 +32,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(folder)], check=True)
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-@asynccontextmanager
-async def worker(mesh: SmallMesh, folder: Path, **over: Any) -> AsyncIterator[None]:
-    app = create(mesh.settings(folder).with_values(**over), MemoryBus())
-    async with app.router.lifespan_context(app):
-        yield
 
 
 async def test_a_stage_that_fills_the_disk_fails_with_that_reason(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.worker.shelf import Shelf, key
+from tests.worker.process_host import INPUT, OUTPUT, worker
 from tests.worker.small_mesh import SmallMesh
-from tests.worker.test_app import INPUT, OUTPUT, worker
 
 AREA = {"area": "runs/r/s/1/out"}
 BOX = {"box": "b", "user": "u", "group": "g", "file": "a.csv"}

@@ -23,7 +23,9 @@ CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 15
 POOL_TIMEOUT_S = 5
 IDLE_S = 2.0
+"""After which a connection is asked whether it still leads to the server."""
 KEPT = 4
+"""For reading, and as many for writing."""
 
 
 class Connections:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import CursorResult, RowMapping, bindparam, func, insert, select, update
@@ -30,7 +29,7 @@ _PLACES: dict[str, tuple[str, str | None]] = {}
 STALE_S = 2 * 3600.0
 """When no link to upload to is good any more that an attempt was given."""
 BEGUN = ("id", "kind", "app", "run", "name", "replica", "resource_class", "priority", "state", "spec", "created_at")
-_begun = itemgetter(*BEGUN)
+"""What can be said of a new stage."""
 STANDING = [column for column in tasks.c if column.name not in ("spec", "openapi", "endpoint")]
 """How a stage stands."""
 
@@ -75,7 +74,7 @@ def _task(row: RowMapping) -> Task:
 
 def begun(stage: Task, rung_at: float | None) -> dict[str, Any]:
     """The row of a new stage: only what can be said of it already."""
-    return {**dict(zip(BEGUN, _begun(stage.__dict__), strict=True)), "rung_at": rung_at}
+    return {**{name: stage.__dict__[name] for name in BEGUN}, "rung_at": rung_at}
 
 
 async def add(c: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:

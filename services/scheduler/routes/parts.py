@@ -10,13 +10,18 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from libs.common.http.direct import Asked
 from libs.common.identity import Caller, caller
 from services.scheduler.parts import Parts
 
 
-async def _parts(request: Request) -> Parts:
+def parts_of(request: Request | Asked) -> Parts:
     found: Parts = request.app.state.parts
     return found
+
+
+async def _parts(request: Request) -> Parts:
+    return parts_of(request)
 
 
 async def _caller(request: Request) -> Caller:

@@ -12,7 +12,7 @@ from libs.common.identity import caller
 from services.scheduler import callback, runs, starts, views
 from services.scheduler.admission import Admitted
 from services.scheduler.parts import Parts
-from services.scheduler.routes.parts import RETRY_AFTER_S, preferred_wait
+from services.scheduler.routes.parts import RETRY_AFTER_S, parts_of, preferred_wait
 
 MAX_KEY = 255
 
@@ -40,7 +40,7 @@ def _read(asked: Asked) -> tuple[Parts, str, str, str, str | None]:
     if key is not None and len(key) > MAX_KEY:
         raise Invalid(f"Idempotency-Key: at most {MAX_KEY} characters")
     given = asked.path
-    return asked.app.state.parts, given["ns"], given["path"], caller(asked.headers).user, key
+    return parts_of(asked), given["ns"], given["path"], caller(asked.headers).user, key
 
 
 async def _submitted(parts: Parts, asked: Asked, made: Admitted, more: dict[str, Any]) -> Response:

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from libs.common.http.direct import Answer, Asked, post
 from services.scheduler import claims, heartbeat, leases
-from services.scheduler.parts import Parts
-
-
-def _parts(asked: Asked) -> Parts:
-    found: Parts = asked.app.state.parts
-    return found
+from services.scheduler.routes.parts import parts_of
 
 
 async def claim(asked: Asked) -> Answer:
-    return Answer(await claims.claim(_parts(asked), await asked.told(claims.Claim)))
+    return Answer(await claims.claim(parts_of(asked), await asked.told(claims.Claim)))
 
 
 async def sync(asked: Asked) -> Answer:
     said = await asked.told(heartbeat.Sync)
-    return Answer(await heartbeat.sync(_parts(asked), asked.path["worker"], said))
+    return Answer(await heartbeat.sync(parts_of(asked), asked.path["worker"], said))
 
 
 async def reuse(asked: Asked) -> Answer:
     made = await asked.told(leases.Made)
-    return Answer({"reused": await leases.reuse(_parts(asked), asked.path["task"], made)})
+    return Answer({"reused": await leases.reuse(parts_of(asked), asked.path["task"], made)})
 
 
 async def report(asked: Asked) -> Answer:
     said = await asked.told(leases.LastWord)
-    await leases.report(_parts(asked), asked.path["task"], said)
+    await leases.report(parts_of(asked), asked.path["task"], said)
     return Answer({"accepted": True})
 
 

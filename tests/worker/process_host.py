@@ -1,0 +1,32 @@
+"""A worker with the process runtime, and what is left of its tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from libs.common.bus.memory import MemoryBus
+from services.worker.app import create
+from tests.worker.small_mesh import SmallMesh
+
+INPUT = {"name": "data-in", "kind": "file", "source": {"box": "b", "user": "u", "group": "g", "file": "a.csv"}}
+VALUE = {"name": "rate", "kind": "value", "source": None, "value": 0.5, "suffix": ".json"}
+OUTPUT = {"name": "out", "target": {"area": "runs/r/s/1/out"}}
+
+
+@asynccontextmanager
+async def worker(mesh: SmallMesh, folder: Path, **over: Any) -> AsyncIterator[None]:
+    app = create(mesh.settings(folder).with_values(**over), MemoryBus())
+    async with app.router.lifespan_context(app):
+        yield
+
+
+def scratch(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "scratch" / "tasks" / "w1").iterdir())
+
+
+def pids(folder: Path) -> list[int]:
+    return [json.loads(file.read_text())["pid"] for file in folder.glob("scratch/tasks/w1/*/container.json")]

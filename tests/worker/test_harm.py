@@ -1,0 +1,57 @@
+"""What a stage, a host that goes down or a defect may do to a worker: it goes on, and so do its other tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.worker.runner import Runner
+from services.worker.tasks import Holding, Outcome
+from tests.worker.process_host import scratch, worker
+from tests.worker.small_mesh import SmallMesh
+
+
+@pytest.mark.parametrize("half", ["", '{"task": "t0", ', '{"task": "t0"}', "[]"])
+async def test_a_lease_that_was_not_wholly_written_is_swept(mesh: SmallMesh, tmp_path: Path, half: str) -> None:
+    folder = tmp_path / "scratch" / "tasks" / "w1" / "t0-1"
+    folder.mkdir(parents=True)
+    (folder / "lease.json").write_text(half)
+    (folder / "container.json").write_text(half.replace("[]", ""))
+    mesh.stage("t1", "")
+    async with worker(mesh, tmp_path):
+        assert (await mesh.report())["outcome"] == "succeeded"
+        await mesh.until(lambda: mesh.held == [])
+    assert scratch(tmp_path) == []
+
+
+async def test_a_pipe_in_place_of_the_progress_holds_nothing_up(mesh: SmallMesh, tmp_path: Path) -> None:
+    script = """
+import os, time
+os.remove(os.environ['MLMESH_PROGRESS']) if os.path.exists(os.environ['MLMESH_PROGRESS']) else None
+os.mkfifo(os.environ['MLMESH_PROGRESS'])
+time.sleep(1)
+"""
+    mesh.stage("t1", script)
+    async with worker(mesh, tmp_path):
+        assert (await mesh.report())["outcome"] == "succeeded"
+
+
+async def test_a_task_that_cannot_be_brought_to_its_end_holds_nothing_else_up(
+    mesh: SmallMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease is let go: the scheduler gives it to another in time."""
+    report = Runner._report
+
+    async def broken(self: Runner, holding: Holding, outcome: Outcome) -> None:
+        if holding.lease.task == "t1":
+            raise TypeError("no such report can be written")
+        await report(self, holding, outcome)
+
+    monkeypatch.setattr(Runner, "_report", broken)
+    mesh.stage("t1", "import time; time.sleep(1)")
+    async with worker(mesh, tmp_path):
+        await mesh.shown(task="t1")
+        await mesh.until(lambda: mesh.held == [])
+        mesh.stage("t2", "")
+        assert (await mesh.report())["task"] == "t2"
