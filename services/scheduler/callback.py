@@ -13,7 +13,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import urlsplit
+
+from yarl import URL
 
 from libs.common.times import iso
 from services.scheduler.state import Run
@@ -72,13 +73,12 @@ def asked(value: Any) -> dict[str, Any]:
 def _url(value: Any) -> str:
     fits = isinstance(value, str) and len(value) <= MAX_URL and not re.search(r"[\x00-\x20\x7f]", value)
     try:
-        parts = urlsplit(value) if fits else None
-        good = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        parts = URL(value) if fits else URL()
     except ValueError:
-        parts, good = None, False
-    if not good or parts is None:
+        parts = URL()
+    if parts.scheme not in ("http", "https") or not parts.host or not parts.port:
         raise ValueError("url: write an address that begins with https:// or http://")
-    if parts.username is not None:
+    if parts.user is not None or parts.password is not None:
         raise ValueError("url: put credentials into headers")
     return str(value)
 
