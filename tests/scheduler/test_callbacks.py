@@ -62,12 +62,12 @@ SPELLINGS = ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "lo
 SPELLINGS += [
     "127.0.0.\U0001fbf1",
     "\U0001fbf1\U0001fbf2\U0001fbf7.0.0.1",
-    "１２７.0.0.1",
+    "\uff11\uff12\uff17.0.0.1",
     "127。0。0。1",
     "ⓛocalhost",
     "127.0.0.1.",
     "[::ffff:7f00:1]",
-]  # noqa: RUF001
+]
 
 
 @pytest.mark.parametrize("host", SPELLINGS)
