@@ -145,6 +145,14 @@ class Auth:
             raise Forbidden("anonymous callers have no files")
         return user
 
+    async def may_write_files(self, app: App, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether somebody who reads these files may change them, too. Raises NotFound, NotACaller."""
+        try:
+            await self.of_files(app, headers, "PUT")
+        except Forbidden:
+            return False
+        return True
+
     async def _user(self, app: App, api: Api, given: Credentials) -> str | None:
         if api.basic is not None and given.basic is not None:
             user, password = given.basic

@@ -103,12 +103,14 @@ class Handlers:
     async def _files(self, app: App, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
         given = request.by_name.get(GRANT)
         if given is not None:
-            user = self._granted(given.decode("latin-1"), app, route)
+            user, writes = self._granted(given.decode("latin-1"), app, route), True
         else:
             user = request.user = await self._auth.of_files(app, request.by_name, request.method)
+            writes = await self._auth.may_write_files(app, request.by_name)
         path = f"/internal/apps/{app.ns}/users/{quote(user, safe='')}/files/{route.rest}"
+        extra = [_header(USER, user), _header(SCOPES, f"{'write' if writes else 'read'}:{app.ns}")]
         body = Body(request, receive, self._file_limit)
-        await self._to(self._services.databox, request, path, [_header(USER, user)], body, answer)
+        await self._to(self._services.databox, request, path, extra, body, answer)
 
     def _job(self, app: App, api: Api, request: Request) -> str | None:
         """For whom a worker calls; None when it is somebody else."""

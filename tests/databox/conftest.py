@@ -19,6 +19,7 @@ from libs.common.bus import Consumer, Queue
 from libs.common.bus.memory import MemoryBus
 from libs.common.db import Database
 from libs.common.http.server import bind, running, url_of
+from libs.common.identity import SCOPES
 from libs.common.messages import FileChanged
 from libs.common.settings import Settings
 from services.databox.app import create
@@ -47,7 +48,8 @@ class Databox:
     doorbells: Consumer
 
     async def call(self, method: str, path: str, **how: Any) -> Answer:
-        headers = {"Authorization": f"Bearer {TOKEN}", **how.pop("headers", {})}
+        """As a caller who may write, unless `headers` say otherwise."""
+        headers = {"Authorization": f"Bearer {TOKEN}", SCOPES: "write:shop", **how.pop("headers", {})}
         return await self.fetch(method, self.url + path, headers=headers, **how)
 
     async def fetch(self, method: str, url: str, **how: Any) -> Answer:

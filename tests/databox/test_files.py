@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
+from libs.common.identity import SCOPES
 from tests.databox.conftest import Databox
 
 BYTES = {"Accept": "application/octet-stream"}
@@ -47,6 +48,13 @@ async def test_overwrite_gives_a_link_for_a_file_that_exists(databox: Databox) -
     await databox.put("data/g/f")
     answer = await databox.files("PUT", "data/g/f", query="overwrite=true")
     assert (answer.status, list(answer.body)) == (200, ["presigned_put_url"])
+
+
+@pytest.mark.parametrize("scopes", ["read:shop", "read", "write:other", ""])
+async def test_who_may_only_read_gets_no_link_to_write(databox: Databox, scopes: str) -> None:
+    await databox.put("data/g/f")
+    answer = await databox.files("GET", "data/g/f", headers={SCOPES: scopes})
+    assert (answer.status, list(answer.body)) == (200, ["presigned_get_url"])
 
 
 @pytest.mark.parametrize("content", [b"x", b"0123456789" * 99])

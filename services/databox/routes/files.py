@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 
 from libs.common.errors import Invalid, Malformed, NotFound
 from libs.common.http.problems import rendered
+from libs.common.identity import caller
 from libs.common.times import iso
 from services.databox import db as tables
 from services.databox import links
@@ -37,6 +38,8 @@ class Place:
     app: str
     box: str
     address: Address
+    writable: bool
+    """By this caller."""
 
     @property
     def key(self) -> str:
@@ -51,7 +54,7 @@ async def place(request: Request, parts: Given) -> Place:
         boxes = [one.name for one in await tables.boxes_of(c, app) if not one.detached]
     if box not in boxes:
         raise NotFound(f"{app} has no box {box}; it has {', '.join(boxes) or 'none'}", boxes=boxes)
-    return Place(app, box, found)
+    return Place(app, box, found, caller(request.headers).may("write", app))
 
 
 def _names(raw: bytes) -> tuple[str, str, str, str]:
@@ -129,9 +132,10 @@ async def read(
     if as_bytes or BYTES in request.headers.get("accept", ""):
         return await download(parts.store, stat, request)
     lifetime = links.lifetime(expires)
-    get_url = await parts.store.link("GET", named.key, lifetime, "public")
-    put_url = await parts.store.link("PUT", named.key, lifetime, "public")
-    return JSONResponse({"presigned_get_url": get_url, "presigned_put_url": put_url})
+    found = {"presigned_get_url": await parts.store.link("GET", named.key, lifetime, "public")}
+    if named.writable:
+        found["presigned_put_url"] = await parts.store.link("PUT", named.key, lifetime, "public")
+    return JSONResponse(found)
 
 
 @router.head("/{box}")
