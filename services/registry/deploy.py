@@ -1,7 +1,8 @@
 """From a pending deployment to one that the scheduler starts: fetch, validate, write the revision, announce.
 
-One deployment of an app at a time, the newest first: it asks Git for the branch's head, so an older push that arrives
-late changes nothing. Two replicas may do the same work; the change of status is guarded, and one of them wins.
+One deployment of an app at a time, in their order. Of those that ask Git for the branch's head only the newest: an
+older push that arrives late changes nothing, one behind a rollback has its turn after it. Two replicas may do the same
+work; the change of status is guarded, and one of them wins.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.messages import AccessChanged, RevisionReady
 from services.registry.catalog import check
 from services.registry.db import apps, deployments, secrets
-from services.registry.deployments import OPEN, Cause, Deployment, Scene, Steps, nothing_new, plain_error, shown
+from services.registry.deployments import Cause, Deployment, Scene, Steps, carries, due, plain_error, settled, shown
 from services.registry.doorbell import Doorbell
 from services.registry.git import GitFailed
 from services.registry.journal import Journal, Overtaken
@@ -51,8 +52,12 @@ class Deployer:
     async def _look(self) -> None:
         async with self._database.read() as c:
             pending = await deployments.with_status(c, "pending")
-        for deployment in {one.app: one for one in pending}.values():
-            self._work.start(deployment.app, partial(self._guarded, deployment))
+        for app in {one.app for one in pending}:
+            self._work.start(app, partial(self._in_order, due([one for one in pending if one.app == app])))
+
+    async def _in_order(self, pending: list[Deployment]) -> None:
+        for deployment in pending:
+            await self._guarded(deployment)
 
     async def _guarded(self, deployment: Deployment) -> None:
         """Whatever happens is told in the deployment; only a lost database leaves it for the next look."""
@@ -103,10 +108,9 @@ class Deployer:
             repository = await apps.repository(c, deployment.app)
             previous = await deployments.latest(c, deployment.app, before=deployment.seq)
             live = await deployments.live(c, deployment.app)
-        if previous is not None and previous.status in OPEN and previous.commit_id == commit.id:
+        if previous is not None and carries(previous, commit.id):
             return previous
-        abandoned = repository.abandoned if repository else None
-        return live if nothing_new(commit.id, Scene(abandoned, previous, live)) else None
+        return settled(commit.id, Scene(repository.abandoned if repository else None, previous, live))
 
     async def _checked(self, deployment: Deployment, commit: Commit, path: str) -> tuple[Catalog, list[Problem]]:
         async with self._database.read() as c:

@@ -6,6 +6,7 @@ pending ──▶ starting ──▶ live ──▶ superseded
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -77,9 +78,24 @@ class Deployment:
         }
 
     @property
+    def asks(self) -> bool:
+        """Its commit is what Git says the branch's head is, and Git has not said it to the end."""
+        return self.status == "pending" and self.pinned is None and self.revision is None
+
+    @property
     def queued(self) -> bool:
         """Not begun: Git is still to be asked, whatever is pushed until then."""
-        return self.status == "pending" and not self.steps
+        return self.asks and not self.steps
+
+    @property
+    def goal(self) -> str | None:
+        """The commit that it deploys, as far as it is known."""
+        return self.commit_id or self.pinned
+
+
+def due(pending: Sequence[Deployment]) -> list[Deployment]:
+    """The pending deployments of one app (oldest first) to go on with: of those that ask Git the newest is enough."""
+    return [one for one in pending if one is pending[-1] or not one.asks]
 
 
 @dataclass(frozen=True)
@@ -108,22 +124,36 @@ class Answer(StrEnum):
 def answer(push: Push, scene: Scene) -> Answer:
     """What a push deserves before Git is asked. Its commit is the forge's word, and may be old."""
     newest = scene.newest
-    if newest is not None and (newest.queued or (newest.status in OPEN and same(newest.commit_id, push.commit))):
+    if newest is not None and (newest.queued or carries(newest, push.commit)):
         return Answer.JOIN
     if scene.live is None:
         return Answer.DEPLOY
     if push.commit is not None and nothing_new(push.commit, scene):
-        return Answer.NOTHING_NEW
+        elsewhere = scene.abandoned not in (None, push.commit)
+        return Answer.ASK_GIT if elsewhere else Answer.NOTHING_NEW
     return Answer.ASK_GIT if push.commit is None or scene.known else Answer.DEPLOY
 
 
 def nothing_new(head: str, scene: Scene) -> bool:
-    """Whether the branch's `head` is live, or was left on purpose. A head that failed is tried again."""
-    return scene.live is not None and head in (scene.live.commit_id, scene.abandoned)
+    """Whether the branch's `head` is live or about to be, or was left on purpose. A head that failed is tried again."""
+    last = scene.newest if scene.newest is not None and scene.newest.status in OPEN else scene.live
+    if scene.live is None or last is None or (last.asks and last.commit_id is None):
+        return False
+    return head in (last.goal, scene.abandoned)
 
 
-def same(one: str | None, other: str | None) -> bool:
-    return one is not None and one == other
+def carries(deployment: Deployment, commit: str | None) -> bool:
+    """Whether it is about to bring the branch's head `commit`; a rollback to the same commit leaves that head."""
+    fits = commit is not None and deployment.commit_id == commit
+    return fits and deployment.pinned is None and deployment.status in OPEN
+
+
+def settled(head: str, scene: Scene) -> Deployment | None:
+    """The deployment that makes a new one for `head` needless."""
+    if not nothing_new(head, scene):
+        return None
+    newest = scene.newest
+    return newest if newest is not None and newest.status in OPEN and newest.goal == head else scene.live
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,9 @@ class Journal:
             yield c, await clock(c)
 
     async def begin(self, deployment: Deployment) -> Steps:
-        """The fetch begins; older deployments that are still pending have had their time."""
+        """The fetch begins; older deployments that would ask Git the same are not needed any more."""
         async with self._turn(deployment) as (c, now):
-            await deployments.supersede(c, deployment.app, "pending", deployment.seq, now)
+            await deployments.supersede_asking(c, deployment.app, deployment.seq, now)
             steps = Steps().begun("fetch", now)
             await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
         return steps
@@ -51,7 +51,7 @@ class Journal:
         if Steps(deployment.steps).reason == reason:
             return
         async with self._turn(deployment) as (c, now):
-            await deployments.supersede(c, deployment.app, "pending", deployment.seq, now)
+            await deployments.supersede_asking(c, deployment.app, deployment.seq, now)
             steps = Steps().begun("fetch", now).waiting(reason)
             await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
 
@@ -70,7 +70,7 @@ class Journal:
             await deployments.put_steps(c, deployment.id, REGISTRY, steps.ended(now, detail=detail).all)
             ended = {"status": "superseded", "finished_at": now, **_facts(commit)}
             await deployments.change(c, deployment.id, PENDING, **ended)
-            await apps.saw(c, deployment.app, head=commit.id, poll_error=None)
+            await apps.saw_head(c, deployment.app, commit.id)
 
     async def fail(self, deployment: Deployment, steps: Steps, errors: list[dict[str, Any]]) -> None:
         async with self._turn(deployment) as (c, now):
@@ -82,8 +82,9 @@ class Journal:
     async def revise(
         self, deployment: Deployment, steps: Steps, commit: Commit, catalog: Catalog, warnings: list[Problem]
     ) -> bool:
-        """Write the revision and release it. Whether it is `starting` now."""
+        """Write the revision, end older deployments that still wait, and release it. Whether it is `starting`."""
         async with self._turn(deployment) as (c, now):
+            await deployments.supersede(c, deployment.app, "pending", deployment.seq, now)
             for name, keys in catalog.secrets.items():
                 await secrets.declare(c, deployment.app, name, keys, now)
             revision = await deployments.add_revision(

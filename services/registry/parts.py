@@ -7,8 +7,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from libs.common import log
 from libs.common.db import Database
-from libs.common.errors import NotFound
+from libs.common.errors import MeshError, NotFound
 from libs.common.http.client import Peers
 from libs.common.identity import Caller, caller
 from libs.common.messages import AccessChanged
@@ -32,6 +33,15 @@ class Parts:
     remover: Remover
     doorbell: Doorbell
     peers: Peers
+
+    async def head(self, app: str, timeout: float) -> str | None:
+        """The head of the app's branch, if Git says it within `timeout` seconds."""
+        try:
+            _repository, origin = await self.origins.of_app(app)
+            return await self.source.head(origin, timeout)
+        except MeshError as error:
+            log.get("registry").info("git did not say the head in time", app=app, why=error.detail)
+            return None
 
     def access_changed(self, app: str) -> None:
         """Tell the scheduler, and let a deployment that waits for a value go on."""

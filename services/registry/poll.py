@@ -67,7 +67,7 @@ class Poller:
                 return
             present = await apps.repository(c, polled.app)
             newest = await deployments.latest(c, polled.app)
-            asking = newest is not None and newest.status == "pending" and newest.commit_id is None
+            asking = newest is not None and newest.asks
             if present is None or present.declared() != polled.declared() or present.head == head or asking:
                 return
             await apps.saw(c, polled.app, head=head, poll_error=None)

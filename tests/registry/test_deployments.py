@@ -1,8 +1,20 @@
 """What a push means: every case of what is known when it arrives."""
 
+from dataclasses import replace
+
 import pytest
 
-from services.registry.deployments import Answer, Deployment, Scene, Step, Steps, answer, nothing_new
+from services.registry.deployments import (
+    Answer,
+    Deployment,
+    Scene,
+    Step,
+    Steps,
+    answer,
+    due,
+    nothing_new,
+    settled,
+)
 from services.registry.webhooks import Push
 
 OLD, HEAD, NEW = "1" * 40, "2" * 40, "3" * 40
@@ -13,6 +25,8 @@ def deployment(status: str, commit: str | None, steps: tuple[Step, ...] = (Step(
 
 
 LIVE = deployment("live", HEAD)
+ROLLBACK = replace(deployment("pending", None, ()), pinned=OLD)
+"""Asked for, not begun: HEAD is what it leaves."""
 
 
 @pytest.mark.parametrize(
@@ -30,6 +44,13 @@ LIVE = deployment("live", HEAD)
         pytest.param(NEW, Scene(None, deployment("starting", NEW), LIVE, True), Answer.JOIN, id="it starts already"),
         pytest.param(NEW, Scene(None, deployment("starting", HEAD), LIVE), Answer.DEPLOY, id="another one starts"),
         pytest.param(NEW, Scene(NEW, LIVE, LIVE, True), Answer.NOTHING_NEW, id="the head that was rolled back"),
+        pytest.param(NEW, Scene(HEAD, ROLLBACK, LIVE), Answer.DEPLOY, id="behind a rollback that has not begun"),
+        pytest.param(HEAD, Scene(HEAD, ROLLBACK, LIVE, True), Answer.NOTHING_NEW, id="what a queued rollback leaves"),
+        pytest.param(None, Scene(HEAD, ROLLBACK, LIVE), Answer.ASK_GIT, id="no commit is named behind a rollback"),
+        pytest.param(
+            OLD, Scene(HEAD, ROLLBACK, LIVE, True), Answer.ASK_GIT, id="the branch is where the rollback goes"
+        ),
+        pytest.param(HEAD, Scene(None, deployment("starting", NEW), LIVE, True), Answer.ASK_GIT, id="forced back"),
         pytest.param(NEW, Scene(None, deployment("failed", NEW), LIVE, True), Answer.ASK_GIT, id="it failed before"),
         pytest.param(NEW, Scene(None, deployment("failed", NEW), None, True), Answer.DEPLOY, id="failed, nothing live"),
     ],
@@ -46,10 +67,31 @@ def test_a_push_is_judged_by_what_is_known(commit: str | None, scene: Scene, exp
         (NEW, Scene(NEW, LIVE, LIVE), True),
         (NEW, Scene(None, deployment("failed", NEW), LIVE), False),
         (NEW, Scene(NEW, None, None), False),
+        (HEAD, Scene(HEAD, ROLLBACK, LIVE), True),
+        (OLD, Scene(HEAD, ROLLBACK, LIVE), True),
+        (NEW, Scene(HEAD, ROLLBACK, LIVE), False),
+        (HEAD, Scene(None, deployment("starting", NEW), LIVE), False),
+        (HEAD, Scene(HEAD, deployment("pending", None), LIVE), False),
     ],
 )
 def test_a_head_is_new_unless_it_is_live_or_was_left_on_purpose(head: str, scene: Scene, expected: bool) -> None:
     assert nothing_new(head, scene) is expected
+
+
+def test_what_settles_a_head_is_what_brings_it_or_what_is_live() -> None:
+    starting = deployment("starting", NEW)
+    assert settled(NEW, Scene(None, starting, LIVE)) is starting
+    assert settled(HEAD, Scene(HEAD, ROLLBACK, LIVE)) is LIVE
+    assert settled(OLD, Scene(HEAD, ROLLBACK, LIVE)) is ROLLBACK
+    assert settled(HEAD, Scene(None, starting, LIVE)) is None
+
+
+def test_of_those_that_ask_git_the_newest_is_due_and_all_others_are() -> None:
+    asking, waits = deployment("pending", None, ()), replace(deployment("pending", HEAD), revision="r")
+    assert due([ROLLBACK, asking]) == [ROLLBACK, asking]
+    assert due([asking, replace(asking, seq=2), replace(asking, seq=3)]) == [replace(asking, seq=3)]
+    assert due([waits, replace(asking, seq=2), replace(asking, seq=3)]) == [waits, replace(asking, seq=3)]
+    assert due([]) == []
 
 
 def test_steps_go_on_one_after_another() -> None:

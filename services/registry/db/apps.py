@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, case, delete, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
@@ -75,6 +75,18 @@ async def take_turn(c: AsyncConnection, found: Repository, now: float) -> bool:
     """Whether this poll is ours: of several replicas one gets it."""
     mine = (repositories.c.app == found.app) & (repositories.c.polled_at == found.polled_at)
     return (await c.execute(update(repositories).where(mine).values(polled_at=now))).rowcount > 0
+
+
+async def saw_head(c: AsyncConnection, app: str, head: str) -> None:
+    """Git said what the branch's head is. A head that a rollback left is left until the branch is elsewhere."""
+    stays = case((repositories.c.abandoned == head, head), else_=null())
+    await saw(c, app, head=head, abandoned=stays, poll_error=None)
+
+
+async def leave_head(c: AsyncConnection, app: str, head: str | None) -> None:
+    """A rollback leaves the branch's `head`, or the one that was seen last."""
+    left = repositories.c.head if head is None else head
+    await saw(c, app, head=left, abandoned=left)
 
 
 async def saw(c: AsyncConnection, app: str, **columns: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, Update, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registry.db.tables import deployments, revisions, steps
@@ -75,9 +75,10 @@ async def before_that(c: AsyncConnection, live: Deployment) -> Deployment | None
 
 
 async def of_commit(c: AsyncConnection, app: str, commit: str) -> Deployment | None:
-    """The newest deployment of a commit."""
+    """The newest deployment of a commit; one that became a revision before those that did not."""
     query = select(deployments).where(deployments.c.app == app, deployments.c.commit_id == commit)
-    found = await _whole(c, query.order_by(deployments.c.seq.desc()).limit(1))
+    query = query.order_by(deployments.c.revision.is_(None), deployments.c.seq.desc())
+    found = await _whole(c, query.limit(1))
     return found[0] if found else None
 
 
@@ -95,8 +96,18 @@ async def change(c: AsyncConnection, deployment: str, within: Sequence[str], **c
 
 async def supersede(c: AsyncConnection, app: str, status: str, before_seq: int, now: float) -> None:
     """End the app's deployments in `status` that are older than `before_seq`."""
+    await c.execute(_older(app, status, before_seq).values(status="superseded", finished_at=now))
+
+
+async def supersede_asking(c: AsyncConnection, app: str, before_seq: int, now: float) -> None:
+    """End those that would ask Git what a newer deployment, `before_seq`, asks now."""
+    asking = _older(app, "pending", before_seq).where(deployments.c.pinned.is_(None), deployments.c.revision.is_(None))
+    await c.execute(asking.values(status="superseded", finished_at=now))
+
+
+def _older(app: str, status: str, before_seq: int) -> Update:
     older = update(deployments).where(deployments.c.app == app, deployments.c.seq < before_seq)
-    await c.execute(older.where(deployments.c.status == status).values(status="superseded", finished_at=now))
+    return older.where(deployments.c.status == status)
 
 
 async def put_steps(c: AsyncConnection, deployment: str, reporter: str, found: Iterable[Step]) -> None:

@@ -17,6 +17,8 @@ from services.registry.origins import NoRepository
 from services.registry.parts import Here, NoApp, NoDeployment, Parts, Who
 
 router = APIRouter(prefix="/api/v1/apps/{ns}")
+ASK_TIMEOUT_S = 3.0
+"""A rollback waits no longer for a Git server: what was seen last is left then."""
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
@@ -84,16 +86,23 @@ async def sync(ns: str, parts: Here, who: Who, response: Response) -> dict[str, 
 
 @router.post("/rollback", status_code=202)
 async def rollback(ns: str, parts: Here, who: Who, response: Response, body: Target | None = None) -> dict[str, Any]:
-    """Deploy an older commit again. Polling then waits for a commit that is new."""
+    """Deploy an older commit again. The head that it leaves is not deployed by itself; one that is pushed later is."""
     who.require("write", ns)
+    head = await parts.head(ns, ASK_TIMEOUT_S) if await _asking(parts, ns) else None
     async with parts.database.write() as c:
         if await apps.get(c, ns, lock=True) is None:
             raise NoApp()
-        commit = await _goal(c, ns, body or Target())
-        repository = await apps.repository(c, ns)
-        await apps.saw(c, ns, abandoned=repository.head if repository else None)
-        found = await deployments.add(c, ns, Cause.ROLLBACK, await clock(c), pinned=commit)
+        commit, now = await _goal(c, ns, body or Target()), await clock(c)
+        await apps.leave_head(c, ns, head)
+        found = await deployments.add(c, ns, Cause.ROLLBACK, now, pinned=commit)
+        await deployments.supersede(c, ns, "pending", found.seq, now)
     return accepted(parts, found, response)
+
+
+async def _asking(parts: Parts, ns: str) -> bool:
+    """Whether the head that is to be left may be newer than the one that was seen last."""
+    async with parts.database.read() as c:
+        return any(one.asks for one in await deployments.with_status(c, "pending", ns))
 
 
 async def _goal(c: Connection, ns: str, target: Target) -> str:

@@ -8,13 +8,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from libs.common import log
 from libs.common.db import clock
-from libs.common.errors import MeshError, NotFound, Unauthorized
+from libs.common.errors import NotFound, Unauthorized
 from services.registry.apps import Repository
 from services.registry.bodies import read_body
 from services.registry.db import Connection, apps, deliveries, deployments
-from services.registry.deployments import Answer, Cause, Deployment, Scene, answer, nothing_new
+from services.registry.deployments import Answer, Cause, Deployment, Scene, answer, settled
 from services.registry.parts import Here, Parts
 from services.registry.tokens import same
 from services.registry.verification import verified
@@ -90,7 +89,7 @@ async def _remember(parts: Parts, ns: str, delivery: str | None) -> None:
 async def _pushed(parts: Parts, ns: str, push: Push, delivery: str | None) -> Response:
     async with parts.database.read() as c:
         seen = await _scene(c, ns, push)
-    head = await _head(parts, ns) if answer(push, seen) is Answer.ASK_GIT else None
+    head = await parts.head(ns, ASK_TIMEOUT_S) if answer(push, seen) is Answer.ASK_GIT else None
     async with parts.database.write() as c:
         await apps.get(c, ns, lock=True)
         status, deployment = await _decided(c, ns, push, head)
@@ -103,26 +102,17 @@ async def _pushed(parts: Parts, ns: str, push: Push, delivery: str | None) -> Re
     return _answered(status, deployment)
 
 
-async def _head(parts: Parts, ns: str) -> str | None:
-    """The branch's head if Git says it at once."""
-    try:
-        _repository, origin = await parts.origins.of_app(ns)
-        return await parts.source.head(origin, ASK_TIMEOUT_S)
-    except MeshError as error:
-        log.get("registry").info("git did not say the head at once", app=ns, why=error.detail)
-        return None
-
-
 async def _decided(c: Connection, ns: str, push: Push, head: str | None) -> tuple[int, Deployment]:
     """Status and deployment of the answer, by what is true under the app's lock."""
     scene = await _scene(c, ns, push)
     found = answer(push, scene)
     if found is Answer.JOIN and scene.newest is not None:
         return 202, scene.newest
-    if scene.live is not None:
-        old = head is not None and nothing_new(head, scene)
-        if found is Answer.NOTHING_NEW or (found is Answer.ASK_GIT and old):
-            return 200, scene.live
+    if found is Answer.NOTHING_NEW and scene.live is not None:
+        return 200, scene.live
+    if found is Answer.ASK_GIT and head is not None and (existing := settled(head, scene)) is not None:
+        await apps.saw_head(c, ns, head)
+        return 200 if existing.status == "live" else 202, existing
     return 202, await deployments.add(c, ns, Cause.PUSH, await clock(c))
 
 

@@ -16,16 +16,17 @@ from tests.registry.repository import COMPONENT, Work
 class Forge:
     """Sends what GitHub sends."""
 
-    def __init__(self, registry: Registry, secret: str) -> None:
+    def __init__(self, registry: Registry, secret: str, app: str = "leafscan") -> None:
         self.registry = registry
         self.secret = secret
+        self.app = app
         self.sent = 0
 
     async def push(self, after: str | None, delivery: str | None = None, **more: Any) -> Answer:
         return await self.send({"ref": "refs/heads/main", "after": after, **more}, delivery=delivery)
 
     async def send(
-        self, document: Any, event: str = "push", delivery: str | None = None, app: str = "leafscan"
+        self, document: Any, event: str = "push", delivery: str | None = None, app: str | None = None
     ) -> Answer:
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         self.sent += 1
@@ -35,7 +36,7 @@ class Forge:
             "X-GitHub-Event": event,
             "X-GitHub-Delivery": delivery or f"delivery-{self.sent}",
         }
-        return await self.registry.call("POST", f"/hooks/{app}", body, headers)
+        return await self.registry.call("POST", f"/hooks/{app or self.app}", body, headers)
 
 
 async def attached(registry: Registry, work: Work) -> Forge:
