@@ -4,7 +4,8 @@
     ├── Malformed 400         ├── Conflict 409     ├── Invalid 422
     ├── Unauthorized 401      ├── Gone 410         ├── TooManyRequests 429
     ├── Forbidden 403         ├── TooLarge 413     ├── Unavailable 503
-    └── NotFound 404                               └── TimedOut 504
+    ├── NotFound 404          │                    └── TimedOut 504
+    └── MethodNotAllowed 405  └── PreconditionFailed 412, RangeNotSatisfiable 416
 
 A class's docstring is its default message. Rendered once, as RFC 9457 `application/problem+json`.
 """
@@ -79,6 +80,12 @@ class Gone(MeshError):
     status = 410
 
 
+class PreconditionFailed(MeshError):
+    """A condition that the request makes does not hold."""
+
+    status = 412
+
+
 class TooLarge(MeshError):
     """This is larger than what is allowed here."""
 
@@ -124,8 +131,8 @@ class TimedOut(MeshError):
 BY_STATUS: Mapping[int, type[MeshError]] = {
     kind.status: kind
     for kind in (
-        Malformed, Unauthorized, Forbidden, NotFound, MethodNotAllowed, Conflict, Gone, TooLarge, Invalid,
-        TooManyRequests, Unavailable, TimedOut,
+        Malformed, Unauthorized, Forbidden, NotFound, MethodNotAllowed, Conflict, Gone, PreconditionFailed, TooLarge,
+        RangeNotSatisfiable, Invalid, TooManyRequests, Unavailable, TimedOut,
     )
 }  # fmt: skip
 

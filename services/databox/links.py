@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, cast
+from urllib.parse import quote
 
 from libs.common.errors import Forbidden, Invalid
 from services.databox.tokens import Forged, Signer
 
 Method = Literal["GET", "PUT"]
+ATTRIBUTE = "!#$&+-.^_`|~"
+"""What RFC 5987 leaves as it is, beside letters and digits."""
 DEFAULT_S = 3600
 LONGEST_S = 24 * 3600
 INSIDE_S = 6 * 3600
@@ -39,6 +42,13 @@ def read(signer: Signer, token: str, method: str, now: float) -> Link:
     if allowed != ("GET" if method == "HEAD" else method):
         raise Forbidden(f"this link is for {allowed} only")
     return Link(cast(Method, allowed), key, expires, size)
+
+
+def disposition(key: str) -> str:
+    """The `Content-Disposition` of a file (RFC 6266): its name for everyone, and as it is for who reads RFC 5987."""
+    name = key.rpartition("/")[2]
+    plain = "".join(one if one.isascii() and one not in '"\\%;' else "_" for one in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=ATTRIBUTE)}"
 
 
 def lifetime(asked: str | None) -> int:

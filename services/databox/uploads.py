@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -14,13 +14,21 @@ from services.databox.changes import Changes
 from services.databox.digests import Digest
 from services.databox.paths import box_of, folders_above
 from services.databox.quota import Ask, Quota, link_reservation
-from services.databox.store import Stat, Store
+from services.databox.store import Only, Stat, Store
 
 STEP_BYTES = 16 * 1024**2
 """Room is reserved in such steps while the size is not known."""
 LIFETIME_S = 120.0
 """How long the room of an upload stays reserved after databox died in the middle of it."""
 RENEW_S = 40.0
+
+
+Judge = Callable[[Stat | None], Only | None]
+"""Whether a file may come in place of what is there (None: nothing), and whether it must be that still then."""
+
+
+def any_version(_old: Stat | None) -> None:
+    """Whatever is there may be replaced."""
 
 
 class Room:
@@ -74,26 +82,33 @@ class Uploads:
         body: AsyncIterator[bytes],
         size: int | None,
         *,
-        digest: Digest | None = None,
+        digests: Sequence[Digest] = (),
         limit: int | None = None,
+        judge: Judge = any_version,
     ) -> Stat:
-        """Keep `body` under `key`, unless it is over the box's capacity or `limit`, or not what `digest` says."""
+        """Keep `body` under `key`, unless it is over the box's capacity or `limit`, or not what `digests` say.
+
+        What `judge` raises when it is told what is there passes; what it answers is for the store to watch over.
+        """
         if limit is not None and size is not None and size > limit:
             raise _over(limit)
-        content = _limited(_verified(body, digest), limit)
+        content = _limited(_verified(body, digests), limit)
         owner = box_of(key)
         if owner is None:
             return await self._store.put(key, content, size)
-        stat = await self._put_in_box(*owner, key, content, size)
+        stat = await self._put_in_box(*owner, key, content, size, judge)
         self._changes.note(*owner)
         return stat
 
-    async def _put_in_box(self, app: str, box: str, key: str, body: AsyncIterator[bytes], size: int | None) -> Stat:
+    async def _put_in_box(
+        self, app: str, box: str, key: str, body: AsyncIterator[bytes], size: int | None, judge: Judge
+    ) -> Stat:
         await refuse_clash(self._store, key)
         old = await self._store.stat(key)
+        only = judge(old)
         async with Room(self._quota, app, box, key, old.size if old else 0) as room:
             await room.cover(size or 0, size or 0)
-            stat = await self._store.put(key, _covered(body, room, size), size)
+            stat = await self._store.put(key, _covered(body, room, size), size, only=only)
             await room.filled(stat.size)
         return stat
 
@@ -115,13 +130,13 @@ async def _covered(body: AsyncIterator[bytes], room: Room, size: int | None) -> 
         yield chunk
 
 
-async def _verified(body: AsyncIterator[bytes], digest: Digest | None) -> AsyncIterator[bytes]:
-    hasher = digest.hasher() if digest else None
+async def _verified(body: AsyncIterator[bytes], digests: Sequence[Digest]) -> AsyncIterator[bytes]:
+    hashed = [(digest, digest.hasher()) for digest in digests]
     async for chunk in body:
-        if hasher:
+        for _, hasher in hashed:
             hasher.update(chunk)
         yield chunk
-    if digest and hasher:
+    for digest, hasher in hashed:
         digest.check(hasher)
 
 

@@ -64,7 +64,8 @@ class Databox:
         return await self.call(method, where + (f"?{query}" if query else ""), **how)
 
     async def put(self, path: str, content: bytes = b"x", *, user: str = "alice") -> Answer:
-        answer = await self.files("PUT", path, user=user, data=content)
+        """Whatever was there."""
+        answer = await self.files("PUT", path, user=user, query="overwrite=true", data=content)
         assert answer.status == 201, answer.body
         return answer
 
@@ -104,6 +105,19 @@ async def started(settings: Settings) -> AsyncIterator[Databox]:
         aiohttp.ClientSession() as session,
     ):
         yield Databox(url_of(bound), session, own, doorbells)
+
+
+@pytest.fixture
+def every_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], tuple[str, str]]:
+    """The URLs of a new database and an empty store: `directory`, `minio` or `versitygw`."""
+
+    def urls(store: str) -> tuple[str, str]:
+        if store == "directory":
+            return request.getfixturevalue("sqlite_url"), f"file://{tmp_path / 'store'}"
+        servers = {"minio": "minio_url", "versitygw": "s3_second_url"}
+        return request.getfixturevalue("sqlite_url"), request.getfixturevalue(servers[store])
+
+    return urls
 
 
 @pytest.fixture(params=PLACES)

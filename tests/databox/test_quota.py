@@ -63,7 +63,12 @@ async def test_a_body_of_unknown_size_is_cut_off_where_it_does_not_fit(databox: 
 async def test_a_file_that_is_replaced_gives_its_room(databox: Databox) -> None:
     await databox.put("data/g/f", b"x" * 900)
     await databox.put("data/g/f", b"y" * 1000)
-    assert figures(await databox.files("PUT", "data/g/f", data=b"z" * 1001)) == (413, 1000, 0, 1000)
+    assert figures(await databox.files("PUT", "data/g/f", query="overwrite=true", data=b"z" * 1001)) == (
+        413,
+        1000,
+        0,
+        1000,
+    )
     assert (await databox.files("GET", "data/g/f", query="download=1")).content == b"y" * 1000
 
 

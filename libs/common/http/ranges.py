@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-ONE_RANGE = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*")
+from libs.common.http.conditions import Conditions, Version
+
+ONE_RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,15 @@ class Plan:
     span: Span
 
 
-def plan(headers: Mapping[str, str], etag: str, size: int) -> Plan:
-    """`etag` is without quotes. Several ranges, and units that are not bytes, are answered with the whole."""
-    whole = Span(0, size)
-    if _matches(headers.get("if-none-match"), etag):
+def plan(headers: Mapping[str, str], etag: str, size: int, modified: float | None = None) -> Plan:
+    """`etag` is without quotes. Several ranges, and units that are not bytes, are answered with the whole.
+
+    Raises PreconditionFailed when another version is asked for, Malformed for tags that cannot be read.
+    """
+    whole, now = Span(0, size), Version(etag, modified)
+    conditions = Conditions.of(headers)
+    conditions.check_read(now)
+    if conditions.know(now):
         return Plan(304, Span(0, 0))
     wanted = _wanted(headers.get("range", ""))
     if wanted is None:
@@ -56,11 +63,3 @@ def _span(first: int | None, last: int | None, size: int) -> Span:
     if first is None:
         return Span(max(0, size - (last or 0)), size)
     return Span(first, size if last is None else min(size, last + 1))
-
-
-def _matches(given: str | None, etag: str) -> bool:
-    """Weak comparison, as If-None-Match asks for."""
-    if given is None:
-        return False
-    wanted = [one.strip().removeprefix("W/") for one in given.split(",")]
-    return "*" in wanted or f'"{etag}"' in wanted

@@ -12,9 +12,13 @@ from starlette.responses import StreamingResponse
 from libs.common.errors import Malformed, RangeNotSatisfiable
 from libs.common.http.problems import rendered
 from libs.common.http.ranges import Plan, plan
-from services.databox.digests import parse
+from services.databox.digests import told
+from services.databox.links import disposition
 from services.databox.store import Stat, Store
-from services.databox.uploads import Uploads
+from services.databox.uploads import Judge, Uploads
+
+SHORT = 64
+"""Bytes."""
 
 
 async def chunks(request: Request) -> AsyncIterator[bytes]:
@@ -33,23 +37,62 @@ def announced(request: Request) -> int | None:
     return int(given) if given.isascii() and given.isdigit() else None
 
 
-async def resumed(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """A body whose first chunk was read already."""
+async def content(request: Request) -> AsyncIterator[bytes] | None:
+    """The body; None when there is none, or when it is the `{}` of a client that always sends JSON."""
+    body = chunks(request)
+    if _is_json(request):
+        first = await _beginning(body)
+        return None if b"".join(first.split()) in (b"", b"{}") else _resumed(first, body)
+    if announced(request):
+        return body
+    first = await anext(body, b"")
+    return _resumed(first, body) if first else None
+
+
+def _is_json(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+
+async def _beginning(body: AsyncIterator[bytes]) -> bytes:
+    """Enough to tell `{}` from anything else."""
+    first = b""
+    while len(first) < SHORT and (chunk := await anext(body, b"")):
+        first += chunk
+    return first
+
+
+async def _resumed(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A body whose beginning was read already."""
     yield first
     async for chunk in rest:
         yield chunk
 
 
 async def put(
-    uploads: Uploads, key: str, request: Request, body: AsyncIterator[bytes], limit: int | None = None
+    uploads: Uploads,
+    key: str,
+    request: Request,
+    body: AsyncIterator[bytes],
+    *,
+    judge: Judge,
+    limit: int | None = None,
 ) -> Stat:
-    digest = parse(request.headers.get("content-digest"))
-    return await uploads.put(key, body, announced(request), digest=digest, limit=limit)
+    """Raises Malformed for a part of a file: only whole ones are stored."""
+    if "content-range" in request.headers:
+        raise Malformed("Content-Range: a file is stored as a whole; send all of it, without this header")
+    digests = told(request.headers)
+    return await uploads.put(key, body, announced(request), digests=digests, limit=limit, judge=judge)
+
+
+def fields(request: Request) -> Mapping[str, str]:
+    """The headers; what came in several lines is one list."""
+    return {name: ", ".join(request.headers.getlist(name)) for name in set(request.headers)}
 
 
 async def download(store: Store, stat: Stat, request: Request) -> Response:
-    """The file, a part of it, or that the caller has it already. Raises NotFound when it has just gone."""
-    wanted = plan(request.headers, stat.etag, stat.size)
+    """The file, a part of it, or that the caller has it already. Raises NotFound when it has just gone,
+    PreconditionFailed when another version is asked for."""
+    wanted = plan(fields(request), stat.etag, stat.size, stat.modified)
     if wanted.status == 416:
         return rendered(RangeNotSatisfiable(), {"Content-Range": f"bytes */{stat.size}"})
     headers = described(stat, wanted)
@@ -74,6 +117,7 @@ def described(stat: Stat, wanted: Plan) -> Mapping[str, str]:
         "Last-Modified": formatdate(stat.modified, usegmt=True),
         "Accept-Ranges": "bytes",
         "Content-Type": "application/octet-stream",
+        "Content-Disposition": disposition(stat.key),
         "X-Content-Type-Options": "nosniff",
     }
     if wanted.status != 304:

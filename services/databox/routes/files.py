@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.responses import JSONResponse
 
-from libs.common.errors import Invalid, Malformed, NotFound
+from libs.common.errors import Invalid, Malformed, NotFound, PreconditionFailed
+from libs.common.http.conditions import Conditions, Version
 from libs.common.http.problems import rendered
 from libs.common.identity import caller
 from libs.common.times import iso
@@ -20,10 +21,11 @@ from services.databox import links
 from services.databox.parts import Given, Parts
 from services.databox.paths import Address, address, check_prefix, decoded
 from services.databox.quota import Ask, link_reservation, mark
-from services.databox.routes.bodies import chunks, download, put, resumed
-from services.databox.store import Stat
+from services.databox.routes.bodies import chunks, content, download, fields, put
+from services.databox.store import Only, Stat
 from services.databox.tokens import Forged
-from services.databox.uploads import refuse_clash
+from services.databox.uploads import Judge, refuse_clash
+from services.databox.versions import Exists, judge, version
 
 router = APIRouter(prefix="/internal/apps/{ns}/users/{user}/files")
 PAGE = 100
@@ -78,23 +80,34 @@ async def upload(
     size: Annotated[int | None, Query(ge=0)] = None,
     expires: str | None = None,
 ) -> Response:
-    """Bytes are stored; without bytes a link to PUT them is given out."""
+    """Bytes are stored; without bytes a link to PUT them is given out. What is there is replaced by neither unasked."""
     if named.address.kind != "file":
         raise Invalid("bytes go to a file: <group>/<file>")
-    body = chunks(request)
-    first = await anext(body, b"")
-    if not first and not empty:
-        return await _link_to_put(named, parts, overwrite, size, links.lifetime(expires))
-    stat = await put(parts.uploads, named.key, request, resumed(first, body))
+    lifetime, conditions = links.lifetime(expires), Conditions.of(fields(request))
+    replacing = judge(conditions, overwrite=overwrite)
+    body = chunks(request) if empty else await content(request)
+    try:
+        if body is None:
+            return await _link_to_put(named, parts, replacing, size, lifetime)
+        stat = await put(parts.uploads, named.key, request, body, judge=replacing)
+    except Exists:
+        return await _exists(named, parts, lifetime)
+    except PreconditionFailed:
+        if conditions.guard_writes:
+            raise
+        return await _exists(named, parts, lifetime)  # since a moment ago
     return Response(status_code=201, headers={"ETag": f'"{stat.etag}"'})
 
 
-async def _link_to_put(named: Place, parts: Parts, overwrite: bool, size: int | None, lifetime: int) -> Response:
+async def _exists(named: Place, parts: Parts, lifetime: int) -> Response:
+    url = await parts.store.link("PUT", named.key, lifetime, "public")
+    return rendered(Exists(presigned_put_url=url))
+
+
+async def _link_to_put(named: Place, parts: Parts, replacing: Judge, size: int | None, lifetime: int) -> Response:
     await refuse_clash(parts.store, named.key)
     old = await parts.store.stat(named.key)
-    if old is not None and not overwrite:
-        url = await parts.store.link("PUT", named.key, lifetime, "public")
-        return rendered(Malformed("the file exists; add ?overwrite=true to replace it", presigned_put_url=url))
+    replacing(old)
     await parts.quota.reserve(_room(named, old, size, lifetime))
     return JSONResponse({"presigned_put_url": await parts.store.link("PUT", named.key, lifetime, "public", size)})
 
@@ -131,6 +144,7 @@ async def read(
     stat = await _existing(named, parts)
     if as_bytes or BYTES in request.headers.get("accept", ""):
         return await download(parts.store, stat, request)
+    Conditions.of(fields(request)).check_read(Version(stat.etag, stat.modified))
     lifetime = links.lifetime(expires)
     found = {"presigned_get_url": await parts.store.link("GET", named.key, lifetime, "public")}
     if named.writable:
@@ -148,13 +162,20 @@ async def described(request: Request, named: Named, parts: Given) -> Response:
 
 
 @router.delete("/{box}/{path:path}", status_code=204)
-async def remove(named: Named, parts: Given) -> None:
+async def remove(request: Request, named: Named, parts: Given) -> None:
     if named.address.kind == "box":
         raise Invalid("name a file or a group to delete")
-    found = await parts.store.stat(named.key)
-    gone = [found] if found else [stat async for stat in parts.store.list(named.key) if named.address.kind == "group"]
+    conditions = Conditions.of(fields(request))
+    if named.address.kind == "group":
+        if conditions.guard_writes:
+            raise Malformed("If-Match and its like are for a file: a group has no ETag")
+        gone = [stat async for stat in parts.store.list(named.key)]
+    else:
+        found = await parts.store.stat(named.key)
+        conditions.check_write(version(found))
+        gone = [found] if found else []
     for stat in gone:
-        await parts.store.delete(stat.key)
+        await parts.store.delete(stat.key, only=Only.of(stat) if conditions.guard_writes else None)
     if gone:
         await parts.quota.settle(named.app, named.box, grown=-sum(stat.size for stat in gone))
         parts.changes.note(named.app, named.box)

@@ -7,9 +7,11 @@ import time
 from fastapi import APIRouter, Request, Response
 
 from libs.common.errors import NotFound
+from libs.common.http.conditions import Conditions
 from services.databox.links import read
 from services.databox.parts import Given
-from services.databox.routes.bodies import chunks, download, put
+from services.databox.routes.bodies import chunks, download, fields, put
+from services.databox.versions import judge
 
 router = APIRouter(prefix="/links")
 
@@ -26,5 +28,6 @@ async def get(token: str, request: Request, parts: Given) -> Response:
 @router.put("/{token}")
 async def upload(token: str, request: Request, parts: Given) -> Response:
     link = read(parts.signer, token, request.method, time.time())
-    stat = await put(parts.uploads, link.key, request, chunks(request), link.size)
+    replacing = judge(Conditions.of(fields(request)), overwrite=True)
+    stat = await put(parts.uploads, link.key, request, chunks(request), judge=replacing, limit=link.size)
     return Response(status_code=200, headers={"ETag": f'"{stat.etag}"'})

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 from libs.common.http.ranges import Span
 from libs.common.settings import Settings
@@ -36,16 +36,30 @@ class Stat:
     """Epoch seconds on the store's clock."""
 
 
+@dataclass(frozen=True)
+class Only:
+    """A change is made only while the key has this version; with None only while nothing is there."""
+
+    etag: str | None
+
+    @classmethod
+    def of(cls, stat: Stat | None) -> Self:
+        return cls(None if stat is None else stat.etag)
+
+
 class Store(Protocol):
     @property
     def links_bypass(self) -> bool:
         """Whether a PUT by link reaches the store without passing through databox."""
 
-    async def put(self, key: str, body: AsyncIterator[bytes], size: int | None = None) -> Stat:
+    async def put(
+        self, key: str, body: AsyncIterator[bytes], size: int | None = None, *, only: Only | None = None
+    ) -> Stat:
         """Keep `body`, all of it before anybody sees it. What `body` raises passes, and nothing is kept.
 
-        `size` is the exact number of bytes when it is known. Raises Conflict when `key` is in the way of a
-        folder, or the other way round, Unavailable when the store is away.
+        `size` is the exact number of bytes when it is known. Raises PreconditionFailed when another version is there
+        than `only` says: of several at once that say the same, one is kept. Raises Conflict when `key` is in the way
+        of a folder, or the other way round, Unavailable when the store is away.
         """
 
     def get(self, stat: Stat, span: Span | None = None) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
@@ -56,14 +70,20 @@ class Store(Protocol):
     def list(self, prefix: str, after: str = "", limit: int | None = None) -> AsyncIterator[Stat]:
         """Whose keys begin with `prefix` and are greater than `after`, in order, at most `limit`."""
 
-    async def delete(self, key: str) -> None:
-        """It is no error when there is nothing."""
+    async def delete(self, key: str, *, only: Only | None = None) -> None:
+        """It is no error when there is nothing. Raises PreconditionFailed as `put` does.
+
+        Not every S3 server knows conditions of a DELETE: there, what comes in the same moment is not seen.
+        """
 
     async def copy(self, source: Stat, target: str) -> Stat:
         """A copy inside the store. Raises NotFound when the source is gone."""
 
     async def link(self, method: Method, key: str, expires: int, reader: Reader, size: int | None = None) -> str:
-        """A URL that allows `method` on `key` for `expires` seconds to whoever has it."""
+        """A URL that allows `method` on `key` for `expires` seconds to whoever has it.
+
+        One to read from outside says which name the file is to be saved under.
+        """
 
     async def ready(self) -> None:
         """Raises Unavailable unless the store takes files; makes what it needs when that is missing."""

@@ -15,13 +15,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 from uuid import uuid4
 
-from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
+from libs.common.errors import Conflict, MeshError, NotFound, PreconditionFailed, Unavailable
 from libs.common.http.ranges import Span
 from services.databox.links import Link, Method
-from services.databox.store import CHUNK_BYTES, Reader, Stat, batched
+from services.databox.store import CHUNK_BYTES, Only, Reader, Stat, batched
 from services.databox.store.etags import DIGITS, Etags
 from services.databox.store.transfer import exactly
 from services.databox.store.walk import walk
@@ -30,6 +31,7 @@ from services.databox.tokens import Signer
 TRIES = 5
 """How often a rename is repeated when somebody just removed the empty folder that it goes to."""
 RETRY_AFTER_S = 5.0
+LOCKS = 64
 ABANDONED_S = 24 * 3600.0
 """How long nothing was written to a file on its way before it is given up."""
 
@@ -44,25 +46,38 @@ class DirectoryStore:
         self._etags = Etags(self._root / "etags", self._incoming)
         self._signer = signer
         self._urls = {"inside": inside_url, "public": public_url}
+        self._locks = [Lock() for _ in range(LOCKS)]
 
-    async def put(self, key: str, body: AsyncIterator[bytes], size: int | None = None) -> Stat:
+    async def put(
+        self, key: str, body: AsyncIterator[bytes], size: int | None = None, *, only: Only | None = None
+    ) -> Stat:
         incoming = self._incoming / uuid4().hex
         hasher = sha256()
         try:
             with await asyncio.to_thread(_created, incoming) as file:
                 async for chunk in body if size is None else exactly(body, size):
                     await asyncio.to_thread(_append, file, chunk, hasher.update)
-            return await asyncio.to_thread(self._publish, incoming, key, hasher.hexdigest()[:DIGITS])
+            return await asyncio.to_thread(self._publish, incoming, key, hasher.hexdigest()[:DIGITS], only)
         except OSError as error:
             raise _translated(error, key) from error
         finally:
             incoming.unlink(missing_ok=True)
 
-    def _publish(self, incoming: Path, key: str, etag: str) -> Stat:
+    def _publish(self, incoming: Path, key: str, etag: str, only: Only | None = None) -> Stat:
         state = incoming.stat()
-        self._etags.remember(key, etag, state)
-        _rename(incoming, self._objects / key)
+        with self._changing(key):
+            self._check(key, only)
+            self._etags.remember(key, etag, state)
+            _rename(incoming, self._objects / key)
         return Stat(key, state.st_size, etag, state.st_mtime)
+
+    def _changing(self, key: str) -> Lock:
+        """One thread at a time changes a key: others may wait that have the same remainder."""
+        return self._locks[hash(key) % len(self._locks)]
+
+    def _check(self, key: str, only: Only | None) -> None:
+        if only is not None and Only.of(self._stat(key)) != only:
+            raise PreconditionFailed(f"{key} was changed at the same time")
 
     @asynccontextmanager
     async def get(self, stat: Stat, span: Span | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -99,14 +114,16 @@ class DirectoryStore:
             if (stat := self._stat(key)) is not None:
                 yield stat
 
-    async def delete(self, key: str) -> None:
-        await asyncio.to_thread(self._delete, key)
+    async def delete(self, key: str, *, only: Only | None = None) -> None:
+        await asyncio.to_thread(self._delete, key, only)
 
-    def _delete(self, key: str) -> None:
+    def _delete(self, key: str, only: Only | None) -> None:
         path = self._objects / key
         try:
-            path.unlink(missing_ok=True)
-            self._etags.forget(key)
+            with self._changing(key):
+                self._check(key, only)
+                path.unlink(missing_ok=True)
+                self._etags.forget(key)
         except (NotADirectoryError, IsADirectoryError):
             return
         except OSError as error:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from libs.common import log
-from libs.common.errors import MeshError, Unavailable
+from libs.common.errors import MeshError, PreconditionFailed, Unavailable
 
 PART_BYTES = 5 * 1024**2
 """The least that S3 allows, because one is in memory for each upload; at most 10,000 parts make 50 GB."""
@@ -28,11 +28,16 @@ class Send(Protocol):
     async def __call__(self, method: str, key: str, *, data: bytes = b"", query: dict[str, str]) -> Answer: ...
 
 
+class Complete(Protocol):
+    async def __call__(self, *, data: bytes, query: dict[str, str]) -> Answer: ...
+
+
 class Parts:
     """Leaving the context makes the file out of the parts; leaving it with an error makes nothing."""
 
-    def __init__(self, send: Send, key: str) -> None:
+    def __init__(self, send: Send, complete: Complete, key: str) -> None:
         self._send = send
+        self._complete_with = complete
         self._key = key
         self._upload = ""
         self._etags: list[str] = []
@@ -52,10 +57,14 @@ class Parts:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            await self._complete()
-        else:
+        if kind is not None:
             await self._abort()
+            return
+        try:
+            await self._complete()
+        except PreconditionFailed:
+            await self._abort()
+            raise
 
     async def _complete(self) -> None:
         parts = (
@@ -63,7 +72,7 @@ class Parts:
             for number, etag in enumerate(self._etags, 1)
         )
         body = f"<CompleteMultipartUpload>{''.join(parts)}</CompleteMultipartUpload>".encode()
-        answer = await self._send("POST", self._key, data=body, query={"uploadId": self._upload})
+        answer = await self._complete_with(data=body, query={"uploadId": self._upload})
         if b"<Error>" in answer.body:
             raise Unavailable("the S3 server did not put the parts together")
 

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from io import BytesIO
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -25,10 +26,10 @@ from minio.commonconfig import CopySource
 from minio.error import MinioException, S3Error
 from yarl import URL
 
-from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
+from libs.common.errors import Conflict, MeshError, NotFound, PreconditionFailed, Unavailable
 from libs.common.http.ranges import Span
-from services.databox.links import Method
-from services.databox.store import CHUNK_BYTES, Reader, Stat, batched
+from services.databox.links import Method, disposition
+from services.databox.store import CHUNK_BYTES, Only, Reader, Stat, batched
 from services.databox.store.address import Address
 from services.databox.store.multipart import PART_BYTES, Parts
 from services.databox.store.transfer import exactly, pieces
@@ -60,6 +61,10 @@ class Answer:
         return str(self.headers.get("ETag", "")).strip('"')
 
 
+class Replaced(Unavailable):
+    """The file has just been replaced."""
+
+
 class S3Store:
     links_bypass = True
 
@@ -74,16 +79,18 @@ class S3Store:
         self._session = session
         self._pool = pool
 
-    async def put(self, key: str, body: AsyncIterator[bytes], size: int | None = None) -> Stat:
+    async def put(
+        self, key: str, body: AsyncIterator[bytes], size: int | None = None, *, only: Only | None = None
+    ) -> Stat:
         parts = pieces(body if size is None else exactly(body, size), PART_BYTES)
         first = await anext(parts)
         if len(first) == PART_BYTES:
-            return await self._put_parts(key, first, parts)
-        answer = await self._send("PUT", key, data=first)
+            return await self._put_parts(key, first, parts, only)
+        answer = await self._changed("PUT", key, only, data=first)
         return Stat(key, len(first), answer.etag, _time(answer.headers.get("Date")))
 
-    async def _put_parts(self, key: str, first: bytes, rest: AsyncIterator[bytes]) -> Stat:
-        async with Parts(self._send, key) as parts:
+    async def _put_parts(self, key: str, first: bytes, rest: AsyncIterator[bytes], only: Only | None) -> Stat:
+        async with Parts(self._send, partial(self._changed, "POST", key, only), key) as parts:
             await parts.add(first)
             async for piece in rest:
                 if piece:
@@ -121,11 +128,22 @@ class S3Store:
                 modified = found.last_modified.timestamp() if found.last_modified else 0.0
                 yield Stat(key, found.size or 0, (found.etag or "").strip('"'), modified)
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, *, only: Only | None = None) -> None:
+        if only is not None and Only.of(await self.stat(key)) != only:
+            raise _another(key)
         try:
-            await self._send("DELETE", key)
+            await self._changed("DELETE", key, only)
         except NotFound:
             return
+
+    async def _changed(self, method: str, key: str, only: Only | None, **more: Any) -> Answer:
+        """The answer to a request that is to be refused unless `only` this version is there."""
+        try:
+            return await self._send(method, key, headers=_condition(only), **more)
+        except NotFound as error:  # what S3 says where `If-Match` finds nothing
+            raise _another(key) if only is not None and only.etag and method != "DELETE" else error from error
+        except Replaced as error:
+            raise _another(key) from error
 
     async def copy(self, source: Stat, target: str) -> Stat:
         origin = CopySource(self._bucket, source.key, match_etag=source.etag)
@@ -137,7 +155,12 @@ class S3Store:
 
     async def link(self, method: Method, key: str, expires: int, reader: Reader, size: int | None = None) -> str:
         signer = self._signers[reader]
-        return signer.get_presigned_url(method, self._bucket, key, expires=timedelta(seconds=expires))
+        named: dict[str, str | list[str] | tuple[str]] = {}
+        if (method, reader) == ("GET", "public"):
+            named["response-content-disposition"] = disposition(key)
+        return signer.get_presigned_url(
+            method, self._bucket, key, expires=timedelta(seconds=expires), response_headers=named
+        )
 
     async def ready(self) -> None:
         await self._threaded(self._ensure_bucket)
@@ -159,8 +182,16 @@ class S3Store:
         except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _away() from error
 
-    async def _send(self, method: str, key: str, *, data: bytes = b"", query: dict[str, str] | None = None) -> Answer:
-        async with self._request(method, key, data=data, query=query) as answer:
+    async def _send(
+        self,
+        method: str,
+        key: str,
+        *,
+        data: bytes = b"",
+        query: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        async with self._request(method, key, data=data, query=query, headers=headers) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
     @asynccontextmanager
@@ -216,6 +247,16 @@ def _time(header: str | None) -> float:
     return parsedate_to_datetime(header).timestamp() if header else 0.0
 
 
+def _condition(only: Only | None) -> Mapping[str, str]:
+    if only is None:
+        return {}
+    return {"If-None-Match": "*"} if only.etag is None else {"If-Match": f'"{only.etag}"'}
+
+
+def _another(key: str) -> PreconditionFailed:
+    return PreconditionFailed(f"{key} was changed at the same time")
+
+
 def _refused(status: int, body: bytes) -> MeshError:
     code = CODE.search(body)
     if code is None and status in (404, 412):  # a HEAD has no body
@@ -228,8 +269,8 @@ def _translated(code: str, message: str) -> MeshError:
         return NotFound("the file is gone")
     if code in IN_THE_WAY:
         return Conflict("a file and a folder cannot have the same name")
-    if code == "PreconditionFailed":
-        return Unavailable("the file has just been replaced")
+    if code in ("PreconditionFailed", "ConditionalRequestConflict"):
+        return Replaced("the file has just been replaced")
     return Unavailable(f"the S3 server refuses: {code} {message}".strip(), retry_after=RETRY_AFTER_S)
 
 
