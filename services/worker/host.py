@@ -55,11 +55,15 @@ class Host:
             worker=self.worker,
             installation=self.installation,
             folder=self.folder(lease),
-            mesh_url=await patient(lambda: self.runtime.mesh_url(lease.app)),
+            mesh_url=await self.mesh_url(lease),
             source=source,
             serve=self.serve,
             address=self.settings.worker_advertise or LOOPBACK,
         )
+
+    async def mesh_url(self, lease: Lease) -> str:
+        inner = lease.kind == "instance" and lease.spec.get("egress") == "none"
+        return await patient(lambda: self.runtime.mesh_url(lease.app, egress=not inner))
 
     async def secrets(self, lease: Lease) -> dict[str, dict[str, str]]:
         """Those of its environment. Raises Failed."""

@@ -17,6 +17,7 @@ from services.worker.tasks import Failed, Holding, Outcome
 
 EARLY_S = 0.025
 LATER_S = 0.25
+MESH = "mesh.url"
 EARLY_POLLS = 80
 HEALTH_S = 2.0
 FAILURES = 3
@@ -35,7 +36,9 @@ class Instance:
 
     async def run(self, *, adopted: bool) -> Outcome:
         """Never returns: an instance has no end of its own. Raises Failed."""
-        if not adopted:
+        if adopted:
+            await self._check_gateway()
+        else:
             await self._start()
         self._show_model()
         async with following(self.log, self.holding, self.folder):
@@ -50,7 +53,14 @@ class Instance:
         if model:
             (self.folder / "model.etag").write_text(model.etag)
         wanted = spec.of_instance(self.lease, site, model.path if model else None, secrets)
+        (self.folder / MESH).write_text(site.mesh_url)
         await self.host.launch(self.holding, wanted)
+
+    async def _check_gateway(self) -> None:
+        """Its environment says where the gateway was when it started. Raises CannotRun when that is elsewhere now."""
+        told = self.folder / MESH
+        if told.exists() and told.read_text() != (now := await self.host.mesh_url(self.lease)):
+            raise CannotRun("lost", f"it knows the gateway at {told.read_text()}, which is at {now} now")
 
     def _show_model(self) -> None:
         file = self.folder / "model.etag"

@@ -78,8 +78,8 @@ class Runtime(Protocol):
     async def reclaim(self, name: str, folder: Path) -> None:
         """Make this user's what other users, those of an image, wrote below the folder of the container `name`."""
 
-    async def mesh_url(self, app: str) -> str:
-        """Where the gateway answers for a container of this app (`MLMESH_URL`)."""
+    async def mesh_url(self, app: str, *, egress: bool = True) -> str:
+        """Where the gateway answers for a container of this app (`MLMESH_URL`), with a way out or without."""
 
     async def gateway_url(self, app: str) -> str:
         """Where the gateway answers for this worker."""

@@ -54,6 +54,7 @@ class DockerRuntime:
 
     async def __aexit__(self, *error: object) -> None:
         await self._sandboxes.close()
+        await self._networks.close()
         await self._stack.aclose()
 
     async def ready(self) -> None:
@@ -149,8 +150,8 @@ class DockerRuntime:
         image = worker.image if worker else (await self._show(name))["Image"]
         await reclaim(self._docker, image, folder)
 
-    async def mesh_url(self, app: str) -> str:
-        return await self._networks.mesh_url(app)
+    async def mesh_url(self, app: str, *, egress: bool = True) -> str:
+        return await self._networks.mesh_url(app, inner=not egress)
 
     async def gateway_url(self, app: str) -> str:
         """A worker that is a container is in the app's network, as the gateway is."""

@@ -6,7 +6,6 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from aiodocker import Docker
 
 from libs.common.errors import NotFound
 from services.worker.runtime.engine import answered, labelled
+from services.worker.runtime.forwarder import is_loopback
 
 APP_NETWORK = re.compile(r"zz-mlmesh-[0-9a-f]{12}-")
 """`zz-mlmesh-<installation>-<app>…`: gateways of several installations may have come into one."""
@@ -77,15 +77,7 @@ def ours(gateway: Member, worker: Member | None, installation: str, public_url: 
 def seen_from_inside(url: str, host: str) -> str:
     """`url` for a container: a loopback address means the host, which has the address `host` in its network."""
     address = urlsplit(url)
-    name = address.hostname or ""
-    if name != "localhost" and not _loopback(name):
+    if not is_loopback(address.hostname or ""):
         return url
     port = f":{address.port}" if address.port else ""
     return address._replace(netloc=f"{host}{port}").geturl()
-
-
-def _loopback(name: str) -> bool:
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False

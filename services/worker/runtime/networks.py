@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiodocker import Docker
 
@@ -19,6 +20,7 @@ from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
 from libs.common.settings import PORTS, Settings
 from services.worker.runtime import subnets
 from services.worker.runtime.engine import Refused, answered, labelled
+from services.worker.runtime.forwarder import Forwarder, is_loopback
 from services.worker.runtime.members import Member, members, ours, own_container, seen_from_inside
 
 ROUTES = Path("/proc/net/route")
@@ -46,9 +48,13 @@ class Networks:
         self._made_sure: dict[str, tuple[float, Network]] = {}
         self._making = asyncio.Lock()
         self._own: str | None = None
+        self._forwarder: Forwarder | None = None
 
     async def open(self) -> None:
         self._own = await own_container(self._docker)
+        address = urlsplit(self._settings.public_url)
+        if not self._own and address.scheme == "http" and is_loopback(address.hostname or ""):
+            self._forwarder = Forwarder(self._settings.public_url)
 
     async def worker(self) -> Member | None:
         """This worker's own container, if it is one."""
@@ -68,7 +74,7 @@ class Networks:
             found = await self._show(name) or await self._make(name, app)
         worker, gateways = await self._members()
         await self._join([name], worker, gateways)
-        network = Network(name, subnets.host(found["IPAM"]["Config"][0]), bool(gateways))
+        network = Network(name, _host(found), bool(gateways))
         self._made_sure[name] = time.monotonic(), network
         return network
 
@@ -76,19 +82,29 @@ class Networks:
         """A network is not there that should be."""
         self._made_sure.clear()
 
-    async def mesh_url(self, app: str) -> str:
+    async def mesh_url(self, app: str, *, inner: bool = False) -> str:
         """Where the gateway answers for containers of this app."""
-        network = await self.ensure(app)
+        network = await self.ensure(app, inner=inner)
         if network.gateway:
             return f"http://{ALIAS}:{PORTS['gateway']}"
+        if self._forwarder and (port := await self._forwarder.listen(network.host)):
+            return f"http://{network.host}:{port}"
         return seen_from_inside(self._settings.public_url, network.host)
 
     async def converge(self) -> None:
         """A restarted gateway is joined again; networks without use go."""
         listed = await answered(self._docker.networks.list(filters={"label": self._label}))
-        kept = [network["Name"] for network in listed if not await self._removed(network)]
+        kept = [network for network in listed if not await self._removed(network)]
         if kept:
-            await self._join(kept, *await self._members())
+            worker, gateways = await self._members()
+            await self._join([network["Name"] for network in kept], worker, gateways)
+            if self._forwarder and not gateways:
+                for network in kept:
+                    await self._forwarder.listen(_host(network))
+
+    async def close(self) -> None:
+        if self._forwarder:
+            await self._forwarder.close()
 
     def _name(self, app: str) -> str:
         """Short enough for every engine, told apart by the whole name, and last in the alphabet.
@@ -164,6 +180,8 @@ class Networks:
             self._used[name] = now
             return False
         await self._remove(network["Id"])
+        if self._forwarder:
+            self._forwarder.forget(_host(network))
         del self._used[name]
         return True
 
@@ -175,6 +193,10 @@ class Networks:
             await answered(network.delete())
         except (NotFound, Conflict, Refused) as error:
             log.get("worker").info("network stays", why=error.detail)
+
+
+def _host(network: dict[str, Any]) -> str:
+    return subnets.host(network["IPAM"]["Config"][0])
 
 
 def _routes() -> str:

@@ -160,7 +160,7 @@ class ProcessRuntime:
     async def reclaim(self, name: str, folder: Path) -> None:
         """All processes are this user's."""
 
-    async def mesh_url(self, app: str) -> str:
+    async def mesh_url(self, app: str, *, egress: bool = True) -> str:
         return self._settings.public_url
 
     async def gateway_url(self, app: str) -> str:

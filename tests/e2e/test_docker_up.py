@@ -1,0 +1,138 @@
+"""`mlmesh up --runtime docker` as README prints it: containers on this machine's engine, the gateway on 127.0.0.1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from deploy.demo.api import Api
+from deploy.demo.mesh import Mesh
+from services.worker.host import installation
+from tests.e2e.application import Application
+from tests.servers.engine import Engine
+from tests.servers.images import module_image
+
+MANIFESTS = """\
+apiVersion: mlmesh/v1
+kind: DataBox
+metadata: {name: visitors}
+spec: {s3DefaultStorage: {}}
+---
+apiVersion: mlmesh/v1
+kind: Secret
+metadata: {name: users}
+spec: {keys: [alice]}
+---
+apiVersion: mlmesh/v1
+kind: APIComponent
+metadata: {name: files}
+spec: {files: {}, restfulApi: {auth: {basic: {credentials: users}}}}
+"""
+COMPONENT = """\
+---
+apiVersion: mlmesh/v1
+kind: MLComponent
+metadata: {name: NAME}
+spec:
+  image: {existingImageName: "IMAGE"}
+  connectedBoxes: [visitors]
+  security: {egress: EGRESS}
+  mlService: {inference: "page:copy"}
+---
+apiVersion: mlmesh/v1
+kind: APIComponent
+metadata: {name: NAME}
+spec: {mlComponent: {name: NAME}, restfulApi: {path: NAME, auth: {basic: {credentials: users}}}}
+"""
+FUNCTION = """\
+import pathlib
+
+def copy(page: pathlib.Path) -> dict:
+    made = page.with_name("copy-" + page.name)
+    made.write_bytes(page.read_bytes()[::-1])
+    return {"made": made}
+"""
+DOCKERFILE = "ARG BASE\nFROM ${BASE}\nWORKDIR /module\nCOPY page.py .\nUSER 10001\n"
+IMAGE = "mlmesh-test/page:1"
+EGRESS = {"page": "internet", "inner": "none"}
+CONTENT = b"pixels" * 1000
+
+
+class DockerMesh(Mesh):
+    def __init__(self, folder: Path, engine: Engine) -> None:
+        super().__init__(folder, "docker")
+        self.environ["DOCKER_HOST"] = engine.url
+
+    @property
+    def installation(self) -> str:
+        return installation((self.data / "internal-token").read_text().strip())
+
+
+@pytest.fixture(scope="module")
+def mesh(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerMesh]:
+    mesh = DockerMesh(tmp_path_factory.mktemp("mesh"), docker_engine)
+    try:
+        mesh.start()
+        yield mesh
+    finally:
+        mesh.stop()
+        docker_engine.clear(mesh.installation)
+
+
+@pytest.fixture(scope="module")
+def app(mesh: DockerMesh, docker_engine: Engine) -> Iterator[Application]:
+    with closing(Api(mesh.url, mesh.token)) as api:
+        app = Application(mesh, api)
+        app.write({"page.py": FUNCTION, "Dockerfile": DOCKERFILE})
+        module_image(docker_engine, IMAGE, app.repository.working)
+        texts = [COMPONENT.replace("NAME", name).replace("EGRESS", how) for name, how in EGRESS.items()]
+        app.start({"manifests/all.yml": MANIFESTS + "".join(texts).replace("IMAGE", IMAGE)})
+        yield app
+
+
+def copied(app: Application, component: str) -> str:
+    """What the file is called that the component made of scans/some.png."""
+    inputs = [{"name": "page", "datatype": "FILE", "data": "scans/some.png"}]
+    answer = app.call("POST", f"/{component}/predict", {"inputs": inputs})
+    assert answer.status == 200, answer.body
+    name: str = answer.json()["outputs"][0]["data"]
+    return name
+
+
+@pytest.mark.parametrize("component", EGRESS)
+def test_a_components_files_come_and_go_through_the_gateway(app: Application, component: str) -> None:
+    put(app)
+    assert got(app, copied(app, component)) == CONTENT[::-1]
+
+
+def test_after_a_restart_on_another_port_the_same_container_reaches_its_files(
+    app: Application, mesh: DockerMesh, docker_engine: Engine
+) -> None:
+    before, address = docker_engine.containers(mesh.installation), mesh.url
+    mesh.stop()
+    mesh.start()
+    assert mesh.url != address
+    with closing(Api(mesh.url, mesh.token)) as api:
+        app.api = api
+        put(app)
+        for component in EGRESS:
+            app.eventually("it answers", lambda: probed(app, component))  # noqa: B023
+            assert got(app, copied(app, component)) == CONTENT[::-1]
+    assert docker_engine.containers(mesh.installation) == before
+
+
+def put(app: Application) -> None:
+    answer = app.call("PUT", "/files/visitors/scans/some.png?overwrite=true", CONTENT)
+    assert answer.status in (200, 201), answer.body
+
+
+def got(app: Application, name: str) -> bytes:
+    return app.call("GET", f"/files/visitors/{name}?download=1").body
+
+
+def probed(app: Application, component: str) -> bool:
+    shown: str = app.api.get(f"{app.path}/components/{component}")["status"]
+    return shown == "healthy"
