@@ -50,7 +50,8 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
                 yield
 
     def checks() -> Mapping[str, Check]:
-        return {"bus": app.state.bus.ready, "runtime": app.state.runtime.ready}
+        runtime = app.state.runtime
+        return {"bus": app.state.bus.ready, "runtime": runtime.ready, "gateway": runtime.reached}
 
     app = service("worker", settings, lifespan=lifespan, checks=checks)
     return app

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
 import pytest
 
+from libs.common.bus.memory import MemoryBus
+from libs.common.errors import Unavailable
+from libs.common.http.server import bind
+from services.worker import app
 from services.worker.content import of_files
+from services.worker.runtime import Runtime, reach
+from tests.contracts.place import until
 from tests.servers.engine import Engine
 from tests.worker.docker_host import Host
 from tests.worker.image_registry import LOGIN, image_registry
-from tests.worker.small_mesh import SmallMesh
+from tests.worker.small_mesh import DEADLINE_S, SmallMesh
 
 INPUT = {"name": "data-in", "kind": "folder", "source": {"box": "b", "user": "u", "group": "g"}}
 VALUE = {"name": "rate", "kind": "value", "source": None, "value": 0.5, "suffix": ".json"}
@@ -205,3 +213,65 @@ async def test_a_component_without_egress_serves_and_has_no_way_out(mesh: SmallM
         network = json.loads(host.engine.run("network", "inspect", name))[0]
         assert network["Internal"]
         assert shown["endpoint"]["host"] == container["NetworkSettings"]["Networks"][name]["IPAddress"]
+
+
+async def test_an_instance_that_knows_another_gateway_is_started_anew(mesh: SmallMesh, host: Host) -> None:
+    mesh.instance("t1", image=host.image, inference="textwrap:dedent")
+    async with host.worker(public_url="http://192.0.2.9:8000"):
+        await mesh.shown(state="healthy")
+    async with host.worker(public_url="http://192.0.2.9:8001"):
+        report = await mesh.report()
+    assert (report["outcome"], report["reason"]) == (
+        "lost",
+        {
+            "code": "lost",
+            "detail": "it knows the gateway at http://192.0.2.9:8000, which is at http://192.0.2.9:8001 now",
+        },
+    )
+    assert host.containers() == []
+
+
+async def test_a_gateway_that_containers_do_not_reach_is_told(
+    mesh: SmallMesh, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "CONVERGE_S", 0.1)
+    monkeypatch.setattr(reach, "AGAIN_S", 0.1)
+    with bind("127.0.0.1", 0) as gateway:  # nobody listens
+        settings = host.settings().with_values(public_url=f"http://127.0.0.1:{gateway.getsockname()[1]}")
+        worker = app.create(settings, MemoryBus())
+        async with worker.router.lifespan_context(worker):
+            assert await is_reached(worker.state.runtime)
+            mesh.instance("t1", image=host.image, inference="textwrap:dedent")
+            await mesh.shown(state="healthy")
+            found = await until_raised(worker.state.runtime.reached)
+            assert found.startswith("containers of a cannot reach the gateway at http://10.")
+            assert "it does not answer; their calls with files fail" in found
+            async with await asyncio.start_server(answer_once, sock=gateway):
+                await until(lambda: is_reached(worker.state.runtime))
+            mesh.stops.append({"task": "t1", "token": 7})
+            await mesh.note()
+            await mesh.report()
+
+
+async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    writer.close()
+
+
+async def until_raised(check: Callable[[], Awaitable[None]]) -> str:
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                await check()
+            except Unavailable as error:
+                return error.detail
+            await asyncio.sleep(0.05)
+
+
+async def is_reached(runtime: Runtime) -> bool:
+    try:
+        await runtime.reached()
+    except Unavailable:
+        return False
+    return True

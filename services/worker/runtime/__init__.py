@@ -48,6 +48,9 @@ class Runtime(Protocol):
     async def ready(self) -> None:
         """Raises Unavailable when nothing can be started now."""
 
+    async def reached(self) -> None:
+        """Raises Unavailable when containers are known not to reach the gateway."""
+
     async def prepare(self, spec: ContainerSpec, progress: Progress) -> str:
         """Have the image (Docker) or the virtual environment (process) at hand. Raises CannotRun.
 

@@ -21,6 +21,7 @@ from services.worker.runtime.engine import CALL_S, Refused, answered, labelled, 
 from services.worker.runtime.frames import followed
 from services.worker.runtime.images import Images
 from services.worker.runtime.networks import Networks
+from services.worker.runtime.reach import Reach, Way
 from services.worker.runtime.sandboxes import Sandboxes
 from services.worker.runtime.scratch import check_same_path, mixed, reclaim
 from services.worker.spec import ContainerSpec
@@ -46,6 +47,7 @@ class DockerRuntime:
         self._networks = Networks(self._docker, self._settings, self._installation)
         self._sandboxes = Sandboxes(self._docker, self._worker, self._installation, self._settings.worker_slots)
         self._bundle = Bundle(self._docker)
+        self._reach = Reach(self._docker, self._installation)
         await self._networks.open()
         await self._sandboxes.open()
         if worker := await self._networks.worker():
@@ -59,6 +61,9 @@ class DockerRuntime:
 
     async def ready(self) -> None:
         await answered(self._docker.version())
+
+    async def reached(self) -> None:
+        self._reach.check()
 
     async def prepare(self, spec: ContainerSpec, progress: Progress) -> str:
         image = await self._images.have(spec.image, progress, spec.login)
@@ -158,8 +163,10 @@ class DockerRuntime:
         return await self.mesh_url(app) if await self._networks.worker() else self._settings.public_url
 
     async def converge(self) -> None:
-        await self._networks.converge()
+        for gone in await self._networks.converge():
+            self._reach.forget(gone)
         await self._sandboxes.converge()
+        await self._reach.step()
 
     async def close(self, *, leave: bool) -> None:
         if not leave:
@@ -196,6 +203,9 @@ class DockerRuntime:
         self._watched[spec.name] = False
         await answered(self._named(spec.name).start())
         self._watched[spec.name] = True
+        if spec.serves and spec.command:
+            way = Way(spec.app, network, spec.env["MLMESH_URL"])
+            self._reach.want(way, spec.identity or spec.image, spec.command[0])
 
     async def _network(self, spec: ContainerSpec) -> str:
         """A stage without egress has no network; a component is reached by the gateway in one that leads nowhere."""

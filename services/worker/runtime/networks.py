@@ -91,8 +91,8 @@ class Networks:
             return f"http://{network.host}:{port}"
         return seen_from_inside(self._settings.public_url, network.host)
 
-    async def converge(self) -> None:
-        """A restarted gateway is joined again; networks without use go."""
+    async def converge(self) -> list[str]:
+        """A restarted gateway is joined again; networks without use go: their names."""
         listed = await answered(self._docker.networks.list(filters={"label": self._label}))
         kept = [network for network in listed if not await self._removed(network)]
         if kept:
@@ -101,6 +101,7 @@ class Networks:
             if self._forwarder and not gateways:
                 for network in kept:
                     await self._forwarder.listen(_host(network))
+        return [network["Name"] for network in listed if network not in kept]
 
     async def close(self) -> None:
         if self._forwarder:

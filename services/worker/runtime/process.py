@@ -65,6 +65,9 @@ class ProcessRuntime:
     async def ready(self) -> None:
         """Always."""
 
+    async def reached(self) -> None:
+        """Always: all are on this host."""
+
     async def prepare(self, spec: ContainerSpec, progress: Progress) -> str:
         if not spec.egress:
             raise CannotRun("error", "egress: none needs Docker: the process runtime isolates nothing")
