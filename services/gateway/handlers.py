@@ -15,7 +15,7 @@ from libs.common.identity import OWNER, PIPELINES, SCOPES, TOKEN_NAME, USER
 from libs.common.settings import Settings
 from services.gateway import openapi
 from services.gateway.answer import Answer
-from services.gateway.auth import Auth, Tokens, credentials
+from services.gateway.auth import Auth, credentials
 from services.gateway.call import Call, Hop, Only
 from services.gateway.cold import Cold
 from services.gateway.connection import Headers
@@ -29,6 +29,7 @@ from services.gateway.request import Body, Proxies, Request
 from services.gateway.routes import Route, allow
 from services.gateway.services import Service, Services
 from services.gateway.table import Api, App, Component, Table
+from services.gateway.tokens import Tokens
 from services.gateway.upstream import Pool, fetch
 
 CONTROL_TIMEOUT_S = 120.0
@@ -49,7 +50,7 @@ class Handlers:
         self._seal = Seal(settings.internal_token)
         self._predictions = Predictions(settings, self._proxy, self._proxies, self._seal, demand, cold, metrics)
         self._tokens = Tokens(services.registry)
-        self._auth = Auth(self._tokens)
+        self._auth = Auth(self._tokens, self._proxies)
         self._inference = Inference(self._auth, self._predictions, self._limit)
 
     async def handle(self, table: Table, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
@@ -94,7 +95,7 @@ class Handlers:
         await self._to(self._service(route), request, request.raw_path, extra, body, answer)
 
     async def _runs(self, app: App, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
-        identity = await self._auth.of_runs(app, credentials(request.by_name), request.method)
+        identity = await self._auth.of_runs(app, request)
         request.user = identity.user
         extra = [_header(USER, identity.user), _header(PIPELINES, " ".join(sorted(identity.pipelines)))]
         path = f"/internal/apps/{app.ns}/runs{route.rest}"
@@ -105,8 +106,8 @@ class Handlers:
         if given is not None:
             user, writes = self._granted(given.decode("latin-1"), app, route), True
         else:
-            user = request.user = await self._auth.of_files(app, request.by_name, request.method)
-            writes = await self._auth.may_write_files(app, request.by_name)
+            user = request.user = await self._auth.of_files(app, request)
+            writes = await self._auth.may_write_files(app, request)
         path = f"/internal/apps/{app.ns}/users/{quote(user, safe='')}/files/{route.rest}"
         extra = [_header(USER, user), _header(SCOPES, f"{'write' if writes else 'read'}:{app.ns}")]
         body = Body(request, receive, self._file_limit)
@@ -139,7 +140,7 @@ class Handlers:
             raise NotFound()
         allow(route.kind, request.method)
         job = self._job(app, api, request) if GRANT in request.by_name else None
-        user = request.user = job or await self._auth.of_api(app, api, request.by_name, request.method)
+        user = request.user = job or await self._auth.of_api(app, api, request)
         if route.kind == "submit":
             await self._submit(app, api, user, "runs", request, receive, answer)
         elif route.kind == "predict" and job is None and later(request):
@@ -155,7 +156,7 @@ class Handlers:
         self, app: App, api: Api, component: Component, route: Route, request: Request, receive: Receive, answer: Answer
     ) -> None:
         """A component that is a web application of its own."""
-        user = request.user = await self._auth.of_api(app, api, request.by_name, request.method)
+        user = request.user = await self._auth.of_api(app, api, request)
         body = Body(request, receive, self._file_limit)
         await self._predictions.handle(Asked(app, api, component, user, request, body, route.rest or "/"), answer)
 

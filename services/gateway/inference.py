@@ -63,7 +63,7 @@ class Inference:
         refused: Exception = NotFound(f"there is no model {name!r}")
         for api in app.models.get(name, ()):
             try:
-                return api, await self._auth.of_api(app, api, request.by_name, request.method)
+                return api, await self._auth.of_api(app, api, request)
             except (Unauthorized, Forbidden) as error:
                 refused = error
         raise refused

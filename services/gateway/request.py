@@ -131,6 +131,12 @@ class Proxies:
             (name, b"%b, %b" % (one, value) if one else value) for one, (name, value) in zip(before, last, strict=True)
         ]
 
+    def caller(self, request: Request) -> str:
+        """The address of who calls: the nearest that is not one of the trusted."""
+        passed = request.by_name.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
+        chain = [request.peer, *(one.strip() for one in reversed(passed) if one.strip())]
+        return next((one for one in chain if not self._trusts(one)), chain[-1])
+
     def _trusts(self, peer: str) -> bool:
         if not self._networks:
             return False

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import os
 
-import argon2
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from libs.common.errors import MeshError
+from libs.common.passwords import HASHER
 
 FORM = b"\x01"
 NONCE_BYTES = 12
 KEY_BYTES = 32
-VERIFIER = argon2.PasswordHasher(time_cost=5, memory_cost=7168, parallelism=1, hash_len=32, salt_len=16)
-"""The least memory that OWASP's Password Storage Cheat Sheet names for argon2id (7 MiB, 5 passes; about 15 ms):
-a gateway verifies with it beside its traffic."""
 
 
 class CannotOpen(MeshError):
@@ -50,4 +47,4 @@ def _place(app: str, name: str, key: str) -> bytes:
 
 def verifier(value: str) -> str:
     """An argon2id hash of `value`. Takes milliseconds of CPU: call it in a thread."""
-    return VERIFIER.hash(value)
+    return HASHER.hash(value)

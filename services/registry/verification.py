@@ -10,12 +10,13 @@ from services.registry.db import tokens
 from services.registry.tokens import ADMIN_NAME, expired, hashed, same
 
 
-async def verified(settings: Settings, database: Database, token: str) -> Caller:
-    """Raises Unauthorized for a token that is unknown or over."""
+async def verified(settings: Settings, database: Database, token: str) -> tuple[Caller, float | None]:
+    """And for how many seconds it is good; None: for ever. Raises Unauthorized for a token that is unknown or over."""
     if same(token, settings.admin_token or ""):
-        return Caller(token_name=ADMIN_NAME, scopes=frozenset({"admin"}))
+        return Caller(token_name=ADMIN_NAME, scopes=frozenset({"admin"})), None
     async with database.read() as c:
-        found = await tokens.by_hash(c, hashed(token))
-        if found is None or expired(found.expires_at, await clock(c)):
-            raise Unauthorized("this token is not valid")
-    return Caller(token_name=found.name, scopes=frozenset(found.scopes))
+        found, now = await tokens.by_hash(c, hashed(token)), await clock(c)
+    if found is None or expired(found.expires_at, now):
+        raise Unauthorized("this token is not valid")
+    left = None if found.expires_at is None else found.expires_at - now
+    return Caller(token_name=found.name, scopes=frozenset(found.scopes)), left

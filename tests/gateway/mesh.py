@@ -43,13 +43,17 @@ ALICE = basic("alice", "secret")
 
 @dataclass
 class Registry(StandIn):
+    revoked: set[str] = field(default_factory=set)
+    left: dict[str, float] = field(default_factory=dict)
+    """Seconds for which a token is good yet."""
+
     async def decide(self, asked: Asked) -> Reply:
         if asked.target != "/internal/tokens/verify":
             return await super().decide(asked)
         token = asked.body.decode().split('"')[3]
-        if token not in TOKENS:
+        if token not in TOKENS or token in self.revoked:
             return Reply(401, {"detail": "unknown"})
-        return Reply(document={"name": f"{token}s", "scopes": TOKENS[token]})
+        return Reply(document={"name": f"{token}s", "scopes": TOKENS[token], "expires_in": self.left.get(token)})
 
 
 @dataclass

@@ -66,7 +66,8 @@ async def _authenticate(
         raise Unauthorized("a delivery needs a signature of GitHub, Gitea, Forgejo or Gogs, or a bearer token")
     if same(token, secret):
         return
-    if not (await verified(parts.settings, parts.database, token)).may("write", repository.app):
+    who, _ = await verified(parts.settings, parts.database, token)
+    if not who.may("write", repository.app):
         raise Unauthorized("this token does not allow to deploy this app")
 
 

@@ -63,8 +63,8 @@ class Names(Body):
 
 @router.post("/tokens/verify")
 async def verify(body: Token, parts: Here) -> dict[str, Any]:
-    found = await verified(parts.settings, parts.database, body.token)
-    return {"name": found.token_name, "scopes": sorted(found.scopes)}
+    found, left = await verified(parts.settings, parts.database, body.token)
+    return {"name": found.token_name, "scopes": sorted(found.scopes), "expires_in": left}
 
 
 @router.get("/deployments")

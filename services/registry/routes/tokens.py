@@ -51,7 +51,7 @@ async def create(body: NewToken, parts: Here, who: Who) -> dict[str, Any]:
 
 @router.delete("/{token}", status_code=204)
 async def delete(token: str, parts: Here, who: Who) -> None:
-    """By id or by name. The gateway forgets it within a minute."""
+    """By id or by name. The gateway forgets it within a second."""
     who.require("admin")
     async with parts.database.write() as c:
         if not await tokens.remove(c, token):

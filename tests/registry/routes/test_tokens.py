@@ -15,7 +15,10 @@ async def test_a_token_is_shown_once_verified_and_revoked(either: Registry) -> N
     assert made.status == 201, made.body
     assert made.body["token"].startswith("mlmesh_")
     verified = await either.call("POST", VERIFY, {"token": made.body["token"]})
-    assert (verified.status, verified.body) == (200, {"name": "ci", "scopes": ["read", "write:leafscan"]})
+    assert (verified.status, verified.body) == (
+        200,
+        {"name": "ci", "scopes": ["read", "write:leafscan"], "expires_in": None},
+    )
     (listed,) = (await either.get("/api/v1/tokens"))["items"]
     assert listed == {key: value for key, value in made.body.items() if key != "token"}
     assert (await either.call("POST", "/api/v1/tokens", {"name": "ci", "scopes": ["read"]})).status == 409
@@ -26,13 +29,16 @@ async def test_a_token_is_shown_once_verified_and_revoked(either: Registry) -> N
 
 async def test_the_token_of_the_settings_may_do_everything(registry: Registry) -> None:
     answer = await registry.call("POST", VERIFY, {"token": "the-admin-token"})
-    assert (answer.status, answer.body) == (200, {"name": "admin", "scopes": ["admin"]})
+    assert (answer.status, answer.body) == (200, {"name": "admin", "scopes": ["admin"], "expires_in": None})
     for wrong in ("", "the-admin-toke", "the-admin-token "):
         assert (await registry.call("POST", VERIFY, {"token": wrong})).status == 401
 
 
 async def test_a_token_ends_at_its_time(registry: Registry) -> None:
-    made = await registry.call("POST", "/api/v1/tokens", {"name": "short", "scopes": ["read"], "expires_in": "200ms"})
+    made = await registry.call("POST", "/api/v1/tokens", {"name": "short", "scopes": ["read"], "expires_in": "1s"})
+
+    told = (await registry.call("POST", VERIFY, {"token": made.body["token"]})).body
+    assert 0 < told["expires_in"] <= 1.0
 
     async def verified() -> int:
         return (await registry.call("POST", VERIFY, {"token": made.body["token"]})).status
