@@ -116,6 +116,13 @@ async def test_there_is_a_place_for_temporary_files(place: Place, runtime: Runti
     assert await runtime.wait(name) == Exit(0)
 
 
+async def test_processes_meet_at_sockets_among_temporary_files(place: Place, runtime: Runtime) -> None:
+    """As they do with the start methods forkserver and spawn, and with managers."""
+    program = "from multiprocessing import connection as c; l = c.Listener(family='AF_UNIX'); c.Client(l.address)"
+    name = await started(runtime, place.python(program))
+    assert await runtime.wait(name) == Exit(0)
+
+
 async def test_the_log_is_followed_while_it_runs(place: Place, runtime: Runtime) -> None:
     go = place.shared("go")
     program = f"""

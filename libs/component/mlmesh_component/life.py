@@ -11,6 +11,7 @@ import traceback
 from abc import ABC, abstractmethod
 from typing import Any, Callable
 
+from .forks import Signals, let_go
 from .function import TargetError
 from .model import ModelError
 from .predict import describe
@@ -19,6 +20,7 @@ from .settings import Settings
 from .threads import Threads
 
 GRACE_SECONDS = 10.0
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class LoadError(Exception):
@@ -34,6 +36,8 @@ class Life(ABC):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.loop = asyncio.get_running_loop()
+        self.port = 0
+        """Where it listens; 0 until then."""
         self._stop = asyncio.Event()
 
     @abstractmethod
@@ -57,10 +61,10 @@ class Life(ABC):
 
     async def listen(self) -> int:
         """Listen; the port that it became, also written to the port file."""
-        port = await self.start()
+        self.port = await self.start()
         if self.settings.port_file is not None:
-            _write_atomically(self.settings.port_file, f"{port}\n")
-        return port
+            _write_atomically(self.settings.port_file, f"{self.port}\n")
+        return self.port
 
     async def run(self) -> None:
         """Load and serve until `stop`, which ends it before it is loaded, too."""
@@ -103,9 +107,12 @@ class Life(ABC):
 
 
 async def until_told(life: Life) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    """Serve until SIGTERM or SIGINT; a process that is forked meanwhile has none of what this one serves by."""
+    signals = Signals(*STOPPING)
+    for number in STOPPING:
         life.loop.add_signal_handler(number, life.stop)
+    signals.replaced()
+    let_go(signals, lambda: life.port)
     await life.run()
 
 

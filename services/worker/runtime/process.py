@@ -18,7 +18,7 @@ from typing import Self
 
 from libs.common.settings import Settings
 from services.worker.environment import Environments
-from services.worker.runtime import CannotRun, Container, Exit, Progress
+from services.worker.runtime import CannotRun, Container, Exit, Progress, temporary
 from services.worker.runtime.child import Child
 from services.worker.runtime.record import Record, read, signalled, status, text, write
 from services.worker.spec import LOOPBACK, ContainerSpec
@@ -119,6 +119,7 @@ class ProcessRuntime:
             (record.folder / part).unlink(missing_ok=True)
         for part in ("home", "tmp"):
             shutil.rmtree(record.folder / part, ignore_errors=True)
+        temporary.forget(record.folder / "tmp")
         self._children.pop(name, None)
         self._folders.pop(name, None)
 
@@ -179,14 +180,14 @@ class ProcessRuntime:
         await asyncio.gather(*(self.stop(name, CLOSE_GRACE_S) for name in names))
 
     def _environment(self, spec: ContainerSpec, work: Path) -> dict[str, str]:
-        home, temporary = spec.folder / "home", spec.folder / "tmp"
-        for folder in (home, temporary):
+        home, scratch = spec.folder / "home", spec.folder / "tmp"
+        for folder in (home, scratch):
             folder.mkdir(exist_ok=True)
         bin_folder = self._environments.folder(spec.source) / "bin"
         given = {
             "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "HOME": str(home),
-            "TMPDIR": str(temporary),
+            "TMPDIR": str(temporary.short(scratch)),
             "LANG": os.environ.get("LANG", "C.UTF-8"),
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",  # the working copy lives only once
