@@ -44,6 +44,17 @@ def listed(mesh: Mesh, app: App) -> None:
     )
 
 
+@nouns.command("unset")
+@talks
+def unset(
+    mesh: Mesh, app: App, name: Name, keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Which keys.")]
+) -> None:
+    """Forget the values of some keys; the others stay."""
+    for key in keys:
+        mesh.client.delete(_path(app, name, key))
+    mesh.say({"secret": name, "unset": sorted(keys)}, f"{name}: {', '.join(sorted(keys))} unset")
+
+
 @nouns.command("delete")
 @talks
 def delete(mesh: Mesh, app: App, name: Name) -> None:

@@ -31,6 +31,13 @@ def test_nothing_on_standard_input_is_an_error(run: Run, mesh: FakeMesh, monkeyp
     assert mesh.asked == []
 
 
+def test_single_keys_are_removed(run: Run, mesh: FakeMesh) -> None:
+    for key in ("bob", "alice"):
+        mesh.answers("DELETE", f"{PATH}/{key}", Reply(204))
+    assert run("secret", "unset", "a", "users", "bob", "alice").out == "users: alice, bob unset\n"
+    assert [one.path for one in mesh.asked] == [f"{PATH}/bob", f"{PATH}/alice"]
+
+
 def test_a_token_is_printed_alone(run: Run, mesh: FakeMesh) -> None:
     mesh.answers("POST", "/api/v1/tokens", Reply(201, {"name": "ci", "token": "mlmesh_x"}))
     done = run("token", "create", "ci", "--scope", "write:a", "--expires-in", "90d")

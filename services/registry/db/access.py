@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
 from services.registry.db import secrets, tokens
+from services.registry.db.secrets import Secret
 from services.registry.db.tables import access, counters, deployments, revisions
 
 COUNTER = "access"
@@ -37,14 +38,33 @@ async def feed(c: AsyncConnection, since: int) -> dict[str, Any]:
 async def _app(c: AsyncConnection, app: str) -> dict[str, Any]:
     known = await secrets.listed(c, app)
     return {
-        "users": {name: await secrets.verifiers(c, app, name) for name in await _passwords(c, app) if name in known},
+        "users": {
+            name: await _users(c, app, known[name], declared)
+            for name, declared in (await _passwords(c, app)).items()
+            if name in known
+        },
         "keys": {key.hash: key.username for key in await tokens.keys(c, app)},
         "secrets": {name: secret.version for name, secret in known.items()},
     }
 
 
-async def _passwords(c: AsyncConnection, app: str) -> list[str]:
-    """Secrets that the live or a starting revision names as basic credentials; verifiers of others stay here."""
-    query = select(revisions.c.passwords).join(deployments, deployments.c.revision == revisions.c.id)
+async def _users(c: AsyncConnection, app: str, secret: Secret, declared: list[list[str] | None]) -> dict[str, str]:
+    """A key that no declaration names lets nobody in, also when it was set before that could be known."""
+    named = [secret.keys if keys is None else keys for keys in declared]
+    found = await secrets.verifiers(c, app, secret.name)
+    return {user: verifier for user, verifier in found.items() if any(not keys or user in keys for keys in named)}
+
+
+async def _passwords(c: AsyncConnection, app: str) -> dict[str, list[list[str] | None]]:
+    """Secrets that the live or a starting revision names as basic credentials; verifiers of others stay here.
+
+    With the keys that each of these revisions declares; None when it leaves that to others.
+    """
+    query = select(revisions.c.passwords, revisions.c.catalog["secrets"].label("declared"))
+    query = query.join(deployments, deployments.c.revision == revisions.c.id)
     query = query.where(deployments.c.app == app, deployments.c.status.in_(("live", "starting")))
-    return sorted({name for names in (await c.execute(query)).scalars() for name in names})
+    found: dict[str, list[list[str] | None]] = {}
+    for passwords, declared in await c.execute(query):
+        for name in passwords:
+            found.setdefault(name, []).append((declared or {}).get(name))
+    return dict(sorted(found.items()))

@@ -74,6 +74,11 @@ async def before_that(c: AsyncConnection, live: Deployment) -> Deployment | None
     return found[0] if found else None
 
 
+async def was_read(c: AsyncConnection, app: str) -> bool:
+    """Whether the app's manifests have ever been read from Git."""
+    return (await c.execute(select(revisions.c.id).where(revisions.c.app == app).limit(1))).first() is not None
+
+
 async def of_commit(c: AsyncConnection, app: str, commit: str) -> Deployment | None:
     """The newest deployment of a commit; one that became a revision before those that did not."""
     query = select(deployments).where(deployments.c.app == app, deployments.c.commit_id == commit)

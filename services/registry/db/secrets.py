@@ -22,6 +22,10 @@ class Secret:
     updated_at: float
     present: frozenset[str]
 
+    def declares(self, key: str) -> bool:
+        """A declaration that names no keys leaves them free."""
+        return not self.keys or key in self.keys
+
 
 @dataclass(frozen=True)
 class Sealed:

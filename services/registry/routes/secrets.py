@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from libs.common.db import clock
 from libs.common.errors import Invalid, NotFound
 from libs.common.manifests.fields import Name
 from libs.common.manifests.secret import Key
+from libs.common.manifests.sentences import alike
 from libs.common.times import iso
-from services.registry.db import access, apps, secrets
+from services.registry.db import access, apps, deployments, secrets
 from services.registry.db.secrets import Sealed, Secret
 from services.registry.parts import Here, NoApp, Parts, Who
 from services.registry.vault import verifier
@@ -28,12 +29,24 @@ MAX_VALUE = 64 * 1024
 MAX_KEYS = 256
 
 
+def _encodable(value: SecretStr) -> SecretStr:
+    """JSON can spell half a character, which nothing can store."""
+    try:
+        value.get_secret_value().encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("holds a lone surrogate, which is no character") from error
+    return value
+
+
+Value = Annotated[SecretStr, AfterValidator(_encodable)]
+
+
 class Values(BaseModel):
     """Keys that are not named keep their values; null removes one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    data: Annotated[dict[Key, SecretStr | None], Field(min_length=1, max_length=MAX_KEYS)]
+    data: Annotated[dict[Key, Value | None], Field(min_length=1, max_length=MAX_KEYS)]
 
 
 @router.get("")
@@ -47,11 +60,11 @@ async def listed(ns: str, parts: Here, who: Who) -> dict[str, Any]:
 
 
 def _shown(secret: Secret) -> dict[str, Any]:
-    missing = [key for key in secret.keys if key not in secret.present]
     return {
         "name": secret.name,
         "keys": sorted(secret.present),
-        "missing": missing,
+        "missing": [key for key in secret.keys if key not in secret.present],
+        "undeclared": sorted(key for key in secret.present if not secret.declares(key)),
         "version": secret.version,
         "updated_at": iso(secret.updated_at),
     }
@@ -67,11 +80,28 @@ async def put(ns: str, name: Name, body: Values, parts: Here, who: Who) -> None:
     async with parts.database.write() as c:
         if await apps.get(c, ns, lock=True) is None:
             raise NoApp()
+        declared = await secrets.listed(c, ns)
+        if name in declared or await deployments.was_read(c, ns):  # until Git was read nobody knows what it declares
+            check(ns, name, [key for key, value in given.items() if value is not None], declared)
         if not changed:
             return
         await secrets.put(c, ns, name, changed, await clock(c))
         await access.bump(c, ns)
     parts.access_changed(ns)
+
+
+def check(ns: str, name: str, keys: Iterable[str], declared: Mapping[str, Secret]) -> None:
+    """Raises NotFound for a Secret that is not declared, Invalid for a key that the declaration does not name."""
+    if name not in declared:
+        guess = alike(name, tuple(declared))
+        advice = f'did you mean "{guess}"?' if guess else "declare it in the repository, or with: mlmesh apply"
+        raise NotFound(f'{ns} declares no secret "{name}"; {advice}')
+    secret = declared[name]
+    wrong = next((key for key in keys if not secret.declares(key)), None)
+    if wrong is not None:
+        guess = alike(wrong, secret.keys)
+        advice = f'did you mean "{guess}"?' if guess else "add it where the secret is declared"
+        raise Invalid(f'secret "{name}" declares no key "{wrong}", only {", ".join(secret.keys)}; {advice}')
 
 
 async def _changed(parts: Parts, ns: str, name: str, given: Mapping[str, str | None]) -> dict[str, Sealed | None]:
@@ -87,6 +117,21 @@ def _sealed(parts: Parts, ns: str, name: str, given: Mapping[str, str | None]) -
         return Sealed(parts.vault.seal(ns, name, key, value), verifier(value) if password else None)
 
     return {key: one(key, value) if value is not None else None for key, value in given.items()}
+
+
+@router.delete("/{name}/{key}", status_code=204)
+async def unset(ns: str, name: str, key: str, parts: Here, who: Who) -> None:
+    """One key goes, the others stay."""
+    who.require("write", ns)
+    async with parts.database.write() as c:
+        if await apps.get(c, ns, lock=True) is None:
+            raise NoApp()
+        found = (await secrets.listed(c, ns)).get(name)
+        if found is None or key not in found.present:
+            raise NotFound(f'secret "{name}" has no value for "{key}"')
+        await secrets.put(c, ns, name, {key: None}, await clock(c))
+        await access.bump(c, ns)
+    parts.access_changed(ns)
 
 
 @router.delete("/{name}", status_code=204)

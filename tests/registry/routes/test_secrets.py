@@ -7,7 +7,7 @@ import argon2
 import pytest
 
 from libs.common import identity
-from tests.registry.conftest import Registry
+from tests.registry.conftest import Registry, until
 from tests.registry.repository import PROTECTED_API, Work
 
 SECRETS = "/api/v1/apps/leafscan/secrets"
@@ -53,6 +53,8 @@ async def test_names_without_a_value_are_409_and_named(registry: Registry) -> No
         {"data": {"A": 1}},
         {"data": {"A": "s" * 65537}},
         {"data": {"A": "sesame"}, "x": 1},
+        {"data": {"A": "sesame\ud800"}},
+        {"data": {"\ud800": "sesame"}},
     ],
 )
 async def test_a_body_that_does_not_fit_is_422_and_never_repeated(registry: Registry, body: dict[str, object]) -> None:
@@ -120,3 +122,52 @@ async def test_access_is_fed_by_version(either: Registry) -> None:
     assert sorted(changed["apps"]) == ["other"]
     assert changed["version"] > first["version"]
     assert sorted((await either.get("/internal/access?since=999999"))["apps"]) == ["leafscan", "other"]
+
+
+async def test_what_git_does_not_declare_is_refused_with_what_it_does(either: Registry, work: Work) -> None:
+    work.commit({"manifests/api.yml": PROTECTED_API})
+    await either.apply(work)
+    await until(lambda: either.get(SECRETS), lambda listed: bool(listed["items"]))
+    for name, key, status, detail in (
+        ("api-user", "alice", 404, 'leafscan declares no secret "api-user"; did you mean "api-users"?'),
+        ("x", "a", 404, 'leafscan declares no secret "x"; declare it in the repository, or with: mlmesh apply'),
+        ("api-users", "alcie", 422, 'secret "api-users" declares no key "alcie", only alice; did you mean "alice"?'),
+        (
+            "api-users",
+            "bob",
+            422,
+            'secret "api-users" declares no key "bob", only alice; add it where the secret is declared',
+        ),
+    ):
+        answer = await either.call("PUT", f"{SECRETS}/{name}", {"data": {key: "sesame"}})
+        assert (answer.status, answer.body["detail"]) == (status, detail)
+    assert (await either.get(SECRETS))["items"][0]["keys"] == []
+    assert (await either.call("PUT", f"{SECRETS}/api-users", {"data": {"alice": "sesame"}})).status == 204
+
+
+async def test_a_key_that_was_set_before_git_was_read_lets_nobody_in_and_can_be_removed(
+    either: Registry, work: Work
+) -> None:
+    await made(either)
+    await either.call("PUT", f"{SECRETS}/api-users", {"data": {"alice": "sesame", "alcie": "sesame"}})
+    work.commit({"manifests/api.yml": PROTECTED_API})
+    await either.apply(work)
+    await either.settled("starting")
+    assert sorted((await either.get("/internal/access"))["apps"]["leafscan"]["users"]["api-users"]) == ["alice"]
+    (shown,) = (await either.get(SECRETS))["items"]
+    assert (shown["keys"], shown["undeclared"]) == (["alcie", "alice"], ["alcie"])
+    assert (await either.call("DELETE", f"{SECRETS}/api-users/alcie")).status == 204
+    (shown,) = (await either.get(SECRETS))["items"]
+    assert (shown["keys"], shown["undeclared"], shown["version"]) == (["alice"], [], 2)
+
+
+async def test_one_key_is_removed_by_who_may_write(registry: Registry) -> None:
+    await made(registry)
+    await registry.call("PUT", f"{SECRETS}/keys", {"data": {"A": "1", "B": "2"}})
+    assert (await registry.call("DELETE", f"{SECRETS}/keys/A", headers={identity.SCOPES: "read"})).status == 403
+    assert (await registry.call("DELETE", f"{SECRETS}/keys/A")).status == 204
+    assert (await registry.call("POST", VALUES, {"names": ["keys"]})).body["secrets"] == {"keys": {"B": "2"}}
+    answer = await registry.call("DELETE", f"{SECRETS}/keys/A")
+    assert (answer.status, answer.body["detail"]) == (404, 'secret "keys" has no value for "A"')
+    assert (await registry.call("DELETE", f"{SECRETS}/none/A")).status == 404
+    assert (await registry.call("DELETE", "/api/v1/apps/nobody/secrets/keys/A")).status == 404
