@@ -1,6 +1,6 @@
 #!/bin/sh
 # `up`: secrets in .env (once), the image, official or stand-in images of the servers, then the mesh, until it is healthy.
-# `down`: stops it; the data stays in its volumes.
+# `down`: stops it; the data stays in its volumes. `socket`: prints the path of the engine's socket.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -13,6 +13,15 @@ compose() {
 
 random() { python3 -c 'import secrets; print(secrets.token_urlsafe(32))'; }
 
+# The engine's socket on this host; the worker's container gets it.
+engine_socket() {
+    address=${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || true)}
+    socket=${DOCKER_SOCKET:-${address#unix://}}
+    socket=${socket:-/var/run/docker.sock}
+    [ -S "$socket" ] || fail "the worker needs the Docker Engine's socket on this host, and $socket is none; name it: DOCKER_SOCKET=/path"
+    echo "$socket"
+}
+
 write_env() {
     umask 077
     cat >.env <<END
@@ -22,9 +31,13 @@ MLMESH_SECRET_KEY=$(random)
 POSTGRES_PASSWORD=$(random)
 RABBITMQ_PASSWORD=$(random)
 MINIO_PASSWORD=$(random)
-DOCKER_GID=$(stat -c %g /var/run/docker.sock)
+DOCKER_SOCKET=$1
+DOCKER_GID=$(stat -L -c %g "$1")
 END
 }
+
+# Set in the environment or in .env.
+chosen() { eval "[ -n \"\${$1:-}\" ]" || grep -q "^$1=." .env; }
 
 present() { docker image inspect "$1" >/dev/null 2>&1; }
 
@@ -52,7 +65,10 @@ up() {
     docker version >/dev/null 2>&1 || fail "no Docker Engine answers; is it running, and may you use it?"
     docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null \
         || fail "the Compose plugin is missing; please install docker-compose-plugin (or put docker-compose on PATH)"
-    [ -f .env ] || write_env
+    socket=$(engine_socket)
+    [ -f .env ] || write_env "$socket"
+    chosen DOCKER_SOCKET || export DOCKER_SOCKET="$socket"
+    chosen DOCKER_GID || export DOCKER_GID="$(stat -L -c %g "$socket")"
     pull_or_stand_in
     if [ -z "${MLMESH_IMAGE:-}" ] && ! present mlmesh; then
         echo "compose: building the image mlmesh" >&2
@@ -66,5 +82,6 @@ case "${1:-}" in
     up) up ;;
     down) compose down ;;
     build) build "${2:-mlmesh}" ;;
-    *) fail "usage: deploy/compose.sh up|down|build [NAME]" ;;
+    socket) engine_socket ;;
+    *) fail "usage: deploy/compose.sh up|down|build [NAME]|socket" ;;
 esac

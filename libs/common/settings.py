@@ -55,7 +55,8 @@ class Settings(BaseSettings):
     )
     public_url: str = Field("http://127.0.0.1:8000", description="what callers type; links are made from it")
     store_public_url: str | None = Field(
-        None, description="address of the S3 server as callers reach it, for presigned links"
+        None,
+        description="address of the S3 server as callers reach it: links of files lead there; default: the gateway",
     )
     gateway_processes: int = Field(1, ge=1, le=64, description="processes of the gateway, all on its port")
     body_limit: int = Field(100_000_000, gt=0, description="bytes that a call, other than of files, may have")

@@ -1,4 +1,4 @@
-"""Links of the directory store: what one allows, signed into its token. Pure; time is passed in."""
+"""Links that lead through databox: what one allows, signed into its token. Pure; time is passed in."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ class Link:
 
     def token(self, signer: Signer) -> str:
         return signer.seal("link", [self.method, self.key, int(self.expires), self.size])
+
+    def url(self, base: str, signer: Signer) -> str:
+        """`base`: where databox answers, or the gateway, for who will use it."""
+        return f"{base}/links/{self.token(signer)}"
 
 
 def read(signer: Signer, token: str, method: str, now: float) -> Link:

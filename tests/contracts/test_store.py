@@ -15,6 +15,7 @@ from minio import Minio
 from libs.common.errors import Conflict, Malformed, NotFound, Unavailable
 from libs.common.http.ranges import Span
 from libs.common.settings import Settings
+from services.databox.links import read
 from services.databox.store import Store, open_store
 from services.databox.store.address import Address
 from services.databox.tokens import Signer
@@ -285,3 +286,12 @@ async def test_links_of_an_s3_store_work_and_end(minio_url: str) -> None:
             assert (answer.status, await answer.read()) == (200, b"linked")
         async with session.get(put) as answer:
             assert answer.status == 403
+
+
+async def test_links_lead_through_databox_where_callers_do_not_reach_the_s3_server(minio_url: str) -> None:
+    signer = Signer("secret")
+    async with open_store(Settings.of(store=minio_url, public_url="https://mesh.example"), signer) as store:
+        link = await store.link("PUT", "a/b", 60, "public", 7)
+        place, _, token = link.rpartition("/")
+        assert (place, read(signer, token, "PUT", time.time()).key) == ("https://mesh.example/links", "a/b")
+        assert "X-Amz-Signature" in await store.link("GET", "a/b", 60, "inside")

@@ -1,6 +1,10 @@
 """docker-compose.yml, really brought up."""
 
-from tests.deploy.mesh import SERVICES, Mesh
+import os
+import subprocess
+
+from tests.deploy.mesh import CHECKOUT, SERVICES, Mesh
+from tests.servers.engine import Engine
 
 
 def test_every_service_of_the_compose_file_becomes_healthy(compose: Mesh) -> None:
@@ -36,3 +40,21 @@ def test_the_gateway_of_the_compose_mesh_is_ready_and_protected(compose: Mesh) -
     assert compose.status("/api/v1/apps", compose.admin_token) == 200
     assert compose.status("/api/v1/apps", "wrong") == 401
     assert compose.status("/internal/table") == 404
+
+
+def test_the_engines_socket_is_found_wherever_it_is(docker_engine: Engine) -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
+
+    def found(**chosen: str) -> tuple[int, str]:
+        command = [str(CHECKOUT / "deploy/compose.sh"), "socket"]
+        done = subprocess.run(command, env={**environ, **chosen}, capture_output=True, text=True)
+        return done.returncode, done.stdout.strip() or done.stderr.strip()
+
+    path = docker_engine.url.removeprefix("unix://")
+    assert found(DOCKER_HOST=docker_engine.url) == (0, path)
+    assert found(DOCKER_HOST="tcp://127.0.0.1:1", DOCKER_SOCKET=path) == (0, path)
+    assert found(DOCKER_HOST="tcp://127.0.0.1:1") == (
+        1,
+        "compose: the worker needs the Docker Engine's socket on this host, and tcp://127.0.0.1:1 is none; "
+        "name it: DOCKER_SOCKET=/path",
+    )

@@ -27,6 +27,19 @@ user's configuration folder), and honours `NO_COLOR`.
 
 Durations are written `15s`, `500ms`, `2m`, or as a number of seconds; sizes `500M`, `100G`, `1GiB`, or as a number of
 bytes.
+
+## Containers and the gateway
+
+A component fetches and stores the files of a call at `MLMESH_URL` in its environment, which the worker sets. A
+gateway that is a container of the same engine (label `mlmesh.service=gateway`, as in docker-compose.yml) is joined to
+the networks of apps. Where `MLMESH_PUBLIC_URL` names a loopback address, as in `mlmesh up --runtime docker` and for
+services that are started one by one on one host, the worker listens at the host's address in each app's network (port
+8020, or the next that is free) and passes connections on to the gateway, which need not listen anywhere else.
+Otherwise containers go to `MLMESH_PUBLIC_URL`, so the gateway must be reached at it from the networks in
+`MLMESH_APP_SUBNETS`.
+
+The worker asks from the first container of each network. If the gateway is not reached, `/readyz` of the worker (part
+`gateway`) and its log say so; most often a firewall of the host refuses connections from the networks of apps.
 """
 
 

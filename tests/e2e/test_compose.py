@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 from deploy.demo import story
 from deploy.demo.api import Api
@@ -12,6 +13,7 @@ from deploy.demo.repository import MODULE, Repository
 from deploy.demo.run import STEPS
 from deploy.demo.show import Failed
 from tests.deploy.mesh import Mesh as Compose
+from tests.e2e.application import BOXES, Application, fetched
 from tests.e2e.forge import serving
 from tests.servers.fleet import Fleet
 from tests.servers.images import module_image
@@ -53,3 +55,17 @@ def test_the_story_on_compose(compose: Compose, fleet: Fleet, tmp_path: Path) ->
                 logs = compose.compose("logs", "--no-color", "--tail", "30", "gateway", "scheduler", "worker")
                 raise Failed(f"{failed}\n{shown}\n{logs}") from failed
     assert tale.predict_ms > 0
+
+
+def test_links_of_files_lead_where_the_caller_can_go(compose: Compose, tmp_path: Path) -> None:
+    with closing(Api(compose.url, compose.admin_token)) as api:
+        app = Application(Composed(tmp_path, compose), api)
+        app.push({"manifests/boxes.yml": BOXES})
+        with serving(compose.host(), app.repository.origin.parent) as forge:
+            app.attach(f"http://{compose.host()}:{forge.port}/{app.repository.origin.name}")
+            assert app.settled()["status"] == "live"
+        place = "/files/results/pages/a.txt"
+        put = app.call("PUT", place).json()["presigned_put_url"]
+        with urlopen(Request(put, b"by link", method="PUT"), timeout=30.0) as answer:  # noqa: S310  the mesh gave it
+            assert answer.status == 200
+        assert fetched(app.call("GET", place).json()["presigned_get_url"]) == b"by link"

@@ -1,4 +1,4 @@
-"""Links of the directory store: `/links/{token}`, no other credential. Bytes in and out as an S3 server would."""
+"""Links that lead through databox: `/links/{token}`, no other credential. Bytes in and out as an S3 server would."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Literal, Protocol, Self
 
 from libs.common.http.ranges import Span
 from libs.common.settings import Settings
-from services.databox.links import Method
+from services.databox.links import Link, Method
 from services.databox.tokens import Signer
 
 Reader = Literal["inside", "public"]
@@ -117,7 +117,8 @@ async def open_store(settings: Settings, signer: Signer) -> AsyncIterator[Store]
     elif scheme == "s3":
         from services.databox.store.s3 import open_s3
 
-        async with open_s3(settings.store_url, settings.store_public_url) as store:
+        through = partial(Link.url, base=settings.public_url, signer=signer)
+        async with open_s3(settings.store_url, settings.store_public_url, through) as store:
             yield store
     else:
         raise ValueError(f"MLMESH_STORE: {scheme}:// is not known; use file:///… or s3://…")

@@ -148,8 +148,7 @@ class DirectoryStore:
             incoming.unlink(missing_ok=True)
 
     async def link(self, method: Method, key: str, expires: int, reader: Reader, size: int | None = None) -> str:
-        token = Link(method, key, time.time() + expires, size).token(self._signer)
-        return f"{self._urls[reader]}/links/{token}"
+        return Link(method, key, time.time() + expires, size).url(self._urls[reader], self._signer)
 
     async def ready(self) -> None:
         try:

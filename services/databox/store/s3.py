@@ -2,12 +2,14 @@
 
 The SDK signs, lists and copies; bytes move over presigned URLs. Calls of the SDK that reach the server run in a few
 threads of their own. A presigned URL is good for the host that it was signed for: one endpoint for inside, one public.
+Where callers do not reach the server, their links lead through databox.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -28,7 +30,7 @@ from yarl import URL
 
 from libs.common.errors import Conflict, MeshError, NotFound, PreconditionFailed, Unavailable
 from libs.common.http.ranges import Span
-from services.databox.links import Method, disposition
+from services.databox.links import Link, Method, disposition
 from services.databox.store import CHUNK_BYTES, Only, Reader, Stat, batched
 from services.databox.store.address import Address
 from services.databox.store.multipart import PART_BYTES, Parts
@@ -69,13 +71,21 @@ class S3Store:
     links_bypass = True
 
     def __init__(
-        self, address: Address, public_url: str | None, session: aiohttp.ClientSession, pool: ThreadPoolExecutor
+        self,
+        address: Address,
+        public_url: str | None,
+        through: Callable[[Link], str],
+        session: aiohttp.ClientSession,
+        pool: ThreadPoolExecutor,
     ) -> None:
+        """Callers reach the server at `public_url`; else their links lead `through` databox."""
         self._bucket = address.bucket
         self._client = _client(address, address.host, tls=address.tls)
-        public = urlsplit(public_url) if public_url else None
-        outside = _client(address, public.netloc, tls=public.scheme == "https") if public else self._client
-        self._signers = {"inside": self._client, "public": outside}
+        self._signers = {"inside": self._client}
+        if public_url:
+            public = urlsplit(public_url)
+            self._signers["public"] = _client(address, public.netloc, tls=public.scheme == "https")
+        self._through = through
         self._session = session
         self._pool = pool
 
@@ -154,7 +164,9 @@ class S3Store:
         return found
 
     async def link(self, method: Method, key: str, expires: int, reader: Reader, size: int | None = None) -> str:
-        signer = self._signers[reader]
+        signer = self._signers.get(reader)
+        if signer is None:
+            return self._through(Link(method, key, time.time() + expires, size))
         named: dict[str, str | list[str] | tuple[str]] = {}
         if (method, reader) == ("GET", "public"):
             named["response-content-disposition"] = disposition(key)
@@ -223,13 +235,13 @@ class S3Store:
 
 
 @asynccontextmanager
-async def open_s3(url: str, public_url: str | None) -> AsyncIterator[S3Store]:
+async def open_s3(url: str, public_url: str | None, through: Callable[[Link], str]) -> AsyncIterator[S3Store]:
     address = Address.of(url)
     timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S)
     with ThreadPoolExecutor(THREADS, "s3") as pool:
         connector = aiohttp.TCPConnector(limit=CONNECTIONS)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
-            yield S3Store(address, public_url, session, pool)
+            yield S3Store(address, public_url, through, session, pool)
 
 
 def _client(address: Address, host: str, *, tls: bool) -> Minio:
