@@ -68,6 +68,13 @@ class MethodNotAllowed(MeshError):
     status = 405
 
 
+class SlowBody(MeshError):
+    """The body did not come on for too long; send it again, without pauses."""
+
+    status = 408
+    retryable = True
+
+
 class Conflict(MeshError):
     """The present state does not allow this."""
 
@@ -131,8 +138,8 @@ class TimedOut(MeshError):
 BY_STATUS: Mapping[int, type[MeshError]] = {
     kind.status: kind
     for kind in (
-        Malformed, Unauthorized, Forbidden, NotFound, MethodNotAllowed, Conflict, Gone, PreconditionFailed, TooLarge,
-        RangeNotSatisfiable, Invalid, TooManyRequests, Unavailable, TimedOut,
+        Malformed, Unauthorized, Forbidden, NotFound, MethodNotAllowed, SlowBody, Conflict, Gone, PreconditionFailed,
+        TooLarge, RangeNotSatisfiable, Invalid, TooManyRequests, Unavailable, TimedOut,
     )
 }  # fmt: skip
 

@@ -10,10 +10,19 @@ from typing import Any
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from libs.common.errors import SlowBody
+
 SMALL = 16 * 1024
 """What is larger is not worth a copy."""
 BODY_FOLLOWS = "body_follows"
 """In a response's start: its first bytes come in the same step, so that head and bytes are one write."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+BODY_WITHIN_S = 30.0
+"""How long a caller may be waited for until the next `PROGRESS` bytes of a body, or its end, are here."""
+PROGRESS = 4096
+LINGER_S = 2.0
+"""How long more of a request is read, and dropped, behind an answer that came before its end: a reset would take the
+answer away."""
 DISCONNECTED = {"type": "http.disconnect"}
 FAILED: tuple[dict[str, Any], dict[str, Any]] = (
     {"type": "http.response.start", "status": 500, "headers": [(b"connection", b"close")]},
@@ -30,9 +39,9 @@ class Cycle:
     """In place of uvicorn's own: the same to its protocol and to applications, with a fraction of the work."""
 
     __slots__ = (
-        "_begun", "_chunked", "_default_headers", "_expects_continue", "_flow", "_head", "_left", "_loop", "_news",
-        "_on_response", "_silent", "_task", "_told_end", "_transport", "body", "disconnected", "keep_alive",
-        "more_body", "response_complete", "scope",
+        "_chunked", "_default_headers", "_due", "_expects_continue", "_flow", "_head", "_left", "_loop", "_news",
+        "_on_response", "_silent", "_task", "_told_end", "_transport", "_waited", "begun", "body", "disconnected",
+        "keep_alive", "more_body", "received", "response_complete", "scope", "taken", "wrote",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +62,16 @@ class Cycle:
         self.response_complete = False
         self.body = bytearray()
         self.more_body = True
+        self.taken = 0
+        """Bytes of the body that have come."""
+        self.received = 0
+        """The same with what frames them, of reads behind which there was more to come."""
+        self.wrote = False
+        """Something was sent, since somebody last looked."""
+        self._due = PROGRESS
+        """Bytes of the body that are to be here before it has been waited for too long."""
+        self._waited = 0.0
+        """Seconds that were spent on waiting for them."""
         self._transport = transport
         self._flow = flow
         self._loop = loop
@@ -64,7 +83,7 @@ class Cycle:
         self._news: asyncio.Event | None = None
         self._head: bytes | None = None
         """Of a response that has begun, as long as it is not written."""
-        self._begun = False
+        self.begun = False
         self._chunked = False
         self._left: int | None = None
         """Bytes of the body that are still to come, where its length was given."""
@@ -79,6 +98,18 @@ class Cycle:
         """Something has changed for who receives."""
         if self._news is not None:
             self._news.set()
+
+    def take(self, body: bytes) -> None:
+        """More of the request's body."""
+        self.taken += len(body)
+        if not self.response_complete:
+            self.body += body
+            self.set()
+
+    def cut(self) -> None:
+        """As if the caller had gone."""
+        self.disconnected, self.more_body = True, False
+        self.set()
 
     def start(self, app: Any, tasks: MutableSet[asyncio.Task[None]]) -> None:
         """`tasks` holds it while it runs."""
@@ -103,15 +134,16 @@ class Cycle:
                 tasks.discard(self._task)
 
     async def _fail(self) -> None:
-        if self._begun:
+        if self.begun:
             self._transport.close()
         else:
             for message in FAILED:
                 await self.send(message)
 
     async def receive(self) -> Any:
+        """Raises SlowBody."""
         if self._expects_continue and not self._transport.is_closing():
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._transport.write(CONTINUE)
         self._expects_continue = False
         while not self.disconnected and not self.response_complete:
             if self.body or not (self.more_body or self._told_end):
@@ -122,8 +154,22 @@ class Cycle:
             if self._news is None:
                 self._news = asyncio.Event()
             self._news.clear()
-            await self._news.wait()
+            await (self._more() if self.more_body else self._news.wait())
         return DISCONNECTED
+
+    async def _more(self) -> None:
+        """Waits for more of the body. Only such time counts, not that in which nobody asked for it."""
+        assert self._news is not None  # noqa: S101  `receive` made it
+        if self.taken >= self._due:
+            self._due, self._waited = self.taken + PROGRESS, 0.0
+        began = self._loop.time()
+        try:
+            async with asyncio.timeout(BODY_WITHIN_S - self._waited):
+                await self._news.wait()
+        except TimeoutError as error:
+            self.keep_alive = False
+            raise SlowBody() from error
+        self._waited += self._loop.time() - began
 
     async def send(self, message: Any) -> None:
         if self._flow.write_paused and not self.disconnected:
@@ -131,10 +177,10 @@ class Cycle:
         if self.disconnected:
             return
         kind = message["type"]
-        if kind == "http.response.body" and self._begun and not self.response_complete:
+        if kind == "http.response.body" and self.begun and not self.response_complete:
             self._write_body(message.get("body", b""), message.get("more_body", False))
-        elif kind == "http.response.start" and not self._begun:
-            self._begun, self._expects_continue = True, False
+        elif kind == "http.response.start" and not self.begun:
+            self.begun, self._expects_continue = True, False
             self._head = self._head_of(message)
             if BODY_FOLLOWS not in message:
                 self._loop.call_soon(self._flush)
@@ -183,10 +229,18 @@ class Cycle:
             self.response_complete = True
             self.set()
             if not self.keep_alive:
-                self._transport.close()
+                self._close()
             self._on_response()
 
+    def _close(self) -> None:
+        if self.more_body and self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._loop.call_later(LINGER_S, self._transport.close)
+        else:
+            self._transport.close()
+
     def _write(self, body: bytes) -> None:
+        self.wrote = True
         head, self._head = self._head, None
         if head is None:
             if body:

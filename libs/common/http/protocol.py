@@ -1,25 +1,45 @@
-"""uvicorn's HTTP/1.1 with a leaner cycle for each request, limits for a request's head, and connections given away."""
+"""uvicorn's HTTP/1.1 with a leaner cycle for each request, limits for what callers send, and connections given away."""
 
 from __future__ import annotations
 
 import asyncio
 import urllib.parse
-from typing import Any
+from typing import Any, cast
 
 import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from libs.common.http.cycle import Cycle
+from libs.common.http.cycle import CONTINUE, LINGER_S, Cycle
+from libs.common.http.offers import offers_websocket, without_offer
 
 HAND_OVER = "mlmesh.hand_over"
 """ASGI extension of a request that offers a WebSocket: its `to` takes a protocol and gives it the connection."""
 ASGI: Any = {"version": "3.0", "spec_version": "2.3"}
 MAX_HEAD = 64 * 1024
+MAX_HEADERS = 200
+MAX_FRAMING = 64 * 1024
+"""Bytes of chunks' lines and trailers that a body may have, besides those that its chunks need."""
+FRAMING_PER_BYTE = 16
+"""What chunks of one byte need: their size, and line ends."""
 LOOKS = 3
 """Looks at a connection in the time for which it may be idle."""
 HEAD_WITHIN_S = 30.0
 """How long a request's head may take."""
+LOOK_AFTER_S = 0.5
+"""Until the first look whether a caller who sends no more is still there; twice as long until each further one."""
+NOT_HTTP = "This cannot be read as an HTTP request."
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+BAD = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%b"
+
+
+class Deaf:
+    """In the parser's place behind a request that was refused: what still comes is dropped."""
+
+    def feed_data(self, data: bytes) -> None:
+        """Nobody listens."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -29,10 +49,14 @@ class Protocol(HttpToolsProtocol):
         self._received = 0
         """Bytes since the head that is being received began."""
         self._too_large = False
+        self._again: bytes | None = None
+        """The head of a request that offers another protocol, without the offer."""
         self._patience: asyncio.TimerHandle | None = self.loop.call_later(HEAD_WITHIN_S, self._too_slow)
         self._quiet = 0
         """How often in a row it was found idle."""
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._ended = False
+        """The caller sends no more."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._be_patient()
@@ -42,14 +66,41 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._large = len(data) > MAX_HEAD
-        super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
-            self._received += len(data)
-            if self._received > MAX_HEAD:
-                self._too_large = True
-                self.send_400_response("")
-            elif self._patience is None:
-                self._patience = self.loop.call_later(HEAD_WITHIN_S, self._too_slow)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stopped:
+            if self._again is not None:
+                self._read_again(data[stopped.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self.send_400_response(NOT_HTTP)
+            return
+        if self._in_head:
+            self._count_head(len(data))
+        elif (cycle := self.cycle) is not None and cycle.more_body:
+            self._count_body(cycle, len(data))
+
+    def _count_head(self, received: int) -> None:
+        """Of a head that is still to be completed."""
+        self._received += received
+        if self._received > MAX_HEAD:
+            self._too_large = True
+            self.send_400_response("")
+        elif self._patience is None:
+            self._patience = self.loop.call_later(HEAD_WITHIN_S, self._too_slow)
+
+    def _count_body(self, cycle: Any, received: int) -> None:
+        """Of a body that is still to be completed: what is not its bytes has a limit, too."""
+        cycle.received += received
+        if cycle.received > MAX_FRAMING + (FRAMING_PER_BYTE + 1) * cycle.taken:
+            self.send_400_response(NOT_HTTP)
+
+    def _read_again(self, rest: bytes) -> None:
+        """The parser stops at an offer to switch protocols: what is not taken up is read as if it was not there."""
+        head, self._again = self._again, None
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received((head or b"") + rest)
 
     def on_message_begin(self) -> None:
         self._in_head, self._received = True, 0
@@ -72,13 +123,20 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         if self._patience is not None:
             self._be_patient()
-        if (self._large or self._received) and self._head_size() > MAX_HEAD:
+        headers = self.headers
+        if len(headers) > MAX_HEADERS or ((self._large or self._received) and self._head_size() > MAX_HEAD):
             self._too_large = True
             raise ValueError("the head is too large")  # the parser stops: `send_400_response`
         parser, scope = self.parser, self.scope
+        version, method = parser.get_http_version(), parser.get_method()
+        if method == b"CONNECT":
+            raise ValueError("this is no proxy")
+        offers = parser.should_upgrade()
+        if offers and not offers_websocket(method, version, headers):
+            self._again = without_offer(method, self.url, version, headers)
+            return
         self._read_url(scope)
-        scope["method"] = parser.get_method().decode("ascii")
-        version = parser.get_http_version()
+        scope["method"] = method.decode("ascii")
         if version != "1.1":
             scope["http_version"] = version
         before = self.cycle
@@ -92,15 +150,28 @@ class Protocol(HttpToolsProtocol):
             expects_continue=self.expect_100_continue,
             keep_alive=version != "1.0" and parser.should_keep_alive(),
         )
-        if parser.should_upgrade():
+        self.headers = []  # trailers are not headers
+        if offers:
             cycle.keep_alive = False  # the parser stops behind this request
-            if self._get_upgrade() == b"websocket":
-                scope["extensions"] = {HAND_OVER: {"to": self.hand_over}}
+            scope["extensions"] = {HAND_OVER: {"to": self.hand_over}}
         if before is None or before.response_complete:
             cycle.start(self.app, self.tasks)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
+
+    def on_body(self, body: bytes) -> None:
+        cycle: Any = self.cycle
+        cycle.take(body)
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+
+    def on_message_complete(self) -> None:
+        if self._again is not None:
+            return
+        cycle: Any = self.cycle
+        cycle.more_body = False
+        cycle.set()
 
     def _head_size(self) -> int:
         return sum([len(name) + len(value) for name, value in self.headers]) + len(self.url)
@@ -111,13 +182,6 @@ class Protocol(HttpToolsProtocol):
         path = raw.decode("ascii")
         scope["path"] = urllib.parse.unquote(path) if "%" in path else path
         scope["query_string"] = parsed.query or b""
-
-    def _should_upgrade(self) -> bool:
-        """Never by uvicorn itself."""
-        return False
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """It is answered as if nothing was offered, or taken by `hand_over`."""
 
     def hand_over(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
         """Gives the connection away, to be spoken on directly from now on."""
@@ -155,14 +219,45 @@ class Protocol(HttpToolsProtocol):
         else:
             self._idle_timer = self.loop.call_later(self.timeout_keep_alive / LOOKS, self._look_if_idle)
 
+    # a caller who sends no more, but may still read the answer
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it
+        cycle: Any = self.cycle
+        if cycle is None or cycle.more_body or cycle.response_complete:
+            return False
+        cycle.keep_alive = False
+        if not self._ended:
+            self._ended = True
+            self.loop.call_later(LOOK_AFTER_S, self._look_if_there, LOOK_AFTER_S)
+        return True
+
+    def _look_if_there(self, pause: float) -> None:
+        """Who closed looks the same as who only sends no more, until something is sent: then nobody takes it."""
+        cycle: Any = self.cycle
+        if self.transport.is_closing() or cycle.response_complete:
+            return
+        if not self.pipeline and cycle.begun and not cycle.wrote:
+            self.transport.abort()  # it is the time between two parts of an answer: nothing can be sent to find out
+            return
+        if not self.pipeline and not cycle.begun and cycle.scope["http_version"] == "1.1":
+            self.transport.write(CONTINUE)
+        cycle.wrote = False
+        self.loop.call_later(2 * pause, self._look_if_there, 2 * pause)
+
     # a head that is too large or too slow
 
     def send_400_response(self, msg: str) -> None:
-        if self._too_large:
-            self.transport.write(TOO_LARGE)
-            self.transport.close()
-        else:
-            super().send_400_response(msg)
+        cycle: Any = self.cycle
+        if cycle is not None and cycle.begun and not cycle.response_complete:
+            self.transport.close()  # in the middle of an answer
+            return
+        if cycle is not None:
+            cycle.cut()
+        self.transport.write(TOO_LARGE if self._too_large else BAD % (len(msg), msg.encode()))
+        self._in_head, self.parser = False, cast(Any, Deaf())
+        self._be_patient()
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)
 
     def _too_slow(self) -> None:
         if not self.transport.is_closing():

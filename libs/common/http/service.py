@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common import log
-from libs.common.errors import BY_STATUS, MeshError, Unauthorized
+from libs.common.errors import BY_STATUS, MeshError, SlowBody, Unauthorized
 from libs.common.http.direct import Direct, Route
 from libs.common.http.problems import invalid, rendered
 from libs.common.settings import Settings
@@ -44,7 +44,14 @@ def service(
     direct: Sequence[Route] = (),
 ) -> Service:
     """An app of the service `name`; `checks` (or what it returns) are the parts of its readiness."""
-    app = Service(title=f"mlmesh {name}", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = Service(
+        title=f"mlmesh {name}",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # it would name the address of this service
+    )
     app.state.settings = settings
     app.state.on_stop = []  # called when the server is asked to stop, before open requests end: wake what waits
     metrics = Metrics(name)
@@ -122,6 +129,8 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def framework(_request: Request, error: HTTPException) -> Response:
+        if isinstance(error.__cause__, SlowBody):
+            return rendered(error.__cause__)  # it says that the body cannot be read, whatever the cause
         kind = BY_STATUS.get(error.status_code, MeshError)
         return rendered(kind(), extra=error.headers)
 
