@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 from libs.common.errors import TooManyRequests
@@ -13,9 +14,17 @@ QUEUE = 10
 REST_S = 1.0
 """How long an instance that failed is avoided, if there is another; twice as long with each further failure."""
 MAX_REST_S = 30.0
+RESERVE = 10
+"""One in so many places is not for who has all the others."""
 MEMORY = 0.9
 """The share that a new measurement leaves to what was known."""
 FORGET_S = 300.0
+
+
+Caller = tuple[str, str]
+"""The app, and who calls there."""
+Held = Counter[tuple[Caller, str]]
+"""Places by caller and component."""
 
 
 @dataclass(slots=True)
@@ -37,10 +46,13 @@ class Turn:
     An instance counts as busy until the next is wanted or the turn is closed.
     """
 
-    __slots__ = ("_began", "_left", "_state")
+    __slots__ = ("_began", "_held", "_left", "_place", "_state")
 
-    def __init__(self, left: list[tuple[Endpoint, State]]) -> None:
+    def __init__(self, left: list[tuple[Endpoint, State]], held: Held, place: tuple[Caller, str]) -> None:
         self._left = left
+        self._held = held
+        self._place = place
+        held[place] = held.get(place, 0) + 1
         self._state: State | None = None
         self._began = 0.0
 
@@ -76,23 +88,37 @@ class Turn:
             self._state.outstanding -= 1
             self._state = None
 
+    def end(self) -> None:
+        """The call is over, once; its caller has this place no longer."""
+        self.close()
+        self._held[self._place] -= 1
+        if not self._held[self._place]:
+            del self._held[self._place]
+
 
 class Balance:
     def __init__(self) -> None:
         self._states: dict[str, State] = {}
+        self._held: Held = Counter()
         self._swept = time.monotonic()
 
-    def turn(self, component: Component) -> Turn:
-        """Raises TooManyRequests when all instances have as many calls as they may."""
+    def turn(self, component: Component, caller: Caller) -> Turn:
+        """Raises TooManyRequests when all instances have as many calls as they may, or nearly all are this caller's."""
         each = [(one, self._state(one.id)) for one in component.endpoints]
         slots = component.concurrency * len(each)
         outstanding = sum([state.outstanding for _, state in each])
-        if each and outstanding >= slots * (1 if component.own_routes else QUEUE + 1):
+        places = slots * (1 if component.own_routes else QUEUE + 1)
+        place = (caller, component.name)
+        if each and outstanding >= places - _reserve(places) and self._is_full(places, outstanding, place):
             takes = max(state.takes for _, state in each)
             raise TooManyRequests(
                 f"{component.name} has too many calls waiting", retry_after=max(1.0, takes * outstanding / slots)
             )
-        return Turn(each)
+        return Turn(each, self._held, place)
+
+    def _is_full(self, places: int, outstanding: int, place: tuple[Caller, str]) -> bool:
+        """For this caller: nobody takes all places."""
+        return outstanding >= places or self._held[place] >= places - _reserve(places)
 
     def _state(self, instance: str) -> State:
         found = self._states.get(instance)
@@ -108,3 +134,7 @@ class Balance:
             self._swept = now
             kept = {name: s for name, s in self._states.items() if s.outstanding or now - s.used < FORGET_S}
             self._states = kept
+
+
+def _reserve(places: int) -> int:
+    return 0 if places == 1 else max(1, places // RESERVE)

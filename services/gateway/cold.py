@@ -33,7 +33,6 @@ class Cold:
             raise TooManyRequests(f"{component.name} has too many calls waiting", retry_after=1.0)
         self._held[name] += 1
         try:
-            await body.begin()
             async with asyncio.timeout(min(patience, component.wakes_within)):
                 self._demand.urgent(ns, component)
                 while component.wakes_within is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections import deque
 from typing import cast
 
@@ -12,6 +13,8 @@ import httptools
 from libs.common.errors import MeshError, Unavailable
 
 SWITCHING = 101
+AT_ONCE = struct.pack("ii", 1, 0)
+"""Lingering, for no time."""
 HIGH_WATER = 256 * 1024
 """Bytes received and not yet passed on at which reading pauses."""
 
@@ -107,9 +110,13 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def abort(self) -> None:
+        """A reset: what is only closed could still want its answer."""
         self.closed = True
         self._writable.set()
         if self._transport is not None:
+            raw = self._transport.get_extra_info("socket")
+            if raw is not None and not self._transport.is_closing():
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
             self._transport.abort()
 
     def hand_over(self, protocol: asyncio.BaseProtocol) -> tuple[asyncio.Transport, bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from libs.common.errors import TimedOut, TooLarge
+from libs.common.errors import MeshError, TimedOut
 from services.gateway.call import Call, Hop
 from services.gateway.connection import Connection, Lost
 from services.gateway.request import Body, Gone
@@ -111,8 +111,8 @@ class Exchange:
             await body.hung_up()
         except Gone:
             pass  # as after `hung_up`
-        except TooLarge as error:
-            connection.fail(error)
+        except MeshError as error:
+            connection.fail(error)  # it is the caller's body that cannot be had
         except TimeoutError:
             connection.fail(TimedOut(f"{self._call.name} does not read what it is sent"))
         finally:

@@ -10,7 +10,7 @@ from libs.common.grants import GRANT, MARGIN_S, Grant, Seal
 from libs.common.identity import ANONYMOUS, USER
 from libs.common.settings import Settings
 from services.gateway.answer import Answer
-from services.gateway.balance import Balance, Turn
+from services.gateway.balance import Balance, Caller, Turn
 from services.gateway.call import Call, Hop
 from services.gateway.cold import Cold
 from services.gateway.connection import Headers
@@ -59,8 +59,8 @@ class Predictions:
         self._metrics = metrics
 
     async def handle(self, asked: Asked, answer: Answer) -> None:
-        ns, component, user = asked.app.ns, asked.component, asked.user
-        self._rates.check(ns, user if user != ANONYMOUS else asked.request.peer)
+        ns, component = asked.app.ns, asked.component
+        self._rates.check(ns, _caller_of(asked)[1])
         measured, began, status = self._metrics.of(ns, component.name), time.perf_counter(), 0
         measured.begin()
         if component.scales:
@@ -77,6 +77,8 @@ class Predictions:
 
     async def _admitted(self, asked: Asked, answer: Answer) -> None:
         component, patience = asked.component, asked.request.patience
+        # a place is for who has sent the request; an application may want to read a long one while it comes
+        await asked.body.begin(whole=not component.own_routes or asked.body.is_small)
         if component.wakes_within is not None:
             began = time.perf_counter()
             component = await self._cold.awake(asked.app.ns, component, asked.body, patience)
@@ -93,7 +95,7 @@ class Predictions:
             method=asked.request.method,
             target=asked.request.target(asked.target),
             headers=self._headers(asked, within),
-            hops=Instances(self._balance.turn(component)),
+            hops=Instances(self._balance.turn(component, _caller_of(asked))),
             nowhere=lambda: asleep(component),
             answer_within=within + PREDICT_MARGIN_S,
             whole=not own,
@@ -127,11 +129,16 @@ class Instances:
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
-        self.answered, self.failed, self.close = turn.answered, turn.failed, turn.close
+        self.answered, self.failed, self.close = turn.answered, turn.failed, turn.end
 
     def next(self) -> Hop | None:
         one = self._turn.next()
         return Hop((one.host, one.port), [token(one)]) if one is not None else None
+
+
+def _caller_of(asked: Asked) -> Caller:
+    """Whom places and rates are counted for: a user, or the address of who did not say."""
+    return asked.app.ns, asked.user if asked.user != ANONYMOUS else asked.request.peer
 
 
 def component_of(app: App, api: Api) -> Component:

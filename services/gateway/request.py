@@ -13,6 +13,7 @@ from typing import Any
 from starlette.types import Receive, Scope
 
 from libs.common.errors import Malformed, TooLarge
+from libs.common.http.offers import tokens
 from libs.common.http.protocol import HAND_OVER
 from libs.common.settings import BadSetting
 from services.gateway.connection import Headers
@@ -97,10 +98,10 @@ class Request:
 
     def passed_on(self, *, without: frozenset[bytes] = frozenset()) -> Headers:
         """Headers for the next one: nothing of this connection, nothing that only we may say."""
-        connection = self.by_name.get(b"connection", b"").lower()
         dropped = HOP_BY_HOP | FORWARDED | without | {b"host", b"content-length", b"x-request-id"}
-        if connection not in (b"", b"keep-alive", b"close"):
-            dropped |= {name.strip() for name in connection.split(b",")}
+        repeats = len(self.by_name) != len(self.headers)
+        if repeats or self.by_name.get(b"connection", b"keep-alive") != b"keep-alive":
+            dropped = dropped.union(tokens(self.headers, b"connection"))
         return [header for header in self.headers if header[0] not in dropped and not header[0].startswith(OURS)]
 
 
@@ -163,7 +164,7 @@ def _origin(peer: str, proto: str, host: bytes) -> Headers:
 class Body:
     """The caller's bytes. The first 64 KB are kept, so that an attempt that came to nothing can be repeated."""
 
-    __slots__ = ("_first", "_limit", "_receive", "chunked", "finished", "gone", "kept", "length", "seen")
+    __slots__ = ("_begun", "_early", "_limit", "_receive", "chunked", "finished", "gone", "kept", "length", "seen")
 
     def __init__(self, request: Request, receive: Receive, limit: int | None) -> None:
         self._receive = receive
@@ -175,26 +176,36 @@ class Body:
         """All that was read; None when that is too much to repeat."""
         self.finished = False
         self.gone = False
-        self._first: bytes | None = None
+        self._begun = False
+        self._early = b""
+        """What was read before it was passed on."""
         if limit is not None and (self.length or 0) > limit:
             raise TooLarge(f"a body may have {limit} bytes here", limit=limit)
 
-    async def begin(self) -> None:
-        """Read the first piece, however often that is asked for; raises as `read` does."""
-        if self._first is None:
-            self._first = await self.read()
+    async def begin(self, *, whole: bool = False) -> None:
+        """Read the first piece, or as much as is kept, however often that is asked for; raises as `read` does."""
+        if not self._begun:
+            self._begun = True
+            self._early = await self.read()
+        while whole and not self.finished and self.kept is not None:
+            self._early += await self.read()
+
+    @property
+    def is_small(self) -> bool:
+        """It says that all of it can be kept."""
+        return not self.chunked and (self.length or 0) <= KEPT
 
     @property
     def so_far(self) -> bytes:
-        """What was read: all of it, or the first piece when that is too much to repeat."""
-        return self.kept if self.kept is not None else self._first or b""
+        """What was read: all of it, or that which was read at first when it is too much to repeat."""
+        return self.kept if self.kept is not None else self._early
 
     @property
     def repeatable(self) -> bool:
         return self.kept is not None and not self.gone
 
     async def read(self) -> bytes:
-        """The next piece; raises TooLarge, and Gone when the caller hung up."""
+        """The next piece; raises TooLarge, SlowBody, and Gone when the caller hung up."""
         message: Any = await self._receive()
         if message["type"] == "http.disconnect":
             self.gone = True

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from dataclasses import replace
 
 import pytest
 
 from libs.common.errors import TooManyRequests
 from services.gateway import balance
-from services.gateway.balance import Balance, Turn
+from services.gateway.balance import Balance, Caller, Turn
 from services.gateway.table import Component, Endpoint
+
+CALLER = ("app", "alice")
 
 
 class Clock:
@@ -32,12 +35,12 @@ def component(*names: str, concurrency: int = 1) -> Component:
 
 
 def order(found: Balance, of: Component) -> list[str]:
-    turn = found.turn(of)
+    turn = found.turn(of, CALLER)
     return [one.id for one in iter(turn.next, None)]
 
 
-def picked(found: Balance, of: Component, first: str) -> Turn:
-    turn = found.turn(of)
+def picked(found: Balance, of: Component, first: str, caller: Caller = CALLER) -> Turn:
+    turn = found.turn(of, caller)
     chosen = turn.next()
     assert chosen is not None
     assert chosen.id == first
@@ -77,9 +80,38 @@ def test_too_many_calls_are_refused_with_the_time_that_those_before_them_need(cl
         clock.now += 0.5
         turn.answered()
         turn.close()
-        for _ in range(22):
-            calls.enter_context(closing(picked(found, of, "a")))
+        for number in range(22):
+            calls.enter_context(closing(picked(found, of, "a", ("app", str(number)))))
         with pytest.raises(TooManyRequests) as refused:
-            found.turn(of)
+            found.turn(of, CALLER)
     assert refused.value.retry_after == pytest.approx(5.5)  # 22 calls of half a second, two at a time
     assert order(found, of) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "own_routes", "theirs"),
+    [(1, False, 10), (8, False, 80), (1, True, 1), (2, True, 1), (100, True, 90)],
+)
+def test_nobody_takes_all_places(clock: Clock, concurrency: int, own_routes: bool, theirs: int) -> None:
+    found, of = Balance(), replace(component("a", concurrency=concurrency), own_routes=own_routes)
+    places = concurrency if own_routes else 11 * concurrency
+    taken: list[Turn] = []
+    for _ in range(theirs):
+        taken.append(found.turn(of, CALLER))
+        taken[-1].next()
+    with pytest.raises(TooManyRequests):
+        found.turn(of, CALLER)
+    for number in range(places - theirs):
+        found.turn(of, ("app", f"other {number}")).next()
+    with pytest.raises(TooManyRequests):
+        found.turn(of, ("app", "late"))
+    taken.pop().end()
+    found.turn(of, CALLER).next()
+
+
+def test_nothing_is_remembered_of_callers_who_have_no_places(clock: Clock) -> None:
+    found, of = Balance(), component("a")
+    turn = found.turn(of, CALLER)
+    turn.next()
+    turn.end()
+    assert not found._held

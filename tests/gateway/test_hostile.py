@@ -65,6 +65,67 @@ async def test_a_request_with_two_meanings_is_refused_and_nothing_is_smuggled(me
     assert await works(mesh)
 
 
+NAMED = (b"x-forwarded-for", b"forwarded", b"x-request-id", b"x-mlmesh-token", b"x-mlmesh-user", b"content-length")
+
+
+@pytest.mark.parametrize("lines", [[b"Connection: " + b", ".join(NAMED)], [b"Connection: " + one for one in NAMED]])
+async def test_what_the_gateway_adds_is_not_of_the_callers_connection(mesh: Mesh, lines: list[bytes]) -> None:
+    forged = [
+        b"X-Forwarded-For: 1.2.3.4",
+        b"X-Mlmesh-User: root",
+        b"X-Hop: 1",
+        b"Connection: X-Hop",
+        b"Connection: close",
+    ]
+    received = await sent(mesh, post(b"Content-Length: 2", *lines, *forged, body=b"{}"))
+    assert received.startswith(b"HTTP/1.1 200")
+    (asked,) = mesh.component.asked
+    found = asked.headers
+    assert (found["x-forwarded-for"], found["x-mlmesh-user"], asked.body) == ("127.0.0.1", "alice", b"{}")
+    assert found["x-mlmesh-token"] == f"token-{mesh.component.port}"
+    assert "connection" not in found
+    assert "x-hop" not in found
+
+
+TRICKLE = 15
+"""Connections, more than the component has places."""
+
+
+async def test_who_has_not_sent_the_request_holds_no_place(mesh: Mesh) -> None:
+    url = URL(mesh.url)
+    slow = [await asyncio.open_connection(url.host, url.port) for _ in range(TRICKLE)]
+    for _, writer in slow:
+        writer.write(b"POST /demo/open/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx")
+    for _, writer in slow:
+        await writer.drain()
+    for _ in range(5):
+        assert await works(mesh)
+        for _, writer in slow:
+            writer.write(b"x")
+    assert len(mesh.component.asked) == 5
+    for _, writer in slow:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"POST /demo/open/predict",  b"POST /demo/train/runs", b"PUT /demo/files/data/a/b",
+        b"POST /hooks/demo", b"POST /api/v1/validate", b"PUT /api/v1/apps/demo/secrets/a", b"PUT /links/abc",
+        b"POST /demo/v2/models/open/infer",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("framing", [b"Content-Length: 100\r\n\r\nx", b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"])
+async def test_a_body_that_stops_is_408(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch, line: bytes, framing: bytes
+) -> None:
+    monkeypatch.setattr("libs.common.http.cycle.BODY_WITHIN_S", 0.2)
+    who = b"Authorization: Bearer owner" if line.startswith((b"POST /api", b"PUT /api")) else AUTHORIZATION
+    received = await sent(mesh, line + b" HTTP/1.1\r\nHost: x\r\n" + who + b"\r\n" + framing)
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert b"The body did not come on for too long" in received
+
+
 @pytest.mark.parametrize("count", [100, 2000])
 async def test_headers_without_end_are_refused(mesh: Mesh, count: int) -> None:
     received = await sent(mesh, post(*(b"X-%d: %s" % (number, b"x" * 1000) for number in range(count))))
