@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from services.cli import render
+from services.cli import render, transfers
 from services.cli.client import Client
 from services.cli.client import path as joined
 from services.cli.failure import Failure, NotReachable, WrongUsage
 from services.cli.session import App, Mesh, field, talks
 
 nouns = typer.Typer(help="Files of an app, in its boxes.", no_args_is_help=True)
-CHUNK = 256 * 1024
 Place = Annotated[str, typer.Argument(metavar="BOX/GROUP/FILE", help="A trailing / (or no FILE) names the group.")]
 
 
@@ -53,7 +51,9 @@ def _boxes(mesh: Mesh, app: str) -> None:
 def put(
     mesh: Mesh,
     app: App,
-    source: Annotated[Path, typer.Argument(metavar="PATH", help="A file, or a folder for all its files.", exists=True)],
+    source: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A file, a folder for all its files, or - for standard input.")
+    ],
     place: Place,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
@@ -64,22 +64,26 @@ def put(
 
 def _uploads(source: Path, place: str) -> list[tuple[Path, str]]:
     _box(place)
+    if source != transfers.DASH and not source.exists():
+        raise WrongUsage(f"there is no file or folder {source}")
     if source.is_dir():
-        files = sorted(file for file in source.rglob("*") if file.is_file())
-        if not files:
-            raise Failure(f"there is no file in {source}")
-        return [(file, f"{place.rstrip('/')}/{file.relative_to(source).as_posix()}") for file in files]
+        found = transfers.files_below(source)
+        return [(file, f"{place.rstrip('/')}/{file.relative_to(source).as_posix()}") for file in found]
     group = place.endswith("/") or place.count("/") == 1
+    if group and not transfers.has_name(source):
+        raise WrongUsage(f"{place} names a group, and {source} has no name for a file in it; write BOX/GROUP/FILE")
     return [(source, f"{place.rstrip('/')}/{source.name}" if group else place)]
 
 
 def _put(client: Client, app: str, file: Path, target: str, overwrite: bool) -> dict[str, Any]:
-    total = file.stat().st_size
-    params = {"overwrite": overwrite or None, "upload": None if total else 1}
-    headers = {"Content-Length": str(total), "Content-Type": "application/octet-stream"}
-    with file.open("rb") as content, render.transfer(target, total) as advance:
-        with client.open("PUT", _url(app, target), _pieces(content, advance), headers=headers, params=params) as answer:
-            return {"path": target, "size": total, "etag": answer.headers.get("ETag")}
+    params = {"overwrite": overwrite or None, "upload": 1}
+    headers = {"Content-Type": "application/octet-stream"}
+    with transfers.content_of(file) as content, render.transfer(target, content.size) as advance:
+        if content.size is not None:
+            headers["Content-Length"] = str(content.size)
+        pieces = content.pieces(advance)
+        with client.open("PUT", _url(app, target), pieces, headers=headers, params=params) as answer:
+            return {"path": target, "size": content.sent, "etag": answer.headers.get("ETag")}
 
 
 @nouns.command("get")
@@ -88,17 +92,23 @@ def get(
     mesh: Mesh,
     app: App,
     place: Place,
-    target: Annotated[Path, typer.Argument(metavar="[PATH]", help="A file, or a folder; default: here.")] = Path("."),
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="[PATH]", help="A file, a folder, or - for standard output; default: here."),
+    ] = Path("."),
 ) -> None:
     """Fetch a file, or every file of a group."""
     got = [_get(mesh.client, app, source, path) for source, path in _downloads(mesh.client, app, place, target)]
-    mesh.say([str(path) for path in got], "\n".join(map(str, got)))
+    if target != transfers.DASH:  # the file's own bytes are there
+        mesh.say([str(path) for path in got], "\n".join(map(str, got)))
 
 
 def _downloads(client: Client, app: str, place: str, target: Path) -> list[tuple[str, Path]]:
     if not place.endswith("/") and place.count("/") > 1:
         return [(place, target / place.rpartition("/")[2] if target.is_dir() else target)]
     group = place.rstrip("/")
+    if target == transfers.DASH:
+        raise WrongUsage(f"{place} names a group; standard output takes one file, BOX/GROUP/FILE")
     found = [(f"{group}/{file['name']}", _inside(target, file["name"])) for file in _files(client, app, place)]
     if not found:
         raise Failure(f"there is no file in {group}")
@@ -114,16 +124,17 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _get(client: Client, app: str, source: str, target: Path) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
     headers = {"Accept": "application/octet-stream"}
     with client.open("GET", _url(app, source), headers=headers, params={"download": 1}) as answer:
-        total = int(answer.headers.get("Content-Length") or 0)
-        with part.open("wb") as content, render.transfer(source, total) as advance:
-            content.writelines(_pieces(answer.stream, advance))
-    if part.stat().st_size < total:
-        raise NotReachable(f"{source} was cut off after {part.stat().st_size} of {total} bytes; try again")
-    return part.replace(target)
+        total, got = int(answer.headers.get("Content-Length") or 0), 0
+        with transfers.opened_target(target) as content, render.transfer(source, total) as advance:
+            while piece := answer.stream.read(transfers.CHUNK):
+                content.write(piece)
+                got += len(piece)
+                advance(len(piece))
+            if got < total:
+                raise NotReachable(f"{source} was cut off after {got} of {total} bytes; try again")
+    return target
 
 
 @nouns.command("rm")
@@ -133,12 +144,6 @@ def remove(mesh: Mesh, app: App, place: Place) -> None:
     _box(place)
     mesh.client.delete(_url(app, place))
     mesh.say({"deleted": place}, f"{place} is deleted")
-
-
-def _pieces(stream: IO[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:
-    while piece := stream.read(CHUNK):
-        advance(len(piece))
-        yield piece
 
 
 def _files(client: Client, app: str, place: str) -> list[Any]:

@@ -85,8 +85,8 @@ def size(count: float | None) -> str:
 
 
 @contextmanager
-def transfer(what: str, total: int) -> Iterator[Any]:
-    """A progress bar over bytes; yields `advance(count)`."""
+def transfer(what: str, total: int | None) -> Iterator[Any]:
+    """A progress bar over bytes, None when nobody knows how many; yields `advance(count)`."""
     if not sys.stderr.isatty():
         yield lambda count: None
         return

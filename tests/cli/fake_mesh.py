@@ -76,7 +76,8 @@ def fake_mesh() -> Iterator[FakeMesh]:
 class Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         place = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        chunked = self.headers.get("Transfer-Encoding") == "chunked"
+        body = self._chunks() if chunked else self.rfile.read(int(self.headers.get("Content-Length") or 0))
         query = {name: values[0] for name, values in parse_qs(place.query).items()}
         asked = Asked(self.command, place.path, query, {k.lower(): v for k, v in self.headers.items()}, body)
         reply = self.server.mesh.reply(asked)  # type: ignore[attr-defined]
@@ -85,6 +86,14 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(reply.content)
+
+    def _chunks(self) -> bytes:
+        found = b""
+        while size := int(self.rfile.readline(), 16):
+            found += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return found
 
     do_GET = do_POST = do_PUT = do_DELETE = _answer
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ def test_a_file_is_put_under_its_name_or_a_new_one(
     (tmp_path / "x.bin").write_bytes(b"content")
     mesh.answers("PUT", FILES + target, Reply(201, headers={"ETag": '"e"'}))
     assert run("box", "put", "a", str(tmp_path / "x.bin"), place).code == 0
-    assert (mesh.asked[0].body, mesh.asked[0].query) == (b"content", {})
+    assert (mesh.asked[0].body, mesh.asked[0].query) == (b"content", {"upload": "1"})
 
 
 def test_an_empty_file_says_that_it_is_one(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
@@ -28,6 +31,78 @@ def test_an_empty_file_says_that_it_is_one(run: Run, mesh: FakeMesh, tmp_path: P
     mesh.answers("PUT", f"{FILES}/b/g/x", Reply(201))
     assert run("box", "put", "a", str(tmp_path / "x"), "b/g/", "--overwrite").code == 0
     assert mesh.asked[0].query == {"upload": "1", "overwrite": "true"}
+
+
+@pytest.fixture
+def pipe() -> Iterator[Callable[[bytes], str]]:
+    """The path of a pipe with these bytes in it, as a shell's `<(command)` or `command |` gives one."""
+    ends: list[int] = []
+
+    def made(content: bytes) -> str:
+        reading, writing = os.pipe()
+        os.write(writing, content)
+        os.close(writing)
+        ends.append(reading)
+        return f"/dev/fd/{reading}"
+
+    yield made
+    for end in ends:
+        os.close(end)
+
+
+@pytest.mark.parametrize("content", [b"", b"content"])
+def test_what_comes_through_a_pipe_is_stored(
+    run: Run, mesh: FakeMesh, pipe: Callable[[bytes], str], content: bytes
+) -> None:
+    mesh.answers("PUT", f"{FILES}/b/g/x", Reply(201))
+    assert run("box", "put", "a", pipe(content), "b/g/x").out == f"b/g/x  {len(content)} B\n"
+    assert (mesh.asked[0].body, mesh.asked[0].query) == (content, {"upload": "1"})
+
+
+def test_a_dash_is_standard_input(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh.answers("PUT", f"{FILES}/b/g/x", Reply(201))
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"\x00typed")))
+    assert run("box", "put", "a", "-", "b/g/x").code == 0
+    assert mesh.asked[0].body == b"\x00typed"
+
+
+def test_a_file_whose_size_nobody_knows_is_stored_whole(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("PUT", f"{FILES}/b/g/x", Reply(201))
+    assert run("box", "put", "a", "/proc/self/limits", "b/g/x").code == 0
+    assert mesh.asked[0].body.startswith(b"Limit")
+
+
+@pytest.mark.parametrize("place", ["b/g", "b/g/"])
+def test_what_has_no_name_needs_one_in_the_box(
+    run: Run, mesh: FakeMesh, pipe: Callable[[bytes], str], place: str
+) -> None:
+    for source in ("-", pipe(b"x")):
+        done = run("box", "put", "a", source, place)
+        assert (done.code, "write BOX/GROUP/FILE" in done.err, mesh.asked) == (2, True, [])
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (a_pipe, "is not a regular file"),
+        (lambda path: path.symlink_to("nowhere"), "is a link to nothing"),
+        (lambda path: path.symlink_to(path.parent), "is a link to a folder"),
+        (lambda path: Path(os.fsdecode(bytes(path) + b"\xff")).touch(), "has a name that is not UTF-8"),
+    ],
+)
+def test_a_folder_with_something_that_cannot_be_sent_is_not_sent(
+    run: Run, mesh: FakeMesh, tmp_path: Path, make: Callable[[Path], None], reason: str
+) -> None:
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "a").write_text("1")
+    make(tmp_path / "f" / "odd")
+    done = run("box", "put", "a", str(tmp_path / "f"), "b/g")
+    assert (done.code, mesh.asked) == (1, [])
+    assert (str(tmp_path / "f" / "odd") in done.err, f" {reason}; nothing was sent" in done.err) == (True, True)
 
 
 def test_a_folder_is_put_file_by_file(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
@@ -61,6 +136,38 @@ def test_a_file_is_fetched_into_a_folder_or_under_a_name(run: Run, mesh: FakeMes
     assert mesh.asked[0].query == {"download": "1"}
 
 
+def test_a_dash_is_standard_output(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("GET", f"{FILES}/b/g/x", Reply(200, b"content"))
+    assert run("box", "get", "a", "b/g/x", "-").out == "content"
+
+
+def test_a_group_does_not_go_to_standard_output(run: Run, mesh: FakeMesh) -> None:
+    done = run("box", "get", "a", "b/g/", "-")
+    assert (done.code, mesh.asked) == (2, [])
+
+
+def test_a_device_is_written_to_and_stays_one(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
+    mesh.answers("GET", f"{FILES}/b/g/x", Reply(200, b"content"))
+    os.mkfifo(tmp_path / "pipe")
+    reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run("box", "get", "a", "b/g/x", str(tmp_path / "pipe")).code == 0
+        assert (os.read(reading, 100), (tmp_path / "pipe").is_fifo()) == (b"content", True)
+    finally:
+        os.close(reading)
+
+
+@pytest.mark.parametrize("name", ["x" * 255, ".x.part"])
+def test_any_name_can_be_fetched_beside_any_other(run: Run, mesh: FakeMesh, tmp_path: Path, name: str) -> None:
+    others = [f"{name}.part", f".{name}.part", f"{name}.tmp"] if len(name) < 200 else []
+    for other in others:
+        (tmp_path / other).write_text("mine")
+    mesh.answers("GET", f"{FILES}/b/g/{name}", Reply(200, b"content"))
+    assert run("box", "get", "a", f"b/g/{name}", str(tmp_path)).code == 0
+    assert (tmp_path / name).read_bytes() == b"content"
+    assert [(tmp_path / other).read_text() for other in others] == ["mine"] * len(others)
+
+
 def test_a_group_is_fetched_whole(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
     mesh.answers("GET", f"{FILES}/b/g/", {"items": [{"name": "x"}, {"name": "sub/y"}], "next": None})
     mesh.answers("GET", f"{FILES}/b/g/x", Reply(200, b"1"))
@@ -79,7 +186,7 @@ def test_a_listed_name_cannot_lead_out_of_the_folder(run: Run, mesh: FakeMesh, t
 def test_what_is_cut_off_in_the_middle_leaves_no_file_of_that_name(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
     mesh.answers("GET", f"{FILES}/b/g/x", Reply(200, b"half", {"Content-Length": "8"}))
     assert run("box", "get", "a", "b/g/x", str(tmp_path / "x")).code == 3
-    assert not (tmp_path / "x").exists()
+    assert not [one for one in tmp_path.iterdir() if one.is_file()]
 
 
 def test_files_and_boxes_are_listed(run: Run, mesh: FakeMesh) -> None:

@@ -1,0 +1,118 @@
+"""Files of this machine on their way to a mesh and back. `-` is standard input, or standard output."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from services.cli.failure import Failure
+
+CHUNK = 256 * 1024
+DASH = Path("-")
+
+
+@dataclass
+class Content:
+    """Bytes to be sent. `size` is None when it is not known before their end."""
+
+    name: str
+    stream: IO[bytes]
+    size: int | None
+    sent: int = 0
+
+    def pieces(self, advance: Callable[[int], None]) -> Iterator[bytes]:
+        """As many as were there at the beginning. Raises Failure when they have become fewer."""
+        while piece := self.stream.read(CHUNK if self.size is None else min(CHUNK, self.size - self.sent)):
+            self.sent += len(piece)
+            advance(len(piece))
+            yield piece
+        if self.size is not None and self.sent < self.size:
+            raise Failure(f"{self.name} became shorter while it was sent; nothing was stored")
+
+
+@contextmanager
+def content_of(source: Path) -> Iterator[Content]:
+    """Raises Failure when it cannot be read."""
+    if source == DASH:
+        if sys.stdin is None:
+            raise Failure("standard input is closed")
+        yield Content("standard input", sys.stdin.buffer, None)
+        return
+    with source.open("rb") as stream:
+        state = os.fstat(stream.fileno())
+        known = stat.S_ISREG(state.st_mode) and state.st_size  # files of /proc have content, but no size
+        yield Content(str(source), stream, state.st_size if known else None)
+
+
+def has_name(source: Path) -> bool:
+    """Whether a file in a box can be named after it: a pipe or a device is there for what comes through it."""
+    return source != DASH and source.is_file()
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file, in order. Raises Failure, naming what is there and cannot be sent."""
+    found = sorted(_files(folder))
+    if not found:
+        raise Failure(f"there is no file in {folder}")
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    def unreadable(error: OSError) -> None:
+        raise Failure(f"{error.filename} cannot be read: {error.strerror}") from error
+
+    for parent, folders, names in os.walk(folder, onerror=unreadable):
+        for path in (Path(parent, name) for name in (*folders, *names)):
+            if reason := _reason(path):
+                raise Failure(f"{path!s:.200} {reason}; nothing was sent".encode(errors="backslashreplace").decode())
+        yield from (Path(parent, name) for name in names)
+
+
+def _reason(path: Path) -> str | None:
+    if path.is_dir():
+        return "is a link to a folder" if path.is_symlink() else None
+    if not path.exists():
+        return "is a link to nothing"
+    if not path.is_file():
+        return "is not a regular file"
+    if not os.access(path, os.R_OK):
+        return "cannot be read"
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return "has a name that is not UTF-8"
+    return None
+
+
+@contextmanager
+def opened_target(target: Path) -> Iterator[IO[bytes]]:
+    """For the bytes of a file, which is there under its name once all of them are."""
+    if target == DASH:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    elif target.exists() and not target.is_file():  # a pipe or a device
+        with target.open("wb") as stream:
+            yield stream
+    else:
+        with _aside(target) as stream:
+            yield stream
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[IO[bytes]]:
+    """Its name is short, and nobody else's: what is fetched may have any other."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".mlmesh-{secrets.token_hex(16)}")
+    try:
+        with part.open("xb") as stream:
+            yield stream
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
