@@ -53,18 +53,21 @@ class Models:
 
     async def _once(self, app: str, where: dict[str, Any], folder: Path) -> None:
         aside = Path(tempfile.mkdtemp(prefix=".model-", dir=self._root))
+        whole, incoming = aside / "whole", aside / "incoming"
         single = where.get("file") is not None
 
         async def one(entry: dict[str, Any]) -> None:
             name = entry["name"].rsplit("/", 1)[-1] if single else entry["name"]
-            target = transfer.inside(aside, name)
-            await transfer.download(self._peers.session, entry["url"], target)
+            target = transfer.inside(whole, name)
+            await transfer.download(self._peers.session, entry["url"], target, incoming)
             target.chmod(0o444)
 
         try:
+            for made in (whole, incoming):
+                made.mkdir()
             await transfer.each(await self._entries(app, where), one)
-            aside.chmod(0o755)
-            aside.rename(folder)
+            whole.chmod(0o755)
+            whole.rename(folder)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 

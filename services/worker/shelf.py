@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 CAPACITY = 10 << 30
 """Bytes."""
@@ -27,26 +28,28 @@ class Shelf:
         self._used: int | None = None
         """Bytes, once they were counted."""
 
-    async def take(self, key: str, target: Path) -> bool:
-        """Put the file at `target`; False when it is not here."""
-        return await asyncio.to_thread(self._take, key, target)
+    async def take(self, key: str, target: Path, aside: Path) -> bool:
+        """Put the file at `target`, by way of the folder `aside`; False when it is not here."""
+        return await asyncio.to_thread(self._take, key, target, aside)
 
     async def put(self, key: str, source: Path) -> None:
         """Keep a file that is whole. What cannot be kept is not missed."""
         await asyncio.to_thread(self._put, key, source)
 
-    def _take(self, key: str, target: Path) -> bool:
-        kept = self._root / key
+    def _take(self, key: str, target: Path, aside: Path) -> bool:
+        kept, part = self._root / key, aside / uuid4().hex
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._bring(kept, target)
+            self._bring(kept, part)
+            part.rename(target)  # a copy that breaks off is not taken for the file
             os.utime(kept)
         except OSError:
+            part.unlink(missing_ok=True)
             return False
         return True
 
     def _put(self, key: str, source: Path) -> None:
-        kept, aside = self._root / key, self._root / f".{key}.{os.getpid()}"
+        kept, aside = self._root / key, self._root / f".{uuid4().hex}"
         try:
             size = source.stat().st_size
             if size > min(LARGEST, self._capacity) or kept.exists():
@@ -57,8 +60,9 @@ class Shelf:
             aside.rename(kept)
             os.utime(kept)
         except OSError:
-            aside.unlink(missing_ok=True)
             return
+        finally:
+            aside.unlink(missing_ok=True)
         self._used = self._counted() if self._used is None else self._used + size
         if self._used > self._capacity:
             self._make_room()

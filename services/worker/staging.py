@@ -20,6 +20,9 @@ from services.worker.shelf import Shelf
 from services.worker.shelf import key as shelf_key
 from services.worker.tasks import Failed, Lease
 
+INCOMING = "incoming"
+"""Beside the inputs: what is still on its way cannot have the name of one."""
+
 
 @dataclass(frozen=True)
 class Output:
@@ -55,7 +58,7 @@ async def bring(lease: Lease, folder: Path, peers: Peers, shelf: Shelf) -> None:
     where = paths(lease, folder)
     for one in (one for one in lease.spec["inputs"] if one["kind"] == "value"):
         where[one["name"]].write_text(_written(one["value"]), encoding="utf-8")
-    await _download(lease, where, peers, shelf)
+    await _download(lease, where, folder / INCOMING, peers, shelf)
     _lock(folder / "inputs")
 
 
@@ -70,10 +73,11 @@ class Download:
     target: Path
 
 
-async def _download(lease: Lease, where: dict[str, Path], peers: Peers, shelf: Shelf) -> None:
+async def _download(lease: Lease, where: dict[str, Path], aside: Path, peers: Peers, shelf: Shelf) -> None:
     wanted = [one for one in lease.spec["inputs"] if one["kind"] != "value"]
     if not wanted:
         return
+    aside.mkdir(exist_ok=True)
     body = {"locations": [one["source"] for one in wanted], "links": True}
 
     async def all_of_them() -> None:
@@ -81,9 +85,9 @@ async def _download(lease: Lease, where: dict[str, Path], peers: Peers, shelf: S
         await transfer.each(list(_downloads(lease.app, wanted, found["sources"], where)), one)
 
     async def one(item: Download) -> None:
-        if item.target.exists() or await shelf.take(item.key, item.target):
+        if os.path.exists(item.target) or await shelf.take(item.key, item.target, aside):
             return  # a repeated attempt keeps what is whole
-        await transfer.download(peers.session, item.url, item.target)
+        await transfer.download(peers.session, item.url, item.target, aside)
         await shelf.put(item.key, item.target)
 
     try:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
+from uuid import uuid4
 
 import aiohttp
 from yarl import URL
@@ -26,21 +27,30 @@ T = TypeVar("T")
 TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_read=SILENCE_S)
 
 
-async def download(session: aiohttp.ClientSession, url: str, target: Path) -> None:
-    """Atomic: `target` is whole or not there."""
-    aside = target.with_name(f".{target.name}.part")
-    target.parent.mkdir(parents=True, exist_ok=True)
+async def download(session: aiohttp.ClientSession, url: str, target: Path, aside: Path) -> None:
+    """Atomic: `target` is whole or not there. Until then it is in the folder `aside`, in which no file is another's.
+
+    Raises Failed("input") when this host cannot have such a file.
+    """
+    part = aside / uuid4().hex
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         async with session.get(URL(url, encoded=True), timeout=TIMEOUT) as answer:
             await _checked(answer)
-            with aside.open("wb") as file:
+            with part.open("xb") as file:
                 async for chunk in answer.content.iter_chunked(CHUNK):
                     await asyncio.to_thread(file.write, chunk)
-        aside.rename(target)
+        part.rename(target)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise Unavailable(f"{target.name} cannot be downloaded: {error!r}") from error
     except OSError as error:
-        raise room.lacking(error) or error from error
+        raise room.lacking(error) or _unwritable(target, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _unwritable(target: Path, error: OSError) -> Failed:
+    return Failed("input", f"this worker cannot write a file of the name {target.name}: {error.strerror}")
 
 
 async def upload(session: aiohttp.ClientSession, source: Path, size: int, url: str) -> str:

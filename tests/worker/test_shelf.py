@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -20,13 +21,23 @@ async def test_what_was_put_is_taken_as_it_was(tmp_path: Path, link: bool) -> No
     shelf = Shelf(tmp_path / "shelf", link=link)
     source, target = tmp_path / "source", tmp_path / "there" / "target"
     source.write_bytes(b"content")
-    assert not await shelf.take("k", target)
+    assert not await shelf.take("k", target, tmp_path)
     await shelf.put("k", source)
-    assert await shelf.take("k", target)
+    assert await shelf.take("k", target, tmp_path)
     assert target.read_bytes() == b"content"
     assert os.path.samefile(source, target) == link
     await shelf.put("none", tmp_path / "missing")
-    assert not await shelf.take("none", tmp_path / "other")
+    assert not await shelf.take("none", tmp_path / "other", tmp_path)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["shelf", "source", "there"]
+
+
+async def test_many_may_put_the_same_at_once(tmp_path: Path) -> None:
+    shelf, sources = Shelf(tmp_path / "shelf", link=True), [tmp_path / f"source{number}" for number in range(8)]
+    for source in sources:
+        source.write_bytes(b"x" * 100_000)
+    await asyncio.gather(*(shelf.put("k", source) for source in sources))
+    assert {source.stat().st_size for source in sources} == {100_000}
+    assert [one.name for one in (tmp_path / "shelf").iterdir()] == ["k"]
 
 
 async def test_the_file_used_longest_ago_goes_first(tmp_path: Path) -> None:
@@ -35,13 +46,13 @@ async def test_the_file_used_longest_ago_goes_first(tmp_path: Path) -> None:
     for number, name in enumerate("abc"):
         await shelf.put(name, source)
         os.utime(tmp_path / "shelf" / name, (number, number))
-    assert await shelf.take("a", tmp_path / "a")
+    assert await shelf.take("a", tmp_path / "a", tmp_path)
     await shelf.put("d", source)
-    there = {name for name in "abcd" if await shelf.take(name, tmp_path / f"again-{name}")}
+    there = {name for name in "abcd" if await shelf.take(name, tmp_path / f"again-{name}", tmp_path)}
     assert there == {"a", "c", "d"}
     source.write_bytes(b"x" * 101)
     await shelf.put("e", source)
-    assert not await shelf.take("e", tmp_path / "e")
+    assert not await shelf.take("e", tmp_path / "e", tmp_path)
 
 
 def test_what_is_in_a_box_is_told_apart_by_its_etag_and_what_an_attempt_left_is_not() -> None:
