@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
-from ipaddress import ip_address
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,7 +20,7 @@ from services.gateway.demand import Demand
 from services.gateway.handlers import Handlers
 from services.gateway.metrics import Metrics
 from services.gateway.readiness import Readiness
-from services.gateway.refusals import NoCredentials, NotACaller
+from services.gateway.refusals import NotACaller
 from services.gateway.request import Gone, Request
 from services.gateway.routes import Route, allow, route
 from services.gateway.services import Services
@@ -140,7 +138,7 @@ class Gateway:
                 report = await self._readiness.report()
                 await answer.json(report, 200 if report["ready"] else 503)
             case "metrics":
-                self._may_measure(request)
+                await self._handlers.check_may_measure(request)
                 await answer.whole(200, self._metrics.text(self._watch.table), {"Content-Type": CONTENT_TYPE_LATEST})
             case "docs":
                 await answer.page(openapi.page(openapi.platform(self._settings.public_url)))
@@ -149,17 +147,3 @@ class Gateway:
             case _:
                 return False
         return True
-
-    def _may_measure(self, request: Request) -> None:
-        expected = f"Bearer {self._settings.internal_token}".encode()
-        if hmac.compare_digest(request.by_name.get(b"authorization", b""), expected):
-            return
-        if b"x-forwarded-for" in request.by_name or not _loopback(request.peer):
-            raise NoCredentials()
-
-
-def _loopback(peer: str) -> bool:
-    try:
-        return ip_address(peer).is_loopback
-    except ValueError:
-        return False

@@ -12,6 +12,7 @@ from libs.common.identity import ANONYMOUS, OWNER
 from services.gateway.passwords import Passwords
 from services.gateway.refusals import NoCredentials, NotACaller
 from services.gateway.request import Proxies, Request
+from services.gateway.sites import Sites
 from services.gateway.table import Api, App
 from services.gateway.tokens import Tokens, digest
 
@@ -58,9 +59,10 @@ def _basic(value: str) -> tuple[str, str] | None:
 
 
 class Auth:
-    def __init__(self, tokens: Tokens, proxies: Proxies) -> None:
+    def __init__(self, tokens: Tokens, proxies: Proxies, public_url: str) -> None:
         self._tokens = tokens
         self._proxies = proxies
+        self._sites = Sites(public_url, proxies)
         self._passwords = Passwords()
 
     async def of_api(self, app: App, api: Api, request: Request, method: str = "") -> str:
@@ -68,6 +70,7 @@ class Auth:
 
         Who was let in by what the app itself knows is let in again while the app stays as it is.
         """
+        self._sites.check(request)
         headers = request.by_name
         shown = (api.target, api.path, headers.get(b"x-api-key"), headers.get(b"authorization"))
         user = app.callers.get(shown)
@@ -94,6 +97,7 @@ class Auth:
 
     async def of_runs(self, app: App, request: Request) -> Identity:
         """The user and the pipelines whose runs may be seen. Raises NotFound, NotACaller, Forbidden."""
+        self._sites.check(request)
         given, apis = credentials(request.by_name), app.pipelines()
         good = await self._users(app, apis, given, request)
         user = next((user for user in good if user is not None), None)

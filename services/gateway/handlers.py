@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import time
 from typing import Any
 from urllib.parse import quote
@@ -47,10 +48,11 @@ class Handlers:
         self._services = services
         self._proxy = Proxy(pool)
         self._proxies = Proxies(settings.trusted_proxies)
+        self._internal = settings.internal_token
         self._seal = Seal(settings.internal_token)
         self._predictions = Predictions(settings, self._proxy, self._proxies, self._seal, demand, cold, metrics)
         self._tokens = Tokens(services.registry)
-        self._auth = Auth(self._tokens, self._proxies)
+        self._auth = Auth(self._tokens, self._proxies, settings.public_url)
         self._inference = Inference(self._auth, self._predictions, self._limit)
 
     async def handle(self, table: Table, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
@@ -84,6 +86,14 @@ class Handlers:
             ]
         body = Body(request, receive, self._limit)
         await self._to(self._service(route), request, request.raw_path, identity, body, answer)
+
+    async def check_may_measure(self, request: Request) -> None:
+        """Numbers name all apps: for who may read all of them. Raises NoCredentials, Forbidden."""
+        bearer = credentials(request.by_name).bearer
+        if bearer is None:
+            raise NoCredentials()
+        if not hmac.compare_digest(bearer.encode(), self._internal.encode()):
+            (await self._tokens.caller(bearer)).require("read")
 
     async def _given(self, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
         """Webhooks and links, whose credentials are read where they go."""

@@ -138,6 +138,11 @@ class Proxies:
         chain = [request.peer, *(one.strip() for one in reversed(passed) if one.strip())]
         return next((one for one in chain if not self._trusts(one)), chain[-1])
 
+    def host(self, request: Request) -> bytes:
+        """The host, with its port, that the caller typed."""
+        passed = request.by_name.get(b"x-forwarded-host") if self._trusts(request.peer) else None
+        return passed or request.by_name.get(b"host", b"")
+
     def _trusts(self, peer: str) -> bool:
         if not self._networks:
             return False

@@ -27,6 +27,7 @@ TOKENS = {
     "reader": ["read:demo"],
     "stranger": ["write:other"],
     "root": ["admin"],
+    "all": ["read"],
 }
 
 

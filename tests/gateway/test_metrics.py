@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.mesh import ALICE, Mesh, document, published, ready, services
+from tests.gateway.mesh import ALICE, INTERNAL, Mesh, bearer, document, published, ready, services
 from tests.gateway.standin import Asked, Reply, StandIn, serving
 
 PREDICT = "/demo/digits/predict"
@@ -34,7 +34,7 @@ async def test_predictions_are_counted_by_component_and_status(mesh: Mesh) -> No
     assert [one.partition(";")[0] for one in headers["Server-Timing"].split(", ")] == ["upstream", "queue"]
     assert "X-Mlmesh-Batch" not in headers
     await mesh.call("POST", PREDICT, data=b"{}", headers={"Authorization": "Basic bm9ib2R5Og=="})
-    content: bytes = (await mesh.call("GET", "/metrics"))[2]
+    content: bytes = (await mesh.call("GET", "/metrics", headers=bearer(INTERNAL)))[2]
     said = dict(line.rsplit(" ", 1) for line in content.decode().splitlines() if not line.startswith("#"))
     of = 'app="demo",component="classifier"'
     assert said[f'mlmesh_predictions_total{{{of},status="200"}}'] == "2.0"
@@ -68,7 +68,7 @@ async def test_a_component_that_tells_nonsense_of_itself_spoils_no_numbers(mesh:
     async with serving(Batched(says={"Server-Timing": f"queue;dur={told}", "X-Mlmesh-Batch": told})) as nonsense:
         await published(mesh, document(nonsense.port))
         assert (await mesh.call("POST", PREDICT, data=b"{}", headers=ALICE))[0] == 200
-    status, _, content = await mesh.call("GET", "/metrics")
+    status, _, content = await mesh.call("GET", "/metrics", headers=bearer(INTERNAL))
     assert status == 200
     of = b'app="demo",component="classifier"'
     assert b"mlmesh_prediction_queue_seconds_total{%b} 0.0" % of in content
