@@ -1,4 +1,4 @@
-"""Virtual environments of repositories, made once per content of their requirements and kept."""
+"""Virtual environments of repositories, made once for all that ask for the same packages and kept."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import os
 import platform
 import shutil
 import sys
-import tomllib
+import tempfile
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from libs.common.packages import LIST, LISTED, READ, Packages, Unfit, packages
+from services.worker.requirements import Local, lists_of
 from services.worker.runtime import CannotRun, Progress
 
 LOCK_POLL_S = 0.2
-LISTS = ("-r", "--requirement", "-c", "--constraint")
-EDITABLE = ("-e", "--editable")
 KEPT_LINES = 10
 """Last lines of pip that a failure tells."""
 
@@ -31,12 +31,12 @@ class Environments:
         self._root = root
 
     def folder(self, source: Path | None) -> Path:
-        return self._root / key(requirements(source), source)
+        return self._root / key(wanted(source), source)
 
     async def build(self, source: Path | None, progress: Progress) -> None:
         """Raises CannotRun("source") with pip's last lines."""
-        wanted = requirements(source)
-        folder = self._root / key(wanted, source)
+        found = wanted(source)
+        folder = self._root / key(found, source)
         complete = folder / ".complete"
         if complete.exists():
             return
@@ -45,59 +45,55 @@ class Environments:
             if complete.exists():
                 return
             shutil.rmtree(folder, ignore_errors=True)
-            await self._make(folder, wanted, source, progress)
+            await self._make(folder, found, source, progress)
             complete.touch()
 
-    async def _make(self, folder: Path, wanted: str | None, source: Path | None, progress: Progress) -> None:
+    async def _make(self, folder: Path, found: Packages, source: Path | None, progress: Progress) -> None:
         progress("making the virtual environment")
-        seed = ["--without-pip"] if wanted is None else []
+        seed = ["--without-pip"] if found == Packages() else []
         await run([sys.executable, "-m", "virtualenv", "--quiet", *seed, str(folder)], None, progress)
-        if wanted is None:
+        if source is None or found == Packages():
             return
-        listed = folder / "requirements.txt"
-        listed.write_text(wanted)
-        named = source / "requirements.txt" if source and (source / "requirements.txt").is_file() else listed
-        await run(
-            [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "-r", str(named)],
-            source,
-            progress,
-        )
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+        if found.whole:
+            await self._install_whole([*pip, "."], source, progress)
+            return
+        listed = folder / LIST
+        listed.write_text(found.lines or "")
+        named = source / LIST if (source / LIST).is_file() else listed
+        await run([*pip, "-r", str(named)], source, progress)
+
+    async def _install_whole(self, command: list[str], source: Path, progress: Progress) -> None:
+        """From a copy: a build writes beside what it reads, and the checkout is shared."""
+        with tempfile.TemporaryDirectory(prefix="build-", dir=self._root) as folder:
+            tree = await asyncio.to_thread(shutil.copytree, source, Path(folder) / "tree", symlinks=True)
+            await run(command, tree, progress)
 
 
-def requirements(source: Path | None) -> str | None:
-    """What the repository asks for, as lines of a requirements file; None when it asks for nothing."""
+def wanted(source: Path | None) -> Packages:
+    """What the repository asks for. Raises CannotRun("source")."""
     if source is None:
-        return None
-    if (listed := source / "requirements.txt").is_file():
-        return listed.read_text(errors="replace")
-    if not (project := source / "pyproject.toml").is_file():
-        return None
+        return Packages()
+    found = (path for pattern in LISTED for path in source.glob(pattern) if path.is_file())
+    files = {path.relative_to(source).as_posix(): path.read_bytes() if path.name in READ else b"" for path in found}
     try:
-        found = tomllib.loads(project.read_text()).get("project", {}).get("dependencies", [])
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CannotRun("source", f"pyproject.toml cannot be read: {error}") from error
-    return "\n".join(map(str, found)) + "\n" if found else None
+        return packages(files)
+    except Unfit as error:
+        raise CannotRun("source", str(error)) from error
 
 
-def key(wanted: str | None, source: Path | None) -> str:
+def key(found: Packages, source: Path | None) -> str:
     """The same for the same requirements; a repository that installs a part of itself has one for each commit."""
     version = f"{platform.python_implementation()} {platform.python_version()} {sys.prefix}"
-    content = "" if wanted is None else "r" + wanted + _included(wanted, source)
+    content = "" if found == Packages() or source is None else _content(found, source)
     return hashlib.sha256(f"{version}\n{content}".encode()).hexdigest()[:24]
 
 
-def _included(wanted: str, source: Path | None, seen: frozenset[str] = frozenset()) -> str:
-    """What the requirements name of the repository: the text of other lists, the place of everything else."""
-    found = []
-    for line in wanted.splitlines():
-        option, _, name = line.strip().replace("=", " ", int(line.lstrip().startswith("--"))).partition(" ")
-        name = name.strip()
-        if option in LISTS and source and (source / name).is_file() and name not in seen:
-            text = (source / name).read_text(errors="replace")
-            found += [text, _included(text, source, seen | {name})]
-        elif option in EDITABLE or option.startswith((".", "/", "file:")):
-            found.append(str(source))
-    return "\n".join(found)
+def _content(found: Packages, source: Path) -> str:
+    try:
+        return f"c{source}" if found.lines is None else f"r{lists_of(found.lines, source)}"
+    except Local:
+        return f"c{source}\n{found.lines}"
 
 
 async def run(command: list[str], cwd: Path | None, progress: Progress) -> None:

@@ -1,0 +1,98 @@
+"""What pip reads of this host for the lines of a requirements file. Pure but for the lists that the lines name.
+
+Only what is surely on an index or behind a network address is taken for that; whatever else a line may mean, a path by
+any spelling above all, counts as a part of the repository.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from argparse import ArgumentError, ArgumentParser, Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+ARCHIVES = (".whl", ".zip", ".tar", ".tgz", ".tbz", ".txz", ".tlz", ".gz", ".bz2", ".xz", ".lz", ".lzma", ".egg")
+"""What ends like this is a file for pip, when there is one."""
+REMOTE = re.compile(r"(git\+)?(https?|ssh)://", re.IGNORECASE)
+COMMENT = re.compile(r"(^|\s+)#.*$")
+
+
+class Local(Exception):
+    """A line names something of the repository, or nobody knows what it names."""
+
+
+class _Options(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Local(message)
+
+
+OPTIONS = _Options(add_help=False, allow_abbrev=False, exit_on_error=False)
+OPTIONS.add_argument("-r", "--requirement", "-c", "--constraint", dest="lists", action="append", default=[])
+OPTIONS.add_argument(
+    "-i", "--index-url", "--extra-index-url", "-f", "--find-links", dest="addresses", action="append", default=[]
+)
+for name in ("--hash", "--trusted-host", "--no-binary", "--only-binary"):
+    OPTIONS.add_argument(name)
+for name in ("--pre", "--no-index", "--prefer-binary", "--require-hashes"):
+    OPTIONS.add_argument(name, action="store_true")
+
+
+def lists_of(text: str, folder: Path) -> str:
+    """`text` and every list that it names, by `-r` or `-c`; paths begin at `folder`. Raises Local."""
+    return "\n".join(_texts(text, folder, frozenset()))
+
+
+def _texts(text: str, folder: Path, seen: frozenset[Path]) -> Iterator[str]:
+    yield text
+    for line in lines_of(text):
+        for name in named(line):
+            file = (folder / name).resolve()
+            if REMOTE.match(name) or file in seen:
+                continue
+            if not file.is_file():
+                raise Local(name)
+            yield from _texts(file.read_text(errors="replace"), file.parent, seen | {file})
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """Lines as pip sees them: continued by a backslash, without comments."""
+    for line in text.replace("\\\n", "").splitlines():
+        if found := COMMENT.sub("", line).strip():
+            yield found
+
+
+def named(line: str) -> list[str]:
+    """The lists that `line` names. Raises Local."""
+    before, options = _parted(line)
+    if before and not is_remote(before):
+        raise Local(line)
+    if not all(REMOTE.match(address) for address in options.addresses):
+        raise Local(line)
+    return list(options.lists)
+
+
+def _parted(line: str) -> tuple[str, Namespace]:
+    """The requirement and its options: those begin at the first word with a dash."""
+    if "${" in line:
+        raise Local(line)
+    words = re.split(r"(?:^|\s+)(?=-)", line, maxsplit=1)
+    try:
+        options, others = OPTIONS.parse_known_args(shlex.split(words[1] if len(words) > 1 else ""))
+    except (ArgumentError, ValueError) as error:
+        raise Local(line) from error
+    if others:
+        raise Local(line)
+    return words[0], options
+
+
+def is_remote(text: str) -> bool:
+    """Whether a requirement names a package of an index, or an address on the network."""
+    try:
+        found = Requirement(text)
+    except InvalidRequirement:
+        return REMOTE.match(text) is not None
+    return REMOTE.match(found.url) is not None if found.url else not found.name.lower().endswith(ARCHIVES)
