@@ -46,13 +46,15 @@ async def serving(
         await served.close()
 
 
-async def raw(port: int, *sent: bytes) -> bytes:
+async def raw(port: int, *sent: bytes, end: bool = False) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for data in sent:
             writer.write(data)
             await writer.drain()
             await asyncio.sleep(0.02)
+        if end:
+            writer.write_eof()
         return await asyncio.wait_for(reader.read(), 15)
     finally:
         writer.close()
@@ -150,6 +152,30 @@ async def test_requests_on_one_connection_are_answered_in_order() -> None:
     async with serving() as (served, _):
         said = await raw(served._server.port, sent)
     assert said.index(b'"rest":"1"') < said.index(b'"rest":"2"')
+
+
+async def test_a_caller_who_sends_no_more_gets_the_answer() -> None:
+    request = b"POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+    async with serving() as (served, _):
+        received = await raw(served._server.port, request + request, end=True)
+        assert received.count(b"HTTP/1.1 200") == 2
+        assert await raw(served._server.port, request[:-1], end=True) == b""
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        b"GET /rest HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n",
+        b"POST /size HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n",
+        b"GET /echo/a HTTP/1.1\r\nUpgrade: websocket\r\n",
+    ],
+)
+async def test_a_protocol_that_is_offered_is_not_taken_up(offer: bytes) -> None:
+    last = b"GET /echo/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    async with serving() as (served, _):
+        received = await raw(served._server.port, offer + b"Host: x\r\n\r\n" + last)
+    assert received.count(b"HTTP/1.1 ") == 2
+    assert b"101" not in received[:12]
 
 
 async def test_events_come_when_they_are_sent_and_a_caller_may_leave() -> None:

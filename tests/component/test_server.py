@@ -121,6 +121,24 @@ async def test_an_answer_in_http_1_0_ends_with_the_connection(parser: Any) -> No
         assert statuses(kept) == [200, 200]
 
 
+async def test_a_caller_who_sends_no_more_gets_the_answers(parser: Any) -> None:
+    functions.GATE.set()
+    for name, body in (("add", BODY), ("slow", b'{"inputs": []}')):
+        async with serving(name, parser) as served:
+            received = await served.raw(post(body) + post(body), end=True)
+            assert [status for status in statuses(received) if status != 100] == [200, 200]
+
+
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAA\r\n"
+
+
+async def test_a_protocol_that_is_offered_is_not_taken_up(parser: Any) -> None:
+    async with serving("add", parser) as served:
+        assert statuses(await served.raw(post(more=OFFER), post(more=OFFER), LAST)) == [200, 200, 200]
+        every = post(more=OFFER) + LAST
+        assert statuses(await served.raw(*[every[at : at + 1] for at in range(len(every))])) == [200, 200]
+
+
 async def test_a_caller_that_goes_is_noticed_while_the_function_runs(parser: Any) -> None:
     functions.SEEN.clear()
     functions.GATE.clear()

@@ -7,7 +7,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Callable
 
 from .chunks import Chunks
-from .framing import ProtocolError, Request
+from .framing import CONTINUE, ProtocolError, Request
 from .response import Response
 from .stream import Stream
 
@@ -19,6 +19,8 @@ STALLED_SECONDS = 30.0
 LINGER_SECONDS = 2.0
 MAX_UNREAD_BYTES = 256 * 1024
 """More than this of later requests is left in the kernel while one is answered."""
+LOOK_AFTER_SECONDS = 0.5
+"""Until the first look whether a peer who sends no more is still there; twice as long until each further one."""
 WHOLE_BYTES = 64 * 1024
 """Up to here head and body are written as one."""
 
@@ -36,6 +38,7 @@ class Connection(asyncio.Protocol):
         self._advancing = False
         self._writable = True
         self._reading = True
+        self._at_end = False  # the peer sends no more
         self._ending = False  # the last response is written or about to be
         self._since = server.loop.time()
 
@@ -64,6 +67,23 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
             self._reading = False
 
+    def eof_received(self) -> bool:
+        """The peer sends no more; it may still want the answers to what it has sent."""
+        if self._request is None or self._streamed is not None:
+            return False
+        if not self._at_end:
+            self._at_end = True
+            self._server.loop.call_later(LOOK_AFTER_SECONDS, self._look_if_there, LOOK_AFTER_SECONDS)
+        return True
+
+    def _look_if_there(self, pause: float) -> None:
+        """Who has closed looks the same as who only sends no more, until something is sent: then nobody takes it."""
+        if self._request is None or self._transport.is_closing():
+            return
+        if self._streamed is None and self._request.minor > 0:
+            self._transport.write(CONTINUE)
+        self._server.loop.call_later(2 * pause, self._look_if_there, 2 * pause)
+
     def pause_writing(self) -> None:
         self._writable = False
         self._since = self._server.loop.time()
@@ -90,9 +110,15 @@ class Connection(asyncio.Protocol):
                 pass
         finally:
             self._advancing = False
-        if not self._reading and self._request is None and not self._ending:
+        if self._request is None and not self._ending:
+            self._wait_for_more()
+
+    def _wait_for_more(self) -> None:
+        if not self._reading:
             self._reading = True
             self._transport.resume_reading()
+        elif self._at_end and self._writable:
+            self.close()
 
     def _begin_next(self) -> bool:
         try:
@@ -102,7 +128,7 @@ class Connection(asyncio.Protocol):
             return False
         if request is None:
             if self._parser.expects_continue:
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self._transport.write(CONTINUE)
             return False
         self._request = request
         cancel = self._server.handler.handle(request, functools.partial(self._reply, request))

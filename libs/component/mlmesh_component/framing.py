@@ -8,7 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_HEAD_BYTES = 64 * 1024
+MAX_HEADERS = 200
 MAX_LENGTH_DIGITS = 18
+MAX_FRAMING_BYTES = 64 * 1024
+"""Of chunks' lines and trailers, besides those that chunks of one byte need."""
+FRAMING_PER_BYTE = 16
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class ProtocolError(Exception):
@@ -56,6 +61,8 @@ ONCE = frozenset((b"content-length", b"transfer-encoding", b"host"))
 
 def fold(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """The fields as a dictionary; those that decide where a request ends or goes must not be repeated."""
+    if len(fields) > MAX_HEADERS:
+        raise ProtocolError(431, f"The request has more than {MAX_HEADERS} headers.")
     headers: dict[bytes, bytes] = {}
     for name, value in fields:
         if name not in headers:
@@ -89,6 +96,16 @@ def too_large(limits: Limits) -> ProtocolError:
 
 def head_too_large(limits: Limits) -> ProtocolError:
     return ProtocolError(431, f"The request's head is larger than {limits.head} bytes.")
+
+
+def offers_websocket(method: bytes, headers: dict[bytes, bytes]) -> bool:
+    """Whether there is an offer to switch protocols that is worth an answer (RFC 9110, 7.8; RFC 6455, 4.1)."""
+    offered = b"websocket" in _members(headers, b"upgrade") and b"upgrade" in _members(headers, b"connection")
+    return offered and method == b"GET"
+
+
+def _members(headers: dict[bytes, bytes], name: bytes) -> list[bytes]:
+    return [one.strip().lower() for one in headers.get(name, b"").split(b",")]
 
 
 def _check_chunked(headers: dict[bytes, bytes], minor: int) -> None:

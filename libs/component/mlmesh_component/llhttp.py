@@ -6,7 +6,18 @@ import importlib
 from collections import deque
 from typing import Any, Callable
 
-from .framing import Framing, Limits, ProtocolError, Request, fold, framing, head_too_large, too_large
+from .framing import (
+    FRAMING_PER_BYTE,
+    MAX_FRAMING_BYTES,
+    Framing,
+    Limits,
+    ProtocolError,
+    Request,
+    fold,
+    framing,
+    head_too_large,
+    too_large,
+)
 from .http1 import Parser
 
 
@@ -62,8 +73,17 @@ class LlhttpParser:
             self._error = _refusal(error)
         except self._tools.HttpParserError as error:
             self._error = ProtocolError(400, f"This is not HTTP/1.1: {error}.")
-        if self._error is None and self._framing is None and self._begun and self._pending > self._limits.head:
-            self._error = head_too_large(self._limits)
+        if self._error is None and self._begun:
+            self._error = self._too_much()
+
+    def _too_much(self) -> ProtocolError | None:
+        """Of what has been fed of a request that is not complete, not all may be its body."""
+        if self._framing is None:
+            return head_too_large(self._limits) if self._pending > self._limits.head else None
+        allowed = self._limits.head + MAX_FRAMING_BYTES + (FRAMING_PER_BYTE + 1) * self._size
+        return (
+            ProtocolError(400, "The chunks of the body have too much around them.") if self._pending > allowed else None
+        )
 
     def _parse(self, data: bytes) -> None:
         try:

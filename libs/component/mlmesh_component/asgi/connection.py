@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..connection import KEEP_ALIVE_SECONDS, LINGER_SECONDS, STALLED_SECONDS
-from ..framing import ProtocolError
+from ..connection import KEEP_ALIVE_SECONDS, LINGER_SECONDS, LOOK_AFTER_SECONDS, STALLED_SECONDS
+from ..framing import CONTINUE, ProtocolError, offers_websocket
 from ..http1 import Head
 from .cycle import Cycle
 from .reader import UNLIMITED, Reader
@@ -33,6 +33,9 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._lost = asyncio.Event()
+        self._at_end = False  # the peer sends no more
+        self._minor = 1
+        self._begun = self._wrote = False  # the answer; something of it since the last look
         self._ending = False
         self._paused = False
         self._expects = False
@@ -66,6 +69,28 @@ class Connection(asyncio.Protocol):
         elif self._reader.buffered > MAX_UNREAD_BYTES:
             self.pause()
 
+    def eof_received(self) -> bool:
+        """The peer sends no more; it may still want the answers to what it has sent."""
+        if self._session is not None or self._task is None:
+            return False
+        if not self._at_end:
+            self._at_end = True
+            self._arrived.set()
+            self._loop.call_later(LOOK_AFTER_SECONDS, self._look_if_there, LOOK_AFTER_SECONDS)
+        return True
+
+    def _look_if_there(self, pause: float) -> None:
+        """Who has closed looks the same as who only sends no more, until something is sent: then nobody takes it."""
+        if self._task is None or self._transport.is_closing():
+            return
+        if self._begun and not self._wrote:
+            self.abort()  # nothing can be sent within an answer to find out
+            return
+        if not self._begun and self._minor > 0:
+            self._transport.write(CONTINUE)
+        self._wrote = False
+        self._loop.call_later(2 * pause, self._look_if_there, 2 * pause)
+
     def pause_writing(self) -> None:
         self._since = self._loop.time()
         self._writable.clear()
@@ -84,12 +109,13 @@ class Connection(asyncio.Protocol):
             self.refuse(error)
             return
         if head is not None:
-            offered = head.headers.get(b"upgrade", b"").lower() == b"websocket" and head.method == b"GET"
+            offered = offers_websocket(head.method, head.headers)
             self._task = self._loop.create_task(self._talk(head) if offered else self._answer(head))
 
     async def _answer(self, head: Head) -> None:
         cycle = Cycle(head, self, keep=head.framing.keep_alive and not self._server.closing)
         self._expects = head.framing.expects_continue
+        self._minor, self._begun = head.minor, False
         try:
             await self._server.handle(head, cycle, self._addresses())
         except ConnectionError:
@@ -109,6 +135,8 @@ class Connection(asyncio.Protocol):
         else:
             self.resume()
             self._advance()
+            if self._at_end and self._task is None:
+                self.close()
 
     def _read_to_its_end(self) -> bool:
         """What has come of a body that the application did not ask for is dropped; whether that was all of it."""
@@ -133,7 +161,7 @@ class Connection(asyncio.Protocol):
         if self._expects:
             self._expects = False
             if not self._reader.buffered:
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self._transport.write(CONTINUE)
         while True:
             self._arrived.clear()
             try:
@@ -143,6 +171,9 @@ class Connection(asyncio.Protocol):
                 raise ConnectionResetError(error.detail) from error
             if piece or ended:
                 return piece, ended
+            if self._at_end:
+                self.abort()
+                raise ConnectionResetError("the caller has sent part of a request and no more")
             self.resume()
             await self._arrived.wait()
             if self._lost.is_set():
@@ -151,6 +182,7 @@ class Connection(asyncio.Protocol):
     async def write(self, data: bytes) -> None:
         if self._lost.is_set():
             raise ConnectionResetError("the caller has gone")
+        self._begun = self._wrote = True
         self._transport.write(data)
         await self._writable.wait()
 
