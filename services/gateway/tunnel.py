@@ -11,7 +11,7 @@ from services.gateway.connection import Connection
 UPGRADE = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket"))
 """What both sides of a hop say when a WebSocket begins."""
 
-HandOver = Callable[[asyncio.BaseProtocol], asyncio.Transport]
+HandOver = Callable[[asyncio.Protocol], asyncio.Transport]
 """Gives a caller's connection away, to be spoken on directly."""
 
 

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from mlmesh_component.asgi.component import Application
 from mlmesh_component.settings import Settings
+from yarl import URL
 
 from tests.component.applications import GO, HEARD, afresh
 from tests.gateway.mesh import ALICE, Mesh, document, published, until
@@ -119,6 +120,45 @@ async def test_messages_go_both_ways(mesh: Mesh) -> None:
                 await socket.send_str("ü")
                 assert await socket.receive_str() == "Ü"
         await until(lambda: any(said.startswith("left") for said in HEARD))
+
+
+async def test_messages_that_come_before_the_answer_are_not_lost(mesh: Mesh) -> None:
+    offer = (
+        b"GET /demo/digits/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        b"Authorization: %b\r\n\r\n" % ALICE["Authorization"].encode()
+    )
+    message = b"\x82\xff" + (300_000).to_bytes(8, "big") + bytes(4) + b"a" * 300_000
+    async with behind(mesh):
+        reader, writer = await asyncio.open_connection("127.0.0.1", URL(mesh.url).port)
+        writer.write(offer + message[:10])
+        writer.write(message[10:])
+        async with asyncio.timeout(10):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+            assert await reader.readexactly(10) == b"\x82\x7f" + (300_000).to_bytes(8, "big")
+            assert await reader.readexactly(300_000) == b"a" * 300_000
+        writer.close()
+
+
+async def test_a_message_that_is_too_large_is_told(mesh: Mesh) -> None:
+    async with behind(mesh):
+        socket = await mesh.session.ws_connect(mesh.url + "/demo/digits/ws", headers=ALICE)
+        await socket.send_bytes(b"a" * 20_000_000)
+        assert (await socket.receive(timeout=10)).data == 1009
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+async def test_only_websockets_are_tunnelled(mesh: Mesh, method: str) -> None:
+    async with behind(mesh):
+        offer = {
+            **ALICE,
+            "Connection": "Upgrade, HTTP2-Settings",
+            "Upgrade": "h2c",
+            "HTTP2-Settings": "AAEAAEAAAAIAAAAA",
+        }
+        status, _, said = await mesh.call(method, "/demo/digits/echo/a", data=b"x", headers=offer)
+    assert (status, said["method"], said["body"]) == (200, method, "x")
+    assert not {"connection", "upgrade", "http2-settings"} & set(said["headers"])
 
 
 async def test_a_caller_who_is_lost_is_told_to_the_application(mesh: Mesh) -> None:

@@ -10,6 +10,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from libs.common.http.afterwards import BAD, NOT_HTTP, TOO_LARGE, Behind, Deaf
 from libs.common.http.cycle import CONTINUE, LINGER_S, Cycle
 from libs.common.http.offers import offers_websocket, without_offer
 
@@ -28,18 +29,6 @@ HEAD_WITHIN_S = 30.0
 """How long a request's head may take."""
 LOOK_AFTER_S = 0.5
 """Until the first look whether a caller who sends no more is still there; twice as long until each further one."""
-NOT_HTTP = "This cannot be read as an HTTP request."
-TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-
-
-BAD = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%b"
-
-
-class Deaf:
-    """In the parser's place behind a request that was refused: what still comes is dropped."""
-
-    def feed_data(self, data: bytes) -> None:
-        """Nobody listens."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -69,8 +58,11 @@ class Protocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as stopped:
+            rest = data[stopped.args[0] :]
             if self._again is not None:
-                self._read_again(data[stopped.args[0] :])
+                self._read_again(rest)
+            else:
+                self.parser = cast(Any, Behind(rest, self.flow))
             return
         except httptools.HttpParserError:
             self.send_400_response(NOT_HTTP)
@@ -183,13 +175,17 @@ class Protocol(HttpToolsProtocol):
         scope["path"] = urllib.parse.unquote(path) if "%" in path else path
         scope["query_string"] = parsed.query or b""
 
-    def hand_over(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+    def hand_over(self, protocol: asyncio.Protocol) -> asyncio.Transport:
         """Gives the connection away, to be spoken on directly from now on."""
         self.cycle.disconnected = True  # as far as HTTP goes
         self.connections.discard(self)
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         self.transport.set_protocol(protocol)
+        early = self.parser.rest if isinstance(self.parser, Behind) else b""
+        if early:
+            self.loop.call_soon(protocol.data_received, early)
+        self.flow.resume_reading()
         return self.transport
 
     # idle connections: one timer for each that looks again, instead of one for each request
