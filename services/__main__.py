@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from services.cli.command import main as command
-from services.cli.parts import Create, Parts
-
 if TYPE_CHECKING:
     from libs.common.manifests.problems import Problem
+    from services.cli.parts import Create
+
+
+INTERRUPTED = 130
+"""As a shell reports SIGINT."""
 
 
 def create(name: str) -> Create:
@@ -32,7 +35,16 @@ def upgrade(database_url: str) -> None:
 
 
 def main() -> None:
-    sys.exit(command(Parts(create, check, upgrade)))
+    """While the command is imported, Ctrl-C ends it as it ends any program; from then on it is an exception."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from services.cli.command import main as command
+    from services.cli.parts import Parts
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        sys.exit(command(Parts(create, check, upgrade)))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

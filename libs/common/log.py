@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 from contextvars import ContextVar
-from typing import Any, Literal, cast
+from io import StringIO
+from typing import Any, Literal, TextIO, cast
 
 import structlog
+
+from libs.common.terminal import one_line, printable
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 traceparent: ContextVar[str] = ContextVar("traceparent", default="")
@@ -50,8 +53,18 @@ def set_up(level: str, form: Literal["text", "json"]) -> None:
 def _renderer(form: str) -> list[Any]:
     if form == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    return [_harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_traceback)]
+
+
+def _harmless(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Texts from outside command no terminal. (JSON escapes what it must by itself.)"""
+    return {key: one_line(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _traceback(stream: TextIO, found: structlog.typing.ExcInfo) -> None:
+    text = StringIO()
+    structlog.dev.plain_traceback(text, found)
+    stream.write(printable(text.getvalue()))
 
 
 def _request(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -14,7 +14,7 @@ from typing import IO, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from libs.common.errors import MeshError, Unauthorized, from_problem
-from services.cli.failure import NotReachable
+from services.cli.failure import NotReachable, WrongUsage
 from services.cli.profile import Profile
 
 SILENCE_S = 90.0
@@ -31,8 +31,12 @@ class Answer:
     stream: IO[bytes]
 
     def json(self) -> Any:
+        """Raises NotReachable when it is no JSON: then what answered is no mesh."""
         content = self.stream.read()
-        return json.loads(content) if content else None
+        try:
+            return json.loads(content) if content else None
+        except ValueError as error:
+            raise NotReachable("what answers there is not a mesh: its answer is not JSON") from error
 
 
 class Client:
@@ -56,7 +60,7 @@ class Client:
     def call(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """The decoded answer; `body` is sent as JSON."""
         headers = {"Accept": "application/json", **more.pop("headers", {})}
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else _encoded(body)
         if data is not None:
             headers["Content-Type"] = "application/json"
         with self.open(method, path, data, headers=headers, **more) as answer:
@@ -67,6 +71,8 @@ class Client:
         cursor: str | None = None
         while True:
             page = self.get(path, **params, cursor=cursor)
+            if not isinstance(page, dict) or not isinstance(page.get("items"), list):
+                raise NotReachable(f"what answers at {self.url} is not a mesh: its answer is not a list of items")
             yield from page["items"]
             cursor = page.get("next")
             if not cursor:
@@ -94,6 +100,8 @@ class Client:
                 yield Answer(304, error.headers, error)
             else:
                 raise _refusal(error, self.url) from error
+        except BrokenPipeError:  # of what reads our output; towards the mesh it comes as URLError
+            raise
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             why = getattr(error, "reason", None) or error
             raise NotReachable(f"no mesh answers at {self.url} ({why}); start one with: mlmesh up") from error
@@ -104,7 +112,17 @@ class Client:
 
 def path(*segments: str) -> str:
     """`/a/b/c`, each segment quoted (a segment may hold `/` only as `%2F`)."""
-    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+    try:
+        return "/" + "/".join(quote(segment, safe="") for segment in segments)
+    except UnicodeEncodeError as error:
+        raise WrongUsage(f"{error.object!r} is not UTF-8") from error
+
+
+def _encoded(body: Any) -> bytes:
+    try:
+        return json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise WrongUsage(f"{error.object[max(0, error.start - 20) : error.end]!r} is not UTF-8") from error
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

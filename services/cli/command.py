@@ -24,12 +24,13 @@ from services.cli import (
     schedules,
     secrets,
     start,
+    streams,
     tokens,
     up,
     validate,
     workers,
 )
-from services.cli.failure import FAILED, exit_code, sentences
+from services.cli.failure import FAILED, INTERRUPTED, READER_GONE, Failure, exit_code, sentences
 from services.cli.parts import Parts
 
 SERVICES = ("registry", "scheduler", "databox")
@@ -38,14 +39,29 @@ SERVICES = ("registry", "scheduler", "databox")
 
 def main(parts: Parts, arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
+    if not streams.prepare():
+        return failed(Failure("standard output is closed; there is nowhere to print to"))
     try:
-        return int(tree()(args=arguments, obj=parts, prog_name="mlmesh", standalone_mode=True) or 0)
+        code = int(tree()(args=arguments, obj=parts, prog_name="mlmesh", standalone_mode=False) or 0)
     except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # as the framework ends it
+            streams.give_up(sys.stdout)
+            return READER_GONE
         return ended.code if isinstance(ended.code, int) else FAILED
-    except (MeshError, OSError) as error:
-        for line in sentences(error):
-            render.note(f"mlmesh: {line}" if not line.startswith(" ") else line)
-        return exit_code(error)
+    except (MeshError, OSError, UnicodeError, typer.TyperException, typer.Abort) as error:
+        return failed(error)
+    if code == INTERRUPTED:
+        render.note("mlmesh: interrupted")
+    return code
+
+
+def failed(error: Exception) -> int:
+    """Say why, in a sentence; the exit code."""
+    for line in sentences(error):
+        render.note(f"mlmesh: {line}" if not line.startswith(" ") else line)
+    if isinstance(error, OSError):  # standard output may be what failed
+        streams.give_up(sys.stdout)
+    return exit_code(error)
 
 
 def tree() -> typer.Typer:
@@ -91,9 +107,17 @@ NOUNS = {
 }
 
 
-def version(show: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False) -> None:
-    if show:
+def _print_version(asked: bool) -> None:
+    if asked:
         from importlib.metadata import version as of
 
-        sys.stdout.write(f"mlmesh {of('mlmesh')}\n")
+        render.write(f"mlmesh {of('mlmesh')}")
         raise typer.Exit()
+
+
+def version(
+    show: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """The options before any command."""

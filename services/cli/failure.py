@@ -1,6 +1,7 @@
 """How a command fails: one sentence on stderr and an exit code that scripts can tell apart.
 
 0 done   1 failed   2 wrong usage   3 not reachable   4 refused: not allowed
+130 interrupted (Ctrl-C)   141 what read the output went away
 """
 
 from __future__ import annotations
@@ -8,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import typer
+
 from libs.common.errors import Forbidden, MeshError, Unauthorized
 
 FAILED, USAGE, NOT_REACHABLE, REFUSED = 1, 2, 3, 4
+INTERRUPTED, READER_GONE = 130, 141
+"""As a shell reports the signals SIGINT and SIGPIPE."""
 
 
 class Failure(MeshError):
@@ -34,13 +39,40 @@ class NotReachable(Failure):
 def exit_code(error: Exception) -> int:
     if isinstance(error, Failure):
         return error.code
+    if isinstance(error, typer.TyperException):
+        return USAGE
     return REFUSED if isinstance(error, Unauthorized | Forbidden) else FAILED
 
 
 def sentences(error: Exception) -> list[str]:
     """What to print: the error's own sentence, and below it the places that it names."""
-    if not isinstance(error, MeshError):
-        return [str(error) or type(error).__name__]
+    match error:
+        case MeshError():
+            return _of_mesh(error)
+        case typer.TyperException():
+            return _of_usage(error)
+        case typer.Abort():
+            return ["nothing is done; there was no yes"]
+        case UnicodeError():
+            return [f"a text is not UTF-8: {error}"]
+        case OSError(filename=str(name), strerror=str(why)):
+            return [f"{name}: {why}"]
+    return [str(error) or type(error).__name__]
+
+
+def _of_usage(error: Any) -> list[str]:
+    """What is wrong, the form that is right, and where to read on. Of a noun without a command: its whole help."""
+    message: str = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return [message]
+    usage = " ".join(context.get_usage().removeprefix("Usage:").split())
+    if message.startswith("Usage:"):
+        return [*(f"  {line}" for line in message.splitlines()), f"a command is missing; write {usage}"]
+    return [f"{message[:1].lower()}{message[1:]}; write {usage}, or see: {context.command_path} --help"]
+
+
+def _of_mesh(error: MeshError) -> list[str]:
     return [error.detail, *(f"  {line}" for line in _places(error.members) if line != error.detail)]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 
+from services.cli import render
 from services.cli.client import Answer
 
 CHUNK = 64 * 1024
@@ -12,22 +12,23 @@ CHUNK = 64 * 1024
 
 def printed(answer: Answer) -> None:
     if "event-stream" in answer.headers.get("Content-Type", ""):
-        for line in events(answer.stream):
-            sys.stdout.write(line)
-            sys.stdout.flush()
-        return
+        render.log(events(answer.stream))
+    else:
+        render.log(_pieces(answer))
+
+
+def _pieces(answer: Answer) -> Iterator[bytes]:
     while piece := answer.stream.read(CHUNK):
-        sys.stdout.buffer.write(piece)
-    sys.stdout.flush()
+        yield piece
 
 
-def events(stream: Iterable[bytes]) -> Iterator[str]:
+def events(stream: Iterable[bytes]) -> Iterator[bytes]:
     """The data of each event, its lines as they were; comments and other fields are skipped."""
-    data: list[str] = []
+    data: list[bytes] = []
     for raw in stream:
-        line = raw.decode(errors="replace").rstrip("\r\n")
-        if line.startswith("data:"):
-            data.append(line[5:].removeprefix(" "))
+        line = raw.rstrip(b"\r\n")
+        if line.startswith(b"data:"):
+            data.append(line[5:].removeprefix(b" "))
         elif not line and data:
-            yield "\n".join(data) + "\n"
+            yield b"\n".join(data) + b"\n"
             data = []

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from services.cli.failure import Failure, WrongUsage
 
@@ -29,10 +30,21 @@ def load(environ: Mapping[str, str], url: str | None = None) -> Profile:
     """A token that was written down goes only to the address that it was written down with."""
     written = _read(file(environ))
     address = (url or environ.get("MLMESH_URL") or written.url or DEFAULT_URL).rstrip("/")
-    if not re.match(r"https?://[^/]+", address):
+    if not is_address(address):
         raise WrongUsage(f"{address} is not an address of a mesh; write http://host:port")
-    token = environ.get("MLMESH_TOKEN") or (written.token if written.url == address else "")
-    return Profile(address, token.strip())
+    token = (environ.get("MLMESH_TOKEN") or (written.token if written.url == address else "")).strip()
+    if not re.fullmatch(r"[!-~]*", token):
+        raise WrongUsage("MLMESH_TOKEN holds characters that no token has; set it to the token alone")
+    return Profile(address, token)
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` is `http://host:port`, perhaps with a path below which the mesh answers."""
+    try:
+        parts = urlsplit(text)
+        return bool(re.fullmatch(r"https?://[!-~]+", text) and parts.hostname and (parts.port is None or parts.port))
+    except ValueError:
+        return False
 
 
 def save(environ: Mapping[str, str], profile: Profile) -> Path:

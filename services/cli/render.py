@@ -1,18 +1,30 @@
-"""What a person sees: tables and values on stdout, progress on stderr and only on a terminal."""
+"""What a person sees: tables and values on stdout, progress on stderr and only on a terminal.
+
+Everything that is printed goes through here, because here a text from outside loses its power over the terminal.
+"""
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from libs.common.terminal import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 NOT_A_TERMINAL_WIDTH = 1000
 """Columns; a table that goes into a file or a pipe is not wrapped."""
+PROSE = ("TITLE", "REASON", "MESSAGE", "PROBLEM", "KEYS", "MISSING", "SCOPES", "CLASSES")
+"""Columns that may be broken into lines; what one copies (ids, names, addresses) is not."""
+PROSE_WIDTH = 16
+"""Columns of the terminal that such a column has at least."""
+GAP = 2
 COLOURS = {
     "live": "green", "succeeded": "green", "healthy": "green", "running": "cyan", "starting": "cyan",
     "failed": "red", "expired": "red", "unhealthy": "red", "canceled": "yellow", "canceling": "yellow",
@@ -21,13 +33,30 @@ COLOURS = {
 
 
 def write(text: str) -> None:
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    """Lines on stdout; the end of the last one may be missing."""
+    sys.stdout.write(printable(text if text.endswith("\n") else text + "\n"))
     sys.stdout.flush()
+
+
+def is_terminal(stream: TextIO) -> bool:
+    return stream.isatty()
+
+
+def log(pieces: Iterable[bytes]) -> None:
+    """What a program wrote: as it is into a file or a pipe, its characters made harmless on a terminal."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    harmless = is_terminal(sys.stdout)
+    for piece in pieces:
+        if harmless:
+            sys.stdout.write(printable(decoder.decode(piece)))
+        else:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.flush()
 
 
 def note(text: str) -> None:
     """A remark for a person, beside the data."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
 
 
@@ -39,12 +68,25 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    grid = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
     for title in titles:
-        grid.add_column(title, overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(cell, COLOURS.get(cell, "")) for cell in map(text, row)))
-    _console().print(grid)
+        grid.add_column(title, overflow="fold", no_wrap=title not in PROSE)
+    cells = [[Text(one_line(cell), COLOURS.get(cell, "")) for cell in map(text, row)] for row in rows]
+    for row in cells:
+        grid.add_row(*row)
+    console = _console()
+    console.width = max(console.width, _least_width(titles, cells))  # a line that is longer is the terminal's to break
+    console.print(grid)
+
+
+def _least_width(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
+    """Columns of the terminal with which no id, name or address is broken."""
+    columns = zip(titles, zip(*rows, strict=True), strict=True) if rows else ()
+    widths = [
+        PROSE_WIDTH if title in PROSE else max(len(title), *(cell.cell_len for cell in column))
+        for title, column in columns
+    ]
+    return sum(widths) + GAP * len(widths)
 
 
 def pairs(values: Iterable[tuple[str, Any]]) -> None:
@@ -52,7 +94,7 @@ def pairs(values: Iterable[tuple[str, Any]]) -> None:
     shown = [(name, text(value)) for name, value in values if value not in (None, "", [], {})]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        write(f"{name.ljust(width)}  {value}")
+        write(f"{name.ljust(width)}  {one_line(value)}")
 
 
 def text(value: Any) -> str:
@@ -92,9 +134,9 @@ def transfer(what: str, total: int | None) -> Iterator[Any]:
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(what, total=total)
+        bar = progress.add_task(one_line(what), total=total)
         yield lambda count: progress.advance(bar, count)
 
 
@@ -108,7 +150,7 @@ def live() -> Iterator[Any]:
     from rich.text import Text
 
     with Live(console=_console(stderr=True), transient=True, refresh_per_second=8) as place:
-        yield lambda lines: place.update(Text("\n".join(lines)))
+        yield lambda lines: place.update(Text(printable("\n".join(lines))))
 
 
 def bar(done: int, total: int, width: int = 20) -> str:

@@ -50,6 +50,7 @@ def migrate(context: typer.Context) -> None:
 
 def configured(*required: str, **over: Any) -> Settings:
     """The settings of this process, with its log set up. Raises WrongUsage, which names the variable."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # till `stopping`: an exception might be lost in an import
     from libs.common import log
     from libs.common.settings import BadSetting, load, require
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from services.cli.command import COMMANDS, NOUNS
-from tests.cli.conftest import Run
+from tests.cli.conftest import Done, Run
 from tests.cli.fake_mesh import FakeMesh, Reply
 
 CONTRACT = {
@@ -52,13 +53,26 @@ def test_help_is_printed_and_is_no_error(run: Run, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["nonsense"], ["app", "show"], ["run", "list", "x", "--limit", "many"], ["predict", "app", "path"]]
+    "words",
+    [
+        ["nonsense"],
+        [],
+        ["run"],
+        ["--nonsense"],
+        ["app", "show"],
+        ["run", "list", "x", "--limit", "many"],
+        ["predict", "app", "path"],
+    ],
 )
-def test_wrong_usage_is_exit_code_2_and_a_sentence(run: Run, words: list[str]) -> None:
+def test_wrong_usage_is_exit_code_2_and_a_sentence_that_says_how(run: Run, words: list[str]) -> None:
     done = run(*words)
     assert (done.code, done.out) == (2, "")
-    assert done.err
-    assert "Traceback" not in done.err
+    assert done.err.splitlines()[-1].startswith("mlmesh: ")
+    assert "write " in done.err.splitlines()[-1] or "give " in done.err.splitlines()[-1]
+
+
+def test_the_version_needs_no_command(run: Run) -> None:
+    assert run("--version") == Done(0, f"mlmesh {version('mlmesh')}\n", "")
 
 
 def test_a_mesh_that_is_not_there_is_exit_code_3(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +92,7 @@ def test_a_refused_token_is_exit_code_4(run: Run, mesh: FakeMesh, status: int) -
 
 def test_a_file_that_is_not_there_is_named(run: Run, mesh: FakeMesh) -> None:
     done = run("apply", "-f", "nowhere.yaml")
-    assert (done.code, done.err) == (1, "mlmesh: [Errno 2] No such file or directory: 'nowhere.yaml'\n")
+    assert (done.code, done.err) == (1, "mlmesh: nowhere.yaml: No such file or directory\n")
 
 
 def test_the_address_can_be_an_option(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ def test_events_are_their_data_and_nothing_else() -> None:
         b"data:three\r\n",
         b"\r\n",
     ]
-    assert list(events(stream)) == ["one\ntwo\n", "three\n"]
+    assert list(events(stream)) == [b"one\ntwo\n", b"three\n"]
 
 
 def test_an_event_that_was_cut_is_not_shown() -> None:

@@ -13,6 +13,12 @@ def environ(tmp_path: Path, **more: str) -> dict[str, str]:
     return {"XDG_CONFIG_HOME": str(tmp_path), **more}
 
 
+BAD_ADDRESSES = [
+    "127.0.0.1:8000", "ftp://host", "http://", "file:///etc/passwd", "http://127.0.0.1:99999", "http://[::1",
+    "http://a b", "http://:80", "http://ü", "http://a\n", "http://a:0",
+]  # fmt: skip
+
+
 def test_without_anything_the_default_address_is_used_without_a_token(tmp_path: Path) -> None:
     assert load(environ(tmp_path)) == Profile("http://127.0.0.1:8000", "")
 
@@ -45,7 +51,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
         load(environ(tmp_path))
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://", "file:///etc/passwd"])
+@pytest.mark.parametrize("url", BAD_ADDRESSES)
 def test_an_address_that_is_none_is_wrong_usage(tmp_path: Path, url: str) -> None:
     with pytest.raises(WrongUsage, match="is not an address of a mesh"):
         load(environ(tmp_path), url)

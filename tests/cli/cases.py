@@ -1,0 +1,119 @@
+"""Every command that speaks to a mesh, once: how it is called, and what a mesh answers that has all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.cli.fake_mesh import FakeMesh, Reply
+
+DEPLOYMENT: dict[str, Any] = {
+    "id": "d1", "commit": "0123456789abcdef", "author": "Ada", "message": "first", "trigger": "sync",
+    "status": "live", "created_at": "2026-01-01T00:00:00.000Z", "live_at": "2026-01-01T00:00:01.000Z",
+    "steps": [{"name": "fetch", "status": "succeeded", "detail": "main"}],
+    "errors": [], "warnings": [{"file": "a.yml", "line": 1, "column": 1, "message": "odd", "log_tail": ["last"]}],
+}  # fmt: skip
+WHY = {"code": "error", "detail": "it broke"}
+RUN: dict[str, Any] = {
+    "id": "r1", "pipeline": "train", "status": "succeeded", "reason": WHY, "user": "alice", "attempt": 1,
+    "stages": [{"name": "fit", "status": "failed", "progress": None, "reason": WHY, "log_tail": ["last words"]}],
+    "inputs": {"text": "in/a"}, "outputs": {"model": "m/x/"}, "labels": {"k": "v"}, "result": None,
+    "chain": [{"id": "r1", "pipeline": "train", "status": "succeeded", "self": "/a/runs/r1"}],
+    "created_at": "2026-01-01T00:00:00.000Z", "started_at": "2026-01-01T00:00:01.000Z",
+    "finished_at": "2026-01-01T00:00:03.000Z",
+}  # fmt: skip
+COMPONENT: dict[str, Any] = {
+    "name": "c", "status": "failing", "reason": WHY, "error": "it broke", "log_tail": ["last words"],
+    "instances": [{"id": "i1", "status": "starting", "worker": "w", "reason": WHY, "started_at": None}],
+}  # fmt: skip
+APP: dict[str, Any] = {
+    "name": "a", "title": "An app", "repository": {"url": "file:///r", "branch": "main"}, "live": DEPLOYMENT,
+    "newest": {**DEPLOYMENT, "id": "d2", "status": "failed"},
+    "apis": [{"name": "digits", "target": "ml", "path": "digits", "url": "http://m/a/digits/predict"}],
+    "components": [COMPONENT], "boxes": [{"name": "b", "used": 1, "capacity": 10, "detached": False}],
+    "unavailable": [{"service": "databox", "detail": "cannot be reached"}],
+}  # fmt: skip
+SCHEDULE = {"pipeline": "train", "cron": "* * * * *", "timezone": "UTC", "next_at": None, "problem": "none"}
+WORKER = {"name": "w", "host": "h", "classes": ["cpu"], "free": 1, "slots": 2, "tasks": []}
+TOKEN = {"id": "t1", "name": "ci", "scopes": ["read"], "created_at": "2026-01-01T00:00:00.000Z", "expires_at": None}
+APPS = "/api/v1/apps"
+Replies = dict[tuple[str, str], Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    words: tuple[str, ...]
+    replies: Replies
+    files: dict[str, str] = field(default_factory=dict)
+
+    def prepare(self, mesh: FakeMesh, folder: Path) -> None:
+        for (method, path), reply in self.replies.items():
+            mesh.answers(method, path, reply)
+        for name, text in self.files.items():
+            (folder / name).write_text(text)
+
+
+def page(*items: Any) -> dict[str, Any]:
+    return {"items": list(items), "next": None}
+
+
+def case(words: str, replies: Replies, **files: str) -> Case:
+    return Case(tuple(words.split()), replies, {name.replace("_", "."): text for name, text in files.items()})
+
+
+CASES = [
+    case("app list", {("GET", APPS): page(APP)}),
+    case("app show a", {("GET", f"{APPS}/a"): APP}),
+    case("app sync a", {("POST", f"{APPS}/a/sync"): DEPLOYMENT}),
+    case("app delete a --yes", {("GET", f"{APPS}/a"): APP, ("DELETE", f"{APPS}/a"): None}),
+    case("deployment list a", {("GET", f"{APPS}/a/deployments"): page(DEPLOYMENT)}),
+    case("deployment show a d1", {("GET", f"{APPS}/a/deployments/d1"): DEPLOYMENT}),
+    case("deployment rollback a", {("POST", f"{APPS}/a/rollback"): DEPLOYMENT}),
+    case("component list a", {("GET", f"{APPS}/a/components"): page(COMPONENT)}),
+    case("component show a c", {("GET", f"{APPS}/a/components/c"): COMPONENT}),
+    case("component logs a c", {("GET", f"{APPS}/a/components/c/logs"): Reply(200, b"one\ntwo\n")}),
+    case("run start a train", {("POST", "/a/train/runs"): RUN}),
+    case("run list a", {("GET", f"{APPS}/a/runs"): page(RUN)}),
+    case("run show a r1", {("GET", f"{APPS}/a/runs/r1"): RUN}),
+    case("run watch a r1", {("GET", f"{APPS}/a/runs/r1"): RUN}),
+    case("run logs a r1", {("GET", f"{APPS}/a/runs/r1/logs"): Reply(200, b"one\ntwo\n")}),
+    case("run cancel a r1", {("POST", f"{APPS}/a/runs/r1/cancel"): RUN}),
+    case("run retry a r1", {("POST", f"{APPS}/a/runs/r1/retry"): RUN}),
+    case("run delete a r1", {("DELETE", f"{APPS}/a/runs/r1"): None}),
+    case(
+        "run outputs a r1 model",
+        {("GET", f"{APPS}/a/runs/r1/outputs/model"): page({"name": "x", "size": 1, "modified": None})},
+    ),
+    case("box ls a b", {("GET", "/a/files/b/"): page({"name": "g/x", "size": 1, "modified": None})}),
+    case("box put a up.txt b/g/x", {("PUT", "/a/files/b/g/x"): Reply(201)}, up_txt="hello"),
+    case("box get a b/g/x down.txt", {("GET", "/a/files/b/g/x"): Reply(200, b"hello")}),
+    case("box rm a b/g/x", {("DELETE", "/a/files/b/g/x"): Reply(204), ("HEAD", "/a/files/b/g/x"): None}),
+    case("secret set a users k=v", {("PUT", f"{APPS}/a/secrets/users"): None}),
+    case(
+        "secret list a",
+        {("GET", f"{APPS}/a/secrets"): page({"name": "users", "keys": ["k"], "missing": [], "updated_at": None})},
+    ),
+    case("secret delete a users", {("DELETE", f"{APPS}/a/secrets/users"): None}),
+    case("schedule list a", {("GET", f"{APPS}/a/schedules"): page(SCHEDULE)}),
+    case("schedule pause a train", {("POST", f"{APPS}/a/schedules/train/pause"): SCHEDULE}),
+    case("schedule resume a train", {("POST", f"{APPS}/a/schedules/train/resume"): SCHEDULE}),
+    case("token create ci --scope read", {("POST", "/api/v1/tokens"): {**TOKEN, "token": "text"}}),
+    case("token list", {("GET", "/api/v1/tokens"): page(TOKEN)}),
+    case("token revoke ci", {("DELETE", "/api/v1/tokens/ci"): None}),
+    case("key create a --user bob", {("POST", f"{APPS}/a/keys"): {"id": "k1", "user": "bob", "key": "text"}}),
+    case("key list a", {("GET", f"{APPS}/a/keys"): page({"id": "k1", "user": "bob", "created_at": None})}),
+    case("key revoke a k1", {("DELETE", f"{APPS}/a/keys/k1"): None}),
+    case("worker list", {("GET", "/api/v1/workers"): page(WORKER)}),
+    case("worker drain w", {("POST", "/api/v1/workers/w/drain"): {"name": "w"}}),
+    case(
+        "queue list", {("GET", "/api/v1/queues"): page({"name": "cpu", "depth": 0, "oldest": None, "dead": 0})}
+    ),
+    case("queue redrive cpu", {("POST", "/api/v1/queues/cpu/redrive"): {"name": "cpu"}}),
+    case("predict a f --input x=1", {("POST", "/a/f/predict"): {"outputs": [{"name": "y", "data": "z"}]}}),
+    case(
+        "apply -f app.yaml",
+        {("POST", "/api/v1/apply"): {"app": "a", "applied": [{"kind": "K", "name": "n", "action": "created"}]}},
+        app_yaml="kind: PlatformApp\n",
+    ),
+]  # fmt: skip

@@ -1,0 +1,77 @@
+"""Texts from outside that try to command the terminal, in all that a mesh can answer, through every command."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from libs.common.terminal import COMMANDING
+from tests.cli.cases import CASES, Case
+from tests.cli.conftest import Run
+from tests.cli.fake_mesh import FakeMesh, Reply
+
+DECIDES = {"status", "id", "next", "code", "target"}
+"""Fields that the command acts upon; their hostile forms are tried one by one, below."""
+ATTACKS = ["\x1b]0;owned\x07", "\x1b[2J", "\x9b2J", "\u202etxt.exe", "\r$ ", "\x00", "\x7f", "\u2066", "[bold]", "[/x]"]
+every_command = pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(case.words[:2]))
+
+
+def poisoned(value: Any, attack: str, name: str = "") -> Any:
+    match value:
+        case Reply(status, body, headers):
+            text = (body or b"") + attack.encode() if isinstance(body, bytes) else poisoned(body, attack)
+            return Reply(status, text, headers)
+        case dict():
+            return {key: poisoned(one, attack, key) for key, one in value.items()}
+        case list():
+            return [poisoned(one, attack, name) for one in value]
+        case str() if name not in DECIDES:
+            return value + attack
+    return value
+
+
+def commands_in(text: str) -> list[str]:
+    return [char for char in text if unicodedata.category(char) in COMMANDING and char not in "\n\t"]
+
+
+@every_command
+@given(attack=st.sampled_from(ATTACKS) | st.text(st.characters(codec="utf-8"), min_size=1, max_size=5))
+@settings(
+    max_examples=15, deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+def test_nothing_that_is_printed_commands_the_terminal(
+    run: Run, mesh: FakeMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Case, attack: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("services.cli.render.is_terminal", lambda _stream: True)
+    case.prepare(mesh, tmp_path)
+    for (method, path), reply in case.replies.items():
+        mesh.answers(method, path, poisoned(reply, attack))
+    done = run(*case.words)
+    assert commands_in(done.out + done.err) == []
+    for (method, path), _ in case.replies.items():
+        mesh.answers(method, path, Reply(400, {"detail": f"no {attack}", "errors": [{"message": attack}]}))
+    done = run(*case.words)
+    assert commands_in(done.out + done.err) == []
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_json_says_what_the_mesh_said(run: Run, mesh: FakeMesh, attack: str) -> None:
+    found = {"name": "a", "title": attack, "status": attack}
+    mesh.answers("GET", "/api/v1/apps/a", found)
+    out = run("app", "show", "a", "--json").out
+    assert json.loads(out) == found
+    assert commands_in(out) == []
+
+
+def test_logs_into_a_pipe_are_what_the_program_wrote(run: Run, mesh: FakeMesh) -> None:
+    raw = b"\x1b[31mred\x1b[0m\r\n"
+    mesh.answers("GET", "/api/v1/apps/a/runs/r1/logs", Reply(200, raw, {"Content-Type": "text/plain"}))
+    assert run("run", "logs", "a", "r1").out.encode() == raw

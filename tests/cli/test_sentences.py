@@ -1,0 +1,96 @@
+"""How every command fails: one sentence on stderr, nothing on stdout, the exit code for scripts, no traceback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.cli.command import COMMANDS, NOUNS
+from tests.cli.cases import CASES, Case
+from tests.cli.conftest import Run
+from tests.cli.fake_mesh import FakeMesh, Reply
+
+HERE = {"up", "gateway", "registry", "scheduler", "databox", "migrate", "init", "validate", "run local", "serve local"}
+"""Commands that speak to no mesh."""
+every_command = pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(case.words[:2]))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def test_the_table_has_every_command() -> None:
+    nouns = {f"{noun} {command.name}" for noun, group in NOUNS.items() for command in group.registered_commands}
+    written = {" ".join(case.words[:2]) if case.words[0] in NOUNS else case.words[0] for case in CASES}
+    assert {*COMMANDS, *nouns} - HERE - {"login"} == written
+
+
+@every_command
+def test_it_works(run: Run, mesh: FakeMesh, folder: Path, case: Case) -> None:
+    case.prepare(mesh, folder)
+    assert run(*case.words).code == 0
+
+
+@every_command
+def test_no_mesh(run: Run, mesh: FakeMesh, folder: Path, monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
+    case.prepare(mesh, folder)
+    monkeypatch.setenv("MLMESH_URL", "http://127.0.0.1:9")
+    done = run(*case.words)
+    assert (done.code, done.out, len(done.err.splitlines())) == (3, "", 1)
+    assert done.err.startswith("mlmesh: no mesh answers at http://127.0.0.1:9 (")
+
+
+@every_command
+def test_a_bad_address(run: Run, mesh: FakeMesh, folder: Path, monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
+    case.prepare(mesh, folder)
+    monkeypatch.setenv("MLMESH_URL", "http://127.0.0.1:99999")
+    done = run(*case.words)
+    sentence = "mlmesh: http://127.0.0.1:99999 is not an address of a mesh; write http://host:port\n"
+    assert (done.code, done.out, done.err) == (2, "", sentence)
+
+
+@every_command
+@pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (404, 1), (500, 1)])
+def test_refusals(run: Run, mesh: FakeMesh, folder: Path, case: Case, status: int, code: int) -> None:
+    case.prepare(mesh, folder)
+    for method, path in case.replies:
+        mesh.answers(method, path, Reply(status, {"detail": "because"}))
+    done = run(*case.words)
+    assert (done.code, done.out, len(done.err.splitlines())) == (code, "", 1), done
+    assert done.err.startswith("mlmesh: because"), done.err
+
+
+@every_command
+def test_another_server(run: Run, mesh: FakeMesh, folder: Path, case: Case) -> None:
+    """What answers is no mesh: a page for every address."""
+    case.prepare(mesh, folder)
+    for method, path in case.replies:
+        mesh.answers(method, path, Reply(404, b"<html>not found</html>", {"Content-Type": "text/html"}))
+    done = run(*case.words)
+    assert (done.code, done.out, len(done.err.splitlines())) == (1, "", 1)
+
+
+@every_command
+def test_a_reader_that_went_away(
+    run: Run, mesh: FakeMesh, folder: Path, monkeypatch: pytest.MonkeyPatch, case: Case, broken: int
+) -> None:
+    case.prepare(mesh, folder)
+    with monkeypatch.context() as here, open(broken, "w", closefd=False) as nobody:
+        here.setattr("sys.stdout", nobody)
+        done = run(*case.words)
+    assert (done.code, done.err) == (141, "")
+
+
+@pytest.fixture
+def broken() -> Iterator[int]:
+    """A pipe whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
