@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int | None = Field(
         None,
+        ge=0,
+        le=65535,
         description="port to listen on; default 8000 gateway, 8011 registry, 8012 scheduler, 8013 databox, 8014 worker",
     )
     public_url: str = Field("http://127.0.0.1:8000", description="what callers type; links are made from it")
@@ -134,6 +136,11 @@ class Settings(BaseSettings):
         if any(not equals for _, equals, _ in pairs):
             raise ValueError("write key=value,key=value")
         return {key.strip(): found.strip() for key, _, found in pairs}
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
 
     @field_validator("callback_networks", mode="after")
     @classmethod

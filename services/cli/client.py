@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ from services.cli.profile import Profile
 
 SILENCE_S = 90.0
 """Longest silence of a mesh in an answer; it holds a request at most 60 s when asked to wait."""
+PROBE_S = 2.0
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 Body = bytes | Iterable[bytes]
 
@@ -110,6 +112,15 @@ class Client:
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
 
+def answers(url: str) -> bool:
+    """Whether a mesh answers there now."""
+    try:
+        with _opener(url).open(f"{url}/healthz", timeout=PROBE_S) as answer:
+            return bool(answer.status == 200)
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+
+
 def path(*segments: str) -> str:
     """`/a/b/c`, each segment quoted (a segment may hold `/` only as `%2F`)."""
     try:
@@ -154,11 +165,20 @@ def _refusal(error: urllib.error.HTTPError, url: str) -> MeshError:
         found = None
     body = found if isinstance(found, dict) else {"detail": content[:500].decode(errors="replace").strip()}
     detail = str(body.get("detail") or f"{url} answered with status {error.code}")
-    return from_problem(error.code, {**body, "detail": detail + _hint(error.code, body, url)})
+    refusal = from_problem(error.code, {**body, "detail": detail + _hint(error.code, body, url)})
+    refusal.retry_after = _seconds(error.headers.get("Retry-After"))
+    return refusal
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text and re.fullmatch(r"\d{1,6}", text.strip()) else None
 
 
 def _hint(status: int, body: Mapping[str, Any], url: str) -> str:
     """Where to look, or how to get in."""
     if status == Unauthorized.status:
         return f"; this is {url}: set MLMESH_TOKEN, or type: mlmesh login {url}"
+    if body.get("error_id"):
+        raised = f"; {body['error']}" if body.get("error") else ""
+        return f" (error id {body['error_id']}){raised}"
     return f" (request {body['request_id']})" if status >= 500 and body.get("request_id") else ""

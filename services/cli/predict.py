@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
-import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from libs.common.errors import MeshError, from_problem
+from libs.common.errors import MeshError, Unavailable, from_problem
 from services.cli import render
 from services.cli.client import Client, path
 from services.cli.failure import WrongUsage
 from services.cli.session import App, Mesh, talks_without_data
-from services.cli.values import assignments, item, value
+from services.cli.values import assignments, item, read_json, value
 
 LINES = "application/x-ndjson"
+START_TIMEOUT_S = 60.0
+"""How long a call waits for an instance that is being started."""
+ASK_INTERVAL_S = 1.0
+"""When the mesh does not say itself when to ask again."""
+ON_ITS_WAY = frozenset({"staging", "pulling", "starting", "healthy", "stopping", "model_missing", "returned", "lost"})
+"""Reasons that end by themselves; after others (`exited`, `error`, …) somebody has to do something."""
 
 
 @talks_without_data
@@ -25,18 +31,37 @@ def predict(
     app: App,
     api: Annotated[str, typer.Argument(metavar="PATH", help="The API's path.")],
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="JSON, @FILE with JSON, or text.")
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=VALUE", help="JSON, 1,2,3, @FILE with JSON, or text. Repeatable."),
     ] = None,
     body: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="The whole request; - is standard input.")
     ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="While the function starts, up to a minute.")] = True,
 ) -> None:
     """Call the function behind an API once, and print its answer as JSON: in pieces, a line each, as they come."""
-    if (body is None) == (inputs is None):
+    if body is not None and inputs:
         raise WrongUsage("give either --input NAME=VALUE, once or more, or --json FILE")
-    given = _read(body) if body else _inputs(mesh.client, app, api, inputs or [])
+    given = json.dumps(read_json(body) if body else _inputs(mesh.client, app, api, inputs or [])).encode()
+    deadline = time.monotonic() + (START_TIMEOUT_S if wait else 0.0)
+    told = ""
+    while True:
+        try:
+            return _call(mesh.client, path(app, api, "predict"), given)
+        except Unavailable as error:
+            why = render.reason(error.members.get("reason"))
+            if not _is_on_its_way(error) or time.monotonic() >= deadline:
+                raise Unavailable(f"{error.detail}: {why}" if why else error.detail) from error
+            if why != told:
+                render.note(f"waiting for {app}: {why}")
+                told = why
+            pause = ASK_INTERVAL_S if error.retry_after is None else error.retry_after
+            time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+
+
+def _call(client: Client, place: str, given: bytes) -> None:
     headers = {"Content-Type": "application/json", "Accept": f"application/json, {LINES}"}
-    with mesh.client.open("POST", path(app, api, "predict"), json.dumps(given).encode(), headers=headers) as answer:
+    with client.open("POST", place, given, headers=headers) as answer:
         if answer.headers.get_content_type() != LINES:
             render.document(answer.json())
             return
@@ -47,21 +72,21 @@ def predict(
             render.write(line.decode().rstrip("\n"))
 
 
-def _read(file: Path) -> Any:
-    text = sys.stdin.read() if str(file) == "-" else file.read_text()
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise WrongUsage(f"{file} is not JSON: {error}") from error
+def _is_on_its_way(error: MeshError) -> bool:
+    return (error.members.get("reason") or {}).get("code") in ON_ITS_WAY
 
 
 def _inputs(client: Client, app: str, api: str, given: list[str]) -> dict[str, Any]:
-    accepted = _accepted(client, app, api)
-    return {"inputs": [item(name, value(text), accepted.get(name, ())) for name, text in assignments(given)]}
+    known = accepted(client, app, api) if given else {}
+    return {
+        "inputs": [
+            item(name, value(text, known.get(name, ())), known.get(name, ())) for name, text in assignments(given)
+        ]
+    }
 
 
-def _accepted(client: Client, app: str, api: str) -> dict[str, tuple[str, ...]]:
-    """The datatypes of each input by the function's own description; nothing when there is none."""
+def accepted(client: Client, app: str, api: str) -> dict[str, tuple[str, ...]]:
+    """The datatypes of each input by the API's own description; nothing when there is none."""
     try:
         described = client.get(path(app, api, "openapi.json"))
     except MeshError:
@@ -70,16 +95,23 @@ def _accepted(client: Client, app: str, api: str) -> dict[str, tuple[str, ...]]:
 
 
 def described_inputs(found: Any) -> list[tuple[str, tuple[str, ...]]]:
-    """Every object schema in `found` that fixes a `name` and a `datatype`."""
+    """Every input that an object schema in `found` names, with the datatypes that may come, best first."""
+    kinds: dict[str, tuple[str, ...]] = {}
+    for name, more in _described(found):
+        kinds[name] = (*kinds.get(name, ()), *(kind for kind in more if kind not in kinds.get(name, ())))
+    return list(kinds.items())
+
+
+def _described(found: Any) -> list[tuple[str, tuple[str, ...]]]:
     if isinstance(found, list):
-        return [pair for one in found for pair in described_inputs(one)]
+        return [pair for one in found for pair in _described(one)]
     if not isinstance(found, dict):
         return []
     properties = found.get("properties")
     if isinstance(properties, dict) and "name" in properties and "datatype" in properties:
         names, kinds = _fixed(properties["name"]), _fixed(properties["datatype"])
         return [(name, tuple(kinds)) for name in names]
-    return [pair for one in found.values() for pair in described_inputs(one)]
+    return [pair for key, one in found.items() if key != "responses" for pair in _described(one)]
 
 
 def _fixed(schema: Any) -> list[str]:

@@ -1,4 +1,7 @@
-"""Which mesh to speak to, and as whom: an option, the environment, or what `mlmesh up` or `mlmesh login` wrote down."""
+"""Which mesh to speak to, and as whom: an option, the environment, or what `mlmesh up` or `mlmesh login` wrote down.
+
+The file knows several meshes, each with its token; one of them is spoken to when no address is given.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,19 @@ def file(environ: Mapping[str, str]) -> Path:
     return Path(folder) / "mlmesh" / "config.json"
 
 
+def known(environ: Mapping[str, str]) -> Profile:
+    """The mesh that commands speak to when nothing else is said; without an address when there is none."""
+    written = _read(file(environ))
+    return Profile(written.url, written.tokens.get(written.url, ""))
+
+
 def load(environ: Mapping[str, str], url: str | None = None) -> Profile:
     """A token that was written down goes only to the address that it was written down with."""
     written = _read(file(environ))
     address = (url or environ.get("MLMESH_URL") or written.url or DEFAULT_URL).rstrip("/")
     if not is_address(address):
         raise WrongUsage(f"{address} is not an address of a mesh; write http://host:port")
-    token = (environ.get("MLMESH_TOKEN") or (written.token if written.url == address else "")).strip()
+    token = (environ.get("MLMESH_TOKEN") or written.tokens.get(address, "")).strip()
     if not re.fullmatch(r"[!-~]*", token):
         raise WrongUsage("MLMESH_TOKEN holds characters that no token has; set it to the token alone")
     return Profile(address, token)
@@ -47,22 +56,40 @@ def is_address(text: str) -> bool:
         return False
 
 
-def save(environ: Mapping[str, str], profile: Profile) -> Path:
-    """Readable by this user alone; replaced as a whole."""
+def save(environ: Mapping[str, str], profile: Profile, *, current: bool = True) -> Path:
+    """Add a mesh, as the one that commands speak to when it is `current`. Readable by this user alone.
+
+    The same token elsewhere is the same mesh that has moved.
+    """
     path = file(environ)
     path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        written = _read(path)
+    except Failure:  # it is written anew
+        written = _Written("", {})
+    others = {url: token for url, token in written.tokens.items() if token != profile.token}
+    url = written.url if not current and written.url in others else profile.url
     new = path.with_name(f"{path.name}.{os.getpid()}")
     new.touch(0o600)
-    new.write_text(json.dumps({"url": profile.url, "token": profile.token}, indent=2) + "\n")
+    new.write_text(json.dumps({"url": url, "tokens": {**others, profile.url: profile.token}}, indent=2) + "\n")
     new.replace(path)
     return path
 
 
-def _read(path: Path) -> Profile:
+@dataclass(frozen=True)
+class _Written:
+    url: str
+    tokens: Mapping[str, str]
+    """Of each mesh that is known, by its address."""
+
+
+def _read(path: Path) -> _Written:
     try:
         written = json.loads(path.read_text())
-        return Profile(str(written["url"]).rstrip("/"), str(written["token"]))
+        url = str(written["url"]).rstrip("/")
+        tokens = written["tokens"] if "tokens" in written else {url: written["token"]}  # as 0.1 wrote it
+        return _Written(url, {str(known): str(token) for known, token in tokens.items()})
     except FileNotFoundError:
-        return Profile("", "")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Failure(f"{path} cannot be read; write it anew with: mlmesh login") from error
+        return _Written("", {})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Failure(f"{path} cannot be read; write it anew with: mlmesh login URL") from error

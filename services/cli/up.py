@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from services.cli import profile, render
+from services.cli.client import answers
 from services.cli.failure import Failure
 from services.cli.folder import key, locked
 from services.cli.parts import START_ORDER, Parts
@@ -33,9 +34,15 @@ ISOLATES_NOTHING = (
 
 def up(
     context: typer.Context,
-    host: Annotated[str | None, typer.Option("--host", help="Address to listen on; default 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option("--port", help="Default 8000; 0 takes a free one.", min=0)] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Default ~/.local/share/mlmesh.")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on, IPv6 too; default 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="Default 8000; 0 takes a free one.", min=0, max=65535)
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Default ~/.local/share/mlmesh; its file admin-token is yours.")
+    ] = None,
     runtime: Annotated[Literal["process", "docker"] | None, typer.Option("--runtime")] = None,
 ) -> None:
     """Run all five services in one process, until Ctrl-C."""
@@ -78,12 +85,27 @@ async def _run(settings: Settings, parts: Parts) -> None:
         if not stop.is_set():
             await _ready(address, sockets["gateway"], stop)
         if not stop.is_set():
-            profile.save(os.environ, profile.Profile(address, settings.admin_token or ""))
+            await asyncio.to_thread(_remember, profile.Profile(address, settings.admin_token or ""))
             render.write(f"ready {address}")
             await first(stop, *ended.values())
         if not stop.is_set():
             names = ", ".join(name for name, event in ended.items() if event.is_set())
             raise Failure(f"{names} ended by itself; the log says why")
+
+
+def _remember(mesh: profile.Profile) -> None:
+    """Commands speak to this mesh from now on, unless another one that they know answers."""
+    try:
+        before = profile.known(os.environ)
+    except Failure:  # it is written anew
+        before = profile.Profile("", "")
+    other = bool(before.url) and before.token != mesh.token and answers(before.url)
+    profile.save(os.environ, mesh, current=not other)
+    if other:
+        render.note(
+            f"commands speak to {before.url} as before, which answers, too; for this mesh write --url {mesh.url}, "
+            f"or set MLMESH_URL={mesh.url}"
+        )
 
 
 def _sockets(settings: Settings) -> dict[str, socket.socket]:
@@ -134,8 +156,10 @@ async def _ready(address: str, gateway: socket.socket, stop: asyncio.Event) -> N
     """Until the gateway says that every part is ready. Raises Failure, which names the parts that are not."""
     import aiohttp
 
+    from libs.common.http.server import url_of
+
     host, port = gateway.getsockname()[:2]
-    url = f"http://{'127.0.0.1' if host in EVERYWHERE else host}:{port}/readyz"
+    url = (f"http://127.0.0.1:{port}" if host in EVERYWHERE else url_of(gateway)) + "/readyz"
     parts: dict[str, Any] = {}
     try:
         async with asyncio.timeout(READY_TIMEOUT_S), aiohttp.ClientSession() as session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from services.cli.failure import WrongUsage
 
 NUMBERS = ("FP32", "FP64", "INT32", "INT64")
+TENSORS = (*NUMBERS, "BOOL")
+TEXTS = frozenset({"str", "FILE"})
 
 
 def assignments(given: Iterable[str]) -> list[tuple[str, str]]:
@@ -23,20 +26,33 @@ def _assignment(text: str) -> tuple[str, str]:
     return name, found
 
 
-def value(text: str) -> Any:
+def value(text: str, accepted: tuple[str, ...] = ()) -> Any:
+    """`text` as one of the `accepted` datatypes, best first; without them JSON when it is JSON, else text."""
     if text.startswith("@"):
-        return _json(Path(text[1:]).read_text(), text)
+        return read_json(Path(text[1:]))
+    if accepted and set(accepted) <= TEXTS:
+        return text
     try:
         return json.loads(text)
     except ValueError:
-        return text
+        return _listed(text) if any(kind in TENSORS for kind in accepted) else text
 
 
-def _json(text: str, where: str) -> Any:
+def _listed(text: str) -> Any:
+    """`1,4,2,8` as a list, where the function wants numbers or true and false."""
     try:
-        return json.loads(text)
+        found = json.loads(f"[{text}]")
+    except ValueError:
+        return text
+    return found or text
+
+
+def read_json(file: Path) -> Any:
+    """What the file holds; `-` is standard input. Raises WrongUsage."""
+    try:
+        return json.loads(sys.stdin.read() if str(file) == "-" else file.read_text())
     except ValueError as error:
-        raise WrongUsage(f"{where} is not JSON: {error}") from error
+        raise WrongUsage(f"{file} is not JSON: {error}") from error
 
 
 def item(name: str, given: Any, accepted: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -44,6 +60,8 @@ def item(name: str, given: Any, accepted: tuple[str, ...] = ()) -> dict[str, Any
     if isinstance(given, dict):
         return {"name": name, "datatype": "dict", "data": given}
     if isinstance(given, str):
+        if accepted and not set(accepted) & TEXTS:
+            raise WrongUsage(f"{name}: {given!r} is none of {', '.join(accepted)}; write numbers as 1,2,3, else JSON")
         return {"name": name, "datatype": "FILE" if accepted == ("FILE",) else "str", "data": given}
     shape, flat = _flat(given)
     return {"name": name, "datatype": _datatype(name, flat, accepted), "shape": shape, "data": flat}

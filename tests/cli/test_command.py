@@ -61,7 +61,7 @@ def test_help_is_printed_and_is_no_error(run: Run, words: list[str]) -> None:
         ["--nonsense"],
         ["app", "show"],
         ["run", "list", "x", "--limit", "many"],
-        ["predict", "app", "path"],
+        ["predict", "app"],
     ],
 )
 def test_wrong_usage_is_exit_code_2_and_a_sentence_that_says_how(run: Run, words: list[str]) -> None:

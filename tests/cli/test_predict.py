@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.cli.conftest import Run
+import pytest
+
+from tests.cli.conftest import Done, Run
 from tests.cli.fake_mesh import FakeMesh, Reply
 
 ANSWER = {"outputs": [{"name": "digit", "datatype": "INT64", "shape": [1], "data": [3]}]}
@@ -48,3 +50,60 @@ def test_a_wrong_input_is_named(run: Run, mesh: FakeMesh) -> None:
     mesh.answers("POST", "/a/digits/predict", Reply(422, problem))
     done = run("predict", "a", "digits", "--input", "x=1")
     assert (done.code, done.err) == (1, "mlmesh: the inputs do not fit\n  image: missing\n")
+
+
+def starting(code: str) -> Reply:
+    body = {"detail": "no instance of f can take this at the moment", "reason": {"code": code, "detail": "soon"}}
+    return Reply(503, body, {"Retry-After": "0"})
+
+
+def test_a_function_that_starts_is_waited_for_and_that_is_said(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("POST", "/a/f/predict", starting("model_missing"), starting("starting"), starting("starting"), ANSWER)
+    done = run("predict", "a", "f")
+    assert (done.code, json.loads(done.out)) == (0, ANSWER)
+    assert done.err == "waiting for a: model_missing: soon\nwaiting for a: starting: soon\n"
+    assert len(mesh.asked) == 4
+
+
+def test_it_is_not_waited_for_what_is_not_wanted_or_does_not_come_by_itself(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("POST", "/a/f/predict", starting("starting"), starting("exited"))
+    sentence = "mlmesh: no instance of f can take this at the moment: {}: soon\n"
+    assert run("predict", "a", "f", "--no-wait") == Done(1, "", sentence.format("starting"))
+    assert run("predict", "a", "f") == Done(1, "", sentence.format("exited"))
+
+
+def test_the_wait_is_bounded(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.cli.predict.START_TIMEOUT_S", 0.3)
+    mesh.answers("POST", "/a/f/predict", starting("starting"))
+    done = run("predict", "a", "f")
+    assert (done.code, done.err.splitlines()[1:]) == (
+        1, ["mlmesh: no instance of f can take this at the moment: starting: soon"],
+    )  # fmt: skip
+
+
+def test_a_function_without_inputs_is_called(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("POST", "/a/hello/predict", ANSWER)
+    assert run("predict", "a", "hello").code == 0
+    assert mesh.asked[0].json() == {"inputs": []}
+
+
+def test_numbers_are_what_the_function_wants(run: Run, mesh: FakeMesh) -> None:
+    numbers = {"properties": {"name": {"const": "numbers"}, "datatype": {"const": "INT64"}}}
+    code = {"properties": {"name": {"const": "code"}, "datatype": {"const": "str"}}}
+    mesh.answers("GET", "/a/f/openapi.json", {"anyOf": [numbers, code]})
+    mesh.answers("POST", "/a/f/predict", ANSWER)
+    assert run("predict", "a", "f", "--input", "numbers=1,4,2,8", "--input", "code=007").code == 0
+    assert mesh.asked[1].json()["inputs"] == [
+        {"name": "numbers", "datatype": "INT64", "shape": [4], "data": [1, 4, 2, 8]},
+        {"name": "code", "datatype": "str", "data": "007"},
+    ]
+    done = run("predict", "a", "f", "--input", "numbers=many")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "mlmesh: numbers: 'many' is none of INT64; write numbers as 1,2,3, else JSON\n"
+
+
+def test_an_error_of_the_function_is_told_under_its_own_id(run: Run, mesh: FakeMesh) -> None:
+    body = {"detail": "The function raised; the traceback is in the log under this error id.",
+            "error_id": "e1", "request_id": "q1", "error": "ValueError: no"}  # fmt: skip
+    mesh.answers("POST", "/a/f/predict", Reply(500, body))
+    assert run("predict", "a", "f").err == f"mlmesh: {body['detail']} (error id e1); ValueError: no\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.failure import Failure, WrongUsage
-from services.cli.profile import Profile, load, save
+from services.cli.profile import Profile, known, load, save
 
 
 def environ(tmp_path: Path, **more: str) -> dict[str, str]:
@@ -47,7 +47,7 @@ def test_the_file_is_readable_by_its_user_alone(tmp_path: Path) -> None:
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     path = save(environ(tmp_path), Profile("http://file:1", "x"))
     path.write_text("{")
-    with pytest.raises(Failure, match=rf"{path} cannot be read; write it anew with: mlmesh login"):
+    with pytest.raises(Failure, match=rf"{path} cannot be read; write it anew with: mlmesh login URL"):
         load(environ(tmp_path))
 
 
@@ -55,3 +55,36 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
 def test_an_address_that_is_none_is_wrong_usage(tmp_path: Path, url: str) -> None:
     with pytest.raises(WrongUsage, match="is not an address of a mesh"):
         load(environ(tmp_path), url)
+
+
+def test_several_meshes_are_known_and_one_is_spoken_to(tmp_path: Path) -> None:
+    save(environ(tmp_path), Profile("http://lab:1", "of-lab"))
+    save(environ(tmp_path), Profile("http://mine:1", "of-mine"), current=False)
+    assert load(environ(tmp_path)) == known(environ(tmp_path)) == Profile("http://lab:1", "of-lab")
+    assert load(environ(tmp_path), "http://mine:1") == Profile("http://mine:1", "of-mine")
+    save(environ(tmp_path), Profile("http://mine:2", "of-mine"))
+    assert load(environ(tmp_path)) == Profile("http://mine:2", "of-mine")
+    assert load(environ(tmp_path), "http://mine:1").token == ""
+    assert load(environ(tmp_path), "http://lab:1").token == "of-lab"
+
+
+def test_a_file_of_the_first_release_is_read(tmp_path: Path) -> None:
+    path = save(environ(tmp_path), Profile("http://x:1", "x"))
+    path.write_text('{"url": "http://file:1/", "token": "old"}')
+    assert load(environ(tmp_path)) == Profile("http://file:1", "old")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"url": "http://a"}', '{"url": "http://a", "tokens": []}'])
+def test_a_broken_file_is_replaced_by_a_login(tmp_path: Path, text: str) -> None:
+    path = save(environ(tmp_path), Profile("http://file:1", "x"))
+    path.write_text(text)
+    with pytest.raises(Failure):
+        load(environ(tmp_path))
+    save(environ(tmp_path), Profile("http://file:1", "y"))
+    assert load(environ(tmp_path)).token == "y"
+
+
+@pytest.mark.parametrize("token", ["a b", "a\nb", "ü", "\x1b"])
+def test_a_token_that_no_header_can_carry_is_wrong_usage(tmp_path: Path, token: str) -> None:
+    with pytest.raises(WrongUsage, match="MLMESH_TOKEN holds characters that no token has"):
+        load(environ(tmp_path, MLMESH_TOKEN=token))

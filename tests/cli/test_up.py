@@ -113,7 +113,7 @@ def test_keys_are_made_once_for_their_owner_alone_and_the_client_is_configured(s
             name: (tmp_path / "data" / name).read_text() for name in ("admin-token", "internal-token", "secret-key")
         }
         assert json.loads((tmp_path / "mlmesh" / "config.json").read_text()) == {
-            "url": address, "token": keys["admin-token"].strip(),
+            "url": address, "tokens": {address: keys["admin-token"].strip()},
         }  # fmt: skip
     assert len(set(keys.values())) == 3
     assert {stat.S_IMODE((tmp_path / "data" / name).stat().st_mode) for name in keys} == {0o600}
@@ -152,3 +152,49 @@ def test_a_signal_before_it_is_ready_stops_it_too(start: Start, tmp_path: Path) 
     until(lambda: (tmp_path / "events").exists() and len(events(tmp_path, "started")) == 5)
     process.terminate()
     assert ended(process)[:2] == (0, "")
+
+
+def test_a_second_mesh_leaves_the_command_line_with_the_first_while_that_answers(start: Start, tmp_path: Path) -> None:
+    written, second = tmp_path / "mlmesh" / "config.json", ("--data", str(tmp_path / "second"))
+    first = start()
+    address = ready(first)
+    process = start(*second)
+    other = ready(process)
+    process.terminate()
+    note = f"commands speak to {address} as before, which answers, too; for this mesh write --url {other}, "
+    assert note + f"or set MLMESH_URL={other}\n" in ended(process)[2]
+    profile = json.loads(written.read_text())
+    assert (profile["url"], set(profile["tokens"])) == (address, {address, other})
+    first.terminate()
+    ended(first)
+    third = ready(start(*second))
+    profile = json.loads(written.read_text())
+    assert (profile["url"], set(profile["tokens"])) == (third, {address, third})
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]", "::", "0.0.0.0", "localhost"])
+def test_any_address_of_this_machine_can_be_listened_on(start: Start, host: str) -> None:
+    process = start("--host", host)
+    assert process.stdout is not None
+    address = process.stdout.readline().removeprefix("ready ").strip()
+    with urllib.request.urlopen(f"{address}/readyz") as answer:  # noqa: S310
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("--port", "99999"), 2, "mlmesh: invalid value for '--port': "),
+        (("--port", "-1"), 2, "mlmesh: invalid value for '--port': "),
+        (("--host", "nowhere.invalid"), 1, "mlmesh: cannot listen on nowhere.invalid:0: "),
+        (("--host", "a" * 70), 1, f"mlmesh: cannot listen on {'a' * 70}:0: "),
+        (("--host", "192.0.2.1"), 1, "mlmesh: cannot listen on 192.0.2.1:0: Cannot assign requested address"),
+        (("--data", "/proc/mine"), 1, "mlmesh: /proc/mine cannot be used: "),
+    ],
+)
+def test_a_place_where_it_cannot_be_is_a_sentence(
+    start: Start, words: tuple[str, ...], code: int, sentence: str
+) -> None:
+    found = ended(start(*words))
+    assert found[:2] == (code, "")
+    assert found[2].splitlines()[-1].startswith(sentence)

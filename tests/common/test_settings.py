@@ -61,3 +61,8 @@ def test_the_database_and_the_store_lie_in_the_data_folder_unless_said_otherwise
     found, _ = load({"MLMESH_DATA": str(tmp_path)})
     assert found.database_url == f"sqlite+aiosqlite:///{tmp_path}/mlmesh.db"
     assert found.store_url == f"file://{tmp_path}/store"
+
+
+@pytest.mark.parametrize("text", ["WARNING", "Warning", "warning", " warning "])
+def test_a_log_level_is_written_in_any_case(text: str) -> None:
+    assert load({"MLMESH_LOG_LEVEL": text})[0].log_level == "warning"

@@ -45,14 +45,16 @@ class _Server(uvicorn.Server):
 
 def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A listening address; port 0 takes any free one. Raises CannotListen."""
+    host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named: else asyncio leaves Nagle's delay on
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
-    except OSError as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         bound.close()
-        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        shown = f"[{host}]" if ":" in host else host
+        raise CannotListen(f"cannot listen on {shown}:{port}: {getattr(error, 'strerror', None) or error}") from error
     bound.set_inheritable(False)
     return bound
 
