@@ -172,7 +172,7 @@ def test_a_second_mesh_leaves_the_command_line_with_the_first_while_that_answers
     assert (profile["url"], set(profile["tokens"])) == (third, {address, third})
 
 
-@pytest.mark.parametrize("host", ["::1", "[::1]", "::", "0.0.0.0", "localhost"])
+@pytest.mark.parametrize("host", ["::1", "[::1]", "::", "0.0.0.0", "localhost"])  # noqa: S104
 def test_any_address_of_this_machine_can_be_listened_on(start: Start, host: str) -> None:
     process = start("--host", host)
     assert process.stdout is not None
