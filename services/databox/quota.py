@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from libs.common.db import Database, clock
@@ -18,8 +19,10 @@ from services.databox import db as tables
 from services.databox.paths import box_root
 from services.databox.store import Stat, Store
 
-TRIES = 10
-"""Countings of a box that others change at the same time."""
+BUSY_S = 10.0
+"""How long a box is counted again that other replicas change at the same time."""
+TURN_S = 30.0
+"""The longest that a change waits for those before it."""
 COUNT_S = 30.0
 """The longest that a count is good for."""
 CHEAP_S = 0.05
@@ -50,10 +53,12 @@ class Count:
     began: float
     took: float
 
-    def good(self, now: float, links_bypass: bool) -> bool:
+    def good(self, now: float, asked: float, links_bypass: bool) -> bool:
+        """At `now`, for who asked at `asked` and waited for a turn since."""
         if not links_bypass:
             return now - self.began < COUNT_S
-        return self.took >= CHEAP_S and now - self.began < min(COUNT_S, self.took * SHARE)
+        long = self.took >= CHEAP_S and now - self.began < min(COUNT_S, self.took * SHARE)
+        return self.began >= asked or long
 
 
 @dataclass(frozen=True)
@@ -90,17 +95,38 @@ class Quota:
         self._db = database
         self._store = store
         self._counts: dict[tuple[str, str], Count] = {}
-        self._settling: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Who changes a box next, in the order in which they came: else each would make the others' counts useless."""
 
     async def use(self, app: str, box: tables.Box) -> Use:
-        count, _fresh = await self._count(app, box.name)
+        count, _fresh = await self._count(app, box.name, time.monotonic())
         async with self._db.read() as c:
             return Use(count.used, await tables.reserved(c, app, box.name), box.capacity)
 
     async def reserve(self, ask: Ask) -> int:
-        """The number of bytes reserved. Raises TooLarge with the figures, NotFound when there is no such box."""
-        for _ in range(TRIES):
-            count, fresh = await self._count(ask.app, ask.box)
+        """The number of bytes reserved. Raises TooLarge with the figures, NotFound when there is no such box,
+        Unavailable when the box is too busy."""
+        asked = time.monotonic()
+        async with self._turn(ask.app, ask.box):
+            return await self._reserve(ask, asked)
+
+    @asynccontextmanager
+    async def _turn(self, app: str, box: str) -> AsyncIterator[None]:
+        turn = self._turns[app, box]
+        try:
+            async with asyncio.timeout(TURN_S):
+                await turn.acquire()
+        except TimeoutError as error:
+            raise Unavailable(f"too many change box {box} at once", retry_after=TURN_S) from error
+        try:
+            yield
+        finally:
+            turn.release()
+
+    async def _reserve(self, ask: Ask, asked: float) -> int:
+        until = time.monotonic() + BUSY_S
+        while time.monotonic() < until:
+            count, fresh = await self._count(ask.app, ask.box, asked)
             granted, use = await self._try(ask, count)
             if granted is not None:
                 return granted
@@ -130,7 +156,7 @@ class Quota:
 
     async def settle(self, app: str, box: str, ids: Sequence[str] = (), grown: int | None = None) -> None:
         """The content changed, by `grown` bytes when that is known; what was reserved for it is free."""
-        async with self._settling[app, box]:
+        async with self._turns[app, box]:
             old = self._counts.pop((app, box), None)
             async with self._db.write() as c:
                 await tables.release(c, ids)
@@ -138,14 +164,14 @@ class Quota:
             if old is not None and grown is not None and old.changes == changes - 1:
                 self._counts[app, box] = Count(changes, old.used + grown, old.began, old.took)
 
-    async def _count(self, app: str, box: str) -> tuple[Count, bool]:
-        """A count of this moment, or one that is still good; and whether it is new."""
+    async def _count(self, app: str, box: str, asked: float) -> tuple[Count, bool]:
+        """A count that is still good, or of this moment; and whether it is as new as it can be."""
         async with self._db.read() as c:
             found = await tables.box(c, app, box)
         if found is None:
             raise NotFound(f"{app} has no box {box}")
         known = self._counts.get((app, box))
-        if known and known.changes == found.changes and known.good(time.monotonic(), self._store.links_bypass):
+        if known and known.changes == found.changes and known.good(time.monotonic(), asked, self._store.links_bypass):
             return known, False
         count = self._counts[app, box] = await self._listed(app, box, found.changes)
         return count, True

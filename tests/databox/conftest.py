@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import pytest
@@ -135,7 +135,10 @@ async def settings(urls: tuple[str, str], tmp_path: Path) -> Settings:
     made = Database(database)
     await made.create_all(metadata)
     await made.close()
-    return Settings.of(database=database, store=store, internal_token=TOKEN, data=tmp_path)
+    direct = (
+        {"store_public_url": f"http://{urlsplit(store).netloc.rpartition('@')[2]}"} if store.startswith("s3") else {}
+    )
+    return Settings.of(database=database, store=store, internal_token=TOKEN, data=tmp_path, **direct)
 
 
 @pytest.fixture

@@ -34,7 +34,13 @@ async def chunked(*chunks: bytes) -> AsyncIterator[bytes]:
     ],
 )
 def test_a_count_is_good_for_a_share_of_what_it_cost(age: float, took: float, links_bypass: bool, good: bool) -> None:
-    assert Count(changes=1, used=0, began=100.0, took=took).good(100.0 + age, links_bypass) is good
+    now = 100.0 + age
+    assert Count(changes=1, used=0, began=100.0, took=took).good(now, now + 1e-3, links_bypass) is good
+
+
+def test_a_count_that_began_while_one_waited_is_as_good_as_ones_own() -> None:
+    count = Count(changes=1, used=0, began=100.0, took=0.01)
+    assert (count.good(105.0, 99.0, True), count.good(105.0, 101.0, True)) == (True, False)
 
 
 def test_what_is_left_may_be_less_than_nothing() -> None:
@@ -169,3 +175,20 @@ async def test_a_failed_upload_keeps_no_room(databox: Databox) -> None:
     assert (await databox.files("PUT", "data/g/f", data=b"x" * 900, headers=header)).status == 400
     box = await databox.box()
     assert (box["used"], box["reserved"]) == (0, 0)
+
+
+async def test_many_small_files_at_once_are_all_stored(databox: Databox) -> None:
+    """In turn: none is refused because others change the box at the same time."""
+    await databox.boxes(data=10_000)
+    answers = await asyncio.gather(*(databox.files("PUT", f"data/g/{number}", data=b"x" * 10) for number in range(150)))
+    assert {answer.status for answer in answers} == {201}
+    box = await databox.box()
+    assert (box["used"], box["reserved"]) == (1500, 0)
+
+
+async def test_of_many_at_once_as_many_are_stored_as_fit(databox: Databox) -> None:
+    answers = await asyncio.gather(*(databox.files("PUT", f"data/g/{number}", data=b"x" * 100) for number in range(30)))
+    stored = [answer.status for answer in answers].count(201)
+    assert {answer.status for answer in answers} == {201, 413}
+    assert ((await databox.box())["used"], stored > 0) == (stored * 100, True)
+    assert stored <= 10
