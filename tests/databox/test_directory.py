@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -31,6 +32,61 @@ def etag(content: bytes) -> str:
 
 async def test_an_etag_is_the_hash_of_the_content(store: DirectoryStore) -> None:
     assert (await store.put("a/f", body(b"content"))).etag == etag(b"content")
+
+
+def spoiled_by_bytes(content: bytes) -> Callable[[Path], None]:
+    def spoil(path: Path) -> None:
+        path.write_bytes(content)
+
+    return spoil
+
+
+def a_tag_that_no_header_can_have(path: Path) -> None:
+    path.write_text('x"\r\n ' + path.read_text().partition(" ")[2])
+
+
+def a_folder_with_a_file(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "f").touch()
+
+
+def a_file_for_its_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+    path.parent.write_text("no folder")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        spoiled_by_bytes(b"\xff\xfe\x00 garbage"),
+        spoiled_by_bytes(b"e" * 100_000),
+        spoiled_by_bytes(b'"\r\n'),
+        a_folder_with_a_file,
+        a_file_for_its_folder,
+        a_tag_that_no_header_can_have,
+    ],
+)
+async def test_spoiled_etags_are_made_again(
+    store: DirectoryStore, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    await store.put("a/f", body(b"content"))
+    [remembered] = [path for path in (tmp_path / "etags").rglob("*") if path.is_file()]
+    good = remembered.read_bytes()
+    spoil(remembered)
+    found = await store.stat("a/f")
+    assert (found and found.etag, [stat.key async for stat in store.list("a/")]) == (etag(b"content"), ["a/f"])
+    assert remembered.read_bytes() == good
+    spoil(remembered)
+    await store.delete("a/f")
+    assert await store.stat("a/f") is None
+    assert (await store.put("a/f", body(b"other"))).etag == etag(b"other")
+
+
+async def test_a_name_that_is_no_text_is_not_seen(store: DirectoryStore, tmp_path: Path) -> None:
+    await store.put("a/f", body(b"content"))
+    Path(os.fsdecode(bytes(tmp_path / "objects" / "a") + b"/\xff")).touch()
+    assert [stat.key async for stat in store.list("a/")] == ["a/f"]
 
 
 async def test_a_file_put_there_by_hand_gets_an_etag(store: DirectoryStore, tmp_path: Path) -> None:

@@ -199,15 +199,3 @@ async def test_room_is_held_while_a_publication_is_broken_off(settings: Settings
         await broken_off(parts)
         async with parts.database.read() as c:
             assert await tables.reserved(c, "shop", "data") == 500
-
-
-async def test_what_was_published_is_taken_back_and_what_others_put_there_stays(databox: Databox) -> None:
-    await databox.put("data/results/kept", b"kept")
-    await produced(databox, model=b"trained", report=b"good")
-    await publish(databox)
-    await databox.files("PUT", "data/results/report", query="overwrite=true", data=b"of somebody else")
-    body = {"moves": [{"source": OUT, "target": GROUP}]}
-    for _again in range(2):
-        assert (await databox.call("POST", "/internal/apps/shop/removals", json=body)).status == 204
-    assert await databox.names("data/results/") == ["kept", "report"]
-    assert (await databox.box())["used"] == len(b"kept" + b"of somebody else")

@@ -7,14 +7,14 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from libs.common.errors import Invalid, NotFound
+from libs.common.errors import Invalid, NotFound, PreconditionFailed
 from libs.common.files import Location
 from libs.common.times import iso
 from services.databox import links
 from services.databox.parts import Given, Parts
 from services.databox.paths import area_root, box_of, key_of
 from services.databox.quota import Ask, link_reservation, mark
-from services.databox.store import Reader, Stat
+from services.databox.store import Only, Reader, Stat
 
 router = APIRouter(prefix="/internal/apps/{ns}")
 LIFETIMES_S: dict[Reader, int] = {"inside": links.INSIDE_S, "public": links.DEFAULT_S}
@@ -74,16 +74,22 @@ async def remove(ns: str, area: str, parts: Given) -> None:
 
 @router.post("/removals", status_code=204)
 async def take_back(ns: str, wanted: Moves, parts: Given) -> None:
-    """What publications brought: files of the target that the source has, too, and that are as long."""
+    """What publications brought: files of the target whose version is the source's. What came there since stays."""
     for source, target in [(key_of(ns, move.source), key_of(ns, move.target)) for move in wanted.moves]:
         async for stat in parts.store.list(source):
-            key = target + stat.key.removeprefix(source)
-            found = await parts.store.stat(key)
-            if found is not None and found.size == stat.size:
-                await parts.store.delete(key)
-                if owner := box_of(key):
-                    await parts.quota.settle(*owner, grown=-found.size)
-                    parts.changes.note(*owner)
+            found = await parts.store.stat(target + stat.key.removeprefix(source))
+            if found is not None and (found.size, found.etag) == (stat.size, stat.etag):
+                await _remove(found, parts)
+
+
+async def _remove(found: Stat, parts: Parts) -> None:
+    try:
+        await parts.store.delete(found.key, only=Only.of(found))
+    except PreconditionFailed:  # replaced in this moment
+        return
+    if owner := box_of(found.key):
+        await parts.quota.settle(*owner, grown=-found.size)
+        parts.changes.note(*owner)
 
 
 async def _files(key: str, parts: Parts, reader: Reader | None) -> list[dict[str, Any]]:

@@ -1,17 +1,22 @@
 """Etags of files in a folder: SHA-256 of the content, remembered beside it.
 
 One is believed as long as its identity (inode, size, time of change) is that of the file; else it is computed again.
-So a crash between the two writes, or a file put there by hand, does no harm.
+So a crash between the two writes, a file put there by hand, or anything else in these small files does no harm.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
+from contextlib import suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
 from uuid import uuid4
 
 DIGITS = 40
+REMEMBERED = re.compile(rb"(?P<etag>[0-9a-f]{%d}) (?P<identity>[0-9 ]+)" % DIGITS)
+MOST_BYTES = 200
 
 
 class Etags:
@@ -23,31 +28,53 @@ class Etags:
 
     def of(self, key: str, file: Path, state: os.stat_result) -> str:
         """The etag of `file`, whose state is `state`. Raises FileNotFoundError when it has gone meanwhile."""
+        known = REMEMBERED.fullmatch(self._read(key))
+        if known is not None and known["identity"].decode() == _identity(state):
+            return known["etag"].decode()
+        return self._computed(key, file)
+
+    def _read(self, key: str) -> bytes:
+        """Nothing where nothing can be read: it is computed again then."""
         try:
-            etag, _, identity = self._path(key).read_text().partition(" ")
-        except FileNotFoundError:
-            etag = identity = ""
-        return etag if etag and identity == _identity(state) else self._computed(key, file)
+            with self._path(key).open("rb") as opened:
+                return opened.read(MOST_BYTES)
+        except OSError:
+            return b""
 
     def remember(self, key: str, etag: str, state: os.stat_result) -> None:
         path, incoming = self._path(key), self._incoming / uuid4().hex
         incoming.write_text(f"{etag} {_identity(state)}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        incoming.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            incoming.replace(path)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            _clear(path)
+            incoming.replace(path)
 
     def forget(self, key: str) -> None:
-        self._path(key).unlink(missing_ok=True)
+        with suppress(NotADirectoryError, IsADirectoryError):
+            self._path(key).unlink(missing_ok=True)
 
     def _computed(self, key: str, file: Path) -> str:
         with file.open("rb") as opened:
             etag = file_digest(opened, "sha256").hexdigest()[:DIGITS]
-            self.remember(key, etag, os.fstat(opened.fileno()))
+            with suppress(OSError):  # to read a file, nothing need be written
+                self.remember(key, etag, os.fstat(opened.fileno()))
         return etag
 
     def _path(self, key: str) -> Path:
         """Named by hash: no name is too long, and a file and a folder never meet."""
         name = sha256(key.encode()).hexdigest()
         return self._folder / name[:2] / name[2:]
+
+
+def _clear(path: Path) -> None:
+    """What is there and is none of ours goes."""
+    if not path.parent.is_dir():
+        path.parent.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        shutil.rmtree(path)
 
 
 def _identity(state: os.stat_result) -> str:

@@ -36,4 +36,9 @@ def _names(folder: Path) -> list[str]:
 
 
 def _ours(entry: os.DirEntry[str]) -> bool:
+    """Nobody can ask for a name that is no text: somebody put it there by hand."""
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        return False
     return entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
