@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli import deployments, render
+from services.cli import deployments, render, times
 from services.cli.client import path
 from services.cli.session import App, Mesh, field, talks
 
@@ -24,7 +24,7 @@ def listed(mesh: Mesh) -> None:
         title=field("title"),
         status=lambda app: (app.get("newest") or {}).get("status"),
         live=lambda app: deployments.short((app.get("live") or {}).get("commit")),
-        live_since=lambda app: (app.get("live") or {}).get("live_at"),
+        live_since=lambda app: times.age((app.get("live") or {}).get("live_at")),
     )
 
 
@@ -42,11 +42,16 @@ def _pairs(found: dict[str, Any]) -> list[tuple[str, Any]]:
         ("app", found["name"]),
         ("title", found.get("title")),
         ("repository", _origin(found.get("repository"))),
-        ("live", f"{deployments.short(live['commit'])} since {live['live_at']}" if live else "nothing yet"),
+        (
+            "live",
+            f"{deployments.short(live['commit'])}  {times.age(live['live_at'])}" if live else "nothing yet",
+        ),
     ]
     if newest and newest.get("id") != live.get("id"):
         lines.append(("newest", f"{newest['status']} (mlmesh deployment show {found['name']} {newest['id']})"))
-    lines += [("api", f"{api['name']}  {api['url']}") for api in found.get("apis", [])]
+    for api in found.get("apis", []):
+        lines.append(("api", f"{api['name']}  {api['url']}"))
+        lines += [("docs", f"{api['name']}  {api['docs']}")] if api.get("docs") else []
     lines += [("component", _component(one)) for one in found.get("components", [])]
     lines += [("box", _box(one)) for one in found.get("boxes", [])]
     missing = [f"{one['service']}: {one['detail']}" for one in found.get("unavailable", [])]
@@ -70,17 +75,21 @@ def _box(box: dict[str, Any]) -> str:
 @nouns.command("sync")
 @talks
 def sync(
-    mesh: Mesh, app: App, wait: Annotated[bool, typer.Option("--wait", help="Until it is live or failed.")] = False
+    mesh: Mesh,
+    app: App,
+    wait: deployments.Wait = False,
+    timeout: deployments.Timeout = deployments.DEFAULT_TIMEOUT,
 ) -> None:
     """Deploy the head of the app's branch now."""
-    started = mesh.client.post(f"{APPS}{path(app)}/sync")
-    deployments.follow(mesh, app, started, wait)
+    within = times.duration(timeout) if wait else None
+    deployments.follow(mesh, app, mesh.client.post(f"{APPS}{path(app)}/sync"), within)
 
 
 @nouns.command("delete")
 @talks
 def delete(mesh: Mesh, app: App, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Remove an app; its boxes keep their data."""
+    mesh.client.get(APPS + path(app))  # nobody is asked about what is not there
     if not yes:
         typer.confirm(f"delete {app}?", abort=True, err=True)
     mesh.client.delete(APPS + path(app))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli import render, transfers
+from services.cli import render, times, transfers
 from services.cli.client import Client
 from services.cli.client import path as joined
 from services.cli.failure import Failure, NotReachable, WrongUsage
@@ -32,7 +32,7 @@ def listed(
         _files(mesh.client, app, place),
         name=field("name"),
         size=lambda file: render.size(file.get("size")),
-        modified=field("modified"),
+        modified=lambda file: times.age(file.get("modified")),
     )
 
 

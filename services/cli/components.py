@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli import render
+from services.cli import render, times
 from services.cli.client import path
 from services.cli.logs import printed
 from services.cli.session import App, Mesh, field, talks, talks_without_data
@@ -48,7 +48,13 @@ def _pairs(found: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _instance(one: dict[str, Any]) -> str:
-    parts = (one["id"], one["status"], one.get("worker"), one.get("started_at"), render.reason(one.get("reason")))
+    parts = (
+        one["id"],
+        one["status"],
+        one.get("worker"),
+        times.age(one.get("started_at")),
+        render.reason(one.get("reason")),
+    )
     return "  ".join(str(part) for part in parts if part)
 
 

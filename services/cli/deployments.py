@@ -8,13 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli import render
+from services.cli import render, times
 from services.cli.client import path
 from services.cli.failure import Failure, place
 from services.cli.session import App, Mesh, field, talks
 
 nouns = typer.Typer(help="What was pushed, and what became of it.", no_args_is_help=True)
 POLL_INTERVAL_S = 0.3
+DEFAULT_TIMEOUT = "30m"
+Wait = Annotated[bool, typer.Option("--wait", help="Until it is live or failed.")]
+Timeout = Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait: 90s, 10m, 2h.")]
 ENDED = ("live", "failed", "superseded")
 Deployment = Annotated[str | None, typer.Argument(metavar="[DEPLOYMENT]", help="Its id; default: the newest.")]
 
@@ -36,7 +39,7 @@ def listed(
         commit=lambda one: short(one.get("commit")),
         trigger=field("trigger"),
         author=field("author"),
-        created=field("created_at"),
+        created=lambda one: times.age(one.get("created_at")),
         message=lambda one: (one.get("message") or "").partition("\n")[0],
     )
 
@@ -58,28 +61,46 @@ def rollback(
     mesh: Mesh,
     app: App,
     deployment: Annotated[str | None, typer.Argument(metavar="[DEPLOYMENT]", help="Default: the one before.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it is live or failed.")] = False,
+    wait: Wait = False,
+    timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     """Deploy an older commit again."""
     body = {"deployment": deployment} if deployment else {}
-    follow(mesh, app, mesh.client.post(f"/api/v1/apps{path(app)}/rollback", body), wait)
+    within = times.duration(timeout) if wait else None
+    follow(mesh, app, mesh.client.post(f"/api/v1/apps{path(app)}/rollback", body), within)
 
 
-def follow(mesh: Mesh, app: str, started: dict[str, Any], wait: bool) -> None:
-    """Show a deployment that was just asked for; with `wait`, watch it to its end. Fails when it fails."""
-    found = _watched(mesh, app, started) if wait else started
+def follow(mesh: Mesh, app: str, started: dict[str, Any], within: float | None) -> None:
+    """Show a deployment that was just asked for, or watch it for so many seconds. Fails unless it is well."""
+    found = started if within is None else _watched(mesh, app, started, time.monotonic() + within)
     mesh.say(found, "\n".join(lines(found)))
+    see = f"see: mlmesh deployment show {app} {found['id']}"
     if found["status"] == "failed":
-        raise Failure(f"deployment {found['id']} failed; see: mlmesh deployment show {app} {found['id']}")
+        raise Failure(f"deployment {found['id']} failed; {see}")
+    if within is not None and found["status"] not in ENDED:
+        why = _needed(found)
+        raise Failure(
+            f"deployment {found['id']} waits: {why}; then it goes on by itself"
+            if why
+            else f"deployment {found['id']} is still {found['status']} after {times.length(within)}, and goes on; {see}"
+        )
 
 
-def _watched(mesh: Mesh, app: str, found: dict[str, Any]) -> dict[str, Any]:
+def _watched(mesh: Mesh, app: str, found: dict[str, Any], deadline: float) -> dict[str, Any]:
+    """Until it has ended, needs something of a person, or the time is over."""
     with render.live() as draw:
-        while found["status"] not in ENDED:
-            draw(lines(found))
+        while True:
+            draw(list(lines(found)))
+            if found["status"] in ENDED or _needed(found) or time.monotonic() >= deadline:
+                return found
             time.sleep(POLL_INTERVAL_S)
             found = mesh.client.get(_path(app, found["id"]))
-    return found
+
+
+def _needed(found: dict[str, Any]) -> str:
+    """What a person must do before it can go on."""
+    waiting = (step for step in found.get("steps", []) if step["status"] == "waiting")
+    return next((str(step.get("detail") or "") for step in waiting if step["name"] in ("secrets", "fetch")), "")
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:

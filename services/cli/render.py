@@ -142,15 +142,23 @@ def transfer(what: str, total: int | None) -> Iterator[Any]:
 
 @contextmanager
 def live() -> Iterator[Any]:
-    """A place on the terminal that is drawn anew; yields `draw(lines)`."""
+    """A place on the terminal that is drawn anew; yields `draw(lines)`. Elsewhere each line that is new is printed."""
     if not sys.stderr.isatty():
-        yield lambda lines: None
+        told: set[str] = set()
+        yield lambda lines: _note_new(lines, told)
         return
     from rich.live import Live
     from rich.text import Text
 
     with Live(console=_console(stderr=True), transient=True, refresh_per_second=8) as place:
         yield lambda lines: place.update(Text(printable("\n".join(lines))))
+
+
+def _note_new(lines: Sequence[str], told: set[str]) -> None:
+    for line in lines:
+        if line not in told:
+            told.add(line)
+            note(line)
 
 
 def bar(done: int, total: int, width: int = 20) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from services.cli import rehearsal, render
-from services.cli.client import Client, path
-from services.cli.failure import Failure
+from services.cli import rehearsal, render, times
+from services.cli.client import path
+from services.cli.failure import Failure, WrongUsage
 from services.cli.logs import printed
+from services.cli.runaccess import Runs
+from services.cli.runview import lines
 from services.cli.session import App, Mesh, field, talks, talks_without_data
 from services.cli.values import assignments, value
 
@@ -38,13 +41,13 @@ def start(
 ) -> None:
     """Start a run of the pipeline behind an API."""
     body: dict[str, Any] = {
-        "inputs": {name: value(text) for name, text in assignments(inputs or [])},
+        "inputs": {name: _input(app, name, text) for name, text in assignments(inputs or [])},
         "outputs": dict(assignments(outputs or [])),
     }
     more = {"priority": priority, "labels": dict(assignments(labels or [])), "cache": cache}
     body |= {name: value for name, value in more.items() if value}
     run = mesh.client.post(path(app, api, "runs"), body)
-    _finish(mesh, app, _watched(mesh.client, app, run) if wait else run)
+    _finish(mesh, app, _watched(Runs(mesh.client, app), run) if wait else run, whole=wait)
 
 
 nouns.command("local")(rehearsal.local)
@@ -61,12 +64,12 @@ def listed(
 ) -> None:
     """The newest runs."""
     mesh.table(
-        mesh.client.get(_path(app), pipeline=pipeline, status=status, limit=limit)["items"],
+        Runs(mesh.client, app).get(pipeline=pipeline, status=status, limit=limit)["items"],
         id=field("id"),
         pipeline=field("pipeline"),
         status=field("status"),
-        created=field("created_at"),
-        finished=field("finished_at"),
+        created=lambda run: times.age(run.get("created_at")),
+        took=lambda run: times.between(run.get("started_at"), run.get("finished_at")),
         reason=field("reason"),
     )
 
@@ -75,7 +78,7 @@ def listed(
 @talks
 def show(mesh: Mesh, app: App, run: RunId) -> None:
     """State, stages, inputs and outputs of one run."""
-    found = mesh.client.get(_path(app, run))
+    found = Runs(mesh.client, app).get(run)
     mesh.say(found, "\n".join(lines(found)))
 
 
@@ -83,7 +86,8 @@ def show(mesh: Mesh, app: App, run: RunId) -> None:
 @talks
 def watch(mesh: Mesh, app: App, run: RunId) -> None:
     """Follow a run to its end, with its progress; exit code 1 when it does not succeed."""
-    _finish(mesh, app, _watched(mesh.client, app, mesh.client.get(_path(app, run))))
+    runs = Runs(mesh.client, app)
+    _finish(mesh, app, _watched(runs, runs.get(run)))
 
 
 @nouns.command("logs")
@@ -91,7 +95,7 @@ def watch(mesh: Mesh, app: App, run: RunId) -> None:
 def logs(mesh: Mesh, app: App, run: RunId, stage: Stage = None, follow: Follow = False) -> None:
     """What the stages wrote."""
     params = {"stage": stage, "follow": 1 if follow else None}
-    with mesh.client.open("GET", _path(app, run, "logs"), params=params) as answer:
+    with Runs(mesh.client, app).open("GET", run, "logs", params=params) as answer:
         printed(answer)
 
 
@@ -99,7 +103,7 @@ def logs(mesh: Mesh, app: App, run: RunId, stage: Stage = None, follow: Follow =
 @talks
 def cancel(mesh: Mesh, app: App, run: RunId) -> None:
     """End a run early."""
-    found = mesh.client.post(_path(app, run, "cancel"))
+    found = Runs(mesh.client, app).post(run, "cancel")
     mesh.say(found, f"run {run} is {found['status']}")
 
 
@@ -112,7 +116,7 @@ def retry(
     stage: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Keep what came before it.")] = None,
 ) -> None:
     """Run it again: all of it, or from a stage on."""
-    found = mesh.client.post(_path(app, run, "retry"), **{"from": stage})
+    found = Runs(mesh.client, app).post(run, "retry", **{"from": stage})
     mesh.say(found, f"run {run} is {found['status']}, attempt {found['attempt']}")
 
 
@@ -125,7 +129,7 @@ def delete(
     files: Annotated[bool, typer.Option("--files", help="What it has published, too.")] = False,
 ) -> None:
     """Remove a run that has ended, and its logs."""
-    mesh.client.delete(_path(app, run), files=files)
+    Runs(mesh.client, app).delete(run, files=files)
     mesh.say({"id": run}, f"run {run} is gone")
 
 
@@ -138,55 +142,59 @@ def outputs(
     variable: Annotated[str | None, typer.Argument(metavar="[VAR]", help="Default: all.")] = None,
 ) -> None:
     """Files that a run left."""
-    names = [variable] if variable else list(mesh.client.get(_path(app, run))["outputs"])
-    found = [
-        {"variable": name, **file} for name in names for file in mesh.client.pages(_path(app, run, "outputs", name))
-    ]
+    runs = Runs(mesh.client, app)
+    names = [variable] if variable else list(runs.get(run)["outputs"])
+    found = [{"variable": name, **file} for name in names for file in runs.pages(run, "outputs", name)]
     mesh.table(
         found,
         variable=field("variable"),
         name=field("name"),
         size=lambda file: render.size(file.get("size")),
-        modified=field("modified"),
+        modified=lambda file: times.age(file.get("modified")),
     )
 
 
-def _watched(client: Client, app: str, run: dict[str, Any]) -> dict[str, Any]:
-    with render.live() as draw:
-        while run["status"] not in ENDED:
-            draw(list(lines(run)))
-            run = _next(client, app, run)
-    return run
+def _watched(runs: Runs, run: dict[str, Any]) -> dict[str, Any]:
+    """The run at its end. Ctrl-C leaves the run alone, shows how far it is and says how to go on."""
+    bars = render.is_terminal(sys.stderr)
+    try:
+        with render.live() as draw:
+            while run["status"] not in ENDED:
+                draw(list(lines(run, whole=False, bars=bars)))
+                run = _next(runs, run)
+        return run
+    except KeyboardInterrupt:
+        render.write("\n".join(lines(run)))
+        again = f"mlmesh run watch {runs.app} {run['id']}"
+        render.note(f"the run goes on; watch it again: {again}; end it: {again.replace('watch', 'cancel')}")
+        raise
 
 
-def _next(client: Client, app: str, run: dict[str, Any]) -> dict[str, Any]:
+def _next(runs: Runs, run: dict[str, Any]) -> dict[str, Any]:
     """The run as soon as it differs; the tag of what is known comes from the mesh itself."""
     known = run.get("_etag")
     headers = {"Prefer": f"wait={HELD_S}", "If-None-Match": known} if known else {}
-    with client.open("GET", _path(app, run["id"]), headers=headers) as answer:
+    with runs.open("GET", run["id"], headers=headers) as answer:
         if answer.status == 304:
             return run
         found: dict[str, Any] = answer.json()
         return found | {"_etag": answer.headers.get("ETag")}
 
 
-def _finish(mesh: Mesh, app: str, run: dict[str, Any]) -> None:
+def _finish(mesh: Mesh, app: str, run: dict[str, Any], *, whole: bool = True) -> None:
     run = {key: value for key, value in run.items() if key != "_etag"}
-    mesh.say(run, "\n".join(lines(run)))
+    mesh.say(run, "\n".join(lines(run, whole=whole)))
     if run["status"] in ENDED[1:]:
         raise Failure(f"run {run['id']} {run['status']}; see: mlmesh run logs {app} {run['id']}")
 
 
-def lines(run: dict[str, Any]) -> Iterator[str]:
-    why = render.reason(run.get("reason"))
-    yield f"run {run['id']}  {run['pipeline']}  {run['status']}" + (f"  {why}" if why else "")
-    for stage in run.get("stages", []):
-        progress = stage.get("progress")
-        about = (
-            render.bar(*progress) if progress and stage["status"] == "running" else render.reason(stage.get("reason"))
+def _input(app: str, name: str, text: str) -> Any:
+    """The value; a file of this machine is refused with what to do."""
+    found = value(text)
+    if isinstance(found, str) and found.startswith(("/", "./", "../", "~")) and Path(found).expanduser().is_file():
+        file = Path(found).name
+        raise WrongUsage(
+            f"{name}: {found} is a file of this machine, and a run reads files of boxes; write "
+            f"mlmesh box put {app} {found} BOX/GROUP/{file}, then --input {name}=BOX/GROUP/{file}"
         )
-        yield f"  {stage['name']:<16} {stage['status']:<10} {about}".rstrip()
-
-
-def _path(app: str, *rest: str) -> str:
-    return "/api/v1/apps" + path(app, "runs", *rest)
+    return found

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from services.cli import times
 from services.cli.client import path
 from services.cli.session import Mesh, field, talks
 
@@ -23,7 +24,7 @@ def listed(mesh: Mesh, app: App) -> None:
         pipeline=field("pipeline"),
         cron=field("cron"),
         timezone=field("timezone"),
-        next=lambda one: "paused" if one.get("paused") else one.get("next_at"),
+        next=lambda one: "paused" if one.get("paused") else times.age(one.get("next_at")),
         last=field("last_run"),
         problem=field("problem"),
     )
@@ -41,4 +42,4 @@ def pause(mesh: Mesh, app: App, pipeline: Pipeline) -> None:
 def resume(mesh: Mesh, app: App, pipeline: Pipeline) -> None:
     """Let it start again, at its next time."""
     found = mesh.client.post(f"/api/v1/apps{path(app)}/schedules{path(pipeline)}/resume")
-    mesh.say(found, f"{pipeline} starts next at {found.get('next_at')}")
+    mesh.say(found, f"{pipeline} starts next {times.age(found.get('next_at'))}")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from services.cli import times
 from services.cli.apply import asked
 from services.cli.client import path
 from services.cli.failure import WrongUsage
@@ -40,7 +41,7 @@ def listed(mesh: Mesh, app: App) -> None:
         name=field("name"),
         keys=lambda one: ", ".join(one["keys"]),
         missing=lambda one: ", ".join(one["missing"]),
-        updated=field("updated_at"),
+        updated=lambda one: times.age(one.get("updated_at")),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli import render
+from services.cli import render, times
 from services.cli.client import path
 from services.cli.session import App, Mesh, field, talks
 
@@ -35,8 +35,8 @@ def listed(mesh: Mesh) -> None:
         id=field("id"),
         name=field("name"),
         scopes=lambda one: " ".join(one["scopes"]),
-        created=field("created_at"),
-        expires=field("expires_at"),
+        created=lambda one: times.age(one.get("created_at")),
+        expires=lambda one: times.age(one.get("expires_at")),
     )
 
 
@@ -60,8 +60,11 @@ def create_key(mesh: Mesh, app: App, user: Annotated[str, typer.Option("--user",
 def listed_keys(mesh: Mesh, app: App) -> None:
     """All API keys of an app, without their texts."""
     mesh.table(
-        list(mesh.client.pages(_keys(app))), id=field("id"), user=field("user"), created=field("created_at")
-    )  # fmt: skip
+        list(mesh.client.pages(_keys(app))),
+        id=field("id"),
+        user=field("user"),
+        created=lambda one: times.age(one.get("created_at")),
+    )
 
 
 @keys.command("revoke")

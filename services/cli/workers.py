@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import start
+from services.cli import start, times
 from services.cli.client import path
 from services.cli.session import Mesh, field, talks
 
@@ -52,7 +52,7 @@ def listed_queues(mesh: Mesh) -> None:
         list(mesh.client.pages("/api/v1/queues")),
         name=field("name"),
         depth=field("depth"),
-        oldest=field("oldest"),
+        oldest=lambda one: times.age(one.get("oldest")),
         dead=field("dead"),
     )
 

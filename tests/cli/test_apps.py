@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from services.cli.times import age
 from tests.cli.conftest import Run
 from tests.cli.fake_mesh import FakeMesh, Reply
 
@@ -33,7 +34,7 @@ def test_apps_are_a_table(run: Run, mesh: FakeMesh) -> None:
     lines = [line.split() for line in run("app", "list").out.splitlines()]
     assert lines == [
         ["NAME", "TITLE", "STATUS", "LIVE", "LIVE", "SINCE"],
-        ["a", "An", "app", "failed", "0123456789", "2026-01-01T00:00:00.000Z"],
+        ["a", "An", "app", "failed", "0123456789", *age(LIVE["live_at"]).split()],
         ["b"],
     ]
 
@@ -42,7 +43,7 @@ def test_one_app_is_shown_with_its_addresses_and_reasons(run: Run, mesh: FakeMes
     found = {
         "name": "a", "title": "An app", "repository": {"url": "file:///r", "branch": "main"},
         "live": LIVE, "newest": LIVE,
-        "apis": [{"name": "digits", "url": "http://m/a/digits/predict"}],
+        "apis": [{"name": "digits", "url": "http://m/a/digits/predict", "docs": "http://m/a/digits/docs"}],
         "components": [{"name": "c", "status": "waiting", "reason": {"code": "model_missing", "detail": "w/m"}}],
         "boxes": [{"name": "w", "used": 1500, "capacity": 10**9, "detached": False}],
         "unavailable": [{"service": "databox", "detail": "cannot be reached"}],
@@ -52,8 +53,9 @@ def test_one_app_is_shown_with_its_addresses_and_reasons(run: Run, mesh: FakeMes
         "app          a",
         "title        An app",
         "repository   file:///r (main)",
-        "live         0123456789 since 2026-01-01T00:00:00.000Z",
+        f"live         0123456789  {age(LIVE['live_at'])}",
         "api          digits  http://m/a/digits/predict",
+        "docs         digits  http://m/a/digits/docs",
         "component    c  waiting  model_missing: w/m",
         "box          w  1.5 kB of 1.0 GB",
         "unavailable  databox: cannot be reached",
@@ -65,8 +67,29 @@ def test_sync_waits_until_it_is_live(run: Run, mesh: FakeMesh) -> None:
     mesh.answers("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
     mesh.answers("GET", "/api/v1/apps/a/deployments/d1", STARTED, {**LIVE, "steps": [STEP]})
     done = run("app", "sync", "a", "--wait")
-    assert (done.code, done.err) == (0, "")
-    assert done.out == "deployment d1  live  0123456789 Ada\n  fetch        succeeded  main\n"
+    live = "deployment d1  live  0123456789 Ada\n  fetch        succeeded  main\n"
+    assert (done.code, done.out, done.err) == (0, live, "deployment d1  pending\n" + live)
+
+
+def test_a_deployment_that_needs_a_person_is_not_waited_for(run: Run, mesh: FakeMesh) -> None:
+    step = {"name": "secrets", "status": "waiting", "detail": 'secret "users" has no value; set it'}
+    mesh.answers("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
+    mesh.answers("GET", "/api/v1/apps/a/deployments/d1", {**STARTED, "steps": [step]})
+    done = run("app", "sync", "a", "--wait")
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == (
+        'mlmesh: deployment d1 waits: secret "users" has no value; set it; then it goes on by itself'
+    )
+
+
+def test_a_wait_has_an_end(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
+    mesh.answers("GET", "/api/v1/apps/a/deployments/d1", STARTED)
+    done = run("app", "sync", "a", "--wait", "--timeout", "0.5s")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        1, "mlmesh: deployment d1 is still pending after 0.5 s, and goes on; see: mlmesh deployment show a d1",
+    )  # fmt: skip
+    assert run("app", "sync", "a", "--wait", "--timeout", "soon").code == 2
 
 
 def test_a_deployment_that_fails_is_exit_code_1_with_its_errors(run: Run, mesh: FakeMesh) -> None:
@@ -74,7 +97,8 @@ def test_a_deployment_that_fails_is_exit_code_1_with_its_errors(run: Run, mesh: 
     mesh.answers("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
     mesh.answers("GET", "/api/v1/apps/a/deployments/d1", {**LIVE, "status": "failed", "errors": [error]})
     done = run("app", "sync", "a", "--wait")
-    assert (done.code, done.err) == (1, "mlmesh: deployment d1 failed; see: mlmesh deployment show a d1\n")
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == "mlmesh: deployment d1 failed; see: mlmesh deployment show a d1"
     assert "  error: manifests/a.yml:3:5: a typo\n" in done.out
 
 
@@ -100,7 +124,14 @@ def test_a_rollback_names_the_deployment_to_go_to(run: Run, mesh: FakeMesh) -> N
 
 def test_an_app_is_not_deleted_without_a_yes(run: Run, mesh: FakeMesh) -> None:
     mesh.answers("DELETE", "/api/v1/apps/a", Reply(204))
+    mesh.answers("GET", "/api/v1/apps/a", {"name": "a"})
     assert run("app", "delete", "a").code == 1
-    assert mesh.asked == []
+    assert [asked.method for asked in mesh.asked] == ["GET"]
     assert run("app", "delete", "a", "--yes").out == "a is deleted; its boxes keep their data\n"
-    assert [asked.method for asked in mesh.asked] == ["DELETE"]
+    assert [asked.method for asked in mesh.asked] == ["GET", "GET", "DELETE"]
+
+
+def test_nobody_is_asked_about_an_app_that_is_not_there(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("GET", "/api/v1/apps/nope", Reply(404, {"detail": "no app nope"}))
+    done = run("app", "delete", "nope")
+    assert (done.code, done.out, done.err) == (1, "", "mlmesh: no app nope\n")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from services.cli import render
@@ -37,10 +39,36 @@ def test_a_table_in_a_pipe_is_neither_wrapped_nor_coloured(capsys: pytest.Captur
 
 
 def test_progress_is_silent_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with render.transfer("a", 10) as advance, render.live() as draw:
+    with render.transfer("a", 10) as advance:
         advance(5)
-        draw(["one"])
     assert capsys.readouterr() == ("", "")
+
+
+def test_where_there_is_no_terminal_each_change_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with render.live() as draw:
+        draw(["one"])
+        draw(["one", "two"])
+        draw(["three", "two"])
+    assert capsys.readouterr() == ("", "one\ntwo\nthree\n")
+
+
+def test_no_id_is_broken_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setenv("COLUMNS", "40")
+    render.table(["ID", "NAME", "REASON"], [["r_" + "0" * 30, "a" * 20, "word " * 20]])
+    lines = screen.getvalue().splitlines()
+    assert f"r_{'0' * 30}  {'a' * 20}  word" in lines[1]
+    assert len(lines) > 4
+
+
+class Screen(io.StringIO):
+    """A terminal without colours."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
 
 
 def test_pairs_are_aligned_and_empty_ones_left_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,7 +35,8 @@ def test_watching_asks_for_changes_until_the_end(run: Run, mesh: FakeMesh) -> No
     first = Reply(200, {**RUN, "stages": [STAGE]}, {"ETag": '"1"'})
     mesh.answers("GET", PATH, RUN, first, Reply(304), Reply(200, {**RUN, "status": "succeeded"}, {"ETag": '"2"'}))
     done = run("run", "watch", "a", "r1")
-    assert (done.code, done.out, done.err) == (0, "run r1  train  succeeded\n", "")
+    assert (done.code, done.out.splitlines()[0]) == (0, "run r1  train  succeeded")
+    assert done.err.splitlines() == ["run r1  train  running", "  fit              running"]
     assert [asked.headers.get("if-none-match") for asked in mesh.asked] == [None, None, '"1"', '"1"']
     assert mesh.asked[2].headers["prefer"] == "wait=20"
 
@@ -45,7 +47,7 @@ def test_a_run_that_does_not_succeed_is_exit_code_1(run: Run, mesh: FakeMesh, st
     mesh.answers("GET", PATH, {**RUN, "status": status, "reason": reason})
     done = run("run", "watch", "a", "r1")
     assert done.code == 1
-    assert done.out == f"run r1  train  {status}  error: fit (exit code 3)\n"
+    assert done.out.splitlines()[0] == f"run r1  train  {status}  error: fit (exit code 3)"
     assert done.err == f"mlmesh: run r1 {status}; see: mlmesh run logs a r1\n"
 
 
@@ -56,6 +58,7 @@ def test_a_run_is_shown_with_its_stages(run: Run, mesh: FakeMesh) -> None:
         "run r1  train  running",
         "  fit              running    ━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌ 3/10",
         "  report           waiting    inputs: model",
+        "  output model = m/x/",
     ]
 
 
@@ -93,3 +96,78 @@ def test_a_run_is_canceled_and_retried(run: Run, mesh: FakeMesh) -> None:
     mesh.answers("POST", f"{PATH}/retry", Reply(202, {**RUN, "status": "queued", "attempt": 2}))
     assert run("run", "cancel", "a", "r1").out == "run r1 is canceling\n"
     assert run("run", "retry", "a", "r1").out == "run r1 is queued, attempt 2\n"
+
+
+def test_a_whole_run_is_shown(run: Run, mesh: FakeMesh) -> None:
+    chain = [
+        {"id": "r1", "pipeline": "train", "status": "succeeded"},
+        {"id": "r2", "pipeline": "score", "status": "running"},
+        {"id": None, "pipeline": "tell", "status": "waiting"},
+    ]
+    failed = {**STAGE, "status": "failed", "reason": {"code": "oom"}, "log_tail": ["one", "two"]}
+    mesh.answers("GET", PATH, {
+        **RUN, "user": "alice", "attempt": 2, "stages": [failed], "chain": chain, "inputs": {"text": "in/a", "top": 5},
+        "created_at": "2026-11-28T23:56:01.470Z", "started_at": "2026-11-28T23:56:02Z",
+        "finished_at": "2026-11-28T23:59:02.000Z",
+    })  # fmt: skip
+    assert run("run", "show", "a", "r1").out.splitlines() == [
+        "run r1  train  running",
+        "  created 2026-11-28 23:56:01 UTC, took 3 min, attempt 2, by alice",
+        "  fit              failed     oom",
+        "    | one",
+        "    | two",
+        "  then score       running    r2",
+        "  then tell        waiting",
+        "  input  text = in/a",
+        "  input  top = 5",
+        "  output model = m/x/",
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["list a", "show a r1", "watch a r1", "logs a r1", "cancel a r1", "retry a r1", "delete a r1", "outputs a r1 m"],
+)
+def test_a_caller_follows_runs_with_a_key(run: Run, mesh: FakeMesh, words: str) -> None:
+    """Who is no owner is let in where callers are."""
+    refused = Reply(401, {"detail": "no credentials"})
+    ended = {**RUN, "status": "succeeded", "attempt": 2}
+    rests = ["", "/r1", "/r1/logs", "/r1/cancel", "/r1/retry", "/r1/outputs/m"]
+    for rest in rests:
+        for method in ("GET", "POST", "DELETE"):
+            mesh.answers(method, f"/api/v1/apps/a/runs{rest}", refused)
+            body = {"items": [], "next": None} if rest in ("", "/r1/outputs/m") else ended
+            mesh.answers(method, f"/a/runs{rest}", body)
+    done = run("run", *words.split())
+    assert (done.code, done.err) == (0, "")
+    assert [asked.path.startswith("/a/runs") for asked in mesh.asked] == [False, True]
+
+
+def test_a_run_that_is_waited_for_by_a_caller_is_asked_for_in_one_place(run: Run, mesh: FakeMesh) -> None:
+    mesh.answers("POST", "/a/training/runs", Reply(202, {**RUN, "status": "queued"}))
+    mesh.answers("GET", PATH, Reply(401, {"detail": "no credentials"}))
+    mesh.answers("GET", "/a/runs/r1", RUN, {**RUN, "status": "succeeded"})
+    assert run("run", "start", "a", "training", "--wait").code == 0
+    assert [asked.path for asked in mesh.asked] == ["/a/training/runs", PATH, "/a/runs/r1", "/a/runs/r1"]
+
+
+def test_ctrl_c_leaves_the_run_and_says_how_to_go_on(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh.answers("GET", PATH, RUN)
+
+    def interrupted(*_given: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("services.cli.runs._next", interrupted)
+    done = run("run", "watch", "a", "r1")
+    assert (done.code, done.out.splitlines()[0]) == (130, "run r1  train  running")
+    assert "the run goes on; watch it again: mlmesh run watch a r1; end it: mlmesh run cancel a r1\n" in done.err
+
+
+def test_a_file_of_this_machine_is_no_input_and_it_is_said_what_to_do(run: Run, mesh: FakeMesh, home: Path) -> None:
+    (home / "x.txt").touch()
+    done = run("run", "start", "a", "words", "--input", f"text={home}/x.txt")
+    assert (done.code, done.out, mesh.asked) == (2, "", [])
+    assert done.err == (
+        f"mlmesh: text: {home}/x.txt is a file of this machine, and a run reads files of boxes; write "
+        f"mlmesh box put a {home}/x.txt BOX/GROUP/x.txt, then --input text=BOX/GROUP/x.txt\n"
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.command import COMMANDS, NOUNS
-from tests.cli.cases import CASES, Case
+from tests.cli.cases import APPS, CASES, Case
 from tests.cli.conftest import Run
 from tests.cli.fake_mesh import FakeMesh, Reply
 
@@ -61,6 +61,7 @@ def test_refusals(run: Run, mesh: FakeMesh, folder: Path, case: Case, status: in
     case.prepare(mesh, folder)
     for method, path in case.replies:
         mesh.answers(method, path, Reply(status, {"detail": "because"}))
+        mesh.answers(method, path.removeprefix(APPS), Reply(status, {"detail": "because"}))  # of runs: as a caller
     done = run(*case.words)
     assert (done.code, done.out, len(done.err.splitlines())) == (code, "", 1), done
     assert done.err.startswith("mlmesh: because"), done.err

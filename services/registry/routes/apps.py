@@ -113,22 +113,28 @@ async def _asked(peer: Peer, path: str) -> dict[str, Any]:
 
 def _apis(parts: Parts, ns: str, catalog: dict[str, Any] | None) -> list[dict[str, Any]]:
     """The published APIs with their addresses."""
-    found = Catalog.from_json(catalog).apis if catalog else {}
-    root = f"{parts.settings.public_url}/{ns}"
-    return [
-        {"name": name, **_address(root, api.spec)} for name, api in sorted(found.items()) if api.spec.published
-    ]  # fmt: skip
+    if catalog is None:
+        return []
+    found, root = Catalog.from_json(catalog), f"{parts.settings.public_url}/{ns}"
+    published = ((name, api.spec) for name, api in sorted(found.apis.items()) if api.spec.published)
+    return [{"name": name, **address} for name, spec in published for address in _addresses(root, spec, found)]
 
 
-def _address(root: str, spec: Any) -> dict[str, Any]:
+def _addresses(root: str, spec: Any, catalog: Catalog) -> Iterator[dict[str, Any]]:
+    """Where it answers: a function and a pipeline have a page that describes them, files an address for each box."""
     path = f"{root}/{spec.restful_api.path}"
     if spec.ml_component:
-        return {"target": "ml", "url": f"{path}/predict", "docs": f"{path}/docs"}
-    if spec.experiment_pipeline:
-        return {"target": "pipeline", "url": f"{path}/runs", "docs": f"{path}/docs"}
-    return (
-        {"target": "files", "url": f"{root}/files/"} if spec.files else {"target": "pipelines", "url": f"{root}/runs"}
-    )
+        component = catalog.components.get(spec.ml_component.name)
+        if component is not None and component.spec.ml_service.app:
+            yield {"target": "ml", "url": f"{path}/"}
+        else:
+            yield {"target": "ml", "url": f"{path}/predict", "docs": f"{path}/docs"}
+    elif spec.experiment_pipeline:
+        yield {"target": "pipeline", "url": f"{path}/runs", "docs": f"{path}/docs"}
+    elif spec.files is not None:
+        yield from ({"target": "files", "url": f"{root}/files/{box}/"} for box in sorted(catalog.boxes))
+    else:
+        yield {"target": "pipelines", "url": f"{root}/runs"}
 
 
 @router.delete("/{ns}", status_code=204)
