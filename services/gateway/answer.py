@@ -17,6 +17,7 @@ from services.gateway.request import HOP_BY_HOP
 from services.gateway.tunnel import UPGRADE
 
 BATCH = b"x-mlmesh-batch"
+HTML = "text/html; charset=utf-8"
 NO_QUEUE = b"queue;dur=0.0"
 TIMING = b"server-timing"
 NOT_STARTED = b"x-mlmesh-not-started"
@@ -75,7 +76,15 @@ class Answer:
         await self.whole(status, orjson.dumps(document), {"Content-Type": "application/json"})
 
     async def page(self, html: str) -> None:
-        await self.whole(200, html.encode(), {"Content-Type": "text/html; charset=utf-8"})
+        await self.whole(200, html.encode(), {"Content-Type": HTML})
+
+    async def moved(self, place: str) -> None:
+        """To the page that a browser wants."""
+        await self.whole(303, b"", {"Location": place})
+
+    async def refuse_visitor(self, error: MeshError, page: str) -> None:
+        """A refusal that a person reads in a browser."""
+        await self.whole(error.status, page.encode(), {**headers_of(error), "Content-Type": HTML})
 
     async def refuse(self, error: MeshError) -> None:
         document, headers = problem(error, self._id[1].decode()), headers_of(error)

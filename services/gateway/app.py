@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from ipaddress import ip_address
+from urllib.parse import unquote
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -12,7 +14,7 @@ from libs.common import log
 from libs.common.bus import Bus
 from libs.common.errors import MeshError, NotFound
 from libs.common.settings import Settings
-from services.gateway import openapi
+from services.gateway import openapi, pages
 from services.gateway.access import AccessLog
 from services.gateway.answer import Answer
 from services.gateway.cold import Cold
@@ -93,10 +95,10 @@ class Gateway:
         except Gone:
             self._log.debug("the caller hung up", path=request.raw_path)
         except MeshError as error:
-            await self._failed(error, answer)
+            await self._failed(error, request, answer)
         except Exception as error:  # noqa: BLE001  a defect: the caller gets the request id, the log the traceback
             self._log.error("a request failed", path=request.raw_path, exc_info=error)
-            await self._failed(MeshError(), answer)
+            await self._failed(MeshError(), request, answer)
         finally:
             took = time.perf_counter() - began
             self._metrics.count(request.method, answer.status, took)
@@ -105,17 +107,21 @@ class Gateway:
             if self._access is not None:
                 self._access.note(request, answer, took)
 
-    async def _failed(self, error: MeshError, answer: Answer) -> None:
+    async def _failed(self, error: MeshError, request: Request, answer: Answer) -> None:
         """Once the answer has started only cutting it off can tell the caller."""
         if answer.status:
             self._log.warning("an answer was cut off", why=error.detail)
+        elif request.visits:
+            page = pages.refusal(error, request.id, self._settings.public_url)
+            await answer.refuse_visitor(error, page)
         else:
             await answer.refuse(error)
 
     async def _answer(self, request: Request, receive: Receive, answer: Answer) -> None:
         found = route(request.raw_path)
         if found is None:
-            raise NotFound()
+            await self._visited(request, answer)
+            return
         answer.tensors = found.kind == "v2"
         if not found.path:
             allow(found.kind, request.method)
@@ -130,6 +136,22 @@ class Gateway:
                 table = await self._strangers.news(table, found.ns, request)
                 await self._handlers.handle(table, found, request, receive, answer)
 
+    async def _visited(self, request: Request, answer: Answer) -> None:
+        """`/` and `/{ns}` in a browser: what runs here. Raises NotFound for all else."""
+        url, everything = self._settings.public_url, _is_local(request)
+        segments = unquote(request.raw_path).strip("/").split("/")
+        table = self._watch.table
+        if not request.visits or len(segments) > 1:
+            raise NotFound()
+        if not segments[0]:
+            await answer.page(pages.home(table, url, everything=everything))
+            return
+        if segments[0] not in table.apps:
+            table = await self._watch.fresh()
+        if segments[0] not in table.apps:
+            raise NotFound(f'there is no app "{segments[0]}"')
+        await answer.page(pages.of_app(table.apps[segments[0]], url, everything=everything))
+
     async def _own(self, found: Route, request: Request, answer: Answer) -> bool:
         match found.kind:
             case "healthz":
@@ -141,9 +163,18 @@ class Gateway:
                 await self._handlers.check_may_measure(request)
                 await answer.whole(200, self._metrics.text(self._watch.table), {"Content-Type": CONTENT_TYPE_LATEST})
             case "docs":
-                await answer.page(openapi.page(openapi.platform(self._settings.public_url)))
+                await answer.page(pages.operations(openapi.platform(self._settings.public_url)))
             case "openapi":
                 await answer.json(openapi.platform(self._settings.public_url))
             case _:
                 return False
         return True
+
+
+def _is_local(request: Request) -> bool:
+    """Whether who asks is on this machine, and not behind a proxy that is."""
+    forwarded = {b"forwarded", b"x-forwarded-for"} & request.by_name.keys()
+    try:
+        return not forwarded and ip_address(request.peer).is_loopback
+    except ValueError:
+        return False

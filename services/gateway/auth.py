@@ -92,7 +92,7 @@ class Auth:
         elif api.none and (api.open or not given.given):
             user = ANONYMOUS
         if user is None:
-            raise NotACaller(app.ns)
+            raise NotACaller(app.ns, basic=api.basic is not None)
         return user
 
     async def of_runs(self, app: App, request: Request) -> Identity:
@@ -108,7 +108,7 @@ class Auth:
             return Identity(OWNER, frozenset({"*"}))
         if free:
             return Identity(ANONYMOUS, _names(free))
-        raise NotACaller(app.ns) if good else NotFound()
+        raise NotACaller(app.ns, basic=any(api.basic is not None for api in apis)) if good else NotFound()
 
     async def of_files(self, app: App, request: Request, method: str = "") -> str:
         """The user whose files these are. Raises NotFound, NotACaller, Forbidden, TooManyRequests."""

@@ -14,7 +14,7 @@ from libs.common.errors import Forbidden, MeshError, NotFound, Unavailable
 from libs.common.grants import GRANT, Seal
 from libs.common.identity import OWNER, PIPELINES, SCOPES, TOKEN_NAME, USER
 from libs.common.settings import Settings
-from services.gateway import openapi
+from services.gateway import openapi, pages
 from services.gateway.answer import Answer
 from services.gateway.auth import Auth, credentials
 from services.gateway.call import Call, Hop, Only
@@ -140,13 +140,16 @@ class Handlers:
     async def _of_api(self, app: App, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
         api = app.paths.get(route.path)
         if api is None:
-            raise NotFound()
+            raise NotFound(f'the app "{app.ns}" has no API at "{route.path}"')
         component = component_of(app, api) if api.target == "ml" else None
         if component is not None and component.own_routes:
             await self._own(app, api, component, route, request, receive, answer)
             return
         wanted = {"predict": "ml", "submit": "pipeline", "own": ""}.get(route.kind)
         if wanted not in (None, api.target):
+            if route.kind == "own" and route.rest in ("", "/") and request.visits:
+                await answer.moved(f"/{quote(app.ns)}/{quote(route.path)}/docs")
+                return
             raise NotFound()
         allow(route.kind, request.method)
         job = self._job(app, api, request) if GRANT in request.by_name else None
@@ -160,7 +163,7 @@ class Handlers:
             await self._predictions.handle(Asked(app, api, component, user, request, body, "/predict"), answer)
         else:
             found = await self._described(app, api)
-            await (answer.json(found) if route.kind == "describe" else answer.page(openapi.page(found)))
+            await (answer.json(found) if route.kind == "describe" else answer.page(pages.description(found)))
 
     async def _own(
         self, app: App, api: Api, component: Component, route: Route, request: Request, receive: Receive, answer: Answer
@@ -232,7 +235,7 @@ def later(request: Request) -> bool:
 def _app(table: Table, route: Route) -> App:
     app = table.apps.get(route.ns)
     if app is None:
-        raise NotFound()
+        raise NotFound(f'there is no app "{route.ns}"')
     return app
 
 

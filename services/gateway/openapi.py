@@ -1,9 +1,9 @@
-"""Descriptions that callers read: of a component, a pipeline, the platform; as a document and as a page."""
+"""Descriptions that callers read: of a component, a pipeline, the platform; as documents; `pages` shows them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 from services.gateway.table import Api
@@ -11,15 +11,15 @@ from services.gateway.table import Api
 Document = dict[str, Any]
 VERSION = "3.1.0"
 DATATYPES: Mapping[str, Document] = {
-    "FILE": {"type": "string", "description": "<box>/<group>/<file>"},
-    "FOLDER": {"type": "string", "description": "<box>/<group>/"},
-    "str": {"type": "string"},
-    "dict": {"type": "object"},
-    "FP32": {"type": "number"},
-    "FP64": {"type": "number"},
-    "INT32": {"type": "integer"},
-    "INT64": {"type": "integer"},
-    "BOOL": {"type": "boolean"},
+    "FILE": {"title": "FILE", "type": "string", "description": "<box>/<group>/<file>"},
+    "FOLDER": {"title": "FOLDER", "type": "string", "description": "<box>/<group>/"},
+    "str": {"title": "str", "type": "string"},
+    "dict": {"title": "dict", "type": "object"},
+    "FP32": {"title": "FP32", "type": "number"},
+    "FP64": {"title": "FP64", "type": "number"},
+    "INT32": {"title": "INT32", "type": "integer"},
+    "INT64": {"title": "INT64", "type": "integer"},
+    "BOOL": {"title": "BOOL", "type": "boolean"},
 }
 PLATFORM: tuple[tuple[str, str, str], ...] = (
     ("get", "/api/v1/apps", "List apps"),
@@ -66,21 +66,37 @@ def platform(url: str) -> Document:
 
 def of_component(described: Mapping[str, Any], api: Api, url: str) -> Document:
     """What a component says of itself, at the address and with the credentials that callers use."""
-    components = {**(described.get("components") or {}), **_schemes(api)}
-    return {**described, "servers": [{"url": url}], "components": components, "security": _security(api)}
+    given = described.get("components")
+    components = {**(given if isinstance(given, Mapping) else {}), **_schemes(api)}
+    paths = _with_curl(described.get("paths"), url, _security(api))
+    more = {"servers": [{"url": url}], "components": components, "security": _security(api), "paths": paths}
+    return {**described, **more}
+
+
+def _with_curl(paths: Any, url: str, security: list[Document]) -> Any:
+    """The paths, and how to call predict; what is not in the form that our runtime writes stays as it is."""
+    try:
+        operation = paths["/predict"]["post"]
+        example = operation["requestBody"]["content"]["application/json"]["example"]
+        post = {**operation, "x-curl": curl(f"{url}/predict", example, security)}
+        return {**paths, "/predict": {**paths["/predict"], "post": post}}
+    except (KeyError, TypeError):
+        return paths
 
 
 def of_pipeline(api: Api, url: str) -> Document:
     inputs = {str(one["name"]): _property(one) for one in api.inputs}
-    outputs = {str(one["name"]): {"type": "string"} for one in api.outputs}
+    outputs = {str(one["name"]): _described(DATATYPES["FOLDER"], one) for one in api.outputs}
     needed = [str(one["name"]) for one in api.inputs if one.get("required", True)]
     properties = {"inputs": _object(inputs, needed), "outputs": _object(outputs, [])}
     body: Document = {"type": "object", "properties": properties}
+    example = {"inputs": {one: _example(inputs[one]) for one in needed or list(inputs)[:1]}}
     problem = {"description": "A problem (RFC 9457)", "content": {"application/problem+json": {}}}
     submit = {
         "summary": f"Run {api.name}",
         "operationId": "submit",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}},
+        "x-curl": curl(f"{url}/runs", example, _security(api)),
         "responses": {
             "202": {
                 "description": "The run, which goes on by itself",
@@ -110,8 +126,12 @@ def _property(variable: Mapping[str, Any]) -> Document:
     kinds = (variable.get("type") or {}).get("datatypes") or ()
     known = [DATATYPES[kind] for kind in kinds if kind in DATATYPES]
     found: Document = known[0] if len(known) == 1 else {"anyOf": known} if known else {}
+    return _described(found, variable)
+
+
+def _described(schema: Document, variable: Mapping[str, Any]) -> Document:
     text = variable.get("description")
-    return {**found, "description": text} if text else found
+    return {**schema, "description": text} if text else schema
 
 
 def _schemes(api: Api) -> Document:
@@ -128,34 +148,16 @@ def _security(api: Api) -> list[Document]:
     return [*({name: []} for name in names), *([{}] if api.none else [])]
 
 
-def page(described: Mapping[str, Any]) -> str:
-    """The description as one page that needs nothing else."""
-    title = escape(str((described.get("info") or {}).get("title") or "API"))
-    servers = described.get("servers") or [{}]
-    server = escape(str(servers[0].get("url", "")))
-    operations = "\n".join(
-        _operation(method, path, operation)
-        for path, methods in (described.get("paths") or {}).items()
-        for method, operation in methods.items()
-        if isinstance(operation, Mapping)
-    )
-    return PAGE.format(title=title, server=server, operations=operations)
+def curl(url: str, body: Any, security: list[Document]) -> str:
+    """A line for a shell that makes this call, with the first kind of credentials that is taken."""
+    shown = {"basic": "-u NAME ", "key": '-H "X-API-Key: $KEY" ', "token": '-H "Authorization: Bearer $MLMESH_TOKEN" '}
+    how = "" if {} in security else shown.get(next((name for one in security for name in one), ""), "")
+    text = json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
+    return f"curl {how}'{url}' -H 'Content-Type: application/json' \\\n     -d '{text}'"
 
 
-def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
-    summary = escape(str(operation.get("summary") or operation.get("description") or ""))
-    answers = ", ".join(escape(str(status)) for status in operation.get("responses") or ())
-    return (
-        f"<section><h2><b>{escape(method.upper())}</b> <code>{escape(path)}</code></h2>"
-        f"<p>{summary}</p><p>Answers: {answers}</p></section>"
-    )
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}}h2{{font-size:1rem}}
-section{{border-top:1px solid #ccc}}code{{background:#f3f3f3;padding:.1em .3em}}</style></head>
-<body><h1>{title}</h1><p>At <code>{server}</code>. <a href="openapi.json">openapi.json</a></p>
-{operations}
-</body></html>
-"""
+def _example(schema: Document) -> Any:
+    kind = schema.get("anyOf", [schema])[0]
+    if kind.get("title") in ("FILE", "FOLDER"):
+        return "box/group/file" if kind["title"] == "FILE" else "box/group/"
+    return {"object": {}, "number": 0.5, "integer": 1, "boolean": True}.get(kind.get("type", ""), "text")

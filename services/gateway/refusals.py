@@ -16,9 +16,11 @@ class NoCredentials(Unauthorized):
 class NotACaller(Unauthorized):
     """No credentials, or ones that are not valid for this app."""
 
-    def __init__(self, ns: str) -> None:
+    def __init__(self, ns: str, *, basic: bool = True) -> None:
+        """`basic`: a password may be right here; a browser asks for one only then."""
         super().__init__()
         self.ns = ns
+        self.scheme = "Basic" if basic else "Bearer"
 
 
 class WrongMethod(MethodNotAllowed):
@@ -33,7 +35,7 @@ def headers_of(error: MeshError) -> dict[str, str]:
         case NoCredentials():
             found["WWW-Authenticate"] = error.challenge
         case NotACaller():
-            found["WWW-Authenticate"] = f'Basic realm="{error.ns}"'
+            found["WWW-Authenticate"] = f'{error.scheme} realm="{error.ns}"'
         case WrongMethod():
             found["Allow"] = ", ".join(error.allowed)
     return found

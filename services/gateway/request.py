@@ -56,6 +56,11 @@ class Request:
     hand_over: HandOver | None = None
     """Takes the connection from HTTP; only where the caller offers a WebSocket."""
 
+    @property
+    def visits(self) -> bool:
+        """Whether a person with a browser wants to see something."""
+        return self.method in ("GET", "HEAD") and b"text/html" in self.by_name.get(b"accept", b"").lower()
+
     @classmethod
     def of(cls, scope: Scope) -> Request:
         headers: Headers = scope["headers"]

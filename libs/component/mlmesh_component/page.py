@@ -19,7 +19,13 @@ def render(described: JsonObject) -> str:
         inputs=_rows(request["schema"]["properties"]["inputs"]),
         outputs=_rows(answer["schema"]["properties"]["outputs"]),
         example=html.escape(json.dumps(request["example"], indent=2, ensure_ascii=False)),
+        call=_call(operation.get("x-curl")),
     )
+
+
+def _call(curl: str | None) -> str:
+    """A line for a shell, when whoever shows the page knows where callers call."""
+    return f"<h2>On the command line</h2><pre>{html.escape(curl)}</pre>" if curl else ""
 
 
 def _rows(items: JsonObject) -> str:
@@ -38,7 +44,8 @@ def _datatypes(kind: JsonObject) -> str:
 
 
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }}
 table {{ border-collapse: collapse; width: 100%; }}
@@ -56,6 +63,7 @@ textarea {{ height: 16rem; }} pre {{ background: #f4f4f4; padding: .8rem; overfl
 <form id="try"><label for="body">POST predict</label><textarea id="body" spellcheck="false">{example}</textarea>
 <p><button>Send</button> <a href="openapi.json">openapi.json</a></p></form>
 <pre id="answer" aria-live="polite"></pre>
+{call}
 <script>
 document.getElementById("try").addEventListener("submit", async (event) => {{
   event.preventDefault();

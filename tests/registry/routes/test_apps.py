@@ -1,6 +1,8 @@
 """Apps as operators and developers see them."""
 
 from libs.common import identity
+from services.registry.catalog import check
+from services.registry.routes.apps import _addresses
 from tests.registry.conftest import EVERYTHING, Neighbours, Registry, Start, until
 from tests.registry.repository import PROTECTED_API, Work
 
@@ -144,3 +146,37 @@ async def test_sync_needs_an_app_with_a_repository(registry: Registry) -> None:
     await registry.call("POST", "/api/v1/apps", {"name": "leafscan"})
     assert (await registry.call("POST", "/api/v1/apps/leafscan/sync")).status == 409
     assert (await registry.call("POST", "/api/v1/apps/leafscan/sync", headers={identity.SCOPES: "read"})).status == 403
+
+
+def test_the_addresses_of_an_app_are_those_that_answer() -> None:
+    """A web application has no predict, files have an address for each box."""
+    api = "apiVersion: mlmesh/v1\nkind: APIComponent\nmetadata: {{name: {0}}}\nspec: {{{1}, restfulApi: {{{2}}}}}\n"
+    auth = "auth: {none: {}}"
+    component = (
+        "apiVersion: mlmesh/v1\nkind: MLComponent\nmetadata: {{name: {0}}}\n"
+        "spec: {{image: {{existingImageName: x}}, mlService: {{{1}}}}}\n"
+    )
+    box = (
+        "apiVersion: mlmesh/v1\nkind: DataBox\nmetadata: {{name: {0}}}\nspec: {{s3DefaultStorage: {{capacity: 1G}}}}\n"
+    )
+    documents = [
+        component.format("board", 'app: "board:app"'),
+        component.format("digits", 'inference: "digits:predict"'),
+        box.format("a"),
+        box.format("b"),
+        api.format("one", "mlComponent: {name: board}", f"path: board, {auth}"),
+        api.format("two", "mlComponent: {name: digits}", f"path: digits, {auth}"),
+        api.format("three", "files: {}", auth),
+    ]
+    catalog, problems = check({"manifests/all.yml": "---\n".join(documents).encode()}, namespace=None)
+    assert [one for one in problems if one.severity == "error"] == []
+    assert catalog is not None
+    found = {name: list(_addresses("http://m/x", one.spec, catalog)) for name, one in catalog.apis.items()}
+    assert found == {
+        "one": [{"target": "ml", "url": "http://m/x/board/"}],
+        "two": [{"target": "ml", "url": "http://m/x/digits/predict", "docs": "http://m/x/digits/docs"}],
+        "three": [
+            {"target": "files", "url": "http://m/x/files/a/"},
+            {"target": "files", "url": "http://m/x/files/b/"},
+        ],
+    }

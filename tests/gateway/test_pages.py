@@ -1,0 +1,182 @@
+"""What a browser is shown, and what everybody else still gets."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.common.errors import Unavailable
+from services.gateway import openapi, pages
+from services.gateway.refusals import NotACaller
+from services.gateway.table import Table, changed
+from tests.gateway.mesh import ALICE, Mesh, api, document, published
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+FAR = {"X-Forwarded-For": "192.0.2.7"}
+EVIL = "<script>alert(1)</script>"
+
+
+def table(*apis: dict[str, Any], **over: Any) -> Table:
+    return changed(Table(), {"version": 1, "apps": {"demo": document(1, apis=list(apis), **over)}})
+
+
+def test_home_lists_what_runs_for_who_is_on_this_machine() -> None:
+    shown = pages.home(table(*document(1)["apis"]), "http://m", everything=True)
+    for path in ("digits", "keyed", "open", "train"):
+        assert f'<a href="/demo/{path}/docs">{path}</a>' in shown
+    assert "files: <code>/demo/files/&lt;box&gt;/</code>" in shown
+    assert "mlmesh login http://m" in shown
+
+
+def test_home_names_to_others_what_anybody_may_call() -> None:
+    shown = pages.home(table(*document(1)["apis"]), "http://m", everything=False)
+    assert '<a href="/demo/open/docs">' in shown
+    assert "digits" not in shown
+    assert "train" not in shown
+    closed = pages.home(table(api("ml", "digits", "c", basic="people")), "http://m", everything=False)
+    assert "demo" not in closed
+
+
+def test_an_empty_mesh_says_how_to_begin() -> None:
+    assert "mlmesh init" in pages.home(Table(), "http://m", everything=True)
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_text_from_manifests_is_text(everything: bool) -> None:
+    found = table(
+        {**api("ml", EVIL, EVIL, none=True), "title": EVIL},
+        components={EVIL: {"reason": {"code": EVIL, "detail": EVIL}}},
+    )
+    for shown in (
+        pages.home(found, "http://m", everything=everything),
+        pages.of_app(found.apps["demo"], "http://m", everything=everything),
+        pages.refusal(Unavailable(EVIL, reason={"code": EVIL}), "q", "http://m"),
+    ):
+        assert EVIL not in shown
+        assert escape(EVIL) in shown
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from([EVIL, "get", "/predict", "object"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(["info", "title", "description", "servers", "url", "paths", "/predict", "post", "requestBody",
+                         "content", "application/json", "schema", "example", "properties", "inputs", "components"]),
+        inner, max_size=4,
+    ),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(["info", "servers", "paths", "components"]), values))
+def test_whatever_a_component_says_of_itself_is_shown_as_text(described: dict[str, Any]) -> None:
+    [one] = table(api("ml", "digits", "c", none=True)).apps["demo"].apis
+    shown = pages.description(openapi.of_component(described, one, "http://m/demo/digits"))
+    assert EVIL not in shown
+
+
+def test_a_pipelines_page_has_inputs_datatypes_and_a_line_for_the_shell() -> None:
+    inputs = [
+        {"name": "data", "type": {"datatypes": ["FILE"]}, "description": "grey values"},
+        {"name": "top", "required": False, "type": {"datatypes": ["INT64", "FP64"]}},
+    ]
+    outputs = [{"name": "model", "description": "what was learnt"}]
+    found = table(api("pipeline", "train", "training", api_key=True, inputs=inputs, outputs=outputs))
+    [one] = found.apps["demo"].apis
+    described = openapi.of_pipeline(one, "http://m/demo/train")
+    shown = pages.description(described)
+    assert "<code>data</code></td><td>FILE</td><td>grey values</td>" in shown
+    assert "<code>top</code> (optional)</td><td>INT64 or FP64</td>" in shown
+    assert "<code>model</code></td><td>FOLDER</td><td>what was learnt</td>" in shown
+    line = described["paths"]["/runs"]["post"]["x-curl"]
+    assert line == (
+        "curl -H \"X-API-Key: $KEY\" 'http://m/demo/train/runs' -H 'Content-Type: application/json' \\\n"
+        '     -d \'{"inputs": {"data": "box/group/file"}}\''
+    )
+    assert escape(line) in shown
+
+
+@pytest.mark.parametrize(
+    ("auth", "how"),
+    [
+        ({"none": True, "basic": "people"}, "curl '"),
+        ({"basic": "people", "api_key": True}, "curl -u NAME '"),
+        ({"api_key": True}, 'curl -H "X-API-Key: $KEY" \''),
+        ({}, 'curl -H "Authorization: Bearer $MLMESH_TOKEN" \''),
+    ],
+)
+def test_the_line_for_the_shell_shows_credentials_that_are_taken(auth: dict[str, Any], how: str) -> None:
+    [one] = table(api("pipeline", "train", "training", **auth)).apps["demo"].apis
+    assert openapi.of_pipeline(one, "http://m")["paths"]["/runs"]["post"]["x-curl"].startswith(how)
+
+
+def test_a_password_is_asked_for_only_where_one_can_be_right() -> None:
+    from services.gateway.refusals import headers_of
+
+    assert headers_of(NotACaller("demo"))["WWW-Authenticate"] == 'Basic realm="demo"'
+    assert headers_of(NotACaller("demo", basic=False))["WWW-Authenticate"] == 'Bearer realm="demo"'
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("/", 200, "/demo/digits/docs"),
+        ("/demo", 200, "/demo/digits/docs"),
+        ("/demo/", 200, "/demo/digits/docs"),
+        ("/nobody", 404, "there is no app &quot;nobody&quot;"),
+        ("/demo/nothing/docs", 404, "has no API at &quot;nothing&quot;"),
+        ("/demo/digits/docs", 401, "No credentials"),
+        ("/%3Cscript%3E", 404, "&lt;script&gt;"),
+    ],
+)
+async def test_a_browser_is_shown_pages_and_others_documents(mesh: Mesh, path: str, status: int, text: str) -> None:
+    code, headers, body = await mesh.call("GET", path, headers=BROWSER)
+    assert (code, headers["Content-Type"]) == (status, "text/html; charset=utf-8")
+    assert text in body.decode()
+    code, headers, body = await mesh.call("GET", path)
+    assert (code, headers["Content-Type"]) == (status if status != 200 else 404, "application/problem+json")
+
+
+async def test_who_comes_through_a_proxy_is_not_told_what_is_not_for_everybody(mesh: Mesh) -> None:
+    for path in ("/", "/demo"):
+        _, _, body = await mesh.call("GET", path, headers=BROWSER | FAR)
+        assert "/demo/open/docs" in body.decode()
+        assert "/demo/digits" not in body.decode()
+    await published(mesh, document(mesh.component.port, apis=[api("ml", "digits", "classifier", basic="people")]))
+    assert (await mesh.call("GET", "/demo", headers=BROWSER | FAR))[0] == 404
+
+
+async def test_an_apis_own_address_leads_to_its_page(mesh: Mesh) -> None:
+    for path in ("/demo/digits", "/demo/digits/", "/demo/train"):
+        status, headers, _ = await mesh.call("GET", path, headers=BROWSER | ALICE)
+        assert (status, headers["Location"]) == (303, f"/demo/{path.split('/')[2]}/docs")
+        assert (await mesh.call("GET", path, headers=ALICE))[0] == 404
+
+
+async def test_a_key_is_not_a_password(mesh: Mesh) -> None:
+    _, headers, _ = await mesh.call("GET", "/demo/keyed/docs", headers=BROWSER)
+    assert headers["WWW-Authenticate"] == 'Bearer realm="demo"'
+    status, _, body = await mesh.call("GET", "/demo/keyed/docs", headers=BROWSER | {"X-API-Key": "key-of-bob"})
+    assert (status, b"<h1>" in body) == (200, True)
+
+
+async def test_a_functions_page_is_its_own_with_a_line_for_the_shell(mesh: Mesh) -> None:
+    from mlmesh_component import openapi as described
+    from mlmesh_component.settings import Settings
+
+    from tests.component.test_openapi import ADD
+
+    found = document()
+    found["components"]["classifier"]["openapi"] = described.document(Settings("m:f", component="add"), ADD)
+    await published(mesh, found)
+    status, _, body = await mesh.call("GET", "/demo/digits/docs", headers=BROWSER | ALICE)
+    assert status == 200
+    assert "<code>x</code></td><td>FP32 or FP64</td><td>what to add</td>" in body.decode()
+    assert escape("curl -u NAME 'http://mesh.example/demo/digits/predict'") in body.decode()
+    _, _, document_ = await mesh.call("GET", "/demo/digits/openapi.json", headers=ALICE)
+    assert json.dumps(document_).count("x-curl") == 1
