@@ -171,7 +171,7 @@ def _refusal(error: urllib.error.HTTPError, url: str) -> MeshError:
 
 
 def _seconds(text: str | None) -> float | None:
-    return float(text) if text and re.fullmatch(r"\d{1,6}", text.strip()) else None
+    return float(text) if text and re.fullmatch(r"[0-9]{1,6}", text.strip()) else None
 
 
 def _hint(status: int, body: Mapping[str, Any], url: str) -> str:

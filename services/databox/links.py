@@ -7,7 +7,7 @@ from typing import Literal, cast
 from urllib.parse import quote
 
 from libs.common.errors import Forbidden, Invalid
-from services.databox.tokens import Forged, Signer
+from libs.common.tokens import Forged, Signer
 
 Method = Literal["GET", "PUT"]
 ATTRIBUTE = "!#$&+-.^_`|~"
@@ -28,7 +28,7 @@ class Link:
     size: int | None = None
 
     def token(self, signer: Signer) -> str:
-        return signer.seal("link", [self.method, self.key, int(self.expires), self.size])
+        return signer.seal("databox link", [self.method, self.key, int(self.expires), self.size])
 
     def url(self, base: str, signer: Signer) -> str:
         """`base`: where databox answers, or the gateway, for who will use it."""
@@ -38,7 +38,7 @@ class Link:
 def read(signer: Signer, token: str, method: str, now: float) -> Link:
     """The link of `token`. Raises Forbidden when it is forged, over, or for another method. HEAD is as good as GET."""
     try:
-        allowed, key, expires, size = signer.open("link", token)
+        allowed, key, expires, size = signer.open("databox link", token)
     except Forged as error:
         raise Forbidden("this link is not valid") from error
     if now >= expires:

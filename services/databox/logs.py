@@ -25,7 +25,7 @@ POLL_S = 1.0
 """How soon a reader sees what came in through another replica."""
 REMEMBERED = 1000
 """Logs whose size is kept in memory."""
-OFFSET = re.compile(r"\d{16}")
+OFFSET = re.compile(r"[0-9]{16}")
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,16 @@ from fastapi import Depends, Request
 
 from libs.common.bus import Bus, open_bus
 from libs.common.db import Database
+from libs.common.http.pages import Cursors
 from libs.common.loop import Loop
 from libs.common.settings import Settings
+from libs.common.tokens import Signer
 from services.databox import db as tables
 from services.databox.changes import Changes
 from services.databox.logs import Logs
 from services.databox.publications import REMEMBERED_S, Publications
 from services.databox.quota import Quota
 from services.databox.store import Store, open_store
-from services.databox.tokens import Signer
 from services.databox.uploads import Uploads
 
 TIDY_S = 60.0
@@ -33,6 +34,7 @@ class Parts:
     bus: Bus
     store: Store
     signer: Signer
+    cursors: Cursors
     quota: Quota
     changes: Changes
     uploads: Uploads
@@ -54,16 +56,17 @@ async def open_parts(settings: Settings, bus: Bus | None) -> AsyncIterator[Parts
         stack.push_async_callback(database.close)
         doorbells = bus if bus is not None else await stack.enter_async_context(open_bus(settings.bus))
         store = await stack.enter_async_context(open_store(settings, signer))
-        parts = _parts(database, doorbells, store, signer)
+        cursors = Cursors(settings.internal_token, "databox cursor")
+        parts = _parts(database, doorbells, store, signer, cursors)
         await _run(stack, parts.changes.loop, Loop("databox tidying", parts.tidy, TIDY_S))
         yield parts
 
 
-def _parts(database: Database, bus: Bus, store: Store, signer: Signer) -> Parts:
+def _parts(database: Database, bus: Bus, store: Store, signer: Signer, cursors: Cursors) -> Parts:
     quota, changes = Quota(database, store), Changes(bus)
     uploads = Uploads(store, quota, changes)
     publications = Publications(database, store, quota, changes)
-    return Parts(database, bus, store, signer, quota, changes, uploads, publications, Logs(store))
+    return Parts(database, bus, store, signer, cursors, quota, changes, uploads, publications, Logs(store))
 
 
 async def _run(stack: AsyncExitStack, *loops: Loop) -> None:

@@ -10,7 +10,7 @@ from libs.common.errors import TooLarge
 async def read_body(request: Request, limit: int) -> bytes:
     """Raises TooLarge as soon as more than `limit` bytes are announced or have come."""
     announced = request.headers.get("content-length", "0")
-    if announced.isdigit() and int(announced) > limit:
+    if announced.isascii() and announced.isdigit() and int(announced) > limit:
         raise TooLarge(f"the body has {announced} bytes; at most {limit} are accepted")
     found = bytearray()
     async for piece in request.stream():

@@ -23,6 +23,8 @@ LOOK_AGAIN_S = 1.0
 WAIT_S = 5.0
 """How long one read waits for a log to grow before the task's state is looked at again."""
 KEEP_ALIVE = b": waiting\n\n"
+EVENT = re.compile(r"(?P<stage>[^:]+):(?P<attempt>[0-9]{1,9}):(?P<offset>[0-9]{1,15})")
+NO_EVENT = "Last-Event-ID: not an id of this stream; start again without it"
 Attempt = tuple[Task, int]
 
 
@@ -41,11 +43,26 @@ class Place:
 def resumed(last_event_id: str | None) -> Place | None:
     if not last_event_id:
         return None
-    stage, _, rest = last_event_id.partition(":")
-    attempt, _, offset = rest.partition(":")
-    if not (stage and attempt.isdigit() and offset.isdigit()):
-        raise Malformed("Last-Event-ID: not an id of this stream")
-    return Place(stage, int(attempt), int(offset))
+    found = EVENT.fullmatch(last_event_id)
+    if found is None:
+        raise Malformed(NO_EVENT)
+    return Place(found["stage"], int(found["attempt"]), int(found["offset"]))
+
+
+async def resumed_in(parts: Parts, run: Run, last_event_id: str | None) -> Place | None:
+    """Where a reader goes on. Raises Malformed for what is no place in the run's logs."""
+    place = resumed(last_event_id)
+    if place is not None and not await _is_in(parts, run, place):
+        raise Malformed(NO_EVENT)
+    return place
+
+
+async def _is_in(parts: Parts, run: Run, place: Place) -> bool:
+    begun = [(task.name, attempt) for task, attempt in await _attempts(parts, run, place.stage)]
+    if (place.stage, place.attempt) not in begun:
+        return False
+    name = pipeline.log_name(run.id, place.stage, place.attempt)
+    return place.offset <= await _size(parts, run.app, name)
 
 
 @dataclass

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from libs.common.bus import Letter
 from libs.common.bus import Queue as Line
-from libs.common.errors import Malformed
 from libs.common.times import iso
 from services.scheduler.queue import EMPTY, Queue
 from services.scheduler.state import Reason, Run, Schedule, Task, Worker, reason
@@ -162,22 +160,6 @@ def worker(found: Worker, held: Iterable[Task], now: float) -> dict[str, Any]:
             {"id": task.id, "app": task.app, "kind": task.kind, "name": task.name, "run": task.run} for task in held
         ],
     }
-
-
-def cursor(found: Run) -> str:
-    return base64.urlsafe_b64encode(f"{found.created_at!r} {found.id}".encode()).decode().rstrip("=")
-
-
-def position(text: str) -> tuple[float, str]:
-    """Where the next page begins. Raises Malformed when it is no cursor of ours."""
-    try:
-        created, _, identity = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
-        at = float(created)
-    except ValueError as error:
-        raise Malformed("this cursor is not one that was given out; start again without it") from error
-    if not identity.startswith("r_"):
-        raise Malformed("this cursor is not one that was given out; start again without it")
-    return at, identity
 
 
 def schedule(found: Schedule) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def _at_once(path: str, flags: int) -> int:
 
 def progress(written: str) -> list[int] | None:
     """The last line `N/M`."""
-    found = re.findall(r"^\s*(\d{1,15})\s*/\s*(\d{1,15})\s*$", written, re.MULTILINE)
+    found = re.findall(r"^\s*([0-9]{1,15})\s*/\s*([0-9]{1,15})\s*$", written, re.MULTILINE)
     return [int(number) for number in found[-1]] if found else None
 
 

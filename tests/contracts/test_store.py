@@ -15,10 +15,10 @@ from minio import Minio
 from libs.common.errors import Conflict, Malformed, NotFound, Unavailable
 from libs.common.http.ranges import Span
 from libs.common.settings import Settings
+from libs.common.tokens import Signer
 from services.databox.links import read
 from services.databox.store import Store, open_store
 from services.databox.store.address import Address
-from services.databox.tokens import Signer
 
 STORES = ["directory", "minio", "versitygw"]
 MIB = 1024**2

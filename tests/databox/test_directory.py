@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from libs.common.errors import Unavailable
+from libs.common.tokens import Signer
 from services.databox.store.directory import ABANDONED_S, DirectoryStore
 from services.databox.store.walk import walk
-from services.databox.tokens import Signer
 
 
 @pytest.fixture

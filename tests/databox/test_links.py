@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from libs.common.errors import Forbidden, Invalid
+from libs.common.tokens import Forged, Signer
 from services.databox.links import Link, lifetime, read
-from services.databox.tokens import Forged, Signer
 from tests.databox.conftest import TOKEN, Databox
 
 SIGNER = Signer(TOKEN)
@@ -47,7 +47,7 @@ def test_a_link_to_get_is_good_for_head() -> None:
 @pytest.mark.parametrize("token", ["", "x", "é", "A" * 100, "....", "/", " "])
 def test_a_token_that_was_not_made_here_is_forged(token: str) -> None:
     with pytest.raises(Forged):
-        SIGNER.open("link", token)
+        SIGNER.open("databox link", token)
 
 
 def test_a_changed_token_is_forged() -> None:
@@ -55,12 +55,12 @@ def test_a_changed_token_is_forged() -> None:
     for place in range(0, len(token) - 1, 7):
         changed = token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
         with pytest.raises(Forged):
-            SIGNER.open("link", changed)
+            SIGNER.open("databox link", changed)
 
 
 def test_a_token_is_good_for_its_purpose_only() -> None:
     with pytest.raises(Forged):
-        SIGNER.open("cursor", Link("GET", KEY, 1000).token(SIGNER))
+        SIGNER.open("databox cursor", Link("GET", KEY, 1000).token(SIGNER))
 
 
 def test_lifetimes_have_limits() -> None:

@@ -41,7 +41,10 @@ def test_what_came_before_the_place_is_over() -> None:
     assert reader.of("prepare", 1).over
 
 
-@pytest.mark.parametrize("identity", ["train", "train:1", "train:x:3", ":1:3", "train:1:-3"])
+@pytest.mark.parametrize(
+    "identity",
+    ["train", "train:1", "train:x:3", ":1:3", "train:1:-3", "words:\u00b2:0", "train:\u0661:0", "train:1:" + "9" * 16],
+)
 def test_an_id_that_is_not_ours_is_refused(identity: str) -> None:
     with pytest.raises(Malformed):
         resumed(identity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -135,6 +136,80 @@ async def test_runs_are_listed_in_pages_newest_first(mesh: Mesh) -> None:
     second = (await mesh.call("GET", "/internal/apps/leaf/runs", limit=2, cursor=first["next"]))[1]
     assert [run["id"] for run in first["items"] + second["items"]] == made[::-1]
     assert (await mesh.call("GET", "/internal/apps/leaf/runs", cursor="forged"))[0] == 400
+
+
+@pytest.mark.parametrize("owner", [True, False])
+async def test_links_lead_through_all_pages_with_their_filters(mesh: Mesh, owner: bool) -> None:
+    await go_live(mesh)
+    wanted = {"labels": {"a b&c": "\u00e9=%1"}}
+    made = []
+    for number in range(5):
+        made.append((await mesh.submit(BODY | (wanted if number != 2 else {})))[1]["id"])
+    headers = OWNER if owner else ALICE
+    public, internal = ("/api/v1/apps/leaf/runs",) * 2 if owner else ("/leaf/runs", "/internal/apps/leaf/runs")
+    asked = {
+        "label": "a b&c=\u00e9=%1", "status": "queued", "pipeline": "train", "limit": "1",
+        "created_after": "2020-01-01T00:00:00+00:00",
+    }  # fmt: skip
+    found, query = [], asked
+    while query:
+        status, body, answered = await mesh.call("GET", internal, headers=headers, **query)
+        assert status == 200, body
+        found += [run["id"] for run in body["items"]]
+        link = answered.get("Link")
+        assert (link is None) == (body["next"] is None)
+        query = {}
+        if link:
+            target = urlsplit(link.removesuffix('>; rel="next"').removeprefix("<"))
+            query = dict(parse_qsl(target.query))
+            assert (target.path, query) == (public, {**asked, "cursor": body["next"]})
+    assert found == [one for one in made[::-1] if one != made[2]]
+
+
+CURSORS = ["", "forged", "MWU5OTkgcl94", "aW5mIHJfeA", "bmFuIHJfeA", "\u00e9", "=", "a" * 5000, "AAAA"]
+
+
+@pytest.mark.parametrize("path", ["/internal/apps/leaf/runs", "/api/v1/apps/leaf/runs"])
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        *(({"cursor": one}, "this cursor is not one that was given out") for one in CURSORS),
+        ({"label": "\0"}, "U+0000"),
+        ({"pipeline": "a\0b"}, "U+0000"),
+        ({"status": "\0"}, "U+0000"),
+        ({"status": "done"}, "status: one of queued, running"),
+        ({"created_after": "\u0661"}, "created_after: write a time"),
+        ({"created_after": "yesterday"}, "created_after: write a time"),
+    ],
+)
+async def test_a_parameter_that_cannot_be_is_400_with_a_sentence(
+    mesh: Mesh, path: str, parameters: dict[str, str], sentence: str
+) -> None:
+    status, problem, _ = await mesh.call("GET", path, headers=OWNER | ALICE, **parameters)
+    assert (status, sentence in problem["detail"]) == (400, True), problem
+
+
+@pytest.mark.parametrize("label", ['a"b', "a'b", "$", "a.b", "[0]", '"', "\\", "%", "a=b=c", "="])
+async def test_any_text_can_be_looked_for_among_the_labels(mesh: Mesh, label: str) -> None:
+    await go_live(mesh)
+    key, _, value = label.partition("=")
+    made = (await mesh.submit({**BODY, "labels": {key: value or "x"}}))[1]["id"]
+    await mesh.submit({**BODY, "labels": {"other": "x"}})
+    status, body, _ = await mesh.call("GET", "/internal/apps/leaf/runs", label=label)
+    assert (status, [run["id"] for run in body["items"]]) == (200, [made])
+
+
+@pytest.mark.parametrize(
+    "identity",
+    ["words:\u00b2:0", "only:1:9999999999999", "prepare:9:0", "prepare:1:1", "none:1:0", "prepare:1", "x" * 9000],
+)
+async def test_a_made_up_place_in_a_log_is_400(mesh: Mesh, identity: str) -> None:
+    await go_live(mesh)
+    run = (await mesh.submit(BODY))[1]["id"]
+    headers = ALICE | {"Last-Event-ID": identity}
+    path = f"/internal/apps/leaf/runs/{run}/logs"
+    status, problem, _ = await mesh.call("GET", path, headers=headers, follow="true")
+    assert (status, problem["detail"][:36]) == (400, "Last-Event-ID: not an id of this str")
 
 
 async def test_runs_are_found_by_a_label(mesh: Mesh) -> None:

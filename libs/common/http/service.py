@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common import log
-from libs.common.errors import BY_STATUS, MeshError, SlowBody, Unauthorized
+from libs.common.errors import BY_STATUS, Malformed, MeshError, SlowBody, Unauthorized
 from libs.common.http.direct import Direct, Route
 from libs.common.http.problems import invalid, rendered
 from libs.common.settings import Settings
@@ -153,6 +153,9 @@ class Guard:
             given = Headers(scope=scope).get("authorization", "").encode()
             if not hmac.compare_digest(given, self._expected):
                 await rendered(Unauthorized("this is an internal address"))(scope, receive, send)
+                return
+            if b"%00" in scope["query_string"]:  # no database keeps it, so nothing can be found by it
+                await rendered(Malformed("the query has the character U+0000; leave it out"))(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

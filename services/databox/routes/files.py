@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 
 from libs.common.errors import Invalid, Malformed, NotFound, PreconditionFailed
 from libs.common.http.conditions import Conditions, Version
+from libs.common.http.pages import link_to
 from libs.common.http.problems import rendered
 from libs.common.identity import caller
 from libs.common.times import iso
@@ -23,7 +24,6 @@ from services.databox.paths import Address, address, check_prefix, decoded
 from services.databox.quota import Ask, link_reservation, mark
 from services.databox.routes.bodies import chunks, content, download, fields, put
 from services.databox.store import Only, Stat
-from services.databox.tokens import Forged
 from services.databox.uploads import Judge, refuse_clash
 from services.databox.versions import Exists, judge, version
 
@@ -140,7 +140,8 @@ async def read(
     expires: str | None = None,
 ) -> Response:
     if named.address.kind != "file":
-        return JSONResponse(await _page(named.key, parts, check_prefix(prefix), cursor, limit))
+        page = await _page(named.key, parts, check_prefix(prefix), cursor, limit)
+        return JSONResponse(page, headers=link_to(_public(request), request.scope["query_string"], page["next"]))
     stat = await _existing(named, parts)
     if as_bytes or BYTES in request.headers.get("accept", ""):
         return await download(parts.store, stat, request)
@@ -189,20 +190,16 @@ async def _existing(named: Place, parts: Parts) -> Stat:
 
 
 async def _page(folder: str, parts: Parts, prefix: str, cursor: str | None, limit: int) -> dict[str, Any]:
-    after = "" if cursor is None else _after(folder, parts, cursor)
+    after = "" if cursor is None else str(parts.cursors.last(folder, cursor))
     found = [stat async for stat in parts.store.list(folder + prefix, after, limit + 1)]
-    more = parts.signer.seal("cursor", [folder, found[limit - 1].key]) if len(found) > limit else None
+    more = parts.cursors.after(folder, found[limit - 1].key) if len(found) > limit else None
     return {"items": [_item(stat, folder) for stat in found[:limit]], "next": more}
 
 
-def _after(folder: str, parts: Parts, cursor: str) -> str:
-    try:
-        listed, after = parts.signer.open("cursor", cursor)
-    except Forged as error:
-        raise Malformed("this cursor is not one that was given out") from error
-    if listed != folder:
-        raise Malformed("this cursor belongs to another listing")
-    return str(after)
+def _public(request: Request) -> str:
+    """The path as the caller wrote it to the gateway."""
+    app, _user, box, path = _names(request.scope["raw_path"])
+    return f"/{app}/files/{box}/{path}"
 
 
 def _item(stat: Stat, folder: str) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from typing import Literal, Protocol, Self
 
 from libs.common.http.ranges import Span
 from libs.common.settings import Settings
+from libs.common.tokens import Signer
 from services.databox.links import Link, Method
-from services.databox.tokens import Signer
 
 Reader = Literal["inside", "public"]
 """Who will use a link: another service, or a caller from outside. They reach the store under different addresses."""

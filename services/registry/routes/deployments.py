@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from libs.common.db import clock
-from libs.common.errors import Conflict, Malformed
+from libs.common.errors import Conflict
+from libs.common.http.pages import Cursors, link_to
 from services.registry.db import Connection, apps, deployments
 from services.registry.deployments import Cause, Deployment
 from services.registry.origins import NoRepository
@@ -33,32 +32,18 @@ class Target(BaseModel):
 
 @router.get("/deployments")
 async def listed(
-    ns: str, parts: Here, who: Who, response: Response, limit: Limit = 100, cursor: str | None = None
+    ns: str, parts: Here, who: Who, request: Request, response: Response, limit: Limit = 100, cursor: str | None = None
 ) -> dict[str, Any]:
     who.require("read", ns)
-    before = _decoded(cursor) if cursor is not None else None
+    cursors = Cursors(parts.settings.internal_token, "registry cursor")
+    before = None if cursor is None else int(cursors.last(ns, cursor))
     async with parts.database.read() as c:
         if await apps.get(c, ns) is None:
             raise NoApp()
         found = await deployments.page(c, ns, limit + 1, before)
-    more = _encoded(found[limit - 1].seq) if len(found) > limit else None
-    if more is not None:
-        response.headers["Link"] = f'</api/v1/apps/{ns}/deployments?limit={limit}&cursor={more}>; rel="next"'
+    more = cursors.after(ns, found[limit - 1].seq) if len(found) > limit else None
+    response.headers.update(link_to(f"/api/v1/apps/{ns}/deployments", request.scope["query_string"], more))
     return {"items": [one.shown() for one in found[:limit]], "next": more}
-
-
-def _encoded(seq: int) -> str:
-    return base64.urlsafe_b64encode(f"d{seq}".encode()).decode().rstrip("=")
-
-
-def _decoded(cursor: str) -> int:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        if not text.startswith("d") or not text[1:].isdecimal() or len(text) > 19:
-            raise ValueError(text)
-    except (ValueError, binascii.Error) as error:
-        raise Malformed("the cursor is not one that was given out here") from error
-    return int(text[1:])
 
 
 @router.get("/deployments/{deployment}")

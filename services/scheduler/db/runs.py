@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Executable, and_, bindparam, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Executable, and_, bindparam, delete, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import Rows, insert_many, now, upsert
@@ -165,12 +165,20 @@ async def page(
         query = query.where(runs.c.created_at > created_after)
     if label is not None:
         key, _, value = label.partition("=")
-        found_label = runs.c.labels[key].as_string()
+        found_label = _label(c, key)
         query = query.where(found_label == value if value else found_label.is_not(None))
     if after is not None:
         query = query.where(tuple_(runs.c.created_at, runs.c.id) < after)
     found = await c.execute(query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit))
     return [Run(plan={"outputs": named}, **dict(zip(found.keys(), row, strict=False))) for *row, named in found]
+
+
+def _label(c: AsyncConnection, key: str) -> ColumnElement[Any]:
+    """The label's value. In SQLite a key of its own is a path, in which not every character can be written."""
+    if c.dialect.name != "sqlite":
+        return cast(ColumnElement[Any], runs.c.labels[key].as_string())
+    each = func.json_each(runs.c.labels).table_valued("key", "value")
+    return select(each.c.value).where(each.c.key == key).scalar_subquery()
 
 
 Key = tuple[str, str, str, str]

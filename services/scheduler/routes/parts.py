@@ -39,5 +39,5 @@ RETRY_AFTER_S = "1"
 
 def preferred_wait(prefer: str | None) -> float:
     """The N of `Prefer: wait=N`, at most 60."""
-    found = re.search(r"\bwait=(\d{1,6})\b", prefer or "")
+    found = re.search(r"\bwait=([0-9]{1,6})\b", prefer or "")
     return min(float(found[1]), MAX_WAIT_S) if found else 0.0

@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 
 from libs.common.errors import Forbidden, Gone, Malformed, NotFound, RangeNotSatisfiable
 from libs.common.http.direct import Answer
+from libs.common.http.pages import Cursors, link_to
 from libs.common.http.problems import rendered
 from libs.common.identity import ANONYMOUS, Caller
 from services.scheduler import logs, outputs, removal, runs, views
@@ -19,6 +20,7 @@ from services.scheduler.parts import Parts
 from services.scheduler.routes.parts import RETRY_AFTER_S, TheCaller, TheParts, preferred_wait
 from services.scheduler.state import Run
 
+STATUSES = ("queued", "running", "succeeded", "failed", "canceling", "canceled", "expired")
 PAGE = 100
 MAX_PAGE = 1000
 KEEP_ALIVE_S = 15.0
@@ -31,6 +33,8 @@ class Scope:
 
     def __init__(self, caller: Caller, app: str, owner: bool) -> None:
         self.app = app
+        self.listed_at = f"/api/v1/apps/{app}/runs" if owner else f"/{app}/runs"
+        """The public path."""
         self.user = None if owner else caller.user
         self.pipelines = None if owner or "*" in caller.pipelines else caller.pipelines
 
@@ -73,6 +77,10 @@ async def listing(
     pipelines = mine.pipelines
     if pipeline is not None:
         pipelines = frozenset({pipeline}) if pipelines is None else pipelines & {pipeline}
+    cursors = Cursors(parts.settings.internal_token, "scheduler cursor")
+    after = None if cursor is None else tuple(cursors.last(mine.app, cursor))
+    if status is not None and status not in STATUSES:
+        raise Malformed(f"status: one of {', '.join(STATUSES)}")
     async with parts.db.read() as c:
         found = await rows.page(
             c,
@@ -80,13 +88,14 @@ async def listing(
             user=mine.user,
             pipelines=pipelines,
             status=status,
-            after=views.position(cursor) if cursor else None,
+            after=after,
             created_after=_epoch(created_after),
             label=label,
             limit=limit + 1,
         )
-    following = views.cursor(found[limit - 1]) if len(found) > limit else None
-    headers = {"Link": f'<{request.url.path}?cursor={following}&limit={limit}>; rel="next"'} if following else {}
+    last = found[limit - 1] if len(found) > limit else None
+    following = None if last is None else cursors.after(mine.app, [last.created_at, last.id])
+    headers = link_to(mine.listed_at, request.scope["query_string"], following)
     return Answer({"items": await runs.listed(parts, found[:limit]), "next": following}, headers=headers)
 
 
@@ -97,9 +106,9 @@ def _epoch(text: str | None) -> float | None:
         return None
     try:
         found = datetime.fromisoformat(text)
-    except ValueError as error:
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError) as error:
         raise Malformed("created_after: write a time such as 2026-01-31T12:00:00Z") from error
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 @router.get("/internal/apps/{ns}/runs/{run_id}")
@@ -196,7 +205,7 @@ async def log(
     if stage is not None and stage not in run.plan["waits"]:
         raise NotFound(f"no stage {stage}; stages are {', '.join(run.plan['waits'])}")
     if follow:
-        events = logs.events(parts, run, stage, logs.resumed(last_event_id))
+        events = logs.events(parts, run, stage, await logs.resumed_in(parts, run, last_event_id))
         return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     if attempt is None and "range" not in request.headers:
         return StreamingResponse(logs.text(parts, run, stage), media_type=TEXT)

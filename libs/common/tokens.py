@@ -13,7 +13,7 @@ import orjson
 
 TAG_BYTES = 16
 
-Purpose = Literal["link", "cursor"]
+Purpose = Literal["databox link", "databox cursor", "scheduler cursor", "registry cursor"]
 
 
 class Forged(Exception):
@@ -41,5 +41,5 @@ class Signer:
         return orjson.loads(body)
 
     def _tag(self, purpose: Purpose, body: bytes) -> bytes:
-        key = hmac.digest(self.secret.encode(), f"mlmesh databox {purpose} v1".encode(), sha256)
+        key = hmac.digest(self.secret.encode(), f"mlmesh {purpose} v1".encode(), sha256)
         return hmac.digest(key, body, sha256)[:TAG_BYTES]
