@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 import typer
 
 from services.cli import render, times
 from services.cli.client import path
+from services.cli.deployments import DEFAULT_TIMEOUT, POLL_INTERVAL_S, Timeout
+from services.cli.failure import Failure
 from services.cli.logs import printed
 from services.cli.session import App, Mesh, field, talks, talks_without_data
 
@@ -56,6 +59,35 @@ def _instance(one: dict[str, Any]) -> str:
         render.reason(one.get("reason")),
     )
     return "  ".join(str(part) for part in parts if part)
+
+
+@nouns.command("restart")
+@talks
+def restart(
+    mesh: Mesh,
+    app: App,
+    component: Component,
+    wait: Annotated[bool, typer.Option("--wait", help="Until the new instances serve.")] = False,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> None:
+    """Start a component anew, with the model as it is now; the old instances serve until the new ones do."""
+    within = times.duration(timeout) if wait else 0.0
+    before = {one["id"] for one in mesh.client.get(_path(app, component)).get("instances") or []}
+    found = mesh.client.post(_path(app, component, "restart"))
+    deadline = time.monotonic() + within
+    while wait and not _is_renewed(found, before):
+        if time.monotonic() >= deadline:
+            why = render.reason(found.get("reason")) or found["status"]
+            raise Failure(f"{component} is not renewed after {times.length(within)} ({why}); what served serves on")
+        time.sleep(POLL_INTERVAL_S)
+        found = mesh.client.get(_path(app, component))
+    mesh.say(found, f"{component} is restarted" if wait else f"{component} is being restarted")
+
+
+def _is_renewed(found: dict[str, Any], before: set[str]) -> bool:
+    """Nothing of before is left, and what there is serves."""
+    now = found.get("instances") or []
+    return not before & {one["id"] for one in now} and all(one["status"] == "healthy" for one in now)
 
 
 @nouns.command("logs")

@@ -31,6 +31,7 @@ PLATFORM: tuple[tuple[str, str, str], ...] = (
     ("get", "/api/v1/apps/{ns}/deployments/{id}", "A deployment with its steps and errors"),
     ("post", "/api/v1/apps/{ns}/rollback", "Go back to an earlier deployment"),
     ("get", "/api/v1/apps/{ns}/components", "Components with their instances"),
+    ("post", "/api/v1/apps/{ns}/components/{name}/restart", "Start a component anew"),
     ("get", "/api/v1/apps/{ns}/runs", "Runs of all callers"),
     ("put", "/api/v1/apps/{ns}/secrets/{name}", "Set a secret's values"),
     ("get", "/api/v1/tokens", "List tokens"),

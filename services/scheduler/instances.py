@@ -19,6 +19,8 @@ from services.scheduler.state import App, Rollout, Task, Worker
 
 DRAIN_S = 3.0
 """From the switch of the routes to the stop of an old instance: gateways learn of the switch, calls in flight end."""
+ANEW = "anew"
+"""In the spec of an instance that is to be started anew."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,15 @@ class Fleet:
 
     @property
     def leaving(self) -> frozenset[str]:
-        """Ids of instances whose worker drains while another could have them."""
+        """Ids of instances that are to be replaced by others like them, and stop when those are healthy.
+
+        Because somebody wants them started anew, or because their worker drains while another could have them.
+        """
+        anew = {task.id for task in self.present if task.spec.get(ANEW)}
         draining = {worker.name for worker in self.workers if worker.draining}
         taking = {kind for worker in self.workers if not worker.draining for kind in worker.classes}
         claimed = (task for task in self.present if task.state == "claimed" and task.worker in draining)
-        return frozenset(task.id for task in claimed if task.resource_class in taking)
+        return frozenset(anew | {task.id for task in claimed if task.resource_class in taking})
 
     @property
     def live(self) -> list[Wanted]:

@@ -80,6 +80,19 @@ async def declare_boxes(parts: Parts, name: str, more: Iterable[Catalog]) -> Non
     await parts.peers.databox.put(f"/internal/apps/{name}/boxes", {"boxes": boxes})
 
 
+async def restart(parts: Parts, name: str, component: str) -> None:
+    """Start the instances of a component anew, with the model as it is now.
+
+    One that serves goes on until the new one is healthy; one that does not is stopped at once.
+    """
+    async with parts.db.write() as c:
+        present = [task for task in await tasks.instances(c, name) if task.name == component and not task.stop]
+        for task in (task for task in present if task.healthy):
+            await tasks.change(c, task.id, {"spec": {**task.spec, instances.ANEW: True}})
+        await _stop(c, [task for task in present if not task.healthy], await clock(c))
+    parts.wakes.converge(name)
+
+
 async def _start_and_stop(c: Connection, name: str, rollout: Rollout | None) -> None:
     """Add the instances that are missing, order the stop of those that nobody wants."""
     now = await clock(c)

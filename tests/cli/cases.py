@@ -72,6 +72,10 @@ CASES = [
     case("deployment rollback a", {("POST", f"{APPS}/a/rollback"): DEPLOYMENT}),
     case("component list a", {("GET", f"{APPS}/a/components"): page(COMPONENT)}),
     case("component show a c", {("GET", f"{APPS}/a/components/c"): COMPONENT}),
+    case(
+        "component restart a c",
+        {("GET", f"{APPS}/a/components/c"): COMPONENT, ("POST", f"{APPS}/a/components/c/restart"): COMPONENT},
+    ),
     case("component logs a c", {("GET", f"{APPS}/a/components/c/logs"): Reply(200, b"one\ntwo\n")}),
     case("run start a train", {("POST", "/a/train/runs"): RUN}),
     case("run list a", {("GET", f"{APPS}/a/runs"): page(RUN)}),

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
 
-from services.scheduler import components
+from services.scheduler import components, rollouts
 from services.scheduler.db import tasks
 from services.scheduler.logs import of_instance
 from services.scheduler.routes.parts import TheCaller, TheParts
@@ -24,6 +24,15 @@ async def listing(parts: TheParts, caller: TheCaller, ns: str) -> dict[str, Any]
 @router.get("/{name}")
 async def show(parts: TheParts, caller: TheCaller, ns: str, name: str) -> dict[str, Any]:
     caller.require("read", ns)
+    return await components.one(parts, ns, name)
+
+
+@router.post("/{name}/restart", status_code=202)
+async def restart(parts: TheParts, caller: TheCaller, ns: str, name: str) -> dict[str, Any]:
+    """New instances of the same deployment, with the model as it is now; the old ones serve until those are healthy."""
+    caller.require("write", ns)
+    await components.one(parts, ns, name)
+    await rollouts.restart(parts, ns, name)
     return await components.one(parts, ns, name)
 
 
