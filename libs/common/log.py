@@ -10,6 +10,7 @@ from typing import Any, Literal, TextIO, cast
 
 import structlog
 
+from libs.common.redaction import redacted
 from libs.common.terminal import one_line, printable
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -52,8 +53,13 @@ def set_up(level: str, form: Literal["text", "json"]) -> None:
 
 def _renderer(form: str) -> list[Any]:
     if form == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [_harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_traceback)]
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(), _redacted]
+    console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_traceback)
+    return [_harmless, console, _redacted]
+
+
+def _redacted(_logger: Any, _method: str, line: str) -> str:
+    return redacted(line)
 
 
 def _harmless(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

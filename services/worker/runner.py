@@ -6,12 +6,14 @@ import asyncio
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from libs.common import log
 from libs.common.errors import MeshError
+from libs.common.redaction import redacted
+from libs.common.settings import Settings
 from services.worker import room, staging
 from services.worker.call import Call
 from services.worker.host import Host
@@ -90,7 +92,7 @@ class Runner:
     async def _carry_out(self, holding: Holding, *, adopted: bool) -> None:
         folder = self._host.folder(holding.lease)
         work = work_of(holding.lease)(self._host, holding)
-        outcome = await self._outcome(work, adopted=adopted)
+        outcome = plain(await self._outcome(work, adopted=adopted), folder, self._host.settings)
         self._decide()
         if outcome is None or outcome.outcome != "succeeded":  # else it has ended by itself
             await self._end(holding)
@@ -181,6 +183,16 @@ def work_of(lease: Lease) -> type[Stage | Instance | Call]:
     if lease.kind == "instance":
         return Instance
     return Call if lease.spec.get("call") else Stage
+
+
+def plain(outcome: Outcome | None, folder: Path, settings: Settings) -> Outcome | None:
+    """Its reason without what is of this worker alone: links that allow something, and folders of its host."""
+    if outcome is None or outcome.reason is None:
+        return outcome
+    detail = redacted(str(outcome.reason.get("detail") or "")).replace(f"{folder}/", "")
+    for place in (settings.scratch_folder, settings.data):
+        detail = detail.replace(f"{place}/", "…/")
+    return replace(outcome, reason={**outcome.reason, "detail": detail})
 
 
 def kept(file: Path) -> Lease | None:

@@ -7,7 +7,6 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from libs.common.errors import MeshError, TooLarge
 from libs.common.http.client import Peers
 from services.worker import content, transfer
+from services.worker.ownership import open_own
 from services.worker.patience import patient
 from services.worker.shelf import Shelf
 from services.worker.shelf import key as shelf_key
@@ -26,6 +26,7 @@ INCOMING = "incoming"
 
 @dataclass(frozen=True)
 class Output:
+    variable: str
     location: dict[str, Any]
     path: Path
     size: int
@@ -133,7 +134,7 @@ def collect(lease: Lease, folder: Path) -> dict[str, list[Output]]:
 
 def _files(one: dict[str, Any], folder: Path) -> Iterator[Output]:
     def hidden(error: OSError) -> None:
-        raise Failed("output", f"output {one['name']}: {error.filename} cannot be read: {error.strerror}") from error
+        raise _unreadable(one["name"], os.path.relpath(error.filename, folder), error) from error
 
     if folder.is_symlink() or not folder.is_dir():
         raise Failed("output", f"output {one['name']}: the stage replaced its folder")
@@ -145,9 +146,13 @@ def _files(one: dict[str, Any], folder: Path) -> Iterator[Output]:
             if not _text(relative):
                 raise Failed("output", f"output {one['name']}: the name {os.fsencode(relative)!r} is not UTF-8")
             if stat.S_ISREG(kind.st_mode):
-                yield Output({**one["target"], "file": relative}, path, kind.st_size)
+                yield Output(one["name"], {**one["target"], "file": relative}, path, kind.st_size)
             elif not stat.S_ISDIR(kind.st_mode):
                 raise Failed("output", f"output {one['name']}: {relative} is {_kind(kind.st_mode)}, not a regular file")
+
+
+def _unreadable(variable: str, name: str, error: OSError) -> Failed:
+    return Failed("output", f"output {variable}: {name} cannot be read: {error.strerror}")
 
 
 def _text(name: str) -> bool:
@@ -175,7 +180,10 @@ async def deliver(
         async def attempt() -> None:
             body = {"files": [{"location": output.location, "size": output.size}]}
             found = await peers.databox.post(path, body)
-            sent = await transfer.upload(peers.session, output.path, output.size, found["targets"][0]["url"])
+            try:
+                sent = await transfer.upload(peers.session, output.path, output.size, found["targets"][0]["url"])
+            except OSError as error:
+                raise _unreadable(output.variable, output.location["file"], error) from error
             digests[str(output.path)] = sent
             place = {name: value for name, value in output.location.items() if name != "file"}
             await shelf.put(shelf_key(lease.app, place, output.location["file"], output.size, None), output.path)
@@ -184,6 +192,8 @@ async def deliver(
 
     try:
         await transfer.each([output for files in outputs.values() for output in files], one)
+    except Failed:
+        raise
     except TooLarge as error:
         raise Failed("quota", error.detail) from error
     except MeshError as error:
@@ -199,8 +209,6 @@ async def deliver(
 
 
 def discard(folder: Path) -> None:
-    """The folder goes, read-only parts as well."""
-    for parent, _, _ in os.walk(folder):
-        with suppress(OSError):
-            os.chmod(parent, 0o755)  # noqa: S103  about to be removed
+    """The folder goes, parts that nobody may read or write as well."""
+    open_own(folder, folders_only=True)
     shutil.rmtree(folder, ignore_errors=True)

@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 from uuid import uuid4
 
 import aiohttp
 from yarl import URL
 
-from libs.common.errors import MeshError, Unavailable, from_problem
+from libs.common.errors import Unavailable, from_problem
+from libs.common.redaction import redacted, s3_said
 from services.worker import room
 from services.worker.tasks import Failed
 
@@ -42,7 +43,7 @@ async def download(session: aiohttp.ClientSession, url: str, target: Path, aside
                     await asyncio.to_thread(file.write, chunk)
         part.rename(target)
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise Unavailable(f"{target.name} cannot be downloaded: {error!r}") from error
+        raise Unavailable(f"{target.name} cannot be downloaded: {_said(error)}") from error
     except OSError as error:
         raise room.lacking(error) or _unwritable(target, error) from error
     finally:
@@ -54,32 +55,37 @@ def _unwritable(target: Path, error: OSError) -> Failed:
 
 
 async def upload(session: aiohttp.ClientSession, source: Path, size: int, url: str) -> str:
-    """The SHA-256 of what was sent, in hexadecimal digits."""
+    """The SHA-256 of what was sent, in hexadecimal digits. Raises OSError when `source` cannot be read."""
     digest = hashlib.sha256()
     headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
-    try:
-        body = _chunks(source, digest)
-        async with session.put(URL(url, encoded=True), data=body, headers=headers, timeout=TIMEOUT) as answer:
-            await _checked(answer)
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise Unavailable(f"{source.name} cannot be uploaded: {error!r}") from error
+    with source.open("rb") as file:
+        try:
+            body = _chunks(file, digest)
+            async with session.put(URL(url, encoded=True), data=body, headers=headers, timeout=TIMEOUT) as answer:
+                await _checked(answer)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unavailable(f"{source.name} cannot be uploaded: {_said(error)}") from error
     return digest.hexdigest()
 
 
-async def _chunks(source: Path, digest: hashlib._Hash) -> AsyncIterator[bytes]:
+async def _chunks(file: BinaryIO, digest: hashlib._Hash) -> AsyncIterator[bytes]:
     def piece() -> bytes:
         chunk = file.read(CHUNK)
         digest.update(chunk)
         return chunk
 
-    with source.open("rb") as file:
-        while chunk := await asyncio.to_thread(piece):
-            yield chunk
+    while chunk := await asyncio.to_thread(piece):
+        yield chunk
+
+
+def _said(error: Exception) -> str:
+    return redacted(str(error)) or type(error).__name__
 
 
 async def _checked(answer: aiohttp.ClientResponse) -> None:
     if answer.status >= 400:
-        raise from_problem(answer.status, {"detail": (await answer.text())[:300]})
+        said = redacted(s3_said(await answer.text(errors="replace")))
+        raise from_problem(answer.status, {"detail": said[:300]})
 
 
 async def each(items: Iterable[T], step: Callable[[T], Awaitable[None]]) -> None:
@@ -94,13 +100,13 @@ async def each(items: Iterable[T], step: Callable[[T], Awaitable[None]]) -> None
         async with asyncio.TaskGroup() as group:
             for item in items:
                 group.create_task(one(item))
-    except* MeshError as errors:
+    except ExceptionGroup as errors:
         raise _first(errors) from errors
 
 
-def _first(group: BaseExceptionGroup[MeshError]) -> MeshError:
+def _first(group: ExceptionGroup[Exception]) -> Exception:
     first = group.exceptions[0]
-    return first if isinstance(first, MeshError) else _first(first)
+    return _first(first) if isinstance(first, ExceptionGroup) else first
 
 
 def inside(folder: Path, name: str) -> Path:

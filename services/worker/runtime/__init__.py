@@ -79,7 +79,7 @@ class Runtime(Protocol):
         """stdout and stderr as written, from a byte offset, following until it has ended and all was read."""
 
     async def reclaim(self, name: str, folder: Path) -> None:
-        """Make this user's what other users, those of an image, wrote below the folder of the container `name`."""
+        """Make this user's, and readable, what other users, those of an image, wrote below the folder of `name`."""
 
     async def mesh_url(self, app: str, *, egress: bool = True) -> str:
         """Where the gateway answers for a container of this app (`MLMESH_URL`), with a way out or without."""

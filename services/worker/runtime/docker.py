@@ -14,6 +14,7 @@ from aiodocker.containers import DockerContainer
 
 from libs.common.errors import Conflict, MeshError, NotFound, TimedOut, Unavailable
 from libs.common.settings import Settings
+from services.worker.ownership import open_own
 from services.worker.runtime import CannotRun, Container, Exit, Progress
 from services.worker.runtime.bundle import Bundle
 from services.worker.runtime.document import document, temporary
@@ -149,11 +150,13 @@ class DockerRuntime:
                 await asyncio.sleep(AGAIN_S)
 
     async def reclaim(self, name: str, folder: Path) -> None:
-        if not mixed(folder):
+        await asyncio.to_thread(open_own, folder)
+        if not await asyncio.to_thread(mixed, folder):
             return
         worker = await self._networks.worker()
         image = worker.image if worker else (await self._show(name))["Image"]
         await reclaim(self._docker, image, folder)
+        await asyncio.to_thread(open_own, folder)
 
     async def mesh_url(self, app: str, *, egress: bool = True) -> str:
         return await self._networks.mesh_url(app, inner=not egress)

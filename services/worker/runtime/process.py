@@ -18,6 +18,7 @@ from typing import Self
 
 from libs.common.settings import Settings
 from services.worker.environment import Environments
+from services.worker.ownership import open_own
 from services.worker.runtime import CannotRun, Container, Exit, Progress, temporary
 from services.worker.runtime.child import Child
 from services.worker.runtime.record import Record, read, signalled, status, text, write
@@ -162,7 +163,7 @@ class ProcessRuntime:
                 await child.wait()
 
     async def reclaim(self, name: str, folder: Path) -> None:
-        """All processes are this user's."""
+        await asyncio.to_thread(open_own, folder / "outputs")  # all processes are this user's
 
     async def mesh_url(self, app: str, *, egress: bool = True) -> str:
         return self._settings.public_url

@@ -1,0 +1,130 @@
+"""What goes wrong between the store's links and this host is told without the links."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from libs.common.errors import MeshError
+from libs.common.http.client import open_peers
+from libs.common.http.server import bind
+from services.worker import staging, transfer
+from services.worker.ownership import open_own
+from services.worker.shelf import Shelf
+from services.worker.staging import Output
+from services.worker.tasks import Failed, Lease
+from tests.worker.small_mesh import SmallMesh
+
+SECRET = "eb62f9d6"
+REFUSAL = f"<Error><Code>SignatureDoesNotMatch</Code><Message>No.</Message><Provided>{SECRET}</Provided></Error>"
+ANSWERS = {
+    "ends": b"",
+    "no HTTP": b"hello\r\n\r\n",
+    "half": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+    "refused": f"HTTP/1.1 403 Forbidden\r\nContent-Length: {len(REFUSAL)}\r\n\r\n{REFUSAL}".encode(),
+    "a link": f"HTTP/1.1 500 Oh\r\nConnection: close\r\n\r\nhttp://minio/x?X-Amz-Signature={SECRET}".encode(),
+}
+LEASE = Lease("t1", "stage", 1, 1, "a", "c", {"outputs": [{"name": "out", "target": {"area": "runs/out"}}]})
+
+
+CASES = [(way, answer) for way in ("download", "upload") for answer in (None, *ANSWERS)]
+CASES.remove(("upload", "half"))  # the beginning of an answer is all that it needs
+
+
+@pytest.mark.parametrize(("way", "answer"), CASES)
+async def test_no_failure_tells_the_link(way: str, answer: str | None, tmp_path: Path) -> None:
+    """None: nobody listens."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ANSWERS[str(answer)])
+        writer.close()
+
+    bound = bind("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{bound.getsockname()[1]}/b/x?X-Amz-Credential=me&X-Amz-Signature={SECRET}"
+    source = tmp_path / "x"
+    source.write_bytes(bytes(5_000_000))
+    server = await asyncio.start_server(serve, sock=bound) if answer else None
+    async with aiohttp.ClientSession() as session:
+        moved: Awaitable[object] = (
+            transfer.download(session, url, tmp_path / "got", tmp_path)
+            if way == "download"
+            else transfer.upload(session, source, 5_000_000, url)
+        )
+        with pytest.raises(MeshError) as raised:
+            await moved
+    assert SECRET not in str(raised.value)
+    assert str(tmp_path) not in str(raised.value)
+    if server:
+        server.close()
+    bound.close()
+
+
+async def test_an_output_that_cannot_be_read_is_named(mesh: SmallMesh, tmp_path: Path) -> None:
+    lost = Output("out", {"area": "runs/out", "file": "sub/x"}, tmp_path / "gone", 3)
+    async with open_peers(mesh.settings(tmp_path)) as peers:
+        with pytest.raises(Failed) as raised:
+            await staging.deliver(LEASE, {"out": [lost]}, peers, Shelf(tmp_path / "shelf", link=False))
+    assert raised.value.reason == {
+        "code": "output",
+        "detail": "output out: sub/x cannot be read: No such file or directory",
+    }
+
+
+def test_what_a_stage_closed_is_opened_collected_and_removed() -> None:
+    def close(folder: Path) -> None:
+        (folder / "outputs/out/d").mkdir(parents=True)
+        for name, mode in (("x", 0o000), ("d/y", 0o000), ("d", 0o100)):
+            path = folder / "outputs/out" / name
+            if not path.exists():
+                path.write_text(name)
+            path.chmod(mode)
+        open_own(folder / "outputs")
+        found = {one.location["file"] for one in staging.collect(LEASE, folder)["out"]}
+        assert found == {"x", "d/y"}
+        (folder / "outputs").chmod(0o000)
+        staging.discard(folder)
+        assert not folder.exists()
+
+    as_somebody(close)
+
+
+def test_what_another_user_closed_is_named_without_the_hosts_folders() -> None:
+    def collect(folder: Path) -> None:
+        with pytest.raises(Failed) as raised:
+            staging.collect(LEASE, folder)
+        assert raised.value.reason["detail"] == "output out: d cannot be read: Permission denied"
+
+    def prepare(folder: Path) -> None:
+        (folder / "outputs/out/d").mkdir(parents=True)
+        (folder / "outputs/out/d").chmod(0o700)
+
+    as_somebody(collect, prepare)
+
+
+def as_somebody(work: Callable[[Path], None], prepare: Callable[[Path], None] = lambda _: None) -> None:
+    """`work` on a folder of its own as a user whom modes keep out, in a process of its own."""
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent, "t1")
+        folder.mkdir()
+        for place in (Path(parent), folder):
+            place.chmod(0o777)
+        prepare(folder)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                if os.geteuid() == 0:
+                    os.setgid(10001)
+                    os.setuid(10001)
+                work(folder)
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
