@@ -165,6 +165,9 @@ class Rehearsal:
 
         progress = self._scratch / f"{stage.name}.progress"
         progress.touch()
+        if self._docker:  # any user of the image writes here, as on the platform
+            for place in (progress, *writes.values()):
+                place.chmod(0o666 if place is progress else 0o777)
         environ = {
             **{one.name: one.value for one in stage.env},
             **{environment_name(name): str(place) for name, place in {**reads, **writes}.items()},

@@ -147,7 +147,9 @@ async def _started(
         try:
             ended[name] = await stack.enter_async_context(running(parts.create(name)(own, bus), sockets[name]))
         except CannotStart as error:
-            raise Failure(f"{name} ended while it was starting; its log says why") from error
+            why = error.members.get("why")
+            said = f"{name} cannot start: {why}" if why else f"{name} ended while it was starting; its log says why"
+            raise Failure(said) from error
     garbage_is_rare()
     return ended
 

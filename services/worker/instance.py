@@ -12,7 +12,7 @@ from services.worker import spec
 from services.worker.host import Host
 from services.worker.logs import Log
 from services.worker.runtime import CannotRun, Exit
-from services.worker.stage import STOP_GRACE_S, following
+from services.worker.stage import STOP_GRACE_S, following, missing
 from services.worker.tasks import Failed, Holding, Outcome
 
 EARLY_S = 0.025
@@ -24,6 +24,9 @@ FAILURES = 3
 """Health checks in a row that fail before it is unhealthy."""
 HUNG_S = 30.0
 """As long, and twice as long as a call may take, it may be unhealthy before it is started afresh."""
+WITHOUT_PYTHON = (
+    'the image has no "{}"; a component needs Python 3.9 or later in its image, or mlService.python to say where it is'
+)
 CHECK_TIMEOUT = aiohttp.ClientTimeout(total=5.0)
 
 
@@ -135,5 +138,7 @@ def exited(ended: Exit, tail: list[str]) -> Failed:
     how = {"signal": ended.signal} if ended.signal else {"exit_code": ended.code}
     if ended.oom:
         return Failed("exited", "it needed more memory than it may use", oom=True, **how)
+    if program := missing(ended, tail):
+        return Failed("exited", WITHOUT_PYTHON.format(program), **how)
     said = next((line for line in reversed(tail) if line.strip()), "it ended")
     return Failed("exited", said, **how)

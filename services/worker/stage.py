@@ -22,6 +22,8 @@ PROGRESS_S = 0.3
 PROGRESS_BYTES = 4096
 STOP_GRACE_S = 10.0
 CONTENT = "content"
+NO_PROGRAM = 127
+NOT_FOUND = re.compile(r"^\[FATAL tini \(\d+\)\] exec (.+) failed: No such file or directory$", re.MULTILINE)
 
 
 class Stage:
@@ -175,8 +177,16 @@ def checked(ended: Exit, tail: list[str], *, full: bool) -> None:
     if full:
         raise Failed(room.CODE, "the worker's disk is full")
     how = {"signal": ended.signal} if ended.signal else {"exit_code": ended.code}
+    if program := missing(ended, tail):
+        raise Failed("error", f"the image has no program {program}, with which this stage begins", **how)
     said = f"ended by signal {ended.signal}" if ended.signal else f"ended with status {ended.code}"
     raise Failed("error", next((line for line in reversed(tail) if line.strip()), said), **how)
+
+
+def missing(ended: Exit, tail: list[str]) -> str | None:
+    """The program that its image lacks, as the engine's init tells it."""
+    found = NOT_FOUND.search("\n".join(tail)) if ended.code == NO_PROGRAM else None
+    return found[1] if found else None
 
 
 def usage(ended: Exit, began: float) -> dict[str, float | int | None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.application import BOXES, PIPELINE, STAGES
+from tests.servers.engine import Engine
 
 CONSTANT = "{name: options, mountFrom: {box: results, path: g/f}}"
 WITH_CONSTANT = PIPELINE.replace("{name: options}", CONSTANT, 1)
@@ -30,6 +31,15 @@ spec:
       outputs: [{name: third}]
   connectedBoxes: [{name: results}]
 ---
+"""
+
+ALONE = """\
+apiVersion: mlmesh/v1
+kind: ExperimentPipeline
+metadata: {name: copy}
+spec:
+  vars: [{name: out}]
+  stages: [{name: one, image: {existingImageName: IMAGE}, entryPoint: 'WRITES', outputs: [{name: out}]}]
 """
 
 
@@ -109,3 +119,17 @@ def test_a_stage_that_takes_too_long_is_ended(checkout: Path) -> None:
     done = local(checkout, "copy", "--into", str(checkout / "out"))
     assert done.returncode == 1
     assert "stage one: timeout, not finished within 1 s" in done.stderr
+
+
+def test_a_stage_in_its_image_writes_as_the_images_user(
+    checkout: Path, docker_engine: Engine, python_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = "mlmesh-test/somebody:1"
+    (checkout / "Dockerfile").write_text(f"FROM {python_image}\nUSER 10001\n")
+    docker_engine.run("build", "--quiet", "--tag", image, str(checkout))
+    writes = 'sh -c "echo 1/1 >$MLMESH_PROGRESS; echo x >$UNIP_PIPELINE_OUT/x"'
+    (checkout / "manifests" / "copy.yml").write_text(ALONE.replace("IMAGE", image).replace("WRITES", writes))
+    monkeypatch.setenv("DOCKER_HOST", docker_engine.url)
+    done = local(checkout, "copy", "--docker", "--into", str(checkout / "out"))
+    assert done.returncode == 0, done.stderr
+    assert (checkout / "out" / "out" / "x").read_text() == "x\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.demo.api import Api
-from deploy.demo.mesh import Mesh
+from deploy.demo.mesh import MLMESH, Mesh
 from services.worker.host import installation
 from tests.e2e.application import Application
 from tests.servers.engine import Engine
@@ -136,3 +138,15 @@ def got(app: Application, name: str) -> bytes:
 def probed(app: Application, component: str) -> bool:
     shown: str = app.api.get(f"{app.path}/components/{component}")["status"]
     return shown == "healthy"
+
+
+def test_without_an_engine_it_says_so_in_one_sentence(tmp_path: Path) -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MLMESH_")}
+    environ |= {"DOCKER_HOST": f"unix://{tmp_path}/none.sock", "XDG_CONFIG_HOME": str(tmp_path)}
+    command = [str(MLMESH), "up", "--runtime", "docker", "--port", "0", "--data", str(tmp_path / "data")]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60.0)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"mlmesh: worker cannot start: no Docker Engine answers at unix://{tmp_path}/none.sock; "
+        "is it running, and may you use it?\n"
+    )

@@ -83,7 +83,8 @@ print(int(status['CapEff'], 16), status['NoNewPrivs'], os.path.exists('/var/run/
             {"image": "mlmesh-test/never-made:1"},
             {"code": "image"},
         ),
-        ({"entry_point": ["no-such-program"]}, {"code": "error"}),
+        ({"entry_point": ["no-such-program"]},
+         {"code": "error", "detail": "the image has no program no-such-program, with which this stage begins"}),
         ({"entry_point": ["python3", "-c", "raise SystemExit(3)"]},
          {"code": "error", "detail": "ended with status 3", "exit_code": 3}),
     ],
@@ -137,6 +138,18 @@ async def test_a_standard_function_is_served_by_any_image(mesh: SmallMesh, host:
         await mesh.note()
         report = await mesh.report()
     assert (report["outcome"], host.containers()) == ("stopped", [])
+
+
+async def test_an_image_without_python_is_told_in_a_sentence(mesh: SmallMesh, host: Host) -> None:
+    mesh.instance("t1", image=host.image, inference="textwrap:dedent", python="python3.99")
+    async with host.worker():
+        report = await mesh.report()
+    assert report["reason"] == {
+        "code": "exited",
+        "detail": 'the image has no "python3.99"; a component needs Python 3.9 or later in its image, '
+        "or mlService.python to say where it is",
+        "exit_code": 127,
+    }
 
 
 async def test_apps_do_not_reach_one_another(mesh: SmallMesh, host: Host) -> None:

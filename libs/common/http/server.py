@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common.errors import MeshError
 from libs.common.http.protocol import Protocol
+from libs.common.settings import BadSetting
 
 GRACE_S = 5
 """How long open requests may take to end after a stop was asked for; long polls are cut."""
@@ -29,7 +32,46 @@ class CannotStart(MeshError):
     """A service ended while it was starting; its log says why."""
 
 
+NOT_STARTED = "Application startup failed. Exiting."
+"""The library's words, which say less than ours."""
+
+
+class _Told:
+    """An app whose start may fail with a sentence, which is kept here, and nobody needs a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.why = ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        failed: list[Message] = []
+
+        async def held(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failed.append(message)
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, held)
+        except (MeshError, BadSetting) as error:
+            if not failed:
+                raise
+            self.why = error.detail if isinstance(error, MeshError) else str(error)
+            failed[0]["message"] = ""
+        finally:
+            for message in failed:
+                await send(message)
+
+
 class _Server(uvicorn.Server):
+    def __init__(self, app: Any) -> None:
+        self._told = _Told(app)
+        super().__init__(config(self._told))
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals belong to the command, which stops several servers in order."""
@@ -40,7 +82,7 @@ class _Server(uvicorn.Server):
         try:
             await super().startup(sockets)
         except SystemExit as error:
-            raise CannotStart() from error
+            raise CannotStart(self._told.why, why=self._told.why) from error
 
 
 def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
@@ -74,7 +116,7 @@ def url_of(bound: socket.socket) -> str:
 @asynccontextmanager
 async def running(app: Any, bound: socket.socket) -> AsyncIterator[asyncio.Event]:
     """Serve `app` on `bound` while the context lasts. Yields an event that is set if the server ends by itself."""
-    server = _Server(config(app))
+    server = _Server(app)
     ended = asyncio.Event()
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     serving.add_done_callback(lambda _task: ended.set())
@@ -89,7 +131,12 @@ async def running(app: Any, bound: socket.socket) -> AsyncIterator[asyncio.Event
         bound.close()
 
 
+def _not_said_twice(record: logging.LogRecord) -> bool:
+    return record.msg != NOT_STARTED
+
+
 def config(app: Any) -> uvicorn.Config:
+    logging.getLogger("uvicorn.error").addFilter(_not_said_twice)
     return uvicorn.Config(
         app,
         loop="none",

@@ -63,7 +63,7 @@ async def open_engine(runtime: str) -> AsyncIterator[Docker]:
         try:
             await answered(docker.version())
         except MeshError as error:
-            raise Unavailable(f"no Docker Engine answers at {where}: {error.detail}") from error
+            raise Unavailable(f"no Docker Engine answers at {where}; is it running, and may you use it?") from error
         yield docker
 
 
