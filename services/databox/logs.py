@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 from libs.common.errors import Conflict, Unavailable
-from services.databox.paths import area_root
+from libs.common.paths import area_root
 from services.databox.store import Stat, Store
 
 CHUNK_BYTES = 64 * 1024

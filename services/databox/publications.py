@@ -14,9 +14,9 @@ from typing import Any
 from libs.common.db import Database
 from libs.common.errors import Invalid, TooLarge
 from libs.common.files import Location
+from libs.common.paths import box_of, key_of
 from services.databox import db as tables
 from services.databox.changes import Changes
-from services.databox.paths import box_of, key_of
 from services.databox.quota import Ask, Quota
 from services.databox.store import Stat, Store
 

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 from libs.common import log
 from libs.common.errors import Conflict, MeshError, TooLarge
+from libs.common.paths import box_of, folders_above
 from services.databox.changes import Changes
 from services.databox.digests import Digest
-from services.databox.paths import box_of, folders_above
 from services.databox.quota import Ask, Quota, link_reservation
 from services.databox.store import Only, Stat, Store
 

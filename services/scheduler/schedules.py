@@ -17,7 +17,7 @@ from services.scheduler.db import schedules as table
 from services.scheduler.parts import Parts
 from services.scheduler.pipeline import run_id
 from services.scheduler.state import Run, Schedule
-from services.scheduler.submission import submission, unpublished
+from services.scheduler.submission import User, submission, unpublished
 
 MAX_PROBLEM = 1000
 LABEL = "mlmesh.schedule"
@@ -80,7 +80,8 @@ async def _asked(parts: Parts, due: Schedule) -> Any:
     chain = starts.chain_of(catalog, due.pipeline)
     api = starts.api_of(catalog, due.pipeline) or unpublished(chain, due.spec["inputs"])
     body = {"inputs": due.spec["inputs"], "labels": {LABEL: due.pipeline}}
-    asked = submission(chain, api, body, user=OWNER, commit=commit, run=run_id())
+    owner = User(due.app, OWNER, catalog.boxes)
+    asked = submission(chain, api, body, user=owner, commit=commit, run=run_id())
     await starts.files_exist(parts, due.app, asked.needs)
     return asked, chain
 

@@ -44,7 +44,8 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
     assert api.spec.experiment_pipeline is not None  # noqa: S101  `published` chose it by this
     body = _decoded(raw)
     chain = chain_of(catalog, api.spec.experiment_pipeline.name)
-    asked = submission.submission(chain, api.spec.api_spec or ApiSpec(), body, user=user, commit=commit, run=run_id())
+    who = submission.User(app, user, catalog.boxes)
+    asked = submission.submission(chain, api.spec.api_spec or ApiSpec(), body, user=who, commit=commit, run=run_id())
     await files_exist(parts, app, asked.needs)
     await _may_be_called(parts, asked.callback)
     run = draft(app, chain, asked, user)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from libs.common.errors import Invalid
 from libs.common.files import Location
+from libs.common.identity import ANONYMOUS
 from libs.common.manifests.apicomponent import ApiInput, ApiOutput, ApiSpec, Datatype, InputType
 from libs.common.manifests.chain import open_variables, producer, written
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
+from libs.common.paths import refusal
 from services.scheduler import callback, pipeline
 
 NUMBERS = frozenset({"FP32", "FP64", "INT32", "INT64"})
@@ -22,8 +23,23 @@ CACHES = ("off", "read", "refresh")
 MAX_LABELS = 32
 MAX_LABEL = 256
 FIELDS = frozenset({"inputs", "outputs", "labels", "priority", "cache", "callback"})
-NAME_LIMIT = 1024
-"""Bytes of a file's name, group included."""
+
+
+@dataclass(frozen=True)
+class User:
+    """Who asks, and all boxes of the app."""
+
+    app: str
+    name: str
+    boxes: Collection[str]
+
+
+@dataclass(frozen=True)
+class Area:
+    """The boxes of a pipeline, as far as they are this user's."""
+
+    user: User
+    connected: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,7 @@ class Submission:
 
 
 def submission(
-    chain: Sequence[ExperimentPipeline], api: ApiSpec, body: Any, *, user: str, commit: str, run: str
+    chain: Sequence[ExperimentPipeline], api: ApiSpec, body: Any, *, user: User, commit: str, run: str
 ) -> Submission:
     """`chain`: the pipeline and those that continue it.
 
@@ -51,9 +67,9 @@ def submission(
     if not isinstance(body, dict):
         raise Invalid("the body must be a JSON object with inputs")
     errors = [(name, f"unknown field; known are {', '.join(sorted(FIELDS))}") for name in body.keys() - FIELDS]
-    sources = _inputs(api, body.get("inputs") or {}, user, lambda name: _boxes(chain[_reader(chain, name)]), errors)
+    sources = _inputs(api, body.get("inputs") or {}, lambda name: _area(user, chain[_reader(chain, name)]), errors)
     targets = _outputs(
-        api, body.get("outputs") or {}, user, lambda name: _boxes(chain[producer(chain, name) or 0]), run, errors
+        api, body.get("outputs") or {}, lambda name: _area(user, chain[producer(chain, name) or 0]), run, errors
     )
     labels, priority = _extras(body, errors)
     told = _callback(body.get("callback"), errors)
@@ -66,7 +82,7 @@ def submission(
         plan=pipeline.planned(
             chain,
             commit=commit,
-            user=user,
+            user=user.name,
             sources=sources,
             targets={name: target.to_json() for name, target in targets.items()},
             outputs=[item.name for item in api.outputs],
@@ -97,8 +113,8 @@ def _datatypes(value: Any) -> tuple[Datatype, ...]:
     return ("BOOL",) if isinstance(value, bool) else ("FP64",)
 
 
-def _boxes(one: ExperimentPipeline) -> list[str]:
-    return [box.name for box in one.spec.connected_boxes]
+def _area(user: User, one: ExperimentPipeline) -> Area:
+    return Area(user, [box.name for box in one.spec.connected_boxes])
 
 
 def _reader(chain: Sequence[ExperimentPipeline], variable: str) -> int:
@@ -106,11 +122,11 @@ def _reader(chain: Sequence[ExperimentPipeline], variable: str) -> int:
     return next((place for place, one in enumerate(chain) if variable in open_variables(one)), 0)
 
 
-BoxesOf = Callable[[str], list[str]]
+AreaOf = Callable[[str], Area]
 Errors = list[tuple[str, str]]
 
 
-def _inputs(api: ApiSpec, given: Any, user: str, boxes: BoxesOf, errors: Errors) -> dict[str, dict[str, Any]]:
+def _inputs(api: ApiSpec, given: Any, area: AreaOf, errors: Errors) -> dict[str, dict[str, Any]]:
     if not isinstance(given, dict):
         errors.append(("inputs", "must be an object of variable and value"))
         return {}
@@ -125,18 +141,18 @@ def _inputs(api: ApiSpec, given: Any, user: str, boxes: BoxesOf, errors: Errors)
                 errors.append((name, "is required and missing"))
             continue
         try:
-            found[name] = _source(item, given[name], user, boxes(name))
+            found[name] = _source(item, given[name], area(name))
         except ValueError as error:
             errors.append((name, str(error)))
     return found
 
 
-def _source(item: ApiInput, value: Any, user: str, boxes: list[str]) -> dict[str, Any]:
+def _source(item: ApiInput, value: Any, area: Area) -> dict[str, Any]:
     datatypes = item.type.datatypes
     if isinstance(value, str) and ("FILE" in datatypes or "FOLDER" in datatypes):
         if value.endswith("/") and "FOLDER" not in datatypes:
             raise ValueError("must be a file, not a folder")
-        return place(value, user, boxes, folder="FILE" not in datatypes or value.endswith("/")).to_json()
+        return place(value, area, folder="FILE" not in datatypes or value.endswith("/")).to_json()
     for datatype in datatypes:
         if fits(datatype, value):
             return {"value": value, "suffix": ".txt" if datatype == "str" else ".json"}
@@ -154,14 +170,15 @@ def fits(datatype: str, value: Any) -> bool:
     return isinstance(value, {"str": str, "dict": dict}.get(datatype, ()))
 
 
-def place(value: str, user: str, boxes: list[str], *, folder: bool) -> Location:
+def place(value: str, area: Area, *, folder: bool) -> Location:
     """`<box>/<group>/<file>`, or `<group>/<file>` when one box is connected. Raises ValueError with what to write."""
-    parts = value.removesuffix("/").split("/")
-    bad = len(value.encode(errors="replace")) > NAME_LIMIT or re.search(r"[\x00-\x1f\x7f]", value)
-    if bad or any(part in ("", ".", "..") for part in parts):
+    parts, boxes = value.removesuffix("/").split("/"), area.connected
+    if any(part in ("", ".", "..") for part in parts):
         raise ValueError('must be a relative path without ".", ".." and empty parts')
     if not boxes:
         raise ValueError("the pipeline has no connectedBoxes, so files cannot be named")
+    if parts[0] in area.user.boxes and parts[0] not in boxes:
+        raise ValueError(f"box {parts[0]} is not connected to this pipeline; connected are {', '.join(boxes)}")
     least = 1 if folder else 2
     named = parts[0] in boxes and len(parts) > least
     if not named and len(boxes) > 1:
@@ -169,12 +186,18 @@ def place(value: str, user: str, boxes: list[str], *, folder: bool) -> Location:
     box, rest = (parts[0], parts[1:]) if named else (boxes[0], parts)
     if len(rest) < least:
         raise ValueError("must be <group>/<file>, or <box>/<group>/<file>")
-    if folder:
-        return Location(box=box, user=user, group="/".join(rest))
-    return Location(box=box, user=user, group="/".join(rest[:-1]), file=rest[-1])
+    group, file = ("/".join(rest), None) if folder else ("/".join(rest[:-1]), rest[-1])
+    return _acceptable(area.user.app, Location(box=box, user=area.user.name, group=group, file=file))
 
 
-def _outputs(api: ApiSpec, given: Any, user: str, boxes: BoxesOf, run: str, errors: Errors) -> dict[str, Location]:
+def _acceptable(app: str, location: Location) -> Location:
+    """Raises ValueError for what databox would refuse when the work is done."""
+    if why := refusal(app, location):
+        raise ValueError(why)
+    return location
+
+
+def _outputs(api: ApiSpec, given: Any, area: AreaOf, run: str, errors: Errors) -> dict[str, Location]:
     if not isinstance(given, dict):
         errors.append(("outputs", "must be an object of variable and folder"))
         return {}
@@ -184,17 +207,25 @@ def _outputs(api: ApiSpec, given: Any, user: str, boxes: BoxesOf, run: str, erro
     ]
     found: dict[str, Location] = {}
     for name in known:
-        value = given.get(name)
-        if value is None and len(boxes(name)) == 1:
-            found[name] = Location(box=boxes(name)[0], user=user, group=f"runs/{run}/{name}")
-        elif isinstance(value, str):
-            try:
-                found[name] = place(value, user, boxes(name), folder=True)
-            except ValueError as error:
-                errors.append((name, str(error)))
-        elif value is not None:
-            errors.append((name, "must be the name of a folder"))
+        try:
+            target = _target(given.get(name), area(name), f"runs/{run}/{name}")
+        except ValueError as error:
+            errors.append((name, str(error)))
+        else:
+            found |= {} if target is None else {name: target}
     return found
+
+
+def _target(value: Any, area: Area, otherwise: str) -> Location | None:
+    """Where an output goes; None when it is kept with the run."""
+    if isinstance(value, str):
+        return place(value, area, folder=True)
+    if value is not None:
+        raise ValueError("must be the name of a folder")
+    if len(area.connected) != 1 or area.user.name == ANONYMOUS:  # who has no files
+        return None
+    location = Location(box=area.connected[0], user=area.user.name, group=otherwise)
+    return _acceptable(area.user.app, location)
 
 
 def _extras(body: Mapping[str, Any], errors: Errors) -> tuple[dict[str, str], int]:

@@ -8,17 +8,22 @@ import pytest
 
 from libs.common.errors import Invalid
 from libs.common.files import Location
+from libs.common.identity import ANONYMOUS
 from libs.common.manifests.apicomponent import ApiSpec
 from services.scheduler import pipeline, submission
 from services.scheduler.pipeline import stage_tasks
 from services.scheduler.state import Run, Task
 from tests.scheduler.manifests import catalog
 
+ALICE = submission.User("leaf", "alice", {"data", "other"})
 
-def submit(body: Any) -> submission.Submission:
+
+def submit(body: Any, user: submission.User = ALICE, *, required: bool = True) -> submission.Submission:
     found = catalog()
     spec = found.apis["train"].spec.api_spec or ApiSpec()
-    return submission.submission([found.pipelines["train"]], spec, body, user="alice", commit="c0ffee", run="r_1")
+    if not required:
+        spec = spec.model_copy(update={"inputs": [one.model_copy(update={"required": False}) for one in spec.inputs]})
+    return submission.submission([found.pipelines["train"]], spec, body, user=user, commit="c0ffee", run="r_1")
 
 
 def a_run(body: Any) -> Run:
@@ -38,10 +43,14 @@ def a_run(body: Any) -> Run:
         ({"inputs": {"raw": "a.csv"}}, [("raw", "must be <group>/<file>, or <box>/<group>/<file>")]),
         ({"inputs": {"raw": "../a"}}, [("raw", 'must be a relative path without ".", ".." and empty parts')]),
         ({"inputs": {"raw": "/etc/passwd"}}, [("raw", 'must be a relative path without ".", ".." and empty parts')]),
-        ({"inputs": {"raw": "g/a\0b"}}, [("raw", 'must be a relative path without ".", ".." and empty parts')]),
+        ({"inputs": {"raw": "g/a\0b"}}, [("raw", "'a\\x00b': a name may not hold control characters")]),
         (
-            {"inputs": {"raw": "g/" + "a" * 2000}},
-            [("raw", 'must be a relative path without ".", ".." and empty parts')],
+            {"inputs": {"raw": "g/" + "a" * 256}},
+            [("raw", f"'{'a' * 80}\\u2026': a name may have at most 255 bytes")],
+        ),
+        (
+            {"inputs": {"raw": "other/g/a"}},
+            [("raw", "box other is not connected to this pipeline; connected are data")],
         ),
         ({"inputs": {"raw": "g/a"}, "outputs": {"y": "o"}}, [("y", "is not an output; outputs are model")]),
         ({"inputs": {"raw": "g/a"}, "outputs": {"model": 3}}, [("model", "must be the name of a folder")]),
@@ -72,7 +81,35 @@ def test_a_body_that_does_not_fit_is_refused_with_what_to_write(body: Any, error
 def test_places_are_read_with_and_without_the_box(
     value: str, boxes: list[str], folder: bool, expected: Location
 ) -> None:
-    assert submission.place(value, "u", boxes, folder=folder) == expected
+    area = submission.Area(submission.User("leaf", "u", {"data", "other"}), boxes)
+    assert submission.place(value, area, folder=folder) == expected
+
+
+@pytest.mark.parametrize(
+    ("folder", "sentence"),
+    [
+        ("a%2Fb", "'a%2Fb': a name may not hold a slash or backslash"),
+        ("a\\b", r"'a\\b': a name may not hold a slash or backslash"),
+        ("g/a\x85b", r"'g/a\x85b': a name may not hold control characters"),
+        ("%2e%2e", "'%2e%2e': a segment may not be . or .."),
+        ("g/" + "\u00e9" * 128, "at most 255 bytes"),
+        ("/".join(["a" * 200] * 6), "the path is too long: with its box and user it may have 1024 bytes"),
+        ("other/x/", "box other is not connected to this pipeline; connected are data"),
+        ("other", "box other is not connected to this pipeline; connected are data"),
+    ],
+)
+def test_an_output_folder_that_could_not_be_published_is_refused_before_the_work(folder: str, sentence: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        submit({"inputs": {"raw": "g/a"}, "outputs": {"model": folder}})
+    [error] = caught.value.members["errors"]
+    assert (error["input"], error["message"].endswith(sentence)) == ("model", True), error
+
+
+def test_who_has_no_files_gets_outputs_with_the_run() -> None:
+    nobody = submission.User("leaf", ANONYMOUS, {"data", "other"})
+    assert submit({"inputs": {"rate": 1.0}}, nobody, required=False).plan["targets"] == {}
+    with pytest.raises(Invalid, match="model: a caller without credentials has no files"):
+        submit({"inputs": {"rate": 1.0}, "outputs": {"model": "g"}}, nobody, required=False)
 
 
 def test_an_output_without_a_folder_goes_to_the_only_box() -> None:

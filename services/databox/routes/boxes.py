@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from libs.common.paths import check_name
 from services.databox import db as tables
 from services.databox.parts import Given
-from services.databox.paths import check_name
 
 router = APIRouter(prefix="/internal/apps/{ns}/boxes")
 

@@ -16,11 +16,11 @@ from libs.common.http.conditions import Conditions, Version
 from libs.common.http.pages import link_to
 from libs.common.http.problems import rendered
 from libs.common.identity import caller
+from libs.common.paths import Address, address, check_prefix, decoded
 from libs.common.times import iso
 from services.databox import db as tables
 from services.databox import links
 from services.databox.parts import Given, Parts
-from services.databox.paths import Address, address, check_prefix, decoded
 from services.databox.quota import Ask, link_reservation, mark
 from services.databox.routes.bodies import chunks, content, download, fields, put
 from services.databox.store import Only, Stat

@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field
 
 from libs.common.errors import Invalid, NotFound, PreconditionFailed
 from libs.common.files import Location
+from libs.common.paths import area_root, box_of, key_of
 from libs.common.times import iso
 from services.databox import links
 from services.databox.parts import Given, Parts
-from services.databox.paths import area_root, box_of, key_of
 from services.databox.quota import Ask, link_reservation, mark
 from services.databox.store import Only, Reader, Stat
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from libs.common.errors import Forbidden, Invalid, Malformed, MeshError
 from libs.common.files import Location
-from services.databox.paths import Address, address, box_of, check_prefix, decoded, folders_above, key_of
+from libs.common.paths import Address, address, box_of, check_prefix, decoded, folders_above, key_of
 
 ROOT = "shop/data/users/alice/file_groups/"
 

@@ -3,7 +3,8 @@
     <app>/<box>/users/<user>/file_groups/<group>/<file>     in a box
     <app>/.internal/<area>/<file>                           in the app's internal area
 
-A key that ends with `/` is a folder: every key that begins with it is in it.
+A key that ends with `/` is a folder: every key that begins with it is in it. Databox owns the keys; whoever takes in
+a name asks here whether databox will accept it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ MAX_KEY_BYTES = 1024
 MAX_SEGMENT_BYTES = 255
 """What file systems, and so several S3 servers, allow for a name."""
 INTERNAL = ".internal"
+NO_XML = "\ufffe\uffff"
+"""What the listing of an S3 server cannot say."""
 USER_DEPTH = 5
 """Segments of a key before its group."""
 USER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
@@ -60,10 +63,22 @@ def address(app: str, box: str, user: str, path: str) -> Address:
 
 def key_of(app: str, location: Location) -> str:
     """The key of a location; a folder's ends with `/`. Raises Invalid, naming the location."""
+    if why := refusal(app, location):
+        raise Invalid(f"location {_shown(str(location))}: {why}")
+    return _key(app, location)
+
+
+def refusal(app: str, location: Location) -> str | None:
+    """Why no file can be kept at a location, now or ever; None when one can, as far as names go."""
     try:
-        return _fitting(_folder(app, location) + (location.file or ""))
+        _key(app, location)
     except (Invalid, Forbidden) as error:
-        raise Invalid(f"location {_shown(str(location))}: {error.detail}") from error
+        return error.detail
+    return None
+
+
+def _key(app: str, location: Location) -> str:
+    return _fitting(_folder(app, location) + (location.file or ""))
 
 
 def _folder(app: str, location: Location) -> str:
@@ -133,7 +148,7 @@ def _reason(segment: str) -> str | None:
         return "a segment may not be . or .."
     if "/" in plain or "\\" in plain:
         return "a name may not hold a slash or backslash"
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in segment + plain):
+    if any(unicodedata.category(character) in ("Cc", "Cs") or character in NO_XML for character in segment + plain):
         return "a name may not hold control characters"
     if len(segment.encode()) > MAX_SEGMENT_BYTES:
         return f"a name may have at most {MAX_SEGMENT_BYTES} bytes"

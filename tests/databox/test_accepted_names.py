@@ -1,0 +1,56 @@
+"""What a submission accepts as an output's folder, a publication accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from libs.common.files import Location
+from services.scheduler.submission import Area, User, place
+from tests.databox.conftest import Databox
+from tests.databox.test_publications import OUT, produced
+
+ODD = ["a%2Fb", "a\\b", "%2e%2e", "a\x85b", "\u2028", " ", "a ", "%", "%25", "~", ".x", "-", "\u00e9" * 127, "n" * 255,
+       "n" * 256, "\U0001f600", "a:b", "a?b#c", "a&b=c", "+", "\ufeff", "\ufffe", "__XL_DIR__", "xl.meta"]  # fmt: skip
+SEGMENT = st.sampled_from(ODD) | st.text(min_size=1, max_size=6)
+FOLDER = st.lists(SEGMENT, min_size=1, max_size=5).map("/".join)
+ALICE = Area(User("shop", "alice", {"data"}), ["data"])
+
+
+@pytest.fixture(params=["directory", "minio", "versitygw"])
+def urls(request: pytest.FixtureRequest, every_place: Callable[[str], tuple[str, str]]) -> tuple[str, str]:
+    return every_place(request.param)
+
+
+async def test_what_a_submission_accepts_is_published(databox: Databox) -> None:
+    await databox.boxes(data=10**9)
+    await produced(databox, report=b"good")
+    accepted: list[Location] = []
+
+    @settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+    @given(FOLDER)
+    def collect(folder: str) -> None:
+        with suppress(ValueError):
+            accepted.append(place(folder, ALICE, folder=True))
+
+    collect()
+    accepted += [place(one, ALICE, folder=True) for one in ODD if _is_accepted(one)]
+    assert len(accepted) > 20
+    for number, location in enumerate(accepted):
+        body = {"moves": [{"source": OUT, "target": location.to_json()}]}
+        answer = await databox.call("PUT", f"/internal/apps/shop/publications/p{number}", json=body)
+        assert answer.status == 200, (location, answer.body)
+        assert await databox.names(f"data/{location.group}/", "prefix=report") == ["report"], location
+        assert (await databox.files("DELETE", f"data/{location.group}/")).status == 204
+
+
+def _is_accepted(folder: str) -> bool:
+    try:
+        place(folder, ALICE, folder=True)
+    except ValueError:
+        return False
+    return True
