@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ def upgrade(database_url: str) -> None:
     upgraded(database_url)
 
 
+def remains() -> ModuleType:
+    return import_module("services.worker.remains")
+
+
 def main() -> None:
     """While the command is imported, Ctrl-C ends it as it ends any program; from then on it is an exception."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -42,7 +47,7 @@ def main() -> None:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        sys.exit(command(Parts(create, check, upgrade)))
+        sys.exit(command(Parts(create, check, upgrade, remains)))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

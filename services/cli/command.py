@@ -15,6 +15,7 @@ from services.cli import (
     boxes,
     components,
     deployments,
+    down,
     init,
     local,
     predict,
@@ -82,6 +83,7 @@ def tree() -> typer.Typer:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "up": up.up,
+    "down": down.down,
     "gateway": processes.gateway,
     **{name: start.service(name) for name in SERVICES},
     "migrate": start.migrate,

@@ -44,7 +44,7 @@ def _lock(handle: int, folder: Path) -> None:
 def key(folder: Path, name: str, preset: str | None = None) -> str:
     """The secret text in `folder/name` (0600): `preset`, else what is there, else a new one."""
     path = folder / name
-    if preset is None and path.exists() and (known := path.read_text().strip()):
+    if preset is None and (known := known_key(folder, name)):
         return known
     made = preset or secrets.token_urlsafe(KEY_BYTES)
     new = path.with_name(f"{name}.new")
@@ -53,3 +53,9 @@ def key(folder: Path, name: str, preset: str | None = None) -> str:
     new.write_text(made + "\n")
     new.replace(path)
     return made
+
+
+def known_key(folder: Path, name: str) -> str:
+    """What was made earlier; nothing when it was not."""
+    path = folder / name
+    return path.read_text().strip() if path.exists() else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,3 +24,5 @@ class Parts:
     check: Callable[[Mapping[str, bytes]], list[Problem]]
     upgrade: Callable[[str], None]
     """The database at this URL to the current schema."""
+    remains: Callable[[], ModuleType]
+    """`services.worker.remains`: what a mesh leaves on a Docker Engine."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from services.cli import profile, render
+from services.cli import down, profile, render
 from services.cli.client import answers
 from services.cli.failure import Failure
 from services.cli.folder import key, locked
@@ -59,6 +59,7 @@ def up(
         if settings.runtime.startswith("process"):
             render.note(ISOLATES_NOTHING)
         in_loop(_run(settings, context.obj))
+        down.tell(settings, context.obj)
 
 
 def _migrate(settings: Settings) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.__main__ import check, create, upgrade
+from services.__main__ import check, create, remains, upgrade
 from services.cli.command import main
 from services.cli.parts import Parts
 from tests.cli.fake_mesh import FakeMesh, fake_mesh
@@ -36,7 +36,7 @@ def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `mlmesh` with these arguments in this process."""
 
     def command(*arguments: str) -> Done:
-        code = main(Parts(create, check, upgrade), list(arguments))
+        code = main(Parts(create, check, upgrade, remains), list(arguments))
         said = capsys.readouterr()
         return Done(code, said.out, said.err)
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from services.__main__ import check, upgrade
+from services.__main__ import check, remains, upgrade
 from services.cli.command import main
 from services.cli.parts import Create, Parts
 
@@ -56,4 +56,4 @@ def told(**event: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Parts(create, check, upgrade)))
+    sys.exit(main(Parts(create, check, upgrade, remains)))

@@ -13,7 +13,19 @@ from tests.cli.cases import APPS, CASES, Case
 from tests.cli.conftest import Run
 from tests.cli.fake_mesh import FakeMesh, Reply
 
-HERE = {"up", "gateway", "registry", "scheduler", "databox", "migrate", "init", "validate", "run local", "serve local"}
+HERE = {
+    "up",
+    "down",
+    "gateway",
+    "registry",
+    "scheduler",
+    "databox",
+    "migrate",
+    "init",
+    "validate",
+    "run local",
+    "serve local",
+}
 """Commands that speak to no mesh."""
 every_command = pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(case.words[:2]))
 

@@ -12,6 +12,7 @@ import pytest
 
 from deploy.demo.api import Api
 from deploy.demo.mesh import MLMESH, Mesh
+from deploy.demo.show import Failed
 from services.worker.host import installation
 from tests.e2e.application import Application
 from tests.servers.engine import Engine
@@ -138,6 +139,27 @@ def got(app: Application, name: str) -> bytes:
 def probed(app: Application, component: str) -> bool:
     shown: str = app.api.get(f"{app.path}/components/{component}")["status"]
     return shown == "healthy"
+
+
+def test_what_runs_on_is_told_and_removed(app: Application, mesh: DockerMesh, docker_engine: Engine) -> None:
+    mesh.stop()
+    assert mesh.last_words() == (
+        f"2 containers run on: mlmesh up --data {mesh.data} --runtime docker goes on with them, "
+        f"mlmesh down --data {mesh.data} removes them"
+    )
+    assert len(docker_engine.containers(mesh.installation)) == 2
+    removed = mesh.run("down", "--data", str(mesh.data))
+    assert removed == "2 containers and 2 networks removed; the data stays\n"
+    assert docker_engine.containers(mesh.installation) == []
+    assert mesh.run("down", "--data", str(mesh.data)) == "0 containers and 0 networks removed; the data stays\n"
+    mesh.start()
+    with closing(Api(mesh.url, mesh.token)) as api:
+        app.api = api
+        app.eventually("it is started anew", lambda: probed(app, "page"))
+        with pytest.raises(Failed, match="is in use by process"):
+            mesh.run("down", "--data", str(mesh.data))
+    with pytest.raises(Failed, match="there has been no mesh in"):
+        mesh.run("down", "--data", str(mesh.folder / "other"))
 
 
 def test_without_an_engine_it_says_so_in_one_sentence(tmp_path: Path) -> None:
