@@ -34,8 +34,8 @@ def start(
     api: Annotated[str, typer.Argument(metavar="PATH", help="The API's path.")],
     inputs: Annotated[list[str] | None, typer.Option("--input", metavar="VAR=VALUE", help="@FILE reads JSON.")] = None,
     outputs: Annotated[list[str] | None, typer.Option("--output", metavar="VAR=FOLDER", help="BOX/GROUP/.")] = None,
-    priority: Annotated[int, typer.Option("--priority", min=-10, max=10)] = 0,
-    labels: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE")] = None,
+    priority: Annotated[int, typer.Option("--priority", min=-10, max=10, help="Higher begins first.")] = 0,
+    labels: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Repeatable.")] = None,
     cache: Annotated[str | None, typer.Option("--cache", metavar="off|read|refresh", help="Of stages.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
 ) -> None:
@@ -58,8 +58,8 @@ nouns.command("local")(rehearsal.local)
 def listed(
     mesh: Mesh,
     app: App,
-    pipeline: Annotated[str | None, typer.Option("--pipeline")] = None,
-    status: Annotated[str | None, typer.Option("--status")] = None,
+    pipeline: Annotated[str | None, typer.Option("--pipeline", help="Of this one alone.")] = None,
+    status: Annotated[str | None, typer.Option("--status", help="In this state alone.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
 ) -> None:
     """The newest runs."""

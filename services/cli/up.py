@@ -43,7 +43,9 @@ def up(
     data: Annotated[
         Path | None, typer.Option("--data", help="Default ~/.local/share/mlmesh; its file admin-token is yours.")
     ] = None,
-    runtime: Annotated[Literal["process", "docker"] | None, typer.Option("--runtime")] = None,
+    runtime: Annotated[
+        Literal["process", "docker"] | None, typer.Option("--runtime", help="What runs things; default process.")
+    ] = None,
 ) -> None:
     """Run all five services in one process, until Ctrl-C."""
     chosen = {"host": host, "port": port, "data": data, "runtime": runtime and f"{runtime}://"}

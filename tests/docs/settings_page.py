@@ -22,8 +22,8 @@ options say and makes the tokens and the key itself.
 |---|---|---|
 """
 TAIL = """
-The command line's client reads `MLMESH_URL` and `MLMESH_TOKEN` (else what `mlmesh up` or `mlmesh login` wrote into the
-user's configuration folder), and honours `NO_COLOR`.
+The [command line](command-line.md)'s client reads `MLMESH_URL` and `MLMESH_TOKEN` (else what
+`mlmesh up` or `mlmesh login` wrote into the user's configuration folder), and honours `NO_COLOR`.
 
 Durations are written `15s`, `500ms`, `2m`, or as a number of seconds; sizes `500M`, `100G`, `1GiB`, or as a number of
 bytes.

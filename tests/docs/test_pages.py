@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.command import COMMANDS, NOUNS
+from tests.docs import command_page
 from tests.docs.settings_page import page
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +24,13 @@ TEMPLATE = ROOT / "services/cli/templates/classifier/README.md.in"
 
 def test_the_settings_page_is_made_from_the_settings() -> None:
     assert (ROOT / "docs/settings.md").read_text() == page(), "python -m tests.docs.settings_page > docs/settings.md"
+
+
+def test_the_page_of_the_command_line_is_made_from_the_commands() -> None:
+    made = command_page.page()
+    assert (ROOT / "docs/command-line.md").read_text() == made, (
+        "python -m tests.docs.command_page > docs/command-line.md"
+    )
 
 
 @pytest.mark.parametrize("name", PAGES)

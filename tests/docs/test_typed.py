@@ -36,7 +36,7 @@ BY_THE_PAGES = {
     "mlmesh box put words": r"texts/in/readme\.md",
     "mlmesh run start words words": r"run r_\w+  words  succeeded",
     "curl -T README.md": r"",
-    "curl -i http://127.0.0.1:8000/words/words/runs": r"(?i)location.{0,8}: /words/runs/r_",
+    "curl -i http://127.0.0.1:8000/words/words/runs": r"(?is)location.*/words/runs/r_",
     "MLMESH_TOKEN=$KEY mlmesh run list words": r"r_\w+  words",
 }
 
