@@ -226,7 +226,7 @@ async def framework() -> AsyncIterator[int]:
 @pytest.mark.parametrize("framing", [b"Content-Length: 100\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"])
 async def test_a_body_that_stops_is_408(monkeypatch: pytest.MonkeyPatch, method: bytes, framing: bytes) -> None:
     monkeypatch.setattr(cycle, "BODY_WITHIN_S", 0.2)
-    monkeypatch.setattr(cycle, "LINGER_S", 0.0)
+    monkeypatch.setattr(cycle, "DRAIN_S", 0.0)
     head = b"%b /things HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" % method
     async with framework() as port:
         received = await talk(port, head + framing)

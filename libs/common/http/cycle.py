@@ -21,8 +21,10 @@ BODY_WITHIN_S = 30.0
 """How long a caller may be waited for until the next `PROGRESS` bytes of a body, or its end, are here."""
 PROGRESS = 4096
 LINGER_S = 2.0
-"""How long more of a request is read, and dropped, behind an answer that came before its end: a reset would take the
-answer away."""
+"""How long what cannot be read as a request is received, and dropped, behind its refusal."""
+DRAIN_S = 30.0
+"""How long the rest of a request is received, and dropped, behind an answer that came before its end: a reset would
+take the answer away from a caller that sends all before it reads."""
 DISCONNECTED = {"type": "http.disconnect"}
 FAILED: tuple[dict[str, Any], dict[str, Any]] = (
     {"type": "http.response.start", "status": 500, "headers": [(b"connection", b"close")]},
@@ -105,6 +107,13 @@ class Cycle:
         if not self.response_complete:
             self.body += body
             self.set()
+
+    def end(self) -> None:
+        """Of the request's body."""
+        self.more_body = False
+        if self.response_complete and not self.keep_alive:
+            self._transport.close()  # nothing is left to be drained
+        self.set()
 
     def cut(self) -> None:
         """As if the caller had gone."""
@@ -235,7 +244,7 @@ class Cycle:
     def _close(self) -> None:
         if self.more_body and self._transport.can_write_eof():
             self._transport.write_eof()
-            self._loop.call_later(LINGER_S, self._transport.close)
+            self._loop.call_later(DRAIN_S, self._transport.close)
         else:
             self._transport.close()
 

@@ -155,15 +155,14 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         cycle: Any = self.cycle
         cycle.take(body)
-        if len(cycle.body) > HIGH_WATER_LIMIT:
+        if len(cycle.body) > HIGH_WATER_LIMIT and not cycle.response_complete:
             self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
         if self._again is not None:
             return
         cycle: Any = self.cycle
-        cycle.more_body = False
-        cycle.set()
+        cycle.end()
 
     def _head_size(self) -> int:
         return sum([len(name) + len(value) for name, value in self.headers]) + len(self.url)

@@ -1,0 +1,39 @@
+"""A body that is refused early, sent by a client that reads the answer only after all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.databox.conftest import TOKEN, Databox
+
+BLOCK = b"x" * 65536
+
+
+def put(url: str, path: str, blocks: int, *, chunked: bool, close: bool) -> tuple[int, bytes]:
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30.0)
+    headers = {"Authorization": f"Bearer {TOKEN}"} | ({} if chunked else {"Content-Length": str(blocks * len(BLOCK))})
+    headers |= {"Connection": "close"} if close else {}
+    try:
+        connection.request("PUT", path, (BLOCK for _ in range(blocks)), headers, encode_chunked=chunked)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("close", [True, False])
+@pytest.mark.parametrize("chunked", [True, False])
+@pytest.mark.parametrize("blocks", [1, 100, 800])
+async def test_who_sends_all_of_it_first_reads_the_refusal(
+    databox: Databox, blocks: int, chunked: bool, close: bool
+) -> None:
+    path = "/internal/apps/shop/users/alice/files/data/g/f"
+    if chunked:
+        path += "?upload=1"
+    status, said = await asyncio.to_thread(put, databox.url, path, blocks, chunked=chunked, close=close)
+    assert (status, b"box data is full" in said) == (413, True)
