@@ -95,20 +95,25 @@ class Auth:
             raise NotACaller(app.ns, basic=api.basic is not None)
         return user
 
-    async def of_runs(self, app: App, request: Request) -> Identity:
-        """The user and the pipelines whose runs may be seen. Raises NotFound, NotACaller, Forbidden."""
+    async def of_runs(self, app: App, request: Request, *, named: bool) -> Identity:
+        """The user and the pipelines whose runs may be seen. Raises NotFound, NotACaller, Forbidden.
+
+        `named`: the request names a run. Runs of APIs that are open to all are for who knows their ids.
+        """
         self._sites.check(request)
-        given, apis = credentials(request.by_name), app.pipelines()
-        good = await self._users(app, apis, given, request)
-        user = next((user for user in good if user is not None), None)
+        given = credentials(request.by_name)
+        apis = tuple(api for api in app.pipelines() if not api.open)
+        free = [api for api in app.pipelines() if api.none and (named if api.open else not given.given)]
+        users = await self._users(app, apis, given, request)
+        user = next((user for user in users if user is not None), None)
         if user is not None:
-            return Identity(user, _names([api for api, found in zip(apis, good, strict=True) if found == user]))
-        free = [api for api in apis if api.none and (api.open or not given.given)]
+            own = [api for api, found in zip(apis, users, strict=True) if found == user]
+            return Identity(user, _names([*own, *free]))
         if await self._owner(app, given, request.method, needed=not free):
             return Identity(OWNER, frozenset({"*"}))
         if free:
             return Identity(ANONYMOUS, _names(free))
-        raise NotACaller(app.ns, basic=any(api.basic is not None for api in apis)) if good else NotFound()
+        raise NotACaller(app.ns, basic=any(api.basic is not None for api in apis)) if apis else NotFound()
 
     async def of_files(self, app: App, request: Request, method: str = "") -> str:
         """The user whose files these are. Raises NotFound, NotACaller, Forbidden, TooManyRequests."""

@@ -105,7 +105,7 @@ class Handlers:
         await self._to(self._service(route), request, request.raw_path, extra, body, answer)
 
     async def _runs(self, app: App, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
-        identity = await self._auth.of_runs(app, request)
+        identity = await self._auth.of_runs(app, request, named=route.rest.strip("/") != "")
         request.user = identity.user
         extra = [_header(USER, identity.user), _header(PIPELINES, " ".join(sorted(identity.pipelines)))]
         path = f"/internal/apps/{app.ns}/runs{route.rest}"

@@ -77,8 +77,8 @@ class App:
         return next((api for api in self.apis if api.target == target), None)
 
     def pipelines(self) -> tuple[Api, ...]:
-        """The APIs whose credentials are good for runs."""
-        return tuple(api for api in self.apis if api.target in ("pipeline", "pipelines", "ml") and not api.open)
+        """The APIs whose callers may have runs."""
+        return tuple(api for api in self.apis if api.target in ("pipeline", "pipelines", "ml"))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from yarl import URL
 
+from libs.common.identity import ANONYMOUS
 from libs.common.times import iso
 from services.scheduler.state import Run
 
@@ -134,9 +135,10 @@ def document(identity: str, run: Run, event: str, shown: Mapping[str, Any], publ
     }
 
 
-def secret(key: str, app: str, user: str) -> str:
-    """What a caller's callbacks from an app are signed with."""
-    made = hmac.digest(key.encode(), f"callback\0{app}\0{user}".encode(), hashlib.sha256)
+def secret(key: str, app: str, user: str, run: str) -> str:
+    """What a caller's callbacks from an app are signed with. Callers who say nobody is theirs share no secret."""
+    whose = user if user != ANONYMOUS else f"{user}\0{run}"
+    made = hmac.digest(key.encode(), f"callback\0{app}\0{whose}".encode(), hashlib.sha256)
     return "whsec_" + base64.b64encode(made).decode()
 
 

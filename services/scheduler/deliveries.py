@@ -70,7 +70,7 @@ async def _deliver(parts: Parts, delivery: Delivery) -> None:
 
 async def _sent(parts: Parts, one: Callback, delivery: Delivery) -> tuple[int | None, str | None]:
     body = delivery.body.encode()
-    key = callback.secret(parts.settings.internal_token, one.app, one.user)
+    key = callback.secret(parts.settings.internal_token, one.app, one.user, one.run)
     headers = {
         **one.spec["headers"],
         **callback.signed(key, delivery.id, int(time.time()), body),

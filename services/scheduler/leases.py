@@ -91,7 +91,7 @@ async def reuse(parts: Parts, task_id: str, made: Made) -> bool:
         kept = await cache.find(c, task.app, made.content)
         if run is None or kept is None:
             return False
-        reused = {name: kept[name] for name in ("run", "stage", "token")}
+        reused = {name: kept[name] for name in ("run", "user", "stage", "token")}
         await cache.reuse(c, kept["run"], run.id)
         await tasks.end_attempt(c, task, "succeeded", None, None, now)
         columns = plan.stage_reported(run, task, plan.Report("succeeded", None, kept["outputs"]), now)

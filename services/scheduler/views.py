@@ -7,6 +7,7 @@ from typing import Any
 
 from libs.common.bus import Letter
 from libs.common.bus import Queue as Line
+from libs.common.identity import ANONYMOUS
 from libs.common.times import iso
 from services.scheduler.queue import EMPTY, Queue
 from services.scheduler.state import Reason, Run, Schedule, Task, Worker, reason
@@ -26,7 +27,7 @@ def run(
 
     In a list it is not `whole`: what may be large is left out.
     """
-    stages = [stage(task, queue) for task in tasks]
+    stages = [stage(task, queue, found.user) for task in tasks]
     ended = sum(task.state in ("succeeded", "failed", "canceled", "skipped") for task in tasks)
     why = found.reason
     if why is None and found.status == "queued":
@@ -77,7 +78,7 @@ def chain(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [*begun, *({"id": None, "pipeline": one["pipeline"], "status": "waiting", "self": None} for one in to_come)]
 
 
-def stage(task: Task, queue: Queue) -> dict[str, Any]:
+def stage(task: Task, queue: Queue, user: str) -> dict[str, Any]:
     status = STAGE_STATUS.get(task.state, task.state)
     why = task.reason
     if task.state == "ready":
@@ -96,10 +97,19 @@ def stage(task: Task, queue: Queue) -> dict[str, Any]:
         "detail": task.detail if status == "running" else None,
         "log_tail": task.log_tail or [],
         "usage": (task.result or {}).get("usage"),
-        "reused": (task.result or {}).get("reused"),
+        "reused": reused(task, user),
         "started_at": iso(task.started_at),
         "finished_at": iso(task.finished_at),
     }
+
+
+def reused(task: Task, user: str) -> dict[str, Any] | None:
+    """Whose result the stage took over. The run is told to its own user alone: an id may be all that protects it."""
+    source = (task.result or {}).get("reused")
+    if source is None:
+        return None
+    own = user == source.get("user") and user != ANONYMOUS
+    return {name: source[name] for name in (("run", "stage", "token") if own else ("stage",))}
 
 
 def etag(found: Run) -> str:

@@ -38,6 +38,11 @@ CASES: list[tuple[str, str, dict[str, str], int, str | None]] = [
     ("GET", "/demo/runs", KEY, 200, "bob"),
     ("GET", "/demo/runs", {"X-API-Key": "other"}, 401, None),
     ("GET", "/demo/runs", bearer("reader"), 200, "developer"),
+    ("GET", "/demo/runs", {}, 401, None),
+    ("GET", "/demo/runs/r_1", {}, 200, "anonymous"),
+    ("GET", "/demo/runs/r_1/logs", {"X-API-Key": "other"}, 200, "anonymous"),
+    ("POST", "/demo/runs/r_1/cancel", {}, 200, "anonymous"),
+    ("GET", "/demo/runs/r_1", ALICE, 200, "alice"),
     ("POST", "/demo/train/runs", ALICE, 200, "alice"),
     ("POST", "/demo/train/runs", {}, 401, None),
 ]

@@ -54,6 +54,11 @@ def test_what_cannot_be_a_callback_is_refused_with_what_to_write(value: Any, mes
         callback.asked(value)
 
 
+def test_callers_without_a_name_share_no_secret() -> None:
+    assert callback.secret("key", "leaf", "alice", "r_1") == callback.secret("key", "leaf", "alice", "r_2")
+    assert callback.secret("key", "leaf", "anonymous", "r_1") != callback.secret("key", "leaf", "anonymous", "r_2")
+
+
 def test_events_may_be_written_with_their_family() -> None:
     assert callback.asked({"url": URL, "events": ["run.failed", "started"]})["events"] == ["failed", "started"]
 

@@ -8,13 +8,14 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
-from services.scheduler.db.tables import cache, reuses
+from services.scheduler.db.tables import cache, reuses, runs
 from services.scheduler.state import Task
 
 
 async def find(c: AsyncConnection, app: str, key: str) -> dict[str, Any] | None:
-    """`run`, `stage`, `token` and `outputs` of the attempt; locked, so that it is not removed meanwhile."""
-    query = select(cache).where(cache.c.app == app, cache.c.key == key).with_for_update()
+    """`run`, its `user`, `stage`, `token` and `outputs` of the attempt; locked, so that it is not removed meanwhile."""
+    query = select(cache, runs.c.user).join(runs, runs.c.id == cache.c.run)
+    query = query.where(cache.c.app == app, cache.c.key == key).with_for_update(of=cache)
     row = (await c.execute(query)).mappings().first()
     return dict(row) if row else None
 

@@ -23,7 +23,8 @@ async def listing(parts: TheParts, mine: TheScope, run_id: str) -> dict[str, Any
     async with parts.db.read() as c:
         told = await callbacks.get(c, run_id)
         found = await callbacks.of_run(c, run_id)
-    secret = callback.secret(parts.settings.internal_token, told.app, told.user) if told and mine.user else None
+    key = parts.settings.internal_token
+    secret = callback.secret(key, told.app, told.user, told.run) if told and mine.user else None
     described = callback.described(told.spec, secret) if told else None
     return {"items": [callback.shown(one) for one in found], "next": None, "callback": described}
 

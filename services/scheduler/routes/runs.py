@@ -29,7 +29,10 @@ router = APIRouter()
 
 
 class Scope:
-    """Which runs this request may see: a caller's own, or all of the app's."""
+    """Which runs this request may see: a caller's own, or all of the app's.
+
+    A run of nobody's is for who knows its id.
+    """
 
     def __init__(self, caller: Caller, app: str, owner: bool) -> None:
         self.app = app
@@ -40,7 +43,7 @@ class Scope:
 
     def check(self, run: Run) -> Run:
         """Raises NotFound for another's run, as if it were not there."""
-        mine = self.user is None or run.user == self.user
+        mine = self.user is None or run.user in (self.user, ANONYMOUS)
         began_with = run.plan.get("began_with", run.pipeline)
         if not mine or (self.pipelines is not None and not self.pipelines & {run.pipeline, began_with}):
             raise NotFound(f"no run {run.id}")

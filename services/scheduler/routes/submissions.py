@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from libs.common.errors import Invalid
 from libs.common.http.direct import Answer, Asked, post
-from libs.common.identity import caller
+from libs.common.identity import ANONYMOUS, caller
 from services.scheduler import callback, runs, starts, views
 from services.scheduler.admission import Admitted
 from services.scheduler.parts import Parts
@@ -23,7 +23,7 @@ async def submit(asked: Asked) -> Response:
     made = await starts.submit(parts, ns, path, user, await asked.body(), key)
     if made.callback is None:
         return await _submitted(parts, asked, made, {})
-    secret = callback.secret(parts.settings.internal_token, ns, user)
+    secret = callback.secret(parts.settings.internal_token, ns, user, made.run.id)
     return await _submitted(parts, asked, made, {"callback": callback.described(made.callback, secret)})
 
 
@@ -36,11 +36,13 @@ async def call(asked: Asked) -> Response:
 
 def _read(asked: Asked) -> tuple[Parts, str, str, str, str | None]:
     """The parts, app, path, user and Idempotency-Key."""
-    key = asked.headers.get("idempotency-key")
+    user, key = caller(asked.headers).user, asked.headers.get("idempotency-key")
     if key is not None and len(key) > MAX_KEY:
         raise Invalid(f"Idempotency-Key: at most {MAX_KEY} characters")
+    if key is not None and user == ANONYMOUS:
+        raise Invalid("Idempotency-Key: callers without credentials cannot be told apart; leave it out")
     given = asked.path
-    return parts_of(asked), given["ns"], given["path"], caller(asked.headers).user, key
+    return parts_of(asked), given["ns"], given["path"], user, key
 
 
 async def _submitted(parts: Parts, asked: Asked, made: Admitted, more: dict[str, Any]) -> Response:
