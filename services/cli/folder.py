@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ def locked(folder: Path) -> Iterator[None]:
     """The folder, made when missing, for this process alone; the system frees it however the process ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        close_to_others(folder)
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise Failure(f"{folder} cannot be used: {error.strerror}") from error
@@ -27,6 +29,20 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def close_to_others(folder: Path) -> None:
+    """Only its owner gets into the folder, whatever it was made with: keys, passwords and files lie there.
+
+    Raises Failure for one that holds other things, which may be for others; OSError where it is somebody else's.
+    """
+    if not stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        return
+    if not (folder / "lock").exists() and any(folder.iterdir()):
+        raise Failure(
+            f"{folder} can be read by other users and holds other files; choose another --data, or: chmod 700"
+        )
+    folder.chmod(0o700)
 
 
 def _lock(handle: int, folder: Path) -> None:

@@ -40,3 +40,27 @@ def test_a_preset_key_replaces_what_is_there(tmp_path: Path) -> None:
     key(tmp_path, "admin-token")
     assert key(tmp_path, "admin-token", "mine") == "mine"
     assert key(tmp_path, "admin-token") == "mine"
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o777, 0o701])
+@pytest.mark.parametrize("used", [True, False])
+def test_a_folder_that_others_can_read_is_closed(tmp_path: Path, mode: int, used: bool) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    if used:
+        (folder / "lock").touch()
+        (folder / "mlmesh.db").touch(0o644)
+    folder.chmod(mode)
+    with locked(folder):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_folder_of_other_things_is_left_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "letters.txt").touch()
+    folder.chmod(0o755)
+    with pytest.raises(Failure, match="can be read by other users and holds other files; choose another --data"):
+        with locked(folder):
+            pytest.fail("it was opened")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from libs.common.grants import Seal
-from tests.scheduler.conftest import ALICE, Mesh
+from tests.scheduler.conftest import ALICE, OWNER, Mesh
 from tests.scheduler.test_service import go_live
 
 CALLS = "/internal/apps/leaf/apis/echo/calls"
@@ -30,6 +30,28 @@ async def test_a_prediction_becomes_a_run_whose_result_is_the_answer(mesh: Mesh)
     assert (seen["status"], seen["pipeline"], seen["result"]) == ("succeeded", "echo", {"outputs": [{"name": "x"}]})
     listed = (await mesh.call("GET", "/internal/apps/leaf/runs", headers=echo))[1]
     assert [(one["id"], one["result"]) for one in listed["items"]] == [(run["id"], None)]
+
+
+async def test_a_run_of_nobodys_is_for_who_knows_its_id_and_in_no_list(mesh: Mesh) -> None:
+    await go_live(mesh)
+    nobody, alice = ({"X-Mlmesh-User": user, "X-Mlmesh-Pipelines": "echo"} for user in ("anonymous", "alice"))
+    runs = "/internal/apps/leaf/runs"
+    _, run, _ = await mesh.call("POST", CALLS, {"inputs": [1]}, nobody)
+    for reader in (nobody, alice):
+        assert (await mesh.call("GET", f"{runs}/{run['id']}", headers=reader))[0] == 200
+        assert (await mesh.call("GET", runs, headers=reader))[1] == {"items": [], "next": None}
+    assert (await mesh.call("GET", f"{runs}/{run['id']}", headers=ALICE))[0] == 404, "another API's credentials"
+    _, own, _ = await mesh.call("POST", CALLS, {"inputs": [1]}, alice)
+    assert (await mesh.call("GET", f"{runs}/{own['id']}", headers=nobody))[0] == 404
+
+
+async def test_a_key_of_nobodys_makes_no_run(mesh: Mesh) -> None:
+    await go_live(mesh)
+    nobody = {"X-Mlmesh-User": "anonymous", "X-Mlmesh-Pipelines": "echo", "Idempotency-Key": "k"}
+    status, answer, _ = await mesh.call("POST", CALLS, {"inputs": [1]}, nobody)
+    sentence = "Idempotency-Key: callers without credentials cannot be told apart; leave it out"
+    assert (status, answer["detail"]) == (422, sentence)
+    assert (await mesh.call("GET", "/api/v1/apps/leaf/runs", headers=OWNER))[1]["items"] == []
 
 
 async def test_a_prediction_that_cannot_be_a_run_is_refused(mesh: Mesh) -> None:

@@ -259,29 +259,6 @@ async def test_queues_show_what_waits_and_what_nobody_could_use(mesh: Mesh) -> N
     assert (await mesh.call("POST", "/api/v1/queues/none/redrive", headers=OWNER))[0] == 404
 
 
-async def test_anonymous_callers_see_a_run_by_its_id_and_no_list(mesh: Mesh) -> None:
-    await go_live(mesh)
-    nobody = {**ALICE, "X-Mlmesh-User": "anonymous"}
-    _, run, _ = await mesh.submit(BODY, **{"X-Mlmesh-User": "anonymous"})
-    assert (await mesh.call("GET", f"/internal/apps/leaf/runs/{run['id']}", headers=nobody))[0] == 200
-    assert (await mesh.call("GET", "/internal/apps/leaf/runs", headers=nobody))[1] == {"items": [], "next": None}
-    assert (await mesh.call("GET", f"/internal/apps/leaf/runs/{run['id']}", headers=ALICE))[0] == 200
-    assert (await mesh.call("GET", "/internal/apps/leaf/runs", headers=ALICE))[1]["items"] == []
-    _, own, _ = await mesh.submit(BODY)
-    assert (await mesh.call("GET", f"/internal/apps/leaf/runs/{own['id']}", headers=nobody))[0] == 404
-
-
-async def test_a_key_of_nobodys_makes_no_run(mesh: Mesh) -> None:
-    await go_live(mesh)
-    told = {"X-Mlmesh-User": "anonymous", "Idempotency-Key": "k"}
-    status, answer, _ = await mesh.submit(BODY, **told)
-    assert (status, answer["detail"]) == (
-        422,
-        "Idempotency-Key: callers without credentials cannot be told apart; leave it out",
-    )
-    assert (await mesh.call("GET", "/api/v1/apps/leaf/runs", headers=OWNER))[1]["items"] == []
-
-
 async def test_a_program_that_writes_the_character_zero_ends_like_any_other(mesh: Mesh) -> None:
     await go_live(mesh)
     _, run, _ = await mesh.submit(BODY)
