@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from typing import TypeVar
 
 from libs.common import log
 from libs.common.errors import MeshError
 
 MAX_BACK_OFF_S = 5.0
+
+Item = TypeVar("Item")
+
+
+async def for_each(
+    items: Iterable[Item], step: Callable[[Item], Awaitable[object]], name: Callable[[Item], object] = str
+) -> None:
+    """`step` for each of `items`, whatever becomes of those before; what failed is logged by its name.
+
+    Raises the first error when all have had their turn, so that a loop rests before it looks again.
+    """
+    first: Exception | None = None
+    for item in items:
+        try:
+            await step(item)
+        except Exception as error:  # noqa: BLE001  one that cannot be done holds up no other; raised below
+            first = first or error
+            foreseen = isinstance(error, MeshError)
+            why = error.detail if isinstance(error, MeshError) else repr(error)
+            log.get("loop").warning("one is left out", item=name(item), why=why, exc_info=None if foreseen else error)
+    if first is not None:
+        raise first
 
 
 class Loop:

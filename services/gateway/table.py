@@ -86,6 +86,8 @@ class Table:
     version: int = 0
     apps: Mapping[str, App] = field(default_factory=dict)
     documents: Mapping[str, Document] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+    """Apps whose documents cannot be read: they stay as they were, and change nothing for the others."""
 
     def has(self, ns: str, path: str, *, model: bool = False) -> bool:
         """Whether a call there has somewhere to go; `path` is empty for what needs only the app."""
@@ -113,11 +115,16 @@ def changed(table: Table, change: Document) -> Table:
             documents.pop(ns, None)
         else:
             documents[ns] = document
-    apps = {
-        ns: table.apps[ns] if table.documents.get(ns) == document and ns in table.apps else _app(ns, document)
-        for ns, document in documents.items()
-    }
-    return Table(version, apps, documents)
+    apps, unread = {}, []
+    for ns, document in documents.items():
+        try:
+            same = ns in table.apps and table.documents.get(ns) == document
+            apps[ns] = table.apps[ns] if same else _app(ns, document)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            unread.append(ns)
+            if ns in table.apps:
+                apps[ns] = table.apps[ns]
+    return Table(version, apps, documents, tuple(unread))
 
 
 def _app(ns: str, document: Document) -> App:

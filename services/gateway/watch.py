@@ -104,6 +104,8 @@ class Watch:
         newer = change is not None and (bool(change.get("full")) or int(change["version"]) > self.table.version)
         if newer:
             self.table = changed(self.table, change)
+            for ns in self.table.unread:
+                self._log.error("an app's routes cannot be read and stay as they were", app=ns)
             self._change.set()
             self._change = asyncio.Event()
         self.known = True

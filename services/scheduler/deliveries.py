@@ -10,6 +10,7 @@ import aiohttp
 import orjson
 
 from libs.common.db import clock
+from libs.common.loop import for_each
 from services.scheduler import callback, runs
 from services.scheduler.callback import Callback, Delivery
 from services.scheduler.db import callbacks
@@ -21,14 +22,23 @@ AT_ONCE = 64
 
 
 async def step(parts: Parts) -> None:
+    """What cannot be noticed of one run holds no delivery up."""
+    await for_each((_notice_all, _deliver_all), lambda half: half(parts), lambda half: half.__name__)
+
+
+async def _notice_all(parts: Parts) -> None:
     async with parts.db.read() as c:
         found = await callbacks.news(c, AT_ONCE)
-    for one in found:
-        await _notice(parts, one.run)
+    await for_each((one.run for one in found), lambda run: _notice(parts, run))
+    if len(found) == AT_ONCE:
+        parts.wakes.tell()
+
+
+async def _deliver_all(parts: Parts) -> None:
     async with parts.db.read() as c:
         due = await callbacks.due(c, await clock(c), AT_ONCE)
     await asyncio.gather(*(_deliver(parts, one) for one in due))
-    if max(len(found), len(due)) == AT_ONCE:
+    if len(due) == AT_ONCE:
         parts.wakes.tell()
 
 

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from libs.common.db import clock
+from libs.common.http.entries import Each
 from services.scheduler import scaling
 from services.scheduler.db import scales
 from services.scheduler.leases import Wire
 from services.scheduler.parts import Parts
 
+NAME = r"^[^\x00]{1,128}$"
 FRESH_S = 3.0
 """How long a gateway's word counts. It speaks every second while there are calls."""
 
 
 class Load(Wire):
-    app: str
-    component: str
-    load: float = Field(ge=0, description="calls under way or waiting, a mean since the last word")
+    app: str = Field(pattern=NAME)
+    component: str = Field(pattern=NAME)
+    load: FiniteFloat = Field(ge=0, description="calls under way or waiting, a mean since the last word")
 
 
 class Loads(Wire):
-    gateway: str = Field(max_length=128)
-    loads: tuple[Load, ...] = ()
+    gateway: str = Field(pattern=NAME)
+    loads: Each[Load] = ()
 
 
 async def heard(parts: Parts, said: Loads) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from libs.common.db import clock
+from libs.common.http.entries import Each, Keepable
+from libs.common.log import get
 from services.scheduler import bells, rollouts
-from services.scheduler.db import runs, tasks, workers
+from services.scheduler.db import Connection, runs, tasks, workers
 from services.scheduler.leases import Wire
 from services.scheduler.parts import Parts
 from services.scheduler.state import Task
@@ -19,14 +21,19 @@ STOP_CHECK_S = 0.5
 """How often a long poll looks at a stop that is due later, or was ordered through another scheduler."""
 
 
+class Endpoint(Wire):
+    host: str = Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9.:_%-]+$")
+    port: int = Field(ge=1, le=65535)
+
+
 class Have(Wire):
-    task: str
-    token: int
-    state: str = Field(max_length=16)
+    task: str = Field(max_length=64)
+    token: int = Field(ge=0, lt=1 << 63)
+    state: str = Field(pattern=r"^[a-z_]{1,16}$")
     detail: str | None = None
-    progress: list[float] | None = None
-    endpoint: dict[str, Any] | None = None
-    openapi: dict[str, Any] | None = None
+    progress: tuple[FiniteFloat, FiniteFloat] | None = None
+    endpoint: Endpoint | None = None
+    openapi: Keepable | None = None
     model_etag: str | None = None
 
 
@@ -38,7 +45,7 @@ class Sync(Wire):
     labels: dict[str, str] = Field(default_factory=dict)
     draining: bool = False
     wait: float = 0.0
-    have: tuple[Have, ...] = ()
+    have: Each[Have] = ()
 
 
 async def sync(parts: Parts, worker: str, said: Sync) -> dict[str, Any]:
@@ -79,7 +86,7 @@ async def _heard(parts: Parts, worker: str, said: Sync) -> tuple[list[dict[str, 
             await runs.touch(c, touched)
         for identity in sorted(kept):
             await tasks.heard(c, *kept[identity])
-        routed = [app for app in sorted(apps) if await rollouts.route(c, app)]
+        routed = [app for app in sorted(apps) if await _routed(c, app)]
         orders, pending = ordered(held.values(), now, drains=drains)
     if routed:
         parts.bells.ring(bells.TABLE)
@@ -90,15 +97,24 @@ async def _heard(parts: Parts, worker: str, said: Sync) -> tuple[list[dict[str, 
     return gone, orders, pending
 
 
+async def _routed(c: Connection, app: str) -> bool:
+    """Whether the app's routes changed. One whose manifests cannot be read costs nobody else a lease."""
+    try:
+        return await rollouts.route(c, app)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        get("scheduler").error("routes are left as they were", app=app, exc_info=error)
+        return False
+
+
 def news(task: Task, have: Have) -> dict[str, Any]:
     """The columns of a task that its worker's words change."""
     said: dict[str, Any] = {
         "phase": have.state,
         "detail": (have.detail or "").replace("\0", "\ufffd")[:1000] or None,
-        "progress": have.progress,
+        "progress": list(have.progress) if have.progress else None,
     }
     if task.kind == "instance":
-        said["endpoint"] = have.endpoint or task.endpoint
+        said["endpoint"] = have.endpoint.model_dump() if have.endpoint else task.endpoint
         said["openapi"] = have.openapi or task.openapi
         if have.state == "healthy" and task.failures:
             said["failures"] = 0

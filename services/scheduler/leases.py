@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.db import clock
 from libs.common.errors import Conflict
+from libs.common.http.entries import Each, Keepable
+from libs.common.loop import for_each
 from services.scheduler import bells, pipeline, plan
 from services.scheduler.db import Connection, cache, runs, tasks
 from services.scheduler.parts import Parts
-from services.scheduler.state import ENDED_BADLY, Doorbell, Reason, Run, Task, TaskState
+from services.scheduler.state import ENDED_BADLY, Doorbell, Run, Task, TaskState
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,12 @@ class Wire(BaseModel):
 class LastWord(Wire):
     worker: str
     token: int
-    outcome: str
-    reason: Reason | None = None
-    outputs: dict[str, Any] | None = None
-    log_tail: tuple[str, ...] = ()
-    usage: dict[str, Any] | None = None
-    answer: dict[str, Any] | None = None
+    outcome: str = Field(pattern=r"^[a-z_]{1,16}$")
+    reason: Keepable | None = None
+    outputs: Keepable | None = None
+    log_tail: Each[str] = ()
+    usage: Keepable | None = None
+    answer: Keepable | None = None
     """What the component said, of a prediction."""
     content: str | None = Field(default=None, max_length=64)
     """What the stage was made of, if its outputs are to be kept for others."""
@@ -187,8 +189,7 @@ async def lapse(parts: Parts) -> None:
     """Take tasks back from workers that were silent for a whole lease."""
     async with parts.db.read() as c:
         late = await tasks.lapsed(c, await clock(c))
-    for task in late:
-        await _lapse_one(parts, task.id)
+    await for_each((task.id for task in late), lambda task: _lapse_one(parts, task))
 
 
 async def _lapse_one(parts: Parts, task_id: str) -> None:
@@ -210,11 +211,14 @@ async def rested(parts: Parts) -> None:
     """Make ready what waited for the end of its pause after a failure."""
     async with parts.db.read() as c:
         over = await tasks.rest_over(c, await clock(c))
-    for task in over:
-        async with parts.db.write() as c:
-            fresh = await tasks.get(c, task.id)
-            if fresh is None or fresh.state != "waiting":
-                continue
-            again = "waiting" if fresh.kind == "instance" and fresh.spec.get("model") else "ready"
-            await tasks.change(c, task.id, {"state": again, "not_before": None})
-        announce(parts, task, None, Settled())
+    await for_each(over, lambda task: _rested_one(parts, task), lambda task: task.id)
+
+
+async def _rested_one(parts: Parts, task: Task) -> None:
+    async with parts.db.write() as c:
+        fresh = await tasks.get(c, task.id)
+        if fresh is None or fresh.state != "waiting":
+            return
+        again = "waiting" if fresh.kind == "instance" and fresh.spec.get("model") else "ready"
+        await tasks.change(c, task.id, {"state": again, "not_before": None})
+    announce(parts, task, None, Settled())

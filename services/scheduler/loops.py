@@ -14,7 +14,7 @@ from libs.common.bus import Queue
 from libs.common.db import clock
 from libs.common.errors import MeshError
 from libs.common.log import get
-from libs.common.loop import Loop
+from libs.common.loop import MAX_BACK_OFF_S, Loop, for_each
 from libs.common.messages import AccessChanged, FileChanged, RevisionReady
 from services.scheduler import (
     deliveries,
@@ -116,16 +116,24 @@ class Loops:
         self.callbacks = self._led("callbacks", lambda: deliveries.step(parts), REMOVAL_S, rest=CALLBACKS_REST_S)
         self.removal = self._led("removal", lambda: removal.step(parts), REMOVAL_S)
         self.intake = self._led("intake", self._take_in, INTAKE_S)
-        self.tick = self._led("leases", self._tick, min(TICK_S, parts.settings.lease / 4))
+        tick = min(TICK_S, parts.settings.lease / 4)
+        self.tick = self._led("leases", self._tick, tick, back_off=tick)  # a slower one would never be steady
         self.scale = self._led("scaling", self._scale, TICK_S)
         self.converge = self._led("rollouts", self._converge, SWEEP_S)
 
-    def _led(self, name: str, step: Callable[[], Awaitable[object]], interval: float, rest: float = 0.0) -> Loop:
+    def _led(
+        self,
+        name: str,
+        step: Callable[[], Awaitable[object]],
+        interval: float,
+        rest: float = 0.0,
+        back_off: float = MAX_BACK_OFF_S,
+    ) -> Loop:
         async def led() -> None:
             if self._leader.leading:
                 await step()
 
-        return Loop(name, led, interval, rest=rest)
+        return Loop(name, led, interval, back_off, rest)
 
     def called(self) -> None:
         """A component that scales."""
@@ -167,22 +175,21 @@ class Loops:
         async with self._parts.db.read() as c:
             due = await of_time.due(c, await clock(c))
         steady = self._steady.beat(time.monotonic())
-        if due.rested:
-            await leases.rested(self._parts)
-        if due.late:
-            await runs.end_overdue(self._parts)
-        if due.scheduled:
-            await schedules.step(self._parts)
-        if due.chained:
-            await succession.step(self._parts)
-        if due.lapsed and steady:
-            await leases.lapse(self._parts)
         if due.told:
             self.callbacks.wake()
         if due.rolling:
             self.converge.wake()
         if due.publishing:  # the report may have come to another scheduler
             self.publish.wake()
+        steps = {
+            leases.rested: due.rested,
+            runs.end_overdue: due.late,
+            schedules.step: due.scheduled,
+            succession.step: due.chained,
+            leases.lapse: due.lapsed and steady,
+        }
+        wanted = (step for step, is_due in steps.items() if is_due)
+        await for_each(wanted, lambda step: step(self._parts), lambda step: step.__qualname__)
 
     async def _scale(self) -> None:
         now = time.monotonic()
@@ -197,15 +204,14 @@ class Loops:
     async def _converge(self) -> None:
         await self._find_dirty()
         names, self._dirty = self._dirty, set()
-        failed: MeshError | None = None
-        for name in sorted(names):
-            try:
-                await rollouts.converge(self._parts, name)
-            except MeshError as error:
-                self._dirty.add(name)
-                failed = error
-        if failed is not None:
-            raise failed
+        await for_each(sorted(names), self._converge_one)
+
+    async def _converge_one(self, name: str) -> None:
+        try:
+            await rollouts.converge(self._parts, name)
+        except Exception:
+            self._dirty.add(name)
+            raise
 
     async def _find_dirty(self) -> None:
         """Apps with a rollout or with an instance that waits for a model; all of them now and then."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from libs.common.errors import Conflict, NotFound
+from libs.common.loop import for_each
 from services.scheduler.db import apps
 from services.scheduler.parts import Parts
 from services.scheduler.state import Rollout
@@ -14,16 +15,19 @@ async def tell(parts: Parts) -> None:
     """Report rollouts that changed to the registry. Raises Unavailable when it is away; they stay to be told."""
     async with parts.db.read() as c:
         news = await apps.unreported(c)
-    for rollout in news:
-        body = {
-            "status": rollout.status,
-            "steps": rollout.steps,
-            "errors": rollout.errors,
-            "warnings": rollout.warnings,
-        }
-        await _report(parts, rollout, body)
-        async with parts.db.write() as c:
-            await apps.reported(c, rollout)
+    await for_each(news, lambda rollout: _tell(parts, rollout), lambda rollout: rollout.deployment)
+
+
+async def _tell(parts: Parts, rollout: Rollout) -> None:
+    body = {
+        "status": rollout.status,
+        "steps": rollout.steps,
+        "errors": rollout.errors,
+        "warnings": rollout.warnings,
+    }
+    await _report(parts, rollout, body)
+    async with parts.db.write() as c:
+        await apps.reported(c, rollout)
 
 
 async def _report(parts: Parts, rollout: Rollout, body: dict[str, Any]) -> None:

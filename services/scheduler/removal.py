@@ -11,12 +11,13 @@ from typing import Any
 from libs.common.db import clock
 from libs.common.errors import Conflict, MeshError, NotFound
 from libs.common.log import get
+from libs.common.loop import for_each
 from services.scheduler import pipeline
 from services.scheduler.db import Connection, apps, cache, marks, tasks
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
 from services.scheduler.runs import present
-from services.scheduler.state import Run
+from services.scheduler.state import Attempt, Run
 
 AT_ONCE = 100
 REMEMBERED_S = 365 * 86400.0
@@ -62,8 +63,7 @@ async def step(parts: Parts) -> None:
         now = await clock(c)
         limits = {name: now - retention(found, parts.settings.retention) for name, found in await apps.manifests(c)}
         old = [name for name, before in limits.items() if await rows.older(c, name, before, 1)]
-    for name in old:
-        await _age(parts, name, limits[name], now)
+    await for_each(old, lambda name: _age(parts, name, limits[name], now))
     await _clear(parts)
     await _sweep(parts, now)
 
@@ -102,12 +102,15 @@ async def _clear(parts: Parts) -> None:
 async def _sweep(parts: Parts, now: float) -> None:
     async with parts.db.read() as c:
         found = await tasks.unswept(c, now, AT_ONCE)
-    for one in found:
-        area = pipeline.area(one.run, one.stage, one.token)
-        with suppress(NotFound):  # the app is gone, and all that it had
-            await parts.peers.databox.delete(f"/internal/apps/{one.app}/areas/{area}")
-        async with parts.db.write() as c:
-            await tasks.swept(c, one)
+    await for_each(found, lambda one: _sweep_one(parts, one), lambda one: one.task)
+
+
+async def _sweep_one(parts: Parts, one: Attempt) -> None:
+    area = pipeline.area(one.run, one.stage, one.token)
+    with suppress(NotFound):  # the app is gone, and all that it had
+        await parts.peers.databox.delete(f"/internal/apps/{one.app}/areas/{area}")
+    async with parts.db.write() as c:
+        await tasks.swept(c, one)
 
 
 async def _clear_one(parts: Parts, app: str, left: dict[str, Any]) -> None:

@@ -220,7 +220,9 @@ async def _judge_rollout(c: Connection, fleet: Fleet, rollout: Rollout, now: flo
         return fleet
     finished = {**start, "status": "succeeded", "finished_at": now}
     steps = [*done, finished, step("switch", "succeeded", now, finished=now)]
-    await apps.change_rollout(c, rollout.deployment, {"status": "live", "steps": steps, "reported": False})
+    warnings = [remark(task) for task in mine if task.healthy and task.detail]
+    ended = {"status": "live", "steps": steps, "warnings": warnings, "reported": False}
+    await apps.change_rollout(c, rollout.deployment, ended)
     live: dict[str, Any] = {"deployment": rollout.deployment, "commit": rollout.commit, "catalog": rollout.catalog}
     await apps.put(c, app.name, live)
     ranges = scaling.ranges(Catalog.from_json(rollout.catalog), fleet.scales)
@@ -246,6 +248,12 @@ def blame(task: Task) -> dict[str, Any]:
         "reason": why.get("code"),
         "log_tail": (task.log_tail or [])[-LOG_LINES:],
     }
+
+
+def remark(task: Task) -> dict[str, Any]:
+    """A deployment's warning about an instance that serves all the same."""
+    place = {"file": None, "line": None, "column": None}
+    return {**place, "message": f"component {task.name}: {task.detail}", "component": task.name}
 
 
 async def remove(parts: Parts, name: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from libs.common.db import clock
 from libs.common.errors import Conflict, Gone, Invalid, MeshError, NotFound
+from libs.common.loop import for_each
 from services.scheduler import bells, leases, plan, views
 from services.scheduler.db import Connection, callbacks, line, marks, tasks, workers
 from services.scheduler.db import runs as rows
@@ -96,16 +97,19 @@ async def end(parts: Parts, app: str, run_id: str) -> None:
 async def end_overdue(parts: Parts) -> None:
     """End runs that were not started, or did not finish, in time."""
     async with parts.db.read() as c:
+        late = await rows.overdue(c, await clock(c))
+    await for_each(late, lambda run: _end_one(parts, run), lambda run: run.id)
+
+
+async def _end_one(parts: Parts, found: Run) -> None:
+    async with parts.db.write() as c:
         now = await clock(c)
-        late = await rows.overdue(c, now)
-    for found in late:
-        async with parts.db.write() as c:
-            run = await rows.get(c, found.app, found.id, lock=True)
-            if run is None or run.ended or run.status == "canceling" or run.deadline >= now:
-                continue
-            run = await rows.change(c, run, {"status": "canceling", "reason": plan.overdue(run)})
-            settled = await leases.settle(parts, c, run, None, {}, now)
-        _ring(parts, found.id, settled)
+        run = await rows.get(c, found.app, found.id, lock=True)
+        if run is None or run.ended or run.status == "canceling" or run.deadline >= now:
+            return
+        run = await rows.change(c, run, {"status": "canceling", "reason": plan.overdue(run)})
+        settled = await leases.settle(parts, c, run, None, {}, now)
+    _ring(parts, found.id, settled)
 
 
 async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from libs.common.db import clock
-from libs.common.errors import Invalid, NotFound
+from libs.common.errors import Invalid, MeshError, NotFound
 from libs.common.identity import OWNER
+from libs.common.loop import for_each
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.schedule import next_start
 from services.scheduler import admission, runs, starts
@@ -20,6 +21,7 @@ from services.scheduler.state import Run, Schedule
 from services.scheduler.submission import User, submission, unpublished
 
 MAX_PROBLEM = 1000
+BROKEN_REST_S = 3600.0
 LABEL = "mlmesh.schedule"
 """Of a run that began by itself; its value is the pipeline."""
 
@@ -40,8 +42,20 @@ async def put(c: Connection, app: str, catalog: Catalog, now: float) -> None:
 async def step(parts: Parts) -> None:
     async with parts.db.read() as c:
         due = await table.due(c, await clock(c))
-    for schedule in due:
-        await _start(parts, schedule)
+    await for_each(due, lambda one: _start_or_rest(parts, one), lambda one: f"{one.app}/{one.pipeline}")
+
+
+async def _start_or_rest(parts: Parts, due: Schedule) -> None:
+    """One that breaks is not tried again every second."""
+    try:
+        await _start(parts, due)
+    except MeshError:
+        raise
+    except Exception as error:
+        async with parts.db.write() as c:
+            columns = {"problem": f"not started: {error!r}"[:MAX_PROBLEM], "next_at": await clock(c) + BROKEN_REST_S}
+            await table.change(c, due, columns)
+        raise
 
 
 async def _start(parts: Parts, due: Schedule) -> None:

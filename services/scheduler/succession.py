@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from libs.common.db import clock
+from libs.common.loop import for_each
 from services.scheduler import admission, bells, chain, runs
 from services.scheduler.db import runs as rows
 from services.scheduler.db import tasks
@@ -13,9 +14,12 @@ from services.scheduler.pipeline import run_id
 async def step(parts: Parts) -> None:
     async with parts.db.read() as c:
         found = await rows.open_chains(c)
-    for app, first in found:
-        while await _bring_on(parts, app, first):
-            pass
+    await for_each(found, lambda one: _bring_on_all(parts, *one), lambda one: one[1])
+
+
+async def _bring_on_all(parts: Parts, app: str, first: str) -> None:
+    while await _bring_on(parts, app, first):
+        continue
 
 
 async def _bring_on(parts: Parts, app: str, identity: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from libs.common import log
 from libs.common.bus import Bus, Queue
@@ -68,5 +69,14 @@ class Consumer:
             answer = await self._scheduler.post("/internal/claims", body)
             if not answer or not answer.get("lease"):
                 return False
-            self._begin(Lease.of(answer["lease"]))
+            self._take(answer["lease"])
             return bool(answer.get("more", True))
+
+    def _take(self, given: Any) -> None:
+        """One that cannot be read ends by itself: nobody renews it."""
+        try:
+            lease = Lease.of(given)
+        except ValueError as error:
+            log.get("worker").error("a lease is left out", why=str(error))
+            return
+        self._begin(lease)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import aiohttp
 
-from services.worker import spec
+from libs.common import log
+from services.worker import description, spec
 from services.worker.host import Host
 from services.worker.logs import Log
 from services.worker.runtime import CannotRun, Exit
@@ -104,7 +104,7 @@ class Instance:
         failures, well = 0, clock()
         while True:
             await asyncio.sleep(HEALTH_S)
-            if await self._get(url) is not None:
+            if await self._answers(url):
                 failures, well = 0, clock()
             else:
                 failures += 1
@@ -116,22 +116,33 @@ class Instance:
     async def _ready(self) -> str:
         host, port = await self.host.runtime.address(self.lease.name, self.lease.spec["port"])
         url, polls = f"http://{host}:{port}", 0
-        while await self._get(f"{url}/readyz") is None:
+        while not await self._answers(f"{url}/readyz"):
             polls += 1
             await asyncio.sleep(EARLY_S if polls < EARLY_POLLS else LATER_S)
-        described = await self._get(f"{url}/openapi.json")
-        openapi: dict[str, Any] | None = json.loads(described) if described else None
-        self.holding.show(state="healthy", detail=None, endpoint={"host": host, "port": port}, openapi=openapi)
+        openapi, remark = await self._described(f"{url}/openapi.json")
+        self.holding.show(state="healthy", detail=remark, endpoint={"host": host, "port": port}, openapi=openapi)
         return url
 
-    async def _get(self, url: str) -> bytes | None:
+    async def _described(self, url: str) -> tuple[dict[str, Any] | None, str | None]:
+        """What it says of itself, or why that is no description: it serves all the same."""
         try:
-            session = self.host.peers.session
-            async with session.get(url, headers=self._headers, timeout=CHECK_TIMEOUT) as answer:
-                content = await answer.read()
-                return content if answer.status == 200 else None
+            return await description.fetch(self.host.peers.session, url, self._headers), None
+        except description.Unfit as unfit:
+            log.get("worker").warning(
+                "no description", task=self.lease.task, component=self.lease.spec["component"], why=str(unfit)
+            )
+            return None, f"its /openapi.json is no description: {unfit}"
+
+    async def _answers(self, url: str) -> bool:
+        """With 200; what it says is not read, it may never end."""
+        try:
+            asked = self.host.peers.session.get(
+                url, headers=self._headers, timeout=CHECK_TIMEOUT, allow_redirects=False
+            )
+            async with asked as answer:
+                return answer.status == 200
         except (aiohttp.ClientError, TimeoutError):
-            return None
+            return False
 
 
 def exited(ended: Exit, tail: list[str]) -> Failed:

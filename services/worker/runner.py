@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from libs.common import log
-from libs.common.errors import MeshError
+from libs.common.errors import Conflict, MeshError, NotFound
 from libs.common.redaction import redacted
 from libs.common.settings import Settings
 from services.worker import room, staging
@@ -25,6 +25,7 @@ from services.worker.tasks import Failed, Holding, Holdings, Lease, Outcome
 
 LEAVE_S = 5.0
 """How long a stopping worker cleans up after what has ended."""
+REFUSAL_LENGTH = 1000
 RETURN_S = 5.0
 """How long a stopping worker tries to hand a task back."""
 
@@ -162,7 +163,21 @@ class Runner:
         await patient(lambda: self._host.runtime.stop(holding.lease.name, grace), limit=None)
 
     async def _report(self, holding: Holding, outcome: Outcome) -> None:
-        """Repeated until it is answered or no longer wanted."""
+        """Repeated until it is answered or no longer wanted. A result that cannot be taken is a failure itself."""
+        try:
+            await self._told(holding, outcome)
+        except (Conflict, NotFound) as error:
+            log.get("worker").info("result is not wanted", task=holding.lease.task, why=error.detail)
+        except (MeshError, TypeError) as error:  # refused, or no JSON
+            log.get("worker").error("result is refused", task=holding.lease.task, why=str(error))
+            if outcome.outcome == "returned":
+                return
+            refused = {"code": "output", "detail": f"the stage's result cannot be taken: {error}"[:REFUSAL_LENGTH]}
+            with suppress(MeshError):
+                await self._told(holding, Outcome("failed", refused))
+
+    async def _told(self, holding: Holding, outcome: Outcome) -> None:
+        """Raises what the scheduler answered, TypeError when the outcome cannot be written."""
         body = {"worker": self._host.worker, "token": holding.lease.token, **asdict(outcome)}
         path = f"/internal/tasks/{holding.lease.task}/report"
         limit = RETURN_S if outcome.outcome == "returned" else None
@@ -172,8 +187,6 @@ class Runner:
                 await asyncio.wait([calling], timeout=1.0)
             if calling.done():
                 await calling
-        except MeshError as error:
-            log.get("worker").info("result is not wanted", task=holding.lease.task, why=error.detail)
         finally:
             calling.cancel()
             await asyncio.gather(calling, return_exceptions=True)
@@ -199,7 +212,7 @@ def kept(file: Path) -> Lease | None:
     """None, and its folder is gone, when the host went down before all of it was on the disk."""
     try:
         return Lease.of(json.loads(file.read_text()))
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
         log.get("worker").warning("a lease cannot be read; what belongs to it is removed", file=str(file))
         staging.discard(file.parent)
         return None

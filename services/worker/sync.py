@@ -6,7 +6,9 @@ import asyncio
 import socket
 from typing import Any
 
+from libs.common import log
 from libs.common.http.client import Peer
+from libs.common.http.entries import named
 from libs.common.settings import Settings
 from services.worker.tasks import Holdings
 
@@ -59,16 +61,23 @@ class Sync:
             "labels": self._settings.worker_labels,
             "draining": self._holdings.draining,
             "wait": wait,
-            "have": [holding.document() for holding in self._holdings.all()],
+            "have": [holding.written() for holding in self._holdings.all()],
         }
 
     def _obey(self, answer: dict[str, Any]) -> None:
+        """An order that cannot be read holds up no other."""
         self._lease = float(answer.get("lease_seconds") or self._lease)
         self._holdings.draining = bool(answer.get("drain"))
         for held in self._holdings.all() if self._holdings.draining else ():
             if held.lease.kind == "stage" and not held.begun:
                 held.give("return")
         for order in ("stop", "gone"):
-            for one in answer.get(order, ()):
-                if holding := self._holdings.find(one["task"], one["token"]):
+            for one in answer.get(order) or ():
+                if not _readable(one):
+                    log.get("worker").warning("an order is left out", order=order, entry=named(one))
+                elif holding := self._holdings.find(one["task"], one["token"]):
                     holding.give("gone" if order == "gone" else "stop")
+
+
+def _readable(order: Any) -> bool:
+    return isinstance(order, dict) and type(order.get("task")) is str and type(order.get("token")) is int

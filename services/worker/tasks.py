@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import orjson
+
+from libs.common import log
 from libs.common.errors import MeshError
+from libs.common.http.entries import named
 
 SOON_S = 0.1
 """After which the scheduler is told how a stage goes; a short one has ended by then."""
@@ -25,6 +29,11 @@ class Failed(MeshError):
         self.reason = {"code": code, "detail": detail, **more}
 
 
+LEASE_FIELDS: Mapping[str, type] = {
+    "task": str, "kind": str, "token": int, "attempt": int, "app": str, "commit": str, "spec": dict,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Lease:
     task: str
@@ -36,8 +45,13 @@ class Lease:
     spec: dict[str, Any]
 
     @classmethod
-    def of(cls, document: dict[str, Any]) -> Lease:
-        return cls(**{name: document[name] for name in cls.__dataclass_fields__})
+    def of(cls, document: Any) -> Lease:
+        """Raises ValueError when it is none, which names the task if that is known."""
+        if not isinstance(document, dict) or not all(
+            type(document.get(name)) is kind for name, kind in LEASE_FIELDS.items()
+        ):
+            raise ValueError(f"no lease: {named(document)}")
+        return cls(**{name: document[name] for name in LEASE_FIELDS})
 
     @property
     def name(self) -> str:
@@ -87,6 +101,24 @@ class Holding:
     def document(self) -> dict[str, Any]:
         blank = {"detail": None, "progress": None, "endpoint": None, "openapi": None, "model_etag": None}
         return {"task": self.lease.task, "token": self.lease.token, **blank, **self._shown}
+
+    def written(self) -> orjson.Fragment:
+        """Its document as JSON. What cannot be written of it is left out: the lease is to be kept all the same."""
+        try:
+            return orjson.Fragment(orjson.dumps(self.document()))
+        except TypeError:
+            bad = {name for name, value in self._shown.items() if not _writable(value)}
+            log.get("worker").warning("cannot be told", task=self.lease.task, fields=sorted(bad))
+            good = {name: value for name, value in self.document().items() if name not in bad}
+            return orjson.Fragment(orjson.dumps({"state": "running", **good}))
+
+
+def _writable(value: Any) -> bool:
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 class Holdings:

@@ -14,7 +14,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common import log
-from libs.common.errors import Malformed, MeshError
+from libs.common.errors import Invalid, Malformed, MeshError
 from libs.common.http.problems import invalid, rendered
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -52,10 +52,23 @@ class Asked:
 
     async def told(self, model: type[Model]) -> Model:
         """What the body says. Raises Invalid, Malformed."""
+        body = await self.body()
         try:
-            return model.model_validate_json(await self.body())
+            return model.model_validate_json(body)
         except ValidationError as error:
-            raise invalid(error.errors()) from error
+            if error.errors()[0]["type"] != "json_invalid":
+                raise invalid(error.errors()) from error
+            return _read_again(model, body)
+
+
+def _read_again(model: type[Model], body: bytes) -> Model:
+    """What the quick reader refuses as a whole may be one entry that is nested deep. Raises Invalid."""
+    try:
+        return model.model_validate(orjson.loads(body))
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"the body is not JSON: {error.msg}") from error
+    except ValidationError as error:
+        raise invalid(error.errors()) from error
 
 
 Endpoint = Callable[[Asked], Awaitable[Response]]

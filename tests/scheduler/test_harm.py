@@ -1,0 +1,155 @@
+"""What cannot be taken of a message, or done for one app, run or schedule, harms nothing beside it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from libs.common.db import Database
+from services.scheduler.db import apps, scales, schedules
+from services.scheduler.state import Schedule
+from tests.scheduler.conftest import OWNER, Mesh, healthy
+from tests.scheduler.manifests import catalog_json
+from tests.scheduler.test_service import BODY, go_live
+
+NESTED: Any = 1
+for _ in range(230):
+    NESTED = {"a": NESTED}
+
+
+def raw(said: dict[str, Any]) -> bytes:
+    """As another program may write it."""
+    return json.dumps(said).encode()
+
+
+BAD_HAVE: list[dict[str, Any]] = [
+    {"openapi": [1]},
+    {"openapi": "text"},
+    {"openapi": {"a": 1 << 70}},
+    {"openapi": NESTED},
+    {"endpoint": {"host": "127.0.0.1"}},
+    {"endpoint": {"host": "127.0.0.1", "port": 1 << 70}},
+    {"progress": [1]},
+    {"progress": [float("inf"), 2]},
+    {"progress": ["x", {}]},
+    {"detail": {"a": 1}},
+    {"token": "x"},
+    {"token": 1 << 70},
+    {"state": "a\0b"},
+    {"task": None},
+]
+
+
+async def test_a_bad_entry_of_a_heartbeat_costs_the_others_nothing(mesh: Mesh) -> None:
+    first = await go_live(mesh)
+    await mesh.submit(BODY)
+    stage = await mesh.claim(kind="stage")
+    for number, bad in enumerate(BAD_HAVE, 1):
+        good = {"task": stage["task"], "token": stage["token"], "state": "running", "progress": [number, 99]}
+        have = [1, {**healthy(first), **bad}, good, {}]
+        said = {"host": "here", "classes": ["cpu"], "slots": 2, "free": 1, "wait": 0, "have": have}
+        status, answer, _ = await mesh.send("POST", "/internal/workers/w1/sync", raw(said), {})
+        assert status == 200, (bad, answer)
+        runs = (await mesh.call("GET", "/api/v1/apps/leaf/runs", headers=OWNER))[1]["items"]
+        assert runs[0]["stages"][0]["progress"] == [number, 99], bad
+    assert (await mesh.table())["components"]["echo"]["endpoints"], "nor the bad one its lease"
+
+
+async def test_a_bad_load_costs_the_others_nothing(mesh: Mesh, database_url: str) -> None:
+    good = {"app": "leaf", "component": "echo", "load": 2.0}
+    odd: list[dict[str, Any]] = [
+        {"load": -1.0}, {"load": "x"}, {"load": float("nan")}, {"component": 7}, {"app": "a\0b"}, {"app": "x" * 1000},
+    ]  # fmt: skip
+    said = {"gateway": "g", "loads": [5, *({**good, **bad} for bad in odd), good]}
+    status, answer, _ = await mesh.send("POST", "/internal/loads", raw(said), {"Content-Type": "application/json"})
+    assert status == 204, answer
+    other = Database(database_url)
+    async with other.read() as c:
+        assert await scales.load(c, 0.0) == {("leaf", "echo"): 2.0}
+    await other.close()
+
+
+async def test_a_result_that_cannot_be_kept_is_refused_for_good(mesh: Mesh) -> None:
+    """Not a defect, which a worker would repeat."""
+    await go_live(mesh)
+    await mesh.submit(BODY)
+    lease = await mesh.claim(kind="stage")
+    for bad, wanted in (({"usage": {"a": 1 << 70}}, 422), ({"outputs": [1]}, 422), ({"answer": NESTED}, 200)):
+        said = {"worker": "w1", "token": lease["token"], "outcome": "succeeded", **bad}
+        status, _, _ = await mesh.send("POST", f"/internal/tasks/{lease['task']}/report", raw(said), {})
+        assert status == wanted, bad
+
+
+async def test_a_revision_that_cannot_be_read_fails_and_another_goes_live(mesh: Mesh) -> None:
+    mesh.neighbours.deployments += [
+        {"id": "none"},
+        7,  # type: ignore[list-item]
+        {"id": "bad", "app": "other", "commit": "c", "catalog": {"components": {"x": 1}}},
+    ]
+    await go_live(mesh)
+    report = mesh.neighbours.reports["bad"]
+    assert report["status"] == "failed"
+    assert report["errors"][0]["message"].startswith("the scheduler cannot read this revision: ")
+
+
+async def test_access_that_cannot_be_read_leaves_the_others_theirs(mesh: Mesh) -> None:
+    mesh.neighbours.access = {"aaa": {"users": [1]}, "bbb": 7}
+    await go_live_with(mesh)
+    assert (await mesh.table())["keys"] == {"k": "bob"}
+
+
+async def go_live_with(mesh: Mesh) -> None:
+    odd = mesh.neighbours.access
+    leaf = {"users": {"callers": {"alice": "hash"}}, "keys": {"k": "bob"}, "secrets": {}}
+    mesh.neighbours.access, mesh.neighbours.version = {**odd, "leaf": leaf}, 1
+    await mesh.deploy("d1")
+    await mesh.sync(healthy(await mesh.claim()))
+    await mesh.live("d1")
+
+
+async def test_an_app_whose_manifests_cannot_be_read_costs_nobody_else_a_lease(mesh: Mesh, database_url: str) -> None:
+    """As another release may have left them."""
+    lease = await go_live(mesh)
+    await mesh.deploy("d2", app="aaa")
+    broken = await mesh.claim(kind="instance")
+    await mesh.sync(healthy(lease), healthy(broken))
+    await mesh.live("d2")
+    other = Database(database_url)
+    async with other.write() as c:
+        await apps.put(c, "aaa", {"catalog": {"components": 7}})
+    await other.close()
+    await mesh.sync(healthy(lease, openapi={"openapi": "4"}), {**healthy(broken), "state": "unhealthy"})
+    assert (await mesh.table())["components"]["echo"]["openapi"] == {"openapi": "4"}
+    await mesh.deploy("d3", catalog_json(), app="zzz")
+    await mesh.sync(healthy(await mesh.claim(kind="instance")))
+    await mesh.live("d3")
+
+
+async def test_a_schedule_that_cannot_be_started_holds_up_neither_the_next_nor_a_lease(
+    mesh: Mesh, database_url: str
+) -> None:
+    await go_live(mesh)
+    other = Database(database_url)
+    good = {"cron": "* * * * *", "timezone": "UTC", "concurrencyPolicy": "Allow", "inputs": {"raw": "in/a.csv"}}
+    async with other.write() as c:
+        for pipeline, spec in (("aaa", {}), ("train", good)):
+            await schedules.put(c, Schedule(app="leaf", pipeline=pipeline, spec=spec, next_at=1.0))
+    await other.close()
+    lease = await mesh.claim(kind="stage")
+    await mesh.until(lambda: again(mesh, lease["task"]))
+
+
+async def again(mesh: Mesh, task: str) -> bool:
+    """Whether the task came back from a worker that is silent."""
+    body = {"worker": "w2", "classes": ["cpu"], "task": None, "free": 1}
+    found = (await mesh.peer.post("/internal/claims", body))["lease"]
+    return found is not None and found["task"] == task
+
+
+async def test_an_application_without_a_description_goes_live_with_a_warning(mesh: Mesh) -> None:
+    await mesh.deploy("d1")
+    why = "its /openapi.json is no description: it is not a JSON object"
+    await mesh.sync(healthy(await mesh.claim(), detail=why))
+    await mesh.live("d1")
+    warning = mesh.neighbours.reports["d1"]["warnings"][0]
+    assert warning["message"] == f"component echo: {why}"
