@@ -120,6 +120,12 @@ def folders_above(key: str) -> list[str]:
     return ["/".join(segments[:end]) for end in range(USER_DEPTH + 2, len(segments))]
 
 
+def shown_key(key: str) -> str:
+    """`<box>/<group>/<file>`, as its user names it; another key as it is."""
+    segments = key.split("/")
+    return key if box_of(key) is None else "/".join([segments[1], *segments[USER_DEPTH:]])
+
+
 def check_name(kind: str, name: str) -> str:
     if not NAME.fullmatch(name):
         raise Invalid(f"{kind} {_shown(name)}: use 1 to 63 of A-Z a-z 0-9 . _ - and begin with a letter or digit")

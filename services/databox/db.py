@@ -119,10 +119,10 @@ async def box(c: AsyncConnection, app: str, name: str, *, lock: bool = False) ->
 
 
 async def changed(c: AsyncConnection, app: str, name: str) -> int:
-    """Note that the box's content changed; the new number of changes."""
+    """Note that the box's content changed; the new number of changes, 0 when there is no such box."""
     mine = (boxes.c.app == app, boxes.c.name == name)
     await c.execute(update(boxes).where(*mine).values(changes=boxes.c.changes + 1))
-    return cast(int, (await c.execute(select(boxes.c.changes).where(*mine))).scalar_one())
+    return int((await c.execute(select(boxes.c.changes).where(*mine))).scalar() or 0)
 
 
 async def reserved(c: AsyncConnection, app: str, name: str, without: Sequence[str] = ()) -> int:

@@ -30,7 +30,7 @@ class Settled:
     stopped: frozenset[str] = frozenset()
     """Workers that are to stop something."""
     publishes: bool = False
-    """Outputs are to be brought to their places."""
+    """Outputs are to be brought to their places, or not any more."""
     ended: bool = False
     """The run."""
 
@@ -142,7 +142,8 @@ async def settle(
     return Settled(
         rung,
         frozenset(worker for worker in stopped if worker),
-        publishes=any(columns.get("state") == "publishing" for columns in changes.values()),
+        publishes=any(columns.get("state") == "publishing" for columns in changes.values())
+        or any(known[one].state == "publishing" for one in step.tasks),
         ended="finished_at" in step.run,
     )
 
@@ -164,8 +165,6 @@ def announce(parts: Parts, task: Task, run: Run | None, settled: Settled) -> Non
     """Wake whom a changed task may concern; of an instance it is not known what has become of it."""
     if run is None or parts.settings.app_stages is not None:  # with a limit, one that ends makes room
         parts.wakes.relay()
-    if settled.publishes:
-        parts.wakes.publish()
     if run is None:
         parts.wakes.converge(task.app)
         return
@@ -178,6 +177,8 @@ def ring(parts: Parts, run: str, settled: Settled) -> None:
     """For those who look at the run, and for workers."""
     parts.doorbells.ring(settled.rung)
     parts.wakes.tell()
+    if settled.publishes:
+        parts.wakes.publish()
     parts.bells.ring(bells.run(run))
     if settled.ended:
         parts.bells.ring(bells.end(run))

@@ -44,7 +44,8 @@ def stage_reported(run: Run, task: Task, report: Report, now: float) -> Columns:
     ended = {"finished_at": now, "lease_until": None, "stop": False, "log_tail": list(report.log_tail)}
     result = {"outputs": dict(report.outputs or {}), "usage": dict(report.usage or {}), "answer": report.answer}
     if report.outcome == "succeeded":
-        return {**ended, "state": "publishing", "reason": None, "result": result, "finished_at": None}
+        told = {"phase": "publishing", "detail": publishing(run, task)}
+        return {**ended, **told, "state": "publishing", "reason": None, "result": result, "finished_at": None}
     if report.outcome == "returned" and not task.stop:
         return {**RELEASED, "state": "ready", "reason": reason("returned", "its worker stopped")}
     if report.outcome == "lost" and not task.stop:
@@ -55,6 +56,12 @@ def stage_reported(run: Run, task: Task, report: Report, now: float) -> Columns:
     if (again := _retry(run, task, why, now)) and run.status != "canceling":
         return {**again, "log_tail": list(report.log_tail)}
     return {**ended, "state": "failed", "reason": why, "result": result}
+
+
+def publishing(run: Run, task: Task) -> str:
+    """What is shown of a stage whose outputs are on their way."""
+    targets = {name: run.plan["targets"].get(name) for name in run.stage(task)["outputs"]}
+    return ", ".join(f"publishing {name} to {at['box']}/{at['group']}/" for name, at in targets.items() if at)
 
 
 def _retry(run: Run, task: Task, why: Reason, now: float) -> Columns | None:
@@ -139,8 +146,8 @@ def advance(run: Run, tasks: Iterable[Task], now: float, others: frozenset[TaskS
 
 
 def _halt(task: Task, run: Run, now: float) -> Columns:
-    if task.state == "publishing":
-        return {}
+    if task.state == "publishing":  # of a run that fails, what was made is still published
+        return {"stop": True, "reason": run.reason} if run.status == "canceling" else {}
     if task.state == "claimed":
         return {"stop": True, "reason": run.reason or reason("canceled", "another stage failed")}
     gone = "canceled" if run.status == "canceling" else "skipped"

@@ -270,5 +270,5 @@ async def remove(parts: Parts, name: str) -> None:
             await tasks.change(c, task.id, gone)
         open_runs = await rows.of_app(c, name)
     for run in open_runs:
-        await runs.cancel(parts, name, run.id)
+        await runs.end(parts, name, run.id)
     parts.bells.ring(bells.TABLE)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from libs.common.bus.memory import MemoryBus
-from libs.common.errors import Unavailable
+from libs.common.errors import Gone, Unavailable
 from libs.common.files import Location
 from libs.common.settings import Settings
 from services.databox import db as tables
@@ -199,3 +199,76 @@ async def test_room_is_held_while_a_publication_is_broken_off(settings: Settings
         await broken_off(parts)
         async with parts.database.read() as c:
             assert await tables.reserved(c, "shop", "data") == 500
+
+
+CLASHES = [
+    ("data/results/ok.txt/inner", {"ok.txt": b"x"}, GROUP, "data/results/ok.txt", "data/results/ok.txt/inner"),
+    ("data/results/sub", {"sub/x": b"x"}, GROUP, "data/results/sub/x", "data/results/sub"),
+    ("data/results/a", {"x": b"x"}, GROUP | {"group": "results/a"}, "data/results/a/aaa", "data/results/a"),
+]
+
+
+@pytest.mark.parametrize(("there", "made", "target", "file", "in_the_way"), CLASHES)
+async def test_a_file_where_a_folder_is_is_refused_for_good_and_leaves_nothing(
+    databox: Databox, there: str, made: dict[str, bytes], target: dict[str, Any], file: str, in_the_way: str
+) -> None:
+    await databox.put(there)
+    await produced(databox, aaa=b"first", **made)
+    answer = await publish(databox, "p1", (OUT, target))
+    assert answer.status == 409, answer.body
+    assert (answer.body["file"], answer.body["in_the_way"]) == (file, in_the_way)
+    assert answer.body["detail"].startswith(f"{file} cannot be stored: {in_the_way} is there")
+    box = await databox.box()
+    assert (box["used"], box["reserved"]) == (1, 0)
+
+
+async def test_two_outputs_that_clash_with_one_another_are_refused(databox: Databox) -> None:
+    other = {"area": "runs/1/train/1/other"}
+    await produced(databox, x=b"file")
+    url = (await targets(databox, (other | {"file": "x/y"}, 1))).body["targets"][0]["url"]
+    assert (await databox.fetch("PUT", url, data=b"y")).status == 200
+    answer = await publish(databox, "p1", (OUT, GROUP), (other, GROUP))
+    assert (answer.status, await databox.names("data/results/")) == (409, [])
+
+
+async def test_a_withdrawn_publication_leaves_what_was_there_before(databox: Databox) -> None:
+    await databox.put("data/results/model", b"old")
+    await produced(databox, model=b"trained", report=b"good")
+    await publish(databox)
+    for _ in range(2):
+        answer = await databox.call("DELETE", "/internal/apps/shop/publications/p1")
+        assert answer.status == 204
+    assert await databox.names("data/results/") == ["model"]
+    box = await databox.box()
+    assert (box["used"], box["reserved"]) == (7, 0)
+
+
+class Halting(Breaking):
+    """A store whose copies wait for a word."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
+
+    async def copy(self, source: Stat, target: str) -> Stat:
+        self.begun.set()
+        await self.go.wait()
+        return await self._store.copy(source, target)
+
+
+async def test_one_that_is_under_way_ends_when_it_is_withdrawn(settings: Settings) -> None:
+    async with parts_of(settings) as parts:
+        async with parts.database.write() as c:
+            await tables.declare(c, "shop", {"data": 5000})
+        await write(parts, "abcdefghijklmnop", 100)
+        store = Halting(parts.store)
+        slow = Publications(parts.database, store, parts.quota, parts.changes)
+        begun = asyncio.create_task(slow.publish("shop", "p1", [(Location(**OUT), Location(**GROUP))]))
+        await store.begun.wait()
+        going = asyncio.create_task(slow.withdraw("shop", "p1"))
+        await asyncio.sleep(0)
+        store.go.set()
+        with pytest.raises(Gone):
+            await begun
+        await going
+        assert await published(parts) == []

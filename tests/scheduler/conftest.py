@@ -46,6 +46,10 @@ class Neighbours:
     stored: list[tuple[str, bytes]] = field(default_factory=list)
     removed: list[tuple[str, Any]] = field(default_factory=list)
     quota_left: bool = True
+    refusal: tuple[int, dict[str, Any]] | None = None
+    """How publications are answered."""
+    tried: int = 0
+    """Publications, whatever became of them."""
     held: set[str] = field(default_factory=set)
     """Groups whose publication takes as long as they are here."""
     away: bool = False
@@ -79,6 +83,9 @@ class Neighbours:
             return web.Response(status=204)
         if "/publications/" in path:
             moves = (await request.json())["moves"]
+            self.tried += 1
+            if self.refusal is not None:
+                return web.json_response(self.refusal[1], status=self.refusal[0])
             while self.held & {move["target"]["group"] for move in moves}:  # noqa: ASYNC110  a test lets it go
                 await asyncio.sleep(0.01)
             self.publications.append((path.rpartition("/")[2], moves))

@@ -22,13 +22,16 @@ def task(name: str, state: Any, **more: Any) -> Task:
 
 def run(status: Any = "running", *, retries: int = 0, **more: Any) -> Run:
     waits: dict[str, list[str]] = {"a": [], "b": ["a"], "c": []}
-    plan = {"waits": waits, "timeout": 50.0, "stages": [{"retries": {**RETRIES, "limit": retries}}]}
+    stage = {"retries": {**RETRIES, "limit": retries}, "outputs": ["made", "kept"]}
+    targets = {"made": {"box": "data", "user": "u", "group": "weights"}}
+    plan = {"waits": waits, "timeout": 50.0, "stages": [stage], "targets": targets}
     return Run(id="r", app="leaf", pipeline="p", user="u", status=status, created_at=1.0, plan=plan, **more)
 
 
 def test_success_is_published_first() -> None:
     after = plan.stage_reported(run(), task("a", "claimed"), Report("succeeded"), NOW)
     assert (after["state"], after["finished_at"]) == ("publishing", None)
+    assert (after["phase"], after["detail"]) == ("publishing", "publishing made to data/weights/")
 
 
 def test_failure_keeps_the_reason_with_its_exit_code_and_log() -> None:

@@ -66,6 +66,11 @@ async def publish(ns: str, name: str, wanted: Moves, parts: Given) -> dict[str, 
     return await parts.publications.publish(ns, name, [(move.source, move.target) for move in wanted.moves])
 
 
+@router.delete("/publications/{name}", status_code=204)
+async def withdraw(ns: str, name: str, parts: Given) -> None:
+    await parts.publications.withdraw(ns, name)
+
+
 @router.delete("/areas/{area:path}", status_code=204)
 async def remove(ns: str, area: str, parts: Given) -> None:
     async for stat in parts.store.list(area_root(ns, area.removesuffix("/"))):

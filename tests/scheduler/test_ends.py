@@ -1,0 +1,131 @@
+"""Every state of a run and its stages can be left: by a cancel, by the run's timeout, by deletion after it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from libs.common.db import Database
+from services.scheduler.db import runs
+from tests.scheduler.conftest import Mesh
+from tests.scheduler.test_publisher import at_work, tried
+from tests.scheduler.test_service import BODY, go_live
+
+Reach = Callable[[Mesh], Awaitable[str]]
+
+
+async def queued(mesh: Mesh) -> str:
+    return str((await mesh.submit(BODY))[1]["id"])
+
+
+async def claimed(mesh: Mesh) -> str:
+    run = await queued(mesh)
+    await mesh.claim(kind="stage", worker="silent")
+    return run
+
+
+async def between(mesh: Mesh) -> str:
+    """The first stage has succeeded, the second is ready."""
+    run = await queued(mesh)
+    await mesh.report(await mesh.claim(kind="stage"), "succeeded")
+    return run
+
+
+async def lost(mesh: Mesh) -> str:
+    """Its worker handed it back."""
+    run = await queued(mesh)
+    await mesh.report(await mesh.claim(kind="stage"), "returned")
+    return run
+
+
+async def publishing(mesh: Mesh) -> str:
+    mesh.neighbours.held.add("held")
+    before = mesh.neighbours.tried
+    run = await at_work(mesh, "held")
+    await mesh.until(lambda: tried(mesh, before + 1))
+    return run
+
+
+async def failing(mesh: Mesh) -> str:
+    """Publishing, again and again."""
+    mesh.neighbours.refusal = (503, {"detail": "the store is away"})
+    before = mesh.neighbours.tried
+    run = await at_work(mesh, "small")
+    await mesh.until(lambda: tried(mesh, before + 1))
+    return run
+
+
+async def away(mesh: Mesh) -> str:
+    """Publishing, while databox is away altogether."""
+    return await at_work(mesh, "small", away=True)
+
+
+async def succeeded(mesh: Mesh) -> str:
+    run = await at_work(mesh, "good")
+    await mesh.until(lambda: mesh.status(run, "succeeded"))
+    return run
+
+
+async def failed(mesh: Mesh) -> str:
+    run = await queued(mesh)
+    await mesh.report(await mesh.claim(kind="stage"), "failed")
+    return run
+
+
+OPEN: dict[str, Reach] = {
+    one.__name__: one for one in (queued, claimed, between, lost, publishing, failing, away)
+}  # fmt: skip
+"""Those whose run has not ended."""
+
+
+async def cancel(mesh: Mesh, _url: str, run: str) -> str:
+    assert (await mesh.call("POST", f"/internal/apps/leaf/runs/{run}/cancel"))[0] == 202
+    return "canceled"
+
+
+async def overdue(_mesh: Mesh, url: str, run: str) -> str:
+    other = Database(url)
+    async with other.write() as c:
+        found = await runs.get(c, "leaf", run)
+        assert found is not None
+        await runs.change(c, found, {"deadline": 1.0})
+    await other.close()
+    return "failed" if found.started_at else "expired"
+
+
+@pytest.mark.parametrize("end", [cancel, overdue], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("reach", OPEN.values(), ids=OPEN)
+async def test_a_run_ends_from_every_state_and_can_be_retried_or_deleted(
+    mesh: Mesh, database_url: str, reach: Reach, end: Callable[[Mesh, str, str], Awaitable[str]]
+) -> None:
+    await go_live(mesh)
+    run = await reach(mesh)
+    address = f"/internal/apps/leaf/runs/{run}"
+    assert (await mesh.call("DELETE", address))[0] == 409, "it has not ended"
+    assert (await mesh.call("POST", f"{address}/retry"))[0] == 409
+    status = await end(mesh, database_url, run)
+    await mesh.until(lambda: mesh.status(run, status))
+    assert all(one["status"] in ("succeeded", "canceled") for one in (await mesh.run(run))["stages"])
+    if status == "failed":
+        assert (await mesh.run(run))["reason"]["code"] == "timeout"
+    mesh.neighbours.away, mesh.neighbours.refusal = False, None
+    mesh.neighbours.held.clear()
+    assert (await mesh.call("POST", f"{address}/retry"))[0] == 202
+    await mesh.call("POST", f"{address}/cancel")
+    await mesh.until(lambda: mesh.status(run, "canceled"))
+    assert (await mesh.call("DELETE", address))[0] == 204
+    assert (await mesh.call("GET", address))[0] == 410
+
+
+@pytest.mark.parametrize(("reach", "again"), [(succeeded, 409), (failed, 202)], ids=lambda one: str(one))
+async def test_one_that_has_ended_is_not_canceled_and_can_be_deleted(mesh: Mesh, reach: Reach, again: int) -> None:
+    await go_live(mesh)
+    run = await reach(mesh)
+    address = f"/internal/apps/leaf/runs/{run}"
+    assert (await mesh.call("POST", f"{address}/cancel"))[0] == 409
+    assert (await mesh.call("POST", f"{address}/retry"))[0] == again
+    if again == 202:
+        await mesh.call("POST", f"{address}/cancel")
+        await mesh.until(lambda: mesh.status(run, "canceled"))
+    assert (await mesh.call("DELETE", address))[0] == 204
