@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from libs.common.errors import Malformed
 from services.cli import render, times, transfers
 from services.cli.client import Client
 from services.cli.client import path as joined
@@ -82,8 +83,13 @@ def _put(client: Client, app: str, file: Path, target: str, overwrite: bool) -> 
         if content.size is not None:
             headers["Content-Length"] = str(content.size)
         pieces = content.pieces(advance)
-        with client.open("PUT", _url(app, target), pieces, headers=headers, params=params) as answer:
-            return {"path": target, "size": content.sent, "etag": answer.headers.get("ETag")}
+        try:
+            with client.open("PUT", _url(app, target), pieces, headers=headers, params=params) as answer:
+                return {"path": target, "size": content.sent, "etag": answer.headers.get("ETag")}
+        except Malformed as error:
+            if "presigned_put_url" in error.members:
+                raise Failure(f"{target} exists; --overwrite replaces it") from error
+            raise
 
 
 @nouns.command("get")

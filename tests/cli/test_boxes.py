@@ -121,6 +121,14 @@ def test_a_box_alone_is_no_place_for_a_file(run: Run, mesh: FakeMesh, tmp_path: 
     assert run("box", "rm", "a", "b/").code == 2
 
 
+def test_a_file_that_exists_is_replaced_only_when_asked(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("1")
+    exists = {"detail": "the file exists; add ?overwrite=true to replace it", "presigned_put_url": "http://x"}
+    mesh.answers("PUT", f"{FILES}/b/g/x", Reply(400, exists))
+    done = run("box", "put", "a", str(tmp_path / "x"), "b/g/")
+    assert (done.code, done.err) == (1, "mlmesh: b/g/x exists; --overwrite replaces it\n")
+
+
 def test_a_full_box_is_told_with_its_figures(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("1")
     mesh.answers("PUT", f"{FILES}/b/g/x", Reply(413, {"detail": "box b is full", "used": 9, "capacity": 10}))

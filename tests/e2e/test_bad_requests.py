@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import http.client
 import json
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -174,6 +177,19 @@ def test_a_box_over_its_capacity_is_413_with_the_figures(app: Application) -> No
     problem = answer.json()
     assert (answer.status, problem["capacity"]) == (413, 10_000_000), problem
     assert {"used", "reserved"} <= problem.keys()
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("close", [True, False])
+def test_who_sends_all_before_it_reads_is_told_that_the_box_is_full(app: Application, close: bool) -> None:
+    place = urlsplit(app.api.url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60.0)
+    headers = {"Authorization": f"Basic {b64encode(ALICE.encode()).decode()}", "Content-Length": str(100 << 20)}
+    headers |= {"Connection": "close"} if close else {}
+    with closing(connection):
+        connection.request("PUT", f"/{app.name}/files/results/big/file", (bytes(1 << 20) for _ in range(100)), headers)
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["capacity"]) == (413, 10_000_000)
 
 
 def signed(app: Application, secret: str, kind: str) -> tuple[bytes, dict[str, str]]:
