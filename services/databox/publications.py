@@ -152,20 +152,24 @@ class Publications:
             await tables.forget_publication(c, app, name)
 
     async def _copy(self, app: str, name: str, copies: list[Copy]) -> None:
-        todo = iter(copies)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(COPIES, len(copies))):
-                    group.create_task(self._copy_some(app, name, todo))
-        except BaseExceptionGroup as failed:
-            raise _first(failed) from failed
+        """What was begun is waited for when another fails: a copy that comes later could not be undone."""
+        todo, failed = iter(copies), list[Exception]()
+        copying = (self._copy_some(app, name, todo, failed) for _ in range(min(COPIES, len(copies))))
+        await asyncio.gather(*copying)
+        if failed:
+            raise failed[0]
 
-    async def _copy_some(self, app: str, name: str, todo: Iterator[Copy]) -> None:
-        for copy in todo:
-            if (app, name) in self._withdrawn:
-                raise Gone("this publication was withdrawn")
-            if copy.replaced is None or copy.replaced.etag != copy.source.etag:
-                await self._store.copy(copy.source, copy.target)
+    async def _copy_some(self, app: str, name: str, todo: Iterator[Copy], failed: list[Exception]) -> None:
+        try:
+            for copy in todo:
+                if (app, name) in self._withdrawn:
+                    raise Gone("this publication was withdrawn")
+                if failed:
+                    return
+                if copy.replaced is None or copy.replaced.etag != copy.source.etag:
+                    await self._store.copy(copy.source, copy.target)
+        except Exception as error:  # noqa: BLE001  raised by who waits for all of them
+            failed.append(error)
 
     async def _end(self, app: str, name: str, copies: list[Copy], boxes: set[tuple[str, str]]) -> dict[str, Any]:
         answer = {"files": {"number": len(copies), "bytes": sum(copy.source.size for copy in copies)}}
@@ -209,10 +213,3 @@ def _clash(key: str, other: str) -> Conflict:
 
 def _reservation(app: str, name: str, box: str) -> str:
     return f"publication:{app}/{box}/{name}"
-
-
-def _first(failed: BaseExceptionGroup) -> BaseException:
-    error: BaseException = failed
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
