@@ -89,6 +89,10 @@ class Settings(BaseSettings):
         ge=1,
         description="stages at once; default: the number of CPUs",
     )
+    task_memory: ByteSize | None = Field(
+        None,
+        description="memory of a container whose manifest says none (Docker); default: the engine's, divided by slots",
+    )
     worker_classes: Words = Field(("cpu",), description="resource classes this worker takes, comma-separated")
     worker_labels: Pairs = Field(default_factory=dict, description="`key=value,…` shown with the worker")
     worker_advertise: str | None = Field(

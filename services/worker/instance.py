@@ -148,7 +148,7 @@ class Instance:
 def exited(ended: Exit, tail: list[str]) -> Failed:
     how = {"signal": ended.signal} if ended.signal else {"exit_code": ended.code}
     if ended.oom:
-        return Failed("exited", "it needed more memory than it may use", oom=True, **how)
+        return Failed("exited", ended.lacked, oom=True, **how)
     if program := missing(ended, tail):
         return Failed("exited", WITHOUT_PYTHON.format(program), **how)
     said = next((line for line in reversed(tail) if line.strip()), "it ended")

@@ -173,7 +173,7 @@ def checked(ended: Exit, tail: list[str], *, full: bool) -> None:
     if ended.good:
         return
     if ended.oom:
-        raise Failed("oom", "it needed more memory than it may use")
+        raise Failed("oom", ended.lacked)
     if full:
         raise Failed(room.CODE, "the worker's disk is full")
     how = {"signal": ended.signal} if ended.signal else {"exit_code": ended.code}

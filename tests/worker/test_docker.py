@@ -77,7 +77,8 @@ print(int(status['CapEff'], 16), status['NoNewPrivs'], os.path.exists('/var/run/
         (
             {"entry_point": ["python3", "-c", "print('big'); x = bytearray(300_000_000)"],
              "resources": {"memory": 64_000_000}},
-            {"code": "oom", "detail": "it needed more memory than it may use"},
+            {"code": "oom", "detail": "it needed more memory than the 61 MiB that it may use; "
+             "say in its manifest how much it needs: resources: {memory: 2Gi}"},
         ),
         (
             {"image": "mlmesh-test/never-made:1"},
@@ -99,6 +100,19 @@ async def test_a_container_that_fails_says_why(
     assert report["outcome"] == "failed"
     assert reason.items() <= report["reason"].items()
     assert host.containers() == []
+
+
+async def test_who_says_nothing_of_memory_has_a_share_of_it(mesh: SmallMesh, host: Host) -> None:
+    mesh.instance("t1", image=host.image, inference="textwrap:dedent")
+    async with host.worker(worker_slots=4):
+        await mesh.shown(state="healthy")
+    (container,) = host.containers()
+    whole = int(host.engine.run("info", "--format", "{{.MemTotal}}"))
+    assert container["HostConfig"]["Memory"] == container["HostConfig"]["MemorySwap"] == whole // 4
+    mesh.stage("t2", "", image=host.image, entry_point=["python3", "-c", "x = bytearray(300_000_000)"])
+    async with host.worker(task_memory="100M"):
+        report = await mesh.report()
+        assert (report["reason"]["code"], "more memory than the 95 MiB" in report["reason"]["detail"]) == ("oom", True)
 
 
 async def test_files_of_the_images_user_are_delivered_and_removed(

@@ -29,12 +29,20 @@ class Exit:
     code: int | None
     signal: int | None = None
     oom: bool = False
+    memory: int | None = None
+    """Bytes that it might use, where that ended it."""
     peak_memory: int | None = None
     cpu_seconds: float | None = None
 
     @property
     def good(self) -> bool:
         return self.code == 0 and not self.oom
+
+    @property
+    def lacked(self) -> str:
+        """What to say of one that `oom` ended."""
+        limit = f"the {self.memory / 2**20:.0f} MiB that it may use" if self.memory else "it may use"
+        return f"it needed more memory than {limit}; say in its manifest how much it needs: resources: {{memory: 2Gi}}"
 
 
 @dataclass(frozen=True)

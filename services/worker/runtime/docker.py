@@ -7,6 +7,7 @@ import math
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,9 +52,17 @@ class DockerRuntime:
         self._reach = Reach(self._docker, self._installation)
         await self._networks.open()
         await self._sandboxes.open()
+        self._memory = await self._share()
         if worker := await self._networks.worker():
             check_same_path(worker, self._settings.scratch_folder)
         return self
+
+    async def _share(self) -> int:
+        """Bytes of memory for a container whose manifest says none: no single one takes all that the host has."""
+        if self._settings.task_memory:
+            return self._settings.task_memory
+        told = await answered(self._docker.system.info())
+        return int(told["MemTotal"]) // self._settings.worker_slots
 
     async def __aexit__(self, *error: object) -> None:
         await self._sandboxes.close()
@@ -88,9 +97,10 @@ class DockerRuntime:
                 except (Unavailable, NotFound):
                     self._watched[name] = False
                     await asyncio.sleep(AGAIN_S)
-            state = (await self._show(name))["State"]
+            shown = await self._show(name)
+            state = shown["State"]
             if state["Status"] in ("exited", "dead"):
-                ended = terminal(state)
+                ended = terminal(state, shown["HostConfig"]["Memory"])
                 if not (ended.good or ended.oom) and not await self._own(name, ended):
                     raise CannotRun("lost", "its container ended while the Docker Engine or the worker was away")
                 return ended
@@ -195,6 +205,7 @@ class DockerRuntime:
         if not spec.serves:
             temporary(spec).mkdir(parents=True, exist_ok=True)
             temporary(spec).chmod(0o1777)
+        spec = replace(spec, memory=spec.memory or self._memory)
         wanted = document(spec, network=network, bundle=bundle, advertise=self._settings.worker_advertise)
         try:
             await answered(self._docker.containers.create(wanted, name=spec.name))
@@ -250,11 +261,12 @@ class DockerRuntime:
                 await asyncio.sleep(POLL_S)
 
 
-def terminal(state: dict[str, Any]) -> Exit:
+def terminal(state: dict[str, Any], memory: int) -> Exit:
     """What inspect says of an ended container; codes from 129 on are how a shell and the engine write a signal."""
     code = int(state["ExitCode"])
     oom = bool(state["OOMKilled"]) and code != 0  # else a child was killed, and the command went on well without it
-    return Exit(None, code - 128, oom) if 128 < code < 128 + signal.NSIG else Exit(code, oom=oom)
+    number = code - 128 if 128 < code < 128 + signal.NSIG else None
+    return Exit(code if number is None else None, number, oom, memory=memory if oom else None)
 
 
 def reached(network: dict[str, Any], port: int, advertise: str | None) -> tuple[str, int] | None:
