@@ -99,6 +99,9 @@ class Settings(BaseSettings):
         None, description="this host's address for the others, on which components are reached (many hosts)"
     )
     app_subnets: str = Field("10.210.0.0/16", description="networks of apps are /26 pieces of this")
+    link_local: bool = Field(
+        False, description="containers of apps may reach 169.254.0.0/16, where a cloud tells a host's credentials"
+    )
     lease: float = Field(15.0, gt=0, description="how long a worker may be silent before its tasks are given to others")
     waiting_runs: int = Field(100, ge=1, description="runs of one app that may wait to be started; more are 429")
     app_stages: int | None = Field(

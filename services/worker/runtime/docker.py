@@ -16,7 +16,7 @@ from aiodocker.containers import DockerContainer
 from libs.common.errors import Conflict, MeshError, NotFound, TimedOut, Unavailable
 from libs.common.settings import Settings
 from services.worker.ownership import open_own
-from services.worker.runtime import CannotRun, Container, Exit, Progress
+from services.worker.runtime import CannotRun, Container, Exit, Progress, linklocal
 from services.worker.runtime.bundle import Bundle
 from services.worker.runtime.document import document, temporary
 from services.worker.runtime.engine import CALL_S, Refused, answered, labelled, open_engine, steady
@@ -53,6 +53,7 @@ class DockerRuntime:
         await self._networks.open()
         await self._sandboxes.open()
         self._memory = await self._share()
+        await linklocal.settle(self._docker, self._settings.app_subnets, allowed=self._settings.link_local)
         if worker := await self._networks.worker():
             check_same_path(worker, self._settings.scratch_folder)
         return self

@@ -19,13 +19,14 @@ CODE = bytes.fromhex("b822000000 0f05 ebf7")
 """mov eax, 34 (pause); syscall; and again from the beginning."""
 
 
-def program() -> bytes:
+def program(code: bytes = CODE) -> bytes:
+    """`code`, which is loaded as it is, for reading and running."""
     kind = b"\x7fELF" + bytes((2, 1, 1)) + bytes(9)  # 64 bits, little endian, version 1
     executable, x86_64, readable_and_executable, page = 2, 62, 5, 0x1000
     header = struct.pack("<HHIQQQIHHHHHH", executable, x86_64, 1, ADDRESS + HEADERS, 64, 0, 0, 64, 56, 1, 0, 0, 0)
-    size = HEADERS + len(CODE)
+    size = HEADERS + len(code)
     segment = struct.pack("<IIQQQQQQ", 1, readable_and_executable, 0, ADDRESS, ADDRESS, size, size, page)
-    return kind + header + segment + CODE
+    return kind + header + segment + code
 
 
 def image() -> bytes:

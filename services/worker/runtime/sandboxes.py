@@ -138,7 +138,7 @@ class Sandboxes:
                     "LogConfig": {"Type": "none"},
                 },
             }
-            await self._have_image()
+            await have_image(self._docker)
             name = f"mlmesh-sandbox-{secrets.token_hex(8)}"
             container = await answered(self._docker.containers.create(document, name=name))
             sandbox = Sandbox(container.id, network)
@@ -149,15 +149,17 @@ class Sandboxes:
                 raise
             self._idle[sandbox] = time.monotonic()
 
-    async def _have_image(self) -> None:
-        try:
-            await answered(self._docker.images.inspect(IMAGE))
-        except NotFound:
-            await answered(import_image(self._docker, REPOSITORY, TAG, pause.image()))
-
     async def _remove(self, sandbox: Sandbox) -> None:
         self._idle.pop(sandbox, None)
         try:
             await answered(self._docker.containers.container(sandbox.id).delete(force=True))
         except (NotFound, Conflict):
             return  # it is gone, or going
+
+
+async def have_image(docker: Docker) -> None:
+    """The image of sandboxes is on the engine."""
+    try:
+        await answered(docker.images.inspect(IMAGE))
+    except NotFound:
+        await answered(import_image(docker, REPOSITORY, TAG, pause.image()))
