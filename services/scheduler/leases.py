@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from libs.common.db import clock
 from libs.common.errors import Conflict
@@ -47,6 +47,8 @@ class LastWord(Wire):
     outputs: Keepable | None = None
     log_tail: Each[str] = ()
     usage: Keepable | None = None
+    progress: tuple[FiniteFloat, FiniteFloat] | None = None
+    """The last that it told, which no heartbeat may have brought."""
     answer: Keepable | None = None
     """What the component said, of a prediction."""
     content: str | None = Field(default=None, max_length=64)
@@ -63,7 +65,7 @@ class Made(Wire):
 
 async def report(parts: Parts, task_id: str, said: LastWord) -> None:
     """Take a worker's last word about a task. Raises Conflict when the lease is over: the result is dropped."""
-    word = plan.Report(said.outcome, said.reason, said.outputs, said.log_tail, said.usage, said.answer)
+    word = plan.Report(said.outcome, said.reason, said.outputs, said.log_tail, said.usage, said.answer, said.progress)
     async with parts.db.write() as c:
         run, found, now = await locked(c, task_id)
         task = _held(found, said.worker, said.token)

@@ -37,11 +37,14 @@ class Report:
     log_tail: tuple[str, ...] = ()
     usage: Mapping[str, Any] | None = None
     answer: Mapping[str, Any] | None = None
+    progress: tuple[float, float] | None = None
 
 
 def stage_reported(run: Run, task: Task, report: Report, now: float) -> Columns:
     """The columns of a stage after its worker's last word."""
-    ended = {"finished_at": now, "lease_until": None, "stop": False, "log_tail": list(report.log_tail)}
+    ended: Columns = {"finished_at": now, "lease_until": None, "stop": False, "log_tail": list(report.log_tail)}
+    if report.progress is not None:
+        ended["progress"] = list(report.progress)
     result = {"outputs": dict(report.outputs or {}), "usage": dict(report.usage or {}), "answer": report.answer}
     if report.outcome == "succeeded":
         told = {"phase": "publishing", "detail": publishing(run, task)}

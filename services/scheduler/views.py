@@ -28,7 +28,7 @@ def run(
     In a list it is not `whole`: what may be large is left out.
     """
     stages = [stage(task, queue, found.user) for task in tasks]
-    ended = sum(task.state in ("succeeded", "failed", "canceled", "skipped") for task in tasks)
+    done = sum(task.state == "succeeded" for task in tasks)
     why = found.reason
     if why is None and found.status == "queued":
         why = next((one["reason"] for one in stages if one["status"] == "queued"), reason("starting"))
@@ -39,7 +39,7 @@ def run(
         "user": found.user,
         "status": found.status,
         "reason": why,
-        "progress": [ended, len(stages)],
+        "progress": [done, len(stages)],
         "stages": stages,
         "inputs": found.inputs,
         "outputs": found.outputs,

@@ -178,7 +178,12 @@ class Runner:
 
     async def _told(self, holding: Holding, outcome: Outcome) -> None:
         """Raises what the scheduler answered, TypeError when the outcome cannot be written."""
-        body = {"worker": self._host.worker, "token": holding.lease.token, **asdict(outcome)}
+        body = {
+            "worker": self._host.worker,
+            "token": holding.lease.token,
+            **asdict(outcome),
+            "progress": holding.progress,
+        }
         path = f"/internal/tasks/{holding.lease.task}/report"
         limit = RETURN_S if outcome.outcome == "returned" else None
         calling = asyncio.create_task(patient(lambda: self._host.peers.scheduler.post(path, body), limit))

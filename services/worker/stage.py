@@ -126,6 +126,7 @@ async def following(log: Log, holding: Holding, folder: Path) -> AsyncIterator[N
             yield
         except Failed:
             await log.drained()
+            _show_progress(holding, folder / "progress")
             raise
         await log.drained()
         _show_progress(holding, folder / "progress")  # the last word came after the last look

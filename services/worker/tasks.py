@@ -89,6 +89,12 @@ class Holding:
         """What it does may have been seen by others."""
         return self._shown["state"] not in ("staging", "pulling")
 
+    @property
+    def progress(self) -> list[int] | None:
+        """The last that it told."""
+        found: list[int] | None = self._shown.get("progress")
+        return found
+
     def give(self, order: Order) -> None:
         """The first order counts, but `gone` overrules any."""
         if self.order is None or order == "gone":

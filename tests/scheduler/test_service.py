@@ -50,9 +50,9 @@ async def test_a_stage_that_exits_3_fails_the_run_with_code_and_log(mesh: Mesh) 
     _, run, _ = await mesh.submit(BODY)
     lease = await mesh.claim()
     why = {"code": "error", "detail": "boom", "exit_code": 3}
-    await mesh.report(lease, "failed", reason=why, log_tail=["boom"])
+    await mesh.report(lease, "failed", reason=why, log_tail=["boom"], progress=[4, 4])
     seen = await mesh.run(run["id"])
-    assert seen["status"] == "failed"
+    assert (seen["status"], seen["progress"], seen["stages"][0]["progress"]) == ("failed", [0, 2], [4, 4])
     assert seen["reason"] == {**why, "stage": "prepare", "log_tail": ["boom"]}
     assert [stage["status"] for stage in seen["stages"]] == ["failed", "skipped"]
 

@@ -55,3 +55,14 @@ async def test_a_task_that_cannot_be_brought_to_its_end_holds_nothing_else_up(
         await mesh.until(lambda: mesh.held == [])
         mesh.stage("t2", "")
         assert (await mesh.report())["task"] == "t2"
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(0, "succeeded"), (3, "failed")])
+async def test_the_last_line_of_the_progress_comes_with_the_result(
+    mesh: SmallMesh, tmp_path: Path, status: int, outcome: str
+) -> None:
+    script = "import os, sys; open(os.environ['MLMESH_PROGRESS'], 'w').write('1/4\\n4/4\\n'); sys.exit(%d)"
+    mesh.stage("t1", script % status)
+    async with worker(mesh, tmp_path):
+        report = await mesh.report()
+    assert (report["outcome"], report["progress"]) == (outcome, [4, 4])
