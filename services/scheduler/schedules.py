@@ -96,7 +96,7 @@ async def _asked(parts: Parts, due: Schedule) -> Any:
     body = {"inputs": due.spec["inputs"], "labels": {LABEL: due.pipeline}}
     owner = User(due.app, OWNER, catalog.boxes)
     asked = submission(chain, api, body, user=owner, commit=commit, run=run_id())
-    await starts.files_exist(parts, due.app, asked.needs)
+    await starts.check_files(parts, due.app, asked)
     return asked, chain
 
 

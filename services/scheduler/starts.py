@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from libs.common.errors import Invalid, NotFound
-from libs.common.files import Location
+from libs.common.errors import Invalid, NotFound, Unavailable
 from libs.common.kept import kept
 from libs.common.manifests.apicomponent import APIComponent, ApiSpec
 from libs.common.manifests.catalog import Catalog
@@ -46,7 +45,7 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
     chain = chain_of(catalog, api.spec.experiment_pipeline.name)
     who = submission.User(app, user, catalog.boxes)
     asked = submission.submission(chain, api.spec.api_spec or ApiSpec(), body, user=who, commit=commit, run=run_id())
-    await files_exist(parts, app, asked.needs)
+    await check_files(parts, app, asked)
     await _may_be_called(parts, asked.callback)
     run = draft(app, chain, asked, user)
     return await parts.admissions.admit(Request(run, path, key, "" if key is None else _hash(body), asked.callback))
@@ -112,17 +111,28 @@ def _hash(body: Any) -> str:
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-async def files_exist(parts: Parts, app: str, needs: Iterable[tuple[str, Location]]) -> None:
-    """Raises Invalid, which names what is missing."""
-    wanted = list(needs)
-    if not wanted:
+async def check_files(parts: Parts, app: str, asked: submission.Submission) -> None:
+    """Raises Invalid, which names what is missing, and outputs that nothing could be published to."""
+    if not asked.needs and not asked.targets:
         return
-    body = {"locations": [location.to_json() for _, location in wanted], "links": False}
-    answer = await parts.peers.databox.post(f"/internal/apps/{app}/sources", body)
-    missing = [(name, place) for (name, place), files in zip(wanted, answer["sources"], strict=True) if not files]
-    if missing:
-        listed = [{"input": name, "message": f"{place} does not exist"} for name, place in missing]
-        raise Invalid(f"{listed[0]['input']}: {listed[0]['message']}", errors=listed)
+    body = {
+        "locations": [location.to_json() for _, location in asked.needs],
+        "links": False,
+        "targets": [location.to_json() for _, location in asked.targets],
+    }
+    try:
+        answer = await parts.peers.databox.post(f"/internal/apps/{app}/sources", body)
+    except Unavailable:
+        if asked.needs:
+            raise
+        return  # nothing is needed yet, and room may be found later
+    found = zip(asked.needs, answer["sources"], strict=True)
+    judged = zip(asked.targets, answer.get("refusals", ()), strict=False)
+    errors = [(name, f"{place} does not exist") for (name, place), files in found if not files]
+    errors += [(name, why) for (name, _), why in judged if why]
+    if errors:
+        listed = [{"input": name, "message": message} for name, message in errors]
+        raise Invalid(f"{errors[0][0]}: {errors[0][1]}", errors=listed)
 
 
 async def _may_be_called(parts: Parts, asked: dict[str, Any] | None) -> None:

@@ -55,6 +55,8 @@ class Submission:
     callback: dict[str, Any] | None
     needs: tuple[tuple[str, Location], ...]
     """Files and folders that must exist, with the variables that name them."""
+    targets: tuple[tuple[str, Location], ...]
+    """Folders of boxes that outputs go to, with their variables."""
 
 
 def submission(
@@ -93,6 +95,7 @@ def submission(
         labels=labels,
         priority=priority,
         callback=told,
+        targets=tuple(targets.items()),
         needs=(*needs, *(item for one in chain for item in pipeline.constants(one).items())),
     )
 

@@ -103,3 +103,20 @@ async def test_an_area_is_removed_with_all_in_it(databox: Databox) -> None:
     answer = await sources(databox, *({"area": area} for area in ("runs/1/a", "runs/1/b", "runs/10/a")))
     assert [len(found) for found in answer.body["sources"]] == [0, 0, 1]
     assert (await databox.call("DELETE", "/internal/apps/shop/areas/a//b")).status == 422
+
+
+async def test_a_folder_of_a_full_box_takes_nothing_but_replacements(databox: Databox) -> None:
+    async def refusals() -> list[str | None]:
+        folders = [{"box": "data", "user": "alice", "group": group} for group in ("there", "new")]
+        body = {"locations": [], "targets": [*folders, {"box": "none", "user": "alice", "group": "g"}]}
+        answer = await databox.call("POST", "/internal/apps/shop/sources", json=body)
+        assert answer.status == 200, answer.body
+        found: list[str | None] = answer.body["refusals"]
+        return found
+
+    await databox.put("data/there/f", b"x" * 999)
+    assert await refusals() == [None, None, "shop has no box none"]
+    await databox.put("data/there/g", b"x")
+    assert await refusals() == [
+        None, "box data is full: 1000 bytes used and 0 reserved of 1000", "shop has no box none",
+    ]  # fmt: skip

@@ -53,6 +53,7 @@ class Neighbours:
     held: set[str] = field(default_factory=set)
     """Groups whose publication takes as long as they are here."""
     away: bool = False
+    room_left: bool = True
 
     async def handle(self, request: web.Request) -> web.Response:
         if self.away:
@@ -68,9 +69,11 @@ class Neighbours:
             self.deployments = [one for one in self.deployments if one["id"] != path.split("/")[3]]
             return web.Response(status=204)
         if path.endswith("/sources"):
-            places = (await request.json())["locations"]
+            asked = await request.json()
+            places = asked["locations"]
             found = [[{"name": place.get("file"), "size": 1}] if self._has(place) else [] for place in places]
-            return web.json_response({"sources": found})
+            refusals = [None if self.room_left else f"box {place['box']} is full" for place in asked.get("targets", ())]
+            return web.json_response({"sources": found, "refusals": refusals})
         if path.endswith("/targets"):
             places = [one["location"] for one in (await request.json())["files"]]
             urls = [f"http://{request.host}/links/{place['area']}/{place['file']}" for place in places]

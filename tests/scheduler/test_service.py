@@ -120,6 +120,16 @@ async def test_a_submission_that_does_not_fit_names_the_input_and_makes_no_run(m
     assert listed == {"items": [], "next": None}
 
 
+async def test_an_output_for_which_no_room_is_left_is_refused_before_the_work(mesh: Mesh) -> None:
+    await go_live(mesh)
+    mesh.neighbours.room_left = False
+    status, problem, _ = await mesh.submit(BODY)
+    assert (status, problem["errors"]) == (422, [{"input": "model", "message": "box data is full"}])
+    assert (await mesh.call("GET", "/internal/apps/leaf/runs"))[1]["items"] == []
+    mesh.neighbours.room_left = True
+    assert (await mesh.submit(BODY))[0] == 202
+
+
 async def test_an_idempotency_key_answers_with_the_first_run(mesh: Mesh) -> None:
     await go_live(mesh)
     first = (await mesh.submit(BODY, **{"Idempotency-Key": "k1"}))[1]

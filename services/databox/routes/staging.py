@@ -11,6 +11,7 @@ from libs.common.errors import Invalid, NotFound, PreconditionFailed
 from libs.common.files import Location
 from libs.common.paths import area_root, box_of, key_of
 from libs.common.times import iso
+from services.databox import db as tables
 from services.databox import links
 from services.databox.parts import Given, Parts
 from services.databox.quota import Ask, link_reservation, mark
@@ -24,6 +25,8 @@ class Wanted(BaseModel):
     locations: list[Location]
     links: bool = False
     reader: Reader = "inside"
+    targets: list[Location] = []
+    """Folders that something is to be published to later."""
 
 
 class Target(BaseModel):
@@ -48,7 +51,26 @@ class Moves(BaseModel):
 async def sources(ns: str, wanted: Wanted, parts: Given) -> dict[str, Any]:
     keys = [key_of(ns, location) for location in wanted.locations]
     reader = wanted.reader if wanted.links else None
-    return {"sources": [await _files(key, parts, reader) for key in keys]}
+    found = [await _files(key, parts, reader) for key in keys]
+    refusals = [await _refusal(ns, key_of(ns, target), parts) for target in wanted.targets]
+    return {"sources": found, "refusals": refusals}
+
+
+async def _refusal(ns: str, folder: str, parts: Parts) -> str | None:
+    """Why nothing could be published there as things are; None when something could."""
+    owner = box_of(folder)
+    if owner is None:
+        return None
+    async with parts.database.read() as c:
+        box = await tables.box(c, *owner)
+    if box is None:
+        return f"{ns} has no box {owner[1]}"
+    use = await parts.quota.use(ns, box)
+    if use.left > 0:
+        return None
+    async for _ in parts.store.list(folder, limit=1):
+        return None  # what is replaced gives its room
+    return use.refusal(box.name).detail
 
 
 @router.post("/targets")
