@@ -62,7 +62,11 @@ moved=$(head -n 1 "$venv/fingerprint" 2>/dev/null || pwd)
 if [ "$moved" != "$(pwd)" ] || ! suitable "$venv/bin/python" || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     make_venv
 fi
-say "installing what requirements.lock names"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+say "installing the $(grep -c '==' requirements.lock) packages of requirements.lock; this takes up to two minutes"
+quiet=--quiet
+if [ -t 2 ]; then quiet=--progress-bar=off; fi
+"$venv/bin/python" -m pip install $quiet --disable-pip-version-check --requirement requirements.lock >&2
+say "installing the command mlmesh"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 fingerprint >"$venv/fingerprint"
+say "done; for the command mlmesh type: . $venv/bin/activate"

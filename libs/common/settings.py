@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     callback_networks: Words = Field(
         (), description="networks that callbacks of runs may reach besides public addresses, comma-separated"
     )
+    run_log: bool = Field(False, description="scheduler logs the start and the end of each run; `mlmesh up` does")
     access_log: bool = Field(False, description="gateway writes a line of JSON on standard output for each request")
     trusted_proxies: Words = Field((), description="addresses whose X-Forwarded-* count, comma-separated")
     admin_token: str | None = Field(None, description="a token with every scope")

@@ -130,6 +130,8 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _get(client: Client, app: str, source: str, target: Path) -> Path:
+    if target.is_dir():
+        raise Failure(f"{target} is a folder of this machine; name the file that is to be written")
     headers = {"Accept": "application/octet-stream"}
     with client.open("GET", _url(app, source), headers=headers, params={"download": 1}) as answer:
         total, got = int(answer.headers.get("Content-Length") or 0), 0
@@ -145,9 +147,19 @@ def _get(client: Client, app: str, source: str, target: Path) -> Path:
 
 @nouns.command("rm")
 @talks
-def remove(mesh: Mesh, app: App, place: Place) -> None:
-    """Delete a file or a group."""
+def remove(
+    mesh: Mesh, app: App, place: Place, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+) -> None:
+    """Delete a file, or a group after a question."""
     _box(place)
+    if place.endswith("/"):
+        count = len(_files(mesh.client, app, place))
+        if not count:
+            raise Failure(f"there is no file in {place}")
+        if not yes:
+            typer.confirm(f"delete {place} with {count} file{'s' if count > 1 else ''}?", abort=True, err=True)
+    else:
+        mesh.client.get(_url(app, place))  # nobody is told that what was never there is deleted
     mesh.client.delete(_url(app, place))
     mesh.say({"deleted": place}, f"{place} is deleted")
 

@@ -58,6 +58,8 @@ def main(parts: Parts, arguments: Sequence[str] | None = None) -> int:
 
 def failed(error: Exception) -> int:
     """Say why, in a sentence; the exit code."""
+    if isinstance(error, typer.Abort):
+        render.note("")  # behind the question
     for line in sentences(error):
         render.note(f"mlmesh: {line}" if not line.startswith(" ") else line)
     if isinstance(error, OSError):  # standard output may be what failed

@@ -50,7 +50,8 @@ def up(
     """Run all five services in one process, until Ctrl-C."""
     chosen = {"host": host, "port": port, "data": data, "runtime": runtime and f"{runtime}://"}
     settings = configured(**chosen)
-    settings = settings.with_values(data=settings.data.absolute())
+    told = {} if "run_log" in settings.model_fields_set else {"run_log": True}
+    settings = settings.with_values(data=settings.data.absolute(), **told)
     with locked(settings.data):
         settings = settings.with_values(
             admin_token=key(settings.data, "admin-token", settings.admin_token),

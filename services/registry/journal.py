@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from libs.common import log
 from libs.common.db import Database, clock
 from libs.common.manifests import Problem
 from libs.common.manifests.catalog import Catalog
@@ -44,6 +45,7 @@ class Journal:
             await deployments.supersede_asking(c, deployment.app, deployment.seq, now)
             steps = Steps().begun("fetch", now)
             await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
+        log.get("registry").info("deployment began", app=deployment.app, deployment=deployment.id)
         return steps
 
     async def wait(self, deployment: Deployment, reason: str) -> None:
@@ -78,6 +80,8 @@ class Journal:
             await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
             ended = {"status": "failed", "errors": errors, "finished_at": now}
             await deployments.change(c, deployment.id, PENDING, **ended)
+        about = {"app": deployment.app, "deployment": deployment.id, "why": errors[0]["message"]}
+        log.get("registry").warning("deployment failed", **about)
 
     async def revise(
         self, deployment: Deployment, steps: Steps, commit: Commit, catalog: Catalog, warnings: list[Problem]

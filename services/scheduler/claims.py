@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
+from libs.common import log
 from libs.common.settings import Settings
 from services.scheduler import bells, calls, pipeline
 from services.scheduler.db import Connection, line, runs, tasks
@@ -46,6 +47,8 @@ async def claim(parts: Parts, asked: Claim) -> dict[str, Any]:
         if found is not None:
             more = len(turns) > 1
             _announce_begun(parts, found[0], more=more)
+            if parts.settings.run_log:
+                _log_start(found[1])
             return {"lease": lease, "reason": None, "more": more}
         if not turns:
             break
@@ -99,6 +102,12 @@ async def _order(c: Connection, task: Task, run: Run, now: float, token: str) ->
     if call := stage.get("call"):
         order["call"] = calls.granted(token, run, call)
     return order
+
+
+def _log_start(run: Run | None) -> None:
+    """`run` as it was before the claim."""
+    if run is not None and run.started_at is None:
+        log.get("scheduler").info("run started", app=run.app, pipeline=run.pipeline, run=run.id, user=run.user)
 
 
 def _announce_begun(parts: Parts, task: Task, *, more: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from libs.common import log
 from libs.common.db import clock
 from libs.common.errors import Conflict
 from libs.common.http.entries import Each, Keepable
@@ -31,8 +32,8 @@ class Settled:
     """Workers that are to stop something."""
     publishes: bool = False
     """Outputs are to be brought to their places, or not any more."""
-    ended: bool = False
-    """The run."""
+    ended: Mapping[str, Any] | None = None
+    """Which run has ended, and how."""
 
 
 class Wire(BaseModel):
@@ -146,8 +147,20 @@ async def settle(
         frozenset(worker for worker in stopped if worker),
         publishes=any(columns.get("state") == "publishing" for columns in changes.values())
         or any(known[one].state == "publishing" for one in step.tasks),
-        ended="finished_at" in step.run,
+        ended=_end(run, step.run) if "finished_at" in step.run else None,
     )
+
+
+def _end(run: Run, columns: Mapping[str, Any]) -> dict[str, Any]:
+    why = columns.get("reason") or {}
+    more = {"reason": why["code"]} if why.get("code") else {}
+    return {
+        "app": run.app,
+        "pipeline": run.pipeline,
+        "run": run.id,
+        "status": columns.get("status", run.status),
+        **more,
+    }
 
 
 async def _concerned(c: Connection, run: Run, changed: Task | None) -> tuple[list[Task], frozenset[TaskState]]:
@@ -184,6 +197,8 @@ def ring(parts: Parts, run: str, settled: Settled) -> None:
     parts.bells.ring(bells.run(run))
     if settled.ended:
         parts.bells.ring(bells.end(run))
+        if parts.settings.run_log:
+            log.get("scheduler").info("run ended", **settled.ended)
     for worker in settled.stopped:
         parts.bells.ring(bells.worker(worker))
 

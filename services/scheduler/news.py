@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from libs.common import log
 from libs.common.errors import Conflict, NotFound
 from libs.common.loop import for_each
 from services.scheduler.db import apps
@@ -28,6 +29,16 @@ async def _tell(parts: Parts, rollout: Rollout) -> None:
     await _report(parts, rollout, body)
     async with parts.db.write() as c:
         await apps.reported(c, rollout)
+    _log(rollout)
+
+
+def _log(rollout: Rollout) -> None:
+    about = {"app": rollout.app, "deployment": rollout.deployment, "commit": rollout.commit[:10]}
+    if rollout.status == "live":
+        log.get("scheduler").info("deployment is live", **about)
+    elif rollout.status == "failed":
+        why = next((error.get("message") for error in rollout.errors or ()), None)
+        log.get("scheduler").warning("deployment failed", **about, why=why)
 
 
 async def _report(parts: Parts, rollout: Rollout, body: dict[str, Any]) -> None:

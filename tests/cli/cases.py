@@ -92,7 +92,7 @@ CASES = [
     case("box ls a b", {("GET", "/a/files/b/"): page({"name": "g/x", "size": 1, "modified": None})}),
     case("box put a up.txt b/g/x", {("PUT", "/a/files/b/g/x"): Reply(201)}, up_txt="hello"),
     case("box get a b/g/x down.txt", {("GET", "/a/files/b/g/x"): Reply(200, b"hello")}),
-    case("box rm a b/g/x", {("DELETE", "/a/files/b/g/x"): Reply(204), ("HEAD", "/a/files/b/g/x"): None}),
+    case("box rm a b/g/x", {("DELETE", "/a/files/b/g/x"): Reply(204), ("GET", "/a/files/b/g/x"): {}}),
     case("secret set a users k=v", {("PUT", f"{APPS}/a/secrets/users"): None}),
     case(
         "secret list a",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from io import BytesIO, TextIOWrapper
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -219,5 +219,37 @@ def test_files_and_boxes_are_listed(run: Run, mesh: FakeMesh) -> None:
 def test_a_file_or_a_group_is_removed(run: Run, mesh: FakeMesh) -> None:
     mesh.answers("DELETE", f"{FILES}/b/g/x", Reply(204))
     mesh.answers("DELETE", f"{FILES}/b/g/", Reply(204))
+    mesh.answers("GET", f"{FILES}/b/g/x", {"presigned_get_url": "http://m/links/x"})
+    mesh.answers("GET", f"{FILES}/b/g/", {"items": [{"name": "x"}], "next": None})
     assert run("box", "rm", "a", "b/g/x").code == 0
-    assert run("box", "rm", "a", "b/g/").code == 0
+    assert run("box", "rm", "a", "b/g/", "-y").code == 0
+
+
+def test_a_group_is_deleted_after_a_question_only(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO("n\n"))
+    mesh.answers("GET", f"{FILES}/b/g/", {"items": [{"name": "x"}, {"name": "y"}], "next": None})
+    mesh.answers("DELETE", f"{FILES}/b/g/", Reply(204))
+    done = run("box", "rm", "a", "b/g/")
+    assert (done.code, done.out.strip()) == (1, "")
+    assert done.err.endswith("mlmesh: nothing is done; there was no yes\n")
+    assert [one.method for one in mesh.asked] == ["GET"]
+    assert run("box", "rm", "a", "b/g/", "--yes").out == "b/g/ is deleted\n"
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [("b/g/x", "there is no file b/g/x"), ("b/g/", "there is no file in b/g/")],
+)
+def test_what_is_not_there_is_not_said_to_be_deleted(run: Run, mesh: FakeMesh, place: str, sentence: str) -> None:
+    mesh.answers("GET", f"{FILES}/b/g/", {"items": [], "next": None})
+    mesh.answers("GET", f"{FILES}/b/g/x", Reply(404, {"detail": "there is no file b/g/x"}))
+    done = run("box", "rm", "a", place)
+    assert (done.code, done.out, done.err) == (1, "", f"mlmesh: {sentence}\n")
+
+
+def test_a_file_is_not_fetched_over_a_folder(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    mesh.answers("GET", f"{FILES}/b/g/x", Reply(200, b"content"))
+    done = run("box", "get", "a", "b/g/x", str(tmp_path))
+    assert (done.code, done.out) == (1, "")
+    assert done.err == f"mlmesh: {tmp_path}/x is a folder of this machine; name the file that is to be written\n"

@@ -24,6 +24,16 @@ def test_a_value_can_come_from_standard_input(run: Run, mesh: FakeMesh, monkeypa
     assert mesh.asked[0].json() == {"data": {"key": "two\nlines"}}
 
 
+@pytest.mark.parametrize(("text", "value"), [("pass\r\n", "pass"), ("a\r\nb\r\n", "a\r\nb"), ("pass\n\n", "pass\n")])
+def test_the_end_of_the_last_line_is_no_part_of_a_value(
+    run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch, text: str, value: str
+) -> None:
+    mesh.answers("PUT", PATH, Reply(204))
+    monkeypatch.setattr("sys.stdin", io.StringIO(text, newline=""))
+    assert run("secret", "set", "a", "users", "key").code == 0
+    assert mesh.asked[0].json() == {"data": {"key": value}}
+
+
 def test_nothing_on_standard_input_is_an_error(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert run("secret", "set", "a", "users", "key").err == "mlmesh: no key was given\n"
