@@ -11,7 +11,7 @@ import orjson
 
 from libs.common.db import clock
 from libs.common.loop import for_each
-from services.scheduler import callback, runs
+from services.scheduler import callback, credentials, runs
 from services.scheduler.callback import Callback, Delivery
 from services.scheduler.db import callbacks
 from services.scheduler.db import runs as rows
@@ -58,7 +58,8 @@ async def _notice(parts: Parts, run_id: str) -> None:
             body = orjson.dumps(document).decode()
             fresh = Delivery(id=identity, run=run_id, event=event, body=body, next_at=now, created_at=now)
             await callbacks.deliver(c, fresh)
-        told = {"told": [*one.told, *events], "version": run.version, "open": not run.ended}
+        spec = credentials.sealed(parts.settings.internal_token, run_id, one.spec)  # an earlier release did not
+        told = {"told": [*one.told, *events], "version": run.version, "open": not run.ended, "spec": spec}
         await callbacks.change(c, run_id, told)
 
 
@@ -81,13 +82,13 @@ async def _deliver(parts: Parts, delivery: Delivery) -> None:
 async def _sent(parts: Parts, one: Callback, delivery: Delivery) -> tuple[int | None, str | None]:
     body = delivery.body.encode()
     key = callback.secret(parts.settings.internal_token, one.app, one.user, one.run)
-    headers = {
-        **one.spec["headers"],
-        **callback.signed(key, delivery.id, int(time.time()), body),
-        "Content-Type": "application/cloudevents+json; charset=utf-8",
-        "User-Agent": "mlmesh",
-    }
     try:
+        headers = {
+            **credentials.headers(parts.settings.internal_token, one.run, one.spec),
+            **callback.signed(key, delivery.id, int(time.time()), body),
+            "Content-Type": "application/cloudevents+json; charset=utf-8",
+            "User-Agent": "mlmesh",
+        }
         status = await parts.outside.post(one.spec["url"], body, headers)
     except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
         return None, (str(error) or type(error).__name__)[:500]

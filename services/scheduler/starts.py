@@ -15,7 +15,7 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.chain import following
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.nul import says_nul
-from services.scheduler import calls, submission
+from services.scheduler import calls, credentials, submission
 from services.scheduler.admission import Admitted, Request
 from services.scheduler.parts import Parts
 from services.scheduler.pipeline import run_id
@@ -47,8 +47,10 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
     asked = submission.submission(chain, api.spec.api_spec or ApiSpec(), body, user=who, commit=commit, run=run_id())
     await check_files(parts, app, asked)
     await _may_be_called(parts, asked.callback)
-    run = draft(app, chain, asked, user)
-    return await parts.admissions.admit(Request(run, path, key, "" if key is None else _hash(body), asked.callback))
+    run, told = draft(app, chain, asked, user), asked.callback
+    if told is not None:
+        told = credentials.sealed(parts.settings.internal_token, run.id, told)
+    return await parts.admissions.admit(Request(run, path, key, "" if key is None else _hash(body), told))
 
 
 async def call(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> Admitted:
