@@ -385,3 +385,29 @@ async def test_a_sender_that_goes_away_leaves_nothing(databox: Databox) -> None:
     with pytest.raises(aiohttp.ClientError):
         await databox.files("PUT", "data/g/f", data=broken())
     assert (await databox.files("HEAD", "data/g/f")).status == 404
+
+
+async def test_links_lead_through_all_pages_of_a_listing(databox: Databox) -> None:
+    names = ["a b/1", "a b/2", "a b/3", "b/1"]
+    for name in names:
+        await databox.put(f"data/g/{name}")
+    found: list[str] = []
+    query: str | None = "prefix=a%20b/&limit=1"
+    while query is not None:
+        answer = await databox.files("GET", "data/g/", query=query)
+        assert answer.status == 200, answer.body
+        found += [item["name"] for item in answer.body["items"]]
+        link = answer.headers.get("Link")
+        assert (link is None) == (answer.body["next"] is None)
+        path, _, query = (link or "").removeprefix("<").removesuffix('>; rel="next"').partition("?")
+        assert path in ("", "/shop/files/data/g/")
+        query = query or None
+    assert found == names[:3]
+
+
+@pytest.mark.parametrize("cursor", ["", "forged", "%C3%A9", "AAAA", "a" * 3000])
+async def test_a_made_up_cursor_is_400(databox: Databox, cursor: str) -> None:
+    answer = await databox.files("GET", "data/g/", query=f"cursor={cursor}")
+    assert (answer.status, answer.body["detail"]) == (
+        400, "this cursor is not one that was given out; start again without it",
+    )  # fmt: skip
