@@ -50,7 +50,8 @@ def up(
     """Run all five services in one process, until Ctrl-C."""
     chosen = {"host": host, "port": port, "data": data, "runtime": runtime and f"{runtime}://"}
     settings = configured(**chosen)
-    told = {} if "run_log" in settings.model_fields_set else {"run_log": True}
+    told: dict[str, Any] = {} if "run_log" in settings.model_fields_set else {"run_log": True}
+    told["runtime"] = settings.runtime  # a default is said, too: the registry warns of what it does not do
     settings = settings.with_values(data=settings.data.absolute(), **told)
     with locked(settings.data):
         settings = settings.with_values(

@@ -57,7 +57,7 @@ async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts
         group = await stack.enter_async_context(_background())
         vault, source = Vault(settings.secret_key), Source(settings.data / "registry")
         origins, doorbell = Origins(database, vault), Doorbell(bus, group)
-        deployer = Deployer(database, source, origins, doorbell, group)
+        deployer = Deployer(database, source, origins, doorbell, group, processes=runs_processes(settings))
         poller = Poller(database, source, origins, deployer, group)
         remover = Remover(database, source, peers.scheduler)
         for loop in (deployer.loop, poller.loop, remover.loop):
@@ -77,3 +77,8 @@ async def _background() -> AsyncIterator[asyncio.TaskGroup]:
             raise _Stopped
     except* _Stopped:
         pass
+
+
+def runs_processes(settings: Settings) -> bool:
+    """As `mlmesh up` says to all; a registry that was told nothing of the workers' runtime does not know."""
+    return "runtime" in settings.model_fields_set and settings.runtime.startswith("process")

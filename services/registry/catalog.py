@@ -19,6 +19,7 @@ from libs.common.manifests import (
 )
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.fields import Header
+from services.registry.notices import ignored
 from services.registry.references import misfits
 
 __all__ = ["Catalog", "check"]
@@ -28,20 +29,20 @@ Body = TypeVar("Body", bound=Header)
 
 
 def check(
-    files: Mapping[str, bytes], namespace: str | None, secrets: Collection[str] = ()
+    files: Mapping[str, bytes], namespace: str | None, secrets: Collection[str] = (), *, processes: bool = False
 ) -> tuple[Catalog | None, list[Problem]]:
     """The catalog and the warnings, or no catalog and every error.
 
     `namespace` is the app's; without it (a check offline) the manifests must only agree. `secrets` are declared
-    elsewhere than in these files. References are checked when every manifest was read: a broken one would only look
-    missing.
+    elsewhere than in these files. `processes`: what will run is no containers, without images and limits. References
+    are checked when every manifest was read: a broken one would only look missing.
     """
     manifests, problems = read_documents(files)
     if not manifests and not problems:
         problems.append(Problem(min(files, default=NOWHERE), 1, 1, "no manifest here; a revision needs at least one"))
     problems += [*repositories(manifests), *repeated(manifests), *strangers(manifests, namespace)]
     if not errors(problems):
-        problems += misfits(manifests, secrets)
+        problems += [*misfits(manifests, secrets), *(ignored(manifests) if processes else ())]
     return (None if errors(problems) else catalog(manifests)), sorted(problems)
 
 

@@ -36,8 +36,17 @@ DEFECT = "an error in the registry stopped this deployment; its log has the deta
 
 class Deployer:
     def __init__(
-        self, database: Database, source: Source, origins: Origins, doorbell: Doorbell, group: asyncio.TaskGroup
+        self,
+        database: Database,
+        source: Source,
+        origins: Origins,
+        doorbell: Doorbell,
+        group: asyncio.TaskGroup,
+        *,
+        processes: bool = False,
     ) -> None:
+        """`processes`: the workers run no containers."""
+        self._processes = processes
         self._database = database
         self._source = source
         self._origins = origins
@@ -116,7 +125,9 @@ class Deployer:
         async with self._database.read() as c:
             known = await secrets.listed(c, deployment.app)
         files = await self._source.manifests(deployment.app, commit.id, path)
-        catalog, problems = await asyncio.to_thread(check, files, deployment.app, tuple(known))
+        catalog, problems = await asyncio.to_thread(
+            check, files, deployment.app, tuple(known), processes=self._processes
+        )
         if catalog is None:
             raise Refused(*(problem for problem in problems if problem.severity == "error"))
         return catalog, problems
