@@ -128,6 +128,13 @@ class Unavailable(MeshError):
         super().__init__(detail, retry_after=retry_after, **members)
 
 
+class DiskFull(MeshError):
+    """The platform's disk is full; remove something, or wait until something is removed."""
+
+    status = 507
+    retryable = True
+
+
 class TimedOut(MeshError):
     """It took longer than it was allowed to."""
 
@@ -140,6 +147,7 @@ BY_STATUS: Mapping[int, type[MeshError]] = {
     for kind in (
         Malformed, Unauthorized, Forbidden, NotFound, MethodNotAllowed, SlowBody, Conflict, Gone, PreconditionFailed,
         TooLarge, RangeNotSatisfiable, Invalid, TooManyRequests, Unavailable, TimedOut,
+        DiskFull,
     )
 }  # fmt: skip
 

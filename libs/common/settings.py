@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     scratch_limit: ByteSize = Field(
         "100G", validate_default=True, description="what the files of one stage may take of the worker's disk"
     )
+    disk_reserve: ByteSize | None = Field(
+        None,
+        description="bytes of the disk that stay free for the platform: stages end and uploads and runs are refused"
+        " (507) before it is touched; default: 256 MB, or a twentieth of a small disk",
+    )
     worker_name: str = Field("", description="unique name of a worker; default: the host's name")
     worker_slots: int = Field(
         default_factory=lambda: max(2, os.cpu_count() or 1),

@@ -5,12 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from services.cli.failure import Failure
+
+if TYPE_CHECKING:
+    from libs.common.settings import Settings
 
 KEY_BYTES = 32
 
@@ -53,8 +58,22 @@ def _lock(handle: int, folder: Path) -> None:
         raise Failure(
             f"{folder} is in use by process {owner or 'unknown'}; stop it, or choose another --data"
         ) from error
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    with suppress(OSError):  # on a full disk: it is locked all the same
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+
+
+def room(settings: Settings) -> None:
+    """On a full disk what stages and caches left there goes. Raises Failure when that is not enough."""
+    from libs.common.disk import Disk
+
+    disk = Disk(settings.data, settings.disk_reserve)
+    if disk.has_room():
+        return
+    for needless in (settings.scratch_folder / "tasks", settings.data / "cache"):
+        shutil.rmtree(needless, ignore_errors=True)
+    if not disk.has_room():
+        raise Failure(f"{disk.sentence()}; remove files from that disk, or choose another --data")
 
 
 def key(folder: Path, name: str, preset: str | None = None) -> str:

@@ -16,7 +16,7 @@ import typer
 from services.cli import down, profile, render
 from services.cli.client import answers
 from services.cli.failure import Failure
-from services.cli.folder import key, locked
+from services.cli.folder import key, locked, room
 from services.cli.parts import START_ORDER, Parts
 from services.cli.start import configured, first, garbage_is_rare, in_loop, stopping
 
@@ -54,6 +54,7 @@ def up(
     told["runtime"] = settings.runtime  # a default is said, too: the registry warns of what it does not do
     settings = settings.with_values(data=settings.data.absolute(), **told)
     with locked(settings.data):
+        room(settings)
         settings = settings.with_values(
             admin_token=key(settings.data, "admin-token", settings.admin_token),
             internal_token=settings.internal_token or key(settings.data, "internal-token"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from libs.common.bus import Bus
+from libs.common.disk import Disk
 from libs.common.errors import Malformed, NotFound
 from libs.common.http.service import Check, service
 from libs.common.settings import Settings
@@ -27,7 +29,9 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
 
     def checks() -> Mapping[str, Check]:
         parts = app.state.parts
-        return {"database": parts.database.ready, "store": parts.store.ready, "bus": parts.bus.ready}
+        found = {"database": parts.database.ready, "store": parts.store.ready, "bus": parts.bus.ready}
+        scheme, _, folder = settings.store_url.partition("://")
+        return {**found, "disk": Disk(Path(folder), settings.disk_reserve).ready} if scheme == "file" else found
 
     app = service("databox", settings, lifespan=lifespan, checks=checks, open_paths=("/links/",))
     for routes in (boxes, files, links, logs, staging):

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common import log
 from libs.common.bus import Bus
+from libs.common.disk import Disk
 from libs.common.errors import MeshError, NotFound
 from libs.common.settings import Settings
 from services.gateway import openapi, pages
@@ -48,7 +49,7 @@ class Gateway:
         cold = Cold(self._watch, self._demand)
         self._handlers = Handlers(settings, self._pool, services, self._demand, cold, self._metrics)
         self._strangers = Strangers(self._watch)
-        self._readiness = Readiness(self._watch, services)
+        self._readiness = Readiness(self._watch, services, Disk(settings.data, settings.disk_reserve))
         self._tracing = tracing()
         self._access = AccessLog() if settings.access_log else None
         self._log = log.get("gateway")

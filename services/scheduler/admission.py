@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from libs.common.db import Database
+from libs.common.disk import Disk
 from libs.common.errors import Invalid, MeshError, TooManyRequests
 from services.scheduler.callback import Callback
 from services.scheduler.db import Connection, tasks
@@ -58,8 +59,8 @@ Waiting = tuple[Request, asyncio.Future[Admitted]]
 class Admissions:
     """`limit`: runs of one app that may wait to be started."""
 
-    def __init__(self, db: Database, limit: int, doorbells: Doorbells) -> None:
-        self._db, self._limit, self._doorbells = db, limit, doorbells
+    def __init__(self, db: Database, limit: int, doorbells: Doorbells, disk: Disk | None = None) -> None:
+        self._db, self._limit, self._doorbells, self._disk = db, limit, doorbells, disk
         self._room = Room()
         self._waiting: deque[Waiting] = deque()
         self._door: asyncio.Task[None] | None = None
@@ -68,7 +69,9 @@ class Admissions:
         """For how many something is written."""
 
     async def admit(self, request: Request) -> Admitted:
-        """Raises Invalid, TooManyRequests, Unavailable."""
+        """Raises DiskFull, Invalid, TooManyRequests, Unavailable."""
+        if self._disk is not None:
+            self._disk.check()
         future: asyncio.Future[Admitted] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
         if self._door is None:

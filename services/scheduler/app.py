@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from libs.common.bus import Bus, open_bus
 from libs.common.db import Database
+from libs.common.disk import Disk
 from libs.common.http.client import open_peers
 from libs.common.http.service import Check, service
 from libs.common.settings import Settings, require
@@ -67,7 +68,8 @@ async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts
         outside = await stack.enter_async_context(open_outside(settings.callback_networks))
         wakes = Wakes()
         doorbells = Doorbells(bus, lambda: wakes.relay())
-        admissions = Admissions(db, settings.waiting_runs, doorbells)
+        disk = Disk(settings.data, settings.disk_reserve) if db.dialect == "sqlite" else None
+        admissions = Admissions(db, settings.waiting_runs, doorbells, disk)
         parts = Parts(settings, db, bus, peers, Bells(), outside, Catalogs(db), doorbells, admissions, wakes)
         loops = Loops(parts)
         parts.wakes.relay = loops.relay.wake

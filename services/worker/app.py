@@ -12,6 +12,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from libs.common.bus import Bus, open_bus
+from libs.common.disk import Disk
 from libs.common.http.client import open_peers
 from libs.common.http.service import Check, service
 from libs.common.loop import Loop
@@ -51,7 +52,9 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
 
     def checks() -> Mapping[str, Check]:
         runtime = app.state.runtime
-        return {"bus": app.state.bus.ready, "runtime": runtime.ready, "gateway": runtime.reached}
+        disk = Disk(settings.scratch_folder, settings.disk_reserve)
+        found = {"bus": app.state.bus.ready, "runtime": runtime.ready, "gateway": runtime.reached}
+        return {**found, "disk": disk.ready}
 
     app = service("worker", settings, lifespan=lifespan, checks=checks)
     return app

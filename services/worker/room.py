@@ -9,9 +9,14 @@ import shutil
 import time
 from pathlib import Path
 
+from libs.common.disk import Disk
 from services.worker.tasks import Failed
 
 LOOK_S = 2.0
+QUICK_LOOK_S = 0.1
+"""Between two looks at what is free, which is one call: a disk is written to quickly."""
+PART = 10
+"""A stage that holds less than this part of the reserve is not what filled the disk."""
 CALM = 20.0
 """A look at many files is followed by a rest of so many times its length."""
 NOTHING = 1 << 20
@@ -19,13 +24,21 @@ NOTHING = 1 << 20
 CODE = "disk_full"
 
 
-async def outgrown(folder: Path, limit: int) -> Failed:
-    """Looks until `folder` holds more than `limit` bytes."""
+async def outgrown(folder: Path, limit: int, reserve: int | None = None) -> Failed:
+    """Looks until `folder` holds more than `limit` bytes, or has a part in it that the disk's reserve is touched."""
+    disk, due = Disk(folder, reserve), 0.0
     while True:
         began = time.monotonic()
-        if await asyncio.to_thread(used, folder) > limit:
-            return Failed(CODE, f"it has more than {limit / 1e9:g} GB of files on its worker (MLMESH_SCRATCH_LIMIT)")
-        await asyncio.sleep(max(LOOK_S, CALM * (time.monotonic() - began)))
+        short = not disk.has_room()
+        if short or began >= due:
+            taken = await asyncio.to_thread(used, folder)
+            if taken > limit:
+                gigabytes = f"{limit / 1e9:g} GB"
+                return Failed(CODE, f"it has more than {gigabytes} of files on its worker (MLMESH_SCRATCH_LIMIT)")
+            if short and taken > disk.figures[1] // PART:
+                return Failed(CODE, f"it has {taken} bytes of files on its worker, and {disk.sentence()}")
+            due = time.monotonic() + max(LOOK_S, CALM * (time.monotonic() - began))
+        await asyncio.sleep(QUICK_LOOK_S)
 
 
 def used(folder: Path) -> int:

@@ -97,6 +97,8 @@ class Runner:
         self._decide()
         if outcome is None or outcome.outcome != "succeeded":  # else it has ended by itself
             await self._end(holding)
+        if outcome is not None and (outcome.reason or {}).get("code") == room.CODE:
+            await self._clean(holding.lease.name, folder)  # nobody can take the report on a disk that is full
         if outcome is not None and outcome.outcome != "reused":
             await self._report(holding, outcome)
         await self._clean(holding.lease.name, folder)

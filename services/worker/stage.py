@@ -103,7 +103,8 @@ class Stage:
 
     async def _ended_within_its_room(self) -> Exit:
         ending = asyncio.create_task(self.host.runtime.wait(self.lease.name))
-        growing = asyncio.create_task(room.outgrown(self.folder, self.host.settings.scratch_limit))
+        limit = self.host.settings.scratch_limit
+        growing = asyncio.create_task(room.outgrown(self.folder, limit, self.host.settings.disk_reserve))
         try:
             await asyncio.wait([ending, growing], return_when=asyncio.FIRST_COMPLETED)
             if not ending.done():

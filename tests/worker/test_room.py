@@ -45,6 +45,21 @@ async def test_a_stage_that_fills_the_disk_fails_with_that_reason(
     assert list((small_disk / "tasks" / "w1").iterdir()) == []
 
 
+async def test_a_stage_is_ended_before_it_touches_the_reserve(
+    mesh: SmallMesh, tmp_path: Path, small_disk: Path
+) -> None:
+    """One that has written next to nothing goes on."""
+    fills = "import os, time; time.sleep(0.5); open('x', 'wb').write(os.urandom(1_500_000)); time.sleep(60)"
+    mesh.stage("t1", fills)
+    mesh.stage("t2", "import time; time.sleep(3)")
+    async with worker(mesh, tmp_path, scratch=small_disk, disk_reserve=2_000_000):
+        await mesh.until(lambda: len(mesh.reports) == 2)
+    first, second = sorted(mesh.reports, key=lambda one: str(one["task"]))
+    assert (first["reason"]["code"], second["outcome"]) == ("disk_full", "succeeded"), first
+    assert first["reason"]["detail"].endswith("2000000 are kept (MLMESH_DISK_RESERVE)")
+    assert list((small_disk / "tasks" / "w1").iterdir()) == []
+
+
 async def test_inputs_that_do_not_fit_on_the_disk_are_said(mesh: SmallMesh, tmp_path: Path, small_disk: Path) -> None:
     mesh.files["b/g/a.csv"] = os.urandom(4_000_000)
     mesh.stage("t1", "", inputs=[INPUT])

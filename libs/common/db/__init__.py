@@ -25,7 +25,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from libs.common.db.connections import Connections, opened_engine
 from libs.common.db.rows import Rows, insert_many
-from libs.common.errors import Invalid, Unavailable
+from libs.common.errors import DiskFull, Invalid, Unavailable
 
 __all__ = ["SCHEMA", "SCHEMA_TABLE", "Database", "Json", "Rows", "clock", "insert_many", "now", "upsert"]
 
@@ -132,6 +132,8 @@ async def _translated() -> AsyncIterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError) as error:
+        if "disk is full" in str(getattr(error, "orig", "")):
+            raise DiskFull("the disk that the database is on is full") from error
         raise Unavailable("the database does not answer", retry_after=RETRY_AFTER_S) from error
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) in NO_TEXT:

@@ -113,7 +113,9 @@ async def open_store(settings: Settings, signer: Signer) -> AsyncIterator[Store]
     if scheme == "file":
         from services.databox.store.directory import DirectoryStore
 
-        yield DirectoryStore(rest, signer, inside_url=settings.databox_url, public_url=settings.public_url)
+        yield DirectoryStore(
+            rest, signer, inside_url=settings.databox_url, public_url=settings.public_url, reserve=settings.disk_reserve
+        )
     elif scheme == "s3":
         from services.databox.store.s3 import open_s3
 

@@ -19,7 +19,8 @@ from threading import Lock
 from typing import BinaryIO
 from uuid import uuid4
 
-from libs.common.errors import Conflict, MeshError, NotFound, PreconditionFailed, Unavailable
+from libs.common.disk import Disk, is_full
+from libs.common.errors import Conflict, DiskFull, MeshError, NotFound, PreconditionFailed, Unavailable
 from libs.common.http.ranges import Span
 from libs.common.tokens import Signer
 from services.databox.links import Link, Method
@@ -39,8 +40,11 @@ ABANDONED_S = 24 * 3600.0
 class DirectoryStore:
     links_bypass = False
 
-    def __init__(self, root: str, signer: Signer, *, inside_url: str, public_url: str) -> None:
+    def __init__(
+        self, root: str, signer: Signer, *, inside_url: str, public_url: str, reserve: int | None = None
+    ) -> None:
         self._root = Path(root)
+        self._disk = Disk(self._root, reserve)
         self._objects = self._root / "objects"
         self._incoming = self._root / "incoming"
         self._etags = Etags(self._root / "etags", self._incoming)
@@ -54,14 +58,21 @@ class DirectoryStore:
         incoming = self._incoming / uuid4().hex
         hasher = sha256()
         try:
+            await asyncio.to_thread(self._disk.check, size or 0)
             with await asyncio.to_thread(_created, incoming) as file:
                 async for chunk in body if size is None else exactly(body, size):
-                    await asyncio.to_thread(_append, file, chunk, hasher.update)
+                    await asyncio.to_thread(self._append, file, chunk, hasher.update)
             return await asyncio.to_thread(self._publish, incoming, key, hasher.hexdigest()[:DIGITS], only)
         except OSError as error:
             raise _translated(error, key) from error
         finally:
             incoming.unlink(missing_ok=True)
+
+    def _append(self, file: BinaryIO, chunk: bytes, seen: Callable[[bytes], None]) -> None:
+        """Raises DiskFull: who sends it may not have said how much it is, and others write at the same time."""
+        self._disk.check(len(chunk))
+        file.write(chunk)
+        seen(chunk)
 
     def _publish(self, incoming: Path, key: str, etag: str, only: Only | None = None) -> Stat:
         state = incoming.stat()
@@ -175,11 +186,6 @@ def _created(path: Path) -> BinaryIO:
     return path.open("xb")
 
 
-def _append(file: BinaryIO, chunk: bytes, seen: Callable[[bytes], None]) -> None:
-    file.write(chunk)
-    seen(chunk)
-
-
 async def _chunks(file: BinaryIO, span: Span) -> AsyncIterator[bytes]:
     file.seek(span.start)
     left = span.length
@@ -223,4 +229,6 @@ def _prune(folder: Path, root: Path) -> None:
 def _translated(error: OSError, key: str) -> MeshError:
     if isinstance(error, (FileExistsError, IsADirectoryError, NotADirectoryError)):
         return Conflict(f"{key}: a file and a folder cannot have the same name")
+    if is_full(error):
+        return DiskFull("the disk that the store is on is full")
     return Unavailable(f"the store's folder cannot be used: {error.strerror}", retry_after=RETRY_AFTER_S)
