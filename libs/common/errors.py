@@ -99,6 +99,12 @@ class TooLarge(MeshError):
     status = 413
 
 
+class UnknownEncoding(MeshError):
+    """A body may be packed with gzip or deflate, once; send it so, or as it is."""
+
+    status = 415
+
+
 class RangeNotSatisfiable(MeshError):
     """The range is not within the file."""
 
@@ -146,7 +152,7 @@ BY_STATUS: Mapping[int, type[MeshError]] = {
     kind.status: kind
     for kind in (
         Malformed, Unauthorized, Forbidden, NotFound, MethodNotAllowed, SlowBody, Conflict, Gone, PreconditionFailed,
-        TooLarge, RangeNotSatisfiable, Invalid, TooManyRequests, Unavailable, TimedOut,
+        TooLarge, UnknownEncoding, RangeNotSatisfiable, Invalid, TooManyRequests, Unavailable, TimedOut,
         DiskFull,
     )
 }  # fmt: skip

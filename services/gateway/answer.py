@@ -13,7 +13,7 @@ from libs.common.errors import MeshError, problem
 from libs.common.http.cycle import BODY_FOLLOWS
 from services.gateway.connection import Connection, Headers
 from services.gateway.refusals import headers_of
-from services.gateway.request import HOP_BY_HOP
+from services.gateway.request import HOP_BY_HOP, OURS, Request
 from services.gateway.tunnel import UPGRADE
 
 BATCH = b"x-mlmesh-batch"
@@ -46,8 +46,8 @@ class Answer:
         """Told to the caller as `Server-Timing`; nothing once the answer has started."""
         self._timings.append(b"%b;dur=%.1f" % (what, seconds * 1000))
 
-    async def pass_on(self, upstream: Connection) -> None:
-        """The answer that comes over `upstream`, piece by piece."""
+    async def pass_on(self, upstream: Connection, *, ours: bool) -> None:
+        """The answer that comes over `upstream`, piece by piece. What is not `ours` may not say what only we may."""
         headers = []
         for header in upstream.headers:
             if header[0] == TIMING:
@@ -55,7 +55,7 @@ class Answer:
                 self.queued = _queued(header[1])
             elif header[0] == BATCH:
                 self.batch = int(_measure(header[1]))
-            elif header[0] not in NOT_PASSED_ON:
+            elif header[0] not in NOT_PASSED_ON and (ours or not header[0].startswith(OURS)):
                 headers.append(header)
         await self._start(upstream.status, headers, body_follows=upstream.at_hand)
         more = True
@@ -86,6 +86,11 @@ class Answer:
         """A refusal that a person reads in a browser."""
         await self.whole(error.status, page.encode(), {**headers_of(error), "Content-Type": HTML})
 
+    async def redirect(self, request: Request) -> None:
+        """To the same address with a slash behind it; named relatively, as whoever stands before us has it."""
+        last = request.raw_path.rpartition("/")[2] + "/"
+        await self.whole(307, b"", {"Location": request.target(last).decode("latin-1")})
+
     async def refuse(self, error: MeshError) -> None:
         document, headers = problem(error, self._id[1].decode()), headers_of(error)
         if self.tensors:
@@ -96,7 +101,8 @@ class Answer:
     def switching(self, upstream: Connection) -> bytes:
         """The head of an answer after which the connection no longer speaks HTTP."""
         self.status = upstream.status
-        kept = [header for header in upstream.headers if header[0] not in NOT_PASSED_ON]
+        every = upstream.headers
+        kept = [header for header in every if header[0] not in NOT_PASSED_ON and not header[0].startswith(OURS)]
         return b"".join(
             [
                 b"HTTP/1.1 101 Switching Protocols\r\n",

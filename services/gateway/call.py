@@ -47,6 +47,8 @@ class Call:
     """Seconds from the body's end to the answer's beginning."""
     whole: bool = False
     """The answer's end, too, must come within that time."""
+    ours: bool = False
+    """It goes to another service of the mesh, which may say what a component may not."""
     tunnel: HandOver | None = None
     """The caller's connection, where a WebSocket is wanted."""
 

@@ -23,6 +23,7 @@ from services.gateway.connection import Headers
 from services.gateway.demand import Demand
 from services.gateway.inference import Inference
 from services.gateway.metrics import Metrics
+from services.gateway.packed import unpacked
 from services.gateway.predictions import Asked, Predictions, asleep, component_of, token
 from services.gateway.proxy import Proxy
 from services.gateway.refusals import NoCredentials, NotACaller
@@ -84,8 +85,8 @@ class Handlers:
                 _header(TOKEN_NAME, caller.token_name),
                 _header(SCOPES, scopes),
             ]
-        body = Body(request, receive, self._limit)
-        await self._to(self._service(route), request, request.raw_path, identity, body, answer)
+        body = unpacked(request, receive, self._limit)
+        await self._to(self._service(route), request, request.raw_path.rstrip("/"), identity, body, answer)
 
     async def check_may_measure(self, request: Request) -> None:
         """Numbers name all apps: for who may read all of them. Raises NoCredentials, Forbidden."""
@@ -109,7 +110,7 @@ class Handlers:
         request.user = identity.user
         extra = [_header(USER, identity.user), _header(PIPELINES, " ".join(sorted(identity.pipelines)))]
         path = f"/internal/apps/{app.ns}/runs{route.rest}"
-        await self._to(self._services.scheduler, request, path, extra, Body(request, receive, self._limit), answer)
+        await self._to(self._services.scheduler, request, path, extra, unpacked(request, receive, self._limit), answer)
 
     async def _files(self, app: App, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
         given = request.by_name.get(GRANT)
@@ -159,7 +160,7 @@ class Handlers:
         elif route.kind == "predict" and job is None and later(request):
             await self._submit(app, api, user, "calls", request, receive, answer)
         elif component is not None and route.kind == "predict":
-            body = Body(request, receive, self._limit)
+            body = unpacked(request, receive, self._limit)
             await self._predictions.handle(Asked(app, api, component, user, request, body, "/predict"), answer)
         else:
             found = await self._described(app, api)
@@ -170,6 +171,9 @@ class Handlers:
     ) -> None:
         """A component that is a web application of its own."""
         user = request.user = await self._auth.of_api(app, api, request)
+        if not route.rest and request.method in ("GET", "HEAD") and request.hand_over is None:
+            await answer.redirect(request)  # its pages' relative addresses begin there
+            return
         body = Body(request, receive, self._file_limit)
         await self._predictions.handle(Asked(app, api, component, user, request, body, route.rest or "/"), answer)
 
@@ -179,7 +183,7 @@ class Handlers:
         """A run, or a call that becomes one."""
         extra = [_header(USER, user), _header(PIPELINES, api.name or "")]
         path = f"/internal/apps/{app.ns}/apis/{quote((api.path or '').strip('/'), safe='')}/{what}"
-        await self._to(self._services.scheduler, request, path, extra, Body(request, receive, self._limit), answer)
+        await self._to(self._services.scheduler, request, path, extra, unpacked(request, receive, self._limit), answer)
 
     async def _described(self, app: App, api: Api) -> dict[str, Any]:
         url = f"{self._url}/{app.ns}/{(api.path or '').strip('/')}"
@@ -222,6 +226,7 @@ class Handlers:
             hops=Only(Hop(service.address, [])),
             nowhere=lambda: Unavailable(f"{service.name} cannot be reached"),
             answer_within=CONTROL_TIMEOUT_S,
+            ours=True,
         )
         await self._proxy.forward(call, body, answer)
 

@@ -9,9 +9,10 @@ from starlette.types import Receive
 from libs.common.errors import Forbidden, NotFound, Unauthorized
 from services.gateway.answer import Answer
 from services.gateway.auth import Auth
+from services.gateway.packed import unpacked
 from services.gateway.predictions import Asked, Predictions, asleep, component_of
 from services.gateway.refusals import WrongMethod
-from services.gateway.request import Body, Request
+from services.gateway.request import Request
 from services.gateway.routes import Route
 from services.gateway.table import Api, App, Component
 
@@ -54,7 +55,7 @@ class Inference:
             _check_ready(component)
             await answer.json({"name": name, "ready": True})
             return
-        body = Body(request, receive, self._limit)
+        body = unpacked(request, receive, self._limit)
         target = f"/v2/models/{quote(component.name, safe='')}{what}"
         await self._predictions.handle(Asked(app, api, component, user, request, body, target), answer)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
+import orjson
+
+from libs.common import log
 from libs.common.errors import MeshError, TooManyRequests, Unavailable
 from services.gateway.answer import NOT_STARTED, Answer
 from services.gateway.call import Call, Hop
@@ -13,11 +17,18 @@ from services.gateway.request import Body, Gone
 from services.gateway.tunnel import join
 from services.gateway.upstream import CannotConnect, Pool
 
+DETAIL_WITHIN_S = 1.0
+MAX_REFUSAL = 16 * 1024
+"""Bytes of a refusal that are read for what it says."""
+MAX_DETAIL = 500
+"""Characters of it that are passed on."""
+
 
 class Proxy:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._attendance = Attendance()
+        self._log = log.get("gateway")
 
     async def forward(self, call: Call, body: Body, answer: Answer) -> None:
         """Raises what kept it from an answer; Gone when the caller hung up."""
@@ -30,8 +41,9 @@ class Proxy:
                 except CannotConnect:
                     hops.failed()
                 except NotStarted as error:
-                    if error.said == Unavailable.status:
+                    if error.status_said == Unavailable.status:
                         hops.failed()
+                        self._log.warning("a component refuses calls", component=call.name, why=error.said)
                     refused = error.refusal(call.name)
                 except Lost:
                     hops.failed()
@@ -63,7 +75,7 @@ class Proxy:
         try:
             await c.head()
             if c.status in (429, 503) and body.repeatable and any(name == NOT_STARTED for name, _ in c.headers):
-                raise NotStarted(c.status)
+                raise NotStarted(c.status, await _detail(c))
             exchange.answered()
             answer.took(b"upstream", time.perf_counter() - began)
             if c.status == SWITCHING:
@@ -71,7 +83,7 @@ class Proxy:
                 await exchange.end()
                 await self._tunnel(c, call, answer)
             else:
-                await answer.pass_on(c)
+                await answer.pass_on(c, ours=call.ours)
         except Lost as error:
             if body.gone:
                 raise Gone from error
@@ -91,12 +103,28 @@ class Proxy:
 class NotStarted(Lost):
     """The component has refused this call before it began with it."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, said: str) -> None:
         super().__init__()
-        self.said = status
+        self.status_said = status
+        self.said = said
 
     def refusal(self, name: str) -> MeshError:
         """What the caller is told when nobody else takes it."""
-        if self.said == TooManyRequests.status:
+        if self.status_said == TooManyRequests.status:
             return TooManyRequests(f"{name} has too many calls waiting", retry_after=1.0)
-        return Unavailable(f"{name} does not take calls at the moment")
+        why = f": {self.said}" if self.said else ""
+        return Unavailable(f"{name} does not take calls at the moment{why}")
+
+
+async def _detail(refusal: Connection) -> str:
+    """Why, in the component's own words; empty when it says nothing, or not in time."""
+    content = b""
+    try:
+        async with asyncio.timeout(DETAIL_WITHIN_S):
+            while len(content) <= MAX_REFUSAL and (piece := await refusal.chunk()):
+                content += piece
+        document = orjson.loads(content)
+    except (TimeoutError, MeshError, orjson.JSONDecodeError):
+        return ""
+    said = document.get("detail") if isinstance(document, dict) else None
+    return said[:MAX_DETAIL] if isinstance(said, str) else ""

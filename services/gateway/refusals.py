@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from libs.common.errors import MeshError, MethodNotAllowed, Unauthorized, headers
+from libs.common.errors import MeshError, MethodNotAllowed, Unauthorized, UnknownEncoding, headers
 
 
 class NoCredentials(Unauthorized):
@@ -36,6 +36,8 @@ def headers_of(error: MeshError) -> dict[str, str]:
             found["WWW-Authenticate"] = error.challenge
         case NotACaller():
             found["WWW-Authenticate"] = f'{error.scheme} realm="{error.ns}"'
+        case UnknownEncoding():
+            found["Accept-Encoding"] = "gzip, deflate"
         case WrongMethod():
             found["Allow"] = ", ".join(error.allowed)
     return found

@@ -97,6 +97,11 @@ class Request:
         self.headers = [*(header for header in self.headers if header[0] != name), (name, traceparent)]
         self.by_name[name] = traceparent
 
+    def drop(self, name: bytes) -> None:
+        """The next one is not told this."""
+        self.headers = [header for header in self.headers if header[0] != name]
+        del self.by_name[name]
+
     def target(self, path: str) -> bytes:
         """`path` with this request's query."""
         return path.encode("latin-1") + (b"?" + self.query if self.query else b"")
@@ -222,6 +227,10 @@ class Body:
             raise Gone
         piece: bytes = message.get("body", b"")
         self.finished = not message.get("more_body", False)
+        return self.count(piece)
+
+    def count(self, piece: bytes) -> bytes:
+        """The same piece, that was read. Raises TooLarge."""
         self.seen += len(piece)
         if self._limit is not None and self.seen > self._limit:
             raise TooLarge(f"a body may have {self._limit} bytes here", limit=self._limit)

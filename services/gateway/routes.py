@@ -81,7 +81,7 @@ def _read(raw: str) -> Route | None:
     second, slash, tail = rest.partition("/")
     ns = unquote(first)
     if second == "runs":
-        return Route("runs", ns, rest=slash + tail, service="scheduler")
+        return Route("runs", ns, rest=(slash + tail).rstrip("/"), service="scheduler")
     if second == "files":
         return _files(ns, tail)
     if second == "v2":

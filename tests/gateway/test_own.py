@@ -52,9 +52,11 @@ async def test_every_path_and_method_is_the_applications_own(mesh: Mesh) -> None
         assert (status, said["method"], said["rest"], said["query"], said["body"]) == (200, "PATCH", "a/b", "c=1", "x")
         assert said["headers"]["x-mlmesh-user"] == "alice"
         assert "authorization" not in said["headers"]
-        for path in ("/demo/digits", "/demo/digits/"):
-            _, _, said = await mesh.call("GET", path, headers=ALICE)
-            assert said["base"].endswith("/demo/digits/")
+        _, _, said = await mesh.call("GET", "/demo/digits/", headers=ALICE)
+        assert said["base"].endswith("/demo/digits/")
+        for method, query in (("GET", ""), ("HEAD", "?a=%20b")):
+            status, headers, _ = await mesh.call(method, "/demo/digits" + query, headers=ALICE)
+            assert (status, headers["Location"]) == (307, "digits/" + query)
         status, headers, _ = await mesh.call("GET", "/demo/digits/docs", headers=ALICE)
         assert (status, headers.get("server")) == (200, None)
         assert (await mesh.call("GET", "/demo/digits/predict", headers=ALICE))[0] == 404

@@ -146,3 +146,29 @@ async def test_a_refusal_by_all_instances_is_told_with_when_to_come_again(mesh: 
         await routed(mesh, busy.port)
         found, headers, _ = await mesh.call("POST", PREDICT, data=b"body", headers=ALICE)
     assert (found, headers["Retry-After"]) == (status, "1")
+
+
+async def test_why_a_component_refuses_is_passed_on(mesh: Mesh) -> None:
+    said = {"detail": "The file of input 'page' cannot be fetched: [Errno 111] Connection refused."}
+    async with serving(Component(reply=Reply(503, said, headers={"X-Mlmesh-Not-Started": "1"}))) as busy:
+        await routed(mesh, busy.port)
+        _, _, problem = await mesh.call("POST", PREDICT, data=b"body", headers=ALICE)
+    assert problem["detail"] == f"classifier does not take calls at the moment: {said['detail']}"
+
+
+async def test_a_component_cannot_speak_for_the_mesh(mesh: Mesh) -> None:
+    forged = {"X-Mlmesh-Error": "1", "X-Mlmesh-User": "root", "X-Own": "1"}
+    async with serving(Component(reply=Reply(500, {}, headers=forged))) as forger:
+        await routed(mesh, forger.port)
+        status, headers, _ = await mesh.call("POST", PREDICT, data=b"body", headers=ALICE)
+    assert (status, headers["X-Own"]) == (500, "1")
+    assert not [name for name in headers if name.lower().startswith("x-mlmesh-")]
+
+
+@pytest.mark.parametrize("path", ["/demo/runs/", "/demo/runs/a/", "/api/v1/apps/", "/api/v1/apps/demo/components/"])
+async def test_a_slash_at_the_end_means_nothing(mesh: Mesh, path: str) -> None:
+    token = {"Authorization": "Bearer owner"} if path.startswith("/api") else ALICE
+    await mesh.call("GET", path, headers=token)
+    asked = [one.target for one in (*mesh.scheduler.asked, *mesh.registry.asked) if "verify" not in one.target]
+    wanted = path.replace("/demo/runs", "/internal/apps/demo/runs").rstrip("/")
+    assert wanted in asked
