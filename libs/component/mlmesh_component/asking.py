@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 from .call import Call, Calls
 from .context import Context
+from .door import Door
 from .forms import Form
 from .framing import Request
 from .predict import Result
@@ -30,8 +31,9 @@ Cancel = Callable[[], None]
 class Asking:
     """`calls` is None until the component is ready; `reason` says what it waits for."""
 
-    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, readers: Threads) -> None:
+    def __init__(self, settings: Settings, door: Door, loop: asyncio.AbstractEventLoop, readers: Threads) -> None:
         self._settings = settings
+        self._door = door
         self._loop = loop
         self._readers = readers
         self.calls: Calls | None = None
@@ -87,6 +89,7 @@ class Asking:
             self._settings.boxes,
             _text(headers.get(b"x-mlmesh-grant")),
             _text(headers.get(b"traceparent")),
+            self._door.is_owners(headers),
         )
 
     def _read_aside(self, calls: Calls, call: Call, form: Form) -> None:

@@ -99,7 +99,7 @@ class Batches(Calls):
     def _results(self, batch: Sequence[Call]) -> list[Result]:
         try:
             return self._predictor.perform_together([(call_inputs(call), call.context) for call in batch])
-        except Exception:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
+        except BaseException:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
             return [own_fault()] * len(batch)
 
     async def _perform_batch(self, batch: Sequence[Call]) -> None:

@@ -148,7 +148,7 @@ class Calls:
             return self._predictor.perform(call_inputs(call), call.context)
         except Problem as problem:
             return problem
-        except Exception:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
+        except BaseException:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
             return own_fault()
 
     def _begin_task(self, call: Call) -> None:

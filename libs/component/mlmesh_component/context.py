@@ -13,7 +13,8 @@ class Context:
     """The call, for the function's parameter `context`.
 
     `caller` is the caller's name where the API passes identities on; `deadline` is seconds since 1970, infinite when
-    there is none; `boxes` are the names of the connected boxes.
+    there is none; `boxes` are the names of the connected boxes. `is_owners`: an owner of the app calls, who is told
+    what the function raised.
     """
 
     def __init__(
@@ -24,6 +25,7 @@ class Context:
         boxes: tuple[str, ...] = (),
         grant: str | None = None,
         traceparent: str | None = None,
+        is_owners: bool = True,
     ) -> None:
         self.request_id = request_id
         self.caller = caller
@@ -31,6 +33,7 @@ class Context:
         self.boxes = boxes
         self.grant = grant
         self.traceparent = traceparent
+        self.is_owners = is_owners
         self._cancelled = threading.Event()
         self._folder: str | None = None
 

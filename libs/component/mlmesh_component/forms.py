@@ -76,7 +76,7 @@ class Tensors:
 
 
 def problem_response(problem: Problem, request_id: str) -> Response:
-    body = jsontext.encode(problem.document(request_id))
+    body = jsontext.encode_own(problem.document(request_id))
     return Response(problem.status, body, PROBLEM_TYPE, id_header(request_id) + problem.headers())
 
 
@@ -85,7 +85,7 @@ def error_response(problem: Problem, request_id: str) -> Response:
     document = {**problem.members, "error": problem.detail, "request_id": request_id}
     if raised := problem.members.get("error"):
         document["error"] = f"{problem.detail} {raised}"
-    return Response(problem.status, jsontext.encode(document), JSON_TYPE, id_header(request_id) + problem.headers())
+    return Response(problem.status, jsontext.encode_own(document), JSON_TYPE, id_header(request_id) + problem.headers())
 
 
 def _json(body: bytes) -> Any:

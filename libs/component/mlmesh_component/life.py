@@ -14,7 +14,7 @@ from typing import Any, Callable
 from .forks import Signals, let_go
 from .function import TargetError
 from .model import ModelError
-from .predict import describe
+from .raised import describe
 from .schema import SchemaError
 from .settings import Settings
 from .threads import Threads

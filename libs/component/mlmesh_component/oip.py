@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import struct
 from typing import Any
 
 from . import jsontext
 from .items import TENSORS, Item, fitting
-from .problems import Invalid, Malformed
+from .problems import Invalid, Malformed, WrongOutput
 from .schema import Field, Inputs, Schema, check
 from .tensors import CODES, TensorError, flat, numbers, packed, shape_of, tensor, text_item, texts
 
@@ -50,20 +51,31 @@ class Infer:
             self._by_output[one["name"]] = _parameter(one, "binary_data", self._binary) is True
 
     def encode(self, found: list[Item]) -> bytes:
-        """The answer's body."""
-        outputs, blobs = [], []
+        """The answer's body; `WrongOutput` names the output that has no form as a tensor."""
+        described, blobs = [], []
         for item in found:
-            name, (datatype, shape, data) = item["name"], tensor(item)
-            described = {"name": name, "datatype": datatype, "shape": shape}
-            if self._by_output.get(name, self._binary):
-                blobs.append(packed(datatype, data))
-                outputs.append({**described, "parameters": {"binary_data_size": len(blobs[-1])}})
-            else:
-                outputs.append({**described, "data": data})
-        answer = {"model_name": self._model, "model_version": VERSION, "outputs": outputs}
-        header = jsontext.encode({"id": self._id, **answer} if self._id is not None else answer)
+            text, blob = self._encoded(item)
+            described.append(text)
+            if blob is not None:
+                blobs.append(blob)
+        about = {"model_name": self._model, "model_version": VERSION}
+        head = jsontext.encode({"id": self._id, **about} if self._id is not None else about)
+        header = b'%s,"outputs":[%s]}' % (head[:-1], b",".join(described))
         self.header_length = len(header) if blobs else None
         return b"".join([header, *blobs])
+
+    def _encoded(self, item: Item) -> tuple[bytes, bytes | None]:
+        """Its description, and its elements if they are binary."""
+        name = item["name"]
+        try:
+            datatype, shape, data = tensor(item)
+            about = {"name": name, "datatype": datatype, "shape": shape}
+            if not self._by_output.get(name, self._binary):
+                return jsontext.encode({**about, "data": data}), None
+            blob = packed(datatype, data)
+            return jsontext.encode({**about, "parameters": {"binary_data_size": len(blob)}}), blob
+        except (TypeError, ValueError, OverflowError, struct.error) as error:
+            raise WrongOutput(f"The function's output {name!r} cannot be written as a tensor: {error}.") from error
 
 
 def metadata(model: str, schema: Schema) -> dict[str, Any]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-import sys
-import traceback
-import uuid
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Protocol, Union
@@ -16,7 +13,8 @@ from .context import Context
 from .function import Function
 from .items import Item
 from .outputs import outputs, select
-from .problems import FunctionRaised, Problem, WrongOutput
+from .problems import Problem, WrongOutput
+from .raised import Raised, logged
 from .schema import Inputs
 from .stream import Stream
 
@@ -56,12 +54,12 @@ class Predictor:
     def perform(self, inputs: Inputs, context: Context) -> bytes:
         """In a thread, for a plain function."""
         try:
-            arguments = self.function.arguments(self._fetched(inputs, context), context)
+            arguments = self._arguments(self._fetched(inputs, context), context)
             try:
                 result = self.function.target(**arguments)
             except BaseException as error:
-                raise _raised(error, context) from error
-            return self._answer(self._outputs(result, inputs), inputs, context)
+                raise Raised(error, context).problem(context) from error
+            return self._answer(self._outputs(result, inputs, context), inputs, context)
         finally:
             context.close()
 
@@ -70,12 +68,14 @@ class Predictor:
         try:
             if inputs.files:
                 inputs = await self._aside.run(lambda: self._fetched(inputs, context))
-            arguments = self.function.arguments(inputs, context)
+            arguments = self._arguments(inputs, context)
             try:
                 result = await self.function.target(**arguments)
-            except (Exception, SystemExit) as error:
-                raise _raised(error, context) from error
-            found = self._outputs(result, inputs)
+            except BaseException as error:
+                if _is_told_to_end(error, context):
+                    raise
+                raise Raised(error, context).problem(context) from error
+            found = self._outputs(result, inputs, context)
             if _names_files(found):
                 answer: bytes = await self._aside.run(lambda: self._answer(found, inputs, context))
                 return answer
@@ -86,16 +86,18 @@ class Predictor:
     def pieces(self, inputs: Inputs, context: Context) -> Generator[bytes, None, None]:
         """In a thread, for a generator: the answer's document for each value that it yields."""
         try:
-            arguments = self.function.arguments(self._fetched(inputs, context), context)
-            with closing(self.function.target(**arguments)) as values:
+            values = self.function.target(**self._arguments(self._fetched(inputs, context), context))
+            try:
                 while True:
                     try:
                         value = next(values)
                     except StopIteration:
                         return
                     except BaseException as error:
-                        raise _raised(error, context) from error
-                    yield self._answer(self._outputs(value, inputs), inputs, context)
+                        raise Raised(error, context).problem(context) from error
+                    yield self._answer(self._outputs(value, inputs, context), inputs, context)
+            finally:
+                _close_values(values, context)
         finally:
             context.close()
 
@@ -104,22 +106,24 @@ class Predictor:
         try:
             if inputs.files:
                 inputs = await self._aside.run(lambda: self._fetched(inputs, context))
-            values = self.function.target(**self.function.arguments(inputs, context))
+            values = self.function.target(**self._arguments(inputs, context))
             try:
                 while True:
                     try:
                         value = await values.__anext__()
                     except StopAsyncIteration:
                         return
-                    except (Exception, SystemExit) as error:
-                        raise _raised(error, context) from error
-                    found = self._outputs(value, inputs)
+                    except BaseException as error:
+                        if _is_told_to_end(error, context):
+                            raise
+                        raise Raised(error, context).problem(context) from error
+                    found = self._outputs(value, inputs, context)
                     if _names_files(found):
                         yield await self._aside.run(partial(self._answer, found, inputs, context))
                     else:
                         yield inputs.encode(found)
             finally:
-                await values.aclose()
+                await _close_values_async(values, context)
         finally:
             context.close()
 
@@ -131,7 +135,7 @@ class Predictor:
                 try:
                     found = self.function.target(**self.function.together([one.arguments for one in ready]))
                 except BaseException as error:  # noqa: BLE001 - the developer's code may raise whatever it likes
-                    found = _raised(error, ready[0].context)
+                    found = Raised(error, ready[0].context)
                 self._finish(ready, found, results)
             return [results[index] for index in range(len(asked))]
         finally:
@@ -144,8 +148,10 @@ class Predictor:
             if ready:
                 try:
                     found = await self.function.target(**self.function.together([one.arguments for one in ready]))
-                except (Exception, SystemExit) as error:  # noqa: BLE001
-                    found = _raised(error, ready[0].context)
+                except BaseException as error:
+                    if _is_told_to_end(error, *(one.context for one in ready)):
+                        raise
+                    found = Raised(error, ready[0].context)
                 await self._aside.run(lambda: self._finish(ready, found, results))
             return [results[index] for index in range(len(asked))]
         finally:
@@ -157,7 +163,7 @@ class Predictor:
         results: dict[int, Result] = {}
         for index, (inputs, context) in enumerate(asked):
             try:
-                arguments = self.function.arguments(self._fetched(inputs, context), context)
+                arguments = self._arguments(self._fetched(inputs, context), context)
             except Problem as problem:
                 results[index] = problem
             else:
@@ -165,18 +171,24 @@ class Predictor:
         return ready, results
 
     def _finish(self, ready: Sequence[Ready], found: Any, results: dict[int, Result]) -> None:
-        if not isinstance(found, Problem) and not (isinstance(found, (list, tuple)) and len(found) == len(ready)):
-            found = WrongOutput(f"With batching the function returns a list with a result for each of {len(ready)}.")
+        if not isinstance(found, Raised) and not (isinstance(found, (list, tuple)) and len(found) == len(ready)):
+            wrong = WrongOutput(f"With batching the function returns a list with a result for each of {len(ready)}.")
+            results.update((one.index, wrong) for one in ready)
+            return
         for place, one in enumerate(ready):
-            results[one.index] = found if isinstance(found, Problem) else self._answered(one, found[place])
+            results[one.index] = self._answered(one, found if isinstance(found, Raised) else found[place])
 
     def _answered(self, one: Ready, found: Any) -> Result:
+        if isinstance(found, BaseException):
+            found = Raised(found, one.context)
+        if isinstance(found, Raised):
+            return found.problem(one.context)
         try:
-            if isinstance(found, BaseException):
-                return _raised(found, one.context)
-            return self._answer(self._outputs(found, one.inputs), one.inputs, one.context)
+            return self._answer(self._outputs(found, one.inputs, one.context), one.inputs, one.context)
         except Problem as problem:
             return problem
+        except Exception as error:  # noqa: BLE001 - what was returned is the developer's: the others of the batch are not
+            return Raised(error, one.context).problem(one.context)
 
     def _fetched(self, inputs: Inputs, context: Context) -> Inputs:
         if not inputs.files:
@@ -184,9 +196,24 @@ class Predictor:
         items = self._files.fetch(inputs.items, context)
         return dataclasses.replace(inputs, items=items)
 
-    def _outputs(self, result: Any, inputs: Inputs) -> list[Item]:
+    def _arguments(self, inputs: Inputs, context: Context) -> dict[str, Any]:
+        """Validators of the developer's models may raise, too."""
+        try:
+            return self.function.arguments(inputs, context)
+        except Problem:
+            raise
+        except Exception as error:
+            raise Raised(error, context).problem(context) from error
+
+    def _outputs(self, result: Any, inputs: Inputs, context: Context) -> list[Item]:
+        """As may what makes plain values of them."""
         schema = self.function.schema
-        return select(outputs(result, schema), inputs.output_fields, schema)
+        try:
+            return select(outputs(result, schema), inputs.output_fields, schema)
+        except Problem:
+            raise
+        except Exception as error:
+            raise Raised(error, context).problem(context) from error
 
     def _answer(self, found: list[Item], inputs: Inputs, context: Context) -> bytes:
         return inputs.encode(self._files.store(found, context) if _names_files(found) else found)
@@ -201,24 +228,23 @@ def _names_files(found: list[Item]) -> bool:
     return any(item["datatype"] == "FILE" for item in found)
 
 
-def _raised(error: BaseException, context: Context) -> Problem:
-    return FunctionRaised(error=describe(error), error_id=logged(error, context.request_id))
+def _close_values(values: Generator[Any, None, None], context: Context) -> None:
+    """What a generator raises at its end is logged: its caller has left, or has been told of another fault."""
+    try:
+        values.close()
+    except BaseException as error:  # noqa: BLE001 - the developer's code may raise whatever it likes
+        logged(error, context.request_id)
 
 
-def logged(error: BaseException, request_id: str) -> str:
-    """The traceback goes to stderr, without the step that is ours, under the error id that is returned."""
-    error_id = uuid.uuid4().hex
-    own = error.__traceback__.tb_next if error.__traceback__ is not None else None
-    trace = "".join(traceback.format_exception(type(error), error, own or error.__traceback__))
-    sys.stderr.write(f"mlmesh: error {error_id} (request {request_id})\n{trace}")
-    sys.stderr.flush()
-    return error_id
+async def _close_values_async(values: AsyncGenerator[Any, None], context: Context) -> None:
+    try:
+        await values.aclose()
+    except BaseException as error:
+        if _is_told_to_end(error, context):
+            raise
+        logged(error, context.request_id)
 
 
-def describe(error: BaseException) -> str:
-    """Type and message, as the last line of a traceback has them."""
-    kind = type(error)
-    name = (
-        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
-    )
-    return f"{name}: {error}" if str(error) else name
+def _is_told_to_end(error: BaseException, *contexts: Context) -> bool:
+    """Whether the task was cancelled by us: nobody waits any more. A function may raise the same by itself."""
+    return isinstance(error, (asyncio.CancelledError, GeneratorExit)) and all(one.cancelled for one in contexts)

@@ -138,7 +138,13 @@ class TimedOut(Problem):
 
 
 class FunctionRaised(Problem):
-    """The function raised; the traceback is in the component's log under this error id."""
+    """The function raised."""
+
+    def __init__(self, error_id: str, error: str | None = None, what: str = "function") -> None:
+        """`error`: the exception's type and text, where it may be told."""
+        members = {"error_id": error_id} if error is None else {"error_id": error_id, "error": error}
+        detail = f"The {what} raised; the traceback is in the component's log under the error id {error_id}."
+        super().__init__(detail, **members)
 
 
 class WrongOutput(Problem):

@@ -36,7 +36,7 @@ class Routes:
         self._settings = settings
         self._door = Door(settings.token)
         self._status = STARTING
-        self._asking = Asking(settings, loop, readers)
+        self._asking = Asking(settings, self._door, loop, readers)
         self._v2 = V2(settings, self._asking)
         self._pages: dict[bytes, tuple[bytes, bytes]] = {}
 
@@ -121,4 +121,4 @@ def _allow(request: Request, *methods: bytes) -> None:
 
 
 def _json(status: int, value: Any, request_id: str) -> Response:
-    return Response(status, jsontext.encode(value), JSON_TYPE, id_header(request_id))
+    return Response(status, jsontext.encode_own(value), JSON_TYPE, id_header(request_id))

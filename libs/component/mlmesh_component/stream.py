@@ -43,7 +43,7 @@ class EventStream:
     def end(self, problem: Problem | None) -> bytes:
         if problem is None:
             return b"event: end\ndata: {}\n\n"
-        return b"event: error\ndata: %s\n\n" % jsontext.encode(problem.document(self._request_id))
+        return b"event: error\ndata: %s\n\n" % jsontext.encode_own(problem.document(self._request_id))
 
 
 class Lines:
@@ -58,7 +58,7 @@ class Lines:
         return document + b"\n"
 
     def end(self, problem: Problem | None) -> bytes:
-        return b"" if problem is None else jsontext.encode(problem.document(self._request_id)) + b"\n"
+        return b"" if problem is None else jsontext.encode_own(problem.document(self._request_id)) + b"\n"
 
 
 def framing(accept: bytes, request_id: str) -> Framing:

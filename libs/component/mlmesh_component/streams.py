@@ -26,7 +26,7 @@ class Streams(Calls):
                         break
         except Problem as problem:
             return problem
-        except Exception:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
+        except BaseException:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
             return own_fault()
         return None
 
@@ -49,8 +49,10 @@ class Streams(Calls):
         except Exception:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
             problem = own_fault()
         finally:
-            await pieces.aclose()
-            self._stream_ended(call, stream, problem)
+            try:
+                await pieces.aclose()
+            finally:
+                self._stream_ended(call, stream, problem)
 
     def _stream_ended(self, call: Call, stream: Stream, problem: Problem | None) -> None:
         """What nothing has come of yet is answered like any other call."""

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Optional
 from urllib.parse import unquote
 
+from ..door import OWNER
 from ..http1 import Head
 from .lifespan import ASGI
 
 PREFIX = b"x-forwarded-prefix"
 """Where the application begins, for its callers. What carries it comes from the gateway."""
 _FORWARDED = frozenset((PREFIX, b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-for"))
-_NOT_PASSED_ON = _FORWARDED | {b"x-mlmesh-token", b"host"}
+_NOT_PASSED_ON = _FORWARDED | {b"x-mlmesh-token", OWNER, b"host"}
 
 Address = Optional[tuple[str, int]]
 

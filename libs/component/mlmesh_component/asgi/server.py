@@ -10,8 +10,8 @@ from typing import Any
 from ..door import Door, request_id_of
 from ..framing import ProtocolError
 from ..http1 import Head
-from ..predict import logged
 from ..problems import PROBLEM_TYPE, FunctionRaised, Problem, Unavailable
+from ..raised import describe, logged
 from ..response import Clock, Response
 from ..server import BACKLOG, FLUSH_SECONDS, SWEEP_SECONDS
 from . import scope
@@ -119,8 +119,8 @@ class Server:
             raise
         except Exception as error:
             error_id = logged(error, request_id_of(head.headers))
-            said = "The application raised; the traceback is in the component's log."
-            raise FunctionRaised(said, error_id=error_id) from error
+            text = describe(error) if self._door.is_owners(head.headers) else None
+            raise FunctionRaised(error_id, text, "application") from error
 
     def _own(self, head: Head) -> tuple[int, dict[str, Any]] | None:
         """The answer to what the platform itself asks: it comes without the prefix of callers."""
