@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from libs.common.errors import MeshError, Unavailable
 from libs.common.grants import GRANT, MARGIN_S, Grant, Seal
-from libs.common.identity import ANONYMOUS, USER
+from libs.common.identity import ANONYMOUS, OWNER, USER
 from libs.common.settings import Settings
 from services.gateway.answer import Answer
 from services.gateway.balance import Balance, Caller, Turn
@@ -25,6 +25,8 @@ from services.gateway.tunnel import UPGRADE
 PREDICT_MARGIN_S = 2.0
 """The component's own deadline comes first, because its answer says more."""
 USER_HEADER = USER.lower().encode()
+OF_OWNER = (b"x-mlmesh-owner", b"1")
+"""Whom the component tells what its function raised."""
 OURS_ALONE = frozenset({TIMEOUT})
 """Headers that an app with its own credentials does not get."""
 NOT_ITS_BUSINESS = CREDENTIALS | OURS_ALONE
@@ -118,6 +120,8 @@ class Predictions:
     def _caller(self, asked: Asked) -> Headers:
         app, component, user = asked.app, asked.component, asked.user
         found = [(USER_HEADER, user.encode())] if asked.api.identity else []
+        if user == OWNER:
+            found.append(OF_OWNER)
         if component.boxes and user != ANONYMOUS:
             expires = time.time() + component.timeout + MARGIN_S
             found.append((GRANT, self._seal.sealed(Grant(app.ns, user, component.boxes, expires)).encode()))
