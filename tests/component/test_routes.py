@@ -123,6 +123,14 @@ async def test_output_fields_select_and_order() -> None:
         assert answer.status == 422
 
 
+async def test_output_fields_may_be_objects_with_a_name() -> None:
+    async with serving("add") as served:
+        wanted = [{"name": "count", "datatype": "str"}]
+        answer = await served.predict(numbers("x", 1, 2), output_fields=wanted)
+        assert [one["name"] for one in answer.json["outputs"]] == ["count"]
+        assert (await served.predict(numbers("x", 1, 2), output_fields=[{"datatype": "str"}])).status == 422
+
+
 async def test_output_fields_of_a_function_without_declared_outputs_are_checked_behind_it() -> None:
     async with serving("echo") as served:
         answer = await served.predict(text("a", "1"), text("b", "2"), output_fields=["b"])

@@ -50,7 +50,10 @@ def test_what_is_left_out_is_empty() -> None:
         ({"inputs": [X], "model_key": "other"}, [("model_key", "must be 'default', there is no other model")]),
         ({"inputs": [X], "output_fields": ["y", "q"]}, [("output_fields", "there is no output 'q'")]),
         ({"inputs": [X], "output_fields": "y"}, [("output_fields", "must be a list")]),
-        ({"inputs": [X], "output_fields": [1]}, [("output_fields", "must be a list of names")]),
+        (
+            {"inputs": [X], "output_fields": [1]},
+            [("output_fields", "must be a list of names, or of objects with a name")],
+        ),
         ({"inputs": [X], "parameters": {}}, [("parameters", "must be a list")]),
         (
             {"inputs": [text("a", ""), text("b", "")]},

@@ -115,9 +115,10 @@ def _list_of(body: Mapping[str, Any], name: str, errors: list[dict[str, str]]) -
 
 
 def _output_fields(body: Mapping[str, Any], schema: Schema, errors: list[dict[str, str]]) -> tuple[str, ...]:
-    names = _list_of(body, "output_fields", errors)
+    given = _list_of(body, "output_fields", errors)
+    names: list[Any] = [one.get("name") if isinstance(one, dict) else one for one in given]
     if not all(isinstance(name, str) for name in names):
-        errors.append(_error("output_fields", "must be a list of names"))
+        errors.append(_error("output_fields", "must be a list of names, or of objects with a name"))
         return ()
     known = {one.name for one in schema.outputs}
     if known:
