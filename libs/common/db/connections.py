@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
-import aiosqlite
 import orjson
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
@@ -17,6 +15,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from libs.common.db.rows import written
+from libs.common.db.sqlite import open_connection
 
 BUSY_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 3
@@ -72,7 +71,7 @@ class Connections:
 def opened_engine(url: str, pool: int) -> AsyncEngine:
     dumps = {"json_serializer": written, "json_deserializer": orjson.loads}
     if make_url(url).get_backend_name() == "sqlite":
-        arguments: dict[str, Any] = {"timeout": BUSY_TIMEOUT_S, "async_creator_fn": _opened}
+        arguments: dict[str, Any] = {"timeout": BUSY_TIMEOUT_S, "async_creator_fn": open_connection}
         engine = create_async_engine(url, connect_args=arguments, pool_size=pool, **dumps)
         event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
         return engine
@@ -87,23 +86,6 @@ def opened_engine(url: str, pool: int) -> AsyncEngine:
     event.listen(engine.sync_engine, "checkout", _asked_first)
     event.listen(engine.sync_engine, "checkin", _used)
     return engine
-
-
-async def _opened(*arguments: Any, **options: Any) -> aiosqlite.Connection:
-    """A cancelled opening is waited for and closed: its thread answers to this loop, which may end with the caller."""
-
-    async def opened() -> aiosqlite.Connection:
-        connection = aiosqlite.connect(*arguments, **options)
-        connection._thread.daemon = True  # as SQLAlchemy does: what is left open at the end must not hold the process
-        return await connection
-
-    opening = asyncio.ensure_future(opened())
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        with suppress(OSError, sqlite3.Error):
-            await (await opening).close()
-        raise
 
 
 def _asked_first(connection: Any, record: Any, _proxy: Any) -> None:

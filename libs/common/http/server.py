@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from libs.common.errors import MeshError
 from libs.common.http.protocol import Protocol
@@ -67,10 +70,40 @@ class _Told:
                 await send(message)
 
 
+class _State(ServerState):
+    """uvicorn's own has a date header that a timer keeps up to date; here who reads it makes it when old."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+        super().__init__()
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._headers = second, [(b"date", formatdate(second, usegmt=True).encode())]
+        return self._headers
+
+    @default_headers.setter
+    def default_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """uvicorn starts with none."""
+
+
 class _Server(uvicorn.Server):
     def __init__(self, app: Any) -> None:
         self._told = _Told(app)
         super().__init__(config(self._told))
+        self.server_state = _State()
+        self._stop = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Nothing happens on its own while a server runs, so nothing looks."""
+        await self._stop.wait()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._stop.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -126,7 +159,7 @@ async def running(app: Any, bound: socket.socket) -> AsyncIterator[asyncio.Event
     finally:
         for wake in getattr(getattr(app, "state", None), "on_stop", ()):
             wake()
-        server.should_exit = True
+        server.stop()
         await serving
         bound.close()
 
@@ -147,7 +180,6 @@ def config(app: Any) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        date_header=True,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
