@@ -1,4 +1,4 @@
-"""What five idle services in one process cost: memory and share of a core."""
+"""What five idle services in one process cost: memory and share of a core, with more and more idle components."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from pathlib import Path
 from benchmarks.figures import Figure
 from deploy.demo.api import Api
 from deploy.demo.mesh import Mesh
-from tests.e2e.application import Application
+from tests.e2e.application import COMPONENT, Application
 
 MEMORY_LIMIT_MB = 150.0
-CPU_LIMIT_PERCENT = 2.0
-"""Of one core."""
-SETTLE_S = 5.0
-MEASURED_S = 20.0
+CPU_LIMIT_PERCENT = 1.0
+"""Of one core, without a component."""
+EACH_LIMIT_PERCENT = 0.03
+"""Of one core, for each component that runs."""
+COMPONENTS = (10, 30)
+SETTLE_S = 45.0
+"""After it a healthy instance and a quiet log are looked at seldom."""
+MEASURED_S = 30.0
 
 
 def figures() -> Iterator[Figure]:
@@ -26,23 +30,40 @@ def figures() -> Iterator[Figure]:
         mesh = Mesh(Path(folder))
         try:
             mesh.start()
-            yield from measured(mesh.pid, "without an app")
+            empty = cpu_percent(mesh.pid, 5.0)
+            yield from shown(mesh.pid, empty, "without an app")
             with closing(Api(mesh.url, mesh.token)) as api:
                 app = Application(mesh, api)
                 app.start()
                 app.ended(app.submit().headers["Location"])
-            yield from measured(mesh.pid, "with an app, after a run")
+                yield from shown(mesh.pid, cpu_percent(mesh.pid, SETTLE_S), "with an app, after a run")
+                for count in COMPONENTS:
+                    assert app.deployed({"manifests/shout.yml": several(count)})["status"] == "live"
+                    beyond = cpu_percent(mesh.pid, SETTLE_S) - empty
+                    note = f"of a core, beyond none: {beyond / count:.3f} % each"
+                    yield Figure(f"idle: {count} components", beyond, count * EACH_LIMIT_PERCENT, "%", note)
         finally:
             mesh.stop()
 
 
-def measured(process: int, when: str) -> Iterator[Figure]:
-    time.sleep(SETTLE_S)
-    before = cpu_seconds(process)
-    time.sleep(MEASURED_S)
-    cpu = (cpu_seconds(process) - before) / MEASURED_S * 100
+def several(count: int) -> str:
+    """The manifests of so many components and their APIs; the first is the application's own."""
+    others = (f"shout-{number}" for number in range(1, count))
+    more = (COMPONENT.replace("shout", name).replace(f"service:{name}", "service:shout") for name in others)
+    return "---\n".join([COMPONENT, *more])
+
+
+def shown(process: int, cpu: float, when: str) -> Iterator[Figure]:
     yield Figure("idle: memory", memory_mb(process), MEMORY_LIMIT_MB, "MB", when)
     yield Figure("idle: processor", cpu, CPU_LIMIT_PERCENT, "%", f"of a core, over {MEASURED_S:.0f} s, {when}")
+
+
+def cpu_percent(process: int, settle: float) -> float:
+    """The share of one core that the process takes, of 100, once it has settled for so many seconds."""
+    time.sleep(settle)
+    before = cpu_seconds(process)
+    time.sleep(MEASURED_S)
+    return (cpu_seconds(process) - before) / MEASURED_S * 100
 
 
 def cpu_seconds(process: int) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from typing import TypeVar
 
 from libs.common import log
@@ -59,20 +59,41 @@ class Loop:
         self._rest = rest
         self._rung = asyncio.Event()
         self._failures = 0
+        self._sooner = math.inf
+        """When the next step is due at the latest, on the event loop's clock."""
+        self._pause: asyncio.Timeout | None = None
         self._log = log.get("loop")
 
     def wake(self) -> None:
         self._rung.set()
 
+    def hurry(self, within: float) -> None:
+        """Make the next step in `within` seconds at the latest: called in a step, or while it waits for the next."""
+        due = asyncio.get_running_loop().time() + within
+        if self._pause is None:
+            self._sooner = min(self._sooner, due)
+        elif due < (self._pause.when() or math.inf):
+            self._pause.reschedule(due)
+
     async def run(self) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
             self._rung.clear()
+            self._sooner = math.inf
             pause = await self._once()
             if self._rest:
                 await asyncio.sleep(self._rest)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):  # not wait_for, which before Python 3.12 may lose a cancellation
-                    await self._rung.wait()
+            await self._wait(min(clock() + pause, self._sooner))
+
+    async def _wait(self, until: float) -> None:
+        """For a ring, no longer than `until` on the event loop's clock."""
+        try:  # not wait_for, which before Python 3.12 may lose a cancellation
+            async with asyncio.timeout_at(until) as self._pause:
+                await self._rung.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._pause = None
 
     async def _once(self) -> float:
         try:

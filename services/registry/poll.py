@@ -16,8 +16,10 @@ from services.registry.origins import Origins
 from services.registry.perapp import PerApp
 from services.registry.source import Source
 
-LOOK_S = 1.0
-"""How often it is seen which repositories are due; no interval can be shorter."""
+LOOK_S = 5.0
+"""How often it is seen which repositories are due, when none is due sooner: one may have been added or changed."""
+SHORTEST_S = 1.0
+"""Between two looks; no interval can be shorter."""
 AT_ONCE = 4
 """Repositories that are asked at the same time."""
 
@@ -35,7 +37,10 @@ class Poller:
 
     async def _look(self) -> None:
         async with self._database.read() as c:
-            due = await apps.due(c, await clock(c))
+            left = await apps.until_due(c)
+            due = await apps.due(c, await clock(c)) if left is not None and left <= 0 else []
+        if left is not None:
+            self.loop.hurry(max(SHORTEST_S, left))
         for repository in due:
             self._work.start(repository.app, partial(self._poll, repository))
 

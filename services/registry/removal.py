@@ -11,7 +11,7 @@ from libs.common.loop import Loop
 from services.registry.db import apps
 from services.registry.source import Source
 
-AGAIN_S = 5.0
+AGAIN_S = 15.0
 
 
 class Remover:

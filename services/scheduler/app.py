@@ -80,6 +80,7 @@ async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts
         parts.wakes.converge = loops.dirty
         parts.wakes.intake = loops.intake.wake
         parts.wakes.scale = loops.called
+        parts.wakes.hurry = loops.hurry
         running = asyncio.create_task(loops.run(), name="scheduler")
         try:
             yield parts

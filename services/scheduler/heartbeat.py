@@ -84,8 +84,7 @@ async def _heard(parts: Parts, worker: str, said: Sync) -> tuple[list[dict[str, 
                 apps.add(task.app)
         if touched:
             await runs.touch(c, touched)
-        for identity in sorted(kept):
-            await tasks.heard(c, *kept[identity])
+        await tasks.heard(c, [kept[identity] for identity in sorted(kept)])
         routed = [app for app in sorted(apps) if await _routed(c, app)]
         orders, pending = ordered(held.values(), now, drains=drains)
     if routed:
@@ -124,7 +123,7 @@ def news(task: Task, have: Have) -> dict[str, Any]:
 async def _orders(parts: Parts, worker: str) -> tuple[dict[str, Any], bool]:
     async with parts.db.read() as c:
         drains, now = await workers.draining(c, worker)
-        return ordered(await tasks.held_by(c, worker), now, drains=drains)
+        return ordered(await tasks.stopping(c, worker), now, drains=drains)
 
 
 def ordered(held: Iterable[Task], now: float, *, drains: bool) -> tuple[dict[str, Any], bool]:

@@ -42,9 +42,12 @@ LEADER_RENEW_S = 2.0
 RESIGN_S = 1.0
 TICK_S = 1.0
 """Leases that end, pauses that are over, models that appeared by link."""
-INTAKE_S = 5.0
-SWEEP_S = 15.0
+QUIET_S, SHARED_QUIET_S = 5.0, 2.0
+"""The same while nothing is under way; the second where another scheduler may begin something."""
+INTAKE_S = 15.0
+SWEEP_S = 60.0
 """How often every app is looked at without a reason."""
+RELAY_S = 10.0
 SLOW_TICK_S = 5.0
 RELAY_REST_S = 0.01
 """Between two looks at what is ready, however much comes."""
@@ -69,7 +72,7 @@ class Leader:
     async def renew(self) -> None:
         began = time.monotonic()
         async with self._parts.db.write() as c:
-            taken = await workers.lead(c, LEADERSHIP, self._owner, await clock(c), LEADER_LEASE_S)
+            taken = await workers.lead(c, LEADERSHIP, self._owner, LEADER_LEASE_S)
         self._until = began + LEADER_LEASE_S - LEADER_RENEW_S if taken else 0.0
 
     async def resign(self) -> None:
@@ -110,14 +113,15 @@ class Loops:
         self._log = get("scheduler")
         self.leader = Loop("leader", self._lead, LEADER_RENEW_S, back_off=LEADER_RENEW_S)
         self.lookout = Loop("lookout", Lookout(parts).look, LOOK_S)
-        self.relay = Loop("relay", Relay(parts).step, SLOW_TICK_S, rest=RELAY_REST_S)
+        self.relay = Loop("relay", Relay(parts).step, RELAY_S, rest=RELAY_REST_S)
         self._publisher = Publisher(parts)
-        self.publish = self._led("publisher", self._publisher.step, SLOW_TICK_S)
+        self.publish = self._led("publisher", self._publisher.step, INTAKE_S)
         self.callbacks = self._led("callbacks", lambda: deliveries.step(parts), REMOVAL_S, rest=CALLBACKS_REST_S)
         self.removal = self._led("removal", lambda: removal.step(parts), REMOVAL_S)
         self.intake = self._led("intake", self._take_in, INTAKE_S)
-        tick = min(TICK_S, parts.settings.lease / 4)
-        self.tick = self._led("leases", self._tick, tick, back_off=tick)  # a slower one would never be steady
+        self._tick_s = min(TICK_S, parts.settings.lease / 4)
+        quiet = min(SHARED_QUIET_S if parts.db.shared else QUIET_S, parts.settings.lease / 4)
+        self.tick = self._led("leases", self._tick, quiet, back_off=self._tick_s)  # a slower one is never steady
         self.scale = self._led("scaling", self._scale, TICK_S)
         self.converge = self._led("rollouts", self._converge, SWEEP_S)
 
@@ -144,6 +148,11 @@ class Loops:
         """Something of this app changed."""
         self._dirty.add(app)
         self.converge.wake()
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Something has begun that time makes due."""
+        self.tick.hurry(self._tick_s)
 
     async def run(self) -> None:
         try:
@@ -173,7 +182,12 @@ class Loops:
 
     async def _tick(self) -> None:
         async with self._parts.db.read() as c:
-            due = await of_time.due(c, await clock(c))
+            now = await clock(c)
+            due = await of_time.due(c, now)
+        if due.busy:
+            self.hurry()
+        elif due.next_at is not None:
+            self.tick.hurry(max(self._tick_s, due.next_at - now))
         steady = self._steady.beat(time.monotonic())
         if due.told:
             self.callbacks.wake()

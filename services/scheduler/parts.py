@@ -18,6 +18,10 @@ from services.scheduler.looks import Looks
 from services.scheduler.outside import Outside
 from services.scheduler.state import Run
 
+SHARED_LOOK_S = 1.0
+ALONE_LOOK_S = 15.0
+"""Where no other scheduler is expected."""
+
 
 @dataclass
 class Wakes:
@@ -31,6 +35,8 @@ class Wakes:
     converge: Callable[[str], None] = lambda _app: None
     intake: Callable[[], None] = lambda: None
     scale: Callable[[], None] = lambda: None
+    hurry: Callable[[], None] = lambda: None
+    """Something that time makes due has begun."""
 
 
 @dataclass(frozen=True)
@@ -46,3 +52,8 @@ class Parts:
     admissions: Admissions
     wakes: Wakes = field(default_factory=Wakes)
     looks: Looks[tuple[Run, dict[str, Any]] | None] = field(default_factory=Looks)
+
+    @property
+    def look_again(self) -> float:
+        """Seconds between two looks for what another scheduler may have changed."""
+        return SHARED_LOOK_S if self.db.shared else ALONE_LOOK_S

@@ -50,7 +50,9 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
     run, told = draft(app, chain, asked, user), asked.callback
     if told is not None:
         told = credentials.sealed(parts.settings.internal_token, run.id, told)
-    return await parts.admissions.admit(Request(run, path, key, "" if key is None else _hash(body), told))
+    made = await parts.admissions.admit(Request(run, path, key, "" if key is None else _hash(body), told))
+    parts.wakes.hurry()
+    return made
 
 
 async def call(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> Admitted:
@@ -59,6 +61,7 @@ async def call(parts: Parts, app: str, path: str, user: str, raw: bytes, key: st
     made = None
     try:
         made = await parts.admissions.admit(Request(run, path, key, hashlib.sha256(raw).hexdigest()))
+        parts.wakes.hurry()
         return made
     finally:
         if made is None or made.run.id != run.id:

@@ -29,8 +29,8 @@ from services.worker.shelf import Shelf
 from services.worker.sync import Sync
 from services.worker.tasks import Holdings
 
-CLAIM_S = 5.0
 CONVERGE_S = 5.0
+SWEEP_S = 60.0
 SYNC_PAUSE_S = 0.005
 """Between two heartbeats: changes that come together travel together."""
 STOP_S = 25.0
@@ -112,11 +112,11 @@ async def working(host: Host, bus: Bus) -> AsyncIterator[Holdings]:
         sync = Sync(settings, host.worker, holdings, host.peers.scheduler)
         consumer = Consumer(settings, host.worker, holdings, host.peers.scheduler, runner.begin)
         getting = [loops.create_task(consumer.listen(bus, one)) for one in settings.worker_classes]
-        getting.append(loops.create_task(Loop("claims", consumer.claim_all, CLAIM_S).run()))
+        getting.append(loops.create_task(consumer.loop.run()))
         beating = [
             loops.create_task(Loop("sync", sync.step, SYNC_PAUSE_S, back_off=settings.lease / 5).run()),
             loops.create_task(Loop("converge", host.runtime.converge, CONVERGE_S).run()),
-            loops.create_task(Loop("sweep", runner.sweep, CONVERGE_S).run()),
+            loops.create_task(Loop("sweep", runner.sweep, SWEEP_S).run()),
         ]
         try:
             yield holdings

@@ -11,9 +11,13 @@ from libs.common.bus import Bus, Queue
 from libs.common.bus import Consumer as Line
 from libs.common.errors import MeshError
 from libs.common.http.client import Peer
+from libs.common.loop import Loop
 from libs.common.messages import TaskReady
 from libs.common.settings import Settings
 from services.worker.tasks import Holdings, Lease
+
+CLAIM_S = 15.0
+"""How often it is asked for work without a message; what nobody took is announced again by the scheduler."""
 
 
 class Consumer:
@@ -22,6 +26,7 @@ class Consumer:
     ) -> None:
         self._settings, self._worker, self._holdings = settings, worker, holdings
         self._scheduler, self._begin = scheduler, begin
+        self.loop = Loop("claims", self.claim_all, CLAIM_S)
         self._one = asyncio.Lock()
 
     async def listen(self, bus: Bus, resource_class: str) -> None:
@@ -48,7 +53,8 @@ class Consumer:
             if await self.claim(task):
                 await self.claim_all()
         except MeshError as error:
-            log.get("worker").info("claim failed; the next look finds it", why=error.detail)
+            log.get("worker").info("claim failed; it is repeated until it succeeds", why=error.detail)
+            self.loop.wake()
 
     async def claim_all(self) -> None:
         """Whatever waits and fits."""

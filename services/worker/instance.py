@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import aiohttp
-
 from libs.common import log
 from services.worker import description, spec
 from services.worker.host import Host
 from services.worker.logs import Log
+from services.worker.probe import Probe
 from services.worker.runtime import CannotRun, Exit
 from services.worker.stage import STOP_GRACE_S, following, missing
 from services.worker.tasks import Failed, Holding, Outcome
@@ -20,6 +19,10 @@ LATER_S = 0.25
 MESH = "mesh.url"
 EARLY_POLLS = 80
 HEALTH_S = 2.0
+"""Between two health checks, and"""
+STEADY_HEALTH_S = 5.0
+"""of one that has been healthy for"""
+STEADY_AFTER_S = 30.0
 FAILURES = 3
 """Health checks in a row that fail before it is unhealthy."""
 HUNG_S = 30.0
@@ -27,7 +30,6 @@ HUNG_S = 30.0
 WITHOUT_PYTHON = (
     'the image has no "{}"; a component needs Python 3.9 or later in its image, or mlService.python to say where it is'
 )
-CHECK_TIMEOUT = aiohttp.ClientTimeout(total=5.0)
 
 
 class Instance:
@@ -44,7 +46,7 @@ class Instance:
         else:
             await self._start()
         self._show_model()
-        async with following(self.log, self.holding, self.folder):
+        async with following(self.log, self.holding):
             ended = await self._serve()
         raise exited(ended, self.log.tail())
 
@@ -89,39 +91,42 @@ class Instance:
         limit = float(self.lease.spec["start_timeout"])
         try:
             async with asyncio.timeout(limit):
-                url = await self._ready()
+                probe = await self._ready()
         except TimeoutError as error:
             raise Failed("start_timeout", f"it was not ready within {limit:g} s") from error
         except CannotRun:
             await asyncio.Event().wait()  # it has ended: how, is being told by the other task
             raise
-        await self._until_hung(f"{url}/readyz")
+        try:
+            await self._until_hung(probe)
+        finally:
+            probe.close()
 
-    async def _until_hung(self, url: str) -> None:
+    async def _until_hung(self, probe: Probe) -> None:
         """Raises Failed."""
         clock = asyncio.get_running_loop().time
         patience = max(HUNG_S, 2 * float(self.lease.spec.get("timeout") or 0.0))
-        failures, well = 0, clock()
+        failures, well, ill = 0, clock(), clock()
         while True:
-            await asyncio.sleep(HEALTH_S)
-            if await self._answers(url):
+            await asyncio.sleep(STEADY_HEALTH_S if well - ill > STEADY_AFTER_S else HEALTH_S)
+            if await probe.is_ready():
                 failures, well = 0, clock()
             else:
-                failures += 1
+                failures, ill = failures + 1, clock()
             if failures == 0 or failures >= FAILURES:
                 self.holding.show(state="unhealthy" if failures else "healthy")
             if clock() - well > patience:
                 raise Failed("hung", f"it was not ready for {patience:g} s, though it had been")
 
-    async def _ready(self) -> str:
+    async def _ready(self) -> Probe:
         host, port = await self.host.runtime.address(self.lease.name, self.lease.spec["port"])
-        url, polls = f"http://{host}:{port}", 0
-        while not await self._answers(f"{url}/readyz"):
+        probe, polls = Probe(host, port, "/readyz", self._headers), 0
+        while not await probe.is_ready():
             polls += 1
             await asyncio.sleep(EARLY_S if polls < EARLY_POLLS else LATER_S)
-        openapi, remark = await self._described(f"{url}/openapi.json")
+        openapi, remark = await self._described(f"http://{host}:{port}/openapi.json")
         self.holding.show(state="healthy", detail=remark, endpoint={"host": host, "port": port}, openapi=openapi)
-        return url
+        return probe
 
     async def _described(self, url: str) -> tuple[dict[str, Any] | None, str | None]:
         """What it says of itself, or why that is no description: it serves all the same."""
@@ -132,17 +137,6 @@ class Instance:
                 "no description", task=self.lease.task, component=self.lease.spec["component"], why=str(unfit)
             )
             return None, f"its /openapi.json is no description: {unfit}"
-
-    async def _answers(self, url: str) -> bool:
-        """With 200; what it says is not read, it may never end."""
-        try:
-            asked = self.host.peers.session.get(
-                url, headers=self._headers, timeout=CHECK_TIMEOUT, allow_redirects=False
-            )
-            async with asked as answer:
-                return answer.status == 200
-        except (aiohttp.ClientError, TimeoutError):
-            return False
 
 
 def exited(ended: Exit, tail: list[str]) -> Failed:

@@ -38,7 +38,7 @@ class Stage:
             return Outcome("reused")
         began = self._began()
         self.holding.show(state="running", detail=None)
-        async with following(self.log, self.holding, self.folder):
+        async with following(self.log, self.holding, self.folder / "progress"):
             ended = await self._end(began)
         checked(ended, self.log.tail(), full=room.over(self.folder))
         self.holding.show(state="uploading")
@@ -118,19 +118,21 @@ class Stage:
 
 
 @asynccontextmanager
-async def following(log: Log, holding: Holding, folder: Path) -> AsyncIterator[None]:
-    """The log is sent and the progress told while the body runs; the log's rest follows in bounded time."""
-    tasks = [asyncio.create_task(log.run()), asyncio.create_task(_progress(holding, folder / "progress"))]
+async def following(log: Log, holding: Holding, progress: Path | None = None) -> AsyncIterator[None]:
+    """The log is sent and the file `progress` told while the body runs; the log's rest follows in bounded time."""
+    tasks = [asyncio.create_task(log.run())]
+    if progress is not None:
+        tasks.append(asyncio.create_task(_progress(holding, progress)))
     await asyncio.sleep(0)  # both have begun: what ended long ago has a log to be drained, too
     try:
         try:
             yield
         except Failed:
             await log.drained()
-            _show_progress(holding, folder / "progress")
+            _show_progress(holding, progress)
             raise
         await log.drained()
-        _show_progress(holding, folder / "progress")  # the last word came after the last look
+        _show_progress(holding, progress)  # the last word came after the last look
     finally:
         for task in tasks:
             task.cancel()
@@ -145,8 +147,8 @@ async def _progress(holding: Holding, file: Path) -> None:
         await asyncio.sleep(PROGRESS_S)
 
 
-def _show_progress(holding: Holding, file: Path) -> None:
-    if found := progress(end_of(file)):
+def _show_progress(holding: Holding, file: Path | None) -> None:
+    if file is not None and (found := last_progress(end_of(file))):
         holding.show(progress=found)
 
 
@@ -164,7 +166,7 @@ def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def progress(written: str) -> list[int] | None:
+def last_progress(written: str) -> list[int] | None:
     """The last line `N/M`."""
     found = re.findall(r"^\s*([0-9]{1,15})\s*/\s*([0-9]{1,15})\s*$", written, re.MULTILINE)
     return [int(number) for number in found[-1]] if found else None

@@ -50,7 +50,11 @@ class Sync:
 
     async def _call(self, wait: float) -> None:
         path = f"/internal/workers/{self._worker}/sync"
-        self._obey(await self._scheduler.post(path, self.document(wait), timeout=wait + MARGIN_S))
+        told = [(holding, holding.description) for holding in self._holdings.all()]
+        answer = await self._scheduler.post(path, self.document(wait), timeout=wait + MARGIN_S)
+        for holding, description in told:
+            holding.told = description
+        self._obey(answer)
 
     def document(self, wait: float) -> dict[str, Any]:
         return {

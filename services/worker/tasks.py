@@ -76,6 +76,8 @@ class Holding:
         self.lease = lease
         self.order: Order | None = None
         self._shown: dict[str, Any] = {"state": "staging"}
+        self.told: dict[str, Any] | None = None
+        """The description that the scheduler has: it is long, and not said again."""
         self._ordered = asyncio.Event()
         self._changed = changed
 
@@ -104,9 +106,15 @@ class Holding:
     async def ordered(self) -> None:
         await self._ordered.wait()
 
+    @property
+    def description(self) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self._shown.get("openapi")
+        return found
+
     def document(self) -> dict[str, Any]:
+        known = {"openapi": None} if self.description is self.told else {}
         blank = {"detail": None, "progress": None, "endpoint": None, "openapi": None, "model_etag": None}
-        return {"task": self.lease.task, "token": self.lease.token, **blank, **self._shown}
+        return {"task": self.lease.task, "token": self.lease.token, **blank, **self._shown, **known}
 
     def written(self) -> orjson.Fragment:
         """Its document as JSON. What cannot be written of it is left out: the lease is to be kept all the same."""

@@ -61,3 +61,27 @@ async def test_a_ring_in_the_moment_of_the_stop_does_not_keep_it_going() -> None
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert running.cancelled()
+
+
+async def test_a_step_can_be_hurried_by_itself_and_from_outside() -> None:
+    steps: asyncio.Queue[int] = asyncio.Queue()
+
+    async def step() -> None:
+        steps.put_nowait(1)
+        if steps.qsize() == 1:
+            loop.hurry(0.01)
+
+    loop = Loop("test", step, interval=3600.0)
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(PATIENCE_S):
+        while steps.qsize() < 2:  # noqa: ASYNC110  what is awaited is the loop itself
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert steps.qsize() == 2
+        loop.hurry(0.0)
+        loop.hurry(3600.0)  # no later than was said before
+        while steps.qsize() < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert steps.qsize() == 3

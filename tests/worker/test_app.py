@@ -15,7 +15,6 @@ import aiohttp
 import pytest
 
 from services.worker import instance
-from services.worker.app import CLAIM_S
 from services.worker.content import of_files
 from services.worker.runtime.record import started
 from tests.worker.process_host import INPUT, OUTPUT, VALUE, pids, scratch, worker
@@ -121,8 +120,9 @@ async def test_a_stage_ends_when_the_scheduler_says_so(mesh: SmallMesh, tmp_path
 
 
 async def test_a_draining_worker_hands_back_what_it_has_not_begun_and_ends_the_rest(
-    mesh: SmallMesh, tmp_path: Path
+    mesh: SmallMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.worker.consumer.CLAIM_S", 0.1)
     mesh.slow = asyncio.Event()
     mesh.files["b/g/a.csv"] = b"ab"
     mesh.stage("t1", "import time; print('goes on', flush=True); time.sleep(1)")
@@ -132,7 +132,7 @@ async def test_a_draining_worker_hands_back_what_it_has_not_begun_and_ends_the_r
         mesh.drain = True
         await mesh.until(lambda: len(mesh.reports) == 2)
         mesh.stage("t3", "print('not here')")
-        await asyncio.sleep(CLAIM_S + 0.5)
+        await asyncio.sleep(0.5)  # several claims' time
     assert [(one["task"], one["outcome"]) for one in mesh.reports] == [("t2", "returned"), ("t1", "succeeded")]
     assert [lease["task"] for lease in mesh.waiting] == ["t3"]
     mesh.slow.set()
@@ -174,7 +174,7 @@ async def test_an_instance_that_hangs_is_ended_and_says_so(
 ) -> None:
     for name, value in (("HUNG_S", 0.5), ("HEALTH_S", 0.05), ("STOP_GRACE_S", 0.2)):
         monkeypatch.setattr(instance, name, value)
-    monkeypatch.setattr(instance, "CHECK_TIMEOUT", aiohttp.ClientTimeout(total=0.2))
+    monkeypatch.setattr("services.worker.probe.TIMEOUT_S", 0.2)
     stops = "import os, signal, threading\nthreading.Timer(1.0, os.kill, (os.getpid(), signal.SIGSTOP)).start()\n"
     mesh.tree = {"app.py": stops + "def predict(x: int) -> int:\n    return x\n"}
     mesh.instance("t1", timeout=0.1)

@@ -74,6 +74,11 @@ class Database:
         self._writers, self._readers = Connections(self._engine), Connections(self._engine.execution_options(**auto))
         """SQLite's never begin a transaction of their own."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes are expected to change it: SQLite is for a mesh that is one process."""
+        return self.dialect != "sqlite"
+
     @asynccontextmanager
     async def write(self, *, alone: bool = False) -> AsyncIterator[AsyncConnection]:
         """One transaction, committed at the end. Raises Unavailable when the database is away or too busy.

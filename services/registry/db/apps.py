@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import RowMapping, case, delete, insert, null, select, update
+from sqlalchemy import RowMapping, case, delete, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import upsert
+from libs.common.db import now, upsert
 from services.registry.apps import App, Repository
 from services.registry.db.tables import apps, removals, repositories
 
@@ -63,6 +63,12 @@ async def put_repository(c: AsyncConnection, found: Repository) -> None:
     values |= {"abandoned": None, "poll_error": None, "polled_at": found.polled_at}
     added = upsert(c, repositories).values(app=found.app, **values)
     await c.execute(added.on_conflict_do_update(index_elements=["app"], set_=values))
+
+
+async def until_due(c: AsyncConnection) -> float | None:
+    """Seconds until the next poll interval is over, negative when one is; None without a repository."""
+    first = func.min(repositories.c.polled_at + repositories.c.poll_interval)
+    return cast(float | None, (await c.execute(select(first - now()))).scalar_one())
 
 
 async def due(c: AsyncConnection, now: float) -> list[Repository]:

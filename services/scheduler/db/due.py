@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import BindParameter, ColumnElement, Double, and_, bindparam, exists, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Double,
+    and_,
+    bindparam,
+    column,
+    exists,
+    func,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.db.tables import callbacks, deliveries, rollouts, runs, schedules, tasks
@@ -63,8 +74,28 @@ class Due(NamedTuple):
     rolling: bool
     publishing: bool
     """Outputs to be brought to their places."""
+    open: bool
+    """Runs that have not ended."""
+    next_at: float | None
+    """Epoch seconds at which the next schedule, callback or end of a lease is due."""
+
+    @property
+    def busy(self) -> bool:
+        """Something may become due that no time tells beforehand."""
+        return self.open or self.told or self.rolling
 
 
+NEXT_AT = (
+    select(func.min(column("at")))
+    .select_from(
+        union_all(
+            select(func.min(schedules.c.next_at).label("at")).where(schedules.c.paused.is_(False)),
+            select(func.min(deliveries.c.next_at)).where(deliveries.c.state == "pending"),
+            select(func.min(tasks.c.lease_until)).where(tasks.c.state == "claimed"),
+        ).subquery()
+    )
+    .scalar_subquery()
+)
 NOW: BindParameter[float] = bindparam("now", type_=Double)
 DUE = select(
     exists().where(rested(NOW)),
@@ -75,10 +106,12 @@ DUE = select(
     exists().where(undelivered(NOW)) | exists().select_from(CHANGED).where(NEWS),
     ROLLING,
     exists().where(PUBLISHING),
+    exists().where(runs.c.status.in_(OPEN_RUN)),
+    NEXT_AT,
 )
 
 
 async def due(c: AsyncConnection, now: float) -> Due:
     """In one question: most seconds nothing is."""
-    row = (await c.execute(DUE, {"now": now})).one()
-    return Due(*(bool(one) for one in row))
+    *flags, next_at = (await c.execute(DUE, {"now": now})).one()
+    return Due(**dict(zip(Due._fields, [*map(bool, flags), next_at], strict=True)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import CursorResult, RowMapping, bindparam, func, insert, select, update
@@ -46,7 +47,8 @@ STATES = (
     .distinct()
     .where(tasks.c.run == bindparam("of"), tasks.c.name.not_in(bindparam("names", expanding=True)))
 )
-HELD_BY = select(tasks).where(tasks.c.worker == bindparam("by"), tasks.c.state == "claimed")
+HELD_BY = select(*STANDING, tasks.c.endpoint).where(tasks.c.worker == bindparam("by"), tasks.c.state == "claimed")
+STOPPING = HELD_BY.where(tasks.c.stop)
 CHANGE = update(tasks).where(tasks.c.id == bindparam("this"))
 HEARD = CHANGE.where(tasks.c.token == bindparam("held"), tasks.c.state == "claimed")
 CLAIM = (
@@ -182,13 +184,20 @@ async def attempts_of(c: AsyncConnection, found: Iterable[str]) -> list[dict[str
     return [dict(row) for row in (await c.execute(query)).mappings()]
 
 
-async def heard(c: AsyncConnection, task: Task, columns: Mapping[str, Any]) -> None:
-    """What its worker says of a task, unless the lease has ended meanwhile."""
-    await c.execute(HEARD, {"this": task.id, "held": task.token, **columns})
+async def heard(c: AsyncConnection, said: Iterable[tuple[Task, Mapping[str, Any]]]) -> None:
+    """What their worker says of tasks, in this order, unless a lease has ended meanwhile."""
+    for _, alike in groupby(said, key=lambda one: one[1].keys()):
+        await c.execute(HEARD, [{"this": task.id, "held": task.token, **columns} for task, columns in alike])
 
 
 async def held_by(c: AsyncConnection, worker: str) -> list[Task]:
+    """What the worker's leases are for, without what each is to be and its description: asked with every heartbeat."""
     return [_task(row) for row in (await c.execute(HELD_BY, {"by": worker})).mappings()]
+
+
+async def stopping(c: AsyncConnection, worker: str) -> list[Task]:
+    """Those of `held_by` that are to be stopped, now or later: mostly none."""
+    return [_task(row) for row in (await c.execute(STOPPING, {"by": worker})).mappings()]
 
 
 async def lapsed(c: AsyncConnection, now: float) -> list[Task]:

@@ -42,10 +42,10 @@ async def drain(c: AsyncConnection, name: str, draining: bool) -> bool:
     return bool((await c.execute(update(workers).where(workers.c.name == name).values(draining=draining))).rowcount)
 
 
-async def lead(c: AsyncConnection, name: str, owner: str, now: float, lease: float) -> bool:
-    """Take or renew the leadership called `name`; False while another owner's lease lasts."""
-    values = {"owner": owner, "until": now + lease}
-    mine_or_over = or_(leaders.c.owner == owner, leaders.c.until < now)
+async def lead(c: AsyncConnection, name: str, owner: str, lease: float) -> bool:
+    """Take or renew the leadership called `name` for `lease` s; False while another owner's lease lasts."""
+    values = {"owner": owner, "until": now() + lease}
+    mine_or_over = or_(leaders.c.owner == owner, leaders.c.until < now())
     added = upsert(c, leaders).values(name=name, **values)
     taken = added.on_conflict_do_update(index_elements=["name"], set_=values, where=mine_or_over)
     return bool((await c.execute(taken)).rowcount)

@@ -10,7 +10,6 @@ from services.scheduler.db import apps
 from services.scheduler.routes.parts import TheParts
 
 MAX_WAIT_S = 60.0
-LOOK_AGAIN_S = 1.0
 router = APIRouter(prefix="/internal")
 
 
@@ -27,7 +26,7 @@ async def table(parts: TheParts, since: int = -1, wait: float = 0.0) -> Response
                 return JSONResponse({"version": version, "full": full, "apps": documents})
             if left <= 0 or parts.bells.closed:
                 return Response(status_code=304)
-            pause = min(left, LOOK_AGAIN_S)
+            pause = min(left, parts.look_again)
             await bell.wait(pause)
             left -= pause
 

@@ -27,6 +27,10 @@ class Child:
         self._ended = asyncio.Event()
         Thread(target=self._reap, args=(asyncio.get_running_loop(),), name=f"child {self.pid}", daemon=True).start()
 
+    @property
+    def ended(self) -> bool:
+        return self._ended.is_set()
+
     async def wait(self) -> None:
         """Returns once it has ended."""
         await self._ended.wait()

@@ -12,7 +12,6 @@ import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Self
 
@@ -26,8 +25,12 @@ from services.worker.spec import LOOPBACK, ContainerSpec
 
 POLL_S = 0.1
 """How often a log or a process that is not our child is looked at."""
-RECORD_LOOKS = 10
-"""How many looks at a log come to one at its process, which may have ended without a word."""
+QUIET_POLL_S = 1.0
+"""The same for a log that has been quiet for long:"""
+QUIETER = 10.0
+"""a tenth of the time for which nothing came."""
+RECORD_S = 1.0
+"""How often it is seen whether its process, which may have ended without a word, is there."""
 PORT_POLL_S = 0.01
 """How often one that starts is looked at: somebody may be waiting for it."""
 KILLED_WITHIN_S = 5.0
@@ -142,24 +145,31 @@ class ProcessRuntime:
         record = self._known(name)
         with (record.folder / "log").open("rb") as file:
             file.seek(offset)
-            exited = record.folder / "exit"
-            for look in count():
-                # before the file is read: what was written until then is read. The record costs more than a look.
-                over = exited.exists() or (look % RECORD_LOOKS == 0 and not record.running())
+            clock = asyncio.get_running_loop().time
+            last = seen = clock()
+            while True:
+                # before the file is read: what was written until then is read
+                if child := self._children.get(name):
+                    over = child.ended
+                else:
+                    over = (record.folder / "exit").exists()
+                    if not over and clock() - seen >= RECORD_S:  # the record costs more than a look
+                        over, seen = not record.running(), clock()
                 while chunk := file.read(CHUNK):
+                    last = clock()
                     yield chunk
                 if over:
                     return
-                await self._look_again(name)
+                await self._ended_within(name, min(QUIET_POLL_S, max(POLL_S, (clock() - last) / QUIETER)))
 
-    async def _look_again(self, name: str) -> None:
-        """In a moment, or as soon as a child of ours has ended."""
+    async def _ended_within(self, name: str, seconds: float) -> None:
+        """Returns after `seconds`, or as soon as a child of ours has ended."""
         child = self._children.get(name)
         if child is None:
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(seconds)
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_S):
+            async with asyncio.timeout(seconds):
                 await child.wait()
 
     async def reclaim(self, name: str, folder: Path) -> None:

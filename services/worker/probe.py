@@ -1,0 +1,61 @@
+"""Asks an instance whether it is ready, again and again over one connection: with thousands of questions an hour from
+each of many instances, a whole HTTP client would cost a worker most of its idle time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+
+TIMEOUT_S = 5.0
+MAX_BODY = 64 * 1024
+"""Bytes of an answer that are read, so that the connection can be asked again; it is closed upon a longer one."""
+STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b")
+LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
+CLOSES = re.compile(rb"\r\nconnection:[^\r]*\bclose\b", re.IGNORECASE)
+FAILURES = (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError)
+
+
+class Probe:
+    """Of `path` at `host`:`port`; `headers` go with every question."""
+
+    def __init__(self, host: str, port: int, path: str, headers: Mapping[str, str]) -> None:
+        self._host, self._port = host, port
+        at = f"[{host}]" if ":" in host else host
+        lines = [f"GET {path} HTTP/1.1", f"Host: {at}:{port}", *(f"{name}: {value}" for name, value in headers.items())]
+        self._request = "\r\n".join([*lines, "", ""]).encode()
+        self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def is_ready(self) -> bool:
+        """Whether the answer is 200, within 5 s; what it says is not looked at."""
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                if self._connection is not None:
+                    with suppress(EOFError, ConnectionError):  # it had been closed: that says nothing of the instance
+                        return await self._ask(*self._connection)
+                    self.close()
+                self._connection = await asyncio.open_connection(self._host, self._port)
+                return await self._ask(*self._connection)
+        except FAILURES:
+            self.close()
+            return False
+        except asyncio.CancelledError:
+            self.close()
+            raise
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        writer.write(self._request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        status, length = STATUS.match(head), LENGTH.search(head)
+        if length is None or CLOSES.search(head) or int(length[1]) > MAX_BODY:
+            self.close()
+        else:
+            await reader.readexactly(int(length[1]))
+        return status is not None and status[1] == b"200"
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection[1].close()
+            self._connection = None

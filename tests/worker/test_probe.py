@@ -1,0 +1,107 @@
+"""The probe: one connection for many questions, and no answer that holds it up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import pytest
+
+from services.worker import probe as module
+from services.worker.probe import Probe
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+NOT_YET = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+
+
+@dataclass
+class Server:
+    answers: list[bytes]
+    port: int = 0
+    heads: list[bytes] = field(default_factory=list)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    @property
+    def connections(self) -> int:
+        return len(self.writers)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """An empty answer closes the connection."""
+        self.writers.append(writer)
+        while (head := await reader.read(4096)) and self.answers:
+            self.heads.append(head)
+            if not (answer := self.answers.pop(0)):
+                break
+            writer.write(answer)
+        writer.close()
+
+
+@asynccontextmanager
+async def answering(*answers: bytes) -> AsyncIterator[Server]:
+    server = Server(list(answers))
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
+        server.port = listening.sockets[0].getsockname()[1]
+        yield server
+        for writer in server.writers:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+def probe_of(server: Server) -> Probe:
+    return Probe("127.0.0.1", server.port, "/readyz", {"X-Mlmesh-Token": "secret"})
+
+
+async def test_one_connection_is_asked_again_and_again() -> None:
+    async with answering(OK, NOT_YET, OK) as server:
+        probe = probe_of(server)
+        assert [await probe.is_ready() for _ in range(3)] == [True, False, True]
+        probe.close()
+    head = f"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nX-Mlmesh-Token: secret\r\n\r\n".encode()
+    assert (server.connections, server.heads) == (1, [head] * 3)
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_opened_anew() -> None:
+    async with answering(OK, b"", OK) as server:
+        probe = probe_of(server)
+        assert [await probe.is_ready() for _ in range(2)] == [True, True]
+        probe.close()
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "ready"),
+    [
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", True),
+        (b"HTTP/1.0 200 OK\r\n\r\nas long as it lasts", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", True),
+        (b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.1 2000\r\n\r\n", False),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", False),
+        (b"x" * 200_000, False),
+        (b"", False),
+    ],
+)
+async def test_whatever_is_answered(answer: bytes, ready: bool) -> None:
+    async with answering(answer, OK) as server:
+        probe = probe_of(server)
+        assert await probe.is_ready() is ready
+        assert await probe.is_ready() is True
+        probe.close()
+
+
+async def test_an_answer_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TIMEOUT_S", 0.05)
+    async with answering(b"HTTP/1.1 200 OK\r\n", OK) as server:
+        probe = probe_of(server)
+        assert [await probe.is_ready(), await probe.is_ready()] == [False, True]
+        probe.close()
+
+
+async def test_where_nobody_listens() -> None:
+    async with answering() as server:
+        pass
+    assert await probe_of(server).is_ready() is False
