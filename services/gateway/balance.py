@@ -15,7 +15,8 @@ REST_S = 1.0
 """How long an instance that failed is avoided, if there is another; twice as long with each further failure."""
 MAX_REST_S = 30.0
 RESERVE = 10
-"""One in so many places is not for who has all the others."""
+"""One in so many places is not for who has all the others. In a queue it is beyond the places that one caller may have;
+an application has no queue, and keeps it back."""
 MEMORY = 0.9
 """The share that a new measurement leaves to what was known."""
 FORGET_S = 300.0
@@ -107,18 +108,14 @@ class Balance:
         each = [(one, self._state(one.id)) for one in component.endpoints]
         slots = component.concurrency * len(each)
         outstanding = sum([state.outstanding for _, state in each])
-        places = slots * (1 if component.own_routes else QUEUE + 1)
         place = (caller, component.name)
-        if each and outstanding >= places - _reserve(places) and self._is_full(places, outstanding, place):
+        own, places = _places(slots, queue=not component.own_routes)
+        if each and outstanding >= own and (outstanding >= places or self._held[place] >= own):
             takes = max(state.takes for _, state in each)
             raise TooManyRequests(
                 f"{component.name} has too many calls waiting", retry_after=max(1.0, takes * outstanding / slots)
             )
         return Turn(each, self._held, place)
-
-    def _is_full(self, places: int, outstanding: int, place: tuple[Caller, str]) -> bool:
-        """For this caller: nobody takes all places."""
-        return outstanding >= places or self._held[place] >= places - _reserve(places)
 
     def _state(self, instance: str) -> State:
         found = self._states.get(instance)
@@ -136,5 +133,8 @@ class Balance:
             self._states = kept
 
 
-def _reserve(places: int) -> int:
-    return 0 if places == 1 else max(1, places // RESERVE)
+def _places(slots: int, *, queue: bool) -> tuple[int, int]:
+    """How many places one caller may have, and how many there are."""
+    places = slots * (QUEUE + 1) if queue else slots
+    reserve = 0 if places == 1 else max(1, places // RESERVE)
+    return (places, places + reserve) if queue else (places - reserve, places)

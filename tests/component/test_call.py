@@ -49,11 +49,11 @@ async def test_no_more_calls_run_at_once_than_concurrency_says() -> None:
 
 async def test_beyond_the_queue_a_call_is_refused_and_may_go_elsewhere() -> None:
     async with serving("slow") as served:
-        tasks = [call(served) for _ in range(11)]
-        await waiting(served, 10)
+        tasks = [call(served) for _ in range(13)]
+        await waiting(served, 12)
         refused = await call(served)
         functions.GATE.set()
-        assert [(await task).status for task in tasks] == [200] * 11
+        assert [(await task).status for task in tasks] == [200] * 13
     assert refused.status == 429
     assert (refused.headers["retry-after"], refused.headers["x-mlmesh-not-started"]) == ("1", "1")
 

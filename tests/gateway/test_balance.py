@@ -80,21 +80,20 @@ def test_too_many_calls_are_refused_with_the_time_that_those_before_them_need(cl
         clock.now += 0.5
         turn.answered()
         turn.close()
-        for number in range(22):
+        for number in range(24):
             calls.enter_context(closing(picked(found, of, "a", ("app", str(number)))))
         with pytest.raises(TooManyRequests) as refused:
             found.turn(of, CALLER)
-    assert refused.value.retry_after == pytest.approx(5.5)  # 22 calls of half a second, two at a time
+    assert refused.value.retry_after == pytest.approx(6.0)  # 24 calls of half a second, two at a time
     assert order(found, of) == ["a"]
 
 
 @pytest.mark.parametrize(
-    ("concurrency", "own_routes", "theirs"),
-    [(1, False, 10), (8, False, 80), (1, True, 1), (2, True, 1), (100, True, 90)],
+    ("concurrency", "own_routes", "theirs", "places"),
+    [(1, False, 11, 12), (8, False, 88, 96), (1, True, 1, 1), (2, True, 1, 2), (100, True, 90, 100)],
 )
-def test_nobody_takes_all_places(clock: Clock, concurrency: int, own_routes: bool, theirs: int) -> None:
+def test_nobody_takes_all_places(clock: Clock, concurrency: int, own_routes: bool, theirs: int, places: int) -> None:
     found, of = Balance(), replace(component("a", concurrency=concurrency), own_routes=own_routes)
-    places = concurrency if own_routes else 11 * concurrency
     taken: list[Turn] = []
     for _ in range(theirs):
         taken.append(found.turn(of, CALLER))

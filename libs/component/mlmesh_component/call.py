@@ -18,7 +18,8 @@ from .schema import Inputs
 from .stream import Stream
 from .threads import Threads, back
 
-WAITING_PER_SLOT = 10
+WAITING_PER_SLOT = 12
+"""A gateway lets ten wait, and a tenth more that are not of the caller who has all the others."""
 FOREVER = float("inf")
 
 
