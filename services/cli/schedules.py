@@ -42,4 +42,5 @@ def pause(mesh: Mesh, app: App, pipeline: Pipeline) -> None:
 def resume(mesh: Mesh, app: App, pipeline: Pipeline) -> None:
     """Let it start again, at its next time."""
     found = mesh.client.post(f"/api/v1/apps{path(app)}/schedules{path(pipeline)}/resume")
-    mesh.say(found, f"{pipeline} starts next {times.age(found.get('next_at'))}")
+    next_at = found.get("next_at")
+    mesh.say(found, f"{pipeline} starts next at {times.moment(next_at)} ({times.age(next_at)})")
