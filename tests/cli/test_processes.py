@@ -98,7 +98,8 @@ def test_the_numbers_of_all_are_told_by_each(gateway: Gateway) -> None:
     """Those of the others a moment later."""
 
     def counted() -> float:
-        with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=5.0) as answer:  # noqa: S310  our own
+        asked = urllib.request.Request(f"{gateway.url}/metrics", headers={"Authorization": "Bearer x"})  # noqa: S310
+        with urllib.request.urlopen(asked, timeout=5.0) as answer:  # noqa: S310  our own
             text = answer.read().decode()
         found = re.search(r'mlmesh_gateway_requests_total\{method="GET",status="200"\} ([\d.]+)', text)
         return float(found[1]) if found else 0.0
