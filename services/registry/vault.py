@@ -5,19 +5,11 @@ A sealed value opens only under the app, name and key for which it was sealed: a
 
 from __future__ import annotations
 
-import os
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from libs.common.errors import MeshError
 from libs.common.passwords import HASHER
+from libs.common.sealing import Sealer
 
 FORM = b"\x01"
-NONCE_BYTES = 12
-KEY_BYTES = 32
 
 
 class CannotOpen(MeshError):
@@ -26,18 +18,15 @@ class CannotOpen(MeshError):
 
 class Vault:
     def __init__(self, secret_key: str) -> None:
-        kdf = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=b"mlmesh registry secrets")
-        self._cipher = AESGCM(kdf.derive(secret_key.encode()))
+        self._sealer = Sealer(secret_key, "registry secrets")
 
     def seal(self, app: str, name: str, key: str, value: str) -> bytes:
-        nonce = os.urandom(NONCE_BYTES)
-        return FORM + nonce + self._cipher.encrypt(nonce, value.encode(), _place(app, name, key))
+        return FORM + self._sealer.seal(value.encode(), _place(app, name, key))
 
     def open(self, app: str, name: str, key: str, sealed: bytes) -> str:
-        nonce, rest = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
         try:
-            return self._cipher.decrypt(nonce, rest, _place(app, name, key)).decode()
-        except (InvalidTag, ValueError) as error:
+            return self._sealer.open(sealed[len(FORM) :], _place(app, name, key)).decode()
+        except ValueError as error:
             raise CannotOpen() from error
 
 
