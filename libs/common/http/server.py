@@ -43,12 +43,12 @@ class _Told:
     """An app whose start may fail with a sentence, which is kept here, and nobody needs a traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
         self.why = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         failed: list[Message] = []
 
@@ -59,7 +59,7 @@ class _Told:
                 await send(message)
 
         try:
-            await self._app(scope, receive, held)
+            await self.app(scope, receive, held)
         except (MeshError, BadSetting) as error:
             if not failed:
                 raise
@@ -116,6 +116,7 @@ class _Server(uvicorn.Server):
             await super().startup(sockets)
         except SystemExit as error:
             raise CannotStart(self._told.why, why=self._told.why) from error
+        self.config.loaded_app = self._told.app  # requests need not pass by what listens to the start
 
 
 def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
