@@ -7,7 +7,7 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
@@ -70,15 +70,7 @@ class Client:
 
     def pages(self, path: str, **params: Any) -> Iterator[Any]:
         """Every item of a list, page after page."""
-        cursor: str | None = None
-        while True:
-            page = self.get(path, **params, cursor=cursor)
-            if not isinstance(page, dict) or not isinstance(page.get("items"), list):
-                raise NotReachable(f"what answers at {self.url} is not a mesh: its answer is not a list of items")
-            yield from page["items"]
-            cursor = page.get("next")
-            if not cursor:
-                return
+        return each_item(self.url, lambda cursor: self.get(path, **params, cursor=cursor))
 
     @contextmanager
     def open(
@@ -110,6 +102,19 @@ class Client:
 
     def _identity(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+
+
+def each_item(url: str, page_at: Callable[[str | None], Any]) -> Iterator[Any]:
+    """Every item of a list, page after page. Raises NotReachable when what answers at `url` has no such list."""
+    cursor: str | None = None
+    while True:
+        page = page_at(cursor)
+        if not isinstance(page, dict) or not isinstance(page.get("items"), list):
+            raise NotReachable(f"what answers at {url} is not a mesh: its answer is not a list of items")
+        yield from page["items"]
+        cursor = page.get("next")
+        if not cursor:
+            return
 
 
 def answers(url: str) -> bool:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from libs.common.errors import Unauthorized
-from services.cli.client import Answer, Client, path
+from services.cli.client import Answer, Client, each_item, path
 
 
 class Runs:
@@ -32,13 +32,7 @@ class Runs:
 
     def pages(self, *rest: str) -> Iterator[Any]:
         """Every item of a list, page after page."""
-        cursor: str | None = None
-        while True:
-            page = self.get(*rest, cursor=cursor)
-            yield from page["items"]
-            cursor = page.get("next")
-            if not cursor:
-                return
+        return each_item(self._client.url, lambda cursor: self.get(*rest, cursor=cursor))
 
     @contextmanager
     def open(self, method: str, *rest: str, **more: Any) -> Iterator[Answer]:

@@ -14,26 +14,11 @@ from deploy.demo.api import Api
 from deploy.demo.mesh import MLMESH, Mesh
 from deploy.demo.show import Failed
 from services.worker.host import installation
-from tests.e2e.application import Application
+from tests.e2e.application import BOXES, Application
 from tests.servers.engine import Engine
 from tests.servers.images import module_image
 
-MANIFESTS = """\
-apiVersion: mlmesh/v1
-kind: DataBox
-metadata: {name: visitors}
-spec: {s3DefaultStorage: {}}
----
-apiVersion: mlmesh/v1
-kind: Secret
-metadata: {name: users}
-spec: {keys: [alice]}
----
-apiVersion: mlmesh/v1
-kind: APIComponent
-metadata: {name: files}
-spec: {files: {}, restfulApi: {auth: {basic: {credentials: users}}}}
-"""
+MANIFESTS = BOXES.replace("{name: results}", "{name: visitors}")
 COMPONENT = """\
 ---
 apiVersion: mlmesh/v1

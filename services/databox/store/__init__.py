@@ -13,6 +13,7 @@ from functools import partial
 from itertools import islice
 from typing import Literal, Protocol, Self
 
+from libs.common.errors import PreconditionFailed
 from libs.common.http.ranges import Span
 from libs.common.settings import Settings
 from libs.common.tokens import Signer
@@ -45,6 +46,11 @@ class Only:
     @classmethod
     def of(cls, stat: Stat | None) -> Self:
         return cls(None if stat is None else stat.etag)
+
+    @staticmethod
+    def refusal(key: str) -> PreconditionFailed:
+        """What a store raises where another version is there."""
+        return PreconditionFailed(f"{key} was changed at the same time")
 
 
 class Store(Protocol):

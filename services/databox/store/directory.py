@@ -20,7 +20,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from libs.common.disk import Disk, is_full
-from libs.common.errors import Conflict, DiskFull, MeshError, NotFound, PreconditionFailed, Unavailable
+from libs.common.errors import Conflict, DiskFull, MeshError, NotFound, Unavailable
 from libs.common.http.ranges import Span
 from libs.common.tokens import Signer
 from services.databox.links import Link, Method
@@ -88,7 +88,7 @@ class DirectoryStore:
 
     def _check(self, key: str, only: Only | None) -> None:
         if only is not None and Only.of(self._stat(key)) != only:
-            raise PreconditionFailed(f"{key} was changed at the same time")
+            raise Only.refusal(key)
 
     @asynccontextmanager
     async def get(self, stat: Stat, span: Span | None = None) -> AsyncIterator[AsyncIterator[bytes]]:

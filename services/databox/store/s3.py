@@ -28,7 +28,7 @@ from minio.commonconfig import CopySource
 from minio.error import MinioException, S3Error
 from yarl import URL
 
-from libs.common.errors import Conflict, MeshError, NotFound, PreconditionFailed, Unavailable
+from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
 from libs.common.http.ranges import Span
 from services.databox.links import Link, Method, disposition
 from services.databox.store import CHUNK_BYTES, Only, Reader, Stat, batched
@@ -140,7 +140,7 @@ class S3Store:
 
     async def delete(self, key: str, *, only: Only | None = None) -> None:
         if only is not None and Only.of(await self.stat(key)) != only:
-            raise _another(key)
+            raise Only.refusal(key)
         try:
             await self._changed("DELETE", key, only)
         except NotFound:
@@ -151,9 +151,9 @@ class S3Store:
         try:
             return await self._send(method, key, headers=_condition(only), **more)
         except NotFound as error:  # what S3 says where `If-Match` finds nothing
-            raise _another(key) if only is not None and only.etag and method != "DELETE" else error from error
+            raise Only.refusal(key) if only is not None and only.etag and method != "DELETE" else error from error
         except Replaced as error:
-            raise _another(key) from error
+            raise Only.refusal(key) from error
 
     async def copy(self, source: Stat, target: str) -> Stat:
         origin = CopySource(self._bucket, source.key, match_etag=source.etag)
@@ -263,10 +263,6 @@ def _condition(only: Only | None) -> Mapping[str, str]:
     if only is None:
         return {}
     return {"If-None-Match": "*"} if only.etag is None else {"If-Match": f'"{only.etag}"'}
-
-
-def _another(key: str) -> PreconditionFailed:
-    return PreconditionFailed(f"{key} was changed at the same time")
 
 
 def _refused(status: int, body: bytes) -> MeshError:

@@ -114,4 +114,4 @@ DUE = select(
 async def due(c: AsyncConnection, now: float) -> Due:
     """In one question: most seconds nothing is."""
     *flags, next_at = (await c.execute(DUE, {"now": now})).one()
-    return Due(**dict(zip(Due._fields, [*map(bool, flags), next_at], strict=True)))
+    return Due._make([*map(bool, flags), next_at])
