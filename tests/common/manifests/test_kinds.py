@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from libs.common.manifests.fields import Section
 from libs.common.manifests.parsing import parse
 from libs.common.manifests.planned import PLANNED
 from libs.common.manifests.sentences import sections
+
+PAGE = Path(__file__).parents[3] / "docs/manifests.md"
 
 
 def test_there_are_seven_kinds() -> None:
@@ -52,12 +55,18 @@ def test_an_example_names_every_field(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_line_of_an_example_that_is_planned_says_so(kind: str) -> None:
-    for entry in PLANNED:
-        if entry.kind == kind:
-            field = entry.path.rsplit(".", 1)[-1]
-            lines = [line for line in example(kind).splitlines() if re.search(rf"\b{field}:", line)]
-            assert any("planned" in line for line in lines) or field == "scaling", field
+def test_an_example_says_planned_of_what_is_refused_and_of_nothing_else(kind: str) -> None:
+    refused = {entry.path for entry in PLANNED if entry.kind == kind}
+    lines = dict(fields(example(kind)))
+    below = {path for path in lines if any(path == one or path.startswith(f"{one}.") for one in refused)}
+    assert {path for path, line in lines.items() if "planned" in line} == below
+    assert refused - below == set()
+
+
+def test_the_page_names_every_field_that_is_planned() -> None:
+    (named,) = re.findall(r"marked \*planned\* is refused for now:\s((?:`[^`]+`[,\s]*)+)\.", PAGE.read_text())
+    ends = {".".join(entry.path.split(".")[-2:]) for entry in PLANNED}
+    assert set(re.findall(r"`([\w.]+)[^`]*`", named)) == ends
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -83,3 +92,17 @@ def sections_of(model: type[Any]) -> Iterator[type[Section]]:
 
 def aliases(section: type[Section]) -> set[str]:
     return {field.alias or name for name, field in section.model_fields.items()}
+
+
+def fields(text: str) -> Iterator[tuple[str, str]]:
+    """The path of every line's field, those in comments too, and the line; `*` stands for an item of a list."""
+    above: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        found = re.match(r"( *)(?:# )?( *)((?:- )?)(\w+):(?: |$)", line)
+        if found is None:
+            continue
+        column = len(found[1] + found[2])
+        above = [one for one in above if one[0] < column]
+        above += [(column, "*")] if found[3] else []
+        above += [(column + len(found[3]), found[4])]
+        yield ".".join(name for _, name in above), line
