@@ -51,7 +51,7 @@ def app_name(folder: str) -> str:
 def rendered(template: str, app: str, folder: Path) -> Iterator[tuple[str, str]]:
     """Paths and texts; `.in` is dropped from names (so that no tool takes a template for the thing itself)."""
     for path, found in _files(_root() / template):
-        text = Template(found.read_text()).safe_substitute(app=app, folder=folder)
+        text = Template(found.read_text()).safe_substitute(app=app, url=folder.as_uri())
         yield path.removesuffix(".in"), text
 
 

@@ -58,10 +58,9 @@ class Repository:
     @classmethod
     def of(cls, app: str, manifest: Manifest) -> Self:
         spec = manifest.spec
-        path = spec.path.removesuffix("/")
         name = manifest.metadata.name
         return cls(
-            app, name, spec.url, spec.branch, path, spec.credentials, spec.poll_interval, spec.webhook.secret
+            app, name, spec.url, spec.branch, spec.path, spec.credentials, spec.poll_interval, spec.webhook.secret
         )  # fmt: skip
 
     def declared(self) -> dict[str, Any]:

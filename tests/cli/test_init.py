@@ -13,11 +13,11 @@ from tests.cli.conftest import Run
 
 @pytest.mark.parametrize("template", templates())
 def test_a_template_validates_and_passes_its_own_tests(run: Run, tmp_path: Path, template: str) -> None:
-    folder = tmp_path / "My Module"
+    folder = tmp_path / 'My "50%" Module'
     assert run("init", str(folder), "--template", template).code == 0
     assert run("validate", str(folder)).err.endswith("no errors\n")
-    assert f'url: "file://{folder}"' in (folder / "app.yaml").read_text()
-    assert "metadata: {name: my-module}" in (folder / "app.yaml").read_text()
+    assert f'url: "{tmp_path.as_uri()}/My%20%2250%25%22%20Module"' in (folder / "app.yaml").read_text()
+    assert "metadata: {name: my--50---module}" in (folder / "app.yaml").read_text()
     for check in (["-m", "pytest", "-q", "-p", "no:asyncio"], ["-m", "ruff", "check", "--line-length", "120", "."]):
         done = subprocess.run([sys.executable, *check], cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

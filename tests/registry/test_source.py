@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from libs.common.manifests.repository import location
 from services.registry.credentials import Credentials
 from services.registry.git import Git, GitFailed
 from services.registry.source import Entry, Origin, Refused, Source, checked
@@ -26,6 +27,14 @@ async def test_the_head_is_asked_without_fetching(source: Source, work: Work, tm
     assert await source.head(Origin(work.url)) == head
     assert await source.head(Origin(work.url, "nope")) is None
     assert list((tmp_path / "registry").glob("git/*")) == []
+
+
+async def test_a_repository_below_a_folder_with_spaces_is_read(source: Source, tmp_path: Path) -> None:
+    work = Work(tmp_path / "my 100% repo")
+    head = work.commit(MODULE)
+    for url in (location(work.url), work.folder.as_uri()):
+        assert await source.head(Origin(url)) == head
+        assert (await source.fetch("leafscan", Origin(url))).id == head
 
 
 async def test_a_branch_is_not_confused_with_one_that_ends_alike(source: Source, work: Work) -> None:

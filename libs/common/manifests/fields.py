@@ -168,7 +168,11 @@ def segments(path: str) -> str:
 
 
 def folder(path: str) -> str:
-    return path if path == "." else segments(path)
+    """A folder of a repository as Git names it: of `./manifests/` it is `manifests`, of the root `.`."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if not path or path.startswith("/") or ".." in parts or len(path.encode()) > 1024 or not path.isprintable():
+        raise ValueError('must be a folder in the repository such as manifests, or . for its root, without ".."')
+    return "/".join(parts) or "."
 
 
 RelativePath = Annotated[str, AfterValidator(segments)]

@@ -8,11 +8,13 @@ from pydantic import AfterValidator
 from libs.common.manifests.fields import AtLeast, Duration, Folder, Form, Header, Name, Section
 
 BRANCH: Final = r"(?!-)(?!.*(\.\.|//|@\{|\.lock$|/$))[^\s~^:?*\[\\\x00-\x1f]{1,255}"
-LOCATION: Final = re.compile(r"(https?|ssh|file)://[^\s]+|[\w.-]+@[\w.-]+:[^\s]+", re.ASCII)
+LOCATION: Final = re.compile(r"(https?|ssh|file)://[^\s]+|[\w.-]+@[\w.-]+:[^\s]([^\t-\r]*[^\s])?", re.ASCII)
 
 
 def location(url: str) -> str:
-    """git's own forms that fetch and nothing else: `ext::` and its kin run programs."""
+    """git's own forms that fetch and nothing else: `ext::` and its kin run programs. A space in a URL becomes %20."""
+    url = url.strip(" ")
+    url = url.replace(" ", "%20") if "://" in url else url
     if not LOCATION.fullmatch(url):
         raise ValueError("must be an https://, ssh:// or file:// address, or user@host:path")
     if re.match(r"https?://[^/]*@", url):

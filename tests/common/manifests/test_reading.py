@@ -4,6 +4,8 @@
 import pytest
 
 from libs.common.manifests import read_documents
+from libs.common.manifests.fields import folder
+from libs.common.manifests.repository import location
 
 HEADS = {
     "ML": "apiVersion: mlmesh/v1\nkind: MLComponent\nmetadata: {name: m}\nspec:\n",
@@ -185,7 +187,9 @@ ATTACHING = [
     (HEADS["REPO"] + "  url: ext::sh -c id\n", '5:8: "url" must be an https://, ssh:// or file:// address, or user@host:path, not "ext::sh -c id"'),
     (HEADS["REPO"] + "  url: https://u:p@git.example/a.git\n", '5:8: "url" must not contain a password; name a Secret in "credentials"'),
     (HEADS["REPO"] + "  url: https://git.example/a.git\n  branch: --upload-pack=x\n", '6:11: "branch" must be the name of a branch, not "--upload-pack=x"'),
-    (HEADS["REPO"] + "  url: https://git.example/a.git\n  path: ../up\n", '6:9: "path" must be a relative path such as weights/model.onnx, without ".", ".." and empty parts, not "../up"'),
+    (HEADS["REPO"] + "  url: https://git.example/a.git\n  path: ../up\n", '6:9: "path" must be a folder in the repository such as manifests, or . for its root, without "..", not "../up"'),
+    (HEADS["REPO"] + "  url: 'ext::sh -c id ://x'\n", '5:8: "url" must be an https://, ssh:// or file:// address, or user@host:path, not "ext::sh -c id ://x"'),
+    (HEADS["REPO"] + '  url: "file:///a\\nb.git"\n', '5:8: "url" must be an https://, ssh:// or file:// address, or user@host:path, not "file:///a\\nb.git"'),
     (HEADS["REPO"] + "  url: https://git.example/a.git\n  pollInterval: 1ms\n", '6:17: "pollInterval" must be at least 1s, not "1ms"'),
     (HEADS["APP"] + "  moduleKind: base\n", '4:1: missing field "title" in "spec"'),
     (HEADS["APP"] + "  title: ''\n", '5:10: "title" must not be empty'),
@@ -212,6 +216,37 @@ def test_a_pipeline_of_too_many_stages_is_refused_in_a_sentence() -> None:
 def test_what_is_built_is_accepted(text: str) -> None:
     manifests, found = read_documents({"m.yml": text.encode()})
     assert (len(manifests), found) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [
+        ("file:///home/me/my repo.git", "file:///home/me/my%20repo.git"),
+        ("file:///home/me/my%20repo.git", "file:///home/me/my%20repo.git"),
+        ("https://git.example/my repo.git ", "https://git.example/my%20repo.git"),
+        ("git@git.example:team/my repo.git", "git@git.example:team/my repo.git"),
+        ("https://git.example/a.git", "https://git.example/a.git"),
+    ],
+)
+def test_a_space_in_an_address_is_taken_as_git_takes_it(written: str, url: str) -> None:
+    assert location(written) == url
+
+
+PATHS = [
+    ("manifests", "manifests"), ("./manifests", "manifests"), ("manifests/", "manifests"), ("a//b/./c", "a/b/c"),
+    (".", "."), ("./", "."), ("..a", "..a"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "path"), PATHS)
+def test_a_folder_is_named_as_git_names_it(written: str, path: str) -> None:
+    assert folder(written) == path
+
+
+@pytest.mark.parametrize("written", ["", "/", "/manifests", "..", "a/..", "./../a", "a\tb", "x" * 1025])
+def test_what_is_no_folder_of_the_repository_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match=r"^must be a folder in the repository such as manifests"):
+        folder(written)
 
 
 def test_under_the_foreign_version_unknown_fields_are_warnings_and_dropped() -> None:
