@@ -14,6 +14,7 @@ from pydantic import Field
 from libs.common import log
 from libs.common.settings import Settings
 from services.scheduler import bells, calls, pipeline
+from services.scheduler.credentials import instance_token
 from services.scheduler.db import Connection, line, runs, tasks
 from services.scheduler.leases import Wire
 from services.scheduler.parts import Parts
@@ -74,7 +75,8 @@ async def _first(
 async def _lease(c: Connection, task: Task, run: Run | None, now: float, settings: Settings) -> dict[str, Any]:
     """What the worker is to do, at which commit, and for how long it need not be heard."""
     if run is None:
-        spec, commit = {**task.spec, "log": pipeline.instance_log(task)}, task.spec["commit"]
+        own = {"instance_token": instance_token(settings.internal_token, task), "log": pipeline.instance_log(task)}
+        spec, commit = {**task.spec, **own}, task.spec["commit"]
     else:
         spec, commit = await _order(c, task, run, now, settings.internal_token), run.plan["commit"]
     return {

@@ -1,17 +1,21 @@
-"""Headers of callbacks at rest: they may be credentials, so the database holds them sealed (AES-256-GCM).
+"""Credentials that the database must not hold in clear; their keys are derived from the internal token of the services.
 
-The key is derived from the internal token, which only services know. What was sealed for one run opens for no other.
+Headers of callbacks are stored sealed (AES-256-GCM): what was sealed for one run opens for no other. The token that an
+instance asks its callers for is not stored: it is computed from the instance's name whenever it is needed.
 """
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+import hmac
+from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 import orjson
 
 from libs.common.sealing import Sealer, Unopenable
+from services.scheduler.state import Task
 
 PURPOSE = "callback headers"
 
@@ -34,3 +38,28 @@ def headers(internal_token: str, run: str, spec: Mapping[str, Any]) -> dict[str,
         raise ValueError("its headers cannot be opened: MLMESH_INTERNAL_TOKEN has changed") from error
     found: dict[str, str] = orjson.loads(opened)
     return found
+
+
+def instance_token(internal_token: str, task: Task) -> str:
+    """What calls to the instance have to show; an instance that an earlier release started keeps what it was given."""
+    if given := task.spec.get("instance_token"):
+        return str(given)
+    return _derived_token(internal_token, task.id)
+
+
+def with_tokens(internal_token: str, app: Mapping[str, Any]) -> dict[str, Any]:
+    """An app's document of the routing table, with the token of each endpoint."""
+    components = {
+        name: {**one, "endpoints": [_with_token(internal_token, endpoint) for endpoint in one["endpoints"]]}
+        for name, one in app.get("components", {}).items()
+    }
+    return {**app, "components": components}
+
+
+def _with_token(internal_token: str, endpoint: Mapping[str, Any]) -> dict[str, Any]:
+    return {"token": _derived_token(internal_token, endpoint["id"]), **endpoint}
+
+
+def _derived_token(internal_token: str, instance: str) -> str:
+    mac = hmac.digest(internal_token.encode(), f"mlmesh instance token 1\0{instance}".encode(), sha256)
+    return urlsafe_b64encode(mac[:24]).decode()

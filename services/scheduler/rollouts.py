@@ -123,7 +123,6 @@ def _once(wanted: Iterable[instances.Wanted]) -> list[instances.Wanted]:
 
 
 def _row(app: str, one: instances.Wanted, now: float) -> dict[str, Any]:
-    spec = {**one.spec, "instance_token": secrets.token_urlsafe(24)}
     waits = one.spec["model"] is not None
     task = Task(
         id=f"i_{secrets.token_hex(10)}",
@@ -135,7 +134,7 @@ def _row(app: str, one: instances.Wanted, now: float) -> dict[str, Any]:
         resource_class=one.resource_class,
         state="waiting" if waits else "ready",
         reason=reason(MODEL_CHECK) if waits else None,
-        spec=spec,
+        spec=dict(one.spec),
         created_at=now,
     )
     return task.__dict__

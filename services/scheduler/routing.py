@@ -66,12 +66,7 @@ def component(found: MLComponent, tasks: list[Task], described: Any) -> dict[str
     """`described`: what an instance said of itself when there was one."""
     routed = [task for task in tasks if task.endpoint and task.phase != "unhealthy"]
     endpoints = [
-        {
-            "id": task.id,
-            "host": task.endpoint["host"],
-            "port": task.endpoint["port"],
-            "token": task.spec["instance_token"],
-        }
+        {"id": task.id, "host": task.endpoint["host"], "port": task.endpoint["port"], **_stored_token(task)}
         for task in routed
         if task.endpoint
     ]
@@ -88,6 +83,11 @@ def component(found: MLComponent, tasks: list[Task], described: Any) -> dict[str
         "scales": scales,
         "wakes_within": found.spec.start_timeout if scales and not endpoints and wakes(tasks) else None,
     }
+
+
+def _stored_token(task: Task) -> dict[str, str]:
+    """That of an instance which an earlier release started; the others' are computed when the table is read."""
+    return {"token": task.spec["instance_token"]} if "instance_token" in task.spec else {}
 
 
 def wakes(tasks: list[Task]) -> bool:

@@ -1,14 +1,15 @@
-"""Headers of callbacks as the database holds them."""
+"""Headers of callbacks and tokens of instances as the database holds them."""
 
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from libs.common.db import Database
 from services.scheduler import credentials
-from services.scheduler.db.tables import callbacks
-from tests.scheduler.conftest import Mesh
+from services.scheduler.db.tables import callbacks, metadata, tasks
+from services.scheduler.state import Task
+from tests.scheduler.conftest import Mesh, healthy
 from tests.scheduler.test_service import BODY, go_live
 
 SPEC = {"url": "https://example.com/", "events": ["failed"], "headers": {"Authorization": "Bearer sesame"}}
@@ -41,3 +42,45 @@ async def test_the_database_holds_no_header_in_clear(mesh: Mesh, database_url: s
     await database.close()
     assert len(stored) == 1
     assert "sesame" not in str(stored)
+
+
+async def test_the_worker_and_the_gateway_get_an_instance_s_token_and_the_database_has_none(
+    mesh: Mesh, database_url: str
+) -> None:
+    lease = await go_live(mesh)
+    token = lease["spec"]["instance_token"]
+    endpoints = (await mesh.table())["components"]["echo"]["endpoints"]
+    assert [endpoint["token"] for endpoint in endpoints] == [token]
+    assert len(token) >= 32
+    database = Database(database_url)
+    async with database.read() as c:
+        stored = [row for table in metadata.sorted_tables for row in (await c.execute(select(table))).all()]
+    await database.close()
+    assert lease["task"] in str(stored)
+    assert token not in str(stored)
+
+
+async def test_an_instance_that_an_earlier_release_started_keeps_its_token(mesh: Mesh, database_url: str) -> None:
+    lease = await go_live(mesh)
+    database = Database(database_url)
+    async with database.write() as c:
+        spec = (await c.execute(select(tasks.c.spec).where(tasks.c.id == lease["task"]))).scalar_one()
+        given = {**spec, "instance_token": "given"}
+        await c.execute(update(tasks).where(tasks.c.id == lease["task"]).values(spec=given))
+    await database.close()
+    await mesh.sync(healthy(lease, state="unhealthy"))
+    await mesh.sync(healthy(lease))
+
+    async def routed() -> bool:
+        return [one["token"] for one in (await mesh.table())["components"]["echo"]["endpoints"]] == ["given"]
+
+    await mesh.until(routed)
+
+
+def test_tokens_of_two_instances_and_of_two_meshes_differ() -> None:
+    made = {
+        credentials.instance_token(mesh, Task(id=task, kind="instance", app="a", name="b", state="ready", created_at=0))
+        for mesh in ("one", "two")
+        for task in ("i_1", "i_2")
+    }
+    assert len(made) == 4

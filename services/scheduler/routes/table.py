@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 from starlette.responses import JSONResponse
 
-from services.scheduler import bells, demand
+from services.scheduler import bells, credentials, demand
 from services.scheduler.db import apps
+from services.scheduler.parts import Parts
 from services.scheduler.routes.parts import TheParts
 
 MAX_WAIT_S = 60.0
@@ -23,12 +26,17 @@ async def table(parts: TheParts, since: int = -1, wait: float = 0.0) -> Response
                 full = since < 0 or since > await apps.counter(c, "table")
                 version, documents = await apps.table(c, 0 if full else since)
             if full or version > since:
-                return JSONResponse({"version": version, "full": full, "apps": documents})
+                return JSONResponse({"version": version, "full": full, "apps": _shown(parts, documents)})
             if left <= 0 or parts.bells.closed:
                 return Response(status_code=304)
             pause = min(left, parts.look_again)
             await bell.wait(pause)
             left -= pause
+
+
+def _shown(parts: Parts, documents: dict[str, Any]) -> dict[str, Any]:
+    token = parts.settings.internal_token
+    return {name: app and credentials.with_tokens(token, app) for name, app in documents.items()}
 
 
 @router.post("/loads", status_code=204)
