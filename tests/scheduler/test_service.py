@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -14,7 +15,7 @@ from tests.scheduler.conftest import ALICE, OWNER, Mesh, healthy
 BODY = {"inputs": {"raw": "in/a.csv"}, "outputs": {"model": "weights"}}
 
 
-async def go_live(mesh: Mesh) -> dict[str, object]:
+async def go_live(mesh: Mesh) -> dict[str, Any]:
     """The module rolled out; its lease of the component without a model."""
     mesh.neighbours.access = {"leaf": {"users": {"callers": {"alice": "hash"}}, "keys": {"k": "bob"}, "secrets": {}}}
     mesh.neighbours.version = 1

@@ -33,10 +33,11 @@ def apt(*packages: str) -> None:
         raise Missing(f"not installed, and only root on Debian or Ubuntu can install {' '.join(packages)}")
     tell(f"installing {' '.join(packages)}")
     with places.locked("apt"), _no_service_starts():
-        if not _run_apt("install", *packages):
+        if _run_apt("install", *packages).returncode:
             _run_apt("update")
-            if not _run_apt("install", *packages):
-                raise Missing(f"apt-get could not install {' '.join(packages)}")
+            done = _run_apt("install", *packages)
+            if done.returncode:
+                raise Missing(f"apt-get could not install {' '.join(packages)}:\n{done.stdout[-2_000:]}")
 
 
 def go_install(package: str, version: str, name: str) -> Path:
@@ -121,9 +122,11 @@ def _go_folders() -> list[str]:
     return [f"{gopath}/bin"]
 
 
-def _run_apt(*arguments: str) -> bool:
+def _run_apt(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Waits for another that installs; what could not be fetched is asked for again."""
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    return _run(["apt-get", "-y", "-q", "--no-install-recommends", *arguments], environ).returncode == 0
+    options = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]
+    return _run(["apt-get", "-y", "-q", "--no-install-recommends", *options, *arguments], environ)
 
 
 def _run(command: list[str], environ: dict[str, str]) -> "subprocess.CompletedProcess[str]":
