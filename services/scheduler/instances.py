@@ -47,7 +47,7 @@ def wanted(
     """
     found = []
     for name, component in sorted(catalog.components.items()):
-        spec = instance_spec(name, component)
+        spec = instance_spec(name, component, catalog.boxes)
         versions = {used: secrets.get(used) for used in spec["secrets"]}
         fingerprint = hashlib.sha256(orjson.dumps([commit, spec, versions], option=orjson.OPT_SORT_KEYS)).hexdigest()[
             :16
@@ -97,8 +97,10 @@ class Fleet:
         return found
 
 
-def instance_spec(name: str, component: MLComponent) -> dict[str, Any]:
+def instance_spec(name: str, component: MLComponent, boxes: Collection[str]) -> dict[str, Any]:
+    """`boxes` are all of the app."""
     spec, service = component.spec, component.spec.ml_service
+    connected = [box.name for box in spec.connected_boxes]
     return {
         "component": name,
         "image": spec.image.existing_image_name,
@@ -109,7 +111,8 @@ def instance_spec(name: str, component: MLComponent) -> dict[str, Any]:
         "port": spec.service_port,
         "env": {variable.name: variable.value for variable in spec.env},
         "secrets": [source.secret_ref.name for source in spec.env_from],
-        "boxes": [box.name for box in spec.connected_boxes],
+        "boxes": connected,
+        "other_boxes": sorted(set(boxes) - set(connected)),
         "concurrency": service.calls_at_once,
         "batching": service.batching and service.batching.model_dump(),
         "timeout": service.timeout,

@@ -165,11 +165,12 @@ def contract(lease: Leased, site: Site, model: Path | None) -> dict[str, str]:
     spec = lease.spec
     here = {"MLMESH_HOST": site.address, "MLMESH_PORT": "0", "MLMESH_PORT_FILE": str(site.folder / "port")}
     inside = {"MLMESH_HOST": "0.0.0.0", "MLMESH_PORT": str(spec["port"])}  # noqa: S104  guarded by the token
-    batching = spec.get("batching") or {}
+    batching, source = spec.get("batching") or {}, spec.get("model") or {}
     optional = {
         "MLMESH_INFERENCE": spec.get("inference"),
         "MLMESH_APP": spec.get("app"),
         "MLMESH_MODEL_PATH": str(model) if model else None,
+        "MLMESH_MODEL_BOX": source.get("box"),
         "MLMESH_LOADER": spec.get("loader"),
         "MLMESH_BATCH_SIZE": str(batching["max_size"]) if batching else None,
         "MLMESH_BATCH_DELAY_MS": str(batching["max_delay_ms"]) if batching else None,
@@ -182,6 +183,7 @@ def contract(lease: Leased, site: Site, model: Path | None) -> dict[str, str]:
         "MLMESH_TIMEOUT": str(spec.get("timeout") or 30.0),
         "MLMESH_WARMUP": json.dumps(spec.get("warmup") or []),
         "MLMESH_BOXES": json.dumps(spec.get("boxes") or []),
+        "MLMESH_OTHER_BOXES": json.dumps(spec.get("other_boxes") or []),
         "MLMESH_URL": site.mesh_url,
         **{name: value for name, value in optional.items() if value},
         **(here if site.serve else inside),

@@ -6,9 +6,9 @@ import http.server
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
-from mlmesh_component.files import NameFault, Place, place, result_group
 
 from tests.component import functions
 from tests.component.serving import Answer, Served, serving
@@ -159,38 +159,47 @@ async def test_a_name_that_is_none_is_refused_before_anything_is_asked(boxes: Bo
     assert boxes.calls == []
 
 
-@pytest.mark.parametrize(
-    ("name", "boxes", "expected"),
-    [
-        ("g/a", ("data",), Place("data", "g/a")),
-        ("data/a", ("data",), Place("data", "data/a")),
-        ("data/g/a", ("data",), Place("data", "g/a")),
-        ("g/sub/a", ("data",), Place("data", "g/sub/a")),
-        ("more/g/a", ("data", "more"), Place("more", "g/a")),
-        ("data/g/sub/a", ("data", "more"), Place("data", "g/sub/a")),
-    ],
-)
-def test_a_name_is_a_place_in_a_box(name: str, boxes: tuple[str, ...], expected: Place) -> None:
-    assert place(name, boxes) == expected
+async def ask_two_boxes(boxes: Boxes, name: str, other_boxes: tuple[str, ...] = ()) -> Answer:
+    """The model's box is connected, too, and comes first."""
+    settings: dict[str, Any] = {
+        "namespace": "app",
+        "boxes": ("weights", "data"),
+        "model_box": "weights",
+        "other_boxes": other_boxes,
+    }
+    async with serving("upper", url=boxes.url, **settings) as served:
+        return await send(served, name)
 
 
-@pytest.mark.parametrize(
-    ("name", "boxes", "message"),
-    [
-        ("g/a", (), "no box is connected"),
-        ("g/a", ("data", "more"), "must be <box>/<group>/<file>; the connected boxes are data, more"),
-        ("other/g/a", ("data", "more"), "must be <box>/<group>/<file>; the connected boxes are data, more"),
-        ("a", ("data",), "must be <group>/<file>"),
-        ("g/a\\b", ("data",), "without control characters and backslashes"),
-    ],
-)
-def test_a_name_without_a_place_says_why(name: str, boxes: tuple[str, ...], message: str) -> None:
-    with pytest.raises(NameFault, match=message):
-        place(name, boxes)
+async def test_files_stay_clear_of_the_models_box_and_an_answer_is_an_input_again(boxes: Boxes) -> None:
+    boxes.files["/base/app/files/data/g/a.txt"] = b"hello"
+    first = (await ask_two_boxes(boxes, "g/a.txt")).json["outputs"][0]
+    assert first["data"] == "results/r1/upper-a.txt"
+    assert boxes.files["/base/app/files/data/results/r1/upper-a.txt"] == b"HELLO"
+    again = await ask_two_boxes(boxes, first["data"])
+    assert again.json["outputs"][0]["data"] == "results/r1/upper-upper-a.txt"
 
 
-@pytest.mark.parametrize(
-    ("request_id", "group"), [("abc-1", "results/abc-1"), ("a/b+c", "results/a-b-c"), ("..", "results/-")]
-)
-def test_results_have_a_group_of_their_call(request_id: str, group: str) -> None:
-    assert result_group(request_id) == group
+async def test_a_named_box_is_asked_and_one_that_is_not_connected_refused(boxes: Boxes) -> None:
+    boxes.files["/base/app/files/weights/g/a.txt"] = b"hello"
+    assert (await ask_two_boxes(boxes, "weights/g/a.txt")).json["outputs"][0]["data"] == "results/r1/upper-a.txt"
+    refused = await ask_two_boxes(boxes, "scans/g/a.txt", ("scans",))
+    message = "box scans is not connected to this component; connected are weights, data"
+    assert (refused.status, refused.json["errors"]) == (422, [{"input": "text", "message": message}])
+
+
+async def test_an_answer_says_its_box_where_its_group_would_be_taken_for_one(boxes: Boxes) -> None:
+    boxes.files["/base/app/files/data/g/a.txt"] = b"hello"
+    answered = (await ask_two_boxes(boxes, "g/a.txt", ("results",))).json["outputs"][0]["data"]
+    assert answered == "data/results/r1/upper-a.txt"
+    assert (await ask_two_boxes(boxes, answered, ("results",))).status == 200
+
+
+async def test_a_tensors_file_is_looked_for_by_the_same_rule(boxes: Boxes) -> None:
+    boxes.files["/base/app/files/data/g/a.txt"] = b"hello"
+    tensor = b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["g/a.txt"]}]}'
+    two: dict[str, Any] = {"boxes": ("weights", "data"), "model_box": "weights"}
+    async with serving("upper", url=boxes.url, namespace="app", component="upper", **two) as served:
+        answer = await served.ask("POST", "/v2/models/upper/infer", tensor, X_Request_ID="r1")
+    assert answer.json["outputs"][0]["data"] == ["results/r1/upper-a.txt"]
+    assert "/base/app/files/data/results/r1/upper-a.txt" in boxes.files

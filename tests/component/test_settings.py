@@ -28,6 +28,8 @@ def test_the_environment_says_everything_that_the_platform_has_to_say() -> None:
             "MLMESH_MAX_BODY": "1000",
             "MLMESH_URL": "http://gateway",
             "MLMESH_BOXES": '["a","b"]',
+            "MLMESH_MODEL_BOX": "b",
+            "MLMESH_OTHER_BOXES": '["c"]',
             "MLMESH_COMPONENT_NAME": "digits",
             "MLMESH_NAMESPACE": "app",
         },
@@ -46,6 +48,8 @@ def test_the_environment_says_everything_that_the_platform_has_to_say() -> None:
         max_body=1000,
         url="http://gateway",
         boxes=("a", "b"),
+        model_box="b",
+        other_boxes=("c",),
         component="digits",
         namespace="app",
     )

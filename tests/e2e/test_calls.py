@@ -35,6 +35,7 @@ USER 1000
 OLD = {"numpy": "1.26.4", "pydantic": "1.10.19", "orjson": "3.9.15"}
 """Versions that are not ours."""
 SERVICE = """\
+import pathlib
 import time
 
 import numpy
@@ -63,6 +64,12 @@ def together(text: list[str]) -> list[dict]:
 def letters(text: str):
     for letter in text:
         yield {"said": letter.upper()}
+
+
+def marked(page: pathlib.Path, model, context) -> dict:
+    result = context.folder / page.name
+    result.write_text(page.read_text() + pathlib.Path(model).read_text())
+    return {"page": result}
 
 
 async def web(scope, receive, send):
@@ -101,10 +108,23 @@ spec:
 """
 
 
+WEIGHTS = """\
+---
+apiVersion: mlmesh/v1
+kind: DataBox
+metadata: {name: weights}
+spec: {s3DefaultStorage: {capacity: 10M}}
+"""
+MARKED = component(
+    "marked",
+    "inference: service:marked, modelBox: weights, modelPath: m/mark",
+    "  connectedBoxes: [weights, results]\n",
+)
 SHOUT = component("shout", "inference: service:shout, concurrency: 8", "  scaling: {min: 2, max: 2}\n")
 VERSIONS = component("versions", "inference: service:versions", "  security: {readOnlyRoot: true}\n")
 FILES = {
-    "manifests/boxes.yml": BOXES,
+    "manifests/boxes.yml": BOXES + WEIGHTS,
+    "manifests/marked.yml": MARKED,
     "manifests/shout.yml": SHOUT,
     "manifests/versions.yml": VERSIONS,
     "manifests/together.yml": component(
@@ -139,7 +159,8 @@ def app(deployment: Processes, fleet: Fleet) -> Iterator[Application]:
             assert fleet.python_image == PYTHON_IMAGE
             module_image(fleet.docker, IMAGE, app.repository.working)
         app.start(FILES)
-        for name in ("versions", "web", "together", "letters"):
+        app.api.send("PUT", f"/{app.name}/files/weights/m/mark", b"!", expect=(201,))
+        for name in ("versions", "web", "together", "letters", "marked"):
             address = f"{app.path}/components/{name}"
             app.eventually(f"{name} is healthy", lambda: app.api.get(address)["status"] == "healthy")  # noqa: B023
         yield app
@@ -162,6 +183,16 @@ def test_a_function_is_a_model_of_the_open_inference_protocol(app: Application) 
     text = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["hi"]}
     answer = app.call("POST", "/v2/models/shout/infer", {"inputs": [text]}).json()
     assert answer["outputs"] == [{"name": "said", "datatype": "BYTES", "shape": [1], "data": ["HI!"]}]
+
+
+def test_a_returned_file_is_an_input_again_beside_the_models_box(app: Application) -> None:
+    assert app.call("PUT", "/files/results/pages/a.txt", b"hi").status == 201
+    page = {"name": "page", "datatype": "FILE", "data": "pages/a.txt"}
+    for marks in ("!", "!!"):
+        answer = app.call("POST", "/marked/predict", {"inputs": [page]})
+        page = answer.json()["outputs"][0]
+        stored = app.call("GET", f"/files/{page['data']}?download=1")
+        assert (answer.status, stored.body) == (200, b"hi" + marks.encode())
 
 
 def test_requests_that_wait_are_called_together(app: Application) -> None:

@@ -12,8 +12,10 @@ from services.worker.tasks import Lease
 FOLDER = Path("/s/tasks/w/mlmesh-t-3")
 INSTANCE: dict[str, Any] = {
     "component": "c", "image": "i", "inference": "m:f", "loader": None, "python": "python3.9", "port": 8002,
-    "env": {"A": "own"}, "boxes": ["data"], "concurrency": 2, "timeout": 5.0, "warmup": [{"x": 1}],
+    "env": {"A": "own"}, "boxes": ["weights", "data"], "other_boxes": ["scans"],
+    "concurrency": 2, "timeout": 5.0, "warmup": [{"x": 1}],
     "resources": {"cpu": 0.5, "memory": 100}, "instance_token": "secret",
+    "model": {"box": "weights", "user": "developer", "group": "m", "file": "model.bin"},
 }  # fmt: skip
 
 
@@ -74,8 +76,8 @@ def test_an_instances_environment_is_the_component_programs_contract() -> None:
     assert given == {
         "A": "own", "MLMESH_INFERENCE": "m:f", "MLMESH_COMPONENT_NAME": "c", "MLMESH_NAMESPACE": "a",
         "MLMESH_INSTANCE_TOKEN": "secret", "MLMESH_CONCURRENCY": "2", "MLMESH_TIMEOUT": "5.0",
-        "MLMESH_WARMUP": '[{"x": 1}]', "MLMESH_BOXES": '["data"]', "MLMESH_URL": "http://mesh",
-        "MLMESH_MODEL_PATH": "/m/model.bin",
+        "MLMESH_WARMUP": '[{"x": 1}]', "MLMESH_BOXES": '["weights", "data"]', "MLMESH_URL": "http://mesh",
+        "MLMESH_MODEL_PATH": "/m/model.bin", "MLMESH_MODEL_BOX": "weights", "MLMESH_OTHER_BOXES": '["scans"]',
     }  # fmt: skip
     assert (found.cpu, found.memory, found.serves) == (0.5, 100, True)
     assert found.mounts == (Mount(Path("/m/model.bin"), read_only=True),)

@@ -14,6 +14,7 @@ from .files import BoxFiles, LocalFiles
 from .framing import Limits
 from .function import Function, find
 from .life import GRACE_SECONDS, Life, LoadError
+from .places import Boxes
 from .predict import Predictor, Result
 from .problems import Problem
 from .routes import FAILED, STARTING, Routes
@@ -112,5 +113,6 @@ class Component(Life):
         settings = self.settings
         files: BoxFiles | LocalFiles = LocalFiles()
         if settings.url is not None:
-            files = BoxFiles(settings.url, settings.namespace, settings.boxes)
+            boxes = Boxes(settings.boxes, settings.model_box, settings.other_boxes)
+            files = BoxFiles(settings.url, settings.namespace, boxes)
         return Predictor(function, files, self._readers)

@@ -7,64 +7,17 @@ from __future__ import annotations
 
 import http.client
 import os
-import re
 import shutil
 import urllib.parse
-from dataclasses import dataclass
 from typing import Any
 
 from .context import Context
 from .items import Item
+from .places import Boxes, NameFault, Place, name_of, place, result_group
 from .problems import CutShort, Forbidden, Problem, TooLarge, Unavailable, WrongOutput, invalid
 
 SOCKET_TIMEOUT_SECONDS = 30.0
 BLOCK_BYTES = 1024 * 1024
-MAX_NAME_BYTES = 1024
-MAX_SEGMENT_BYTES = 255
-
-
-_NOT_IN_A_GROUP = re.compile(r"[^A-Za-z0-9._-]")
-
-
-class NameFault(Exception):
-    """This is not the name of a file in a connected box."""
-
-
-@dataclass(frozen=True)
-class Place:
-    box: str
-    path: str
-    """`<group>/<file>`"""
-
-
-def place(name: str, boxes: tuple[str, ...]) -> Place:
-    """Where the file `<group>/<file>` or `<box>/<group>/<file>` lies; `NameFault` when nowhere."""
-    _check_name(name)
-    if not boxes:
-        raise NameFault("names a file, but no box is connected to this component")
-    segments = name.split("/")
-    if len(segments) >= 3 and segments[0] in boxes:
-        return Place(segments[0], "/".join(segments[1:]))
-    if len(boxes) > 1:
-        raise NameFault(f"must be <box>/<group>/<file>; the connected boxes are {', '.join(boxes)}")
-    if len(segments) < 2:
-        raise NameFault("must be <group>/<file>")
-    return Place(boxes[0], name)
-
-
-def result_group(request_id: str) -> str:
-    """Where the files of an answer go: the id, with what a group's name cannot hold replaced."""
-    return "results/" + (_NOT_IN_A_GROUP.sub("-", request_id).strip(".") or "-")
-
-
-def _check_name(name: str) -> None:
-    if "\0" in name or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
-        raise NameFault("is not the name of a file")
-    for segment in name.split("/"):
-        if segment in ("", ".", "..") or len(segment.encode("utf-8", "replace")) > MAX_SEGMENT_BYTES:
-            raise NameFault("must be <group>/<file>, without empty, '.', '..' or very long parts")
-        if "\\" in segment or any(ord(character) < 32 for character in segment):
-            raise NameFault("must be <group>/<file>, without control characters and backslashes")
 
 
 def local_file(output: Item) -> str:
@@ -92,7 +45,7 @@ class LocalFiles:
 class BoxFiles:
     """Files in the connected boxes, in the area of the caller."""
 
-    def __init__(self, url: str, namespace: str, boxes: tuple[str, ...]) -> None:
+    def __init__(self, url: str, namespace: str, boxes: Boxes) -> None:
         self._url = urllib.parse.urlsplit(url)
         self._namespace = namespace
         self._boxes = boxes
@@ -114,21 +67,22 @@ class BoxFiles:
             raise invalid(item["name"], str(error)) from error
 
     def store(self, outputs: list[Item], context: Context) -> list[Item]:
-        """The items with `<group>/<file>` in place of local paths, stored in the first box."""
+        """The items with names in place of local paths, stored in the default box."""
         taken: set[str] = set()
         return [self._stored(item, taken, context) if item.get("datatype") == "FILE" else item for item in outputs]
 
     def _stored(self, item: Item, taken: set[str], context: Context) -> Item:
         path = local_file(item)
-        if not self._boxes:
+        box = self._boxes.default
+        if box is None:
             raise WrongOutput(f"The function's output {item['name']!r} is a file, but no box is connected.")
         name = os.path.basename(path)
         while name in taken:
             name = f"{item['name']}-{name}"
         taken.add(name)
-        group = result_group(context.request_id)
-        self._upload(path, Place(self._boxes[0], f"{group}/{name}"), context)
-        return {**item, "data": f"{group}/{name}"}
+        at = Place(box, f"{result_group(context.request_id)}/{name}")
+        self._upload(path, at, context)
+        return {**item, "data": name_of(at, self._boxes)}
 
     def _download(self, name: str, index: int, at: Place, context: Context) -> str:
         folder = context.folder / str(index)

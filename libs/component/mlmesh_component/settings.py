@@ -39,6 +39,9 @@ class Settings:
     max_body: int = DEFAULT_MAX_BODY_BYTES
     url: str | None = None
     boxes: tuple[str, ...] = ()
+    model_box: str | None = None
+    other_boxes: tuple[str, ...] = ()
+    """Those of the app that are not connected."""
     component: str = "component"
     namespace: str = ""
 
@@ -77,7 +80,9 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         warmup=tuple(values.json_list("MLMESH_WARMUP")),
         max_body=values.integer("MLMESH_MAX_BODY", DEFAULT_MAX_BODY_BYTES, 0),
         url=values.text("MLMESH_URL"),
-        boxes=tuple(str(name) for name in values.json_list("MLMESH_BOXES")),
+        boxes=values.names("MLMESH_BOXES"),
+        model_box=values.text("MLMESH_MODEL_BOX"),
+        other_boxes=values.names("MLMESH_OTHER_BOXES"),
         component=values.text("MLMESH_COMPONENT_NAME") or Settings.component,
         namespace=values.text("MLMESH_NAMESPACE") or "",
     )
@@ -130,6 +135,9 @@ class _Environment:
         if not re.fullmatch(r"\d+(\.\d*)?", text):
             raise SettingsError(f"{name} must be milliseconds, not {text!r}")
         return float(text)
+
+    def names(self, name: str) -> tuple[str, ...]:
+        return tuple(str(one) for one in self.json_list(name))
 
     def json_list(self, name: str) -> list[Any]:
         text = self.text(name)
