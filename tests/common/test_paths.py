@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from libs.common.errors import Forbidden, Invalid, Malformed, MeshError
 from libs.common.files import Location
-from libs.common.paths import Address, address, box_of, check_prefix, decoded, folders_above, key_of
+from libs.common.paths import Address, address, box_of, check_prefix, decoded, folders_above, key_of, refusal
+from tests.file_names import NAMES
 
 ROOT = "shop/data/users/alice/file_groups/"
 
@@ -41,6 +42,12 @@ def test_a_path_is_a_group_or_a_file(path: str, kind: str, key: str) -> None:
 def test_a_hostile_path_is_refused(path: str) -> None:
     with pytest.raises(Invalid):
         address("shop", "data", "alice", path)
+
+
+@pytest.mark.parametrize(("name", "rule"), NAMES.items(), ids=ascii)
+def test_a_name_is_refused_by_its_rule(name: str, rule: str | None) -> None:
+    why = refusal("shop", Location(box="data", user="alice", group="g", file=name))
+    assert why == (rule and f"{name if len(name) <= 80 else name[:80] + '…'!a}: {rule}")
 
 
 def test_a_key_has_at_most_1024_bytes() -> None:

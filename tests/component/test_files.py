@@ -1,79 +1,14 @@
-"""Files of a call, against a real HTTP server that answers as the gateway's file routes do."""
+"""Files of a call: those of its inputs come, those of its outputs go and are named."""
 
 from __future__ import annotations
 
-import http.server
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from tests.component import functions
-from tests.component.serving import Answer, Served, serving
-
-
-@dataclass
-class Boxes:
-    """What the file routes hold, and the calls that they got."""
-
-    files: dict[str, bytes] = field(default_factory=dict)
-    calls: list[tuple[str, str, str | None, str | None]] = field(default_factory=list)
-    status: int | None = None
-    put_status: int | None = None
-    cut: bool = False
-    url: str = ""
-
-
-def handler_of(boxes: Boxes) -> type[http.server.BaseHTTPRequestHandler]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self._seen()
-            data = boxes.files.get(self.path.partition("?")[0])
-            status = boxes.status or (404 if data is None else 200)
-            body = data if data is not None and status == 200 else b"{}"
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body) + (5 if boxes.cut else 0)))
-            self.end_headers()
-            self.wfile.write(body)
-            self.close_connection = boxes.cut
-
-        def do_PUT(self) -> None:
-            self._seen()
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if boxes.put_status is None:
-                boxes.files[self.path.partition("?")[0]] = body
-            self.send_response(boxes.put_status or 201)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def _seen(self) -> None:
-            boxes.calls.append((self.command, self.path, self.headers["X-Mlmesh-Grant"], self.headers["X-Request-ID"]))
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    return Handler
-
-
-@pytest.fixture
-def boxes() -> Iterator[Boxes]:
-    held = Boxes()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler_of(held)) as server:
-        held.url = f"http://127.0.0.1:{server.server_port}/base"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield held
-        server.shutdown()
-        thread.join()
-
-
-async def send(served: Served, name: str) -> Answer:
-    body = b'{"inputs": [{"name": "text", "datatype": "FILE", "data": "%s"}]}' % name.encode()
-    return await served.ask("POST", "/predict", body, X_Mlmesh_Grant="granted", X_Request_ID="r1")
+from tests.component.file_routes import Boxes, send
+from tests.component.serving import Answer, serving
 
 
 @pytest.mark.parametrize("function", ["upper", "upper_async"])
@@ -138,17 +73,6 @@ async def test_a_gateway_that_is_not_there_is_503() -> None:
     async with serving("upper", url="http://127.0.0.1:9", namespace="app", boxes=("data",)) as served:
         answer = await send(served, "g/a.txt")
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-
-
-@pytest.mark.parametrize(("status", "answered"), [(413, 413), (403, 403), (500, 503)])
-async def test_a_result_that_is_refused_is_a_problem(boxes: Boxes, status: int, answered: int) -> None:
-    boxes.files["/base/app/files/data/g/a.txt"] = b"hello"
-    boxes.put_status = status
-    async with serving("upper", url=boxes.url, namespace="app", boxes=("data",)) as served:
-        answer = await send(served, "g/a.txt")
-    assert answer.status == answered
-    assert "results/r1/upper-a.txt" in answer.json["detail"] or answered == 403
-    assert "x-mlmesh-not-started" not in answer.headers
 
 
 @pytest.mark.parametrize("name", ["../a", "/g/a", "g/../a", "g//a", "g/", "a", "", "g/\\u0000", "g/" + "a" * 2000])

@@ -176,7 +176,7 @@ async def test_a_function_that_leaves_the_interpreter_does_not_take_it_along() -
         ("none", "The function's output 'y' cannot be answered: NoneType has no datatype."),
         ("ragged", "The function's output 'y' cannot be answered: a list of lists of different lengths has no shape."),
         ("key", "The function returned a dict with the key 1; names of outputs are strings."),
-        ("file", "The function's output 'y' names a file that is not there: '/nowhere/at/all'."),
+        ("file", "The function's output 'y' names a file that cannot be read."),
     ],
 )
 async def test_a_wrong_output_is_500_and_says_which(what: str, detail: str) -> None:

@@ -34,6 +34,8 @@ class Context:
         self.grant = grant
         self.traceparent = traceparent
         self.is_owners = is_owners
+        self.stored: set[str] = set()
+        """Names of the files that the call has stored."""
         self._cancelled = threading.Event()
         self._folder: str | None = None
 

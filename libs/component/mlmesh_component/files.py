@@ -5,28 +5,51 @@ Talks only to the platform's file routes, with the grant that came with the call
 
 from __future__ import annotations
 
+import errno
 import http.client
+import json
 import os
 import shutil
+import stat
 import urllib.parse
 from typing import Any
 
 from .context import Context
 from .items import Item
-from .places import Boxes, NameFault, Place, name_of, place, result_group
-from .problems import CutShort, Forbidden, Problem, TooLarge, Unavailable, WrongOutput, invalid
+from .places import Boxes, NameFault, Place, free_path, name_of, place, refusal, result_group
+from .problems import CutShort, Forbidden, TooLarge, Unavailable, WrongOutput, invalid
+from .raised import Raised
 
 SOCKET_TIMEOUT_SECONDS = 30.0
 BLOCK_BYTES = 1024 * 1024
+MAX_SHOWN = 80
+"""Characters of a file's name in a message."""
+TRY_AGAIN = (408, 425, 429)
+"""Refusals that say nothing against the file."""
 
 
-def local_file(output: Item) -> str:
-    """The local path that a returned FILE item names."""
-    data = output["data"]
-    path = os.fspath(data) if isinstance(data, (str, os.PathLike)) else None
-    if not isinstance(path, str) or not os.path.isfile(path):
-        raise WrongOutput(f"The function's output {output['name']!r} names a file that is not there: {path!r}.")
-    return path
+def returned_file(output: Item, context: Context) -> str:
+    """The local path that a returned FILE item names; `WrongOutput` when it is no file, or none that a box can hold."""
+    path, told = output["data"], f"The function's output {output['name']!r}"
+    try:
+        _check_readable(path)
+    except (OSError, TypeError, ValueError) as error:
+        members = Raised(error, context).members(context)
+        raise WrongOutput(f"{told} names a file that cannot be read.", **members) from error
+    name = os.path.basename(path)
+    if why := refusal(name):
+        raise WrongOutput(f"{told} is a file that no box can hold, {_shown(name)}: {why}.")
+    return str(path)
+
+
+def _check_readable(path: Any) -> None:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "Not a file", path)
+    open(path, "rb").close()
+
+
+def _shown(name: str) -> str:
+    return ascii(name if len(name) <= MAX_SHOWN else name[:MAX_SHOWN] + "…")
 
 
 class LocalFiles:
@@ -39,7 +62,7 @@ class LocalFiles:
         return items
 
     def store(self, outputs: list[Item], context: Context) -> list[Item]:
-        return [{**item, "data": local_file(item)} if item.get("datatype") == "FILE" else item for item in outputs]
+        return [{**item, "data": returned_file(item, context)} if _is_file(item) else item for item in outputs]
 
 
 class BoxFiles:
@@ -59,7 +82,7 @@ class BoxFiles:
         ]
 
     def _place(self, item: Item) -> Place | None:
-        if item["datatype"] != "FILE":
+        if not _is_file(item):
             return None
         try:
             return place(item["data"], self._boxes)
@@ -68,20 +91,20 @@ class BoxFiles:
 
     def store(self, outputs: list[Item], context: Context) -> list[Item]:
         """The items with names in place of local paths, stored in the default box."""
-        taken: set[str] = set()
-        return [self._stored(item, taken, context) if item.get("datatype") == "FILE" else item for item in outputs]
+        found = [(item, self._target_of(item, context) if _is_file(item) else None) for item in outputs]
+        return [item if target is None else self._stored(item, *target, context) for item, target in found]
 
-    def _stored(self, item: Item, taken: set[str], context: Context) -> Item:
-        path = local_file(item)
-        box = self._boxes.default
+    def _target_of(self, item: Item, context: Context) -> tuple[str, Place]:
+        """Its local path, and where it goes. All are looked at before the first is stored."""
+        path, box = returned_file(item, context), self._boxes.default
         if box is None:
             raise WrongOutput(f"The function's output {item['name']!r} is a file, but no box is connected.")
-        name = os.path.basename(path)
-        while name in taken:
-            name = f"{item['name']}-{name}"
-        taken.add(name)
-        at = Place(box, f"{result_group(context.request_id)}/{name}")
-        self._upload(path, at, context)
+        at = Place(box, free_path(result_group(context.request_id), os.path.basename(path), context.stored))
+        context.stored.add(at.path)
+        return path, at
+
+    def _stored(self, item: Item, path: str, at: Place, context: Context) -> Item:
+        self._upload(item["name"], path, at, context)
         return {**item, "data": name_of(at, self._boxes)}
 
     def _download(self, name: str, index: int, at: Place, context: Context) -> str:
@@ -96,18 +119,18 @@ class BoxFiles:
                     shutil.copyfileobj(answer, file, BLOCK_BYTES)
                 _check_complete(answer, os.path.getsize(path))
         except (OSError, http.client.HTTPException) as error:
-            raise Unavailable(f"The file of input {name!r} cannot be fetched: {error}.") from error
+            raise Unavailable(f"The file of input {name!r} cannot be fetched: {_told(error)}.") from error
         return str(path)
 
-    def _upload(self, path: str, at: Place, context: Context) -> None:
+    def _upload(self, name: str, path: str, at: Place, context: Context) -> None:
         size = os.path.getsize(path)
         query = "overwrite=true" if size else "overwrite=true&upload=1"
         headers = {**_headers(context), "Content-Length": str(size), "Content-Type": "application/octet-stream"}
         try:
             with _Exchange(self._connect(context)) as exchange, open(path, "rb") as file:
-                _check_stored(at, exchange.ask("PUT", self._target(at, query), headers, file))
+                _check_stored(name, at, exchange.ask("PUT", self._target(at, query), headers, file))
         except (OSError, http.client.HTTPException) as error:
-            raise CutShort(f"The result {at.path} cannot be stored: {error}.") from error
+            raise CutShort(f"{_result(name, at)} cannot be stored: {_told(error)}.") from error
 
     def _target(self, at: Place, query: str) -> str:
         segments = [self._namespace, "files", at.box, *at.path.split("/")]
@@ -173,13 +196,36 @@ def _check_complete(answer: http.client.HTTPResponse, size: int) -> None:
         raise http.client.IncompleteRead(b"", int(expected) - size)
 
 
-def _check_stored(at: Place, answer: http.client.HTTPResponse) -> None:
-    answer.read(BLOCK_BYTES)
+def _check_stored(name: str, at: Place, answer: http.client.HTTPResponse) -> None:
+    said = answer.read(BLOCK_BYTES)
     if answer.status in (200, 201, 204):
         return
     if answer.status == 413:
-        raise TooLarge(f"The result {at.path} does not fit into box {at.box}.")
+        raise TooLarge(f"{_result(name, at)} does not fit into box {at.box}.")
     if answer.status in (401, 403):
         raise Forbidden(f"The caller may not write files of box {at.box}.")
-    error: Problem = CutShort(f"The result {at.path} cannot be stored: the answer was {answer.status}.")
-    raise error
+    if 400 <= answer.status < 500 and answer.status not in TRY_AGAIN:
+        raise WrongOutput(f"{_result(name, at)} is refused by box {at.box}: {_detail(said) or answer.status}.")
+    raise CutShort(f"{_result(name, at)} cannot be stored: the answer was {answer.status}.")
+
+
+def _result(name: str, at: Place) -> str:
+    return f"The function's output {name!r}, {at.path},"
+
+
+def _detail(document: bytes) -> str | None:
+    """What a problem document says."""
+    try:
+        found = json.loads(document)["detail"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _told(error: Exception) -> object:
+    """Without the local path that an error of the system may hold."""
+    return getattr(error, "strerror", None) or error
+
+
+def _is_file(item: Item) -> bool:
+    return item.get("datatype") == "FILE"

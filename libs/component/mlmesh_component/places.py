@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Container
 from dataclasses import dataclass
+from urllib.parse import unquote
 
-MAX_NAME_BYTES = 1024
+MAX_PATH_BYTES = 1024
 MAX_SEGMENT_BYTES = 255
 FORM = "<group>/<file>, or <box>/<group>/<file>"
 
+_NO_XML = "\ufffe\uffff"
 _NOT_IN_A_GROUP = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -42,7 +46,8 @@ class Place:
 
 def place(name: str, boxes: Boxes) -> Place:
     """Where the file of this name lies; `NameFault` when nowhere."""
-    _check_name(name)
+    if why := refusal(name):
+        raise NameFault(f"must be {FORM}: {why}")
     if boxes.default is None:
         raise NameFault("names a file, but no box is connected to this component")
     first, *rest = name.split("/")
@@ -68,11 +73,37 @@ def result_group(request_id: str) -> str:
     return "results/" + (_NOT_IN_A_GROUP.sub("-", request_id).strip(".") or "-")
 
 
-def _check_name(name: str) -> None:
-    if "\0" in name or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
-        raise NameFault("is not the name of a file")
-    for segment in name.split("/"):
-        if segment in ("", ".", "..") or len(segment.encode("utf-8", "replace")) > MAX_SEGMENT_BYTES:
-            raise NameFault(f"must be {FORM}, without empty, '.', '..' or very long parts")
-        if "\\" in segment or any(ord(character) < 32 for character in segment):
-            raise NameFault(f"must be {FORM}, without control characters and backslashes")
+def free_path(group: str, name: str, taken: Container[str]) -> str:
+    """`<group>/<name>`, or in a numbered folder of the group when another file of the call has that."""
+    path, number = f"{group}/{name}", 1
+    while path in taken:
+        number += 1
+        path = f"{group}/{number}/{name}"
+    return path
+
+
+def refusal(path: str) -> str | None:
+    """Why no box can hold a file of this name: the rules of `libs/common/paths.py`, which is not here."""
+    reasons = (_reason(segment) for segment in path.split("/"))
+    return next((why for why in reasons if why is not None), None) or _length_fault(path)
+
+
+def _length_fault(path: str) -> str | None:
+    if len(path.encode("utf-8")) <= MAX_PATH_BYTES:
+        return None
+    return f"the path is too long: with its box and user it may have {MAX_PATH_BYTES} bytes"
+
+
+def _reason(segment: str) -> str | None:
+    plain = unquote(segment)
+    if not segment:
+        return "a segment is empty"
+    if plain in (".", ".."):
+        return "a segment may not be . or .."
+    if "/" in plain or "\\" in plain:
+        return "a name may not hold a slash or backslash"
+    if any(unicodedata.category(character) in ("Cc", "Cs") or character in _NO_XML for character in segment + plain):
+        return "a name may not hold control characters"
+    if len(segment.encode("utf-8")) > MAX_SEGMENT_BYTES:
+        return f"a name may have at most {MAX_SEGMENT_BYTES} bytes"
+    return None

@@ -26,9 +26,12 @@ class Raised:
         self._text = describe(error)
         self._error_id = logged(error, context.request_id)
 
+    def members(self, context: Context) -> dict[str, str]:
+        """What a problem says of it. The exception's own words are for the app's owners."""
+        return {"error_id": self._error_id, **({"error": self._text} if context.is_owners else {})}
+
     def problem(self, context: Context) -> FunctionRaised:
-        """What the exception says is for the app's owners."""
-        return FunctionRaised(self._error_id, self._text if context.is_owners else None)
+        return FunctionRaised(**self.members(context))
 
 
 def logged(error: BaseException, request_id: str) -> str:
