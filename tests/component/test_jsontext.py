@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import importlib
 import pathlib
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies
 from mlmesh_component import jsontext
 
 
@@ -23,14 +25,118 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(jsontext, "orjson", None)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"NaN", b"[Infinity]", b"\xff", b"[1,]", b"[" * 100_000, b"nul"])
-def test_what_is_not_json_is_a_value_error(body: bytes) -> None:
-    with pytest.raises(ValueError, match=r".+"):
+REFUSED = [
+    (b"", "Expecting value: line 1 column 1"),
+    (b"{", "Expecting property name"),
+    (b"nul", "Expecting value"),
+    (b"[1,]", "Expecting value|Illegal trailing comma"),
+    (b"[01]", "Expecting ',' delimiter"),
+    (b"{} {}", "Extra data"),
+    (b"{'a': 1}", "Expecting property name"),
+    (b'"\t"', "Invalid control character"),
+    (b"\xff", "'utf-8' codec can't decode byte 0xff"),
+    (b'"\xed\xa0\x80"', "'utf-8' codec can't decode byte 0xed"),
+    ("[1]".encode("utf-16"), "'utf-8' codec can't decode"),
+    (b"\xef\xbb\xbf{}", "it begins with a byte order mark; leave that out"),
+    (b"NaN", "it has NaN, which JSON does not know; the Open Inference Protocol takes it in binary tensors"),
+    (b"[Infinity]", "it has Infinity, which"),
+    (b'{"a": -Infinity}', "it has -Infinity, which"),
+    (b"1e400", "the number 1e400 is too large"),
+    (b"[-1E+400]", r"the number -1E\+400 is too large"),
+    (b"[1e00400]", "the number 1e00400 is too large"),
+    (b"9" * 400, "the number 9{40}… is too large"),
+    (b"[-%s]" % (b"9" * 5000), "the number -9{39}… is too large"),
+    (b"1%se10" % (b"0" * 300), "the number 10{39}… is too large"),
+    (rb'"\ud800"', r"it has a text with \\ud800 alone, half of a pair: that is not Unicode"),
+    (rb'{"\uDC00": 1}', r"it has a text with \\uDC00 alone"),
+    (rb'["\ud83d\ude00", "\ude00\ud83d"]', r"it has a text with \\ude00 alone"),
+    (rb'"\ud800\\udc00"', r"it has a text with \\ud800 alone"),
+    (b"[" * 1025 + b"]" * 1025, "it is nested more than 1024 levels deep"),
+    (b'{"a":' * 1025 + b"1" + b"}" * 1025, "it is nested more than 1024 levels deep"),
+    (b"[" * 100_000, "it is nested more than 1024 levels deep"),
+]
+
+
+@pytest.mark.parametrize(("body", "why"), REFUSED, ids=range(len(REFUSED)))
+def test_what_is_not_json_is_refused_in_the_same_words(body: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=f"^{why}"):
         jsontext.decode(body)
 
 
-def test_json_is_read() -> None:
-    assert jsontext.decode('{"a":[1,2.5,"ü",null,true]}'.encode()) == {"a": [1, 2.5, "ü", None, True]}
+READ = [
+    ('{"a":[1,2.5,"ü",null,true]}'.encode(), {"a": [1, 2.5, "ü", None, True]}),
+    (b" \n[ ]\r\t", []),
+    (b'{"a": 1, "a": 2}', {"a": 2}),
+    (b"[9223372036854775808, -9223372036854775808]", [2**63, -(2**63)]),
+    (b"[18446744073709551615, 18446744073709551616]", [2**64 - 1, 2.0**64]),
+    (b"-9223372036854775809", -(2.0**63)),
+    (b"[100000000000000000000]", [1e20]),
+    (b"9" * 300, 1e300),
+    (b"[1e308, 1e-400, 1E+2, -0, -0.0]", [1e308, 0.0, 100.0, 0, -0.0]),
+    (b"[0.00012345678901234567, 0.1000000000000000000000001]", [0.00012345678901234567, 0.1]),
+    (rb'["\ud83d\ude00", "\\ud800", "\\\\ud800", "\u00e9"]', ["😀", r"\ud800", r"\\ud800", "é"]),
+    (b'"\x7f"', "\x7f"),
+    (rb'"\u0000"', "\0"),
+]
+
+
+@pytest.mark.parametrize(("body", "value"), READ, ids=range(len(READ)))
+def test_json_is_read_alike(body: bytes, value: Any) -> None:
+    assert repr(jsontext.decode(body)) == repr(value)
+
+
+@pytest.mark.parametrize(("opens", "inmost", "closes"), [(b"[", b"[]", b"]"), (b'{"a":', b"{}", b"}")])
+def test_1024_levels_are_read(opens: bytes, inmost: bytes, closes: bytes) -> None:
+    value = jsontext.decode(opens * 1023 + inmost + closes * 1023)
+    for _ in range(1023):
+        [value] = value if isinstance(value, list) else value.values()
+    assert not value
+
+
+TOKENS = [
+    *(
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        ":",
+        " ",
+        '"',
+        "\\",
+        "\\ud8",
+        "00",
+        "\\udc",
+        "-",
+        ".",
+        "e",
+        "E+",
+        "1",
+        "0" * 20,
+        "9" * 19,
+    ),
+    *("309", "null", "true", "NaN", "\ufeff", "ü", '"a":', "[1]", '"b"'),
+]
+
+
+@given(strategies.lists(strategies.sampled_from(TOKENS), max_size=12).map("".join))
+def test_orjson_and_the_standard_library_take_the_same(text: str) -> None:
+    assert _result(text.encode(), "orjson") == _result(text.encode(), None)
+
+
+def _result(body: bytes, library: str | None) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsontext, "orjson", None if library is None else importlib.import_module(library))
+        try:
+            return repr(jsontext.decode(body))
+        except ValueError as error:
+            return str(error)
+
+
+def test_what_is_text_is_read_as_its_bytes() -> None:
+    assert jsontext.decode('["ü"]') == ["ü"]
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        jsontext.decode('"\ud800"')
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Protocol
 
 from . import jsontext
 from .framing import Request
 from .oip import Infer
 from .predict import Result
-from .problems import PROBLEM_TYPE, Invalid, Malformed, Problem
+from .problems import PROBLEM_TYPE, Malformed, Problem
 from .response import JSON_TYPE, Response, id_header
 from .schema import Inputs, Schema, check
 from .stream import Stream, framing
@@ -92,21 +91,4 @@ def _json(body: bytes) -> Any:
     try:
         return jsontext.decode(body)
     except ValueError as error:
-        if b"NaN" in body or b"Infinity" in body:
-            _refuse_not_finite(body)
         raise Malformed(f"The body is not JSON: {error}.") from error
-
-
-def _refuse_not_finite(body: bytes) -> None:
-    """`Invalid` when nothing else is wrong than numbers that JSON does not know."""
-    found: list[str] = []
-
-    def note(constant: str) -> None:
-        found.append(constant)
-
-    try:
-        json.loads(body, parse_constant=note)
-    except (ValueError, RecursionError):
-        return
-    message = f"has {found[0]}, which JSON does not know; the Open Inference Protocol takes it in binary tensors"
-    raise Invalid([{"input": "inputs", "message": message}]) if found else Malformed("The body is not JSON.")
