@@ -23,10 +23,12 @@ def create(name: str) -> Create:
     return found
 
 
-def check(files: Mapping[str, bytes]) -> list[Problem]:
+def check(files: Mapping[str, bytes], applied: Mapping[str, bytes]) -> list[Problem]:
+    from services.registry.application import applied as known
     from services.registry.catalog import check as checked
 
-    return checked(files, namespace=None)[1]
+    app, problems = known(applied)
+    return sorted([*problems, *checked(files, app.app, app.secrets, unread=app.unread)[1]])
 
 
 def upgrade(database_url: str) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from services.cli.failure import Failure
-from services.cli.validate import manifests
 
 if TYPE_CHECKING:
     from libs.common.manifests import Manifest
@@ -15,14 +14,69 @@ if TYPE_CHECKING:
 
     Body = TypeVar("Body", bound=Header)
 
+SUFFIXES = (".yml", ".yaml")
+DEFAULT_FOLDER = "manifests"
+APPLICATION = "app.yaml"
+ATTACHING = frozenset({"PlatformApp", "Repository", "Secret"})
+
 
 def named(kind: type[Body], name: str, folder: Path) -> tuple[Body, Sequence[Manifest[Header]]]:
     """The manifest of this kind and name, and all that were read with it. Raises Failure."""
     from libs.common.manifests import read_documents
 
-    found, problems = read_documents(dict(manifests(folder)))
+    found, problems = read_documents(files(folder)[0])
     known = {one.name: one.body for one in found if isinstance(one.body, kind)}
     if name not in known:
         why = f": {problems[0]}" if problems else f"; there are {', '.join(sorted(known)) or 'none'}"
         raise Failure(f"no {kind.__name__} {name!r} in {folder}{why}")
     return known[name], found
+
+
+def files(folder: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The manifests, and app.yaml when `mlmesh apply` sends it; named as a person here opens them. Raises Failure."""
+    if not folder.is_dir():
+        raise Failure(f"{folder} is not a folder")
+    sent = _application((folder.parent if folder.name == DEFAULT_FOLDER else folder) / APPLICATION)
+    root = _root(folder, sent)
+    found = sorted(file for file in root.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+    manifests = {file.as_posix(): content(file) for file in found if file.as_posix() not in sent}
+    if not manifests:
+        raise Failure(f"no manifests: there is neither a folder {folder / DEFAULT_FOLDER} nor a *.yml file in {root}")
+    return manifests, sent
+
+
+def content(file: Path) -> bytes:
+    """Of one that is too large a byte too much, so that the check itself says so."""
+    from libs.common.manifests.reading import MAX_FILE
+
+    with file.open("rb") as opened:
+        return opened.read(MAX_FILE + 1)
+
+
+def _application(file: Path) -> dict[str, bytes]:
+    """The file, unless it is something else that is called so, such as a manifest."""
+    from libs.common.manifests import KINDS
+    from libs.common.manifests.parsing import Unreadable, parse
+
+    if not file.is_file():
+        return {}
+    found = {file.as_posix(): content(file)}
+    try:
+        documents = [root.plain() for root in parse(found[file.as_posix()])]
+    except Unreadable:
+        return found
+    kinds = {str(one.get("kind")) for one in documents if isinstance(one, dict)}
+    return found if kinds & ATTACHING and not kinds & (KINDS.keys() - ATTACHING) else {}
+
+
+def _root(folder: Path, sent: Mapping[str, bytes]) -> Path:
+    """Where a deployment looks: as the Repository in app.yaml says, else in `manifests`; or the folder itself."""
+    from libs.common.manifests import Repository, read_documents
+
+    specs = [one.body.spec for one in read_documents(sent)[0] if isinstance(one.body, Repository)]
+    named = specs[0].path if specs and folder.name != DEFAULT_FOLDER else DEFAULT_FOLDER
+    if (folder / named).is_dir():
+        return folder / named
+    if named != DEFAULT_FOLDER:
+        raise Failure(f"there is no folder {folder / named}, the path of the Repository in {APPLICATION}")
+    return folder

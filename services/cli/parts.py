@@ -21,7 +21,8 @@ class Parts:
     """Functions that import what they need when they are called."""
 
     create: Callable[[str], Create]
-    check: Callable[[Mapping[str, bytes]], list[Problem]]
+    check: Callable[[Mapping[str, bytes], Mapping[str, bytes]], list[Problem]]
+    """Manifest files, and files that `mlmesh apply` sends."""
     upgrade: Callable[[str], None]
     """The database at this URL to the current schema."""
     remains: Callable[[], ModuleType]

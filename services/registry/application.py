@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.manifests import Manifest, PlatformApp, Problem, Repository, Secret, read_documents
+from libs.common.manifests import Manifest, PlatformApp, Problem, Repository, Secret, Unread, read_all, read_documents
 
 ATTACHING = (PlatformApp, Repository, Secret)
 
@@ -46,6 +46,22 @@ def read(file: str, body: bytes) -> tuple[Application | None, list[Problem]]:
     if app is None or any(problem.severity == "error" for problem in problems):
         return None, sorted(problems)
     return _application(app, manifests), problems
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What a deployment knows of an app to which some files were applied; `unread` are their documents with errors."""
+
+    app: str | None
+    secrets: tuple[str, ...]
+    unread: tuple[Unread, ...]
+
+
+def applied(files: Mapping[str, bytes]) -> tuple[Applied, list[Problem]]:
+    """What is in these files, each as `apply` is given it, and what `apply` would say of it."""
+    found, problems = read_all(files), [problem for file in files for problem in read(file, files[file])[1]]
+    secrets = tuple(one.name for one in found.manifests if isinstance(one.body, Secret))
+    return Applied(_app(found.manifests), secrets, tuple(found.unread)), sorted(problems)
 
 
 def _application(app: str, manifests: Sequence[Manifest[Any]]) -> Application:

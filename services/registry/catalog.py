@@ -3,7 +3,7 @@
 Pure: files in, catalog and problems out. Rules within one manifest are in `libs.common.manifests`.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from libs.common.manifests import (
@@ -15,7 +15,8 @@ from libs.common.manifests import (
     PlatformApp,
     Problem,
     Secret,
-    read_documents,
+    Unread,
+    read_all,
 )
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.fields import Header
@@ -29,20 +30,25 @@ Body = TypeVar("Body", bound=Header)
 
 
 def check(
-    files: Mapping[str, bytes], namespace: str | None, secrets: Collection[str] = (), *, processes: bool = False
+    files: Mapping[str, bytes],
+    namespace: str | None,
+    secrets: Collection[str] = (),
+    *,
+    processes: bool = False,
+    unread: Sequence[Unread] = (),
 ) -> tuple[Catalog | None, list[Problem]]:
     """The catalog and the warnings, or no catalog and every error.
 
     `namespace` is the app's; without it (a check offline) the manifests must only agree. `secrets` are declared
-    elsewhere than in these files. `processes`: what will run is no containers, without images and limits. References
-    are checked when every manifest was read: a broken one would only look missing.
+    elsewhere than in these files, `unread` are documents there that could not be read. `processes`: what will run is no
+    containers, without images and limits. What may be in a document that could not be read is not called missing.
     """
-    manifests, problems = read_documents(files)
+    found = read_all(files)
+    manifests, problems = found.manifests, list(found.problems)
     if not manifests and not problems:
         problems.append(Problem(min(files, default=NOWHERE), 1, 1, "no manifest here; a revision needs at least one"))
     problems += [*repositories(manifests), *repeated(manifests), *strangers(manifests, namespace)]
-    if not errors(problems):
-        problems += [*misfits(manifests, secrets), *(ignored(manifests) if processes else ())]
+    problems += [*misfits(manifests, secrets, [*found.unread, *unread]), *(ignored(manifests) if processes else ())]
     return (None if errors(problems) else catalog(manifests)), sorted(problems)
 
 
@@ -50,7 +56,7 @@ def errors(problems: list[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.severity == "error"]
 
 
-def catalog(manifests: list[Manifest[Header]]) -> Catalog:
+def catalog(manifests: Sequence[Manifest[Header]]) -> Catalog:
     return Catalog(
         components=of_kind(manifests, MLComponent),
         pipelines=of_kind(manifests, ExperimentPipeline),
@@ -61,18 +67,18 @@ def catalog(manifests: list[Manifest[Header]]) -> Catalog:
     )
 
 
-def of_kind(manifests: list[Manifest[Header]], model: type[Body]) -> dict[str, Body]:
+def of_kind(manifests: Sequence[Manifest[Header]], model: type[Body]) -> dict[str, Body]:
     return {manifest.name: manifest.body for manifest in manifests if isinstance(manifest.body, model)}
 
 
-def repositories(manifests: list[Manifest[Header]]) -> Iterator[Problem]:
+def repositories(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:
     for manifest in manifests:
         if manifest.kind == "Repository":
             sentence = "a Repository cannot be in Git: a repository cannot move itself; send it with: mlmesh apply"
             yield manifest.problem(("kind",), sentence)
 
 
-def repeated(manifests: list[Manifest[Header]]) -> Iterator[Problem]:
+def repeated(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:
     first: dict[tuple[str, str], Manifest[Header]] = {}
     for manifest in manifests:
         key = (manifest.kind, "" if manifest.kind == "PlatformApp" else manifest.name)
@@ -87,7 +93,7 @@ def repeated(manifests: list[Manifest[Header]]) -> Iterator[Problem]:
             yield manifest.problem(("metadata", "name"), sentence)
 
 
-def strangers(manifests: list[Manifest[Header]], namespace: str | None) -> Iterator[Problem]:
+def strangers(manifests: Sequence[Manifest[Header]], namespace: str | None) -> Iterator[Problem]:
     for manifest in manifests:
         own = manifest.body.metadata.namespace
         namespace = namespace or own

@@ -51,12 +51,9 @@ def optional(manifests: Sequence[Manifest[Header]], pipeline: str) -> frozenset[
     return frozenset(item.name for api in of_it if api.api_spec for item in api.api_spec.inputs if not item.required)
 
 
-def scheduled(
-    manifests: Sequence[Manifest[Header]], manifest: Manifest[Header], body: ExperimentPipeline
-) -> Iterator[Problem]:
-    """What a schedule gives, a pipeline takes."""
-    chain = following(pipelines(manifests), body.metadata.name)
-    for name in body.spec.schedule.inputs if body.spec.schedule else ():
+def scheduled(chain: Chain, manifest: Manifest[Header], body: ExperimentPipeline) -> Iterator[Problem]:
+    """What a schedule gives, a pipeline of the chain takes; nothing is said of a chain that is not known."""
+    for name in body.spec.schedule.inputs if body.spec.schedule and chain else ():
         path = ("spec", "schedule", "inputs", name)
         if not any(name == variable.name for one in chain for variable in one.spec.vars):
             yield manifest.problem(path, undeclared(name, chain))

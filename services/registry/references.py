@@ -5,10 +5,11 @@ Pure, as the catalog that calls it.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
-from libs.common.manifests import APIComponent, ExperimentPipeline, Manifest, MLComponent, Problem, Secret
-from libs.common.manifests.chain import following
+from libs.common.manifests import APIComponent, ExperimentPipeline, Manifest, MLComponent, Problem, Secret, Unread
+from libs.common.manifests.chain import follower, following
 from libs.common.manifests.container import ENVIRONMENT, RESERVED, EnvFrom
 from libs.common.manifests.fields import Header, Reference
 from libs.common.manifests.problems import Path
@@ -24,18 +25,36 @@ class App:
 
     manifests: Sequence[Manifest[Header]]
     names: Mapping[str, Mapping[str, Manifest[Header] | None]]
+    unread: Collection[Unread]
+
+    def may_have(self, kind: str, name: str) -> bool:
+        """Whether a document that could not be read may be it."""
+        return any(Unread(*one) in self.unread for one in product((kind, None), (name, None)))
+
+    def may_have_any(self, *kinds: str) -> bool:
+        return any(one.kind is None or one.kind in kinds for one in self.unread)
+
+    def chain(self, first: str) -> Sequence[ExperimentPipeline]:
+        """The pipeline and those that continue it; nothing when one of them could not be read."""
+        chain = following(pipelines(self.manifests), first)
+        after = follower(chain[-1]) if chain else None
+        return () if after is not None and self.may_have("ExperimentPipeline", after) else chain
 
 
-def misfits(manifests: Sequence[Manifest[Header]], secrets: Collection[str]) -> Iterator[Problem]:
+def misfits(
+    manifests: Sequence[Manifest[Header]], secrets: Collection[str], unread: Sequence[Unread] = ()
+) -> Iterator[Problem]:
     names: dict[str, dict[str, Manifest[Header] | None]] = {"Secret": dict.fromkeys(secrets)}
     for manifest in manifests:
         names.setdefault(manifest.kind, {})[manifest.name] = manifest
-    app = App(manifests, names)
+    app = App(manifests, names, frozenset(unread))
+    givers_known = not app.may_have_any(APIComponent.__name__, ExperimentPipeline.__name__)
     for manifest in manifests:
         if isinstance(manifest.body, MLComponent):
             yield from of_component(app, manifest, manifest.body)
         elif isinstance(manifest.body, ExperimentPipeline):
             yield from of_pipeline(app, manifest, manifest.body)
+            yield from unproduced(manifests, manifest, manifest.body) if givers_known else ()
         elif isinstance(manifest.body, APIComponent):
             yield from of_api(app, manifest, manifest.body)
     yield from addresses(manifests)
@@ -43,7 +62,7 @@ def misfits(manifests: Sequence[Manifest[Header]], secrets: Collection[str]) -> 
 
 def existing(app: App, manifest: Manifest[Header], path: Path, kind: str, name: str) -> Iterator[Problem]:
     known = app.names.get(kind, {})
-    if name not in known:
+    if name not in known and not app.may_have(kind, name):
         guess = alike(name, tuple(known))
         advice = f'did you mean "{guess}"?' if guess else "add one, or correct the name"
         yield manifest.problem(path, f'there is no {kind} "{name}"; {advice}')
@@ -96,8 +115,7 @@ def of_pipeline(app: App, manifest: Manifest[Header], body: ExperimentPipeline) 
         where = ("spec", "continueWith", "experimentPipeline", "name")
         yield from existing(app, manifest, where, "ExperimentPipeline", after.experiment_pipeline.name)
     yield from continued(app.manifests, manifest, body)
-    yield from scheduled(app.manifests, manifest, body)
-    yield from unproduced(app.manifests, manifest, body)
+    yield from scheduled(app.chain(manifest.name), manifest, body)
 
 
 def of_api(app: App, manifest: Manifest[Header], body: APIComponent) -> Iterator[Problem]:
@@ -108,7 +126,7 @@ def of_api(app: App, manifest: Manifest[Header], body: APIComponent) -> Iterator
     if spec.experiment_pipeline:
         path = ("spec", "experimentPipeline", "name")
         yield from existing(app, manifest, path, "ExperimentPipeline", spec.experiment_pipeline.name)
-        chain = following(pipelines(app.manifests), spec.experiment_pipeline.name)
+        chain = app.chain(spec.experiment_pipeline.name)
         if chain and spec.api_spec:
             yield from interface(manifest, spec.api_spec, chain)
     if spec.restful_api.auth.basic:

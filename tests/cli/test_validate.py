@@ -43,3 +43,81 @@ def test_a_folder_without_manifests_is_said_to_be_one(run: Run, tmp_path: Path) 
     done = run("validate", str(tmp_path))
     assert (done.code, done.out) == (1, "")
     assert "no manifests" in done.err
+
+
+SECRET = "apiVersion: mlmesh/v1\nkind: Secret\nmetadata: {name: keys}\nspec: {keys: [TOKEN]}\n"
+APP = "apiVersion: mlmesh/v1\nkind: PlatformApp\nmetadata: {name: leafscan}\nspec: {title: Leaf scan}\n"
+REPOSITORY = (
+    "apiVersion: mlmesh/v1\nkind: Repository\nmetadata: {name: leafscan, namespace: leafscan}\n"
+    "spec: {url: https://git.example/a.git}\n"
+)
+COMPONENT = (
+    "apiVersion: mlmesh/v1\nkind: MLComponent\nmetadata: {name: c}\n"
+    "spec: {image: {existingImageName: a}, mlService: {inference: 'a:f'}, envFrom: [{secretRef: {name: keys}}]}\n"
+)
+MISSING = 'manifests/c.yml:4:99: there is no Secret "keys"; add one, or correct the name\n'
+
+
+def together(*documents: str) -> str:
+    return "---\n".join(documents)
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    (tmp_path / "m" / "manifests").mkdir(parents=True)
+    (tmp_path / "m" / "manifests" / "c.yml").write_text(COMPONENT)
+    return tmp_path / "m"
+
+
+APPLICATIONS = [
+    (None, MISSING),
+    (together(APP, REPOSITORY, SECRET), ""),
+    (together(APP, REPOSITORY), MISSING),
+    # what apply would refuse is told, and a Secret in it is not called missing
+    (together(APP, SECRET.replace("TOKEN]", "TOKEN], typo: 1")), "app.yaml:9:23: unknown field"),
+    (together(APP, "a: b: c\n"), "app.yaml:6:5: invalid YAML"),
+    # another tool's file, a manifest that has no business there
+    ("runtime: python39\n", MISSING),
+    ("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: keys}\n", MISSING),
+    (together(APP, COMPONENT, SECRET), MISSING),
+]
+
+
+@pytest.mark.parametrize(("application", "told"), APPLICATIONS)
+def test_secrets_that_app_yaml_declares_are_known(run: Run, module: Path, application: str | None, told: str) -> None:
+    if application is not None:
+        (module / "app.yaml").write_text(application)
+    for folder in (module, module / "manifests"):
+        done = run("validate", str(folder))
+        assert (done.code, done.out.count("\n")) == ((1, 1) if told else (0, 0)), done
+        assert done.out.startswith(f"{module}/{told}" if told else "")
+
+
+def test_a_namespace_is_compared_with_that_of_app_yaml(run: Run, module: Path) -> None:
+    (module / "app.yaml").write_text(together(APP, SECRET))
+    (module / "manifests" / "b.yml").write_text(BOX.replace("name: models", "name: models, namespace: other"))
+    assert 'namespace "other" is not this app\'s; write "leafscan"' in run("validate", str(module)).out
+
+
+def test_other_files_that_are_applied_are_named(run: Run, module: Path) -> None:
+    more = module / "secrets.yaml"
+    more.write_text(SECRET.replace("name: keys", "name: keys, namespace: leafscan"))
+    assert run("validate", str(module), "--with", str(more)).code == 0
+    more.write_text(SECRET)
+    done = run("validate", str(module), "--with", str(more))
+    assert done.out == f"{more}:3:1: say for which app: add a PlatformApp, or metadata.namespace\n"
+    assert run("validate", str(module), "--with", str(module / "no.yaml")).code == 1
+
+
+def test_app_yaml_is_no_manifest_and_says_where_they_are(run: Run, module: Path) -> None:
+    (module / "app.yaml").write_text(together(APP, REPOSITORY, SECRET))
+    (module / "manifests").rename(module / "deploy")
+    (module / "other.yml").write_text("not: a manifest\n")
+    (module / "app.yaml").write_text(together(APP, REPOSITORY.replace("a.git", "a.git, path: ./deploy"), SECRET))
+    assert run("validate", str(module)).err == "1 files, no errors\n"
+    (module / "app.yaml").write_text(together(APP, REPOSITORY.replace("a.git", "a.git, path: nowhere"), SECRET))
+    told = f"mlmesh: there is no folder {module}/nowhere, the path of the Repository in app.yaml\n"
+    assert run("validate", str(module)).err == told
+    (module / "other.yml").unlink()
+    (module / "app.yaml").write_text(together(APP, REPOSITORY.replace("a.git", "a.git, path: ."), SECRET))
+    assert run("validate", str(module)).err == "1 files, no errors\n"

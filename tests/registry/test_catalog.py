@@ -145,10 +145,36 @@ def test_what_does_not_fit_together_is_one_sentence_at_its_place(
     assert errors(*documents) == expected
 
 
-def test_references_wait_until_every_manifest_can_be_read() -> None:
-    assert errors(API, COMPONENT.replace("inference", "inferense")) == [
-        'b.yml:6:15: unknown field "inferense"; did you mean "inference"?',
-    ]  # fmt: skip
+BROKEN = "  typo: 1\n"
+NO_SECRET = 'there is no Secret "token"; add one, or correct the name'
+WITH_TOKEN = COMPONENT + "  envFrom: [{secretRef: {name: token}}]\n"
+SIGHT: list[tuple[tuple[str, ...], list[str]]] = [
+    # another document's error of form hides nothing …
+    ((WITH_TOKEN, BOX + BROKEN), [f"a.yml:7:32: {NO_SECRET}", 'b.yml:6:3: unknown field "typo"']),
+    ((WITH_TOKEN, TOKEN.replace("mlmesh/v1", "mlmesh/v2"), API.replace("{name: digits}\n  rest", "{name: digit}\n  rest")), ['b.yml:1:13: "apiVersion"', 'c.yml:5:23: there is no MLComponent "digit"']),
+    ((PIPELINE.replace("{name: photos},", "{name: photos, mountFrom: {box: boxes, path: g/}},"), COMPONENT + BROKEN), ['a.yml:5:42: there is no DataBox "boxes"', 'b.yml:7:3: unknown field "typo"']),
+    # … and makes none of its own
+    ((API, COMPONENT + BROKEN), ['b.yml:7:3: unknown field "typo"']),
+    ((WITH_TOKEN, TOKEN + BROKEN), ['b.yml:6:3: unknown field "typo"']),
+    ((WITH_TOKEN, TOKEN.replace("kind: Secret", "kind: Secrets")), ['b.yml:2:7: unknown kind "Secrets"']),
+    ((WITH_TOKEN, TOKEN.replace("name: token", "name: Token")), ['b.yml:3:18: "name" must be']),
+    ((WITH_TOKEN, "a: b: c\n"), ["b.yml:1:5: invalid YAML"]),
+    ((WITH_TOKEN, "- a\n"), ["b.yml:1:1: not a manifest"]),
+    ((WITH_TOKEN, TOKEN.replace("{name: token}", "[token]")), ['b.yml:3:1: "metadata" must be a mapping']),
+    ((PIPELINE, TRAIN_API + BROKEN), ['b.yml:8:3: unknown field "typo"']),
+    ((SCORE, PIPELINE + THEN + BROKEN), ['b.yml:10:3: unknown field "typo"']),
+    ((PIPELINE + THEN, SCORE + BROKEN, CHAIN[2]), ['b.yml:8:3: unknown field "typo"']),
+    ((PIPELINE + THEN + '  schedule: {cron: "0 6 * * *", inputs: {photos: a/b, leaves: a/c}}\n', SCORE + BROKEN, CHAIN[2]), ['b.yml:8:3: unknown field "typo"']),
+    ((TRAIN_API, PIPELINE + BROKEN), ['b.yml:9:3: unknown field "typo"']),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("documents", "beginnings"), SIGHT)
+def test_a_document_with_an_error_hides_no_other_and_is_not_called_missing(
+    documents: tuple[str, ...], beginnings: list[str]
+) -> None:
+    found = errors(*documents)
+    assert [line[: len(start)] for line, start in zip(found, beginnings, strict=True)] == beginnings
 
 
 def test_offline_the_namespaces_must_only_agree() -> None:

@@ -8,11 +8,11 @@ from libs.common.manifests.apicomponent import APIComponent
 from libs.common.manifests.databox import DataBox
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.manifests.kinds import KINDS, example, json_schema
-from libs.common.manifests.manifest import Manifest
+from libs.common.manifests.manifest import Manifest, Unread
 from libs.common.manifests.mlcomponent import MLComponent
 from libs.common.manifests.platformapp import PlatformApp
 from libs.common.manifests.problems import Problem
-from libs.common.manifests.reading import read_documents
+from libs.common.manifests.reading import read_all, read_documents
 from libs.common.manifests.repository import Repository
 from libs.common.manifests.secret import Secret
 
@@ -27,7 +27,9 @@ __all__ = [
     "Problem",
     "Repository",
     "Secret",
+    "Unread",
     "example",
     "json_schema",
+    "read_all",
     "read_documents",
 ]

@@ -1,5 +1,6 @@
 """One YAML document to one manifest: which kind it is, whether its fields fit, and where each of them stands."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from libs.common.manifests import planned
-from libs.common.manifests.fields import FOREIGN, Header
+from libs.common.manifests.fields import FOREIGN, LABEL, Header
 from libs.common.manifests.kinds import KINDS
 from libs.common.manifests.nodes import Node
 from libs.common.manifests.problems import Path, Problem
@@ -38,6 +39,24 @@ class Manifest(Generic[Body]):
 
     def problem(self, path: Path, message: str) -> Problem:
         return Problem(self.file, *self.locate(*path), message)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A document that is there and is no valid manifest: its kind and name, None where they are wrong themselves."""
+
+    kind: str | None = None
+    name: str | None = None
+
+    @classmethod
+    def of(cls, root: Node) -> "Unread":
+        kind, name = text(root, "kind"), text(root, "metadata", "name")
+        return cls(kind if kind in KINDS else None, name if name and re.fullmatch(LABEL, name) else None)
+
+
+def text(root: Node, *path: str) -> str | None:
+    value = root.nearest(path).node.value if root.has(*path) else None
+    return value if isinstance(value, str) else None
 
 
 def read(file: str, root: Node) -> tuple[Manifest[Header] | None, list[Problem]]:

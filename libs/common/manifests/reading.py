@@ -3,11 +3,11 @@
 Limits come first: what is too big is never parsed.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from libs.common.manifests.fields import Header
-from libs.common.manifests.manifest import Manifest, read
+from libs.common.manifests.manifest import Manifest, Unread, read
 from libs.common.manifests.parsing import Unreadable, parse
 from libs.common.manifests.problems import Problem
 
@@ -16,19 +16,33 @@ MAX_FILES: Final = 500
 MAX_TOTAL: Final = 10 * 2**20  # bytes
 
 
+class Reading(NamedTuple):
+    """Every valid manifest, every problem of the others, and what is known of these."""
+
+    manifests: Sequence[Manifest[Header]]
+    problems: Sequence[Problem]
+    unread: Sequence[Unread]
+
+
 def read_documents(files: Mapping[str, bytes]) -> tuple[list[Manifest[Header]], list[Problem]]:
     """Every valid manifest and every problem of the others, by path and line.
 
     Paths are relative to the repository's root. A file that is not valid YAML gives no manifest at all.
     """
-    manifests: list[Manifest[Header]] = []
-    problems = list(beyond_limits(files))
-    if not problems:
-        for path in sorted(files):
-            found, wrong = read_file(path, files[path])
-            manifests += found
-            problems += wrong
-    return manifests, sorted(problems)
+    found = read_all(files)
+    return list(found.manifests), list(found.problems)
+
+
+def read_all(files: Mapping[str, bytes]) -> Reading:
+    """As `read_documents`, and what could not be read."""
+    if too_much := list(beyond_limits(files)):
+        return Reading([], sorted(too_much), [Unread()])
+    found = [read_file(path, files[path]) for path in sorted(files)]
+    return Reading(
+        [manifest for one in found for manifest in one.manifests],
+        sorted(problem for one in found for problem in one.problems),
+        [unread for one in found for unread in one.unread],
+    )
 
 
 def beyond_limits(files: Mapping[str, bytes]) -> Iterator[Problem]:
@@ -45,10 +59,14 @@ def beyond_limits(files: Mapping[str, bytes]) -> Iterator[Problem]:
             return
 
 
-def read_file(path: str, content: bytes) -> tuple[list[Manifest[Header]], list[Problem]]:
+def read_file(path: str, content: bytes) -> Reading:
     try:
         roots = parse(content)
     except Unreadable as error:
-        return [], [Problem(path, error.line, error.column, error.message)]
-    results = [read(path, root) for root in roots]
-    return [manifest for manifest, _ in results if manifest], [problem for _, found in results for problem in found]
+        return Reading([], [Problem(path, error.line, error.column, error.message)], [Unread()])
+    results = [(root, *read(path, root)) for root in roots]
+    return Reading(
+        [manifest for _, manifest, _ in results if manifest],
+        [problem for *_, found in results for problem in found],
+        [Unread.of(root) for root, manifest, _ in results if manifest is None],
+    )
