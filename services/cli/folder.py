@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from libs.common.settings import Settings
 
 KEY_BYTES = 32
+RECORD = "container.json"
+"""By which the process runtime finds what it started."""
 
 
 @contextmanager
@@ -70,10 +72,20 @@ def room(settings: Settings) -> None:
     disk = Disk(settings.data, settings.disk_reserve)
     if disk.has_room():
         return
-    for needless in (settings.scratch_folder / "tasks", settings.data / "cache"):
-        shutil.rmtree(needless, ignore_errors=True)
+    shutil.rmtree(settings.data / "cache", ignore_errors=True)
+    for task in (settings.scratch_folder / "tasks").glob("*/*/"):
+        _empty(task)
     if not disk.has_room():
         raise Failure(f"{disk.sentence()}; remove files from that disk, or choose another --data")
+
+
+def _empty(task: Path) -> None:
+    """But for the record of its process: one that runs still holds its files, and is to be ended."""
+    for path in task.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != RECORD:
+            path.unlink(missing_ok=True)
 
 
 def key(folder: Path, name: str, preset: str | None = None) -> str:

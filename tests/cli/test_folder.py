@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from libs.common.settings import Settings
 from services.cli.failure import Failure
-from services.cli.folder import key, locked
+from services.cli.folder import key, locked, room
 
 
 def test_a_folder_belongs_to_one_at_a_time(tmp_path: Path) -> None:
@@ -64,3 +65,14 @@ def test_a_folder_of_other_things_is_left_as_it_is(tmp_path: Path) -> None:
         with locked(folder):
             pytest.fail("it was opened")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+
+
+def test_on_a_full_disk_what_tells_of_processes_that_run_is_kept(tmp_path: Path) -> None:
+    task = tmp_path / "scratch" / "tasks" / "w1" / "mlmesh-1-1"
+    (task / "outputs").mkdir(parents=True)
+    for name in ("container.json", "log", "lease.json", "outputs/large"):
+        (task / name).touch()
+    with pytest.raises(Failure, match="remove files from that disk"):
+        room(Settings.of(data=tmp_path, disk_reserve=1 << 60))
+    left = {path.name for path in tmp_path.rglob("*")}
+    assert left == {"scratch", "tasks", "w1", "mlmesh-1-1", "container.json"}

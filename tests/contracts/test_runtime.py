@@ -13,6 +13,7 @@ import pytest
 from libs.common.settings import Settings
 from services.worker.runtime import CannotRun, Exit, Runtime
 from services.worker.spec import Mount
+from tests.contracts import escapes
 from tests.contracts.place import Place, answers, component, fate, said, started, text, until
 from tests.servers.engine import Engine
 
@@ -190,6 +191,22 @@ while not os.path.exists({str(mark / "alive")!r}): time.sleep(0.01)
     (mark / "alive").unlink(missing_ok=True)
     await asyncio.sleep(0.2)  # twenty times what a living one would need
     assert not (mark / "alive").exists()
+
+
+@pytest.mark.parametrize("end", ["by itself", "stopped", "not awaited"])
+async def test_what_got_out_of_its_session_ends_with_it(place: Place, runtime: Runtime, end: str) -> None:
+    mark = place.shared("mark")
+    program = escapes.program(mark) + ("" if end == "by itself" else "time.sleep(600)")
+    name = await started(runtime, place.python(program, mounts=(Mount(mark, read_only=False),)))
+    await said(runtime, name, b"left\n")
+    if end == "stopped":
+        await runtime.stop(name, 30.0)
+    if end != "not awaited":
+        await runtime.wait(name)
+    await runtime.remove(name)
+    escapes.forget(mark)
+    await asyncio.sleep(0.2)  # twenty times what a living one would need
+    assert list(mark.iterdir()) == []
 
 
 async def test_starting_again_what_runs_changes_nothing(place: Place, runtime: Runtime) -> None:

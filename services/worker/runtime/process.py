@@ -1,7 +1,7 @@
 """Containers without an engine: subprocesses of this host, each in a session of its own.
 
 A tiny shell supervises each one. It outlives the worker, writes the exit status, and ends what the main process left
-behind; so a restarted worker finds out how everything ended.
+behind in its session; so a restarted worker finds out how everything ended. What left the session is ended by its mark.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Self
 from libs.common.settings import Settings
 from services.worker.environment import Environments
 from services.worker.ownership import open_own
-from services.worker.runtime import CannotRun, Container, Exit, Progress, temporary
+from services.worker.runtime import CannotRun, Container, Exit, Progress, orphans, temporary
 from services.worker.runtime.child import Child
 from services.worker.runtime.record import Record, read, signalled, status, text, write
 from services.worker.spec import LOOPBACK, ContainerSpec
@@ -42,7 +42,8 @@ SUPERVISOR = """
 trap : TERM INT HUP
 folder=$1
 cd "$2" || exit
-shift 2
+ulimit -S -m "$3" 2>/dev/null
+shift 3
 (exec "$@" >>"$folder/log" 2>&1 </dev/null)
 echo $? >"$folder/exit.new"
 mv "$folder/exit.new" "$folder/exit"
@@ -60,7 +61,10 @@ class ProcessRuntime:
         self._children: dict[str, Child] = {}
 
     async def __aenter__(self) -> Self:
+        """What tasks of a worker that was killed left behind is ended; those that run go on."""
         self._tasks.mkdir(parents=True, exist_ok=True)
+        folders = [folder for folder in self._tasks.iterdir() if not ((record := read(folder)) and record.running())]
+        await self._end_orphans(*folders)
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -86,7 +90,8 @@ class ProcessRuntime:
         spec.folder.mkdir(parents=True, exist_ok=True)
         (spec.folder / "log").touch()
         work = await asyncio.to_thread(working_copy, spec)
-        arguments = ["/bin/sh", "-c", SUPERVISOR, "mlmesh", str(spec.folder), str(work), *spec.command]
+        arguments = ["/bin/sh", "-c", SUPERVISOR, "mlmesh", str(spec.folder), str(work)]
+        arguments += [str(self._mark(spec.folder)), *spec.command]
         try:
             child = Child(arguments, self._environment(spec, work))
         except OSError as error:
@@ -115,15 +120,16 @@ class ProcessRuntime:
                 await self._ended(record)
 
     async def remove(self, name: str) -> None:
-        record = self._find(name)
-        if record is None:
+        folder = self._folders.get(name) or self._tasks / name
+        if not (folder / "log").exists() and read(folder) is None:  # the log is there before a process is
             return
         await self.stop(name, 0.0)
+        await self._end_orphans(folder)
         for part in ("container.json", "exit", "log", "port"):
-            (record.folder / part).unlink(missing_ok=True)
+            (folder / part).unlink(missing_ok=True)
         for part in ("home", "tmp"):
-            shutil.rmtree(record.folder / part, ignore_errors=True)
-        temporary.forget(record.folder / "tmp")
+            shutil.rmtree(folder / part, ignore_errors=True)
+        temporary.forget(folder / "tmp")
         self._children.pop(name, None)
         self._folders.pop(name, None)
 
@@ -189,6 +195,14 @@ class ProcessRuntime:
             return
         names = [container.name for container in await self.listed() if container.running]
         await asyncio.gather(*(self.stop(name, CLOSE_GRACE_S) for name in names))
+        await self._end_orphans(*self._tasks.iterdir(), *self._folders.values())
+
+    async def _end_orphans(self, *folders: Path) -> None:
+        if folders:
+            await orphans.end({self._mark(folder) for folder in folders})
+
+    def _mark(self, folder: Path) -> int:
+        return orphans.mark(self._owner["mlmesh.installation"], folder)
 
     def _environment(self, spec: ContainerSpec, work: Path) -> dict[str, str]:
         home, scratch = spec.folder / "home", spec.folder / "tmp"

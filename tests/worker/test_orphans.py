@@ -1,0 +1,135 @@
+"""Processes that left their task's session: none outlives the task or its worker, nobody else's are touched."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.worker.runtime import orphans
+from services.worker.runtime.record import started
+from tests.contracts import escapes
+from tests.worker.process_host import scratch, worker
+from tests.worker.small_mesh import SmallMesh
+from tests.worker.test_app import WORKER
+
+COMPONENT = "def predict(x: int) -> int:\n    return x\n"
+WAITS = "time.sleep(600)\n"
+LIMITED = 'ulimit -S -m "$1"; echo; exec sleep 600'
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Iterator[Path]:
+    """Where processes that got out write; none of them is there after the test, whatever became of it."""
+    folder = tmp_path / "left"
+    folder.mkdir()
+    yield folder
+    for pid in escapes.left(folder).values():
+        if started(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def running(folder: Path) -> list[str]:
+    return [form for form, pid in escapes.left(folder).items() if started(pid)]
+
+
+def begin(mesh: SmallMesh, kind: str, folder: Path, rest: str) -> None:
+    """A task that leaves processes behind and then goes on with `rest`."""
+    program = escapes.program(folder)
+    if kind == "instance":
+        mesh.tree = {"app.py": program + COMPONENT}
+        mesh.instance("t1")
+    else:
+        mesh.stage("t1", program + rest, timeout=2.0 if rest == WAITS else 60.0)
+
+
+@pytest.mark.parametrize(
+    ("rest", "outcome"), [("", "succeeded"), ("raise SystemExit(3)\n", "failed"), (WAITS, "failed")]
+)
+async def test_what_a_stage_leaves_ends_with_it(
+    mesh: SmallMesh, tmp_path: Path, left: Path, rest: str, outcome: str
+) -> None:
+    begin(mesh, "stage", left, rest)
+    async with worker(mesh, tmp_path):
+        assert (await mesh.report())["outcome"] == outcome
+        await mesh.until(lambda: mesh.held == [])
+        assert running(left) == []
+    assert scratch(tmp_path) == []
+
+
+@pytest.mark.parametrize(("kind", "outcome"), [("stage", "canceled"), ("instance", "stopped")])
+async def test_what_a_task_leaves_ends_when_the_scheduler_stops_it(
+    mesh: SmallMesh, tmp_path: Path, left: Path, kind: str, outcome: str
+) -> None:
+    begin(mesh, kind, left, "time.sleep(600)")
+    async with worker(mesh, tmp_path):
+        await mesh.until(lambda: b"left" in mesh.logs.get("log-t1", b""))
+        assert running(left) == [*escapes.FORMS]
+        mesh.stops.append({"task": "t1", "token": 7})
+        await mesh.note()
+        assert (await mesh.report())["outcome"] == outcome
+        await mesh.until(lambda: mesh.held == [])
+        assert running(left) == []
+
+
+@pytest.mark.parametrize("kind", ["stage", "instance"])
+async def test_what_a_task_leaves_ends_with_its_worker(mesh: SmallMesh, tmp_path: Path, left: Path, kind: str) -> None:
+    begin(mesh, kind, left, "time.sleep(600)")
+    async with worker(mesh, tmp_path):
+        await mesh.until(lambda: b"left" in mesh.logs.get("log-t1", b""))
+    assert running(left) == []
+
+
+async def test_what_the_tasks_of_a_killed_worker_left_ends_when_the_next_one_starts(
+    mesh: SmallMesh, tmp_path: Path, left: Path
+) -> None:
+    """Also where the host, or somebody, killed the task as well: nobody reports its end."""
+    begin(mesh, "stage", left, "os.kill(os.getppid(), signal.SIGKILL)".join(("import signal\n", "\n" + WAITS)))
+    first = await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, mesh.url, str(tmp_path))
+    try:
+        await mesh.until(lambda: b"left" in mesh.logs.get("log-t1", b""))
+    finally:
+        os.kill(first.pid, signal.SIGKILL)
+        await first.wait()
+    assert running(left) == [*escapes.FORMS]
+    async with worker(mesh, tmp_path / "another"):
+        assert running(left) == [*escapes.FORMS]
+    async with worker(mesh, tmp_path):
+        await mesh.until(lambda: mesh.reports)
+        await mesh.until(lambda: mesh.held == [])
+        assert running(left) == []
+    assert scratch(tmp_path) == []
+
+
+def marked(mark: int) -> subprocess.Popen[str]:
+    words = ["sh", "-c", LIMITED, "sh", str(mark)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+async def test_only_processes_with_a_mark_that_was_named_are_ended(tmp_path: Path) -> None:
+    places = [("mesh", tmp_path / "a"), ("mesh", tmp_path / "b"), ("other", tmp_path / "a")]
+    marks = [orphans.mark(*place) for place in places]
+    processes = [marked(mark) for mark in marks]
+    try:
+        await orphans.end({marks[0], orphans.mark("mesh", tmp_path / "nothing")})
+        assert [started(process.pid) is None for process in processes] == [True, False, False]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize("folder", ["/", "/data/scratch/tasks/w1/mlmesh-1-1", "/data/\udcff", "/" + "x" * 4000])
+def test_a_mark_is_a_limit_that_stands_in_nobodys_way(folder: str) -> None:
+    mark = orphans.mark("mesh", Path(folder))
+    assert 2**62 <= mark * orphans.UNIT < 2**63
+    assert orphans.mark("mesh", Path(folder)) == mark
