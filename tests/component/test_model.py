@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,15 @@ def test_a_pickle_is_loaded_without_joblib_too(tmp_path: Path, ending: str) -> N
     file = tmp_path / f"model{ending}"
     file.write_bytes(pickle.dumps({"a": 1}))
     assert load(str(file), None) == {"a": 1}
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "model.onnx", "weights"])
+@pytest.mark.parametrize("loader", [None, str])
+def test_a_git_lfs_pointer_is_said_to_be_one(tmp_path: Path, name: str, loader: Callable[[str], Any] | None) -> None:
+    file = tmp_path / name
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n")
+    with pytest.raises(ModelError, match=f"^{name} is a Git LFS pointer, not the model; get the file itself with git"):
+        load(str(file), loader)
 
 
 def test_ones_own_loader_wins(tmp_path: Path) -> None:

@@ -15,6 +15,13 @@ from libs.common.manifests.nodes import Node
 from libs.common.manifests.problems import Path, Problem
 from libs.common.manifests.sentences import alike, empty, naming, sentence
 
+LFS_POINTER = "version https://git-lfs.github.com/spec/"
+"""How Git LFS begins what it commits in a file's place."""
+AS_POINTER = (
+    "this is a Git LFS pointer; the file itself is not in the commit, and is not fetched from Git LFS: take its "
+    "pattern out of .gitattributes, type git add --renormalize, and commit it again"
+)
+
 Body = TypeVar("Body", bound=Header, covariant=True)
 
 
@@ -76,7 +83,8 @@ def read(file: str, root: Node) -> tuple[Manifest[Header] | None, list[Problem]]
 def kind_of(file: str, root: Node) -> tuple[type[Header] | None, list[Problem]]:
     kinds = ", ".join(KINDS)
     if not isinstance(root.value, dict):
-        message = "not a manifest; it starts with apiVersion, kind, metadata and spec"
+        pointer = isinstance(root.value, str) and root.value.startswith(LFS_POINTER)
+        message = AS_POINTER if pointer else "not a manifest; it starts with apiVersion, kind, metadata and spec"
         return None, [Problem(file, root.line, root.column, message)]
     kind = root.value["kind"].value.value if "kind" in root.value else None
     if isinstance(kind, str) and kind in KINDS:

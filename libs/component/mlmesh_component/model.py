@@ -8,6 +8,9 @@ import pickle
 import zipfile
 from typing import Any, Callable
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How Git LFS begins what it commits in a file's place."""
+
 
 class ModelError(Exception):
     """The model cannot be loaded."""
@@ -19,11 +22,23 @@ def load(path: str | None, loader: Callable[[str], Any] | None) -> Any:
         return None
     if not os.path.exists(path):
         raise ModelError(f"there is no model at {path}")
+    if _is_pointer(path):
+        raise ModelError(
+            f"{os.path.basename(path)} is a Git LFS pointer, not the model; get the file itself with git lfs pull, "
+            "and upload that"
+        )
     if loader is not None:
         return loader(path)
     ending = os.path.splitext(path)[1].lower()
     built_in = LOADERS.get(ending) if os.path.isfile(path) else None
     return built_in(path) if built_in else path
+
+
+def _is_pointer(path: str) -> bool:
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(LFS_POINTER)) == LFS_POINTER
 
 
 def _library(name: str, path: str) -> Any:

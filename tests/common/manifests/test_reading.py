@@ -32,6 +32,11 @@ def problems(text: str) -> list[str]:
 
 HEADERS = [
     ("- a\n", "1:1: not a manifest; it starts with apiVersion, kind, metadata and spec"),
+    (
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n",
+        "1:1: this is a Git LFS pointer; the file itself is not in the commit, and is not fetched from Git LFS: take "
+        "its pattern out of .gitattributes, type git add --renormalize, and commit it again",
+    ),
     ("just text", "1:1: not a manifest; it starts with apiVersion, kind, metadata and spec"),
     ("\n\na: 1\n", '3:1: missing field "kind"; it is one of APIComponent, DataBox, ExperimentPipeline, MLComponent, PlatformApp, Repository, Secret'),
     ("kind: MLComponant\n", '1:7: unknown kind "MLComponant"; did you mean "MLComponent"?'),
