@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import posixpath
+import os
 import shutil
 import tarfile
 import tempfile
 from pathlib import Path
 
+from libs.common.contents import leads_outside
 from libs.common.errors import MeshError
 from libs.common.http.client import Peer
 from services.worker.environment import locked
@@ -56,21 +57,35 @@ class Checkouts:
 
 
 def extract(packed: Path, folder: Path) -> None:
+    """The tree in a new folder, without links that lead out of it. Raises tarfile.TarError, OSError."""
     folder.mkdir()
     with tarfile.open(packed, "r:*") as archive:
         if hasattr(tarfile, "data_filter"):
-            archive.extractall(folder, filter="data")
-        else:  # Python before 3.11.4
-            archive.extractall(folder, [within(member) for member in archive])  # noqa: S202
+            archive.extractall(folder, filter=inside)  # noqa: S202
+        else:  # Python before 3.11.4; one after the other, as each is unpacked
+            taken = (inside(member, str(folder)) for member in archive)
+            archive.extractall(folder, (member for member in taken if member))  # noqa: S202
     folder.chmod(0o755)
 
 
-def within(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """The member when it and what it links to lie in the folder; raises tarfile.TarError."""
-    target = posixpath.join(posixpath.dirname(member.name), member.linkname) if member.issym() else member.linkname
-    for place in (member.name, target):
-        if posixpath.normpath(place).startswith(("/", "..")):
-            raise tarfile.TarError(f"{member.name} would lie or point outside")
+def inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """The member; None of a link that leads outside, which the deployment warns of. Raises tarfile.TarError."""
+    if member.issym() and (leads_outside(member.name, member.linkname) or _escapes(member, folder)):
+        return None
+    return tarfile.data_filter(member, folder) if hasattr(tarfile, "data_filter") else checked(member)
+
+
+def _escapes(link: tarfile.TarInfo, folder: str) -> bool:
+    """Whether it leads outside by way of links that are there."""
+    root = os.path.realpath(folder)
+    place = os.path.realpath(os.path.join(root, os.path.dirname(link.name), link.linkname))
+    return os.path.commonpath([root, place]) != root
+
+
+def checked(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """The member when it lies in the folder, and is nothing special; raises tarfile.TarError."""
+    if leads_outside("", member.name) or (member.islnk() and leads_outside("", member.linkname)):
+        raise tarfile.TarError(f"{member.name} would lie or point outside")
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
         raise tarfile.TarError(f"{member.name} is no file, folder or link")
     member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644

@@ -8,7 +8,7 @@ import pytest
 
 from services.worker.checkout import extract
 
-LINK, FILE, DEVICE = tarfile.SYMTYPE, tarfile.REGTYPE, tarfile.CHRTYPE
+LINK, HARD, FILE, DEVICE = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.REGTYPE, tarfile.CHRTYPE
 
 
 @pytest.fixture(params=["own check", "interpreter's check"], autouse=True)
@@ -35,12 +35,38 @@ def test_files_and_links_inside_are_unpacked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "member",
-    [("../out", FILE, "x"), ("a/../../out", FILE, "x"), ("a/link", LINK, "../../out"), ("link", LINK, "/etc/passwd"),
-     ("null", DEVICE, "")],
-    ids=["name", "name within", "link", "absolute link", "device"],
+    "member", [("../out", FILE, "x"), ("a/../../out", FILE, "x"), ("hard", HARD, "../../out"), ("null", DEVICE, "")],
+    ids=["name", "name within", "hard link", "device"],
 )  # fmt: skip
 def test_what_reaches_outside_is_refused(tmp_path: Path, member: tuple[str, bytes, str]) -> None:
     with pytest.raises((tarfile.TarError, OSError)):
         extract(packed(tmp_path, member), tmp_path / "tree")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "target", ["../../out", "..", "/etc/passwd", "", "x" * 5000, "a/../../../out", "/"],
+    ids=["outside", "folder around", "absolute", "empty", "too long", "by way of a folder", "root"],
+)  # fmt: skip
+def test_a_link_that_leads_outside_is_left_out_and_the_rest_is_there(tmp_path: Path, target: str) -> None:
+    name = "link" if target == ".." else "a/link"
+    extract(packed(tmp_path, (name, LINK, target), ("b.py", FILE, "x = 1")), tmp_path / "tree")
+    assert not (tmp_path / "tree" / name).is_symlink()
+    assert (tmp_path / "tree/b.py").read_text() == "x = 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "target"), [("a/link", ".."), ("a/b/link", "../nowhere"), ("link", "..data"), ("..link", "b.py")],
+    ids=["the tree itself", "dangling", "two dots in the target", "two dots in the name"],
+)  # fmt: skip
+def test_a_link_inside_is_kept_wherever_it_leads(tmp_path: Path, name: str, target: str) -> None:
+    extract(packed(tmp_path, (name, LINK, target)), tmp_path / "tree")
+    assert (tmp_path / "tree" / name).readlink() == Path(target)
+
+
+def test_a_link_that_leads_outside_by_way_of_another_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    members = [("a/b/up", LINK, "../.."), ("out", LINK, "a/b/up/../secret"), ("b.py", FILE, "x = 1")]
+    extract(packed(tmp_path, *members), tmp_path / "tree")
+    assert not (tmp_path / "tree/out").is_symlink()
+    assert (tmp_path / "tree/b.py").read_text() == "x = 1"
