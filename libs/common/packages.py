@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from libs.common.manifests.problems import Problem
@@ -48,6 +49,11 @@ def packages(files: Mapping[str, bytes]) -> Packages:
     if "project" in project and not _is_built(table, files):
         return Packages(_lines(table))
     return Packages(whole="project" in project or _has_backend(project) or (SETUP in files and not _poetry(project)))
+
+
+def matters(path: str) -> bool:
+    """Whether a path of a repository is one of LISTED."""
+    return any(path.count("/") == one.count("/") and PurePosixPath(path).match(one) for one in LISTED)
 
 
 def unread(files: Mapping[str, bytes]) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     Body = TypeVar("Body", bound=Header)
 
-SUFFIXES = (".yml", ".yaml")
 DEFAULT_FOLDER = "manifests"
 APPLICATION = "app.yaml"
 ATTACHING = frozenset({"PlatformApp", "Repository", "Secret"})
@@ -36,13 +36,30 @@ def files(folder: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """The manifests, and app.yaml when `mlmesh apply` sends it; named as a person here opens them. Raises Failure."""
     if not folder.is_dir():
         raise Failure(f"{folder} is not a folder")
-    sent = _application((folder.parent if folder.name == DEFAULT_FOLDER else folder) / APPLICATION)
-    root = _root(folder, sent)
-    found = sorted(file for file in root.rglob("*") if file.suffix in SUFFIXES and file.is_file())
-    manifests = {file.as_posix(): content(file) for file in found if file.as_posix() not in sent}
+    from libs.common.contents import is_manifest
+
+    sent = _application(repository(folder) / APPLICATION)
+    top = _root(folder, sent)
+    found = sorted(file for file in top.rglob("*") if is_manifest(file.name) and file.is_file())
+    manifests = {shown(file): content(file) for file in found if file.as_posix() not in sent}
     if not manifests:
-        raise Failure(f"no manifests: there is neither a folder {folder / DEFAULT_FOLDER} nor a *.yml file in {root}")
+        raise Failure(f"no manifests: there is neither a folder {folder / DEFAULT_FOLDER} nor a *.yml file in {top}")
     return manifests, sent
+
+
+def repository(folder: Path) -> Path:
+    """`folder`, or where it is when it is the folder of manifests."""
+    return folder.parent if folder.name == DEFAULT_FOLDER else folder
+
+
+def root(folder: Path) -> Path:
+    """Where a deployment looks for manifests. Raises Failure."""
+    return _root(folder, _application(repository(folder) / APPLICATION))
+
+
+def shown(file: Path) -> str:
+    """Its name as a deployment shows it: bytes that are not UTF-8 as escapes."""
+    return os.fsencode(file).decode(errors="backslashreplace")
 
 
 def content(file: Path) -> bytes:

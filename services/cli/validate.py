@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli import checkout, render
+from services.cli import checkout, contents, render
 from services.cli.failure import FAILED
 from services.cli.parts import Parts
 
@@ -31,6 +31,7 @@ def validate(
     parts: Parts = context.obj
     files, sent = checkout.files(folder)
     problems = parts.check(files, {**sent, **{file.as_posix(): checkout.content(file) for file in applied or ()}})
+    problems += contents.beside(checkout.repository(folder), checkout.root(folder))
     errors = [one for one in problems if one.severity == "error"]
     if as_json:
         render.document([_shown(one) for one in problems])

@@ -11,21 +11,25 @@ import asyncio
 from contextlib import suppress
 from functools import partial
 
+from libs.common.contents import left_out
 from libs.common.db import Database
 from libs.common.errors import MeshError, Unavailable
 from libs.common.loop import Loop
 from libs.common.manifests import Problem
 from libs.common.manifests.catalog import Catalog
 from libs.common.messages import AccessChanged, RevisionReady
+from libs.common.packages import unread
 from services.registry.catalog import check
 from services.registry.db import apps, deployments, secrets
 from services.registry.deployments import Cause, Deployment, Scene, Steps, carries, due, plain_error, settled, shown
 from services.registry.doorbell import Doorbell
 from services.registry.git import GitFailed
 from services.registry.journal import Journal, Overtaken
+from services.registry.listing import Refused
+from services.registry.notices import stopped
 from services.registry.origins import Incomplete, Origins
 from services.registry.perapp import PerApp
-from services.registry.source import Commit, Origin, Refused, Source
+from services.registry.source import Commit, Origin, Source
 
 SWEEP_S = 5.0
 """How often pending deployments are looked for without a ring: one that another replica took, or that waited."""
@@ -124,13 +128,17 @@ class Deployer:
     async def _checked(self, deployment: Deployment, commit: Commit, path: str) -> tuple[Catalog, list[Problem]]:
         async with self._database.read() as c:
             known = await secrets.listed(c, deployment.app)
+            live = await deployments.live_catalog(c, deployment.app)
         files = await self._source.manifests(deployment.app, commit.id, path)
         catalog, problems = await asyncio.to_thread(
             check, files, deployment.app, tuple(known), processes=self._processes
         )
         if catalog is None:
             raise Refused(*(problem for problem in problems if problem.severity == "error"))
-        return catalog, problems
+        contents = await self._source.contents(deployment.app, commit.id)
+        stops = stopped(live, catalog, path) if live else ()
+        packages = unread(contents.files) if self._processes else ()
+        return catalog, [*stops, *left_out(contents.items, path), *packages, *problems]
 
     def _announce(self, deployment: Deployment, ready: bool) -> None:
         if ready:

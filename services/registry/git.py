@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ class Git:
             raise GitFailed(reason(errors.decode(errors="replace"), access.hidden) or f"git ended with code {code}")
         return output
 
-    async def stream(self, *arguments: str, folder: Path, timeout: float) -> AsyncIterator[bytes]:
+    async def stream(self, *arguments: str, folder: Path, timeout: float) -> AsyncGenerator[bytes, None]:
         """What Git prints, in pieces; for output that may be large."""
         async with asyncio.timeout(timeout), self._started(arguments, folder, Presented()) as process:
             pipes = _pipes(process)

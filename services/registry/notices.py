@@ -1,4 +1,4 @@
-"""What a mesh that runs processes does not do of what manifests say. Pure."""
+"""What a deployment warns of: what it stops, and what of the manifests a mesh that runs processes does not do. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from libs.common.manifests import ExperimentPipeline, Manifest, MLComponent, Problem
+from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.container import ImageSource, Resources, Security
 from libs.common.manifests.fields import Header
 from libs.common.manifests.problems import Path
@@ -13,6 +14,23 @@ from libs.common.manifests.problems import Path
 SENTENCE = (
     "{} not applied: this mesh runs processes, which it does not isolate; mlmesh up --runtime docker does all of it"
 )
+
+MAX_STOPPED = 20
+"""Warnings of one deployment about what it stops."""
+
+
+def stopped(live: Catalog, new: Catalog, folder: str) -> Iterator[Problem]:
+    """One warning for each thing of `live` that has no manifest any more; `folder` is where manifests are read."""
+    gone = [
+        *(f"component {name}" for name in live.components if name not in new.components),
+        *(f"pipeline {name}" for name in live.pipelines if name not in new.pipelines),
+        *(f"API {name}" for name in live.apis if name not in new.apis),
+    ]
+    for one in gone[:MAX_STOPPED]:
+        said = f"this deployment stops {one}: no manifest of it is in the commit"
+        yield Problem(folder, 1, 1, said, "warning")
+    if len(gone) > MAX_STOPPED:
+        yield Problem(folder, 1, 1, f"and {len(gone) - MAX_STOPPED} more are stopped", "warning")
 
 
 def ignored(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:

@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from libs.common.manifests import Problem
-from libs.common.manifests.reading import MAX_FILE, MAX_FILES, MAX_TOTAL
+from libs.common import log
 from services.registry.credentials import NOBODY, Credentials
 from services.registry.git import Git, GitFailed
+from services.registry.listing import Contents, Entry, affordable, contents_of, entries_of, manifests_of, split
 
 MAX_MESSAGE = 2000
 """Characters of a commit's message that are kept."""
-SUFFIXES = (".yaml", ".yml")
 FETCH_TIMEOUT_S = 120.0
 HEAD_TIMEOUT_S = 20.0
 READ_TIMEOUT_S = 20.0
 ARCHIVE_TIMEOUT_S = 300.0
+MAX_LISTED = 10_000
+"""Paths of one commit that warnings may be about; nothing is told of more."""
+MAX_READ = 4 * 2**20
+"""Bytes that are read for warnings."""
 HEAD = "refs/mlmesh/head"
 ATTRIBUTES = "* -export-ignore -export-subst\n"
 """The archive is the tree as it was committed, whatever its .gitattributes say."""
@@ -30,7 +34,6 @@ FETCH = (
     "fetch", "--quiet", "--force", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
     "--no-auto-maintenance", "--",
 )  # fmt: skip
-REGULAR = ("100644", "100755")
 
 
 @dataclass(frozen=True)
@@ -49,24 +52,6 @@ class Commit:
     author: str
     message: str
     at: float
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file of a commit."""
-
-    mode: str
-    oid: str
-    size: int
-    path: str
-
-
-class Refused(Exception):
-    """The manifests of a commit are too many, too large, not there, or wrong."""
-
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__(problems[0].message)
-        self.problems = problems
 
 
 class Source:
@@ -111,8 +96,30 @@ class Source:
         where = () if path == "." else ("--", path)
         arguments = ("ls-tree", "-r", "-l", "-z", "--full-tree", commit, *where)
         listing = await self._git.run(*arguments, folder=cache, timeout=READ_TIMEOUT_S)
-        chosen = checked(manifests_of(listing), path, commit)
-        return await self._contents(cache, chosen)
+        return await self._contents(cache, manifests_of(list(entries_of(listing)), path, commit))
+
+    async def contents(self, app: str, commit: str) -> Contents:
+        """What of the whole tree a warning may be about; nothing of a tree that cannot be listed in time."""
+        cache = self._path(app)
+        try:
+            told = await self._told(cache, commit)
+            read = affordable([entry for entry in told if entry.is_read], MAX_READ)
+            return contents_of(told, await self._contents(cache, read))
+        except (TimeoutError, GitFailed) as error:
+            about = {"app": app, "commit": commit, "why": str(error) or "it took too long"}
+            log.get("registry").warning("the tree of a commit was not looked at", **about)
+            return Contents()
+
+    async def _told(self, cache: Path, commit: str) -> list[Entry]:
+        """At most MAX_LISTED entries, of a tree of any size."""
+        arguments, found, rest = ("ls-tree", "-r", "-l", "-z", "--full-tree", commit), list[Entry](), b""
+        async with aclosing(self._git.stream(*arguments, folder=cache, timeout=READ_TIMEOUT_S)) as pieces:
+            async for piece in pieces:
+                whole, _, rest = (rest + piece).rpartition(b"\0")
+                found += (entry for entry in entries_of(whole) if entry.is_told)
+                if len(found) >= MAX_LISTED:
+                    break
+        return found[:MAX_LISTED]
 
     def archive(self, app: str, commit: str) -> AsyncIterator[bytes]:
         """A gzipped tar of the tree at a commit that the cache has."""
@@ -157,42 +164,3 @@ def _clear_leftovers(cache: Path) -> None:
     """What a killed fetch left would stop the next one; only one runs at a time, so whatever is here is nobody's."""
     for lock in (*cache.glob("*.lock"), *cache.glob("refs/**/*.lock"), *cache.glob("objects/pack/tmp_*")):
         lock.unlink(missing_ok=True)
-
-
-def manifests_of(listing: bytes) -> list[Entry]:
-    """The YAML files of `git ls-tree -r -l -z`: `<mode> <type> <oid> <size>\\t<path>`, each ended by NUL."""
-    found = []
-    for line in listing.decode(errors="replace").split("\0"):
-        facts, _, path = line.partition("\t")
-        if PurePosixPath(path).suffix in SUFFIXES:
-            mode, _kind, oid, size = facts.split()
-            found.append(Entry(mode, oid, int(size) if size.isdigit() else 0, path))
-    return found
-
-
-def checked(entries: list[Entry], path: str, commit: str) -> list[Entry]:
-    """`entries`, or Refused with the first reason not to read them."""
-    if not entries:
-        raise Refused(Problem(path, 1, 1, f"there is no manifest (*.yaml, *.yml) in {path} at commit {commit[:12]}"))
-    for entry in entries:
-        if entry.mode not in REGULAR:
-            raise Refused(Problem(entry.path, 1, 1, "not a regular file; commit the manifest itself instead of a link"))
-        if entry.size > MAX_FILE:
-            said = f"{entry.size} bytes are too large for a manifest; at most {MAX_FILE} are read"
-            raise Refused(Problem(entry.path, 1, 1, f"{said}; keep data out of {path}"))
-    if len(entries) > MAX_FILES:
-        raise Refused(Problem(path, 1, 1, f"{len(entries)} manifests; at most {MAX_FILES} are read, merge some"))
-    if (total := sum(entry.size for entry in entries)) > MAX_TOTAL:
-        raise Refused(Problem(path, 1, 1, f"manifests of {total} bytes; at most {MAX_TOTAL} are read in all"))
-    return entries
-
-
-def split(output: bytes, entries: list[Entry]) -> Mapping[str, bytes]:
-    """The answers of `git cat-file --batch` (`<oid> <type> <size>\\n<content>\\n` each), in the order asked."""
-    found: dict[str, bytes] = {}
-    position = 0
-    for entry in entries:
-        start = output.index(b"\n", position) + 1
-        found[entry.path] = output[start : start + entry.size]
-        position = start + entry.size + 1
-    return found

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,52 @@ def test_app_yaml_is_no_manifest_and_says_where_they_are(run: Run, module: Path)
     (module / "other.yml").unlink()
     (module / "app.yaml").write_text(together(APP, REPOSITORY.replace("a.git", "a.git, path: ."), SECRET))
     assert run("validate", str(module)).err == "1 files, no errors\n"
+
+
+def test_what_a_deployment_would_not_read_is_told(run: Run, tmp_path: Path) -> None:
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    for name in ("a.yml", "b.YML", ".yml"):
+        (manifests / name).write_text(BOX)
+    (manifests / "team").symlink_to("../team")
+    (manifests / "mnt").symlink_to("/mnt/team")
+    done = run("validate", str(tmp_path))
+    unread = "not read: the name of a manifest ends in .yml or .yaml; rename it"
+    assert done.out.splitlines() == [
+        f"{manifests}/.yml:1:1: {unread}",
+        f"{manifests}/b.YML:1:1: {unread}",
+        f'{manifests}/mnt:1:1: a link to "/mnt/team" outside this repository is left out; '
+        "commit what it leads to, or keep it in a box",
+        f"{manifests}/team:1:1: a link, below which no manifests are read; commit the files themselves",
+    ]
+    assert (done.code, done.err) == (0, "1 files, no errors\n")
+
+
+def test_a_link_instead_of_a_manifest_is_refused_as_a_deployment_refuses_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/a.yml").write_text(BOX)
+    (tmp_path / "one/manifests").mkdir(parents=True)
+    (tmp_path / "one/manifests/a.yml").symlink_to("../../real/a.yml")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/manifests").symlink_to("../real")
+    done = run("validate", str(tmp_path / "one"))
+    said = "not a regular file; commit the manifest itself instead of a link"
+    assert (done.code, done.out.splitlines()[0]) == (1, f"{tmp_path}/one/manifests/a.yml:1:1: {said}")
+    done = run("validate", str(tmp_path / "other"))
+    assert (done.code, done.out.partition(": ")[2].partition(";")[0]) == (1, "a link, which is not followed")
+
+
+def test_packages_that_nobody_installs_are_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests/a.yml").write_text(BOX)
+    (tmp_path / "Pipfile").write_text("")
+    done = run("validate", str(tmp_path))
+    assert done.out.startswith(f"{tmp_path}/Pipfile:1:1: where a mesh runs processes: Pipfile is not installed; write")
+    assert done.code == 0
+    [warning] = json.loads(run("validate", str(tmp_path), "--json").out)
+    assert warning["severity"] == "warning"
+
+
+def test_a_name_that_is_not_utf_8_is_shown_with_escapes(run: Run, tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.yml")).write_text(TYPO)
+    assert run("validate", str(tmp_path)).out.startswith(f"{tmp_path}/caf\\xe9.yml:6:3: ")

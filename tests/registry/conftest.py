@@ -138,7 +138,7 @@ async def neighbours() -> AsyncIterator[Neighbours]:
 
 
 class Start(Protocol):
-    def __call__(self, database: str, host: str = "host") -> AbstractAsyncContextManager[Registry]: ...
+    def __call__(self, database: str, host: str = "host", **more: Any) -> AbstractAsyncContextManager[Registry]: ...
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def start(tmp_path: Path, neighbours: Neighbours) -> Start:
     """Starts the service on a database; a second time on what the first one left, or as another host beside it."""
 
     @asynccontextmanager
-    async def started(database: str, host: str = "host") -> AsyncIterator[Registry]:
+    async def started(database: str, host: str = "host", **more: Any) -> AsyncIterator[Registry]:
         settings = Settings.of(
             database=database,
             data=tmp_path / host,
@@ -155,6 +155,7 @@ def start(tmp_path: Path, neighbours: Neighbours) -> Start:
             admin_token="the-admin-token",
             scheduler_url=neighbours.url,
             databox_url=neighbours.url,
+            **more,
         )
         await make_tables(database)
         bus = MemoryBus()

@@ -252,3 +252,30 @@ async def test_a_platform_app_in_git_renames_the_app_when_it_is_live(registry: R
     assert (await registry.get("/api/v1/apps/leafscan"))["title"] == "Leaf scan"
     await registry.live()
     assert (await registry.get("/api/v1/apps/leafscan"))["title"] == "Renamed"
+
+
+async def test_what_a_deployment_leaves_out_or_stops_is_told_before_it_starts(either: Registry, work: Work) -> None:
+    work.commit({"manifests/more.yml": COMPONENT.replace("name: digits", "name: letters")})
+    await either.apply(work)
+    assert (await either.live())["warnings"] == []
+    (work.folder / "manifests/more.yml").rename(work.folder / "manifests/more.YML")
+    (work.folder / "data").symlink_to("/mnt/data")
+    work.commit({})
+    await either.call("POST", "/api/v1/apps/leafscan/sync")
+    told = (await either.settled("starting"))["warnings"]
+    assert [f"{one['file']}: {one['message']}" for one in told] == [
+        "manifests: this deployment stops component letters: no manifest of it is in the commit",
+        'data: a link to "/mnt/data" outside this repository is left out; commit what it leads to, or keep it in a box',
+        "manifests/more.YML: not read: the name of a manifest ends in .yml or .yaml; rename it",
+    ]
+
+
+@pytest.mark.parametrize(("runtime", "told"), [("process", ["Pipfile"]), ("docker", [])])
+async def test_packages_that_no_process_gets_are_told(
+    start: Start, sqlite_url: str, work: Work, runtime: str, told: list[str]
+) -> None:
+    work.commit({"Pipfile": ""})
+    async with start(sqlite_url, runtime=runtime) as registry:
+        await registry.apply(work)
+        found = (await registry.settled("starting"))["warnings"]
+    assert [one["file"] for one in found if "is not installed" in one["message"]] == told

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import tarfile
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from libs.common.contents import LINK, Item
 from libs.common.manifests.repository import location
 from services.registry.credentials import Credentials
 from services.registry.git import Git, GitFailed
-from services.registry.source import Entry, Origin, Refused, Source, checked
+from services.registry.listing import Contents, Entry, Refused, checked
+from services.registry.source import Origin, Source
 from tests.registry.repository import COMPONENT, MODULE, Work
 
 
@@ -109,6 +112,52 @@ async def test_a_link_is_refused_as_a_manifest(source: Source, work: Work) -> No
     await source.fetch("leafscan", Origin(work.url))
     with pytest.raises(Refused, match="not a regular file"):
         await source.manifests("leafscan", commit, "manifests")
+
+
+async def test_manifests_whose_names_are_not_utf_8_are_all_read(source: Source, work: Work) -> None:
+    for name in (b"caf\xe9.yml", b"caf\xe8.yml"):
+        Path(os.fsdecode(os.fsencode(work.folder / "manifests") + b"/" + name)).write_text(COMPONENT)
+    commit = work.commit({})
+    await source.fetch("leafscan", Origin(work.url))
+    found = await source.manifests("leafscan", commit, "manifests")
+    assert {"manifests/caf\\xe9.yml", "manifests/caf\\xe8.yml"} < set(found)
+
+
+async def test_a_folder_of_manifests_that_became_a_link_is_refused_as_one(source: Source, work: Work) -> None:
+    (work.folder / "manifests").rename(work.folder / "deploy")
+    (work.folder / "manifests").symlink_to("deploy")
+    commit = work.commit({})
+    await source.fetch("leafscan", Origin(work.url))
+    with pytest.raises(Refused, match="a link, which is not followed; commit the folder itself"):
+        await source.manifests("leafscan", commit, "manifests")
+
+
+async def test_links_and_packages_of_the_whole_tree_are_found(source: Source, work: Work) -> None:
+    (work.folder / "venv").mkdir()
+    (work.folder / "venv/python").symlink_to("/usr/bin/python3")
+    (work.folder / "long").symlink_to("x" * 4095)
+    commit = work.commit({"requirements.txt": "numpy\n", "src/a/b.py": "1", "src/a/c/d.py": "1", "Pipfile": "x"})
+    await source.fetch("leafscan", Origin(work.url))
+    found = await source.contents("leafscan", commit)
+    links = {item.path: item.target for item in found.items if item.mode == LINK}
+    assert links == {"venv/python": "/usr/bin/python3", "long": ""}
+    assert found.files == {"long": b"", "requirements.txt": b"numpy\n", "Pipfile": b"", "src/a/b.py": b""}
+
+
+async def test_what_is_looked_at_is_bounded(source: Source, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.registry.source.MAX_LISTED", 3)
+    monkeypatch.setattr("services.registry.source.MAX_READ", 25)
+    for number in range(5):
+        (work.folder / f"link{number}").symlink_to("/usr/bin/python3")
+    commit = work.commit({})
+    await source.fetch("leafscan", Origin(work.url))
+    (read,) = (await source.contents("leafscan", commit)).items
+    assert read == Item("link0", LINK, "/usr/bin/python3")
+
+
+async def test_a_tree_that_cannot_be_listed_gives_no_warnings(source: Source, work: Work) -> None:
+    await source.fetch("leafscan", Origin(work.url))
+    assert await source.contents("leafscan", "0" * 40) == Contents()
 
 
 async def test_a_commit_without_manifests_is_refused(source: Source, work: Work) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping, Update, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.manifests.catalog import Catalog
 from services.registry.db.tables import deployments, revisions, steps
 from services.registry.deployments import Deployment, Scene, Step
 from services.registry.tokens import new_id
@@ -138,6 +139,11 @@ async def add_revision(
 async def catalog(c: AsyncConnection, revision: str) -> dict[str, Any]:
     query = select(revisions.c.catalog).where(revisions.c.id == revision)
     return dict((await c.execute(query)).scalar_one())
+
+
+async def live_catalog(c: AsyncConnection, app: str) -> Catalog | None:
+    found = await live(c, app)
+    return Catalog.from_json(await catalog(c, found.revision)) if found and found.revision else None
 
 
 async def _whole(c: AsyncConnection, query: Any) -> list[Deployment]:

@@ -1,0 +1,54 @@
+"""What a deployment says of a repository besides its manifests: links, names, packages that nobody installs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from services.cli.checkout import shown
+
+if TYPE_CHECKING:
+    from libs.common.contents import Item
+    from libs.common.manifests.problems import Problem
+
+
+def beside(repository: Path, root: Path) -> Iterator[Problem]:
+    """`root` is where its manifests are. A mesh need not run processes: what is said of packages says so."""
+    from libs.common.packages import unread
+
+    yield from (_at(repository, one) for one in _unread(repository, root))
+    for one in unread(dict(_asking(repository))):
+        yield replace(_at(repository, one), message=f"where a mesh runs processes: {one.message}")
+
+
+def _unread(repository: Path, root: Path) -> Iterator[Problem]:
+    from libs.common.contents import LINKED_FOLDER, LINKED_MANIFEST, is_manifest, left_out
+    from libs.common.manifests.problems import Problem
+
+    folder = root.relative_to(repository).as_posix()
+    if folder != "." and root.is_symlink():
+        yield Problem(folder, 1, 1, LINKED_FOLDER)
+    items = [_item(path, repository) for path in root.rglob("*") if path.is_symlink() or path.is_file()]
+    linked = (item.path for item in items if item.target and is_manifest(item.path))
+    yield from (Problem(path, 1, 1, LINKED_MANIFEST) for path in linked)
+    yield from left_out(items, folder)
+
+
+def _item(path: Path, repository: Path) -> Item:
+    from libs.common.contents import LINK, Item
+
+    name = shown(path.relative_to(repository))
+    return Item(name, LINK, str(path.readlink())) if path.is_symlink() else Item(name)
+
+
+def _asking(repository: Path) -> Iterator[tuple[str, bytes]]:
+    from libs.common.packages import LISTED, READ
+
+    for path in (path for pattern in LISTED for path in repository.glob(pattern) if path.is_file()):
+        yield shown(path.relative_to(repository)), path.read_bytes() if path.name in READ else b""
+
+
+def _at(repository: Path, problem: Problem) -> Problem:
+    return replace(problem, file=(repository / problem.file).as_posix())
