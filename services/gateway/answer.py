@@ -11,6 +11,7 @@ from starlette.types import Send
 
 from libs.common.errors import MeshError, problem
 from libs.common.http.cycle import BODY_FOLLOWS
+from services.gateway import cors
 from services.gateway.connection import Connection, Headers
 from services.gateway.refusals import headers_of
 from services.gateway.request import HOP_BY_HOP, OURS, Request
@@ -25,7 +26,7 @@ NOT_PASSED_ON = HOP_BY_HOP | {b"date", b"server", b"x-request-id", NOT_STARTED}
 
 
 class Answer:
-    __slots__ = ("_id", "_send", "_timings", "batch", "queued", "sent", "status", "tensors")
+    __slots__ = ("_id", "_send", "_timings", "batch", "cors", "queued", "sent", "status", "tensors")
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
@@ -34,6 +35,8 @@ class Answer:
         """0 until it has started."""
         self.tensors = False
         """Refusals have the form of the Open Inference Protocol."""
+        self.cors: Headers = []
+        """Told with whatever is answered, which then says nothing of its own about pages of other origins."""
         self.sent = 0
         """Bytes of the body."""
         self.queued = 0.0
@@ -48,13 +51,15 @@ class Answer:
 
     async def pass_on(self, upstream: Connection, *, ours: bool) -> None:
         """The answer that comes over `upstream`, piece by piece. What is not `ours` may not say what only we may."""
-        headers = []
+        headers, told = [], bool(self.cors)
         for header in upstream.headers:
             if header[0] == TIMING:
                 self._timings.append(header[1])
                 self.queued = _queued(header[1])
             elif header[0] == BATCH:
                 self.batch = int(_measure(header[1]))
+            elif told and header[0].startswith(cors.PREFIX):
+                continue
             elif header[0] not in NOT_PASSED_ON and (ours or not header[0].startswith(OURS)):
                 headers.append(header)
         await self._start(upstream.status, headers, body_follows=upstream.at_hand)
@@ -74,6 +79,11 @@ class Answer:
 
     async def json(self, document: Any, status: int = 200) -> None:
         await self.whole(status, orjson.dumps(document), {"Content-Type": "application/json"})
+
+    async def permit(self, permission: Headers) -> None:
+        """A page of another origin may send what its browser has asked about."""
+        await self._start(204, permission, body_follows=True)
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def page(self, html: str) -> None:
         await self.whole(200, html.encode(), {"Content-Type": HTML})
@@ -114,6 +124,8 @@ class Answer:
     async def _start(self, status: int, headers: Headers, *, body_follows: bool) -> None:
         self.status = status
         headers.append(self._id)
+        if self.cors:
+            headers.extend(self.cors)
         if self._timings:
             headers.append((TIMING, b", ".join(self._timings)))
         message = {"type": "http.response.start", "status": status, "headers": headers}

@@ -15,7 +15,7 @@ from libs.common.bus import Bus
 from libs.common.disk import Disk
 from libs.common.errors import MeshError, NotFound
 from libs.common.settings import Settings
-from services.gateway import openapi, pages
+from services.gateway import cors, openapi, pages
 from services.gateway.access import AccessLog
 from services.gateway.answer import Answer
 from services.gateway.cold import Cold
@@ -124,13 +124,17 @@ class Gateway:
             await self._visited(request, answer)
             return
         answer.tensors = found.kind == "v2"
+        table = self._watch.table
+        if found.ns and found.kind != "hooks" and not table.has(found.ns, found.path, model=answer.tensors):
+            table = await self._watch.fresh()  # never refused for news that are on their way
+        if origins := cors.origins(table, found):
+            answer.cors = cors.headers(origins, request.by_name.get(cors.ORIGIN))
+            if cors.is_preflight(request):
+                await answer.permit(cors.permission(origins, request))
+                return
         if not found.path:
             allow(found.kind, request.method)
         if not await self._own(found, request, answer):
-            table = self._watch.table
-            model = found.kind == "v2"
-            if found.ns and found.kind != "hooks" and not table.has(found.ns, found.path, model=model):
-                table = await self._watch.fresh()  # never refused for news that are on their way
             try:
                 await self._handlers.handle(table, found, request, receive, answer)
             except NotACaller:

@@ -70,7 +70,7 @@ class Auth:
 
         Who was let in by what the app itself knows is let in again while the app stays as it is.
         """
-        self._sites.check(request)
+        self._sites.check(request, (api,))
         headers = request.by_name
         shown = (api.target, api.path, headers.get(b"x-api-key"), headers.get(b"authorization"))
         user = app.callers.get(shown)
@@ -100,7 +100,7 @@ class Auth:
 
         `named`: the request names a run. Runs of APIs that are open to all are for who knows their ids.
         """
-        self._sites.check(request)
+        self._sites.check(request, app.pipelines())
         given = credentials(request.by_name)
         apis = tuple(api for api in app.pipelines() if not api.open)
         free = [api for api in app.pipelines() if api.none and (named if api.open else not given.given)]

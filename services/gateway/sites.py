@@ -6,11 +6,12 @@ from: what changes something is refused then. Other credentials are never added 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from libs.common.errors import Forbidden
 from services.gateway.request import Proxies, Request
+from services.gateway.table import Api
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -20,8 +21,8 @@ class Sites:
         self._public = _place(public_url)
         self._proxies = proxies
 
-    def check(self, request: Request, allowed: Collection[str] = ()) -> None:
-        """`allowed`: origins of other sites that may. Raises Forbidden."""
+    def check(self, request: Request, apis: Iterable[Api]) -> None:
+        """`apis` may name origins of other sites that may; all of them together may not. Raises Forbidden."""
         if request.method in SAFE and request.hand_over is None:  # a WebSocket is begun with GET
             return
         given = request.by_name
@@ -30,7 +31,8 @@ class Sites:
             return
         if given.get(b"authorization", b"")[:6].lower() != b"basic " or b"x-api-key" in given:
             return
-        if self._is_foreign(request, origin, site) and (origin or b"").decode("latin-1") not in allowed:
+        page = (origin or b"").decode("latin-1")
+        if self._is_foreign(request, origin, site) and not any(page in api.cors for api in apis):
             raise Forbidden(
                 "a page of another site may not use the password that the browser remembers here;"
                 " let it send an API key or a token"

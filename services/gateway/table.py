@@ -50,6 +50,8 @@ class Api:
     api_key: bool = False
     none: bool = False
     identity: bool = False
+    cors: tuple[str, ...] = ()
+    """Origins of other sites whose pages may call; `*` is all of them."""
     inputs: tuple[Document, ...] = ()
     outputs: tuple[Document, ...] = ()
 
@@ -69,6 +71,8 @@ class App:
     paths: Mapping[str, Api] = field(default_factory=dict)
     models: Mapping[str, tuple[Api, ...]] = field(default_factory=dict)
     """The APIs of a component, by its name and by theirs."""
+    shared: bool = False
+    """Pages of other origins may call some of its APIs."""
     callers: dict[Shown, str] = field(default_factory=dict, compare=False)
     """Who was let in by what."""
 
@@ -137,6 +141,7 @@ def _app(ns: str, document: Document) -> App:
         components={name: _component(name, one) for name, one in (document.get("components") or {}).items()},
         paths={api.path.strip("/"): api for api in apis if api.path and api.target in ("ml", "pipeline")},
         models=_models([api for api in apis if api.target == "ml"]),
+        shared=any(api.cors for api in apis),
     )
 
 
@@ -159,6 +164,7 @@ def _api(one: Document) -> Api:
         api_key=bool(auth.get("api_key")),
         none=bool(auth.get("none")),
         identity=bool(one.get("identity")),
+        cors=tuple(one.get("cors") or ()),
         inputs=tuple(one.get("inputs") or ()),
         outputs=tuple(one.get("outputs") or ()),
     )

@@ -44,6 +44,7 @@ def published(name: str, api: APIComponent) -> dict[str, Any]:
         "title": name,
         "auth": auth(spec.restful_api.auth),
         "identity": spec.restful_api.passes_identity,
+        "cors": list(spec.restful_api.cors.origins) if spec.restful_api.cors else [],
         "inputs": [item.model_dump(mode="json", by_alias=True) for item in api_spec.inputs] if api_spec else [],
         "outputs": [item.model_dump(mode="json", by_alias=True) for item in api_spec.outputs] if api_spec else [],
     }

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from libs.common.manifests.container import repeated
 from libs.common.manifests.fields import (
@@ -24,6 +25,32 @@ RESERVED_PATHS: Final = ("files", "runs", "v2", "predict", "docs", "openapi.json
 SAY_WHO: Final = "say who may call: basic, apiKey, or none: {} for everybody"
 Segment = Annotated[
     str, Form(r"[a-z0-9][a-z0-9-]{0,62}|openapi\.json", "must be one URL segment of lower-case letters, digits and -")
+]
+
+ALL_ORIGINS: Final = "*"
+ORIGIN: Final = r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+def sent(origin: str) -> str:
+    """The same origin. ValueError when no browser says it so: what is compared with it is text."""
+    try:
+        parts = urlsplit(origin)
+        port = parts.port
+    except ValueError:
+        raise ValueError("must be an origin with a host and a port that exist") from None
+    if port is not None and port == DEFAULT_PORTS.get(parts.scheme):
+        raise ValueError(f"must be without :{port}, which no browser sends")
+    return origin
+
+
+Origin = Annotated[
+    str,
+    Form(
+        rf"\*|{ORIGIN}",
+        'must be scheme://host or scheme://host:port, in lower case and without a path, or "*" for all origins',
+    ),
+    AfterValidator(sent),
 ]
 
 
@@ -55,9 +82,20 @@ class Auth(Section):
         return self
 
 
+class Cors(Section):
+    origins: Annotated[tuple[Origin, ...], NotEmpty()]
+
+    @model_validator(mode="after")
+    def all_needs_no_others(self) -> Self:
+        if ALL_ORIGINS in self.origins and len(self.origins) > 1:
+            raise ValueError('"*" stands for all origins; remove it, or the others')
+        return self
+
+
 class RestfulApi(Section):
     path: Segment | None = None
     auth: Auth
+    cors: Cors | None = None
     identity_pass_through: Flag = False
 
     @property

@@ -20,6 +20,8 @@ IMAGE = "  image: {existingImageName: app}\n"
 SERVICE = '  mlService: {inference: "a:f"}\n'
 ML = HEADS["ML"] + IMAGE + SERVICE  # ends on line 6
 STAGES = HEADS["EP"] + "  vars: [{name: a}, {name: b}]\n  stages:\n"  # ends on line 6
+FREE = "  mlComponent: {name: m}\n  restfulApi: {path: x, auth: {none: {}},"
+ORIGIN = 'must be scheme://host or scheme://host:port, in lower case and without a path, or "*" for all origins'
 AUTH = "  restfulApi: {path: x, auth: {none: {}}}\n"
 
 
@@ -120,6 +122,8 @@ BUILT = [
     HEADS["API"] + "  files: {}\n  restfulApi: {auth: {apiKey: {}, basic: {credentials: s}}}\n",
     HEADS["API"]
     + "  pipelines: {}\n  restfulApi: {identityPassThrough: true, auth: {apiKey: {}, identityPassThrough: true}}\n",
+    HEADS["API"] + FREE + ' cors: {origins: ["*"]}}\n',
+    HEADS["API"] + FREE + " cors: {origins: [https://a.example, 'http://[::1]:3000', app://-]}}\n",
     HEADS["REPO"] + "  url: git@git.example:team/app.git\n  credentials: git\n  webhook: {secret: h}\n",
     HEADS["REPO"] + "  url: file:///srv/app.git\n  path: .\n  branch: feature/x\n",
     HEADS["SEC"] + "spec: {keys: [petrova.pa, ssh-privatekey, TOKEN]}\n",
@@ -170,6 +174,16 @@ APIS = [
     (HEADS["API"] + "  mlComponent: {name: m}\n  restfulApi: {path: a/b, auth: {none: {}}}\n", '6:22: "path" must be one URL segment of lower-case letters, digits and -, not "a/b"'),
     (HEADS["API"] + "  mlComponent: {name: m}\n  restfulApi: {path: runs, auth: {none: {}}}\n", '6:22: path "runs" is reserved (files, runs, v2, predict, docs, openapi.json); choose another'),
     (HEADS["API"] + "  mlComponent: {name: m}\n  restfulApi: {path: openapi.json, auth: {none: {}}}\n", '6:22: path "openapi.json" is reserved (files, runs, v2, predict, docs, openapi.json); choose another'),
+    (HEADS["API"] + FREE + " cors: {}}\n", '6:43: missing field "origins" in "cors"'),
+    (HEADS["API"] + FREE + " cors: {origins: []}}\n", '6:50: "origins" needs at least 1 item'),
+    (HEADS["API"] + FREE + " cors: {origins: [https://lab.example/app]}}\n", f'6:60: "origins[0]" {ORIGIN}, not "https://lab.example/app"'),
+    (HEADS["API"] + FREE + " cors: {origins: [https://a, https://Lab.example]}}\n", f'6:71: "origins[1]" {ORIGIN}, not "https://Lab.example"'),
+    (HEADS["API"] + FREE + ' cors: {origins: ["null"]}}\n', f'6:60: "origins[0]" {ORIGIN}, not "null"'),
+    (HEADS["API"] + FREE + ' cors: {origins: ["https://*.example"]}}\n', f'6:60: "origins[0]" {ORIGIN}, not "https://*.example"'),
+    (HEADS["API"] + FREE + ' cors: {origins: [lab.example]}}\n', f'6:60: "origins[0]" {ORIGIN}, not "lab.example"'),
+    (HEADS["API"] + FREE + ' cors: {origins: ["https://h:443"]}}\n', '6:60: "origins[0]" must be without :443, which no browser sends, not "https://h:443"'),
+    (HEADS["API"] + FREE + ' cors: {origins: ["http://h:99999"]}}\n', '6:60: "origins[0]" must be an origin with a host and a port that exist, not "http://h:99999"'),
+    (HEADS["API"] + FREE + ' cors: {origins: [https://a, "*"]}}\n', '6:43: "*" stands for all origins; remove it, or the others'),
     (HEADS["API"] + "  experimentPipeline: {name: p}\n" + AUTH, '5:3: "experimentPipeline" needs "apiSpec", the inputs and outputs that a caller names'),
     (HEADS["API"] + "  mlComponent: {name: m}\n" + AUTH + "  apiSpec: {}\n", '7:3: "apiSpec" belongs to "experimentPipeline"; remove it'),
     (HEADS["API"] + "  experimentPipeline: {name: p}\n" + AUTH + "  apiSpec:\n    inputs: [{name: a, type: {datatypes: [FP16]}}]\n", '8:43: "datatypes[0]" must be FILE, FOLDER, str, dict, FP32, FP64, INT32, INT64 or BOOL, not "FP16"'),

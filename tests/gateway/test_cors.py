@@ -1,0 +1,226 @@
+"""Pages of other origins that call an API and read its answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.gateway import cors
+from services.gateway.routes import route
+from services.gateway.table import Table, changed
+from tests.gateway.mesh import ALICE, Mesh, api, bearer, document, published
+from tests.gateway.standin import Asked, Reply
+
+LAB, OTHER = "https://lab.example", "https://other.example"
+PREDICT, RUNS, FILE, INFER = (
+    "/demo/digits/predict",
+    "/demo/runs",
+    "/demo/files/data/g/f",
+    "/demo/v2/models/digits/infer",
+)
+ALLOW, VARY = "Access-Control-Allow-Origin", "Vary"
+KEY = {"X-API-Key": "key-of-bob"}
+
+
+def shared(*ports: int, **over: Any) -> dict[str, Any]:
+    return document(
+        *ports,
+        apis=[
+            api("ml", "digits", "classifier", basic="people", api_key=True, cors=[LAB]),
+            api("ml", "open", "classifier", none=True, cors=["*"]),
+            api("ml", "star", "classifier", basic="people", api_key=True, cors=["*"]),
+            api("ml", "closed", "classifier", basic="people"),
+            api("pipeline", "train", "training", basic="people", api_key=True, cors=[OTHER]),
+            api("files", None, None, basic="people", api_key=True, cors=[LAB]),
+        ],
+        **over,
+    )
+
+
+def asks(origin: str, method: str = "POST", headers: str = "authorization,x-api-key") -> dict[str, str]:
+    wanted = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+    return {"Origin": origin, **wanted}
+
+
+def told(headers: Any) -> dict[str, str]:
+    """What an answer says about pages of other origins."""
+    return {
+        name.lower(): value for name, value in headers.items() if name.lower().startswith(("access-control-", "vary"))
+    }
+
+
+async def test_a_browser_asks_first_and_is_answered_without_credentials(mesh: Mesh) -> None:
+    await published(mesh, shared(mesh.component.port))
+    status, headers, body = await mesh.call("OPTIONS", PREDICT, headers=asks(LAB))
+    assert (status, body, "Content-Length" in headers) == (204, b"", False)
+    assert told(headers) == {
+        "access-control-allow-origin": LAB,
+        "access-control-allow-methods": "POST",
+        "access-control-allow-headers": "authorization,x-api-key",
+        "access-control-max-age": "600",
+        "access-control-expose-headers": "*",
+        "vary": "Origin",
+    }
+
+
+PREFLIGHTS: list[tuple[str, str, int, str | None]] = [
+    (PREDICT, LAB, 204, LAB),
+    (PREDICT, OTHER, 403, None),
+    (PREDICT, "null", 403, None),
+    (PREDICT, "*", 403, None),
+    (PREDICT, "https://lab.example.evil.example", 403, None),
+    ("/demo/digits/openapi.json", LAB, 204, LAB),
+    ("/demo/open/predict", OTHER, 204, "*"),
+    ("/demo/open/predict", "null", 204, "*"),
+    ("/demo/train/runs", OTHER, 204, OTHER),
+    ("/demo/train/runs", LAB, 403, None),
+    ("/demo/closed/predict", LAB, 405, None),
+    ("/demo/nothing/predict", LAB, 404, None),
+    ("/nobody/nothing/predict", LAB, 404, None),
+    (RUNS, LAB, 204, "*"),
+    (f"{RUNS}/r_1/cancel", OTHER, 204, "*"),
+    (FILE, LAB, 204, LAB),
+    (FILE, OTHER, 403, None),
+    (INFER, LAB, 204, LAB),
+    (INFER, OTHER, 403, None),
+    ("/demo/v2/models/classifier/infer", OTHER, 204, "*"),
+    ("/demo/v2/health/ready", OTHER, 204, "*"),
+    ("/demo/v2/models/nothing/infer", LAB, 405, None),
+    ("/links/abc", OTHER, 204, "*"),
+    ("/api/v1/apps", LAB, 405, None),
+    ("/hooks/demo", LAB, 405, None),
+    ("/healthz", LAB, 405, None),
+]
+
+
+async def test_whose_pages_may_is_said_by_the_api_behind_the_address(mesh: Mesh) -> None:
+    await published(mesh, shared(mesh.component.port))
+    before = len(mesh.component.asked) + len(mesh.databox.asked)
+    for path, origin, status, allowed in PREFLIGHTS:
+        found, headers, _ = await mesh.call("OPTIONS", path, headers=asks(origin))
+        assert (found, headers.get(ALLOW)) == (status, allowed), (path, origin)
+    assert len(mesh.component.asked) + len(mesh.databox.asked) == before
+
+
+async def test_a_refused_page_is_told_where_pages_are_named(mesh: Mesh) -> None:
+    await published(mesh, shared(mesh.component.port))
+    _, _, document = await mesh.call("OPTIONS", PREDICT, headers=asks(OTHER))
+    assert document["detail"] == (
+        "pages of https://other.example may not call this; the APIComponent says which may, in restfulApi.cors"
+    )
+
+
+async def test_an_api_that_is_new_is_asked_for_at_once(mesh: Mesh) -> None:
+    mesh.scheduler.apps["young"] = shared(mesh.component.port)
+    mesh.scheduler.version += 1  # nobody is told
+    status, headers, _ = await mesh.call("OPTIONS", PREDICT.replace("demo", "young"), headers=asks(LAB))
+    assert (status, headers[ALLOW]) == (204, LAB)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": LAB}, {"Access-Control-Request-Method": "POST"}])
+async def test_options_that_is_no_question_of_a_browser_is_a_method_like_others(
+    mesh: Mesh, headers: dict[str, str]
+) -> None:
+    await published(mesh, shared(mesh.component.port))
+    status, answered, _ = await mesh.call("OPTIONS", PREDICT, headers=headers)
+    assert (status, answered["Allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "expected"),
+    [
+        (PREDICT, {"Origin": LAB}, (LAB, "Origin")),
+        (PREDICT, {"Origin": OTHER}, (None, "Origin")),
+        (PREDICT, {}, (None, "Origin")),
+        ("/demo/star/predict", {"Origin": OTHER}, ("*", None)),
+        ("/demo/star/predict", {}, ("*", None)),
+        ("/demo/train/runs", {"Origin": OTHER}, (OTHER, "Origin")),
+    ],
+)
+async def test_an_answer_says_who_may_read_it(
+    mesh: Mesh, path: str, headers: dict[str, str], expected: tuple[str | None, str | None]
+) -> None:
+    await published(mesh, shared(mesh.component.port))
+    status, answered, _ = await mesh.call("POST", path, headers=headers | KEY, json={})
+    assert (status, answered.get(ALLOW), answered.get(VARY)) == (200, *expected)
+    assert "Access-Control-Allow-Credentials" not in answered
+
+
+async def test_refusals_can_be_read_too(mesh: Mesh) -> None:
+    await published(mesh, shared(mesh.component.port))
+    page = {"Origin": LAB}
+    calls: list[tuple[int, str, str, dict[str, str]]] = [
+        (401, "POST", PREDICT, {}),
+        (401, "POST", PREDICT, KEY | {"X-API-Key": "wrong"}),
+        (401, "POST", INFER, {}),
+        (401, "GET", FILE, {}),
+        (403, "POST", PREDICT, bearer("reader")),
+        (404, "GET", "/demo/digits/other", KEY),
+        (405, "GET", PREDICT, KEY),
+        (405, "DELETE", INFER, KEY),
+        (415, "POST", PREDICT, KEY | {"Content-Encoding": "br"}),
+    ]
+    for expected, method, path, headers in calls:
+        status, answered, _ = await mesh.call(method, path, headers=headers | page)
+        assert (status, answered.get(ALLOW)) == (expected, LAB), (method, path)
+
+
+async def test_nothing_healthy_can_be_read_too(mesh: Mesh) -> None:
+    await published(mesh, shared())
+    status, answered, _ = await mesh.call("POST", PREDICT, headers={"Origin": LAB} | KEY)
+    assert (status, answered[ALLOW], answered["Access-Control-Expose-Headers"]) == (503, LAB, "*")
+
+
+@pytest.mark.parametrize(
+    ("path", "origin", "status"),
+    [
+        (PREDICT, LAB, 200),
+        (PREDICT, OTHER, 403),
+        ("/demo/star/predict", LAB, 403),
+        ("/demo/runs/r_1/cancel", LAB, 200),
+        ("/demo/runs/r_1/cancel", "https://evil.example", 403),
+    ],
+)
+async def test_a_password_counts_only_from_pages_that_are_named(
+    mesh: Mesh, path: str, origin: str, status: int
+) -> None:
+    await published(mesh, shared(mesh.component.port))
+    found, _, _ = await mesh.call("POST", path, headers=ALICE | {"Origin": origin}, json={})
+    assert found == status
+
+
+class Application:
+    """Says itself who may."""
+
+    async def __call__(self, asked: Asked) -> Reply:
+        return Reply(headers={ALLOW: "https://evil.example", "Access-Control-Allow-Credentials": "true", "X-Mine": "1"})
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ([LAB], {"access-control-allow-origin": LAB, "access-control-expose-headers": "*", "vary": "Origin"}),
+        ([], {"access-control-allow-origin": "https://evil.example", "access-control-allow-credentials": "true"}),
+    ],
+)
+async def test_an_application_decides_itself_unless_its_api_does(
+    mesh: Mesh, named: list[str], expected: dict[str, str]
+) -> None:
+    mesh.component.decide = Application()  # type: ignore[method-assign]
+    app = document(mesh.component.port, apis=[api("ml", "digits", "classifier", none=True, cors=named)])
+    app["components"]["classifier"]["own_routes"] = True
+    await published(mesh, app)
+    status, headers, _ = await mesh.call("GET", "/demo/digits/page", headers={"Origin": LAB})
+    assert (status, told(headers), headers["X-Mine"]) == (200, expected, "1")
+    status, headers, _ = await mesh.call("OPTIONS", "/demo/digits/page", headers=asks(LAB, "DELETE"))
+    assert (status, headers[ALLOW]) == ((204, LAB) if named else (200, "https://evil.example"))
+
+
+def test_an_app_without_the_field_has_no_origins() -> None:
+    table = changed(Table(), {"version": 1, "full": True, "apps": {"demo": document(1)}})
+    for path in (PREDICT, RUNS, FILE, INFER, "/demo/v2"):
+        found = route(path)
+        assert found is not None
+        assert not cors.origins(table, found)
+    assert cors.headers((), LAB.encode()) == []
