@@ -21,10 +21,11 @@ ATTACHING = frozenset({"PlatformApp", "Repository", "Secret"})
 
 
 def named(kind: type[Body], name: str, folder: Path) -> tuple[Body, Sequence[Manifest[Header]]]:
-    """The manifest of this kind and name, and all that were read with it. Raises Failure."""
+    """The manifest of this kind and name, and all that were read with it, those of app.yaml too. Raises Failure."""
     from libs.common.manifests import read_documents
 
-    found, problems = read_documents(files(folder)[0])
+    manifests, sent = files(folder)
+    found, problems = read_documents({**manifests, **sent})
     known = {one.name: one.body for one in found if isinstance(one.body, kind)}
     if name not in known:
         why = f": {problems[0]}" if problems else f"; there are {', '.join(sorted(known)) or 'none'}"

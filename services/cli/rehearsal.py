@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli import checkout, render
+from services.cli import checkout, environment, render
 from services.cli.failure import Failure, WrongUsage
 from services.cli.values import assignments, value
 
 if TYPE_CHECKING:
+    from libs.common.manifests import Manifest
     from libs.common.manifests.apicomponent import ApiInput
     from libs.common.manifests.experimentpipeline import ExperimentPipeline, Stage, Variable
+    from libs.common.manifests.fields import Header
 
 GRACE_S = 10.0
 OF_FILES = frozenset({"FILE", "FOLDER"})
@@ -38,10 +40,10 @@ def local(
     docker: Annotated[bool, typer.Option("--docker", help="In the stages' images, by the docker command.")] = False,
 ) -> None:
     """Run a pipeline of the checkout, and those that continue it, on this machine, as the platform would."""
-    chain, api = declared(pipeline, folder)
+    chain, api, manifests = declared(pipeline, folder)
     with tempfile.TemporaryDirectory(prefix="mlmesh-") as scratch:
         parts = rehearsed(chain, api, dict(assignments(inputs or [])), into.resolve(), Path(scratch))
-        rehearsal = Rehearsal(folder.resolve(), Path(scratch), python or sys.executable, docker)
+        rehearsal = Rehearsal(folder.resolve(), Path(scratch), python or sys.executable, docker, manifests)
         for part in parts:
             for stage in ordered(part.pipeline):
                 rehearsal.play(stage, {**part.reads, **part.writes})
@@ -59,8 +61,10 @@ class Part:
     writes: Mapping[str, Path]
 
 
-def declared(name: str, folder: Path) -> tuple[Sequence[ExperimentPipeline], Mapping[str, ApiInput]]:
-    """The pipeline and those that continue it, and what its API says of their inputs. Raises Failure."""
+def declared(
+    name: str, folder: Path
+) -> tuple[Sequence[ExperimentPipeline], Mapping[str, ApiInput], Sequence[Manifest[Header]]]:
+    """The pipeline and those that continue it, what its API says of their inputs, and all manifests. Raises Failure."""
     from libs.common.manifests import APIComponent, chain
     from libs.common.manifests.experimentpipeline import ExperimentPipeline
 
@@ -69,7 +73,7 @@ def declared(name: str, folder: Path) -> tuple[Sequence[ExperimentPipeline], Map
     apis = [one.body.spec for one in found if isinstance(one.body, APIComponent)]
     of_it = [api for api in apis if api.experiment_pipeline is not None and api.experiment_pipeline.name == name]
     inputs = {item.name: item for api in of_it if api.api_spec for item in api.api_spec.inputs}
-    return chain.following(pipelines, name), inputs
+    return chain.following(pipelines, name), inputs, found
 
 
 def rehearsed(
@@ -151,11 +155,14 @@ def made(pipeline: ExperimentPipeline, into: Path) -> dict[str, Path]:
 
 
 class Rehearsal:
-    def __init__(self, folder: Path, scratch: Path, python: str, docker: bool) -> None:
+    def __init__(
+        self, folder: Path, scratch: Path, python: str, docker: bool, manifests: Sequence[Manifest[Header]]
+    ) -> None:
         self._folder = folder
         self._scratch = scratch
         self._python = python
         self._docker = docker
+        self._manifests = manifests
 
     def play(self, stage: Stage, paths: Mapping[str, Path]) -> None:
         """Raises Failure with what a run would say."""
@@ -169,7 +176,7 @@ class Rehearsal:
             for place in (progress, *writes.values()):
                 place.chmod(0o666 if place is progress else 0o777)
         environ = {
-            **{one.name: one.value for one in stage.env},
+            **environment.of(stage.env, stage.env_from, self._manifests, os.environ, f"stage {stage.name}"),
             **{environment_name(name): str(place) for name, place in {**reads, **writes}.items()},
             "MLMESH_PROGRESS": str(progress),
         }
@@ -208,7 +215,8 @@ class Rehearsal:
         self, stage: Stage, environ: Mapping[str, str], reads: Iterable[Path], writes: Iterable[Path]
     ) -> list[str]:
         mounts = [f"--volume={one}:{one}:ro" for one in reads] + [f"--volume={one}:{one}" for one in writes]
-        values = [f"--env={name}={text}" for name, text in environ.items()]
+        ours = {name for name, text in environ.items() if os.environ.get(name) == text}  # secrets: not in its arguments
+        values = [f"--env={name}" if name in ours else f"--env={name}={text}" for name, text in environ.items()]
         image = stage.image.existing_image_name or ""
         options = ["--rm", "--init", "--cap-drop=ALL", "--security-opt=no-new-privileges", *mounts, *values]
         words = list(stage.entry_point or ())

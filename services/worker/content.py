@@ -14,7 +14,10 @@ CHUNK = 1 << 20
 
 
 def key(lease: Lease, identity: str, paths: Mapping[str, Path], *, with_source: bool) -> str:
-    """`identity`: exactly which image; `with_source`: the commit counts, too. Secrets count by name, not by value."""
+    """`identity`: exactly which image; `with_source`: the commit counts, too. Secrets count by name, not by value.
+
+    Their order counts: of a key that two of them have, the later one's value is used.
+    """
     spec = lease.spec
     inputs = {one["name"]: of_path(paths[one["name"]]) for one in spec["inputs"]}
     made_of = {
@@ -22,7 +25,7 @@ def key(lease: Lease, identity: str, paths: Mapping[str, Path], *, with_source: 
         "commit": lease.commit if with_source else None,
         "command": spec.get("entry_point"),
         "env": spec.get("env") or {},
-        "secrets": sorted(spec.get("secrets") or []),
+        "secrets": spec.get("secrets") or [],
         "stage": spec["stage"],
         "inputs": inputs,
         "outputs": sorted(one["name"] for one in spec["outputs"]),

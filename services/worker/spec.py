@@ -102,9 +102,10 @@ def labels(lease: Leased, site: Site) -> dict[str, str]:
     }
 
 
-def flat(secrets: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """`envFrom`: the keys of all secrets as variables, later secrets win."""
-    return {key: value for values in secrets.values() for key, value in values.items()}
+def taken(spec: Mapping[str, Any], secrets: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """`envFrom`: the keys of its Secrets as variables, in the order that the spec names them: later ones win."""
+    named = spec.get("secrets") or []
+    return {key: value for name in named for key, value in secrets[name].items()}
 
 
 def of_stage(
@@ -115,7 +116,7 @@ def of_stage(
     outputs = [Mount(variables[one["name"]], read_only=False) for one in lease.spec["outputs"]]
     inputs = [Mount(variables[one["name"]], read_only=True) for one in lease.spec["inputs"]]
     env = {
-        **flat(secrets),
+        **taken(lease.spec, secrets),
         **lease.spec.get("env", {}),
         **{variable(name): str(path) for name, path in variables.items()},
         "MLMESH_PROGRESS": str(progress),
@@ -145,7 +146,7 @@ def of_instance(
         labels=labels(lease, site),
         image=lease.spec["image"],
         command=serving(lease.spec, site),
-        env={**flat(secrets), **lease.spec.get("env", {}), **contract(lease, site, model)},
+        env={**taken(lease.spec, secrets), **lease.spec.get("env", {}), **contract(lease, site, model)},
         folder=site.folder,
         source=site.source,
         mounts=(Mount(model, read_only=True),) if model else (),

@@ -111,6 +111,34 @@ def test_a_constant_of_the_platform_is_asked_for(checkout: Path) -> None:
     assert "options comes from results/g/f on the platform" in done.stderr
 
 
+SECRETS = """\
+---
+apiVersion: mlmesh/v1
+kind: Secret
+metadata: {name: mine}
+spec: {keys: [A_TOKEN, B_TOKEN]}
+"""
+WRITES_ITS_SECRETS = 'sh -c "echo $A_TOKEN $B_TOKEN >$UNIP_PIPELINE_OUT/x"'
+OF_SECRETS = "image: {existingImageName: image}, envFrom: [{secretRef: {name: mine}}, {secretRef: {name: other}}]"
+
+
+def test_values_of_secrets_are_those_of_the_shell(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = ALONE.replace("image: {existingImageName: IMAGE}", OF_SECRETS).replace(
+        "'WRITES'", json.dumps(WRITES_ITS_SECRETS)
+    )
+    (checkout / "manifests" / "copy.yml").write_text(text + SECRETS)
+    (checkout / "app.yaml").write_text(SECRETS.replace("mine", "other").replace("[A_TOKEN, B_TOKEN]", "[]"))
+    monkeypatch.setenv("A_TOKEN", "hunter")
+    monkeypatch.delenv("B_TOKEN", raising=False)
+    done = local(checkout, "copy", "--into", str(checkout / "out"))
+    assert (done.returncode, (checkout / "out" / "out" / "x").read_text()) == (0, "hunter\n"), done.stderr
+    said = [line for line in done.stderr.splitlines() if "Secret" in line]
+    assert said == [
+        'stage one: B_TOKEN of Secret "mine" is not set; set it in the environment of this command',
+        'stage one: Secret "other" names no keys here; name them in its manifest (keys)',
+    ]
+
+
 def test_a_stage_that_takes_too_long_is_ended(checkout: Path) -> None:
     slow = PIPELINE.replace(
         "      entryPoint: python3 -u stages.py one\n", "      entryPoint: sleep 60\n      timeout: 1s\n"
@@ -127,9 +155,11 @@ def test_a_stage_in_its_image_writes_as_the_images_user(
     image = "mlmesh-test/somebody:1"
     (checkout / "Dockerfile").write_text(f"FROM {python_image}\nUSER 10001\n")
     docker_engine.run("build", "--quiet", "--tag", image, str(checkout))
-    writes = 'sh -c "echo 1/1 >$MLMESH_PROGRESS; echo x >$UNIP_PIPELINE_OUT/x"'
-    (checkout / "manifests" / "copy.yml").write_text(ALONE.replace("IMAGE", image).replace("WRITES", writes))
+    writes = 'sh -c "echo 1/1 >$MLMESH_PROGRESS; echo $A_TOKEN >$UNIP_PIPELINE_OUT/x"'
+    text = ALONE.replace("image: {existingImageName: IMAGE}", OF_SECRETS).replace(": image}", f": {image!r}}}")
+    (checkout / "manifests" / "copy.yml").write_text(text.replace("WRITES", writes) + SECRETS)
     monkeypatch.setenv("DOCKER_HOST", docker_engine.url)
+    monkeypatch.setenv("A_TOKEN", "x")
     done = local(checkout, "copy", "--docker", "--into", str(checkout / "out"))
     assert done.returncode == 0, done.stderr
     assert (checkout / "out" / "out" / "x").read_text() == "x\n"

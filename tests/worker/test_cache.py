@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.worker.content import of_path
+from services.worker.content import key, of_path
+from services.worker.tasks import Lease
 from tests.worker.process_host import INPUT, OUTPUT, VALUE, scratch, worker
 from tests.worker.small_mesh import SmallMesh
 
@@ -61,6 +62,27 @@ async def test_what_was_made_before_is_not_run_again_unless_it_is_to_be_refreshe
     assert ("log-t2" in mesh.logs, [one["task"] for one in mesh.reports]) == (False, ["t1"])
     again = await played(mesh, tmp_path / "3", "t3", cache="refresh")
     assert (again["outcome"], again["content"], len(mesh.asked)) == ("succeeded", first["content"], 2)
+
+
+KEYS = {
+    (): "1b79840006d8b91444e787d0f9c676fdeb3b1041fac475f539a178e35f435d97",
+    ("s",): "738ae076060d33b4f2a011911e816fd593ced310c6aed8d17bfdb5811da7f1d7",
+}
+"""Of stages with one Secret at most: as they were in version 0.1, so that what was made then is still used."""
+
+
+def keyed(**over: Any) -> str:
+    spec = {"stage": "one", "inputs": [], "outputs": [{"name": "out"}], "env": {"A": "1"}, "secrets": [], **over}
+    return key(Lease("t", "stage", 1, 1, "a", "c0", spec), "sha256:1", {}, with_source=False)
+
+
+@pytest.mark.parametrize(("secrets", "expected"), KEYS.items())
+def test_the_key_of_a_stage_with_one_secret_at_most_stays_as_it_was(secrets: tuple[str, ...], expected: str) -> None:
+    assert keyed(secrets=list(secrets)) == expected
+
+
+def test_the_order_of_secrets_is_a_part_of_what_a_stage_is_made_of() -> None:
+    assert len({keyed(secrets=names) for names in (["a", "b"], ["b", "a"], ["a", "b", "a"], ["a"])}) == 4
 
 
 def test_a_path_is_its_names_and_contents(tmp_path: Path) -> None:

@@ -34,9 +34,25 @@ def test_a_variable_is_an_environment_name(name: str, expected: str) -> None:
     assert spec.variable(name) == expected
 
 
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        (["a", "b"], {"A": "a", "B": "b", "K": "b"}),
+        (["b", "a"], {"A": "a", "B": "b", "K": "a"}),
+        (["a", "b", "a"], {"A": "a", "B": "b", "K": "a"}),
+        ([], {}),
+    ],
+)
+def test_of_a_key_that_several_secrets_have_the_last_in_the_manifest_is_taken(
+    named: list[str], expected: dict[str, str]
+) -> None:
+    secrets = {"b": {"B": "b", "K": "b"}, "a": {"A": "a", "K": "a"}}  # as they came
+    assert spec.taken({"secrets": named}, secrets) == expected
+
+
 def test_a_stage_mounts_inputs_read_only_and_outputs_writable() -> None:
     document = {
-        "image": "i", "entry_point": None, "env": {"UNIP_PIPELINE_IN": "hidden", "K": "own"},
+        "image": "i", "entry_point": None, "secrets": ["s"], "env": {"UNIP_PIPELINE_IN": "hidden", "K": "own"},
         "inputs": [{"name": "in"}], "outputs": [{"name": "out"}],
     }  # fmt: skip
     where = {"in": FOLDER / "inputs/in/a", "out": FOLDER / "outputs/out"}
@@ -71,7 +87,8 @@ def test_an_instance_serves_where_its_runtime_finds_it(
 
 
 def test_an_instances_environment_is_the_component_programs_contract() -> None:
-    found = spec.of_instance(lease("instance", INSTANCE), site(None), Path("/m/model.bin"), {"s": {"A": "secret"}})
+    document = {**INSTANCE, "secrets": ["s"]}
+    found = spec.of_instance(lease("instance", document), site(None), Path("/m/model.bin"), {"s": {"A": "secret"}})
     given = {name: value for name, value in found.env.items() if name not in ("MLMESH_HOST", "MLMESH_PORT")}
     assert given == {
         "A": "own", "MLMESH_INFERENCE": "m:f", "MLMESH_COMPONENT_NAME": "c", "MLMESH_NAMESPACE": "a",
