@@ -1,18 +1,24 @@
-"""`mlmesh serve local`: a component from the checkout, without a platform."""
+"""`mlmesh serve local`: a component from the checkout, without a platform, as its manifest says."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli import checkout, render
+from services.cli import checkout, environment, interpreter, render
+
+if TYPE_CHECKING:
+    from libs.common.manifests import MLComponent
 
 nouns = typer.Typer(help="Serve from a checkout, without a platform.", no_args_is_help=True)
-DEFAULT_PORT = 8002
+OURS = "MLMESH_"
+"""What the runtime reads; that of this shell is for the command."""
 
 
 @nouns.callback()
@@ -23,36 +29,69 @@ def group() -> None:
 @nouns.command("local")
 def local(
     component: Annotated[str, typer.Argument(metavar="COMPONENT", help="An MLComponent's name, or module:function.")],
-    model: Annotated[Path | None, typer.Option("--model", help="The model's file or folder.", exists=True)] = None,
-    port: Annotated[int | None, typer.Option("--port", help="Default: the manifest's.")] = None,
-    folder: Annotated[Path, typer.Option("--folder", help="The module's repository.")] = Path("."),
-    python: Annotated[str, typer.Option("--python", help="Interpreter that has the module's libraries.")] = "",
+    model: Annotated[
+        Path | None, typer.Option("--model", help="The model's file or folder, as it is in modelBox.", exists=True)
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="Default: the manifest's; 0 takes a free one.")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--folder", help="The module's repository.", exists=True)] = Path("."),
+    python: Annotated[str, typer.Option("--python", help=interpreter.HELP)] = "",
 ) -> None:
-    """Serve one function on this machine, as its container would."""
-    target, declared = _declared(component, folder)
-    command = [python or sys.executable, "-m", "mlmesh_component", *target]
-    command += ["--model", str(model.resolve())] if model else []
-    command += ["--port", str(port or declared)]
-    render.note(f"http://127.0.0.1:{port or declared}/{'' if '--app' in target else 'predict'}")
+    """Serve one component on this machine, with what its manifest says of env, loader, batching, timeout and warm-up.
+
+    There are no boxes: a FILE is a path of this machine. What requirements.txt names must be in the interpreter.
+    """
+    own = {"MLMESH_HOST": host, **({} if port is None else {"MLMESH_PORT": str(port)})}
+    own |= {"MLMESH_MODEL_PATH": str(model.resolve())} if model else {}
+    declared = _declared(component, folder, model)
+    command = _command(interpreter.chosen(python, folder))
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     os.chdir(folder)
-    os.execvpe(command[0], command, _environment(folder.resolve()))  # noqa: S606  signals reach it directly
+    os.execvpe(command[0], command, {**environ, **declared, **own})  # noqa: S606  signals reach it directly
 
 
-def _declared(component: str, folder: Path) -> tuple[list[str], int]:
-    """What to serve, as the component runtime's arguments, and the port."""
+def _declared(component: str, folder: Path, model: Path | None) -> dict[str, str]:
+    """The environment of its container."""
     if ":" in component:
-        return [component], DEFAULT_PORT
+        return {"MLMESH_INFERENCE": component}
     from libs.common.manifests import MLComponent
 
-    spec = checkout.named(MLComponent, component, folder)[0].spec
-    service = spec.ml_service
-    return (["--app", service.app] if service.app else [str(service.inference)]), spec.service_port
+    found, manifests = checkout.named(MLComponent, component, folder)
+    spec, service = found.spec, found.spec.ml_service
+    if service.model_box and model is None:
+        render.note(
+            f"{component} has no model here: --model is for {service.model_path} of the box {service.model_box}"
+        )
+    return {**environment.of(spec.env, spec.env_from, manifests, os.environ, component), **contract(found)}
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """The module first on the import path, the component runtime after it."""
+def contract(component: MLComponent) -> dict[str, str]:
+    """What the component runtime is told of the manifest, as the worker tells it."""
+    spec, service = component.spec, component.spec.ml_service
+    batching = service.batching
+    found: Mapping[str, str | None] = {
+        "MLMESH_COMPONENT_NAME": component.metadata.name,
+        "MLMESH_INFERENCE": service.inference,
+        "MLMESH_APP": service.app,
+        "MLMESH_LOADER": service.loader,
+        "MLMESH_PORT": str(spec.service_port),
+        "MLMESH_CONCURRENCY": str(service.calls_at_once),
+        "MLMESH_TIMEOUT": str(service.timeout),
+        "MLMESH_BATCH_SIZE": str(batching.max_size) if batching else None,
+        "MLMESH_BATCH_DELAY_MS": str(batching.max_delay_ms) if batching else None,
+        "MLMESH_WARMUP": json.dumps([dict(request) for request in service.warmup]),
+        "MLMESH_BOXES": json.dumps([box.name for box in spec.connected_boxes]),
+        "MLMESH_MODEL_BOX": service.model_box,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _command(python: str) -> list[str]:
+    """Another interpreter gets the runtime as a container does: none of our packages comes before the module's own."""
     import mlmesh_component
 
-    runtime = Path(next(iter(mlmesh_component.__path__))).parent
-    known = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(runtime), *([known] if known else [])])}
+    if python == sys.executable:
+        return [python, "-m", "mlmesh_component"]
+    return [python, str(Path(next(iter(mlmesh_component.__path__))).parent / "serve.py")]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli import checkout, environment, render
+from services.cli import checkout, environment, interpreter, render
 from services.cli.failure import Failure, WrongUsage
 from services.cli.values import assignments, value
 
@@ -36,14 +36,15 @@ def local(
     inputs: Annotated[list[str] | None, typer.Option("--input", metavar="VAR=VALUE", help="A path or a value.")] = None,
     into: Annotated[Path, typer.Option("--into", help="Has a folder for each variable of a stage.")] = Path("results"),
     folder: Annotated[Path, typer.Option("--folder", help="The module's repository.")] = Path("."),
-    python: Annotated[str, typer.Option("--python", help="Interpreter that has the module's libraries.")] = "",
+    python: Annotated[str, typer.Option("--python", help=interpreter.HELP)] = "",
     docker: Annotated[bool, typer.Option("--docker", help="In the stages' images, by the docker command.")] = False,
 ) -> None:
     """Run a pipeline of the checkout, and those that continue it, on this machine, as the platform would."""
     chain, api, manifests = declared(pipeline, folder)
+    program = sys.executable if docker else interpreter.chosen(python, folder)
     with tempfile.TemporaryDirectory(prefix="mlmesh-") as scratch:
         parts = rehearsed(chain, api, dict(assignments(inputs or [])), into.resolve(), Path(scratch))
-        rehearsal = Rehearsal(folder.resolve(), Path(scratch), python or sys.executable, docker, manifests)
+        rehearsal = Rehearsal(folder.resolve(), Path(scratch), program, docker, manifests)
         for part in parts:
             for stage in ordered(part.pipeline):
                 rehearsal.play(stage, {**part.reads, **part.writes})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,6 +34,10 @@ def pages(context: Context) -> Iterator[dict[str, Any]]:
         page.parent.mkdir()
         page.write_text(str(number))
         yield {"page": page}
+
+
+def maybe(page: pathlib.Path | None = None) -> dict[str, Any]:
+    return {"is none": page is None}
 
 
 def folder(context: Context) -> dict[str, Any]:
@@ -130,3 +135,11 @@ async def test_a_returned_folder_is_no_file() -> None:
         "The function's output 'all' names a file that cannot be read.",
     )
     assert answer.json["error"].startswith("OSError: [Errno 22] Not a file: ")
+
+
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1:9"])
+async def test_an_optional_file_may_be_null(url: str | None) -> None:
+    body = b'{"inputs": [{"name": "page", "datatype": "FILE", "data": null}]}'
+    async with serving(HERE + "maybe", url=url, namespace="app", boxes=("data",)) as served:
+        answer = await served.ask("POST", "/predict", body)
+    assert (answer.status, answer.json["outputs"][0]["data"]) == (200, [True])

@@ -10,10 +10,11 @@ from . import local, model
 from .batch import Batches
 from .call import FOREVER, Call, Calls
 from .context import Context
-from .files import BoxFiles, LocalFiles
+from .files import BoxFiles
 from .framing import Limits
 from .function import Function, find
 from .life import GRACE_SECONDS, Life, LoadError
+from .localfiles import LocalFiles
 from .places import Boxes
 from .predict import Predictor, Result
 from .problems import Problem
@@ -76,7 +77,7 @@ class Component(Life):
 
     async def _warmed(self, function: Function) -> Calls:
         """Every warm-up request answered, without a deadline: the start of the component has one."""
-        predictor = Predictor(function, LocalFiles(), self._readers)
+        predictor = Predictor(function, LocalFiles(keeps=False), self._readers)
         calls = self._new_calls(predictor)
         for number, body in enumerate(self.settings.warmup, 1):
             result = await self._warm(calls, function, body)

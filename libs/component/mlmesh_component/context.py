@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import shutil
 import tempfile
@@ -55,6 +56,12 @@ class Context:
         if self._folder is None:
             self._folder = tempfile.mkdtemp(prefix="mlmesh-")
         return pathlib.Path(self._folder)
+
+    def holds(self, path: str) -> bool:
+        """Whether what is there goes when the call is over."""
+        if self._folder is None:
+            return False
+        return pathlib.Path(os.path.realpath(self._folder)) in pathlib.Path(os.path.realpath(path)).parents
 
     def cancel(self) -> None:
         self._cancelled.set()

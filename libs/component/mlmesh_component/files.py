@@ -5,64 +5,23 @@ Talks only to the platform's file routes, with the grant that came with the call
 
 from __future__ import annotations
 
-import errno
 import http.client
 import json
 import os
 import shutil
-import stat
 import urllib.parse
 from typing import Any
 
 from .context import Context
 from .items import Item
-from .places import Boxes, NameFault, Place, free_path, name_of, place, refusal, result_group
+from .places import Boxes, NameFault, Place, free_path, name_of, place, result_group
 from .problems import CutShort, Forbidden, TooLarge, Unavailable, WrongOutput, invalid
-from .raised import Raised
+from .returned import is_file, returned_file
 
 SOCKET_TIMEOUT_SECONDS = 30.0
 BLOCK_BYTES = 1024 * 1024
-MAX_SHOWN = 80
-"""Characters of a file's name in a message."""
 TRY_AGAIN = (408, 425, 429)
 """Refusals that say nothing against the file."""
-
-
-def returned_file(output: Item, context: Context) -> str:
-    """The local path that a returned FILE item names; `WrongOutput` when it is no file, or none that a box can hold."""
-    path, told = output["data"], f"The function's output {output['name']!r}"
-    try:
-        _check_readable(path)
-    except (OSError, TypeError, ValueError) as error:
-        members = Raised(error, context).members(context)
-        raise WrongOutput(f"{told} names a file that cannot be read.", **members) from error
-    name = os.path.basename(path)
-    if why := refusal(name):
-        raise WrongOutput(f"{told} is a file that no box can hold, {_shown(name)}: {why}.")
-    return str(path)
-
-
-def _check_readable(path: Any) -> None:
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(errno.EINVAL, "Not a file", path)
-    open(path, "rb").close()
-
-
-def _shown(name: str) -> str:
-    return ascii(name if len(name) <= MAX_SHOWN else name[:MAX_SHOWN] + "…")
-
-
-class LocalFiles:
-    """Local use, without a platform: names are local paths."""
-
-    def fetch(self, items: list[Item], context: Context) -> list[Item]:
-        for item in items:
-            if item["datatype"] == "FILE" and ("\0" in item["data"] or not os.path.isfile(item["data"])):
-                raise invalid(item["name"], f"there is no file {item['data']!r}")
-        return items
-
-    def store(self, outputs: list[Item], context: Context) -> list[Item]:
-        return [{**item, "data": returned_file(item, context)} if _is_file(item) else item for item in outputs]
 
 
 class BoxFiles:
@@ -82,7 +41,7 @@ class BoxFiles:
         ]
 
     def _place(self, item: Item) -> Place | None:
-        if not _is_file(item):
+        if not is_file(item):
             return None
         try:
             return place(item["data"], self._boxes)
@@ -91,7 +50,7 @@ class BoxFiles:
 
     def store(self, outputs: list[Item], context: Context) -> list[Item]:
         """The items with names in place of local paths, stored in the default box."""
-        found = [(item, self._target_of(item, context) if _is_file(item) else None) for item in outputs]
+        found = [(item, self._target_of(item, context) if is_file(item) else None) for item in outputs]
         return [item if target is None else self._stored(item, *target, context) for item, target in found]
 
     def _target_of(self, item: Item, context: Context) -> tuple[str, Place]:
@@ -225,7 +184,3 @@ def _detail(document: bytes) -> str | None:
 def _told(error: Exception) -> object:
     """Without the local path that an error of the system may hold."""
     return getattr(error, "strerror", None) or error
-
-
-def _is_file(item: Item) -> bool:
-    return item.get("datatype") == "FILE"

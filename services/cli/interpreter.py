@@ -1,0 +1,29 @@
+"""The Python interpreter that a checkout's code runs in on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from services.cli import render
+from services.cli.failure import WrongUsage
+
+HELP = "Interpreter that has the module's libraries, such as .venv/bin/python; default: that of mlmesh."
+REQUIREMENTS = "requirements.txt"
+
+
+def chosen(given: str, folder: Path) -> str:
+    """The path of the one that was given, which is relative to where we are, else of our own.
+
+    Nothing is installed: a person is told that requirements are theirs. Raises WrongUsage.
+    """
+    if not given:
+        if (folder / REQUIREMENTS).exists():
+            render.note(f"runs with {sys.executable}, without {REQUIREMENTS}; --python names one that has installed it")
+        return sys.executable
+    found = shutil.which(os.path.expanduser(given))
+    if found is None:
+        raise WrongUsage(f"--python {given}: there is no such program")
+    return os.path.abspath(found)

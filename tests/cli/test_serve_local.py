@@ -1,0 +1,213 @@
+"""`mlmesh serve local`: a component of a checkout, without a mesh, as its manifest says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libs.common.manifests import MLComponent
+from services.cli.local import contract
+from services.scheduler.instances import instance_spec
+from services.worker import spec
+from services.worker.spec import Site
+from services.worker.tasks import Lease
+from tests.cli.conftest import Run
+from tests.component.serving import Answer, ask, text
+
+FUNCTION = """\
+import os
+import pathlib
+import sys
+import time
+
+
+def load(path):
+    return pathlib.Path(path).read_text().upper()
+
+
+def told(text: str, model) -> list[dict]:
+    return [{"model": model, "calls": len(text), "level": os.environ["LEVEL"]} for _ in text]
+
+
+def slow(text: str, context) -> dict:
+    while not context.cancelled:
+        time.sleep(0.01)
+    return {}
+
+
+def page(text: str, context) -> dict:
+    result = context.folder / "page.txt"
+    result.write_text(text)
+    return {"page": result}
+
+
+def own(text: str) -> dict:
+    return {"python": sys.executable, "path": " ".join(sys.path), "url": os.environ.get("MLMESH_URL", "none")}
+"""
+MANIFEST = """\
+apiVersion: mlmesh/v1
+kind: MLComponent
+metadata: {name: %s}
+spec:
+  image: {existingImageName: "python:3.12-slim"}
+  mlService: {inference: "service:%s"%s}
+%s"""
+COMPONENTS = {
+    "told": (", loader: 'service:load', modelBox: b, modelPath: g/m, batching: {maxSize: 4, maxDelayMs: 0}",
+             "  env: [{name: LEVEL, value: '7'}]\n"),
+    "slow": (", timeout: 0.2s", ""),
+    "page": ("", ""),
+    "own": ("", ""),
+    "cold": (", warmup: {inputs: []}", ""),
+}  # fmt: skip
+EVERYTHING = {
+    "image": {"existingImageName": "i:1"},
+    "servicePort": 9000,
+    "connectedBoxes": ["weights", "data"],
+    "mlService": {
+        "inference": "m:f", "loader": "m:load", "modelBox": "weights", "modelPath": "g/m", "concurrency": 3,
+        "batching": {"maxSize": 4, "maxDelayMs": 2.5}, "timeout": "90s", "warmup": [{"inputs": []}],
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "module"
+    (folder / "manifests").mkdir(parents=True)
+    (folder / "service.py").write_text(FUNCTION)
+    for name, (service, more) in COMPONENTS.items():
+        function = "own" if name == "cold" else name
+        (folder / "manifests" / f"{name}.yml").write_text(MANIFEST % (name, function, service, more))
+    return folder
+
+
+@contextmanager
+def served(cwd: Path, *words: str, **environ: str) -> Iterator[tuple[int, str]]:
+    """Its port, and what it said until it was ready."""
+    command = [sys.executable, "-m", "services", "serve", "local", "--port", "0", *words]
+    here = {"PYTHONPATH": os.getcwd(), **environ}
+    with subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True, env={**os.environ, **here}) as process:
+        try:
+            yield _ready(process)
+        finally:
+            process.terminate()
+
+
+def _ready(process: subprocess.Popen[str]) -> tuple[int, str]:
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if found := re.search(r"is ready on http://127\.0\.0\.1:(\d+) ", line):
+            return int(found[1]), said
+    raise AssertionError(said)
+
+
+def predicted(port: int, data: str = "hi") -> Answer:
+    return ask(port, "POST", "/predict", json.dumps({"inputs": [text("text", data)]}).encode())
+
+
+def refused(folder: Path, component: str) -> str:
+    """What it says when it cannot be served."""
+    command = [sys.executable, "-m", "services", "serve", "local", component, "--port", "0", "--folder", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60.0)
+    assert done.returncode == 1
+    return done.stderr
+
+
+def outputs(answer: Answer) -> dict[str, Any]:
+    return {one["name"]: one["data"] for one in answer.json["outputs"]}
+
+
+def test_it_is_told_of_the_manifest_what_the_worker_tells_a_container() -> None:
+    component = MLComponent.model_validate(
+        {"apiVersion": "mlmesh/v1", "kind": "MLComponent", "metadata": {"name": "c"}, "spec": EVERYTHING}
+    )
+    document = {**instance_spec("c", component, ["weights", "data"]), "instance_token": "t"}
+    lease = Lease(task="t", kind="instance", token=1, attempt=1, app="a", commit="c", spec=document)
+    theirs = spec.contract(lease, Site(worker="w", installation="x", folder=Path("/s"), mesh_url="u"), None)
+    of_the_platform = {"MLMESH_HOST", "MLMESH_INSTANCE_TOKEN", "MLMESH_NAMESPACE", "MLMESH_OTHER_BOXES", "MLMESH_URL"}
+    assert contract(component) == {name: value for name, value in theirs.items() if name not in of_the_platform}
+
+
+def test_loader_batching_and_env_are_the_manifests(checkout: Path) -> None:
+    (checkout / "model").write_text("weights")
+    with served(checkout.parent, "told", "--folder", "module", "--model", "module/model") as (port, _):
+        assert outputs(predicted(port)) == {"model": "WEIGHTS", "calls": [1], "level": "7"}
+
+
+def test_a_model_that_is_not_given_is_named(checkout: Path) -> None:
+    assert refused(checkout, "told").startswith("told has no model here: --model is for g/m of the box b\n")
+
+
+def test_the_deadline_is_the_manifests(checkout: Path) -> None:
+    with served(checkout, "slow") as (port, _):
+        assert predicted(port).status == 504
+
+
+def test_what_fails_to_warm_up_is_not_served(checkout: Path) -> None:
+    assert "warm-up request 1: 422 text: is missing" in refused(checkout, "cold")
+
+
+def test_a_returned_file_is_there_when_its_answer_is_read(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    with served(checkout, "page", TMPDIR=str(tmp_path / "tmp")) as (port, _):
+        pages = [Path(outputs(predicted(port, data))["page"]) for data in ("one", "two")]
+    assert [page.read_text() for page in pages] == ["one", "two"]
+    assert {page.name for page in pages} == {"page.txt"}
+    assert [one.name for one in (tmp_path / "tmp").iterdir()] == [pages[0].parents[2].name]
+
+
+def test_an_interpreter_is_found_from_where_one_is_and_gets_nothing_of_ours(checkout: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "venv"], cwd=checkout.parent, check=True)
+    words = ("own", "--folder", "module", "--python", "venv/bin/python")
+    with served(checkout.parent, *words, MLMESH_URL="http://127.0.0.1:9") as (port, said):
+        found = outputs(predicted(port))
+    assert found["python"] == str(checkout.parent / "venv" / "bin" / "python")
+    assert "component" not in found["path"]
+    assert found["url"] == "none"
+    assert "requirements.txt" not in said
+
+
+def test_who_has_requirements_is_told_that_they_are_not_installed(checkout: Path) -> None:
+    (checkout / "requirements.txt").write_text("numpy\n")
+    with served(checkout, "own") as (_, said):
+        assert f"runs with {sys.executable}, without requirements.txt; --python names one that has " in said
+
+
+@pytest.mark.parametrize("words", [("serve", "local", "own"), ("run", "local", "copy")])
+def test_an_interpreter_that_is_not_there_is_wrong_usage(
+    run: Run, checkout: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    from tests.e2e.application import BOXES, PIPELINE
+
+    (checkout / "manifests" / "copy.yml").write_text(BOXES + "---\n" + PIPELINE)
+    monkeypatch.chdir(checkout)
+    done = run(*words, "--python", "no/such/python")
+    assert (done.code, done.err) == (2, "mlmesh: --python no/such/python: there is no such program\n")
+
+
+def test_a_template_is_served_as_its_readme_says(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "module"
+    assert run("init", str(folder)).code == 0
+    readme = (folder / "README.md").read_text()
+    train, serve = re.findall(
+        r"^    (?:python3|mlmesh) (-m classifier\.train .*|serve local .*)$", readme, re.MULTILINE
+    )
+    model = str(tmp_path / "model.json")
+    subprocess.run([sys.executable, *train.replace("/tmp/model.json", model).split()], cwd=folder, check=True)
+    words = serve.replace("/tmp/model.json", model).split()[2:]
+    with served(folder, *words) as (port, said):
+        answer = predicted(port, "the train was late again")
+    assert (answer.status, set(outputs(answer))) == (200, {"label", "probabilities"})
+    assert "has no model" not in said
