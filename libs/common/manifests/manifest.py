@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from libs.common.manifests import planned
 from libs.common.manifests.fields import FOREIGN, LABEL, Header
+from libs.common.manifests.foreign import canonical
 from libs.common.manifests.kinds import KINDS
 from libs.common.manifests.nodes import Node
 from libs.common.manifests.problems import Path, Problem
@@ -57,13 +58,8 @@ class Unread:
 
     @classmethod
     def of(cls, root: Node) -> "Unread":
-        kind, name = text(root, "kind"), text(root, "metadata", "name")
+        kind, name = root.text("kind"), root.text("metadata", "name")
         return cls(kind if kind in KINDS else None, name if name and re.fullmatch(LABEL, name) else None)
-
-
-def text(root: Node, *path: str) -> str | None:
-    value = root.nearest(path).node.value if root.has(*path) else None
-    return value if isinstance(value, str) else None
 
 
 def read(file: str, root: Node) -> tuple[Manifest[Header] | None, list[Problem]]:
@@ -71,8 +67,9 @@ def read(file: str, root: Node) -> tuple[Manifest[Header] | None, list[Problem]]
     model, problems = kind_of(file, root)
     if model is None:
         return None, problems
+    root, spellings = canonical(file, root, model)
     body, problems = validated(file, root, model)
-    problems += refused(file, root, model)
+    problems += [*spellings, *refused(file, root, model)]
     if body is not None:
         problems += judged(file, root, body)
     if body is None or any(problem.severity == "error" for problem in problems):

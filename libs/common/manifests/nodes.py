@@ -1,7 +1,7 @@
 """The tree of one YAML document: plain values that know their line and column."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 from libs.common.manifests.problems import Path
@@ -61,6 +61,21 @@ class Node:
 
     def has(self, *path: str | int) -> bool:
         return len(list(self.walk(path))) == len(path) + 1
+
+    def text(self, *path: str | int) -> str | None:
+        """The value of a field that is there and is text."""
+        value = self.nearest(path).node.value if self.has(*path) else None
+        return value if isinstance(value, str) else None
+
+    def put(self, path: tuple[str, ...], entry: Entry) -> "Node":
+        """The same tree with this entry; the mappings around it are there."""
+        if not isinstance(self.value, Mapping):
+            raise TypeError(f"{path} is in no mapping")
+        name, *further = path
+        known = self.value.get(name)
+        if further and known is not None:
+            entry = known._replace(value=known.value.put(tuple(further), entry))
+        return replace(self, value={**self.value, name: entry})
 
     def key(self, *path: str | int) -> tuple[int, int]:
         """Line and column of the key (or the list item) that the path names, or of the nearest one around it."""
