@@ -10,6 +10,7 @@ from typing import TextIO
 import orjson
 
 from services.gateway.answer import Answer
+from services.gateway.forwarded import Proxies
 from services.gateway.request import Request
 
 FLUSH_S = 0.5
@@ -18,7 +19,8 @@ MANY = 1000
 
 
 class AccessLog:
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, proxies: Proxies, stream: TextIO | None = None) -> None:
+        self._proxies = proxies
         self._stream = stream
         self._lines: list[bytes] = []
 
@@ -28,7 +30,7 @@ class AccessLog:
             orjson.dumps(
                 {
                     "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                    "client": request.peer,
+                    "client": self._proxies.caller(request),
                     "user": request.user,
                     "method": request.method,
                     "path": request.raw_path,

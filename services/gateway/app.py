@@ -20,6 +20,7 @@ from services.gateway.access import AccessLog
 from services.gateway.answer import Answer
 from services.gateway.cold import Cold
 from services.gateway.demand import Demand
+from services.gateway.forwarded import Proxies
 from services.gateway.handlers import Handlers
 from services.gateway.metrics import Metrics
 from services.gateway.readiness import Readiness
@@ -50,8 +51,9 @@ class Gateway:
         self._handlers = Handlers(settings, self._pool, services, self._demand, cold, self._metrics)
         self._strangers = Strangers(self._watch)
         self._readiness = Readiness(self._watch, services, Disk(settings.data, settings.disk_reserve))
-        self._tracing = tracing()
-        self._access = AccessLog() if settings.access_log else None
+        proxies = Proxies(settings.trusted_proxies)
+        self._tracing = tracing(proxies)
+        self._access = AccessLog(proxies) if settings.access_log else None
         self._log = log.get("gateway")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

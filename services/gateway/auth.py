@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from libs.common.errors import Forbidden, NotFound, Unavailable
 from libs.common.identity import ANONYMOUS, OWNER
+from services.gateway.forwarded import Proxies
 from services.gateway.passwords import Passwords
 from services.gateway.refusals import NoCredentials, NotACaller
-from services.gateway.request import Proxies, Request
+from services.gateway.request import Request
 from services.gateway.sites import Sites
 from services.gateway.table import Api, App
 from services.gateway.tokens import Tokens, digest

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 from libs.common.errors import TooManyRequests
 from services.gateway.table import Component, Endpoint
@@ -21,7 +24,7 @@ MEMORY = 0.9
 """The share that a new measurement leaves to what was known."""
 FORGET_S = 300.0
 
-
+K = TypeVar("K", bound=Hashable)
 Caller = tuple[str, str]
 """The app, and who calls there."""
 Held = Counter[tuple[Caller, str]]
@@ -39,6 +42,17 @@ class State:
     failures: int = 0
     """In a row."""
     rests_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    of_one: int
+    """Places that one caller may have."""
+    of_all: int
+
+    def is_used_up(self, taken: int, own: int) -> bool:
+        """For a caller who has `own` of those that are taken."""
+        return taken >= self.of_one and (taken >= self.of_all or own >= self.of_one)
 
 
 class Turn:
@@ -92,9 +106,14 @@ class Turn:
     def end(self) -> None:
         """The call is over, once; its caller has this place no longer."""
         self.close()
-        self._held[self._place] -= 1
-        if not self._held[self._place]:
-            del self._held[self._place]
+        release(self._held, self._place)
+
+
+def release(held: Counter[K], key: K) -> None:
+    """One place less; who has none is forgotten."""
+    held[key] -= 1
+    if not held[key]:
+        del held[key]
 
 
 class Balance:
@@ -109,8 +128,8 @@ class Balance:
         slots = component.concurrency * len(each)
         outstanding = sum([state.outstanding for _, state in each])
         place = (caller, component.name)
-        own, places = _places(slots, queue=not component.own_routes)
-        if each and outstanding >= own and (outstanding >= places or self._held[place] >= own):
+        share = in_application(slots) if component.own_routes else in_queue(slots * (QUEUE + 1))
+        if each and share.is_used_up(outstanding, self._held[place]):
             takes = max(state.takes for _, state in each)
             raise TooManyRequests(
                 f"{component.name} has too many calls waiting", retry_after=max(1.0, takes * outstanding / slots)
@@ -133,8 +152,11 @@ class Balance:
             self._states = kept
 
 
-def _places(slots: int, *, queue: bool) -> tuple[int, int]:
-    """How many places one caller may have, and how many there are."""
-    places = slots * (QUEUE + 1) if queue else slots
-    reserve = 0 if places == 1 else max(1, places // RESERVE)
-    return (places, places + reserve) if queue else (places - reserve, places)
+@lru_cache(maxsize=1024)
+def in_queue(places: int) -> Share:
+    return Share(places, places + max(1, places // RESERVE))
+
+
+@lru_cache(maxsize=1024)
+def in_application(places: int) -> Share:
+    return Share(places - (0 if places == 1 else max(1, places // RESERVE)), places)

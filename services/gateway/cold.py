@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from libs.common.errors import NotFound, TimedOut, TooManyRequests
-from services.gateway.balance import QUEUE
+from services.gateway.balance import QUEUE, Caller, Held, in_queue, release
 from services.gateway.demand import Demand, Name
 from services.gateway.request import Body, Gone
 from services.gateway.table import Component
@@ -18,31 +20,44 @@ class Cold:
     def __init__(self, watch: Watch, demand: Demand) -> None:
         self._watch = watch
         self._demand = demand
-        self._held: Counter[Name] = Counter()
+        self._waiting: Counter[Name] = Counter()
+        self._held: Held = Counter()
 
-    async def awake(self, ns: str, component: Component, body: Body, patience: float) -> Component:
+    async def awake(self, caller: Caller, component: Component, body: Body, patience: float) -> Component:
         """The component with an instance, or as it is when waiting makes no sense any more.
 
-        `patience`: seconds that the caller will wait. Raises TooManyRequests when as many wait as may, TimedOut, and
-        Gone when the caller hung up.
+        `patience`: seconds that the caller will wait. Raises TooManyRequests when as many wait as may, or nearly all of
+        them are this caller's; TimedOut; and Gone when the caller hung up.
         """
         if component.wakes_within is None:
             return component  # nearly all calls
-        name = (ns, component.name)
-        if self._held[name] >= QUEUE * component.concurrency:
+        with self._place(caller, component):
+            return await self._wait(caller[0], component, body, patience)
+
+    @contextmanager
+    def _place(self, caller: Caller, component: Component) -> Iterator[None]:
+        name, own = (caller[0], component.name), (caller, component.name)
+        if in_queue(QUEUE * component.concurrency).is_used_up(self._waiting[name], self._held[own]):
             raise TooManyRequests(f"{component.name} has too many calls waiting", retry_after=1.0)
-        self._held[name] += 1
+        self._waiting[name] += 1
+        self._held[own] += 1
         try:
-            async with asyncio.timeout(min(patience, component.wakes_within)):
+            yield
+        finally:
+            release(self._waiting, name)
+            release(self._held, own)
+
+    async def _wait(self, ns: str, component: Component, body: Body, patience: float) -> Component:
+        within = component.wakes_within or 0.0
+        try:
+            async with asyncio.timeout(min(patience, within)):
                 self._demand.urgent(ns, component)
                 while component.wakes_within is not None:
                     await self._news(body)
                     component = self._known(ns, component.name)
         except TimeoutError:
-            if patience < (component.wakes_within or 0.0):
+            if patience < within:
                 raise TimedOut(f"{component.name} had no instance within {patience:g} s") from None
-        finally:
-            self._held[name] -= 1
         return component
 
     async def _news(self, body: Body) -> None:

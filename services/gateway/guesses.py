@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from libs.common.errors import TooManyRequests
@@ -79,6 +80,7 @@ class Guesses:
         self._of_address.take(network, now, -1)
 
 
+@lru_cache(maxsize=4096)
 def network_of(address: str) -> Hashable:
     """What one caller has of addresses."""
     try:

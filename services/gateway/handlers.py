@@ -21,13 +21,14 @@ from services.gateway.call import Call, Hop, Only
 from services.gateway.cold import Cold
 from services.gateway.connection import Headers
 from services.gateway.demand import Demand
+from services.gateway.forwarded import Proxies
 from services.gateway.inference import Inference
 from services.gateway.metrics import Metrics
 from services.gateway.packed import unpacked
 from services.gateway.predictions import Asked, Predictions, asleep, component_of, token
 from services.gateway.proxy import Proxy
 from services.gateway.refusals import NoCredentials, NotACaller
-from services.gateway.request import Body, Proxies, Request
+from services.gateway.request import Body, Request
 from services.gateway.routes import Route, allow
 from services.gateway.services import Service, Services
 from services.gateway.table import Api, App, Component, Table

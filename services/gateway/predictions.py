@@ -15,10 +15,12 @@ from services.gateway.call import Call, Hop
 from services.gateway.cold import Cold
 from services.gateway.connection import Headers
 from services.gateway.demand import Demand
+from services.gateway.forwarded import Proxies
+from services.gateway.guesses import network_of
 from services.gateway.metrics import Metrics
 from services.gateway.proxy import Proxy
 from services.gateway.rate import Rates
-from services.gateway.request import CREDENTIALS, TIMEOUT, Body, Proxies, Request
+from services.gateway.request import CREDENTIALS, TIMEOUT, Body, Request
 from services.gateway.table import Api, App, Component, Endpoint
 from services.gateway.tunnel import UPGRADE
 
@@ -62,7 +64,7 @@ class Predictions:
 
     async def handle(self, asked: Asked, answer: Answer) -> None:
         ns, component = asked.app.ns, asked.component
-        self._rates.check(ns, _caller_of(asked)[1])
+        self._rates.check(*self._caller_of(asked))
         measured, began, status = self._metrics.of(ns, component.name), time.perf_counter(), 0
         measured.begin()
         if component.scales:
@@ -83,12 +85,18 @@ class Predictions:
         await asked.body.begin(whole=not component.own_routes or asked.body.is_small)
         if component.wakes_within is not None:
             began = time.perf_counter()
-            component = await self._cold.awake(asked.app.ns, component, asked.body, patience)
+            component = await self._cold.awake(self._caller_of(asked), component, asked.body, patience)
             waited = time.perf_counter() - began
             answer.took(b"cold", waited)
             self._metrics.of(asked.app.ns, component.name).cold += 1
             asked, patience = replace(asked, component=component), patience - waited
         await self._to_instance(asked, answer, min(component.timeout, patience))
+
+    def _caller_of(self, asked: Asked) -> Caller:
+        """Whom places and rates are counted for: a user, or the network of who did not say."""
+        if asked.user != ANONYMOUS:
+            return asked.app.ns, asked.user
+        return asked.app.ns, str(network_of(self._proxies.caller(asked.request)))
 
     async def _to_instance(self, asked: Asked, answer: Answer, within: float) -> None:
         component, own = asked.component, asked.component.own_routes
@@ -97,7 +105,7 @@ class Predictions:
             method=asked.request.method,
             target=asked.request.target(asked.target),
             headers=self._headers(asked, within),
-            hops=Instances(self._balance.turn(component, _caller_of(asked))),
+            hops=Instances(self._balance.turn(component, self._caller_of(asked))),
             nowhere=lambda: asleep(component),
             answer_within=within + PREDICT_MARGIN_S,
             whole=not own,
@@ -138,11 +146,6 @@ class Instances:
     def next(self) -> Hop | None:
         one = self._turn.next()
         return Hop((one.host, one.port), [token(one)]) if one is not None else None
-
-
-def _caller_of(asked: Asked) -> Caller:
-    """Whom places and rates are counted for: a user, or the address of who did not say."""
-    return asked.app.ns, asked.user if asked.user != ANONYMOUS else asked.request.peer
 
 
 def component_of(app: App, api: Api) -> Component:

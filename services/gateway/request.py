@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from random import getrandbits
 from typing import Any
 
@@ -15,7 +13,6 @@ from starlette.types import Receive, Scope
 from libs.common.errors import Malformed, TooLarge
 from libs.common.http.offers import tokens
 from libs.common.http.protocol import HAND_OVER
-from libs.common.settings import BadSetting
 from services.gateway.connection import Headers
 from services.gateway.tunnel import HandOver
 
@@ -113,67 +110,6 @@ class Request:
         if repeats or self.by_name.get(b"connection", b"keep-alive") != b"keep-alive":
             dropped = dropped.union(tokens(self.headers, b"connection"))
         return [header for header in self.headers if header[0] not in dropped and not header[0].startswith(OURS)]
-
-
-class Proxies:
-    """Who may say on whose behalf a request comes."""
-
-    def __init__(self, trusted: tuple[str, ...]) -> None:
-        try:
-            self._networks = [ip_network(one, strict=False) for one in trusted]
-        except ValueError as error:
-            raise BadSetting(f"MLMESH_TRUSTED_PROXIES: {error}") from error
-
-    def passed_on(self, request: Request, without: frozenset[bytes] = CREDENTIALS) -> Headers:
-        """A request's headers for the next one, with its id and its origin."""
-        passed = request.passed_on(without=without)
-        return [*passed, *self.forwarded(request), (b"x-request-id", request.id.encode())]
-
-    def forwarded(self, request: Request) -> Headers:
-        host = request.by_name.get(b"host", b"")
-        if not self._networks or not self._trusts(request.peer):
-            return _origin(request.peer, request.scheme, host)
-        given = request.by_name
-        proto = given.get(b"x-forwarded-proto") or request.scheme.encode()
-        host = given.get(b"x-forwarded-host") or host
-        last = _origin(request.peer, proto.decode("latin-1"), host)
-        before = (given.get(b"x-forwarded-for"), None, None, given.get(b"forwarded"))
-        return [
-            (name, b"%b, %b" % (one, value) if one else value) for one, (name, value) in zip(before, last, strict=True)
-        ]
-
-    def caller(self, request: Request) -> str:
-        """The address of who calls: the nearest that is not one of the trusted."""
-        passed = request.by_name.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
-        chain = [request.peer, *(one.strip() for one in reversed(passed) if one.strip())]
-        return next((one for one in chain if not self._trusts(one)), chain[-1])
-
-    def host(self, request: Request) -> bytes:
-        """The host, with its port, that the caller typed."""
-        passed = request.by_name.get(b"x-forwarded-host") if self._trusts(request.peer) else None
-        return passed or request.by_name.get(b"host", b"")
-
-    def _trusts(self, peer: str) -> bool:
-        if not self._networks:
-            return False
-        try:
-            address = ip_address(peer)
-        except ValueError:
-            return False
-        return any(address in network for network in self._networks)
-
-
-@lru_cache(maxsize=1024)
-def _origin(peer: str, proto: str, host: bytes) -> Headers:
-    """What the next one is told about a request that nobody passed on before."""
-    by, over = peer.encode(), proto.encode("latin-1")
-    node = b'"[%b]"' % by if b":" in by else by
-    return [
-        (b"x-forwarded-for", by),
-        (b"x-forwarded-proto", over),
-        (b"x-forwarded-host", host),
-        (b"forwarded", b'for=%b;host="%b";proto=%b' % (node, host.replace(b'"', b""), over)),
-    ]
 
 
 class Body:

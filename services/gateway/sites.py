@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from libs.common.errors import Forbidden
-from services.gateway.request import Proxies, Request
+from services.gateway.forwarded import Proxies
+from services.gateway.request import Request
 from services.gateway.table import Api
 
 SAFE = ("GET", "HEAD", "OPTIONS")

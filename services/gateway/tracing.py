@@ -11,6 +11,7 @@ from typing import Any
 
 from libs.common.settings import BadSetting
 from services.gateway.answer import Answer
+from services.gateway.forwarded import Proxies
 from services.gateway.request import Request
 
 WANTED = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -20,7 +21,8 @@ PARENT = b"traceparent"
 class Tracing:
     """Raises BadSetting when the extra is not installed."""
 
-    def __init__(self) -> None:
+    def __init__(self, proxies: Proxies) -> None:
+        self._proxies = proxies
         try:
             trace = importlib.import_module("opentelemetry.sdk.trace")
             export = importlib.import_module("opentelemetry.sdk.trace.export")
@@ -48,7 +50,7 @@ class Tracing:
             attributes={
                 "http.request.method": request.method,
                 "url.path": request.raw_path,
-                "client.address": request.peer,
+                "client.address": self._proxies.caller(request),
                 "mlmesh.request_id": request.id,
             },
         )
@@ -68,5 +70,5 @@ class Tracing:
         self._provider.shutdown()
 
 
-def tracing() -> Tracing | None:
-    return Tracing() if os.environ.get(WANTED) else None
+def tracing(proxies: Proxies) -> Tracing | None:
+    return Tracing(proxies) if os.environ.get(WANTED) else None

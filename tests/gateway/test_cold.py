@@ -83,6 +83,17 @@ async def test_as_many_calls_wait_as_may_and_who_hangs_up_makes_room(mesh: Mesh)
     assert {(await call)[0] for call in (*calls[1:], again)} == {200}
 
 
+async def test_one_caller_cannot_take_all_places_of_a_component_that_sleeps(mesh: Mesh) -> None:
+    await published(mesh, sleeping())
+    calls = await held(mesh, 10)
+    assert (await mesh.call("POST", PREDICT, data=b"{}", headers=ALICE))[0] == 429
+    other = asyncio.create_task(mesh.call("POST", "/demo/open/predict", data=b"{}"))
+    await until(lambda: max(told(mesh)) >= 11)
+    assert (await mesh.call("POST", "/demo/keyed/predict", data=b"{}", headers={"X-API-Key": "key-of-bob"}))[0] == 429
+    mesh.scheduler.publish(sleeping(mesh.component.port))
+    assert {(await call)[0] for call in (*calls, other)} == {200}
+
+
 async def room(mesh: Mesh) -> asyncio.Task[Any]:
     """A call that is held, once there is room for it."""
     async with asyncio.timeout(10):

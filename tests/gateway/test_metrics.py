@@ -63,6 +63,14 @@ async def test_each_request_is_a_line_of_the_access_log(tmp_path: Path) -> None:
     assert [line["status"] for line in lines if line["path"] == "/nothing/at/all"] == [404]
 
 
+async def test_behind_a_proxy_a_line_names_who_called(tmp_path: Path) -> None:
+    written = io.StringIO()
+    with redirect_stdout(written):
+        async with services(tmp_path, access_log=True, trusted_proxies=("127.0.0.1",)) as mesh, mesh.gateway():
+            await mesh.call("GET", "/nothing/at/all", headers={"X-Forwarded-For": "192.0.2.1:4711"})
+    assert [json.loads(line)["client"] for line in written.getvalue().splitlines()] == ["192.0.2.1"]
+
+
 @pytest.mark.parametrize("told", ["-5", "inf", "nan", "soon", "9" * 5000])
 async def test_a_component_that_tells_nonsense_of_itself_spoils_no_numbers(mesh: Mesh, told: str) -> None:
     async with serving(Batched(says={"Server-Timing": f"queue;dur={told}", "X-Mlmesh-Batch": told})) as nonsense:

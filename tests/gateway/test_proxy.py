@@ -140,6 +140,33 @@ async def test_a_caller_who_calls_too_often_is_told_when_to_come_again(tmp_path:
         assert (await mesh.call("POST", "/demo/keyed/predict", headers={"X-API-Key": "key-of-bob"}))[0] == 200
 
 
+CALLS_BEHIND_A_PROXY = [
+    ("192.0.2.1", 200),
+    ("192.0.2.1:81", 429),
+    ("192.0.2.2", 200),
+    ("192.0.2.2", 429),
+    ("2001:db8::1", 200),
+    ("[2001:db8::2]:81", 429),  # one customer has all of 2001:db8::/64
+    ("2001:db8:0:1::1", 200),
+]
+
+
+async def test_callers_behind_a_proxy_are_counted_each_for_themselves(tmp_path: Path) -> None:
+    async with services(tmp_path, caller_rate=1, trusted_proxies=("127.0.0.1",)) as mesh, mesh.gateway():
+        await ready(mesh)
+        for address, status in CALLS_BEHIND_A_PROXY:
+            found, _, _ = await mesh.call("POST", "/demo/open/predict", headers={"X-Forwarded-For": address})
+            assert found == status, address
+
+
+async def test_who_is_no_proxy_is_one_caller_whatever_it_says(tmp_path: Path) -> None:
+    async with services(tmp_path, caller_rate=1) as mesh, mesh.gateway():
+        await ready(mesh)
+        for address, status in [("192.0.2.1", 200), ("192.0.2.2", 429)]:
+            found, _, _ = await mesh.call("POST", "/demo/open/predict", headers={"X-Forwarded-For": address})
+            assert found == status, address
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_refusal_by_all_instances_is_told_with_when_to_come_again(mesh: Mesh, status: int) -> None:
     async with serving(Component(reply=Reply(status, {}, headers={"X-Mlmesh-Not-Started": "1"}))) as busy:

@@ -1,7 +1,8 @@
 import pytest
 
 from libs.common.settings import BadSetting
-from services.gateway.request import Proxies, Request
+from services.gateway.forwarded import Proxies
+from services.gateway.request import Request
 
 
 def request(*headers: tuple[bytes, bytes], peer: str = "10.0.0.9") -> Request:
@@ -22,6 +23,40 @@ def test_only_a_trusted_proxy_says_for_whom_it_asks() -> None:
         b"x-forwarded-for": b"10.0.0.9", b"x-forwarded-proto": b"http", b"x-forwarded-host": b"a",
         b"forwarded": b'for=10.0.0.9;host="a";proto=http',
     }  # fmt: skip
+
+
+FOR = b"x-forwarded-for"
+CALLERS: list[tuple[str, tuple[bytes, ...], str]] = [
+    ("192.0.2.1", (b"198.51.100.7",), "192.0.2.1"),
+    ("10.0.0.9", (), "10.0.0.9"),
+    ("10.0.0.9", (b"",), "10.0.0.9"),
+    ("10.0.0.9", (b"192.0.2.1",), "192.0.2.1"),
+    ("10.0.0.9", (b"198.51.100.7, 192.0.2.1",), "192.0.2.1"),
+    ("10.0.0.9", (b"192.0.2.1, 10.0.0.8",), "192.0.2.1"),
+    ("10.0.0.9", (b"192.0.2.1", b"10.0.0.8"), "192.0.2.1"),
+    ("10.0.0.9", (b"10.0.0.7, 10.0.0.8",), "10.0.0.7"),
+    ("10.0.0.9", (b"192.0.2.1:4711",), "192.0.2.1"),
+    ("10.0.0.9", (b"192.0.2.1, 10.0.0.8:4711",), "192.0.2.1"),
+    ("10.0.0.9", (b"2001:db8::1",), "2001:db8::1"),
+    ("10.0.0.9", (b"[2001:db8::1]",), "2001:db8::1"),
+    ("10.0.0.9", (b"[2001:db8::1]:4711",), "2001:db8::1"),
+    ("10.0.0.9", (b"192.0.2.1, [fd00::8]:4711",), "192.0.2.1"),
+    ("10.0.0.9", (b"unknown",), "unknown"),
+    ("::ffff:10.0.0.9", (b"192.0.2.1",), "192.0.2.1"),
+    ("unix", (b"192.0.2.1",), "unix"),
+]
+
+
+@pytest.mark.parametrize(("peer", "lines", "caller"), CALLERS)
+def test_a_caller_is_the_nearest_address_that_is_no_proxy(peer: str, lines: tuple[bytes, ...], caller: str) -> None:
+    given = request(*((FOR, line) for line in lines), peer=peer)
+    assert Proxies(("10.0.0.0/24", "fd00::/16")).caller(given) == caller
+    assert Proxies(()).caller(given) == peer
+
+
+def test_all_lines_of_what_proxies_say_are_passed_on() -> None:
+    given = request((FOR, b"192.0.2.1"), (FOR, b"10.0.0.8"))
+    assert dict(Proxies(("10.0.0.0/24",)).forwarded(given))[FOR] == b"192.0.2.1, 10.0.0.8, 10.0.0.9"
 
 
 def test_a_proxy_that_is_no_address_is_a_bad_setting() -> None:
