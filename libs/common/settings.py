@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -20,6 +21,8 @@ PREFIX = "MLMESH_"
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 CLIENT_NAMES = frozenset({"URL", "TOKEN"})
 """Read by the command line's client, not by the services."""
+PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")
 PORTS = {"gateway": 8000, "registry": 8011, "scheduler": 8012, "databox": 8013, "worker": 8014}
 
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -32,6 +35,12 @@ class BadSetting(Exception):
 
 def _data() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "mlmesh"
+
+
+def _folders() -> tuple[str, ...]:
+    """Where developers of this host keep repositories; a service that was started in `/` gets no more by it."""
+    found = (str(folder.resolve()) for folder in (Path.home(), Path.cwd(), Path(tempfile.gettempdir())))
+    return tuple(folder for folder in dict.fromkeys(found) if folder != "/")
 
 
 class Settings(BaseSettings):
@@ -68,6 +77,16 @@ class Settings(BaseSettings):
     )
     callback_networks: Words = Field(
         (), description="networks that callbacks of runs may reach besides public addresses, comma-separated"
+    )
+    repository_folders: Words = Field(
+        default_factory=_folders,
+        description="folders in which repositories of `file://` may be, comma-separated; default: the home of the"
+        " service's user, the folder it was started in, the temporary folder; never the mesh's own data",
+    )
+    repository_networks: Words | None = Field(
+        None,
+        description="networks in which hosts of repositories may be besides public addresses, comma-separated;"
+        " default: private ones (10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7), and loopback where HOST is one",
     )
     run_log: bool = Field(False, description="scheduler logs the start and the end of each run; `mlmesh up` does")
     access_log: bool = Field(False, description="gateway writes a line of JSON on standard output for each request")
@@ -135,7 +154,10 @@ class Settings(BaseSettings):
         """Settings from `values` and defaults alone."""
         return cls(**values)
 
-    @field_validator("trusted_proxies", "worker_classes", "callback_networks", mode="before")
+    @field_validator(
+        "trusted_proxies", "worker_classes", "callback_networks", "repository_folders", "repository_networks",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _words(cls, value: Any) -> Any:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
@@ -155,14 +177,22 @@ class Settings(BaseSettings):
     def _any_case(cls, value: Any) -> Any:
         return value.strip().lower() if isinstance(value, str) else value
 
-    @field_validator("callback_networks", mode="after")
+    @field_validator("callback_networks", "repository_networks", mode="after")
     @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for one in value:
+    def _networks(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for one in value or ():
             try:
                 ip_network(one)
             except ValueError as error:
                 raise ValueError(f"{one} is no network; write 10.0.0.0/8") from error
+        return value
+
+    @field_validator("repository_folders", mode="after")
+    @classmethod
+    def _absolute(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            if not one.startswith("/"):
+                raise ValueError(f"{one} is no absolute path; write /srv/repositories")
         return value
 
     @field_validator("lease", "retention", mode="before")
@@ -185,6 +215,14 @@ class Settings(BaseSettings):
     @property
     def store_url(self) -> str:
         return self.store or f"file://{self.data / 'store'}"
+
+    @property
+    def repository_reach(self) -> tuple[str, ...]:
+        """Networks of repositories besides public ones. A mesh that others reach keeps them from its own loopback."""
+        if self.repository_networks is not None:
+            return self.repository_networks
+        alone = self.host in ("localhost", "::1") or self.host.startswith("127.")
+        return (*PRIVATE_NETWORKS, *(LOOPBACK_NETWORKS if alone else ()))
 
     @property
     def scratch_folder(self) -> Path:

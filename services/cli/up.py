@@ -52,6 +52,9 @@ def up(
     settings = configured(**chosen)
     told: dict[str, Any] = {} if "run_log" in settings.model_fields_set else {"run_log": True}
     told["runtime"] = settings.runtime  # a default is said, too: the registry warns of what it does not do
+    told["repository_networks"] = (
+        settings.repository_reach
+    )  # by the host that the mesh listens on: services have others
     settings = settings.with_values(data=settings.data.absolute(), **told)
     with locked(settings.data):
         room(settings)

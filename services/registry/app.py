@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -15,6 +16,8 @@ from libs.common.http.service import Check, service
 from libs.common.settings import Settings, require
 from services.registry.deploy import Deployer
 from services.registry.doorbell import Doorbell
+from services.registry.folders import Folders
+from services.registry.locations import Locations
 from services.registry.origins import Origins
 from services.registry.parts import Parts
 from services.registry.poll import Poller
@@ -55,14 +58,16 @@ async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
         group = await stack.enter_async_context(_background())
-        vault, source = Vault(settings.secret_key), Source(settings.data / "registry")
+        vault, locations = Vault(settings.secret_key), locations_of(settings)
+        source = Source(settings.data / "registry", locations)
+        group.create_task(source.warn(), name="git version")
         origins, doorbell = Origins(database, vault), Doorbell(bus, group)
         deployer = Deployer(database, source, origins, doorbell, group, processes=runs_processes(settings))
         poller = Poller(database, source, origins, deployer, group)
         remover = Remover(database, source, peers.scheduler)
         for loop in (deployer.loop, poller.loop, remover.loop):
             group.create_task(loop.run(), name=loop.name)
-        yield Parts(settings, database, vault, source, origins, deployer, remover, doorbell, peers)
+        yield Parts(settings, database, vault, locations, source, origins, deployer, remover, doorbell, peers)
 
 
 class _Stopped(Exception):
@@ -82,3 +87,11 @@ async def _background() -> AsyncIterator[asyncio.TaskGroup]:
 def runs_processes(settings: Settings) -> bool:
     """As `mlmesh up` says to all; a registry that was told nothing of the workers' runtime does not know."""
     return "runtime" in settings.model_fields_set and settings.runtime.startswith("process")
+
+
+def locations_of(settings: Settings) -> Locations:
+    """What the mesh itself keeps is of other apps, too."""
+    own = [settings.data, settings.scratch_folder]
+    if settings.store_url.startswith("file://"):
+        own.append(Path(settings.store_url.removeprefix("file://")))
+    return Locations(Folders(settings.repository_folders, own), settings.repository_reach)

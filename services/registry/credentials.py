@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from libs.common.errors import Invalid
 
 SSH = "ssh -F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=10"
+SSH += " -o ServerAliveInterval=5 -o ServerAliveCountMax=4"
 ASKPASS = """\
 #!/bin/sh
 case "$1" in
@@ -61,30 +62,32 @@ def _token_user(url: str) -> str:
 
 
 @contextmanager
-def presented(credentials: Credentials, home: Path) -> Iterator[Presented]:
-    """The environment for one call of Git; its files exist as long as the call."""
+def presented(credentials: Credentials, home: Path, ssh: Sequence[str] = ()) -> Iterator[Presented]:
+    """The environment for one call of Git; its files exist as long as the call. `ssh` are more options of ssh."""
+    command = " ".join((SSH, *(f"-o {shlex.quote(option)}" for option in ssh)))
     if credentials == NOBODY:
-        yield Presented({"GIT_SSH_COMMAND": SSH})
+        yield Presented({"GIT_SSH_COMMAND": command})
         return
-    with tempfile.TemporaryDirectory(prefix="access-", dir=home) as folder:
-        yield _key(credentials, Path(folder)) if credentials.private_key else _password(credentials, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="access-", dir=home) as name:
+        folder = Path(name)
+        yield _key(credentials, folder, command) if credentials.private_key else _password(credentials, folder, command)
 
 
-def _key(credentials: Credentials, folder: Path) -> Presented:
+def _key(credentials: Credentials, folder: Path, command: str) -> Presented:
     key, hosts = folder / "key", folder / "known_hosts"
     key.touch(mode=0o600)
     key.write_text(credentials.private_key.replace("\r\n", "\n").rstrip("\n") + "\n")
     hosts.write_text(credentials.known_hosts + "\n")
     options = f"-i {shlex.quote(str(key))} -o {shlex.quote(f'UserKnownHostsFile={hosts}')}"
-    return Presented({"GIT_SSH_COMMAND": f"{SSH} {options} -o GlobalKnownHostsFile=/dev/null"}, (str(folder),))
+    return Presented({"GIT_SSH_COMMAND": f"{command} {options} -o GlobalKnownHostsFile=/dev/null"}, (str(folder),))
 
 
-def _password(credentials: Credentials, folder: Path) -> Presented:
+def _password(credentials: Credentials, folder: Path, command: str) -> Presented:
     program = folder / "askpass"
     program.touch(mode=0o700)
     program.write_text(ASKPASS)
     environment = {
-        "GIT_SSH_COMMAND": SSH,
+        "GIT_SSH_COMMAND": command,
         "GIT_ASKPASS": str(program),
         "MLMESH_GIT_USERNAME": credentials.username,
         "MLMESH_GIT_PASSWORD": credentials.password,

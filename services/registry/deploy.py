@@ -23,12 +23,12 @@ from services.registry.catalog import check
 from services.registry.db import apps, deployments, secrets
 from services.registry.deployments import Cause, Deployment, Scene, Steps, carries, due, plain_error, settled, shown
 from services.registry.doorbell import Doorbell
-from services.registry.git import GitFailed
 from services.registry.journal import Journal, Overtaken
 from services.registry.listing import Refused
 from services.registry.notices import stopped
 from services.registry.origins import Incomplete, Origins
 from services.registry.perapp import PerApp
+from services.registry.reasons import GitFailed
 from services.registry.source import Commit, Origin, Source
 
 SWEEP_S = 5.0

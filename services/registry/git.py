@@ -1,5 +1,6 @@
 """Git as a subprocess: https, ssh and file only, no prompts, no hooks, no submodules, bounded time and size.
 
+Redirects are not followed: they would lead to hosts that nobody judged.
 Every call runs with a home of its own and an environment made here: nothing of the host's or the user's Git
 configuration counts, and no credential is ever an argument.
 """
@@ -8,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
+import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from libs.common.errors import Invalid
 from services.registry.credentials import NOBODY, Credentials, Presented, presented
-from services.registry.reasons import reason
+from services.registry.locations import Target
+from services.registry.reasons import GitFailed, last_location, reason
 
 MAX_FILE_BYTES = 1 << 30
 """The largest file (a pack) that Git may write here."""
@@ -48,15 +51,21 @@ CONFIGURATION = """\
 [fetch]
 	recurseSubmodules = false
 [http]
+	followRedirects = false
 	lowSpeedLimit = 1000
 	lowSpeedTime = 20
 [uploadpack]
 	allowAnySHA1InWant = true
 """
 
+ANYWHERE = Target("")
+"""For what asks no other host."""
 
-class GitFailed(Invalid):
-    """Git could not do it."""
+
+VERSION = re.compile(r"(\d+)\.(\d+)")
+VERSION_TIMEOUT_S = 10.0
+PINS = (2, 37)
+"""The first Git that connects to addresses that it is given."""
 
 
 class Git:
@@ -73,11 +82,13 @@ class Git:
         *arguments: str,
         folder: Path | None = None,
         credentials: Credentials = NOBODY,
+        target: Target = ANYWHERE,
         given: bytes = b"",
         timeout: float,
     ) -> bytes:
         """What Git printed. Raises GitFailed with Git's own reason, free of credentials."""
-        with presented(credentials, self._home) as access:
+        with presented(credentials, self._home, target.ssh) as access:
+            access = replace(access, environment={**access.environment, **target.environment})
             try:
                 async with asyncio.timeout(timeout), self._started(arguments, folder, access) as process:
                     output, errors = await _finished(_pipes(process), given)
@@ -98,6 +109,21 @@ class Git:
             errors = await _first(pipes.stderr, MAX_ERROR_BYTES)
             if await process.wait() != 0:
                 raise GitFailed(reason(errors.decode(errors="replace")))
+
+    async def version(self) -> tuple[int, ...]:
+        """As `git version 2.39.5 (Apple Git-154)` tells it."""
+        found = VERSION.search((await self.run("version", timeout=VERSION_TIMEOUT_S)).decode(errors="replace"))
+        return tuple(map(int, found.groups())) if found else ()
+
+    async def location(self, target: Target, credentials: Credentials, timeout: float) -> str:
+        """Where a repository that redirects has moved to, by its own word; empty when it does not say."""
+        with tempfile.TemporaryDirectory(prefix="trace-", dir=self._home) as folder:
+            trace = Path(folder) / "trace"
+            tracing = {"GIT_TRACE_CURL": str(trace), "GIT_TRACE_CURL_NO_DATA": "1"}
+            traced = replace(target, environment={**target.environment, **tracing})
+            with suppress(GitFailed):
+                await self.run("ls-remote", "--", target.url, credentials=credentials, target=traced, timeout=timeout)
+            return last_location(trace.read_text(errors="replace") if trace.exists() else "")
 
     @asynccontextmanager
     async def _started(

@@ -16,6 +16,7 @@ from libs.common.messages import AccessChanged
 from libs.common.settings import Settings
 from services.registry.deploy import Deployer
 from services.registry.doorbell import Doorbell
+from services.registry.locations import Locations
 from services.registry.origins import Origins
 from services.registry.removal import Remover
 from services.registry.source import Source
@@ -27,6 +28,7 @@ class Parts:
     settings: Settings
     database: Database
     vault: Vault
+    locations: Locations
     source: Source
     origins: Origins
     deployer: Deployer

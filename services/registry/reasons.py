@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+from libs.common.errors import Invalid
+
 MAX_REASON = 500
 """Characters of Git's reason that are kept."""
 NOISE = ("hint:", "warning:", "Cloning into", "Please make sure you have", "and the repository exists")
 USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+REDIRECTED = re.compile(r"The requested URL returned error: 30[12378]")
 LABEL = re.compile(r"^(fatal|error): ")
 URL = "is the url of the Repository right?"
 ADVICE = (
@@ -22,6 +25,12 @@ ADVICE = (
     ("Could not resolve host", URL),
 )
 
+LOCATION = re.compile(r"<= Recv header: location: *(\S+)", re.IGNORECASE)
+
+
+class GitFailed(Invalid):
+    """Git could not do it."""
+
 
 def reason(errors: str, hidden: tuple[str, ...] = ()) -> str:
     """In one line, without hints, credentials or our paths; with advice where there is some."""
@@ -33,3 +42,9 @@ def reason(errors: str, hidden: tuple[str, ...] = ()) -> str:
     text = USER_INFO.sub("", text)[:MAX_REASON]
     advice = next((found for sign, found in ADVICE if sign in text), None)
     return f"{text}; {advice}" if advice else text
+
+
+def last_location(trace: str) -> str:
+    """Where the last redirect in a trace of curl leads to."""
+    found = LOCATION.findall(trace)
+    return str(found[-1]) if found else ""

@@ -14,8 +14,11 @@ from pathlib import Path
 
 from libs.common import log
 from services.registry.credentials import NOBODY, Credentials
-from services.registry.git import Git, GitFailed
+from services.registry.git import PINS, Git
 from services.registry.listing import Contents, Entry, affordable, contents_of, entries_of, manifests_of, split
+from services.registry.locations import Locations
+from services.registry.reasons import GitFailed
+from services.registry.remote import Remote
 
 MAX_MESSAGE = 2000
 """Characters of a commit's message that are kept."""
@@ -32,8 +35,9 @@ ATTRIBUTES = "* -export-ignore -export-subst\n"
 """The archive is the tree as it was committed, whatever its .gitattributes say."""
 FETCH = (
     "fetch", "--quiet", "--force", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
-    "--no-auto-maintenance", "--",
+    "--no-auto-maintenance",
 )  # fmt: skip
+OLD_GIT = "this Git cannot be held to the addresses of hosts that were judged; install 2.37 or newer"
 
 
 @dataclass(frozen=True)
@@ -55,18 +59,27 @@ class Commit:
 
 
 class Source:
-    """All repositories of this host, below `folder`."""
+    """Copies of the apps' repositories below `folder`; `locations` says where the repositories may be."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, locations: Locations) -> None:
         self._folder = folder / "git"
         self._git = Git(folder / "home")
+        self._remote = Remote(self._git, locations)
         self._locks: dict[str, asyncio.Lock] = {}
+
+    async def warn(self) -> None:
+        """Say in the log what this host's Git cannot do."""
+        try:
+            version = await self._git.version()
+        except (GitFailed, OSError):
+            version = ()
+        if version < PINS:
+            log.get("registry").warning(OLD_GIT, version=".".join(map(str, version)) or "none")
 
     async def head(self, origin: Origin, timeout: float = HEAD_TIMEOUT_S) -> str | None:
         """The branch's newest commit, asked without fetching; None when there is no such branch."""
         ref = f"refs/heads/{origin.branch}"
-        arguments = ("ls-remote", "--quiet", "--", origin.url, ref)
-        output = await self._git.run(*arguments, credentials=origin.credentials, timeout=timeout)
+        output = await self._remote.ask(origin, ("ls-remote", "--quiet"), ref, timeout=timeout)
         lines = (line.split("\t", 1) for line in output.decode(errors="replace").splitlines())
         return next((line[0] for line in lines if len(line) == 2 and line[1] == ref), None)
 
@@ -145,8 +158,7 @@ class Source:
         return cache
 
     async def _fetched(self, cache: Path, origin: Origin, what: str) -> None:
-        arguments = (*FETCH, origin.url, what)
-        await self._git.run(*arguments, folder=cache, credentials=origin.credentials, timeout=FETCH_TIMEOUT_S)
+        await self._remote.ask(origin, FETCH, what, folder=cache, timeout=FETCH_TIMEOUT_S)
 
     async def _commit(self, cache: Path, revision: str) -> Commit:
         arguments = ("log", "-1", "--no-show-signature", "--format=%H%x00%an <%ae>%x00%ct%x00%B", revision, "--")

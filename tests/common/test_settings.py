@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.settings import BadSetting, load, require
+from libs.common.settings import LOOPBACK_NETWORKS, PRIVATE_NETWORKS, BadSetting, Settings, load, require
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104  compared with, not bound to
 
 
 def test_values_come_from_the_environment_and_arguments_win() -> None:
@@ -50,6 +52,39 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_the_variable() -> Non
 def test_lists_and_pairs_are_read_from_commas() -> None:
     found, _ = load({"MLMESH_WORKER_CLASSES": "cpu, gpu", "MLMESH_WORKER_LABELS": "zone=a,disk=ssd"})
     assert (found.worker_classes, found.worker_labels) == (("cpu", "gpu"), {"zone": "a", "disk": "ssd"})
+
+
+@pytest.mark.parametrize(
+    ("values", "reach"),
+    [
+        ({}, (*PRIVATE_NETWORKS, *LOOPBACK_NETWORKS)),
+        ({"host": "127.0.0.3"}, (*PRIVATE_NETWORKS, *LOOPBACK_NETWORKS)),
+        ({"host": "::1"}, (*PRIVATE_NETWORKS, *LOOPBACK_NETWORKS)),
+        ({"host": EVERYWHERE}, PRIVATE_NETWORKS),
+        ({"host": "::"}, PRIVATE_NETWORKS),
+        ({"host": "mesh.example"}, PRIVATE_NETWORKS),
+        ({"repository_networks": "10.1.0.0/16"}, ("10.1.0.0/16",)),
+        ({"repository_networks": ""}, ()),
+        ({"host": EVERYWHERE, "repository_networks": "127.0.0.0/8"}, ("127.0.0.0/8",)),
+    ],
+)  # fmt: skip
+def test_repositories_are_on_the_loopback_only_where_the_mesh_is(
+    values: dict[str, str], reach: tuple[str, ...]
+) -> None:
+    assert Settings.of(**values).repository_reach == reach
+
+
+def test_repositories_are_below_the_home_the_folder_of_the_start_and_the_temporary_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir("/")
+    found = Settings.of().repository_folders
+    assert str(tmp_path.resolve()) in found
+    assert "/" not in found
+    assert Settings.of(repository_folders="/srv/a, /srv/b").repository_folders == ("/srv/a", "/srv/b")
+    with pytest.raises(BadSetting, match="MLMESH_REPOSITORY_FOLDERS: srv is no absolute path; write /srv/repositories"):
+        load({"MLMESH_REPOSITORY_FOLDERS": "srv"})
 
 
 def test_a_required_setting_without_a_value_is_named() -> None:

@@ -41,6 +41,19 @@ Otherwise containers go to `MLMESH_PUBLIC_URL`, so the gateway must be reached a
 The worker asks from the first container of each network. If the gateway is not reached, `/readyz` of the worker (part
 `gateway`) and its log say so; most often a firewall of the host refuses connections from the networks of apps.
 
+## Where repositories may be
+
+Whoever owns an app writes the address of its repository, and the registry goes there. So it goes only where
+`MLMESH_REPOSITORY_FOLDERS` (`file://`) and `MLMESH_REPOSITORY_NETWORKS` (hosts) let it, both in `mlmesh up` and where
+services run one by one. Public addresses are always allowed, link-local ones (169.254.0.0/16, where a cloud tells a
+host's credentials) only when they are listed. A list replaces the default; `MLMESH_REPOSITORY_NETWORKS=` with nothing
+behind it leaves public addresses only.
+
+- A mesh that listens on a loopback address may ask hosts on the loopback: whoever reaches it is on this host. One that
+  others reach (`--host 0.0.0.0`) must be told: `MLMESH_REPOSITORY_NETWORKS=10.0.0.0/8,127.0.0.0/8`.
+- With a proxy in the environment (`https_proxy`), hosts that only the proxy can find are left to the proxy.
+- Git before 2.37 cannot be held to the address that was judged (`https://`, `http://`); the registry's log says so.
+
 ## Containers and their host
 
 Containers have no privileges and a share of the host's memory. A routing rule of the host (`ip rule`, priority 100)

@@ -66,9 +66,11 @@ def test_a_function_that_is_not_there_fails_with_its_name(app: Application) -> N
 
 def test_a_repository_that_is_not_there_is_gits_own_word(embedded: Mesh, api: Api) -> None:
     app = Application(embedded, api)
-    app.attach(url=f"file://{embedded.folder}/nowhere.git")
-    message = refused(app)
-    assert "nowhere.git' does not appear to be a git repository" in message
+    app.push(FILES)
+    with serving("127.0.0.1", app.repository.origin.parent) as forge:
+        app.attach(url=f"http://127.0.0.1:{forge.port}/nowhere.git")
+        message = refused(app)
+    assert "nowhere.git/' not found" in message
     assert message.endswith("is the url of the Repository right?")
 
 

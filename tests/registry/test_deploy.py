@@ -88,11 +88,12 @@ async def test_a_bad_manifest_fails_with_its_place_and_the_live_version_stays(
 @pytest.mark.parametrize(
     ("url", "spec", "reason"),
     [
-        ("file:///nowhere/at/all", {}, "'/nowhere/at/all' does not appear to be a git repository"),
+        ("http://127.0.0.1:1/nowhere", {}, "unable to access 'http://127.0.0.1:1/nowhere/'"),
+        ("https://no-such-host.invalid/a", {}, "could not resolve host no-such-host.invalid"),
         (None, {"branch": "nope"}, "couldn't find remote ref refs/heads/nope"),
     ],
 )
-async def test_an_unknown_repository_or_branch_fails_with_gits_own_reason(
+async def test_an_unknown_repository_or_branch_fails_with_its_reason(
     registry: Registry, work: Work, url: str | None, spec: dict[str, str], reason: str
 ) -> None:
     await registry.apply(url or work, **spec)

@@ -1,5 +1,6 @@
 """New commits are found without a webhook."""
 
+from services.registry.locations import NO_FOLDER
 from tests.registry.conftest import Registry, until
 from tests.registry.repository import Work
 
@@ -21,7 +22,7 @@ async def test_a_repository_that_cannot_be_asked_says_why(registry: Registry, wo
         return (await registry.get("/api/v1/apps/leafscan"))["repository"]
 
     told = await until(shown, lambda it: it["poll_error"] is not None)
-    assert "does not appear to be a git repository" in told["poll_error"]
+    assert told["poll_error"] == NO_FOLDER
     assert (await registry.newest())["id"] == live["id"]
     work.folder.with_name("moved").rename(work.folder)
     await until(shown, lambda it: it["poll_error"] is None)

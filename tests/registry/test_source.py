@@ -14,15 +14,19 @@ from aiohttp import web
 from libs.common.contents import LINK, Item
 from libs.common.manifests.repository import location
 from services.registry.credentials import Credentials
-from services.registry.git import Git, GitFailed
+from services.registry.folders import Folders
+from services.registry.git import Git
 from services.registry.listing import Contents, Entry, Refused, checked
+from services.registry.locations import NO_FOLDER, Locations
+from services.registry.reasons import GitFailed
 from services.registry.source import Origin, Source
 from tests.registry.repository import COMPONENT, MODULE, Work
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
-    return Source(tmp_path / "registry")
+    data = tmp_path / "registry"
+    return Source(data, Locations(Folders([str(tmp_path)], [data]), ["127.0.0.0/8"]))
 
 
 async def test_the_head_is_asked_without_fetching(source: Source, work: Work, tmp_path: Path) -> None:
@@ -201,10 +205,10 @@ async def test_an_archive_of_an_unknown_commit_fails_with_gits_reason(source: So
 @pytest.mark.parametrize(
     ("url", "branch", "reason"),
     [
-        ("file:///nowhere/at/all", "main", "'/nowhere/at/all' does not appear to be a git repository"),
+        ("file:///nowhere/at/all", "main", NO_FOLDER),
         (None, "nope", "couldn't find remote ref refs/heads/nope"),
-        ("ext::sh -c touch% /tmp/mlmesh-owned", "main", "transport 'ext' not allowed"),
-        ("git://127.0.0.1:1/x", "main", "transport 'git' not allowed"),
+        ("ext::sh -c touch% /tmp/mlmesh-owned", "main", "begins with https://, ssh:// or file://"),
+        ("git://127.0.0.1:1/x", "main", "begins with https://, ssh:// or file://"),
         ("http://127.0.0.1:1/x", "main", "unable to access 'http://127.0.0.1:1/x/'"),
     ],
 )
@@ -293,6 +297,70 @@ async def test_good_credentials_reach_the_server(source: Source, refusing: str) 
 async def test_missing_credentials_never_prompt(source: Source, refusing: str) -> None:
     with pytest.raises(GitFailed, match=r"could not read Username .*: terminal prompts disabled"):
         await source.fetch("leafscan", Origin(refusing))
+
+
+class Redirecting:
+    """A server that sends every question to `location` but those about `served`, and knows what it was asked."""
+
+    def __init__(self) -> None:
+        self.location, self.served, self.asked, self.port = "", "", list[str](), 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(f"{request.headers['Host'].partition(':')[0]}{request.path_qs}")
+        if self.served and request.path.startswith(self.served):
+            return web.Response(status=404)
+        return web.Response(status=302, headers={"Location": self.location})
+
+
+@pytest.fixture
+async def redirecting() -> AsyncIterator[Redirecting]:
+    found = Redirecting()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", found.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    found.port = runner.addresses[0][1]
+    yield found
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("spelling", ["localhost", "127.0.0.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"])
+async def test_a_host_in_a_network_that_is_not_allowed_is_never_asked(
+    tmp_path: Path, redirecting: Redirecting, spelling: str
+) -> None:
+    source = Source(tmp_path / "registry", Locations(Folders([], []), ["10.0.0.0/8"]))
+    with pytest.raises(GitFailed, match="does not allow"):
+        await source.head(Origin(f"http://{spelling}:{redirecting.port}/a"))
+    with pytest.raises(GitFailed, match="does not allow"):
+        await source.fetch("leafscan", Origin(f"http://{spelling}:{redirecting.port}/a"))
+    assert redirecting.asked == []
+
+
+async def test_a_redirect_to_another_place_is_told_and_not_followed(source: Source, redirecting: Redirecting) -> None:
+    host = f"http://127.0.0.1:{redirecting.port}"
+    redirecting.location = f"http://bob:sesame@localhost:{redirecting.port}/b.git/info/refs?service=git-upload-pack"
+    with pytest.raises(GitFailed) as failed:
+        await source.fetch("leafscan", Origin(f"{host}/a"))
+    assert failed.value.detail == (
+        f"{host}/a redirects to http://localhost:{redirecting.port}/b.git, which is not followed; "
+        "if the repository is there, write that address into the Repository (url)"
+    )
+    assert {one.partition("/")[0] for one in redirecting.asked} == {"127.0.0.1"}
+
+
+async def test_a_redirect_to_another_path_of_the_same_place_is_followed(
+    source: Source, redirecting: Redirecting
+) -> None:
+    redirecting.location, redirecting.served = "/a.git/info/refs?service=git-upload-pack", "/a.git/"
+    with pytest.raises(GitFailed, match=rf"repository 'http://127.0.0.1:{redirecting.port}/a.git/' not found"):
+        await source.fetch("leafscan", Origin(f"http://127.0.0.1:{redirecting.port}/a"))
+
+
+async def test_redirects_have_an_end(source: Source, redirecting: Redirecting) -> None:
+    redirecting.location = "/a.git/info/refs?service=git-upload-pack"
+    with pytest.raises(GitFailed, match="redirects more than 3 times"):
+        await source.head(Origin(f"http://127.0.0.1:{redirecting.port}/a"))
 
 
 async def test_git_is_stopped_at_its_time_with_all_that_it_started(tmp_path: Path) -> None:

@@ -6,14 +6,16 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from services.registry.application import read
+from services.registry.application import Application, read
 from services.registry.applying import Applying, refused
 from services.registry.bodies import read_body
 from services.registry.deployments import shown
-from services.registry.parts import Here, Who
+from services.registry.parts import Here, Parts, Who
 
 router = APIRouter()
 MAX_BYTES = 1 << 20
+LOOK_UP_S = 2.0
+"""A host that is not found within this is asked by the deployment, which says so."""
 FILE = "app.yaml"
 
 
@@ -24,6 +26,15 @@ async def apply(request: Request, parts: Here, who: Who, file: str = FILE) -> di
     if application is None:
         raise refused([problem for problem in problems if problem.severity == "error"])
     who.require("write", application.app)
+    await _place(parts, application)
     answer = await Applying(parts.database, parts.vault, parts.settings.public_url, application).run()
     parts.access_changed(application.app)
     return {**answer, "warnings": [shown(problem) for problem in problems]}
+
+
+async def _place(parts: Parts, application: Application) -> None:
+    """A Repository that would never be asked is refused at once."""
+    if application.repository is None:
+        return
+    if why := await parts.locations.refused(application.repository.body.spec.url, LOOK_UP_S):
+        raise refused([application.repository.problem(("spec", "url"), why)])

@@ -12,8 +12,8 @@ from libs.common.db import clock
 from libs.common.errors import Conflict, NotFound
 from services.registry.db import access, apps, deployments, reports
 from services.registry.deployments import Deployment, Step
-from services.registry.git import GitFailed
 from services.registry.parts import Here, NoApp, NoDeployment, Parts
+from services.registry.reasons import GitFailed
 from services.registry.verification import verified
 
 router = APIRouter(prefix="/internal")

@@ -1,6 +1,9 @@
 """`apply` over the running service."""
 
+import pytest
+
 from libs.common import identity
+from services.registry.locations import NO_FOLDER, NO_NETWORK
 from tests.registry.conftest import Registry
 from tests.registry.repository import Work
 
@@ -86,3 +89,22 @@ async def test_a_token_of_another_app_may_not_apply(registry: Registry) -> None:
 
 async def test_a_file_over_1_mb_is_413(registry: Registry) -> None:
     assert (await registry.call("POST", "/api/v1/apply", "#" * (2**20 + 1))).status == 413
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("file:///nowhere/at/all", NO_FOLDER),
+        ("file:///proc/1/root", NO_FOLDER),
+        ("http://169.254.169.254/a", NO_NETWORK.format(host="169.254.169.254")),
+        ("ssh://git@[fe80::1]/a", NO_NETWORK.format(host="fe80::1")),
+    ],
+)
+async def test_a_repository_where_none_may_be_is_422_at_its_place_and_changes_nothing(
+    registry: Registry, url: str, sentence: str
+) -> None:
+    answer = await registry.apply(url)
+    assert answer.status == 422, answer.body
+    (error,) = answer.body["errors"]
+    assert (error["line"], error["column"], error["message"]) == (10, 8, sentence)
+    assert (await registry.call("GET", "/api/v1/apps/leafscan")).status == 404

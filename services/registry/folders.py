@@ -1,0 +1,97 @@
+"""Which repositories of this host may be read: those that lie, with all that Git reads for them, where it is allowed.
+
+A repository is more than a folder: links, a `.git` that is a file, a worktree's common folder and borrowed objects lead
+elsewhere, and what they lead to is told to whoever owns the app.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+SUFFIXES = ("/.git", "", ".git/.git", ".git")
+"""What Git tries after a path, in its order."""
+MAX_BORROWED = 5
+"""Repositories that borrow objects from one another, in a row; Git has the same limit."""
+
+
+class Forbidden(Exception):
+    """Not there, not allowed, not a repository or not to be read: which of them is nobody's business."""
+
+
+class Folders:
+    """`allowed` folders and all below them, but for what is below those that are `closed`."""
+
+    def __init__(self, allowed: Iterable[str], closed: Iterable[Path]) -> None:
+        self._allowed = [Path(one).resolve() for one in allowed]
+        self._closed = [one.resolve() for one in closed]
+
+    def allows(self, path: Path) -> bool:
+        """`path` without links."""
+        fits = any(path.is_relative_to(folder) for folder in self._allowed)
+        return fits and not any(path.is_relative_to(folder) for folder in self._closed)
+
+    def repository(self, path: str) -> Path:
+        """The Git folder that serves this path, without links. Raises Forbidden."""
+        try:
+            found = self._folder(path)
+            self._check(found, MAX_BORROWED)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise Forbidden from error
+        return found
+
+    def _folder(self, path: str) -> Path:
+        if not path.startswith("/"):
+            raise Forbidden
+        plain = path.rstrip("/")
+        for suffix in SUFFIXES:
+            candidate = self._resolved(Path(plain + suffix))
+            if candidate.is_file():
+                candidate = self._resolved(_named(candidate, "gitdir: "))
+            if _is_repository(candidate):
+                return candidate
+        raise Forbidden
+
+    def _resolved(self, path: Path) -> Path:
+        """Judged before anything of it is looked at."""
+        found = path.resolve()
+        if not self.allows(found):
+            raise Forbidden
+        return found
+
+    def _check(self, repository: Path, borrowed: int) -> None:
+        common = repository / "commondir"
+        if common.is_file():
+            self._check(self._resolved(_named(common)), borrowed)
+        for link in _links(repository):
+            self._resolved(link)
+        alternates = repository / "objects" / "info" / "alternates"
+        for line in alternates.read_text().splitlines() if alternates.is_file() else ():
+            if line and not line.startswith("#"):
+                self._check_objects(repository / "objects" / line.strip('"'), borrowed - 1)
+
+    def _check_objects(self, objects: Path, borrowed: int) -> None:
+        if borrowed < 0:
+            raise Forbidden
+        self._check(self._resolved(objects).parent, borrowed)
+
+
+def _named(file: Path, label: str = "") -> Path:
+    """The path that a file holds; it begins at the file's folder."""
+    return file.parent / file.read_text().removeprefix(label).strip()
+
+
+def _is_repository(folder: Path) -> bool:
+    """As Git sees it: a worktree has its objects elsewhere."""
+    has = (folder / "objects").is_dir() and (folder / "refs").is_dir()
+    return os.path.lexists(folder / "HEAD") and (has or (folder / "commondir").is_file())
+
+
+def _links(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                yield Path(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                yield from _links(Path(entry.path))

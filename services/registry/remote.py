@@ -1,0 +1,65 @@
+"""Repositories of others, asked by their address: only where they may be, and where they were looked up.
+
+A redirect within one place (scheme, host, port) is followed, as forges send one for an address without `.git` and for a
+repository with a new name. Any other is refused with the new address, which the owner of the app can write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from services.registry.credentials import Credentials
+from services.registry.git import Git
+from services.registry.locations import NO_FOLDER, Locations, NotAllowed, Target
+from services.registry.locators import located, shown
+from services.registry.reasons import REDIRECTED, GitFailed
+
+LOOK_UP_S = 10.0
+MAX_REDIRECTS = 3
+OF_THE_BRANCH = ("couldn't find remote ref", "not our ref", "git ")
+"""What is told of a repository that may be read; the last are our own words."""
+
+
+class Addressed(Protocol):
+    """An Origin, as far as it is asked."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def credentials(self) -> Credentials: ...
+
+
+class Remote:
+    def __init__(self, git: Git, locations: Locations) -> None:
+        self._git = git
+        self._locations = locations
+
+    async def ask(
+        self, origin: Addressed, command: Sequence[str], *what: str, folder: Path | None = None, timeout: float
+    ) -> bytes:
+        """What Git printed for `command` about `what` of the repository. Raises GitFailed with its reason."""
+        url = origin.url
+        for _ in range(MAX_REDIRECTS + 1):
+            target = await self._locations.find(url, min(timeout, LOOK_UP_S))
+            arguments = (*command, *target.arguments, "--", target.url, *what)
+            try:
+                return await self._git.run(
+                    *arguments, folder=folder, credentials=origin.credentials, target=target, timeout=timeout
+                )
+            except GitFailed as error:
+                if target.is_local and not any(said in error.detail for said in OF_THE_BRANCH):
+                    raise NotAllowed(NO_FOLDER) from error
+                if not REDIRECTED.search(error.detail):
+                    raise
+            url = await self._moved(url, target, origin.credentials, timeout)
+        raise GitFailed(f"{shown(origin.url)} redirects more than {MAX_REDIRECTS} times")
+
+    async def _moved(self, url: str, target: Target, credentials: Credentials, timeout: float) -> str:
+        """The address that a redirect leads to. Raises GitFailed when it is at another place."""
+        location = await self._git.location(target, credentials, timeout)
+        if moved := located(url).moved(location):
+            return moved.url
+        told = f"{shown(url)} redirects to {shown(location) if location else 'nowhere'}, which is not followed"
+        raise GitFailed(f"{told}; if the repository is there, write that address into the Repository (url)")
