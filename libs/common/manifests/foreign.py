@@ -1,17 +1,19 @@
 """Spellings that the original platform takes: read as ours before anything is checked, each with a warning."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pydantic import BaseModel
 
-from libs.common.manifests.fields import FOREIGN, Header, Reference
+from libs.common.manifests.fields import FOREIGN, LABEL, Header, Reference
 from libs.common.manifests.nodes import Entry, Node
 from libs.common.manifests.problems import Problem
 from libs.common.manifests.sentences import sections
 
 TARGETS: Final = ("mlComponent", "experimentPipeline")
+API: Final = ("spec", "restfulApi")
 
 
 def canonical(file: str, root: Node, model: type[Header]) -> tuple[Node, list[Problem]]:
@@ -58,18 +60,15 @@ class Reading:
     def addressed(self, root: Node) -> Node:
         """An API without a path is at the name of what it publishes."""
         names = [name for one in TARGETS if (name := root.text("spec", one, "name")) is not None]
-        api = root.nearest(("spec", "restfulApi"))
-        if len(names) != 1 or not root.has("spec", "restfulApi") or not isinstance(api.node.value, Mapping):
+        api = root.nearest(API)
+        path = api.node.child("path")
+        if not root.has(*API) or not isinstance(api.node.value, Mapping) or (path and path.node.value is not None):
             return root
-        if (
-            root.has("spec", "restfulApi", "path")
-            and root.nearest(("spec", "restfulApi", "path")).node.value is not None
-        ):
+        if len(names) != 1 or not re.fullmatch(LABEL, names[0]):  # an error of its own
             return root
         sentence = f'no "path" in "restfulApi": it is "{names[0]}", the name of the target; write path: {names[0]}'
         self.warn(api.line, api.column, sentence)
-        path = Entry(api.line, api.column, Node(names[0], api.line, api.column))
-        return root.put(("spec", "restfulApi", "path"), path)
+        return root.put((*API, "path"), Entry(api.line, api.column, Node(names[0], api.line, api.column)))
 
 
 def fold(name: str) -> str:
