@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from ipaddress import ip_address
 from urllib.parse import unquote
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -31,6 +30,7 @@ from services.gateway.services import Services
 from services.gateway.strangers import Strangers
 from services.gateway.tracing import tracing
 from services.gateway.upstream import Pool
+from services.gateway.visitors import is_local
 from services.gateway.watch import Watch
 
 
@@ -145,7 +145,8 @@ class Gateway:
 
     async def _visited(self, request: Request, answer: Answer) -> None:
         """`/` and `/{ns}` in a browser: what runs here. Raises NotFound for all else."""
-        url, everything = self._settings.public_url, _is_local(request)
+        url = self._settings.public_url
+        everything = is_local(request, url)
         segments = unquote(request.raw_path).strip("/").split("/")
         table = self._watch.table
         if not request.visits or len(segments) > 1:
@@ -176,12 +177,3 @@ class Gateway:
             case _:
                 return False
         return True
-
-
-def _is_local(request: Request) -> bool:
-    """Whether who asks is on this machine, and not behind a proxy that is."""
-    forwarded = {b"forwarded", b"x-forwarded-for"} & request.by_name.keys()
-    try:
-        return not forwarded and ip_address(request.peer).is_loopback
-    except ValueError:
-        return False

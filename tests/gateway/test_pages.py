@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from html import escape
+from itertools import product
 from typing import Any
 
 import pytest
@@ -122,6 +123,7 @@ def test_a_password_is_asked_for_only_where_one_can_be_right() -> None:
     assert headers_of(NotACaller("demo", basic=False))["WWW-Authenticate"] == 'Bearer realm="demo"'
 
 
+@pytest.mark.settings(public_url="http://127.0.0.1:8000")
 @pytest.mark.parametrize(
     ("path", "status", "text"),
     [
@@ -142,9 +144,10 @@ async def test_a_browser_is_shown_pages_and_others_documents(mesh: Mesh, path: s
     assert (code, headers["Content-Type"]) == (status if status != 200 else 404, "application/problem+json")
 
 
+@pytest.mark.settings(public_url="http://127.0.0.1:8000")
 async def test_who_comes_through_a_proxy_is_not_told_what_is_not_for_everybody(mesh: Mesh) -> None:
-    for path in ("/", "/demo"):
-        _, _, body = await mesh.call("GET", path, headers=BROWSER | FAR)
+    for path, way in product(("/", "/demo"), (FAR, {"Host": "mesh.example.org"})):
+        _, _, body = await mesh.call("GET", path, headers=BROWSER | way)
         assert "/demo/open/docs" in body.decode()
         assert "/demo/digits" not in body.decode()
     await published(mesh, document(mesh.component.port, apis=[api("ml", "digits", "classifier", basic="people")]))
