@@ -23,7 +23,7 @@ Component = Annotated[str, typer.Argument(metavar="COMPONENT")]
 def listed(mesh: Mesh, app: App) -> None:
     """All components of an app."""
     mesh.table(
-        mesh.client.get(_path(app))["items"],
+        mesh.listed(app, mesh.client.get(_path(app))["items"]),
         name=field("name"),
         status=field("status"),
         instances=lambda one: len(one.get("instances") or []),

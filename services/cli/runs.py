@@ -64,7 +64,7 @@ def listed(
 ) -> None:
     """The newest runs."""
     mesh.table(
-        Runs(mesh.client, app).get(pipeline=pipeline, status=status, limit=limit)["items"],
+        mesh.listed(app, Runs(mesh.client, app).get(pipeline=pipeline, status=status, limit=limit)["items"]),
         id=field("id"),
         pipeline=field("pipeline"),
         status=field("status"),

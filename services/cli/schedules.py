@@ -20,7 +20,7 @@ Pipeline = Annotated[str, typer.Argument(metavar="PIPELINE")]
 def listed(mesh: Mesh, app: App) -> None:
     """When each starts next, and what came of the last start."""
     mesh.table(
-        list(mesh.client.pages(f"/api/v1/apps{path(app)}/schedules")),
+        mesh.listed(app, mesh.client.pages(f"/api/v1/apps{path(app)}/schedules")),
         pipeline=field("pipeline"),
         cron=field("cron"),
         timezone=field("timezone"),

@@ -6,13 +6,15 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
+from libs.common.errors import Forbidden, Unauthorized
 from services.cli import profile, render
-from services.cli.client import Client
+from services.cli.client import Client, path
 
 P = ParamSpec("P")
 App = Annotated[str, typer.Argument(metavar="APP", help="The app's namespace.")]
@@ -32,6 +34,14 @@ class Mesh:
         else:
             titles = [name.strip("_").replace("_", " ").upper() for name in columns]
             render.table(titles, [[cell(item) for cell in columns.values()] for item in items])
+
+    def listed(self, app: str, items: Iterable[Any]) -> list[Any]:
+        """`items` of an app. When there are none: raises NotFound if that is because there is no such app."""
+        found = list(items)
+        if not found:
+            with suppress(Unauthorized, Forbidden):  # a caller's key, which may read runs and no more
+                self.client.get("/api/v1/apps" + path(app))
+        return found
 
     def show(self, value: Any, pairs: Iterable[tuple[str, Any]]) -> None:
         if self.as_json:

@@ -114,7 +114,9 @@ class Auth:
             return Identity(OWNER, frozenset({"*"}))
         if free:
             return Identity(ANONYMOUS, _names(free))
-        raise NotACaller(app.ns, basic=any(api.basic is not None for api in apis)) if apis else NotFound()
+        if not apis:
+            raise NotFound(f"{app.ns} publishes neither a pipeline nor a function, and has no runs")
+        raise NotACaller(app.ns, basic=any(api.basic is not None for api in apis))
 
     async def of_files(self, app: App, request: Request, method: str = "") -> str:
         """The user whose files these are. Raises NotFound, NotACaller, Forbidden, TooManyRequests."""
@@ -123,7 +125,7 @@ class Auth:
         if api is None and await self._owner(app, credentials(request.by_name), method, needed=False):
             return OWNER
         if api is None:
-            raise NotFound()
+            raise NotFound(f"{app.ns} publishes no files: an APIComponent with files would")
         user = await self.of_api(app, api, request, method)
         if user == ANONYMOUS:
             raise Forbidden("anonymous callers have no files")

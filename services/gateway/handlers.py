@@ -27,7 +27,7 @@ from services.gateway.metrics import Metrics
 from services.gateway.packed import unpacked
 from services.gateway.predictions import Asked, Predictions, asleep, component_of, token
 from services.gateway.proxy import Proxy
-from services.gateway.refusals import NoCredentials, NotACaller
+from services.gateway.refusals import AnotherKind, NoCredentials, NotACaller
 from services.gateway.request import Body, Request
 from services.gateway.routes import Route, allow
 from services.gateway.services import Service, Services
@@ -152,7 +152,7 @@ class Handlers:
             if route.kind == "own" and route.rest in ("", "/") and request.visits:
                 await answer.moved(f"/{quote(app.ns)}/{quote(route.path)}/docs")
                 return
-            raise NotFound()
+            raise AnotherKind(app.ns, route.path, api.target)
         allow(route.kind, request.method)
         job = self._job(app, api, request) if GRANT in request.by_name else None
         user = request.user = job or await self._auth.of_api(app, api, request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from libs.common.errors import MeshError, MethodNotAllowed, Unauthorized, UnknownEncoding, headers
+from libs.common.errors import MeshError, MethodNotAllowed, NotFound, Unauthorized, UnknownEncoding, headers
 
 
 class NoCredentials(Unauthorized):
@@ -21,6 +21,15 @@ class NotACaller(Unauthorized):
         super().__init__()
         self.ns = ns
         self.scheme = "Basic" if basic else "Bearer"
+
+
+class AnotherKind(NotFound):
+    """The API is something else than what this address is for."""
+
+    def __init__(self, ns: str, path: str, target: str) -> None:
+        what = "a pipeline; start it" if target == "pipeline" else "a function; call it"
+        way, command = ("runs", "run start") if target == "pipeline" else ("predict", "predict")
+        super().__init__(f'"{path}" of {ns} is {what} with POST /{ns}/{path}/{way}, or: mlmesh {command} {ns} {path}')
 
 
 class WrongMethod(MethodNotAllowed):

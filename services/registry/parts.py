@@ -67,6 +67,13 @@ Who = Annotated[Caller, Depends(_caller)]
 class NoApp(NotFound):
     """There is no such app."""
 
+    def __init__(self, ns: str) -> None:
+        super().__init__(f'there is no app "{ns}"')
+
 
 class NoDeployment(NotFound):
-    """This app has no such deployment."""
+    """There is no such deployment."""
+
+    def __init__(self, ns: str, deployment: str, commit: str | None = None) -> None:
+        which = f"of commit {commit}" if commit else f'"{deployment}"'
+        super().__init__(f"{ns} has no deployment {which}")

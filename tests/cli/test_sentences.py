@@ -107,3 +107,23 @@ def broken() -> Iterator[int]:
     os.close(reader)
     yield writer
     os.close(writer)
+
+
+LISTS = [("component", "components"), ("run", "runs"), ("schedule", "schedules")]
+
+
+@pytest.mark.parametrize(("noun", "what"), LISTS)
+def test_an_empty_list_of_an_unknown_app_is_refused(run: Run, mesh: FakeMesh, noun: str, what: str) -> None:
+    mesh.answers("GET", f"{APPS}/nope/{what}", {"items": []})
+    mesh.answers("GET", f"{APPS}/nope", Reply(404, {"detail": 'there is no app "nope"'}))
+    done = run(noun, "list", "nope")
+    assert (done.code, done.out, done.err) == (1, "", 'mlmesh: there is no app "nope"\n')
+
+
+@pytest.mark.parametrize("app", [Reply(body={"name": "a"}), Reply(401), Reply(403)])
+@pytest.mark.parametrize(("noun", "what"), LISTS)
+def test_an_empty_list_of_an_app_is_shown(run: Run, mesh: FakeMesh, noun: str, what: str, app: Reply) -> None:
+    mesh.answers("GET", f"{APPS}/a/{what}", {"items": []})
+    mesh.answers("GET", f"{APPS}/a", app)
+    done = run(noun, "list", "a", "--json")
+    assert (done.code, done.out.strip()) == (0, "[]")

@@ -28,6 +28,22 @@ async def test_an_address_is_refused(mesh: Mesh, method: str, path: str, status:
     assert problem["request_id"] == headers["X-Request-ID"]
 
 
+UNKNOWN = [
+    ("POST", "/nobody/digits/predict", 'there is no app "nobody"'),
+    ("POST", "/demo/unknown/predict", 'the app "demo" has no API at "unknown"'),
+    ("POST", "/demo/train/predict",
+     '"train" of demo is a pipeline; start it with POST /demo/train/runs, or: mlmesh run start demo train'),
+    ("POST", "/demo/digits/runs",
+     '"digits" of demo is a function; call it with POST /demo/digits/predict, or: mlmesh predict demo digits'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "detail"), UNKNOWN)
+async def test_what_is_not_there_is_named(mesh: Mesh, method: str, path: str, detail: str) -> None:
+    found, _, problem = await mesh.call(method, path, headers=ALICE)
+    assert (found, problem["detail"]) == (404, detail)
+
+
 WRONG = [
     ("GET", "/demo/digits/predict", "POST"),
     ("POST", "/demo/files/data/g/f", "GET, HEAD, PUT, DELETE"),
@@ -101,8 +117,8 @@ async def test_a_grant_stands_for_its_caller_in_its_boxes(mesh: Mesh) -> None:
 async def test_a_call_that_becomes_a_run_goes_to_the_scheduler(mesh: Mesh) -> None:
     headers = {**ALICE, "Prefer": "respond-async, wait=5", "Idempotency-Key": "k"}
     await mesh.call("POST", "/demo/digits/predict", data=b'{"inputs": []}', headers=headers)
-    asked = mesh.scheduler.asked[-1]
-    assert (asked.target, asked.body) == ("/internal/apps/demo/apis/digits/calls", b'{"inputs": []}')
+    [asked] = [one for one in mesh.scheduler.asked if one.target == "/internal/apps/demo/apis/digits/calls"]
+    assert asked.body == b'{"inputs": []}'
     assert (asked.headers["x-mlmesh-user"], asked.headers["prefer"]) == ("alice", "respond-async, wait=5")
     assert (asked.headers["idempotency-key"], mesh.component.asked) == ("k", [])
 

@@ -104,5 +104,7 @@ async def test_an_owner_reaches_files_and_runs_that_nobody_published(mesh: Mesh)
     await until(lambda: len(mesh.scheduler.asked) > before + 1)
     assert (await mesh.call("GET", "/bare/files/data/", headers=bearer("root")))[0] == 200
     assert (await mesh.call("GET", "/bare/runs", headers=bearer("root")))[0] == 200
-    assert (await mesh.call("GET", "/bare/files/data/", headers=ALICE))[0] == 404
-    assert (await mesh.call("GET", "/bare/runs", headers=ALICE))[0] == 404
+    status, _, problem = await mesh.call("GET", "/bare/files/data/", headers=ALICE)
+    assert (status, problem["detail"]) == (404, "bare publishes no files: an APIComponent with files would")
+    status, _, problem = await mesh.call("GET", "/bare/runs", headers=ALICE)
+    assert (status, problem["detail"]) == (404, "bare publishes neither a pipeline nor a function, and has no runs")

@@ -83,7 +83,7 @@ async def show(ns: str, parts: Here, who: Who) -> dict[str, Any]:
     async with parts.database.read() as c:
         app = await apps.get(c, ns)
         if app is None:
-            raise NoApp()
+            raise NoApp(ns)
         repository = await apps.repository(c, ns)
         live, newest = await deployments.live(c, ns), await deployments.page(c, ns, 1)
         catalog = await deployments.catalog(c, live.revision) if live and live.revision else None
@@ -144,7 +144,7 @@ async def delete(ns: str, parts: Here, who: Who) -> None:
     who.require("write", ns)
     async with parts.database.write() as c:
         if not await apps.remove(c, ns, await clock(c)):
-            raise NoApp()
+            raise NoApp(ns)
         await access.bump(c, ns, deleted=True)
     parts.access_changed(ns)
     parts.remover.wake()

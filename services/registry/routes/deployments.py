@@ -39,7 +39,7 @@ async def listed(
     before = None if cursor is None else int(cursors.last(ns, cursor))
     async with parts.database.read() as c:
         if await apps.get(c, ns) is None:
-            raise NoApp()
+            raise NoApp(ns)
         found = await deployments.page(c, ns, limit + 1, before)
     more = cursors.after(ns, found[limit - 1].seq) if len(found) > limit else None
     response.headers.update(link_to(f"/api/v1/apps/{ns}/deployments", request.scope["query_string"], more))
@@ -52,7 +52,7 @@ async def show(ns: str, deployment: str, parts: Here, who: Who) -> dict[str, Any
     async with parts.database.read() as c:
         found = await deployments.get(c, deployment, ns)
     if found is None:
-        raise NoDeployment()
+        raise NoDeployment(ns, deployment)
     return found.shown()
 
 
@@ -62,7 +62,7 @@ async def sync(ns: str, parts: Here, who: Who, response: Response) -> dict[str, 
     who.require("write", ns)
     async with parts.database.write() as c:
         if await apps.get(c, ns, lock=True) is None:
-            raise NoApp()
+            raise NoApp(ns)
         if await apps.repository(c, ns) is None:
             raise NoRepository()
         found = await deployments.add(c, ns, Cause.SYNC, await clock(c))
@@ -76,7 +76,7 @@ async def rollback(ns: str, parts: Here, who: Who, response: Response, body: Tar
     head = await parts.head(ns, ASK_TIMEOUT_S) if await _asking(parts, ns) else None
     async with parts.database.write() as c:
         if await apps.get(c, ns, lock=True) is None:
-            raise NoApp()
+            raise NoApp(ns)
         commit, now = await _goal(c, ns, body or Target()), await clock(c)
         await apps.leave_head(c, ns, head)
         found = await deployments.add(c, ns, Cause.ROLLBACK, now, pinned=commit)
@@ -101,7 +101,7 @@ async def _goal(c: Connection, ns: str, target: Target) -> str:
         if found is None:
             raise Conflict("there is no older deployment that was live")
     if found is None:
-        raise NoDeployment()
+        raise NoDeployment(ns, target.deployment or "", target.commit)
     if found.commit_id is None or found.revision is None:
         raise Conflict("that deployment never became a revision; choose one that was live")
     return found.commit_id

@@ -12,7 +12,7 @@ from libs.common.db import clock
 from libs.common.errors import Conflict, NotFound
 from services.registry.db import access, apps, deployments, reports
 from services.registry.deployments import Deployment, Step
-from services.registry.parts import Here, NoApp, NoDeployment, Parts
+from services.registry.parts import Here, NoApp, Parts
 from services.registry.reasons import GitFailed
 from services.registry.verification import verified
 
@@ -87,7 +87,7 @@ async def report(deployment: str, body: Report, parts: Here) -> None:
     async with parts.database.write() as c:
         found = await deployments.get(c, deployment)
         if found is None or await apps.get(c, found.app, lock=True) is None:
-            raise NoDeployment()
+            raise NotFound(f"there is no deployment {deployment}")
         await reports.report(c, found, body.status, steps, errors, list(body.warnings), await clock(c))
 
 
@@ -111,7 +111,7 @@ async def values(ns: str, body: Names, parts: Here) -> dict[str, Any]:
 async def source(ns: str, commit: str, parts: Here) -> StreamingResponse:
     async with parts.database.read() as c:
         if await apps.get(c, ns) is None:
-            raise NoApp()
+            raise NoApp(ns)
         if await deployments.of_commit(c, ns, commit) is None:
             raise NotFound("no deployment of this app has this commit")
     await _fetched(parts, ns, commit)

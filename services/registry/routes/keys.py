@@ -28,7 +28,7 @@ async def listed(ns: str, parts: Here, who: Who) -> dict[str, Any]:
     who.require("read", ns)
     async with parts.database.read() as c:
         if await apps.get(c, ns) is None:
-            raise NoApp()
+            raise NoApp(ns)
         found = await tokens.keys(c, ns)
     return {"items": [key.shown() for key in found], "next": None}
 
@@ -40,7 +40,7 @@ async def create(ns: str, body: NewKey, parts: Here, who: Who) -> dict[str, Any]
     text = secret_texts.make("mlmesh_key")
     async with parts.database.write() as c:
         if await apps.get(c, ns, lock=True) is None:
-            raise NoApp()
+            raise NoApp(ns)
         key = await tokens.add_key(c, ns, body.user, secret_texts.hashed(text), await clock(c))
         await access.bump(c, ns)
     parts.access_changed(ns)

@@ -54,7 +54,7 @@ async def listed(ns: str, parts: Here, who: Who) -> dict[str, Any]:
     who.require("read", ns)
     async with parts.database.read() as c:
         if await apps.get(c, ns) is None:
-            raise NoApp()
+            raise NoApp(ns)
         found = await secrets.listed(c, ns)
     return {"items": [_shown(secret) for secret in found.values()], "next": None}
 
@@ -79,7 +79,7 @@ async def put(ns: str, name: Name, body: Values, parts: Here, who: Who) -> None:
     changed = await _changed(parts, ns, name, given)
     async with parts.database.write() as c:
         if await apps.get(c, ns, lock=True) is None:
-            raise NoApp()
+            raise NoApp(ns)
         declared = await secrets.listed(c, ns)
         if name in declared or await deployments.was_read(c, ns):  # until Git was read nobody knows what it declares
             check(ns, name, [key for key, value in given.items() if value is not None], declared)
@@ -125,7 +125,7 @@ async def unset(ns: str, name: str, key: str, parts: Here, who: Who) -> None:
     who.require("write", ns)
     async with parts.database.write() as c:
         if await apps.get(c, ns, lock=True) is None:
-            raise NoApp()
+            raise NoApp(ns)
         found = (await secrets.listed(c, ns)).get(name)
         if found is None or key not in found.present:
             raise NotFound(f'secret "{name}" has no value for "{key}"')
@@ -139,6 +139,6 @@ async def delete(ns: str, name: str, parts: Here, who: Who) -> None:
     who.require("write", ns)
     async with parts.database.write() as c:
         if not await secrets.remove(c, ns, name):
-            raise NotFound("this app has no such secret")
+            raise NotFound(f'{ns} has no secret "{name}"')
         await access.bump(c, ns)
     parts.access_changed(ns)

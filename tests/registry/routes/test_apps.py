@@ -1,5 +1,9 @@
 """Apps as operators and developers see them."""
 
+from typing import Any
+
+import pytest
+
 from libs.common import identity
 from services.registry.catalog import check
 from services.registry.routes.apps import _addresses
@@ -180,3 +184,33 @@ def test_the_addresses_of_an_app_are_those_that_answer() -> None:
             {"target": "files", "url": "http://m/x/files/b/"},
         ],
     }
+
+
+NOBODY = 'there is no app "nobody"'
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "detail"),
+    [
+        ("GET", "nobody", None, NOBODY),
+        ("DELETE", "nobody", None, NOBODY),
+        ("GET", "nobody/deployments", None, NOBODY),
+        ("POST", "nobody/sync", None, NOBODY),
+        ("POST", "nobody/rollback", None, NOBODY),
+        ("GET", "nobody/secrets", None, NOBODY),
+        ("PUT", "nobody/secrets/s", {"data": {"a": "b"}}, NOBODY),
+        ("DELETE", "nobody/secrets/s/a", None, NOBODY),
+        ("GET", "nobody/keys", None, NOBODY),
+        ("POST", "nobody/keys", {"user": "alice"}, NOBODY),
+        ("GET", "leafscan/deployments/x", None, 'leafscan has no deployment "x"'),
+        ("POST", "leafscan/rollback", {"deployment": "x"}, 'leafscan has no deployment "x"'),
+        ("POST", "leafscan/rollback", {"commit": "0" * 40}, f"leafscan has no deployment of commit {'0' * 40}"),
+        ("DELETE", "leafscan/secrets/s", None, 'leafscan has no secret "s"'),
+    ],
+)  # fmt: skip
+async def test_what_is_not_there_is_named(
+    registry: Registry, work: Work, method: str, path: str, body: Any, detail: str
+) -> None:
+    await registry.apply(work)
+    answer = await registry.call(method, f"/api/v1/apps/{path}", body)
+    assert (answer.status, answer.body["detail"]) == (404, detail)
