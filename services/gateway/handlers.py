@@ -162,7 +162,8 @@ class Handlers:
             await self._submit(app, api, user, "calls", request, receive, answer)
         elif component is not None and route.kind == "predict":
             body = unpacked(request, receive, self._limit)
-            await self._predictions.handle(Asked(app, api, component, user, request, body, "/predict"), answer)
+            asked = Asked(app, api, component, user, request, body, "/predict", job is not None)
+            await self._predictions.handle(asked, answer)
         else:
             found = await self._described(app, api)
             await (answer.json(found) if route.kind == "describe" else answer.page(pages.description(found)))

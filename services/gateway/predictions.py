@@ -46,6 +46,8 @@ class Asked:
     body: Body
     target: str
     """The path at the instance, percent-encoded."""
+    job: bool = False
+    """A worker calls for the user; the scheduler knows whom it tells what."""
 
 
 class Predictions:
@@ -128,7 +130,7 @@ class Predictions:
     def _caller(self, asked: Asked) -> Headers:
         app, component, user = asked.app, asked.component, asked.user
         found = [(USER_HEADER, user.encode())] if asked.api.identity else []
-        if user == OWNER:
+        if user == OWNER or asked.job:
             found.append(OF_OWNER)
         if component.boxes and user != ANONYMOUS:
             expires = time.time() + component.timeout + MARGIN_S

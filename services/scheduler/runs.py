@@ -18,18 +18,18 @@ from services.scheduler.queue import EMPTY, Queue
 from services.scheduler.state import Run, Task, reason
 
 
-async def view(parts: Parts, app: str, run_id: str) -> tuple[Run, dict[str, Any]]:
+async def view(parts: Parts, app: str, run_id: str, *, owner: bool = False) -> tuple[Run, dict[str, Any]]:
     """The run and its representation. Raises NotFound, Gone."""
     async with parts.db.read() as c:
         run = await present(c, app, run_id, lock=False)
-        return run, await shown(c, run)
+        return run, await shown(c, run, owner=owner)
 
 
-async def shown(c: Connection, run: Run) -> dict[str, Any]:
-    """Its representation."""
+async def shown(c: Connection, run: Run, *, owner: bool = False) -> dict[str, Any]:
+    """Its representation, for an owner of the app or for others."""
     stages = await tasks.of_run(c, run.id)
     chained = await rows.chained(c, run.chain) if run.chain else ()
-    return views.run(run, stages, await _queue(c, stages), chained)
+    return views.run(run, stages, await _queue(c, stages), chained, owner=owner)
 
 
 async def _queue(c: Connection, stages: Iterable[Task]) -> Queue:
@@ -39,14 +39,16 @@ async def _queue(c: Connection, stages: Iterable[Task]) -> Queue:
     return Queue(await line.places(c), await workers.alive(c, await clock(c)))
 
 
-async def listed(parts: Parts, found: list[Run]) -> list[dict[str, Any]]:
+async def listed(parts: Parts, found: list[Run], *, owner: bool) -> list[dict[str, Any]]:
     async with parts.db.read() as c:
         stages = await tasks.of_runs(c, [run.id for run in found])
         queue = await _queue(c, [task for run in stages.values() for task in run])
-    return [views.run(run, stages[run.id], queue, whole=False) for run in found]
+    return [views.run(run, stages[run.id], queue, whole=False, owner=owner) for run in found]
 
 
-async def wait(parts: Parts, app: str, run_id: str, seconds: float, etag: str | None) -> tuple[Run, dict[str, Any]]:
+async def wait(
+    parts: Parts, app: str, run_id: str, seconds: float, etag: str | None, *, owner: bool = False
+) -> tuple[Run, dict[str, Any]]:
     """The run once its ETag is no longer `etag` (without one: once it has ended), or after `seconds`.
 
     While nothing changes a waiter costs no query: who changes the run rings, and the lookout for other schedulers.
@@ -54,24 +56,24 @@ async def wait(parts: Parts, app: str, run_id: str, seconds: float, etag: str | 
     until = time.monotonic() + seconds
 
     async def look() -> tuple[Run, dict[str, Any]] | None:
-        return await (_once_ended if etag is None else view)(parts, app, run_id)
+        return await (_once_ended if etag is None else view)(parts, app, run_id, owner=owner)
 
     with parts.bells.listen((bells.end if etag is None else bells.run)(run_id)) as bell:
         while True:
-            seen = await parts.looks.together(f"{etag is None}/{app}/{run_id}", look)
+            seen = await parts.looks.together(f"{etag is None}/{owner}/{app}/{run_id}", look)
             left = until - time.monotonic()
             if seen is not None and (etag is None or views.etag(seen[0]) != etag):
                 return seen
             if left <= 0 or parts.bells.closed:
-                return seen or await view(parts, app, run_id)
+                return seen or await view(parts, app, run_id, owner=owner)
             await bell.wait(left)
 
 
-async def _once_ended(parts: Parts, app: str, run_id: str) -> tuple[Run, dict[str, Any]] | None:
+async def _once_ended(parts: Parts, app: str, run_id: str, *, owner: bool) -> tuple[Run, dict[str, Any]] | None:
     """The run and its representation, which is made only when it has ended. Raises NotFound, Gone."""
     async with parts.db.read() as c:
         run = await present(c, app, run_id, lock=False)
-        return (run, await shown(c, run)) if run.ended else None
+        return (run, await shown(c, run, owner=owner)) if run.ended else None
 
 
 async def cancel(parts: Parts, app: str, run_id: str) -> None:

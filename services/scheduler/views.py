@@ -22,14 +22,15 @@ def run(
     chained: Sequence[Run] = (),
     *,
     whole: bool = True,
+    owner: bool = False,
 ) -> dict[str, Any]:
     """`queue` explains why a stage waits; `chained` are the runs of its chain.
 
-    In a list it is not `whole`: what may be large is left out.
+    In a list it is not `whole`: what may be large is left out. An `owner` of the app sees what a function raised.
     """
-    stages = [stage(task, queue, found.user) for task in tasks]
+    stages = [stage(task, queue, found.user, owner=owner) for task in tasks]
     done = sum(task.state == "succeeded" for task in tasks)
-    why = found.reason
+    why = told(found.reason, owner=owner)
     if why is None and found.status == "queued":
         why = next((one["reason"] for one in stages if one["status"] == "queued"), reason("starting"))
     address = f"/{found.app}/runs/{found.id}"
@@ -78,9 +79,9 @@ def chain(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [*begun, *({"id": None, "pipeline": one["pipeline"], "status": "waiting", "self": None} for one in to_come)]
 
 
-def stage(task: Task, queue: Queue, user: str) -> dict[str, Any]:
+def stage(task: Task, queue: Queue, user: str, *, owner: bool) -> dict[str, Any]:
     status = STAGE_STATUS.get(task.state, task.state)
-    why = task.reason
+    why = told(task.reason, owner=owner)
     if task.state == "ready":
         why = queue.why(task)
     elif task.state == "waiting" and why is None:
@@ -101,6 +102,11 @@ def stage(task: Task, queue: Queue, user: str) -> dict[str, Any]:
         "started_at": iso(task.started_at),
         "finished_at": iso(task.finished_at),
     }
+
+
+def told(why: Reason | None, *, owner: bool) -> Reason | None:
+    """An exception's own words (`error`) are the owners'; anybody may quote its `error_id` to them."""
+    return why if owner or why is None else {key: value for key, value in why.items() if key != "error"}
 
 
 def reused(task: Task, user: str) -> dict[str, Any] | None:

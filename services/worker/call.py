@@ -55,7 +55,7 @@ class Call:
             except TimedOut as error:
                 raise Failed("timeout", error.detail) from error
             except MeshError as error:
-                more = {name: error.members[name] for name in ("errors", "error_id") if name in error.members}
+                more = {name: error.members[name] for name in ("errors", "error_id", "error") if name in error.members}
                 raise Failed("error", error.detail, status=error.status, **more) from error
 
     async def _once(self, body: Path) -> object:

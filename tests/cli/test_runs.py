@@ -125,6 +125,17 @@ def test_a_whole_run_is_shown(run: Run, mesh: FakeMesh) -> None:
 
 
 @pytest.mark.parametrize(
+    ("more", "said"), [({"error": "ValueError: no such digit"}, "ValueError: no such digit"), ({}, "raised")]
+)
+def test_what_a_function_raised_is_shown_as_far_as_it_is_told(
+    run: Run, mesh: FakeMesh, more: dict[str, str], said: str
+) -> None:
+    why = {"code": "error", "detail": "The function raised.", "error_id": "e1", **more}
+    mesh.answers("GET", PATH, {**RUN, "status": "failed", "reason": why})
+    assert f"  error  {said}  (error id e1 in the component's log)" in run("run", "show", "a", "r1").out.splitlines()
+
+
+@pytest.mark.parametrize(
     "words",
     ["list a", "show a r1", "watch a r1", "logs a r1", "cancel a r1", "retry a r1", "delete a r1", "outputs a r1 m"],
 )

@@ -195,6 +195,15 @@ def test_a_returned_file_is_an_input_again_beside_the_models_box(app: Applicatio
         assert (answer.status, stored.body) == (200, b"hi" + marks.encode())
 
 
+def test_what_a_job_raised_is_for_owners_and_its_id_for_its_caller(app: Application) -> None:
+    assert app.call("PUT", "/files/results/pages/b.txt", b"\xff").status == 201
+    body = {"inputs": [{"name": "page", "datatype": "FILE", "data": "pages/b.txt"}]}
+    run = app.call("POST", "/marked/predict", body, headers={"Prefer": "respond-async, wait=60"}).json()
+    seen = app.api.get(f"{app.path}/runs/{run['id']}")
+    assert (run["status"], seen["reason"]["error_id"]) == ("failed", run["reason"]["error_id"])
+    assert ("error" in run["reason"], seen["reason"]["error"].split(":")[0]) == (False, "UnicodeDecodeError")
+
+
 def test_requests_that_wait_are_called_together(app: Application) -> None:
     def call(text: str) -> list[dict[str, Any]]:
         with closing(Api(app.mesh.url, "")) as own:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from libs.common.grants import Seal
 from tests.scheduler.conftest import ALICE, OWNER, Mesh
 from tests.scheduler.test_service import go_live
@@ -30,6 +32,33 @@ async def test_a_prediction_becomes_a_run_whose_result_is_the_answer(mesh: Mesh)
     assert (seen["status"], seen["pipeline"], seen["result"]) == ("succeeded", "echo", {"outputs": [{"name": "x"}]})
     listed = (await mesh.call("GET", "/internal/apps/leaf/runs", headers=echo))[1]
     assert [(one["id"], one["result"]) for one in listed["items"]] == [(run["id"], None)]
+
+
+RAISED = {"code": "error", "detail": "The function raised.", "error_id": "e1", "error": "ValueError: secret"}
+
+
+async def test_what_a_function_raised_is_told_to_owners_and_its_id_to_all(mesh: Mesh) -> None:
+    await go_live(mesh)
+    alice, owner = ({"X-Mlmesh-User": user, "X-Mlmesh-Pipelines": "echo"} for user in ("alice", "developer"))
+    own, api = "/internal/apps/leaf/runs", "/api/v1/apps/leaf/runs"
+    seen = {}
+    for caller in (alice, owner):
+        _, run, _ = await mesh.call("POST", CALLS, {"inputs": [1]}, caller)
+        await mesh.report(await mesh.claim(kind="stage"), "failed", reason=RAISED)
+        seen[caller["X-Mlmesh-User"]] = run["id"]
+    for identity, path, headers, told in (
+        (seen["alice"], own, alice, None),
+        (seen["alice"], api, OWNER, "ValueError: secret"),
+        (seen["developer"], own, owner, "ValueError: secret"),
+        (seen["developer"], api, OWNER, "ValueError: secret"),
+    ):
+        run = (await mesh.call("GET", f"{path}/{identity}", headers={**headers, "Prefer": "wait=5"}))[1]
+        listed = (await mesh.call("GET", path, headers=headers))[1]["items"]
+        async with mesh.peer.stream("GET", f"{path}/{identity}/events", headers=headers) as stream:
+            event = (await stream.read()).partition(b"data: ")[2]
+        found = [run, next(one for one in listed if one["id"] == identity), json.loads(event)]
+        reasons = [why for one in found for why in (one["reason"], one["stages"][0]["reason"])]
+        assert {(why["error_id"], why.get("error")) for why in reasons} == {("e1", told)}
 
 
 async def test_a_run_of_nobodys_is_for_who_knows_its_id_and_in_no_list(mesh: Mesh) -> None:

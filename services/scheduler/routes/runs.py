@@ -13,7 +13,7 @@ from libs.common.errors import Forbidden, Gone, Malformed, NotFound, RangeNotSat
 from libs.common.http.direct import Answer
 from libs.common.http.pages import Cursors, link_to
 from libs.common.http.problems import rendered
-from libs.common.identity import ANONYMOUS, Caller
+from libs.common.identity import ANONYMOUS, OWNER, Caller
 from services.scheduler import logs, outputs, removal, runs, views
 from services.scheduler.db import runs as rows
 from services.scheduler.parts import Parts
@@ -38,6 +38,7 @@ class Scope:
         self.app = app
         self.listed_at = f"/api/v1/apps/{app}/runs" if owner else f"/{app}/runs"
         """The public path."""
+        self.owner = owner or caller.user == OWNER
         self.user = None if owner else caller.user
         self.pipelines = None if owner or "*" in caller.pipelines else caller.pipelines
 
@@ -99,7 +100,9 @@ async def listing(
     last = found[limit - 1] if len(found) > limit else None
     following = None if last is None else cursors.after(mine.app, [last.created_at, last.id])
     headers = link_to(mine.listed_at, request.scope["query_string"], following)
-    return Answer({"items": await runs.listed(parts, found[:limit]), "next": following}, headers=headers)
+    return Answer(
+        {"items": await runs.listed(parts, found[:limit], owner=mine.owner), "next": following}, headers=headers
+    )
 
 
 def _epoch(text: str | None) -> float | None:
@@ -123,10 +126,10 @@ async def show(
     prefer: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    run, shown = await runs.view(parts, mine.app, run_id)
+    run, shown = await runs.view(parts, mine.app, run_id, owner=mine.owner)
     mine.check(run)
     if (seconds := preferred_wait(prefer)) > 0:
-        run, shown = await runs.wait(parts, mine.app, run_id, seconds, if_none_match)
+        run, shown = await runs.wait(parts, mine.app, run_id, seconds, if_none_match, owner=mine.owner)
     if if_none_match == views.etag(run):
         return Response(status_code=304, headers={"ETag": views.etag(run)})
     headers = {"ETag": views.etag(run)} | ({} if run.ended else {"Retry-After": RETRY_AFTER_S})
@@ -144,7 +147,7 @@ async def checked(parts: Parts, mine: Scope, run_id: str) -> Run:
 async def cancel(parts: TheParts, mine: TheScope, run_id: str) -> Any:
     await checked(parts, mine, run_id)
     await runs.cancel(parts, mine.app, run_id)
-    return (await runs.view(parts, mine.app, run_id))[1]
+    return (await runs.view(parts, mine.app, run_id, owner=mine.owner))[1]
 
 
 @router.post("/internal/apps/{ns}/runs/{run_id}/retry", status_code=202)
@@ -154,7 +157,7 @@ async def retry(
 ) -> Any:
     await checked(parts, mine, run_id)
     await runs.retry(parts, mine.app, run_id, stage)
-    return (await runs.view(parts, mine.app, run_id))[1]
+    return (await runs.view(parts, mine.app, run_id, owner=mine.owner))[1]
 
 
 @router.delete("/internal/apps/{ns}/runs/{run_id}", status_code=204)
@@ -172,15 +175,15 @@ async def events(
 ) -> Response:
     """The run whenever it changes, as server-sent events, to its end; an id is the ETag without its quotes."""
     await checked(parts, mine, run_id)
-    found = changes(parts, mine.app, run_id, last_event_id)
+    found = changes(parts, mine.app, run_id, last_event_id, owner=mine.owner)
     return StreamingResponse(found, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-async def changes(parts: Parts, app: str, run_id: str, since: str | None) -> AsyncIterator[bytes]:
+async def changes(parts: Parts, app: str, run_id: str, since: str | None, *, owner: bool) -> AsyncIterator[bytes]:
     etag = f'"{since}"' if since else '""'
     while not parts.bells.closed:
         try:
-            run, shown = await runs.wait(parts, app, run_id, KEEP_ALIVE_S, etag)
+            run, shown = await runs.wait(parts, app, run_id, KEEP_ALIVE_S, etag, owner=owner)
         except (NotFound, Gone):
             return
         if views.etag(run) == etag:

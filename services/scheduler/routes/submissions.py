@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from libs.common.errors import Invalid
 from libs.common.http.direct import Answer, Asked, post
-from libs.common.identity import ANONYMOUS, caller
+from libs.common.identity import ANONYMOUS, OWNER, caller
 from services.scheduler import callback, runs, starts, views
 from services.scheduler.admission import Admitted
 from services.scheduler.parts import Parts
@@ -51,7 +51,7 @@ async def _submitted(parts: Parts, asked: Asked, made: Admitted, more: dict[str,
     seconds = preferred_wait(asked.headers.get("prefer"))
     if seconds <= 0:
         return Answer({**views.run(run, made.stages), **more}, 202, headers)
-    run, shown = await runs.wait(parts, run.app, run.id, seconds, None)
+    run, shown = await runs.wait(parts, run.app, run.id, seconds, None, owner=run.user == OWNER)
     headers = {"Location": headers["Location"], "Preference-Applied": "wait"} if run.ended else headers
     return Answer({**shown, **more}, 200 if run.ended else 202, headers)
 
