@@ -15,18 +15,16 @@ import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from services.registry.credentials import NOBODY, Credentials, Presented, presented
 from services.registry.locations import Target
+from services.registry.pipes import CHUNK_BYTES, Silent, errors_of, exchanged, pipes_of
 from services.registry.reasons import GitFailed, last_location, reason
 
 MAX_FILE_BYTES = 1 << 30
 """The largest file (a pack) that Git may write here."""
-MAX_OUTPUT_BYTES = 16_000_000
-MAX_ERROR_BYTES = 64_000
-CHUNK_BYTES = 64 * 1024
 KILL_WAIT_S = 5.0
 PROTOCOLS = "https:http:ssh:file"
 PASSED_ON = (
@@ -85,14 +83,22 @@ class Git:
         target: Target = ANYWHERE,
         given: bytes = b"",
         timeout: float,
+        silence: float | None = None,
     ) -> bytes:
-        """What Git printed. Raises GitFailed with Git's own reason, free of credentials."""
+        """What Git printed. Raises GitFailed with Git's own reason, free of credentials.
+
+        `silence` is how many seconds it may print nothing at all, for commands that tell their progress.
+        """
         with presented(credentials, self._home, target.ssh) as access:
             access = replace(access, environment={**access.environment, **target.environment})
             try:
                 async with asyncio.timeout(timeout), self._started(arguments, folder, access) as process:
-                    output, errors = await _finished(_pipes(process), given)
+                    output, errors = await exchanged(pipes_of(process), given, silence)
                     code = await process.wait()
+            except Silent as error:
+                raise GitFailed(
+                    f"the repository's server has said nothing for {silence:g} s and was given up"
+                ) from error
             except TimeoutError as error:
                 raise GitFailed(f"git {arguments[0]} took longer than {timeout:g} s and was stopped") from error
         if code != 0:
@@ -102,11 +108,11 @@ class Git:
     async def stream(self, *arguments: str, folder: Path, timeout: float) -> AsyncGenerator[bytes, None]:
         """What Git prints, in pieces; for output that may be large."""
         async with asyncio.timeout(timeout), self._started(arguments, folder, Presented()) as process:
-            pipes = _pipes(process)
+            pipes = pipes_of(process)
             pipes.stdin.close()
             while piece := await pipes.stdout.read(CHUNK_BYTES):
                 yield piece
-            errors = await _first(pipes.stderr, MAX_ERROR_BYTES)
+            errors = await errors_of(pipes)
             if await process.wait() != 0:
                 raise GitFailed(reason(errors.decode(errors="replace")))
 
@@ -156,46 +162,6 @@ class Git:
             "GIT_ALLOW_PROTOCOL": PROTOCOLS,
             "GIT_TERMINAL_PROMPT": "0",
         }
-
-
-@dataclass(frozen=True)
-class _Pipes:
-    stdin: asyncio.StreamWriter
-    stdout: asyncio.StreamReader
-    stderr: asyncio.StreamReader
-
-
-def _pipes(process: Process) -> _Pipes:
-    if process.stdin is None or process.stdout is None or process.stderr is None:
-        raise GitFailed("git was started without pipes")
-    return _Pipes(process.stdin, process.stdout, process.stderr)
-
-
-async def _finished(pipes: _Pipes, given: bytes) -> tuple[bytes, bytes]:
-    async with asyncio.TaskGroup() as group:
-        output = group.create_task(_first(pipes.stdout, MAX_OUTPUT_BYTES + 1))
-        errors = group.create_task(_first(pipes.stderr, MAX_ERROR_BYTES))
-        group.create_task(_fed(pipes.stdin, given))
-    if len(output.result()) > MAX_OUTPUT_BYTES:
-        raise GitFailed("git printed more than is accepted")
-    return output.result(), errors.result()
-
-
-async def _fed(stdin: asyncio.StreamWriter, given: bytes) -> None:
-    """Git may end before it has read all, and says why on its other end. uvloop calls that a RuntimeError."""
-    with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
-        if given:
-            stdin.write(given)
-            await stdin.drain()
-        stdin.close()
-
-
-async def _first(stream: asyncio.StreamReader, limit: int) -> bytes:
-    """The first `limit` bytes; the rest is read too, or Git would wait for us, and dropped."""
-    found = bytearray()
-    while piece := await stream.read(CHUNK_BYTES):
-        found += piece[: limit - len(found)]
-    return bytes(found)
 
 
 async def _ended(process: Process) -> None:

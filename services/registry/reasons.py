@@ -10,6 +10,7 @@ MAX_REASON = 500
 """Characters of Git's reason that are kept."""
 NOISE = ("hint:", "warning:", "Cloning into", "Please make sure you have", "and the repository exists")
 USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+PROGRESS = re.compile(r"(remote: )?[A-Z][a-z]+ (objects|deltas)\b|remote: Total \d|From ")
 REDIRECTED = re.compile(r"The requested URL returned error: 30[12378]")
 LABEL = re.compile(r"^(fatal|error): ")
 URL = "is the url of the Repository right?"
@@ -35,7 +36,7 @@ class GitFailed(Invalid):
 def reason(errors: str, hidden: tuple[str, ...] = ()) -> str:
     """In one line, without hints, credentials or our paths; with advice where there is some."""
     lines = [line.strip() for line in errors.splitlines()]
-    told = [LABEL.sub("", line) for line in lines if line and not line.startswith(NOISE)]
+    told = [LABEL.sub("", line) for line in lines if line and not (line.startswith(NOISE) or PROGRESS.match(line))]
     text = "; ".join(dict.fromkeys(told))
     for secret in hidden:
         text = text.replace(secret, "***") if secret else text

@@ -18,7 +18,7 @@ from services.registry.reasons import REDIRECTED, GitFailed
 
 LOOK_UP_S = 10.0
 MAX_REDIRECTS = 3
-OF_THE_BRANCH = ("couldn't find remote ref", "not our ref", "git ")
+OF_THE_BRANCH = ("couldn't find remote ref", "not our ref", "git ", "nothing for")
 """What is told of a repository that may be read; the last are our own words."""
 
 
@@ -37,7 +37,13 @@ class Remote:
         self._locations = locations
 
     async def ask(
-        self, origin: Addressed, command: Sequence[str], *what: str, folder: Path | None = None, timeout: float
+        self,
+        origin: Addressed,
+        command: Sequence[str],
+        *what: str,
+        folder: Path | None = None,
+        timeout: float,
+        silence: float | None = None,
     ) -> bytes:
         """What Git printed for `command` about `what` of the repository. Raises GitFailed with its reason."""
         url = origin.url
@@ -46,7 +52,12 @@ class Remote:
             arguments = (*command, *target.arguments, "--", target.url, *what)
             try:
                 return await self._git.run(
-                    *arguments, folder=folder, credentials=origin.credentials, target=target, timeout=timeout
+                    *arguments,
+                    folder=folder,
+                    credentials=origin.credentials,
+                    target=target,
+                    timeout=timeout,
+                    silence=silence,
                 )
             except GitFailed as error:
                 if target.is_local and not any(said in error.detail for said in OF_THE_BRANCH):

@@ -23,6 +23,7 @@ from services.registry.remote import Remote
 MAX_MESSAGE = 2000
 """Characters of a commit's message that are kept."""
 FETCH_TIMEOUT_S = 120.0
+SILENCE_S = 20.0
 HEAD_TIMEOUT_S = 20.0
 READ_TIMEOUT_S = 20.0
 ARCHIVE_TIMEOUT_S = 300.0
@@ -34,7 +35,7 @@ HEAD = "refs/mlmesh/head"
 ATTRIBUTES = "* -export-ignore -export-subst\n"
 """The archive is the tree as it was committed, whatever its .gitattributes say."""
 FETCH = (
-    "fetch", "--quiet", "--force", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
+    "fetch", "--progress", "--force", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
     "--no-auto-maintenance",
 )  # fmt: skip
 OLD_GIT = "this Git cannot be held to the addresses of hosts that were judged; install 2.37 or newer"
@@ -61,7 +62,9 @@ class Commit:
 class Source:
     """Copies of the apps' repositories below `folder`; `locations` says where the repositories may be."""
 
-    def __init__(self, folder: Path, locations: Locations) -> None:
+    def __init__(self, folder: Path, locations: Locations, silence: float = SILENCE_S) -> None:
+        """A server that says nothing for `silence` seconds of a fetch is given up."""
+        self._silence = silence
         self._folder = folder / "git"
         self._git = Git(folder / "home")
         self._remote = Remote(self._git, locations)
@@ -158,7 +161,7 @@ class Source:
         return cache
 
     async def _fetched(self, cache: Path, origin: Origin, what: str) -> None:
-        await self._remote.ask(origin, FETCH, what, folder=cache, timeout=FETCH_TIMEOUT_S)
+        await self._remote.ask(origin, FETCH, what, folder=cache, timeout=FETCH_TIMEOUT_S, silence=self._silence)
 
     async def _commit(self, cache: Path, revision: str) -> Commit:
         arguments = ("log", "-1", "--no-show-signature", "--format=%H%x00%an <%ae>%x00%ct%x00%B", revision, "--")

@@ -34,6 +34,12 @@ from services.registry.reasons import reason
         ("hint: try this\nwarning: that\nerror: it broke\n", "it broke"),
         ("fatal: token sesame was refused", "token *** was refused"),
         ("fatal: " + "x" * 1000, "x" * 500),
+        (
+            "remote: Counting objects:  50% (1/2)\rremote: Counting objects: 100% (2/2), done.\n"
+            "remote: Total 2 (delta 0), reused 0\nReceiving objects: 100% (2/2)\nResolving deltas: 100% (1/1)\n"
+            "From file:///r\nremote: Repository is locked\nfatal: early EOF\n",
+            "remote: Repository is locked; early EOF",
+        ),
         ("", ""),
     ],
 )

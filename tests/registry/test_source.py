@@ -363,6 +363,40 @@ async def test_redirects_have_an_end(source: Source, redirecting: Redirecting) -
         await source.head(Origin(f"http://127.0.0.1:{redirecting.port}/a"))
 
 
+SILENT = "the repository's server has said nothing for 0.5 s and was given up"
+
+
+@pytest.mark.parametrize("form", ["http://127.0.0.1:{}/a", "https://127.0.0.1:{}/a", "ssh://git@127.0.0.1:{}/a"])
+async def test_a_server_that_accepts_and_never_answers_is_given_up(tmp_path: Path, form: str) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    source = Source(tmp_path / "registry", Locations(Folders([], []), ["127.0.0.0/8"]), silence=0.5)
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        with pytest.raises(GitFailed) as failed:
+            await source.fetch("leafscan", Origin(form.format(server.sockets[0].getsockname()[1])))
+        assert failed.value.detail == SILENT
+
+
+async def test_a_server_that_stops_in_the_middle_is_given_up_and_one_that_tells_its_progress_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git itself is stood for by a program: what counts is what it prints."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    git = programs / "git"
+    git.write_text(
+        '#!/bin/sh\nfor n in 1 2 3 4 5; do sleep 0.5; printf "Receiving objects: $n%%\\r" >&2; done\n$THEN\n'
+    )
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    assert await Git(tmp_path / "home").run("fetch", timeout=60, silence=2) == b""
+    git.write_text(git.read_text().replace("$THEN", "sleep 60"))
+    with pytest.raises(GitFailed, match="has said nothing for 2 s"):
+        await Git(tmp_path / "home").run("fetch", timeout=60, silence=2)
+
+
 async def test_git_is_stopped_at_its_time_with_all_that_it_started(tmp_path: Path) -> None:
     stopped = asyncio.Event()
 
