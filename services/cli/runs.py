@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from services.cli import rehearsal, render, times
-from services.cli.client import path
-from services.cli.failure import Failure, WrongUsage
+from services.cli.failure import Failure
 from services.cli.logs import printed
 from services.cli.runaccess import Runs
+from services.cli.runinputs import started
 from services.cli.runview import lines
 from services.cli.session import App, Mesh, field, talks, talks_without_data
-from services.cli.values import assignments, value
+from services.cli.values import assignments
 
 nouns = typer.Typer(help="Long computations.", no_args_is_help=True)
 HELD_S = 20
@@ -40,13 +39,9 @@ def start(
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
 ) -> None:
     """Start a run of the pipeline behind an API."""
-    body: dict[str, Any] = {
-        "inputs": {name: _input(app, name, text) for name, text in assignments(inputs or [])},
-        "outputs": dict(assignments(outputs or [])),
-    }
     more = {"priority": priority, "labels": dict(assignments(labels or [])), "cache": cache}
-    body |= {name: value for name, value in more.items() if value}
-    run = mesh.client.post(path(app, api, "runs"), body)
+    body = {"outputs": dict(assignments(outputs or [])), **{name: value for name, value in more.items() if value}}
+    run = started(mesh.client, app, api, dict(assignments(inputs or [])), body)
     _finish(mesh, app, _watched(Runs(mesh.client, app), run) if wait else run, whole=wait)
 
 
@@ -186,15 +181,3 @@ def _finish(mesh: Mesh, app: str, run: dict[str, Any], *, whole: bool = True) ->
     mesh.say(run, "\n".join(lines(run, whole=whole)))
     if run["status"] in ENDED[1:]:
         raise Failure(f"run {run['id']} {run['status']}; see: mlmesh run logs {app} {run['id']}")
-
-
-def _input(app: str, name: str, text: str) -> Any:
-    """The value; a file of this machine is refused with what to do."""
-    found = value(text)
-    if isinstance(found, str) and found.startswith(("/", "./", "../", "~")) and Path(found).expanduser().is_file():
-        file = Path(found).name
-        raise WrongUsage(
-            f"{name}: {found} is a file of this machine, and a run reads files of boxes; write "
-            f"mlmesh box put {app} {found} BOX/GROUP/{file}, then --input {name}=BOX/GROUP/{file}"
-        )
-    return found

@@ -147,7 +147,7 @@ def test_a_caller_follows_runs_with_a_key(run: Run, mesh: FakeMesh, words: str) 
     for rest in rests:
         for method in ("GET", "POST", "DELETE"):
             mesh.answers(method, f"/api/v1/apps/a/runs{rest}", refused)
-            body = {"items": [], "next": None} if rest in ("", "/r1/outputs/m") else ended
+            body = {"items": [] if rest else [ended], "next": None} if rest in ("", "/r1/outputs/m") else ended
             mesh.answers(method, f"/a/runs{rest}", body)
     done = run("run", *words.split())
     assert (done.code, done.err) == (0, "")
@@ -174,11 +174,61 @@ def test_ctrl_c_leaves_the_run_and_says_how_to_go_on(run: Run, mesh: FakeMesh, m
     assert "the run goes on; watch it again: mlmesh run watch a r1; end it: mlmesh run cancel a r1\n" in done.err
 
 
-def test_a_file_of_this_machine_is_no_input_and_it_is_said_what_to_do(run: Run, mesh: FakeMesh, home: Path) -> None:
-    (home / "x.txt").touch()
-    done = run("run", "start", "a", "words", "--input", f"text={home}/x.txt")
-    assert (done.code, done.out, mesh.asked) == (2, "", [])
+REFUSED = Reply(422, {"detail": "no", "errors": [{"input": "text", "message": "must be <group>/<file>"}]})
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("{home}/x.txt", "{home}/x.txt"), ("./x.txt", "x.txt"), ("x.txt", "x.txt"), ("d/y.txt", "d/y.txt"),
+        ("@x.txt", "x.txt"), ("~/x.txt", "{home}/x.txt"), ("a b.txt", "'a b.txt'"),
+    ],
+)  # fmt: skip
+def test_a_file_of_this_machine_is_no_input_and_it_is_said_what_to_type(
+    run: Run, mesh: FakeMesh, home: Path, monkeypatch: pytest.MonkeyPatch, typed: str, shown: str
+) -> None:
+    (home / "d").mkdir()
+    for name in ("x.txt", "d/y.txt", "a b.txt"):
+        (home / name).touch()
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("HOME", str(home))
+    mesh.answers("POST", "/a/words/runs", REFUSED)
+    mesh.answers("GET", "/api/v1/apps/a", {"boxes": [{"name": "texts"}, {"name": "old", "detached": True}]})
+    done = run("run", "start", "a", "words", "--input", f"text={typed.format(home=home)}")
+    file = typed.format(home=home).removeprefix("@")
+    name = Path(file).name
+    place = f"texts/inputs/{name}" if " " not in name else f"'texts/inputs/{name}'"
+    given = f"text=texts/inputs/{name}" if " " not in name else f"'text=texts/inputs/{name}'"
+    assert (done.code, done.out) == (2, "")
     assert done.err == (
-        f"mlmesh: text: {home}/x.txt is a file of this machine, and a run reads files of boxes; write "
-        f"mlmesh box put a {home}/x.txt BOX/GROUP/x.txt, then --input text=BOX/GROUP/x.txt\n"
+        f"mlmesh: text: {file} is a file of this machine, and a run reads files of boxes; type: "
+        f"mlmesh box put a {shown.format(home=home)} {place}; then: mlmesh run start a words --input {given}\n"
     )
+
+
+def test_which_boxes_there_are_is_said_as_far_as_it_is_known(run: Run, mesh: FakeMesh, home: Path) -> None:
+    (home / "x.txt").touch()
+    done = run("run", "start", "a", "words", "--input", f"text={home}/x.txt", "--input", f"more={home}/x.txt")
+    assert f"mlmesh box put a {home}/x.txt BOX/inputs/x.txt; mlmesh box put" in done.err
+    assert done.err.endswith("--input text=BOX/inputs/x.txt --input more=BOX/inputs/x.txt\n")
+    mesh.answers("GET", "/api/v1/apps/a", {"boxes": [{"name": "texts"}, {"name": "more"}]})
+    assert run("run", "start", "a", "words", "--input", f"text={home}/x.txt").err.endswith(
+        "BOX is one of: texts, more\n"
+    )
+
+
+@pytest.mark.parametrize("typed", ["texts/in/x.txt", "x.txt", "\0", "~nobody-here/x", "x" * 5000])
+def test_another_refusal_of_an_input_stays_as_it_is(run: Run, mesh: FakeMesh, typed: str) -> None:
+    mesh.answers("POST", "/a/words/runs", REFUSED)
+    done = run("run", "start", "a", "words", "--input", f"text={typed}")
+    assert (done.code, done.err) == (1, "mlmesh: no\n  text: must be <group>/<file>\n")
+
+
+def test_a_text_that_is_called_like_a_file_is_an_input(
+    run: Run, mesh: FakeMesh, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "README").touch()
+    monkeypatch.chdir(home)
+    mesh.answers("POST", "/a/words/runs", RUN)
+    assert run("run", "start", "a", "words", "--input", "text=README").code == 0
+    assert mesh.asked[0].json()["inputs"] == {"text": "README"}

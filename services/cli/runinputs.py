@@ -1,0 +1,85 @@
+"""The inputs of a run as they are typed. A file of this machine is none, and it is said how it becomes one."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from libs.common.errors import Invalid, MeshError
+from services.cli.client import Client, path
+from services.cli.failure import WrongUsage
+from services.cli.values import value
+
+HERE = ("/", "./", "../", "~")
+"""How what cannot be a file of a box begins."""
+GROUP = "inputs"
+
+
+def started(client: Client, app: str, api: str, typed: dict[str, str], more: dict[str, Any]) -> Any:
+    """The run. Raises WrongUsage with what to type for each input that is a file of this machine, and of no box."""
+    try:
+        inputs = {name: _value(text) for name, text in typed.items()}
+        return client.post(path(app, api, "runs"), {"inputs": inputs, **more})
+    except (_File, Invalid) as error:
+        names = _refused(error) if isinstance(error, Invalid) else typed.keys()
+        files = {name: file for name in names if (file := _file(typed.get(name, "")))}
+        if not files:
+            raise
+        raise WrongUsage(_advice(client, app, api, files)) from error
+
+
+class _File(Exception):
+    """This input is a file of this machine."""
+
+
+def _value(text: str) -> Any:
+    try:
+        found = value(text)
+    except WrongUsage:
+        if _file(text):
+            raise _File from None
+        raise
+    if isinstance(found, str) and found.startswith(HERE) and _file(found):
+        raise _File
+    return found
+
+
+def _file(text: str) -> str:
+    """The path that is typed, when there is such a file."""
+    typed = text.removeprefix("@")
+    try:
+        return typed if typed and Path(typed).expanduser().is_file() else ""
+    except (OSError, RuntimeError, ValueError):  # no name that a file could have
+        return ""
+
+
+def _refused(error: Invalid) -> list[str]:
+    return [str(one["input"]) for one in error.members.get("errors") or () if isinstance(one, dict) and "input" in one]
+
+
+def _advice(client: Client, app: str, api: str, files: dict[str, str]) -> str:
+    boxes = _boxes(client, app)
+    box = boxes[0] if len(boxes) == 1 else "BOX"
+    puts, inputs = [], []
+    for name, file in files.items():
+        place = f"{box}/{GROUP}/{Path(file).name}"
+        puts.append(shlex.join(["mlmesh", "box", "put", app, str(Path(file).expanduser()), place]))
+        inputs.append(shlex.join(["--input", f"{name}={place}"]))
+    one_of = f"; BOX is one of: {', '.join(boxes)}" if len(boxes) > 1 else ""
+    what = " and ".join(f"{name}: {file}" for name, file in files.items())
+    is_file = "is a file" if len(files) == 1 else "are files"
+    then = shlex.join(["mlmesh", "run", "start", app, api])
+    return (
+        f"{what} {is_file} of this machine, and a run reads files of boxes; type: {'; '.join(puts)}; "
+        f"then: {then} {' '.join(inputs)}{one_of}"
+    )
+
+
+def _boxes(client: Client, app: str) -> list[str]:
+    """As far as this caller may know them."""
+    try:
+        found = client.get("/api/v1/apps" + path(app))
+    except MeshError:
+        return []
+    return [one["name"] for one in found.get("boxes") or () if not one.get("detached")]
