@@ -45,7 +45,7 @@ class Journal:
             await deployments.supersede_asking(c, deployment.app, deployment.seq, now)
             steps = Steps().begun("fetch", now)
             await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
-        log.get("registry").info("deployment began", app=deployment.app, deployment=deployment.id)
+        _log(deployment, "deployment began")
         return steps
 
     async def wait(self, deployment: Deployment, reason: str) -> None:
@@ -56,6 +56,7 @@ class Journal:
             await deployments.supersede_asking(c, deployment.app, deployment.seq, now)
             steps = Steps().begun("fetch", now).waiting(reason)
             await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
+        _log(deployment, "deployment waits", why=reason)
 
     async def fetched(self, deployment: Deployment, steps: Steps, commit: Commit) -> Steps:
         async with self._turn(deployment) as (c, now):
@@ -73,6 +74,7 @@ class Journal:
             ended = {"status": "superseded", "finished_at": now, **_facts(commit)}
             await deployments.change(c, deployment.id, PENDING, **ended)
             await apps.saw_head(c, deployment.app, commit.id)
+        _log(deployment, "deployment brings nothing new", commit=commit.id[:10])
 
     async def fail(self, deployment: Deployment, steps: Steps, errors: list[dict[str, Any]]) -> None:
         async with self._turn(deployment) as (c, now):
@@ -97,13 +99,27 @@ class Journal:
             told = [shown(warning) for warning in warnings]
             await deployments.change(c, deployment.id, PENDING, revision=revision, warnings=told)
             steps = steps.ended(now).begun("revision", now).ended(now)
-            return await release(c, deployment, steps, catalog, now)
+            waits = await release(c, deployment, steps, catalog, now)
+        return _released(deployment, waits, warnings=len(warnings))
 
     async def resume(self, deployment: Deployment, revision: str) -> bool:
         """Go on with one that waited for values of secrets. Whether it is `starting` now."""
         async with self._turn(deployment) as (c, now):
             catalog = Catalog.from_json(await deployments.catalog(c, revision))
-            return await release(c, deployment, Steps(deployment.steps).until("secrets"), catalog, now)
+            waits = await release(c, deployment, Steps(deployment.steps).until("secrets"), catalog, now)
+        return _released(deployment, waits, warnings=len(deployment.warnings))
+
+
+def _released(deployment: Deployment, waits: str | None, *, warnings: int) -> bool:
+    if waits is None:
+        _log(deployment, "deployment starts", warnings=warnings)
+    elif waits != Steps(deployment.steps).reason:
+        _log(deployment, "deployment waits", why=waits)
+    return waits is None
+
+
+def _log(deployment: Deployment, event: str, **more: Any) -> None:
+    log.get("registry").info(event, app=deployment.app, deployment=deployment.id, **more)
 
 
 def _facts(commit: Commit) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import pytest
 from sqlalchemy import update
+from structlog.testing import capture_logs
 
 from libs.common.db import Database
 from libs.common.messages import AccessChanged, RevisionReady
@@ -280,3 +281,20 @@ async def test_packages_that_no_process_gets_are_told(
         await registry.apply(work)
         found = (await registry.settled("starting"))["warnings"]
     assert [one["file"] for one in found if "is not installed" in one["message"]] == told
+
+
+async def test_each_change_of_a_deployment_is_a_line_of_the_log(registry: Registry, work: Work) -> None:
+    work.commit({"manifests/api.yml": PROTECTED_API, "manifests/more.YML": ""})
+    with capture_logs() as lines:
+        await registry.apply(work)
+        await until(registry.newest, lambda it: any(step["status"] == "waiting" for step in it["steps"]))
+        await registry.call("PUT", "/api/v1/apps/leafscan/secrets/api-users", {"data": {"alice": "sesame"}})
+        found = await registry.settled("starting", "failed")
+    told = [line for line in lines if line["event"].startswith("deployment")]
+    why = 'secret "api-users" (APIComponent digits-api) has no value for alice; set it with: mlmesh secret set'
+    about = {"logger_name": "registry", "app": "leafscan", "deployment": found["id"], "log_level": "info"}
+    assert told == [
+        {"event": "deployment began", **about},
+        {"event": "deployment waits", "why": why, **about},
+        {"event": "deployment starts", "warnings": 1, **about},
+    ]

@@ -11,18 +11,19 @@ from services.registry.db.deployments import REGISTRY
 from services.registry.deployments import PENDING, Deployment, Steps
 
 
-async def release(c: AsyncConnection, deployment: Deployment, steps: Steps, catalog: Catalog, now: float) -> bool:
-    """Whether it is `starting` now. Else nothing changed but, perhaps, the reason for which it waits."""
+async def release(c: AsyncConnection, deployment: Deployment, steps: Steps, catalog: Catalog, now: float) -> str | None:
+    """None: it is `starting` now. Else the reason for which it waits; nothing changed but, perhaps, that."""
     steps = steps.begun("secrets", now)
     if reasons := await _missing(c, deployment.app, catalog):
-        await _wait(c, deployment, steps.waiting("; ".join(reasons)))
-        return False
+        steps = steps.waiting("; ".join(reasons))
+        await _wait(c, deployment, steps)
+        return steps.reason
     await deployments.change(c, deployment.id, PENDING, status="starting")
     steps = steps.ended(now).begun("announce", now).ended(now)
     await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
     await deployments.supersede(c, deployment.app, "starting", deployment.seq, now)
     await access.bump(c, deployment.app)
-    return True
+    return None
 
 
 async def _missing(c: AsyncConnection, app: str, catalog: Catalog) -> list[str]:
