@@ -14,7 +14,8 @@ def lines(run: dict[str, Any], *, whole: bool = True, bars: bool = True) -> Iter
     yield f"run {run['id']}  {run['pipeline']}  {run['status']}" + (f"  {why}" if why else "")
     if whole:
         yield from _history(run)
-        yield from _raised(run.get("reason") or {})
+        if words := (run.get("reason") or {}).get("error"):
+            yield f"  raised {words}"
     for stage in run.get("stages") or []:
         yield f"  {stage['name']:<16} {stage['status']:<10} {_about(stage, bars)}".rstrip()
         if whole and stage["status"] == "failed":
@@ -37,12 +38,6 @@ def _history(run: dict[str, Any]) -> Iterator[str]:
     )
     if any(parts):
         yield "  " + ", ".join(part for part in parts if part)
-
-
-def _raised(why: dict[str, Any]) -> Iterator[str]:
-    """What a function said, for its owners, and what it is called in the log."""
-    if why.get("error_id"):
-        yield f"  error  {why.get('error') or 'raised'}  (error id {why['error_id']} in the component's log)"
 
 
 def _about(stage: dict[str, Any], bars: bool) -> str:

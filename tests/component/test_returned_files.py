@@ -77,7 +77,7 @@ async def test_a_returned_file_that_no_box_can_hold_is_told_at_once(boxes: Boxes
         answer = await served.ask("POST", "/predict", body)
     told = "The function's output 'second' is a file that no box can hold, "
     assert (answer.status, "retry-after" in answer.headers) == (500, False)
-    assert answer.json["detail"] == f"{told}{name!a}: {rule}."
+    assert answer.json["detail"] == f"{told}{name!a}: {rule}; give it another name."
     assert boxes.calls == []
 
 

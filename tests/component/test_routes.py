@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -267,12 +269,16 @@ async def test_without_a_platform_a_file_is_a_local_path(tmp_path: Any) -> None:
         assert nul.status == 422
 
 
-async def test_the_folder_of_a_call_goes_with_it(tmp_path: Any) -> None:
+async def test_the_folder_of_a_call_goes_with_it_and_what_it_returned_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     file = tmp_path / "a.txt"
     file.write_text("one")
     functions.SEEN.clear()
     async with serving("upper") as served:
         answer = await served.predict({"name": "text", "datatype": "FILE", "data": str(file)})
-    path = answer.json["outputs"][0]["data"]
-    assert path.endswith("/upper-a.txt")
+    kept = Path(answer.json["outputs"][0]["data"])
+    assert (kept.name, kept.read_text()) == ("upper-a.txt", "ONE")
     assert functions.SEEN[0]._folder is None
+    assert {one.name for one in tmp_path.iterdir()} == {"a.txt", kept.parents[2].name}

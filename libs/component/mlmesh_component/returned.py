@@ -31,7 +31,7 @@ def returned_file(output: Item, context: Context) -> str:
         raise WrongOutput(f"{told} names a file that cannot be read.", **members) from error
     name = os.path.basename(path)
     if why := refusal(name):
-        raise WrongOutput(f"{told} is a file that no box can hold, {_shown(name)}: {why}.")
+        raise WrongOutput(f"{told} is a file that no box can hold, {_shown(name)}: {why}; give it another name.")
     return str(path)
 
 
