@@ -116,7 +116,7 @@ def of_pipeline(api: Api, url: str) -> Document:
         "x-curl": curl(f"{url}/runs", example, _security(api)),
         "responses": {
             "202": {
-                "description": "The run, which goes on by itself",
+                "description": "The run, which goes on by itself; ask for it at Location",
                 "headers": {"Location": {"schema": {"type": "string"}}},
                 "content": {"application/json": {"schema": {"type": "object"}}},
             },
@@ -170,7 +170,7 @@ def curl(url: str, body: Any, security: list[Document]) -> str:
     shown = {"basic": "-u NAME ", "key": '-H "X-API-Key: $KEY" ', "token": '-H "Authorization: Bearer $MLMESH_TOKEN" '}
     how = "" if {} in security else shown.get(next((name for one in security for name in one), ""), "")
     text = json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
-    return f"curl {how}'{url}' -H 'Content-Type: application/json' \\\n     -d '{text}'"
+    return f"curl {how}'{url}' \\\n     -H 'Content-Type: application/json' \\\n     -d '{text}'"
 
 
 def _example(schema: Document) -> Any:

@@ -16,6 +16,7 @@ from libs.common.errors import MeshError, NotFound, Unauthorized
 from services.gateway.table import Api, App, Component, Table
 
 WHERE = {"files": "files/&lt;box&gt;/", "pipelines": "runs"}
+HOME = '<a href="/">What runs here</a>'
 Document = Mapping[str, Any]
 WHAT = {"ml": "function", "pipeline": "pipeline", "files": "files", "pipelines": "runs of all pipelines"}
 
@@ -33,12 +34,12 @@ def of_app(app: App, url: str, *, everything: bool) -> str:
     """Raises NotFound when nothing of it is for this visitor."""
     if not (apis := _shown(app, everything)):
         raise NotFound()
-    return _page(app.ns, _app(app, apis) + _way_in(url))
+    return _page(app.ns, f"{_list(app, apis)}<p>{HOME}</p>{_way_in(url, f'mlmesh app show {app.ns}')}")
 
 
 def refusal(error: MeshError, request_id: str, url: str) -> str:
     """The same sentence as in the problem document, and for who needs credentials how to get in."""
-    more = _way_in(url) if isinstance(error, Unauthorized) else '<p><a href="/">What runs here</a></p>'
+    more = _way_in(url) if isinstance(error, Unauthorized) else f"<p>{HOME}</p>"
     why = error.members.get("reason")
     reason = f"<p>{escape(_reason(why))}</p>" if isinstance(why, Mapping) else ""
     body = f"<p>{escape(error.detail)}</p>{reason}{more}<p><small>Request {escape(request_id)}</small></p>"
@@ -66,7 +67,8 @@ def operations(described: Document) -> str:
     about = info.get("description")
     body = (
         (f'<p class="text">{escape(str(about))}</p>' if about else "")
-        + f'<p>At <code>{escape(str(server.get("url", "")))}</code>. <a href="openapi.json">openapi.json</a></p>\n'
+        + f"<p>At <code>{escape(str(server.get('url', '')))}</code>."
+        + f' <a href="openapi.json">openapi.json</a> {HOME}</p>\n'
         + "\n".join(sections)
     )
     return _page(str(info.get("title") or "API"), body)
@@ -77,7 +79,12 @@ def _shown(app: App, everything: bool) -> list[Api]:
 
 
 def _app(app: App, apis: Iterable[Api]) -> str:
-    return f"<h2>{escape(app.ns)}</h2>\n<ul>{''.join(_api(app, api) for api in apis)}</ul>\n"
+    name = escape(app.ns)
+    return f'<h2><a href="/{name}">{name}</a></h2>\n{_list(app, apis)}'
+
+
+def _list(app: App, apis: Iterable[Api]) -> str:
+    return f"<ul>{''.join(_api(app, api) for api in apis)}</ul>\n"
 
 
 def _api(app: App, api: Api) -> str:
@@ -99,9 +106,9 @@ def _reason(reason: Document) -> str:
     return ": ".join(str(reason[key]) for key in ("code", "detail") if reason.get(key))
 
 
-def _way_in(url: str) -> str:
+def _way_in(url: str, then: str = "mlmesh app list") -> str:
     return (
-        f"<h2>On the command line</h2>\n<pre>mlmesh login {escape(url)}\nmlmesh app list</pre>\n"
+        f"<h2>On the command line</h2>\n<pre>mlmesh login {escape(url)}\n{escape(then)}</pre>\n"
         '<p>Callers show a password or an API key of the app. <a href="/docs">The platform\'s API</a></p>\n'
     )
 
@@ -114,12 +121,22 @@ def _operation(method: str, path: str, operation: Document) -> str:
     shown = f"<pre>{escape(json.dumps(example, indent=2, ensure_ascii=False))}</pre>" if example else ""
     curl = operation.get("x-curl")
     call = f"<h3>Call</h3><pre>{escape(str(curl))}</pre>" if curl else ""
-    answers = ", ".join(escape(str(status)) for status in _mapping(operation.get("responses")))
     summary = escape(str(operation.get("summary") or operation.get("description") or ""))
     return (
         f"<section><h2>{escape(method.upper())} <code>{escape(path)}</code></h2>"
-        f"<p>{summary}</p>{tables}{shown}{call}<p>Answers: {answers}</p></section>"
+        f"<p>{summary}</p>{tables}{shown}{call}{_answers(operation)}</section>"
     )
+
+
+def _answers(operation: Document) -> str:
+    """What each status means; what is said of all others says nothing of this operation."""
+    told = (
+        f"<li><code>{escape(str(status))}</code> {escape(str(_mapping(one).get('description') or ''))}</li>"
+        for status, one in _mapping(operation.get("responses")).items()
+        if status != "default"
+    )
+    found = "".join(told)
+    return f"<h3>Answers</h3><ul>{found}</ul>" if found else ""
 
 
 def _fields(title: str, schema: Document) -> str:
@@ -155,7 +172,8 @@ PAGE = """<!doctype html>
 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}}
 h2{{font-size:1.1rem;margin-top:1.5rem}}h3{{font-size:1rem}}section{{border-top:1px solid #ccc}}
 code,pre{{background:#f3f3f3;padding:.1em .3em}}pre{{padding:.8rem;overflow:auto;overflow-wrap:normal}}
-table{{border-collapse:collapse}}td{{padding:.2rem .8rem .2rem 0;vertical-align:top}}.text{{white-space:pre-wrap}}
+table{{border-collapse:collapse}}td{{padding:.2rem .8rem .2rem 0;vertical-align:top;overflow-wrap:break-word}}
+.text{{white-space:pre-wrap}}
 @media (prefers-color-scheme:dark){{body{{background:#181818;color:#ddd}}code,pre{{background:#252525}}
 a{{color:#8ab4f8}}}}
 </style></head>

@@ -96,10 +96,26 @@ def test_a_pipelines_page_has_inputs_datatypes_and_a_line_for_the_shell() -> Non
     assert "<code>model</code></td><td>FOLDER</td><td>what was learnt</td>" in shown
     line = described["paths"]["/runs"]["post"]["x-curl"]
     assert line == (
-        "curl -H \"X-API-Key: $KEY\" 'http://m/demo/train/runs' -H 'Content-Type: application/json' \\\n"
+        "curl -H \"X-API-Key: $KEY\" 'http://m/demo/train/runs' \\\n     -H 'Content-Type: application/json' \\\n"
         '     -d \'{"inputs": {"data": "box/group/file"}}\''
     )
     assert escape(line) in shown
+    assert "<li><code>202</code> The run, which goes on by itself; ask for it at Location</li>" in shown
+    assert "default" not in shown
+
+
+def test_an_app_has_a_page_of_its_own_with_ways_there_and_back() -> None:
+    found = table(*document(1)["apis"])
+    assert '<h2><a href="/demo">demo</a></h2>' in pages.home(found, "http://m", everything=True)
+    shown = pages.of_app(found.apps["demo"], "http://m", everything=True)
+    assert shown.count(">demo<") == 2  # title and heading
+    assert '<a href="/">What runs here</a>' in shown
+    assert "mlmesh app show demo</pre>" in shown
+
+
+def test_the_platforms_page_names_no_answer_that_says_nothing() -> None:
+    shown = pages.operations(openapi.platform("http://m"))
+    assert "<h2>GET <code>/api/v1/apps</code></h2><p>List apps</p></section>" in shown
 
 
 @pytest.mark.parametrize(
