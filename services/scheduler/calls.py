@@ -30,8 +30,9 @@ PATIENCE_S = 3600.0
 async def drafted(parts: Parts, app: str, path: str, user: str, raw: bytes) -> Run:
     """The run, its request in the store. Raises NotFound, Malformed, TooLarge."""
     component, commit = await _called(parts, app, path)
+    raw = within(raw) or b"{}"
     try:
-        orjson.loads(within(raw))
+        orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise Malformed(f"the body is not JSON: {error}") from error
     identity = run_id()

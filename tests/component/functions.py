@@ -39,6 +39,10 @@ def echo(inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return inputs
 
 
+def hello(greeting: str = "Hello") -> dict[str, Any]:
+    return {"text": f"{greeting} world"}
+
+
 async def echo_async(inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     await asyncio.sleep(0)
     return inputs

@@ -26,7 +26,8 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 REFUSED = [
-    (b"", "Expecting value: line 1 column 1"),
+    (b"", "it is empty"),
+    (b" ", "Expecting value: line 1 column 2"),
     (b"{", "Expecting property name"),
     (b"nul", "Expecting value"),
     (b"[1,]", "Expecting value|Illegal trailing comma"),

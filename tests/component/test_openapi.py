@@ -39,7 +39,7 @@ def test_a_warm_up_request_is_the_better_example() -> None:
     assert openapi.example_request(Settings("m:f", warmup=(warm,)), ADD) == warm
 
 
-@pytest.mark.parametrize("function", [functions.add, functions.echo, functions.greet, functions.upper, functions.told])
+@pytest.mark.parametrize("function", [functions.add, functions.echo, functions.greet, functions.hello, functions.upper, functions.told])
 def test_the_example_fits_the_described_request(function: Any) -> None:
     of = schema(function)
     jsonschema.validate(openapi.example_request(SETTINGS, of), request_schema(of))
@@ -61,6 +61,12 @@ def test_the_example_fits_the_described_request(function: Any) -> None:
 def test_the_described_request_says_what_is_refused(body: Any, fits: bool) -> None:
     found = list(jsonschema.Draft202012Validator(request_schema(ADD)).iter_errors(body))
     assert (not found) is fits
+
+
+def test_inputs_may_be_left_out_where_none_is_required() -> None:
+    jsonschema.validate({}, request_schema(schema(functions.hello)))
+    described = openapi.document(SETTINGS, schema(functions.hello))["paths"]["/predict"]["post"]["requestBody"]
+    assert described["required"] is False
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_shows_text_as_text() -> None:

@@ -76,7 +76,7 @@ async def test_the_function_is_told_about_its_call() -> None:
 @pytest.mark.parametrize(
     ("body", "status", "detail"),
     [
-        (b"", 400, "The body is not JSON"),
+        (b"", 400, "The body is not JSON: it is empty"),
         (b"{", 400, "The body is not JSON"),
         (b'{"inputs": [NaN}', 400, "The body is not JSON"),
         (b'{"inputs": NaN}', 400, "The body is not JSON: it has NaN, which JSON does not know"),
@@ -93,6 +93,16 @@ async def test_a_request_that_does_not_fit_is_a_problem(body: bytes, status: int
     assert answer.json["request_id"] == "r1"
     assert answer.json["status"] == status
     assert set(answer.json) - {"errors"} == {"type", "title", "status", "detail", "request_id"}
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"inputs": []}', b'{"inputs": null}'])
+@pytest.mark.parametrize("path", ["/predict", "/v2/models/component/infer"])
+async def test_a_function_that_needs_no_input_is_called_without(path: str, body: bytes) -> None:
+    for function in ("hello", "echo"):
+        async with serving(function) as served:
+            assert (await served.ask("POST", path, body)).status == 200
+    async with serving("add") as served:
+        assert (await served.ask("POST", path, body)).status == (422 if body else 400)
 
 
 async def test_an_ill_typed_input_is_named() -> None:

@@ -33,7 +33,8 @@ class Plain:
         self.request_id = request_id
 
     def read(self, schema: Schema) -> Inputs:
-        return check(_json(self._request.body), schema)
+        body = self._request.body
+        return check(_json(body) if body or schema.required else {}, schema)
 
     def answer(self, result: Result) -> Response:
         if isinstance(result, Problem):

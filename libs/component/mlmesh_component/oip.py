@@ -34,7 +34,7 @@ class Infer:
 
     def read(self, body: bytes, header_length: int | None, schema: Schema) -> Inputs:
         """Raises `Malformed`, and `Invalid` with everything that does not fit."""
-        document, binary = _parted(body, header_length)
+        document, binary = _parted(body, header_length) if body or schema.required else ({}, b"")
         self._read_wishes(document)
         items = _Binary(binary).items(document.get("inputs"), schema)
         wanted = {"inputs": items, "output_fields": list(self._by_output)}
@@ -131,6 +131,8 @@ class _Binary:
         self._content = memoryview(content)
 
     def items(self, tensors: Any, schema: Schema) -> list[Item]:
+        if tensors is None and not schema.required:
+            tensors = []
         if not isinstance(tensors, list):
             raise Invalid([{"input": "inputs", "message": "must be a list of tensors"}])
         found, errors = [], []

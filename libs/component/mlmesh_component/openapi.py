@@ -39,7 +39,7 @@ def document(settings: Settings, schema: Schema, *, yields: bool = False) -> Jso
         "operationId": "predict",
         "summary": _summary(schema) or f"Predict with {settings.component}",
         "description": schema.description,
-        "requestBody": {"required": True, "content": _content(_request_schema(schema), request)},
+        "requestBody": {"required": bool(schema.required), "content": _content(_request_schema(schema), request)},
         "responses": {
             "200": _outputs(_response_schema(schema), response, yields),
             **{status: _problem(text) for status, text in _PROBLEMS.items()},
@@ -99,7 +99,7 @@ def _request_schema(schema: Schema) -> JsonObject:
         "output_fields": _output_fields_schema(schema),
         "model_key": {"const": DEFAULT_MODEL_KEY},
     }
-    return {"type": "object", "required": ["inputs"], "properties": fields}
+    return {"type": "object", "required": ["inputs"] if schema.required else [], "properties": fields}
 
 
 def _output_fields_schema(schema: Schema) -> JsonObject:

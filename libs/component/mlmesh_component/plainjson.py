@@ -32,6 +32,8 @@ def decode(body: bytes) -> Any:
     text = body.decode("utf-8")
     if text.startswith("\ufeff"):
         raise ValueError("it begins with a byte order mark; leave that out")
+    if not text:
+        raise ValueError("it is empty")
     value = _loads(text, _has_large(body))
     if b"\\u" in body and (b"\\ud" in body or b"\\uD" in body):
         _check_surrogates(text)

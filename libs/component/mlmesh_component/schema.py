@@ -82,7 +82,10 @@ class Inputs:
 
 
 def check(body: Any, schema: Schema) -> Inputs:
-    """The inputs of a predict request; `Invalid` names everything in it that does not fit."""
+    """The inputs of a predict request; `Invalid` names everything in it that does not fit.
+
+    Where no input is required, `inputs` may be left out.
+    """
     if not isinstance(body, dict):
         raise invalid("body", "must be an object with inputs")
     errors: list[dict[str, str]] = []
@@ -91,6 +94,8 @@ def check(body: Any, schema: Schema) -> Inputs:
     if body.get("model_key") not in (None, DEFAULT_MODEL_KEY):
         errors.append(_error("model_key", f"must be {DEFAULT_MODEL_KEY!r}, there is no other model"))
     items = body.get("inputs")
+    if items is None and not schema.required:
+        items = []
     if not isinstance(items, list):
         errors.append(_error("inputs", "is missing" if items is None else "must be a list of items"))
         raise Invalid(errors)
