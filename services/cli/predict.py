@@ -14,7 +14,7 @@ from services.cli import render
 from services.cli.client import Client, path
 from services.cli.failure import WrongUsage
 from services.cli.session import App, Mesh, talks_without_data
-from services.cli.values import assignments, item, read_json, value
+from services.cli.values import ANYTHING, Accepted, assignments, item, read_json, value
 
 LINES = "application/x-ndjson"
 START_TIMEOUT_S = 60.0
@@ -32,7 +32,9 @@ def predict(
     api: Annotated[str, typer.Argument(metavar="PATH", help="The API's path.")],
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="NAME=VALUE", help="JSON, 1,2,3, @FILE with JSON, or text. Repeatable."),
+        typer.Option(
+            "--input", metavar="NAME=VALUE", help="JSON, 1,2,3, @FILE with JSON (for bytes: any), or text. Repeatable."
+        ),
     ] = None,
     body: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="The whole request; - is standard input.")
@@ -80,13 +82,14 @@ def _inputs(client: Client, app: str, api: str, given: list[str]) -> dict[str, A
     known = accepted(client, app, api) if given else {}
     return {
         "inputs": [
-            item(name, value(text, known.get(name, ())), known.get(name, ())) for name, text in assignments(given)
+            item(name, value(text, known.get(name, ANYTHING)), known.get(name, ANYTHING))
+            for name, text in assignments(given)
         ]
     }
 
 
-def accepted(client: Client, app: str, api: str) -> dict[str, tuple[str, ...]]:
-    """The datatypes of each input by the API's own description; nothing when there is none."""
+def accepted(client: Client, app: str, api: str) -> dict[str, Accepted]:
+    """What each input takes by the API's own description; nothing when there is none."""
     try:
         described = client.get(path(app, api, "openapi.json"))
     except MeshError:
@@ -94,24 +97,43 @@ def accepted(client: Client, app: str, api: str) -> dict[str, tuple[str, ...]]:
     return dict(described_inputs(described))
 
 
-def described_inputs(found: Any) -> list[tuple[str, tuple[str, ...]]]:
-    """Every input that an object schema in `found` names, with the datatypes that may come, best first."""
-    kinds: dict[str, tuple[str, ...]] = {}
-    for name, more in _described(found):
-        kinds[name] = (*kinds.get(name, ()), *(kind for kind in more if kind not in kinds.get(name, ())))
-    return list(kinds.items())
+def described_inputs(found: Any) -> list[tuple[str, Accepted]]:
+    """Every input that an object schema in `found` names, with what may come."""
+    variants: dict[str, list[tuple[str, Any]]] = {}
+    for name, datatype, data in _described(found):
+        variants.setdefault(name, []).append((datatype, data))
+    return [(name, _accepted(ways)) for name, ways in variants.items()]
 
 
-def _described(found: Any) -> list[tuple[str, tuple[str, ...]]]:
+def _accepted(ways: list[tuple[str, Any]]) -> Accepted:
+    """Of the datatypes of an input, each with the schema of its data; numbers are always lists."""
+    forms = [form for datatype, data in ways if datatype in ("str", "dict") for form in _forms(data)]
+    listed = [form for form in forms if form.get("type") == "array"]
+    elements = [form.get("items", form) for form in forms if form.get("type") != "null"]
+    return Accepted(
+        tuple(dict.fromkeys(datatype for datatype, _ in ways)),
+        single=not listed or any(form.get("type") not in ("array", "null") for form in forms),
+        listed=bool(listed),
+        base64=bool(elements) and all(one.get("format") == "byte" for one in elements),
+    )
+
+
+def _forms(schema: Any) -> list[dict[str, Any]]:
+    if not isinstance(schema, dict):
+        return []
+    return [one for one in schema.get("anyOf", [schema]) if isinstance(one, dict)]
+
+
+def _described(found: Any) -> list[tuple[str, str, Any]]:
     if isinstance(found, list):
-        return [pair for one in found for pair in _described(one)]
+        return [triple for one in found for triple in _described(one)]
     if not isinstance(found, dict):
         return []
     properties = found.get("properties")
     if isinstance(properties, dict) and "name" in properties and "datatype" in properties:
         names, kinds = _fixed(properties["name"]), _fixed(properties["datatype"])
-        return [(name, tuple(kinds)) for name in names]
-    return [pair for key, one in found.items() if key != "responses" for pair in _described(one)]
+        return [(name, kind, properties.get("data")) for name in names for kind in kinds]
+    return [triple for key, one in found.items() if key != "responses" for triple in _described(one)]
 
 
 def _fixed(schema: Any) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,22 @@ from services.cli.failure import WrongUsage
 NUMBERS = ("FP32", "FP64", "INT32", "INT64")
 TENSORS = (*NUMBERS, "BOOL")
 TEXTS = frozenset({"str", "FILE"})
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What an input takes by its component's description: datatypes, best first; without them anything.
+
+    `single`, `listed`: one text or object, a list of them. `base64`: its texts stand for bytes.
+    """
+
+    datatypes: tuple[str, ...] = ()
+    single: bool = True
+    listed: bool = True
+    base64: bool = False
+
+
+ANYTHING = Accepted()
 
 
 def assignments(given: Iterable[str]) -> list[tuple[str, str]]:
@@ -26,16 +44,23 @@ def _assignment(text: str) -> tuple[str, str]:
     return name, found
 
 
-def value(text: str, accepted: tuple[str, ...] = ()) -> Any:
-    """`text` as one of the `accepted` datatypes, best first; without them JSON when it is JSON, else text."""
+def value(text: str, accepted: Accepted = ANYTHING) -> Any:
+    """`text` as something that is accepted; where that is not known JSON when it is JSON, else text."""
     if text.startswith("@"):
-        return read_json(Path(text[1:]))
-    if accepted and set(accepted) <= TEXTS:
+        return _in_base64(Path(text[1:])) if accepted.base64 else read_json(Path(text[1:]))
+    if accepted.datatypes and set(accepted.datatypes) <= TEXTS and not (accepted.listed and text.startswith("[")):
         return text
     try:
         return json.loads(text)
     except ValueError:
-        return _listed(text) if any(kind in TENSORS for kind in accepted) else text
+        return _listed(text) if any(kind in TENSORS for kind in accepted.datatypes) else text
+
+
+def _in_base64(file: Path) -> str:
+    try:
+        return base64.b64encode(file.read_bytes()).decode()
+    except OSError as error:
+        raise WrongUsage(f"{file} cannot be read: {error.strerror}") from error
 
 
 def _listed(text: str) -> Any:
@@ -55,16 +80,20 @@ def read_json(file: Path) -> Any:
         raise WrongUsage(f"{file} is not JSON: {error}") from error
 
 
-def item(name: str, given: Any, accepted: tuple[str, ...] = ()) -> dict[str, Any]:
-    """An input of a prediction. `accepted` are the datatypes that the component names, best first."""
-    if isinstance(given, dict):
-        return {"name": name, "datatype": "dict", "data": given}
-    if isinstance(given, str):
-        if accepted and not set(accepted) & TEXTS:
-            raise WrongUsage(f"{name}: {given!r} is none of {', '.join(accepted)}; write numbers as 1,2,3, else JSON")
-        return {"name": name, "datatype": "FILE" if accepted == ("FILE",) else "str", "data": given}
+def item(name: str, given: Any, accepted: Accepted = ANYTHING) -> dict[str, Any]:
+    """An input of a prediction."""
+    kinds = accepted.datatypes
+    if given is None:
+        return {"name": name, "datatype": (kinds or ("str",))[0], "data": None}
+    if isinstance(given, str) and kinds and not set(kinds) & TEXTS:
+        raise WrongUsage(f"{name}: {given!r} is none of {', '.join(kinds)}; write numbers as 1,2,3, else JSON")
+    if isinstance(given, str | dict):
+        datatype = "dict" if isinstance(given, dict) else "FILE" if kinds == ("FILE",) else "str"
+        if accepted.single:
+            return {"name": name, "datatype": datatype, "data": given}
+        given = [given]
     shape, flat = _flat(given)
-    return {"name": name, "datatype": _datatype(name, flat, accepted), "shape": shape, "data": flat}
+    return {"name": name, "datatype": _datatype(name, flat, kinds), "shape": shape, "data": flat}
 
 
 def _flat(given: Any) -> tuple[list[int], list[Any]]:
@@ -80,10 +109,13 @@ def _flat(given: Any) -> tuple[list[int], list[Any]]:
 
 
 def _datatype(name: str, flat: list[Any], accepted: tuple[str, ...]) -> str:
-    if all(isinstance(one, bool) for one in flat):
-        return "BOOL"
+    if not flat and accepted:
+        return accepted[0]
+    for kind, datatype in ((bool, "BOOL"), (str, "str"), (dict, "dict")):
+        if all(isinstance(one, kind) for one in flat):
+            return datatype
     if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in flat):
-        raise WrongUsage(f"{name}: a list holds numbers only, or true and false only")
+        raise WrongUsage(f"{name}: a list holds numbers only, true and false only, texts only, or objects only")
     whole = all(isinstance(one, int) for one in flat)
     fitting = [kind for kind in accepted if kind in NUMBERS and (whole or kind.startswith("FP"))]
     return fitting[0] if fitting else "INT64" if whole else "FP64"

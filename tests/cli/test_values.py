@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlmesh_component import openapi
+from mlmesh_component.settings import Settings
+from mlmesh_component.signature import schema
 
 from services.cli.failure import WrongUsage
 from services.cli.predict import described_inputs
-from services.cli.values import assignments, item, value
+from services.cli.values import ANYTHING, Accepted, assignments, item, value
 
 
 def test_assignments_are_split_at_the_first_equals_sign() -> None:
@@ -61,10 +64,58 @@ def test_a_value_after_an_at_sign_is_a_file_of_json(tmp_path: Path) -> None:
     ],
 )
 def test_an_input_has_the_datatype_that_fits(given: Any, accepted: tuple[str, ...], expected: dict[str, Any]) -> None:
-    assert item("x", given, accepted) == {"name": "x", **expected}
+    assert item("x", given, Accepted(accepted)) == {"name": "x", **expected}
 
 
-@pytest.mark.parametrize("given", [[1, "a"], [True, 1], [[1, 2], [3]], [[1], 2], [None]])
+TAGS = Accepted(("str",), single=False)
+EITHER = Accepted(("str",))
+TEXT = Accepted(("str",), listed=False)
+BYTES = Accepted(("str", "FILE"), listed=False, base64=True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "accepted", "expected"),
+    [
+        ('["a", "b"]', TAGS, {"datatype": "str", "shape": [2], "data": ["a", "b"]}),
+        ("[]", TAGS, {"datatype": "str", "shape": [0], "data": []}),
+        ("a, b", TAGS, {"datatype": "str", "shape": [1], "data": ["a, b"]}),
+        ("[a", TAGS, {"datatype": "str", "shape": [1], "data": ["[a"]}),
+        ('["a"]', EITHER, {"datatype": "str", "shape": [1], "data": ["a"]}),
+        ("a", EITHER, {"datatype": "str", "data": "a"}),
+        ('["a"]', TEXT, {"datatype": "str", "data": '["a"]'}),
+        ('["a"]', ANYTHING, {"datatype": "str", "shape": [1], "data": ["a"]}),
+        ('[{"a": 1}]', Accepted(("dict",), single=False), {"datatype": "dict", "shape": [1], "data": [{"a": 1}]}),
+        ('{"a": 1}', Accepted(("dict",), single=False), {"datatype": "dict", "shape": [1], "data": [{"a": 1}]}),
+        ("null", Accepted(("INT32",)), {"datatype": "INT32", "data": None}),
+        ("[]", Accepted(("INT32",)), {"datatype": "INT32", "shape": [0], "data": []}),
+        ("AAE=", BYTES, {"datatype": "str", "data": "AAE="}),
+    ],
+)
+def test_what_is_typed_becomes_what_is_accepted(typed: str, accepted: Accepted, expected: dict[str, Any]) -> None:
+    assert item("x", value(typed, accepted), accepted) == {"name": "x", **expected}
+
+
+def test_a_file_of_bytes_travels_in_base64(tmp_path: Path) -> None:
+    (tmp_path / "x.bin").write_bytes(b"\0\1")
+    assert value(f"@{tmp_path}/x.bin", BYTES) == "AAE="
+    with pytest.raises(WrongUsage, match=r"y\.bin cannot be read: No such file"):
+        value(f"@{tmp_path}/y.bin", BYTES)
+
+
+def test_a_description_says_what_a_component_takes() -> None:
+    def f(tags: list[str], text: str, either: str | list[str], content: bytes, size: int | None) -> None: ...
+
+    described = openapi.document(Settings("m:f"), schema(f))
+    assert dict(described_inputs(described)) == {
+        "tags": TAGS,
+        "text": TEXT,
+        "either": EITHER,
+        "content": BYTES,
+        "size": Accepted(("INT32", "INT64"), listed=False),
+    }
+
+
+@pytest.mark.parametrize("given", [[1, "a"], [True, 1], [[1, 2], [3]], [[1], 2], [None], ["a", {}]])
 def test_a_list_that_is_no_tensor_is_wrong_usage(given: Any) -> None:
     with pytest.raises(WrongUsage):
         item("x", given)
@@ -74,4 +125,7 @@ def test_datatypes_are_found_in_a_description() -> None:
     one = {"type": "object", "properties": {"name": {"const": "image"}, "datatype": {"enum": ["FP32", "FP64"]}}}
     two = {"type": "object", "properties": {"name": {"const": "top"}, "datatype": {"const": "INT64"}}}
     described = {"paths": {"/predict": {"post": {"requestBody": {"schema": {"items": {"oneOf": [one, two]}}}}}}}
-    assert described_inputs(described) == [("image", ("FP32", "FP64")), ("top", ("INT64",))]
+    assert described_inputs(described) == [
+        ("image", Accepted(("FP32", "FP64"), listed=False)),
+        ("top", Accepted(("INT64",), listed=False)),
+    ]

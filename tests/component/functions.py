@@ -251,3 +251,15 @@ async def flood_async(size: int) -> AsyncIterator[dict[str, Any]]:
 
 def mean(image: numpy.ndarray[Any, Any], label: str) -> dict[str, Any]:
     return {"rows": image.mean(axis=0), "label": label + "!"}
+
+
+def joined(tags: list[str]) -> dict[str, Any]:
+    return {"text": ", ".join(tags)}
+
+
+def joined_together(tags: list[list[str]]) -> list[dict[str, Any]]:
+    return [joined(one) for one in tags]
+
+
+async def size_async(content: bytes) -> dict[str, Any]:
+    return {"size": len(content)}

@@ -206,7 +206,7 @@ async def test_a_stop_waits_for_the_call_that_runs(module: Module) -> None:
         ("", "app.bad", "'app.bad' is not of the form package.module:function"),
         ("def f(:", "app.bad:f", "SyntaxError: invalid syntax (bad.py, line 1)"),
         ("import sys; sys.exit('no licence')", "app.bad:f", "SystemExit: no licence"),
-        ("def f(x: bytes): ...", "app.bad:f", "parameter 'x': no datatype stands for <class 'bytes'>"),
+        ("def f(x: complex): ...", "app.bad:f", "parameter 'x': no datatype stands for <class 'complex'>"),
         (
             "def f(inputs):\n    ':type inputs.x: FP23'",
             "app.bad:f",

@@ -39,7 +39,9 @@ def test_a_warm_up_request_is_the_better_example() -> None:
     assert openapi.example_request(Settings("m:f", warmup=(warm,)), ADD) == warm
 
 
-@pytest.mark.parametrize("function", [functions.add, functions.echo, functions.greet, functions.hello, functions.upper, functions.told])
+@pytest.mark.parametrize(
+    "function", [functions.add, functions.echo, functions.greet, functions.hello, functions.upper, functions.told]
+)
 def test_the_example_fits_the_described_request(function: Any) -> None:
     of = schema(function)
     jsonschema.validate(openapi.example_request(SETTINGS, of), request_schema(of))

@@ -123,7 +123,7 @@ async def test_plain_parameters_are_passed_by_name() -> None:
         assert (await served.predict(text("name", "Ada"), scalar)).json["outputs"][0]["data"] == "warm Ada"
         refused = await served.predict(text("name", "Ada"), text("tone", "loud"))
         assert refused.status == 422
-        assert refused.json["errors"] == [{"input": "tone", "message": "must be one of 'warm', 'cold'"}]
+        assert refused.json["errors"] == [{"input": "tone", "message": "must be one of 'warm', 'cold', not 'loud'"}]
 
 
 async def test_output_fields_select_and_order() -> None:

@@ -13,10 +13,10 @@ import urllib.parse
 from typing import Any
 
 from .context import Context
-from .items import Item
+from .items import Item, is_file
 from .places import Boxes, NameFault, Place, free_path, name_of, place, result_group
 from .problems import CutShort, Forbidden, TooLarge, Unavailable, WrongOutput, invalid
-from .returned import is_file, returned_file
+from .returned import returned_file
 
 SOCKET_TIMEOUT_SECONDS = 30.0
 BLOCK_BYTES = 1024 * 1024

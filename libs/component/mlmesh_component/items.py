@@ -30,6 +30,8 @@ _ELEMENTS = {
 
 Item = dict[str, Any]
 
+MAX_SHOWN = 60
+
 
 class Packed:
     """The elements of a tensor as they came in binary: `code` is numpy's name of their form, `<f4` and so on."""
@@ -41,12 +43,33 @@ class Packed:
         self.code = code
 
 
+_TEXTS = {
+    "str": (frozenset((str, Packed)), "a string"),
+    "dict": (frozenset((dict,)), "an object"),
+    "FILE": (frozenset((str,)), "a string"),
+}
+
+
 class ItemError(Exception):
     """A value has no form as an item."""
 
 
-def fault(item: Mapping[str, Any], scalar: bool = False) -> str | None:
-    """What is wrong with this input item, None when it is well-formed; `scalar` lets a bare number pass."""
+def shown(value: Any) -> str:
+    """A value in a sentence, cut off where it is long."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+
+
+def is_file(item: Mapping[str, Any]) -> bool:
+    """Whether it names a file; one that may be left out can be null."""
+    return item.get("datatype") == "FILE" and item["data"] is not None
+
+
+def fault(item: Mapping[str, Any], scalar: bool = False, single: bool = True, listed: bool = False) -> str | None:
+    """What is wrong with this input item, None when it is well-formed; `scalar` lets a bare number pass.
+
+    `single`, `listed`: whether one text or object will do, and whether a list of them will.
+    """
     datatype = item.get("datatype")
     if not isinstance(datatype, str) or datatype not in DATATYPES:
         return f"datatype must be one of {', '.join(DATATYPES)}"
@@ -61,9 +84,18 @@ def fault(item: Mapping[str, Any], scalar: bool = False) -> str | None:
         if scalar and not isinstance(data, list):
             data = [data]
         return _list_fault(datatype, data) or _shape_fault(item.get("shape"), data)
-    if datatype == "dict":
-        return None if isinstance(data, dict) else "data must be an object"
-    return None if isinstance(data, str) else "data must be a string"
+    return _text_fault(datatype, item, single, listed and datatype != "FILE")
+
+
+def _text_fault(datatype: str, item: Mapping[str, Any], single: bool, listed: bool) -> str | None:
+    data, (kinds, one) = item["data"], _TEXTS[datatype]
+    if single and type(data) in kinds:
+        return None
+    if not listed or (single and not isinstance(data, list)):
+        return f"data must be {one} or a list of them" if listed else f"data must be {one}"
+    if not isinstance(data, list) or not kinds.issuperset(map(type, data)):
+        return f"data must be a list, each of it {one}"
+    return _shape_fault(item.get("shape"), data)
 
 
 def _list_fault(datatype: str, data: Any) -> str | None:

@@ -5,40 +5,56 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import itertools
 import pathlib
-import types
 import typing
-from collections.abc import Mapping
-from typing import Any, Callable, Union
+from collections.abc import Sequence
+from typing import Any, Callable
 
-from .items import INTEGERS, NUMBERS, TENSORS, Item, Packed
+from . import values
+from .items import DATATYPES, INTEGERS, NUMBERS, TENSORS, Item, Packed
 from .schema import Kind, SchemaError, as_is
 
-_UNION_TYPES = (Union, getattr(types, "UnionType", Union))
 _DTYPES = {"FP32": "float32", "FP64": "float64", "INT32": "int32", "INT64": "int64", "BOOL": "bool"}
 _NUMBERS_OF = {float: NUMBERS, int: INTEGERS, bool: ("BOOL",)}
+_ELEMENTS = "numbers, bool, str, dict, models, members of an Enum, dates or bytes"
+_BASE64 = values.reader(bytes)
 
 
 def kind_of(annotation: Any) -> Kind:
     """What this annotation takes; `SchemaError` when no datatype stands for it."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation in (Any, object, inspect.Parameter.empty):
-        return Kind(scalar=True)
-    if origin in _UNION_TYPES:
+        return Kind(scalar=True, listed=True)
+    if origin in values.UNIONS:
         return _union(arguments)
-    if origin is typing.Literal:
-        return _literal(arguments)
+    if origin is typing.Literal or values.is_enum(annotation):
+        return _choice(annotation)
     if annotation in _NUMBERS_OF:
         return Kind(_NUMBERS_OF[annotation], lambda item: annotation(_one(item)), scalar=True)
     if annotation is str:
-        return Kind(("str",))
-    if isinstance(annotation, type) and issubclass(annotation, pathlib.PurePath):
-        return Kind(("FILE",), lambda item: pathlib.Path(item["data"]))
+        return Kind(("str",), anything=True)
+    if annotation is bytes:
+        return Kind(("str", "FILE"), _bytes, packed=True, format=values.FORMATS[bytes])
+    if annotation in values.FORMATS:
+        read = values.reader(annotation)
+        return Kind(("str",), lambda item: read(item["data"]), format=values.FORMATS[annotation])
     if annotation in (list, tuple) or origin in (list, tuple) or _named(origin, "Sequence"):
         return _list(arguments)
     if _named(origin or annotation, "ndarray"):
         return Kind(TENSORS, _array, packed=True)
+    if origin is None and isinstance(annotation, type) and issubclass(annotation, pathlib.PurePath):
+        return Kind(("FILE",), lambda item: pathlib.Path(item["data"]))
     return _object(origin or annotation)
+
+
+def nullable(kind: Kind) -> Kind:
+    """The same, or None."""
+    if kind.nullable:
+        return kind
+    return dataclasses.replace(
+        kind, nullable=True, convert=lambda item: None if item["data"] is None else kind.convert(item)
+    )
 
 
 def _named(annotation: Any, name: str) -> bool:
@@ -54,46 +70,116 @@ def _one(item: Item) -> Any:
     return data[0]
 
 
-def _union(arguments: tuple[Any, ...]) -> Kind:
-    kinds = [kind_of(one) for one in arguments if one is not type(None)]
-    nullable = len(kinds) < len(arguments)
-    datatypes = tuple(dict.fromkeys(name for kind in kinds for name in kind.datatypes))
+def _union(arguments: Sequence[Any]) -> Kind:
+    """By the datatype that comes, for a number the narrower one; then the first that takes the value."""
+    some = [one for one in arguments if one is not type(None)]
+    members = tuple(kind_of(one) for one in some)
+    if len(members) == 1:
+        return nullable(members[0])
+    for (first, one), (second, other) in itertools.combinations(zip(some, members), 2):
+        _check_distinct(first, one, second, other)
+    narrow = sorted(members, key=lambda kind: len(kind.datatypes or DATATYPES))
 
     def convert(item: Item) -> Any:
-        if item["data"] is None:
-            return None
-        fitting = [kind for kind in kinds if not kind.datatypes or item["datatype"] in kind.datatypes]
-        for kind in fitting[:-1]:
-            try:
-                return kind.convert(item)
-            except ValueError:
-                continue
-        return fitting[-1].convert(item)
+        fitting = [kind.convert for kind in narrow if _may_take(kind, item)]
+        if not fitting:
+            raise ValueError("must be a list" if not isinstance(item["data"], list) else "must not be a list")
+        return values.first(fitting, item)
 
-    choices = kinds[0].choices if len(kinds) == 1 else ()
-    return Kind(datatypes, convert, any(kind.scalar for kind in kinds), nullable, choices)
-
-
-def _literal(choices: tuple[Any, ...]) -> Kind:
-    names = dict.fromkeys(name for choice in choices for name in kind_of(type(choice)).datatypes)
-
-    def convert(item: Item) -> Any:
-        value = _one(item)
-        for choice in choices:
-            if type(choice) is type(value) and choice == value:
-                return choice
-        raise ValueError("must be one of " + ", ".join(repr(choice) for choice in choices))
-
-    return Kind(tuple(names), convert, scalar="str" not in names, choices=choices)
-
-
-def _list(arguments: tuple[Any, ...]) -> Kind:
-    element = arguments[0] if arguments else float
-    if element is Any or element not in _NUMBERS_OF:
-        raise SchemaError("a list holds float, int or bool; use dict for anything else")
-    return Kind(
-        _NUMBERS_OF[element], lambda item: [element(value) for value in item["data"]] if arguments else as_is(item)
+    found = Kind(
+        tuple(dict.fromkeys(name for kind in members for name in kind.datatypes)),
+        convert,
+        scalar=any(kind.scalar for kind in members),
+        single=any(kind.single for kind in members if not _is_of_tensors(kind)),
+        listed=any(kind.listed for kind in members),
+        members=members,
     )
+    return nullable(found) if len(members) < len(arguments) else found
+
+
+def _may_take(kind: Kind, item: Item) -> bool:
+    datatype = item["datatype"]
+    if kind.datatypes and datatype not in kind.datatypes:
+        return False
+    return datatype in TENSORS or (kind.listed if isinstance(item["data"], list) else kind.single)
+
+
+def _is_of_tensors(kind: Kind) -> bool:
+    return bool(kind.datatypes) and set(kind.datatypes) <= set(TENSORS)
+
+
+def _check_distinct(first: Any, one: Kind, second: Any, other: Kind) -> None:
+    """Raises `SchemaError` when nothing tells which of two is meant."""
+    shared = set(one.datatypes or DATATYPES) & set(other.datatypes or DATATYPES) - set(TENSORS)
+    if not shared or not ((one.single and other.single) or (one.listed and other.listed)):
+        return
+    if one.anything:
+        raise SchemaError(f"{_name(second)} is never reached behind {_name(first)}: write {_name(first)} last")
+    if "str" in shared and values.FORMATS[bytes] in (one.format, other.format):
+        raise SchemaError(f"{_name(first)} and {_name(second)} cannot be told apart: both come as text")
+
+
+def _name(annotation: Any) -> str:
+    return (
+        getattr(annotation, "__name__", str(annotation)) if typing.get_origin(annotation) is None else str(annotation)
+    )
+
+
+def _choice(annotation: Any) -> Kind:
+    allowed = tuple(value for value, _ in values.choices(annotation))
+    for value in allowed:
+        if type(value) not in (*_NUMBERS_OF, str):
+            raise SchemaError(f"{_name(annotation)} has the value {value!r}; values are str, int, float or bool")
+    if not allowed:
+        raise SchemaError(f"{_name(annotation)} has no values")
+    names = dict.fromkeys(name for value in allowed for name in kind_of(type(value)).datatypes)
+    read = values.reader(annotation)
+    found = Kind(tuple(names), lambda item: read(_one(item)), scalar=True, choices=allowed)
+    return nullable(found) if None in typing.get_args(annotation) else found
+
+
+def _list(arguments: Sequence[Any]) -> Kind:
+    element = arguments[0] if arguments else float
+    if element in _NUMBERS_OF:
+        return Kind(_NUMBERS_OF[element], _numbers(element) if arguments else as_is)
+    kind = Kind() if element is Any else kind_of(element)
+    datatypes = tuple(name for name in kind.datatypes if name != "FILE")
+    if not datatypes or kind.nullable or kind.members or not (kind.scalar if _is_of_tensors(kind) else kind.single):
+        raise SchemaError(f"a list of {_name(element)} cannot come; a list holds {_ELEMENTS}")
+
+    def convert(item: Item) -> list[Any]:
+        datatype = item["datatype"]
+        try:
+            return values.each(lambda value: kind.convert({"datatype": datatype, "data": value}), item["data"])
+        except values.Misfit as error:
+            raise values.within("data", error) from error
+
+    return dataclasses.replace(
+        kind, datatypes=datatypes, convert=_texts if kind.anything else convert, scalar=False, single=False, listed=True
+    )
+
+
+def _texts(item: Item) -> Any:
+    if not isinstance(item["data"], list):
+        raise ValueError("must be a list")
+    return item["data"]
+
+
+def _numbers(element: Any) -> Callable[[Item], list[Any]]:
+    def convert(item: Item) -> list[Any]:
+        if not isinstance(item["data"], list):
+            raise ValueError("must be a list")
+        return [element(value) for value in item["data"]]
+
+    return convert
+
+
+def _bytes(item: Item) -> bytes:
+    """The element of a tensor as it came, what is in a file, or a text's base64."""
+    data = item["data"]
+    if isinstance(data, Packed):
+        return data.content
+    return pathlib.Path(data).read_bytes() if item["datatype"] == "FILE" else _BASE64(data)
 
 
 def _array(item: Item) -> Any:
@@ -108,58 +194,9 @@ def _array(item: Item) -> Any:
 
 
 def _object(annotation: Any) -> Kind:
-    if hasattr(annotation, "model_validate"):
-        return Kind(("dict",), _pydantic(annotation.model_validate))
-    if hasattr(annotation, "parse_obj"):
-        return Kind(("dict",), _pydantic(annotation.parse_obj))
-    if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
-        return Kind(("dict",), lambda item: _build(annotation, item["data"], ""))
-    if isinstance(annotation, type) and (issubclass(annotation, dict) or _named(annotation, "Mapping")):
-        return Kind(("dict",))
-    raise SchemaError(f"no datatype stands for {annotation!r}")
-
-
-def _pydantic(validate: Callable[[Any], Any]) -> Callable[[Item], Any]:
-    def convert(item: Item) -> Any:
-        try:
-            return validate(item["data"])
-        except ValueError as error:  # pydantic's own is one, in both of its versions
-            listed = getattr(error, "errors", None)
-            if listed is None:
-                raise
-            raise ValueError("; ".join(_place(one) for one in listed())) from error
-
-    return convert
-
-
-def _place(error: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in error.get("loc", ()))
-    return f"{where}: {error['msg']}" if where else str(error["msg"])
-
-
-def _build(cls: type, data: Mapping[str, Any], where: str) -> Any:
-    """A dataclass of a JSON object, its fields checked as far as their annotations are plain."""
-    hints = typing.get_type_hints(cls)
-    fields = {one.name: one for one in dataclasses.fields(cls) if one.init}
-    for name in data:
-        if name not in fields:
-            raise ValueError(f"{where}{name}: is not a field of {cls.__name__}")
-    values: dict[str, Any] = {}
-    for name, one in fields.items():
-        if name in data:
-            values[name] = _value(hints[name], data[name], f"{where}{name}")
-        elif one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING:
-            raise ValueError(f"{where}{name}: is missing")
-    return cls(**values)
-
-
-def _value(annotation: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
-        if not isinstance(value, dict):
-            raise ValueError(f"{where}: must be an object")
-        return _build(annotation, value, where + ".")
-    if annotation is float and type(value) is int:
-        return float(value)
-    if annotation in (int, float, bool, str, list, dict) and type(value) is not annotation:
-        raise ValueError(f"{where}: must be {annotation.__name__}")
-    return value
+    if _named(annotation, "Mapping") or (isinstance(annotation, type) and issubclass(annotation, dict)):
+        return Kind(("dict",), anything=True)
+    if not values.is_object(annotation):
+        raise SchemaError(f"no datatype stands for {annotation!r}")
+    read = values.reader(annotation)
+    return Kind(("dict",), lambda item: read(item["data"]))

@@ -7,10 +7,10 @@ import shutil
 import tempfile
 
 from .context import Context
-from .items import Item
+from .items import Item, is_file
 from .places import free_path, result_group
 from .problems import invalid
-from .returned import is_file, returned_file
+from .returned import returned_file
 
 
 class LocalFiles:

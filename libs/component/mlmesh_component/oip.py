@@ -14,12 +14,13 @@ from typing import Any
 from . import jsontext
 from .items import TENSORS, Item, fitting
 from .problems import Invalid, Malformed, WrongOutput
-from .schema import Field, Inputs, Schema, check
+from .schema import Field, Inputs, Kind, Schema, check
 from .tensors import CODES, TensorError, flat, numbers, packed, shape_of, tensor, text_item, texts
 
 VERSION = "1"
 EXTENSIONS = ("binary_tensor_data",)
 PLATFORM = "mlmesh"
+_ANY = Kind(listed=True)
 
 
 class Infer:
@@ -94,7 +95,7 @@ def _described(one: Field) -> dict[str, Any]:
     return {
         "name": one.name,
         "datatype": datatype if numeric else "BYTES",
-        "shape": [-1] if numeric and not one.kind.scalar else [1],
+        "shape": [-1] if one.kind.listed or (numeric and not one.kind.scalar) else [1],
     }
 
 
@@ -156,17 +157,17 @@ class _Binary:
         if datatype != "BYTES" and datatype not in CODES:
             raise TensorError(f"datatype must be BYTES or one of {', '.join(CODES)}, not {datatype!r}")
         shape = shape_of(one.get("shape"))
-        kinds = declared.kind.datatypes if declared is not None else ()
-        if datatype == "BYTES":
-            return text_item(name, texts(content) if content is not None else flat(one.get("data")), kinds)
-        code, own = CODES[datatype]
+        kind = declared.kind if declared is not None else _ANY
         data: Any
+        if datatype == "BYTES":
+            data = flat(one.get("data")) if content is None else texts(content, keep=kind.packed)
+            return text_item(name, data, shape, kind)
+        code, own = CODES[datatype]
         if content is None:
             data = flat(one.get("data"))
         else:
-            keep = declared is not None and declared.kind.packed and datatype != "UINT64"
-            data = numbers(content, code, math.prod(shape), keep=keep)
-        return {"name": name, "datatype": fitting(own, kinds), "data": data, "shape": shape}
+            data = numbers(content, code, math.prod(shape), keep=kind.packed and datatype != "UINT64")
+        return {"name": name, "datatype": fitting(own, kind.datatypes), "data": data, "shape": shape}
 
     def _take(self, size: Any) -> bytes:
         if type(size) is not int or not 0 <= size <= len(self._content):

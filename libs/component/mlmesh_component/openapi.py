@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .items import DATATYPES, FLOATS, INTEGERS
-from .schema import DEFAULT_MODEL_KEY, Field, Schema
+from .items import DATATYPES, TENSORS
+from .schema import DEFAULT_MODEL_KEY, Field, Kind, Schema
 from .settings import Settings
 
 JsonObject = dict[str, Any]
 
 _EXAMPLES: dict[str, Any] = {
-    "FP32": [0.5],
-    "FP64": [0.5],
-    "INT32": [1],
-    "INT64": [1],
-    "BOOL": [True],
+    "FP32": 0.5,
+    "FP64": 0.5,
+    "INT32": 1,
+    "INT64": 1,
+    "BOOL": True,
     "str": "text",
     "dict": {},
     "FILE": "group/file.bin",
 }
+_TYPES = {
+    "FP32": "number",
+    "FP64": "number",
+    "INT32": "integer",
+    "INT64": "integer",
+    "BOOL": "boolean",
+    "str": "string",
+    "dict": "object",
+    "FILE": "string",
+}
+_FORMATS = {"date-time": "2026-01-31T12:00:00Z", "date": "2026-01-31", "time": "12:00:00", "byte": "AAECAw=="}
 _PROBLEMS = {
     "400": "The body is not JSON.",
     "413": "The body is too large.",
@@ -70,12 +81,12 @@ def _summary(schema: Schema) -> str:
 
 
 def _example_item(one: Field) -> JsonObject:
-    datatype = one.kind.datatypes[0] if one.kind.datatypes else "str"
-    data = _EXAMPLES[datatype]
-    if one.kind.choices:
-        data = one.kind.choices[0] if datatype == "str" else [one.kind.choices[0]]
-    item = {"name": one.name, "datatype": datatype, "data": data}
-    return {**item, "shape": [1]} if isinstance(data, list) else item
+    kind = one.kind.members[0] if one.kind.members else one.kind
+    datatype = (kind.datatypes or ("str",))[0]
+    data = kind.choices[0] if kind.choices else _FORMATS.get(kind.format, _EXAMPLES[datatype])
+    if datatype in TENSORS or not kind.single:
+        return {"name": one.name, "datatype": datatype, "data": [data], "shape": [1]}
+    return {"name": one.name, "datatype": datatype, "data": data}
 
 
 def _content(schema: JsonObject, example: Any) -> JsonObject:
@@ -139,7 +150,7 @@ def _any_item() -> JsonObject:
 
 
 def _variant(one: Field, datatype: str) -> JsonObject:
-    data = _data_schema(datatype, one)
+    data = _data_schema(datatype, one.kind)
     return _object({"name": {"const": one.name}, "datatype": {"const": datatype}, "data": data})
 
 
@@ -148,21 +159,33 @@ def _object(properties: JsonObject) -> JsonObject:
     return {"type": "object", "required": ["name", "datatype", "data"], "properties": {**properties, **more}}
 
 
-def _data_schema(datatype: str, one: Field) -> JsonObject:
-    element = _element_schema(datatype, one)
-    if element is None:
-        found = {"dict": {"type": "object"}}.get(datatype, {"type": "string"})
-        return {**found, "enum": list(one.kind.choices)} if one.kind.choices else found
-    tensor: JsonObject = {"type": "array", "items": element}
-    return {"oneOf": [tensor, element]} if one.kind.scalar else tensor
+def _data_schema(datatype: str, kind: Kind) -> JsonObject:
+    forms: list[JsonObject] = []
+    for member in kind.members or (kind,):
+        if datatype in (member.datatypes or DATATYPES):
+            forms.extend(form for form in _data_forms(datatype, member) if form not in forms)
+    if kind.nullable:
+        forms.append({"type": "null"})
+    return forms[0] if len(forms) == 1 else {"anyOf": forms}
 
 
-def _element_schema(datatype: str, one: Field) -> JsonObject | None:
-    name = "number" if datatype in FLOATS else "integer" if datatype in INTEGERS else None
-    name = "boolean" if datatype == "BOOL" else name
-    if name is None:
-        return None
-    return {"type": name, "enum": list(one.kind.choices)} if one.kind.choices else {"type": name}
+def _data_forms(datatype: str, kind: Kind) -> list[JsonObject]:
+    """Elements of one form: a list of them, or one alone."""
+    element = _element_schema(datatype, kind)
+    tensor = datatype in TENSORS
+    forms: list[JsonObject] = []
+    if tensor or (kind.listed and datatype != "FILE"):
+        forms.append({"type": "array", "items": element})
+    if kind.scalar if tensor else kind.single:
+        forms.append(element)
+    return forms
+
+
+def _element_schema(datatype: str, kind: Kind) -> JsonObject:
+    found: JsonObject = {"type": _TYPES[datatype]}
+    if kind.format and datatype == "str":
+        found["format"] = kind.format
+    return {**found, "enum": list(kind.choices)} if kind.choices else found
 
 
 def _problem(text: str) -> JsonObject:

@@ -39,8 +39,14 @@ def _rows(items: JsonObject) -> str:
 
 
 def _datatypes(kind: JsonObject) -> str:
-    variants = kind.get("oneOf", [kind])
-    return " or ".join(one["properties"]["datatype"].get("const", "any") for one in variants)
+    return " or ".join(_datatype(one["properties"]) for one in kind.get("oneOf", [kind]))
+
+
+def _datatype(properties: JsonObject) -> str:
+    """With what becomes a list only by the function's wish; numbers always are one."""
+    name: str = properties["datatype"].get("const", "any")
+    listed = name in ("str", "dict") and properties["data"].get("type") == "array"
+    return f"list of {name}" if listed else name
 
 
 _PAGE = """<!doctype html>

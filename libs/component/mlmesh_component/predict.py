@@ -66,9 +66,7 @@ class Predictor:
     async def perform_async(self, inputs: Inputs, context: Context) -> bytes:
         """On the loop, for an `async def`; only files go through a thread."""
         try:
-            if inputs.files:
-                inputs = await self._aside.run(lambda: self._fetched(inputs, context))
-            arguments = self._arguments(inputs, context)
+            arguments = await self._arguments_async(inputs, context)
             try:
                 result = await self.function.target(**arguments)
             except BaseException as error:
@@ -104,9 +102,7 @@ class Predictor:
     async def pieces_async(self, inputs: Inputs, context: Context) -> AsyncGenerator[bytes, None]:
         """On the loop, for an asynchronous generator; only files go through a thread."""
         try:
-            if inputs.files:
-                inputs = await self._aside.run(lambda: self._fetched(inputs, context))
-            values = self.function.target(**self._arguments(inputs, context))
+            values = self.function.target(**await self._arguments_async(inputs, context))
             try:
                 while True:
                     try:
@@ -204,6 +200,15 @@ class Predictor:
             raise
         except Exception as error:
             raise Raised(error, context).problem(context) from error
+
+    async def _arguments_async(self, inputs: Inputs, context: Context) -> Mapping[str, Any]:
+        """What files hold may become a value, too."""
+        if not inputs.files:
+            return self._arguments(inputs, context)
+        found: Mapping[str, Any] = await self._aside.run(
+            lambda: self._arguments(self._fetched(inputs, context), context)
+        )
+        return found
 
     def _outputs(self, result: Any, inputs: Inputs, context: Context) -> list[Item]:
         """As may what makes plain values of them."""

@@ -17,10 +17,6 @@ MAX_SHOWN = 80
 """Characters of a file's name in a message."""
 
 
-def is_file(item: Item) -> bool:
-    return item.get("datatype") == "FILE" and item["data"] is not None
-
-
 def returned_file(output: Item, context: Context) -> str:
     """The local path that a returned FILE item names; `WrongOutput` when it is no file, or none that a box can hold."""
     path, told = output["data"], f"The function's output {output['name']!r}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from .encoding import encode
-from .items import Item, fault
+from .items import Item, fault, is_file
 from .problems import Invalid, invalid
 
 DEFAULT_MODEL_KEY = "default"
@@ -31,6 +31,8 @@ class Kind:
 
     `convert` raises `ValueError` with what is wrong. `scalar`: a bare number will do for a list of one.
     `packed`: it takes the elements of a tensor in binary as they came, too.
+    `single`, `listed`: one text or object will do, a list of them will. `format`: JSON Schema's, of a text.
+    `anything`: it takes each value of its datatypes. `members`: the kinds of a `Union`.
     """
 
     datatypes: tuple[str, ...] = ()
@@ -39,6 +41,11 @@ class Kind:
     nullable: bool = False
     choices: tuple[Any, ...] = ()
     packed: bool = False
+    single: bool = True
+    listed: bool = False
+    format: str = ""
+    anything: bool = False
+    members: tuple[Kind, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ def check(body: Any, schema: Schema) -> Inputs:
     errors.extend(_item_errors(items, schema))
     if errors:
         raise Invalid(errors)
-    return Inputs(items, parameters, wanted, any(item["datatype"] == "FILE" for item in items))
+    return Inputs(items, parameters, wanted, any(is_file(item) for item in items))
 
 
 def _error(name: str, message: str) -> dict[str, str]:
@@ -154,11 +161,11 @@ def _item_errors(items: list[Any], schema: Schema) -> list[dict[str, str]]:
 def _item_fault(name: str, item: Item, schema: Schema) -> str | None:
     declared = schema.by_name.get(name)
     if declared is None:
-        return fault(item) if schema.open else "is not an input of this function"
+        return fault(item, listed=True) if schema.open else "is not an input of this function"
     kind = declared.kind
     if kind.nullable and item.get("data", 0) is None:
         return None if isinstance(item.get("datatype"), str) else "datatype is missing"
     datatype = item.get("datatype")
     if kind.datatypes and datatype not in kind.datatypes:
         return f"datatype must be {' or '.join(kind.datatypes)}, not {datatype!r}"
-    return fault(item, kind.scalar)
+    return fault(item, kind.scalar, kind.single, kind.listed)

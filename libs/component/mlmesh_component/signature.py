@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from . import docstring
-from .kinds import kind_of
+from .kinds import kind_of, nullable
 from .schema import Field, Schema, SchemaError
 
 CLASSIC = ("parameters", "inputs", "model", "output_fields", "context")
@@ -58,7 +58,9 @@ def schema(function: Callable[..., Any], *, batched: bool = False) -> Schema:
 def _described(own: Field, told: Field | None) -> Field:
     if told is None:
         return own
-    kind = dataclasses.replace(own.kind, datatypes=told.kind.datatypes or own.kind.datatypes)
+    kind = own.kind
+    if told.kind.datatypes:
+        kind = dataclasses.replace(kind, datatypes=told.kind.datatypes, listed=kind.listed and bool(kind.datatypes))
     return dataclasses.replace(own, kind=kind, description=told.description or own.description)
 
 
@@ -90,7 +92,7 @@ def _field(parameter: inspect.Parameter, hints: Mapping[str, Any], text: str, *,
     if batched and typing.get_origin(annotation) in (list, collections.abc.Sequence):
         annotation = typing.get_args(annotation)[0]
     try:
-        kind = kind_of(annotation)
+        kind = nullable(kind_of(annotation)) if parameter.default is None else kind_of(annotation)
     except SchemaError as error:
         raise SchemaError(f"parameter {parameter.name!r}: {error}") from error
     required = parameter.default is parameter.empty and not kind.nullable

@@ -12,6 +12,7 @@ from typing import Any
 
 from . import jsontext
 from .items import TENSORS, Item, Packed
+from .schema import Kind
 
 CODES = {
     "BOOL": ("?", "BOOL"),
@@ -50,17 +51,19 @@ def numbers(content: bytes, code: str, count: int, *, keep: bool) -> Packed | li
     return Packed(content, form) if keep else list(struct.unpack(f"<{count}{code}", content))
 
 
-def texts(content: bytes) -> list[str]:
-    """The elements of a BYTES tensor: each behind its length."""
-    found, at = [], 0
+def texts(content: bytes, *, keep: bool) -> list[Any]:
+    """The elements of a BYTES tensor, each behind its length: texts, or with `keep` as they came."""
+    found: list[Any] = []
+    at = 0
     while at < len(content):
         end = at + _LENGTH.size
         if end <= len(content):
             end += _LENGTH.unpack_from(content, at)[0]
         if end > len(content):
             raise TensorError("an element of BYTES is cut short")
+        element = content[at + _LENGTH.size : end]
         try:
-            found.append(content[at + _LENGTH.size : end].decode("utf-8"))
+            found.append(Packed(element, "") if keep else element.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise TensorError("BYTES must be text in UTF-8 here") from error
         at = end
@@ -76,14 +79,26 @@ def flat(data: Any) -> list[Any]:
     return flat
 
 
-def text_item(name: str, values: Sequence[Any], kinds: Sequence[str]) -> Item:
-    datatype = next((kind for kind in kinds if kind in _TEXTS), "str")
-    if len(values) != 1 or not isinstance(values[0], str):
-        raise TensorError(f"must be one text, not {len(values)}" if len(values) != 1 else "must be a text")
-    if datatype != "dict":
-        return {"name": name, "datatype": datatype, "data": values[0]}
+def text_item(name: str, values: Sequence[Any], shape: list[int], kind: Kind) -> Item:
+    """One element is one text where that will do, else they are a list."""
+    datatype = next((one for one in kind.datatypes if one in _TEXTS), "str")
+    if kind.nullable and list(values) == [None]:
+        return {"name": name, "datatype": datatype, "data": None}
+    found = [_text(value, datatype) for value in values]
+    if kind.single and len(found) == 1:
+        return {"name": name, "datatype": datatype, "data": found[0]}
+    if not kind.listed:
+        raise TensorError(f"must be one text, not {len(found)}")
+    return {"name": name, "datatype": datatype, "data": found, "shape": shape}
+
+
+def _text(value: Any, datatype: str) -> Any:
+    if not isinstance(value, (str, Packed)):
+        raise TensorError("must be a text")
+    if datatype != "dict" or isinstance(value, Packed):
+        return value
     try:
-        return {"name": name, "datatype": datatype, "data": jsontext.decode(values[0])}
+        return jsontext.decode(value)
     except ValueError as error:
         raise TensorError(f"must be an object in JSON: {error}") from error
 

@@ -1,0 +1,47 @@
+"""Dates and times as texts in ISO 8601: the same ones on every Python. Pure."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Any
+
+from .items import shown
+
+FORMATS: dict[Any, str] = {datetime.datetime: "date-time", datetime.date: "date", datetime.time: "time"}
+"""JSON Schema's names of the forms."""
+
+EXAMPLES: dict[Any, str] = {
+    datetime.datetime: "2026-01-31T12:00:00Z",
+    datetime.date: "2026-01-31",
+    datetime.time: "12:00:00",
+}
+
+_DATE = r"\d{4}-\d{2}-\d{2}"
+_CLOCK = r"\d{2}:\d{2}(?::\d{2}(?:[.,](?P<fraction>\d{1,9}))?)?"
+_OFFSET = r"(?P<offset>[Zz]|[+-]\d{2}:\d{2})?"
+_PATTERNS = {
+    datetime.datetime: re.compile(f"(?P<whole>{_DATE}[Tt ]{_CLOCK}){_OFFSET}", re.ASCII),
+    datetime.date: re.compile(f"(?P<whole>{_DATE})", re.ASCII),
+    datetime.time: re.compile(f"(?P<whole>{_CLOCK}){_OFFSET}", re.ASCII),
+}
+
+
+def read(kind: Any, value: Any) -> Any:
+    """A `datetime`, `date` or `time`; `ValueError` when this is none. What is finer than microseconds is cut off."""
+    match = _PATTERNS[kind].fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"must be a {FORMATS[kind]} in ISO 8601 like {EXAMPLES[kind]}, not {shown(value)}")
+    try:
+        return kind.fromisoformat(_as_python_writes(match))
+    except ValueError as error:
+        raise ValueError(f"{value} is no {FORMATS[kind]}: {error}") from error
+
+
+def _as_python_writes(match: re.Match[str]) -> str:
+    """Before 3.11 it reads microseconds in six digits alone, and no Z."""
+    named = match.groupdict()
+    text, fraction, offset = named["whole"], named.get("fraction"), named.get("offset") or ""
+    if fraction:
+        text = f"{text[: -len(fraction) - 1]}.{fraction[:6]:0<6}"
+    return text.upper() + ("+00:00" if offset in ("Z", "z") else offset)
