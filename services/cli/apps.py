@@ -18,13 +18,16 @@ APPS = "/api/v1/apps"
 @talks
 def listed(mesh: Mesh) -> None:
     """All apps that this token may read."""
+    found = list(mesh.client.pages(APPS))
+    problem = {"problem": field("poll_error")} if any(app.get("poll_error") for app in found) else {}
     mesh.table(
-        list(mesh.client.pages(APPS)),
+        found,
         name=field("name"),
         title=field("title"),
         status=lambda app: (app.get("newest") or {}).get("status"),
         live=lambda app: deployments.short((app.get("live") or {}).get("commit")),
         live_since=lambda app: times.age((app.get("live") or {}).get("live_at")),
+        **problem,
     )
 
 
@@ -42,6 +45,7 @@ def _pairs(found: dict[str, Any]) -> list[tuple[str, Any]]:
         ("app", found["name"]),
         ("title", found.get("title")),
         ("repository", _origin(found.get("repository"))),
+        *_problem(found.get("repository")),
         (
             "live",
             f"{deployments.short(live['commit'])}  {times.age(live['live_at'])}" if live else "nothing yet",
@@ -60,6 +64,12 @@ def _pairs(found: dict[str, Any]) -> list[tuple[str, Any]]:
 
 def _origin(repository: dict[str, Any] | None) -> str:
     return f"{repository['url']} ({repository.get('branch') or 'main'})" if repository else "none"
+
+
+def _problem(repository: dict[str, Any] | None) -> list[tuple[str, Any]]:
+    """Why nothing comes from the repository any more."""
+    why = repository and repository.get("poll_error")
+    return [("problem", why)] if why else []
 
 
 def _component(one: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 from libs.common.manifests import Problem
@@ -17,6 +18,11 @@ from services.registry.webhooks import Push
 
 OPEN = ("pending", "building", "starting")
 PENDING = ("pending",)
+FIRST_RETRY_S = 30.0
+LAST_RETRY_S = 3600.0
+"""A fetch that failed is tried again after the first, twice as long each time, and at last after this."""
+RETRIES_COUNTED = 10
+"""Deployments of an app that are looked at: more failures do not make the pause longer."""
 
 
 class Cause(StrEnum):
@@ -88,9 +94,31 @@ class Deployment:
         return self.asks and not self.steps
 
     @property
+    def is_unfetched(self) -> bool:
+        """It failed before Git had brought the branch's head: of that commit nothing is known yet."""
+        return self.status == "failed" and self.commit_id is None and self.pinned is None
+
+    @property
     def goal(self) -> str | None:
         """The commit that it deploys, as far as it is known."""
         return self.commit_id or self.pinned
+
+
+def retry_at(newest_first: Sequence[Deployment]) -> float | None:
+    """When a fetch that failed is due again, later each time; None when the newest one did not fail at its fetch."""
+    counted = [one for one in newest_first if one.status != "superseded" or one.commit_id is not None]
+    failed = list(takewhile(lambda one: one.is_unfetched, counted))
+    if not failed:
+        return None
+    ended = failed[0].steps[-1].finished_at if failed[0].steps else None
+    pause: float = FIRST_RETRY_S * 2 ** (len(failed) - 1)
+    return (ended or failed[0].created_at) + min(pause, LAST_RETRY_S)
+
+
+def unfetched(newest_first: Sequence[Deployment], head: str, again: float) -> str:
+    """What is shown until the next try."""
+    failed = next(one for one in newest_first if one.is_unfetched)
+    return f"commit {head[:12]} could not be fetched: {failed.errors[0]['message']}; tried again after {iso(again)}"
 
 
 def due(pending: Sequence[Deployment]) -> list[Deployment]:

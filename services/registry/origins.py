@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from libs.common.db import Database
 from libs.common.errors import Conflict, Invalid
 from services.registry.apps import GENERATED_KEY, Repository
@@ -36,12 +38,13 @@ class Origins:
         return repository, await self.of(repository)
 
     async def of(self, repository: Repository) -> Origin:
-        plain = Origin(repository.url, repository.branch, repository.path)
+        seen = repository.head is not None
+        plain = Origin(repository.url, repository.branch, repository.path, seen=seen)
         if repository.credentials is None:
             return plain
         values = await self.values(repository.app, repository.credentials)
         try:
-            return Origin(plain.url, plain.branch, plain.path, credentials_of(values, plain.url))
+            return replace(plain, credentials=credentials_of(values, plain.url))
         except Invalid as error:
             where = f'secret "{repository.credentials}" (Repository {repository.name})'
             raise Incomplete(f"{where} has no complete values yet: {error.detail}") from error

@@ -18,6 +18,7 @@ from services.registry.deploy import Deployer
 from services.registry.doorbell import Doorbell
 from services.registry.locations import Locations
 from services.registry.origins import Origins
+from services.registry.reasons import NoBranch
 from services.registry.removal import Remover
 from services.registry.source import Source
 from services.registry.vault import Vault
@@ -37,10 +38,12 @@ class Parts:
     peers: Peers
 
     async def head(self, app: str, timeout: float) -> str | None:
-        """The head of the app's branch, if Git says it within `timeout` seconds."""
+        """The head of the app's branch, if Git says it within `timeout` seconds. Raises NoBranch."""
         try:
             _repository, origin = await self.origins.of_app(app)
             return await self.source.head(origin, timeout)
+        except NoBranch:
+            raise
         except MeshError as error:
             log.get("registry").info("git did not say the head in time", app=app, why=error.detail)
             return None

@@ -11,7 +11,7 @@ from libs.common.loop import Loop
 from services.registry.apps import Repository
 from services.registry.db import apps, deployments
 from services.registry.deploy import Deployer
-from services.registry.deployments import Cause
+from services.registry.deployments import RETRIES_COUNTED, Cause, retry_at, unfetched
 from services.registry.origins import Origins
 from services.registry.perapp import PerApp
 from services.registry.source import Source
@@ -53,28 +53,38 @@ class Poller:
         except MeshError as error:
             await self._told(repository, error.detail)
             return
-        if head is None:
-            await self._told(repository, f"there is no branch {repository.branch}")
-        elif head != repository.head:
-            await self._deploy(repository, head)
+        if head != repository.head:
+            await self._deploy(repository, head, seen=False)
         else:
-            await self._told(repository, None)
+            await self._settle(repository, head)
+
+    async def _settle(self, repository: Repository, head: str) -> None:
+        """Nothing was pushed since; but a fetch of it may have failed."""
+        async with self._database.read() as c:
+            newest, now = await deployments.page(c, repository.app, RETRIES_COUNTED), await clock(c)
+        again = retry_at(newest)
+        if again is not None and again <= now:
+            await self._deploy(repository, head, seen=True)
+        else:
+            await self._told(repository, None if again is None else unfetched(newest, head, again))
 
     async def _told(self, repository: Repository, why: str | None) -> None:
         if why != repository.poll_error:
             async with self._database.write() as c:
                 await apps.saw(c, repository.app, poll_error=why)
 
-    async def _deploy(self, polled: Repository, head: str) -> None:
-        """Deploy a head that nobody has seen, unless a deployment is about to ask Git anyway."""
+    async def _deploy(self, polled: Repository, head: str, *, seen: bool) -> None:
+        """Deploy a head that is new, or was `seen` and not fetched, unless a deployment is about to ask Git anyway."""
         async with self._database.write() as c:
             if await apps.get(c, polled.app, lock=True) is None:
                 return
             present = await apps.repository(c, polled.app)
             newest = await deployments.latest(c, polled.app)
             asking = newest is not None and newest.asks
-            if present is None or present.declared() != polled.declared() or present.head == head or asking:
+            if present is None or (present.head == head) is not seen:
                 return
-            await apps.saw(c, polled.app, head=head, poll_error=None)
+            if present.declared() != polled.declared() or asking:
+                return
+            await apps.saw(c, polled.app, head=head, poll_error=present.poll_error if seen else None)
             await deployments.add(c, polled.app, Cause.POLL, await clock(c))
         self._deployer.wake()

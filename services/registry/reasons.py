@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from libs.common.errors import Invalid
 
+MAX_BRANCHES = 10
 MAX_REASON = 500
 """Characters of Git's reason that are kept."""
 NOISE = ("hint:", "warning:", "Cloning into", "Please make sure you have", "and the repository exists")
@@ -13,9 +15,10 @@ USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
 PROGRESS = re.compile(r"(remote: )?[A-Z][a-z]+ (objects|deltas)\b|remote: Total \d|From ")
 REDIRECTED = re.compile(r"The requested URL returned error: 30[12378]")
 LABEL = re.compile(r"^(fatal|error): ")
+NO_REF = "couldn't find remote ref"
 URL = "is the url of the Repository right?"
 ADVICE = (
-    ("couldn't find remote ref", "is the branch of the Repository right?"),
+    (NO_REF, "is the branch of the Repository right?"),
     ("could not read Username", "it asks for credentials: name a Secret with them in the Repository (credentials)"),
     ("Authentication failed", "are the values of the Repository's credentials right?"),
     ("Permission denied", "does the Repository's key have access?"),
@@ -31,6 +34,17 @@ LOCATION = re.compile(r"<= Recv header: location: *(\S+)", re.IGNORECASE)
 
 class GitFailed(Invalid):
     """Git could not do it."""
+
+
+class NoBranch(GitFailed):
+    """The repository has no branch of this name."""
+
+
+def no_branch(branch: str, others: Sequence[str], *, seen: bool) -> str:
+    """`seen`: the branch has been there before. It may have another name now, so the others are named."""
+    told = ", ".join(others[:MAX_BRANCHES]) + (f" and {more} more" if (more := len(others) - MAX_BRANCHES) > 0 else "")
+    missing = f"branch {branch} is not there any more" if seen else f"there is no branch {branch}"
+    return f"{missing}; the repository has: {told}" if others else f"{missing}; the repository has no branch at all"
 
 
 def reason(errors: str, hidden: tuple[str, ...] = ()) -> str:

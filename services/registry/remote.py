@@ -14,11 +14,11 @@ from services.registry.credentials import Credentials
 from services.registry.git import Git
 from services.registry.locations import NO_FOLDER, Locations, NotAllowed, Target
 from services.registry.locators import located, shown
-from services.registry.reasons import REDIRECTED, GitFailed
+from services.registry.reasons import NO_REF, REDIRECTED, GitFailed
 
 LOOK_UP_S = 10.0
 MAX_REDIRECTS = 3
-OF_THE_BRANCH = ("couldn't find remote ref", "not our ref", "git ", "nothing for")
+OF_THE_BRANCH = (NO_REF, "not our ref", "git ", "nothing for")
 """What is told of a repository that may be read; the last are our own words."""
 
 

@@ -17,7 +17,7 @@ from services.registry.credentials import NOBODY, Credentials
 from services.registry.git import PINS, Git
 from services.registry.listing import Contents, Entry, affordable, contents_of, entries_of, manifests_of, split
 from services.registry.locations import Locations
-from services.registry.reasons import GitFailed
+from services.registry.reasons import NO_REF, GitFailed, NoBranch, no_branch
 from services.registry.remote import Remote
 
 MAX_MESSAGE = 2000
@@ -31,6 +31,7 @@ MAX_LISTED = 10_000
 """Paths of one commit that warnings may be about; nothing is told of more."""
 MAX_READ = 4 * 2**20
 """Bytes that are read for warnings."""
+BRANCHES = "refs/heads/"
 HEAD = "refs/mlmesh/head"
 ATTRIBUTES = "* -export-ignore -export-subst\n"
 """The archive is the tree as it was committed, whatever its .gitattributes say."""
@@ -49,6 +50,8 @@ class Origin:
     branch: str = "main"
     path: str = "manifests"
     credentials: Credentials = NOBODY
+    seen: bool = False
+    """Whether the branch has been there before."""
 
 
 @dataclass(frozen=True)
@@ -79,19 +82,29 @@ class Source:
         if version < PINS:
             log.get("registry").warning(OLD_GIT, version=".".join(map(str, version)) or "none")
 
-    async def head(self, origin: Origin, timeout: float = HEAD_TIMEOUT_S) -> str | None:
-        """The branch's newest commit, asked without fetching; None when there is no such branch."""
-        ref = f"refs/heads/{origin.branch}"
-        output = await self._remote.ask(origin, ("ls-remote", "--quiet"), ref, timeout=timeout)
-        lines = (line.split("\t", 1) for line in output.decode(errors="replace").splitlines())
-        return next((line[0] for line in lines if len(line) == 2 and line[1] == ref), None)
+    async def head(self, origin: Origin, timeout: float = HEAD_TIMEOUT_S) -> str:
+        """The branch's newest commit, asked without fetching. Raises NoBranch."""
+        heads = await self._heads(origin, f"{BRANCHES}{origin.branch}", timeout)
+        if origin.branch not in heads:
+            raise await self._no_branch(origin, timeout)
+        return heads[origin.branch]
+
+    async def _heads(self, origin: Origin, pattern: str, timeout: float) -> dict[str, str]:
+        """Branches and their newest commits."""
+        output = await self._remote.ask(origin, ("ls-remote", "--quiet"), pattern, timeout=timeout)
+        lines = (line.partition("\t") for line in output.decode(errors="replace").splitlines())
+        return {ref.removeprefix(BRANCHES): commit for commit, _, ref in lines if ref.startswith(BRANCHES)}
+
+    async def _no_branch(self, origin: Origin, timeout: float) -> NoBranch:
+        others = await self._heads(origin, f"{BRANCHES}*", timeout)
+        return NoBranch(no_branch(origin.branch, sorted(others), seen=origin.seen))
 
     async def fetch(self, app: str, origin: Origin, commit: str | None = None) -> Commit:
         """Bring the branch's head, or `commit`, into the cache. Raises GitFailed with Git's reason."""
         async with self._locks.setdefault(app, asyncio.Lock()):
             cache = await self._cache(app)
             if commit is None:
-                await self._fetched(cache, origin, f"+refs/heads/{origin.branch}:{HEAD}")
+                await self._fetch_branch(cache, origin)
             elif not await self.has(app, commit):
                 await self._fetched(cache, origin, commit)
             return await self._commit(cache, commit or HEAD)
@@ -159,6 +172,14 @@ class Source:
             (cache / "info" / "attributes").write_text(ATTRIBUTES)
         _clear_leftovers(cache)
         return cache
+
+    async def _fetch_branch(self, cache: Path, origin: Origin) -> None:
+        try:
+            await self._fetched(cache, origin, f"+{BRANCHES}{origin.branch}:{HEAD}")
+        except GitFailed as error:
+            if NO_REF not in error.detail:
+                raise
+            raise await self._no_branch(origin, HEAD_TIMEOUT_S) from error
 
     async def _fetched(self, cache: Path, origin: Origin, what: str) -> None:
         await self._remote.ask(origin, FETCH, what, folder=cache, timeout=FETCH_TIMEOUT_S, silence=self._silence)

@@ -63,6 +63,16 @@ def test_one_app_is_shown_with_its_addresses_and_reasons(run: Run, mesh: FakeMes
     assert json.loads(run("app", "show", "a", "--json").out) == found
 
 
+def test_what_is_wrong_with_a_repository_is_shown(run: Run, mesh: FakeMesh) -> None:
+    why = "branch main is not there any more; the repository has: trunk"
+    items = [{"name": "a", "title": "", "live": None, "newest": None, "poll_error": why}, {"name": "b"}]
+    mesh.answers("GET", "/api/v1/apps", {"items": items, "next": None})
+    first, second, *_ = run("app", "list").out.splitlines()
+    assert (first.split()[-1], second.split()[:2]) == ("PROBLEM", ["a", "branch"])
+    mesh.answers("GET", "/api/v1/apps/a", {"name": "a", "repository": {"url": "file:///r", "poll_error": why}})
+    assert run("app", "show", "a").out.splitlines()[2] == f"problem     {why}"
+
+
 def test_sync_waits_until_it_is_live(run: Run, mesh: FakeMesh) -> None:
     mesh.answers("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
     mesh.answers("GET", "/api/v1/apps/a/deployments/d1", STARTED, {**LIVE, "steps": [STEP]})

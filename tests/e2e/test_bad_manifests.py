@@ -78,7 +78,7 @@ def test_a_branch_that_is_not_there_is_named(embedded: Mesh, api: Api) -> None:
     app = Application(embedded, api)
     app.push(FILES)
     app.attach(branch="release")
-    assert refused(app) == "couldn't find remote ref refs/heads/release; is the branch of the Repository right?"
+    assert refused(app) == "there is no branch release; the repository has: main"
 
 
 def test_wrong_credentials_are_gits_own_word(embedded: Mesh, api: Api) -> None:

@@ -91,7 +91,7 @@ async def test_a_bad_manifest_fails_with_its_place_and_the_live_version_stays(
     [
         ("http://127.0.0.1:1/nowhere", {}, "unable to access 'http://127.0.0.1:1/nowhere/'"),
         ("https://no-such-host.invalid/a", {}, "could not resolve host no-such-host.invalid"),
-        (None, {"branch": "nope"}, "couldn't find remote ref refs/heads/nope"),
+        (None, {"branch": "nope"}, "there is no branch nope; the repository has: main"),
     ],
 )
 async def test_an_unknown_repository_or_branch_fails_with_its_reason(

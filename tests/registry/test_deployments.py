@@ -13,6 +13,7 @@ from services.registry.deployments import (
     answer,
     due,
     nothing_new,
+    retry_at,
     settled,
 )
 from services.registry.webhooks import Push
@@ -112,3 +113,29 @@ def test_a_deployment_is_shown_with_iso_times_and_all_its_fields() -> None:
                    "finished_at": "1970-01-01T00:00:01.500Z"}],
         "errors": [], "warnings": [], "created_at": "1970-01-01T00:00:01.000Z", "live_at": None,
     }  # fmt: skip
+
+
+UNFETCHED = replace(deployment("failed", None, (Step("fetch", "failed", "it broke", 90.0, 100.0),)), created_at=90.0)
+
+
+@pytest.mark.parametrize(
+    ("newest_first", "expected"),
+    [
+        ([], None),
+        ([LIVE], None),
+        ([UNFETCHED], 130.0),
+        ([replace(UNFETCHED, steps=())], 120.0),
+        ([UNFETCHED, LIVE], 130.0),
+        ([UNFETCHED, UNFETCHED, LIVE, UNFETCHED], 160.0),
+        ([UNFETCHED, deployment("superseded", None), UNFETCHED], 160.0),
+        ([UNFETCHED] * 10, 3700.0),
+        ([deployment("pending", None), UNFETCHED], None),
+        ([deployment("failed", NEW), UNFETCHED], None),
+        ([deployment("superseded", HEAD), UNFETCHED, LIVE], None),
+        ([replace(UNFETCHED, pinned=OLD), UNFETCHED], None),
+    ],
+)
+def test_a_fetch_that_failed_is_due_again_later_each_time(
+    newest_first: list[Deployment], expected: float | None
+) -> None:
+    assert retry_at(newest_first) == expected

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.registry.reasons import reason
+from services.registry.reasons import no_branch, reason
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,20 @@ from services.registry.reasons import reason
 )
 def test_gits_own_reason_and_what_to_do(errors: str, expected: str) -> None:
     assert reason(errors, ("sesame", "")) == expected
+
+
+@pytest.mark.parametrize(
+    ("others", "seen", "expected"),
+    [
+        ([], False, "there is no branch main; the repository has no branch at all"),
+        ([], True, "branch main is not there any more; the repository has no branch at all"),
+        (["a", "b"], True, "branch main is not there any more; the repository has: a, b"),
+        (list("abcdefghij"), False, "there is no branch main; the repository has: a, b, c, d, e, f, g, h, i, j"),
+        (
+            list("abcdefghijkl"), True,
+            "branch main is not there any more; the repository has: a, b, c, d, e, f, g, h, i, j and 2 more",
+        ),
+    ],
+)  # fmt: skip
+def test_a_branch_that_is_not_there_is_told_with_the_others(others: list[str], seen: bool, expected: str) -> None:
+    assert no_branch("main", others, seen=seen) == expected

@@ -18,7 +18,7 @@ from services.registry.folders import Folders
 from services.registry.git import Git
 from services.registry.listing import Contents, Entry, Refused, checked
 from services.registry.locations import NO_FOLDER, Locations
-from services.registry.reasons import GitFailed
+from services.registry.reasons import GitFailed, NoBranch
 from services.registry.source import Origin, Source
 from tests.registry.repository import COMPONENT, MODULE, Work
 
@@ -32,7 +32,6 @@ def source(tmp_path: Path) -> Source:
 async def test_the_head_is_asked_without_fetching(source: Source, work: Work, tmp_path: Path) -> None:
     head = work.git("rev-parse", "HEAD")
     assert await source.head(Origin(work.url)) == head
-    assert await source.head(Origin(work.url, "nope")) is None
     assert list((tmp_path / "registry").glob("git/*")) == []
 
 
@@ -46,7 +45,18 @@ async def test_a_repository_below_a_folder_with_spaces_is_read(source: Source, t
 
 async def test_a_branch_is_not_confused_with_one_that_ends_alike(source: Source, work: Work) -> None:
     work.git("branch", "refs/heads/side")
-    assert await source.head(Origin(work.url, "side")) is None
+    with pytest.raises(NoBranch):
+        await source.head(Origin(work.url, "side"))
+
+
+@pytest.mark.parametrize("way", ["asked", "fetched"])
+async def test_of_a_branch_that_is_not_there_the_others_are_told(source: Source, work: Work, way: str) -> None:
+    work.git("branch", "feature/x")
+    for seen, missing in ((False, "there is no branch nope"), (True, "branch nope is not there any more")):
+        origin = Origin(work.url, "nope", seen=seen)
+        with pytest.raises(NoBranch) as failed:
+            await (source.head(origin) if way == "asked" else source.fetch("leafscan", origin))
+        assert failed.value.detail == f"{missing}; the repository has: feature/x, main"
 
 
 async def test_a_fetch_brings_the_commit_with_its_author_and_message(source: Source, work: Work) -> None:
@@ -206,7 +216,6 @@ async def test_an_archive_of_an_unknown_commit_fails_with_gits_reason(source: So
     ("url", "branch", "reason"),
     [
         ("file:///nowhere/at/all", "main", NO_FOLDER),
-        (None, "nope", "couldn't find remote ref refs/heads/nope"),
         ("ext::sh -c touch% /tmp/mlmesh-owned", "main", "begins with https://, ssh:// or file://"),
         ("git://127.0.0.1:1/x", "main", "begins with https://, ssh:// or file://"),
         ("http://127.0.0.1:1/x", "main", "unable to access 'http://127.0.0.1:1/x/'"),

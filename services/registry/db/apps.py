@@ -57,6 +57,12 @@ async def repository(c: AsyncConnection, app: str) -> Repository | None:
     return Repository(**row) if row else None
 
 
+async def poll_errors(c: AsyncConnection) -> dict[str, str]:
+    """What is wrong with repositories, by their apps."""
+    query = select(repositories.c.app, repositories.c.poll_error).where(repositories.c.poll_error.is_not(None))
+    return {row.app: row.poll_error for row in await c.execute(query)}
+
+
 async def put_repository(c: AsyncConnection, found: Repository) -> None:
     """Make or change it; a changed one has seen no head yet."""
     values: dict[str, Any] = {**found.declared(), "webhook_sealed": found.webhook_sealed, "head": None}

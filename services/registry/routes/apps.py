@@ -41,16 +41,19 @@ async def listed(parts: Here, who: Who) -> dict[str, Any]:
         found = [app for app in await apps.listed(c) if who.may("read", app.name)]
         live = {one.app: one for one in await deployments.with_status(c, "live")}
         newest = {app.name: await deployments.page(c, app.name, 1) for app in found}
-    return {"items": [_summary(app, live.get(app.name), newest[app.name]) for app in found], "next": None}
+        errors = await apps.poll_errors(c)
+    items = [_summary(app, live.get(app.name), newest[app.name], errors.get(app.name)) for app in found]
+    return {"items": items, "next": None}
 
 
-def _summary(app: App, live: Deployment | None, newest: list[Deployment]) -> dict[str, Any]:
+def _summary(app: App, live: Deployment | None, newest: list[Deployment], poll_error: str | None) -> dict[str, Any]:
     return {
         "name": app.name,
         "title": app.title,
         "created_at": iso(app.created_at),
         "live": _brief(live),
         "newest": _brief(newest[0] if newest else None),
+        "poll_error": poll_error,
     }
 
 

@@ -14,6 +14,7 @@ from services.registry.db import Connection, apps, deployments
 from services.registry.deployments import Cause, Deployment
 from services.registry.origins import NoRepository
 from services.registry.parts import Here, NoApp, NoDeployment, Parts, Who
+from services.registry.reasons import NoBranch
 
 router = APIRouter(prefix="/api/v1/apps/{ns}")
 ASK_TIMEOUT_S = 3.0
@@ -73,7 +74,7 @@ async def sync(ns: str, parts: Here, who: Who, response: Response) -> dict[str, 
 async def rollback(ns: str, parts: Here, who: Who, response: Response, body: Target | None = None) -> dict[str, Any]:
     """Deploy an older commit again. The head that it leaves is not deployed by itself; one that is pushed later is."""
     who.require("write", ns)
-    head = await parts.head(ns, ASK_TIMEOUT_S) if await _asking(parts, ns) else None
+    head = await _left(parts, ns) if await _asking(parts, ns) else None
     async with parts.database.write() as c:
         if await apps.get(c, ns, lock=True) is None:
             raise NoApp(ns)
@@ -82,6 +83,14 @@ async def rollback(ns: str, parts: Here, who: Who, response: Response, body: Tar
         found = await deployments.add(c, ns, Cause.ROLLBACK, now, pinned=commit)
         await deployments.supersede(c, ns, "pending", found.seq, now)
     return accepted(parts, found, response)
+
+
+async def _left(parts: Parts, ns: str) -> str | None:
+    """The head that a rollback leaves, when Git tells one now."""
+    try:
+        return await parts.head(ns, ASK_TIMEOUT_S)
+    except NoBranch:
+        return None
 
 
 async def _asking(parts: Parts, ns: str) -> bool:

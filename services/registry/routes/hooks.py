@@ -15,6 +15,7 @@ from services.registry.bodies import read_body
 from services.registry.db import Connection, apps, deliveries, deployments
 from services.registry.deployments import Answer, Cause, Deployment, Scene, answer, settled
 from services.registry.parts import Here, Parts
+from services.registry.reasons import NoBranch
 from services.registry.tokens import same
 from services.registry.verification import verified
 from services.registry.webhooks import MAX_BODY_BYTES, Forge, Push, bearer, delivery_id, forge_of, push_of, signed
@@ -39,10 +40,29 @@ async def hook(ns: str, request: Request, parts: Here) -> Response:
     if push.kind == "ping":
         await _remember(parts, ns, delivery)
         return JSONResponse({"status": "pong"})
-    if push.kind != "push" or push.branch not in (None, repository.branch):
+    gone = push.kind == "deletion" and push.branch == repository.branch
+    if not gone and (push.kind != "push" or push.branch not in (None, repository.branch)):
         await _remember(parts, ns, delivery)
-        return Response(status_code=204)
-    return await _pushed(parts, ns, push, delivery)
+        return _ignored(repository.poll_error)
+    try:
+        if gone:
+            await parts.head(ns, ASK_TIMEOUT_S)
+            return _ignored(None)
+        return await _pushed(parts, ns, push, delivery)
+    except NoBranch as error:
+        return await _branchless(parts, ns, delivery, error.detail)
+
+
+def _ignored(why: str | None) -> Response:
+    """Nothing is deployed. What is wrong with the repository is told where its owner looks for deliveries."""
+    return JSONResponse({"status": "ignored", "detail": why}) if why else Response(status_code=204)
+
+
+async def _branchless(parts: Parts, ns: str, delivery: str | None, why: str) -> Response:
+    async with parts.database.write() as c:
+        await apps.saw(c, ns, poll_error=why)
+    await _remember(parts, ns, delivery)
+    return _ignored(why)
 
 
 async def _repository(parts: Parts, ns: str) -> Repository:

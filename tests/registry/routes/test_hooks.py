@@ -244,3 +244,18 @@ async def test_a_broken_push_fails_and_a_repaired_one_goes_on(registry: Registry
     assert (await registry.settled("failed"))["errors"][0]["file"] == "manifests/component.yaml"
     await forge.push(work.commit({"manifests/component.yaml": COMPONENT, "digits/more.py": ""}))
     assert (await registry.settled("starting"))["errors"] == []
+
+
+async def test_a_branch_that_is_gone_is_told_to_the_forge(registry: Registry, work: Work) -> None:
+    forge = await attached(registry, work)
+    work.git("branch", "--move", "main", "trunk")
+    expected = {"status": "ignored", "detail": "branch main is not there any more; the repository has: trunk"}
+    deleted = await forge.send({"ref": "refs/heads/main", "after": "0" * 40, "deleted": True})
+    assert (deleted.status, deleted.body) == (200, expected)
+    other = await forge.send({"ref": "refs/heads/trunk", "after": "1" * 40})
+    assert (other.status, other.body) == (200, expected)
+    unnamed = await forge.send({})
+    assert (unnamed.status, unnamed.body) == (200, expected)
+    found = await registry.get("/api/v1/apps/leafscan")
+    assert found["repository"]["poll_error"] == expected["detail"]
+    assert len((await registry.get("/api/v1/apps/leafscan/deployments"))["items"]) == 1
