@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,12 @@ def page(text: str, context) -> dict:
     result = context.folder / "page.txt"
     result.write_text(text)
     return {"page": result}
+
+
+async def web(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": os.environ["LEVEL"].encode()})
 
 
 def own(text: str) -> dict:
@@ -108,7 +115,7 @@ def _ready(process: subprocess.Popen[str]) -> tuple[int, str]:
     said = ""
     for line in process.stderr:
         said += line
-        if found := re.search(r"is ready on http://127\.0\.0\.1:(\d+) ", line):
+        if found := re.search(r"is ready on http://127\.0\.0\.\d:(\d+)\b", line):
             return int(found[1]), said
     raise AssertionError(said)
 
@@ -144,6 +151,15 @@ def test_loader_batching_and_env_are_the_manifests(checkout: Path) -> None:
     (checkout / "model").write_text("weights")
     with served(checkout.parent, "told", "--folder", "module", "--model", "module/model") as (port, _):
         assert outputs(predicted(port)) == {"model": "WEIGHTS", "calls": [1], "level": "7"}
+
+
+def test_a_web_application_is_served_where_it_is_said(checkout: Path) -> None:
+    web = (MANIFEST % ("web", "web", "", "  env: [{name: LEVEL, value: '7'}]\n")).replace("inference:", "app:")
+    (checkout / "manifests" / "web.yml").write_text(web)
+    with served(checkout, "web", "--host", "127.0.0.2") as (port, said):
+        assert f"mlmesh: service:web is ready on http://127.0.0.2:{port}/\n" in said
+        with urllib.request.urlopen(f"http://127.0.0.2:{port}/") as answer:
+            assert answer.read() == b"7"
 
 
 def test_a_model_that_is_not_given_is_named(checkout: Path) -> None:

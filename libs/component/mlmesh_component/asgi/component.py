@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import local
 from ..function import find
 from ..life import GRACE_SECONDS, Life, LoadError
 from ..settings import Settings
@@ -36,4 +37,4 @@ class Application(Life):
             await self._lifespan.stop()
 
     def announcement(self) -> str:
-        return f"mlmesh: {self.settings.app} at http://127.0.0.1:{self._server.port}/\n"
+        return f"mlmesh: {self.settings.app} is ready on {local.address(self.settings, self._server.port)}/\n"
