@@ -5,30 +5,29 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
-import os
 import platform
 import shutil
 import sys
 import tempfile
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from libs.common.packages import LIST, LISTED, READ, Packages, Unfit, packages
+from services.worker.installing import PATIENCE, Patience, run
 from services.worker.requirements import Local, lists_of
 from services.worker.runtime import CannotRun, Progress
 
 LOCK_POLL_S = 0.2
-KEPT_LINES = 10
-"""Last lines of pip that a failure tells."""
+PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "raw")
 
 
 class Environments:
     """A finished environment holds the file `.complete`; it is built in place, as its scripts name that place."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, patience: Patience = PATIENCE) -> None:
         self._root = root
+        self._patience = patience
 
     def folder(self, source: Path | None) -> Path:
         return self._root / key(wanted(source), source)
@@ -51,23 +50,23 @@ class Environments:
     async def _make(self, folder: Path, found: Packages, source: Path | None, progress: Progress) -> None:
         progress("making the virtual environment")
         seed = ["--without-pip"] if found == Packages() else []
-        await run([sys.executable, "-m", "virtualenv", "--quiet", *seed, str(folder)], None, progress)
+        await run([sys.executable, "-m", "virtualenv", "--quiet", *seed, str(folder)], None, progress, self._patience)
         if source is None or found == Packages():
             return
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+        pip = [str(folder / "bin" / "python"), *PIP]
         if found.whole:
             await self._install_whole([*pip, "."], source, progress)
             return
         listed = folder / LIST
         listed.write_text(found.lines or "")
         named = source / LIST if (source / LIST).is_file() else listed
-        await run([*pip, "-r", str(named)], source, progress)
+        await run([*pip, "-r", str(named)], source, progress, self._patience)
 
     async def _install_whole(self, command: list[str], source: Path, progress: Progress) -> None:
         """From a copy: a build writes beside what it reads, and the checkout is shared."""
         with tempfile.TemporaryDirectory(prefix="build-", dir=self._root) as folder:
             tree = await asyncio.to_thread(shutil.copytree, source, Path(folder) / "tree", symlinks=True)
-            await run(command, tree, progress)
+            await run(command, tree, progress, self._patience)
 
 
 def wanted(source: Path | None) -> Packages:
@@ -94,27 +93,6 @@ def _content(found: Packages, source: Path) -> str:
         return f"c{source}" if found.lines is None else f"r{lists_of(found.lines, source)}"
     except Local:
         return f"c{source}\n{found.lines}"
-
-
-async def run(command: list[str], cwd: Path | None, progress: Progress) -> None:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MLMESH_")}
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=cwd, env=own, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, limit=1 << 20
-    )
-    lines: deque[str] = deque(maxlen=KEPT_LINES)
-    try:
-        assert process.stdout is not None  # noqa: S101  asked for above
-        async for line in process.stdout:
-            if found := line.decode(errors="replace").strip():
-                lines.append(found)
-                progress(found[:200])
-        code = await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if code:
-        raise CannotRun("source", "the requirements cannot be installed:\n" + "\n".join(lines))
 
 
 @asynccontextmanager

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.worker.environment import Environments, key, wanted
+from services.worker.environment import Environments, key, locked, wanted
+from services.worker.installing import PATIENCE, Patience, environment, run
 from services.worker.runtime import CannotRun
 
 
@@ -162,3 +163,70 @@ async def test_a_project_of_a_wrong_form_fails_the_start_with_a_sentence(tmp_pat
     with pytest.raises(CannotRun, match=r"pyproject\.toml: project must be a table") as caught:
         await Environments(tmp_path / "environments").build(tmp_path, lambda _text: None)
     assert caught.value.code == "source"
+
+
+SAYS = "for n in 1 2 3 4 5; do sleep 0.5; echo Progress ${n}000000 of 5000000; done; "
+
+
+async def test_what_says_something_is_not_cut_and_its_progress_is_told() -> None:
+    told: list[str] = []
+    await run(["/bin/sh", "-c", SAYS + "echo done"], None, told.append, Patience(silence=2.0, total=60.0))
+    assert told == [*(f"downloaded {n}.0 of 5.0 MB" for n in range(1, 6)), "done"]
+
+
+@pytest.mark.parametrize(
+    ("script", "patience", "expected"),
+    [
+        ("echo one; exit 3", PATIENCE, "the requirements cannot be installed:\none"),
+        ("cat; echo one; exit 3", PATIENCE, "the requirements cannot be installed:\none"),
+        (
+            "echo one; sleep 60", Patience(1.0, 60.0),
+            "the requirements cannot be installed: nothing was said for 1 s, after:\none",
+        ),
+        (
+            "while :; do echo one; sleep 0.4; done", Patience(60.0, 1.0),
+            "the requirements cannot be installed within 1 s:",
+        ),
+    ],
+    ids=["it fails", "nobody answers its questions", "silent", "endless"],
+)  # fmt: skip
+async def test_what_cannot_be_installed_is_told_with_its_last_lines(
+    script: str, patience: Patience, expected: str
+) -> None:
+    with pytest.raises(CannotRun) as failed:
+        await run(["/bin/sh", "-c", script], None, lambda _text: None, patience)
+    assert str(failed.value).startswith(expected)
+
+
+async def test_what_an_installation_has_started_ends_with_it(tmp_path: Path) -> None:
+    """A lock that the program's child holds is free again."""
+    held = tmp_path / "held"
+    script = f"exec 9>{held}; flock 9; sleep 60 & echo started; wait"
+    with pytest.raises(CannotRun):
+        await run(["/bin/sh", "-c", script], None, lambda _text: None, Patience(1.0, 60.0))
+    async with asyncio.timeout(10), locked(held):
+        pass
+
+
+def test_an_installation_knows_no_key_of_the_mesh_and_the_operators_word_on_git_counts() -> None:
+    given = {"MLMESH_SECRET_KEY": "x", "PATH": "/bin", "GIT_HTTP_LOW_SPEED_TIME": "600"}
+    assert environment(given) == {
+        "PATH": "/bin", "GIT_TERMINAL_PROMPT": "0",
+        "GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": "600",
+    }  # fmt: skip
+
+
+async def test_a_package_that_nobody_sends_fails_the_start(tmp_path: Path) -> None:
+    """An index that accepts and never answers, and pip's own patience with it longer than ours."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        index = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/simple"
+        (tmp_path / "requirements.txt").write_text(f"--index-url {index}\nnothing-of-this-name\n")
+        environments = Environments(tmp_path / "environments", Patience(silence=8.0, total=60.0))
+        with pytest.raises(CannotRun, match="nothing was said for 8 s, after:") as failed:
+            await environments.build(tmp_path, lambda _text: None)
+        assert failed.value.code == "source"
