@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from services.cli import render
+from services.cli.failure import Failure
 
 if TYPE_CHECKING:
     from libs.common.manifests import Manifest
+    from libs.common.manifests.configmap import ConfigMaps
     from libs.common.manifests.container import EnvFrom, EnvVar
     from libs.common.manifests.fields import Header
 
@@ -21,18 +23,35 @@ def of(
     who: str,
 ) -> dict[str, str]:
     """`envFrom` in its order, then `env`. The values of Secrets are those of this shell; `who` lacks one is said."""
+    from libs.common.manifests import ConfigMap
+
+    config_maps = {one.name: one.body.data for one in manifests if isinstance(one.body, ConfigMap)}
     found: dict[str, str] = {}
     for source in env_from:
-        name = source.secret_ref.name
-        keys = list(_keys(name, manifests))
-        if not keys:
-            render.note(f'{who}: Secret "{name}" names no keys here; name them in its manifest (keys)')
-        for key in keys:
-            if key in shell:
-                found[key] = shell[key]
-            else:
-                render.note(f'{who}: {key} of Secret "{name}" is not set; set it in the environment of this command')
+        if source.config_map_ref:
+            found |= _values(source.config_map_ref.name, config_maps)
+        elif source.secret_ref:
+            found.update(_of_shell(source.secret_ref.name, manifests, shell, who))
     return {**found, **{one.name: one.value for one in env}}
+
+
+def _values(name: str, config_maps: ConfigMaps) -> Mapping[str, str]:
+    if name not in config_maps:
+        raise Failure(f"there is no ConfigMap {name!r}; there are {', '.join(sorted(config_maps)) or 'none'}")
+    return config_maps[name]
+
+
+def _of_shell(
+    secret: str, manifests: Sequence[Manifest[Header]], shell: Mapping[str, str], who: str
+) -> Iterator[tuple[str, str]]:
+    keys = list(_keys(secret, manifests))
+    if not keys:
+        render.note(f'{who}: Secret "{secret}" names no keys here; name them in its manifest (keys)')
+    for key in keys:
+        if key in shell:
+            yield key, shell[key]
+        else:
+            render.note(f'{who}: {key} of Secret "{secret}" is not set; set it in the environment of this command')
 
 
 def _keys(secret: str, manifests: Sequence[Manifest[Header]]) -> Iterator[str]:

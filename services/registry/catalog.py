@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from libs.common.manifests import (
     APIComponent,
+    ConfigMap,
     DataBox,
     ExperimentPipeline,
     Manifest,
@@ -64,6 +65,7 @@ def catalog(manifests: Sequence[Manifest[Header]]) -> Catalog:
         boxes=of_kind(manifests, DataBox),
         secrets={name: secret.spec.keys for name, secret in of_kind(manifests, Secret).items()},
         app=next(iter(of_kind(manifests, PlatformApp).values()), None),
+        config_maps={name: one.data for name, one in of_kind(manifests, ConfigMap).items()},
     )
 
 

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-from libs.common.manifests import APIComponent, ExperimentPipeline, Manifest, MLComponent, Problem, Secret, Unread
+from libs.common.manifests import (
+    APIComponent,
+    ConfigMap,
+    ExperimentPipeline,
+    Manifest,
+    MLComponent,
+    Problem,
+    Secret,
+    Unread,
+)
 from libs.common.manifests.chain import follower, following
 from libs.common.manifests.container import ENVIRONMENT, RESERVED, EnvFrom
 from libs.common.manifests.fields import Header, Reference
@@ -75,18 +84,20 @@ def boxes(app: App, manifest: Manifest[Header], connected: Sequence[Reference]) 
 
 def env_from(app: App, manifest: Manifest[Header], path: Path, sources: Sequence[EnvFrom]) -> Iterator[Problem]:
     for index, source in enumerate(sources):
-        name = source.secret_ref.name
-        where = (*path, "envFrom", index, "secretRef", "name")
-        yield from existing(app, manifest, where, "Secret", name)
-        for key in unfit_keys(app.names["Secret"].get(name)):
-            yield manifest.problem(
-                where, f'key "{key}" of Secret "{name}" cannot be an environment name; rename the key'
-            )
+        field, kind = ("secretRef", "Secret") if source.secret_ref else ("configMapRef", "ConfigMap")
+        reference = source.secret_ref or source.config_map_ref
+        if reference is not None:
+            where = (*path, "envFrom", index, field, "name")
+            yield from existing(app, manifest, where, kind, reference.name)
+            for key in unfit_keys(app.names.get(kind, {}).get(reference.name)):
+                sentence = f'key "{key}" of {kind} "{reference.name}" cannot be an environment name; rename the key'
+                yield manifest.problem(where, sentence)
 
 
-def unfit_keys(secret: Manifest[Header] | None) -> Iterator[str]:
-    if secret is not None and isinstance(secret.body, Secret):
-        yield from (key for key in secret.body.spec.keys if not ENVIRONMENT.fits(key) or key.startswith(RESERVED))
+def unfit_keys(source: Manifest[Header] | None) -> Iterator[str]:
+    body = source.body if source is not None else None
+    keys = body.spec.keys if isinstance(body, Secret) else body.data if isinstance(body, ConfigMap) else ()
+    yield from (key for key in keys if not ENVIRONMENT.fits(key) or key.startswith(RESERVED))
 
 
 def of_component(app: App, manifest: Manifest[Header], body: MLComponent) -> Iterator[Problem]:

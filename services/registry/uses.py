@@ -7,7 +7,7 @@ from itertools import chain
 
 from libs.common.manifests import MLComponent
 from libs.common.manifests.catalog import Catalog
-from libs.common.manifests.container import EnvFrom, ImageSource
+from libs.common.manifests.container import EnvFrom, ImageSource, secrets_of
 
 
 def passwords(catalog: Catalog) -> list[str]:
@@ -59,6 +59,6 @@ def _by_stages(catalog: Catalog) -> Iterator[tuple[str, str]]:
 
 
 def _by_container(image: ImageSource, sources: tuple[EnvFrom, ...], user: str) -> Iterator[tuple[str, str]]:
-    yield from ((source.secret_ref.name, user) for source in sources)
+    yield from ((name, user) for name in secrets_of(sources))
     if image.credentials:
         yield image.credentials, f"image of {user}"

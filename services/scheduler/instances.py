@@ -12,6 +12,8 @@ import orjson
 from libs.common.files import Location
 from libs.common.identity import OWNER
 from libs.common.manifests.catalog import Catalog
+from libs.common.manifests.configmap import ConfigMaps
+from libs.common.manifests.container import in_order, secrets_of
 from libs.common.manifests.mlcomponent import MLComponent
 from services.scheduler.plan import HELD_BACK
 from services.scheduler.scaling import Bounds, Scale, first
@@ -47,7 +49,7 @@ def wanted(
     """
     found = []
     for name, component in sorted(catalog.components.items()):
-        spec = instance_spec(name, component, catalog.boxes)
+        spec = instance_spec(name, component, catalog.boxes, catalog.config_maps)
         versions = {used: secrets.get(used) for used in spec["secrets"]}
         fingerprint = hashlib.sha256(orjson.dumps([commit, spec, versions], option=orjson.OPT_SORT_KEYS)).hexdigest()[
             :16
@@ -97,10 +99,14 @@ class Fleet:
         return found
 
 
-def instance_spec(name: str, component: MLComponent, boxes: Collection[str]) -> dict[str, Any]:
-    """`boxes` are all of the app."""
+def instance_spec(name: str, component: MLComponent, boxes: Collection[str], config_maps: ConfigMaps) -> dict[str, Any]:
+    """`boxes` and `config_maps` are all of the app.
+
+    A field that only some have (`env_from`) is not in the spec of the others: it would start them anew.
+    """
     spec, service = component.spec, component.spec.ml_service
     connected = [box.name for box in spec.connected_boxes]
+    sources = in_order(spec.env_from, config_maps)
     return {
         "component": name,
         "image": spec.image.existing_image_name,
@@ -110,7 +116,8 @@ def instance_spec(name: str, component: MLComponent, boxes: Collection[str]) -> 
         "python": service.python,
         "port": spec.service_port,
         "env": {variable.name: variable.value for variable in spec.env},
-        "secrets": [source.secret_ref.name for source in spec.env_from],
+        "secrets": secrets_of(spec.env_from),
+        **({"env_from": sources} if sources else {}),
         "boxes": connected,
         "other_boxes": sorted(set(boxes) - set(connected)),
         "concurrency": service.calls_at_once,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from libs.common.files import Location
@@ -11,6 +11,8 @@ from libs.common.identity import OWNER
 from libs.common.kept import kept
 from libs.common.manifests import graph
 from libs.common.manifests.chain import handed, open_variables, producer, written
+from libs.common.manifests.configmap import ConfigMaps
+from libs.common.manifests.container import in_order, secrets_of
 from libs.common.manifests.experimentpipeline import ExperimentPipeline, Stage
 from services.scheduler.state import Run, Task
 
@@ -23,11 +25,12 @@ def planned(
     sources: Mapping[str, dict[str, Any]],
     targets: Mapping[str, dict[str, Any]],
     outputs: Sequence[str],
+    config_maps: ConfigMaps,
     cache: str = "read",
 ) -> dict[str, Any]:
     """The plan of a run; under `then` those of the runs that continue it, with what each is handed.
 
-    `sources` and `targets` are locations (or values) by variable, as the caller named them.
+    `sources` and `targets` are locations (or values) by variable, as the caller named them; `config_maps` the app's.
     """
     plans = []
     for place, one in enumerate(chain):
@@ -37,6 +40,7 @@ def planned(
         same = _same_for_all(one)
         plan = {
             **same,
+            "stages": [*_configured(same["stages"], one, config_maps)],
             "commit": commit,
             "user": user,
             "sources": {**same["sources"], **own},
@@ -64,6 +68,15 @@ def _same_for_all(one: ExperimentPipeline) -> dict[str, Any]:
     }
 
 
+def _configured(
+    stages: Sequence[dict[str, Any]], one: ExperimentPipeline, config_maps: ConfigMaps
+) -> Iterator[dict[str, Any]]:
+    """With the order of `envFrom` and the values, of stages that name a ConfigMap."""
+    for stage, declared in zip(stages, one.spec.stages, strict=True):
+        sources = in_order(declared.env_from, config_maps) if declared.env_from else []
+        yield {**stage, "env_from": sources} if sources else stage
+
+
 @kept
 def constants(one: ExperimentPipeline) -> dict[str, Location]:
     """What `mountFrom` gives, by variable."""
@@ -84,7 +97,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "image": stage.image.existing_image_name,
         "entry_point": list(stage.entry_point) if stage.entry_point else None,
         "env": {variable.name: variable.value for variable in stage.env},
-        "secrets": [source.secret_ref.name for source in stage.env_from],
+        "secrets": secrets_of(stage.env_from),
         "resources": stage.resources.model_dump(),
         "read_only_root": stage.security.read_only_root,
         "egress": stage.security.egress,
@@ -173,6 +186,7 @@ def work(run: Run, task: Task, siblings: Mapping[str, Task]) -> dict[str, Any]:
         "pipeline": run.pipeline,
         "stage": task.name,
         **{name: stage[name] for name in kept},
+        **{name: stage[name] for name in ("env_from",) if name in stage},
         "inputs": inputs,
         "outputs": outputs,
         "log": log_name(run.id, task.name, task.attempt),

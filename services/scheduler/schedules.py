@@ -95,7 +95,7 @@ async def _asked(parts: Parts, due: Schedule) -> Any:
     api = starts.api_of(catalog, due.pipeline) or unpublished(chain, due.spec["inputs"])
     body = {"inputs": due.spec["inputs"], "labels": {LABEL: due.pipeline}}
     owner = User(due.app, OWNER, catalog.boxes)
-    asked = submission(chain, api, body, user=owner, commit=commit, run=run_id())
+    asked = submission(chain, api, body, user=owner, commit=commit, run=run_id(), config_maps=catalog.config_maps)
     await starts.check_files(parts, due.app, asked)
     return asked, chain
 

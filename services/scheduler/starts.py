@@ -44,7 +44,8 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
     body = _decoded(raw)
     chain = chain_of(catalog, api.spec.experiment_pipeline.name)
     who = submission.User(app, user, catalog.boxes)
-    asked = submission.submission(chain, api.spec.api_spec or ApiSpec(), body, user=who, commit=commit, run=run_id())
+    spec, configs = api.spec.api_spec or ApiSpec(), catalog.config_maps
+    asked = submission.submission(chain, spec, body, user=who, commit=commit, run=run_id(), config_maps=configs)
     await check_files(parts, app, asked)
     await _may_be_called(parts, asked.callback)
     run, told = draft(app, chain, asked, user), asked.callback

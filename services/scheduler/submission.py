@@ -12,6 +12,7 @@ from libs.common.files import Location
 from libs.common.identity import ANONYMOUS
 from libs.common.manifests.apicomponent import ApiInput, ApiOutput, ApiSpec, Datatype, InputType
 from libs.common.manifests.chain import open_variables, producer, written
+from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.paths import refusal
 from services.scheduler import callback, pipeline
@@ -60,9 +61,16 @@ class Submission:
 
 
 def submission(
-    chain: Sequence[ExperimentPipeline], api: ApiSpec, body: Any, *, user: User, commit: str, run: str
+    chain: Sequence[ExperimentPipeline],
+    api: ApiSpec,
+    body: Any,
+    *,
+    user: User,
+    commit: str,
+    run: str,
+    config_maps: ConfigMaps,
 ) -> Submission:
-    """`chain`: the pipeline and those that continue it.
+    """`chain`: the pipeline and those that continue it; `config_maps`: the app's.
 
     Raises Invalid, whose `errors` name each input, output or field that does not fit.
     """
@@ -88,6 +96,7 @@ def submission(
             sources=sources,
             targets={name: target.to_json() for name, target in targets.items()},
             outputs=[item.name for item in api.outputs],
+            config_maps=config_maps,
             cache=body.get("cache", "read"),
         ),
         inputs=dict(body.get("inputs") or {}),

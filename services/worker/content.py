@@ -30,6 +30,8 @@ def key(lease: Lease, identity: str, paths: Mapping[str, Path], *, with_source: 
         "inputs": inputs,
         "outputs": sorted(one["name"] for one in spec["outputs"]),
     }
+    if sources := spec.get("env_from"):  # the values of ConfigMaps
+        made_of["env_from"] = sources
     return hashlib.sha256(orjson.dumps(made_of, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -103,9 +103,10 @@ def labels(lease: Leased, site: Site) -> dict[str, str]:
 
 
 def taken(spec: Mapping[str, Any], secrets: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """`envFrom`: the keys of its Secrets as variables, in the order that the spec names them: later ones win."""
-    named = spec.get("secrets") or []
-    return {key: value for name in named for key, value in secrets[name].items()}
+    """`envFrom`: the keys of Secrets and the values of ConfigMaps as variables, in its order: later ones win."""
+    sources = spec.get("env_from") or [{"secret": name} for name in spec.get("secrets") or []]
+    given = [one["values"] if "values" in one else secrets[one["secret"]] for one in sources]
+    return {key: value for values in given for key, value in values.items()}
 
 
 def of_stage(

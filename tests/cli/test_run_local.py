@@ -118,6 +118,13 @@ kind: Secret
 metadata: {name: mine}
 spec: {keys: [A_TOKEN, B_TOKEN]}
 """
+PLAIN = """\
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: plain}
+data: {A_TOKEN: plain}
+"""
 WRITES_ITS_SECRETS = 'sh -c "echo $A_TOKEN $B_TOKEN >$UNIP_PIPELINE_OUT/x"'
 OF_SECRETS = "image: {existingImageName: image}, envFrom: [{secretRef: {name: mine}}, {secretRef: {name: other}}]"
 
@@ -137,6 +144,21 @@ def test_values_of_secrets_are_those_of_the_shell(checkout: Path, monkeypatch: p
         'stage one: B_TOKEN of Secret "mine" is not set; set it in the environment of this command',
         'stage one: Secret "other" names no keys here; name them in its manifest (keys)',
     ]
+
+
+def test_values_of_config_maps_come_in_the_order_of_env_from(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = "{configMapRef: {name: plain}}, {secretRef: {name: mine}}, {configMapRef: {name: plain}}"
+    image = "image: {existingImageName: image}"
+    text = ALONE.replace("image: {existingImageName: IMAGE}", f"{image}, envFrom: [{sources}]")
+    file = checkout / "manifests" / "copy.yml"
+    file.write_text(text.replace("'WRITES'", json.dumps(WRITES_ITS_SECRETS)) + SECRETS + PLAIN)
+    monkeypatch.setenv("A_TOKEN", "hunter")
+    monkeypatch.setenv("B_TOKEN", "gatherer")
+    assert local(checkout, "copy", "--into", str(checkout / "out")).returncode == 0
+    assert (checkout / "out" / "out" / "x").read_text() == "plain gatherer\n"
+    file.write_text(file.read_text().replace(f", envFrom: [{sources}]", ", envFrom: [{configMapRef: {name: no}}]"))
+    done = local(checkout, "copy", "--into", str(checkout / "other"))
+    assert (done.returncode, done.stderr) == (1, "mlmesh: there is no ConfigMap 'no'; there are plain\n")
 
 
 def test_a_stage_that_takes_too_long_is_ended(checkout: Path) -> None:

@@ -18,6 +18,7 @@ def head(kind: str, name: str, extra: str = "") -> str:
 BOX = head("DataBox", "weights") + "  s3DefaultStorage: {}\n"
 SECRET = head("Secret", "users") + "  keys: [petrova.pa, TOKEN]\n"
 TOKEN = head("Secret", "token") + "  keys: [TOKEN]\n"
+SETTINGS = "apiVersion: mlmesh/v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {A: x}\n"
 COMPONENT = head("MLComponent", "digits") + '  image: {existingImageName: app}\n  mlService: {inference: "a:f"}\n'
 API = head("APIComponent", "digits") + "  mlComponent: {name: digits}\n  restfulApi: {path: digits, auth: {none: {}}}\n"
 PIPELINE = (
@@ -122,6 +123,11 @@ CASES = [
     ((COMPONENT + "  envFrom: [{secretRef: {name: token}}]\n", TOKEN), []),
     ((COMPONENT + "  envFrom: [{secretRef: {name: token}}]\n",), ['a.yml:7:32: there is no Secret "token"; add one, or correct the name']),
     ((COMPONENT + "  envFrom: [{secretRef: {name: users}}]\n", SECRET), ['a.yml:7:32: key "petrova.pa" of Secret "users" cannot be an environment name; rename the key']),
+    ((COMPONENT + "  envFrom: [{configMapRef: {name: settings}}, {secretRef: {name: token}}]\n", TOKEN, SETTINGS), []),
+    ((COMPONENT + "  envFrom: [{configMapRef: {name: setting}}]\n", SETTINGS), ['a.yml:7:35: there is no ConfigMap "setting"; did you mean "settings"?']),
+    ((COMPONENT + "  envFrom: [{configMapRef: {name: settings}}]\n", SETTINGS.replace("A:", "MLMESH_A: x, a.b:")), ['a.yml:7:35: key "MLMESH_A" of ConfigMap "settings" cannot be an environment name; rename the key', 'a.yml:7:35: key "a.b" of ConfigMap "settings" cannot be an environment name; rename the key']),
+    ((COMPONENT + "  envFrom: [{secretRef: {name: settings}}]\n", SETTINGS), ['a.yml:7:32: there is no Secret "settings"; add one, or correct the name']),
+    ((SETTINGS, SETTINGS.replace("mlmesh/v1", "v1")), ['b.yml:3:18: a second ConfigMap "settings"; the first is at a.yml:1, rename one of them']),
     ((API.replace("none: {}", "basic: {credentials: user}"), COMPONENT, SECRET), ['a.yml:6:58: there is no Secret "user"; did you mean "users"?']),
     ((API, API.replace("name: digits}\nspec", "name: more}\nspec"), COMPONENT), ['b.yml:6:22: path "digits" is published by APIComponent "digits" (a.yml:1) already; change or remove one of them']),
     ((head("APIComponent", "x") + "  files: {}\n  restfulApi: {auth: {none: {}}}\n", head("APIComponent", "y") + "  files: {}\n  restfulApi: {auth: {apiKey: {}}}\n"), ['b.yml:5:3: "files" is published by APIComponent "x" (a.yml:1) already; change or remove one of them']),
@@ -193,7 +199,7 @@ def test_a_secret_may_be_declared_elsewhere() -> None:
 def test_a_catalog_has_everything_by_name_and_survives_its_journey_through_a_database() -> None:
     files = {
         f"manifests/{kind.lower()}.yml": example(kind).encode()
-        for kind in ("MLComponent", "DataBox", "Secret", "PlatformApp")
+        for kind in ("MLComponent", "ConfigMap", "DataBox", "Secret", "PlatformApp")
     }
     files["manifests/more.yml"] = "---\n".join([BOX, TRAIN_API, PIPELINE, SECRET, API]).encode()
     catalog, problems = check(files, NAMESPACE)
@@ -206,9 +212,19 @@ def test_a_catalog_has_everything_by_name_and_survives_its_journey_through_a_dat
     )
     assert set(catalog.boxes) == {"users", "weights"}
     assert catalog.secrets == {"model-keys": ("HUB_TOKEN",), "users": ("petrova.pa", "TOKEN")}
+    assert catalog.config_maps == {"settings": {"LANGUAGE": "en", "THRESHOLD": "0.5"}}
     assert catalog.app is not None
     assert catalog.app.spec.title == "Leaf scanner"
     assert Catalog.from_json(json.loads(json.dumps(catalog.to_json()))) == catalog
+
+
+def test_a_catalog_of_version_0_1_is_read() -> None:
+    catalog, _ = check({"m.yml": (COMPONENT + "  envFrom: [{secretRef: {name: token}}]\n---\n" + TOKEN).encode()}, None)
+    assert catalog is not None
+    old = catalog.to_json()
+    del old["config_maps"]
+    old["components"]["digits"]["spec"]["envFrom"] = [{"secretRef": {"name": "token"}}]
+    assert Catalog.from_json(old) == catalog
 
 
 def test_warnings_do_not_stand_in_the_way() -> None:

@@ -23,7 +23,10 @@ def submit(body: Any, user: submission.User = ALICE, *, required: bool = True) -
     spec = found.apis["train"].spec.api_spec or ApiSpec()
     if not required:
         spec = spec.model_copy(update={"inputs": [one.model_copy(update={"required": False}) for one in spec.inputs]})
-    return submission.submission([found.pipelines["train"]], spec, body, user=user, commit="c0ffee", run="r_1")
+    chain = [found.pipelines["train"]]
+    return submission.submission(
+        chain, spec, body, user=user, commit="c0ffee", run="r_1", config_maps=found.config_maps
+    )
 
 
 def a_run(body: Any) -> Run:

@@ -85,6 +85,12 @@ def test_the_order_of_secrets_is_a_part_of_what_a_stage_is_made_of() -> None:
     assert len({keyed(secrets=names) for names in (["a", "b"], ["b", "a"], ["a", "b", "a"], ["a"])}) == 4
 
 
+def test_values_of_config_maps_count() -> None:
+    made_of: Any = ([], [{"values": {"A": "1"}}], [{"values": {"A": "2"}}], [{"values": {"A": "2"}}, {"secret": "s"}])
+    assert len({keyed(env_from=sources) for sources in made_of}) == 4
+    assert keyed(env_from=[]) == keyed()
+
+
 def test_a_path_is_its_names_and_contents(tmp_path: Path) -> None:
     def folder(name: str, **files: str) -> Path:
         for file, text in files.items():

@@ -50,6 +50,15 @@ def test_of_a_key_that_several_secrets_have_the_last_in_the_manifest_is_taken(
     assert spec.taken({"secrets": named}, secrets) == expected
 
 
+def test_values_of_config_maps_come_in_the_order_of_env_from() -> None:
+    secrets = {"a": {"K": "secret", "A": "a"}}
+    values = {"values": {"K": "plain", "V": "v"}}
+    document = {"secrets": ["a"], "env_from": [{"secret": "a"}, values]}
+    assert spec.taken(document, secrets) == {"K": "plain", "A": "a", "V": "v"}
+    document = {"secrets": ["a"], "env_from": [values, {"secret": "a"}]}
+    assert spec.taken(document, secrets) == {"K": "secret", "A": "a", "V": "v"}
+
+
 def test_a_stage_mounts_inputs_read_only_and_outputs_writable() -> None:
     document = {
         "image": "i", "entry_point": None, "secrets": ["s"], "env": {"UNIP_PIPELINE_IN": "hidden", "K": "own"},

@@ -1,10 +1,11 @@
-"""Manifests: the seven kinds, where each field stands in its file, and what is wrong with it.
+"""Manifests: the eight kinds, where each field stands in its file, and what is wrong with it.
 
 Owns the format and the rules within one manifest. Pure: it never reads a file or a database, and knows nothing of
 what runs; rules between the manifests of an app are in `services.registry.catalog`.
 """
 
 from libs.common.manifests.apicomponent import APIComponent
+from libs.common.manifests.configmap import ConfigMap
 from libs.common.manifests.databox import DataBox
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.manifests.kinds import KINDS, example, json_schema
@@ -19,6 +20,7 @@ from libs.common.manifests.secret import Secret
 __all__ = [
     "KINDS",
     "APIComponent",
+    "ConfigMap",
     "DataBox",
     "ExperimentPipeline",
     "MLComponent",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from libs.common.manifests.apicomponent import APIComponent
+from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.databox import DataBox
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.manifests.fields import Header
@@ -18,7 +19,7 @@ Body = TypeVar("Body", bound=Header)
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """What an app consists of, by name; `secrets` are the keys that each declared Secret has."""
+    """What an app consists of, by name; `secrets` are the keys of each declared Secret, `config_maps` values."""
 
     components: Mapping[str, MLComponent]
     pipelines: Mapping[str, ExperimentPipeline]
@@ -26,6 +27,7 @@ class Catalog:
     boxes: Mapping[str, DataBox]
     secrets: Mapping[str, tuple[str, ...]]
     app: PlatformApp | None = None
+    config_maps: ConfigMaps = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -34,6 +36,7 @@ class Catalog:
             "apis": dumped(self.apis),
             "boxes": dumped(self.boxes),
             "secrets": {name: list(keys) for name, keys in self.secrets.items()},
+            "config_maps": {name: dict(values) for name, values in self.config_maps.items()},
             "app": self.app and self.app.model_dump(mode="json", by_alias=True),
         }
 
@@ -46,6 +49,7 @@ class Catalog:
             boxes=loaded(DataBox, data["boxes"]),
             secrets={name: tuple(keys) for name, keys in data["secrets"].items()},
             app=PlatformApp.model_validate(data["app"]) if data["app"] else None,
+            config_maps=data.get("config_maps", {}),  # none in a catalog of version 0.1
         )
 
 

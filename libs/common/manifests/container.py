@@ -1,10 +1,11 @@
 """What an MLComponent and a pipeline's stage have in common: image, environment, resources, isolation."""
 
-from collections.abc import Iterator
-from typing import Annotated, Final, Literal, Self
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, model_validator
 
+from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.fields import (
     AtLeast,
     Cores,
@@ -55,7 +56,33 @@ class EnvVar(Section):
 
 
 class EnvFrom(Section):
-    secret_ref: Reference
+    secret_ref: Reference | None = None
+    config_map_ref: Reference | None = None
+
+    @model_validator(mode="after")
+    def from_one_place(self) -> Self:
+        exactly_one(self, "secretRef", "configMapRef")
+        return self
+
+
+def secrets_of(sources: Sequence[EnvFrom]) -> list[str]:
+    """The Secrets that `envFrom` names, in its order."""
+    return [source.secret_ref.name for source in sources if source.secret_ref]
+
+
+def in_order(sources: Sequence[EnvFrom], config_maps: ConfigMaps) -> list[dict[str, Any]]:
+    """`envFrom` for a worker: `{"secret": name}` and `{"values": {…}}`, later ones win.
+
+    Nothing when there are only Secrets: their names in order (`secrets_of`) say it all.
+    """
+    if not any(source.config_map_ref for source in sources):
+        return []
+    return [
+        {"values": dict(config_maps[source.config_map_ref.name])}
+        if source.config_map_ref
+        else {"secret": source.secret_ref and source.secret_ref.name}
+        for source in sources
+    ]
 
 
 class Resources(Section):

@@ -7,17 +7,25 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from libs.common.manifests.configmap import ConfigMap
 from libs.common.manifests.fields import FOREIGN, LABEL, Header, Reference
 from libs.common.manifests.nodes import Entry, Node
 from libs.common.manifests.problems import Problem
 from libs.common.manifests.sentences import sections
 
+CORE: Final = "v1"
 TARGETS: Final = ("mlComponent", "experimentPipeline")
 API: Final = ("spec", "restfulApi")
 
 
 def canonical(file: str, root: Node, model: type[Header]) -> tuple[Node, list[Problem]]:
-    """The document in our spelling, every value at its place in the file; as it is when its apiVersion is ours."""
+    """The document in our spelling, every value at its place in the file; as it is when its apiVersion is ours.
+
+    A ConfigMap of Kubernetes is one of ours: it has plain values and nothing else that counts.
+    """
+    if root.text("apiVersion") == CORE and model is ConfigMap:
+        line, column = root.key("apiVersion")
+        root = root.put(("apiVersion",), Entry(line, column, Node(FOREIGN, *root.locate("apiVersion"))))
     if root.text("apiVersion") != FOREIGN:
         return root, []
     reading = Reading(file)

@@ -1,4 +1,4 @@
-"""The seven kinds by name, their JSON Schemas and their examples."""
+"""The eight kinds by name, their JSON Schemas and their examples."""
 
 from collections.abc import Mapping
 from importlib import resources
@@ -10,6 +10,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from libs.common.manifests.apicomponent import APIComponent
+from libs.common.manifests.configmap import ConfigMap
 from libs.common.manifests.databox import DataBox
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.manifests.fields import Header
@@ -21,6 +22,7 @@ from libs.common.manifests.secret import Secret
 KINDS: Final[Mapping[str, type[Header]]] = MappingProxyType(
     {
         "APIComponent": APIComponent,
+        "ConfigMap": ConfigMap,
         "DataBox": DataBox,
         "ExperimentPipeline": ExperimentPipeline,
         "MLComponent": MLComponent,

@@ -1,0 +1,75 @@
+"""ConfigMaps on their way from a catalog to a worker: in the order of `envFrom`, and in no spec that names none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from libs.common.manifests.apicomponent import ApiSpec
+from services.scheduler import instances, pipeline, submission
+from services.scheduler.pipeline import stage_tasks
+from services.scheduler.state import Run
+from tests.scheduler.manifests import MANIFESTS, catalog
+
+SETTINGS = b"""
+---
+apiVersion: mlmesh/v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {LEVEL: "3", MODE: fast}
+"""
+SECRETS, BOTH = b"{secretRef: {name: callers}}", b"{secretRef: {name: callers}}, {configMapRef: {name: settings}}"
+OF_ECHO = b'  mlService: {inference: "module:echo"}\n'
+OF_TRAIN = b"      entryPoint: python train.py\n"
+VALUES = {"values": {"LEVEL": "3", "MODE": "fast"}}
+IN_ORDER = [{"secret": "callers"}, VALUES]
+
+
+def manifests(sources: bytes, settings: bytes = SETTINGS) -> bytes:
+    text = MANIFESTS.replace(OF_ECHO, OF_ECHO + b"  envFrom: [" + sources + b"]\n")
+    return text.replace(OF_TRAIN, OF_TRAIN + b"      envFrom: [" + sources + b"]\n") + settings
+
+
+def instance(text: bytes) -> instances.Wanted:
+    return next(one for one in instances.wanted(catalog(text), "c0ffee", {}, {}) if one.name == "echo")
+
+
+def orders(text: bytes) -> dict[str, dict[str, Any]]:
+    """What a worker is told of each stage."""
+    found, body = catalog(text), {"inputs": {"raw": "in/a.csv"}}
+    asked = submission.submission(
+        [found.pipelines["train"]],
+        found.apis["train"].spec.api_spec or ApiSpec(),
+        body,
+        user=submission.User("leaf", "alice", {"data"}),
+        commit="c0ffee",
+        run="r_1",
+        config_maps=found.config_maps,
+    )
+    run = Run(id="r_1", app="leaf", pipeline="train", user="alice", status="queued", plan=asked.plan, created_at=1.0)
+    tasks = {task.name: task for task in stage_tasks(run)}
+    return {name: pipeline.work(run, task, tasks) for name, task in tasks.items()}
+
+
+def test_a_worker_is_told_the_values_in_the_order_of_the_manifest() -> None:
+    assert (instance(manifests(BOTH)).spec["env_from"], instance(manifests(BOTH)).spec["secrets"]) == (
+        IN_ORDER,
+        ["callers"],
+    )
+    told = orders(manifests(BOTH))
+    assert (told["train"]["env_from"], told["train"]["secrets"]) == (IN_ORDER, ["callers"])
+    assert "env_from" not in told["prepare"]
+
+
+@pytest.mark.parametrize("sources", [b"", SECRETS])
+def test_a_spec_without_config_maps_is_as_it_was(sources: bytes) -> None:
+    assert "env_from" not in instance(manifests(sources)).spec
+    assert all("env_from" not in told for told in orders(manifests(sources)).values())
+
+
+def test_another_value_is_another_instance_of_those_who_use_it() -> None:
+    changed = SETTINGS.replace(b"fast", b"slow")
+    assert instance(manifests(BOTH)).fingerprint != instance(manifests(BOTH, changed)).fingerprint
+    assert instance(manifests(SECRETS)).fingerprint == instance(manifests(SECRETS, changed)).fingerprint
+    assert instance(manifests(SECRETS)).fingerprint == instance(manifests(SECRETS, b"")).fingerprint
