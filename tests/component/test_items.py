@@ -44,6 +44,7 @@ def test_a_well_formed_item_has_no_fault(item: dict[str, Any]) -> None:
         ({"datatype": "FP64", "data": [None]}, "data must be a one-dimensional list of numbers"),
         ({"datatype": "INT32", "data": [1.0]}, "data must be a one-dimensional list of whole numbers"),
         ({"datatype": "INT32", "data": [2**31]}, "data has a number that does not fit into INT32"),
+        ({"datatype": "INT64", "data": [2.0**64]}, "data has a number that does not fit into INT64"),
         ({"datatype": "INT64", "data": [-(2**63) - 1]}, "data has a number that does not fit into INT64"),
         ({"datatype": "BOOL", "data": [1]}, "data must be a one-dimensional list of true or false"),
         ({"datatype": "FP64", "data": [1.0], "shape": [2]}, "shape [2] holds 2 values, but data has 1"),

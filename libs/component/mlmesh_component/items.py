@@ -102,9 +102,11 @@ def _list_fault(datatype: str, data: Any) -> str | None:
     kinds, noun = _ELEMENTS[datatype]
     if not isinstance(data, list):
         return f"data must be a list of {noun}"
-    if not kinds.issuperset(map(type, data)):
-        return f"data must be a one-dimensional list of {noun}"
     limit = _RANGES.get(datatype)
+    if not kinds.issuperset(map(type, data)):
+        if limit is not None and any(type(value) is float and abs(value) >= limit for value in data):
+            return f"data has a number that does not fit into {datatype}"  # a long whole one, read as a float
+        return f"data must be a one-dimensional list of {noun}"
     if limit is not None and data and not (-limit <= min(data) and max(data) < limit):
         return f"data has a number that does not fit into {datatype}"
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +15,7 @@ from libs.common.http.client import Peer
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.fields import Name
 from libs.common.manifests.platformapp import RESERVED_NAMESPACES
+from libs.common.texts import Text
 from libs.common.times import iso
 from services.registry.apps import App
 from services.registry.db import access, apps, deployments
@@ -30,8 +31,8 @@ class NewApp(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Name
-    title: str = Field("", max_length=200)
-    description: str = ""
+    title: Annotated[Text, Field(max_length=200)] = ""
+    description: Text = ""
 
 
 @router.get("")

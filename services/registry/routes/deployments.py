@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from libs.common.db import clock
 from libs.common.errors import Conflict
 from libs.common.http.pages import Cursors, link_to
+from libs.common.texts import Text
 from services.registry.db import Connection, apps, deployments
 from services.registry.deployments import Cause, Deployment
 from services.registry.origins import NoRepository
@@ -27,8 +28,8 @@ class Target(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    deployment: str | None = None
-    commit: str | None = None
+    deployment: Text | None = None
+    commit: Text | None = None
 
 
 @router.get("/deployments")

@@ -25,6 +25,18 @@ async def test_an_app_is_made_shown_listed_and_deleted(either: Registry) -> None
     assert (await either.call("DELETE", "/api/v1/apps/leafscan")).status == 404
 
 
+@pytest.mark.parametrize("odd", ["\ud800", "a\0b"])
+async def test_a_text_that_cannot_be_kept_is_refused(either: Registry, odd: str) -> None:
+    assert (await either.call("POST", "/api/v1/apps", {"name": "leafscan"})).status == 201
+    for path, body in (
+        ("/api/v1/apps", {"name": "b", "title": odd}),
+        ("/api/v1/apps", {"name": "b", "description": odd}),
+        ("/api/v1/apps/leafscan/rollback", {"deployment": odd}),
+        ("/api/v1/apps/leafscan/rollback", {"commit": odd}),
+    ):
+        assert (await either.call("POST", path, body)).status == 422, body
+
+
 async def test_names_that_are_reserved_or_no_dns_label_are_refused(registry: Registry) -> None:
     for name in ("api", "metrics", "Leaf", "a_b", "-a", "a" * 64, "", ".."):
         assert (await registry.call("POST", "/api/v1/apps", {"name": name})).status == 422, name
