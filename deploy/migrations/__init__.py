@@ -8,6 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
+from libs.common.db import SCHEMA, damage, translated
 from libs.common.errors import MeshError
 
 HERE = Path(__file__).parent
@@ -23,6 +24,10 @@ def config(database_url: str) -> Config:
 def upgrade(database_url: str) -> None:
     """To the newest revision; a database that is there already is left as it is. Raises MeshError."""
     try:
-        command.upgrade(config(database_url), "head")
+        with translated(str(damage.file_of(database_url))):
+            command.upgrade(config(database_url), "head")
     except CommandError as error:
-        raise MeshError(f"the database is of another release: {error}") from error
+        raise MeshError(
+            f"the database is of another release, this one works on schema {SCHEMA} ({error}); "
+            "start the release that it is of, or restore a backup that is older"
+        ) from error

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from services.cli import damage
 from services.cli.failure import Failure
 
 if TYPE_CHECKING:
@@ -25,12 +26,14 @@ RECORD = "container.json"
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """The folder, made when missing, for this process alone; the system frees it however the process ends."""
+    if wrong := damage.of_folder(folder) or damage.of_file(folder / "lock"):
+        raise Failure(wrong)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         close_to_others(folder)
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise Failure(f"{folder} cannot be used: {error.strerror}") from error
+        raise Failure(f"{folder} cannot be used: {error.strerror}; choose another --data") from error
     try:
         _lock(handle, folder)
         yield
@@ -59,6 +62,10 @@ def _lock(handle: int, folder: Path) -> None:
         owner = os.pread(handle, 20, 0).decode(errors="replace").strip()
         raise Failure(
             f"{folder} is in use by process {owner or 'unknown'}; stop it, or choose another --data"
+        ) from error
+    except OSError as error:
+        raise Failure(
+            f"{folder / 'lock'} cannot be locked: {error.strerror}; choose a --data on a disk of this machine"
         ) from error
     with suppress(OSError):  # on a full disk: it is locked all the same
         os.ftruncate(handle, 0)
@@ -103,6 +110,8 @@ def key(folder: Path, name: str, preset: str | None = None) -> str:
 
 
 def known_key(folder: Path, name: str) -> str:
-    """What was made earlier; nothing when it was not."""
+    """What was made earlier; nothing when it was not. Raises Failure."""
     path = folder / name
+    if wrong := damage.of_key(path):
+        raise Failure(wrong)
     return path.read_text().strip() if path.exists() else ""

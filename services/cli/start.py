@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from services.cli import render
+from services.cli.damage import check_database, check_service
 from services.cli.failure import Failure, NotReachable, WrongUsage
 from services.cli.parts import Parts
 
@@ -43,6 +44,7 @@ def migrate(context: typer.Context) -> None:
     """Bring the database to the current schema."""
     parts: Parts = context.obj
     settings = configured()
+    check_database(settings.database_url)
     asyncio.run(reachable(settings.database_url))
     parts.upgrade(settings.database_url)
     render.write("the database has the current schema")
@@ -78,6 +80,9 @@ async def serve(name: str, settings: Settings, parts: Parts, given: socket.socke
     from libs.common.http.server import bind, running, url_of
     from libs.common.settings import PORTS
 
+    check_service(settings, name)
+    if name in WITH_DATABASE:
+        check_database(settings.database_url)
     bound = given or bind(settings.host, PORTS[name] if settings.port is None else settings.port)
     if name in WITH_DATABASE:
         await reachable(settings.database_url)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from services.cli import down, profile, render
+from services.cli import damage, down, profile, render
 from services.cli.client import answers
 from services.cli.failure import Failure
 from services.cli.folder import key, locked, room
@@ -58,6 +58,7 @@ def up(
     settings = settings.with_values(data=settings.data.absolute(), **told)
     with locked(settings.data):
         room(settings)
+        damage.check(settings)
         settings = settings.with_values(
             admin_token=key(settings.data, "admin-token", settings.admin_token),
             internal_token=settings.internal_token or key(settings.data, "internal-token"),
@@ -81,7 +82,8 @@ def _migrate(settings: Settings) -> None:
         [sys.executable, "-P", "-m", "services", "migrate"], env=environ, capture_output=True, text=True
     )
     if done.returncode:
-        raise Failure(f"the database could not be brought to the current schema: {done.stderr.strip()}")
+        why = done.stderr.strip().removeprefix("mlmesh: ")
+        raise Failure(f"the database could not be brought to the current schema: {why}")
 
 
 async def _run(settings: Settings, parts: Parts) -> None:

@@ -25,7 +25,7 @@ def test_a_folder_belongs_to_one_at_a_time(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Failure, match="cannot be used: Not a directory"):
+    with pytest.raises(Failure, match="file is a file, where a folder belongs"):
         with locked(tmp_path / "file" / "data"):
             pass
 

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, select
 from sqlalchemy.exc import IntegrityError
 
-from libs.common.db import Database, Json, insert_many
+from libs.common.db import Database, Json, damage, insert_many
+from libs.common.errors import Damaged
 
 TABLES = MetaData()
 PARENTS = Table("parents", TABLES, Column("id", String(8), primary_key=True), Column("size", Integer, default=3))
@@ -64,3 +65,32 @@ def test_an_opening_that_is_cancelled_outlives_no_loop(
         thread.join(2)
         assert not thread.is_alive()
     assert died == []
+
+
+async def test_damage_that_a_statement_meets_is_told_with_the_file(tmp_path: Path) -> None:
+    """Pages that no start looks at; the other tables go on."""
+    file = tmp_path / "mesh.db"
+    database = Database(f"sqlite+aiosqlite:///{file}")
+    await database.create_all(TABLES)
+    async with database.write() as c:
+        await insert_many(c, (PARENTS, [{"id": f"p{number}"} for number in range(5000)]))
+    await database.close()
+    with file.open("r+b") as opened:
+        opened.seek(6 * 4096)
+        opened.write(b"\xff" * 20 * 4096)
+    damage.check(file)
+    database = Database(f"sqlite+aiosqlite:///{file}")
+    sentence = (
+        f"the database {file} is damaged (database disk image is malformed); "
+        f"restore it from a backup, or move {tmp_path} away to begin anew"
+    )
+    with pytest.raises(Damaged) as read:
+        async with database.read() as c:
+            await c.execute(select(PARENTS))
+    with pytest.raises(Damaged) as written:
+        async with database.write() as c:
+            await c.execute(PARENTS.delete())
+    assert [read.value.detail, written.value.detail] == [sentence, sentence]
+    async with database.read() as c:
+        assert list(await c.execute(select(CHILDREN))) == []
+    await database.close()

@@ -51,6 +51,23 @@ sentence on standard error.
 | 130 | Ctrl-C; what was started on the mesh goes on |
 | 141 | what read the output went away, such as `head` |
 
+## When `mlmesh up` refuses its folder
+
+Before anything is written it looks at the files of its folder (`--data`). What it cannot work with is one sentence,
+exit code 1, and stays as it is; so do the services when each is started by itself, and `mlmesh migrate`.
+
+| what it says | what to do |
+|---|---|
+| `mlmesh.db` is damaged, or missing or empty beside a mesh's files | restore it, or move the folder away: a new mesh |
+| `secret-key` is empty, missing, or holds no key | restore it: nothing else opens the secrets in the database |
+| `admin-token` or `internal-token` is empty or holds no key | restore it, or remove it: a new one is made |
+| a folder, file, pipe or lost link is where something else belongs | move it away; mount the disk that it leads to |
+| something cannot be read and written | the `chmod` that it names; run as its owner; mount the disk writable |
+
+What can be made again: `lock`, `cache`, `scratch`, `gateway/table.json`. To have a backup, stop the mesh and copy
+`mlmesh.db` (with its `-wal`, if there is one), `store` and the three keys. Damage that no start meets is told by the
+same sentence, in the log and in answers with status 500, when it is read.
+
 ## Commands
 """
 

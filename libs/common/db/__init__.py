@@ -7,8 +7,9 @@ inside a transaction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -23,11 +24,12 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from libs.common.db import damage
 from libs.common.db.connections import Connections, opened_engine
 from libs.common.db.rows import Rows, insert_many
 from libs.common.errors import DiskFull, Invalid, Unavailable
 
-__all__ = ["SCHEMA", "SCHEMA_TABLE", "Database", "Json", "Rows", "clock", "insert_many", "now", "upsert"]
+__all__ = ["SCHEMA", "SCHEMA_TABLE", "Database", "Json", "Rows", "clock", "insert_many", "now", "translated", "upsert"]
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """Column type of a JSON document."""
@@ -89,11 +91,12 @@ class Database:
             async with self.read() as connection:
                 yield connection
             return
-        async with _translated(), self._turn(), self._writers.one() as connection:
-            if self.dialect == "sqlite":
-                await connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection
-            await connection.commit()
+        with translated(self._engine.url.database):
+            async with self._turn(), self._writers.one() as connection:
+                if self.dialect == "sqlite":
+                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+                await connection.commit()
 
     def _turn(self) -> AbstractAsyncContextManager[None]:
         """SQLite has one writer at a time, and lets the others sleep ever longer between looks: ours take turns."""
@@ -105,8 +108,9 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Each statement sees what is committed when it begins."""
-        async with _translated(), self._readers.one() as connection:
-            yield connection
+        with translated(self._engine.url.database):
+            async with self._readers.one() as connection:
+                yield connection
 
     async def ready(self) -> None:
         """Raises Unavailable unless the database answers."""
@@ -132,8 +136,9 @@ class Database:
         await self._engine.dispose()
 
 
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
+@contextmanager
+def translated(database: str | None) -> Iterator[None]:
+    """The driver's errors as ours; `database`: its file, with SQLite."""
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError) as error:
@@ -141,6 +146,8 @@ async def _translated() -> AsyncIterator[None]:
             raise DiskFull("the disk that the database is on is full") from error
         raise Unavailable("the database does not answer", retry_after=RETRY_AFTER_S) from error
     except DBAPIError as error:
+        if damage.is_damage(error.orig):
+            raise damage.damaged(Path(database or ""), error.orig) from error
         if getattr(error.orig, "sqlstate", None) in NO_TEXT:
             raise Invalid("a text has the character U+0000, which cannot be kept; leave it out") from error
         if error.connection_invalidated or _server_left(error):
