@@ -49,7 +49,7 @@ def wanted(
     """
     found = []
     for name, component in sorted(catalog.components.items()):
-        spec = instance_spec(name, component, catalog.boxes, catalog.config_maps)
+        spec = instance_spec(name, component, catalog.config_maps)
         versions = {used: secrets.get(used) for used in spec["secrets"]}
         fingerprint = hashlib.sha256(orjson.dumps([commit, spec, versions], option=orjson.OPT_SORT_KEYS)).hexdigest()[
             :16
@@ -57,8 +57,10 @@ def wanted(
         resource_class = "gpu" if component.spec.resources.gpu else "cpu"
         bounds = Bounds.of(component)
         scale = scales.get(name) or first(bounds)
+        others = sorted(set(catalog.boxes) - set(spec["boxes"]))
+        whole = {**spec, "commit": commit, "other_boxes": others}  # they follow from the commit
         for replica in range(max(least, bounds.clamped(scale.replicas))):
-            found.append(Wanted(name, replica, fingerprint, {**spec, "commit": commit}, resource_class))
+            found.append(Wanted(name, replica, fingerprint, whole, resource_class))
     return found
 
 
@@ -99,13 +101,12 @@ class Fleet:
         return found
 
 
-def instance_spec(name: str, component: MLComponent, boxes: Collection[str], config_maps: ConfigMaps) -> dict[str, Any]:
-    """`boxes` and `config_maps` are all of the app.
+def instance_spec(name: str, component: MLComponent, config_maps: ConfigMaps) -> dict[str, Any]:
+    """What makes it this instance and no other: when it changes, another takes its place. `config_maps`: the app's.
 
     A field that only some have (`env_from`) is not in the spec of the others: it would start them anew.
     """
     spec, service = component.spec, component.spec.ml_service
-    connected = [box.name for box in spec.connected_boxes]
     sources = in_order(spec.env_from, config_maps)
     return {
         "component": name,
@@ -118,8 +119,7 @@ def instance_spec(name: str, component: MLComponent, boxes: Collection[str], con
         "env": {variable.name: variable.value for variable in spec.env},
         "secrets": secrets_of(spec.env_from),
         **({"env_from": sources} if sources else {}),
-        "boxes": connected,
-        "other_boxes": sorted(set(boxes) - set(connected)),
+        "boxes": [box.name for box in spec.connected_boxes],
         "concurrency": service.calls_at_once,
         "batching": service.batching and service.batching.model_dump(),
         "timeout": service.timeout,

@@ -111,6 +111,20 @@ def test_a_constant_of_the_platform_is_asked_for(checkout: Path) -> None:
     assert "options comes from results/g/f on the platform" in done.stderr
 
 
+def test_an_interpreter_is_found_from_where_one_is(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = ALONE.replace("IMAGE", "image").replace(
+        "'WRITES'", json.dumps('sh -c "command -v python3 >$UNIP_PIPELINE_OUT/x"')
+    )
+    (checkout / "manifests" / "copy.yml").write_text(text)
+    (checkout / "here" / "bin").mkdir(parents=True)
+    (checkout / "here" / "bin" / "python3").symlink_to(sys.executable)
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    monkeypatch.chdir(checkout / "here")
+    done = local(checkout, "copy", "--python", "bin/python3", "--into", "out")
+    assert done.returncode == 0, done.stderr
+    assert Path("out", "out", "x").read_text() == f"{checkout / 'here' / 'bin' / 'python3'}\n"
+
+
 SECRETS = """\
 ---
 apiVersion: mlmesh/v1

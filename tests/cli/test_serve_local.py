@@ -140,7 +140,7 @@ def test_it_is_told_of_the_manifest_what_the_worker_tells_a_container() -> None:
     component = MLComponent.model_validate(
         {"apiVersion": "mlmesh/v1", "kind": "MLComponent", "metadata": {"name": "c"}, "spec": EVERYTHING}
     )
-    document = {**instance_spec("c", component, ["weights", "data"], {}), "instance_token": "t"}
+    document = {**instance_spec("c", component, {}), "instance_token": "t"}
     lease = Lease(task="t", kind="instance", token=1, attempt=1, app="a", commit="c", spec=document)
     theirs = spec.contract(lease, Site(worker="w", installation="x", folder=Path("/s"), mesh_url="u"), None)
     of_the_platform = {"MLMESH_HOST", "MLMESH_INSTANCE_TOKEN", "MLMESH_NAMESPACE", "MLMESH_OTHER_BOXES", "MLMESH_URL"}

@@ -1,0 +1,25 @@
+"""What an instance is told of its app, and what makes it another one."""
+
+from __future__ import annotations
+
+from services.scheduler.instances import Wanted, wanted
+from tests.scheduler.manifests import MANIFESTS, catalog
+
+SCANS = b"---\napiVersion: mlmesh/v1\nkind: DataBox\nmetadata: {name: scans}\nspec: {s3DefaultStorage: {}}\n"
+
+
+def instances(manifests: bytes) -> dict[str, Wanted]:
+    return {one.name: one for one in wanted(catalog(manifests), "c1", {}, {})}
+
+
+def test_an_instance_knows_the_boxes_that_are_not_connected_to_it() -> None:
+    found = instances(MANIFESTS + SCANS)
+    assert {name: (one.spec["boxes"], one.spec["other_boxes"]) for name, one in found.items()} == {
+        "digits": (["data"], ["scans"]),
+        "echo": ([], ["data", "scans"]),
+    }
+
+
+def test_boxes_that_it_cannot_reach_make_it_no_other_instance() -> None:
+    few, many = instances(MANIFESTS), instances(MANIFESTS + SCANS)
+    assert {name: one.key for name, one in few.items()} == {name: one.key for name, one in many.items()}
