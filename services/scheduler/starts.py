@@ -21,6 +21,9 @@ from services.scheduler.parts import Parts
 from services.scheduler.pipeline import run_id
 from services.scheduler.state import Run
 
+MAX_DEPTH = 128
+"""Lists and objects within one another: documents that hold a body are written by orjson, which stops at 254."""
+
 
 async def published(parts: Parts, app: str, path: str) -> tuple[Catalog, APIComponent, str]:
     """The live catalog, its pipeline's API at `path`, and the live commit. Raises NotFound."""
@@ -110,7 +113,17 @@ def _decoded(raw: bytes) -> Any:
         raise Invalid(f"the body is not JSON: {error}") from error
     if says_nul(raw.decode()):
         raise Invalid("the body has the character U+0000 in a text, which cannot be kept; leave it out")
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_deeper(body, MAX_DEPTH):
+        raise Invalid(f"the body is nested more than {MAX_DEPTH} levels deep")
     return body
+
+
+def _is_deeper(body: Any, levels: int) -> bool:
+    level = [body]
+    for _ in range(levels):
+        within = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [value for values in within for value in values if isinstance(value, dict | list)]
+    return bool(level)
 
 
 def _hash(body: Any) -> str:

@@ -46,6 +46,17 @@ async def test_a_run_goes_through_its_stages_and_publishes_its_outputs(mesh: Mes
     assert [moves[0]["target"] for _, moves in mesh.neighbours.publications] == [target]
 
 
+async def test_a_body_that_no_document_could_hold_is_refused(mesh: Mesh) -> None:
+    await go_live(mesh)
+    value: dict[str, Any] = {}
+    for _ in range(125):
+        value = {"a": value}
+    status, answer, _ = await mesh.submit({**BODY, "inputs": {"raw": value}})
+    assert (status, [error["input"] for error in answer["errors"]]) == (422, ["raw"])
+    status, answer, _ = await mesh.submit({**BODY, "inputs": {"raw": {"a": value}}})
+    assert (status, answer["detail"]) == (422, "the body is nested more than 128 levels deep")
+
+
 async def test_a_stage_that_exits_3_fails_the_run_with_code_and_log(mesh: Mesh) -> None:
     await go_live(mesh)
     _, run, _ = await mesh.submit(BODY)
