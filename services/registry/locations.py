@@ -7,10 +7,10 @@ parts that were judged, so that it cannot read an address in another way.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
-from urllib.request import getproxies, proxy_bypass
 
 from libs.common.http.addresses import Address, Internal, Reach
 from services.registry.folders import Folders, Forbidden
@@ -27,6 +27,14 @@ NO_NETWORK = (
 )
 NO_ADDRESS = "could not resolve host {host}; is the url of the Repository right?"
 
+PROXIES = {
+    "http": ("http_proxy", "all_proxy", "ALL_PROXY"),
+    "https": ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
+}
+"""The variables that curl reads for each scheme."""
+ONLY_PROXY = {"no_proxy": "", "NO_PROXY": ""}
+"""A host that nobody has judged is asked through the proxy or not at all."""
+
 
 class NotAllowed(GitFailed):
     """The address leads to where no repository may be."""
@@ -40,6 +48,8 @@ class Target:
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     ssh: tuple[str, ...] = ()
+    other: Target | None = None
+    """For ssh, which takes one address: the same at the host's next one."""
 
     @property
     def is_local(self) -> bool:
@@ -65,8 +75,8 @@ class Locations:
         except Internal as error:
             raise NotAllowed(NO_NETWORK.format(host=found.host)) from error
         except (OSError, TimeoutError) as error:
-            if proxied(found):
-                return Target(found.url)
+            if proxied(found, os.environ):
+                return Target(found.url, environment=ONLY_PROXY)
             raise GitFailed(NO_ADDRESS.format(host=found.host)) from error
         return pinned(found, addresses)
 
@@ -92,7 +102,9 @@ def pinned(found: Locator, addresses: list[Address]) -> Target:
     """Git's connections go to `addresses`, whatever the host's name leads to by then."""
     if found.scheme == "ssh":
         named = found.host if found.port == found.default_port else f"[{found.host}]:{found.port}"
-        return Target(found.url, ssh=(f"HostName={addresses[0]}", f"HostKeyAlias={named}", "CheckHostIP=no"))
+        other = pinned(found, addresses[1:]) if addresses[1:] else None
+        options = (f"HostName={addresses[0]}", f"HostKeyAlias={named}", "CheckHostIP=no")
+        return Target(found.url, ssh=options, other=other)
     if found.is_number:
         return Target(found.at(addresses[0]).url)
     listed = ",".join(f"[{one}]" if one.version == 6 else str(one) for one in addresses)
@@ -102,8 +114,6 @@ def pinned(found: Locator, addresses: list[Address]) -> Target:
     )
 
 
-def proxied(found: Locator) -> bool:
+def proxied(found: Locator, environ: Mapping[str, str]) -> bool:
     """Whether a proxy of the operator connects, which may know hosts that we do not, and judges by itself."""
-    proxies = getproxies()
-    used = found.scheme in proxies or "all" in proxies
-    return found.scheme != "ssh" and used and not proxy_bypass(found.host)
+    return any(environ.get(name) for name in PROXIES.get(found.scheme, ()))

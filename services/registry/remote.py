@@ -6,7 +6,7 @@ repository with a new name. Any other is refused with the new address, which the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,9 @@ LOOK_UP_S = 10.0
 MAX_REDIRECTS = 3
 OF_THE_BRANCH = (NO_REF, "not our ref", "git ", "nothing for")
 """What is told of a repository that may be read; the last are our own words."""
+
+NO_CONNECTION = "connect to host"
+"""What ssh says of an address at which nobody listens."""
 
 
 class Addressed(Protocol):
@@ -46,19 +49,19 @@ class Remote:
         silence: float | None = None,
     ) -> bytes:
         """What Git printed for `command` about `what` of the repository. Raises GitFailed with its reason."""
+
+        async def run(target: Target) -> bytes:
+            arguments = (*command, *target.arguments, "--", target.url, *what)
+            return await self._git.run(
+                *arguments, folder=folder, credentials=origin.credentials, target=target,
+                timeout=timeout, silence=silence,
+            )  # fmt: skip
+
         url = origin.url
         for _ in range(MAX_REDIRECTS + 1):
             target = await self._locations.find(url, min(timeout, LOOK_UP_S))
-            arguments = (*command, *target.arguments, "--", target.url, *what)
             try:
-                return await self._git.run(
-                    *arguments,
-                    folder=folder,
-                    credentials=origin.credentials,
-                    target=target,
-                    timeout=timeout,
-                    silence=silence,
-                )
+                return await _connected(run, target)
             except GitFailed as error:
                 if target.is_local and not any(said in error.detail for said in OF_THE_BRANCH):
                     raise NotAllowed(NO_FOLDER) from error
@@ -74,3 +77,13 @@ class Remote:
             return moved.url
         told = f"{shown(url)} redirects to {shown(location) if location else 'nowhere'}, which is not followed"
         raise GitFailed(f"{told}; if the repository is there, write that address into the Repository (url)")
+
+
+async def _connected(run: Callable[[Target], Awaitable[bytes]], target: Target) -> bytes:
+    """Of the host's addresses at the first one that takes a connection."""
+    try:
+        return await run(target)
+    except GitFailed as error:
+        if target.other is None or NO_CONNECTION not in error.detail:
+            raise
+    return await _connected(run, target.other)

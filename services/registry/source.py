@@ -25,6 +25,8 @@ MAX_MESSAGE = 2000
 FETCH_TIMEOUT_S = 120.0
 SILENCE_S = 20.0
 HEAD_TIMEOUT_S = 20.0
+MARGIN_S = 1.0
+"""A command that prints all at its end is judged by its silence, which has the better sentence."""
 READ_TIMEOUT_S = 20.0
 ARCHIVE_TIMEOUT_S = 300.0
 MAX_LISTED = 10_000
@@ -91,7 +93,9 @@ class Source:
 
     async def _heads(self, origin: Origin, pattern: str, timeout: float) -> dict[str, str]:
         """Branches and their newest commits."""
-        output = await self._remote.ask(origin, ("ls-remote", "--quiet"), pattern, timeout=timeout)
+        output = await self._remote.ask(
+            origin, ("ls-remote", "--quiet"), pattern, timeout=timeout + MARGIN_S, silence=timeout
+        )
         lines = (line.partition("\t") for line in output.decode(errors="replace").splitlines())
         return {ref.removeprefix(BRANCHES): commit for commit, _, ref in lines if ref.startswith(BRANCHES)}
 

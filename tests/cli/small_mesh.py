@@ -35,7 +35,8 @@ async def lifespan(name: str, settings: Any, bus: Any, receive: Any, send: Any) 
     if os.environ.get("SMALL_MESH_ENDS") == name:
         await send({"type": "lifespan.startup.failed", "message": "cannot"})
         return
-    told(event="started", name=name, port=settings.port, registry=settings.registry_url, bus=id(bus))
+    about = {"port": settings.port, "registry": settings.registry_url, "bus": id(bus)}
+    told(event="started", name=name, reach=settings.repository_reach, **about)
     await send({"type": "lifespan.startup.complete"})
     await receive()
     told(event="stopped", name=name)

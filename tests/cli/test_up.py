@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 START_ORDER = ["databox", "registry", "scheduler", "worker", "gateway"]
 END_TIMEOUT_S = 20
+EVERYWHERE = "0.0.0.0"  # noqa: S104  this host's addresses, all of them
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -198,3 +199,22 @@ def test_a_place_where_it_cannot_be_is_a_sentence(
     found = ended(start(*words))
     assert found[:2] == (code, "")
     assert found[2].splitlines()[-1].startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("host", "environ", "has_loopback"),
+    [
+        ("127.0.0.1", {}, True),
+        (EVERYWHERE, {}, False),
+        (EVERYWHERE, {"MLMESH_REPOSITORY_NETWORKS": "127.0.0.0/8"}, True),
+    ],
+)
+def test_repositories_are_kept_from_the_loopback_by_where_the_mesh_listens(
+    start: Start, tmp_path: Path, host: str, environ: dict[str, str], has_loopback: bool
+) -> None:
+    """Its registry always listens on the loopback."""
+    process = start("--host", host, **environ)
+    ready(process)
+    process.send_signal(signal.SIGINT)
+    ended(process)
+    assert {"127.0.0.0/8" in event["reach"] for event in events(tmp_path, "started")} == {has_loopback}

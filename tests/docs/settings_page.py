@@ -51,7 +51,7 @@ behind it leaves public addresses only.
 
 - A mesh that listens on a loopback address may ask hosts on the loopback: whoever reaches it is on this host. One that
   others reach (`--host 0.0.0.0`) must be told: `MLMESH_REPOSITORY_NETWORKS=10.0.0.0/8,127.0.0.0/8`.
-- With a proxy in the environment (`https_proxy`), hosts that only the proxy can find are left to the proxy.
+- With a proxy in the environment (`https_proxy`), hosts that only the proxy can find are left to it.
 - Git before 2.37 cannot be held to the address that was judged (`https://`, `http://`); the registry's log says so.
 
 ## Containers and their host

@@ -9,6 +9,7 @@ from libs.common.http.addresses import Address
 from services.registry.folders import Folders
 from services.registry.locations import NO_FOLDER, Locations, NotAllowed, Target, pinned
 from services.registry.locators import located
+from services.registry.reasons import GitFailed
 from tests.registry.repository import Work
 
 DEADLINE_S = 10.0
@@ -53,9 +54,12 @@ async def test_a_name_without_an_address_may_be_asked_later(
     locations: Locations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await locations.refused("https://no-such-host.invalid/a", DEADLINE_S) is None
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    with pytest.raises(GitFailed, match="could not resolve host"):
+        await locations.find("https://no-such-host.invalid/a", DEADLINE_S)
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     assert await locations.find("https://no-such-host.invalid/a", DEADLINE_S) == Target(
-        "https://no-such-host.invalid/a"
+        "https://no-such-host.invalid/a", environment={"no_proxy": "", "NO_PROXY": ""}
     )
 
 
@@ -68,6 +72,8 @@ async def test_git_is_held_to_the_address_that_was_judged() -> None:
     )
     assert pinned(located("http://167772167:81/a"), addresses) == Target("http://10.0.0.7:81/a")
     options = ("HostName=10.0.0.7", "HostKeyAlias=h.org", "CheckHostIP=no")
-    assert pinned(located("git@h.org:a"), addresses) == Target("git@h.org:a", ssh=options)
+    ssh = pinned(located("git@h.org:a"), addresses)
+    assert (ssh.url, ssh.ssh) == ("git@h.org:a", options)
+    assert ssh.other == Target("git@h.org:a", ssh=("HostName=fc00::7", *options[1:]))
     ported = pinned(located("ssh://git@h.org:2222/a"), addresses)
     assert ported.ssh[1] == "HostKeyAlias=[h.org]:2222"

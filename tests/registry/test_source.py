@@ -6,12 +6,14 @@ import os
 import tarfile
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from libs.common.contents import LINK, Item
+from libs.common.http.addresses import Address, Reach
 from libs.common.manifests.repository import location
 from services.registry.credentials import Credentials
 from services.registry.folders import Folders
@@ -370,6 +372,28 @@ async def test_redirects_have_an_end(source: Source, redirecting: Redirecting) -
     redirecting.location = "/a.git/info/refs?service=git-upload-pack"
     with pytest.raises(GitFailed, match="redirects more than 3 times"):
         await source.head(Origin(f"http://127.0.0.1:{redirecting.port}/a"))
+
+
+async def test_ssh_goes_to_the_next_address_of_a_host_that_does_not_answer_at_one(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody listens at the first; at the second somebody answers who is no ssh."""
+    asked: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(writer.get_extra_info("sockname")[0])
+        writer.write(b"hello\r\n")
+        writer.close()
+
+    async def find(self: Reach, host: str, port: int = 0) -> list[Address]:
+        return [ip_address("127.0.0.1"), ip_address("127.0.0.2")]
+
+    monkeypatch.setattr(Reach, "find", find)
+    async with await asyncio.start_server(answer, "127.0.0.2", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(GitFailed):
+            await source.head(Origin(f"ssh://git@two.example:{port}/a"))
+    assert asked == ["127.0.0.2"]
 
 
 SILENT = "the repository's server has said nothing for 0.5 s and was given up"
