@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import pathlib
 from typing import Any
 
-import numpy as np
 import pytest
-from mlmesh_component.items import ItemError, fault, from_value
+from mlmesh_component.items import fault
 
 
 @pytest.mark.parametrize(
@@ -59,76 +57,3 @@ def test_a_well_formed_item_has_no_fault(item: dict[str, Any]) -> None:
 )
 def test_a_fault_says_what_is_wrong(item: dict[str, Any], message: str) -> None:
     assert fault(item) == message
-
-
-@pytest.mark.parametrize(
-    ("value", "datatype", "data", "shape"),
-    [
-        (0.5, "FP64", [0.5], [1]),
-        (5, "INT64", [5], [1]),
-        (True, "BOOL", [True], [1]),
-        ([1.0, 2.0], "FP64", [1.0, 2.0], [2]),
-        ([1, 2], "INT64", [1, 2], [2]),
-        ((1, 2.0), "FP64", [1, 2.0], [2]),
-        ([], "FP64", [], [0]),
-        ([[1, 2, 3], [4, 5, 6]], "INT64", [1, 2, 3, 4, 5, 6], [2, 3]),
-        ([True], "BOOL", [True], [1]),
-        (["cat", "dog"], "str", ["cat", "dog"], [2]),
-        (np.float32(0.5), "FP32", [0.5], [1]),
-        (np.int64(5), "INT64", [5], [1]),
-        (np.bool_(True), "BOOL", [True], [1]),
-        (np.array([[1, 2], [3, 4]], dtype=np.int32), "INT32", [1, 2, 3, 4], [2, 2]),
-        (np.array([0.5], dtype=np.float16), "FP32", [0.5], [1]),
-        (np.array([1], dtype=np.uint8), "INT32", [1], [1]),
-        (np.array([1], dtype=np.uint32), "INT64", [1], [1]),
-        (np.array(["cat"]), "str", ["cat"], [1]),
-        ([np.float32(0.5), np.float32(1.5)], "FP64", [0.5, 1.5], [2]),
-        ([np.array([1, 2]), np.array([3, 4])], "INT64", [1, 2, 3, 4], [2, 2]),
-    ],
-)
-def test_a_value_becomes_the_item_of_its_type(value: Any, datatype: str, data: list[Any], shape: list[int]) -> None:
-    assert from_value("y", value) == {"name": "y", "datatype": datatype, "data": data, "shape": shape}
-
-
-@pytest.mark.parametrize(
-    ("value", "datatype", "data"),
-    [("x", "str", "x"), ({"a": 1}, "dict", {"a": 1}), (pathlib.Path("/tmp/x"), "FILE", "/tmp/x")],
-)
-def test_a_value_without_a_shape_becomes_its_item(value: Any, datatype: str, data: Any) -> None:
-    assert from_value("y", value) == {"name": "y", "datatype": datatype, "data": data}
-
-
-@pytest.mark.parametrize(
-    ("value", "declared", "datatype"),
-    [
-        (0.5, ("FP32",), "FP32"),
-        (5, ("FP32",), "FP32"),
-        (5, ("INT32",), "INT32"),
-        (0.5, ("INT32",), "FP64"),
-        (True, ("INT32",), "BOOL"),
-        (5, ("str",), "INT64"),
-        (np.float64(1), ("FP32", "FP64"), "FP64"),
-        ("/tmp/x", ("FILE",), "FILE"),
-        ("x", ("str", "FILE"), "str"),
-    ],
-)
-def test_a_declared_datatype_is_taken_where_it_can_hold_the_value(
-    value: Any, declared: tuple[str, ...], datatype: str
-) -> None:
-    assert from_value("y", value, declared)["datatype"] == datatype
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        (None, "NoneType has no datatype"),
-        (b"x", "bytes has no datatype"),
-        ([1, "a"], "a list of int and str has no datatype"),
-        ([[1], [2, 3]], "a list of lists of different lengths has no shape"),
-        (2**70, "a number does not fit into INT64"),
-        (np.array([1j]), "an array of complex128 has no datatype"),
-    ],
-)
-def test_a_value_without_a_datatype_is_refused(value: Any, message: str) -> None:
-    with pytest.raises(ItemError, match=f"^{message}$"):
-        from_value("y", value)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
+import decimal
+import enum
 import importlib
+import math
 import pathlib
+import uuid
 from typing import Any
 
 import numpy as np
@@ -13,10 +18,41 @@ import pytest
 from hypothesis import given, strategies
 from mlmesh_component import jsontext
 
+NAN = float("nan")
+DEEP: list[Any] = []
+for _ in range(299):
+    DEEP = [DEEP]
+
 
 @dataclasses.dataclass
 class Point:
-    x: int
+    x: Any
+
+
+@dataclasses.dataclass
+class Hidden:
+    _x: int
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Tone(str, enum.Enum):  # noqa: UP042 - as modules for older Pythons write it
+    WARM = "warm"
+
+
+class Word(enum.StrEnum):
+    YES = "yes"
+
+
+class Text(str): ...
+
+
+class Number(int): ...
+
+
+class Ratio(float): ...
 
 
 @pytest.fixture(params=["orjson", "standard library"], autouse=True)
@@ -153,13 +189,54 @@ def test_what_is_text_is_read_as_its_bytes() -> None:
         (Point(1), '{"x":1}'),
         (datetime.date(2026, 1, 2), '"2026-01-02"'),
         (pathlib.Path("/a"), '"/a"'),
+        (
+            {"a": NAN, "b": [-math.inf], "c": np.array([NAN]), "d": np.float32("inf")},
+            '{"a":null,"b":[null],"c":[null],"d":null}',
+        ),
+        (Point(NAN), '{"x":null}'),
+        ({"p": Point(np.array([1.5]))}, '{"p":{"x":[1.5]}}'),
+        ({"p": Hidden(1)}, '{"p":{"_x":1}}'),
+        ({np.int64(3): 1, np.float64(0.5): 2, np.str_("a"): 3, np.bool_(True): 4}, '{"3":1,"0.5":2,"a":3,"true":4}'),
+        ({3: 1, 0.5: 2, True: 3, None: 4}, '{"3":1,"0.5":2,"true":3,"null":4}'),
+        ({NAN: 1}, '{"null":1}'),
+        ({Level.HIGH: 1, Tone.WARM: 2, Word.YES: 3}, '{"3":1,"warm":2,"yes":3}'),
+        (
+            {datetime.date(2026, 1, 2): 1, uuid.UUID(int=0): 2},
+            '{"2026-01-02":1,"00000000-0000-0000-0000-000000000000":2}',
+        ),
+        (
+            {pathlib.Path("/a"): 1, decimal.Decimal("1.50"): 2, np.datetime64("2026-01-02"): 3},
+            '{"/a":1,"1.50":2,"2026-01-02":3}',
+        ),
+        ([Level.HIGH, Tone.WARM, Word.YES], '[3,"warm","yes"]'),
+        ([Text("a"), Number(3), Ratio(0.5), Ratio("nan")], '["a",3,0.5,null]'),
+        ([decimal.Decimal("1.50"), uuid.UUID(int=0)], '["1.50","00000000-0000-0000-0000-000000000000"]'),
+        ([{3, 1, 2}, frozenset("ba"), range(2), {"k": 1}.keys()], '[[1,2,3],["a","b"],[0,1],["k"]]'),
+        ([collections.ChainMap({"a": 1}), collections.deque([1])], '[{"a":1},[1]]'),
+        ([np.datetime64("2026-01-02T03:04", "ns"), np.longdouble(0.5)], '["2026-01-02T03:04:00",0.5]'),
+        ([2**70, -(2**70)], "[1180591620717411303424,-1180591620717411303424]"),
+        (DEEP, "[" * 300 + "]" * 300),
     ],
 )
 def test_values_are_written_alike(value: Any, text: str) -> None:
     assert jsontext.encode(value).decode() == text
 
 
-@pytest.mark.parametrize("value", [object(), {"a": [b"x"]}, {(1, 2): 3}, "\ud800"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        object(),
+        {"a": [b"x"]},
+        {(1, 2): 3},
+        {b"a": 1},
+        "\ud800",
+        {"\ud800": 1},
+        np.timedelta64(3, "s"),
+        datetime.timedelta(1),
+        1j,
+        np.array([1j]),
+    ],
+)
 def test_what_has_no_json_form_is_a_type_error(value: Any) -> None:
     with pytest.raises(TypeError):
         jsontext.encode(value)
@@ -168,5 +245,6 @@ def test_what_has_no_json_form_is_a_type_error(value: Any) -> None:
 def test_a_value_that_contains_itself_is_a_type_error() -> None:
     value: list[Any] = []
     value.append(value)
-    with pytest.raises(TypeError):
-        jsontext.encode(value)
+    for holder in (value, {1: value}, {(1, 2): value}, [np.int64(3), {np.int64(3): value}]):
+        with pytest.raises(TypeError):
+            jsontext.encode(holder)

@@ -1,16 +1,12 @@
-"""Items: `{"name", "datatype", "data", "shape"?, "content_type"?}`, and the values that they stand for. Pure.
+"""Items: `{"name", "datatype", "data", "shape"?, "content_type"?}`, and what is wrong with one. Pure.
 
 Numbers travel as a one-dimensional list with their `shape` beside it; `FILE` carries the name of a file.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from .jsontext import plain
 
 FLOATS = ("FP32", "FP64")
 INTEGERS = ("INT32", "INT64")
@@ -18,7 +14,8 @@ NUMBERS = FLOATS + INTEGERS
 TENSORS = (*NUMBERS, "BOOL")
 DATATYPES = (*TENSORS, "str", "dict", "FILE")
 
-_RANGES = {"INT32": 2**31, "INT64": 2**63}
+RANGES = {"INT32": 2**31, "INT64": 2**63}
+"""From minus this to one less."""
 _NUMBER_TYPES = frozenset((int, float))
 _ELEMENTS = {
     "FP32": (_NUMBER_TYPES, "numbers"),
@@ -102,7 +99,7 @@ def _list_fault(datatype: str, data: Any) -> str | None:
     kinds, noun = _ELEMENTS[datatype]
     if not isinstance(data, list):
         return f"data must be a list of {noun}"
-    limit = _RANGES.get(datatype)
+    limit = RANGES.get(datatype)
     if not kinds.issuperset(map(type, data)):
         if limit is not None and any(type(value) is float and abs(value) >= limit for value in data):
             return f"data has a number that does not fit into {datatype}"  # a long whole one, read as a float
@@ -123,95 +120,6 @@ def _shape_fault(shape: Any, data: Sequence[Any]) -> str | None:
             return "shape must be a list of whole numbers from 0"
         size *= length
     return None if size == len(data) else f"shape {shape} holds {size} values, but data has {len(data)}"
-
-
-def from_value(name: str, value: Any, declared: tuple[str, ...] = ()) -> Item:
-    """The output item of a returned value; of several possible datatypes a declared one is taken."""
-    if hasattr(value, "dtype") and hasattr(value, "tolist"):
-        return _from_array(name, value, declared)
-    if isinstance(value, str):
-        return {"name": name, "datatype": "FILE" if declared == ("FILE",) else "str", "data": value}
-    if isinstance(value, os.PathLike):
-        return {"name": name, "datatype": "FILE", "data": os.fspath(value)}
-    if isinstance(value, dict):
-        return {"name": name, "datatype": "dict", "data": value}
-    if isinstance(value, (bool, int, float)):
-        return _tensor(name, [value], [1], declared)
-    if isinstance(value, (list, tuple)):
-        return _from_list(name, value, declared)
-    if hasattr(value, "model_dump") or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
-        return {"name": name, "datatype": "dict", "data": plain(value)}
-    raise ItemError(f"{type(value).__name__} has no datatype")
-
-
-def _from_array(name: str, value: Any, declared: tuple[str, ...]) -> Item:
-    datatype = _dtype(value.dtype)
-    shape = [int(length) for length in value.shape] or [1]
-    data = value.reshape(-1).tolist()
-    return {"name": name, "datatype": fitting(datatype, declared), "data": data, "shape": shape}
-
-
-def _dtype(dtype: Any) -> str:
-    """The datatype of a numpy (or torch) element type."""
-    name = str(dtype).rsplit(".", 1)[-1]
-    if name in ("float16", "bfloat16", "float32"):
-        return "FP32"
-    if name == "float64":
-        return "FP64"
-    if name in ("int8", "uint8", "int16", "uint16", "int32"):
-        return "INT32"
-    if name in ("int64", "uint32", "uint64"):
-        return "INT64"
-    if name == "bool":
-        return "BOOL"
-    if name.startswith(("str", "<U", ">U", "object")):
-        return "str"
-    raise ItemError(f"an array of {name} has no datatype")
-
-
-def _from_list(name: str, value: Sequence[Any], declared: tuple[str, ...]) -> Item:
-    shape: list[int] = []
-    flat: list[Any] = [_element(element) for element in value]
-    shape.append(len(flat))
-    while flat and isinstance(flat[0], (list, tuple)):
-        length = len(flat[0])
-        if not all(isinstance(row, (list, tuple)) and len(row) == length for row in flat):
-            raise ItemError("a list of lists of different lengths has no shape")
-        flat = [_element(element) for row in flat for element in row]
-        shape.append(length)
-    return _tensor(name, flat, shape, declared)
-
-
-def plain_elements(data: Sequence[Any]) -> list[Any]:
-    """A list whose numbers are Python's own; numpy's come out of loops over arrays."""
-    if any(hasattr(kind, "tolist") for kind in set(map(type, data))):
-        return [_element(value) for value in data]
-    return list(data)
-
-
-def _element(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
-def _tensor(name: str, flat: list[Any], shape: list[int], declared: tuple[str, ...]) -> Item:
-    return {"name": name, "datatype": fitting(_datatype_of(flat), declared), "data": flat, "shape": shape}
-
-
-def _datatype_of(flat: Sequence[Any]) -> str:
-    kinds = set(map(type, flat))
-    if kinds == {bool}:
-        return "BOOL"
-    if kinds == {int}:
-        if min(flat) < -(2**63) or max(flat) >= 2**63:
-            raise ItemError("a number does not fit into INT64")
-        return "INT64"
-    if kinds <= _NUMBER_TYPES:
-        return "FP64"
-    if kinds == {str}:
-        return "str"
-    if kinds == {dict}:
-        return "dict"
-    raise ItemError("a list of " + " and ".join(sorted(kind.__name__ for kind in kinds)) + " has no datatype")
 
 
 def fitting(datatype: str, declared: tuple[str, ...]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Callable
 
-from .items import DATATYPES, TENSORS
+from .items import DATATYPES, FLOATS, TENSORS
 from .schema import DEFAULT_MODEL_KEY, Field, Kind, Schema
 from .settings import Settings
 
 JsonObject = dict[str, Any]
+DataSchema = Callable[[str, Kind], JsonObject]
 
 _EXAMPLES: dict[str, Any] = {
     "FP32": 0.5,
@@ -105,7 +106,7 @@ def _outputs(schema: JsonObject, example: Any, yields: bool) -> JsonObject:
 
 def _request_schema(schema: Schema) -> JsonObject:
     fields: JsonObject = {
-        "inputs": _items_schema(schema.inputs, schema.open, len(schema.required)),
+        "inputs": _items_schema(schema.inputs, schema.open, len(schema.required), _data_schema),
         "parameters": {"type": "array"},
         "output_fields": _output_fields_schema(schema),
         "model_key": {"const": DEFAULT_MODEL_KEY},
@@ -121,12 +122,12 @@ def _output_fields_schema(schema: Schema) -> JsonObject:
 
 
 def _response_schema(schema: Schema) -> JsonObject:
-    outputs = _items_schema(schema.outputs, not schema.outputs, 0)
+    outputs = _items_schema(schema.outputs, not schema.outputs, 0, _answered_schema)
     return {"type": "object", "required": ["outputs"], "properties": {"outputs": outputs}}
 
 
-def _items_schema(fields: Sequence[Field], is_open: bool, least: int) -> JsonObject:
-    kinds = [_item_schema(one) for one in fields]
+def _items_schema(fields: Sequence[Field], is_open: bool, least: int, data: DataSchema) -> JsonObject:
+    kinds = [_item_schema(one, data) for one in fields]
     if is_open:
         kinds.append(_any_item())
     if not kinds:
@@ -135,8 +136,8 @@ def _items_schema(fields: Sequence[Field], is_open: bool, least: int) -> JsonObj
     return {**found, "minItems": least} if least else found
 
 
-def _item_schema(one: Field) -> JsonObject:
-    variants = [_variant(one, datatype) for datatype in one.kind.datatypes or DATATYPES]
+def _item_schema(one: Field, data: DataSchema) -> JsonObject:
+    variants = [_variant(one, datatype, data(datatype, one.kind)) for datatype in one.kind.datatypes or DATATYPES]
     found = variants[0] if len(variants) == 1 else {"oneOf": variants}
     title = f"{one.name} (optional)" if not one.required else one.name
     return {"title": title, "description": one.description, **found}
@@ -149,8 +150,7 @@ def _any_item() -> JsonObject:
     }
 
 
-def _variant(one: Field, datatype: str) -> JsonObject:
-    data = _data_schema(datatype, one.kind)
+def _variant(one: Field, datatype: str, data: JsonObject) -> JsonObject:
     return _object({"name": {"const": one.name}, "datatype": {"const": datatype}, "data": data})
 
 
@@ -186,6 +186,17 @@ def _element_schema(datatype: str, kind: Kind) -> JsonObject:
     if kind.format and datatype == "str":
         found["format"] = kind.format
     return {**found, "enum": list(kind.choices)} if kind.choices else found
+
+
+def _answered_schema(datatype: str, kind: Kind) -> JsonObject:
+    """What `results` makes of values: numbers in lists, texts and objects alone or in lists."""
+    element: JsonObject = {"type": _TYPES[datatype]}
+    if datatype in FLOATS:
+        element = {"type": ["number", "null"], "description": "null: not a number, infinite or missing"}
+    if datatype in TENSORS:
+        return {"type": "array", "items": element}
+    several = {"type": "array", "items": {"type": [_TYPES[datatype], "null"]}}
+    return element if datatype == "FILE" else {"oneOf": [element, several]}
 
 
 def _problem(text: str) -> JsonObject:

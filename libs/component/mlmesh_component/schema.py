@@ -58,21 +58,27 @@ class Field:
 
 @dataclass(frozen=True)
 class Schema:
-    """`open`: inputs that are not named here are taken too."""
+    """`open`: inputs that are not named here are taken too.
+
+    `others`: outputs that are not named here: whether they may be None, and the datatype of an empty list.
+    """
 
     inputs: tuple[Field, ...] = ()
     outputs: tuple[Field, ...] = ()
     open: bool = True
     description: str = ""
+    others: Field = Field("")
     by_name: Mapping[str, Field] = field(init=False, repr=False, compare=False)
+    outputs_by_name: Mapping[str, Field] = field(init=False, repr=False, compare=False)
     required: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {one.name: one for one in self.inputs})
+        object.__setattr__(self, "outputs_by_name", {one.name: one for one in self.outputs})
         object.__setattr__(self, "required", tuple(one.name for one in self.inputs if one.required))
 
-    def output_datatypes(self, name: str) -> tuple[str, ...]:
-        return next((one.kind.datatypes for one in self.outputs if one.name == name), ())
+    def output(self, name: str) -> Field:
+        return self.outputs_by_name.get(name, self.others)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from . import docstring
+from . import docstring, returns
 from .kinds import kind_of, nullable
 from .schema import Field, Schema, SchemaError
 
@@ -39,7 +39,12 @@ def read(function: Callable[..., Any], *, batched: bool = False) -> Signature:
 
 
 def schema(function: Callable[..., Any], *, batched: bool = False) -> Schema:
-    """The one schema of a function: its docstring's, with the parameters that are inputs of their own."""
+    """The one schema of a function: its docstring's, with what its annotations say of inputs and outputs."""
+    return returns.described(_of_inputs(function, batched), _returned(function), batched=batched)
+
+
+def _of_inputs(function: Callable[..., Any], batched: bool) -> Schema:
+    """The docstring's, with the parameters that are inputs of their own."""
     text = inspect.getdoc(function)
     signature = read(function, batched=batched)
     written = docstring.schema(text)
@@ -85,6 +90,14 @@ def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
         return typing.get_type_hints(inspect.unwrap(holder))
     except (NameError, TypeError) as error:
         raise SchemaError(f"its annotations cannot be read: {error}") from error
+
+
+def _returned(function: Callable[..., Any]) -> Any:
+    """Its return annotation; one that cannot be read says nothing."""
+    try:
+        return _hints(function).get("return", Any)
+    except Exception:  # noqa: BLE001 - the developer's annotations may raise whatever they like
+        return Any
 
 
 def _field(parameter: inspect.Parameter, hints: Mapping[str, Any], text: str, *, batched: bool) -> Field:

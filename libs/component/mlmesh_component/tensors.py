@@ -110,6 +110,8 @@ def tensor(item: Item) -> tuple[str, list[int], list[Any]]:
     datatype = item["datatype"]
     if datatype not in TENSORS:
         datatype = "BYTES"
+        if None in values:
+            raise TypeError("an element has no value, and BYTES has nothing for that")
         values = [one if isinstance(one, str) else jsontext.encode(one).decode("utf-8") for one in values]
     fits = isinstance(shape, list) and math.prod(shape) == len(values)
     return datatype, shape if fits and shape is not None else [len(values)], values
