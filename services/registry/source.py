@@ -106,12 +106,35 @@ class Source:
     async def fetch(self, app: str, origin: Origin, commit: str | None = None) -> Commit:
         """Bring the branch's head, or `commit`, into the cache. Raises GitFailed with Git's reason."""
         async with self._locks.setdefault(app, asyncio.Lock()):
-            cache = await self._cache(app)
-            if commit is None:
-                await self._fetch_branch(cache, origin)
-            elif not await self.has(app, commit):
-                await self._fetched(cache, origin, commit)
-            return await self._commit(cache, commit or HEAD)
+            try:
+                return await self._brought(app, origin, commit)
+            except GitFailed:
+                if await self._is_whole(app):
+                    raise
+            log.get("registry").warning("a damaged copy of a repository is fetched anew", app=app)
+            await asyncio.to_thread(shutil.rmtree, self._path(app), ignore_errors=True)
+            return await self._brought(app, origin, commit)
+
+    async def _brought(self, app: str, origin: Origin, commit: str | None) -> Commit:
+        cache = await self._cache(app)
+        if commit is None:
+            await self._fetch_branch(cache, origin)
+        elif not await self.has(app, commit):
+            await self._fetched(cache, origin, commit)
+        return await self._commit(cache, commit or HEAD)
+
+    async def _is_whole(self, app: str) -> bool:
+        """Whether Git takes it for a repository, and what it last brought can be read."""
+        cache = self._path(app)
+        if not cache.is_dir():
+            return True
+        try:
+            await self._git.run("rev-parse", "--git-dir", folder=cache, timeout=READ_TIMEOUT_S)
+            if (cache / HEAD).exists():
+                await self._git.run("ls-tree", "-r", HEAD, folder=cache, timeout=READ_TIMEOUT_S)
+        except GitFailed:
+            return False
+        return True
 
     async def has(self, app: str, commit: str) -> bool:
         cache = self._path(app)

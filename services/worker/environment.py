@@ -20,10 +20,11 @@ from services.worker.runtime import CannotRun, Progress
 
 LOCK_POLL_S = 0.2
 PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "raw")
+COMPLETE = ".complete"
 
 
 class Environments:
-    """A finished environment holds the file `.complete`; it is built in place, as its scripts name that place."""
+    """A finished environment holds the file COMPLETE; it is built in place, as its scripts name that place."""
 
     def __init__(self, root: Path, patience: Patience = PATIENCE) -> None:
         self._root = root
@@ -36,16 +37,15 @@ class Environments:
         """Raises CannotRun("source") with pip's last lines."""
         found = wanted(source)
         folder = self._root / key(found, source)
-        complete = folder / ".complete"
-        if complete.exists():
+        if is_whole(folder):
             return
         self._root.mkdir(parents=True, exist_ok=True)
         async with locked(folder.with_suffix(".lock")):
-            if complete.exists():
+            if is_whole(folder):
                 return
             shutil.rmtree(folder, ignore_errors=True)
             await self._make(folder, found, source, progress)
-            complete.touch()
+            (folder / COMPLETE).touch()
 
     async def _make(self, folder: Path, found: Packages, source: Path | None, progress: Progress) -> None:
         progress("making the virtual environment")
@@ -67,6 +67,11 @@ class Environments:
         with tempfile.TemporaryDirectory(prefix="build-", dir=self._root) as folder:
             tree = await asyncio.to_thread(shutil.copytree, source, Path(folder) / "tree", symlinks=True)
             await run(command, tree, progress, self._patience)
+
+
+def is_whole(folder: Path) -> bool:
+    """Its interpreter is a link: Python may have been removed from the host, or put elsewhere."""
+    return (folder / COMPLETE).exists() and (folder / "bin" / "python").exists()
 
 
 def wanted(source: Path | None) -> Packages:

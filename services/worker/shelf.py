@@ -28,19 +28,22 @@ class Shelf:
         self._used: int | None = None
         """Bytes, once they were counted."""
 
-    async def take(self, key: str, target: Path, aside: Path) -> bool:
-        """Put the file at `target`, by way of the folder `aside`; False when it is not here."""
-        return await asyncio.to_thread(self._take, key, target, aside)
+    async def take(self, key: str, size: int, target: Path, aside: Path) -> bool:
+        """Put the file at `target`, by way of the folder `aside`; False when it is not here with all its bytes."""
+        return await asyncio.to_thread(self._take, key, size, target, aside)
 
     async def put(self, key: str, source: Path) -> None:
         """Keep a file that is whole. What cannot be kept is not missed."""
         await asyncio.to_thread(self._put, key, source)
 
-    def _take(self, key: str, target: Path, aside: Path) -> bool:
+    def _take(self, key: str, size: int, target: Path, aside: Path) -> bool:
         kept, part = self._root / key, aside / uuid4().hex
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._bring(kept, part)
+            if part.stat().st_size != size:  # the host went down before all of it was on the disk
+                kept.unlink(missing_ok=True)
+                raise OSError(f"{kept} has been cut")
             part.rename(target)  # a copy that breaks off is not taken for the file
             os.utime(kept)
         except OSError:

@@ -71,6 +71,7 @@ def _written(value: Any) -> str:
 class Download:
     url: str
     key: str
+    size: int
     target: Path
 
 
@@ -86,7 +87,7 @@ async def _download(lease: Lease, where: dict[str, Path], aside: Path, peers: Pe
         await transfer.each(list(_downloads(lease.app, wanted, found["sources"], where)), one)
 
     async def one(item: Download) -> None:
-        if os.path.exists(item.target) or await shelf.take(item.key, item.target, aside):
+        if os.path.exists(item.target) or await shelf.take(item.key, item.size, item.target, aside):
             return  # a repeated attempt keeps what is whole
         await transfer.download(peers.session, item.url, item.target, aside)
         await shelf.put(item.key, item.target)
@@ -109,7 +110,8 @@ def _downloads(
         single = one["kind"] == "file"
         for found in entries:
             key = shelf_key(app, one["source"], "" if single else found["name"], found["size"], found.get("etag"))
-            yield Download(found["url"], key, target if single else transfer.inside(target, found["name"]))
+            place = target if single else transfer.inside(target, found["name"])
+            yield Download(found["url"], key, found["size"], place)
 
 
 def _place(source: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import shutil
 import tarfile
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -241,6 +242,26 @@ async def test_what_a_killed_fetch_left_behind_does_not_stop_the_next(
         (cache / leftover).write_text("")
     second = work.commit({}, "second")
     assert (await source.fetch("leafscan", Origin(work.url))).id == second
+
+
+@pytest.mark.parametrize("damaged", ["HEAD", "refs/mlmesh/head", "config", "objects/*/*", "objects", "shallow"])
+@pytest.mark.parametrize("content", [b"", b"\xff\x00" * 100])
+async def test_a_damaged_copy_is_fetched_anew(
+    source: Source, work: Work, tmp_path: Path, damaged: str, content: bytes
+) -> None:
+    await source.fetch("leafscan", Origin(work.url))
+    (cache,) = tmp_path.glob("registry/git/*")
+    for path in [*cache.glob(damaged)]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.chmod(0o600)
+            path.write_bytes(content)
+    for _ in range(2):
+        found = await source.fetch("leafscan", Origin(work.url))
+        assert found.id == work.git("rev-parse", "HEAD")
+        assert await source.manifests("leafscan", found.id, "manifests")
+        work.commit({"more.txt": found.id})
 
 
 async def test_a_lost_cache_is_made_again(source: Source, work: Work) -> None:

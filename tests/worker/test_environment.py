@@ -157,6 +157,16 @@ def test_a_package_of_any_build_backend_is_installed_whole_and_the_checkout_stay
     assert [path.name for path in (tmp_path / "environments").glob("build-*")] == []
 
 
+async def test_an_environment_whose_python_is_gone_is_made_again(tmp_path: Path) -> None:
+    environments = Environments(tmp_path / "environments")
+    python = environments.folder(None) / "bin" / "python"
+    for _ in range(2):
+        await environments.build(None, lambda _text: None)
+        assert python.exists()
+        python.unlink()
+        python.symlink_to(tmp_path / "removed")
+
+
 async def test_a_project_of_a_wrong_form_fails_the_start_with_a_sentence(tmp_path: Path) -> None:
     keyed(tmp_path, {})
     (tmp_path / "pyproject.toml").write_text("project = 7\n")

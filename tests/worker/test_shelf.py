@@ -21,14 +21,28 @@ async def test_what_was_put_is_taken_as_it_was(tmp_path: Path, link: bool) -> No
     shelf = Shelf(tmp_path / "shelf", link=link)
     source, target = tmp_path / "source", tmp_path / "there" / "target"
     source.write_bytes(b"content")
-    assert not await shelf.take("k", target, tmp_path)
+    assert not await shelf.take("k", 7, target, tmp_path)
     await shelf.put("k", source)
-    assert await shelf.take("k", target, tmp_path)
+    assert await shelf.take("k", 7, target, tmp_path)
     assert target.read_bytes() == b"content"
     assert os.path.samefile(source, target) == link
     await shelf.put("none", tmp_path / "missing")
-    assert not await shelf.take("none", tmp_path / "other", tmp_path)
+    assert not await shelf.take("none", 7, tmp_path / "other", tmp_path)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["shelf", "source", "there"]
+
+
+@pytest.mark.parametrize("link", [True, False])
+async def test_what_has_lost_bytes_is_forgotten(tmp_path: Path, link: bool) -> None:
+    """The host went down before all of it was on the disk."""
+    shelf, source = Shelf(tmp_path / "shelf", link=link), tmp_path / "source"
+    source.write_bytes(b"content")
+    await shelf.put("k", source)
+    os.truncate(tmp_path / "shelf" / "k", 3)
+    assert not await shelf.take("k", 7, tmp_path / "target", tmp_path)
+    assert [one.name for one in tmp_path.rglob("*") if one.is_file()] == ["source"]
+    source.write_bytes(b"content")
+    await shelf.put("k", source)
+    assert await shelf.take("k", 7, tmp_path / "target", tmp_path)
 
 
 async def test_many_may_put_the_same_at_once(tmp_path: Path) -> None:
@@ -46,13 +60,13 @@ async def test_the_file_used_longest_ago_goes_first(tmp_path: Path) -> None:
     for number, name in enumerate("abc"):
         await shelf.put(name, source)
         os.utime(tmp_path / "shelf" / name, (number, number))
-    assert await shelf.take("a", tmp_path / "a", tmp_path)
+    assert await shelf.take("a", 30, tmp_path / "a", tmp_path)
     await shelf.put("d", source)
-    there = {name for name in "abcd" if await shelf.take(name, tmp_path / f"again-{name}", tmp_path)}
+    there = {name for name in "abcd" if await shelf.take(name, 30, tmp_path / f"again-{name}", tmp_path)}
     assert there == {"a", "c", "d"}
     source.write_bytes(b"x" * 101)
     await shelf.put("e", source)
-    assert not await shelf.take("e", tmp_path / "e", tmp_path)
+    assert not await shelf.take("e", 101, tmp_path / "e", tmp_path)
 
 
 def test_what_is_in_a_box_is_told_apart_by_its_etag_and_what_an_attempt_left_is_not() -> None:
