@@ -108,10 +108,14 @@ def affordable(entries: list[Entry], limit: int) -> list[Entry]:
 def contents_of(entries: list[Entry], texts: Mapping[str, bytes]) -> Contents:
     """`texts` are those of the entries that were read; nothing is said of a link whose target was not."""
     known = [entry for entry in entries if entry.path in texts or not (entry.mode == LINK and entry.is_read)]
-    items = (
-        Item(entry.path, entry.mode, texts.get(entry.path, b"").decode(errors="backslashreplace")) for entry in known
-    )
-    return Contents(tuple(items), {entry.path: texts.get(entry.path, b"") for entry in known if matters(entry.path)})
+    items = tuple(_item(entry, texts) for entry in known)
+    asking = (entry for entry in known if matters(entry.path))
+    return Contents(items, {one.path: b"" if one.mode == LINK else texts.get(one.path, b"") for one in asking})
+
+
+def _item(entry: Entry, texts: Mapping[str, bytes]) -> Item:
+    target = texts.get(entry.path, b"") if entry.mode == LINK else b""
+    return Item(entry.path, entry.mode, target.decode(errors="backslashreplace"))
 
 
 def split(output: bytes, entries: list[Entry]) -> Mapping[str, bytes]:

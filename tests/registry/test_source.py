@@ -15,7 +15,9 @@ from aiohttp import web
 
 from libs.common.contents import LINK, Item
 from libs.common.http.addresses import Address, Reach
+from libs.common.manifests import Problem
 from libs.common.manifests.repository import location
+from libs.common.packages import unread
 from services.registry.credentials import Credentials
 from services.registry.folders import Folders
 from services.registry.git import Git
@@ -24,6 +26,8 @@ from services.registry.locations import NO_FOLDER, Locations
 from services.registry.reasons import GitFailed, NoBranch
 from services.registry.source import Origin, Source
 from tests.registry.repository import COMPONENT, MODULE, Work
+
+SRC = 'code below src/ cannot be imported until it is installed; add a line "." to requirements.txt'
 
 
 @pytest.fixture
@@ -153,12 +157,15 @@ async def test_links_and_packages_of_the_whole_tree_are_found(source: Source, wo
     (work.folder / "venv").mkdir()
     (work.folder / "venv/python").symlink_to("/usr/bin/python3")
     (work.folder / "long").symlink_to("x" * 4095)
+    (work.folder / "pyproject.toml").symlink_to("src/other.toml")
     commit = work.commit({"requirements.txt": "numpy\n", "src/a/b.py": "1", "src/a/c/d.py": "1", "Pipfile": "x"})
     await source.fetch("leafscan", Origin(work.url))
     found = await source.contents("leafscan", commit)
     links = {item.path: item.target for item in found.items if item.mode == LINK}
-    assert links == {"venv/python": "/usr/bin/python3", "long": ""}
-    assert found.files == {"long": b"", "requirements.txt": b"numpy\n", "Pipfile": b"", "src/a/b.py": b""}
+    assert links == {"venv/python": "/usr/bin/python3", "long": "", "pyproject.toml": "src/other.toml"}
+    assert {path: text for path, text in found.files.items() if text} == {"requirements.txt": b"numpy\n"}
+    assert set(found.files) == {"long", "pyproject.toml", "requirements.txt", "Pipfile", "src/a/b.py"}
+    assert list(unread(found.files)) == [Problem("src", 1, 1, SRC, "warning")]
 
 
 async def test_what_is_looked_at_is_bounded(source: Source, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
