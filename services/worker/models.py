@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import shutil
 import tempfile
@@ -36,19 +37,20 @@ class Models:
         etag = _etag(entries)
         folder = self._root / hashlib.sha256(f"{app} {where} {etag}".encode()).hexdigest()[:24]
         single = where.get("file") is not None
-        if not folder.is_dir():
-            await self._fetch(app, where, folder)
-        return Model(folder / entries[0]["name"].rsplit("/", 1)[-1] if single else folder, etag)
+        sizes = {_name(entry, single): entry["size"] for entry in entries}
+        if not await asyncio.to_thread(_is_whole, folder, sizes):
+            await self._fetch(app, where, folder, sizes)
+        return Model(folder / _name(entries[0], single) if single else folder, etag)
 
     async def _entries(self, app: str, where: dict[str, Any]) -> list[dict[str, Any]]:
         body = {"locations": [where], "links": True}
         found = await patient(lambda: self._peers.databox.post(f"/internal/apps/{app}/sources", body))
         return list(found["sources"][0])
 
-    async def _fetch(self, app: str, where: dict[str, Any], folder: Path) -> None:
+    async def _fetch(self, app: str, where: dict[str, Any], folder: Path, sizes: dict[str, int]) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
         async with locked(folder.with_suffix(".lock")):
-            if not folder.is_dir():
+            if not await asyncio.to_thread(_is_whole, folder, sizes):
                 await patient(lambda: self._once(app, where, folder))
 
     async def _once(self, app: str, where: dict[str, Any], folder: Path) -> None:
@@ -57,8 +59,7 @@ class Models:
         single = where.get("file") is not None
 
         async def one(entry: dict[str, Any]) -> None:
-            name = entry["name"].rsplit("/", 1)[-1] if single else entry["name"]
-            target = transfer.inside(whole, name)
+            target = transfer.inside(whole, _name(entry, single))
             await transfer.download(self._peers.session, entry["url"], target, incoming)
             target.chmod(0o444)
 
@@ -67,9 +68,23 @@ class Models:
                 made.mkdir()
             await transfer.each(await self._entries(app, where), one)
             whole.chmod(0o755)
+            shutil.rmtree(folder, ignore_errors=True)
             whole.rename(folder)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def _name(entry: dict[str, Any], single: bool) -> str:
+    name: str = entry["name"]
+    return name.rsplit("/", 1)[-1] if single else name
+
+
+def _is_whole(folder: Path, sizes: dict[str, int]) -> bool:
+    """A host that goes down may leave files with less than was written to them."""
+    try:
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except OSError:
+        return False
 
 
 def _etag(entries: list[dict[str, Any]]) -> str:

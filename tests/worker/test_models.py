@@ -1,0 +1,35 @@
+"""Models that a host keeps."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libs.common.http.client import open_peers
+from services.worker.models import Models
+from tests.worker.small_mesh import SmallMesh
+
+FILE = {"box": "b", "user": "u", "group": "g", "file": "m.bin"}
+FOLDER = {"box": "b", "user": "u", "group": "g"}
+
+
+@pytest.mark.parametrize("where", [FILE, FOLDER])
+@pytest.mark.parametrize("harm", [lambda path: os.truncate(path, 3), os.unlink, None])
+async def test_a_model_is_fetched_once_and_again_when_it_has_lost_something(
+    mesh: SmallMesh, tmp_path: Path, where: dict[str, Any], harm: Any
+) -> None:
+    mesh.files |= {"b/g/m.bin": b"model", "b/g/sub/words.txt": b"words"}
+    async with open_peers(mesh.settings(tmp_path)) as peers:
+        models = Models(tmp_path / "models", peers)
+        first = await models.get("a", where)
+        path = first.path if where is FILE else first.path / "m.bin"
+        fetched = len(mesh.fetched)
+        if harm:
+            harm(path)
+        assert await models.get("a", where) == first
+    assert path.read_bytes() == b"model"
+    assert len(mesh.fetched) == fetched * (2 if harm else 1)
+    assert [one.suffix for one in (tmp_path / "models").iterdir() if one.name.startswith(".")] == []
