@@ -9,6 +9,7 @@ import pytest
 from services.__main__ import check, create, remains, upgrade
 from services.cli.command import main
 from services.cli.parts import Parts
+from tests.cli.data_folder import leave
 from tests.cli.fake_mesh import FakeMesh, fake_mesh
 
 
@@ -20,6 +21,12 @@ class Done:
 
 
 Run = Callable[..., Done]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The folder of a mesh that has been."""
+    return leave(tmp_path / "data")
 
 
 @pytest.fixture

@@ -1,0 +1,114 @@
+"""The folder of a mesh that has been, ways to damage it, and what `mlmesh up` would say of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from libs.common.db import SCHEMA
+from libs.common.errors import MeshError
+from libs.common.settings import Settings
+from services.cli import damage
+from services.cli.folder import locked
+
+Damage = Callable[[Path], object]
+PAGE = 4096
+FOLDERS = (
+    "store/objects/a", "store/incoming", "store/etags", "scratch/tasks", "cache", "registry/git", "gateway",
+)  # fmt: skip
+
+
+def leave(data: Path) -> Path:
+    """What a mesh has in its folder."""
+    for folder in FOLDERS:
+        (data / folder).mkdir(parents=True)
+    data.chmod(0o700)
+    for name in ("admin-token", "internal-token", "secret-key"):
+        (data / name).write_text("a" * 43 + "\n")
+    (data / "lock").write_text("1\n")
+    (data / "gateway" / "table.json").write_text("{}")
+    (data / "store" / "objects" / "a" / "file").write_text("kept")
+    with closing(sqlite3.connect(data / "mlmesh.db")) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE mlmesh_schema (version_num TEXT)")
+        connection.execute("INSERT INTO mlmesh_schema VALUES (?)", (SCHEMA,))
+        connection.execute("CREATE TABLE things (text TEXT)")
+        connection.executemany("INSERT INTO things VALUES (?)", [("x" * 1000,) for _ in range(100)])
+        connection.commit()
+    return data
+
+
+def said(data: Path) -> str:
+    """What `mlmesh up` would say; nothing when it would start."""
+    try:
+        with locked(data):
+            damage.check(Settings.of(data=data))
+    except MeshError as error:
+        return error.detail
+    return ""
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    """Files with what is in them; the lock is for whoever comes."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in ("lock", "mlmesh.db-shm", "mlmesh.db-wal")
+    }
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def made(what: Callable[[Path], object]) -> Damage:
+    """Something of another kind in its place."""
+
+    def damaged(path: Path) -> None:
+        remove(path)
+        what(path)
+
+    return damaged
+
+
+def half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def noise(path: Path) -> None:
+    path.write_bytes(random.Random(1).randbytes(path.stat().st_size))
+
+
+def noisy_page(path: Path) -> None:
+    """Not the first: that of our own table."""
+    with path.open("r+b") as file:
+        file.seek(PAGE)
+        file.write(random.Random(1).randbytes(PAGE))
+
+
+def bound(path: Path) -> None:
+    """A socket; its address may be long."""
+    with closing(socket.socket(socket.AF_UNIX)) as made:
+        here = Path.cwd()
+        os.chdir(path.parent)
+        try:
+            made.bind(path.name)
+        finally:
+            os.chdir(here)
+
+
+a_folder, a_pipe, a_socket = made(Path.mkdir), made(os.mkfifo), made(bound)
+a_file, a_lost_link = made(Path.touch), made(lambda path: path.symlink_to("/nowhere/it"))
+
+
+def text(content: bytes) -> Damage:
+    return lambda path: path.write_bytes(content)
