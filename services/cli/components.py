@@ -57,6 +57,7 @@ def _instance(one: dict[str, Any]) -> str:
         one.get("worker"),
         times.age(one.get("started_at")),
         render.reason(one.get("reason")),
+        one.get("detail"),
     )
     return "  ".join(str(part) for part in parts if part)
 

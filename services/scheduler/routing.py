@@ -102,4 +102,6 @@ def blocking(tasks: list[Task]) -> Reason:
         if task.reason:
             return {key: task.reason[key] for key in ("code", "detail") if key in task.reason}
     phase = next((task.phase for task in tasks if task.phase), None)
+    if phase == "unhealthy":  # why, in its own words, is for owners
+        return reason(phase, "its instances refuse calls or do not answer; one is replaced when that lasts")
     return reason(phase or "starting", "an instance is being started" if tasks else "no instance exists yet")

@@ -129,18 +129,23 @@ def tag(run: str, version: int) -> str:
 def component(name: str, tasks: Sequence[Task], *, asleep: bool = False) -> dict[str, Any]:
     """A component's state from its open instances of the live or starting revision; `asleep`: nobody calls it."""
     healthy = [task for task in tasks if task.healthy]
-    why = next((task.reason for task in tasks if task.reason), None)
-    status = (
-        "healthy" if healthy else ("waiting" if why else "starting") if tasks else "asleep" if asleep else "stopped"
-    )
-    if not healthy and any(task.failures for task in tasks):
+    failed = next((task.reason for task in tasks if task.reason), None)
+    unhealthy = next((task for task in tasks if task.state == "claimed" and task.phase == "unhealthy"), None)
+    refuses = reason("unhealthy", unhealthy.detail or "") if unhealthy is not None else None
+    if healthy:
+        status = "healthy"
+    elif any(task.failures for task in tasks):
         status = "failing"
+    elif tasks:
+        status = "waiting" if failed else "unhealthy" if refuses else "starting"
+    else:
+        status = "asleep" if asleep else "stopped"
     return {
         "name": name,
         "status": status,
-        "reason": None if healthy else _short(why),
+        "reason": None if healthy else _short(failed) or refuses,
         "instances": [instance(task) for task in tasks],
-        "error": why["detail"] if why and not healthy else None,
+        "error": failed["detail"] if failed and not healthy else None,
         "log_tail": next((task.log_tail for task in tasks if task.log_tail), []),
     }
 

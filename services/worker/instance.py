@@ -38,6 +38,8 @@ class Instance:
         self.folder = host.folder(holding.lease)
         self.log = Log(self.lease, self.folder, host.runtime, host.peers)
         self._headers = {"X-Mlmesh-Token": self.lease.spec["instance_token"]}
+        self._remark: str | None = None
+        """What its owner should know although it serves."""
 
     async def run(self, *, adopted: bool) -> Outcome:
         """Never returns: an instance has no end of its own. Raises Failed."""
@@ -113,10 +115,12 @@ class Instance:
                 failures, well = 0, clock()
             else:
                 failures, ill = failures + 1, clock()
-            if failures == 0 or failures >= FAILURES:
-                self.holding.show(state="unhealthy" if failures else "healthy")
+            if failures == 0:
+                self.holding.show(state="healthy", detail=self._remark)
+            elif failures >= FAILURES:
+                self.holding.show(state="unhealthy", detail=probe.refusal)
             if clock() - well > patience:
-                raise Failed("hung", f"it was not ready for {patience:g} s, though it had been")
+                raise Failed("hung", f"it was not ready for {patience:g} s, though it had been: {probe.refusal}")
 
     async def _ready(self) -> Probe:
         host, port = await self.host.runtime.address(self.lease.name, self.lease.spec["port"])
@@ -124,8 +128,8 @@ class Instance:
         while not await probe.is_ready():
             polls += 1
             await asyncio.sleep(EARLY_S if polls < EARLY_POLLS else LATER_S)
-        openapi, remark = await self._described(f"http://{host}:{port}/openapi.json")
-        self.holding.show(state="healthy", detail=remark, endpoint={"host": host, "port": port}, openapi=openapi)
+        openapi, self._remark = await self._described(f"http://{host}:{port}/openapi.json")
+        self.holding.show(state="healthy", detail=self._remark, endpoint={"host": host, "port": port}, openapi=openapi)
         return probe
 
     async def _described(self, url: str) -> tuple[dict[str, Any] | None, str | None]:

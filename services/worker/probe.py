@@ -5,6 +5,7 @@ each of many instances, a whole HTTP client would cost a worker most of its idle
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +13,9 @@ from contextlib import suppress
 TIMEOUT_S = 5.0
 MAX_BODY = 64 * 1024
 """Bytes of an answer that are read, so that the connection can be asked again; it is closed upon a longer one."""
+UNANSWERED = "its health check is not answered"
+MAX_REASON = 300
+"""Characters that are told of why it is not ready."""
 STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b")
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
 CLOSES = re.compile(rb"\r\nconnection:[^\r]*\bclose\b", re.IGNORECASE)
@@ -27,9 +31,12 @@ class Probe:
         lines = [f"GET {path} HTTP/1.1", f"Host: {at}:{port}", *(f"{name}: {value}" for name, value in headers.items())]
         self._request = "\r\n".join([*lines, "", ""]).encode()
         self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.refusal: str | None = None
+        """Why it was not ready the last time, in its own words where it has some; None when it was."""
 
     async def is_ready(self) -> bool:
-        """Whether the answer is 200, within 5 s; what it says is not looked at."""
+        """Whether the answer is 200, within 5 s."""
+        self.refusal = UNANSWERED
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 if self._connection is not None:
@@ -49,13 +56,27 @@ class Probe:
         writer.write(self._request)
         head = await reader.readuntil(b"\r\n\r\n")
         status, length = STATUS.match(head), LENGTH.search(head)
+        body = b""
         if length is None or CLOSES.search(head) or int(length[1]) > MAX_BODY:
             self.close()
         else:
-            await reader.readexactly(int(length[1]))
-        return status is not None and status[1] == b"200"
+            body = await reader.readexactly(int(length[1]))
+        if status is None:
+            return False
+        ready = status[1] == b"200"
+        self.refusal = None if ready else _reason(body) or f"its health check is answered with {status[1].decode()}"
+        return ready
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection[1].close()
             self._connection = None
+
+
+def _reason(body: bytes) -> str | None:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    said = found.get("reason") if isinstance(found, dict) else None
+    return said[:MAX_REASON] or None if isinstance(said, str) else None

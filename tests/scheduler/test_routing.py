@@ -5,9 +5,26 @@ from __future__ import annotations
 import pytest
 
 from services.scheduler.routing import document
+from tests.scheduler.conftest import OWNER, Mesh, healthy
 from tests.scheduler.manifests import MANIFESTS, catalog
+from tests.scheduler.test_service import go_live
 
 NONE: list[str] = []
+
+
+async def test_an_instance_that_refuses_is_told_to_owners_in_its_own_words_and_to_callers_in_ours(mesh: Mesh) -> None:
+    lease = await go_live(mesh)
+    await mesh.sync(healthy(lease, state="unhealthy", detail="Every slot is held."))
+    _, found, _ = await mesh.call("GET", "/api/v1/apps/leaf/components/echo", headers=OWNER)
+    assert found["status"] == "unhealthy"
+    assert found["reason"] == {"code": "unhealthy", "detail": "Every slot is held."}
+    assert [one["detail"] for one in found["instances"]] == ["Every slot is held."]
+    assert (await mesh.table())["components"]["echo"]["reason"] == {
+        "code": "unhealthy", "detail": "its instances refuse calls or do not answer; one is replaced when that lasts"
+    }  # fmt: skip
+    await mesh.sync(healthy(lease))
+    _, found, _ = await mesh.call("GET", "/api/v1/apps/leaf/components/echo", headers=OWNER)
+    assert (found["status"], found["reason"]) == ("healthy", None)
 
 
 @pytest.mark.parametrize(

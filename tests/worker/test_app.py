@@ -172,15 +172,20 @@ async def test_an_instance_that_cannot_be_imported_fails_with_its_last_lines(mes
 async def test_an_instance_that_hangs_is_ended_and_says_so(
     mesh: SmallMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("HUNG_S", 0.5), ("HEALTH_S", 0.05), ("STOP_GRACE_S", 0.2)):
+    for name, value in (("HUNG_S", 0.5), ("HEALTH_S", 0.05), ("FAILURES", 1), ("STOP_GRACE_S", 0.2)):
         monkeypatch.setattr(instance, name, value)
     monkeypatch.setattr("services.worker.probe.TIMEOUT_S", 0.2)
     stops = "import os, signal, threading\nthreading.Timer(1.0, os.kill, (os.getpid(), signal.SIGSTOP)).start()\n"
     mesh.tree = {"app.py": stops + "def predict(x: int) -> int:\n    return x\n"}
     mesh.instance("t1", timeout=0.1)
     async with worker(mesh, tmp_path):
+        unhealthy = await mesh.shown(state="unhealthy")
         report = await mesh.report()
-    assert (report["outcome"], report["reason"]["code"]) == ("failed", "hung")
+    assert unhealthy["detail"] == "its health check is not answered"
+    assert (report["outcome"], report["reason"]) == (
+        "failed",
+        {"code": "hung", "detail": "it was not ready for 0.5 s, though it had been: its health check is not answered"},
+    )
 
 
 async def test_an_instance_without_its_model_says_which(mesh: SmallMesh, tmp_path: Path) -> None:

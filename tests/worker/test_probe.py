@@ -93,6 +93,35 @@ async def test_whatever_is_answered(answer: bytes, ready: bool) -> None:
         probe.close()
 
 
+SAYS = b'{"status": "hung", "reason": "Every slot is held."}'
+
+
+def refusing(body: bytes) -> bytes:
+    return b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+@pytest.mark.parametrize(
+    ("answer", "refusal"),
+    [
+        (OK, None),
+        (refusing(SAYS), "Every slot is held."),
+        (refusing(b'{"reason": "' + b"x" * 2000 + b'"}'), "x" * 300),
+        (refusing(b'{"reason": 7}'), "its health check is answered with 503"),
+        (refusing(b"[]"), "its health check is answered with 503"),
+        (refusing(b"<html>"), "its health check is answered with 503"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "its health check is not answered"),
+        (b"", "its health check is not answered"),
+    ],
+)
+async def test_why_it_is_not_ready(answer: bytes, refusal: str | None) -> None:
+    async with answering(answer, OK) as server:
+        probe = probe_of(server)
+        await probe.is_ready()
+        assert probe.refusal == refusal
+        assert (await probe.is_ready(), probe.refusal) == (True, None)
+        probe.close()
+
+
 async def test_an_answer_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 0.05)
     async with answering(b"HTTP/1.1 200 OK\r\n", OK) as server:

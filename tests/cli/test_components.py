@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from tests.cli.conftest import Run
+from tests.cli.fake_mesh import FakeMesh
+
+
+def test_an_instance_that_refuses_calls_is_shown_with_why(run: Run, mesh: FakeMesh) -> None:
+    told = {"id": "i_1", "status": "unhealthy", "worker": "w", "reason": None, "detail": "Every slot is held."}
+    why = {"code": "unhealthy", "detail": "Every slot is held."}
+    found = {"name": "c", "status": "unhealthy", "reason": why, "instances": [told], "error": None, "log_tail": []}
+    mesh.answers("GET", "/api/v1/apps/a/components/c", found)
+    assert run("component", "show", "a", "c").out.splitlines() == [
+        "component  c",
+        "status     unhealthy",
+        "reason     unhealthy: Every slot is held.",
+        "instance   i_1  unhealthy  w  Every slot is held.",
+    ]
