@@ -83,6 +83,12 @@ async def test_a_key_of_nobodys_makes_no_run(mesh: Mesh) -> None:
     assert (await mesh.call("GET", "/api/v1/apps/leaf/runs", headers=OWNER))[1]["items"] == []
 
 
+async def test_a_prediction_without_a_body_is_one_without_inputs(mesh: Mesh) -> None:
+    await go_live(mesh)
+    assert (await mesh.send("POST", CALLS, b"", ALICE))[0] == 202
+    assert [content for _, content in mesh.neighbours.stored] == [b"{}"]
+
+
 async def test_a_prediction_that_cannot_be_a_run_is_refused(mesh: Mesh) -> None:
     await go_live(mesh)
     assert (await mesh.call("POST", "/internal/apps/leaf/apis/none/calls", {}))[0] == 404
