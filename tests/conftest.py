@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -10,17 +11,43 @@ import pytest
 
 from tests.deploy.mesh import Mesh, compose_mesh
 from tests.servers.engine import Engine
+from tests.servers.exports import EXPORTS
 from tests.servers.fleet import Fleet
 from tests.servers.postgres import Postgres
 from tests.servers.provision import Missing
 from tests.servers.rabbitmq import RabbitMQ
 
 FLEET = pytest.StashKey[Fleet]()
+ALONE = ("compose",)
+"""Fixtures of a whole run, made by one process only."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[FLEET] = Fleet()
     signal.signal(signal.SIGTERM, _interrupted)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """With several processes (`-n`) the first one starts the servers for all of them."""
+    if not session.config.getoption("numprocesses", None):
+        return
+    for addresses in EXPORTS.values():
+        with suppress(Missing):  # the tests that need it say so
+            os.environ.update(addresses(session.config.stash[FLEET]))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests stay together, and so do those of what there is only once, as they share what it took to start."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
+def group(item: pytest.Item) -> str:
+    """Which tests run one after another in one process."""
+    fixtures = getattr(item, "fixturenames", ())
+    return next((name for name in ALONE if name in fixtures), item.location[0])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -39,7 +39,7 @@ def storm(request: pytest.FixtureRequest, tmp_path: Path, fleet: Fleet) -> Itera
     servers: dict[str, Server] = {
         "PostgreSQL": fleet.own_postgres,
         "RabbitMQ": fleet.own_rabbitmq,
-        "MinIO": fleet.minio,
+        "MinIO": fleet.own_minio,
     }
     runtime = "process://"
     if request.param == "containers":

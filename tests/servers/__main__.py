@@ -9,19 +9,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from tests.servers import standins
+from tests.servers.exports import EXPORTS
 from tests.servers.fleet import Fleet
-
-EXPORTS = {
-    "postgres": lambda fleet: {"MLMESH_TEST_POSTGRES": fleet.postgres.url},
-    "rabbitmq": lambda fleet: {
-        "MLMESH_TEST_RABBITMQ": fleet.rabbitmq.url,
-        "MLMESH_TEST_RABBITMQ_MANAGEMENT": fleet.rabbitmq.management,
-    },
-    "minio": lambda fleet: {"MLMESH_TEST_S3": fleet.minio.url},
-    "versitygw": lambda fleet: {"MLMESH_TEST_S3_SECOND": fleet.versitygw.url},
-    "docker": lambda fleet: {"MLMESH_TEST_DOCKER": fleet.docker.url},
-    "image": lambda fleet: {"MLMESH_TEST_PYTHON_IMAGE": fleet.python_image},
-}
 
 
 def main(words: list[str]) -> None:
@@ -39,7 +28,7 @@ def main(words: list[str]) -> None:
             signal.pause()
 
 
-def _print(variables: Mapping[str, str | None]) -> None:
+def _print(variables: Mapping[str, str]) -> None:
     for variable, value in variables.items():
         print(f"export {variable}='{value}'", flush=True)
 

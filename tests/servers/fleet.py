@@ -79,6 +79,15 @@ class Fleet:
         return self._s3("MLMESH_TEST_S3", "MinIO", s3.start_minio)
 
     @cached_property
+    def own_minio(self) -> S3:
+        """A private server even when an address was given: for tests that stop it."""
+        if "MLMESH_TEST_S3" not in os.environ:
+            return self.minio
+        server = self._have("MinIO", lambda: s3.start_minio(self._folder))
+        self._stops.append(server.close)
+        return server
+
+    @cached_property
     def versitygw(self) -> S3:
         return self._s3("MLMESH_TEST_S3_SECOND", "versitygw", s3.start_versitygw)
 
@@ -109,7 +118,8 @@ class Fleet:
         """A fresh database, virtual host and bucket, as a mesh is told of them; `own`: on servers that one may stop."""
         database = self.own_postgres if own else self.postgres
         broker = self.own_rabbitmq if own else self.rabbitmq
-        with database.new_database() as rows, broker.virtual_host() as bus, self.minio.bucket() as store:
+        files = self.own_minio if own else self.minio
+        with database.new_database() as rows, broker.virtual_host() as bus, files.bucket() as store:
             yield {"DATABASE": rows, "BUS": bus, "STORE": store}
 
     def _s3(self, variable: str, name: str, start: Callable[[Path], S3]) -> S3:
