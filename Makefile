@@ -31,7 +31,7 @@ format: env
 	$(BIN)/ruff check --fix .
 
 test: check                             ## everything, on real servers that it brings up itself
-	$(PYTEST) -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
+	$(PYTEST) -n $(TEST_PROCESSES)
 
 bench: env                              ## figures, as ratios against a limit in the same run
 	@$(BIN)/python -m benchmarks

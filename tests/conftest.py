@@ -8,8 +8,10 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from xdist.remote import Producer
 
 from tests.deploy.mesh import Mesh, compose_mesh
+from tests.lines import Lines
 from tests.servers.engine import Engine
 from tests.servers.exports import EXPORTS
 from tests.servers.fleet import Fleet
@@ -18,8 +20,8 @@ from tests.servers.provision import Missing
 from tests.servers.rabbitmq import RabbitMQ
 
 FLEET = pytest.StashKey[Fleet]()
-ALONE = ("compose",)
-"""Fixtures of a whole run, made by one process only."""
+SHARED = ("postgres", "rabbitmq", "minio", "versitygw")
+"""Servers that all processes use. A host has one Docker Engine: one process starts it."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,22 +34,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """With several processes (`-n`) the first one starts the servers for all of them."""
     if not session.config.getoption("numprocesses", None):
         return
-    for addresses in EXPORTS.values():
+    for name in SHARED:
         with suppress(Missing):  # the tests that need it say so
-            os.environ.update(addresses(session.config.stash[FLEET]))
+            os.environ.update(EXPORTS[name](session.config.stash[FLEET]))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests stay together, and so do those of what there is only once, as they share what it took to start."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-
-
-def group(item: pytest.Item) -> str:
-    """Which tests run one after another in one process."""
-    fixtures = getattr(item, "fixturenames", ())
-    return next((name for name in ALONE if name in fixtures), item.location[0])
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lines:
+    return Lines(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

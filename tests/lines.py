@@ -1,0 +1,47 @@
+"""Which files of tests stand in one line when several processes run tests (`pytest -n 3`): one after another, together.
+
+A file's tests share what it took to start for them. Files in ON_THE_ENGINE share the Docker Engine: two engines that
+start on one host trip over each other's network rules.
+"""
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler.loadscope import LoadScopeScheduling
+
+ON_THE_ENGINE = frozenset(
+    {
+        "tests/chaos/test_engine.py",
+        "tests/chaos/test_storm.py",
+        "tests/cli/test_run_local.py",
+        "tests/contracts/test_runtime.py",
+        "tests/deploy/test_compose.py",
+        "tests/e2e/test_calls.py",
+        "tests/e2e/test_compose.py",
+        "tests/e2e/test_deployment.py",
+        "tests/e2e/test_docker_up.py",
+        "tests/e2e/test_runs.py",
+        "tests/test_servers.py",
+        "tests/worker/test_docker.py",
+        "tests/worker/test_engine_away.py",
+        "tests/worker/test_images.py",
+        "tests/worker/test_linklocal.py",
+        "tests/worker/test_sandboxes.py",
+    }
+)
+
+
+def line(test: str) -> str:
+    """The line in which the test of this id (`file::name`) stands."""
+    file = test.partition("::")[0]
+    return "the Docker Engine" if file in ON_THE_ENGINE else file
+
+
+class Lines(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """A free process takes the next line, in the order of the files."""
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return line(nodeid)
