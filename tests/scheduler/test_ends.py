@@ -118,7 +118,7 @@ async def test_a_run_ends_from_every_state_and_can_be_retried_or_deleted(
     assert (await mesh.call("GET", address))[0] == 410
 
 
-@pytest.mark.parametrize(("reach", "again"), [(succeeded, 409), (failed, 202)], ids=lambda one: str(one))
+@pytest.mark.parametrize(("reach", "again"), [(succeeded, 409), (failed, 202)], ids=["succeeded", "failed"])
 async def test_one_that_has_ended_is_not_canceled_and_can_be_deleted(mesh: Mesh, reach: Reach, again: int) -> None:
     await go_live(mesh)
     run = await reach(mesh)
