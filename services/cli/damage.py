@@ -22,12 +22,6 @@ TOKENS = ("admin-token", "internal-token")
 SECRET_KEY = "secret-key"  # noqa: S105  a file's name
 KEY_BYTES = 4096
 """More than any key has."""
-PARTS = {
-    "gateway": ("gateway",),
-    "registry": ("registry", "registry/git"),
-    "worker": ("cache",),
-}
-"""Folders below DATA, by the service that writes there."""
 OF_STORE = ("", "objects", "incoming")
 TABLE = "gateway/table.json"
 OF_A_MESH = ("store/objects", "registry/git", TABLE)
@@ -38,17 +32,16 @@ KINDS = {stat.S_IFDIR: "a folder", stat.S_IFREG: "a file", stat.S_IFIFO: "a pipe
 def check(settings: Settings) -> None:
     """The folder of `mlmesh up`. Raises Failure."""
     _none(_of_keys(settings))
-    for name in ("gateway", "registry", "databox", "worker"):
+    for name in ("registry", "databox", "worker"):
         check_service(settings, name)
+    _none(filter(None, [of_folder(settings.data / "gateway"), of_file(settings.data / TABLE)]))
     check_database(settings.database_url)
     _none(_of_remains(settings))
 
 
 def check_service(settings: Settings, name: str) -> None:
-    """Where one service writes. Raises Failure."""
-    _none(_of_folders(settings, name))
-    if name == "gateway":
-        _none(filter(None, [of_file(settings.data / TABLE)]))
+    """Where one service writes. Raises Failure. A gateway by itself goes on without its table on the disk."""
+    _none(filter(None, map(of_folder, _folders(settings, name))))
 
 
 def check_database(url: str) -> None:
@@ -137,14 +130,18 @@ def _restored(key: Path) -> str:
     )
 
 
-def _of_folders(settings: Settings, name: str) -> Iterator[str]:
-    folders = [settings.data / part for part in PARTS.get(name, ())]
-    if name == "worker":
-        folders += [settings.scratch_folder, settings.scratch_folder / "tasks"]
-    scheme, _, store = settings.store_url.partition("://")
-    if name == "databox" and scheme == "file":
-        folders += [Path(store) / part for part in OF_STORE]
-    yield from filter(None, map(of_folder, folders))
+def _folders(settings: Settings, name: str) -> list[Path]:
+    match name:
+        case "registry":
+            return [settings.data / "registry", settings.data / "registry" / "git"]
+        case "worker":
+            docker = settings.runtime.startswith("docker:")
+            scratch = settings.scratch_folder
+            return [(scratch if docker else settings.data) / "cache", scratch, scratch / "tasks"]
+        case "databox":
+            scheme, _, store = settings.store_url.partition("://")
+            return [Path(store) / part for part in OF_STORE] if scheme == "file" else []
+    return []
 
 
 def _of_remains(settings: Settings) -> Iterator[str]:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from libs.common.settings import Settings
 from services.cli import damage
+from services.cli.failure import Failure
 from tests.cli.conftest import Run
-from tests.cli.data_folder import Damage, a_file, a_folder, noise, remove, said, text
+from tests.cli.data_folder import Damage, a_file, noise, remove, said, text
 
 NOBODY = 65534
 
@@ -93,7 +95,6 @@ def test_a_key_that_can_only_be_read_is_one(of_a_user: Path) -> None:
         (("scheduler",), {}, "the database {data}/mlmesh.db is damaged (file is not a database); "),
         (("databox",), {}, "{data}/store/objects is a file, where a folder belongs; "),
         (("worker",), {}, "{data}/scratch is a file, where a folder belongs; "),
-        (("gateway",), {}, "{data}/gateway/table.json is a folder, where a file belongs; "),
     ],
 )
 def test_each_command_says_it_in_one_line(
@@ -108,7 +109,6 @@ def test_each_command_says_it_in_one_line(
         "down": [("internal-token", text(b"\xff"))],
         "databox": [("store/objects", a_file)],
         "worker": [("scratch", a_file)],
-        "gateway": [("gateway/table.json", a_folder)],
     }
     for name, harm in harms.get(command[0], [("mlmesh.db", noise)]):
         harm(data / name)
@@ -120,3 +120,15 @@ def test_each_command_says_it_in_one_line(
     lines = done.err.splitlines()
     assert (done.code, done.out, len(lines)) == (1, "", 1)
     assert lines[0].startswith("mlmesh: " + sentence.format(data=data))
+
+
+def test_a_worker_of_containers_keeps_nothing_in_the_data_folder(data: Path) -> None:
+    """Which may be nowhere: its cache is with what containers see."""
+    remove(data)
+    data.touch()
+    scratch = data.parent / "scratch"
+    damage.check_service(Settings.of(data=data, scratch=scratch, runtime="docker://"), "worker")
+    damage.check_service(Settings.of(data=data), "gateway")
+    damage.check_service(Settings.of(data=data), "scheduler")
+    with pytest.raises(Failure, match="data is a file, where a folder belongs"):
+        damage.check_service(Settings.of(data=data, scratch=scratch), "worker")
