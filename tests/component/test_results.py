@@ -243,6 +243,8 @@ def test_a_value_is_taken_where_it_fits(value: Any, declared: str, data: list[An
         ([0.5, -1e39], ("FP32",), r"-1e\+39 does not fit into FP32"),
         (np.array([1e39]), ("FP32",), r"1e\+39 does not fit into FP32"),
         (10**400, ("FP64",), "1000.* does not fit into FP64"),
+        ([10**5000], (), "a number of thousands of digits does not fit into INT64"),
+        ([10**5000], ("FP32",), "a number of thousands of digits does not fit into FP64"),
         (0.5, ("INT32",), "0.5 is not a whole number, but INT32 is declared"),
         ([1.0, 1.5], ("INT64",), "1.5 is not a whole number, but INT64 is declared"),
         (NAN, ("INT64",), "nan is not a whole number, but INT64 is declared"),

@@ -53,7 +53,10 @@ class ItemError(Exception):
 
 def shown(value: Any) -> str:
     """A value in a sentence, cut off where it is long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
 
