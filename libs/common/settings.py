@@ -221,7 +221,8 @@ class Settings(BaseSettings):
         """Networks of repositories besides public ones. A mesh that others reach keeps them from its own loopback."""
         if self.repository_networks is not None:
             return self.repository_networks
-        alone = self.host in ("localhost", "::1") or self.host.startswith("127.")
+        host = self.host.strip("[]")
+        alone = host in ("localhost", "::1") or host.startswith("127.")
         return (*PRIVATE_NETWORKS, *(LOOPBACK_NETWORKS if alone else ()))
 
     @property

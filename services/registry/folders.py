@@ -15,6 +15,9 @@ SUFFIXES = ("/.git", "", ".git/.git", ".git")
 MAX_BORROWED = 5
 """Repositories that borrow objects from one another, in a row; Git has the same limit."""
 
+MAX_BYTES = 64 * 1024
+"""Of a file that names folders."""
+
 
 class Forbidden(Exception):
     """Not there, not allowed, not a repository or not to be read: which of them is nobody's business."""
@@ -67,7 +70,7 @@ class Folders:
         for link in _links(repository):
             self._resolved(link)
         alternates = repository / "objects" / "info" / "alternates"
-        for line in alternates.read_text().splitlines() if alternates.is_file() else ():
+        for line in _text(alternates).splitlines() if alternates.is_file() else ():
             if line and not line.startswith("#"):
                 self._check_objects(repository / "objects" / line.strip('"'), borrowed - 1)
 
@@ -79,7 +82,16 @@ class Folders:
 
 def _named(file: Path, label: str = "") -> Path:
     """The path that a file holds; it begins at the file's folder."""
-    return file.parent / file.read_text().removeprefix(label).strip()
+    return file.parent / _text(file).removeprefix(label).strip()
+
+
+def _text(file: Path) -> str:
+    """Of a small file; anything may be where one is looked for."""
+    with file.open("rb") as opened:
+        found = opened.read(MAX_BYTES + 1)
+    if len(found) > MAX_BYTES:
+        raise Forbidden
+    return found.decode()
 
 
 def _is_repository(folder: Path) -> bool:

@@ -59,6 +59,7 @@ def test_lists_and_pairs_are_read_from_commas() -> None:
     [
         ({}, (*PRIVATE_NETWORKS, *LOOPBACK_NETWORKS)),
         ({"host": "127.0.0.3"}, (*PRIVATE_NETWORKS, *LOOPBACK_NETWORKS)),
+        ({"host": "[::1]"}, (*PRIVATE_NETWORKS, *LOOPBACK_NETWORKS)),
         ({"host": "::1"}, (*PRIVATE_NETWORKS, *LOOPBACK_NETWORKS)),
         ({"host": EVERYWHERE}, PRIVATE_NETWORKS),
         ({"host": "::"}, PRIVATE_NETWORKS),

@@ -113,6 +113,16 @@ def no_repository(allowed: Path, others: Path) -> str:
     return str(allowed / "it")
 
 
+def large_file(allowed: Path, others: Path) -> str:
+    (allowed / "it").write_text(f"gitdir: {allowed}/own/.git" + "\n" * 100_000)
+    return str(allowed / "it")
+
+
+def no_text(allowed: Path, others: Path) -> str:
+    (allowed / "it").write_bytes(b"\xff\x00")
+    return str(allowed / "it")
+
+
 def relative(allowed: Path, others: Path) -> str:
     return "own"
 
@@ -123,7 +133,7 @@ def zero_byte(allowed: Path, others: Path) -> str:
 
 WAYS = (
     absolute, missing, upwards, link, git_file, common_folder, borrowed_objects, linked_objects, linked_branches, data,
-    endless_link, no_repository, relative, zero_byte,
+    endless_link, no_repository, large_file, no_text, relative, zero_byte,
 )  # fmt: skip
 
 
