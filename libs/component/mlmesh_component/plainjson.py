@@ -35,7 +35,7 @@ def decode(body: bytes) -> Any:
     if not text:
         raise ValueError("it is empty")
     value = _loads(text, _has_large(body))
-    if b"\\u" in body and (b"\\ud" in body or b"\\uD" in body):
+    if b"\\" in body and (b"\\ud" in body or b"\\uD" in body):
         _check_surrogates(text)
     if len(body) > 2 * DEPTH and body.count(b"[") + body.count(b"{") > DEPTH:
         _check_depth(value)
