@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from libs.common.errors import TooManyRequests
 
@@ -81,12 +81,12 @@ class Guesses:
 
 
 @lru_cache(maxsize=4096)
-def network_of(address: str) -> Hashable:
+def network_of(address: str) -> str:
     """What one caller has of addresses."""
     try:
         found = ip_address(address)
     except ValueError:
         return address[:64]
     if isinstance(found, IPv6Address):
-        return found.ipv4_mapped or int(found) >> (128 - ROUTED)
-    return found
+        return str(found.ipv4_mapped or IPv6Network((int(found), ROUTED), strict=False))
+    return str(found)

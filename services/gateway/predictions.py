@@ -65,14 +65,14 @@ class Predictions:
         self._metrics = metrics
 
     async def handle(self, asked: Asked, answer: Answer) -> None:
-        ns, component = asked.app.ns, asked.component
-        self._rates.check(*self._caller_of(asked))
+        ns, component, caller = asked.app.ns, asked.component, self._caller_of(asked)
+        self._rates.check(*caller)
         measured, began, status = self._metrics.of(ns, component.name), time.perf_counter(), 0
         measured.begin()
         if component.scales:
             self._demand.begin(ns, component)
         try:
-            await self._admitted(asked, answer)
+            await self._admitted(asked, caller, answer)
         except MeshError as error:
             status = error.status
             raise
@@ -81,33 +81,33 @@ class Predictions:
                 self._demand.end(ns, component)
             measured.end(answer.status or status, time.perf_counter() - began, answer.queued, answer.batch)
 
-    async def _admitted(self, asked: Asked, answer: Answer) -> None:
+    async def _admitted(self, asked: Asked, caller: Caller, answer: Answer) -> None:
         component, patience = asked.component, asked.request.patience
         # a place is for who has sent the request; an application may want to read a long one while it comes
         await asked.body.begin(whole=not component.own_routes or asked.body.is_small)
         if component.wakes_within is not None:
             began = time.perf_counter()
-            component = await self._cold.awake(self._caller_of(asked), component, asked.body, patience)
+            component = await self._cold.awake(caller, component, asked.body, patience)
             waited = time.perf_counter() - began
             answer.took(b"cold", waited)
             self._metrics.of(asked.app.ns, component.name).cold += 1
             asked, patience = replace(asked, component=component), patience - waited
-        await self._to_instance(asked, answer, min(component.timeout, patience))
+        await self._to_instance(asked, caller, answer, min(component.timeout, patience))
 
     def _caller_of(self, asked: Asked) -> Caller:
         """Whom places and rates are counted for: a user, or the network of who did not say."""
         if asked.user != ANONYMOUS:
             return asked.app.ns, asked.user
-        return asked.app.ns, str(network_of(self._proxies.caller(asked.request)))
+        return asked.app.ns, network_of(self._proxies.caller(asked.request))
 
-    async def _to_instance(self, asked: Asked, answer: Answer, within: float) -> None:
+    async def _to_instance(self, asked: Asked, caller: Caller, answer: Answer, within: float) -> None:
         component, own = asked.component, asked.component.own_routes
         call = Call(
             name=component.name,
             method=asked.request.method,
             target=asked.request.target(asked.target),
             headers=self._headers(asked, within),
-            hops=Instances(self._balance.turn(component, self._caller_of(asked))),
+            hops=Instances(self._balance.turn(component, caller)),
             nowhere=lambda: asleep(component),
             answer_within=within + PREDICT_MARGIN_S,
             whole=not own,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from libs.common.errors import TooManyRequests
-from services.gateway.guesses import OF_ADDRESS, OF_USER, Guesses
+from services.gateway.guesses import OF_ADDRESS, OF_USER, Guesses, network_of
 
 
 class Clock:
@@ -81,3 +81,21 @@ def test_what_one_caller_has_of_addresses_counts_together(guesses: Guesses, one:
             guesses.begin(other, "demo", "alice")
     else:
         guesses.begin(other, "demo", "alice")
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:0db8:0:0:ffff::2", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("unknown", "unknown"),
+        ("x" * 100, "x" * 64),
+        ("", ""),
+    ],
+)
+def test_what_one_caller_has_of_addresses(address: str, network: str) -> None:
+    assert network_of(address) == network
