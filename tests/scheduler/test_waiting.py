@@ -18,9 +18,9 @@ def noted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[Any, ...]]:
     """The calls of one of the functions with which waiters look."""
     calls, real = [], getattr(scheduler_runs, name)
 
-    async def look(*arguments: Any) -> Any:
+    async def look(*arguments: Any, **named: Any) -> Any:
         calls.append(arguments)
-        return await real(*arguments)
+        return await real(*arguments, **named)
 
     monkeypatch.setattr(scheduler_runs, name, look)
     return calls
