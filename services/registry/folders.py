@@ -7,6 +7,7 @@ elsewhere, and what they lead to is told to whoever owns the app.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,9 +15,9 @@ SUFFIXES = ("/.git", "", ".git/.git", ".git")
 """What Git tries after a path, in its order."""
 MAX_BORROWED = 5
 """Repositories that borrow objects from one another, in a row; Git has the same limit."""
-
 MAX_BYTES = 64 * 1024
 """Of a file that names folders."""
+PLAIN_QUOTED = re.compile(r'"[^"\\]*"')
 
 
 class Forbidden(Exception):
@@ -39,7 +40,7 @@ class Folders:
         """The Git folder that serves this path, without links. Raises Forbidden."""
         try:
             found = self._folder(path)
-            self._check(found, MAX_BORROWED)
+            self._check(found)
         except (OSError, ValueError, RuntimeError) as error:
             raise Forbidden from error
         return found
@@ -63,26 +64,35 @@ class Folders:
             raise Forbidden
         return found
 
-    def _check(self, repository: Path, borrowed: int) -> None:
+    def _check(self, repository: Path) -> None:
         common = repository / "commondir"
         if common.is_file():
-            self._check(self._resolved(_named(common)), borrowed)
-        for link in _links(repository):
-            self._resolved(link)
-        alternates = repository / "objects" / "info" / "alternates"
-        for line in _text(alternates).splitlines() if alternates.is_file() else ():
-            if line and not line.startswith("#"):
-                self._check_objects(repository / "objects" / line.strip('"'), borrowed - 1)
+            self._check(self._resolved(_named(common)))
+        self._check_links(repository, set())
+        self._check_borrowed(repository / "objects", MAX_BORROWED)
 
-    def _check_objects(self, objects: Path, borrowed: int) -> None:
-        if borrowed < 0:
-            raise Forbidden
-        self._check(self._resolved(objects).parent, borrowed)
+    def _check_links(self, folder: Path, seen: set[Path]) -> None:
+        """Those in a folder, and those in the folders that they lead to."""
+        seen.add(folder)
+        for link in _links(folder):
+            found = self._resolved(link)
+            if found.is_dir() and found not in seen:
+                self._check_links(found, seen)
+
+    def _check_borrowed(self, objects: Path, left: int) -> None:
+        alternates = objects / "info" / "alternates"
+        for path in _alternates(alternates) if alternates.is_file() else ():
+            if left == 0:
+                raise Forbidden
+            joined = os.path.join(os.path.realpath(objects), path)
+            found = self._resolved(Path(os.path.normpath(joined)))  # Git too goes up before it follows links
+            self._check_links(found, set())
+            self._check_borrowed(found, left - 1)
 
 
 def _named(file: Path, label: str = "") -> Path:
-    """The path that a file holds; it begins at the file's folder."""
-    return file.parent / _text(file).removeprefix(label).strip()
+    """The path that a file holds, spaces and all; it begins at the file's folder."""
+    return file.parent / _text(file).removeprefix(label).rstrip("\r\n")
 
 
 def _text(file: Path) -> str:
@@ -92,6 +102,15 @@ def _text(file: Path) -> str:
     if len(found) > MAX_BYTES:
         raise Forbidden
     return found.decode()
+
+
+def _alternates(file: Path) -> Iterator[str]:
+    """Its lines as Git reads them. Raises Forbidden for one that is escaped: Git writes none."""
+    for line in _text(file).split("\n"):
+        if line.startswith('"') and not PLAIN_QUOTED.fullmatch(line):
+            raise Forbidden
+        if line and not line.startswith("#"):
+            yield line.strip('"') if line.startswith('"') else line
 
 
 def _is_repository(folder: Path) -> bool:

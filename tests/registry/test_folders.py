@@ -80,9 +80,13 @@ def common_folder(allowed: Path, others: Path) -> str:
     return str(allowed / "it")
 
 
-def borrowed_objects(allowed: Path, others: Path) -> str:
-    (allowed / "own/.git/objects/info/alternates").write_text(f"{others}/.git/objects\n")
+def borrow(allowed: Path, line: str) -> str:
+    (allowed / "own/.git/objects/info/alternates").write_text(line + "\n")
     return str(allowed / "own")
+
+
+def borrowed_objects(allowed: Path, others: Path) -> str:
+    return borrow(allowed, f"{others}/.git/objects")
 
 
 def linked_objects(allowed: Path, others: Path) -> str:
@@ -95,6 +99,56 @@ def linked_objects(allowed: Path, others: Path) -> str:
 def linked_branches(allowed: Path, others: Path) -> str:
     os.rename(allowed / "own/.git/refs", allowed / "own/.git/before")
     (allowed / "own/.git/refs").symlink_to(others / ".git/refs")
+    return str(allowed / "own")
+
+
+def escaped_borrowed_objects(allowed: Path, others: Path) -> str:
+    path = f"{others}/.git/objects".replace("/", "\\057", 1)
+    (allowed / "own/.git/objects" / path).mkdir(parents=True)
+    return borrow(allowed, f'"{path}"')
+
+
+def second_borrowed_objects_behind_a_quote(allowed: Path, others: Path) -> str:
+    (allowed / "own/.git/objects/x").mkdir()
+    return borrow(allowed, f'"x" {others}/.git/objects')
+
+
+def borrowed_objects_above_a_link(allowed: Path, others: Path) -> str:
+    """Git goes up from the link's name, the system from where the link leads to."""
+    (allowed / "deep/inner").mkdir(parents=True)
+    (allowed / "deep/x/objects").mkdir(parents=True)
+    (allowed / "down").symlink_to("deep/inner")
+    (allowed / "x").symlink_to(others / ".git")
+    return borrow(allowed, f"{allowed}/down/../x/objects")
+
+
+def borrowed_objects_by_another_name(allowed: Path, others: Path) -> str:
+    (allowed / "pool/things/info").mkdir(parents=True)
+    (allowed / "pool/things/info/alternates").write_text(f"{others}/.git/objects\n")
+    return borrow(allowed, f"{allowed}/pool/things")
+
+
+def borrowed_objects_with_a_separator_in_their_name(allowed: Path, others: Path) -> str:
+    """That is no end of a line to Git."""
+    (allowed / "a").mkdir()
+    (allowed / "own/.git/objects/b").mkdir()
+    (allowed / "a\x0cb").symlink_to(others / ".git/objects")
+    return borrow(allowed, f"{allowed}/a/../a\x0cb")
+
+
+def common_folder_with_a_space_in_its_name(allowed: Path, others: Path) -> str:
+    (allowed / "own/.git ").symlink_to(others / ".git")
+    (allowed / "it").mkdir()
+    (allowed / "it/HEAD").write_text("ref: refs/heads/main\n")
+    (allowed / "it/commondir").write_text("../own/.git \n")
+    return str(allowed / "it")
+
+
+def link_behind_a_link(allowed: Path, others: Path) -> str:
+    os.rename(allowed / "own/.git/refs", allowed / "refs")
+    (allowed / "own/.git/refs").symlink_to(allowed / "refs")
+    os.rename(allowed / "refs/heads", allowed / "refs/before")
+    (allowed / "refs/heads").symlink_to(others / ".git/refs/heads")
     return str(allowed / "own")
 
 
@@ -133,7 +187,10 @@ def zero_byte(allowed: Path, others: Path) -> str:
 
 WAYS = (
     absolute, missing, upwards, link, git_file, common_folder, borrowed_objects, linked_objects, linked_branches, data,
-    endless_link, no_repository, large_file, no_text, relative, zero_byte,
+    endless_link, no_repository, large_file, no_text, relative, zero_byte, escaped_borrowed_objects,
+    second_borrowed_objects_behind_a_quote,
+    borrowed_objects_above_a_link, borrowed_objects_by_another_name, borrowed_objects_with_a_separator_in_their_name,
+    common_folder_with_a_space_in_its_name, link_behind_a_link,
 )  # fmt: skip
 
 
