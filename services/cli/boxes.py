@@ -70,7 +70,7 @@ def _uploads(source: Path, place: str) -> list[tuple[Path, str]]:
     if source.is_dir():
         found = transfers.files_below(source)
         return [(file, f"{place.rstrip('/')}/{file.relative_to(source).as_posix()}") for file in found]
-    group = place.endswith("/") or place.count("/") == 1
+    group = _is_group(place)
     if group and not transfers.has_name(source):
         raise WrongUsage(f"{place} names a group, and {source} has no name for a file in it; write BOX/GROUP/FILE")
     return [(source, f"{place.rstrip('/')}/{source.name}" if group else place)]
@@ -110,7 +110,7 @@ def get(
 
 
 def _downloads(client: Client, app: str, place: str, target: Path) -> list[tuple[str, Path]]:
-    if not place.endswith("/") and place.count("/") > 1:
+    if not _is_group(place):
         return [(place, target / place.rpartition("/")[2] if target.is_dir() else target)]
     group = place.rstrip("/")
     if target == transfers.DASH:
@@ -152,7 +152,8 @@ def remove(
 ) -> None:
     """Delete a file, or a group after a question."""
     _box(place)
-    if place.endswith("/"):
+    if _is_group(place):
+        place = f"{place.rstrip('/')}/"
         count = len(_files(mesh.client, app, place))
         if not count:
             raise Failure(f"there is no file in {place}")
@@ -166,6 +167,10 @@ def remove(
 
 def _files(client: Client, app: str, place: str) -> list[Any]:
     return list(client.pages(_url(app, place.rstrip("/") + "/")))
+
+
+def _is_group(place: str) -> bool:
+    return place.endswith("/") or place.count("/") == 1
 
 
 def _box(place: str) -> None:

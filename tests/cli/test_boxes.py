@@ -225,20 +225,27 @@ def test_a_file_or_a_group_is_removed(run: Run, mesh: FakeMesh) -> None:
     assert run("box", "rm", "a", "b/g/", "-y").code == 0
 
 
-def test_a_group_is_deleted_after_a_question_only(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", ["b/g/", "b/g"])
+def test_a_group_is_deleted_after_a_question_only(
+    run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     monkeypatch.setattr("sys.stdin", StringIO("n\n"))
     mesh.answers("GET", f"{FILES}/b/g/", {"items": [{"name": "x"}, {"name": "y"}], "next": None})
     mesh.answers("DELETE", f"{FILES}/b/g/", Reply(204))
-    done = run("box", "rm", "a", "b/g/")
+    done = run("box", "rm", "a", place)
     assert (done.code, done.out.strip()) == (1, "")
     assert done.err.endswith("mlmesh: nothing is done; there was no yes\n")
     assert [one.method for one in mesh.asked] == ["GET"]
-    assert run("box", "rm", "a", "b/g/", "--yes").out == "b/g/ is deleted\n"
+    assert run("box", "rm", "a", place, "--yes").out == "b/g/ is deleted\n"
 
 
 @pytest.mark.parametrize(
     ("place", "sentence"),
-    [("b/g/x", "there is no file b/g/x"), ("b/g/", "there is no file in b/g/")],
+    [
+        ("b/g/x", "there is no file b/g/x"),
+        ("b/g/", "there is no file in b/g/"),
+        ("b/g", "there is no file in b/g/"),
+    ],
 )
 def test_what_is_not_there_is_not_said_to_be_deleted(run: Run, mesh: FakeMesh, place: str, sentence: str) -> None:
     mesh.answers("GET", f"{FILES}/b/g/", {"items": [], "next": None})
