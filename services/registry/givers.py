@@ -1,6 +1,6 @@
 """Rules about who gives a pipeline its variables: a caller, a stage, a mount, or the pipeline before it. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.common.manifests import APIComponent, ExperimentPipeline, Manifest, Problem
@@ -26,12 +26,23 @@ class Starter:
         return variable in self.given or (place > 0 and variable in handed(self.chain[place - 1], self.chain[place]))
 
 
+Starters = Mapping[str, Sequence[tuple[Starter, int]]]
+"""Of each pipeline, with its place in their chains."""
+
+
 def pipelines(manifests: Sequence[Manifest[Header]]) -> Pipelines:
     return {one.name: one.body for one in manifests if isinstance(one.body, ExperimentPipeline)}
 
 
-def starters(manifests: Sequence[Manifest[Header]]) -> Iterator[Starter]:
-    known = pipelines(manifests)
+def by_pipeline(starters: Iterable[Starter]) -> Starters:
+    found: dict[str, list[tuple[Starter, int]]] = {}
+    for starter in starters:
+        for place, pipeline in enumerate(starter.chain):
+            found.setdefault(pipeline.metadata.name, []).append((starter, place))
+    return found
+
+
+def starters(manifests: Sequence[Manifest[Header]], known: Pipelines) -> Iterator[Starter]:
     for name, pipeline in known.items():
         if pipeline.spec.schedule is not None:
             given = frozenset(pipeline.spec.schedule.inputs) | optional(manifests, name)
@@ -63,11 +74,9 @@ def scheduled(chain: Chain, manifest: Manifest[Header], body: ExperimentPipeline
             )
 
 
-def unproduced(
-    manifests: Sequence[Manifest[Header]], manifest: Manifest[Header], body: ExperimentPipeline
-) -> Iterator[Problem]:
+def unproduced(starters: Starters, manifest: Manifest[Header], body: ExperimentPipeline) -> Iterator[Problem]:
     """Inputs that a stage would wait for in vain, however the pipeline is started."""
-    found = [(one, one.chain.index(body)) for one in starters(manifests) if body in one.chain]
+    found = starters.get(body.metadata.name, ())
     for path, stage, name in sourceless(body):
         for one, place in found:
             if not one.gives(place, name):
@@ -124,11 +133,9 @@ def undeclared(name: str, chain: Chain) -> str:
     return f'ExperimentPipeline "{chain[0].metadata.name}" has no variable "{name}"; {advice}'
 
 
-def continued(
-    manifests: Sequence[Manifest[Header]], manifest: Manifest[Header], body: ExperimentPipeline
-) -> Iterator[Problem]:
+def continued(known: Pipelines, manifest: Manifest[Header], body: ExperimentPipeline) -> Iterator[Problem]:
     """What a pipeline hands on exists on both sides, and the chain comes to an end."""
-    known, after = pipelines(manifests), body.spec.continue_with
+    after = body.spec.continue_with
     if after is None or after.experiment_pipeline.name not in known:
         return
     chain = following(known, body.metadata.name)

@@ -4,8 +4,8 @@ Pure, as the catalog that calls it.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import islice, product
 from typing import Final
 
 from libs.common.manifests import (
@@ -18,13 +18,24 @@ from libs.common.manifests import (
     Secret,
     Unread,
 )
-from libs.common.manifests.chain import follower, following
+from libs.common.manifests.chain import Pipelines, follower, following
 from libs.common.manifests.container import ENVIRONMENT, RESERVED, EnvFrom
 from libs.common.manifests.fields import Header, Reference
 from libs.common.manifests.problems import Path
 from libs.common.manifests.sentences import alike
-from services.registry.givers import continued, interface, pipelines, scheduled, unproduced
+from services.registry.givers import (
+    Starters,
+    by_pipeline,
+    continued,
+    interface,
+    pipelines,
+    scheduled,
+    starters,
+    unproduced,
+)
 
+MAX_MISFITS: Final = 100
+"""Nobody reads more of them, and there may be millions."""
 ALONE: Final = ("files", "pipelines")  # targets with one address in the whole app
 
 
@@ -35,6 +46,10 @@ class App:
     manifests: Sequence[Manifest[Header]]
     names: Mapping[str, Mapping[str, Manifest[Header] | None]]
     unread: Collection[Unread]
+    pipelines: Pipelines
+    starters: Starters
+    unfit: Mapping[tuple[str, str], Sequence[str]]
+    """Keys of Secrets and ConfigMaps that cannot be environment names."""
 
     def may_have(self, kind: str, name: str) -> bool:
         """Whether a document that could not be read may be it."""
@@ -45,7 +60,7 @@ class App:
 
     def chain(self, first: str) -> Sequence[ExperimentPipeline]:
         """The pipeline and those that continue it; nothing when one of them could not be read."""
-        chain = following(pipelines(self.manifests), first)
+        chain = following(self.pipelines, first)
         after = follower(chain[-1]) if chain else None
         return () if after is not None and self.may_have("ExperimentPipeline", after) else chain
 
@@ -53,17 +68,28 @@ class App:
 def misfits(
     manifests: Sequence[Manifest[Header]], secrets: Collection[str], unread: Sequence[Unread] = ()
 ) -> Iterator[Problem]:
+    """The first of them, and that there are more."""
+    found = _all_misfits(manifests, secrets, unread)
+    yield from islice(found, MAX_MISFITS)
+    if (other := next(found, None)) is not None:
+        yield replace(other, message=f"{other.message} (there are more of these; correct the first {MAX_MISFITS})")
+
+
+def _all_misfits(
+    manifests: Sequence[Manifest[Header]], secrets: Collection[str], unread: Sequence[Unread]
+) -> Iterator[Problem]:
     names: dict[str, dict[str, Manifest[Header] | None]] = {"Secret": dict.fromkeys(secrets)}
     for manifest in manifests:
         names.setdefault(manifest.kind, {})[manifest.name] = manifest
-    app = App(manifests, names, frozenset(unread))
+    known, unfit = pipelines(manifests), {(one.kind, one.name): unfit_keys(one.body) for one in manifests}
+    app = App(manifests, names, frozenset(unread), known, by_pipeline(starters(manifests, known)), unfit)
     givers_known = not app.may_have_any(APIComponent.__name__, ExperimentPipeline.__name__)
     for manifest in manifests:
         if isinstance(manifest.body, MLComponent):
             yield from of_component(app, manifest, manifest.body)
         elif isinstance(manifest.body, ExperimentPipeline):
             yield from of_pipeline(app, manifest, manifest.body)
-            yield from unproduced(manifests, manifest, manifest.body) if givers_known else ()
+            yield from unproduced(app.starters, manifest, manifest.body) if givers_known else ()
         elif isinstance(manifest.body, APIComponent):
             yield from of_api(app, manifest, manifest.body)
     yield from addresses(manifests)
@@ -89,15 +115,14 @@ def env_from(app: App, manifest: Manifest[Header], path: Path, sources: Sequence
         if reference is not None:
             where = (*path, "envFrom", index, field, "name")
             yield from existing(app, manifest, where, kind, reference.name)
-            for key in unfit_keys(app.names.get(kind, {}).get(reference.name)):
+            for key in app.unfit.get((kind, reference.name), ()):
                 sentence = f'key "{key}" of {kind} "{reference.name}" cannot be an environment name; rename the key'
                 yield manifest.problem(where, sentence)
 
 
-def unfit_keys(source: Manifest[Header] | None) -> Iterator[str]:
-    body = source.body if source is not None else None
+def unfit_keys(body: Header) -> list[str]:
     keys = body.spec.keys if isinstance(body, Secret) else body.data if isinstance(body, ConfigMap) else ()
-    yield from (key for key in keys if not ENVIRONMENT.fits(key) or key.startswith(RESERVED))
+    return [key for key in keys if not ENVIRONMENT.fits(key) or key.startswith(RESERVED)]
 
 
 def of_component(app: App, manifest: Manifest[Header], body: MLComponent) -> Iterator[Problem]:
@@ -125,7 +150,7 @@ def of_pipeline(app: App, manifest: Manifest[Header], body: ExperimentPipeline) 
     if after := body.spec.continue_with:
         where = ("spec", "continueWith", "experimentPipeline", "name")
         yield from existing(app, manifest, where, "ExperimentPipeline", after.experiment_pipeline.name)
-    yield from continued(app.manifests, manifest, body)
+    yield from continued(app.pipelines, manifest, body)
     yield from scheduled(app.chain(manifest.name), manifest, body)
 
 

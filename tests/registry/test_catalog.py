@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from libs.common.manifests import example
+from libs.common.manifests import ExperimentPipeline, example
 from services.registry.catalog import Catalog, check
 
 NAMESPACE = "pu-petrova-pa-leafscan"
@@ -232,3 +232,33 @@ def test_warnings_do_not_stand_in_the_way() -> None:
     catalog, problems = check(files, NAMESPACE)
     assert catalog is not None
     assert [problem.severity for problem in problems] == ["warning"]
+
+
+def many(count: int, document: str) -> str:
+    return "---\n".join(document.replace("NAME", f"{index}-{'long' * 8}") for index in range(count))
+
+
+FAR = '{name: "NAME-too"}'
+CROWDS = {
+    "references to boxes that are not there": many(200, head("DataBox", "box-NAME") + "  s3DefaultStorage: {}\n")
+    + "---\n" + COMPONENT
+    + f"  connectedBoxes: [{', '.join(FAR.replace('NAME', f'box-{index}') for index in range(1000))}]\n",
+    "keys that cannot be names": SETTINGS.replace("{A: x}", "{" + ", ".join(f"a-{index}: x" for index in range(2000)) + "}")
+    + "---\n" + many(20, COMPONENT.replace("digits", "digits-NAME")
+    + f"  envFrom: [{', '.join(['{configMapRef: {name: settings}}'] * 50)}]\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_many_mistakes_of_a_kind_are_told_up_to_a_number(crowd: str) -> None:
+    found = errors(CROWDS[crowd])
+    assert len(found) == 101
+    assert len([one for one in found if "there are more of these" in one]) == 1
+
+
+def test_pipelines_of_a_long_chain_are_not_compared_with_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compared(*_: object) -> bool:
+        raise AssertionError
+
+    monkeypatch.setattr(ExperimentPipeline, "__eq__", compared)
+    assert errors(*CHAIN) == []

@@ -43,6 +43,10 @@ MISSING: Final = {
 }
 
 
+MAX_CHOICES: Final = 100
+"""Among more names none is guessed: each is compared letter by letter."""
+
+
 def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
     path, kind, context = error["loc"], error["type"], error.get("ctx", {})
     if kind == "missing":
@@ -110,6 +114,8 @@ def unknown(name: str, fields: tuple[str, ...]) -> str:
 
 def alike(name: str, choices: tuple[str, ...]) -> str | None:
     """The choice that the name is probably a typo of; `service_port` and `ServicePort` are typos too."""
+    if len(choices) > MAX_CHOICES:
+        return None
     folded = {choice.lower(): choice for choice in choices}
     close = difflib.get_close_matches(name.lower().replace("_", "").replace("-", ""), folded, n=1)
     return folded[close[0]] if close else None
