@@ -86,6 +86,28 @@ async def on_loop(kind: str) -> dict[str, Any]:
     return plain(kind)
 
 
+class Trap:
+    """It raises when it is looked at."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __getattr__(self, name: str) -> Any:
+        raise KINDS[self.kind]
+
+
+def returned(kind: str) -> dict[str, Any]:
+    return {"kind": Trap(kind) if kind in KINDS else kind}
+
+
+async def returned_on_loop(kind: str) -> dict[str, Any]:
+    return returned(kind)
+
+
+def returned_together(kind: list[str]) -> list[Any]:
+    return [returned(one) for one in kind]
+
+
 def in_pieces(kind: str) -> Iterator[dict[str, Any]]:
     yield {"piece": 1}
     yield plain(kind)
@@ -135,6 +157,18 @@ def is_told(answer: Answer, kind: str) -> None:
     assert (answer.status, document["title"]) == (500, "Internal Server Error")
     assert len(document["error"]) < MAX_TEXT + 100
     assert document["error"].startswith(NAMES.get(kind, ""))
+
+
+LEAVING = [kind for kind, error in KINDS.items() if not isinstance(error, Exception)]
+
+
+@pytest.mark.parametrize("function", ["returned", "returned_on_loop", "returned_together"])
+async def test_what_a_returned_value_raises_is_answered_as_the_function_s_own(function: str) -> None:
+    batch: dict[str, Any] = {"batch_size": 2} if function == "returned_together" else {}
+    async with serving(HERE + function, **batch) as served:
+        for kind in LEAVING:
+            is_told(await served.predict(text("kind", kind)), kind)
+        assert (await served.predict(text("kind", "well"))).status == 200
 
 
 @pytest.mark.parametrize("function", ["plain", "on_loop"])

@@ -30,6 +30,8 @@ from mlmesh_component.results import from_value
 from tests.servers.provision import environment
 
 NAN = float("nan")
+endless: list[Any] = []
+endless.append(endless)
 
 
 class Level(enum.IntEnum):
@@ -141,6 +143,7 @@ def test_a_declared_datatype_is_taken_where_it_can_hold_the_value(
         ([True, 1], "a list of bool and int has no datatype"),
         ([1.5, "a"], "a list of float and str has no datatype"),
         ([[1], 2], "a list of lists of different lengths has no shape"),
+        (endless, "it is nested too deeply, or contains itself"),
         (1j, "complex has no datatype"),
         (object(), "object has no datatype"),
         ([1, "a"], "a list of int and str has no datatype"),

@@ -183,7 +183,7 @@ class Predictor:
             return self._answer(self._outputs(found, one.inputs, one.context), one.inputs, one.context)
         except Problem as problem:
             return problem
-        except Exception as error:  # noqa: BLE001 - what was returned is the developer's: the others of the batch are not
+        except BaseException as error:  # noqa: BLE001 - what was returned is the developer's: the others of the batch are not
             return Raised(error, one.context).problem(one.context)
 
     def _fetched(self, inputs: Inputs, context: Context) -> Inputs:
@@ -198,7 +198,7 @@ class Predictor:
             return self.function.arguments(inputs, context)
         except Problem:
             raise
-        except Exception as error:
+        except BaseException as error:
             raise Raised(error, context).problem(context) from error
 
     async def _arguments_async(self, inputs: Inputs, context: Context) -> Mapping[str, Any]:
@@ -217,7 +217,7 @@ class Predictor:
             return select(outputs(result, schema), inputs.output_fields, schema)
         except Problem:
             raise
-        except Exception as error:
+        except BaseException as error:
             raise Raised(error, context).problem(context) from error
 
     def _answer(self, found: list[Item], inputs: Inputs, context: Context) -> bytes:

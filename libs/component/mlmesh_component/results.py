@@ -16,6 +16,8 @@ from .jsonvalues import is_table, plain
 
 _JSON = frozenset((float, int, bool, str, dict, list))
 _ELEMENTS = frozenset((float, int, bool, str, dict))
+MAX_DIMENSIONS = 64
+"""Those that numpy knows."""
 _DTYPES = {
     **dict.fromkeys(("float16", "bfloat16", "float32"), "FP32"),
     "float64": "FP64",
@@ -112,6 +114,8 @@ def _flattened(value: list[Any], declared: Sequence[str]) -> tuple[list[Any], li
     flat = _plain_elements(value, declared)
     shape = [len(flat)]
     while list in set(map(type, flat)):
+        if len(shape) == MAX_DIMENSIONS:
+            raise ItemError("it is nested too deeply, or contains itself")
         lengths = {len(row) if type(row) is list else None for row in flat}
         length = lengths.pop()
         if lengths or length is None:
