@@ -240,6 +240,26 @@ def test_an_item_of_ones_own_that_is_wrong_is_named(item: Any, message: str) -> 
     assert wrong.value.detail == f"The function's output 'y' cannot be answered: {message}."
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["y", "y"], "The function returned its output 'y' twice; give each a name of its own."),
+        (["x", "y", "z", "y"], "The function returned its output 'y' twice; give each a name of its own."),
+        (["x", ""], "The function's output 1 ('') has no name."),
+    ],
+)
+def test_each_item_of_ones_own_has_a_name_of_its_own(names: list[str], message: str) -> None:
+    with pytest.raises(WrongOutput) as wrong:
+        outputs([{"name": name, "datatype": "str", "data": "a"} for name in names], Schema())
+    assert wrong.value.detail == message
+
+
+def test_a_dict_has_no_output_without_a_name() -> None:
+    with pytest.raises(WrongOutput) as wrong:
+        outputs({"": 1}, Schema())
+    assert wrong.value.detail == "The function returned a dict with the key ''; names of outputs are not empty."
+
+
 def test_members_of_an_enum_are_names() -> None:
     assert answered({Key.BEST: 3}, Schema()) == [BEST]
     with pytest.raises(WrongOutput, match=r"with the key .*3.*; names of outputs are strings"):

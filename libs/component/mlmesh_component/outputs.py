@@ -24,6 +24,7 @@ def outputs(result: Any, schema: Schema) -> list[Item]:
     """
     if isinstance(result, (list, tuple)) and not hasattr(result, "_fields"):
         made = [_own_item(index, item, schema) for index, item in enumerate(result)]
+        _check_once([item["name"] for item in result])
     else:
         made = [_made(name, value, schema) for name, value in _named_values(result, schema).items()]
     return [item for item in made if item is not None]
@@ -34,6 +35,8 @@ def _made(name: Any, value: Any, schema: Schema) -> Item | None:
         name = name.value
     if not isinstance(name, str):
         raise WrongOutput(f"The function returned a dict with the key {name!r}; names of outputs are strings.")
+    if not name:
+        raise WrongOutput("The function returned a dict with the key ''; names of outputs are not empty.")
     field = schema.output(name)
     try:
         item = from_value(name, value, _declared(field))
@@ -90,7 +93,7 @@ def _own_item(index: int, item: Any, schema: Schema) -> Item | None:
     if not isinstance(item, dict):
         raise WrongOutput(f"The function's output {index} is {type(item).__name__}, not an item.")
     for key in ("name", "datatype"):
-        if not isinstance(item.get(key), str):
+        if not isinstance(item.get(key), str) or not item[key]:
             raise WrongOutput(f"The function's output {index} ({item.get('name')!r}) has no {key}.")
     if "data" not in item:
         raise WrongOutput(f"The function's output {index} ({item['name']!r}) has no data.")
@@ -99,6 +102,13 @@ def _own_item(index: int, item: Any, schema: Schema) -> Item | None:
         _check_optional(field.name, field)
         return None
     return _as_declared(_well_formed(item), field)
+
+
+def _check_once(names: list[str]) -> None:
+    if len(set(names)) == len(names):
+        return
+    twice = next(name for index, name in enumerate(names) if name in names[:index])
+    raise WrongOutput(f"The function returned its output {twice!r} twice; give each a name of its own.")
 
 
 def _well_formed(item: Item) -> Item:
