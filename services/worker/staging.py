@@ -147,10 +147,22 @@ def _files(one: dict[str, Any], folder: Path) -> Iterator[Output]:
             relative = path.relative_to(folder).as_posix()
             if not _text(relative):
                 raise Failed("output", f"output {one['name']}: the name {os.fsencode(relative)!r} is not UTF-8")
+            if stat.S_ISLNK(kind.st_mode) and (led_to := _led_to(path, folder)):
+                path, kind = led_to, led_to.lstat()
             if stat.S_ISREG(kind.st_mode):
                 yield Output(one["name"], {**one["target"], "file": relative}, path, kind.st_size)
             elif not stat.S_ISDIR(kind.st_mode):
-                raise Failed("output", f"output {one['name']}: {relative} is {_kind(kind.st_mode)}, not a regular file")
+                raise Failed("output", f"output {one['name']}: {relative} is {_kind(kind.st_mode)}")
+
+
+def _led_to(link: Path, folder: Path) -> Path | None:
+    """The regular file of the same output that a link stands for, as `last.ckpt` does; never one outside."""
+    try:
+        found = link.resolve(strict=True)
+        regular = stat.S_ISREG(found.lstat().st_mode)
+    except (OSError, RuntimeError):  # it leads nowhere, or (RuntimeError) in a circle
+        return None
+    return found if regular and found.is_relative_to(folder.resolve()) else None
 
 
 def _unreadable(variable: str, name: str, error: OSError) -> Failed:
@@ -167,8 +179,10 @@ def _text(name: str) -> bool:
 
 
 def _kind(mode: int) -> str:
-    names = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    return names.get(stat.S_IFMT(mode), "a device")
+    if stat.S_ISLNK(mode):
+        return "a symbolic link to no file of this output, not a regular file; copy what it leads to"
+    names = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return f"{names.get(stat.S_IFMT(mode), 'a device')}, not a regular file"
 
 
 async def deliver(

@@ -69,7 +69,11 @@ time.sleep(0.6)
         (
             "import os; os.symlink('/etc/passwd', os.environ['UNIP_PIPELINE_OUT'] + '/l')",
             {"outputs": [OUTPUT]},
-            {"code": "output", "detail": "output out: l is a symbolic link, not a regular file"},
+            {
+                "code": "output",
+                "detail": "output out: l is a symbolic link to no file of this output, not a regular file; "
+                "copy what it leads to",
+            },
         ),
         (
             "import os; open(os.fsencode(os.environ['UNIP_PIPELINE_OUT']) + b'/a\\xff', 'w')",

@@ -95,6 +95,35 @@ def test_what_a_stage_closed_is_opened_collected_and_removed() -> None:
     as_somebody(close)
 
 
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_link_to_a_file_of_the_same_output_is_that_file_once_more(tmp_path: Path, absolute: bool) -> None:
+    """As trainers leave `last.ckpt` beside the checkpoint that it stands for."""
+    out = tmp_path / "outputs/out"
+    (out / "d").mkdir(parents=True)
+    (out / "d/epoch=3.ckpt").write_text("weights")
+    (out / "last.ckpt").symlink_to(out / "d/epoch=3.ckpt" if absolute else "d/epoch=3.ckpt")
+    (out / "d/best").symlink_to("../last.ckpt")
+    found = {one.location["file"]: (one.path.read_text(), one.size) for one in staging.collect(LEASE, tmp_path)["out"]}
+    assert found == dict.fromkeys(("last.ckpt", "d/best", "d/epoch=3.ckpt"), ("weights", 7))
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../secret", "../other/x", "gone", "l", "d", ".", "../../pipe"])
+def test_any_other_link_in_an_output_is_refused(tmp_path: Path, target: str) -> None:
+    out = tmp_path / "outputs/out"
+    (out / "d").mkdir(parents=True)
+    (out.parent / "other").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (out / "x").write_text("x")
+    (out.parent / "other/x").write_text("x")
+    (tmp_path / "secret").write_text("x")
+    (out / "l").symlink_to(target)
+    with pytest.raises(Failed) as raised:
+        staging.collect(LEASE, tmp_path)
+    assert raised.value.reason["detail"] == (
+        "output out: l is a symbolic link to no file of this output, not a regular file; copy what it leads to"
+    )
+
+
 def test_what_another_user_closed_is_named_without_the_hosts_folders() -> None:
     def collect(folder: Path) -> None:
         with pytest.raises(Failed) as raised:
