@@ -128,6 +128,32 @@ async def test_only_processes_with_a_mark_that_was_named_are_ended(tmp_path: Pat
             process.communicate()
 
 
+RUNS_AWAY = """
+import os, sys, time
+folder, until = sys.argv[1], time.monotonic() + 20
+while time.monotonic() < until:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    with open(folder + "/hops", "a") as hops:
+        hops.write(".")
+"""
+"""Each process begins the next one and ends."""
+
+
+async def test_processes_that_begin_others_all_the_time_are_ended(tmp_path: Path) -> None:
+    mark, hops = orphans.mark("mesh", tmp_path), tmp_path / "hops"
+    words = ["sh", "-c", 'ulimit -S -m "$1"; exec "$2" -c "$3" "$4"', "sh", str(mark), sys.executable, RUNS_AWAY]
+    process = await asyncio.create_subprocess_exec(*words, str(tmp_path))
+    await process.wait()
+    while not hops.exists() or hops.stat().st_size < 10:  # noqa: ASYNC110  it tells nobody
+        await asyncio.sleep(0.01)
+    await orphans.end({mark})
+    before = hops.stat().st_size
+    await asyncio.sleep(0.3)
+    assert hops.stat().st_size == before
+
+
 @pytest.mark.parametrize("folder", ["/", "/data/scratch/tasks/w1/mlmesh-1-1", "/data/\udcff", "/" + "x" * 4000])
 def test_a_mark_is_a_limit_that_stands_in_nobodys_way(folder: str) -> None:
     mark = orphans.mark("mesh", Path(folder))

@@ -36,20 +36,33 @@ def mark(installation: str, folder: Path) -> int:
 
 async def end(marks: Collection[int]) -> None:
     """Returns when none of the processes with these marks is left, or the kernel does not end them."""
-    limits = frozenset(mark * UNIT for mark in marks)
+    limits, ended = frozenset(mark * UNIT for mark in marks), set[int]()
     with suppress(TimeoutError):
         async with asyncio.timeout(KILLED_WITHIN_S):
-            while await asyncio.to_thread(_killed, limits):  # noqa: ASYNC110  nobody tells us
+            while await asyncio.to_thread(_killed, limits, ended):  # noqa: ASYNC110  nobody tells us
                 await asyncio.sleep(AGAIN_S)
 
 
-def _killed(limits: frozenset[int]) -> bool:
-    """Whether one was running: others that it has begun may have been missed by this look."""
-    found = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _limit(pid) in limits]
-    running = [pid for pid in found if started(pid)]
-    for pid in found:
+def _killed(limits: frozenset[int], ended: set[int]) -> bool:
+    """Whether one was found that is not among the `ended`, or is gone: it may have begun others during this look.
+
+    The youngest are ended first, at once: they may be gone a moment later.
+    """
+    again = False
+    for pid in sorted(map(int, filter(str.isdigit, os.listdir("/proc"))), reverse=True):
+        try:
+            if resource.prlimit(pid, resource.RLIMIT_RSS)[0] not in limits:
+                continue
+        except ProcessLookupError:
+            again = True
+            continue
+        except OSError:  # another user's
+            continue
         _kill(pid, limits)
-    return bool(running)
+        again = again or pid not in ended
+        if started(pid) is None:
+            ended.add(pid)
+    return again
 
 
 def _limit(pid: int) -> int | None:
