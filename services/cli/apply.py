@@ -47,7 +47,11 @@ def login(
 
 def asked(what: str) -> str:
     """A secret text: typed unseen on a terminal, else all of standard input but the end of its last line."""
-    value = typer.prompt(what, hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
+    try:
+        shown = f"{what} (typed unseen)"
+        value = typer.prompt(shown, hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
+    except typer.Abort:
+        value = ""
     if not value.strip():
         raise Failure(f"no {what} was given")
     return str(value).removesuffix("\n").removesuffix("\r")

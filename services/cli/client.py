@@ -170,7 +170,8 @@ def _refusal(error: urllib.error.HTTPError, url: str) -> MeshError:
         found = None
     body = found if isinstance(found, dict) else {"detail": content[:500].decode(errors="replace").strip()}
     detail = str(body.get("detail") or f"{url} answered with status {error.code}")
-    refusal = from_problem(error.code, {**body, "detail": detail + _hint(error.code, body, url)})
+    hint = _hint(error.code, {**body, "detail": detail}, url)
+    refusal = from_problem(error.code, {**body, "detail": (detail.removesuffix(".") if hint else detail) + hint})
     refusal.retry_after = _seconds(error.headers.get("Retry-After"))
     return refusal
 
@@ -184,6 +185,6 @@ def _hint(status: int, body: Mapping[str, Any], url: str) -> str:
     if status == Unauthorized.status:
         return f"; this is {url}: set MLMESH_TOKEN, or type: mlmesh login {url}"
     if body.get("error_id"):
-        raised = f"; {body['error']}" if body.get("error") else ""
-        return f" (error id {body['error_id']}){raised}"
+        named = "" if body["error_id"] in body["detail"] else f" (error id {body['error_id']})"
+        return f"{named}; {body['error']}" if body.get("error") else named
     return f" (request {body['request_id']})" if status >= 500 and body.get("request_id") else ""

@@ -104,14 +104,20 @@ def _needed(found: dict[str, Any]) -> str:
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
-    what = " ".join(part for part in (short(found.get("commit")), found.get("author")) if part)
+    message = str(found.get("message") or "").partition("\n")[0]
+    what = "  ".join(part for part in (short(found.get("commit")), found.get("author"), message) if part)
     yield f"deployment {found['id']}  {found['status']}" + (f"  {what}" if what else "")
     for step in found.get("steps", []):
-        yield f"  {step['name']:<12} {step['status']:<10} {step.get('detail') or ''}".rstrip()
+        yield f"  {step['name']:<12} {step['status']:<10} {_inset(step.get('detail') or '')}".rstrip()
     for kind in ("errors", "warnings"):
         for one in found.get(kind, []):
-            yield f"  {kind[:-1]}: {place(one)}"
+            yield f"  {kind[:-1]}: {_inset(place(one))}"
             yield from (f"    | {line}" for line in one.get("log_tail") or ())
+
+
+def _inset(text: str) -> str:
+    """Further lines stand below the first."""
+    return "\n    | ".join(text.splitlines())
 
 
 def _newest(mesh: Mesh, app: str) -> str:

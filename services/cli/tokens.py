@@ -13,7 +13,9 @@ from services.cli.session import App, Mesh, field, talks
 tokens = typer.Typer(help="Credentials of operators and developers.", no_args_is_help=True)
 keys = typer.Typer(help="API keys of an app's callers.", no_args_is_help=True)
 TOKENS = "/api/v1/tokens"
-Scopes = Annotated[list[str], typer.Option("--scope", help="admin, read, write, read:APP or write:APP; repeatable.")]
+Scopes = Annotated[
+    list[str], typer.Option("--scope", metavar="SCOPE", help="admin, read, write, read:APP or write:APP; repeatable.")
+]
 Expires = Annotated[str | None, typer.Option("--expires-in", help="Such as 12h or 90d; default: never.")]
 
 

@@ -41,7 +41,7 @@ def validate(
     if errors:
         raise typer.Exit(FAILED)
     if not as_json:
-        render.note(f"{len(files)} files, no errors")
+        render.note(f"{len(files)} file{'' if len(files) == 1 else 's'}, no errors")
 
 
 def _shown(problem: Problem) -> dict[str, object]:

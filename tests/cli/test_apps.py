@@ -20,6 +20,7 @@ LIVE = {
     **STARTED,
     "commit": "0123456789abcdef",
     "author": "Ada",
+    "message": "first\n\nand why",
     "status": "live",
     "live_at": "2026-01-01T00:00:00.000Z",
 }
@@ -77,7 +78,7 @@ def test_sync_waits_until_it_is_live(run: Run, mesh: FakeMesh) -> None:
     mesh.answers("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
     mesh.answers("GET", "/api/v1/apps/a/deployments/d1", STARTED, {**LIVE, "steps": [STEP]})
     done = run("app", "sync", "a", "--wait")
-    live = "deployment d1  live  0123456789 Ada\n  fetch        succeeded  main\n"
+    live = "deployment d1  live  0123456789  Ada  first\n  fetch        succeeded  main\n"
     assert (done.code, done.out, done.err) == (0, live, "deployment d1  pending\n" + live)
 
 
@@ -115,7 +116,7 @@ def test_a_deployment_that_fails_is_exit_code_1_with_its_errors(run: Run, mesh: 
 def test_the_newest_deployment_is_shown_by_default(run: Run, mesh: FakeMesh) -> None:
     mesh.answers("GET", "/api/v1/apps/a/deployments", {"items": [LIVE], "next": None})
     mesh.answers("GET", "/api/v1/apps/a/deployments/d1", LIVE)
-    assert run("deployment", "show", "a").out == "deployment d1  live  0123456789 Ada\n"
+    assert run("deployment", "show", "a").out == "deployment d1  live  0123456789  Ada  first\n"
 
 
 def test_an_app_without_deployment_says_what_to_do(run: Run, mesh: FakeMesh) -> None:
@@ -145,3 +146,13 @@ def test_nobody_is_asked_about_an_app_that_is_not_there(run: Run, mesh: FakeMesh
     mesh.answers("GET", "/api/v1/apps/nope", Reply(404, {"detail": "no app nope"}))
     done = run("app", "delete", "nope")
     assert (done.code, done.out, done.err) == (1, "", "mlmesh: no app nope\n")
+
+
+def test_further_lines_of_a_reason_stand_below_the_first(run: Run, mesh: FakeMesh) -> None:
+    step = {"name": "start", "status": "failed", "detail": "pip says\nno such package"}
+    found = {**LIVE, "status": "failed", "steps": [step], "errors": [{"message": "pip says\nno such package"}]}
+    mesh.answers("GET", "/api/v1/apps/a/deployments/d1", found)
+    assert run("deployment", "show", "a", "d1").out.splitlines()[1:] == [
+        "  start        failed     pip says", "    | no such package",
+        "  error: pip says", "    | no such package",
+    ]  # fmt: skip

@@ -57,7 +57,7 @@ def test_a_server_error_names_the_request_to_look_for_in_the_log(mesh: FakeMesh,
 
 
 def test_a_refusal_says_how_to_get_in(mesh: FakeMesh, client: Client) -> None:
-    mesh.answers("GET", "/x", Reply(401, {"detail": "no such token"}))
+    mesh.answers("GET", "/x", Reply(401, {"detail": "no such token."}))
     with pytest.raises(
         Unauthorized, match=f"no such token; this is {mesh.url}: set MLMESH_TOKEN, or type: mlmesh login"
     ):

@@ -23,6 +23,12 @@ def test_an_error_is_its_sentence_and_the_places_that_it_names() -> None:
     assert sentences(error) == ["two things are wrong", "  a.yml:3:5: a typo", "  image: missing"]
 
 
+def test_a_place_that_the_sentence_names_is_not_named_again() -> None:
+    wrong = [{"input": "a", "message": "is missing"}, {"input": "b", "message": "is no number"}]
+    assert sentences(Invalid("a: is missing; b: is no number", errors=wrong)) == ["a: is missing; b: is no number"]
+    assert sentences(Invalid("a: is missing", errors=wrong)) == ["a: is missing", "  b: is no number"]
+
+
 @pytest.mark.parametrize(
     ("problem", "line"),
     [

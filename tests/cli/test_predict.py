@@ -102,8 +102,14 @@ def test_numbers_are_what_the_function_wants(run: Run, mesh: FakeMesh) -> None:
     assert done.err == "mlmesh: numbers: 'many' is none of INT64; write numbers as 1,2,3, else JSON\n"
 
 
-def test_an_error_of_the_function_is_told_under_its_own_id(run: Run, mesh: FakeMesh) -> None:
-    body = {"detail": "The function raised; the traceback is in the log under this error id.",
-            "error_id": "e1", "request_id": "q1", "error": "ValueError: no"}  # fmt: skip
-    mesh.answers("POST", "/a/f/predict", Reply(500, body))
-    assert run("predict", "a", "f").err == f"mlmesh: {body['detail']} (error id e1); ValueError: no\n"
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("The function raised; look in the log.", "The function raised; look in the log (error id e1)"),
+        ("The function raised; it is in the log under e1.", "The function raised; it is in the log under e1"),
+    ],
+)
+def test_an_error_of_the_function_is_told_under_its_own_id_once(run: Run, mesh: FakeMesh, said: str, told: str) -> None:
+    body = {"error_id": "e1", "request_id": "q1", "error": "ValueError: no"}
+    mesh.answers("POST", "/a/f/predict", Reply(500, {**body, "detail": said}))
+    assert run("predict", "a", "f").err == f"mlmesh: {told}; ValueError: no\n"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 
 import pytest
+import typer
 
 from tests.cli.conftest import Run
 from tests.cli.fake_mesh import FakeMesh, Reply
@@ -39,6 +40,18 @@ def test_nothing_on_standard_input_is_an_error(run: Run, mesh: FakeMesh, monkeyp
     assert run("secret", "set", "a", "users", "key").err == "mlmesh: no key was given\n"
     assert run("secret", "set", "a", "users", "one", "two").code == 2
     assert mesh.asked == []
+
+
+def test_a_prompt_that_is_left_is_no_value(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    def left(_prompt: str, **_how: bool) -> str:
+        raise typer.Abort
+
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("typer.prompt", left)
+    done = run("secret", "set", "a", "users", "alice")
+    assert (done.code, done.err, mesh.asked) == (1, "mlmesh: no alice was given\n", [])
 
 
 def test_single_keys_are_removed(run: Run, mesh: FakeMesh) -> None:

@@ -18,7 +18,7 @@ def test_good_manifests_are_exit_code_0(run: Run, tmp_path: Path) -> None:
     (tmp_path / "manifests" / "sub" / "a.yaml").write_text(BOX)
     (tmp_path / "other.yml").write_text("not: a manifest\n")
     done = run("validate", str(tmp_path))
-    assert (done.code, done.out, done.err) == (0, "", "1 files, no errors\n")
+    assert (done.code, done.out, done.err) == (0, "", "1 file, no errors\n")
 
 
 def test_each_problem_is_a_place_and_a_sentence(run: Run, tmp_path: Path) -> None:
@@ -115,13 +115,13 @@ def test_app_yaml_is_no_manifest_and_says_where_they_are(run: Run, module: Path)
     (module / "manifests").rename(module / "deploy")
     (module / "other.yml").write_text("not: a manifest\n")
     (module / "app.yaml").write_text(together(APP, REPOSITORY.replace("a.git", "a.git, path: ./deploy"), SECRET))
-    assert run("validate", str(module)).err == "1 files, no errors\n"
+    assert run("validate", str(module)).err == "1 file, no errors\n"
     (module / "app.yaml").write_text(together(APP, REPOSITORY.replace("a.git", "a.git, path: nowhere"), SECRET))
     told = f"mlmesh: there is no folder {module}/nowhere, the path of the Repository in app.yaml\n"
     assert run("validate", str(module)).err == told
     (module / "other.yml").unlink()
     (module / "app.yaml").write_text(together(APP, REPOSITORY.replace("a.git", "a.git, path: ."), SECRET))
-    assert run("validate", str(module)).err == "1 files, no errors\n"
+    assert run("validate", str(module)).err == "1 file, no errors\n"
 
 
 def test_what_a_deployment_would_not_read_is_told(run: Run, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_what_a_deployment_would_not_read_is_told(run: Run, tmp_path: Path) -> N
         "commit what it leads to, or keep it in a box",
         f"{manifests}/team:1:1: a link, below which no manifests are read; commit the files themselves",
     ]
-    assert (done.code, done.err) == (0, "1 files, no errors\n")
+    assert (done.code, done.err) == (0, "1 file, no errors\n")
 
 
 def test_a_link_instead_of_a_manifest_is_refused_as_a_deployment_refuses_it(run: Run, tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ start, are that user's, and so are models and schedules. With a caller's API key
 
 ## What it prints, and how it ends
 
-Data goes to standard output, remarks and progress to standard error. `--json` prints what the mesh said, with times
-in ISO 8601. Colours and progress bars appear on a terminal only, without colours when `NO_COLOR` is set. Characters
-that command a terminal are printed as escapes (`\\u001b`), except by `logs` into a file or a pipe. An error is one
-sentence on standard error.
+Data goes to standard output, remarks and progress to standard error. `--json` prints what the mesh said (of a list
+its `items`, those of all pages), with times in ISO 8601. Colours and progress bars appear on a terminal only, without
+colours when `NO_COLOR` is set. Characters that command a terminal are printed as escapes (`\\u001b`), except by `logs`
+into a file or a pipe. An error is one sentence on standard error.
 
 | exit code | what it means |
 |---|---|

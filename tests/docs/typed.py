@@ -19,7 +19,7 @@ from pathlib import Path
 
 NAMED = re.compile(r"`([\w./-]+\.\w+)`")
 ELSEWHERE = "# in another terminal"
-QUESTION = re.compile(rb"(alice: |password for user 'alice':)\s*$")
+QUESTION = re.compile(rb"(alice \(typed unseen\): |password for user 'alice':)\s*$")
 PASSWORD = b"late-again-7\n"
 READY = "^ready |is ready on"
 TIMEOUT_S = 240.0
