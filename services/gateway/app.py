@@ -23,7 +23,7 @@ from services.gateway.forwarded import Proxies
 from services.gateway.handlers import Handlers
 from services.gateway.metrics import Metrics
 from services.gateway.readiness import Readiness
-from services.gateway.refusals import NotACaller
+from services.gateway.refusals import NotACaller, NothingLive
 from services.gateway.request import Gone, Request
 from services.gateway.routes import Route, allow, route
 from services.gateway.services import Services
@@ -157,7 +157,7 @@ class Gateway:
         if segments[0] not in table.apps:
             table = await self._watch.fresh()
         if segments[0] not in table.apps:
-            raise NotFound(f'there is no app "{segments[0]}"')
+            raise NothingLive(segments[0])
         await answer.page(pages.of_app(table.apps[segments[0]], url, everything=everything))
 
     async def _own(self, found: Route, request: Request, answer: Answer) -> bool:

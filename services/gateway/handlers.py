@@ -27,7 +27,7 @@ from services.gateway.metrics import Metrics
 from services.gateway.packed import unpacked
 from services.gateway.predictions import Asked, Predictions, asleep, component_of, token
 from services.gateway.proxy import Proxy
-from services.gateway.refusals import AnotherKind, NoCredentials, NotACaller
+from services.gateway.refusals import AnotherKind, NoCredentials, NotACaller, NothingLive
 from services.gateway.request import Body, Request
 from services.gateway.routes import Route, allow
 from services.gateway.services import Service, Services
@@ -242,7 +242,7 @@ def later(request: Request) -> bool:
 def _app(table: Table, route: Route) -> App:
     app = table.apps.get(route.ns)
     if app is None:
-        raise NotFound(f'there is no app "{route.ns}"')
+        raise NothingLive(route.ns)
     return app
 
 

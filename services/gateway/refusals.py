@@ -23,6 +23,13 @@ class NotACaller(Unauthorized):
         self.scheme = "Basic" if basic else "Bearer"
 
 
+class NothingLive(NotFound):
+    """No app of this name is live here; of one that waits or failed the owner is told why elsewhere."""
+
+    def __init__(self, ns: str) -> None:
+        super().__init__(f'there is no app "{ns}" that is live; what keeps one says: mlmesh app show {ns}')
+
+
 class AnotherKind(NotFound):
     """The API is something else than what this address is for."""
 

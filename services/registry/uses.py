@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from itertools import chain
 
@@ -25,20 +26,22 @@ def used(catalog: Catalog) -> dict[str, str]:
 
 
 def waiting(
-    uses: Mapping[str, str], declared: Mapping[str, tuple[str, ...]], present: Mapping[str, frozenset[str]]
+    app: str, uses: Mapping[str, str], declared: Mapping[str, tuple[str, ...]], present: Mapping[str, frozenset[str]]
 ) -> list[str]:
     """A sentence for every used secret without all of its values; `present` are the keys that have one."""
-    return [sentence for name, user in uses.items() if (sentence := _missing(name, user, declared, present))]
+    return [sentence for name, user in uses.items() if (sentence := _missing(app, name, user, declared, present))]
 
 
 def _missing(
-    name: str, user: str, declared: Mapping[str, tuple[str, ...]], present: Mapping[str, frozenset[str]]
+    app: str, name: str, user: str, declared: Mapping[str, tuple[str, ...]], present: Mapping[str, frozenset[str]]
 ) -> str | None:
     have = present.get(name, frozenset())
     missing = [key for key in declared.get(name, ()) if key not in have]
-    if missing:
-        return f'secret "{name}" ({user}) has no value for {", ".join(missing)}; set it with: mlmesh secret set'
-    return None if have else f'secret "{name}" ({user}) has no value yet; set it with: mlmesh secret set'
+    if have and not missing:
+        return None
+    lacks = f"for {', '.join(missing)}" if missing else "yet"
+    key = shlex.quote(missing[0]) if missing else "KEY"
+    return f'secret "{name}" ({user}) has no value {lacks}; set it with: mlmesh secret set {app} {name} {key}'
 
 
 def _by_apis(catalog: Catalog) -> Iterator[tuple[str, str]]:

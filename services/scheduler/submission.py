@@ -186,7 +186,10 @@ def place(value: str, area: Area, *, folder: bool) -> Location:
     """`<box>/<group>/<file>`, or `<group>/<file>` when one box is connected. Raises ValueError with what to write."""
     parts, boxes = value.removesuffix("/").split("/"), area.connected
     if any(part in ("", ".", "..") for part in parts):
-        raise ValueError('must be a relative path without ".", ".." and empty parts')
+        raise ValueError(
+            'must name a file or folder in a box, <box>/<group>/<file>, without ".", ".." and empty parts; what is on'
+            " your machine comes there with: mlmesh box put"
+        )
     if not boxes:
         raise ValueError("the pipeline has no connectedBoxes, so files cannot be named")
     if parts[0] in area.user.boxes and parts[0] not in boxes:

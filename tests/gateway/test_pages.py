@@ -146,7 +146,7 @@ def test_a_password_is_asked_for_only_where_one_can_be_right() -> None:
         ("/", 200, "/demo/digits/docs"),
         ("/demo", 200, "/demo/digits/docs"),
         ("/demo/", 200, "/demo/digits/docs"),
-        ("/nobody", 404, "there is no app &quot;nobody&quot;"),
+        ("/nobody", 404, "there is no app &quot;nobody&quot; that is live"),
         ("/demo/nothing/docs", 404, "has no API at &quot;nothing&quot;"),
         ("/demo/digits/docs", 401, "No credentials"),
         ("/%3Cscript%3E", 404, "&lt;script&gt;"),

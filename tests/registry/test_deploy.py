@@ -10,6 +10,10 @@ from services.registry.db.tables import deployments
 from tests.registry.conftest import Neighbours, Registry, Start, until
 from tests.registry.repository import COMPONENT, PROTECTED_API, Work
 
+NO_VALUE = (
+    'secret "api-users" (APIComponent digits-api) has no value for alice; '
+    "set it with: mlmesh secret set leafscan api-users alice"
+)
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
@@ -112,7 +116,7 @@ async def test_a_secret_without_its_value_holds_the_deployment_until_it_is_set(e
     assert waiting["status"] == "pending"
     assert (waiting["steps"][-1]["name"], waiting["steps"][-1]["detail"]) == (
         "secrets",
-        'secret "api-users" (APIComponent digits-api) has no value for alice; set it with: mlmesh secret set',
+        NO_VALUE,
     )
     answer = await either.call("PUT", "/api/v1/apps/leafscan/secrets/api-users", {"data": {"alice": "sesame"}})
     assert answer.status == 204, answer.body
@@ -291,7 +295,7 @@ async def test_each_change_of_a_deployment_is_a_line_of_the_log(registry: Regist
         await registry.call("PUT", "/api/v1/apps/leafscan/secrets/api-users", {"data": {"alice": "sesame"}})
         found = await registry.settled("starting", "failed")
     told = [line for line in lines if line["event"].startswith("deployment")]
-    why = 'secret "api-users" (APIComponent digits-api) has no value for alice; set it with: mlmesh secret set'
+    why = NO_VALUE
     about = {"logger_name": "registry", "app": "leafscan", "deployment": found["id"], "log_level": "info"}
     assert told == [
         {"event": "deployment began", **about},

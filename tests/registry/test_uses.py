@@ -48,14 +48,22 @@ def test_secrets_are_used_by_apis_components_images_and_stages() -> None:
 @pytest.mark.parametrize(
     ("declared", "present", "sentences"),
     [
-        ((), (), ['secret "users" (API) has no value yet; set it with: mlmesh secret set']),
+        ((), (), ['secret "users" (API) has no value yet; set it with: mlmesh secret set a users KEY']),
         ((), ("bob",), []),
         (("alice",), ("alice",), []),
-        (("alice", "bob"), ("alice",), ['secret "users" (API) has no value for bob; set it with: mlmesh secret set']),
-        (("alice", "bob"), (), ['secret "users" (API) has no value for alice, bob; set it with: mlmesh secret set']),
+        (
+            ("alice", "bob"),
+            ("alice",),
+            ['secret "users" (API) has no value for bob; set it with: mlmesh secret set a users bob'],
+        ),
+        (
+            ("alice", "bob"),
+            (),
+            ['secret "users" (API) has no value for alice, bob; set it with: mlmesh secret set a users alice'],
+        ),
     ],
 )
 def test_a_secret_waits_for_its_declared_keys_or_for_any(
     declared: tuple[str, ...], present: tuple[str, ...], sentences: list[str]
 ) -> None:
-    assert waiting({"users": "API"}, {"users": declared}, {"users": frozenset(present)}) == sentences
+    assert waiting("a", {"users": "API"}, {"users": declared}, {"users": frozenset(present)}) == sentences

@@ -30,7 +30,7 @@ async def _missing(c: AsyncConnection, app: str, catalog: Catalog) -> list[str]:
     known = await secrets.listed(c, app)
     declared = {name: catalog.secrets.get(name) or secret.keys for name, secret in known.items()}
     present = {name: secret.present for name, secret in known.items()}
-    return uses.waiting(uses.used(catalog), declared, present)
+    return uses.waiting(app, uses.used(catalog), declared, present)
 
 
 async def _wait(c: AsyncConnection, deployment: Deployment, steps: Steps) -> None:
