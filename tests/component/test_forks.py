@@ -100,6 +100,52 @@ def left(context):
     return 0
 
 
+def came_back(context):
+    """Children that are not ended where they were forked, one after the other: how each of them ended."""
+    return [code for how in (_quit, _say, _fail, _return) for code in [_came_back(how)]]
+
+
+def _came_back(how):
+    child = os.fork()
+    if not child:
+        raise Child(how)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+class Child(BaseException):
+    """Carries a forked child out to the function that the component calls."""
+
+
+def _quit():
+    sys.exit(7)
+
+
+def _say():
+    sys.exit("over")
+
+
+def _fail():
+    raise ValueError("the child's own")
+
+
+def _return():
+    return {"found": 0}
+
+
+def coming_back(what: str = "", number: int = 0) -> dict:
+    try:
+        return {"found": came_back(None)} if what else double(number)
+    except Child as child:
+        return child.args[0]()
+
+
+def coming_back_together(what: str = "", number: int = 0) -> list:
+    try:
+        return [{"found": came_back(None)} if one else double(two) for one, two in zip(what, number)]
+    except Child as child:
+        return [child.args[0]()]
+
+
 def plain(what: str, method: str = "fork") -> dict:
     return {"found": globals()[what](multiprocessing.get_context(method))}
 
@@ -169,6 +215,20 @@ async def test_other_ways_to_start_processes_work_too(module: Module, method: st
     async with served(module, "either", "uvloop") as running:
         asked = [found(running, text("what", what), text("method", method)) for what in ("pool", "executor")]
         assert await asyncio.gather(*asked) == [30, 30]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(
+    ("function", "environment"), [("coming_back", {}), ("coming_back_together", {"MLMESH_BATCH_SIZE": "2"})]
+)
+async def test_a_forked_process_that_comes_back_from_the_function_ends(
+    module: Module, loop: str, function: str, environment: dict[str, str]
+) -> None:
+    async with served(module, function, loop, **environment) as running:
+        answer = await running.ask("POST", "/predict", json.dumps({"inputs": [text("what", "x")]}).encode())
+        assert answer.json["outputs"][0]["data"] == [7, 1, 1, 0]
+        assert await found(running, numbers("number", 4, datatype="INT64")) == 8
+        assert (await running.stop())[0] == 0
 
 
 @pytest.mark.parametrize("loop", LOOPS)

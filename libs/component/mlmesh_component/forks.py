@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
 import stat
+import sys
 import threading
+import traceback
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Callable, Union
@@ -28,6 +31,44 @@ def let_go(signals: Signals, port: Callable[[], int]) -> None:
         signals.unblock()
 
     os.register_at_fork(before=signals.block, after_in_parent=signals.unblock, after_in_child=in_child)
+
+
+def ending_children(target: Callable[..., Any]) -> Callable[..., Any]:
+    """The same plain function; a process that it forks, and lets come back from it, ends there as a script would.
+
+    It would otherwise clean up after the call, and wait for further ones, while `target` waits for its end.
+    """
+
+    own = os.getpid()
+
+    @functools.wraps(target)
+    def called(*arguments: Any, **named: Any) -> Any:
+        try:
+            result = target(*arguments, **named)
+        except BaseException as error:
+            if os.getpid() != own:
+                _end(error)
+            raise
+        if os.getpid() != own:
+            _end(None)
+        return result
+
+    return called
+
+
+def _end(error: BaseException | None) -> None:
+    """This process, now: as the interpreter ends one that `error` has left, if there is one."""
+    code = 0 if error is None else 1
+    with suppress(BaseException):
+        if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
+            code = error.code or 0
+        elif isinstance(error, SystemExit):
+            sys.stderr.write(f"{error.code}\n")
+        elif error is not None:
+            traceback.print_exception(type(error), error, error.__traceback__)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code & 0xFF)
 
 
 class Signals:

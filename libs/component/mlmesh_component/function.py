@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 from . import signature
 from .context import Context
+from .forks import ending_children
 from .items import Item
 from .problems import Invalid
 from .schema import Inputs, Schema, SchemaError
@@ -49,6 +50,8 @@ class Function:
         )
         self.yields, yields_async = _yields(target)
         self.is_async = self.is_async or yields_async
+        if not (self.is_async or self.yields):
+            self.target = ending_children(target)
         if self.yields and batched:
             raise SchemaError("it yields its answer in pieces: that cannot be batched")
         if "model" in self._signature.ours and model is None and _demands(target, "model"):
