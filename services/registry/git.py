@@ -67,12 +67,12 @@ PINS = (2, 37)
 
 
 class Git:
-    """`home` is a folder of our own, made when it is missing."""
+    """`home` is a folder of our own, made whenever it is missing."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._configuration = home / "gitconfig"
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make_home()
         self._configuration.write_text(CONFIGURATION)
 
     async def run(
@@ -89,6 +89,7 @@ class Git:
 
         `silence` is how many seconds it may print nothing at all, for commands that tell their progress.
         """
+        self._make_home()
         with presented(credentials, self._home, target.ssh) as access:
             access = replace(access, environment={**access.environment, **target.environment})
             try:
@@ -123,6 +124,7 @@ class Git:
 
     async def location(self, target: Target, credentials: Credentials, timeout: float) -> str:
         """Where a repository that redirects has moved to, by its own word; empty when it does not say."""
+        self._make_home()
         with tempfile.TemporaryDirectory(prefix="trace-", dir=self._home) as folder:
             trace = Path(folder) / "trace"
             tracing = {"GIT_TRACE_CURL": str(trace), "GIT_TRACE_CURL_NO_DATA": "1"}
@@ -130,6 +132,12 @@ class Git:
             with suppress(GitFailed):
                 await self.run("ls-remote", "--", target.url, credentials=credentials, target=traced, timeout=timeout)
             return last_location(trace.read_text(errors="replace") if trace.exists() else "")
+
+    def _make_home(self) -> None:
+        """Somebody may remove what lies in the data folder while we run; Git goes by no other configuration."""
+        if not self._configuration.is_file():
+            self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._configuration.write_text(CONFIGURATION)
 
     @asynccontextmanager
     async def _started(

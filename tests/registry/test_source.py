@@ -278,6 +278,16 @@ async def test_a_lost_cache_is_made_again(source: Source, work: Work) -> None:
     assert await source.fetch("leafscan", Origin(work.url)) == first
 
 
+async def test_folders_that_were_removed_are_made_again(source: Source, work: Work, tmp_path: Path) -> None:
+    head = work.git("rev-parse", "HEAD")
+    await source.fetch("leafscan", Origin(work.url), head)
+    shutil.rmtree(tmp_path / "registry")
+    assert await source.head(Origin(work.url)) == head
+    await source.fetch("leafscan", Origin(work.url), head)
+    assert b"".join([piece async for piece in source.archive("leafscan", head)])
+    assert (tmp_path / "registry/home/gitconfig").read_text()
+
+
 async def test_hooks_and_configuration_of_the_repository_and_of_this_user_do_not_run(
     source: Source, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
