@@ -56,8 +56,8 @@ def _told(shown: Show, mesh: Mesh) -> str:
             tell(told)
     shown.present = "the end"
     figures = f"push to live {told.live_s:.1f} s, run {told.run_s:.1f} s, predict {told.predict_ms:.1f} ms"
-    _addresses(told)
     if sys.stdin.isatty() and sys.stdout.isatty():
+        _addresses(told)
         _serve(mesh, figures)
     return figures
 

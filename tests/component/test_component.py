@@ -199,8 +199,18 @@ async def test_a_stop_waits_for_the_call_that_runs(module: Module) -> None:
 @pytest.mark.parametrize(
     ("source", "inference", "last"),
     [
-        ("import nowhere", "app.bad:f", "ModuleNotFoundError: No module named 'nowhere'"),
-        ("", "app.missing:f", "ModuleNotFoundError: No module named 'app.missing'"),
+        (
+            "import nowhere",
+            "app.bad:f",
+            "ModuleNotFoundError: No module named 'nowhere'; "
+            "the package that it is of belongs into requirements.txt, or into the image",
+        ),
+        (
+            "",
+            "app.missing:f",
+            "ModuleNotFoundError: No module named 'app.missing'; "
+            "the manifest names a module that the repository does not have",
+        ),
         ("", "app.bad:f", "module 'app.bad' has no 'f'"),
         ("f = 5", "app.bad:f", "app.bad:f is not a function"),
         ("", "app.bad", "'app.bad' is not of the form package.module:function"),

@@ -101,7 +101,7 @@ class Life(ABC):
             raise LoadError(str(error)) from error
         except BaseException as error:  # the developer's code may raise whatever it likes, SystemExit too
             traceback.print_exception(type(error), error, error.__traceback__)
-            raise LoadError(describe(error)) from error
+            raise LoadError(f"{describe(error)}{_remedy(error, self.settings.target)}") from error
         finally:
             asyncio.set_event_loop(None)
 
@@ -114,6 +114,15 @@ async def until_told(life: Life) -> None:
     signals.replaced()
     let_go(signals, lambda: life.port)
     await life.run()
+
+
+def _remedy(error: BaseException, target: str) -> str:
+    """What to do about a module that is not there; "" for any other error."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    if f"{target.partition(':')[0]}.".startswith(f"{error.name}."):
+        return "; the manifest names a module that the repository does not have"
+    return "; the package that it is of belongs into requirements.txt, or into the image"
 
 
 def _write_atomically(path: str, text: str) -> None:
