@@ -212,6 +212,11 @@ async def test_a_stop_waits_for_the_call_that_runs(module: Module) -> None:
             "the manifest names a module that the repository does not have",
         ),
         ("", "app.bad:f", "module 'app.bad' has no 'f'"),
+        (
+            "",
+            "site:f",
+            "module 'site' has no 'f'; Python has a module of this name itself, so call yours something else",
+        ),
         ("f = 5", "app.bad:f", "app.bad:f is not a function"),
         ("", "app.bad", "'app.bad' is not of the form package.module:function"),
         ("def f(:", "app.bad:f", "SyntaxError: invalid syntax (bad.py, line 1)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
@@ -27,12 +28,18 @@ def find(name: str) -> Callable[..., Any]:
     found: Any = importlib.import_module(module_name)
     for part in attribute.split("."):
         if not hasattr(found, part):
-            raise TargetError(f"module {module_name!r} has no {attribute!r}")
+            raise TargetError(f"module {module_name!r} has no {attribute!r}{_taken(module_name)}")
         found = getattr(found, part)
     if not callable(found):
         raise TargetError(f"{name} is not a function")
     target: Callable[..., Any] = found
     return target
+
+
+def _taken(module_name: str) -> str:
+    """Python's own modules (`site`, `types`) hide those of the same name in a repository."""
+    own = getattr(sys, "stdlib_module_names", ())  # from 3.10 on
+    return "; Python has a module of this name itself, so call yours something else" if module_name in own else ""
 
 
 class Function:
