@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from services.scheduler import callback, pipeline
 
 NUMBERS = frozenset({"FP32", "FP64", "INT32", "INT64"})
 MAX_PRIORITY = 10
+MAX_SHOWN = 80
+"""Characters of a wrong value in the answer."""
 CACHES = ("off", "read", "refresh")
 """Stages with `cache: true`: run them; take what there is; run them and keep that."""
 MAX_LABELS = 32
@@ -168,7 +171,15 @@ def _source(item: ApiInput, value: Any, area: Area) -> dict[str, Any]:
     for datatype in datatypes:
         if fits(datatype, value):
             return {"value": value, "suffix": ".txt" if datatype == "str" else ".json"}
-    raise ValueError(f"must be {' or '.join(datatypes)}")
+    raise ValueError(f"must be {' or '.join(datatypes)}, not {_short(value)}")
+
+
+def _short(value: Any) -> str:
+    """A JSON value in a sentence; of a list or an object only which of them it is."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    text = json.dumps(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def fits(datatype: str, value: Any) -> bool:
