@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
 from services.__main__ import check, create, remains, upgrade
 from services.cli.command import main
@@ -39,15 +40,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `mlmesh` with these arguments in this process."""
+def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Run `mlmesh` with these arguments in this process, whose log is its own again afterwards."""
 
     def command(*arguments: str) -> Done:
         code = main(Parts(create, check, upgrade, remains), list(arguments))
         said = capsys.readouterr()
         return Done(code, said.out, said.err)
 
-    return command
+    yield command
+    structlog.reset_defaults()
 
 
 @pytest.fixture

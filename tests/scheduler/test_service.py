@@ -31,14 +31,14 @@ async def test_a_run_goes_through_its_stages_and_publishes_its_outputs(mesh: Mes
     await go_live(mesh)
     status, run, headers = await mesh.submit(BODY)
     assert (status, headers["Location"], run["status"]) == (202, f"/leaf/runs/{run['id']}", "queued")
-    prepare = await mesh.claim()
+    prepare = await mesh.claim(kind="stage")
     assert (prepare["kind"], prepare["spec"]["stage"]) == ("stage", "prepare")
     have = {"task": prepare["task"], "token": prepare["token"], "state": "running", "progress": [3, 10]}
     await mesh.sync(have)
     seen = await mesh.run(run["id"])
     assert (seen["status"], seen["stages"][0]["progress"]) == ("running", [3, 10])
     await mesh.report(prepare, "succeeded", outputs={"features": {"files": 1, "bytes": 9}})
-    train = await mesh.claim()
+    train = await mesh.claim(kind="stage")
     assert train["spec"]["inputs"][0]["source"] == {"area": f"runs/{run['id']}/prepare/{prepare['token']}/features"}
     await mesh.report(train, "succeeded")
     await mesh.until(lambda: mesh.status(run["id"], "succeeded"))

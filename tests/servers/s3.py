@@ -40,8 +40,10 @@ class S3(Server):
             yield urlsplit(self.url)._replace(path=f"/{name}").geturl()
         finally:
             if self.runner is None:
-                for entry in client.list_objects(name, recursive=True):
-                    client.remove_object(name, str(entry.object_name))
+                # what is below `a` is listed when the object `a` is gone
+                while entries := list(client.list_objects(name, recursive=True)):
+                    for entry in entries:
+                        client.remove_object(name, str(entry.object_name))
                 client.remove_bucket(name)
 
     def answers(self) -> bool:

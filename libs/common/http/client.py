@@ -16,6 +16,8 @@ from libs.common.settings import Settings
 
 ANSWER_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 3.0
+RETRY_AFTER_S = 1.0
+"""Told with the refusal of a caller whose request another service did not answer in time."""
 POOL = 200
 """Connections to all services together."""
 
@@ -74,7 +76,7 @@ class Peer:
                     raise from_problem(answer.status, _document(await answer.read()))
                 yield answer
         except TimeoutError as error:
-            raise TimedOut(f"{self.name} did not answer in time") from error
+            raise TimedOut(f"{self.name} did not answer in time", retry_after=RETRY_AFTER_S) from error
         except aiohttp.ClientError as error:
             raise Unavailable(f"{self.name} cannot be reached") from error
 
