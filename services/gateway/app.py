@@ -115,7 +115,7 @@ class Gateway:
         if answer.status:
             self._log.warning("an answer was cut off", why=error.detail)
         elif request.visits:
-            page = pages.refusal(error, request.id, self._settings.public_url)
+            page = pages.refusal(error, request.id, self._settings.public_url, request.raw_path)
             await answer.refuse_visitor(error, page)
         else:
             await answer.refuse(error)

@@ -13,6 +13,7 @@ from typing import Any
 from mlmesh_component import page as of_function
 
 from libs.common.errors import MeshError, NotFound, Unauthorized
+from services.gateway.refusals import NotACaller
 from services.gateway.table import Api, App, Component, Table
 
 WHERE = {"files": "files/&lt;box&gt;/", "pipelines": "runs"}
@@ -37,9 +38,14 @@ def of_app(app: App, url: str, *, everything: bool) -> str:
     return _page(app.ns, f"{_list(app, apis)}<p>{HOME}</p>{_way_in(url, f'mlmesh app show {app.ns}')}")
 
 
-def refusal(error: MeshError, request_id: str, url: str) -> str:
-    """The same sentence as in the problem document, and for who needs credentials how to get in."""
+def refusal(error: MeshError, request_id: str, url: str, path: str) -> str:
+    """The same sentence as in the problem document, and for who needs credentials how to get in.
+
+    A browser asks for passwords by itself; in place of a page that only keys open stands a field for one.
+    """
     more = _way_in(url) if isinstance(error, Unauthorized) else f"<p>{HOME}</p>"
+    if isinstance(error, NotACaller) and error.scheme == "Bearer" and path.endswith("/docs"):
+        more = KEY_FORM + more
     why = error.members.get("reason")
     reason = f"<p>{escape(_reason(why))}</p>" if isinstance(why, Mapping) else ""
     body = f"<p>{escape(error.detail)}</p>{reason}{more}<p><small>Request {escape(request_id)}</small></p>"
@@ -180,4 +186,23 @@ a{{color:#8ab4f8}}}}
 <body><h1>{title}</h1>
 {body}
 </body></html>
+"""
+
+
+KEY_FORM = """<form id="with"><p><label>API key <input name="key" type="password" autocomplete="off" required></label>
+<button>Open</button></p></form><p id="said" aria-live="polite"></p>
+<script>
+document.getElementById("with").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const key = event.target.elements.key.value, plain = window.fetch, said = document.getElementById("said");
+  const asked = (address, options = {}) =>
+    plain(address, {...options, headers: {...options.headers, "X-API-Key": key}});
+  try {
+    const answer = await asked(location.href);
+    if (!answer.ok) { said.textContent = (await answer.json()).detail; return; }
+    window.fetch = asked;  // the form of the page shows the key, too; it is kept nowhere else
+    document.open(); document.write(await answer.text()); document.close();
+  } catch (error) { said.textContent = String(error); }
+});
+</script>
 """

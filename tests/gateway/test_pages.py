@@ -56,7 +56,7 @@ def test_text_from_manifests_is_text(everything: bool) -> None:
     for shown in (
         pages.home(found, "http://m", everything=everything),
         pages.of_app(found.apps["demo"], "http://m", everything=everything),
-        pages.refusal(Unavailable(EVIL, reason={"code": EVIL}), "q", "http://m"),
+        pages.refusal(Unavailable(EVIL, reason={"code": EVIL}), "q", "http://m", f"/{EVIL}/docs"),
     ):
         assert EVIL not in shown
         assert escape(EVIL) in shown
@@ -178,8 +178,11 @@ async def test_an_apis_own_address_leads_to_its_page(mesh: Mesh) -> None:
 
 
 async def test_a_key_is_not_a_password(mesh: Mesh) -> None:
-    _, headers, _ = await mesh.call("GET", "/demo/keyed/docs", headers=BROWSER)
+    _, headers, body = await mesh.call("GET", "/demo/keyed/docs", headers=BROWSER)
     assert headers["WWW-Authenticate"] == 'Bearer realm="demo"'
+    assert b'name="key"' in body
+    _, headers, body = await mesh.call("GET", "/demo/digits/docs", headers=BROWSER)
+    assert (headers["WWW-Authenticate"], b'name="key"' in body) == ('Basic realm="demo"', False)
     status, _, body = await mesh.call("GET", "/demo/keyed/docs", headers=BROWSER | {"X-API-Key": "key-of-bob"})
     assert (status, b"<h1>" in body) == (200, True)
 
