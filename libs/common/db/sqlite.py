@@ -84,5 +84,9 @@ async def open_connection(file: str, **options: Any) -> Connection:
 async def _open(file: str, options: dict[str, Any]) -> Connection:
     connection = Connection(partial(sqlite3.connect, file, **options), CHUNK)
     connection._thread.daemon = True  # as SQLAlchemy does: what is left open at the end must not hold the process
-    await connection
+    try:
+        await connection
+    except (OSError, sqlite3.Error):
+        await asyncio.to_thread(connection._thread.join)  # it has been told to end, which it tells this loop
+        raise
     return connection
