@@ -94,3 +94,27 @@ async def test_damage_that_a_statement_meets_is_told_with_the_file(tmp_path: Pat
     async with database.read() as c:
         assert list(await c.execute(select(CHILDREN))) == []
     await database.close()
+
+
+@pytest.mark.parametrize("harm", ["removed", "emptied", "cut", "overwritten"])
+async def test_a_database_that_is_not_what_it_was_is_not_ready(tmp_path: Path, harm: str) -> None:
+    file = tmp_path / "mlmesh.db"
+    database = Database(f"sqlite+aiosqlite:///{file}")
+    await database.create_all(TABLES)
+    await database.ready()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # else the pages are all in the log beside the file
+    match harm:
+        case "removed":
+            file.unlink()
+        case "emptied":
+            file.write_bytes(b"")
+        case "cut":
+            file.write_bytes(file.read_bytes()[:600])
+        case _:
+            file.write_bytes(b"x" * file.stat().st_size)
+    try:
+        with pytest.raises(Damaged, match="is damaged"):
+            await database.ready()
+    finally:
+        await database.close()

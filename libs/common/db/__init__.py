@@ -113,9 +113,11 @@ class Database:
                 yield connection
 
     async def ready(self) -> None:
-        """Raises Unavailable unless the database answers."""
+        """Raises Unavailable unless the database answers, Damaged when SQLite's file is not what it was."""
         async with self.read() as connection:
             await connection.execute(text("SELECT 1"))
+        if file := damage.file_of(self._engine.url):
+            await asyncio.to_thread(damage.check_used, file)
 
     async def schema(self) -> str | None:
         """The revision that the database has; None when it has none yet."""

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from libs.common.errors import Damaged, Unavailable
 
@@ -19,7 +19,7 @@ LOOKS = ("PRAGMA schema_version", "SELECT * FROM sqlite_master")
 """What every statement needs, and no more: a whole check takes seconds for each gigabyte."""
 
 
-def file_of(url: str) -> Path | None:
+def file_of(url: str | URL) -> Path | None:
     """Where SQLite keeps the database of `url`; None: it is another, or in memory."""
     found = make_url(url)
     named = found.get_backend_name() == "sqlite" and found.database not in (None, "", ":memory:")
@@ -39,6 +39,13 @@ def check(file: Path) -> None:
         if is_damage(error):
             raise damaged(file, error) from error
         raise Unavailable(f"the database {file} cannot be opened: {error}") from error
+
+
+def check_used(file: Path) -> None:
+    """The same of one that is in use: an open file that was removed or emptied goes on answering for a while."""
+    if not file.exists() or not file.stat().st_size:
+        raise damaged(file, "it was removed or emptied")
+    check(file)
 
 
 def _check_versions(connection: sqlite3.Connection) -> None:
