@@ -249,8 +249,19 @@ async def test_a_loader_that_fails_shows_its_traceback(module: Module) -> None:
     module.write("weights", "")
     code, log = await module.fails("app.model:f", MLMESH_LOADER="app.model:load", MLMESH_MODEL_PATH="weights")
     assert (code, log[-1]) == (1, "mlmesh: cannot serve app.model:f: RuntimeError: bad weights")
-    assert "Traceback (most recent call last):" in log
+    begin = log.index("Traceback (most recent call last):")
+    assert log[begin + 1].endswith('model.py", line 2, in load')
     assert "    raise RuntimeError('bad weights')" in log
+
+
+@pytest.mark.parametrize(
+    ("source", "first"),
+    [("import json\nraise ValueError('no')\n", 'bad.py", line 2, in <module>'), ("def f(:\n", 'bad.py", line 1')],
+)
+async def test_the_traceback_of_an_import_begins_in_the_module(module: Module, source: str, first: str) -> None:
+    module.write("app/bad.py", source)
+    _, log = await module.fails("app.bad:f")
+    assert next(line for line in log if line.startswith("  File ")).endswith(first)
 
 
 @pytest.mark.parametrize(

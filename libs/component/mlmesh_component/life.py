@@ -7,14 +7,13 @@ import os
 import signal
 import sys
 import tempfile
-import traceback
 from abc import ABC, abstractmethod
 from typing import Any, Callable
 
 from .forks import Signals, let_go
 from .function import TargetError
 from .model import ModelError
-from .raised import describe
+from .raised import describe, print_traceback
 from .schema import SchemaError
 from .settings import Settings
 from .threads import Threads
@@ -100,7 +99,7 @@ class Life(ABC):
         except (TargetError, SchemaError, ModelError) as error:
             raise LoadError(str(error)) from error
         except BaseException as error:  # the developer's code may raise whatever it likes, SystemExit too
-            traceback.print_exception(type(error), error, error.__traceback__)
+            print_traceback(error)
             raise LoadError(f"{describe(error)}{_remedy(error, self.settings.target)}") from error
         finally:
             asyncio.set_event_loop(None)

@@ -5,6 +5,8 @@ The exception is theirs as well: its text may not be there, be of any size, or h
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 import traceback
 import uuid
@@ -17,6 +19,10 @@ MAX_TEXT = 2000
 """Characters of an exception's text in an answer."""
 MAX_TRACEBACK = 100_000
 """Characters of it in the log."""
+
+
+_OURS = (os.path.dirname(__file__) + os.sep, importlib.__file__, "<frozen importlib")
+"""How the names of files begin that lead to the developer's code."""
 
 
 class Raised:
@@ -35,7 +41,7 @@ class Raised:
 
 
 def logged(error: BaseException, request_id: str) -> str:
-    """The traceback goes to stderr, without the step that is ours, under the error id that is returned."""
+    """The traceback goes to stderr, without the steps that are ours, under the error id that is returned."""
     error_id = uuid.uuid4().hex
     with suppress(OSError, ValueError):  # nobody reads the log any more
         sys.stderr.write(f"mlmesh: error {error_id} (request {request_id})\n{_traceback(error)}")
@@ -49,10 +55,19 @@ def describe(error: BaseException) -> str:
     return f"{name}: {text}" if text else name
 
 
+def print_traceback(error: BaseException) -> None:
+    """To stderr, as Python does, from the developer's own code on."""
+    sys.stderr.write(_traceback(error))
+
+
 def _traceback(error: BaseException) -> str:
-    own = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    own = error.__traceback__
+    while own is not None and own.tb_frame.f_code.co_filename.startswith(_OURS):
+        own = own.tb_next
+    if own is None and not isinstance(error, SyntaxError):  # that one says where it is
+        own = error.__traceback__
     try:
-        lines = traceback.format_exception(type(error), error, own or error.__traceback__)
+        lines = traceback.format_exception(type(error), error, own)
     except Exception:  # noqa: BLE001 - exceptions hold others, and their texts are the developer's code
         return describe(error) + "\n"
     return _printable("".join(lines), MAX_TRACEBACK).rstrip("\n") + "\n"
