@@ -2,14 +2,17 @@
 
 import fcntl
 import os
+import secrets
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 PREFIX = "mlmesh-test-"
+FIRST_PORT = 20000
+PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def cache() -> Path:
@@ -36,10 +39,20 @@ def run_folders() -> Iterator[tuple[Path, int]]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One that stays ours while what listens there is stopped: the kernel gives none of these to connections."""
+    while True:
+        port = secrets.choice(range(FIRST_PORT, max(FIRST_PORT + 5000, _first_given_port())))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port
+
+
+def _first_given_port() -> int:
+    """The least that the kernel takes by itself, for a connection or for who asks for any port (ip(7))."""
+    try:
+        return int(PORT_RANGE.read_text().split()[0])
+    except OSError:
+        return 32768
 
 
 @contextmanager
