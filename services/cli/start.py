@@ -9,8 +9,8 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -21,12 +21,17 @@ from services.cli.failure import Failure, NotReachable, WrongUsage
 from services.cli.parts import Parts
 
 if TYPE_CHECKING:
+    from libs.common.db import Database
     from libs.common.settings import Settings
 
 WITH_DATABASE = ("registry", "scheduler", "databox")
 REQUIRED = {"registry": ("internal_token", "secret_key")}
 SELDOM = (10_000, 20, 50)
 """When garbage is looked for."""
+DATABASE_WAIT_S = 30.0
+"""How long a service that starts waits for its database, and"""
+DATABASE_LOOK_S = 1.0
+"""how long until it asks again."""
 
 
 def service(name: str) -> Callable[[typer.Context], None]:
@@ -85,8 +90,7 @@ async def serve(name: str, settings: Settings, parts: Parts, given: socket.socke
         check_database(settings.database_url)
     bound = given or bind(settings.host, PORTS[name] if settings.port is None else settings.port)
     if name in WITH_DATABASE:
-        await reachable(settings.database_url)
-        await current(settings.database_url)
+        await usable(settings.database_url, DATABASE_WAIT_S)
     async with stopping() as stop, running(parts.create(name)(settings), bound) as ended:
         if given is not None:
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)  # its end
@@ -106,33 +110,62 @@ def garbage_is_rare() -> None:
     gc.set_threshold(*SELDOM)
 
 
-async def reachable(database_url: str) -> None:
-    from libs.common.db import Database
-    from libs.common.errors import Unavailable
+async def usable(database_url: str, within: float) -> None:
+    """Waits so many seconds for a database that is away, as one is that restarts. Raises what `current` raises."""
+    from libs.common import log
 
-    database = Database(database_url, pool=1)
-    try:
-        await database.ready()
-    except Unavailable as error:
-        why = error.__cause__ or error
-        raise NotReachable(f"MLMESH_DATABASE: {hidden(database_url)} does not answer: {why}".splitlines()[0]) from error
-    finally:
-        await database.close()
+    clock = asyncio.get_running_loop().time
+    end = clock() + (0.0 if database_url.startswith("sqlite") else within)
+    while True:
+        try:
+            return await current(database_url)
+        except NotReachable as error:
+            if clock() >= end:
+                raise
+            log.get("database").warning("waits for the database", why=str(error))
+            await asyncio.sleep(DATABASE_LOOK_S)
+
+
+async def reachable(database_url: str) -> None:
+    """Raises NotReachable."""
+    with _told_where(database_url):
+        async with _database(database_url) as database:
+            await database.ready()
 
 
 async def current(database_url: str) -> None:
-    """Raises Failure unless the database has the schema that this release works on."""
-    from libs.common.db import SCHEMA, Database
+    """Raises Failure unless the database has the schema that this release works on; NotReachable."""
+    from libs.common.db import SCHEMA
 
-    database = Database(database_url, pool=1)
-    try:
-        found = await database.schema()
-    finally:
-        await database.close()
+    with _told_where(database_url):
+        async with _database(database_url) as database:
+            found = await database.schema()
     if found is None:
         raise Failure("the database has no tables yet; make them with: mlmesh migrate")
     if found != SCHEMA:
         raise Failure(f"the database has schema {found}, this release works on {SCHEMA}; try: mlmesh migrate")
+
+
+@asynccontextmanager
+async def _database(url: str) -> AsyncIterator[Database]:
+    from libs.common.db import Database
+
+    database = Database(url, pool=1)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@contextmanager
+def _told_where(database_url: str) -> Iterator[None]:
+    from libs.common.errors import Unavailable
+
+    try:
+        yield
+    except Unavailable as error:
+        why = error.__cause__ or error
+        raise NotReachable(f"MLMESH_DATABASE: {hidden(database_url)} does not answer: {why}".splitlines()[0]) from error
 
 
 def hidden(url: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.chaos.runs import Traced
 from tests.e2e.application import Application
+from tests.e2e.processes import Processes
 from tests.servers.postgres import Postgres
 from tests.servers.rabbitmq import RabbitMQ
 
@@ -47,4 +48,16 @@ def test_without_the_database_predictions_go_on_and_the_rest_says_when_to_ask_ag
     database_server.start()
     ended = run.ended()
     assert (ended["status"], run.executed()) == ("succeeded", ["one", "two"]), ended
+    assert app.ended(app.submit().headers["Location"])["status"] == "succeeded"
+
+
+def test_a_service_that_starts_while_the_database_is_away_waits_for_it(
+    deployment: Processes, app: Application, database_server: Postgres
+) -> None:
+    deployment.end("scheduler")
+    database_server.stop()
+    deployment.begin("scheduler")
+    app.eventually("it says so", lambda: "waits for the database" in (deployment.log / "scheduler").read_text())
+    database_server.start()
+    deployment.ready("scheduler")
     assert app.ended(app.submit().headers["Location"])["status"] == "succeeded"

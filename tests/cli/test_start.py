@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
+from services.cli import start
+from services.cli.failure import NotReachable
 from tests.cli.conftest import Run
 
 
@@ -31,3 +34,12 @@ def test_a_bad_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     done = run("worker")
     assert done.code == 2
     assert done.err.startswith("mlmesh: MLMESH_WORKER_SLOTS: ")
+
+
+async def test_a_database_that_stays_away_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "DATABASE_LOOK_S", 0.01)
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        port = unheard.getsockname()[1]
+        with pytest.raises(NotReachable, match=rf"postgresql\+asyncpg://a:\*\*\*@127.0.0.1:{port}/x does not answer"):
+            await start.usable(f"postgresql+asyncpg://a:b@127.0.0.1:{port}/x", 0.1)
