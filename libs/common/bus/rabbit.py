@@ -84,16 +84,23 @@ class _Link:
 
 @asynccontextmanager
 async def translated(what: str) -> AsyncIterator[None]:
-    """The library's faults become Unavailable. A cancellation that is not ours is one of them."""
+    """The library's faults become Unavailable. A cancellation that is not ours is one of them; ours, which the library
+    may turn into a fault, stays one."""
+    before = _cancellations()
     try:
         yield
     except PublishError as error:
         raise Unavailable(f"{what}: no queue takes it") from error
     except FAULTS as error:
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            raise
+        if _cancellations() > (0 if isinstance(error, asyncio.CancelledError) else before):
+            raise asyncio.CancelledError from error
         raise Unavailable(f"{what}: {type(error).__name__}") from error
+
+
+def _cancellations() -> int:
+    """How often somebody has asked this task to end."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 async def topology(channel: AbstractChannel) -> AbstractExchange:
