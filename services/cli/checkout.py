@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from services.cli.failure import Failure
 
@@ -24,8 +24,8 @@ def named(kind: type[Body], name: str, folder: Path) -> tuple[Body, Sequence[Man
     """The manifest of this kind and name, and all that were read with it, those of app.yaml too. Raises Failure."""
     from libs.common.manifests import read_documents
 
-    manifests, sent = files(folder)
-    found, problems = read_documents({**manifests, **sent})
+    read = files(folder)
+    found, problems = read_documents({**read.manifests, **read.applied})
     known = {one.name: one.body for one in found if isinstance(one.body, kind)}
     if name not in known:
         why = f": {problems[0]}" if problems else f"; there are {', '.join(sorted(known)) or 'none'}"
@@ -33,8 +33,17 @@ def named(kind: type[Body], name: str, folder: Path) -> tuple[Body, Sequence[Man
     return known[name], found
 
 
-def files(folder: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """The manifests, and app.yaml when `mlmesh apply` sends it; named as a person here opens them. Raises Failure."""
+class Files(NamedTuple):
+    """Manifests, and app.yaml when `mlmesh apply` sends it; named as a person here opens them."""
+
+    root: Path
+    """Where a deployment looks for manifests."""
+    manifests: Mapping[str, bytes]
+    applied: Mapping[str, bytes]
+
+
+def files(folder: Path) -> Files:
+    """Raises Failure."""
     if not folder.is_dir():
         raise Failure(f"{folder} is not a folder")
     from libs.common.contents import is_manifest
@@ -45,17 +54,12 @@ def files(folder: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
     manifests = {shown(file): content(file) for file in found if file.as_posix() not in sent}
     if not manifests:
         raise Failure(f"no manifests: there is neither a folder {folder / DEFAULT_FOLDER} nor a *.yml file in {top}")
-    return manifests, sent
+    return Files(top, manifests, sent)
 
 
 def repository(folder: Path) -> Path:
     """`folder`, or where it is when it is the folder of manifests."""
     return folder.parent if folder.name == DEFAULT_FOLDER else folder
-
-
-def root(folder: Path) -> Path:
-    """Where a deployment looks for manifests. Raises Failure."""
-    return _root(folder, _application(repository(folder) / APPLICATION))
 
 
 def shown(file: Path) -> str:

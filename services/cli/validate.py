@@ -29,9 +29,10 @@ def validate(
 ) -> None:
     """Check manifests and their references offline, with the Secrets of app.yaml at the repository's root."""
     parts: Parts = context.obj
-    files, sent = checkout.files(folder)
-    problems = parts.check(files, {**sent, **{file.as_posix(): checkout.content(file) for file in applied or ()}})
-    problems += contents.beside(checkout.repository(folder), checkout.root(folder))
+    found = checkout.files(folder)
+    sent = {**found.applied, **{file.as_posix(): checkout.content(file) for file in applied or ()}}
+    problems = parts.check(found.manifests, sent)
+    problems += contents.beside(checkout.repository(folder), found.root)
     errors = [one for one in problems if one.severity == "error"]
     if as_json:
         render.document([_shown(one) for one in problems])
@@ -41,7 +42,7 @@ def validate(
     if errors:
         raise typer.Exit(FAILED)
     if not as_json:
-        render.note(f"{len(files)} file{'' if len(files) == 1 else 's'}, no errors")
+        render.note(f"{len(found.manifests)} file{'' if len(found.manifests) == 1 else 's'}, no errors")
 
 
 def _shown(problem: Problem) -> dict[str, object]:
