@@ -6,9 +6,9 @@ does neither stands before a mesh that is published under a name, which its publ
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from libs.common.http.addresses import is_loopback
 from services.gateway.request import Request
 
 FORWARDED = frozenset(
@@ -18,7 +18,7 @@ FORWARDED = frozenset(
 
 
 def is_local(request: Request, public_url: str) -> bool:
-    if FORWARDED & request.by_name.keys() or not _is_loopback(request.peer):
+    if FORWARDED & request.by_name.keys() or not is_loopback(request.peer):
         return False
     typed = request.by_name.get(b"host", b"").decode("latin-1")
     return _leads_here(f"//{typed}") and _leads_here(public_url)
@@ -29,11 +29,4 @@ def _leads_here(url: str) -> bool:
         host = urlsplit(url).hostname or ""
     except ValueError:
         return False
-    return host == "localhost" or host.endswith(".localhost") or _is_loopback(host)
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
+    return host.endswith(".localhost") or is_loopback(host)

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from libs.common.http.addresses import is_loopback
 from libs.common.http.server import bind
-from services.worker.runtime.forwarder import PORTS, Forwarder, is_loopback
+from services.worker.runtime.forwarder import PORTS, Forwarder
 
 NETWORK = "127.0.0.2"
 MUCH = bytes(range(256)) * 40_000

@@ -50,6 +50,16 @@ class Reach:
         return addresses
 
 
+def is_loopback(host: str) -> bool:
+    """Whether it is this machine by an address, or by the name that every machine has for itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def is_public(address: Address) -> bool:
     """Whether anybody's network routes it. IPv6 addresses that stand for IPv4 ones are for `embedded` first."""
     if isinstance(address, IPv6Address) and address not in GLOBAL_UNICAST:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from libs.common import log
@@ -22,15 +21,6 @@ CHUNK = 1 << 18
 CONNECT_S = 5.0
 ABSENT = (errno.EADDRNOTAVAIL, errno.EACCES)
 HTTP = 80
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Forwarder:

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from aiodocker import Docker
 
 from libs.common.errors import NotFound
+from libs.common.http.addresses import is_loopback
 from services.worker.runtime.engine import answered, labelled
-from services.worker.runtime.forwarder import is_loopback
 
 APP_NETWORK = re.compile(r"zz-mlmesh-[0-9a-f]{12}-")
 """`zz-mlmesh-<installation>-<app>…`: gateways of several installations may have come into one."""

@@ -17,10 +17,11 @@ from aiodocker import Docker
 
 from libs.common import log
 from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
+from libs.common.http.addresses import is_loopback
 from libs.common.settings import PORTS, Settings
 from services.worker.runtime import subnets
 from services.worker.runtime.engine import Refused, answered, labelled
-from services.worker.runtime.forwarder import Forwarder, is_loopback
+from services.worker.runtime.forwarder import Forwarder
 from services.worker.runtime.members import Member, members, ours, own_container, seen_from_inside
 
 ROUTES = Path("/proc/net/route")
