@@ -6,7 +6,6 @@ import collections
 import dataclasses
 import datetime
 import decimal
-import enum
 import importlib
 import math
 import pathlib
@@ -17,6 +16,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies
 from mlmesh_component import jsontext
+
+from tests.component.enums import Level, Tone, Word
 
 NAN = float("nan")
 DEEP: list[Any] = []
@@ -32,18 +33,6 @@ class Point:
 @dataclasses.dataclass
 class Hidden:
     _x: int
-
-
-class Level(enum.IntEnum):
-    HIGH = 3
-
-
-class Tone(str, enum.Enum):  # noqa: UP042 - as modules for older Pythons write it
-    WARM = "warm"
-
-
-class Word(enum.StrEnum):
-    YES = "yes"
 
 
 class Text(str): ...

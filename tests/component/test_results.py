@@ -27,23 +27,12 @@ from mlmesh_component import jsontext
 from mlmesh_component.items import DATATYPES, TENSORS, ItemError, fault
 from mlmesh_component.results import from_value
 
+from tests.component.enums import Level, Tone, Word
 from tests.servers.provision import environment
 
 NAN = float("nan")
 endless: list[Any] = []
 endless.append(endless)
-
-
-class Level(enum.IntEnum):
-    HIGH = 3
-
-
-class Tone(str, enum.Enum):  # noqa: UP042 - as modules for older Pythons write it
-    WARM = "warm"
-
-
-class Word(enum.StrEnum):
-    YES = "yes"
 
 
 class Plain(enum.Enum):
