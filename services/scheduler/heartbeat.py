@@ -70,20 +70,25 @@ async def _heard(parts: Parts, worker: str, said: Sync) -> tuple[list[dict[str, 
         own = {name: getattr(said, name) for name in ("host", "slots", "free", "labels")}
         drains = await workers.seen(c, {"name": worker, "classes": list(said.classes), "seen_at": now, **own})
         held = {task.id: task for task in await tasks.held_by(c, worker)}
-        gone, kept = [], {}
+        until = now + parts.settings.lease
+        gone, renewed, kept = [], {}, {}
         for have in said.have:
             task = held.get(have.task)
             if task is None or task.token != have.token:
                 gone.append({"task": have.task, "token": have.token})
                 continue
             changed = news(task, have)
-            kept[task.id] = task, {**changed, "lease_until": now + parts.settings.lease}
-            if changed and task.run:
+            if not changed:
+                renewed[task.id] = task
+                continue
+            kept[task.id] = task, {**changed, "lease_until": until}
+            if task.run:
                 touched.add(task.run)
-            elif changed:
+            else:
                 apps.add(task.app)
         if touched:
             await runs.touch(c, touched)
+        await tasks.renew(c, [renewed[identity] for identity in sorted(renewed)], until)
         await tasks.heard(c, [kept[identity] for identity in sorted(kept)])
         routed = [app for app in sorted(apps) if await _routed(c, app)]
         orders, pending = ordered(held.values(), now, drains=drains)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import CursorResult, RowMapping, bindparam, func, insert, select, update
+from sqlalchemy import CursorResult, RowMapping, bindparam, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import insert_many, now
@@ -51,6 +51,11 @@ HELD_BY = select(*STANDING, tasks.c.endpoint).where(tasks.c.worker == bindparam(
 STOPPING = HELD_BY.where(tasks.c.stop)
 CHANGE = update(tasks).where(tasks.c.id == bindparam("this"))
 HEARD = CHANGE.where(tasks.c.token == bindparam("held"), tasks.c.state == "claimed")
+RENEW = (
+    update(tasks)
+    .where(tuple_(tasks.c.id, tasks.c.token).in_(bindparam("held", expanding=True)), tasks.c.state == "claimed")
+    .values(lease_until=bindparam("until"))
+)
 CLAIM = (
     CHANGE.where(tasks.c.state == "ready", tasks.c.stop.is_(False))
     .values(
@@ -182,6 +187,12 @@ async def swept(c: AsyncConnection, attempt: Attempt) -> None:
 async def attempts_of(c: AsyncConnection, found: Iterable[str]) -> list[dict[str, Any]]:
     query = select(attempts).where(attempts.c.task.in_(list(found))).order_by(attempts.c.started_at, attempts.c.token)
     return [dict(row) for row in (await c.execute(query)).mappings()]
+
+
+async def renew(c: AsyncConnection, held: Sequence[Task], until: float) -> None:
+    """Extend leases, unless they have ended meanwhile, to a time in epoch seconds."""
+    if held:
+        await c.execute(RENEW, {"held": [(task.id, task.token) for task in held], "until": until})
 
 
 async def heard(c: AsyncConnection, said: Iterable[tuple[Task, Mapping[str, Any]]]) -> None:
