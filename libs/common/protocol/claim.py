@@ -1,0 +1,45 @@
+"""How a worker asks for work: `POST /internal/claims`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from libs.common.protocol.message import Message
+
+TaskKind = Literal["stage", "instance"]
+
+
+class ClaimRequest(Message):
+    """A worker with free slots asks for the next ready task."""
+
+    worker: str = Field(min_length=1, max_length=128)
+    classes: tuple[str, ...] = ("cpu",)
+    """Resource classes that it serves."""
+    free: int = 0
+    """Slots for stages; an instance needs none."""
+
+
+class Lease(Message):
+    """The right to work on one task, until `lease_seconds` have passed without a heartbeat."""
+
+    task: str
+    kind: TaskKind
+    attempt: int
+    token: int
+    """The fencing token: it grows with every claim of the task."""
+    lease_seconds: float = 0.0
+    app: str
+    commit: str
+    spec: dict[str, Any]
+    """A `StageSpec` or an `InstanceSpec`, as `kind` says."""
+
+
+class ClaimResponse(Message):
+    """The next task, which need not be the one that a message named; no lease: nothing is ready, or why not."""
+
+    lease: Lease | None = None
+    reason: dict[str, Any] | None = None
+    more: bool = True
+    """Whether other tasks may be ready."""

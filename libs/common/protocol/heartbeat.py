@@ -1,0 +1,65 @@
+"""What a worker holds and the orders it gets: `POST /internal/workers/{worker}/sync`, long-polled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field, FiniteFloat
+
+from libs.common.http.entries import Each, Keepable
+from libs.common.protocol.message import Message
+
+
+class InstanceEndpoint(Message):
+    """Where an instance answers."""
+
+    host: str = Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9.:_%-]+$")
+    port: int = Field(ge=1, le=65535)
+
+
+class TaskStatus(Message):
+    """What a worker knows of one task that it holds."""
+
+    task: str = Field(max_length=64)
+    token: int = Field(ge=0, lt=1 << 63)
+    state: str = Field(pattern=r"^[a-z_]{1,16}$")
+    """staging, pulling, starting, running, healthy, unhealthy, uploading or stopping."""
+    detail: str | None = None
+    progress: tuple[FiniteFloat, FiniteFloat] | None = None
+    """Done and all, of a stage."""
+    endpoint: InstanceEndpoint | None = None
+    openapi: Keepable | None = None
+    """An instance's own description, with the first `healthy`: at most 1 MB, 100 deep."""
+
+
+class Heartbeat(Message):
+    """Renews the lease of each task in `have` whose token is current."""
+
+    host: str = ""
+    classes: tuple[str, ...] = ("cpu",)
+    slots: int = 0
+    free: int = 0
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    draining: bool = False
+    wait: float = 0.0
+    """Seconds that the answer may wait for an order."""
+    have: Each[TaskStatus] = ()
+
+
+class TaskRef(Message):
+    """A task under one lease."""
+
+    task: str
+    token: int
+
+
+class HeartbeatResponse(Message):
+    """Orders of the scheduler."""
+
+    lease_seconds: float
+    drain: bool = False
+    """Take no new task; hand back stages that have not started."""
+    stop: Each[TaskRef] = ()
+    """End these and report `canceled` or `stopped`; repeated until reported."""
+    gone: Each[TaskRef] = ()
+    """These leases are over: kill, clean up, report nothing."""

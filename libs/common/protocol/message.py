@@ -1,0 +1,23 @@
+"""What all messages between services have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+from libs.common.files import Location
+
+
+class Message(BaseModel):
+    """A frozen value that crosses a service boundary as JSON. Unknown fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that were set: a default is not written, and means the same to its reader."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+LocationField = Annotated[Location, PlainSerializer(Location.to_json)]
+"""A location without the parts that it does not have."""

@@ -1,0 +1,55 @@
+"""How an attempt ended: `POST /internal/tasks/{task}/report` and `…/reuse`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, FiniteFloat
+
+from libs.common.http.entries import Each, Keepable
+from libs.common.protocol.message import Message
+
+Outcome = Literal["succeeded", "failed", "canceled", "stopped", "returned", "lost"]
+"""`returned`: handed back unharmed, not counted as an attempt. `lost`: the engine took it away."""
+
+
+class TaskReport(Message):
+    """A worker's word on an attempt; sent until it is answered with 200, or 409 when the lease is over."""
+
+    worker: str
+    token: int
+    outcome: str = Field(pattern=r"^[a-z_]{1,16}$")
+    """An `Outcome`; one that the scheduler does not know is a failure."""
+    reason: Keepable | None = None
+    """`code`, `detail` and more, of what did not succeed."""
+    outputs: Keepable | None = None
+    """By variable: `files`, `bytes`, `sha256`."""
+    log_tail: Each[str] = ()
+    """The last lines, at most 20."""
+    usage: Keepable | None = None
+    """`duration` in seconds, `peak_memory` in bytes, `cpu_seconds`."""
+    progress: tuple[FiniteFloat, FiniteFloat] | None = None
+    answer: Keepable | None = None
+    """The component's response, of a prediction."""
+    content: str | None = Field(default=None, max_length=64)
+    """The stage's cache key, if its outputs may be used again."""
+
+
+class ReportResponse(Message):
+    """The report was taken."""
+
+    accepted: bool
+
+
+class ReuseQuery(Message):
+    """Asks, before a stage runs, whether an earlier one with the same cache key has succeeded."""
+
+    worker: str
+    token: int
+    content: str = Field(max_length=64)
+
+
+class ReuseResponse(Message):
+    """True: the stage has succeeded with the earlier outputs, and its lease is over."""
+
+    reused: bool
