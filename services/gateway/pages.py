@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from mlmesh_component import page as of_function
+from mlmesh_component.api import docs_page as of_function
 
 from libs.common.errors import MeshError, NotFound, Unauthorized
 from services.gateway.refusals import NotACaller

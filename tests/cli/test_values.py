@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlmesh_component import openapi
+from mlmesh_component.api import openapi
+from mlmesh_component.function.signature import schema
 from mlmesh_component.settings import Settings
-from mlmesh_component.signature import schema
 
 from services.cli.failure import WrongUsage
 from services.cli.predict import described_inputs

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 
 import numpy
-from mlmesh_component.context import Context
+from mlmesh_component.function.context import Context
 
 GATE = threading.Event()
 """Holds `slow` until a test opens it."""

@@ -7,7 +7,7 @@ import tempfile
 import joblib
 import numpy
 import onnx
-from mlmesh_component.model import load
+from mlmesh_component.function.model import load
 from onnx import TensorProto, helper
 from safetensors.numpy import save_file
 

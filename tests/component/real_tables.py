@@ -5,9 +5,9 @@ import warnings
 
 import numpy
 import pandas
-from mlmesh_component import jsontext
-from mlmesh_component.items import ItemError
-from mlmesh_component.results import NoValue, from_value
+from mlmesh_component import json_codec
+from mlmesh_component.function.item_builder import NoValue, from_value
+from mlmesh_component.function.items import ItemError
 
 warnings.simplefilter("error")
 TIMES = pandas.to_datetime(pandas.Series(["2026-01-02T03:04:05", None]))
@@ -77,7 +77,7 @@ REFUSED = [
 def check() -> None:
     for value, declared, datatype, text, shape in CASES:
         made = from_value("y", value, declared)
-        found = (made["datatype"], jsontext.encode(made["data"]).decode(), made.get("shape"))
+        found = (made["datatype"], json_codec.encode(made["data"]).decode(), made.get("shape"))
         assert found == (datatype, text, shape), (value, found)
     for value, kind, message in REFUSED:
         assert refusal(value) == (kind, message), value
@@ -91,7 +91,7 @@ def refusal(value: object) -> tuple[type, str]:
 
 
 check()
-assert jsontext.orjson is not None
-jsontext.orjson = None
+assert json_codec.orjson is not None
+json_codec.orjson = None
 check()
 sys.stdout.write("answered")

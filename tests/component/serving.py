@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mlmesh_component.component import Component
-from mlmesh_component.framing import Limits
-from mlmesh_component.http1 import Parser
+from mlmesh_component.function_component import Component
+from mlmesh_component.http.framing import Limits
+from mlmesh_component.http.http1 import Parser
 from mlmesh_component.settings import Settings
 
 FUNCTIONS = "tests.component.functions:"

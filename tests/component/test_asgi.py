@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from mlmesh_component.asgi.component import Application
-from mlmesh_component.life import LoadError
+from mlmesh_component.asgi_component import Application
+from mlmesh_component.component_server import LoadError
 from mlmesh_component.settings import Settings
 
 from tests.component.applications import HEARD, afresh

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from mlmesh_component.docstring import parameter_texts, schema, summary
-from mlmesh_component.schema import SchemaError
+from mlmesh_component.function.docstring import parameter_texts, schema, summary
+from mlmesh_component.function.schema import SchemaError
 
 TEXT = """Classify a digit.
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mlmesh_component.framing import Limits, ProtocolError, Request
-from mlmesh_component.http1 import Parser
-from mlmesh_component.llhttp import LlhttpParser, fastest
+from mlmesh_component.http.framing import Limits, ProtocolError, Request
+from mlmesh_component.http.http1 import Parser
+from mlmesh_component.http.llhttp import LlhttpParser, fastest
 
 LIMITS = Limits(body=1000)
 PARSERS = [Parser, LlhttpParser]

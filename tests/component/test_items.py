@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mlmesh_component.items import fault
+from mlmesh_component.function.items import fault
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 import mlmesh_component
 import pytest
-from mlmesh_component.model import ModelError, load
+from mlmesh_component.function.model import ModelError, load
 
 from tests.servers.provision import environment
 

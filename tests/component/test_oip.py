@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy
 import pytest
-from mlmesh_component.items import Packed
-from mlmesh_component.kinds import kind_of
-from mlmesh_component.oip import Infer
+from mlmesh_component.api.oip import Infer
+from mlmesh_component.api.oip_tensors import packed, tensor
+from mlmesh_component.function.annotation_types import kind_of
+from mlmesh_component.function.items import Packed
+from mlmesh_component.function.schema import Schema
 from mlmesh_component.problems import Malformed
-from mlmesh_component.schema import Schema
-from mlmesh_component.tensors import packed, tensor
 
 from tests.component.functions import BATCHES, GATE
 from tests.component.serving import Answer, Served, serving

@@ -5,11 +5,11 @@ from typing import Any
 
 import jsonschema
 import pytest
-from mlmesh_component import openapi, page
-from mlmesh_component.local import announcement
-from mlmesh_component.schema import Schema
+from mlmesh_component.api import docs_page, openapi
+from mlmesh_component.function.schema import Schema
+from mlmesh_component.function.signature import schema
 from mlmesh_component.settings import Settings
-from mlmesh_component.signature import schema
+from mlmesh_component.startup_message import announcement
 
 from tests.component import functions
 from tests.component.serving import numbers, text
@@ -73,7 +73,7 @@ def test_inputs_may_be_left_out_where_none_is_required() -> None:
 
 def test_the_page_needs_nothing_from_elsewhere_and_shows_text_as_text() -> None:
     described = openapi.document(Settings("m:f", component="<b>"), ADD)
-    shown = page.render(described)
+    shown = docs_page.render(described)
     assert "&lt;b&gt;" in shown
     assert "<b>" not in shown
     assert "://" not in shown

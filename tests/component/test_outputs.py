@@ -15,12 +15,14 @@ import jsonschema
 import numpy as np
 import pydantic
 import pytest
-from mlmesh_component import jsontext, openapi, signature
-from mlmesh_component.encoding import encode
-from mlmesh_component.oip import Infer
-from mlmesh_component.outputs import outputs, select
+from mlmesh_component import json_codec
+from mlmesh_component.api import openapi
+from mlmesh_component.api.oip import Infer
+from mlmesh_component.function import signature
+from mlmesh_component.function.output_encoding import encode
+from mlmesh_component.function.outputs import outputs, select
+from mlmesh_component.function.schema import Schema
 from mlmesh_component.problems import Invalid, WrongOutput
-from mlmesh_component.schema import Schema
 from mlmesh_component.settings import Settings
 
 NAN = float("nan")
@@ -269,7 +271,7 @@ def test_members_of_an_enum_are_names() -> None:
 @pytest.fixture(params=["orjson", "standard library"])
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "standard library":
-        monkeypatch.setattr(jsontext, "orjson", None)
+        monkeypatch.setattr(json_codec, "orjson", None)
 
 
 @pytest.mark.usefixtures("library")

@@ -15,14 +15,15 @@ import jsonschema
 import numpy
 import pydantic
 import pytest
-from mlmesh_component import jsontext, openapi
-from mlmesh_component.context import Context
-from mlmesh_component.function import Function
-from mlmesh_component.kinds import kind_of
-from mlmesh_component.oip import Infer, metadata
-from mlmesh_component.page import render
+from mlmesh_component import json_codec
+from mlmesh_component.api import openapi
+from mlmesh_component.api.docs_page import render
+from mlmesh_component.api.oip import Infer, metadata
+from mlmesh_component.function.annotation_types import kind_of
+from mlmesh_component.function.context import Context
+from mlmesh_component.function.function import Function
+from mlmesh_component.function.schema import SchemaError, check
 from mlmesh_component.problems import Invalid
-from mlmesh_component.schema import SchemaError, check
 from mlmesh_component.settings import Settings
 
 from tests.component.serving import serving
@@ -91,7 +92,7 @@ def or_none(x: str = None) -> dict[str, Any]:  # type: ignore[assignment]  # noq
 
 
 def got(served: Function, *items: dict[str, Any]) -> Any:
-    inputs = check(jsontext.decode(json.dumps({"inputs": list(items)})), served.schema)
+    inputs = check(json_codec.decode(json.dumps({"inputs": list(items)})), served.schema)
     return served.arguments(inputs, Context("r"))["x"]
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from mlmesh_component.function.schema import Field, Kind, Schema, check
 from mlmesh_component.problems import Invalid
-from mlmesh_component.schema import Field, Kind, Schema, check
 
 from tests.component.serving import numbers, text
 

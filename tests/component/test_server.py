@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from mlmesh_component import connection
-from mlmesh_component.framing import Limits
-from mlmesh_component.http1 import Parser
-from mlmesh_component.llhttp import LlhttpParser
+from mlmesh_component.http import connection
+from mlmesh_component.http.framing import Limits
+from mlmesh_component.http.http1 import Parser
+from mlmesh_component.http.llhttp import LlhttpParser
 
 from tests.component import functions
 from tests.component.serving import numbers, serving, until

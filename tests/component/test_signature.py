@@ -9,9 +9,9 @@ from typing import Any, Dict, List, Literal, Optional, Union  # noqa: UP035 - as
 import numpy as np
 import pydantic
 import pytest
-from mlmesh_component.kinds import kind_of
-from mlmesh_component.schema import SchemaError
-from mlmesh_component.signature import read, schema
+from mlmesh_component.function.annotation_types import kind_of
+from mlmesh_component.function.schema import SchemaError
+from mlmesh_component.function.signature import read, schema
 
 from tests.component import functions
 

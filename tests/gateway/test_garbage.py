@@ -7,8 +7,8 @@ import gc
 from collections import Counter
 
 import pytest
-from mlmesh_component import llhttp
-from mlmesh_component.component import Component
+from mlmesh_component.function_component import Component
+from mlmesh_component.http import llhttp
 from mlmesh_component.settings import Settings as ComponentSettings
 from yarl import URL
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from mlmesh_component.asgi.component import Application
+from mlmesh_component.asgi_component import Application
 from mlmesh_component.settings import Settings
 from yarl import URL
 

@@ -188,7 +188,7 @@ async def test_a_key_is_not_a_password(mesh: Mesh) -> None:
 
 
 async def test_a_functions_page_is_its_own_with_a_line_for_the_shell(mesh: Mesh) -> None:
-    from mlmesh_component import openapi as described
+    from mlmesh_component.api import openapi as described
     from mlmesh_component.settings import Settings
 
     from tests.component.test_openapi import ADD

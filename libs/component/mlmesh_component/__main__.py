@@ -10,10 +10,10 @@ import threading
 import time
 from typing import Any
 
-from . import llhttp
-from .asgi.component import Application
-from .component import Component
-from .life import LoadError, until_told
+from .asgi_component import Application
+from .component_server import LoadError, until_told
+from .function_component import Component
+from .http import llhttp
 from .settings import Settings, SettingsError, read
 
 EXIT_PATIENCE_SECONDS = 2.0

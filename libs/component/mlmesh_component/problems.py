@@ -15,7 +15,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from .response import Headers
+from .http.framing import Headers
 
 PROBLEM_TYPE = b"application/problem+json"
 NOT_STARTED = (b"x-mlmesh-not-started", b"1")

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from ..connection import KEEP_ALIVE_SECONDS, LINGER_SECONDS, LOOK_AFTER_SECONDS, STALLED_SECONDS
-from ..framing import CONTINUE, ProtocolError, offers_websocket
-from ..http1 import Head
-from .cycle import Cycle
-from .reader import UNLIMITED, Reader
-from .session import Session
-
-if TYPE_CHECKING:
-    from .server import Server
+from ..http.connection import KEEP_ALIVE_SECONDS, LINGER_SECONDS, LOOK_AFTER_SECONDS, STALLED_SECONDS
+from ..http.framing import CONTINUE, ProtocolError, offers_websocket
+from ..http.http1 import Head
+from ..http.response import Clock
+from ..http.streaming_parser import UNLIMITED, Reader
+from .request_cycle import Cycle
+from .websocket_session import Session
 
 MAX_UNREAD_BYTES = 256 * 1024
 PING_SECONDS = 30.0
 SILENT_SECONDS = 90.0
 """A WebSocket's peer that answers no ping for so long is gone."""
+
+
+class Server(Protocol):
+    """The server, as a connection sees it."""
+
+    loop: asyncio.AbstractEventLoop
+    clock: Clock
+    connections: set[Connection]
+    closing: bool
+
+    async def handle(self, head: Head, cycle: Cycle, addresses: tuple[Any, Any]) -> None: ...
+
+    async def converse(self, head: Head, session: Session, addresses: tuple[Any, Any]) -> None: ...
+
+    def refusal(self, error: ProtocolError) -> bytes: ...
 
 
 class Connection(asyncio.Protocol):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Optional
 from urllib.parse import unquote
 
-from ..door import OWNER
-from ..http1 import Head
+from ..api.auth import OWNER
+from ..http.http1 import Head
 from .lifespan import ASGI
 
 PREFIX = b"x-forwarded-prefix"

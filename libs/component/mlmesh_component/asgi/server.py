@@ -7,19 +7,19 @@ import json
 import uuid
 from typing import Any
 
-from ..door import Door, request_id_of
-from ..framing import ProtocolError
-from ..http1 import Head
+from ..api.auth import Door, request_id_of
+from ..exception_log import describe, logged
+from ..http.framing import ProtocolError
+from ..http.http1 import Head
+from ..http.response import Clock, Response
+from ..http.server import BACKLOG, FLUSH_SECONDS, SWEEP_SECONDS
+from ..http.websocket_frames import NORMAL
 from ..problems import PROBLEM_TYPE, FunctionRaised, Problem, Unavailable
-from ..raised import describe, logged
-from ..response import Clock, Response
-from ..server import BACKLOG, FLUSH_SECONDS, SWEEP_SECONDS
 from . import scope
 from .connection import Connection
-from .cycle import Cycle
-from .frames import NORMAL
 from .lifespan import Lifespan
-from .session import Session
+from .request_cycle import Cycle
+from .websocket_session import Session
 
 POLL_SECONDS = 0.02
 

@@ -1,0 +1,38 @@
+"""Who may ask, and under which id: the same for functions and for web applications."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import uuid
+from collections.abc import Mapping
+
+from ..problems import Unauthorized
+
+OWNER = b"x-mlmesh-owner"
+"""Marks a call of an owner of the app."""
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+class Door:
+    """`guarded`: only who shows the instance's token comes in."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token.encode("utf-8") if token else None
+        self.guarded = self._token is not None
+
+    def check(self, headers: Mapping[bytes, bytes]) -> None:
+        """Raises `Unauthorized`."""
+        given = headers.get(b"x-mlmesh-token", b"")
+        if self._token is not None and not hmac.compare_digest(given, self._token):
+            raise Unauthorized()
+
+    def is_owners(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether an owner of the app calls. Only the gateway can say so: it strips what callers say."""
+        return not self.guarded or OWNER in headers
+
+
+def request_id_of(headers: Mapping[bytes, bytes]) -> str:
+    given = headers.get(b"x-request-id", b"")
+    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

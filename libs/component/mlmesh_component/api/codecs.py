@@ -1,0 +1,96 @@
+"""The two forms of a call of the function: how a request's body is read, and how its answer is written."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from .. import json_codec
+from ..function.predictor import Result
+from ..function.schema import Inputs, Schema, check
+from ..http.framing import Request
+from ..http.response import JSON_TYPE, Response, id_header
+from ..http.response_stream import Stream, framing
+from ..problems import PROBLEM_TYPE, Malformed, Problem
+from .oip import Infer
+
+HEADER_LENGTH = b"inference-header-content-length"
+
+
+class Form(Protocol):
+    request_id: str
+
+    def read(self, schema: Schema) -> Inputs:
+        """What is asked; raises `Problem`. May run in a thread."""
+
+    def answer(self, result: Result) -> Response: ...
+
+
+class Plain:
+    """The platform's own: `{"inputs": [item]}`, `{"outputs": [item]}`."""
+
+    def __init__(self, request: Request, request_id: str) -> None:
+        self._request = request
+        self.request_id = request_id
+
+    def read(self, schema: Schema) -> Inputs:
+        body = self._request.body
+        return check(_json(body) if body or schema.required else {}, schema)
+
+    def answer(self, result: Result) -> Response:
+        if isinstance(result, Problem):
+            return problem_response(result, self.request_id)
+        if isinstance(result, Stream):
+            result.framing = framing(self._request.headers.get(b"accept", b""), self.request_id)
+            return Response(200, b"", result.framing.content_type, id_header(self.request_id), result)
+        return Response(200, result, JSON_TYPE, id_header(self.request_id))
+
+
+class Tensors:
+    """The Open Inference Protocol's."""
+
+    def __init__(self, request: Request, request_id: str, model: str) -> None:
+        self._request = request
+        self._infer = Infer(model)
+        self.request_id = request_id
+
+    def read(self, schema: Schema) -> Inputs:
+        return self._infer.read(self._request.body, self._header_length(), schema)
+
+    def _header_length(self) -> int | None:
+        given = self._request.headers.get(HEADER_LENGTH)
+        if given is not None and not given.isdigit():
+            raise Malformed("Inference-Header-Content-Length is not a number.")
+        return int(given) if given is not None else None
+
+    def answer(self, result: Result) -> Response:
+        if isinstance(result, Problem):
+            return error_response(result, self.request_id)
+        if isinstance(result, Stream):
+            result.close()
+            return error_response(Malformed("This model answers in pieces; call its predict route."), self.request_id)
+        length = self._infer.header_length
+        if length is None:
+            return Response(200, result, JSON_TYPE, id_header(self.request_id))
+        headers = (*id_header(self.request_id), (HEADER_LENGTH, b"%d" % length))
+        return Response(200, result, b"application/octet-stream", headers)
+
+
+def problem_response(problem: Problem, request_id: str) -> Response:
+    body = json_codec.encode_own(problem.document(request_id))
+    return Response(problem.status, body, PROBLEM_TYPE, id_header(request_id) + problem.headers())
+
+
+def error_response(problem: Problem, request_id: str) -> Response:
+    """A refusal as the Open Inference Protocol has it; what an operator needs to find it stays beside it."""
+    document = {**problem.members, "error": problem.detail, "request_id": request_id}
+    if raised := problem.members.get("error"):
+        document["error"] = f"{problem.detail} {raised}"
+    body = json_codec.encode_own(document)
+    return Response(problem.status, body, JSON_TYPE, id_header(request_id) + problem.headers())
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json_codec.decode(body)
+    except ValueError as error:
+        raise Malformed(f"The body is not JSON: {error}.") from error

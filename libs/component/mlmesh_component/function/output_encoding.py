@@ -1,0 +1,24 @@
+"""Output items as the body of an answer."""
+
+from __future__ import annotations
+
+from .. import json_codec
+from ..problems import Problem, WrongOutput
+from .items import Item
+
+
+def encode(found: list[Item]) -> bytes:
+    """The answer's body; `WrongOutput` names the output that has no JSON form."""
+    try:
+        return json_codec.encode({"outputs": found})
+    except TypeError as error:
+        raise _unserialisable(found, error) from error
+
+
+def _unserialisable(found: list[Item], error: TypeError) -> Problem:
+    for item in found:
+        try:
+            json_codec.encode(item)
+        except TypeError as reason:
+            return WrongOutput(f"The function's output {item['name']!r} cannot be written as JSON: {reason}.")
+    return WrongOutput(f"The function's outputs cannot be written as JSON: {error}.")

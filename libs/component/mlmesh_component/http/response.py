@@ -1,0 +1,73 @@
+"""A response and its head as bytes."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from .framing import Headers
+
+if TYPE_CHECKING:
+    from .response_stream import Stream
+
+NO_QUEUE = b"queue;dur=0.0"
+JSON_TYPE = b"application/json"
+
+STATUS_LINES: dict[int, bytes] = {
+    status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
+}
+
+
+class Response:
+    """`body` is all of it, or nothing yet when there is a `stream`."""
+
+    __slots__ = ("body", "content_type", "headers", "status", "stream")
+
+    def __init__(
+        self, status: int, body: bytes, content_type: bytes, headers: Headers = (), stream: Stream | None = None
+    ) -> None:
+        self.stream = stream
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+        self.headers = headers
+
+    def measured(self, queued: float, together: int) -> Response:
+        """Told with it: the seconds spent waiting for a turn, and how many calls its batch had, if there was one."""
+        measures: Headers = ((b"server-timing", b"queue;dur=%.1f" % (queued * 1000) if queued else NO_QUEUE),)
+        if together:
+            measures = (*measures, (b"x-mlmesh-batch", b"%d" % together))
+        self.headers = (*self.headers, *measures)
+        return self
+
+    def head(self, date: bytes, connection: bytes) -> bytes:
+        length = b"content-length: %d\r\n" % len(self.body) if self.stream is None else b""
+        return b"%s%scontent-type: %s\r\n%s%s%s\r\n" % (
+            STATUS_LINES[self.status],
+            date,
+            self.content_type,
+            length,
+            b"".join([b"%s: %s\r\n" % field for field in self.headers]),
+            connection,
+        )
+
+
+def id_header(request_id: str) -> Headers:
+    return ((b"x-request-id", request_id.encode("ascii")),)
+
+
+class Clock:
+    """The date header, written once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._date = b""
+
+    def date(self) -> bytes:
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._date = b"date: " + email.utils.formatdate(now, usegmt=True).encode("ascii") + b"\r\n"
+        return self._date

@@ -1,0 +1,274 @@
+"""Whatever a function raises: 500 at once with an error id, its text for the app's owners, the rest for the log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlmesh_component.exception_log import MAX_TEXT, describe, logged
+
+from tests.component.serving import Answer, serving, text
+
+
+class Textless(Exception):
+    def __str__(self) -> str:
+        raise KeyError("no text")
+
+    __repr__ = __str__
+
+
+class Leaves(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(7)
+
+    __repr__ = __str__
+
+
+class NoText(Exception):
+    def __str__(self) -> Any:
+        return 5
+
+
+class Rude(BaseException):
+    pass
+
+
+class Noted(ValueError):
+    __notes__ = ["note \udcff"]  # noqa: RUF012 - as Python itself has it
+
+
+KINDS: dict[str, BaseException] = {
+    "surrogate": ValueError("bad \udcff name"),
+    "zero": ValueError("a\0b\x1b[31m\r\n"),
+    "empty": ValueError(),
+    "textless": Textless(),
+    "leaves": Leaves(),
+    "no text": NoText(),
+    "huge": ValueError("x" * 5_000_000),
+    "exit": SystemExit(3),
+    "interrupt": KeyboardInterrupt(),
+    "stop": StopIteration(1),
+    "stop async": StopAsyncIteration(),
+    "cancelled": asyncio.CancelledError("mine"),
+    "closed": GeneratorExit(),
+    "rude": Rude("own base"),
+    "noted": Noted("with a note"),
+    "unicode": UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    "timeout": TimeoutError(),
+    "group": ExceptionGroup("two", [ValueError("one"), ExceptionGroup("more", [Textless()])]),
+    "base group": BaseExceptionGroup("two", [SystemExit(3)]),
+}
+NAMES = {
+    "surrogate": "ValueError: bad \\udcff name",
+    "textless": "tests.component.test_exception_log.Textless: (its text cannot be told: KeyError)",
+    "leaves": "tests.component.test_exception_log.Leaves: (its text cannot be told: SystemExit)",
+    "no text": "tests.component.test_exception_log.NoText: (its text cannot be told: TypeError)",
+    "exit": "SystemExit: 3",
+    "interrupt": "KeyboardInterrupt",
+    "group": "ExceptionGroup: two (2 sub-exceptions)",
+}
+HERE = "tests.component.test_exception_log:"
+
+
+def plain(kind: str) -> dict[str, Any]:
+    if kind in KINDS:
+        raise KINDS[kind]
+    return {"kind": kind}
+
+
+async def on_loop(kind: str) -> dict[str, Any]:
+    await asyncio.sleep(0)
+    return plain(kind)
+
+
+class Trap:
+    """It raises when it is looked at."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __getattr__(self, name: str) -> Any:
+        raise KINDS[self.kind]
+
+
+def returned(kind: str) -> dict[str, Any]:
+    return {"kind": Trap(kind) if kind in KINDS else kind}
+
+
+async def returned_on_loop(kind: str) -> dict[str, Any]:
+    return returned(kind)
+
+
+def returned_together(kind: list[str]) -> list[Any]:
+    return [returned(one) for one in kind]
+
+
+def in_pieces(kind: str) -> Iterator[dict[str, Any]]:
+    yield {"piece": 1}
+    yield plain(kind)
+
+
+async def in_pieces_on_loop(kind: str) -> AsyncIterator[dict[str, Any]]:
+    yield {"piece": 1}
+    yield plain(kind)
+
+
+def together(kind: list[str]) -> list[Any]:
+    return [KINDS.get(one, {"kind": one}) for one in kind]
+
+
+async def together_on_loop(kind: list[str]) -> list[Any]:
+    return together(kind)
+
+
+def all_or_none(kind: list[str]) -> list[Any]:
+    return [plain(one) for one in kind]
+
+
+def bad_end(kind: str) -> Iterator[dict[str, Any]]:
+    """It does not end well when nobody reads any more."""
+    try:
+        while True:
+            yield {"piece": "x" * 100_000}
+    finally:
+        raise KINDS[kind]
+
+
+async def bad_end_on_loop(kind: str) -> AsyncIterator[dict[str, Any]]:
+    try:
+        while True:
+            yield {"piece": "x" * 100_000}
+            await asyncio.sleep(0)
+    finally:
+        raise KINDS[kind]
+
+
+def logged_under(error_id: str, log: str) -> bool:
+    return f"mlmesh: error {error_id} (request " in log
+
+
+def is_told(answer: Answer, kind: str) -> None:
+    document = json.loads(answer.body.decode())
+    assert (answer.status, document["title"]) == (500, "Internal Server Error")
+    assert len(document["error"]) < MAX_TEXT + 100
+    assert document["error"].startswith(NAMES.get(kind, ""))
+
+
+LEAVING = [kind for kind, error in KINDS.items() if not isinstance(error, Exception)]
+
+
+@pytest.mark.parametrize("function", ["returned", "returned_on_loop", "returned_together"])
+async def test_what_a_returned_value_raises_is_answered_as_the_function_s_own(function: str) -> None:
+    batch: dict[str, Any] = {"batch_size": 2} if function == "returned_together" else {}
+    async with serving(HERE + function, **batch) as served:
+        for kind in LEAVING:
+            is_told(await served.predict(text("kind", kind)), kind)
+        assert (await served.predict(text("kind", "well"))).status == 200
+
+
+@pytest.mark.parametrize("function", ["plain", "on_loop"])
+async def test_every_exception_is_answered_at_once(function: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async with serving(HERE + function) as served:
+        answers = {kind: await served.predict(text("kind", kind)) for kind in KINDS}
+        assert (await served.predict(text("kind", "well"))).status == 200
+    log = capsys.readouterr().err
+    for kind, answer in answers.items():
+        stopped = function == "on_loop" and kind == "stop"  # Python itself: a coroutine cannot raise this
+        is_told(answer, "" if stopped else kind)
+        assert logged_under(answer.json["error_id"], log)
+
+
+@pytest.mark.parametrize("function", ["together", "together_on_loop"])
+async def test_the_others_of_a_batch_are_answered(function: str) -> None:
+    async with serving(HERE + function, batch_size=50, batch_delay=0.05) as served:
+        asked = [served.predict(text("kind", kind)) for one in KINDS for kind in (one, f"{one} not")]
+        answers = await asyncio.gather(*asked)
+    for kind, raised, well in zip(KINDS, answers[::2], answers[1::2], strict=True):
+        is_told(raised, kind)
+        assert well.json["outputs"] == [text("kind", f"{kind} not")]
+
+
+@pytest.mark.parametrize("kind", ["surrogate", "leaves", "interrupt"])
+async def test_one_that_ends_a_whole_batch_is_told_to_each(kind: str) -> None:
+    async with serving(HERE + "all_or_none", batch_size=3) as served:
+        for answer in await asyncio.gather(*[served.predict(text("kind", kind)) for _ in range(3)]):
+            is_told(answer, kind)
+
+
+@pytest.mark.parametrize("function", ["in_pieces", "in_pieces_on_loop"])
+async def test_a_stream_ends_with_it(function: str) -> None:
+    async with serving(HERE + function) as served:
+        for kind in KINDS:
+            body = json.dumps({"inputs": [text("kind", kind)]}).encode()
+            answer = await served.ask("POST", "/predict", body, accept="application/x-ndjson")
+            first, last = map(json.loads, answer.body.decode().splitlines())
+            assert (first["outputs"][0]["data"], last["status"]) == ([1], 500), kind
+
+
+@pytest.mark.parametrize("function", ["bad_end", "bad_end_on_loop"])
+async def test_a_generator_that_ends_badly_leaves_its_slot_free(
+    function: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = ("surrogate", "leaves", "interrupt", "rude", "cancelled")
+    async with serving(HERE + function) as served:
+        for kind in kinds:
+            body = json.dumps({"inputs": [text("kind", kind)]}).encode()
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+            writer.write(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            assert await reader.read(100)
+            writer.close()
+    # each one was answered, so each slot before it was free
+    assert "ValueError: bad \\udcff name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "is_owners"),
+    [
+        ({}, {}, True),
+        ({"token": "t"}, {"X_Mlmesh_Token": "t"}, False),
+        ({"token": "t"}, {"X_Mlmesh_Token": "t", "X_Mlmesh_Owner": "1"}, True),
+    ],
+    ids=["by hand", "somebody", "an owner"],
+)
+@pytest.mark.parametrize("path", ["/predict", "/v2/models/component/infer"])
+@pytest.mark.parametrize("function", ["plain", "on_loop", "together", "in_pieces"])
+async def test_only_owners_are_told_what_it_says(
+    function: str,
+    path: str,
+    settings: dict[str, Any],
+    headers: dict[str, str],
+    is_owners: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if function == "in_pieces" and path != "/predict":
+        return  # a function that yields answers there alone
+    item: dict[str, Any] = text("kind", "surrogate")
+    if path != "/predict":
+        item = {"name": "kind", "datatype": "BYTES", "shape": [1], "data": ["surrogate"]}
+    batch: dict[str, Any] = {"batch_size": 2} if function == "together" else {}
+    async with serving(HERE + function, **batch, **settings) as served:
+        answer = await served.ask("POST", path, json.dumps({"inputs": [item]}).encode(), **headers)
+    said = answer.body.decode()
+    assert ("ValueError" in said, "udcff" in said) == (is_owners, is_owners)
+    error_id = json.loads(said.splitlines()[-2].removeprefix("data: ") if function == "in_pieces" else said)["error_id"]
+    assert f"error id {error_id}." in said
+    assert logged_under(error_id, capsys.readouterr().err)
+
+
+@given(st.text(st.characters(), max_size=30), st.sampled_from([ValueError, KeyError, OSError, SystemExit, Rude]))
+def test_any_text_can_be_written(said: str, kind: type[BaseException]) -> None:
+    assert describe(kind(said)).encode()
+
+
+def test_what_nobody_reads_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed:
+        def write(self, said: str) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stderr", Closed())
+    assert logged(ValueError("x"), "r1")
