@@ -14,7 +14,7 @@ from libs.common.disk import Disk
 from libs.common.errors import Malformed, NotFound
 from libs.common.http.service import Check, service
 from libs.common.settings import Settings
-from services.databox.parts import open_parts
+from services.databox.dependencies import open_parts
 from services.databox.routes import boxes, files, links, logs, staging
 
 

@@ -14,7 +14,7 @@ import pytest
 from libs.common.errors import Unavailable
 from libs.common.tokens import Signer
 from services.databox.store.directory import ABANDONED_S, DirectoryStore
-from services.databox.store.walk import walk
+from services.databox.store.listing import walk
 
 
 @pytest.fixture

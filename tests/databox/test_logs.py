@@ -9,7 +9,7 @@ import pytest
 
 from libs.common.errors import Conflict
 from libs.common.settings import Settings
-from services.databox.logs import CAP_BYTES, CHUNK_BYTES, CUT, Tail, writes
+from services.databox.files.logs import CAP_BYTES, CHUNK_BYTES, CUT, Tail, writes
 from tests.databox.conftest import DEADLINE_S, TOKEN, Answer, Databox, started
 
 LOG = "/internal/apps/shop/logs/run-1.train.1"

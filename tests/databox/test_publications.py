@@ -14,8 +14,8 @@ from libs.common.errors import Gone, Unavailable
 from libs.common.files import Location
 from libs.common.settings import Settings
 from services.databox import db as tables
-from services.databox.parts import Parts, open_parts
-from services.databox.publications import Publications
+from services.databox.dependencies import Parts, open_parts
+from services.databox.files.publications import Publications
 from services.databox.store import Stat, Store
 from tests.databox.conftest import Answer, Databox
 from tests.databox.test_staging import sources, targets

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from libs.common.settings import Settings
-from services.databox.quota import Count, Use
+from services.databox.files.quota import Count, Use
 from tests.databox.conftest import Answer, Databox, started
 
 

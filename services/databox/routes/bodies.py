@@ -13,9 +13,9 @@ from libs.common.errors import Malformed, RangeNotSatisfiable
 from libs.common.http.problems import rendered
 from libs.common.http.ranges import Plan, plan
 from services.databox.digests import told
+from services.databox.files.uploads import Judge, Uploads
 from services.databox.links import disposition
 from services.databox.store import Stat, Store
-from services.databox.uploads import Judge, Uploads
 
 SHORT = 64
 """Bytes."""

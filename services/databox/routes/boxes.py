@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from libs.common.paths import check_name
 from services.databox import db as tables
-from services.databox.parts import Given
+from services.databox.dependencies import Given
 
 router = APIRouter(prefix="/internal/apps/{ns}/boxes")
 

@@ -20,12 +20,12 @@ from libs.common.paths import Address, address, check_prefix, decoded
 from libs.common.times import iso
 from services.databox import db as tables
 from services.databox import links
-from services.databox.parts import Given, Parts
-from services.databox.quota import Ask, link_reservation, mark
+from services.databox.dependencies import Given, Parts
+from services.databox.files.preconditions import Exists, judge, version
+from services.databox.files.quota import Ask, link_reservation, mark
+from services.databox.files.uploads import Judge, refuse_clash
 from services.databox.routes.bodies import chunks, content, download, fields, put
 from services.databox.store import Only, Stat
-from services.databox.uploads import Judge, refuse_clash
-from services.databox.versions import Exists, judge, version
 
 router = APIRouter(prefix="/internal/apps/{ns}/users/{user}/files")
 PAGE = 100

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request, Response
 
 from libs.common.errors import NotFound
 from libs.common.http.conditions import Conditions
+from services.databox.dependencies import Given
+from services.databox.files.preconditions import judge
 from services.databox.links import read
-from services.databox.parts import Given
 from services.databox.routes.bodies import chunks, download, fields, put
-from services.databox.versions import judge
 
 router = APIRouter(prefix="/links")
 

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 
 from libs.common.errors import TooLarge
-from services.databox.logs import CHUNK_BYTES
-from services.databox.parts import Given
+from services.databox.dependencies import Given
+from services.databox.files.logs import CHUNK_BYTES
 from services.databox.routes.bodies import chunks
 
 router = APIRouter(prefix="/internal/apps/{ns}/logs")

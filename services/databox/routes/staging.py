@@ -13,8 +13,8 @@ from libs.common.paths import area_root, box_of, key_of
 from libs.common.times import iso
 from services.databox import db as tables
 from services.databox import links
-from services.databox.parts import Given, Parts
-from services.databox.quota import Ask, link_reservation, mark
+from services.databox.dependencies import Given, Parts
+from services.databox.files.quota import Ask, link_reservation, mark
 from services.databox.store import Only, Reader, Stat
 
 router = APIRouter(prefix="/internal/apps/{ns}")

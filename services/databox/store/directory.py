@@ -25,9 +25,9 @@ from libs.common.http.ranges import Span
 from libs.common.tokens import Signer
 from services.databox.links import Link, Method
 from services.databox.store import CHUNK_BYTES, Only, Reader, Stat, batched
-from services.databox.store.etags import DIGITS, Etags
+from services.databox.store.etag_cache import DIGITS, Etags
+from services.databox.store.listing import walk
 from services.databox.store.transfer import exactly
-from services.databox.store.walk import walk
 
 TRIES = 5
 """How often a rename is repeated when somebody just removed the empty folder that it goes to."""

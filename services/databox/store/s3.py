@@ -33,7 +33,7 @@ from libs.common.http.ranges import Span
 from services.databox.links import Link, Method, disposition
 from services.databox.store import CHUNK_BYTES, Only, Reader, Stat, batched
 from services.databox.store.address import Address
-from services.databox.store.multipart import PART_BYTES, Parts
+from services.databox.store.multipart_upload import PART_BYTES, Parts
 from services.databox.store.transfer import exactly, pieces
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from libs.common.errors import Conflict, Forbidden, Gone, Invalid, NotFound, Too
 from libs.common.files import Location
 from libs.common.paths import box_of, folders_above, key_of, shown_key
 from services.databox import db as tables
-from services.databox.changes import Changes
-from services.databox.quota import Ask, Quota
+from services.databox.change_publisher import Changes
+from services.databox.files.quota import Ask, Quota
 from services.databox.store import Stat, Store
 
 COPIES = 8

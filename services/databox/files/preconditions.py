@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from libs.common.errors import Malformed
 from libs.common.http.conditions import Conditions, Version
+from services.databox.files.uploads import Judge
 from services.databox.store import Only, Stat
-from services.databox.uploads import Judge
 
 
 class Exists(Malformed):

@@ -11,9 +11,9 @@ from uuid import uuid4
 from libs.common import log
 from libs.common.errors import Conflict, MeshError, TooLarge
 from libs.common.paths import box_of, folders_above
-from services.databox.changes import Changes
+from services.databox.change_publisher import Changes
 from services.databox.digests import Digest
-from services.databox.quota import Ask, Quota, link_reservation
+from services.databox.files.quota import Ask, Quota, link_reservation
 from services.databox.store import Only, Stat, Store
 
 STEP_BYTES = 16 * 1024**2

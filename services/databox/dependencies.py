@@ -17,12 +17,12 @@ from libs.common.loop import Loop
 from libs.common.settings import Settings
 from libs.common.tokens import Signer
 from services.databox import db as tables
-from services.databox.changes import Changes
-from services.databox.logs import Logs
-from services.databox.publications import REMEMBERED_S, Publications
-from services.databox.quota import Quota
+from services.databox.change_publisher import Changes
+from services.databox.files.logs import Logs
+from services.databox.files.publications import REMEMBERED_S, Publications
+from services.databox.files.quota import Quota
+from services.databox.files.uploads import Uploads
 from services.databox.store import Store, open_store
-from services.databox.uploads import Uploads
 
 TIDY_S = 60.0
 """How often what is over is removed, and what the store needs is made when it is missing."""
