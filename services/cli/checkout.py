@@ -46,7 +46,7 @@ def files(folder: Path) -> Files:
     """Raises Failure."""
     if not folder.is_dir():
         raise Failure(f"{folder} is not a folder")
-    from libs.common.contents import is_manifest
+    from libs.common.repository_tree import is_manifest
 
     sent = _application(repository(folder) / APPLICATION)
     top = _root(folder, sent)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from services.cli.checkout import shown
 
 if TYPE_CHECKING:
-    from libs.common.contents import Item
     from libs.common.manifests.problems import Problem
+    from libs.common.repository_tree import Item
 
 
 def beside(repository: Path, root: Path) -> Iterator[Problem]:
     """`root` is where its manifests are. A mesh need not run processes: what is said of packages says so."""
-    from libs.common.packages import unread
+    from libs.common.python_packages import unread
 
     yield from (_at(repository, one) for one in _unread(repository, root))
     for one in unread(dict(_asking(repository))):
@@ -24,8 +24,8 @@ def beside(repository: Path, root: Path) -> Iterator[Problem]:
 
 
 def _unread(repository: Path, root: Path) -> Iterator[Problem]:
-    from libs.common.contents import LINKED_FOLDER, LINKED_MANIFEST, is_manifest, left_out
     from libs.common.manifests.problems import Problem
+    from libs.common.repository_tree import LINKED_FOLDER, LINKED_MANIFEST, is_manifest, left_out
 
     folder = root.relative_to(repository).as_posix()
     if folder != "." and root.is_symlink():
@@ -37,14 +37,14 @@ def _unread(repository: Path, root: Path) -> Iterator[Problem]:
 
 
 def _item(path: Path, repository: Path) -> Item:
-    from libs.common.contents import LINK, Item
+    from libs.common.repository_tree import LINK, Item
 
     name = shown(path.relative_to(repository))
     return Item(name, LINK, str(path.readlink())) if path.is_symlink() else Item(name)
 
 
 def _asking(repository: Path) -> Iterator[tuple[str, bytes]]:
-    from libs.common.packages import LISTED, READ
+    from libs.common.python_packages import LISTED, READ
 
     for path in (path for pattern in LISTED for path in repository.glob(pattern) if path.is_file()):
         yield shown(path.relative_to(repository)), path.read_bytes() if path.name in READ else b""

@@ -66,7 +66,7 @@ def declared(
     name: str, folder: Path
 ) -> tuple[Sequence[ExperimentPipeline], Mapping[str, ApiInput], Sequence[Manifest[Header]]]:
     """The pipeline and those that continue it, what its API says of their inputs, and all manifests. Raises Failure."""
-    from libs.common.manifests import APIComponent, chain
+    from libs.common.manifests import APIComponent, data_flow
     from libs.common.manifests.experimentpipeline import ExperimentPipeline
 
     _, found = checkout.named(ExperimentPipeline, name, folder)
@@ -74,7 +74,7 @@ def declared(
     apis = [one.body.spec for one in found if isinstance(one.body, APIComponent)]
     of_it = [api for api in apis if api.experiment_pipeline is not None and api.experiment_pipeline.name == name]
     inputs = {item.name: item for api in of_it if api.api_spec for item in api.api_spec.inputs}
-    return chain.following(pipelines, name), inputs, found
+    return data_flow.following(pipelines, name), inputs, found
 
 
 def rehearsed(
@@ -85,7 +85,7 @@ def rehearsed(
     scratch: Path,
 ) -> list[Part]:
     """Everything in its place before anything runs; of a chain each pipeline has a folder. Raises Failure."""
-    from libs.common.manifests.chain import handed
+    from libs.common.manifests.data_flow import handed
 
     links = [{}, *(handed(before, after) for before, after in itertools.pairwise(chain))]
     wanted = [outside(pipeline, link) for pipeline, link in zip(chain, links, strict=True)]
@@ -103,17 +103,17 @@ def rehearsed(
 
 def outside(pipeline: ExperimentPipeline, handed: Collection[str]) -> list[Variable]:
     """The variables that no stage writes and no pipeline before hands on."""
-    from libs.common.manifests.chain import written
+    from libs.common.manifests.data_flow import written
 
     inside = {*written(pipeline), *handed}
     return [one for one in pipeline.spec.vars if one.name not in inside]
 
 
 def ordered(pipeline: ExperimentPipeline) -> list[Stage]:
-    from libs.common.manifests import graph
+    from libs.common.manifests import stage_graph
 
     stages = {stage.name: stage for stage in pipeline.spec.stages}
-    return [stages[name] for name in graph.order(pipeline.spec.stages)]
+    return [stages[name] for name in stage_graph.order(pipeline.spec.stages)]
 
 
 def given(

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from libs.common.bus import Bus
 from libs.common.disk import Disk
 from libs.common.errors import Malformed, NotFound
-from libs.common.http.service import Check, service
+from libs.common.http.app import Check, service
 from libs.common.settings import Settings
 from services.databox.dependencies import open_parts
 from services.databox.routes import boxes, files, links, logs, staging

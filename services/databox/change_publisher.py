@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from libs.common.bus import Bus
-from libs.common.loop import Loop
 from libs.common.messages import FileChanged
+from libs.common.periodic_task import Loop
 
 IDLE_S = 3600.0
 """Nothing is due without a ring."""

@@ -12,10 +12,10 @@ from fastapi import Depends, Request
 
 from libs.common.bus import Bus, open_bus
 from libs.common.db import Database
-from libs.common.http.pages import Cursors
-from libs.common.loop import Loop
+from libs.common.http.pagination import Cursors
+from libs.common.periodic_task import Loop
 from libs.common.settings import Settings
-from libs.common.tokens import Signer
+from libs.common.signed_tokens import Signer
 from services.databox import db as tables
 from services.databox.change_publisher import Changes
 from services.databox.files.logs import Logs

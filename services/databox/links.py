@@ -7,7 +7,7 @@ from typing import Literal, cast
 from urllib.parse import quote
 
 from libs.common.errors import Forbidden, Invalid
-from libs.common.tokens import Forged, Signer
+from libs.common.signed_tokens import Forged, Signer
 
 Method = Literal["GET", "PUT"]
 ATTRIBUTE = "!#$&+-.^_`|~"

@@ -10,7 +10,7 @@ import orjson
 from starlette.types import Send
 
 from libs.common.errors import MeshError, problem
-from libs.common.http.cycle import BODY_FOLLOWS
+from libs.common.http.uvicorn.request_cycle import BODY_FOLLOWS
 from services.gateway import cors
 from services.gateway.connection import Connection, Headers
 from services.gateway.refusals import headers_of

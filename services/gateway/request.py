@@ -11,8 +11,8 @@ from typing import Any
 from starlette.types import Receive, Scope
 
 from libs.common.errors import Malformed, TooLarge
-from libs.common.http.offers import tokens
-from libs.common.http.protocol import HAND_OVER
+from libs.common.http.upgrade import tokens
+from libs.common.http.uvicorn.protocol import HAND_OVER
 from services.gateway.connection import Headers
 from services.gateway.tunnel import HandOver
 

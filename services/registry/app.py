@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from libs.common.bus import Bus, open_bus
 from libs.common.db import Database
+from libs.common.http.app import Check, service
 from libs.common.http.client import open_peers
-from libs.common.http.service import Check, service
 from libs.common.settings import Settings, require
 from services.registry.deploy import Deployer
 from services.registry.doorbell import Doorbell

@@ -11,14 +11,14 @@ import asyncio
 from contextlib import suppress
 from functools import partial
 
-from libs.common.contents import left_out
 from libs.common.db import Database
 from libs.common.errors import MeshError, Unavailable
-from libs.common.loop import Loop
 from libs.common.manifests import Problem
 from libs.common.manifests.catalog import Catalog
 from libs.common.messages import AccessChanged, RevisionReady
-from libs.common.packages import unread
+from libs.common.periodic_task import Loop
+from libs.common.python_packages import unread
+from libs.common.repository_tree import left_out
 from services.registry.catalog import check
 from services.registry.db import apps, deployments, secrets
 from services.registry.deployments import Cause, Deployment, Scene, Steps, carries, due, plain_error, settled, shown

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from libs.common.manifests import APIComponent, ExperimentPipeline, Manifest, Problem
 from libs.common.manifests.apicomponent import ApiSpec
-from libs.common.manifests.chain import Pipelines, following, handed, open_variables, written
+from libs.common.manifests.data_flow import Pipelines, following, handed, open_variables, written
 from libs.common.manifests.fields import Header
+from libs.common.manifests.messages import alike
 from libs.common.manifests.problems import Path
-from libs.common.manifests.sentences import alike
 
 Chain = Sequence[ExperimentPipeline]
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from libs.common.contents import (
+from libs.common.manifests import Problem
+from libs.common.manifests.reading import MAX_FILE, MAX_FILES, MAX_TOTAL
+from libs.common.python_packages import READ, matters
+from libs.common.repository_tree import (
     LINK,
     LINKED_FOLDER,
     LINKED_MANIFEST,
@@ -15,9 +18,6 @@ from libs.common.contents import (
     is_manifest,
     nearly_manifest,
 )
-from libs.common.manifests import Problem
-from libs.common.manifests.reading import MAX_FILE, MAX_FILES, MAX_TOTAL
-from libs.common.packages import READ, matters
 
 REGULAR = ("100644", "100755")
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from libs.common.db import Database, clock
 from libs.common.errors import MeshError
-from libs.common.loop import Loop
+from libs.common.periodic_task import Loop
 from services.registry.apps import Repository
 from services.registry.db import apps, deployments
 from services.registry.deploy import Deployer

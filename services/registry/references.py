@@ -18,11 +18,11 @@ from libs.common.manifests import (
     Secret,
     Unread,
 )
-from libs.common.manifests.chain import Pipelines, follower, following
 from libs.common.manifests.container import ENVIRONMENT, RESERVED, EnvFrom
+from libs.common.manifests.data_flow import Pipelines, follower, following
 from libs.common.manifests.fields import Header, Reference
+from libs.common.manifests.messages import alike
 from libs.common.manifests.problems import Path
-from libs.common.manifests.sentences import alike
 from services.registry.givers import (
     Starters,
     by_pipeline,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from libs.common.db import Database
 from libs.common.errors import NotFound
 from libs.common.http.client import Peer
-from libs.common.loop import Loop
+from libs.common.periodic_task import Loop
 from services.registry.db import apps
 from services.registry.source import Source
 

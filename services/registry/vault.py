@@ -5,9 +5,9 @@ A sealed value opens only under the app, name and key for which it was sealed: a
 
 from __future__ import annotations
 
+from libs.common.encryption import Sealer
 from libs.common.errors import MeshError
 from libs.common.passwords import HASHER
-from libs.common.sealing import Sealer
 
 FORM = b"\x01"
 

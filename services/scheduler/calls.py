@@ -11,8 +11,8 @@ import orjson
 from yarl import URL
 
 from libs.common.errors import Malformed, MeshError, NotFound, TooLarge, Unavailable
-from libs.common.files import Location
 from libs.common.grants import Grant, Seal
+from libs.common.locations import Location
 from libs.common.log import get
 from libs.common.manifests.experimentpipeline import Retries
 from libs.common.manifests.mlcomponent import MLComponent

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.files import Location
+from libs.common.locations import Location
 from services.scheduler import pipeline, plan
 from services.scheduler.state import Reason, Run, Task
 

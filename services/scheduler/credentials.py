@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from libs.common.sealing import Sealer, Unopenable
+from libs.common.encryption import Sealer, Unopenable
 from services.scheduler.state import Task
 
 PURPOSE = "callback headers"

@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 
 from libs.common.db import clock
-from libs.common.loop import for_each
+from libs.common.periodic_task import for_each
 from services.scheduler import callback, credentials, runs
 from services.scheduler.callback import Callback, Delivery
 from services.scheduler.db import callbacks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, FiniteFloat
 
 from libs.common.db import clock
-from libs.common.http.entries import Each
+from libs.common.http.tolerant_list import Each
 from services.scheduler import scaling
 from services.scheduler.db import scales
 from services.scheduler.leases import Wire

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, FiniteFloat
 
 from libs.common.db import clock
-from libs.common.http.entries import Each, Keepable
+from libs.common.http.tolerant_list import Each, Keepable
 from libs.common.log import get
 from services.scheduler import bells, rollouts
 from services.scheduler.db import Connection, runs, tasks, workers

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from libs.common.files import Location
 from libs.common.identity import OWNER
+from libs.common.locations import Location
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.container import in_order, secrets_of

@@ -9,10 +9,10 @@ from pydantic import Field, ValidationError
 
 from libs.common.db import clock
 from libs.common.errors import Conflict, NotFound
-from libs.common.http.entries import Each
+from libs.common.http.tolerant_list import Each
 from libs.common.log import get
-from libs.common.loop import for_each
 from libs.common.manifests.catalog import Catalog
+from libs.common.periodic_task import for_each
 from services.scheduler import rollouts
 from services.scheduler.db import apps
 from services.scheduler.leases import Wire

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from libs.common import log
 from libs.common.db import clock
 from libs.common.errors import Conflict
-from libs.common.http.entries import Each, Keepable
-from libs.common.loop import for_each
+from libs.common.http.tolerant_list import Each, Keepable
+from libs.common.periodic_task import for_each
 from services.scheduler import bells, pipeline, plan
 from services.scheduler.db import Connection, cache, runs, tasks
 from services.scheduler.parts import Parts

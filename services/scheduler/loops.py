@@ -14,8 +14,8 @@ from libs.common.bus import Queue
 from libs.common.db import clock
 from libs.common.errors import MeshError
 from libs.common.log import get
-from libs.common.loop import MAX_BACK_OFF_S, Loop, for_each
 from libs.common.messages import AccessChanged, FileChanged, RevisionReady
+from libs.common.periodic_task import MAX_BACK_OFF_S, Loop, for_each
 from services.scheduler import (
     deliveries,
     demand,

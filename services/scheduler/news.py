@@ -6,7 +6,7 @@ from typing import Any
 
 from libs.common import log
 from libs.common.errors import Conflict, NotFound
-from libs.common.loop import for_each
+from libs.common.periodic_task import for_each
 from services.scheduler.db import apps
 from services.scheduler.parts import Parts
 from services.scheduler.state import Rollout

@@ -6,14 +6,14 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from libs.common.files import Location
 from libs.common.identity import OWNER
-from libs.common.kept import kept
-from libs.common.manifests import graph
-from libs.common.manifests.chain import handed, open_variables, producer, written
+from libs.common.locations import Location
+from libs.common.manifests import stage_graph
 from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.container import in_order, secrets_of
+from libs.common.manifests.data_flow import handed, open_variables, producer, written
 from libs.common.manifests.experimentpipeline import ExperimentPipeline, Stage
+from libs.common.memoize import kept
 from services.scheduler.state import Run, Task
 
 
@@ -64,7 +64,7 @@ def _same_for_all(one: ExperimentPipeline) -> dict[str, Any]:
         "timeout": one.spec.timeout,
         "sources": {name: source.to_json() for name, source in constants(one).items()},
         "stages": [_stage(stage) for stage in one.spec.stages],
-        "waits": {name: sorted(waits) for name, waits in graph.edges(one.spec.stages).items()},
+        "waits": {name: sorted(waits) for name, waits in stage_graph.edges(one.spec.stages).items()},
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from libs.common.db import clock
 from libs.common.errors import Conflict, MeshError, NotFound
 from libs.common.log import get
-from libs.common.loop import for_each
+from libs.common.periodic_task import for_each
 from services.scheduler import pipeline
 from services.scheduler.db import Connection, apps, cache, marks, tasks
 from services.scheduler.db import runs as rows

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from libs.common.db import clock
-from libs.common.files import Location
+from libs.common.locations import Location
 from libs.common.manifests.catalog import Catalog
 from services.scheduler import bells, instances, news, routing, runs, scaling, schedules
 from services.scheduler.db import Connection, apps, scales, tasks, workers

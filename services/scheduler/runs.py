@@ -9,7 +9,7 @@ from typing import Any
 
 from libs.common.db import clock
 from libs.common.errors import Conflict, Gone, Invalid, MeshError, NotFound
-from libs.common.loop import for_each
+from libs.common.periodic_task import for_each
 from services.scheduler import bells, leases, plan, views
 from services.scheduler.db import Connection, callbacks, line, marks, tasks, workers
 from services.scheduler.db import runs as rows

@@ -8,9 +8,9 @@ from typing import Any
 from libs.common.db import clock
 from libs.common.errors import Invalid, MeshError, NotFound
 from libs.common.identity import OWNER
-from libs.common.loop import for_each
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.schedule import next_start
+from libs.common.periodic_task import for_each
 from services.scheduler import admission, runs, starts
 from services.scheduler.db import Connection
 from services.scheduler.db import runs as rows

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 
 from libs.common.errors import Invalid, NotFound, Unavailable
-from libs.common.kept import kept
+from libs.common.json_nul import says_nul
 from libs.common.manifests.apicomponent import APIComponent, ApiSpec
 from libs.common.manifests.catalog import Catalog
-from libs.common.manifests.chain import following
+from libs.common.manifests.data_flow import following
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
-from libs.common.nul import says_nul
+from libs.common.memoize import kept
 from services.scheduler import calls, credentials, submission
 from services.scheduler.admission import Admitted, Request
 from services.scheduler.parts import Parts

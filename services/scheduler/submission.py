@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from libs.common.errors import Invalid
-from libs.common.files import Location
 from libs.common.identity import ANONYMOUS
+from libs.common.locations import Location
 from libs.common.manifests.apicomponent import ApiInput, ApiOutput, ApiSpec, Datatype, InputType
-from libs.common.manifests.chain import open_variables, producer, written
 from libs.common.manifests.configmap import ConfigMaps
+from libs.common.manifests.data_flow import open_variables, producer, written
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
-from libs.common.paths import refusal
+from libs.common.store_keys import refusal
 from services.scheduler import callback, pipeline
 
 NUMBERS = frozenset({"FP32", "FP64", "INT32", "INT64"})

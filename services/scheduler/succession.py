@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from libs.common.db import clock
-from libs.common.loop import for_each
+from libs.common.periodic_task import for_each
 from services.scheduler import admission, bells, chain, runs
 from services.scheduler.db import runs as rows
 from services.scheduler.db import tasks

@@ -13,9 +13,9 @@ from fastapi import FastAPI
 
 from libs.common.bus import Bus, open_bus
 from libs.common.disk import Disk
+from libs.common.http.app import Check, service
 from libs.common.http.client import open_peers
-from libs.common.http.service import Check, service
-from libs.common.loop import Loop
+from libs.common.periodic_task import Loop
 from libs.common.settings import Settings
 from services.worker.checkout import Checkouts
 from services.worker.consumer import Consumer

@@ -9,9 +9,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from libs.common.contents import leads_outside
 from libs.common.errors import MeshError
 from libs.common.http.client import Peer
+from libs.common.repository_tree import leads_outside
 from services.worker.environment import locked
 from services.worker.patience import patient
 from services.worker.runtime import CannotRun

@@ -11,8 +11,8 @@ from libs.common.bus import Bus, Queue
 from libs.common.bus import Consumer as Line
 from libs.common.errors import MeshError
 from libs.common.http.client import Peer
-from libs.common.loop import Loop
 from libs.common.messages import TaskReady
+from libs.common.periodic_task import Loop
 from libs.common.settings import Settings
 from services.worker.tasks import Holdings, Lease
 

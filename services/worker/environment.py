@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from libs.common.packages import LIST, LISTED, READ, Packages, Unfit, packages
+from libs.common.python_packages import LIST, LISTED, READ, Packages, Unfit, packages
 from services.worker.installing import PATIENCE, Patience, run
 from services.worker.requirements import Local, lists_of
 from services.worker.runtime import CannotRun, Progress

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from libs.common.files import Location
 from libs.common.http.client import Peers
+from libs.common.locations import Location
 from services.worker import transfer
 from services.worker.environment import locked
 from services.worker.patience import patient

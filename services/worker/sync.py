@@ -8,7 +8,7 @@ from typing import Any
 
 from libs.common import log
 from libs.common.http.client import Peer
-from libs.common.http.entries import named
+from libs.common.http.tolerant_list import named
 from libs.common.settings import Settings
 from services.worker.tasks import Holdings
 

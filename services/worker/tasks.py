@@ -11,7 +11,7 @@ import orjson
 
 from libs.common import log
 from libs.common.errors import MeshError
-from libs.common.http.entries import named
+from libs.common.http.tolerant_list import named
 
 SOON_S = 0.1
 """After which the scheduler is told how a stage goes; a short one has ended by then."""

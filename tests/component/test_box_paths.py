@@ -17,7 +17,7 @@ from mlmesh_component.function.box_paths import (
 )
 
 from libs.common.errors import Invalid
-from libs.common.paths import check_path
+from libs.common.store_keys import check_path
 from tests.file_names import NAMES
 
 ONE = Boxes(("data",))

@@ -15,7 +15,7 @@ from minio import Minio
 from libs.common.errors import Conflict, Malformed, NotFound, Unavailable
 from libs.common.http.ranges import Span
 from libs.common.settings import Settings
-from libs.common.tokens import Signer
+from libs.common.signed_tokens import Signer
 from services.databox.links import read
 from services.databox.store import Store, open_store
 from services.databox.store.address import Address

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libs.common.files import Location
+from libs.common.locations import Location
 from services.scheduler.submission import Area, User, place
 from tests.databox.conftest import Databox
 from tests.databox.test_publications import OUT, produced

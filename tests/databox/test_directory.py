@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from libs.common.errors import Unavailable
-from libs.common.tokens import Signer
+from libs.common.signed_tokens import Signer
 from services.databox.store.directory import ABANDONED_S, DirectoryStore
 from services.databox.store.listing import walk
 

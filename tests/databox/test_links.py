@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from libs.common.errors import Forbidden, Invalid
-from libs.common.tokens import Forged, Signer
+from libs.common.signed_tokens import Forged, Signer
 from services.databox.links import Link, lifetime, read
 from tests.databox.conftest import TOKEN, Databox
 

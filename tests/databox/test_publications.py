@@ -11,7 +11,7 @@ import pytest
 
 from libs.common.bus.memory import MemoryBus
 from libs.common.errors import Gone, Unavailable
-from libs.common.files import Location
+from libs.common.locations import Location
 from libs.common.settings import Settings
 from services.databox import db as tables
 from services.databox.dependencies import Parts, open_parts

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from libs.common.contents import LINK, Item
 from libs.common.http.addresses import Address, Reach
 from libs.common.manifests import Problem
 from libs.common.manifests.repository import location
-from libs.common.packages import unread
+from libs.common.python_packages import unread
+from libs.common.repository_tree import LINK, Item
 from services.registry.credentials import Credentials
 from services.registry.folders import Folders
 from services.registry.git import Git

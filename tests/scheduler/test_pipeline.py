@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from libs.common.errors import Invalid
-from libs.common.files import Location
 from libs.common.identity import ANONYMOUS
+from libs.common.locations import Location
 from libs.common.manifests.apicomponent import ApiSpec
 from services.scheduler import pipeline, submission
 from services.scheduler.pipeline import stage_tasks

@@ -25,8 +25,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from libs.common.db import damage
-from libs.common.db.connections import Connections, opened_engine
-from libs.common.db.rows import Rows, insert_many
+from libs.common.db.bulk_insert import Rows, insert_many
+from libs.common.db.connection_cache import Connections, opened_engine
 from libs.common.errors import DiskFull, Invalid, Unavailable
 
 __all__ = ["SCHEMA", "SCHEMA_TABLE", "Database", "Json", "Rows", "clock", "insert_many", "now", "translated", "upsert"]

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from libs.common.errors import MeshError
-from libs.common.http.protocol import Protocol
+from libs.common.http.uvicorn.protocol import Protocol
 from libs.common.settings import BadSetting
 
 GRACE_S = 5

@@ -8,13 +8,13 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from libs.common.manifests import planned
+from libs.common.manifests import unsupported
+from libs.common.manifests.compatibility import canonical
 from libs.common.manifests.fields import FOREIGN, LABEL, Header
-from libs.common.manifests.foreign import canonical
 from libs.common.manifests.kinds import KINDS
+from libs.common.manifests.messages import alike, empty, naming, sentence
 from libs.common.manifests.nodes import Node
 from libs.common.manifests.problems import Path, Problem
-from libs.common.manifests.sentences import alike, empty, naming, sentence
 
 LFS_POINTER = "version https://git-lfs.github.com/spec/"
 """How Git LFS begins what it commits in a file's place."""
@@ -142,7 +142,7 @@ def refused(file: str, root: Node, model: type[Header]) -> Iterator[Problem]:
 
 
 def judged(file: str, root: Node, body: Header) -> Iterator[Problem]:
-    for found in planned.findings(body.kind, root.plain()):
+    for found in unsupported.findings(body.kind, root.plain()):
         yield Problem(file, *root.key(*found.path), found.message)
     for found in body.findings():
         yield Problem(file, *root.locate(*found.path), found.message, found.severity)

@@ -4,16 +4,16 @@ import difflib
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from libs.common.manifests import graph
+from libs.common.manifests import stage_graph
 from libs.common.manifests.problems import Finding
 
 
-class Variable(graph.Variable, Protocol):
+class Variable(stage_graph.Variable, Protocol):
     @property
     def mount_from(self) -> object | None: ...
 
 
-def findings(declared: Sequence[Variable], stages: Sequence[graph.Stage]) -> Iterator[Finding]:
+def findings(declared: Sequence[Variable], stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
     local = [*distinct(declared), *distinct_stages(stages), *known(declared, stages), *one_producer(declared, stages)]
     yield from local
     if not local:
@@ -39,14 +39,14 @@ def distinct(declared: Sequence[Variable]) -> Iterator[Finding]:
             yield Finding(path, f'variables "{first[name]}" and "{variable.name}" would both be {name}; rename one')
 
 
-def distinct_stages(stages: Sequence[graph.Stage]) -> Iterator[Finding]:
+def distinct_stages(stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
     names = [stage.name for stage in stages]
     for index, name in enumerate(names):
         if name in names[:index]:
             yield Finding(("spec", "stages", index, "name"), f'two stages are called "{name}"; rename one')
 
 
-def uses(stages: Sequence[graph.Stage]) -> Iterator[tuple[tuple[str | int, ...], graph.Stage, str, str]]:
+def uses(stages: Sequence[stage_graph.Stage]) -> Iterator[tuple[tuple[str | int, ...], stage_graph.Stage, str, str]]:
     """Every mention of a variable by a stage: path, stage, `inputs` or `outputs`, name."""
     for index, stage in enumerate(stages):
         for side, listed in (("inputs", stage.inputs), ("outputs", stage.outputs)):
@@ -54,7 +54,7 @@ def uses(stages: Sequence[graph.Stage]) -> Iterator[tuple[tuple[str | int, ...],
                 yield ("spec", "stages", index, side, position, "name"), stage, side, variable.name
 
 
-def known(declared: Sequence[Variable], stages: Sequence[graph.Stage]) -> Iterator[Finding]:
+def known(declared: Sequence[Variable], stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
     names = [variable.name for variable in declared]
     seen: set[tuple[str, str, str]] = set()
     for path, stage, side, name in uses(stages):
@@ -67,7 +67,7 @@ def known(declared: Sequence[Variable], stages: Sequence[graph.Stage]) -> Iterat
         seen.add((stage.name, side, name))
 
 
-def one_producer(declared: Sequence[Variable], stages: Sequence[graph.Stage]) -> Iterator[Finding]:
+def one_producer(declared: Sequence[Variable], stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
     mounted = {variable.name for variable in declared if variable.mount_from is not None}
     producers: dict[str, str] = {}
     for path, stage, side, name in uses(stages):
@@ -81,15 +81,15 @@ def one_producer(declared: Sequence[Variable], stages: Sequence[graph.Stage]) ->
             yield Finding(path, sentence)
 
 
-def circular(stages: Sequence[graph.Stage]) -> Iterator[Finding]:
-    if around := graph.cycle(stages):
+def circular(stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
+    if around := stage_graph.cycle(stages):
         index = [stage.name for stage in stages].index(around[0])
         way = " → ".join([*around, around[0]])
         sentence = f"stages wait for each other in a circle: {way}; remove an input of one of them"
         yield Finding(("spec", "stages", index, "name"), sentence)
 
 
-def unused(declared: Sequence[Variable], stages: Sequence[graph.Stage]) -> Iterator[Finding]:
+def unused(declared: Sequence[Variable], stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
     used = {name for _, _, _, name in uses(stages)}
     for index, variable in enumerate(declared):
         if variable.name not in used:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, FiniteFloat
 
-from libs.common.http.entries import Each, Keepable
+from libs.common.http.tolerant_list import Each, Keepable
 from libs.common.protocol.message import Message
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, FiniteFloat
 
-from libs.common.http.entries import Each
+from libs.common.http.tolerant_list import Each
 from libs.common.protocol.message import Message
 
 

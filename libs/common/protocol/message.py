@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
-from libs.common.files import Location
+from libs.common.locations import Location
 
 
 class Message(BaseModel):

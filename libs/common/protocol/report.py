@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, FiniteFloat
 
-from libs.common.http.entries import Each, Keepable
+from libs.common.http.tolerant_list import Each, Keepable
 from libs.common.protocol.message import Message
 
 Outcome = Literal["succeeded", "failed", "canceled", "stopped", "returned", "lost"]

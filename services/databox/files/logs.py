@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 from libs.common.errors import Conflict, Unavailable
-from libs.common.paths import area_root
+from libs.common.store_keys import area_root
 from services.databox.store import Stat, Store
 
 CHUNK_BYTES = 64 * 1024

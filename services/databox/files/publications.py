@@ -14,8 +14,8 @@ from typing import Any
 
 from libs.common.db import Database
 from libs.common.errors import Conflict, Forbidden, Gone, Invalid, NotFound, TooLarge
-from libs.common.files import Location
-from libs.common.paths import box_of, folders_above, key_of, shown_key
+from libs.common.locations import Location
+from libs.common.store_keys import box_of, folders_above, key_of, shown_key
 from services.databox import db as tables
 from services.databox.change_publisher import Changes
 from services.databox.files.quota import Ask, Quota

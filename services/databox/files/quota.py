@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from libs.common.db import Database, clock
 from libs.common.errors import NotFound, TooLarge, Unavailable
-from libs.common.paths import box_root
+from libs.common.store_keys import box_root
 from services.databox import db as tables
 from services.databox.store import Stat, Store
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from libs.common import log
 from libs.common.errors import Conflict, MeshError, TooLarge
-from libs.common.paths import box_of, folders_above
+from libs.common.store_keys import box_of, folders_above
 from services.databox.change_publisher import Changes
 from services.databox.digests import Digest
 from services.databox.files.quota import Ask, Quota, link_reservation

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
 from libs.common.errors import Malformed, RangeNotSatisfiable
-from libs.common.http.problems import rendered
+from libs.common.http.problem import rendered
 from libs.common.http.ranges import Plan, plan
 from services.databox.digests import told
 from services.databox.files.uploads import Judge, Uploads

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from libs.common.paths import check_name
+from libs.common.store_keys import check_name
 from services.databox import db as tables
 from services.databox.dependencies import Given
 

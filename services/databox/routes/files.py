@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse
 
 from libs.common.errors import Invalid, Malformed, NotFound, PreconditionFailed
 from libs.common.http.conditions import Conditions, Version
-from libs.common.http.pages import link_to
-from libs.common.http.problems import rendered
+from libs.common.http.pagination import link_to
+from libs.common.http.problem import rendered
 from libs.common.identity import caller
-from libs.common.paths import Address, address, check_prefix, decoded
+from libs.common.store_keys import Address, address, check_prefix, decoded
 from libs.common.times import iso
 from services.databox import db as tables
 from services.databox import links

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from libs.common.errors import Invalid, NotFound, PreconditionFailed
-from libs.common.files import Location
-from libs.common.paths import area_root, box_of, key_of
+from libs.common.locations import Location
+from libs.common.store_keys import area_root, box_of, key_of
 from libs.common.times import iso
 from services.databox import db as tables
 from services.databox import links

@@ -16,7 +16,7 @@ from typing import Literal, Protocol, Self
 from libs.common.errors import PreconditionFailed
 from libs.common.http.ranges import Span
 from libs.common.settings import Settings
-from libs.common.tokens import Signer
+from libs.common.signed_tokens import Signer
 from services.databox.links import Link, Method
 
 Reader = Literal["inside", "public"]

@@ -22,7 +22,7 @@ from uuid import uuid4
 from libs.common.disk import Disk, is_full
 from libs.common.errors import Conflict, DiskFull, MeshError, NotFound, Unavailable
 from libs.common.http.ranges import Span
-from libs.common.tokens import Signer
+from libs.common.signed_tokens import Signer
 from services.databox.links import Link, Method
 from services.databox.store import CHUNK_BYTES, Only, Reader, Stat, batched
 from services.databox.store.etag_cache import DIGITS, Etags

@@ -15,7 +15,7 @@ from libs.common.http.client import Peer
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.fields import Name
 from libs.common.manifests.platformapp import RESERVED_NAMESPACES
-from libs.common.texts import Text
+from libs.common.storable_text import Text
 from libs.common.times import iso
 from services.registry.apps import App
 from services.registry.db import access, apps, deployments

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from libs.common.db import clock
 from libs.common.errors import Conflict
-from libs.common.http.pages import Cursors, link_to
-from libs.common.texts import Text
+from libs.common.http.pagination import Cursors, link_to
+from libs.common.storable_text import Text
 from services.registry.db import Connection, apps, deployments
 from services.registry.deployments import Cause, Deployment
 from services.registry.origins import NoRepository

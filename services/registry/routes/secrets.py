@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from libs.common.db import clock
 from libs.common.errors import Invalid, NotFound
 from libs.common.manifests.fields import Name
+from libs.common.manifests.messages import alike
 from libs.common.manifests.secret import Key
-from libs.common.manifests.sentences import alike
 from libs.common.times import iso
 from services.registry.db import access, apps, deployments, secrets
 from services.registry.db.secrets import Sealed, Secret

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from libs.common.http.direct import Asked
+from libs.common.http.hot_routes import Asked
 from libs.common.identity import Caller, caller
 from services.scheduler.parts import Parts
 

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from libs.common.errors import Forbidden, Gone, Malformed, NotFound, RangeNotSatisfiable
-from libs.common.http.direct import Answer
-from libs.common.http.pages import Cursors, link_to
-from libs.common.http.problems import rendered
+from libs.common.http.hot_routes import Answer
+from libs.common.http.pagination import Cursors, link_to
+from libs.common.http.problem import rendered
 from libs.common.identity import ANONYMOUS, OWNER, Caller
 from services.scheduler import logs, outputs, removal, runs, views
 from services.scheduler.db import runs as rows

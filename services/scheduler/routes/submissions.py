@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from libs.common.errors import Invalid
-from libs.common.http.direct import Answer, Asked, post
+from libs.common.http.hot_routes import Answer, Asked, post
 from libs.common.identity import ANONYMOUS, OWNER, caller
 from services.scheduler import callback, runs, starts, views
 from services.scheduler.admission import Admitted

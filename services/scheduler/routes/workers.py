@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from libs.common.http.direct import Answer, Asked, post
+from libs.common.http.hot_routes import Answer, Asked, post
 from services.scheduler import claims, heartbeat, leases
 from services.scheduler.routes.parts import parts_of
 

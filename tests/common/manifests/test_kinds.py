@@ -10,9 +10,9 @@ from jsonschema import Draft202012Validator
 
 from libs.common.manifests import KINDS, example, json_schema, read_documents
 from libs.common.manifests.fields import Section
+from libs.common.manifests.messages import sections
 from libs.common.manifests.parsing import parse
-from libs.common.manifests.planned import PLANNED
-from libs.common.manifests.sentences import sections
+from libs.common.manifests.unsupported import PLANNED
 
 PAGE = Path(__file__).parents[3] / "docs/manifests.md"
 

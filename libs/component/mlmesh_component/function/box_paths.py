@@ -83,7 +83,7 @@ def free_path(group: str, name: str, taken: Container[str]) -> str:
 
 
 def refusal(path: str) -> str | None:
-    """Why no box can hold a file of this name: the rules of `libs/common/paths.py`, which is not here."""
+    """Why no box can hold a file of this name: the rules of `libs/common/store_keys.py`, which is not here."""
     reasons = (_reason(segment) for segment in path.split("/"))
     return next((why for why in reasons if why is not None), None) or _length_fault(path)
 

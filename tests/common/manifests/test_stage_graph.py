@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from libs.common.manifests.graph import cycle, edges, order
+from libs.common.manifests.stage_graph import cycle, edges, order
 
 
 class Name(NamedTuple):

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from libs.common.kept import kept
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
+from libs.common.memoize import kept
 
 Pipelines = Mapping[str, ExperimentPipeline]
 

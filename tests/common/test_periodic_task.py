@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from libs.common.errors import Unavailable
-from libs.common.loop import Loop
+from libs.common.periodic_task import Loop
 
 PATIENCE_S = 5.0
 

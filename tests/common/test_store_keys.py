@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.errors import Forbidden, Invalid, Malformed, MeshError
-from libs.common.files import Location
-from libs.common.paths import Address, address, box_of, check_prefix, decoded, folders_above, key_of, refusal
+from libs.common.locations import Location
+from libs.common.store_keys import Address, address, box_of, check_prefix, decoded, folders_above, key_of, refusal
 from tests.file_names import NAMES
 
 ROOT = "shop/data/users/alice/file_groups/"

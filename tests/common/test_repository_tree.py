@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.contents import LINK, MAX_TOLD, SUBMODULE, Item, leads_outside, left_out, nearly_manifest
+from libs.common.repository_tree import LINK, MAX_TOLD, SUBMODULE, Item, leads_outside, left_out, nearly_manifest
 
 OUTSIDE = "outside this repository is left out; commit what it leads to, or keep it in a box"
 UNREAD = "not read: the name of a manifest ends in .yml or .yaml; rename it"

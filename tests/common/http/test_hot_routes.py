@@ -14,9 +14,9 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from libs.common.errors import NotFound
-from libs.common.http.direct import Answer, Asked, post
+from libs.common.http.app import Service, service
+from libs.common.http.hot_routes import Answer, Asked, post
 from libs.common.http.server import bind, running, url_of
-from libs.common.http.service import Service, service
 from libs.common.settings import load
 
 TOKEN = "t" * 32

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from pydantic import BaseModel, ValidationError
 
-from libs.common.http.entries import Each, Keepable
+from libs.common.http.tolerant_list import Each, Keepable
 
 
 class One(BaseModel):

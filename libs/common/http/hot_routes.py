@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common import log
 from libs.common.errors import Invalid, Malformed, MeshError
-from libs.common.http.problems import invalid, rendered
+from libs.common.http.problem import invalid, rendered
 
 Model = TypeVar("Model", bound=BaseModel)
 

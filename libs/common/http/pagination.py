@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from libs.common.errors import Malformed
-from libs.common.tokens import Forged, Purpose, Signer
+from libs.common.signed_tokens import Forged, Purpose, Signer
 
 
 class Cursors:

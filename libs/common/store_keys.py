@@ -16,8 +16,8 @@ from typing import Literal
 from urllib.parse import unquote, unquote_to_bytes
 
 from libs.common.errors import Forbidden, Invalid, Malformed
-from libs.common.files import Location
 from libs.common.identity import ANONYMOUS
+from libs.common.locations import Location
 
 MAX_KEY_BYTES = 1024
 """What S3 allows for a key."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.errors import Malformed
-from libs.common.http.pages import Cursors, link_to
+from libs.common.http.pagination import Cursors, link_to
 
 CURSORS = Cursors("secret", "scheduler cursor")
 PAIRS = st.lists(st.tuples(st.text(min_size=1), st.text()).filter(lambda pair: pair[0] != "cursor"))

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from libs.common.db.rows import written
+from libs.common.db.bulk_insert import written
 from libs.common.db.sqlite import open_connection
 
 BUSY_TIMEOUT_S = 10

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from libs.common.nul import says_nul, without_nul
+from libs.common.json_nul import says_nul, without_nul
 
 NUL, TEXT = "\0", "\\u0000"
 

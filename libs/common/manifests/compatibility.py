@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from libs.common.manifests.configmap import ConfigMap
 from libs.common.manifests.fields import FOREIGN, LABEL, Header, Reference
+from libs.common.manifests.messages import sections
 from libs.common.manifests.nodes import Entry, Node
 from libs.common.manifests.problems import Problem
-from libs.common.manifests.sentences import sections
 
 CORE: Final = "v1"
 TARGETS: Final = ("mlComponent", "experimentPipeline")

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, insert, select, text
 
-from libs.common.db import Database, connections
+from libs.common.db import Database, connection_cache
 from libs.common.errors import Unavailable
 
 TABLES = MetaData()
@@ -59,7 +59,7 @@ async def test_a_writer_that_is_cancelled_leaves_nothing_and_holds_nothing_up(da
 
 async def test_readers_at_the_same_time_have_their_own(database_url: str) -> None:
     database = Database(database_url)
-    many = 3 * connections.KEPT
+    many = 3 * connection_cache.KEPT
 
     async def one(everybody: asyncio.Barrier) -> int:
         async with database.read() as c:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.packages import Packages, Unfit, packages, unread
+from libs.common.python_packages import Packages, Unfit, packages, unread
 
 STATIC = b"[project]\nname='a'\ndependencies=['numpy', 'scipy>=1']\n"
 BACKEND = b"[build-system]\nrequires=['hatchling']\n"

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Table, insert, literal
 from sqlalchemy.dialects.postgresql import dialect as postgresql_dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.nul import without_nul
+from libs.common.json_nul import without_nul
 
 Rows = Sequence[Mapping[str, Any]]
 """With the same columns."""

@@ -10,9 +10,9 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from libs.common.http.afterwards import BAD, NOT_HTTP, TOO_LARGE, Behind, Deaf
-from libs.common.http.cycle import CONTINUE, LINGER_S, Cycle
-from libs.common.http.offers import offers_websocket, without_offer
+from libs.common.http.upgrade import offers_websocket, without_offer
+from libs.common.http.uvicorn.replacement_parsers import BAD, NOT_HTTP, TOO_LARGE, Behind, Deaf
+from libs.common.http.uvicorn.request_cycle import CONTINUE, LINGER_S, Cycle
 
 HAND_OVER = "mlmesh.hand_over"
 """ASGI extension of a request that offers a WebSocket: its `to` takes a protocol and gives it the connection."""

@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common import log
 from libs.common.errors import BY_STATUS, Malformed, MeshError, SlowBody, Unauthorized
-from libs.common.http.direct import Direct, Route
-from libs.common.http.problems import invalid, rendered
+from libs.common.http.hot_routes import Direct, Route
+from libs.common.http.problem import invalid, rendered
 from libs.common.settings import Settings
 
 OPEN = ("/healthz", "/readyz", "/metrics")

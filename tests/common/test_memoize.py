@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from libs.common import kept as module
-from libs.common.kept import kept
+from libs.common import memoize as module
+from libs.common.memoize import kept
 
 
 def test_each_object_is_asked_for_once() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request
 
-from libs.common.http import cycle, protocol
-from libs.common.http.offers import offers_websocket, without_offer
+from libs.common.http.app import service
 from libs.common.http.server import bind, running
-from libs.common.http.service import service
+from libs.common.http.upgrade import offers_websocket, without_offer
+from libs.common.http.uvicorn import protocol, request_cycle
 from libs.common.settings import Settings
 
 DEADLINE_S = 20.0
@@ -225,8 +225,8 @@ async def framework() -> AsyncIterator[int]:
 @pytest.mark.parametrize("method", [b"POST", b"PUT"])
 @pytest.mark.parametrize("framing", [b"Content-Length: 100\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"])
 async def test_a_body_that_stops_is_408(monkeypatch: pytest.MonkeyPatch, method: bytes, framing: bytes) -> None:
-    monkeypatch.setattr(cycle, "BODY_WITHIN_S", 0.2)
-    monkeypatch.setattr(cycle, "DRAIN_S", 0.0)
+    monkeypatch.setattr(request_cycle, "BODY_WITHIN_S", 0.2)
+    monkeypatch.setattr(request_cycle, "DRAIN_S", 0.0)
     head = b"%b /things HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" % method
     async with framework() as port:
         received = await talk(port, head + framing)
@@ -236,7 +236,7 @@ async def test_a_body_that_stops_is_408(monkeypatch: pytest.MonkeyPatch, method:
 
 
 async def test_a_byte_now_and_then_is_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cycle, "BODY_WITHIN_S", 0.3)
+    monkeypatch.setattr(request_cycle, "BODY_WITHIN_S", 0.3)
     async with framework() as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"PUT /things HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
@@ -250,8 +250,8 @@ async def test_a_byte_now_and_then_is_no_progress(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_body_that_comes_on_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cycle, "BODY_WITHIN_S", 2.0)
-    piece = b"x" * (cycle.PROGRESS + 1)
+    monkeypatch.setattr(request_cycle, "BODY_WITHIN_S", 2.0)
+    piece = b"x" * (request_cycle.PROGRESS + 1)
     async with framework() as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(
