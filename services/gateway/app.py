@@ -14,24 +14,25 @@ from libs.common.bus import Bus
 from libs.common.disk import Disk
 from libs.common.errors import MeshError, NotFound
 from libs.common.settings import Settings
-from services.gateway import cors, openapi, pages
-from services.gateway.access import AccessLog
-from services.gateway.answer import Answer
-from services.gateway.cold import Cold
-from services.gateway.demand import Demand
-from services.gateway.forwarded import Proxies
-from services.gateway.handlers import Handlers
+from services.gateway.access_log import AccessLog
+from services.gateway.auth.auth_refresh import Strangers
+from services.gateway.handlers.dispatcher import Handlers
+from services.gateway.http_errors import NotACaller, NothingLive
+from services.gateway.internal_client import Services
 from services.gateway.metrics import Metrics
+from services.gateway.pages import html_pages, openapi
+from services.gateway.pages.local_visitors import is_local
+from services.gateway.predict.activator import Cold
+from services.gateway.predict.load_reporter import Demand
+from services.gateway.proxy.connection_pool import Pool
+from services.gateway.proxy.forwarded import Proxies
+from services.gateway.proxy.request import Gone, Request
+from services.gateway.proxy.response_writer import Answer
 from services.gateway.readiness import Readiness
-from services.gateway.refusals import NotACaller, NothingLive
-from services.gateway.request import Gone, Request
-from services.gateway.routes import Route, allow, route
-from services.gateway.services import Services
-from services.gateway.strangers import Strangers
+from services.gateway.routing import cors
+from services.gateway.routing.paths import Route, allow, route
+from services.gateway.routing.table_watcher import Watch
 from services.gateway.tracing import tracing
-from services.gateway.upstream import Pool
-from services.gateway.visitors import is_local
-from services.gateway.watch import Watch
 
 
 def create(settings: Settings, bus: Bus | None = None) -> ASGIApp:
@@ -115,7 +116,7 @@ class Gateway:
         if answer.status:
             self._log.warning("an answer was cut off", why=error.detail)
         elif request.visits:
-            page = pages.refusal(error, request.id, self._settings.public_url, request.raw_path)
+            page = html_pages.refusal(error, request.id, self._settings.public_url, request.raw_path)
             await answer.refuse_visitor(error, page)
         else:
             await answer.refuse(error)
@@ -152,13 +153,13 @@ class Gateway:
         if not request.visits or len(segments) > 1:
             raise NotFound()
         if not segments[0]:
-            await answer.page(pages.home(table, url, everything=everything))
+            await answer.page(html_pages.home(table, url, everything=everything))
             return
         if segments[0] not in table.apps:
             table = await self._watch.fresh()
         if segments[0] not in table.apps:
             raise NothingLive(segments[0])
-        await answer.page(pages.of_app(table.apps[segments[0]], url, everything=everything))
+        await answer.page(html_pages.of_app(table.apps[segments[0]], url, everything=everything))
 
     async def _own(self, found: Route, request: Request, answer: Answer) -> bool:
         match found.kind:
@@ -171,7 +172,7 @@ class Gateway:
                 await self._handlers.check_may_measure(request)
                 await answer.whole(200, self._metrics.text(self._watch.table), {"Content-Type": CONTENT_TYPE_LATEST})
             case "docs":
-                await answer.page(pages.operations(openapi.platform(self._settings.public_url)))
+                await answer.page(html_pages.operations(openapi.platform(self._settings.public_url)))
             case "openapi":
                 await answer.json(openapi.platform(self._settings.public_url))
             case _:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from services.gateway.table import Table
+from services.gateway.routing.route_table import Table
 
 SEVERAL = "PROMETHEUS_MULTIPROC_DIR"
 """Set where several processes share the numbers: whichever is asked answers for all."""

@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from libs.common.disk import Disk
-from services.gateway.services import Services
-from services.gateway.watch import Watch
+from services.gateway.internal_client import Services
+from services.gateway.routing.table_watcher import Watch
 
 
 class Readiness:

@@ -10,9 +10,9 @@ import os
 from typing import Any
 
 from libs.common.settings import BadSetting
-from services.gateway.answer import Answer
-from services.gateway.forwarded import Proxies
-from services.gateway.request import Request
+from services.gateway.proxy.forwarded import Proxies
+from services.gateway.proxy.request import Request
+from services.gateway.proxy.response_writer import Answer
 
 WANTED = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PARENT = b"traceparent"

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.gateway.openapi import PLATFORM
-from services.gateway.routes import METHODS, OF_API
+from services.gateway.pages.openapi import PLATFORM
+from services.gateway.routing.paths import METHODS, OF_API
 from services.scheduler.app import DIRECT
 
 PAGE = Path(__file__).parents[2] / "docs/http-api.md"

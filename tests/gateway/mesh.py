@@ -18,7 +18,7 @@ from yarl import URL
 from libs.common.http.server import bind, running, url_of
 from libs.common.settings import Settings
 from services.gateway.app import create
-from tests.gateway.standin import Asked, Reply, StandIn, serving
+from tests.gateway.fake_server import Asked, Reply, StandIn, serving
 
 INTERNAL = "internal-token"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)

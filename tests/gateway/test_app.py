@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from libs.common.grants import Grant, Seal
+from tests.gateway.fake_server import Asked
 from tests.gateway.mesh import ALICE, INTERNAL, Mesh, bearer, ready, services
-from tests.gateway.standin import Asked
 
 REFUSED = [
     ("GET", "/", 404),

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from services.gateway import cors
-from services.gateway.routes import route
-from services.gateway.table import Table, changed
+from services.gateway.routing import cors
+from services.gateway.routing.paths import route
+from services.gateway.routing.route_table import Table, changed
+from tests.gateway.fake_server import Asked, Reply
 from tests.gateway.mesh import ALICE, Mesh, api, bearer, document, published
-from tests.gateway.standin import Asked, Reply
 
 LAB, OTHER = "https://lab.example", "https://other.example"
 PREDICT, RUNS, FILE, INFER = (

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.fake_server import Asked, Reply, StandIn, serving
 from tests.gateway.mesh import ALICE, INTERNAL, Mesh, bearer, document, published, ready, services
-from tests.gateway.standin import Asked, Reply, StandIn, serving
 
 PREDICT = "/demo/digits/predict"
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from libs.common.passwords import HASHER
-from services.gateway.guesses import OF_USER
-from services.gateway.passwords import Passwords, verified
-from services.gateway.table import App
+from services.gateway.auth.password_throttle import OF_USER
+from services.gateway.auth.passwords import Passwords, verified
+from services.gateway.routing.route_table import App
 from tests.gateway.mesh import ALICE, CHEAP, Mesh, api, basic, document, published
 
 PREDICT = "/demo/digits/predict"

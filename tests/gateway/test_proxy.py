@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.gateway.fake_server import Asked, Reply, StandIn, serving
 from tests.gateway.mesh import ALICE, Mesh, document, published, ready, services
-from tests.gateway.standin import Asked, Reply, StandIn, serving
 
 PREDICT = "/demo/digits/predict"
 
@@ -76,7 +76,7 @@ async def test_a_caller_who_hangs_up_ends_the_call_at_the_component(mesh: Mesh) 
 
 
 async def test_a_component_that_takes_too_long_is_504(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.predictions.PREDICT_MARGIN_S", 0.1)
+    monkeypatch.setattr("services.gateway.predict.handler.PREDICT_MARGIN_S", 0.1)
     components = document(mesh.component.port)["components"]
     components["classifier"]["timeout"] = 0.1
     await routed(mesh, mesh.component.port, components=components)

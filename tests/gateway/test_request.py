@@ -1,8 +1,8 @@
 import pytest
 
 from libs.common.settings import BadSetting
-from services.gateway.forwarded import Proxies
-from services.gateway.request import Request
+from services.gateway.proxy.forwarded import Proxies
+from services.gateway.proxy.request import Request
 
 
 def request(*headers: tuple[bytes, bytes], peer: str = "10.0.0.9") -> Request:

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from libs.common.errors import Unavailable
-from services.gateway.memo import KEPT_S
-from services.gateway.refusals import NoCredentials
-from services.gateway.services import Service
-from services.gateway.tokens import FRESH_S, Tokens
-from services.gateway.upstream import Pool
+from services.gateway.auth.tokens import FRESH_S, Tokens
+from services.gateway.http_errors import NoCredentials
+from services.gateway.internal_client import Service
+from services.gateway.proxy.connection_pool import Pool
+from services.gateway.ttl_cache import KEPT_S
+from tests.gateway.fake_server import serving
 from tests.gateway.mesh import Registry
-from tests.gateway.standin import serving
 
 
 class Clock:

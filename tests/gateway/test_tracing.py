@@ -10,8 +10,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.component import serving as component
+from tests.gateway.fake_server import Asked, Reply, StandIn, serving
 from tests.gateway.mesh import ALICE, document, published, ready, services
-from tests.gateway.standin import Asked, Reply, StandIn, serving
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"

@@ -1,0 +1,62 @@
+"""The access log: a line of JSON on standard output for each request, written several at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from typing import TextIO
+
+import orjson
+
+from services.gateway.proxy.forwarded import Proxies
+from services.gateway.proxy.request import Request
+from services.gateway.proxy.response_writer import Answer
+
+FLUSH_S = 0.5
+MANY = 1000
+"""So many lines do not wait for the next flush."""
+
+
+class AccessLog:
+    def __init__(self, proxies: Proxies, stream: TextIO | None = None) -> None:
+        self._proxies = proxies
+        self._stream = stream
+        self._lines: list[bytes] = []
+
+    def note(self, request: Request, answer: Answer, seconds: float) -> None:
+        """Status 0: the caller hung up before there was one."""
+        self._lines.append(
+            orjson.dumps(
+                {
+                    "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                    "client": self._proxies.caller(request),
+                    "user": request.user,
+                    "method": request.method,
+                    "path": request.raw_path,
+                    "status": answer.status,
+                    "bytes": answer.sent,
+                    "ms": round(seconds * 1000, 1),
+                    "request_id": request.id,
+                    "traceparent": request.by_name.get(b"traceparent", b"").decode("latin-1"),
+                }
+            )
+        )
+        if len(self._lines) >= MANY:
+            self.flush()
+
+    async def run(self) -> None:
+        """Writes for ever what was noted."""
+        try:
+            while True:
+                await asyncio.sleep(FLUSH_S)
+                self.flush()
+        finally:
+            self.flush()
+
+    def flush(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            stream = self._stream or sys.stdout
+            stream.write(b"\n".join([*lines, b""]).decode())
+            stream.flush()

@@ -1,0 +1,56 @@
+"""Whether a request was made by another site's page in its visitor's browser.
+
+A browser adds the Basic password that it remembers to whatever any page lets it send. It also says where the page came
+from: what changes something is refused then. Other credentials are never added without the page knowing them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from libs.common.errors import Forbidden
+from services.gateway.proxy.forwarded import Proxies
+from services.gateway.proxy.request import Request
+from services.gateway.routing.route_table import Api
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+class Sites:
+    def __init__(self, public_url: str, proxies: Proxies) -> None:
+        self._public = _place(public_url)
+        self._proxies = proxies
+
+    def check(self, request: Request, apis: Iterable[Api]) -> None:
+        """`apis` may name origins of other sites that may; all of them together may not. Raises Forbidden."""
+        if request.method in SAFE and request.hand_over is None:  # a WebSocket is begun with GET
+            return
+        given = request.by_name
+        origin, site = given.get(b"origin"), given.get(b"sec-fetch-site")
+        if origin is None and site is None:  # no browser, or an old one's own page
+            return
+        if given.get(b"authorization", b"")[:6].lower() != b"basic " or b"x-api-key" in given:
+            return
+        page = (origin or b"").decode("latin-1")
+        if self._is_foreign(request, origin, site) and not any(page in api.cors for api in apis):
+            raise Forbidden(
+                "a page of another site may not use the password that the browser remembers here;"
+                " let it send an API key or a token"
+            )
+
+    def _is_foreign(self, request: Request, origin: bytes | None, site: bytes | None) -> bool:
+        if site in (b"same-origin", b"none"):
+            return False
+        if origin is None:
+            return True
+        here = self._proxies.host(request).decode("latin-1").lower()
+        return _place(origin.decode("latin-1")) not in (here, self._public)
+
+
+def _place(origin: str) -> str:
+    """Host and port. TLS may end before us, so the scheme says nothing."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""

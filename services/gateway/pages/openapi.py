@@ -1,0 +1,180 @@
+"""Descriptions that callers read: of a component, a pipeline, the platform; as documents; `pages` shows them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from services.gateway.routing.route_table import Api
+
+Document = dict[str, Any]
+VERSION = "3.1.0"
+DATATYPES: Mapping[str, Document] = {
+    "FILE": {"title": "FILE", "type": "string", "description": "<box>/<group>/<file>"},
+    "FOLDER": {"title": "FOLDER", "type": "string", "description": "<box>/<group>/"},
+    "str": {"title": "str", "type": "string"},
+    "dict": {"title": "dict", "type": "object"},
+    "FP32": {"title": "FP32", "type": "number"},
+    "FP64": {"title": "FP64", "type": "number"},
+    "INT32": {"title": "INT32", "type": "integer"},
+    "INT64": {"title": "INT64", "type": "integer"},
+    "BOOL": {"title": "BOOL", "type": "boolean"},
+}
+PLATFORM: tuple[tuple[str, str, str], ...] = (
+    ("get", "/api/v1/apps", "List apps"),
+    ("post", "/api/v1/apps", "Create an app"),
+    ("post", "/api/v1/apply", "Create or change apps, repositories and secrets"),
+    ("get", "/api/v1/apps/{ns}", "An app: its APIs, components, boxes and live deployment"),
+    ("delete", "/api/v1/apps/{ns}", "Delete an app"),
+    ("post", "/api/v1/apps/{ns}/sync", "Deploy the repository's newest commit"),
+    ("get", "/api/v1/apps/{ns}/deployments", "List deployments"),
+    ("get", "/api/v1/apps/{ns}/deployments/{id}", "A deployment with its steps and errors"),
+    ("post", "/api/v1/apps/{ns}/rollback", "Go back to an earlier deployment"),
+    ("get", "/api/v1/apps/{ns}/components", "Components with their instances"),
+    ("get", "/api/v1/apps/{ns}/components/{name}", "A component with its instances"),
+    ("post", "/api/v1/apps/{ns}/components/{name}/restart", "Start a component anew"),
+    ("get", "/api/v1/apps/{ns}/components/{name}/logs", "What a component wrote"),
+    ("get", "/api/v1/apps/{ns}/runs", "Runs of all callers"),
+    ("get", "/api/v1/apps/{ns}/schedules", "Pipelines that start by themselves"),
+    ("post", "/api/v1/apps/{ns}/schedules/{pipeline}/pause", "Pause a schedule"),
+    ("post", "/api/v1/apps/{ns}/schedules/{pipeline}/resume", "Resume a schedule"),
+    ("get", "/api/v1/apps/{ns}/secrets", "Secrets, without their values"),
+    ("put", "/api/v1/apps/{ns}/secrets/{name}", "Set a secret's values"),
+    ("delete", "/api/v1/apps/{ns}/secrets/{name}", "Forget a secret's values"),
+    ("delete", "/api/v1/apps/{ns}/secrets/{name}/{key}", "Forget a secret's value"),
+    ("get", "/api/v1/apps/{ns}/keys", "API keys of callers, without their texts"),
+    ("post", "/api/v1/apps/{ns}/keys", "Make an API key"),
+    ("delete", "/api/v1/apps/{ns}/keys/{id}", "End an API key"),
+    ("get", "/api/v1/tokens", "List tokens"),
+    ("post", "/api/v1/tokens", "Make a token"),
+    ("delete", "/api/v1/tokens/{token}", "End a token"),
+    ("post", "/api/v1/validate", "Check manifests"),
+    ("get", "/api/v1/schema/{kind}.json", "The JSON Schema of a manifest"),
+    ("get", "/api/v1/workers", "Workers and what they run"),
+    ("post", "/api/v1/workers/{name}/drain", "Give a worker nothing new"),
+    ("get", "/api/v1/queues", "Queues"),
+    ("get", "/api/v1/queues/{name}/dead", "What was refused in a queue"),
+    ("post", "/api/v1/queues/{name}/redrive", "Queue it again"),
+    ("post", "/hooks/{ns}", "A push webhook"),
+)
+
+
+def platform(url: str) -> Document:
+    """The platform's own API."""
+    paths: Document = {}
+    for method, path, summary in PLATFORM:
+        names = [part[1 : part.index("}")] for part in path.split("/") if part.startswith("{")]
+        operation: Document = {"summary": summary, "responses": {"default": {"description": "see the HTTP API's page"}}}
+        if names:
+            operation["parameters"] = [
+                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+            ]
+        paths.setdefault(path, {})[method] = operation
+    return {
+        "openapi": VERSION,
+        "info": {"title": "mlmesh", "version": "1"},
+        "servers": [{"url": url}],
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "security": [{"token": []}],
+        "paths": paths,
+    }
+
+
+def of_component(described: Mapping[str, Any], api: Api, url: str) -> Document:
+    """What a component says of itself, at the address and with the credentials that callers use."""
+    given = described.get("components")
+    components = {**(given if isinstance(given, Mapping) else {}), **_schemes(api)}
+    paths = _with_curl(described.get("paths"), url, _security(api))
+    more = {"servers": [{"url": url}], "components": components, "security": _security(api), "paths": paths}
+    return {**described, **more}
+
+
+def _with_curl(paths: Any, url: str, security: list[Document]) -> Any:
+    """The paths, and how to call predict; what is not in the form that our runtime writes stays as it is."""
+    try:
+        operation = paths["/predict"]["post"]
+        example = operation["requestBody"]["content"]["application/json"]["example"]
+        post = {**operation, "x-curl": curl(f"{url}/predict", example, security)}
+        return {**paths, "/predict": {**paths["/predict"], "post": post}}
+    except (KeyError, TypeError):
+        return paths
+
+
+def of_pipeline(api: Api, url: str) -> Document:
+    inputs = {str(one["name"]): _property(one) for one in api.inputs}
+    outputs = {str(one["name"]): _described(DATATYPES["FOLDER"], one) for one in api.outputs}
+    needed = [str(one["name"]) for one in api.inputs if one.get("required", True)]
+    properties = {"inputs": _object(inputs, needed), "outputs": _object(outputs, [])}
+    body: Document = {"type": "object", "properties": properties}
+    example = {"inputs": {one: _example(inputs[one]) for one in needed or list(inputs)[:1]}}
+    problem = {"description": "A problem (RFC 9457)", "content": {"application/problem+json": {}}}
+    submit = {
+        "summary": f"Run {api.name}",
+        "operationId": "submit",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}},
+        "x-curl": curl(f"{url}/runs", example, _security(api)),
+        "responses": {
+            "202": {
+                "description": "The run, which goes on by itself; ask for it at Location",
+                "headers": {"Location": {"schema": {"type": "string"}}},
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            },
+            "422": problem,
+            "default": problem,
+        },
+    }
+    return {
+        "openapi": VERSION,
+        "info": {"title": api.title or api.name or "", "version": "1"},
+        "servers": [{"url": url}],
+        "components": _schemes(api),
+        "security": _security(api),
+        "paths": {"/runs": {"post": submit}},
+    }
+
+
+def _object(properties: Document, required: list[str]) -> Document:
+    found: Document = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**found, "required": required} if required else found
+
+
+def _property(variable: Mapping[str, Any]) -> Document:
+    kinds = (variable.get("type") or {}).get("datatypes") or ()
+    known = [DATATYPES[kind] for kind in kinds if kind in DATATYPES]
+    found: Document = known[0] if len(known) == 1 else {"anyOf": known} if known else {}
+    return _described(found, variable)
+
+
+def _described(schema: Document, variable: Mapping[str, Any]) -> Document:
+    text = variable.get("description")
+    return {**schema, "description": text} if text else schema
+
+
+def _schemes(api: Api) -> Document:
+    schemes: Document = {"token": {"type": "http", "scheme": "bearer"}}
+    if api.basic is not None:
+        schemes["basic"] = {"type": "http", "scheme": "basic"}
+    if api.api_key:
+        schemes["key"] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+    return {"securitySchemes": schemes}
+
+
+def _security(api: Api) -> list[Document]:
+    names = ["basic"] * (api.basic is not None) + ["key"] * api.api_key + ["token"]
+    return [*({name: []} for name in names), *([{}] if api.none else [])]
+
+
+def curl(url: str, body: Any, security: list[Document]) -> str:
+    """A line for a shell that makes this call, with the first kind of credentials that is taken."""
+    shown = {"basic": "-u NAME ", "key": '-H "X-API-Key: $KEY" ', "token": '-H "Authorization: Bearer $MLMESH_TOKEN" '}
+    how = "" if {} in security else shown.get(next((name for one in security for name in one), ""), "")
+    text = json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
+    return f"curl {how}'{url}' \\\n     -H 'Content-Type: application/json' \\\n     -d '{text}'"
+
+
+def _example(schema: Document) -> Any:
+    kind = schema.get("anyOf", [schema])[0]
+    if kind.get("title") in ("FILE", "FOLDER"):
+        return "box/group/file" if kind["title"] == "FILE" else "box/group/"
+    return {"object": {}, "number": 0.5, "integer": 1, "boolean": True}.get(kind.get("type", ""), "text")

@@ -1,0 +1,91 @@
+"""Bodies that come packed reach components and services unpacked; what is no such thing is refused."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import pytest
+
+from libs.common.errors import Malformed
+from services.gateway.proxy.content_encoding import GZIP, PIECE, ZLIB, Unpacker
+from tests.gateway.mesh import ALICE, Mesh, bearer, ready, services
+
+BODY = b'{"inputs": []}' * 20_000
+PACKED = {
+    "gzip": gzip.compress(BODY),
+    "x-gzip": gzip.compress(BODY[:9]) + gzip.compress(BODY[9:]),
+    "deflate": zlib.compress(BODY),
+    "Deflate": zlib.compress(BODY)[2:-4],
+}
+
+
+@pytest.mark.parametrize("encoding", list(PACKED))
+@pytest.mark.parametrize("path", ["/demo/digits/predict", "/demo/v2/models/digits/infer"])
+async def test_a_component_gets_what_is_inside(mesh: Mesh, encoding: str, path: str) -> None:
+    headers = {**ALICE, "Content-Encoding": encoding, "Inference-Header-Content-Length": "14"}
+    assert (await mesh.call("POST", path, data=PACKED[encoding], headers=headers))[0] == 200
+    (asked,) = mesh.component.asked
+    assert (asked.body, asked.headers["inference-header-content-length"]) == (BODY, "14")
+    assert "content-encoding" not in asked.headers
+
+
+async def test_services_get_what_is_inside_and_files_stay_as_they_are(mesh: Mesh) -> None:
+    packed = {"Content-Encoding": "gzip"}
+    await mesh.call("POST", "/demo/train/runs", data=PACKED["gzip"], headers={**ALICE, **packed})
+    await mesh.call("POST", "/api/v1/validate", data=PACKED["gzip"], headers={**bearer("owner"), **packed})
+    await mesh.call("PUT", "/demo/files/data/a/b", data=PACKED["gzip"], headers={**ALICE, **packed})
+    assert BODY in [asked.body for asked in mesh.scheduler.asked]
+    assert BODY in [asked.body for asked in mesh.registry.asked]
+    assert PACKED["gzip"] in [asked.body for asked in mesh.databox.asked]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status"),
+    [
+        ("br", b"x", 415),
+        ("gzip, gzip", b"x", 415),
+        ("gzip", b"no gzip", 400),
+        ("gzip", PACKED["gzip"][:-3], 400),
+        ("gzip", PACKED["gzip"] + b"more", 400),
+        ("deflate", PACKED["deflate"] + b"more", 400),
+        ("identity", b"{}", 200),
+        ("gzip", b"", 200),
+    ],
+)
+async def test_what_cannot_be_unpacked_is_refused(mesh: Mesh, encoding: str, body: bytes, status: int) -> None:
+    headers = {**ALICE, "Content-Encoding": encoding}
+    found, answered, _ = await mesh.call("POST", "/demo/digits/predict", data=body, headers=headers)
+    assert found == status
+    assert (answered.get("Accept-Encoding") == "gzip, deflate") is (status == 415)
+
+
+async def test_the_limit_is_for_what_is_inside(tmp_path: Path) -> None:
+    async with services(tmp_path, body_limit=5_000_000) as mesh, mesh.gateway():
+        await ready(mesh)
+        bomb = gzip.compress(bytes(50_000_000))
+        headers = {**ALICE, "Content-Encoding": "gzip"}
+        assert (await mesh.call("POST", "/demo/digits/predict", data=bomb, headers=headers))[0] == 413
+
+
+@pytest.mark.parametrize(("kind", "encoding"), [(GZIP, "gzip"), (GZIP, "x-gzip"), (ZLIB, "deflate"), (ZLIB, "Deflate")])
+@pytest.mark.parametrize("step", [1, 7, 100_000])
+def test_pieces_are_bounded_and_cuts_do_not_matter(kind: int, encoding: str, step: int) -> None:
+    unpacker, found = Unpacker(kind), b""
+    packed = PACKED[encoding]
+    for at in range(0, len(packed), step):
+        unpacker.feed(packed[at : at + step])
+        while piece := unpacker.take():
+            assert len(piece) <= PIECE
+            found += piece
+    unpacker.end()
+    assert found == BODY
+
+
+def test_an_end_too_soon_is_malformed() -> None:
+    unpacker = Unpacker(GZIP)
+    unpacker.feed(PACKED["gzip"][:20])
+    unpacker.take()
+    with pytest.raises(Malformed):
+        unpacker.end()

@@ -1,0 +1,101 @@
+"""How many wrong passwords are taken, with time passed in."""
+
+from __future__ import annotations
+
+import pytest
+
+from libs.common.errors import TooManyRequests
+from services.gateway.auth.password_throttle import OF_ADDRESS, OF_USER, Guesses, network_of
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def guesses(clock: Clock) -> Guesses:
+    return Guesses(clock)
+
+
+def use_up(guesses: Guesses, address: str = "192.0.2.1", user: str = "alice") -> None:
+    for _ in range(OF_USER.most):
+        guesses.begin(address, "demo", user)
+
+
+def test_a_user_may_be_guessed_a_few_times_and_then_slowly(guesses: Guesses, clock: Clock) -> None:
+    use_up(guesses)
+    for wait in (OF_USER.every, OF_USER.every):
+        with pytest.raises(TooManyRequests) as refused:
+            guesses.begin("192.0.2.1", "demo", "alice")
+        assert refused.value.retry_after == pytest.approx(wait)
+        clock.now += wait
+        guesses.begin("192.0.2.1", "demo", "alice")
+
+
+@pytest.mark.parametrize(
+    ("address", "ns", "user"),
+    [("192.0.2.1", "demo", "bob"), ("192.0.2.2", "demo", "alice"), ("192.0.2.1", "other", "alice")],
+)
+def test_others_are_unaffected(guesses: Guesses, address: str, ns: str, user: str) -> None:
+    use_up(guesses)
+    guesses.begin(address, ns, user)
+
+
+def test_an_address_may_guess_only_so_many_users(guesses: Guesses, clock: Clock) -> None:
+    for number in range(OF_ADDRESS.most):
+        guesses.begin("192.0.2.1", "demo", f"user-{number}")
+    with pytest.raises(TooManyRequests, match="for different users") as refused:
+        guesses.begin("192.0.2.1", "demo", "another")
+    assert refused.value.retry_after == pytest.approx(OF_ADDRESS.every)
+    guesses.begin("192.0.2.2", "demo", "another")
+
+
+def test_a_right_password_makes_the_user_free_again(guesses: Guesses) -> None:
+    use_up(guesses)
+    guesses.right("192.0.2.1", "demo", "alice")
+    use_up(guesses)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("", "", True),
+        ("unix", "other", False),
+    ],
+)
+def test_what_one_caller_has_of_addresses_counts_together(guesses: Guesses, one: str, other: str, same: bool) -> None:
+    use_up(guesses, one)
+    if same:
+        with pytest.raises(TooManyRequests):
+            guesses.begin(other, "demo", "alice")
+    else:
+        guesses.begin(other, "demo", "alice")
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:0db8:0:0:ffff::2", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("unknown", "unknown"),
+        ("x" * 100, "x" * 64),
+        ("", ""),
+    ],
+)
+def test_what_one_caller_has_of_addresses(address: str, network: str) -> None:
+    assert network_of(address) == network
