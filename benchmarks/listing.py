@@ -11,12 +11,12 @@ from typing import Any
 
 from benchmarks.figures import Figure, Finding, Unmeasured, median_ms
 from libs.common.db import Database
-from services.scheduler import pipeline
-from services.scheduler.db import line, metadata, tasks
+from services.scheduler.db import metadata, ready_queue, tasks
 from services.scheduler.db import runs as rows
-from services.scheduler.queue import EMPTY
-from services.scheduler.state import Run
-from services.scheduler.views import run as shown
+from services.scheduler.model.state import Run
+from services.scheduler.plans import planner
+from services.scheduler.runs.pending_reason import EMPTY
+from services.scheduler.runs.views import run as shown
 from tests.scheduler.test_pipeline import a_run
 from tests.servers.fleet import Fleet
 from tests.servers.provision import Missing
@@ -76,7 +76,7 @@ async def past(database: Database, number: int) -> None:
         some = [finished(plan, base - start - index, random.Random(start + index)) for index in range(AT_ONCE)]
         async with database.write() as c:
             await rows.add(c, some)
-            stages = [task for one in some for task in pipeline.stage_tasks(one)]
+            stages = [task for one in some for task in planner.stage_tasks(one)]
             ended = {"state": "succeeded", "started_at": base, "finished_at": base, "token": 1, "attempt": 1}
             await tasks.add(c, [{**task.__dict__, **ended} for task in stages])
 
@@ -114,7 +114,7 @@ async def page_ms(database: Database, chosen: dict[str, Any], at: float) -> floa
 async def claim_ms(database: Database) -> float:
     async def claim() -> None:
         async with database.write() as c:
-            (found,), _, _ = await line.first(c, "w", ["cpu"], stages=True)
+            (found,), _, _ = await ready_queue.first(c, "w", ["cpu"], stages=True)
             await rows.hold(c, found.app, found.run or "")
             await tasks.claim(c, found.task, "w", time.time(), 15.0)
             await tasks.change(c, found.task, {"state": "ready"})
@@ -124,7 +124,7 @@ async def claim_ms(database: Database) -> float:
                 created_at=time.time(), deadline=time.time() + 1000)  # fmt: skip
     async with database.write() as c:
         await rows.add(c, [waits])
-        await tasks.add(c, [task.__dict__ for task in pipeline.stage_tasks(waits)])
+        await tasks.add(c, [task.__dict__ for task in planner.stage_tasks(waits)])
     return await timed(claim)
 
 

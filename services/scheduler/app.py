@@ -14,27 +14,17 @@ from libs.common.disk import Disk
 from libs.common.http.app import Check, service
 from libs.common.http.client import open_peers
 from libs.common.settings import Settings, require
-from services.scheduler.admission import Admissions
-from services.scheduler.bells import Bells
-from services.scheduler.catalogs import Catalogs
-from services.scheduler.doorbells import Doorbells
-from services.scheduler.loops import Loops
-from services.scheduler.outside import open_outside
-from services.scheduler.parts import Parts, Wakes
-from services.scheduler.routes import (
-    apps,
-    callbacks,
-    components,
-    operators,
-    runs,
-    schedules,
-    submissions,
-    table,
-    workers,
-)
+from services.scheduler.callbacks.safe_client import open_outside
+from services.scheduler.components.catalog_cache import Catalogs
+from services.scheduler.control_loops import Loops
+from services.scheduler.dependencies import Parts, Wakes
+from services.scheduler.notifications import Bells
+from services.scheduler.routes import admin, apps, callbacks, components, runs, schedules, submissions, table, workers
+from services.scheduler.runs.writer import Admissions
+from services.scheduler.tasks.dispatcher import Doorbells
 
 DIRECT = (*submissions.ROUTES, *workers.ROUTES)
-ROUTES = (table, runs, callbacks, schedules, apps, components, operators)
+ROUTES = (table, runs, callbacks, schedules, apps, components, admin)
 
 
 def create(settings: Settings, bus: Bus | None = None) -> FastAPI:

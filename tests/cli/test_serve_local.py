@@ -17,7 +17,7 @@ import pytest
 
 from libs.common.manifests import MLComponent
 from services.cli.local import contract
-from services.scheduler.instances import instance_spec
+from services.scheduler.components.desired import instance_spec
 from services.worker import spec
 from services.worker.spec import Site
 from services.worker.tasks import Lease

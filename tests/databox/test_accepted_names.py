@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.common.locations import Location
-from services.scheduler.submission import Area, User, place
+from services.scheduler.plans.submission import Area, User, place
 from tests.databox.conftest import Databox
 from tests.databox.test_publications import OUT, produced
 

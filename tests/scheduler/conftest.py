@@ -23,8 +23,8 @@ from libs.common.identity import PIPELINES, SCOPES, USER
 from libs.common.messages import RevisionReady
 from libs.common.settings import Settings
 from services.scheduler.app import create
+from services.scheduler.control_loops import EVENTS
 from services.scheduler.db import metadata
-from services.scheduler.loops import EVENTS
 from tests.scheduler.manifests import catalog_json
 
 DEADLINE_S = 20.0

@@ -12,10 +12,10 @@ import pytest
 from libs.common.bus.memory import MemoryBus
 from libs.common.db import Database
 from libs.common.errors import Invalid, TooManyRequests, Unavailable
-from services.scheduler.admission import Admissions, Admitted, Request
 from services.scheduler.db import metadata, runs
-from services.scheduler.doorbells import Doorbells
-from services.scheduler.state import Run
+from services.scheduler.model.state import Run
+from services.scheduler.runs.writer import Admissions, Admitted, Request
+from services.scheduler.tasks.dispatcher import Doorbells
 from tests.scheduler.test_pipeline import a_run
 
 PLAN = a_run({"inputs": {"raw": "in/a.csv"}}).plan

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from libs.common.manifests.apicomponent import ApiSpec
-from services.scheduler import instances, pipeline, submission
-from services.scheduler.pipeline import stage_tasks
-from services.scheduler.state import Run
+from services.scheduler.components import desired
+from services.scheduler.model.state import Run
+from services.scheduler.plans import planner, submission
+from services.scheduler.plans.planner import stage_tasks
 from tests.scheduler.manifests import MANIFESTS, catalog
 
 SETTINGS = b"""
@@ -31,8 +32,8 @@ def manifests(sources: bytes, settings: bytes = SETTINGS) -> bytes:
     return text.replace(OF_TRAIN, OF_TRAIN + b"      envFrom: [" + sources + b"]\n") + settings
 
 
-def instance(text: bytes) -> instances.Wanted:
-    return next(one for one in instances.wanted(catalog(text), "c0ffee", {}, {}) if one.name == "echo")
+def instance(text: bytes) -> desired.Wanted:
+    return next(one for one in desired.wanted(catalog(text), "c0ffee", {}, {}) if one.name == "echo")
 
 
 def orders(text: bytes) -> dict[str, dict[str, Any]]:
@@ -49,7 +50,7 @@ def orders(text: bytes) -> dict[str, dict[str, Any]]:
     )
     run = Run(id="r_1", app="leaf", pipeline="train", user="alice", status="queued", plan=asked.plan, created_at=1.0)
     tasks = {task.name: task for task in stage_tasks(run)}
-    return {name: pipeline.work(run, task, tasks) for name, task in tasks.items()}
+    return {name: planner.work(run, task, tasks) for name, task in tasks.items()}
 
 
 def test_a_worker_is_told_the_values_in_the_order_of_the_manifest() -> None:

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import select, update
 
 from libs.common.db import Database
-from services.scheduler import credentials
+from services.scheduler.callbacks import credentials
 from services.scheduler.db.tables import callbacks, metadata, tasks
-from services.scheduler.state import Task
+from services.scheduler.model.state import Task
 from tests.scheduler.conftest import Mesh, healthy
 from tests.scheduler.test_service import BODY, go_live
 

@@ -10,8 +10,8 @@ from libs.common.bus import Queue
 from libs.common.bus.memory import MemoryBus
 from libs.common.errors import Unavailable
 from libs.common.messages import Message, TaskReady
-from services.scheduler.doorbells import CLAIMS, FEW, Doorbells, queue
-from services.scheduler.state import Doorbell
+from services.scheduler.model.state import Doorbell
+from services.scheduler.tasks.dispatcher import CLAIMS, FEW, Doorbells, queue
 
 ONE, TWO, OTHER = Doorbell("t_1", "cpu"), Doorbell("t_2", "cpu"), Doorbell("t_3", "gpu")
 
@@ -69,7 +69,7 @@ async def test_as_many_as_are_left_of_each_class(
     assert doorbells.take([ONE]) == (ONE,)
     assert doorbells.take([TWO, OTHER]) == ()
     assert asked == [], "a look would find what was counted a moment ago"
-    monkeypatch.setattr("services.scheduler.doorbells.COUNT_AGAIN_S", 0.0)
+    monkeypatch.setattr("services.scheduler.tasks.dispatcher.COUNT_AGAIN_S", 0.0)
     assert doorbells.take([TWO, OTHER]) == ()
     assert asked == ["look"]
     doorbells.counted({"cpu": -3, "gpu": 2})
@@ -110,14 +110,14 @@ async def test_what_the_broker_does_not_take_is_rung_for_when_it_is_back(
 async def test_claims_ask_for_a_count_now_and_then(
     doorbells: Doorbells, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.scheduler.doorbells.COUNT_AGAIN_S", 3600.0)
+    monkeypatch.setattr("services.scheduler.tasks.dispatcher.COUNT_AGAIN_S", 3600.0)
     doorbells.counted({"cpu": 64})
     for _ in range(CLAIMS - 1):
         doorbells.claimed()
     assert asked == []
     doorbells.claimed()
     assert asked == ["look"]
-    monkeypatch.setattr("services.scheduler.doorbells.COUNT_AGAIN_S", -1.0)
+    monkeypatch.setattr("services.scheduler.tasks.dispatcher.COUNT_AGAIN_S", -1.0)
     doorbells.counted({"cpu": 64})
     doorbells.claimed()
     assert asked == ["look", "look"]

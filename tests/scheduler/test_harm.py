@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from libs.common.db import Database
-from services.scheduler.db import apps, scales, schedules
-from services.scheduler.state import Schedule
+from services.scheduler.db import apps, autoscaling, schedules
+from services.scheduler.model.state import Schedule
 from tests.scheduler.conftest import OWNER, Mesh, healthy
 from tests.scheduler.manifests import catalog_json
 from tests.scheduler.test_service import BODY, go_live
@@ -65,7 +65,7 @@ async def test_a_bad_load_costs_the_others_nothing(mesh: Mesh, database_url: str
     assert status == 204, answer
     other = Database(database_url)
     async with other.read() as c:
-        assert await scales.load(c, 0.0) == {("leaf", "echo"): 2.0}
+        assert await autoscaling.load(c, 0.0) == {("leaf", "echo"): 2.0}
     await other.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.scheduler.instances import Wanted, wanted
+from services.scheduler.components.desired import Wanted, wanted
 from tests.scheduler.manifests import MANIFESTS, catalog
 
 SCANS = b"---\napiVersion: mlmesh/v1\nkind: DataBox\nmetadata: {name: scans}\nspec: {s3DefaultStorage: {}}\n"

@@ -3,8 +3,8 @@
 import pytest
 
 from libs.common.errors import Malformed
-from services.scheduler.logs import CHUNK, Followed, Place, Reader, event, known, resumed
-from services.scheduler.state import Task
+from services.scheduler.model.state import Task
+from services.scheduler.runs.logs import CHUNK, Followed, Place, Reader, event, known, resumed
 
 
 def followed() -> Followed:

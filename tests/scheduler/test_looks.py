@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.scheduler.looks import Looks
+from services.scheduler.coalesce import Looks
 
 
 async def test_who_comes_in_one_step_shares_a_look_and_who_comes_later_does_not() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scheduler.loops import Steadiness
+from services.scheduler.control_loops import Steadiness
 
 LEASE_S = 10.0
 

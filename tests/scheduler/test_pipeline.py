@@ -10,9 +10,9 @@ from libs.common.errors import Invalid
 from libs.common.identity import ANONYMOUS
 from libs.common.locations import Location
 from libs.common.manifests.apicomponent import ApiSpec
-from services.scheduler import pipeline, submission
-from services.scheduler.pipeline import stage_tasks
-from services.scheduler.state import Run, Task
+from services.scheduler.model.state import Run, Task
+from services.scheduler.plans import planner, submission
+from services.scheduler.plans.planner import stage_tasks
 from tests.scheduler.manifests import catalog
 
 NO_PLACE = (
@@ -139,7 +139,7 @@ def claimed(task: Task, token: int) -> Task:
 def test_the_order_of_a_first_stage_names_the_callers_files_and_values() -> None:
     run = a_run({"inputs": {"raw": "g/a.csv", "rate": 0.5}})
     prepare, train = stage_tasks(run)
-    order = pipeline.work(run, claimed(prepare, 3), {"prepare": prepare, "train": train})
+    order = planner.work(run, claimed(prepare, 3), {"prepare": prepare, "train": train})
     assert order["inputs"] == [
         {"name": "raw", "kind": "file", "source": {"box": "data", "user": "alice", "group": "g", "file": "a.csv"}},
         {"name": "rate", "kind": "value", "value": 0.5, "suffix": ".json", "source": None},
@@ -151,14 +151,14 @@ def test_the_order_of_a_first_stage_names_the_callers_files_and_values() -> None
 def test_an_optional_input_that_was_not_given_is_left_out() -> None:
     run = a_run({"inputs": {"raw": "g/a.csv"}})
     prepare, train = stage_tasks(run)
-    order = pipeline.work(run, claimed(prepare, 1), {"prepare": prepare, "train": train})
+    order = planner.work(run, claimed(prepare, 1), {"prepare": prepare, "train": train})
     assert [one["name"] for one in order["inputs"]] == ["raw"]
 
 
 def test_a_later_stage_reads_what_the_accepted_attempt_left() -> None:
     run = a_run({"inputs": {"raw": "g/a.csv"}})
     prepare, train = stage_tasks(run)
-    order = pipeline.work(run, claimed(train, 1), {"prepare": claimed(prepare, 4), "train": train})
+    order = planner.work(run, claimed(train, 1), {"prepare": claimed(prepare, 4), "train": train})
     assert order["inputs"] == [
         {"name": "features", "kind": "folder", "source": {"area": "runs/r_1/prepare/4/features"}}
     ]
@@ -167,8 +167,8 @@ def test_a_later_stage_reads_what_the_accepted_attempt_left() -> None:
 def test_only_outputs_of_the_api_are_published() -> None:
     run = a_run({"inputs": {"raw": "g/a.csv"}, "outputs": {"model": "weights"}})
     prepare, train = stage_tasks(run)
-    assert pipeline.publications(run, claimed(prepare, 1)) == []
-    assert pipeline.publications(run, claimed(train, 2)) == [
+    assert planner.publications(run, claimed(prepare, 1)) == []
+    assert planner.publications(run, claimed(train, 2)) == [
         {
             "source": {"area": "runs/r_1/train/2/model"},
             "target": {"box": "data", "user": "alice", "group": "weights"},

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from libs.common.db import Database
-from services.scheduler.db import due, tasks
-from services.scheduler.publisher import Rest
+from services.scheduler.db import due_work, tasks
+from services.scheduler.tasks.output_publisher import Rest
 from tests.scheduler.conftest import Mesh
 from tests.scheduler.test_service import BODY, go_live
 
@@ -46,10 +46,10 @@ async def test_one_that_another_scheduler_was_told_of_is_due(mesh: Mesh, databas
     mesh.neighbours.held.add("large")
     other = Database(database_url)
     async with other.read() as c:
-        assert not (await due.due(c, time.time())).publishing
+        assert not (await due_work.due(c, time.time())).publishing
     await at_work(mesh, "large")
     async with other.read() as c:
-        assert (await due.due(c, time.time())).publishing
+        assert (await due_work.due(c, time.time())).publishing
         assert len(await tasks.in_state(c, "stage", "publishing")) == 1
     await other.close()
     mesh.neighbours.held.clear()

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from libs.common.db import Database
-from services.scheduler.removal import retention
+from services.scheduler.runs.retention import retention
 from tests.scheduler.conftest import ALICE, Mesh
 from tests.scheduler.manifests import MANIFESTS, catalog_json
 from tests.scheduler.test_chains import played, submitted
@@ -71,7 +71,7 @@ async def test_a_run_at_work_is_not_removed_nor_a_part_of_a_chain(mesh: Mesh) ->
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.scheduler.loops.REMOVAL_S", 0.2)
+    monkeypatch.setattr("services.scheduler.control_loops.REMOVAL_S", 0.2)
 
 
 @pytest.mark.settings(retention=1.0)

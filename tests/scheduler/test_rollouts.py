@@ -6,15 +6,15 @@ from libs.common.bus.memory import MemoryBus
 from libs.common.db import Database
 from libs.common.http.client import open_peers
 from libs.common.settings import Settings
-from services.scheduler import rollouts
-from services.scheduler.admission import Admissions
-from services.scheduler.bells import Bells
-from services.scheduler.catalogs import Catalogs
+from services.scheduler.callbacks.safe_client import open_outside
+from services.scheduler.components import reconciler
+from services.scheduler.components.catalog_cache import Catalogs
 from services.scheduler.db import apps, metadata
-from services.scheduler.doorbells import Doorbells
-from services.scheduler.outside import open_outside
-from services.scheduler.parts import Parts
-from services.scheduler.state import Rollout
+from services.scheduler.dependencies import Parts
+from services.scheduler.model.state import Rollout
+from services.scheduler.notifications import Bells
+from services.scheduler.runs.writer import Admissions
+from services.scheduler.tasks.dispatcher import Doorbells
 from tests.scheduler.conftest import neighbours_running
 from tests.scheduler.manifests import catalog_json
 
@@ -37,10 +37,10 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
                 await apps.put(c, "leaf", {})
             async with database.write() as c:
                 assert await apps.add_rollout(c, fresh)
-                assert not await rollouts.judge(c, "leaf")
+                assert not await reconciler.judge(c, "leaf")
             async with database.read() as c:
                 assert [one.steps for one in await apps.starting(c, "leaf")] == [[]]
-            await rollouts.converge(parts, "leaf")
+            await reconciler.converge(parts, "leaf")
             async with database.read() as c:
                 (after,) = await apps.starting(c, "leaf")
             assert [step["name"] for step in after.steps] == ["boxes", "start"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.scheduler import room
-from services.scheduler.room import COUNT_AGAIN_S, Room
+from services.scheduler.runs import waiting_quota
+from services.scheduler.runs.waiting_quota import COUNT_AGAIN_S, Room
 
 
 class Clock:
@@ -18,7 +18,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(room, "time", found)
+    monkeypatch.setattr(waiting_quota, "time", found)
     return found
 
 

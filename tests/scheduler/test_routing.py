@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.scheduler.routing import document
+from services.scheduler.components.route_table import document
 from tests.scheduler.conftest import OWNER, Mesh, healthy
 from tests.scheduler.manifests import MANIFESTS, catalog
 from tests.scheduler.test_service import go_live

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.scheduler.scaling import Bounds, Scale, decide, first
+from services.scheduler.components.autoscaler import Bounds, Scale, decide, first
 
 BOUNDS = Bounds(least=0, most=4, target=2.0, idle_timeout=60.0)
 

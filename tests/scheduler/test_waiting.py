@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from libs.common.db import Database
-from services.scheduler import runs as scheduler_runs
 from services.scheduler.db import runs
+from services.scheduler.runs import queries as scheduler_runs
 from tests.scheduler.conftest import ALICE, Mesh
 from tests.scheduler.test_service import BODY, go_live
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
 from services.scheduler.db.tables import apps, counters, rollouts, routes
-from services.scheduler.state import App, Rollout
+from services.scheduler.model.state import App, Rollout
 
 
 async def get(c: AsyncConnection, name: str) -> App | None:

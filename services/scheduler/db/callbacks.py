@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.callback import Callback, Delivery
-from services.scheduler.db import due as of_time
+from services.scheduler.callbacks.events import Callback, Delivery
+from services.scheduler.db import due_work as of_time
 from services.scheduler.db.tables import callbacks, deliveries
 
 

@@ -10,12 +10,12 @@ from sqlalchemy import ColumnElement, Executable, and_, bindparam, delete, func,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import Rows, insert_many, now, upsert
-from services.scheduler.callback import Callback
-from services.scheduler.db import due as of_time
-from services.scheduler.db.due import OPEN_RUN
-from services.scheduler.db.plans import Plans
+from services.scheduler.callbacks.events import Callback
+from services.scheduler.db import due_work as of_time
+from services.scheduler.db.due_work import OPEN_RUN
+from services.scheduler.db.run_plan_cache import Plans
 from services.scheduler.db.tables import attempts, callbacks, deliveries, runs, submissions, tasks
-from services.scheduler.state import ENDED_RUN, Run
+from services.scheduler.model.state import ENDED_RUN, Run
 
 PLANS = Plans()
 HEAD = [column for column in runs.c if column is not runs.c.plan]

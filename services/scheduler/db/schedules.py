@@ -9,9 +9,9 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
-from services.scheduler.db import due as of_time
+from services.scheduler.db import due_work as of_time
 from services.scheduler.db.tables import schedules
-from services.scheduler.state import Schedule
+from services.scheduler.model.state import Schedule
 
 
 async def of_app(c: AsyncConnection, app: str) -> list[Schedule]:

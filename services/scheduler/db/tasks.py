@@ -10,9 +10,9 @@ from sqlalchemy import CursorResult, RowMapping, bindparam, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import insert_many, now
-from services.scheduler.db import due as of_time
+from services.scheduler.db import due_work as of_time
 from services.scheduler.db.tables import attempts, tasks
-from services.scheduler.state import OPEN, Attempt, Task, TaskState
+from services.scheduler.model.state import OPEN, Attempt, Task, TaskState
 
 SHOWN = [
     tasks.c[name]

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import now, upsert
 from services.scheduler.db.tables import leaders, workers
-from services.scheduler.state import Worker
+from services.scheduler.model.state import Worker
 
 DRAINING = select(select(workers.c.draining).where(workers.c.name == bindparam("this")).scalar_subquery(), now())
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.scheduler import components, rollouts
+from services.scheduler.components import reconciler, status
 from services.scheduler.db import apps
-from services.scheduler.routes.parts import TheParts
+from services.scheduler.routes.dependencies import TheParts
 
 router = APIRouter(prefix="/internal")
 
@@ -17,10 +17,10 @@ router = APIRouter(prefix="/internal")
 async def show(parts: TheParts, ns: str) -> dict[str, Any]:
     async with parts.db.read() as c:
         found = await apps.get(c, ns)
-    listed = await components.listed(parts, ns) if found else []
-    return {"deployment": found.deployment if found else None, "components": listed, "apis": components.apis(found)}
+    listed = await status.listed(parts, ns) if found else []
+    return {"deployment": found.deployment if found else None, "components": listed, "apis": status.apis(found)}
 
 
 @router.delete("/apps/{ns}", status_code=204)
 async def remove(parts: TheParts, ns: str) -> None:
-    await rollouts.remove(parts, ns)
+    await reconciler.remove(parts, ns)

@@ -8,9 +8,9 @@ from fastapi import APIRouter
 
 from libs.common.db import clock
 from libs.common.errors import NotFound
-from services.scheduler import callback
+from services.scheduler.callbacks import events
 from services.scheduler.db import callbacks
-from services.scheduler.routes.parts import TheParts
+from services.scheduler.routes.dependencies import TheParts
 from services.scheduler.routes.runs import TheScope, checked
 
 router = APIRouter()
@@ -24,9 +24,9 @@ async def listing(parts: TheParts, mine: TheScope, run_id: str) -> dict[str, Any
         told = await callbacks.get(c, run_id)
         found = await callbacks.of_run(c, run_id)
     key = parts.settings.internal_token
-    secret = callback.secret(key, told.app, told.user, told.run) if told and mine.user else None
-    described = callback.described(told.spec, secret) if told else None
-    return {"items": [callback.shown(one) for one in found], "next": None, "callback": described}
+    secret = events.secret(key, told.app, told.user, told.run) if told and mine.user else None
+    described = events.described(told.spec, secret) if told else None
+    return {"items": [events.shown(one) for one in found], "next": None, "callback": described}
 
 
 @router.post("/internal/apps/{ns}/runs/{run_id}/deliveries/{delivery}/redeliver", status_code=202)
@@ -41,4 +41,4 @@ async def redeliver(parts: TheParts, mine: TheScope, run_id: str, delivery: str)
         await callbacks.change_delivery(c, delivery, {"state": "pending", "next_at": now})
         found = next(one for one in await callbacks.of_run(c, run_id) if one.id == delivery)
     parts.wakes.tell()
-    return callback.shown(found)
+    return events.shown(found)

@@ -14,11 +14,11 @@ from libs.common.http.hot_routes import Answer
 from libs.common.http.pagination import Cursors, link_to
 from libs.common.http.problem import rendered
 from libs.common.identity import ANONYMOUS, OWNER, Caller
-from services.scheduler import logs, outputs, removal, runs, views
 from services.scheduler.db import runs as rows
-from services.scheduler.parts import Parts
-from services.scheduler.routes.parts import RETRY_AFTER_S, TheCaller, TheParts, preferred_wait
-from services.scheduler.state import Run
+from services.scheduler.dependencies import Parts
+from services.scheduler.model.state import Run
+from services.scheduler.routes.dependencies import RETRY_AFTER_S, TheCaller, TheParts, preferred_wait
+from services.scheduler.runs import logs, outputs, queries, retention, views
 
 STATUSES = ("queued", "running", "succeeded", "failed", "canceling", "canceled", "expired")
 PAGE = 100
@@ -101,7 +101,7 @@ async def listing(
     following = None if last is None else cursors.after(mine.app, [last.created_at, last.id])
     headers = link_to(mine.listed_at, request.scope["query_string"], following)
     return Answer(
-        {"items": await runs.listed(parts, found[:limit], owner=mine.owner), "next": following}, headers=headers
+        {"items": await queries.listed(parts, found[:limit], owner=mine.owner), "next": following}, headers=headers
     )
 
 
@@ -126,10 +126,10 @@ async def show(
     prefer: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    run, shown = await runs.view(parts, mine.app, run_id, owner=mine.owner)
+    run, shown = await queries.view(parts, mine.app, run_id, owner=mine.owner)
     mine.check(run)
     if (seconds := preferred_wait(prefer)) > 0:
-        run, shown = await runs.wait(parts, mine.app, run_id, seconds, if_none_match, owner=mine.owner)
+        run, shown = await queries.wait(parts, mine.app, run_id, seconds, if_none_match, owner=mine.owner)
     if if_none_match == views.etag(run):
         return Response(status_code=304, headers={"ETag": views.etag(run)})
     headers = {"ETag": views.etag(run)} | ({} if run.ended else {"Retry-After": RETRY_AFTER_S})
@@ -139,15 +139,15 @@ async def show(
 async def checked(parts: Parts, mine: Scope, run_id: str) -> Run:
     """Raises NotFound."""
     async with parts.db.read() as c:
-        return mine.check(await runs.present(c, mine.app, run_id, lock=False))
+        return mine.check(await queries.present(c, mine.app, run_id, lock=False))
 
 
 @router.post("/internal/apps/{ns}/runs/{run_id}/cancel", status_code=202)
 @router.post("/api/v1/apps/{ns}/runs/{run_id}/cancel", status_code=202)
 async def cancel(parts: TheParts, mine: TheScope, run_id: str) -> Any:
     await checked(parts, mine, run_id)
-    await runs.cancel(parts, mine.app, run_id)
-    return (await runs.view(parts, mine.app, run_id, owner=mine.owner))[1]
+    await queries.cancel(parts, mine.app, run_id)
+    return (await queries.view(parts, mine.app, run_id, owner=mine.owner))[1]
 
 
 @router.post("/internal/apps/{ns}/runs/{run_id}/retry", status_code=202)
@@ -156,8 +156,8 @@ async def retry(
     parts: TheParts, mine: TheScope, run_id: str, stage: Annotated[str | None, Query(alias="from")] = None
 ) -> Any:
     await checked(parts, mine, run_id)
-    await runs.retry(parts, mine.app, run_id, stage)
-    return (await runs.view(parts, mine.app, run_id, owner=mine.owner))[1]
+    await queries.retry(parts, mine.app, run_id, stage)
+    return (await queries.view(parts, mine.app, run_id, owner=mine.owner))[1]
 
 
 @router.delete("/internal/apps/{ns}/runs/{run_id}", status_code=204)
@@ -165,7 +165,7 @@ async def retry(
 async def remove(parts: TheParts, mine: TheScope, run_id: str, files: bool = False) -> None:
     """With `?files=true` what it has published, too."""
     await checked(parts, mine, run_id)
-    await removal.remove(parts, mine.app, run_id, files=files)
+    await retention.remove(parts, mine.app, run_id, files=files)
 
 
 @router.get("/internal/apps/{ns}/runs/{run_id}/events")
@@ -183,7 +183,7 @@ async def changes(parts: Parts, app: str, run_id: str, since: str | None, *, own
     etag = f'"{since}"' if since else '""'
     while not parts.bells.closed:
         try:
-            run, shown = await runs.wait(parts, app, run_id, KEEP_ALIVE_S, etag, owner=owner)
+            run, shown = await queries.wait(parts, app, run_id, KEEP_ALIVE_S, etag, owner=owner)
         except (NotFound, Gone):
             return
         if views.etag(run) == etag:

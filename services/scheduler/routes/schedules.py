@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.scheduler import schedules, views
 from services.scheduler.db import schedules as table
-from services.scheduler.routes.parts import TheCaller, TheParts
+from services.scheduler.routes.dependencies import TheCaller, TheParts
+from services.scheduler.runs import schedules, views
 
 router = APIRouter(prefix="/api/v1/apps/{ns}/schedules")
 

@@ -9,10 +9,11 @@ from starlette.responses import Response
 from libs.common.errors import Invalid
 from libs.common.http.hot_routes import Answer, Asked, post
 from libs.common.identity import ANONYMOUS, OWNER, caller
-from services.scheduler import callback, runs, starts, views
-from services.scheduler.admission import Admitted
-from services.scheduler.parts import Parts
-from services.scheduler.routes.parts import RETRY_AFTER_S, parts_of, preferred_wait
+from services.scheduler.callbacks import events
+from services.scheduler.dependencies import Parts
+from services.scheduler.routes.dependencies import RETRY_AFTER_S, parts_of, preferred_wait
+from services.scheduler.runs import create, queries, views
+from services.scheduler.runs.writer import Admitted
 
 MAX_KEY = 255
 
@@ -20,17 +21,17 @@ MAX_KEY = 255
 async def submit(asked: Asked) -> Response:
     """A run of the pipeline that is published at the path."""
     parts, ns, path, user, key = _read(asked)
-    made = await starts.submit(parts, ns, path, user, await asked.body(), key)
+    made = await create.submit(parts, ns, path, user, await asked.body(), key)
     if made.callback is None:
         return await _submitted(parts, asked, made, {})
-    secret = callback.secret(parts.settings.internal_token, ns, user, made.run.id)
-    return await _submitted(parts, asked, made, {"callback": callback.described(made.callback, secret)})
+    secret = events.secret(parts.settings.internal_token, ns, user, made.run.id)
+    return await _submitted(parts, asked, made, {"callback": events.described(made.callback, secret)})
 
 
 async def call(asked: Asked) -> Response:
     """A prediction of the component that is published at the path, as a run."""
     parts, ns, path, user, key = _read(asked)
-    made = await starts.call(parts, ns, path, user, await asked.body(), key)
+    made = await create.call(parts, ns, path, user, await asked.body(), key)
     return await _submitted(parts, asked, made, {})
 
 
@@ -51,7 +52,7 @@ async def _submitted(parts: Parts, asked: Asked, made: Admitted, more: dict[str,
     seconds = preferred_wait(asked.headers.get("prefer"))
     if seconds <= 0:
         return Answer({**views.run(run, made.stages), **more}, 202, headers)
-    run, shown = await runs.wait(parts, run.app, run.id, seconds, None, owner=run.user == OWNER)
+    run, shown = await queries.wait(parts, run.app, run.id, seconds, None, owner=run.user == OWNER)
     headers = {"Location": headers["Location"], "Preference-Applied": "wait"} if run.ended else headers
     return Answer({**shown, **more}, 200 if run.ended else 202, headers)
 

@@ -7,10 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Response
 from starlette.responses import JSONResponse
 
-from services.scheduler import bells, credentials, demand
+from services.scheduler import notifications
+from services.scheduler.callbacks import credentials
+from services.scheduler.components import load_reports
 from services.scheduler.db import apps
-from services.scheduler.parts import Parts
-from services.scheduler.routes.parts import TheParts
+from services.scheduler.dependencies import Parts
+from services.scheduler.routes.dependencies import TheParts
 
 MAX_WAIT_S = 60.0
 router = APIRouter(prefix="/internal")
@@ -20,7 +22,7 @@ router = APIRouter(prefix="/internal")
 async def table(parts: TheParts, since: int = -1, wait: float = 0.0) -> Response:
     """What changed after version `since`, waited for; everything for who has none (-1) or one that never was."""
     left = min(wait, MAX_WAIT_S)
-    with parts.bells.listen(bells.TABLE) as bell:
+    with parts.bells.listen(notifications.TABLE) as bell:
         while True:
             async with parts.db.read() as c:
                 full = since < 0 or since > await apps.counter(c, "table")
@@ -40,5 +42,5 @@ def _shown(parts: Parts, documents: dict[str, Any]) -> dict[str, Any]:
 
 
 @router.post("/loads", status_code=204)
-async def loads(parts: TheParts, said: demand.Loads) -> None:
-    await demand.heard(parts, said)
+async def loads(parts: TheParts, said: load_reports.Loads) -> None:
+    await load_reports.heard(parts, said)

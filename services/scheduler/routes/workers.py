@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from libs.common.http.hot_routes import Answer, Asked, post
-from services.scheduler import claims, heartbeat, leases
-from services.scheduler.routes.parts import parts_of
+from services.scheduler.routes.dependencies import parts_of
+from services.scheduler.tasks import leases
+from services.scheduler.workers import claims, heartbeat
 
 
 async def claim(asked: Asked) -> Answer:

@@ -1,0 +1,191 @@
+"""Which component instances should exist, and what their states mean for a rollout. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from libs.common.identity import OWNER
+from libs.common.locations import Location
+from libs.common.manifests.catalog import Catalog
+from libs.common.manifests.configmap import ConfigMaps
+from libs.common.manifests.container import in_order, secrets_of
+from libs.common.manifests.mlcomponent import MLComponent
+from services.scheduler.components.autoscaler import Bounds, Scale, first
+from services.scheduler.model.state import App, Rollout, Task, Worker
+from services.scheduler.tasks.transitions import HELD_BACK
+
+DRAIN_S = 3.0
+"""From the switch of the routes to the stop of an old instance: gateways learn of the switch, calls in flight end."""
+ANEW = "anew"
+"""In the spec of an instance that is to be started anew."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One instance that should exist."""
+
+    name: str
+    replica: int
+    fingerprint: str
+    spec: dict[str, Any]
+    resource_class: str
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        return self.name, self.replica, self.fingerprint
+
+
+def wanted(
+    catalog: Catalog, commit: str, secrets: Mapping[str, Any], scales: Mapping[str, Scale], *, least: int = 0
+) -> list[Wanted]:
+    """All instances of a revision, at least so many of each component.
+
+    `secrets` are the versions of the app's secret values: a new one makes a new instance.
+    """
+    found = []
+    for name, component in sorted(catalog.components.items()):
+        spec = instance_spec(name, component, catalog.config_maps)
+        versions = {used: secrets.get(used) for used in spec["secrets"]}
+        fingerprint = hashlib.sha256(orjson.dumps([commit, spec, versions], option=orjson.OPT_SORT_KEYS)).hexdigest()[
+            :16
+        ]
+        resource_class = "gpu" if component.spec.resources.gpu else "cpu"
+        bounds = Bounds.of(component)
+        scale = scales.get(name) or first(bounds)
+        others = sorted(set(catalog.boxes) - set(spec["boxes"]))
+        whole = {**spec, "commit": commit, "other_boxes": others}  # they follow from the commit
+        for replica in range(max(least, bounds.clamped(scale.replicas))):
+            found.append(Wanted(name, replica, fingerprint, whole, resource_class))
+    return found
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """An app's instances: those that there are, and those that there should be."""
+
+    app: App
+    scales: Mapping[str, Scale]
+    present: list[Task]
+    workers: Sequence[Worker] = ()
+
+    @property
+    def leaving(self) -> frozenset[str]:
+        """Ids of instances that are to be replaced by others like them, and stop when those are healthy.
+
+        Because somebody wants them started anew, or because their worker drains while another could have them.
+        """
+        anew = {task.id for task in self.present if task.spec.get(ANEW)}
+        draining = {worker.name for worker in self.workers if worker.draining}
+        taking = {kind for worker in self.workers if not worker.draining for kind in worker.classes}
+        claimed = (task for task in self.present if task.state == "claimed" and task.worker in draining)
+        return frozenset(anew | {task.id for task in claimed if task.resource_class in taking})
+
+    @property
+    def live(self) -> list[Wanted]:
+        if self.app.catalog is None:
+            return []
+        return wanted(Catalog.from_json(self.app.catalog), self.app.commit, self._secrets, self.scales)
+
+    def new(self, rollout: Rollout) -> list[Wanted]:
+        """One of each at least, also of what sleeps: a revision that cannot start must not go live."""
+        return wanted(Catalog.from_json(rollout.catalog), rollout.commit, self._secrets, self.scales, least=1)
+
+    @property
+    def _secrets(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.app.access.get("secrets", {})
+        return found
+
+
+def instance_spec(name: str, component: MLComponent, config_maps: ConfigMaps) -> dict[str, Any]:
+    """What makes it this instance and no other: when it changes, another takes its place. `config_maps`: the app's.
+
+    A field that only some have (`env_from`) is not in the spec of the others: it would start them anew.
+    """
+    spec, service = component.spec, component.spec.ml_service
+    sources = in_order(spec.env_from, config_maps)
+    return {
+        "component": name,
+        "image": spec.image.existing_image_name,
+        "inference": service.inference,
+        "app": service.app,
+        "loader": service.loader,
+        "python": service.python,
+        "port": spec.service_port,
+        "env": {variable.name: variable.value for variable in spec.env},
+        "secrets": secrets_of(spec.env_from),
+        **({"env_from": sources} if sources else {}),
+        "boxes": [box.name for box in spec.connected_boxes],
+        "concurrency": service.calls_at_once,
+        "batching": service.batching and service.batching.model_dump(),
+        "timeout": service.timeout,
+        "warmup": [dict(request) for request in service.warmup],
+        "model": model_location(service.model_box, service.model_path),
+        "start_timeout": spec.start_timeout,
+        "resources": spec.resources.model_dump(),
+        "read_only_root": spec.security.read_only_root,
+        "egress": spec.security.egress,
+        "image_credentials": spec.image.credentials,
+    }
+
+
+def model_location(box: str | None, path: str | None) -> dict[str, Any] | None:
+    if box is None or path is None:
+        return None
+    group, _, file = path.rpartition("/")
+    return Location(box=box, user=OWNER, group=group, file=file or None).to_json()
+
+
+def missing(wanted: Iterable[Wanted], tasks: Iterable[Task], leaving: Container[str] = ()) -> list[Wanted]:
+    """The wanted instances that no open task stands for, or only one that is `leaving`."""
+    present = {_key(task) for task in tasks if task.open and not task.stop and task.id not in leaving}
+    return [one for one in wanted if one.key not in present]
+
+
+def surplus(wanted: Iterable[Wanted], tasks: Collection[Task], leaving: Container[str] = ()) -> list[Task]:
+    """The open tasks that nobody wants, or wants any more where they are, and that were not yet told so."""
+    keys = {one.key for one in wanted}
+    replaced = {_key(task) for task in tasks if task.healthy and not task.stop and task.id not in leaving}
+    needless = (task for task in tasks if _key(task) not in keys or (task.id in leaving and _key(task) in replaced))
+    return [task for task in needless if task.open and not task.stop]
+
+
+def of(wanted: Iterable[Wanted], tasks: Iterable[Task]) -> list[Task]:
+    """The open tasks that stand for the wanted instances."""
+    keys = {one.key for one in wanted}
+    return [task for task in tasks if task.open and not task.stop and _key(task) in keys]
+
+
+def _key(task: Task) -> tuple[str, int, str]:
+    return task.name, task.replica, task.fingerprint
+
+
+def held_back(task: Task) -> bool:
+    """Whether it waits for something that is not the rollout's to wait for, such as a model that is not trained yet."""
+    return task.state == "waiting" and (task.reason or {}).get("code") in HELD_BACK
+
+
+def failed(task: Task) -> bool:
+    """Whether it ended before it was ever healthy."""
+    return task.state == "waiting" and task.failures > 0 and not held_back(task)
+
+
+def verdict(tasks: Iterable[Task]) -> tuple[str, list[Task]]:
+    """`failed` with those to blame, `ready` when each is healthy or held back, else `starting` with the others."""
+    tasks = list(tasks)
+    if broken := [task for task in tasks if failed(task)]:
+        return "failed", broken
+    late = [task for task in tasks if not task.healthy and not held_back(task)]
+    return ("starting", late) if late else ("ready", [])
+
+
+def describe(task: Task) -> str:
+    """One line for a deployment's step: `digits: model_missing weights/digits.joblib`."""
+    why = task.reason or {}
+    state = task.phase if task.state == "claimed" else why.get("code", task.state)
+    detail = (task.detail if task.state == "claimed" else why.get("detail")) or ""
+    return f"{task.name}: {state or 'starting'} {detail}".rstrip()

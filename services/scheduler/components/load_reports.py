@@ -1,0 +1,54 @@
+"""What gateways say of the calls they have, and the numbers of instances that follow from it."""
+
+from __future__ import annotations
+
+from pydantic import Field, FiniteFloat
+
+from libs.common.db import clock
+from libs.common.http.tolerant_list import Each
+from services.scheduler.components import autoscaler
+from services.scheduler.db import autoscaling
+from services.scheduler.dependencies import Parts
+from services.scheduler.tasks.leases import Wire
+
+NAME = r"^[^\x00]{1,128}$"
+FRESH_S = 3.0
+"""How long a gateway's word counts. It speaks every second while there are calls."""
+
+
+class Load(Wire):
+    app: str = Field(pattern=NAME)
+    component: str = Field(pattern=NAME)
+    load: FiniteFloat = Field(ge=0, description="calls under way or waiting, a mean since the last word")
+
+
+class Loads(Wire):
+    gateway: str = Field(pattern=NAME)
+    loads: Each[Load] = ()
+
+
+async def heard(parts: Parts, said: Loads) -> None:
+    async with parts.db.write() as c:
+        each = [((one.app, one.component), one.load) for one in said.loads]
+        await autoscaling.heard(c, said.gateway, each, await clock(c))
+    parts.wakes.scale()
+
+
+async def step(parts: Parts, *, steady: bool) -> set[str] | None:
+    """Decide anew; the apps for which that makes a difference. None: no component scales."""
+    async with parts.db.read() as c:
+        now = await clock(c)
+        present = await autoscaling.listed(c)
+        if not present:
+            return None
+        loads = await autoscaling.load(c, now - FRESH_S)
+    decided = {
+        name: autoscaler.decide(scale, bounds, loads.get(name), now, steady=steady)
+        for name, (bounds, scale) in present.items()
+    }
+    news = {name: scale for name, scale in decided.items() if scale != present[name][1]}
+    if news:
+        async with parts.db.write() as c:
+            for name, scale in news.items():
+                await autoscaling.change(c, name, scale)
+    return {name[0] for name, scale in news.items() if scale.replicas != present[name][1].replicas}

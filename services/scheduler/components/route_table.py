@@ -1,0 +1,107 @@
+"""The routing table's document of one app, from its live manifests, its instances and its users. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from libs.common.manifests.apicomponent import APIComponent, Auth
+from libs.common.manifests.catalog import Catalog
+from libs.common.manifests.mlcomponent import MLComponent
+from services.scheduler.components import desired
+from services.scheduler.components.autoscaler import Bounds, at_once
+from services.scheduler.model.state import Reason, Task, reason
+
+
+def document(
+    catalog: Catalog, tasks: Iterable[Task], access: Mapping[str, Any], before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`tasks` are the app's open instances of the live revision; `before` is its document until now."""
+    tasks = list(tasks)
+    known = before.get("components", {})
+    apis = [published(name, api) for name, api in sorted(catalog.apis.items()) if api.spec.published]
+    used = {api["auth"]["basic"] for api in apis if api["auth"]["basic"]}
+    return {
+        "apis": apis,
+        "users": {secret: users for secret, users in access.get("users", {}).items() if secret in used},
+        "keys": dict(access.get("keys", {})),
+        "boxes": sorted(catalog.boxes),
+        "components": {
+            name: component(found, [task for task in tasks if task.name == name], known.get(name, {}).get("openapi"))
+            for name, found in sorted(catalog.components.items())
+        },
+    }
+
+
+def published(name: str, api: APIComponent) -> dict[str, Any]:
+    spec = api.spec
+    target, named = _target(api)
+    api_spec = spec.api_spec
+    return {
+        "target": target,
+        "path": spec.restful_api.path if named else None,
+        "name": named,
+        "title": name,
+        "auth": auth(spec.restful_api.auth),
+        "identity": spec.restful_api.passes_identity,
+        "cors": list(spec.restful_api.cors.origins) if spec.restful_api.cors else [],
+        "inputs": [item.model_dump(mode="json", by_alias=True) for item in api_spec.inputs] if api_spec else [],
+        "outputs": [item.model_dump(mode="json", by_alias=True) for item in api_spec.outputs] if api_spec else [],
+    }
+
+
+def _target(api: APIComponent) -> tuple[str, str | None]:
+    if api.spec.ml_component:
+        return "ml", api.spec.ml_component.name
+    if api.spec.experiment_pipeline:
+        return "pipeline", api.spec.experiment_pipeline.name
+    return ("files" if api.spec.files is not None else "pipelines"), None
+
+
+def auth(given: Auth) -> dict[str, Any]:
+    basic = given.basic.credentials if given.basic else None
+    return {"basic": basic, "api_key": given.api_key is not None, "none": given.none is not None}
+
+
+def component(found: MLComponent, tasks: list[Task], described: Any) -> dict[str, Any]:
+    """`described`: what an instance said of itself when there was one."""
+    routed = [task for task in tasks if task.endpoint and task.phase != "unhealthy"]
+    endpoints = [
+        {"id": task.id, "host": task.endpoint["host"], "port": task.endpoint["port"], **_stored_token(task)}
+        for task in routed
+        if task.endpoint
+    ]
+    openapi = next((task.openapi for task in tasks if task.openapi), None)
+    scales = not Bounds.of(found).fixed
+    return {
+        "timeout": found.spec.ml_service.timeout,
+        "concurrency": at_once(found),
+        "own_routes": found.spec.ml_service.app is not None,
+        "boxes": [box.name for box in found.spec.connected_boxes],
+        "reason": None if endpoints else blocking(tasks),
+        "openapi": openapi or (described if scales else None),
+        "endpoints": endpoints,
+        "scales": scales,
+        "wakes_within": found.spec.start_timeout if scales and not endpoints and wakes(tasks) else None,
+    }
+
+
+def _stored_token(task: Task) -> dict[str, str]:
+    """That of an instance which an earlier release started; the others' are computed when the table is read."""
+    return {"token": task.spec["instance_token"]} if "instance_token" in task.spec else {}
+
+
+def wakes(tasks: list[Task]) -> bool:
+    """Whether a call now would find an instance soon: none is known to fail or to wait for something else."""
+    return not any(desired.failed(task) or desired.held_back(task) for task in tasks)
+
+
+def blocking(tasks: list[Task]) -> Reason:
+    """Why nothing answers, in one reason."""
+    for task in tasks:
+        if task.reason:
+            return {key: task.reason[key] for key in ("code", "detail") if key in task.reason}
+    phase = next((task.phase for task in tasks if task.phase), None)
+    if phase == "unhealthy":  # why, in its own words, is for owners
+        return reason(phase, "its instances refuse calls or do not answer; one is replaced when that lasts")
+    return reason(phase or "starting", "an instance is being started" if tasks else "no instance exists yet")

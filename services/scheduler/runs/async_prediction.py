@@ -1,0 +1,126 @@
+"""A prediction as a run: one stage, which sends the request to the component as often as it takes."""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import Any
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from libs.common.errors import Malformed, MeshError, NotFound, TooLarge, Unavailable
+from libs.common.grants import Grant, Seal
+from libs.common.locations import Location
+from libs.common.log import get
+from libs.common.manifests.experimentpipeline import Retries
+from libs.common.manifests.mlcomponent import MLComponent
+from services.scheduler.dependencies import Parts
+from services.scheduler.model.state import Run
+from services.scheduler.plans.planner import run_id
+
+STAGE = "predict"
+REQUEST = "request"
+BODY_BYTES = 10_000_000
+PATIENCE_S = 3600.0
+"""How long an instance is waited for."""
+
+
+async def drafted(parts: Parts, app: str, path: str, user: str, raw: bytes) -> Run:
+    """The run, its request in the store. Raises NotFound, Malformed, TooLarge."""
+    component, commit = await _called(parts, app, path)
+    raw = within(raw) or b"{}"
+    try:
+        orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise Malformed(f"the body is not JSON: {error}") from error
+    identity = run_id()
+    source = Location(area=f"runs/{identity}/{REQUEST}", file="body.json")
+    await _store(parts, app, source, raw)
+    plan = planned(component, path, commit=commit, user=user, source=source)
+    return Run(
+        id=identity,
+        app=app,
+        pipeline=component.metadata.name,
+        user=user,
+        status="queued",
+        plan=plan,
+        created_at=0.0,
+    )
+
+
+def within(raw: bytes) -> bytes:
+    """A body that a run is made of. Raises TooLarge."""
+    if len(raw) > BODY_BYTES:
+        raise TooLarge(f"a request that becomes a run may have {BODY_BYTES} bytes", limit=BODY_BYTES)
+    return raw
+
+
+async def discard(parts: Parts, draft: Run) -> None:
+    """The request of a run that did not come to be."""
+    try:
+        await parts.peers.databox.delete(f"/internal/apps/{draft.app}/areas/runs/{draft.id}")
+    except MeshError as error:
+        get("scheduler").warning("a request stays that nobody needs", run=draft.id, why=error.detail)
+
+
+def planned(component: MLComponent, path: str, *, commit: str, user: str, source: Location) -> dict[str, Any]:
+    timeout = component.spec.ml_service.timeout
+    stage = {
+        "name": STAGE,
+        "image": component.spec.image.existing_image_name,
+        "entry_point": None,
+        "env": {},
+        "secrets": [],
+        "resources": {},
+        "read_only_root": False,
+        "egress": "internet",
+        "image_credentials": None,
+        "timeout": timeout + PATIENCE_S,
+        "retries": Retries().model_dump(),
+        "inputs": [REQUEST],
+        "outputs": [],
+        "cache": False,
+        "call": {"path": path, "timeout": timeout},
+    }
+    return {
+        "commit": commit,
+        "timeout": timeout + PATIENCE_S,
+        "user": user,
+        "sources": {REQUEST: source.to_json()},
+        "targets": {},
+        "outputs": [],
+        "cache": "off",
+        "stages": [stage],
+        "waits": {STAGE: []},
+    }
+
+
+def granted(internal_token: str, run: Run, call: dict[str, Any]) -> dict[str, Any]:
+    """The call with what lets its worker make it as the caller."""
+    expires = time.time() + call["timeout"] + 2 * PATIENCE_S
+    grant = Grant(run.app, run.user, (), expires, call["path"])
+    return {**call, "grant": Seal(internal_token).sealed(grant)}
+
+
+async def _called(parts: Parts, app: str, path: str) -> tuple[MLComponent, str]:
+    catalog, commit = await parts.catalogs.live(app)
+    for api in catalog.apis.values():
+        target = api.spec.ml_component
+        if target is not None and api.spec.published and api.spec.restful_api.path == path:
+            return catalog.components[target.name], commit
+    raise NotFound(f"{app} publishes no component at {path}")
+
+
+async def _store(parts: Parts, app: str, place: Location, content: bytes) -> None:
+    body = {"files": [{"location": place.to_json(), "size": len(content)}]}
+    answer = await parts.peers.databox.post(f"/internal/apps/{app}/targets", body)
+    url = URL(answer["targets"][0]["url"], encoded=True)
+    headers = {"Content-Type": "application/octet-stream"}
+    try:
+        async with parts.peers.session.put(url, data=io.BytesIO(content), headers=headers) as stored:
+            if stored.status >= 400:
+                raise Unavailable(f"the store does not take the request: {stored.status}")
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise Unavailable("the store cannot be reached") from error
