@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.demo.api import Api
 from deploy.demo.mesh import Mesh
-from services.worker.host import installation
+from services.worker.context import installation
 from tests.e2e.application import Application
 from tests.e2e.processes import Processes, running
 from tests.servers.engine import Engine

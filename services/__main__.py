@@ -38,7 +38,7 @@ def upgrade(database_url: str) -> None:
 
 
 def remains() -> ModuleType:
-    return import_module("services.worker.remains")
+    return import_module("services.worker.teardown")
 
 
 def main() -> None:

@@ -24,8 +24,8 @@ ON_THE_ENGINE = frozenset(
         "tests/worker/test_docker.py",
         "tests/worker/test_engine_away.py",
         "tests/worker/test_images.py",
-        "tests/worker/test_linklocal.py",
-        "tests/worker/test_sandboxes.py",
+        "tests/worker/test_link_local.py",
+        "tests/worker/test_sandbox_pool.py",
     }
 )
 

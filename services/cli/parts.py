@@ -26,4 +26,4 @@ class Parts:
     upgrade: Callable[[str], None]
     """The database at this URL to the current schema."""
     remains: Callable[[], ModuleType]
-    """`services.worker.remains`: what a mesh leaves on a Docker Engine."""
+    """`services.worker.teardown`: what a mesh leaves on a Docker Engine."""

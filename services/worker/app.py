@@ -17,17 +17,17 @@ from libs.common.http.app import Check, service
 from libs.common.http.client import open_peers
 from libs.common.periodic_task import Loop
 from libs.common.settings import Settings
-from services.worker.checkout import Checkouts
-from services.worker.consumer import Consumer
-from services.worker.environment import Environments
-from services.worker.host import Host, installation
-from services.worker.models import Models
-from services.worker.runner import Runner
+from services.worker.claimer import Consumer
+from services.worker.context import Host, installation
+from services.worker.files.checkout import Checkouts
+from services.worker.files.file_cache import Shelf
+from services.worker.files.models import Models
+from services.worker.heartbeat import Sync
+from services.worker.held_tasks import Holdings
+from services.worker.lease_runner import Runner
 from services.worker.runtime import Runtime
-from services.worker.runtime.process import ProcessRuntime
-from services.worker.shelf import Shelf
-from services.worker.sync import Sync
-from services.worker.tasks import Holdings
+from services.worker.runtime.process.environments import Environments
+from services.worker.runtime.process.runtime import ProcessRuntime
 
 CONVERGE_S = 5.0
 SWEEP_S = 60.0
@@ -84,7 +84,7 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
 @asynccontextmanager
 async def open_runtime(settings: Settings, worker: str, installation: str, cache: Path) -> AsyncIterator[Runtime]:
     if settings.runtime.startswith("docker:"):
-        from services.worker.runtime.docker import DockerRuntime
+        from services.worker.runtime.docker.runtime import DockerRuntime
 
         async with DockerRuntime(settings, worker, installation) as docker:
             yield docker

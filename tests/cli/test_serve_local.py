@@ -18,9 +18,9 @@ import pytest
 from libs.common.manifests import MLComponent
 from services.cli.local import contract
 from services.scheduler.components.desired import instance_spec
-from services.worker import spec
-from services.worker.spec import Site
-from services.worker.tasks import Lease
+from services.worker.lease import Lease
+from services.worker.runtime import spec
+from services.worker.runtime.spec import Site
 from tests.cli.conftest import Run
 from tests.component.serving import Answer, ask, text
 

@@ -14,10 +14,10 @@ from typing import Any
 import aiohttp
 
 from libs.common.settings import Settings
-from services.worker import app, spec
-from services.worker.runtime import CannotRun, Exit, Runtime
-from services.worker.spec import ContainerSpec, Mount, Site
-from services.worker.tasks import Lease
+from services.worker import app
+from services.worker.lease import Lease
+from services.worker.runtime import CannotRun, Exit, Runtime, spec
+from services.worker.runtime.spec import ContainerSpec, Mount, Site
 
 
 class Place:

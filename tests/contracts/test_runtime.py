@@ -12,7 +12,7 @@ import pytest
 
 from libs.common.settings import Settings
 from services.worker.runtime import CannotRun, Exit, Runtime
-from services.worker.spec import Mount
+from services.worker.runtime.spec import Mount
 from tests.contracts import escapes
 from tests.contracts.place import Place, answers, component, fate, said, started, text, until
 from tests.servers.engine import Engine

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.worker.host import installation
+from services.worker.context import installation
 from tests.servers import standins
 from tests.servers.engine import Engine
 from tests.servers.places import LOOPBACK, PREFIX, free_port

@@ -17,7 +17,7 @@ from pathlib import Path
 from deploy.demo.mesh import LOOK_INTERVAL_S, MLMESH, Mesh
 from deploy.demo.show import Failed
 from libs.common.http.server import bind
-from services.worker.host import installation
+from services.worker.context import installation
 from tests.servers.places import LOOPBACK
 
 START_TIMEOUT_S = 60.0

@@ -13,7 +13,7 @@ import pytest
 from deploy.demo.api import Api
 from deploy.demo.mesh import MLMESH, Mesh
 from deploy.demo.show import Failed
-from services.worker.host import installation
+from services.worker.context import installation
 from tests.e2e.application import BOXES, Application
 from tests.servers.engine import Engine
 from tests.servers.images import module_image

@@ -7,7 +7,7 @@ import pytest
 
 from tests.servers.engine import Engine
 from tests.worker.docker_host import Host
-from tests.worker.small_mesh import SmallMesh, small_mesh
+from tests.worker.fake_mesh import SmallMesh, small_mesh
 
 
 @pytest.fixture

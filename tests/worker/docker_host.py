@@ -12,9 +12,9 @@ from typing import Any
 from libs.common.bus.memory import MemoryBus
 from libs.common.settings import Settings
 from services.worker.app import create
-from services.worker.host import installation
+from services.worker.context import installation
 from tests.servers.engine import Engine
-from tests.worker.small_mesh import SmallMesh
+from tests.worker.fake_mesh import SmallMesh
 
 
 class Host:

@@ -10,7 +10,7 @@ from typing import Any
 
 from libs.common.bus.memory import MemoryBus
 from services.worker.app import create
-from tests.worker.small_mesh import SmallMesh
+from tests.worker.fake_mesh import SmallMesh
 
 INPUT = {"name": "data-in", "kind": "file", "source": {"box": "b", "user": "u", "group": "g", "file": "a.csv"}}
 VALUE = {"name": "rate", "kind": "value", "source": None, "value": 0.5, "suffix": ".json"}

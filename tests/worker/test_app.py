@@ -14,11 +14,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from services.worker import instance
-from services.worker.content import of_files
-from services.worker.runtime.record import started
+from services.worker.files.cache_key import of_files
+from services.worker.runtime.process.process_state import started
+from services.worker.work import instance
+from tests.worker.fake_mesh import SmallMesh
 from tests.worker.process_host import INPUT, OUTPUT, VALUE, pids, scratch, worker
-from tests.worker.small_mesh import SmallMesh
 
 
 async def test_a_stage_reads_its_inputs_writes_its_outputs_and_tells_its_progress(
@@ -126,7 +126,7 @@ async def test_a_stage_ends_when_the_scheduler_says_so(mesh: SmallMesh, tmp_path
 async def test_a_draining_worker_hands_back_what_it_has_not_begun_and_ends_the_rest(
     mesh: SmallMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.worker.consumer.CLAIM_S", 0.1)
+    monkeypatch.setattr("services.worker.claimer.CLAIM_S", 0.1)
     mesh.slow = asyncio.Event()
     mesh.files["b/g/a.csv"] = b"ab"
     mesh.stage("t1", "import time; print('goes on', flush=True); time.sleep(1)")
@@ -178,7 +178,7 @@ async def test_an_instance_that_hangs_is_ended_and_says_so(
 ) -> None:
     for name, value in (("HUNG_S", 0.5), ("HEALTH_S", 0.05), ("FAILURES", 1), ("STOP_GRACE_S", 0.2)):
         monkeypatch.setattr(instance, name, value)
-    monkeypatch.setattr("services.worker.probe.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("services.worker.work.probe.TIMEOUT_S", 0.2)
     stops = "import os, signal, threading\nthreading.Timer(1.0, os.kill, (os.getpid(), signal.SIGSTOP)).start()\n"
     mesh.tree = {"app.py": stops + "def predict(x: int) -> int:\n    return x\n"}
     mesh.instance("t1", timeout=0.1)
@@ -203,9 +203,8 @@ WORKER = """
 import asyncio, sys
 from pathlib import Path
 from libs.common.bus.memory import MemoryBus
-from services.worker import instance
 from services.worker.app import create
-from tests.worker.small_mesh import SmallMesh
+from tests.worker.fake_mesh import SmallMesh
 
 async def main():
     app = create(SmallMesh(url=sys.argv[1]).settings(Path(sys.argv[2])), MemoryBus())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.worker.checkout import extract
+from services.worker.files.checkout import extract
 
 LINK, HARD, FILE, DEVICE = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.REGTYPE, tarfile.CHRTYPE
 

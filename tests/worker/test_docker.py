@@ -15,13 +15,14 @@ from libs.common.bus.memory import MemoryBus
 from libs.common.errors import Unavailable
 from libs.common.http.server import bind
 from services.worker import app
-from services.worker.content import of_files
-from services.worker.runtime import Runtime, reach
+from services.worker.files.cache_key import of_files
+from services.worker.runtime import Runtime
+from services.worker.runtime.docker import gateway_check
 from tests.contracts.place import until
 from tests.servers.engine import Engine
 from tests.worker.docker_host import Host
+from tests.worker.fake_mesh import DEADLINE_S, SmallMesh
 from tests.worker.image_registry import LOGIN, image_registry
-from tests.worker.small_mesh import DEADLINE_S, SmallMesh
 
 INPUT = {"name": "data-in", "kind": "folder", "source": {"box": "b", "user": "u", "group": "g"}}
 VALUE = {"name": "rate", "kind": "value", "source": None, "value": 0.5, "suffix": ".json"}
@@ -262,7 +263,7 @@ async def test_a_gateway_that_containers_do_not_reach_is_told(
     mesh: SmallMesh, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "CONVERGE_S", 0.1)
-    monkeypatch.setattr(reach, "AGAIN_S", 0.1)
+    monkeypatch.setattr(gateway_check, "AGAIN_S", 0.1)
     with bind("127.0.0.1", 0) as gateway:  # nobody listens
         settings = host.settings().with_values(public_url=f"http://127.0.0.1:{gateway.getsockname()[1]}")
         worker = app.create(settings, MemoryBus())

@@ -10,10 +10,10 @@ import pytest
 from aiodocker.containers import DockerContainer, DockerContainers
 
 from libs.common.errors import Unavailable
-from services.worker.runtime.docker import DockerRuntime
-from services.worker.runtime.networks import Networks
+from services.worker.runtime.docker.networks import Networks
+from services.worker.runtime.docker.runtime import DockerRuntime
 from tests.worker.docker_host import Host
-from tests.worker.small_mesh import SmallMesh
+from tests.worker.fake_mesh import SmallMesh
 
 OUTPUT = {"name": "out", "target": {"area": "runs/r/s/1/out"}}
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from services.worker.runtime import CannotRun
-from services.worker.runtime.engine import open_engine
-from services.worker.runtime.images import Images, summary
+from services.worker.runtime.docker.client import open_engine
+from services.worker.runtime.docker.images import Images, summary
 from tests.servers.engine import Engine
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.worker.fake_mesh import SmallMesh
 from tests.worker.process_host import worker
-from tests.worker.small_mesh import SmallMesh
 
 FOLDER = {"name": "data-in", "kind": "folder", "source": {"box": "b", "user": "u", "group": "g"}}
 CHECK = """

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from libs.common.http.client import open_peers
-from services.worker.models import Models
-from tests.worker.small_mesh import SmallMesh
+from services.worker.files.models import Models
+from tests.worker.fake_mesh import SmallMesh
 
 FILE = {"box": "b", "user": "u", "group": "g", "file": "m.bin"}
 FOLDER = {"box": "b", "user": "u", "group": "g"}

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from services.worker.runtime import orphans
-from services.worker.runtime.record import started
+from services.worker.runtime.process import orphans
+from services.worker.runtime.process.process_state import started
 from tests.contracts import escapes
+from tests.worker.fake_mesh import SmallMesh
 from tests.worker.process_host import scratch, worker
-from tests.worker.small_mesh import SmallMesh
 from tests.worker.test_app import WORKER
 
 COMPONENT = "def predict(x: int) -> int:\n    return x\n"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from services.worker import spec
-from services.worker.spec import Mount, Site
-from services.worker.tasks import Lease
+from services.worker.lease import Lease
+from services.worker.runtime import spec
+from services.worker.runtime.spec import Mount, Site
 
 FOLDER = Path("/s/tasks/w/mlmesh-t-3")
 INSTANCE: dict[str, Any] = {

@@ -1,4 +1,4 @@
-from services.worker.runtime.subnets import free, host, routed
+from services.worker.runtime.docker.subnets import free, host, routed
 
 HEADER = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
 

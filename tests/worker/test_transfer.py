@@ -14,12 +14,13 @@ import pytest
 from libs.common.errors import MeshError
 from libs.common.http.client import open_peers
 from libs.common.http.server import bind
-from services.worker import staging, transfer
-from services.worker.ownership import open_own
-from services.worker.shelf import Shelf
-from services.worker.staging import Output
-from services.worker.tasks import Failed, Lease
-from tests.worker.small_mesh import SmallMesh
+from services.worker.failures import Failed
+from services.worker.files import stage_out, transfer
+from services.worker.files.file_cache import Shelf
+from services.worker.files.stage_out import Output
+from services.worker.lease import Lease
+from services.worker.permissions import open_own
+from tests.worker.fake_mesh import SmallMesh
 
 SECRET = "eb62f9d6"
 REFUSAL = f"<Error><Code>SignatureDoesNotMatch</Code><Message>No.</Message><Provided>{SECRET}</Provided></Error>"
@@ -70,7 +71,7 @@ async def test_an_output_that_cannot_be_read_is_named(mesh: SmallMesh, tmp_path:
     lost = Output("out", {"area": "runs/out", "file": "sub/x"}, tmp_path / "gone", 3)
     async with open_peers(mesh.settings(tmp_path)) as peers:
         with pytest.raises(Failed) as raised:
-            await staging.deliver(LEASE, {"out": [lost]}, peers, Shelf(tmp_path / "shelf", link=False))
+            await stage_out.deliver(LEASE, {"out": [lost]}, peers, Shelf(tmp_path / "shelf", link=False))
     assert raised.value.reason == {
         "code": "output",
         "detail": "output out: sub/x cannot be read: No such file or directory",
@@ -86,10 +87,10 @@ def test_what_a_stage_closed_is_opened_collected_and_removed() -> None:
                 path.write_text(name)
             path.chmod(mode)
         open_own(folder / "outputs")
-        found = {one.location["file"] for one in staging.collect(LEASE, folder)["out"]}
+        found = {one.location["file"] for one in stage_out.collect(LEASE, folder)["out"]}
         assert found == {"x", "d/y"}
         (folder / "outputs").chmod(0o000)
-        staging.discard(folder)
+        stage_out.discard(folder)
         assert not folder.exists()
 
     as_somebody(close)
@@ -103,7 +104,9 @@ def test_a_link_to_a_file_of_the_same_output_is_that_file_once_more(tmp_path: Pa
     (out / "d/epoch=3.ckpt").write_text("weights")
     (out / "last.ckpt").symlink_to(out / "d/epoch=3.ckpt" if absolute else "d/epoch=3.ckpt")
     (out / "d/best").symlink_to("../last.ckpt")
-    found = {one.location["file"]: (one.path.read_text(), one.size) for one in staging.collect(LEASE, tmp_path)["out"]}
+    found = {
+        one.location["file"]: (one.path.read_text(), one.size) for one in stage_out.collect(LEASE, tmp_path)["out"]
+    }
     assert found == dict.fromkeys(("last.ckpt", "d/best", "d/epoch=3.ckpt"), ("weights", 7))
 
 
@@ -118,7 +121,7 @@ def test_any_other_link_in_an_output_is_refused(tmp_path: Path, target: str) -> 
     (tmp_path / "secret").write_text("x")
     (out / "l").symlink_to(target)
     with pytest.raises(Failed) as raised:
-        staging.collect(LEASE, tmp_path)
+        stage_out.collect(LEASE, tmp_path)
     assert raised.value.reason["detail"] == (
         "output out: l is a symbolic link to no file of this output, not a regular file; copy what it leads to"
     )
@@ -127,7 +130,7 @@ def test_any_other_link_in_an_output_is_refused(tmp_path: Path, target: str) -> 
 def test_what_another_user_closed_is_named_without_the_hosts_folders() -> None:
     def collect(folder: Path) -> None:
         with pytest.raises(Failed) as raised:
-            staging.collect(LEASE, folder)
+            stage_out.collect(LEASE, folder)
         assert raised.value.reason["detail"] == "output out: d cannot be read: Permission denied"
 
     def prepare(folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from libs.common.errors import MeshError
-from services.worker.spec import ContainerSpec
+from services.worker.runtime.spec import ContainerSpec
 
 Progress = Callable[[str], None]
 

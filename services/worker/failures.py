@@ -1,0 +1,16 @@
+"""Failures of a task that its developer or the operator can act on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from libs.common.errors import MeshError
+
+
+class Failed(MeshError):
+    """The task failed for a reason that its developer or the operator can act on."""
+
+    def __init__(self, code: str, detail: str, **more: Any) -> None:
+        detail = detail.encode(errors="replace").decode()  # a file's name in it may be no text
+        super().__init__(detail)
+        self.reason = {"code": code, "detail": detail, **more}

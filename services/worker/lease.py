@@ -1,0 +1,37 @@
+"""A lease: the scheduler's order to run one attempt of a task, and the fencing token that it is valid under."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from libs.common.http.tolerant_list import named
+
+LEASE_FIELDS: Mapping[str, type] = {
+    "task": str, "kind": str, "token": int, "attempt": int, "app": str, "commit": str, "spec": dict,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Lease:
+    task: str
+    kind: str
+    token: int
+    attempt: int
+    app: str
+    commit: str
+    spec: dict[str, Any]
+
+    @classmethod
+    def of(cls, document: Any) -> Lease:
+        """Raises ValueError when it is none, which names the task if that is known."""
+        if not isinstance(document, dict) or not all(
+            type(document.get(name)) is kind for name, kind in LEASE_FIELDS.items()
+        ):
+            raise ValueError(f"no lease: {named(document)}")
+        return cls(**{name: document[name] for name in LEASE_FIELDS})
+
+    @property
+    def name(self) -> str:
+        return f"mlmesh-{self.task}-{self.token}"

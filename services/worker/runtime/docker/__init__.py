@@ -1,0 +1,1 @@
+"""The runtime on a Docker Engine: containers, their networks and images. They outlive the worker."""

@@ -1,0 +1,103 @@
+"""Containers of apps reach no link-local address: there a cloud tells who asks from a host that host's credentials.
+
+A routing rule of the engine's host for all networks of apps, made by a container in the host's network that may do that
+alone. What it runs is a program of our own, which sends one message to the kernel: no image need be had from anywhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from ipaddress import ip_network
+from typing import Any
+
+from aiodocker import Docker
+
+from libs.common import log
+from libs.common.errors import MeshError
+from services.worker.runtime.docker import pause_image
+from services.worker.runtime.docker.bundle import packed
+from services.worker.runtime.docker.client import answered
+from services.worker.runtime.docker.sandbox_pool import IMAGE, have_image
+
+REFUSED = "169.254.0.0/16"
+PROGRAM = "rule"
+PRIORITY = 100
+"""Before the host's own tables, after that of its local addresses."""
+NEW_RULE, DELETE_RULE = 32, 33
+REQUEST, ACKNOWLEDGE, EXCLUSIVE, CREATE = 0x1, 0x4, 0x200, 0x400
+DESTINATION, SOURCE, PRIORITY_OF_IT = 1, 2, 6
+PROHIBIT = 8
+"""The caller is told at once that there is no way."""
+DONE = (0, errno.EEXIST, errno.ENOENT)
+"""It is as it should be: it was made, was there, or was not."""
+ENDED_S = 10.0
+
+
+async def settle(docker: Docker, subnets: str, *, allowed: bool) -> None:
+    """The rule for each network of `subnets` is there, or not where it is `allowed`. Never fails: the log tells."""
+    for subnet in subnets.split(","):
+        try:
+            code = await _sent(docker, message(subnet.strip(), delete=allowed))
+        except MeshError as error:
+            _tell(error.detail)
+            return
+        if code not in DONE:
+            _tell(errno.errorcode.get(code, str(code)))
+
+
+def _tell(why: str) -> None:
+    log.get("worker").warning(
+        f"containers may reach {REFUSED}, where a cloud tells a host's credentials: the rule against it cannot be made",
+        why=why,
+    )
+
+
+def message(subnet: str, *, delete: bool = False) -> bytes:
+    """To the kernel (rtnetlink): from `subnet` nothing goes to REFUSED."""
+    source, refused = ip_network(subnet), ip_network(REFUSED)
+    kind, flags = (DELETE_RULE, 0) if delete else (NEW_RULE, CREATE | EXCLUSIVE)
+    rule = struct.pack("=8BI", socket.AF_INET, refused.prefixlen, source.prefixlen, 0, 0, 0, 0, PROHIBIT, 0)
+    for name, value in (
+        (DESTINATION, refused.network_address.packed),
+        (SOURCE, source.network_address.packed),
+        (PRIORITY_OF_IT, struct.pack("=I", PRIORITY)),
+    ):
+        rule += struct.pack("=HH", 4 + len(value), name) + value
+    return struct.pack("=IHHII", 16 + len(rule), kind, REQUEST | ACKNOWLEDGE | flags, 1, 0) + rule
+
+
+def program(sent: bytes) -> bytes:
+    """Sends it and ends with the number of the error that the kernel answers, 0 for none."""
+    no_address = bytes.fromhex("4531d2 4531c0 4531c9")  # xor r10d, r10d; xor r8d, r8d; xor r9d, r9d
+    opened = bytes.fromhex("bf10000000 be03000000 31d2 b829000000 0f05 89c3")  # ebx = socket(AF_NETLINK, SOCK_RAW, 0)
+    after = b"\xba" + struct.pack("<I", len(sent)) + no_address + bytes.fromhex("89df b82c000000 0f05")  # sendto
+    after += bytes.fromhex("4881ec00100000 89df 4889e6 ba00100000") + no_address + bytes.fromhex("b82d000000 0f05")
+    after += bytes.fromhex("8b7c2410 f7df b8e7000000 0f05")  # exit_group(-error), which lies after the answer's header
+    return pause_image.program(opened + bytes.fromhex("488d35") + struct.pack("<I", len(after)) + after + sent)
+
+
+async def _sent(docker: Docker, wanted: bytes) -> int:
+    await have_image(docker)
+    container = await answered(docker.containers.create(document()))
+    try:
+        await answered(container.put_archive("/", packed({PROGRAM: program(wanted)}, 0o755)))  # type: ignore[no-untyped-call]
+        await answered(container.start())
+        return int((await answered(container.wait(), ENDED_S))["StatusCode"])
+    finally:
+        await answered(container.delete(force=True))
+
+
+def document() -> dict[str, Any]:
+    return {
+        "Image": IMAGE,
+        "Entrypoint": [f"/{PROGRAM}"],
+        "HostConfig": {
+            "NetworkMode": "host",
+            "CapDrop": ["ALL"],
+            "CapAdd": ["NET_ADMIN"],
+            "SecurityOpt": ["no-new-privileges:true"],
+            "LogConfig": {"Type": "none"},
+        },
+    }

@@ -1,0 +1,41 @@
+"""What a mesh leaves on a Docker Engine when it ends: its containers run on, for the next start to go on with."""
+
+from __future__ import annotations
+
+from libs.common.errors import Conflict, NotFound
+from libs.common.settings import Settings
+from services.worker.context import installation
+from services.worker.runtime.docker.client import Refused, answered, labelled, open_engine
+
+
+async def count(settings: Settings) -> int:
+    """Containers of tasks of this installation that run. Raises MeshError when the engine does not tell."""
+    async with open_engine(settings.runtime) as docker:
+        return len(await labelled(docker, _label(settings), "mlmesh.worker", running=True))
+
+
+async def remove(settings: Settings) -> tuple[int, int]:
+    """All of this installation goes: how many containers of tasks and how many networks there were.
+
+    Raises MeshError when the engine does not answer.
+    """
+    async with open_engine(settings.runtime) as docker:
+        tasks = len(await labelled(docker, _label(settings), "mlmesh.worker"))
+        for container in await labelled(docker, _label(settings)):
+            try:
+                await answered(container.delete(force=True, v=True))
+            except (NotFound, Conflict):
+                continue  # it is gone, or going
+        networks = await answered(docker.networks.list(filters={"label": _label(settings)}))
+        for network in networks:
+            try:
+                await answered((await answered(docker.networks.get(network["Id"]))).delete())
+            except NotFound:
+                continue
+            except (Conflict, Refused) as error:
+                raise Conflict(f"network {network['Name']} is in use: {error.detail}") from error
+        return tasks, len(networks)
+
+
+def _label(settings: Settings) -> str:
+    return f"mlmesh.installation={installation(settings.internal_token)}"

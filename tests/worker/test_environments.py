@@ -1,0 +1,243 @@
+"""Which repositories share a virtual environment, and what is installed in it."""
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from services.worker.file_lock import locked
+from services.worker.runtime import CannotRun
+from services.worker.runtime.process.environments import Environments, key, wanted
+from services.worker.runtime.process.installer import PATIENCE, Patience, environment, run
+
+
+def keyed(folder: Path, files: dict[str, str]) -> str:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return key(wanted(folder), folder)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ({"requirements.txt": "numpy\n"}, {"requirements.txt": "numpy\n"}, True),
+        ({"requirements.txt": "numpy\n"}, {"requirements.txt": "scipy\n"}, False),
+        ({}, {"a.py": ""}, True),
+        ({}, {"requirements.txt": ""}, False),
+        ({"requirements.txt": "-r b.txt", "b.txt": "x"}, {"requirements.txt": "-r b.txt", "b.txt": "x"}, True),
+        ({"requirements.txt": "-r b.txt", "b.txt": "x"}, {"requirements.txt": "-r b.txt", "b.txt": "y"}, False),
+        ({"requirements.txt": "--constraint=b.txt", "b.txt": "x"},
+         {"requirements.txt": "--constraint=b.txt", "b.txt": "y"}, False),
+        ({"requirements.txt": "-r b.txt", "b.txt": "-r c.txt", "c.txt": "x"},
+         {"requirements.txt": "-r b.txt", "b.txt": "-r c.txt", "c.txt": "y"}, False),
+        ({"requirements.txt": "-e ."}, {"requirements.txt": "-e ."}, False),
+        ({"requirements.txt": "./vendored"}, {"requirements.txt": "./vendored"}, False),
+        ({"requirements.txt": "-r requirements.txt"}, {"requirements.txt": "-r requirements.txt"}, True),
+        ({"requirements.txt": "-r d/b.txt", "d/b.txt": "-r c.txt", "d/c.txt": "x"},
+         {"requirements.txt": "-r d/b.txt", "d/b.txt": "-r c.txt", "d/c.txt": "y"}, False),
+        ({"requirements.txt": "-r b.txt", "b.txt": "./v"}, {"requirements.txt": "-r b.txt", "b.txt": "./v"}, False),
+        ({"pyproject.toml": "[project]\nname='a'\ndependencies=['numpy']"},
+         {"pyproject.toml": "[project]\nname='b'\ndependencies=['numpy']"}, True),
+        ({"pyproject.toml": "[project]\ndependencies=['shared @ file:///a/b']"},
+         {"pyproject.toml": "[project]\ndependencies=['shared @ file:///a/b']"}, False),
+        ({"setup.py": ""}, {"setup.py": ""}, False),
+        ({"pyproject.toml": "[build-system]"}, {"pyproject.toml": "[build-system]"}, False),
+    ],
+)  # fmt: skip
+def test_an_environment_is_shared_by_what_asks_for_the_same(
+    tmp_path: Path, one: dict[str, str], other: dict[str, str], shared: bool
+) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    assert (keyed(tmp_path / "one", one) == keyed(tmp_path / "other", other)) is shared
+
+
+SPELLINGS = {
+    "numpy": True,
+    "numpy==2.1": True,
+    "numpy[extra]>=2,<3; python_version > '3.8'": True,
+    "numpy  # libs/shared": True,
+    "numpy \\\n  >=2": True,
+    "numpy==2 --hash=sha256:abc": True,
+    "shared @ https://example.org/shared.whl": True,
+    "git+https://example.org/shared.git@v1": True,
+    "shared @ git+ssh://git@example.org/shared.git": True,
+    "--index-url https://example.org/simple\nnumpy": True,
+    "--pre\n--no-index\nnumpy": True,
+    "-r https://example.org/more.txt": True,
+    "libs/shared": False,
+    "./libs/shared": False,
+    ".": False,
+    "..": False,
+    "/opt/shared": False,
+    ".[extra]": False,
+    "libs/shared[extra]": False,
+    "libs/shared ; python_version > '3.8'": False,
+    "-elibs/shared": False,
+    "-e libs/shared": False,
+    "-e=libs/shared": False,
+    "--editable libs/shared": False,
+    "--editable=libs/shared": False,
+    "-e git+https://example.org/shared.git#egg=shared": False,
+    "shared @ file:libs/shared": False,
+    "shared@file:///opt/shared": False,
+    "file:libs/shared": False,
+    "shared-1.0-py3-none-any.whl": False,
+    "SHARED-1.0.TAR.GZ": False,
+    "shared-1.0-py3-none-any.whl[extra]": False,
+    "shared.zip": False,
+    "numpy\n  ./libs/shared": False,
+    "--find-links wheels\nshared": False,
+    "-fwheels\nshared": False,
+    "--extra-index-url file:///opt/index\nnumpy": False,
+    "${PWD}/libs/shared": False,
+    "-r missing.txt": False,
+    "--requi more.txt": False,
+    "--something-new x": False,
+    "-r 'unbalanced": False,
+    "\\\n./libs/shared": False,
+}
+
+
+@pytest.mark.parametrize(("text", "shared"), SPELLINGS.items(), ids=SPELLINGS)
+def test_what_pip_may_read_of_the_repository_is_not_shared_by_commits(tmp_path: Path, text: str, shared: bool) -> None:
+    files = {"requirements.txt": f"scipy\n{text}\n", "more.txt": "x"}
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    assert (keyed(tmp_path / "one", files) == keyed(tmp_path / "other", files)) is shared
+
+
+LISTS = (
+    "-r more.txt", "-rmore.txt", "-r more.txt # why", "--requirement more.txt", "--requirement=more.txt",
+    "-r  './more.txt'", "-c more.txt", "-cmore.txt", "--constraint=more.txt", "  -r more.txt", "-r \\\nmore.txt",
+    "-r sub/../more.txt",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("line", LISTS)
+def test_lists_that_a_list_names_count_by_their_text(tmp_path: Path, line: str) -> None:
+    def made(name: str, more: str) -> str:
+        (tmp_path / name / "sub").mkdir(parents=True)
+        return keyed(tmp_path / name, {"requirements.txt": f"{line}\nscipy\n", "more.txt": more})
+
+    assert made("one", "numpy==1\n") == made("same", "numpy==1\n")
+    assert made("newer", "numpy==2\n") != made("older", "numpy==1\n")
+    assert made("here", "libs/shared\n") != made("there", "libs/shared\n")
+
+
+BACKEND = """
+import pathlib, zipfile
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    pathlib.Path("left-behind").touch()
+    name = "module-1-py3-none-any.whl"
+    with zipfile.ZipFile(pathlib.Path(wheel_directory, name), "w") as wheel:
+        wheel.write("src/module.py", "module.py")
+        wheel.writestr("module-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: module\\nVersion: 1\\n")
+        wheel.writestr("module-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("module-1.dist-info/RECORD", "")
+    return name
+"""
+BUILT = "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+
+
+def test_a_package_of_any_build_backend_is_installed_whole_and_the_checkout_stays_clean(tmp_path: Path) -> None:
+    source = tmp_path / "commit"
+    files = {"pyproject.toml": BUILT, "backend.py": BACKEND, "src/module.py": "VALUE = 7\n"}
+    keyed(source, files)
+    environments = Environments(tmp_path / "environments")
+    asyncio.run(environments.build(source, lambda _text: None))
+    python = environments.folder(source) / "bin" / "python"
+    said = subprocess.run(
+        [python, "-c", "import module; print(module.VALUE)"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "7\n"
+    assert sorted(path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()) == sorted(files)
+    assert [path.name for path in (tmp_path / "environments").glob("build-*")] == []
+
+
+async def test_an_environment_whose_python_is_gone_is_made_again(tmp_path: Path) -> None:
+    environments = Environments(tmp_path / "environments")
+    python = environments.folder(None) / "bin" / "python"
+    for _ in range(2):
+        await environments.build(None, lambda _text: None)
+        assert python.exists()
+        python.unlink()
+        python.symlink_to(tmp_path / "removed")
+
+
+async def test_a_project_of_a_wrong_form_fails_the_start_with_a_sentence(tmp_path: Path) -> None:
+    keyed(tmp_path, {})
+    (tmp_path / "pyproject.toml").write_text("project = 7\n")
+    with pytest.raises(CannotRun, match=r"pyproject\.toml: project must be a table") as caught:
+        await Environments(tmp_path / "environments").build(tmp_path, lambda _text: None)
+    assert caught.value.code == "source"
+
+
+SAYS = "for n in 1 2 3 4 5; do sleep 0.5; echo Progress ${n}000000 of 5000000; done; "
+
+
+async def test_what_says_something_is_not_cut_and_its_progress_is_told() -> None:
+    told: list[str] = []
+    await run(["/bin/sh", "-c", SAYS + "echo done"], None, told.append, Patience(silence=2.0, total=60.0))
+    assert told == [*(f"downloaded {n}.0 of 5.0 MB" for n in range(1, 6)), "done"]
+
+
+@pytest.mark.parametrize(
+    ("script", "patience", "expected"),
+    [
+        ("echo one; exit 3", PATIENCE, "the requirements cannot be installed:\none"),
+        ("cat; echo one; exit 3", PATIENCE, "the requirements cannot be installed:\none"),
+        (
+            "echo one; sleep 60", Patience(1.0, 60.0),
+            "the requirements cannot be installed: nothing was said for 1 s, after:\none",
+        ),
+        (
+            "while :; do echo one; sleep 0.4; done", Patience(60.0, 1.0),
+            "the requirements cannot be installed within 1 s:",
+        ),
+    ],
+    ids=["it fails", "nobody answers its questions", "silent", "endless"],
+)  # fmt: skip
+async def test_what_cannot_be_installed_is_told_with_its_last_lines(
+    script: str, patience: Patience, expected: str
+) -> None:
+    with pytest.raises(CannotRun) as failed:
+        await run(["/bin/sh", "-c", script], None, lambda _text: None, patience)
+    assert str(failed.value).startswith(expected)
+
+
+async def test_what_an_installation_has_started_ends_with_it(tmp_path: Path) -> None:
+    """A lock that the program's child holds is free again."""
+    held = tmp_path / "held"
+    script = f"exec 9>{held}; flock 9; sleep 60 & echo started; wait"
+    with pytest.raises(CannotRun):
+        await run(["/bin/sh", "-c", script], None, lambda _text: None, Patience(1.0, 60.0))
+    async with asyncio.timeout(10), locked(held):
+        pass
+
+
+def test_an_installation_knows_no_key_of_the_mesh_and_the_operators_word_on_git_counts() -> None:
+    given = {"MLMESH_SECRET_KEY": "x", "PATH": "/bin", "GIT_HTTP_LOW_SPEED_TIME": "600"}
+    assert environment(given) == {
+        "PATH": "/bin", "GIT_TERMINAL_PROMPT": "0",
+        "GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": "600",
+    }  # fmt: skip
+
+
+async def test_a_package_that_nobody_sends_fails_the_start(tmp_path: Path) -> None:
+    """An index that accepts and never answers, and pip's own patience with it longer than ours."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        index = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/simple"
+        (tmp_path / "requirements.txt").write_text(f"--index-url {index}\nnothing-of-this-name\n")
+        environments = Environments(tmp_path / "environments", Patience(silence=8.0, total=60.0))
+        with pytest.raises(CannotRun, match="nothing was said for 8 s, after:") as failed:
+            await environments.build(tmp_path, lambda _text: None)
+        assert failed.value.code == "source"

@@ -1,0 +1,55 @@
+"""A cloud's metadata is stood in for by an address of a namespace that only the host leads to."""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.worker.docker_host import Host
+from tests.worker.fake_mesh import SmallMesh
+
+METADATA = "169.254.169.254"
+SCRIPT = f"""
+import socket
+try:
+    socket.create_connection(("{METADATA}", 80), 3)
+except OSError as error:
+    print(error.strerror or error)
+"""
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def metadata() -> Iterator[None]:
+    """Nobody listens there, so that who reaches it is refused."""
+    name = f"m{uuid.uuid4().hex[:8]}"
+    ip("netns", "add", name)
+    try:
+        ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+        ip("addr", "add", "169.254.169.1/24", "dev", name)
+        ip("link", "set", name, "up")
+        ip("-n", name, "addr", "add", f"{METADATA}/24", "dev", "eth0")
+        ip("-n", name, "link", "set", "eth0", "up")
+        ip("-n", name, "route", "add", "default", "via", "169.254.169.1")
+        yield
+    finally:
+        ip("netns", "del", name)
+
+
+@pytest.mark.usefixtures("metadata")
+async def test_a_clouds_metadata_is_reached_only_where_that_is_allowed(mesh: SmallMesh, host: Host) -> None:
+    own = {"app_subnets": "10.212.0.0/16"}
+    for task, allowed in (("t1", False), ("t2", True), ("t3", False)):
+        async with host.worker(**own, link_local=allowed):
+            mesh.stage(task, "", image=host.image, entry_point=["python3", "-u", "-c", SCRIPT])
+            await mesh.until(lambda: f"log-{task}" in mesh.ended)  # noqa: B023
+    async with host.worker(**own, link_local=True):
+        pass  # the rule goes
+    said = {task: mesh.logs[f"log-{task}"].decode().strip() for task in ("t1", "t2", "t3")}
+    assert said == {"t1": "No route to host", "t2": "Connection refused", "t3": "No route to host"}
