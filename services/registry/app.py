@@ -14,17 +14,17 @@ from libs.common.db import Database
 from libs.common.http.app import Check, service
 from libs.common.http.client import open_peers
 from libs.common.settings import Settings, require
-from services.registry.deploy import Deployer
-from services.registry.doorbell import Doorbell
-from services.registry.folders import Folders
-from services.registry.locations import Locations
-from services.registry.origins import Origins
-from services.registry.parts import Parts
-from services.registry.poll import Poller
-from services.registry.removal import Remover
+from services.registry.app_removal import Remover
+from services.registry.dependencies import Parts
+from services.registry.deployments.worker import Deployer
+from services.registry.events import Doorbell
+from services.registry.git.address_policy import Locations
+from services.registry.git.allowed_folders import Folders
+from services.registry.git.cache import Source
+from services.registry.git.poller import Poller
+from services.registry.git.remotes import Origins
 from services.registry.routes import apply, apps, deployments, hooks, internal, keys, secrets, tokens, validate
-from services.registry.source import Source
-from services.registry.vault import Vault
+from services.registry.secrets.vault import Vault
 
 ROUTES = (apply, apps, deployments, secrets, keys, tokens, validate, hooks, internal)
 

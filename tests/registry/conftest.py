@@ -20,7 +20,7 @@ from libs.common.http.server import bind, running, url_of
 from libs.common.settings import Settings
 from services.registry.app import create
 from services.registry.db import metadata
-from tests.registry.repository import MODULE, Work
+from tests.registry.working_copy import MODULE, Work
 
 DEADLINE_S = 20.0
 TOKEN = "internal"

@@ -9,9 +9,9 @@ import pytest
 from libs.common.settings import BadSetting, Settings
 from services.registry.app import create
 from tests.registry.conftest import Registry, Start, until
-from tests.registry.line import Line
-from tests.registry.repository import PROTECTED_API, Work
+from tests.registry.flaky_proxy import Line
 from tests.registry.routes.test_hooks import Forge, attached
+from tests.registry.working_copy import PROTECTED_API, Work
 
 
 async def test_two_replicas_share_the_work_and_end_at_the_newest_head(

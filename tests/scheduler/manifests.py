@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from libs.common.manifests.catalog import Catalog
-from services.registry.catalog import check
+from services.registry.checks.catalog import check
 
 MANIFESTS = b"""
 apiVersion: mlmesh/v1

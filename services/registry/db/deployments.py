@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.manifests.catalog import Catalog
 from services.registry.db.tables import deployments, revisions, steps
-from services.registry.deployments import Deployment, Scene, Step
-from services.registry.tokens import new_id
+from services.registry.deployments.state import Deployment, Scene, Step
+from services.registry.secrets.tokens import new_id
 
 REGISTRY, SCHEDULER = "registry", "scheduler"
 SHOWN = [column for column in deployments.c if column.name not in ("reported_warnings", "finished_at")]

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.db import upsert
 from libs.common.times import iso
 from services.registry.db.tables import api_keys, tokens
-from services.registry.tokens import new_id
+from services.registry.secrets.tokens import new_id
 
 
 @dataclass(frozen=True)

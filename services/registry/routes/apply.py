@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from services.registry.application import Application, read
-from services.registry.applying import Applying, refused
-from services.registry.bodies import read_body
-from services.registry.deployments import shown
-from services.registry.parts import Here, Parts, Who
+from services.registry.apply.executor import Applying, refused
+from services.registry.apply.request import Application, read
+from services.registry.dependencies import Here, Parts, Who
+from services.registry.deployments.state import shown
+from services.registry.request_body import read_body
 
 router = APIRouter()
 MAX_BYTES = 1 << 20

@@ -18,9 +18,9 @@ from libs.common.manifests.platformapp import RESERVED_NAMESPACES
 from libs.common.storable_text import Text
 from libs.common.times import iso
 from services.registry.apps import App
-from services.registry.db import access, apps, deployments
-from services.registry.deployments import Deployment
-from services.registry.parts import Here, NoApp, Parts, Who
+from services.registry.db import access_feed, apps, deployments
+from services.registry.dependencies import Here, NoApp, Parts, Who
+from services.registry.deployments.state import Deployment
 
 router = APIRouter(prefix="/api/v1/apps")
 PEER_TIMEOUT_S = 2.0
@@ -76,7 +76,7 @@ async def create(body: NewApp, parts: Here, who: Who, response: Response) -> dic
         if app.name in await apps.removing(c):
             raise Conflict(f'app "{app.name}" is still being removed; try again in a moment')
         await apps.add(c, app, await clock(c))
-        await access.bump(c, app.name)
+        await access_feed.bump(c, app.name)
     response.headers["Location"] = f"/api/v1/apps/{app.name}"
     return await show(app.name, parts, who)
 
@@ -149,6 +149,6 @@ async def delete(ns: str, parts: Here, who: Who) -> None:
     async with parts.database.write() as c:
         if not await apps.remove(c, ns, await clock(c)):
             raise NoApp(ns)
-        await access.bump(c, ns, deleted=True)
+        await access_feed.bump(c, ns, deleted=True)
     parts.access_changed(ns)
     parts.remover.wake()

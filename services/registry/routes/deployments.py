@@ -12,10 +12,10 @@ from libs.common.errors import Conflict
 from libs.common.http.pagination import Cursors, link_to
 from libs.common.storable_text import Text
 from services.registry.db import Connection, apps, deployments
-from services.registry.deployments import Cause, Deployment
-from services.registry.origins import NoRepository
-from services.registry.parts import Here, NoApp, NoDeployment, Parts, Who
-from services.registry.reasons import NoBranch
+from services.registry.dependencies import Here, NoApp, NoDeployment, Parts, Who
+from services.registry.deployments.state import Cause, Deployment
+from services.registry.git.error_messages import NoBranch
+from services.registry.git.remotes import NoRepository
 
 router = APIRouter(prefix="/api/v1/apps/{ns}")
 ASK_TIMEOUT_S = 3.0

@@ -11,14 +11,14 @@ from fastapi.responses import JSONResponse
 from libs.common.db import clock
 from libs.common.errors import NotFound, Unauthorized
 from services.registry.apps import Repository
-from services.registry.bodies import read_body
 from services.registry.db import Connection, apps, deliveries, deployments
-from services.registry.deployments import Answer, Cause, Deployment, Scene, answer, settled
-from services.registry.parts import Here, Parts
-from services.registry.reasons import NoBranch
-from services.registry.tokens import same
-from services.registry.verification import verified
-from services.registry.webhooks import MAX_BODY_BYTES, Forge, Push, bearer, delivery_id, forge_of, push_of, signed
+from services.registry.dependencies import Here, Parts
+from services.registry.deployments.state import Answer, Cause, Deployment, Scene, answer, settled
+from services.registry.git.error_messages import NoBranch
+from services.registry.git.webhooks import MAX_BODY_BYTES, Forge, Push, bearer, delivery_id, forge_of, push_of, signed
+from services.registry.request_body import read_body
+from services.registry.secrets.tokens import same
+from services.registry.secrets.verification import verified
 
 router = APIRouter()
 AUTHORIZATION = "x-mlmesh-authorization"

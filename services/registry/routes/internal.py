@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 from libs.common.db import clock
 from libs.common.errors import Conflict, NotFound
-from services.registry.db import access, apps, deployments, reports
-from services.registry.deployments import Deployment, Step
-from services.registry.parts import Here, NoApp, Parts
-from services.registry.reasons import GitFailed
-from services.registry.verification import verified
+from services.registry.db import access_feed, apps, deployments
+from services.registry.dependencies import Here, NoApp, Parts
+from services.registry.deployments import scheduler_reports
+from services.registry.deployments.state import Deployment, Step
+from services.registry.git.error_messages import GitFailed
+from services.registry.secrets.verification import verified
 
 router = APIRouter(prefix="/internal")
 
@@ -88,13 +89,13 @@ async def report(deployment: str, body: Report, parts: Here) -> None:
         found = await deployments.get(c, deployment)
         if found is None or await apps.get(c, found.app, lock=True) is None:
             raise NotFound(f"there is no deployment {deployment}")
-        await reports.report(c, found, body.status, steps, errors, list(body.warnings), await clock(c))
+        await scheduler_reports.report(c, found, body.status, steps, errors, list(body.warnings), await clock(c))
 
 
 @router.get("/access")
 async def changed_access(parts: Here, since: int = 0) -> dict[str, Any]:
     async with parts.database.read() as c:
-        return await access.feed(c, since)
+        return await access_feed.feed(c, since)
 
 
 @router.post("/apps/{ns}/secrets/values")

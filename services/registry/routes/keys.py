@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from libs.common.db import clock
 from libs.common.errors import NotFound
 from libs.common.manifests.fields import UserName
-from services.registry import tokens as secret_texts
-from services.registry.db import access, apps, tokens
-from services.registry.parts import Here, NoApp, Who
+from services.registry.db import access_feed, apps, tokens
+from services.registry.dependencies import Here, NoApp, Who
+from services.registry.secrets import tokens as secret_texts
 
 router = APIRouter(prefix="/api/v1/apps/{ns}/keys")
 
@@ -42,7 +42,7 @@ async def create(ns: str, body: NewKey, parts: Here, who: Who) -> dict[str, Any]
         if await apps.get(c, ns, lock=True) is None:
             raise NoApp(ns)
         key = await tokens.add_key(c, ns, body.user, secret_texts.hashed(text), await clock(c))
-        await access.bump(c, ns)
+        await access_feed.bump(c, ns)
     parts.access_changed(ns)
     return {**key.shown(), "key": text}
 
@@ -53,5 +53,5 @@ async def delete(ns: str, key: str, parts: Here, who: Who) -> None:
     async with parts.database.write() as c:
         if not await tokens.remove_key(c, ns, key):
             raise NotFound("this app has no such key")
-        await access.bump(c, ns)
+        await access_feed.bump(c, ns)
     parts.access_changed(ns)

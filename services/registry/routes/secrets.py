@@ -16,10 +16,10 @@ from libs.common.manifests.fields import Name
 from libs.common.manifests.messages import alike
 from libs.common.manifests.secret import Key
 from libs.common.times import iso
-from services.registry.db import access, apps, deployments, secrets
+from services.registry.db import access_feed, apps, deployments, secrets
 from services.registry.db.secrets import Sealed, Secret
-from services.registry.parts import Here, NoApp, Parts, Who
-from services.registry.vault import verifier
+from services.registry.dependencies import Here, NoApp, Parts, Who
+from services.registry.secrets.vault import verifier
 
 router = APIRouter(prefix="/api/v1/apps/{ns}/secrets")
 USER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
@@ -86,7 +86,7 @@ async def put(ns: str, name: Name, body: Values, parts: Here, who: Who) -> None:
         if not changed:
             return
         await secrets.put(c, ns, name, changed, await clock(c))
-        await access.bump(c, ns)
+        await access_feed.bump(c, ns)
     parts.access_changed(ns)
 
 
@@ -130,7 +130,7 @@ async def unset(ns: str, name: str, key: str, parts: Here, who: Who) -> None:
         if found is None or key not in found.present:
             raise NotFound(f'secret "{name}" has no value for "{key}"')
         await secrets.put(c, ns, name, {key: None}, await clock(c))
-        await access.bump(c, ns)
+        await access_feed.bump(c, ns)
     parts.access_changed(ns)
 
 
@@ -140,5 +140,5 @@ async def delete(ns: str, name: str, parts: Here, who: Who) -> None:
     async with parts.database.write() as c:
         if not await secrets.remove(c, ns, name):
             raise NotFound(f'{ns} has no secret "{name}"')
-        await access.bump(c, ns)
+        await access_feed.bump(c, ns)
     parts.access_changed(ns)

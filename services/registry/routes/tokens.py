@@ -10,9 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from libs.common.db import clock
 from libs.common.errors import Conflict, NotFound
 from libs.common.manifests import quantities
-from services.registry import tokens as secret_texts
 from services.registry.db import tokens
-from services.registry.parts import Here, Who
+from services.registry.dependencies import Here, Who
+from services.registry.secrets import tokens as secret_texts
 
 router = APIRouter(prefix="/api/v1/tokens")
 

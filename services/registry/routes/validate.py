@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from libs.common.errors import Malformed, NotFound
 from libs.common.manifests import KINDS, json_schema
 from libs.common.manifests.fields import Name
-from services.registry.bodies import read_body
-from services.registry.catalog import check
-from services.registry.deployments import shown
+from services.registry.checks.catalog import check
+from services.registry.deployments.state import shown
+from services.registry.request_body import read_body
 
 router = APIRouter(prefix="/api/v1")
 MAX_BYTES = 16_000_000

@@ -11,7 +11,7 @@ from libs.common.manifests import KINDS, example, read_documents
 from libs.common.manifests.fields import FOREIGN, OURS
 from libs.common.manifests.parsing import parse
 from libs.common.manifests.problems import Problem
-from services.registry.catalog import Catalog, check
+from services.registry.checks.catalog import Catalog, check
 
 QUICK = settings(deadline=None)  # the machine may be busy
 EXAMPLES = {kind: example(kind) for kind in KINDS}

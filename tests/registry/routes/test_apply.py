@@ -3,9 +3,9 @@
 import pytest
 
 from libs.common import identity
-from services.registry.locations import NO_FOLDER, NO_NETWORK
+from services.registry.git.address_policy import NO_FOLDER, NO_NETWORK
 from tests.registry.conftest import Registry
-from tests.registry.repository import Work
+from tests.registry.working_copy import Work
 
 PLATFORM = "apiVersion: mlmesh/v1\nkind: PlatformApp\nmetadata: {name: leafscan}\nspec: {title: Leaf scan}\n"
 SECRET = "---\napiVersion: mlmesh/v1\nkind: Secret\nmetadata: {name: users}\nspec: {keys: [alice]}\n"

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from libs.common import identity
-from services.registry.catalog import check
+from services.registry.checks.catalog import check
 from services.registry.routes.apps import _addresses
 from tests.registry.conftest import EVERYTHING, Neighbours, Registry, Start, until
-from tests.registry.repository import PROTECTED_API, Work
+from tests.registry.working_copy import PROTECTED_API, Work
 
 
 async def test_an_app_is_made_shown_listed_and_deleted(either: Registry) -> None:

@@ -10,7 +10,7 @@ import pytest
 from libs.common import identity
 from services.registry.routes.hooks import AUTHORIZATION
 from tests.registry.conftest import Answer, Registry, until
-from tests.registry.repository import COMPONENT, Work
+from tests.registry.working_copy import COMPONENT, Work
 
 
 class Forge:

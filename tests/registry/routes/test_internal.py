@@ -7,7 +7,7 @@ import tarfile
 import pytest
 
 from tests.registry.conftest import Registry
-from tests.registry.repository import MODULE, Work
+from tests.registry.working_copy import MODULE, Work
 
 STEP = {"name": "digits", "status": "running", "detail": "starting", "started_at": 1.0, "finished_at": None}
 

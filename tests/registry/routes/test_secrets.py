@@ -8,7 +8,7 @@ import pytest
 
 from libs.common import identity
 from tests.registry.conftest import Registry, until
-from tests.registry.repository import PROTECTED_API, Work
+from tests.registry.working_copy import PROTECTED_API, Work
 
 SECRETS = "/api/v1/apps/leafscan/secrets"
 VALUES = "/internal/apps/leafscan/secrets/values"

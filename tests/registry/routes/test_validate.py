@@ -6,7 +6,7 @@ import pytest
 
 from libs.common.manifests import KINDS
 from tests.registry.conftest import Registry
-from tests.registry.repository import API, COMPONENT
+from tests.registry.working_copy import API, COMPONENT
 
 VALIDATE = "/api/v1/validate"
 

@@ -1,0 +1,69 @@
+"""Which secrets a catalog uses, and which wait."""
+
+import pytest
+
+from libs.common.manifests.catalog import Catalog
+from services.registry.checks.catalog import check
+from services.registry.checks.secret_usage import passwords, used, waiting
+from tests.registry.working_copy import PROTECTED_API
+
+COMPONENT = """\
+apiVersion: mlmesh/v1
+kind: MLComponent
+metadata: {name: digits}
+spec:
+  image: {existingImageName: digits:1}
+  envFrom: [{secretRef: {name: keys}}]
+  mlService: {inference: "digits.predict:predict"}
+---
+apiVersion: mlmesh/v1
+kind: ExperimentPipeline
+metadata: {name: train}
+spec:
+  vars: [{name: model}]
+  stages:
+    - name: fit
+      image: {existingImageName: "digits:1"}
+      outputs: [{name: model}]
+      envFrom: [{secretRef: {name: stage-keys}}]
+"""
+
+
+def test_secrets_are_used_by_apis_components_images_and_stages() -> None:
+    files = {"m/a.yaml": PROTECTED_API.encode(), "m/b.yaml": COMPONENT.encode()}
+    checked, problems = check(files, "leafscan", ("keys", "stage-keys", "unused"))
+    assert checked is not None, problems
+    document = checked.to_json()
+    document["components"]["digits"]["spec"]["image"]["credentials"] = "image-login"
+    catalog = Catalog.from_json(document)
+    assert passwords(catalog) == ["api-users"]
+    assert used(catalog) == {
+        "api-users": "APIComponent digits-api",
+        "image-login": "image of MLComponent digits",
+        "keys": "MLComponent digits",
+        "stage-keys": "stage fit of train",
+    }
+
+
+@pytest.mark.parametrize(
+    ("declared", "present", "sentences"),
+    [
+        ((), (), ['secret "users" (API) has no value yet; set it with: mlmesh secret set a users KEY']),
+        ((), ("bob",), []),
+        (("alice",), ("alice",), []),
+        (
+            ("alice", "bob"),
+            ("alice",),
+            ['secret "users" (API) has no value for bob; set it with: mlmesh secret set a users bob'],
+        ),
+        (
+            ("alice", "bob"),
+            (),
+            ['secret "users" (API) has no value for alice, bob; set it with: mlmesh secret set a users alice'],
+        ),
+    ],
+)
+def test_a_secret_waits_for_its_declared_keys_or_for_any(
+    declared: tuple[str, ...], present: tuple[str, ...], sentences: list[str]
+) -> None:
+    assert waiting("a", {"users": "API"}, {"users": declared}, {"users": frozenset(present)}) == sentences

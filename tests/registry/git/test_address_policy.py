@@ -1,0 +1,79 @@
+"""Where repositories may be, and what holds Git to it."""
+
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import pytest
+
+from libs.common.http.addresses import Address
+from services.registry.git.address_policy import NO_FOLDER, Locations, NotAllowed, Target, pinned
+from services.registry.git.allowed_folders import Folders
+from services.registry.git.error_messages import GitFailed
+from services.registry.git.repository_url import located
+from tests.registry.working_copy import Work
+
+DEADLINE_S = 10.0
+PRIVATE = ("10.0.0.0/8", "fc00::/7")
+
+
+@pytest.fixture
+def locations(tmp_path: Path) -> Locations:
+    return Locations(Folders([str(tmp_path / "allowed")], []), PRIVATE)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1", "localhost", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "[::1]", "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "0.0.0.1", "169.254.169.254", "[fe80::1]", "127。0。0。1",
+        "\U0001fbf1\U0001fbf2\U0001fbf7.0.0.1",
+        "192.168.0.1",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["http://{}/a", "https://{}:8443/a", "ssh://git@{}/a"])
+async def test_no_spelling_leads_to_a_network_that_is_not_allowed(locations: Locations, host: str, form: str) -> None:
+    with pytest.raises(NotAllowed, match=r"a network that its operator does not allow \(MLMESH_REPOSITORY_NETWORKS\)"):
+        await locations.find(form.format(host), DEADLINE_S)
+
+
+async def test_every_file_that_is_refused_has_the_same_sentence(locations: Locations, tmp_path: Path) -> None:
+    outside = Work(tmp_path / "outside")
+    (tmp_path / "allowed/empty").mkdir(parents=True)
+    for path in (outside.folder, "/nowhere", tmp_path / "allowed/empty", tmp_path / "allowed/nowhere"):
+        assert await locations.refused(f"file://{path}", DEADLINE_S) == NO_FOLDER
+
+
+async def test_a_file_is_read_at_the_place_that_was_judged(locations: Locations, tmp_path: Path) -> None:
+    work = Work(tmp_path / "allowed/a b")
+    (tmp_path / "allowed/link").symlink_to(work.folder)
+    expected = Target(f"file://{tmp_path}/allowed/a%20b/.git", ("--upload-pack=git-upload-pack --strict",))
+    assert await locations.find(f"file://{tmp_path}/allowed/link", DEADLINE_S) == expected
+
+
+async def test_a_name_without_an_address_may_be_asked_later(
+    locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await locations.refused("https://no-such-host.invalid/a", DEADLINE_S) is None
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    with pytest.raises(GitFailed, match="could not resolve host"):
+        await locations.find("https://no-such-host.invalid/a", DEADLINE_S)
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    assert await locations.find("https://no-such-host.invalid/a", DEADLINE_S) == Target(
+        "https://no-such-host.invalid/a", environment={"no_proxy": "", "NO_PROXY": ""}
+    )
+
+
+async def test_git_is_held_to_the_address_that_was_judged() -> None:
+    addresses: list[Address] = [IPv4Address("10.0.0.7"), IPv6Address("fc00::7")]
+    key = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "http.curloptResolve"}
+    name = "https://h.org/a"
+    assert pinned(located(name), addresses) == Target(
+        name, environment={**key, "GIT_CONFIG_VALUE_0": "h.org:443:10.0.0.7,[fc00::7]"}
+    )
+    assert pinned(located("http://167772167:81/a"), addresses) == Target("http://10.0.0.7:81/a")
+    options = ("HostName=10.0.0.7", "HostKeyAlias=h.org", "CheckHostIP=no")
+    ssh = pinned(located("git@h.org:a"), addresses)
+    assert (ssh.url, ssh.ssh) == ("git@h.org:a", options)
+    assert ssh.other == Target("git@h.org:a", ssh=("HostName=fc00::7", *options[1:]))
+    ported = pinned(located("ssh://git@h.org:2222/a"), addresses)
+    assert ported.ssh[1] == "HostKeyAlias=[h.org]:2222"
