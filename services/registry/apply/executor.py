@@ -11,9 +11,10 @@ from libs.common.errors import Conflict, Invalid
 from libs.common.manifests import Problem
 from services.registry.apply.request import Application
 from services.registry.apps import GENERATED_KEY, App, Repository
+from services.registry.checks.problems import shown
 from services.registry.db import Connection, access_feed, apps, deployments, secrets
 from services.registry.db.secrets import Secret
-from services.registry.deployments.state import Cause, shown
+from services.registry.deployments.state import Cause
 from services.registry.git.remotes import GENERATED
 from services.registry.secrets import tokens
 from services.registry.secrets.vault import Vault

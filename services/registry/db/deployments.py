@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.manifests.catalog import Catalog
 from services.registry.db.tables import deployments, revisions, steps
-from services.registry.deployments.state import Deployment, Scene, Step
+from services.registry.deployments.push_decision import Scene
+from services.registry.deployments.state import Deployment, Step
 from services.registry.secrets.tokens import new_id
 
 REGISTRY, SCHEDULER = "registry", "scheduler"

@@ -14,10 +14,10 @@ from libs.common.db import Database, clock
 from libs.common.manifests import Problem
 from libs.common.manifests.catalog import Catalog
 from services.registry.checks import secret_usage
-from services.registry.db import Connection, apps, deployments, secrets
+from services.registry.checks.problems import shown
+from services.registry.db import Connection, access_feed, apps, deployments, secrets
 from services.registry.db.deployments import REGISTRY
-from services.registry.deployments.release import release
-from services.registry.deployments.state import PENDING, Deployment, Steps, shown
+from services.registry.deployments.state import PENDING, Deployment, Steps
 from services.registry.git.cache import Commit
 
 
@@ -124,3 +124,30 @@ def _log(deployment: Deployment, event: str, **more: Any) -> None:
 
 def _facts(commit: Commit) -> dict[str, Any]:
     return {"commit_id": commit.id, "author": commit.author, "message": commit.message}
+
+
+async def release(c: Connection, deployment: Deployment, steps: Steps, catalog: Catalog, now: float) -> str | None:
+    """None: it is `starting` now. Else the reason for which it waits; nothing changed but, perhaps, that."""
+    steps = steps.begun("secrets", now)
+    if reasons := await _missing(c, deployment.app, catalog):
+        steps = steps.waiting("; ".join(reasons))
+        await _wait(c, deployment, steps)
+        return steps.reason
+    await deployments.change(c, deployment.id, PENDING, status="starting")
+    steps = steps.ended(now).begun("announce", now).ended(now)
+    await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
+    await deployments.supersede(c, deployment.app, "starting", deployment.seq, now)
+    await access_feed.bump(c, deployment.app)
+    return None
+
+
+async def _missing(c: Connection, app: str, catalog: Catalog) -> list[str]:
+    known = await secrets.listed(c, app)
+    declared = {name: catalog.secrets.get(name) or secret.keys for name, secret in known.items()}
+    present = {name: secret.present for name, secret in known.items()}
+    return secret_usage.waiting(app, secret_usage.used(catalog), declared, present)
+
+
+async def _wait(c: Connection, deployment: Deployment, steps: Steps) -> None:
+    if Steps(deployment.steps).reason != steps.reason:
+        await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)

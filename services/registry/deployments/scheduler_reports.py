@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from libs.common.manifests.catalog import Catalog
 from services.registry.apps import App
-from services.registry.db import apps, deployments
+from services.registry.db import Connection, apps, deployments
 from services.registry.db.deployments import SCHEDULER
 from services.registry.deployments.state import Deployment, Step
 
 
 async def report(
-    c: AsyncConnection,
+    c: Connection,
     deployment: Deployment,
     status: str,
     steps: Sequence[Step],
@@ -35,7 +33,7 @@ async def report(
         await deployments.change(c, deployment.id, ("starting",), status="superseded", finished_at=now)
 
 
-async def _live(c: AsyncConnection, deployment: Deployment, now: float) -> None:
+async def _live(c: Connection, deployment: Deployment, now: float) -> None:
     """The scheduler knows what is routed, so even one that was superseded here goes live, unless a newer one is."""
     present = await deployments.live(c, deployment.app)
     if present is not None and present.seq >= deployment.seq:
@@ -48,7 +46,7 @@ async def _live(c: AsyncConnection, deployment: Deployment, now: float) -> None:
         await _describe(c, deployment)
 
 
-async def _describe(c: AsyncConnection, deployment: Deployment) -> None:
+async def _describe(c: Connection, deployment: Deployment) -> None:
     """A PlatformApp in Git says what the app is called, from the moment that its revision is live."""
     if deployment.revision is None:
         return

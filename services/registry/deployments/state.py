@@ -12,9 +12,7 @@ from enum import StrEnum
 from itertools import takewhile
 from typing import Any
 
-from libs.common.manifests import Problem
 from libs.common.times import iso
-from services.registry.git.webhooks import Push
 
 OPEN = ("pending", "building", "starting")
 PENDING = ("pending",)
@@ -127,64 +125,6 @@ def due(pending: Sequence[Deployment]) -> list[Deployment]:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What is known of an app when a push arrives.
-
-    `abandoned` is the head that a rollback left, `newest` the newest deployment that was not superseded.
-    """
-
-    abandoned: str | None
-    newest: Deployment | None
-    live: Deployment | None
-    known: bool = False
-    """Whether the pushed commit has had a deployment before."""
-
-
-class Answer(StrEnum):
-    JOIN = "join"
-    """A deployment that will carry this commit exists already: the newest one."""
-    NOTHING_NEW = "nothing new"
-    ASK_GIT = "ask git"
-    """Only Git can tell whether the push is new."""
-    DEPLOY = "deploy"
-
-
-def answer(push: Push, scene: Scene) -> Answer:
-    """What a push deserves before Git is asked. Its commit is the forge's word, and may be old."""
-    newest = scene.newest
-    if newest is not None and (newest.queued or carries(newest, push.commit)):
-        return Answer.JOIN
-    if scene.live is None:
-        return Answer.DEPLOY
-    if push.commit is not None and nothing_new(push.commit, scene):
-        elsewhere = scene.abandoned not in (None, push.commit)
-        return Answer.ASK_GIT if elsewhere else Answer.NOTHING_NEW
-    return Answer.ASK_GIT if push.commit is None or scene.known else Answer.DEPLOY
-
-
-def nothing_new(head: str, scene: Scene) -> bool:
-    """Whether the branch's `head` is live or about to be, or was left on purpose. A head that failed is tried again."""
-    last = scene.newest if scene.newest is not None and scene.newest.status in OPEN else scene.live
-    if scene.live is None or last is None or (last.asks and last.commit_id is None):
-        return False
-    return head in (last.goal, scene.abandoned)
-
-
-def carries(deployment: Deployment, commit: str | None) -> bool:
-    """Whether it is about to bring the branch's head `commit`; a rollback to the same commit leaves that head."""
-    fits = commit is not None and deployment.commit_id == commit
-    return fits and deployment.pinned is None and deployment.status in OPEN
-
-
-def settled(head: str, scene: Scene) -> Deployment | None:
-    """The deployment that makes a new one for `head` needless."""
-    if not nothing_new(head, scene):
-        return None
-    newest = scene.newest
-    return newest if newest is not None and newest.status in OPEN and newest.goal == head else scene.live
-
-
-@dataclass(frozen=True)
 class Steps:
     """The steps of a deployment as they go on; the last one is the present one."""
 
@@ -210,13 +150,3 @@ class Steps:
     def reason(self) -> str | None:
         """What the present step waits for."""
         return self.all[-1].detail if self.all and self.all[-1].status == "waiting" else None
-
-
-def plain_error(message: str) -> dict[str, Any]:
-    """An error that has no place in a manifest."""
-    return {"file": None, "line": None, "column": None, "message": message}
-
-
-def shown(problem: Problem) -> dict[str, Any]:
-    """A problem as deployments and checks show it."""
-    return {"file": problem.file, "line": problem.line, "column": problem.column, "message": problem.message}

@@ -21,23 +21,15 @@ from libs.common.python_packages import unread
 from libs.common.repository_tree import left_out
 from services.registry.checks.catalog import check
 from services.registry.checks.deployment_warnings import stopped
+from services.registry.checks.problems import plain_error, shown
 from services.registry.db import apps, deployments, secrets
 from services.registry.deployments.progress import Journal, Overtaken
-from services.registry.deployments.state import (
-    Cause,
-    Deployment,
-    Scene,
-    Steps,
-    carries,
-    due,
-    plain_error,
-    settled,
-    shown,
-)
+from services.registry.deployments.push_decision import Scene, carries, settled
+from services.registry.deployments.state import Cause, Deployment, Steps, due
 from services.registry.events import Doorbell
-from services.registry.git.cache import Commit, Origin, Source
+from services.registry.git.cache import Commit, Source
 from services.registry.git.error_messages import GitFailed
-from services.registry.git.remotes import Incomplete, Origins
+from services.registry.git.remotes import Incomplete, Origin, Origins
 from services.registry.git.tree import Refused
 from services.registry.keyed_executor import PerApp
 

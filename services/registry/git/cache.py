@@ -15,8 +15,8 @@ from pathlib import Path
 from libs.common import log
 from services.registry.git.address_policy import Locations
 from services.registry.git.client import PINS, Git
-from services.registry.git.credentials import NOBODY, Credentials
 from services.registry.git.error_messages import NO_REF, GitFailed, NoBranch, no_branch
+from services.registry.git.remotes import Origin
 from services.registry.git.transport import Remote
 from services.registry.git.tree import Contents, Entry, affordable, contents_of, entries_of, manifests_of, split
 
@@ -42,18 +42,6 @@ FETCH = (
     "--no-auto-maintenance",
 )  # fmt: skip
 OLD_GIT = "this Git cannot be held to the addresses of hosts that were judged; install 2.37 or newer"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where an app's manifests come from."""
-
-    url: str
-    branch: str = "main"
-    path: str = "manifests"
-    credentials: Credentials = NOBODY
-    seen: bool = False
-    """Whether the branch has been there before."""
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from libs.common.db import Database
 from libs.common.errors import Conflict, Invalid
 from services.registry.apps import GENERATED_KEY, Repository
 from services.registry.db import apps, secrets
-from services.registry.git.cache import Origin
-from services.registry.git.credentials import credentials_of
+from services.registry.git.credentials import NOBODY, Credentials, credentials_of
 from services.registry.secrets.vault import Vault
 
 GENERATED = "(webhook)"
 """The place of a generated webhook secret in the vault: no name of a Secret looks like this."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an app's manifests come from."""
+
+    url: str
+    branch: str = "main"
+    path: str = "manifests"
+    credentials: Credentials = NOBODY
+    seen: bool = False
+    """Whether the branch has been there before."""
 
 
 class NoRepository(Conflict):

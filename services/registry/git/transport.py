@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from services.registry.git.address_policy import NO_FOLDER, Locations, NotAllowed, Target
 from services.registry.git.client import Git
 from services.registry.git.credentials import Credentials
 from services.registry.git.error_messages import NO_REF, REDIRECTED, GitFailed
+from services.registry.git.remotes import Origin
 from services.registry.git.repository_url import located, shown
 
 LOOK_UP_S = 10.0
@@ -25,15 +25,6 @@ NO_CONNECTION = "connect to host"
 """What ssh says of an address at which nobody listens."""
 
 
-class Addressed(Protocol):
-    """An Origin, as far as it is asked."""
-
-    @property
-    def url(self) -> str: ...
-    @property
-    def credentials(self) -> Credentials: ...
-
-
 class Remote:
     def __init__(self, git: Git, locations: Locations) -> None:
         self._git = git
@@ -41,7 +32,7 @@ class Remote:
 
     async def ask(
         self,
-        origin: Addressed,
+        origin: Origin,
         command: Sequence[str],
         *what: str,
         folder: Path | None = None,

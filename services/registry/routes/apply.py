@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 
 from services.registry.apply.executor import Applying, refused
 from services.registry.apply.request import Application, read
+from services.registry.checks.problems import shown
 from services.registry.dependencies import Here, Parts, Who
-from services.registry.deployments.state import shown
 from services.registry.request_body import read_body
 
 router = APIRouter()

@@ -13,7 +13,8 @@ from libs.common.errors import NotFound, Unauthorized
 from services.registry.apps import Repository
 from services.registry.db import Connection, apps, deliveries, deployments
 from services.registry.dependencies import Here, Parts
-from services.registry.deployments.state import Answer, Cause, Deployment, Scene, answer, settled
+from services.registry.deployments.push_decision import Answer, Scene, answer, settled
+from services.registry.deployments.state import Cause, Deployment
 from services.registry.git.error_messages import NoBranch
 from services.registry.git.webhooks import MAX_BODY_BYTES, Forge, Push, bearer, delivery_id, forge_of, push_of, signed
 from services.registry.request_body import read_body
@@ -110,7 +111,7 @@ async def _remember(parts: Parts, ns: str, delivery: str | None) -> None:
 async def _pushed(parts: Parts, ns: str, push: Push, delivery: str | None) -> Response:
     async with parts.database.read() as c:
         seen = await _scene(c, ns, push)
-    head = await parts.head(ns, ASK_TIMEOUT_S) if answer(push, seen) is Answer.ASK_GIT else None
+    head = await parts.head(ns, ASK_TIMEOUT_S) if answer(push.commit, seen) is Answer.ASK_GIT else None
     async with parts.database.write() as c:
         await apps.get(c, ns, lock=True)
         status, deployment = await _decided(c, ns, push, head)
@@ -126,7 +127,7 @@ async def _pushed(parts: Parts, ns: str, push: Push, delivery: str | None) -> Re
 async def _decided(c: Connection, ns: str, push: Push, head: str | None) -> tuple[int, Deployment]:
     """Status and deployment of the answer, by what is true under the app's lock."""
     scene = await _scene(c, ns, push)
-    found = answer(push, scene)
+    found = answer(push.commit, scene)
     if found is Answer.JOIN and scene.newest is not None:
         return 202, scene.newest
     if found is Answer.NOTHING_NEW and scene.live is not None:

@@ -12,7 +12,7 @@ from libs.common.errors import Malformed, NotFound
 from libs.common.manifests import KINDS, json_schema
 from libs.common.manifests.fields import Name
 from services.registry.checks.catalog import check
-from services.registry.deployments.state import shown
+from services.registry.checks.problems import shown
 from services.registry.request_body import read_body
 
 router = APIRouter(prefix="/api/v1")

@@ -1,90 +1,11 @@
-"""What a push means: every case of what is known when it arrives."""
+"""Deployments as values: their order, their steps, when a fetch is tried again."""
 
 from dataclasses import replace
 
 import pytest
 
-from services.registry.deployments.state import (
-    Answer,
-    Deployment,
-    Scene,
-    Step,
-    Steps,
-    answer,
-    due,
-    nothing_new,
-    retry_at,
-    settled,
-)
-from services.registry.git.webhooks import Push
-
-OLD, HEAD, NEW = "1" * 40, "2" * 40, "3" * 40
-
-
-def deployment(status: str, commit: str | None, steps: tuple[Step, ...] = (Step("fetch", "running"),)) -> Deployment:
-    return Deployment(1, "d", "leafscan", "push", status, None, commit, None, None, None, (), (), 1.0, None, steps)
-
-
-LIVE = deployment("live", HEAD)
-ROLLBACK = replace(deployment("pending", None, ()), pinned=OLD)
-"""Asked for, not begun: HEAD is what it leaves."""
-
-
-@pytest.mark.parametrize(
-    ("commit", "scene", "expected"),
-    [
-        pytest.param(NEW, Scene(None, None, None), Answer.DEPLOY, id="the first push"),
-        pytest.param(None, Scene(None, None, None), Answer.DEPLOY, id="the first push, without a commit"),
-        pytest.param(NEW, Scene(None, LIVE, LIVE), Answer.DEPLOY, id="a new commit"),
-        pytest.param(HEAD, Scene(None, LIVE, LIVE, True), Answer.NOTHING_NEW, id="the live commit"),
-        pytest.param(None, Scene(None, LIVE, LIVE), Answer.ASK_GIT, id="no commit is named"),
-        pytest.param(OLD, Scene(None, LIVE, LIVE, True), Answer.ASK_GIT, id="an older push arrives late"),
-        pytest.param(NEW, Scene(None, deployment("pending", None, ()), LIVE), Answer.JOIN, id="one is queued"),
-        pytest.param(NEW, Scene(None, deployment("pending", None), LIVE), Answer.DEPLOY, id="one asks Git already"),
-        pytest.param(NEW, Scene(None, deployment("pending", NEW), LIVE, True), Answer.JOIN, id="polled before"),
-        pytest.param(NEW, Scene(None, deployment("starting", NEW), LIVE, True), Answer.JOIN, id="it starts already"),
-        pytest.param(NEW, Scene(None, deployment("starting", HEAD), LIVE), Answer.DEPLOY, id="another one starts"),
-        pytest.param(NEW, Scene(NEW, LIVE, LIVE, True), Answer.NOTHING_NEW, id="the head that was rolled back"),
-        pytest.param(NEW, Scene(HEAD, ROLLBACK, LIVE), Answer.DEPLOY, id="behind a rollback that has not begun"),
-        pytest.param(HEAD, Scene(HEAD, ROLLBACK, LIVE, True), Answer.NOTHING_NEW, id="what a queued rollback leaves"),
-        pytest.param(None, Scene(HEAD, ROLLBACK, LIVE), Answer.ASK_GIT, id="no commit is named behind a rollback"),
-        pytest.param(
-            OLD, Scene(HEAD, ROLLBACK, LIVE, True), Answer.ASK_GIT, id="the branch is where the rollback goes"
-        ),
-        pytest.param(HEAD, Scene(None, deployment("starting", NEW), LIVE, True), Answer.ASK_GIT, id="forced back"),
-        pytest.param(NEW, Scene(None, deployment("failed", NEW), LIVE, True), Answer.ASK_GIT, id="it failed before"),
-        pytest.param(NEW, Scene(None, deployment("failed", NEW), None, True), Answer.DEPLOY, id="failed, nothing live"),
-    ],
-)
-def test_a_push_is_judged_by_what_is_known(commit: str | None, scene: Scene, expected: Answer) -> None:
-    assert answer(Push("push", "main", commit), scene) is expected
-
-
-@pytest.mark.parametrize(
-    ("head", "scene", "expected"),
-    [
-        (HEAD, Scene(None, LIVE, LIVE), True),
-        (NEW, Scene(None, LIVE, LIVE), False),
-        (NEW, Scene(NEW, LIVE, LIVE), True),
-        (NEW, Scene(None, deployment("failed", NEW), LIVE), False),
-        (NEW, Scene(NEW, None, None), False),
-        (HEAD, Scene(HEAD, ROLLBACK, LIVE), True),
-        (OLD, Scene(HEAD, ROLLBACK, LIVE), True),
-        (NEW, Scene(HEAD, ROLLBACK, LIVE), False),
-        (HEAD, Scene(None, deployment("starting", NEW), LIVE), False),
-        (HEAD, Scene(HEAD, deployment("pending", None), LIVE), False),
-    ],
-)
-def test_a_head_is_new_unless_it_is_live_or_was_left_on_purpose(head: str, scene: Scene, expected: bool) -> None:
-    assert nothing_new(head, scene) is expected
-
-
-def test_what_settles_a_head_is_what_brings_it_or_what_is_live() -> None:
-    starting = deployment("starting", NEW)
-    assert settled(NEW, Scene(None, starting, LIVE)) is starting
-    assert settled(HEAD, Scene(HEAD, ROLLBACK, LIVE)) is LIVE
-    assert settled(OLD, Scene(HEAD, ROLLBACK, LIVE)) is ROLLBACK
-    assert settled(HEAD, Scene(None, starting, LIVE)) is None
+from services.registry.deployments.state import Deployment, Step, Steps, due, retry_at
+from tests.registry.deployments.examples import HEAD, LIVE, NEW, OLD, ROLLBACK, deployment
 
 
 def test_of_those_that_ask_git_the_newest_is_due_and_all_others_are() -> None:

@@ -1,0 +1,16 @@
+"""Deployments in the states that tests of decisions need."""
+
+from dataclasses import replace
+
+from services.registry.deployments.state import Deployment, Step
+
+OLD, HEAD, NEW = "1" * 40, "2" * 40, "3" * 40
+
+
+def deployment(status: str, commit: str | None, steps: tuple[Step, ...] = (Step("fetch", "running"),)) -> Deployment:
+    return Deployment(1, "d", "leafscan", "push", status, None, commit, None, None, None, (), (), 1.0, None, steps)
+
+
+LIVE = deployment("live", HEAD)
+ROLLBACK = replace(deployment("pending", None, ()), pinned=OLD)
+"""Asked for, not begun: HEAD is what it leaves."""

@@ -1,0 +1,67 @@
+"""Git as a subprocess: isolated from this host, bounded in time."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from services.registry.git.cache import Source
+from services.registry.git.client import Git
+from services.registry.git.error_messages import GitFailed
+from services.registry.git.remotes import Origin
+from tests.registry.working_copy import Work
+
+
+async def test_hooks_and_configuration_of_the_repository_and_of_this_user_do_not_run(
+    source: Source, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trap = tmp_path / "trap"
+    hook = work.folder / ".git/hooks/post-checkout"
+    hook.write_text(f"#!/bin/sh\ntouch {trap}\n")
+    hook.chmod(0o755)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text(
+        f'[url "file:///elsewhere"]\n\tinsteadOf = {work.url}\n[core]\n\tfsmonitor = "touch {trap}"\n'
+    )
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    assert (await source.fetch("leafscan", Origin(work.url))).message == "the first version"
+    assert not trap.exists()
+
+
+async def test_a_server_that_stops_in_the_middle_is_given_up_and_one_that_tells_its_progress_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git itself is stood for by a program: what counts is what it prints."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    git = programs / "git"
+    git.write_text(
+        '#!/bin/sh\nfor n in 1 2 3 4 5; do sleep 0.5; printf "Receiving objects: $n%%\\r" >&2; done\n$THEN\n'
+    )
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    assert await Git(tmp_path / "home").run("fetch", timeout=60, silence=2) == b""
+    git.write_text(git.read_text().replace("$THEN", "sleep 60"))
+    with pytest.raises(GitFailed, match="has said nothing for 2 s"):
+        await Git(tmp_path / "home").run("fetch", timeout=60, silence=2)
+
+
+async def test_git_is_stopped_at_its_time_with_all_that_it_started(tmp_path: Path) -> None:
+    stopped = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1 << 20)
+        await reader.read()  # ends when the other side is gone
+        stopped.set()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+    with pytest.raises(GitFailed, match=r"git ls-remote took longer than 0\.5 s and was stopped"):
+        await Git(tmp_path / "home").run("ls-remote", "--", url, timeout=0.5)
+    async with asyncio.timeout(5):
+        await stopped.wait()
+    server.close()

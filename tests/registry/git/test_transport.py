@@ -1,0 +1,176 @@
+"""Remote repositories over HTTP and ssh: credentials, redirects, addresses, servers that do not answer."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from libs.common.http.addresses import Address, Reach
+from services.registry.git.address_policy import NO_FOLDER, Locations
+from services.registry.git.allowed_folders import Folders
+from services.registry.git.cache import Source
+from services.registry.git.credentials import Credentials
+from services.registry.git.error_messages import GitFailed
+from services.registry.git.remotes import Origin
+from tests.registry.working_copy import Work
+
+
+@pytest.mark.parametrize(
+    ("url", "branch", "reason"),
+    [
+        ("file:///nowhere/at/all", "main", NO_FOLDER),
+        ("ext::sh -c touch% /tmp/mlmesh-owned", "main", "begins with https://, ssh:// or file://"),
+        ("git://127.0.0.1:1/x", "main", "begins with https://, ssh:// or file://"),
+        ("http://127.0.0.1:1/x", "main", "unable to access 'http://127.0.0.1:1/x/'"),
+    ],
+)
+async def test_what_git_cannot_fetch_is_told_in_its_own_words(
+    source: Source, work: Work, url: str | None, branch: str, reason: str
+) -> None:
+    with pytest.raises(GitFailed) as failed:
+        await source.fetch("leafscan", Origin(url or work.url, branch))
+    assert reason in failed.value.detail
+    assert "\n" not in failed.value.detail
+
+
+@pytest.fixture
+async def refusing() -> AsyncIterator[str]:
+    """A server that wants credentials, and refuses them all but remembers none."""
+
+    async def refuse(request: web.Request) -> web.Response:
+        given = request.headers.get("Authorization", "")
+        right = given == "Basic " + b64encode(b"bob:right").decode()
+        return web.Response(status=404 if right else 401, headers={"WWW-Authenticate": 'Basic realm="git"'})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/team/module"
+    await runner.cleanup()
+
+
+async def test_bad_credentials_are_told_without_being_shown(source: Source, refusing: str) -> None:
+    origin = Origin(refusing, credentials=Credentials("bob", "sesame"))
+    with pytest.raises(GitFailed, match="Authentication failed for 'http://") as failed:
+        await source.fetch("leafscan", origin)
+    assert "sesame" not in failed.value.detail
+    with pytest.raises(GitFailed, match="Authentication failed"):
+        await source.head(origin)
+
+
+async def test_good_credentials_reach_the_server(source: Source, refusing: str) -> None:
+    with pytest.raises(GitFailed, match="not found"):
+        await source.fetch("leafscan", Origin(refusing, credentials=Credentials("bob", "right")))
+
+
+async def test_missing_credentials_never_prompt(source: Source, refusing: str) -> None:
+    with pytest.raises(GitFailed, match=r"could not read Username .*: terminal prompts disabled"):
+        await source.fetch("leafscan", Origin(refusing))
+
+
+class Redirecting:
+    """A server that sends every question to `location` but those about `served`, and knows what it was asked."""
+
+    def __init__(self) -> None:
+        self.location, self.served, self.asked, self.port = "", "", list[str](), 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(f"{request.headers['Host'].partition(':')[0]}{request.path_qs}")
+        if self.served and request.path.startswith(self.served):
+            return web.Response(status=404)
+        return web.Response(status=302, headers={"Location": self.location})
+
+
+@pytest.fixture
+async def redirecting() -> AsyncIterator[Redirecting]:
+    found = Redirecting()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", found.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    found.port = runner.addresses[0][1]
+    yield found
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("spelling", ["localhost", "127.0.0.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"])
+async def test_a_host_in_a_network_that_is_not_allowed_is_never_asked(
+    tmp_path: Path, redirecting: Redirecting, spelling: str
+) -> None:
+    source = Source(tmp_path / "registry", Locations(Folders([], []), ["10.0.0.0/8"]))
+    with pytest.raises(GitFailed, match="does not allow"):
+        await source.head(Origin(f"http://{spelling}:{redirecting.port}/a"))
+    with pytest.raises(GitFailed, match="does not allow"):
+        await source.fetch("leafscan", Origin(f"http://{spelling}:{redirecting.port}/a"))
+    assert redirecting.asked == []
+
+
+async def test_a_redirect_to_another_place_is_told_and_not_followed(source: Source, redirecting: Redirecting) -> None:
+    host = f"http://127.0.0.1:{redirecting.port}"
+    redirecting.location = f"http://bob:sesame@localhost:{redirecting.port}/b.git/info/refs?service=git-upload-pack"
+    with pytest.raises(GitFailed) as failed:
+        await source.fetch("leafscan", Origin(f"{host}/a"))
+    assert failed.value.detail == (
+        f"{host}/a redirects to http://localhost:{redirecting.port}/b.git, which is not followed; "
+        "if the repository is there, write that address into the Repository (url)"
+    )
+    assert {one.partition("/")[0] for one in redirecting.asked} == {"127.0.0.1"}
+
+
+async def test_a_redirect_to_another_path_of_the_same_place_is_followed(
+    source: Source, redirecting: Redirecting
+) -> None:
+    redirecting.location, redirecting.served = "/a.git/info/refs?service=git-upload-pack", "/a.git/"
+    with pytest.raises(GitFailed, match=rf"repository 'http://127.0.0.1:{redirecting.port}/a.git/' not found"):
+        await source.fetch("leafscan", Origin(f"http://127.0.0.1:{redirecting.port}/a"))
+
+
+async def test_redirects_have_an_end(source: Source, redirecting: Redirecting) -> None:
+    redirecting.location = "/a.git/info/refs?service=git-upload-pack"
+    with pytest.raises(GitFailed, match="redirects more than 3 times"):
+        await source.head(Origin(f"http://127.0.0.1:{redirecting.port}/a"))
+
+
+async def test_ssh_goes_to_the_next_address_of_a_host_that_does_not_answer_at_one(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody listens at the first; at the second somebody answers who is no ssh."""
+    asked: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(writer.get_extra_info("sockname")[0])
+        writer.write(b"hello\r\n")
+        writer.close()
+
+    async def find(self: Reach, host: str, port: int = 0) -> list[Address]:
+        return [ip_address("127.0.0.1"), ip_address("127.0.0.2")]
+
+    monkeypatch.setattr(Reach, "find", find)
+    async with await asyncio.start_server(answer, "127.0.0.2", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(GitFailed):
+            await source.head(Origin(f"ssh://git@two.example:{port}/a"))
+    assert asked == ["127.0.0.2"]
+
+
+SILENT = "the repository's server has said nothing for 0.5 s and was given up"
+
+
+@pytest.mark.parametrize("form", ["http://127.0.0.1:{}/a", "https://127.0.0.1:{}/a", "ssh://git@127.0.0.1:{}/a"])
+async def test_a_server_that_accepts_and_never_answers_is_given_up(tmp_path: Path, form: str) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    source = Source(tmp_path / "registry", Locations(Folders([], []), ["127.0.0.0/8"]), silence=0.5)
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        with pytest.raises(GitFailed) as failed:
+            await source.fetch("leafscan", Origin(form.format(server.sockets[0].getsockname()[1])))
+        assert failed.value.detail == SILENT
