@@ -76,7 +76,7 @@ async def past(database: Database, number: int) -> None:
         some = [finished(plan, base - start - index, random.Random(start + index)) for index in range(AT_ONCE)]
         async with database.write() as c:
             await rows.add(c, some)
-            stages = [task for one in some for task in planner.stage_tasks(one)]
+            stages = [task for one in some for task in planner.build_stage_tasks(one)]
             ended = {"state": "succeeded", "started_at": base, "finished_at": base, "token": 1, "attempt": 1}
             await tasks.add(c, [{**task.__dict__, **ended} for task in stages])
 
@@ -103,8 +103,8 @@ async def page_ms(database: Database, chosen: dict[str, Any], at: float) -> floa
 
     async def look() -> None:
         async with database.read() as c:
-            found = await rows.page(c, "leaf", **{**chosen, "after": after}, limit=PAGE + 1)
-            stages = await tasks.of_runs(c, [run.id for run in found])
+            found = await rows.list_page(c, "leaf", **{**chosen, "after": after}, limit=PAGE + 1)
+            stages = await tasks.list_by_runs(c, [run.id for run in found])
         for run in found:
             shown(run, stages[run.id], EMPTY, whole=False)
 
@@ -114,17 +114,17 @@ async def page_ms(database: Database, chosen: dict[str, Any], at: float) -> floa
 async def claim_ms(database: Database) -> float:
     async def claim() -> None:
         async with database.write() as c:
-            (found,), _, _ = await ready_queue.first(c, "w", ["cpu"], stages=True)
-            await rows.hold(c, found.app, found.run or "")
-            await tasks.claim(c, found.task, "w", time.time(), 15.0)
-            await tasks.change(c, found.task, {"state": "ready"})
+            (found,), _, _ = await ready_queue.list_next_ready(c, "w", ["cpu"], stages=True)
+            await rows.lock_and_bump(c, found.app, found.run or "")
+            await tasks.claim_task(c, found.task, "w", time.time(), 15.0)
+            await tasks.update_task(c, found.task, {"state": "ready"})
 
     plan = a_run({"inputs": {"raw": "in/a.csv"}}).plan
     waits = Run(id=f"r_{time.time_ns()}", app="oak", pipeline="p", user="u", status="queued", plan=plan,
                 created_at=time.time(), deadline=time.time() + 1000)  # fmt: skip
     async with database.write() as c:
         await rows.add(c, [waits])
-        await tasks.add(c, [task.__dict__ for task in planner.stage_tasks(waits)])
+        await tasks.add(c, [task.__dict__ for task in planner.build_stage_tasks(waits)])
     return await timed(claim)
 
 

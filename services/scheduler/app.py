@@ -21,7 +21,7 @@ from services.scheduler.dependencies import Parts, Wakes
 from services.scheduler.notifications import Bells
 from services.scheduler.routes import admin, apps, callbacks, components, runs, schedules, submissions, table, workers
 from services.scheduler.runs.writer import Admissions
-from services.scheduler.tasks.dispatcher import Doorbells
+from services.scheduler.tasks.dispatcher import TaskDispatcher
 
 DIRECT = (*submissions.ROUTES, *workers.ROUTES)
 ROUTES = (table, runs, callbacks, schedules, apps, components, admin)
@@ -57,7 +57,7 @@ async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts
         stack.push_async_callback(db.close)
         outside = await stack.enter_async_context(open_outside(settings.callback_networks))
         wakes = Wakes()
-        doorbells = Doorbells(bus, lambda: wakes.relay())
+        doorbells = TaskDispatcher(bus, lambda: wakes.relay())
         disk = Disk(settings.data, settings.disk_reserve) if db.dialect == "sqlite" else None
         admissions = Admissions(db, settings.waiting_runs, doorbells, disk)
         parts = Parts(settings, db, bus, peers, Bells(), outside, Catalogs(db), doorbells, admissions, wakes)

@@ -24,8 +24,8 @@ from services.scheduler.dependencies import Parts
 from services.scheduler.runs import chain_controller, queries, retention, schedules
 from services.scheduler.runs.change_poller import LOOK_S, Lookout
 from services.scheduler.tasks import leases
-from services.scheduler.tasks.dispatch_relay import Relay
-from services.scheduler.tasks.output_publisher import Publisher
+from services.scheduler.tasks.dispatch_relay import DispatchRelay
+from services.scheduler.tasks.output_publisher import OutputPublisher
 
 EVENTS = Queue("scheduler.events", (RevisionReady.tag, AccessChanged.tag, FileChanged.tag))
 LEADERSHIP = "loops"
@@ -65,7 +65,7 @@ class Leader:
     async def renew(self) -> None:
         began = time.monotonic()
         async with self._parts.db.write() as c:
-            taken = await workers.lead(c, LEADERSHIP, self._owner, LEADER_LEASE_S)
+            taken = await workers.acquire_leadership(c, LEADERSHIP, self._owner, LEADER_LEASE_S)
         self._until = began + LEADER_LEASE_S - LEADER_RENEW_S if taken else 0.0
 
     async def resign(self) -> None:
@@ -73,7 +73,7 @@ class Leader:
         if self.leading:
             self._until = 0.0
             async with self._parts.db.write() as c:
-                await workers.resign(c, LEADERSHIP, self._owner)
+                await workers.release_leadership(c, LEADERSHIP, self._owner)
 
 
 class Steadiness:
@@ -106,9 +106,9 @@ class Loops:
         self._log = get("scheduler")
         self.leader = Loop("leader", self._lead, LEADER_RENEW_S, back_off=LEADER_RENEW_S)
         self.lookout = Loop("lookout", Lookout(parts).look, LOOK_S)
-        self.relay = Loop("relay", Relay(parts).step, RELAY_S, rest=RELAY_REST_S)
-        self._publisher = Publisher(parts)
-        self.publish = self._led("publisher", self._publisher.step, INTAKE_S)
+        self.relay = Loop("relay", DispatchRelay(parts).run_once, RELAY_S, rest=RELAY_REST_S)
+        self._publisher = OutputPublisher(parts)
+        self.publish = self._led("publisher", self._publisher.run_once, INTAKE_S)
         self.callbacks = self._led("callbacks", lambda: dispatcher.step(parts), REMOVAL_S, rest=CALLBACKS_REST_S)
         self.removal = self._led("removal", lambda: retention.step(parts), REMOVAL_S)
         self.intake = self._led("intake", self._take_in, INTAKE_S)
@@ -176,24 +176,24 @@ class Loops:
     async def _tick(self) -> None:
         async with self._parts.db.read() as c:
             now = await clock(c)
-            due = await of_time.due(c, now)
-        if due.busy:
+            due = await of_time.find_due_work(c, now)
+        if due.is_busy:
             self.hurry()
         elif due.next_at is not None:
             self.tick.hurry(max(self._tick_s, due.next_at - now))
         steady = self._steady.beat(time.monotonic())
-        if due.told:
+        if due.callbacks:
             self.callbacks.wake()
-        if due.rolling:
+        if due.rollouts:
             self.converge.wake()
-        if due.publishing:  # the report may have come to another scheduler
+        if due.publications:  # the report may have come to another scheduler
             self.publish.wake()
         steps = {
-            leases.rested: due.rested,
-            queries.end_overdue: due.late,
-            schedules.step: due.scheduled,
-            chain_controller.step: due.chained,
-            leases.lapse: due.lapsed and steady,
+            leases.release_backoffs: due.backoffs,
+            queries.end_overdue: due.overdue_runs,
+            schedules.step: due.schedules,
+            chain_controller.step: due.chains,
+            leases.expire_leases: due.expired_leases and steady,
         }
         wanted = (step for step, is_due in steps.items() if is_due)
         await for_each(wanted, lambda step: step(self._parts), lambda step: step.__qualname__)
@@ -223,12 +223,12 @@ class Loops:
     async def _find_dirty(self) -> None:
         """Apps with a rollout or with an instance that waits for a model; all of them now and then."""
         async with self._parts.db.read() as c:
-            self._dirty |= {rollout.app for rollout in await apps.starting(c)}
-            waiting = await tasks.in_state(c, "instance", "waiting")
+            self._dirty |= {rollout.app for rollout in await apps.list_active_rollouts(c)}
+            waiting = await tasks.list_by_state(c, "instance", "waiting")
             self._dirty |= {task.app for task in waiting if reconciler.needs_model(task)}
             if time.monotonic() - self._swept > SWEEP_S:
                 self._swept = time.monotonic()
-                self._dirty |= set(await apps.names(c))
+                self._dirty |= set(await apps.list_names(c))
 
     async def _listen(self) -> None:
         """Doorbells of the registry and of the databox."""

@@ -16,7 +16,7 @@ from services.scheduler.components.catalog_cache import Catalogs
 from services.scheduler.model.state import Run
 from services.scheduler.notifications import Bells
 from services.scheduler.runs.writer import Admissions
-from services.scheduler.tasks.dispatcher import Doorbells
+from services.scheduler.tasks.dispatcher import TaskDispatcher
 
 SHARED_LOOK_S = 1.0
 ALONE_LOOK_S = 15.0
@@ -48,7 +48,7 @@ class Parts:
     bells: Bells
     outside: Outside
     catalogs: Catalogs
-    doorbells: Doorbells
+    doorbells: TaskDispatcher
     admissions: Admissions
     wakes: Wakes = field(default_factory=Wakes)
     looks: Looks[tuple[Run, dict[str, Any]] | None] = field(default_factory=Looks)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.common.locations import Location
-from services.scheduler.plans.submission import Area, User, place
+from services.scheduler.plans.submission import BoxAccess, Submitter, parse_location
 from tests.databox.conftest import Databox
 from tests.databox.test_publications import OUT, produced
 
@@ -18,7 +18,7 @@ ODD = ["a%2Fb", "a\\b", "%2e%2e", "a\x85b", "\u2028", " ", "a ", "%", "%25", "~"
        "n" * 256, "\U0001f600", "a:b", "a?b#c", "a&b=c", "+", "\ufeff", "\ufffe", "__XL_DIR__", "xl.meta"]  # fmt: skip
 SEGMENT = st.sampled_from(ODD) | st.text(min_size=1, max_size=6)
 FOLDER = st.lists(SEGMENT, min_size=1, max_size=5).map("/".join)
-ALICE = Area(User("shop", "alice", {"data"}), ["data"])
+ALICE = BoxAccess(Submitter("shop", "alice", {"data"}), ["data"])
 
 
 @pytest.fixture(params=["directory", "minio", "versitygw"])
@@ -35,10 +35,10 @@ async def test_what_a_submission_accepts_is_published(databox: Databox) -> None:
     @given(FOLDER)
     def collect(folder: str) -> None:
         with suppress(ValueError):
-            accepted.append(place(folder, ALICE, folder=True))
+            accepted.append(parse_location(folder, ALICE, folder=True))
 
     collect()
-    accepted += [place(one, ALICE, folder=True) for one in ODD if _is_accepted(one)]
+    accepted += [parse_location(one, ALICE, folder=True) for one in ODD if _is_accepted(one)]
     assert len(accepted) > 20
     for number, location in enumerate(accepted):
         body = {"moves": [{"source": OUT, "target": location.to_json()}]}
@@ -50,7 +50,7 @@ async def test_what_a_submission_accepts_is_published(databox: Databox) -> None:
 
 def _is_accepted(folder: str) -> bool:
     try:
-        place(folder, ALICE, folder=True)
+        parse_location(folder, ALICE, folder=True)
     except ValueError:
         return False
     return True

@@ -15,7 +15,7 @@ from libs.common.errors import Invalid, TooManyRequests, Unavailable
 from services.scheduler.db import metadata, runs
 from services.scheduler.model.state import Run
 from services.scheduler.runs.writer import Admissions, Admitted, Request
-from services.scheduler.tasks.dispatcher import Doorbells
+from services.scheduler.tasks.dispatcher import TaskDispatcher
 from tests.scheduler.test_pipeline import a_run
 
 PLAN = a_run({"inputs": {"raw": "in/a.csv"}}).plan
@@ -27,7 +27,7 @@ def asked(number: int, key: str | None = None, body: str = "b", app: str = "leaf
 
 
 def a_door(database: Database, limit: int) -> Admissions:
-    return Admissions(database, limit, Doorbells(MemoryBus(), lambda: None))
+    return Admissions(database, limit, TaskDispatcher(MemoryBus(), lambda: None))
 
 
 @pytest.fixture
@@ -40,12 +40,12 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 async def listed(database: Database, app: str = "leaf") -> set[str]:
     async with database.read() as c:
-        return {run.id for run in await runs.of_app(c, app)}
+        return {run.id for run in await runs.list_open_runs(c, app)}
 
 
 async def test_many_at_once_are_all_there_before_they_are_answered(database: Database) -> None:
     rung = []
-    door = Admissions(database, 1000, Doorbells(MemoryBus(), lambda: rung.append(1)))
+    door = Admissions(database, 1000, TaskDispatcher(MemoryBus(), lambda: rung.append(1)))
 
     async def one(number: int) -> None:
         made = await door.admit(asked(number))
@@ -109,7 +109,7 @@ async def test_never_more_wait_than_may_and_the_place_of_one_that_began_is_taken
     async with database.write() as c:
         run = await runs.get(c, "leaf", made[0])
         assert run is not None
-        await runs.change(c, run, {"status": "running"})
+        await runs.update_run(c, run, {"status": "running"})
     assert (await door.admit(asked(1))).run.id == "r_1"
     with pytest.raises(TooManyRequests):
         await door.admit(asked(2))
@@ -119,7 +119,7 @@ async def test_a_key_is_forgotten_after_a_day(database: Database, monkeypatch: p
     door = a_door(database, 5)
     await door.admit(asked(1, key="k"))
     assert (await door.admit(asked(2, key="k"))).run.id == "r_1"
-    monkeypatch.setattr(runs, "REMEMBERED_S", -1.0)
+    monkeypatch.setattr(runs, "IDEMPOTENCY_TTL_S", -1.0)
     assert (await door.admit(asked(3, key="k", body="other"))).run.id == "r_3"
 
 

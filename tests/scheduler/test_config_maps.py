@@ -10,7 +10,7 @@ from libs.common.manifests.apicomponent import ApiSpec
 from services.scheduler.components import desired
 from services.scheduler.model.state import Run
 from services.scheduler.plans import planner, submission
-from services.scheduler.plans.planner import stage_tasks
+from services.scheduler.plans.planner import build_stage_tasks
 from tests.scheduler.manifests import MANIFESTS, catalog
 
 SETTINGS = b"""
@@ -39,18 +39,18 @@ def instance(text: bytes) -> desired.Wanted:
 def orders(text: bytes) -> dict[str, dict[str, Any]]:
     """What a worker is told of each stage."""
     found, body = catalog(text), {"inputs": {"raw": "in/a.csv"}}
-    asked = submission.submission(
+    asked = submission.parse_submission(
         [found.pipelines["train"]],
         found.apis["train"].spec.api_spec or ApiSpec(),
         body,
-        user=submission.User("leaf", "alice", {"data"}),
+        user=submission.Submitter("leaf", "alice", {"data"}),
         commit="c0ffee",
         run="r_1",
         config_maps=found.config_maps,
     )
     run = Run(id="r_1", app="leaf", pipeline="train", user="alice", status="queued", plan=asked.plan, created_at=1.0)
-    tasks = {task.name: task for task in stage_tasks(run)}
-    return {name: planner.work(run, task, tasks) for name, task in tasks.items()}
+    tasks = {task.name: task for task in build_stage_tasks(run)}
+    return {name: planner.build_stage_spec(run, task, tasks) for name, task in tasks.items()}
 
 
 def test_a_worker_is_told_the_values_in_the_order_of_the_manifest() -> None:

@@ -89,7 +89,7 @@ async def overdue(_mesh: Mesh, url: str, run: str) -> str:
     async with other.write() as c:
         found = await runs.get(c, "leaf", run)
         assert found is not None
-        await runs.change(c, found, {"deadline": 1.0})
+        await runs.update_run(c, found, {"deadline": 1.0})
     await other.close()
     return "failed" if found.started_at else "expired"
 

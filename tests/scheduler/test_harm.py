@@ -65,7 +65,7 @@ async def test_a_bad_load_costs_the_others_nothing(mesh: Mesh, database_url: str
     assert status == 204, answer
     other = Database(database_url)
     async with other.read() as c:
-        assert await autoscaling.load(c, 0.0) == {("leaf", "echo"): 2.0}
+        assert await autoscaling.get_total_loads(c, 0.0) == {("leaf", "echo"): 2.0}
     await other.close()
 
 

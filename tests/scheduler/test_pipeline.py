@@ -12,23 +12,23 @@ from libs.common.locations import Location
 from libs.common.manifests.apicomponent import ApiSpec
 from services.scheduler.model.state import Run, Task
 from services.scheduler.plans import planner, submission
-from services.scheduler.plans.planner import stage_tasks
+from services.scheduler.plans.planner import build_stage_tasks
 from tests.scheduler.manifests import catalog
 
 NO_PLACE = (
     'must name a file or folder in a box, <box>/<group>/<file>, without ".", ".." and empty parts; what is on'
     " your machine comes there with: mlmesh box put"
 )
-ALICE = submission.User("leaf", "alice", {"data", "other"})
+ALICE = submission.Submitter("leaf", "alice", {"data", "other"})
 
 
-def submit(body: Any, user: submission.User = ALICE, *, required: bool = True) -> submission.Submission:
+def submit(body: Any, user: submission.Submitter = ALICE, *, required: bool = True) -> submission.Submission:
     found = catalog()
     spec = found.apis["train"].spec.api_spec or ApiSpec()
     if not required:
         spec = spec.model_copy(update={"inputs": [one.model_copy(update={"required": False}) for one in spec.inputs]})
     chain = [found.pipelines["train"]]
-    return submission.submission(
+    return submission.parse_submission(
         chain, spec, body, user=user, commit="c0ffee", run="r_1", config_maps=found.config_maps
     )
 
@@ -90,8 +90,8 @@ def test_a_body_that_does_not_fit_is_refused_with_what_to_write(body: Any, error
 def test_places_are_read_with_and_without_the_box(
     value: str, boxes: list[str], folder: bool, expected: Location
 ) -> None:
-    area = submission.Area(submission.User("leaf", "u", {"data", "other"}), boxes)
-    assert submission.place(value, area, folder=folder) == expected
+    area = submission.BoxAccess(submission.Submitter("leaf", "u", {"data", "other"}), boxes)
+    assert submission.parse_location(value, area, folder=folder) == expected
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_an_output_folder_that_could_not_be_published_is_refused_before_the_work
 
 
 def test_who_has_no_files_gets_outputs_with_the_run() -> None:
-    nobody = submission.User("leaf", ANONYMOUS, {"data", "other"})
+    nobody = submission.Submitter("leaf", ANONYMOUS, {"data", "other"})
     assert submit({"inputs": {"rate": 1.0}}, nobody, required=False).plan["targets"] == {}
     with pytest.raises(Invalid, match="model: a caller without credentials has no files"):
         submit({"inputs": {"rate": 1.0}, "outputs": {"model": "g"}}, nobody, required=False)
@@ -128,7 +128,7 @@ def test_an_output_without_a_folder_goes_to_the_only_box() -> None:
 
 
 def test_stages_without_inputs_from_others_are_ready_at_once() -> None:
-    stages = stage_tasks(a_run({"inputs": {"raw": "g/a"}}))
+    stages = build_stage_tasks(a_run({"inputs": {"raw": "g/a"}}))
     assert [(task.name, task.state) for task in stages] == [("prepare", "ready"), ("train", "waiting")]
 
 
@@ -138,8 +138,8 @@ def claimed(task: Task, token: int) -> Task:
 
 def test_the_order_of_a_first_stage_names_the_callers_files_and_values() -> None:
     run = a_run({"inputs": {"raw": "g/a.csv", "rate": 0.5}})
-    prepare, train = stage_tasks(run)
-    order = planner.work(run, claimed(prepare, 3), {"prepare": prepare, "train": train})
+    prepare, train = build_stage_tasks(run)
+    order = planner.build_stage_spec(run, claimed(prepare, 3), {"prepare": prepare, "train": train})
     assert order["inputs"] == [
         {"name": "raw", "kind": "file", "source": {"box": "data", "user": "alice", "group": "g", "file": "a.csv"}},
         {"name": "rate", "kind": "value", "value": 0.5, "suffix": ".json", "source": None},
@@ -150,15 +150,15 @@ def test_the_order_of_a_first_stage_names_the_callers_files_and_values() -> None
 
 def test_an_optional_input_that_was_not_given_is_left_out() -> None:
     run = a_run({"inputs": {"raw": "g/a.csv"}})
-    prepare, train = stage_tasks(run)
-    order = planner.work(run, claimed(prepare, 1), {"prepare": prepare, "train": train})
+    prepare, train = build_stage_tasks(run)
+    order = planner.build_stage_spec(run, claimed(prepare, 1), {"prepare": prepare, "train": train})
     assert [one["name"] for one in order["inputs"]] == ["raw"]
 
 
 def test_a_later_stage_reads_what_the_accepted_attempt_left() -> None:
     run = a_run({"inputs": {"raw": "g/a.csv"}})
-    prepare, train = stage_tasks(run)
-    order = planner.work(run, claimed(train, 1), {"prepare": claimed(prepare, 4), "train": train})
+    prepare, train = build_stage_tasks(run)
+    order = planner.build_stage_spec(run, claimed(train, 1), {"prepare": claimed(prepare, 4), "train": train})
     assert order["inputs"] == [
         {"name": "features", "kind": "folder", "source": {"area": "runs/r_1/prepare/4/features"}}
     ]
@@ -166,9 +166,9 @@ def test_a_later_stage_reads_what_the_accepted_attempt_left() -> None:
 
 def test_only_outputs_of_the_api_are_published() -> None:
     run = a_run({"inputs": {"raw": "g/a.csv"}, "outputs": {"model": "weights"}})
-    prepare, train = stage_tasks(run)
-    assert planner.publications(run, claimed(prepare, 1)) == []
-    assert planner.publications(run, claimed(train, 2)) == [
+    prepare, train = build_stage_tasks(run)
+    assert planner.publication_moves(run, claimed(prepare, 1)) == []
+    assert planner.publication_moves(run, claimed(train, 2)) == [
         {
             "source": {"area": "runs/r_1/train/2/model"},
             "target": {"box": "data", "user": "alice", "group": "weights"},

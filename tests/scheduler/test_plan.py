@@ -9,7 +9,7 @@ import pytest
 
 from services.scheduler.model.state import Run, Task, reason
 from services.scheduler.tasks import transitions
-from services.scheduler.tasks.transitions import Report
+from services.scheduler.tasks.transitions import AttemptResult
 
 NOW = 100.0
 RETRIES = {"backoff": 10.0, "factor": 2.0, "reasons": ["error"]}
@@ -29,14 +29,16 @@ def run(status: Any = "running", *, retries: int = 0, **more: Any) -> Run:
 
 
 def test_success_is_published_first() -> None:
-    after = transitions.stage_reported(run(), task("a", "claimed"), Report("succeeded"), NOW)
+    after = transitions.stage_after_report(run(), task("a", "claimed"), AttemptResult("succeeded"), NOW)
     assert (after["state"], after["finished_at"]) == ("publishing", None)
     assert (after["phase"], after["detail"]) == ("publishing", "publishing made to data/weights/")
 
 
 def test_failure_keeps_the_reason_with_its_exit_code_and_log() -> None:
     why = {"code": "error", "detail": "boom", "exit_code": 3}
-    after = transitions.stage_reported(run(), task("a", "claimed"), Report("failed", why, log_tail=("x", "boom")), NOW)
+    after = transitions.stage_after_report(
+        run(), task("a", "claimed"), AttemptResult("failed", why, log_tail=("x", "boom")), NOW
+    )
     assert (after["state"], after["reason"], after["log_tail"]) == ("failed", why, ["x", "boom"])
 
 
@@ -45,92 +47,96 @@ def test_failure_keeps_the_reason_with_its_exit_code_and_log() -> None:
 )
 def test_retries_are_for_their_reasons_and_limited(code: str, failures: int, state: str) -> None:
     before = task("a", "claimed", failures=failures)
-    after = transitions.stage_reported(run(retries=1), before, Report("failed", reason(code)), NOW)
+    after = transitions.stage_after_report(run(retries=1), before, AttemptResult("failed", reason(code)), NOW)
     assert after["state"] == state
 
 
 def test_a_retry_waits_for_its_back_off() -> None:
-    after = transitions.stage_reported(
-        run(retries=5), task("a", "claimed", failures=2), Report("failed", reason("error")), NOW
+    after = transitions.stage_after_report(
+        run(retries=5), task("a", "claimed", failures=2), AttemptResult("failed", reason("error")), NOW
     )
     assert after["not_before"] == NOW + 40.0
 
 
 def test_a_canceling_run_retries_nothing() -> None:
-    after = transitions.stage_reported(
-        run("canceling", retries=1), task("a", "claimed"), Report("failed", reason("error")), NOW
+    after = transitions.stage_after_report(
+        run("canceling", retries=1), task("a", "claimed"), AttemptResult("failed", reason("error")), NOW
     )
     assert after["state"] == "failed"
 
 
 def test_a_lost_lease_makes_a_stage_ready_again_until_it_was_lost_too_often() -> None:
-    assert transitions.lease_ended(task("a", "claimed"), NOW)["state"] == "ready"
-    worn = transitions.lease_ended(task("a", "claimed", lost=transitions.MAX_LOST - 1), NOW)
+    assert transitions.task_after_expiry(task("a", "claimed"), NOW)["state"] == "ready"
+    worn = transitions.task_after_expiry(task("a", "claimed", lost=transitions.MAX_LOST_WORKERS - 1), NOW)
     assert (worn["state"], worn["reason"]["code"]) == ("failed", "lost")
 
 
 def test_a_stage_that_its_host_took_with_it_is_ready_again_whatever_its_retries() -> None:
     why = {"code": "lost", "detail": "the engine was away"}
-    after = transitions.stage_reported(run(), task("a", "claimed"), Report("lost", why), NOW)
+    after = transitions.stage_after_report(run(), task("a", "claimed"), AttemptResult("lost", why), NOW)
     assert (after["state"], after["reason"], after["lost"], after["worker"]) == ("ready", why, 1, None)
-    worn = task("a", "claimed", lost=transitions.MAX_LOST - 1)
-    assert transitions.stage_reported(run(), worn, Report("lost", why), NOW)["state"] == "failed"
+    worn = task("a", "claimed", lost=transitions.MAX_LOST_WORKERS - 1)
+    assert transitions.stage_after_report(run(), worn, AttemptResult("lost", why), NOW)["state"] == "failed"
     assert (
-        transitions.stage_reported(run(), task("a", "claimed", stop=True), Report("lost", why), NOW)["state"]
+        transitions.stage_after_report(run(), task("a", "claimed", stop=True), AttemptResult("lost", why), NOW)["state"]
         == "canceled"
     )
 
 
 def test_a_task_that_was_being_stopped_is_stopped_when_its_worker_vanishes() -> None:
-    assert transitions.lease_ended(task("a", "claimed", stop=True), NOW)["state"] == "canceled"
-    assert transitions.lease_ended(task("a", "claimed", stop=True, kind="instance"), NOW)["state"] == "stopped"
+    assert transitions.task_after_expiry(task("a", "claimed", stop=True), NOW)["state"] == "canceled"
+    assert transitions.task_after_expiry(task("a", "claimed", stop=True, kind="instance"), NOW)["state"] == "stopped"
 
 
 def test_an_instance_that_exits_comes_back_after_a_growing_pause() -> None:
-    first = transitions.instance_reported(
-        task("a", "claimed", kind="instance"), Report("failed", reason("exited")), NOW
+    first = transitions.instance_after_report(
+        task("a", "claimed", kind="instance"), AttemptResult("failed", reason("exited")), NOW
     )
-    later = transitions.instance_reported(task("a", "claimed", kind="instance", failures=3), Report("failed"), NOW)
+    later = transitions.instance_after_report(
+        task("a", "claimed", kind="instance", failures=3), AttemptResult("failed"), NOW
+    )
     assert (first["state"], first["not_before"], later["not_before"]) == ("waiting", NOW + 1.0, NOW + 8.0)
 
 
 def test_an_instance_without_its_model_waits_without_a_failure() -> None:
-    after = transitions.instance_reported(
-        task("a", "claimed", kind="instance"), Report("failed", reason("model_missing")), NOW
+    after = transitions.instance_after_report(
+        task("a", "claimed", kind="instance"), AttemptResult("failed", reason("model_missing")), NOW
     )
     assert (after["state"], "failures" in after) == ("waiting", False)
 
 
 def test_an_unwanted_instance_stays_stopped() -> None:
-    after = transitions.instance_reported(task("a", "claimed", kind="instance", stop=True), Report("failed"), NOW)
+    after = transitions.instance_after_report(
+        task("a", "claimed", kind="instance", stop=True), AttemptResult("failed"), NOW
+    )
     assert after["state"] == "stopped"
 
 
-def states(step: transitions.Step) -> dict[str, Any]:
+def states(step: transitions.RunTransition) -> dict[str, Any]:
     return {name: columns.get("state", columns.get("stop")) for name, columns in step.tasks.items()}
 
 
 def test_a_stage_starts_when_those_before_it_have_succeeded() -> None:
-    step = transitions.advance(run(), [task("a", "succeeded"), task("b", "waiting"), task("c", "claimed")], NOW)
+    step = transitions.advance_run(run(), [task("a", "succeeded"), task("b", "waiting"), task("c", "claimed")], NOW)
     assert (states(step), step.run) == ({"b": "ready"}, {})
 
 
 def test_a_stage_in_its_back_off_is_not_started_by_its_inputs() -> None:
-    step = transitions.advance(
+    step = transitions.advance_run(
         run(), [task("a", "succeeded"), task("b", "waiting", not_before=120.0), task("c", "succeeded")], NOW
     )
     assert (states(step), step.run) == ({}, {})
 
 
 def test_a_failure_skips_what_waits_and_stops_what_runs() -> None:
-    step = transitions.advance(run(), [task("a", "failed"), task("b", "waiting"), task("c", "claimed")], NOW)
+    step = transitions.advance_run(run(), [task("a", "failed"), task("b", "waiting"), task("c", "claimed")], NOW)
     assert states(step) == {"b": "skipped", "c": True}
 
 
 def test_the_run_fails_with_the_stages_reason_when_nothing_is_open() -> None:
     why = {"code": "error", "detail": "boom", "exit_code": 3}
     tasks = [task("a", "failed", reason=why, log_tail=["boom"]), task("b", "skipped"), task("c", "canceled")]
-    assert transitions.advance(run(), tasks, NOW).run == {
+    assert transitions.advance_run(run(), tasks, NOW).run == {
         "status": "failed",
         "reason": {**why, "stage": "a", "log_tail": ["boom"]},
         "finished_at": NOW,
@@ -138,17 +144,19 @@ def test_the_run_fails_with_the_stages_reason_when_nothing_is_open() -> None:
 
 
 def test_the_run_succeeds_with_its_last_stage() -> None:
-    step = transitions.advance(run(), [task(name, "succeeded") for name in "abc"], NOW)
+    step = transitions.advance_run(run(), [task(name, "succeeded") for name in "abc"], NOW)
     assert step.run == {"status": "succeeded", "reason": None, "finished_at": NOW}
 
 
 def test_cancel_ends_what_waits_at_once_and_asks_for_the_stop_of_what_runs() -> None:
-    step = transitions.advance(run("canceling"), [task("a", "claimed"), task("b", "waiting"), task("c", "ready")], NOW)
+    step = transitions.advance_run(
+        run("canceling"), [task("a", "claimed"), task("b", "waiting"), task("c", "ready")], NOW
+    )
     assert (states(step), step.run) == ({"a": True, "b": "canceled", "c": "canceled"}, {})
 
 
 def test_a_canceled_run_with_nothing_open_is_canceled() -> None:
-    step = transitions.advance(run("canceling"), [task(name, "canceled") for name in "abc"], NOW)
+    step = transitions.advance_run(run("canceling"), [task(name, "canceled") for name in "abc"], NOW)
     assert step.run["status"] == "canceled"
 
 
@@ -157,12 +165,12 @@ def test_a_canceled_run_with_nothing_open_is_canceled() -> None:
     [(run(), "expired"), (replace(run(), started_at=49.0), "timeout")],
 )
 def test_a_run_that_is_late_has_not_begun_or_not_ended(before: Run, code: str) -> None:
-    assert transitions.overdue(before)["code"] == code
+    assert transitions.deadline_reason(before)["code"] == code
 
 
 def test_retry_from_a_stage_runs_it_and_what_depends_on_it() -> None:
     tasks = [task("a", "succeeded"), task("b", "failed"), task("c", "succeeded")]
-    assert set(transitions.retried(run("failed"), tasks, None)) == {"a", "b", "c"}
-    assert set(transitions.retried(run("failed"), tasks, "b")) == {"b"}
-    assert set(transitions.retried(run("failed"), tasks, "a")) == {"a", "b"}
-    assert set(transitions.retried(run("failed"), tasks, "c")) == {"b", "c"}
+    assert set(transitions.reset_for_retry(run("failed"), tasks, None)) == {"a", "b", "c"}
+    assert set(transitions.reset_for_retry(run("failed"), tasks, "b")) == {"b"}
+    assert set(transitions.reset_for_retry(run("failed"), tasks, "a")) == {"a", "b"}
+    assert set(transitions.reset_for_retry(run("failed"), tasks, "c")) == {"b", "c"}

@@ -8,7 +8,7 @@ import pytest
 
 from libs.common.db import Database
 from services.scheduler.db import due_work, tasks
-from services.scheduler.tasks.output_publisher import Rest
+from services.scheduler.tasks.output_publisher import RetryDelay
 from tests.scheduler.conftest import Mesh
 from tests.scheduler.test_service import BODY, go_live
 
@@ -46,11 +46,11 @@ async def test_one_that_another_scheduler_was_told_of_is_due(mesh: Mesh, databas
     mesh.neighbours.held.add("large")
     other = Database(database_url)
     async with other.read() as c:
-        assert not (await due_work.due(c, time.time())).publishing
+        assert not (await due_work.find_due_work(c, time.time())).publications
     await at_work(mesh, "large")
     async with other.read() as c:
-        assert (await due_work.due(c, time.time())).publishing
-        assert len(await tasks.in_state(c, "stage", "publishing")) == 1
+        assert (await due_work.find_due_work(c, time.time())).publications
+        assert len(await tasks.list_by_state(c, "stage", "publishing")) == 1
     await other.close()
     mesh.neighbours.held.clear()
 
@@ -102,8 +102,8 @@ async def test_what_it_does_is_shown_and_that_it_is_tried_again(mesh: Mesh) -> N
 def test_pauses_grow_and_have_a_longest(failures: int) -> None:
     rest = None
     for _ in range(failures):
-        rest = Rest.after(rest, 100.0)
-    assert rest == Rest(failures, 100.0 + min(60.0, 2.0 ** (failures - 1)))
+        rest = RetryDelay.next_delay(rest, 100.0)
+    assert rest == RetryDelay(failures, 100.0 + min(60.0, 2.0 ** (failures - 1)))
 
 
 async def test_one_that_is_under_way_is_withdrawn_when_its_run_is_canceled(mesh: Mesh) -> None:

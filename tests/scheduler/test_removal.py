@@ -90,7 +90,7 @@ async def test_runs_go_by_age_and_what_is_at_work_stays(often: None, mesh: Mesh)
 async def test_what_an_attempt_left_that_was_not_accepted_goes_when_it_can_upload_no_more(
     often: None, monkeypatch: pytest.MonkeyPatch, mesh: Mesh
 ) -> None:
-    monkeypatch.setattr("services.scheduler.db.tasks.STALE_S", 0.5)
+    monkeypatch.setattr("services.scheduler.db.tasks.UPLOAD_LINK_TTL_S", 0.5)
     await go_live(mesh)
     _, run, _ = await mesh.submit(BODY)
     first = await mesh.claim(kind="stage")

@@ -14,7 +14,7 @@ from services.scheduler.dependencies import Parts
 from services.scheduler.model.state import Rollout
 from services.scheduler.notifications import Bells
 from services.scheduler.runs.writer import Admissions
-from services.scheduler.tasks.dispatcher import Doorbells
+from services.scheduler.tasks.dispatcher import TaskDispatcher
 from tests.scheduler.conftest import neighbours_running
 from tests.scheduler.manifests import catalog_json
 
@@ -30,7 +30,7 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
         settings = Settings.of(database=database_url, internal_token="t", registry_url=url, databox_url=url)
         async with open_peers(settings) as peers:
             bus = MemoryBus()
-            doorbells = Doorbells(bus, lambda: None)
+            doorbells = TaskDispatcher(bus, lambda: None)
             admissions, catalogs = Admissions(database, 100, doorbells), Catalogs(database)
             parts = Parts(settings, database, bus, peers, Bells(), outside, catalogs, doorbells, admissions)
             async with database.write() as c:
@@ -39,9 +39,9 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
                 assert await apps.add_rollout(c, fresh)
                 assert not await reconciler.judge(c, "leaf")
             async with database.read() as c:
-                assert [one.steps for one in await apps.starting(c, "leaf")] == [[]]
+                assert [one.steps for one in await apps.list_active_rollouts(c, "leaf")] == [[]]
             await reconciler.converge(parts, "leaf")
             async with database.read() as c:
-                (after,) = await apps.starting(c, "leaf")
+                (after,) = await apps.list_active_rollouts(c, "leaf")
             assert [step["name"] for step in after.steps] == ["boxes", "start"]
     await database.close()

@@ -47,7 +47,7 @@ async def test_who_waits_hears_of_what_another_scheduler_changed(mesh: Mesh, dat
     async with other.write() as c:
         run = await runs.get(c, "leaf", identity)
         assert run is not None
-        await runs.change(c, run, {"labels": {"changed": "elsewhere"}})
+        await runs.update_run(c, run, {"labels": {"changed": "elsewhere"}})
     await other.close()
     async with asyncio.timeout(5.0):
         status, _, headers = await waiting

@@ -29,7 +29,7 @@ async def step(parts: Parts) -> None:
 
 async def _notice_all(parts: Parts) -> None:
     async with parts.db.read() as c:
-        found = await callbacks.news(c, AT_ONCE)
+        found = await callbacks.list_changed(c, AT_ONCE)
     await for_each((one.run for one in found), lambda run: _notice(parts, run))
     if len(found) == AT_ONCE:
         parts.wakes.tell()
@@ -37,7 +37,7 @@ async def _notice_all(parts: Parts) -> None:
 
 async def _deliver_all(parts: Parts) -> None:
     async with parts.db.read() as c:
-        due = await callbacks.due(c, await clock(c), AT_ONCE)
+        due = await callbacks.list_due_deliveries(c, await clock(c), AT_ONCE)
     await asyncio.gather(*(_deliver(parts, one) for one in due))
     if len(due) == AT_ONCE:
         parts.wakes.tell()
@@ -58,10 +58,10 @@ async def _notice(parts: Parts, run_id: str) -> None:
             document = events.document(identity, run, event, shown, parts.settings.public_url)
             body = orjson.dumps(document).decode()
             fresh = Delivery(id=identity, run=run_id, event=event, body=body, next_at=now, created_at=now)
-            await callbacks.deliver(c, fresh)
+            await callbacks.add_delivery(c, fresh)
         spec = credentials.sealed(parts.settings.internal_token, run_id, one.spec)  # an earlier release did not
-        told = {"told": [*one.told, *due], "version": run.version, "open": not run.ended, "spec": spec}
-        await callbacks.change(c, run_id, told)
+        told = {"told": [*one.told, *due], "version": run.version, "open": not run.is_final, "spec": spec}
+        await callbacks.update_callback(c, run_id, told)
 
 
 async def _deliver(parts: Parts, delivery: Delivery) -> None:
@@ -75,7 +75,7 @@ async def _deliver(parts: Parts, delivery: Delivery) -> None:
     async with parts.db.write() as c:
         now = await clock(c)
         columns = events.tried(delivery, status, error, took, now)
-        await callbacks.change_delivery(c, delivery.id, columns)
+        await callbacks.update_delivery(c, delivery.id, columns)
     if columns["next_at"] is not None:
         asyncio.get_running_loop().call_later(columns["next_at"] - now, parts.wakes.tell)
 

@@ -114,7 +114,7 @@ def described(spec: Mapping[str, Any], secret: str | None) -> dict[str, Any]:
 def due(callback: Callback, run: Run) -> dict[str, str]:
     """What is to be told now: a mark for each time that it happens → the event."""
     happened = {f"started {run.started_at}": "started"} if run.started_at is not None else {}
-    if run.ended:
+    if run.is_final:
         happened[f"{run.status} {run.finished_at}"] = run.status
     wanted = callback.spec["events"]
     return {mark: event for mark, event in happened.items() if event in wanted and mark not in callback.told}

@@ -38,7 +38,7 @@ class Catalogs:
 
     async def _look(self, app: str) -> Live:
         async with self._db.read() as c:
-            head = await apps.head(c, app)
+            head = await apps.get_live_commit(c, app)
             if head is None:
                 raise NotFound(f"no live app {app}")
             deployment, commit = head

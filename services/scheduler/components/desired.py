@@ -17,7 +17,7 @@ from libs.common.manifests.container import in_order, secrets_of
 from libs.common.manifests.mlcomponent import MLComponent
 from services.scheduler.components.autoscaler import Bounds, Scale, first
 from services.scheduler.model.state import App, Rollout, Task, Worker
-from services.scheduler.tasks.transitions import HELD_BACK
+from services.scheduler.tasks.transitions import WAIT_REASONS
 
 DRAIN_S = 3.0
 """From the switch of the routes to the stop of an old instance: gateways learn of the switch, calls in flight end."""
@@ -142,22 +142,22 @@ def model_location(box: str | None, path: str | None) -> dict[str, Any] | None:
 
 def missing(wanted: Iterable[Wanted], tasks: Iterable[Task], leaving: Container[str] = ()) -> list[Wanted]:
     """The wanted instances that no open task stands for, or only one that is `leaving`."""
-    present = {_key(task) for task in tasks if task.open and not task.stop and task.id not in leaving}
+    present = {_key(task) for task in tasks if task.is_open and not task.stop and task.id not in leaving}
     return [one for one in wanted if one.key not in present]
 
 
 def surplus(wanted: Iterable[Wanted], tasks: Collection[Task], leaving: Container[str] = ()) -> list[Task]:
     """The open tasks that nobody wants, or wants any more where they are, and that were not yet told so."""
     keys = {one.key for one in wanted}
-    replaced = {_key(task) for task in tasks if task.healthy and not task.stop and task.id not in leaving}
+    replaced = {_key(task) for task in tasks if task.is_healthy and not task.stop and task.id not in leaving}
     needless = (task for task in tasks if _key(task) not in keys or (task.id in leaving and _key(task) in replaced))
-    return [task for task in needless if task.open and not task.stop]
+    return [task for task in needless if task.is_open and not task.stop]
 
 
 def of(wanted: Iterable[Wanted], tasks: Iterable[Task]) -> list[Task]:
     """The open tasks that stand for the wanted instances."""
     keys = {one.key for one in wanted}
-    return [task for task in tasks if task.open and not task.stop and _key(task) in keys]
+    return [task for task in tasks if task.is_open and not task.stop and _key(task) in keys]
 
 
 def _key(task: Task) -> tuple[str, int, str]:
@@ -166,7 +166,7 @@ def _key(task: Task) -> tuple[str, int, str]:
 
 def held_back(task: Task) -> bool:
     """Whether it waits for something that is not the rollout's to wait for, such as a model that is not trained yet."""
-    return task.state == "waiting" and (task.reason or {}).get("code") in HELD_BACK
+    return task.state == "waiting" and (task.reason or {}).get("code") in WAIT_REASONS
 
 
 def failed(task: Task) -> bool:
@@ -179,7 +179,7 @@ def verdict(tasks: Iterable[Task]) -> tuple[str, list[Task]]:
     tasks = list(tasks)
     if broken := [task for task in tasks if failed(task)]:
         return "failed", broken
-    late = [task for task in tasks if not task.healthy and not held_back(task)]
+    late = [task for task in tasks if not task.is_healthy and not held_back(task)]
     return ("starting", late) if late else ("ready", [])
 
 

@@ -9,20 +9,20 @@ from libs.common.http.tolerant_list import Each
 from services.scheduler.components import autoscaler
 from services.scheduler.db import autoscaling
 from services.scheduler.dependencies import Parts
-from services.scheduler.tasks.leases import Wire
+from services.scheduler.tasks.leases import WorkerMessage
 
 NAME = r"^[^\x00]{1,128}$"
 FRESH_S = 3.0
 """How long a gateway's word counts. It speaks every second while there are calls."""
 
 
-class Load(Wire):
+class Load(WorkerMessage):
     app: str = Field(pattern=NAME)
     component: str = Field(pattern=NAME)
     load: FiniteFloat = Field(ge=0, description="calls under way or waiting, a mean since the last word")
 
 
-class Loads(Wire):
+class Loads(WorkerMessage):
     gateway: str = Field(pattern=NAME)
     loads: Each[Load] = ()
 
@@ -30,7 +30,7 @@ class Loads(Wire):
 async def heard(parts: Parts, said: Loads) -> None:
     async with parts.db.write() as c:
         each = [((one.app, one.component), one.load) for one in said.loads]
-        await autoscaling.heard(c, said.gateway, each, await clock(c))
+        await autoscaling.record_loads(c, said.gateway, each, await clock(c))
     parts.wakes.scale()
 
 
@@ -38,10 +38,10 @@ async def step(parts: Parts, *, steady: bool) -> set[str] | None:
     """Decide anew; the apps for which that makes a difference. None: no component scales."""
     async with parts.db.read() as c:
         now = await clock(c)
-        present = await autoscaling.listed(c)
+        present = await autoscaling.list_scaled_components(c)
         if not present:
             return None
-        loads = await autoscaling.load(c, now - FRESH_S)
+        loads = await autoscaling.get_total_loads(c, now - FRESH_S)
     decided = {
         name: autoscaler.decide(scale, bounds, loads.get(name), now, steady=steady)
         for name, (bounds, scale) in present.items()
@@ -50,5 +50,5 @@ async def step(parts: Parts, *, steady: bool) -> set[str] | None:
     if news:
         async with parts.db.write() as c:
             for name, scale in news.items():
-                await autoscaling.change(c, name, scale)
+                await autoscaling.update_scale(c, name, scale)
     return {name[0] for name, scale in news.items() if scale.replicas != present[name][1].replicas}

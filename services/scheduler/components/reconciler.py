@@ -49,18 +49,18 @@ async def converge(parts: Parts, name: str) -> None:
 async def _prepare(parts: Parts, name: str) -> Rollout | None:
     """The rollout to work on: the newest one, its boxes made. Older ones are superseded."""
     async with parts.db.read() as c:
-        open_rollouts = await apps.starting(c, name)
+        open_rollouts = await apps.list_active_rollouts(c, name)
     if open_rollouts[1:]:
         async with parts.db.write() as c:
             for old in open_rollouts[:-1]:
-                await apps.change_rollout(c, old.deployment, {"status": "superseded", "reported": False})
+                await apps.update_rollout(c, old.deployment, {"status": "superseded", "reported": False})
     newest = open_rollouts[-1] if open_rollouts else None
     if newest is not None and not newest.steps:
         await declare_boxes(parts, name, [Catalog.from_json(newest.catalog)])
         async with parts.db.write() as c:
             now = await clock(c)
             steps = [step("boxes", "succeeded", now, finished=now), step("start", "running", now)]
-            await apps.change_rollout(c, newest.deployment, {"steps": steps, "reported": False})
+            await apps.update_rollout(c, newest.deployment, {"steps": steps, "reported": False})
             newest = replace(newest, steps=steps)
     return newest
 
@@ -88,10 +88,10 @@ async def restart(parts: Parts, name: str, component: str) -> None:
     One that serves goes on until the new one is healthy; one that does not is stopped at once.
     """
     async with parts.db.write() as c:
-        present = [task for task in await tasks.instances(c, name) if task.name == component and not task.stop]
-        for task in (task for task in present if task.healthy):
-            await tasks.change(c, task.id, {"spec": {**task.spec, desired.ANEW: True}})
-        await _stop(c, [task for task in present if not task.healthy], await clock(c))
+        present = [task for task in await tasks.list_instances(c, name) if task.name == component and not task.stop]
+        for task in (task for task in present if task.is_healthy):
+            await tasks.update_task(c, task.id, {"spec": {**task.spec, desired.ANEW: True}})
+        await _stop(c, [task for task in present if not task.is_healthy], await clock(c))
     parts.wakes.converge(name)
 
 
@@ -108,16 +108,16 @@ async def _start_and_stop(c: Connection, name: str, rollout: Rollout | None) -> 
 async def _stop(c: Connection, needless: Iterable[Task], now: float) -> None:
     for task in needless:
         if task.state == "claimed":
-            later = now + desired.DRAIN_S if task.healthy else None
-            await tasks.change(c, task.id, {"stop": True, "stop_after": later})
+            later = now + desired.DRAIN_S if task.is_healthy else None
+            await tasks.update_task(c, task.id, {"stop": True, "stop_after": later})
         else:
-            await tasks.change(c, task.id, {"state": "stopped", "finished_at": now})
+            await tasks.update_task(c, task.id, {"state": "stopped", "finished_at": now})
 
 
 async def _fleet(c: Connection, name: str) -> Fleet:
     app = await apps.get(c, name) or App(name=name)
-    alive = await workers.alive(c, await clock(c))
-    return Fleet(app, await autoscaling.of_app(c, name), await tasks.instances(c, name), alive)
+    alive = await workers.list_alive(c, await clock(c))
+    return Fleet(app, await autoscaling.list_app_scales(c, name), await tasks.list_instances(c, name), alive)
 
 
 def _once(wanted: Iterable[desired.Wanted]) -> list[desired.Wanted]:
@@ -145,7 +145,7 @@ def _row(app: str, one: desired.Wanted, now: float) -> dict[str, Any]:
 async def _check_models(parts: Parts, name: str) -> None:
     """Let instances start whose model has appeared."""
     async with parts.db.read() as c:
-        waiting = [task for task in await tasks.instances(c, name) if needs_model(task)]
+        waiting = [task for task in await tasks.list_instances(c, name) if needs_model(task)]
     if not waiting:
         return
     places = [task.spec["model"] for task in waiting]
@@ -156,7 +156,7 @@ async def _check_models(parts: Parts, name: str) -> None:
             missing = {"reason": reason("model_missing", str(Location(**task.spec["model"])))}
             fresh = await tasks.get(c, task.id)
             if fresh is not None and fresh.state == "waiting":
-                await tasks.change(c, task.id, there if files else missing)
+                await tasks.update_task(c, task.id, there if files else missing)
 
 
 def needs_model(task: Task) -> bool:
@@ -167,7 +167,7 @@ def needs_model(task: Task) -> bool:
 async def judge(c: Connection, name: str) -> bool:
     """End the rollout if it can be, write the routes. Whether a revision went live or the routes changed."""
     fleet = await _fleet(c, name)
-    rollouts = await apps.starting(c, name)
+    rollouts = await apps.list_active_rollouts(c, name)
     if rollouts and rollouts[-1].steps:  # one that came in a moment ago has not been prepared
         fleet = await _judge_rollout(c, fleet, rollouts[-1], await clock(c))
     return await _route(c, fleet)
@@ -182,15 +182,15 @@ async def _route(c: Connection, fleet: Fleet) -> bool:
     """Written from a look that was taken when nobody else could write: a heartbeat may have come in between."""
     if fleet.app.catalog is None:
         return False
-    before = await apps.document(c, fleet.app.name)
+    before = await apps.get_app_routes(c, fleet.app.name)
     if _document(fleet, before) == before:
         return False
-    await apps.lock_table(c)
+    await apps.lock_route_table(c)
     fleet = await _fleet(c, fleet.app.name)
     if fleet.app.catalog is None:
         return False
-    fresh = _document(fleet, await apps.document(c, fleet.app.name))
-    return await apps.put_document(c, fleet.app.name, fresh)
+    fresh = _document(fleet, await apps.get_app_routes(c, fleet.app.name))
+    return await apps.save_app_routes(c, fleet.app.name, fresh)
 
 
 def _document(fleet: Fleet, before: dict[str, Any]) -> dict[str, Any]:
@@ -211,23 +211,23 @@ async def _judge_rollout(c: Connection, fleet: Fleet, rollout: Rollout, now: flo
     if verdict == "starting":
         steps = [*done, {**start, "status": "running", "finished_at": None}]
         if steps != rollout.steps:
-            await apps.change_rollout(c, rollout.deployment, {"steps": steps, "reported": False})
+            await apps.update_rollout(c, rollout.deployment, {"steps": steps, "reported": False})
         return fleet
     if verdict == "failed":
         columns = {"status": "failed", "errors": [blame(task) for task in about]}
         steps = [*done, {**start, "status": "failed", "finished_at": now}]
-        await apps.change_rollout(c, rollout.deployment, {**columns, "steps": steps, "reported": False})
+        await apps.update_rollout(c, rollout.deployment, {**columns, "steps": steps, "reported": False})
         await _withdraw(c, fleet, now)
         return fleet
     finished = {**start, "status": "succeeded", "finished_at": now}
     steps = [*done, finished, step("switch", "succeeded", now, finished=now)]
-    warnings = [remark(task) for task in mine if task.healthy and task.detail]
+    warnings = [remark(task) for task in mine if task.is_healthy and task.detail]
     ended = {"status": "live", "steps": steps, "warnings": warnings, "reported": False}
-    await apps.change_rollout(c, rollout.deployment, ended)
+    await apps.update_rollout(c, rollout.deployment, ended)
     live: dict[str, Any] = {"deployment": rollout.deployment, "commit": rollout.commit, "catalog": rollout.catalog}
     await apps.put(c, app.name, live)
     ranges = autoscaler.ranges(Catalog.from_json(rollout.catalog), fleet.scales)
-    await autoscaling.put(c, app.name, ranges)
+    await autoscaling.replace_app_scales(c, app.name, ranges)
     await schedules.put(c, app.name, Catalog.from_json(rollout.catalog), now)
     fleet = Fleet(replace(app, **live), {name: scale for name, (_, scale) in ranges.items()}, fleet.present)
     await _withdraw(c, fleet, now)
@@ -263,13 +263,13 @@ async def remove(parts: Parts, name: str) -> None:
         now = await clock(c)
         await apps.remove(c, name)
         parts.catalogs.forget(name)
-        await apps.put_document(c, name, None)
-        await autoscaling.put(c, name, {})
-        await schedule_rows.remove(c, name)
-        for task in await tasks.instances(c, name):
+        await apps.save_app_routes(c, name, None)
+        await autoscaling.replace_app_scales(c, name, {})
+        await schedule_rows.remove_schedules(c, name)
+        for task in await tasks.list_instances(c, name):
             gone = {"stop": True} if task.state == "claimed" else {"state": "stopped", "finished_at": now}
-            await tasks.change(c, task.id, gone)
-        open_runs = await rows.of_app(c, name)
+            await tasks.update_task(c, task.id, gone)
+        open_runs = await rows.list_open_runs(c, name)
     for run in open_runs:
         await queries.end(parts, name, run.id)
     parts.bells.ring(notifications.TABLE)

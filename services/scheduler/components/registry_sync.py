@@ -17,30 +17,30 @@ from services.scheduler.components import reconciler
 from services.scheduler.db import apps
 from services.scheduler.dependencies import Parts
 from services.scheduler.model.state import Rollout
-from services.scheduler.tasks.leases import Wire
+from services.scheduler.tasks.leases import WorkerMessage
 
 ACCESS = "access"
 WHY_LENGTH = 500
 
 
-class Revision(Wire):
+class Revision(WorkerMessage):
     id: str
     app: str
     commit: str
     catalog: dict[str, Any]
 
 
-class Revisions(Wire):
+class Revisions(WorkerMessage):
     items: Each[Revision] = ()
 
 
-class Access(Wire):
+class Access(WorkerMessage):
     users: dict[str, dict[str, str]] = Field(default_factory=dict)
     keys: dict[str, str] = Field(default_factory=dict)
     secrets: dict[str, Any] = Field(default_factory=dict)
 
 
-class Feed(Wire):
+class Feed(WorkerMessage):
     version: int
     apps: dict[str, Any] = Field(default_factory=dict)
 
@@ -104,7 +104,7 @@ async def _add(parts: Parts, item: Revision) -> bool:
 
 async def access(parts: Parts) -> set[str]:
     async with parts.db.read() as c:
-        since = await apps.counter(c, ACCESS)
+        since = await apps.get_counter(c, ACCESS)
     feed = Feed.model_validate(await parts.peers.registry.get("/internal/access", since=since))
     changed: set[str] = set()
 

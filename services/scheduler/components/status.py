@@ -17,9 +17,9 @@ async def listed(parts: Parts, app: str) -> list[dict[str, Any]]:
     """The components of the live revision and of one that is being rolled out."""
     async with parts.db.read() as c:
         found = await apps.get(c, app)
-        present = await tasks.instances(c, app)
-        asleep = {name for name, scale in (await autoscaling.of_app(c, app)).items() if not scale.replicas}
-        catalogs = [rollout.catalog for rollout in await apps.starting(c, app)]
+        present = await tasks.list_instances(c, app)
+        asleep = {name for name, scale in (await autoscaling.list_app_scales(c, app)).items() if not scale.replicas}
+        catalogs = [rollout.catalog for rollout in await apps.list_active_rollouts(c, app)]
     if found is not None and found.catalog is not None:
         catalogs.append(found.catalog)
     names = sorted({name for catalog in catalogs for name in catalog["components"]})

@@ -13,35 +13,37 @@ from services.scheduler.db import due_work as of_time
 from services.scheduler.db.tables import callbacks, deliveries
 
 
-async def get(c: AsyncConnection, run: str, *, lock: bool = False) -> Callback | None:
+async def get(conn: AsyncConnection, run: str, *, lock: bool = False) -> Callback | None:
     query = select(callbacks).where(callbacks.c.run == run)
-    row = (await c.execute(query.with_for_update() if lock else query)).mappings().first()
+    row = (await conn.execute(query.with_for_update() if lock else query)).mappings().first()
     return Callback(**row) if row else None
 
 
-async def news(c: AsyncConnection, limit: int) -> list[Callback]:
+async def list_changed(conn: AsyncConnection, limit: int) -> list[Callback]:
     """Callbacks whose runs have changed since they were looked at."""
-    query = select(callbacks).select_from(of_time.CHANGED).where(of_time.NEWS)
-    return [Callback(**row) for row in (await c.execute(query.limit(limit))).mappings()]
+    query = select(callbacks).select_from(of_time.CALLBACKS_WITH_RUN).where(of_time.RUN_CHANGED)
+    return [Callback(**row) for row in (await conn.execute(query.limit(limit))).mappings()]
 
 
-async def change(c: AsyncConnection, run: str, columns: Mapping[str, Any]) -> None:
-    await c.execute(update(callbacks).where(callbacks.c.run == run).values(**columns))
+async def update_callback(conn: AsyncConnection, run: str, columns: Mapping[str, Any]) -> None:
+    await conn.execute(update(callbacks).where(callbacks.c.run == run).values(**columns))
 
 
-async def deliver(c: AsyncConnection, delivery: Delivery) -> None:
-    await c.execute(insert(deliveries), [delivery.__dict__])
+async def add_delivery(conn: AsyncConnection, delivery: Delivery) -> None:
+    await conn.execute(insert(deliveries), [delivery.__dict__])
 
 
-async def due(c: AsyncConnection, now: float, limit: int) -> list[Delivery]:
-    query = select(deliveries).where(of_time.undelivered(now))
-    return [Delivery(**row) for row in (await c.execute(query.order_by(deliveries.c.next_at).limit(limit))).mappings()]
+async def list_due_deliveries(conn: AsyncConnection, now: float, limit: int) -> list[Delivery]:
+    query = select(deliveries).where(of_time.delivery_due(now))
+    return [
+        Delivery(**row) for row in (await conn.execute(query.order_by(deliveries.c.next_at).limit(limit))).mappings()
+    ]
 
 
-async def of_run(c: AsyncConnection, run: str) -> list[Delivery]:
+async def list_deliveries(conn: AsyncConnection, run: str) -> list[Delivery]:
     query = select(deliveries).where(deliveries.c.run == run).order_by(deliveries.c.created_at, deliveries.c.id)
-    return [Delivery(**row) for row in (await c.execute(query)).mappings()]
+    return [Delivery(**row) for row in (await conn.execute(query)).mappings()]
 
 
-async def change_delivery(c: AsyncConnection, identity: str, columns: Mapping[str, Any]) -> None:
-    await c.execute(update(deliveries).where(deliveries.c.id == identity).values(**columns))
+async def update_delivery(conn: AsyncConnection, delivery_id: str, columns: Mapping[str, Any]) -> None:
+    await conn.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(**columns))

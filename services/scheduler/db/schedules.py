@@ -14,33 +14,33 @@ from services.scheduler.db.tables import schedules
 from services.scheduler.model.state import Schedule
 
 
-async def of_app(c: AsyncConnection, app: str) -> list[Schedule]:
+async def list_by_app(conn: AsyncConnection, app: str) -> list[Schedule]:
     query = select(schedules).where(schedules.c.app == app).order_by(schedules.c.pipeline)
-    return [Schedule(**row) for row in (await c.execute(query)).mappings()]
+    return [Schedule(**row) for row in (await conn.execute(query)).mappings()]
 
 
-async def get(c: AsyncConnection, app: str, pipeline: str) -> Schedule | None:
+async def get(conn: AsyncConnection, app: str, pipeline: str) -> Schedule | None:
     """Locked until the transaction ends."""
     query = select(schedules).where(schedules.c.app == app, schedules.c.pipeline == pipeline).with_for_update()
-    row = (await c.execute(query)).mappings().first()
+    row = (await conn.execute(query)).mappings().first()
     return Schedule(**row) if row else None
 
 
-async def due(c: AsyncConnection, now: float) -> list[Schedule]:
-    query = select(schedules).where(of_time.scheduled(now))
-    return [Schedule(**row) for row in (await c.execute(query.order_by(schedules.c.next_at))).mappings()]
+async def list_due(conn: AsyncConnection, now: float) -> list[Schedule]:
+    query = select(schedules).where(of_time.schedule_due(now))
+    return [Schedule(**row) for row in (await conn.execute(query.order_by(schedules.c.next_at))).mappings()]
 
 
-async def put(c: AsyncConnection, schedule: Schedule) -> None:
+async def put(conn: AsyncConnection, schedule: Schedule) -> None:
     values = schedule.__dict__
-    added = upsert(c, schedules).values(**values)
-    await c.execute(added.on_conflict_do_update(index_elements=["app", "pipeline"], set_=values))
+    statement = upsert(conn, schedules).values(**values)
+    await conn.execute(statement.on_conflict_do_update(index_elements=["app", "pipeline"], set_=values))
 
 
-async def change(c: AsyncConnection, schedule: Schedule, columns: Mapping[str, Any]) -> None:
+async def update_schedule(conn: AsyncConnection, schedule: Schedule, columns: Mapping[str, Any]) -> None:
     where = (schedules.c.app == schedule.app, schedules.c.pipeline == schedule.pipeline)
-    await c.execute(update(schedules).where(*where).values(**columns))
+    await conn.execute(update(schedules).where(*where).values(**columns))
 
 
-async def remove(c: AsyncConnection, app: str, kept: frozenset[str] = frozenset()) -> None:
-    await c.execute(delete(schedules).where(schedules.c.app == app, schedules.c.pipeline.not_in(kept)))
+async def remove_schedules(conn: AsyncConnection, app: str, except_pipelines: frozenset[str] = frozenset()) -> None:
+    await conn.execute(delete(schedules).where(schedules.c.app == app, schedules.c.pipeline.not_in(except_pipelines)))

@@ -8,30 +8,30 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
-from services.scheduler.db.tables import cache, reuses, runs
+from services.scheduler.db.tables import cache_uses, runs, stage_cache
 from services.scheduler.model.state import Task
 
 
-async def find(c: AsyncConnection, app: str, key: str) -> dict[str, Any] | None:
+async def find_entry(conn: AsyncConnection, app: str, key: str) -> dict[str, Any] | None:
     """`run`, its `user`, `stage`, `token` and `outputs` of the attempt; locked, so that it is not removed meanwhile."""
-    query = select(cache, runs.c.user).join(runs, runs.c.id == cache.c.run)
-    query = query.where(cache.c.app == app, cache.c.key == key).with_for_update(of=cache)
-    row = (await c.execute(query)).mappings().first()
+    query = select(stage_cache, runs.c.user).join(runs, runs.c.id == stage_cache.c.run)
+    query = query.where(stage_cache.c.app == app, stage_cache.c.key == key).with_for_update(of=stage_cache)
+    row = (await conn.execute(query)).mappings().first()
     return dict(row) if row else None
 
 
-async def put(c: AsyncConnection, task: Task, key: str, outputs: Any, now: float) -> None:
+async def save_entry(conn: AsyncConnection, task: Task, key: str, outputs: Any, now: float) -> None:
     values = {"run": task.run, "stage": task.name, "token": task.token, "outputs": outputs, "created_at": now}
-    added = upsert(c, cache).values(app=task.app, key=key, **values)
-    await c.execute(added.on_conflict_do_update(index_elements=["app", "key"], set_=values))
+    statement = upsert(conn, stage_cache).values(app=task.app, key=key, **values)
+    await conn.execute(statement.on_conflict_do_update(index_elements=["app", "key"], set_=values))
 
 
-async def reuse(c: AsyncConnection, source: str, run: str) -> None:
+async def add_use(conn: AsyncConnection, source: str, run: str) -> None:
     """While `run` is there, the files of `source` stay."""
-    added = upsert(c, reuses).values(source=source, run=run)
-    await c.execute(added.on_conflict_do_nothing(index_elements=["source", "run"]))
+    statement = upsert(conn, cache_uses).values(source=source, run=run)
+    await conn.execute(statement.on_conflict_do_nothing(index_elements=["source", "run"]))
 
 
-async def forget(c: AsyncConnection, run: str) -> None:
-    await c.execute(delete(cache).where(cache.c.run == run))
-    await c.execute(delete(reuses).where(reuses.c.run == run))
+async def delete_run_entries(conn: AsyncConnection, run: str) -> None:
+    await conn.execute(delete(stage_cache).where(stage_cache.c.run == run))
+    await conn.execute(delete(cache_uses).where(cache_uses.c.run == run))

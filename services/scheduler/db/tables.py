@@ -23,10 +23,10 @@ from libs.common.db import Json
 metadata = MetaData()
 
 
-def _where(column: str) -> dict[str, Any]:
+def _where_not_null(column: str) -> dict[str, Any]:
     """An index of the rows that have it: most new ones do not, and are written without."""
-    some = text(f"{column} IS NOT NULL")
-    return {"postgresql_where": some, "sqlite_where": some}
+    condition = text(f"{column} IS NOT NULL")
+    return {"postgresql_where": condition, "sqlite_where": condition}
 
 
 apps = Table(
@@ -78,7 +78,7 @@ runs = Table(
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
-    Index("scheduler_runs_chain", "chain", "position", unique=True, **_where("chain")),
+    Index("scheduler_runs_chain", "chain", "position", unique=True, **_where_not_null("chain")),
     Index("scheduler_runs_listed", "app", "created_at", "id"),
     Index("scheduler_runs_status", "status", "deadline"),
     Index("scheduler_runs_waiting", "app", "status"),
@@ -122,8 +122,8 @@ tasks = Table(
     Index("scheduler_tasks_run", "run"),
     Index("scheduler_tasks_next", "state", "resource_class", "priority", "created_at"),
     Index("scheduler_tasks_app", "app", "kind", "state"),
-    Index("scheduler_tasks_worker", "worker", "state", **_where("worker")),
-    Index("scheduler_tasks_rung", "state", "resource_class", "rung_at", **_where("rung_at")),
+    Index("scheduler_tasks_worker", "worker", "state", **_where_not_null("worker")),
+    Index("scheduler_tasks_rung", "state", "resource_class", "rung_at", **_where_not_null("rung_at")),
 )
 
 attempts = Table(
@@ -155,7 +155,7 @@ workers = Table(
     Column("seen_at", Double, nullable=False),
 )
 
-scales = Table(
+autoscaling = Table(
     "scheduler_scales",
     metadata,
     Column("app", String(63), primary_key=True),
@@ -166,7 +166,7 @@ scales = Table(
     Column("quiet_since", Double),
 )
 
-loads = Table(
+load_reports = Table(
     "scheduler_loads",
     metadata,
     Column("app", String(63), primary_key=True),
@@ -242,7 +242,7 @@ deliveries = Table(
     Index("scheduler_deliveries_run", "run"),
 )
 
-marks = Table(
+tombstones = Table(
     "scheduler_marks",
     metadata,
     Column("run", String(40), primary_key=True),
@@ -252,7 +252,7 @@ marks = Table(
     Index("scheduler_marks_at", "at"),
 )
 
-cache = Table(
+stage_cache = Table(
     "scheduler_cache",
     metadata,
     Column("app", String(63), primary_key=True),
@@ -265,7 +265,7 @@ cache = Table(
     Index("scheduler_cache_run", "run"),
 )
 
-reuses = Table(
+cache_uses = Table(
     "scheduler_reuses",
     metadata,
     Column("source", String(40), primary_key=True),
@@ -273,7 +273,7 @@ reuses = Table(
     Index("scheduler_reuses_run", "run"),
 )
 
-submissions = Table(
+idempotency_keys = Table(
     "scheduler_submissions",
     metadata,
     Column("app", String(63), primary_key=True),

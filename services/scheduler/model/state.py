@@ -20,24 +20,24 @@ TaskState = Literal[
 RunStatus = Literal["queued", "running", "succeeded", "failed", "canceling", "canceled", "expired"]
 RolloutStatus = Literal["starting", "live", "failed", "superseded"]
 
-OPEN: frozenset[TaskState] = frozenset({"waiting", "ready", "claimed", "publishing"})
-HELD: frozenset[TaskState] = frozenset({"claimed", "publishing"})
-ENDED_BADLY: frozenset[TaskState] = frozenset({"failed", "canceled"})
+OPEN_STATES: frozenset[TaskState] = frozenset({"waiting", "ready", "claimed", "publishing"})
+CLAIMED_STATES: frozenset[TaskState] = frozenset({"claimed", "publishing"})
+FAILED_STATES: frozenset[TaskState] = frozenset({"failed", "canceled"})
 """States of a stage that halt its run."""
-ENDED_RUN: frozenset[RunStatus] = frozenset({"succeeded", "failed", "canceled", "expired"})
-ALIVE_S = 60.0
+FINAL_STATUSES: frozenset[RunStatus] = frozenset({"succeeded", "failed", "canceled", "expired"})
+WORKER_ALIVE_S = 60.0
 """A worker that was heard within this counts as being there."""
 
 Reason = dict[str, Any]
 """`code`, `detail`, and for failures `exit_code`, `signal`, `log_tail`: machine-readable, and shown to people."""
 
 
-Place = tuple[str, str]
+QueueEntry = tuple[str, str]
 """A run that waits, and the resource class that it waits for."""
 
 
-def reason(code: str, detail: str = "", **more: Any) -> Reason:
-    return {"code": code, "detail": detail, **{key: value for key, value in more.items() if value is not None}}
+def reason(code: str, detail: str = "", **details: Any) -> Reason:
+    return {"code": code, "detail": detail, **{key: value for key, value in details.items() if value is not None}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,26 +83,26 @@ class Task:
     finished_at: float | None = None
 
     @property
-    def open(self) -> bool:
-        return self.state in OPEN
+    def is_open(self) -> bool:
+        return self.state in OPEN_STATES
 
     @property
-    def doorbell(self) -> Doorbell:
-        return Doorbell(self.id, self.resource_class)
+    def ready_task(self) -> ReadyTask:
+        return ReadyTask(self.id, self.resource_class)
 
     @property
-    def healthy(self) -> bool:
+    def is_healthy(self) -> bool:
         return self.state == "claimed" and self.phase == "healthy"
 
 
-class Doorbell(NamedTuple):
+class ReadyTask(NamedTuple):
     """A ready task that somebody is told of."""
 
     task: str
     resource_class: str
 
 
-class Turn(NamedTuple):
+class ClaimCandidate(NamedTuple):
     """A ready task in the line."""
 
     task: str
@@ -110,7 +110,7 @@ class Turn(NamedTuple):
     run: str | None
 
 
-class Attempt(NamedTuple):
+class AttemptRef(NamedTuple):
     """One claim of a stage."""
 
     app: str
@@ -147,16 +147,16 @@ class Run:
     finished_at: float | None = None
 
     @property
-    def ended(self) -> bool:
-        return self.status in ENDED_RUN
+    def is_final(self) -> bool:
+        return self.status in FINAL_STATUSES
 
-    def stage(self, task: Task) -> dict[str, Any]:
+    def get_stage(self, task: Task) -> dict[str, Any]:
         """What one of its tasks is to do."""
-        found: dict[str, Any] = self.plan["stages"][task.replica]
-        return found
+        stage: dict[str, Any] = self.plan["stages"][task.replica]
+        return stage
 
     @property
-    def leads(self) -> bool:
+    def is_chain_head(self) -> bool:
         """Whether other runs continue it, and it ends with the last of them."""
         return self.chain == self.id
 
@@ -213,6 +213,6 @@ class Worker:
     draining: bool
     seen_at: float
 
-    def alive(self, now: float) -> bool:
+    def is_alive(self, now: float) -> bool:
         """Whether it was heard of lately."""
-        return now - self.seen_at < ALIVE_S
+        return now - self.seen_at < WORKER_ALIVE_S

@@ -17,7 +17,7 @@ from libs.common.memoize import kept
 from services.scheduler.model.state import Run, Task
 
 
-def planned(
+def build_run_plan(
     chain: Sequence[ExperimentPipeline],
     *,
     commit: str,
@@ -33,65 +33,71 @@ def planned(
     `sources` and `targets` are locations (or values) by variable, as the caller named them; `config_maps` the app's.
     """
     plans = []
-    for place, one in enumerate(chain):
-        given = handed(chain[place - 1], one) if place else {}
-        own = {name: sources[name] for name in open_variables(one) if name in sources and name not in given}
-        last = {name for name in written(one) if producer(chain, name) == place}
-        same = _same_for_all(one)
+    for position, pipeline in enumerate(chain):
+        inherited = handed(chain[position - 1], pipeline) if position else {}
+        pipeline_sources = {
+            name: sources[name] for name in open_variables(pipeline) if name in sources and name not in inherited
+        }
+        final_outputs = {name for name in written(pipeline) if producer(chain, name) == position}
+        shared = _shared_plan(pipeline)
         plan = {
-            **same,
-            "stages": [*_configured(same["stages"], one, config_maps)],
+            **shared,
+            "stages": [*_add_config_maps(shared["stages"], pipeline, config_maps)],
             "commit": commit,
             "user": user,
-            "sources": {**same["sources"], **own},
-            "targets": {name: target for name, target in targets.items() if name in last},
-            "outputs": [name for name in outputs if name in last],
+            "sources": {**shared["sources"], **pipeline_sources},
+            "targets": {name: target for name, target in targets.items() if name in final_outputs},
+            "outputs": [name for name in outputs if name in final_outputs],
             "cache": cache,
         }
-        later = {"pipeline": one.metadata.name, "given": given, "began_with": chain[0].metadata.name}
-        plans.append({**plan, **later} if place else plan)
-    first, *then = plans
-    if not then:
-        return first
-    whole = {"timeout": sum(one.spec.timeout for one in chain), "outputs": list(outputs), "then": then}
-    return {**first, **whole}
+        continuation = {"pipeline": pipeline.metadata.name, "given": inherited, "began_with": chain[0].metadata.name}
+        plans.append({**plan, **continuation} if position else plan)
+    first_plan, *later_plans = plans
+    if not later_plans:
+        return first_plan
+    chain_fields = {
+        "timeout": sum(pipeline.spec.timeout for pipeline in chain),
+        "outputs": list(outputs),
+        "then": later_plans,
+    }
+    return {**first_plan, **chain_fields}
 
 
 @kept
-def _same_for_all(one: ExperimentPipeline) -> dict[str, Any]:
+def _shared_plan(pipeline: ExperimentPipeline) -> dict[str, Any]:
     """What the plans of all runs of a pipeline have in common."""
     return {
-        "timeout": one.spec.timeout,
-        "sources": {name: source.to_json() for name, source in constants(one).items()},
-        "stages": [_stage(stage) for stage in one.spec.stages],
-        "waits": {name: sorted(waits) for name, waits in stage_graph.edges(one.spec.stages).items()},
+        "timeout": pipeline.spec.timeout,
+        "sources": {name: source.to_json() for name, source in mounted_locations(pipeline).items()},
+        "stages": [_build_stage(stage) for stage in pipeline.spec.stages],
+        "waits": {name: sorted(waits) for name, waits in stage_graph.edges(pipeline.spec.stages).items()},
     }
 
 
-def _configured(
-    stages: Sequence[dict[str, Any]], one: ExperimentPipeline, config_maps: ConfigMaps
+def _add_config_maps(
+    stages: Sequence[dict[str, Any]], pipeline: ExperimentPipeline, config_maps: ConfigMaps
 ) -> Iterator[dict[str, Any]]:
     """With the order of `envFrom` and the values, of stages that name a ConfigMap."""
-    for stage, declared in zip(stages, one.spec.stages, strict=True):
+    for stage, declared in zip(stages, pipeline.spec.stages, strict=True):
         sources = in_order(declared.env_from, config_maps) if declared.env_from else []
         yield {**stage, "env_from": sources} if sources else stage
 
 
 @kept
-def constants(one: ExperimentPipeline) -> dict[str, Location]:
+def mounted_locations(pipeline: ExperimentPipeline) -> dict[str, Location]:
     """What `mountFrom` gives, by variable."""
-    mounted = ((variable.name, variable.mount_from) for variable in one.spec.vars)
-    return {name: _constant(source.box, source.path) for name, source in mounted if source}
+    mounted = ((variable.name, variable.mount_from) for variable in pipeline.spec.vars)
+    return {name: _parse_mount(source.box, source.path) for name, source in mounted if source}
 
 
-def _constant(box: str, path: str) -> Location:
+def _parse_mount(box: str, path: str) -> Location:
     group, _, file = path.removesuffix("/").rpartition("/")
     if path.endswith("/") or not group:
         return Location(box=box, user=OWNER, group=path.removesuffix("/"))
     return Location(box=box, user=OWNER, group=group, file=file)
 
 
-def _stage(stage: Stage) -> dict[str, Any]:
+def _build_stage(stage: Stage) -> dict[str, Any]:
     return {
         "name": stage.name,
         "image": stage.image.existing_image_name,
@@ -110,12 +116,12 @@ def _stage(stage: Stage) -> dict[str, Any]:
     }
 
 
-def run_id() -> str:
+def new_run_id() -> str:
     """Nobody can guess it: to some it is all that a run is protected by."""
     return f"r_{secrets.token_hex(10)}"
 
 
-def stage_tasks(run: Run) -> list[Task]:
+def build_stage_tasks(run: Run) -> list[Task]:
     """The run's tasks as they begin: those that wait for nothing are ready."""
     return [
         Task(
@@ -138,54 +144,65 @@ def log_name(run: str, stage: str, attempt: int) -> str:
     return f"runs/{run}/{stage}/{attempt}"
 
 
-def instance_log(task: Task) -> str:
+def instance_log_name(task: Task) -> str:
     return f"instances/{task.id}/{task.attempt}"
 
 
-def area(run: str, stage: str, token: int) -> str:
+def attempt_area(run: str, stage: str, token: int) -> str:
     """Where one attempt leaves its outputs: private to the claim, so that a superseded one can never mix in."""
     return f"runs/{run}/{stage}/{token}"
 
 
-def output_area(run: str, stage: str, token: int, variable: str) -> Location:
-    return Location(area=f"{area(run, stage, token)}/{variable}")
+def attempt_output(run: str, stage: str, token: int, variable: str) -> Location:
+    return Location(area=f"{attempt_area(run, stage, token)}/{variable}")
 
 
-def left_at(run: Run, task: Task, variable: str) -> Location:
+def find_output_location(run: Run, task: Task, variable: str) -> Location:
     """Where a stage that has succeeded left a variable; one from the cache left it to an earlier run."""
     reused = (task.result or {}).get("reused")
     if reused:
-        return output_area(reused["run"], reused["stage"], reused["token"], variable)
-    return output_area(run.id, task.name, task.token, variable)
+        return attempt_output(reused["run"], reused["stage"], reused["token"], variable)
+    return attempt_output(run.id, task.name, task.token, variable)
 
 
-def producers(run: Run) -> dict[str, str]:
+def producing_stages(run: Run) -> dict[str, str]:
     """Variable → the stage that writes it."""
     return {variable: stage["name"] for stage in run.plan["stages"] for variable in stage["outputs"]}
 
 
-def work(run: Run, task: Task, siblings: Mapping[str, Task]) -> dict[str, Any]:
+COPIED_STAGE_FIELDS = (
+    "image",
+    "entry_point",
+    "env",
+    "secrets",
+    "resources",
+    "read_only_root",
+    "egress",
+    "image_credentials",
+    "timeout",
+)
+
+
+def build_stage_spec(run: Run, task: Task, siblings: Mapping[str, Task]) -> dict[str, Any]:
     """The stage spec of a lease. `siblings` are the run's tasks by stage name, the finished ones with their tokens."""
-    writes, stage = producers(run), run.stage(task)
+    stage_by_output, stage = producing_stages(run), run.get_stage(task)
     inputs = []
     for variable in stage["inputs"]:
-        if variable in writes:
-            made_by = siblings[writes[variable]]
-            source = left_at(run, made_by, variable)
+        if variable in stage_by_output:
+            producing_task = siblings[stage_by_output[variable]]
+            source = find_output_location(run, producing_task, variable)
             inputs.append({"name": variable, "kind": "folder", "source": source.to_json()})
-        elif (given := run.plan["sources"].get(variable)) is not None:
-            inputs.append({"name": variable, **_given(given)})
+        elif (named_source := run.plan["sources"].get(variable)) is not None:
+            inputs.append({"name": variable, **_input_source(named_source)})
     outputs = [
-        {"name": variable, "target": output_area(run.id, task.name, task.token, variable).to_json()}
+        {"name": variable, "target": attempt_output(run.id, task.name, task.token, variable).to_json()}
         for variable in stage["outputs"]
     ]
-    kept = ("image", "entry_point", "env", "secrets", "resources", "read_only_root", "egress", "image_credentials",
-            "timeout")  # fmt: skip
     return {
         "run": run.id,
         "pipeline": run.pipeline,
         "stage": task.name,
-        **{name: stage[name] for name in kept},
+        **{name: stage[name] for name in COPIED_STAGE_FIELDS},
         **{name: stage[name] for name in ("env_from",) if name in stage},
         "inputs": inputs,
         "outputs": outputs,
@@ -194,15 +211,17 @@ def work(run: Run, task: Task, siblings: Mapping[str, Task]) -> dict[str, Any]:
     }
 
 
-def _given(source: Mapping[str, Any]) -> dict[str, Any]:
+def _input_source(source: Mapping[str, Any]) -> dict[str, Any]:
     if "value" in source:
         return {"kind": "value", "value": source["value"], "suffix": source["suffix"], "source": None}
     return {"kind": "file" if source.get("file") else "folder", "source": dict(source)}
 
 
-def publications(run: Run, task: Task) -> list[dict[str, Any]]:
+def publication_moves(run: Run, task: Task) -> list[dict[str, Any]]:
     """The moves that bring a finished stage's outputs to where the caller wanted them."""
-    targets, outputs = run.plan["targets"], run.stage(task)["outputs"]
+    targets, outputs = run.plan["targets"], run.get_stage(task)["outputs"]
     return [
-        {"source": left_at(run, task, name).to_json(), "target": targets[name]} for name in outputs if name in targets
+        {"source": find_output_location(run, task, name).to_json(), "target": targets[name]}
+        for name in outputs
+        if name in targets
     ]

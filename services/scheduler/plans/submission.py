@@ -19,19 +19,19 @@ from libs.common.store_keys import refusal
 from services.scheduler.callbacks import events
 from services.scheduler.plans import planner
 
-NUMBERS = frozenset({"FP32", "FP64", "INT32", "INT64"})
+NUMERIC_DATATYPES = frozenset({"FP32", "FP64", "INT32", "INT64"})
 MAX_PRIORITY = 10
-MAX_SHOWN = 80
+MAX_SHOWN_CHARS = 80
 """Characters of a wrong value in the answer."""
-CACHES = ("off", "read", "refresh")
+CACHE_MODES = ("off", "read", "refresh")
 """Stages with `cache: true`: run them; take what there is; run them and keep that."""
 MAX_LABELS = 32
-MAX_LABEL = 256
-FIELDS = frozenset({"inputs", "outputs", "labels", "priority", "cache", "callback"})
+MAX_LABEL_LENGTH = 256
+KNOWN_FIELDS = frozenset({"inputs", "outputs", "labels", "priority", "cache", "callback"})
 
 
 @dataclass(frozen=True)
-class User:
+class Submitter:
     """Who asks, and all boxes of the app."""
 
     app: str
@@ -40,10 +40,10 @@ class User:
 
 
 @dataclass(frozen=True)
-class Area:
+class BoxAccess:
     """The boxes of a pipeline, as far as they are this user's."""
 
-    user: User
+    user: Submitter
     connected: Sequence[str]
 
 
@@ -58,18 +58,18 @@ class Submission:
     labels: dict[str, str]
     priority: int
     callback: dict[str, Any] | None
-    needs: tuple[tuple[str, Location], ...]
+    required_locations: tuple[tuple[str, Location], ...]
     """Files and folders that must exist, with the variables that name them."""
     targets: tuple[tuple[str, Location], ...]
     """Folders of boxes that outputs go to, with their variables."""
 
 
-def submission(
+def parse_submission(
     chain: Sequence[ExperimentPipeline],
     api: ApiSpec,
     body: Any,
     *,
-    user: User,
+    user: Submitter,
     commit: str,
     run: str,
     config_maps: ConfigMaps,
@@ -80,20 +80,24 @@ def submission(
     """
     if not isinstance(body, dict):
         raise Invalid("the body must be a JSON object with inputs")
-    errors = [(name, f"unknown field; known are {', '.join(sorted(FIELDS))}") for name in body.keys() - FIELDS]
-    sources = _inputs(api, body.get("inputs") or {}, lambda name: _area(user, chain[_reader(chain, name)]), errors)
-    targets = _outputs(
-        api, body.get("outputs") or {}, lambda name: _area(user, chain[producer(chain, name) or 0]), run, errors
+    errors = [
+        (name, f"unknown field; known are {', '.join(sorted(KNOWN_FIELDS))}") for name in body.keys() - KNOWN_FIELDS
+    ]
+    sources = _parse_inputs(
+        api, body.get("inputs") or {}, lambda name: _box_access(user, chain[_first_consumer(chain, name)]), errors
     )
-    labels, priority = _extras(body, errors)
-    told = _callback(body.get("callback"), errors)
+    targets = _parse_outputs(
+        api, body.get("outputs") or {}, lambda name: _box_access(user, chain[producer(chain, name) or 0]), run, errors
+    )
+    labels, priority = _parse_extras(body, errors)
+    callback = _parse_callback(body.get("callback"), errors)
     if errors:
-        listed = [{"input": name, "message": message} for name, message in errors]
-        raise Invalid(f"{errors[0][0]}: {errors[0][1]}", errors=listed)
-    needs = [(name, Location(**value)) for name, value in sources.items() if "value" not in value]
+        problems = [{"input": name, "message": message} for name, message in errors]
+        raise Invalid(f"{errors[0][0]}: {errors[0][1]}", errors=problems)
+    required_locations = [(name, Location(**value)) for name, value in sources.items() if "value" not in value]
     return Submission(
         run=run,
-        plan=planner.planned(
+        plan=planner.build_run_plan(
             chain,
             commit=commit,
             user=user.name,
@@ -107,21 +111,28 @@ def submission(
         outputs={name: str(target).rstrip("/") for name, target in targets.items()},
         labels=labels,
         priority=priority,
-        callback=told,
+        callback=callback,
         targets=tuple(targets.items()),
-        needs=(*needs, *(item for one in chain for item in planner.constants(one).items())),
+        required_locations=(
+            *required_locations,
+            *(item for pipeline in chain for item in planner.mounted_locations(pipeline).items()),
+        ),
     )
 
 
-def unpublished(chain: Sequence[ExperimentPipeline], inputs: Mapping[str, Any]) -> ApiSpec:
+def api_without_manifest(chain: Sequence[ExperimentPipeline], inputs: Mapping[str, Any]) -> ApiSpec:
     """What the API of a pipeline that has none would say, given the inputs that it is to take."""
-    read = {variable.name for one in chain for stage in one.spec.stages for variable in stage.inputs}
-    made = {name for one in chain for name in written(one)}
-    named = [ApiInput(name=name, type=InputType(datatypes=_datatypes(value))) for name, value in inputs.items()]
-    return ApiSpec(inputs=tuple(named), outputs=tuple(ApiOutput(name=name) for name in sorted(made - read)))
+    read_names = {variable.name for pipeline in chain for stage in pipeline.spec.stages for variable in stage.inputs}
+    written_names = {name for pipeline in chain for name in written(pipeline)}
+    api_inputs = [
+        ApiInput(name=name, type=InputType(datatypes=_guess_datatypes(value))) for name, value in inputs.items()
+    ]
+    return ApiSpec(
+        inputs=tuple(api_inputs), outputs=tuple(ApiOutput(name=name) for name in sorted(written_names - read_names))
+    )
 
 
-def _datatypes(value: Any) -> tuple[Datatype, ...]:
+def _guess_datatypes(value: Any) -> tuple[Datatype, ...]:
     if isinstance(value, str):
         return ("FILE", "FOLDER")
     if isinstance(value, dict):
@@ -129,147 +140,153 @@ def _datatypes(value: Any) -> tuple[Datatype, ...]:
     return ("BOOL",) if isinstance(value, bool) else ("FP64",)
 
 
-def _area(user: User, one: ExperimentPipeline) -> Area:
-    return Area(user, [box.name for box in one.spec.connected_boxes])
+def _box_access(user: Submitter, pipeline: ExperimentPipeline) -> BoxAccess:
+    return BoxAccess(user, [box.name for box in pipeline.spec.connected_boxes])
 
 
-def _reader(chain: Sequence[ExperimentPipeline], variable: str) -> int:
+def _first_consumer(chain: Sequence[ExperimentPipeline], variable: str) -> int:
     """The place of the first pipeline that takes the variable from outside."""
-    return next((place for place, one in enumerate(chain) if variable in open_variables(one)), 0)
+    return next((position for position, pipeline in enumerate(chain) if variable in open_variables(pipeline)), 0)
 
 
-AreaOf = Callable[[str], Area]
+AccessOf = Callable[[str], BoxAccess]
 Errors = list[tuple[str, str]]
 
 
-def _inputs(api: ApiSpec, given: Any, area: AreaOf, errors: Errors) -> dict[str, dict[str, Any]]:
-    if not isinstance(given, dict):
+def _parse_inputs(api: ApiSpec, values: Any, access_of: AccessOf, errors: Errors) -> dict[str, dict[str, Any]]:
+    if not isinstance(values, dict):
         errors.append(("inputs", "must be an object of variable and value"))
         return {}
-    known = {item.name: item for item in api.inputs}
+    api_inputs = {item.name: item for item in api.inputs}
     errors += [
-        (name, f"is not an input; inputs are {', '.join(known) or 'none'}") for name in given if name not in known
+        (name, f"is not an input; inputs are {', '.join(api_inputs) or 'none'}")
+        for name in values
+        if name not in api_inputs
     ]
-    found: dict[str, dict[str, Any]] = {}
-    for name, item in known.items():
-        if name not in given or given[name] is None:
+    sources: dict[str, dict[str, Any]] = {}
+    for name, item in api_inputs.items():
+        if name not in values or values[name] is None:
             if item.required:
                 errors.append((name, "is required and missing"))
             continue
         try:
-            found[name] = _source(item, given[name], area(name))
+            sources[name] = _parse_source(item, values[name], access_of(name))
         except ValueError as error:
             errors.append((name, str(error)))
-    return found
+    return sources
 
 
-def _source(item: ApiInput, value: Any, area: Area) -> dict[str, Any]:
+def _parse_source(item: ApiInput, value: Any, access: BoxAccess) -> dict[str, Any]:
     datatypes = item.type.datatypes
     if isinstance(value, str) and ("FILE" in datatypes or "FOLDER" in datatypes):
         if value.endswith("/") and "FOLDER" not in datatypes:
             raise ValueError("must be a file, not a folder")
-        return place(value, area, folder="FILE" not in datatypes or value.endswith("/")).to_json()
+        return parse_location(value, access, folder="FILE" not in datatypes or value.endswith("/")).to_json()
     for datatype in datatypes:
-        if fits(datatype, value):
+        if matches_datatype(datatype, value):
             return {"value": value, "suffix": ".txt" if datatype == "str" else ".json"}
-    raise ValueError(f"must be {' or '.join(datatypes)}, not {_short(value)}")
+    raise ValueError(f"must be {' or '.join(datatypes)}, not {_shorten(value)}")
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     """A JSON value in a sentence; of a list or an object only which of them it is."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
     text = json.dumps(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…"
 
 
-def fits(datatype: str, value: Any) -> bool:
+def matches_datatype(datatype: str, value: Any) -> bool:
     """Whether a JSON value is of this datatype (FILE and FOLDER never are: they are places)."""
     if datatype == "BOOL":
         return isinstance(value, bool)
-    if datatype in NUMBERS:
+    if datatype in NUMERIC_DATATYPES:
         numbers = value if isinstance(value, list) else [value]
-        kinds = (int,) if datatype.startswith("INT") else (int, float)
-        return all(isinstance(n, kinds) and not isinstance(n, bool) and math.isfinite(n) for n in numbers)
+        types = (int,) if datatype.startswith("INT") else (int, float)
+        return all(
+            isinstance(number, types) and not isinstance(number, bool) and math.isfinite(number) for number in numbers
+        )
     return isinstance(value, {"str": str, "dict": dict}.get(datatype, ()))
 
 
-def place(value: str, area: Area, *, folder: bool) -> Location:
+def parse_location(value: str, access: BoxAccess, *, folder: bool) -> Location:
     """`<box>/<group>/<file>`, or `<group>/<file>` when one box is connected. Raises ValueError with what to write."""
-    parts, boxes = value.removesuffix("/").split("/"), area.connected
-    if any(part in ("", ".", "..") for part in parts):
+    segments, boxes = value.removesuffix("/").split("/"), access.connected
+    if any(segment in ("", ".", "..") for segment in segments):
         raise ValueError(
             'must name a file or folder in a box, <box>/<group>/<file>, without ".", ".." and empty parts; what is on'
             " your machine comes there with: mlmesh box put"
         )
     if not boxes:
         raise ValueError("the pipeline has no connectedBoxes, so files cannot be named")
-    if parts[0] in area.user.boxes and parts[0] not in boxes:
-        raise ValueError(f"box {parts[0]} is not connected to this pipeline; connected are {', '.join(boxes)}")
-    least = 1 if folder else 2
-    named = parts[0] in boxes and len(parts) > least
-    if not named and len(boxes) > 1:
+    if segments[0] in access.user.boxes and segments[0] not in boxes:
+        raise ValueError(f"box {segments[0]} is not connected to this pipeline; connected are {', '.join(boxes)}")
+    min_segments = 1 if folder else 2
+    has_box = segments[0] in boxes and len(segments) > min_segments
+    if not has_box and len(boxes) > 1:
         raise ValueError(f"must start with the name of a box: {', '.join(boxes)}")
-    box, rest = (parts[0], parts[1:]) if named else (boxes[0], parts)
-    if len(rest) < least:
+    box, path = (segments[0], segments[1:]) if has_box else (boxes[0], segments)
+    if len(path) < min_segments:
         raise ValueError("must be <group>/<file>, or <box>/<group>/<file>")
-    group, file = ("/".join(rest), None) if folder else ("/".join(rest[:-1]), rest[-1])
-    return _acceptable(area.user.app, Location(box=box, user=area.user.name, group=group, file=file))
+    group, file = ("/".join(path), None) if folder else ("/".join(path[:-1]), path[-1])
+    return _check_location(access.user.app, Location(box=box, user=access.user.name, group=group, file=file))
 
 
-def _acceptable(app: str, location: Location) -> Location:
+def _check_location(app: str, location: Location) -> Location:
     """Raises ValueError for what databox would refuse when the work is done."""
-    if why := refusal(app, location):
-        raise ValueError(why)
+    if problem := refusal(app, location):
+        raise ValueError(problem)
     return location
 
 
-def _outputs(api: ApiSpec, given: Any, area: AreaOf, run: str, errors: Errors) -> dict[str, Location]:
-    if not isinstance(given, dict):
+def _parse_outputs(api: ApiSpec, values: Any, access_of: AccessOf, run: str, errors: Errors) -> dict[str, Location]:
+    if not isinstance(values, dict):
         errors.append(("outputs", "must be an object of variable and folder"))
         return {}
-    known = [item.name for item in api.outputs]
+    output_names = [item.name for item in api.outputs]
     errors += [
-        (name, f"is not an output; outputs are {', '.join(known) or 'none'}") for name in given if name not in known
+        (name, f"is not an output; outputs are {', '.join(output_names) or 'none'}")
+        for name in values
+        if name not in output_names
     ]
-    found: dict[str, Location] = {}
-    for name in known:
+    targets: dict[str, Location] = {}
+    for name in output_names:
         try:
-            target = _target(given.get(name), area(name), f"runs/{run}/{name}")
+            target = _resolve_target(values.get(name), access_of(name), f"runs/{run}/{name}")
         except ValueError as error:
             errors.append((name, str(error)))
         else:
-            found |= {} if target is None else {name: target}
-    return found
+            targets |= {} if target is None else {name: target}
+    return targets
 
 
-def _target(value: Any, area: Area, otherwise: str) -> Location | None:
+def _resolve_target(value: Any, access: BoxAccess, default_group: str) -> Location | None:
     """Where an output goes; None when it is kept with the run."""
     if isinstance(value, str):
-        return place(value, area, folder=True)
+        return parse_location(value, access, folder=True)
     if value is not None:
         raise ValueError("must be the name of a folder")
-    if len(area.connected) != 1 or area.user.name == ANONYMOUS:  # who has no files
+    if len(access.connected) != 1 or access.user.name == ANONYMOUS:  # who has no files
         return None
-    location = Location(box=area.connected[0], user=area.user.name, group=otherwise)
-    return _acceptable(area.user.app, location)
+    location = Location(box=access.connected[0], user=access.user.name, group=default_group)
+    return _check_location(access.user.app, location)
 
 
-def _extras(body: Mapping[str, Any], errors: Errors) -> tuple[dict[str, str], int]:
+def _parse_extras(body: Mapping[str, Any], errors: Errors) -> tuple[dict[str, str], int]:
     labels, priority = body.get("labels") or {}, body.get("priority", 0)
-    good = isinstance(labels, dict) and len(labels) <= MAX_LABELS
-    if not good or not all(
-        isinstance(text, str) and len(text) <= MAX_LABEL for pair in labels.items() for text in pair
+    is_valid = isinstance(labels, dict) and len(labels) <= MAX_LABELS
+    if not is_valid or not all(
+        isinstance(text, str) and len(text) <= MAX_LABEL_LENGTH for pair in labels.items() for text in pair
     ):
         errors.append(("labels", f"must be an object of at most {MAX_LABELS} short texts"))
     if not isinstance(priority, int) or isinstance(priority, bool) or abs(priority) > MAX_PRIORITY:
         errors.append(("priority", f"must be a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}"))
-    if body.get("cache", "read") not in CACHES:
-        errors.append(("cache", f"must be one of {', '.join(CACHES)}"))
+    if body.get("cache", "read") not in CACHE_MODES:
+        errors.append(("cache", f"must be one of {', '.join(CACHE_MODES)}"))
     return labels, priority
 
 
-def _callback(value: Any, errors: Errors) -> dict[str, Any] | None:
+def _parse_callback(value: Any, errors: Errors) -> dict[str, Any] | None:
     try:
         return None if value is None else events.asked(value)
     except ValueError as error:

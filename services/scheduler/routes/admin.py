@@ -23,7 +23,9 @@ async def listing(parts: TheParts, caller: TheCaller) -> dict[str, Any]:
     caller.require("read")
     async with parts.db.read() as c:
         now = await clock(c)
-        found = [views.worker(one, await tasks.held_by(c, one.name), now) for one in await workers.listed(c)]
+        found = [
+            views.worker(one, await tasks.list_claimed_by(c, one.name), now) for one in await workers.list_workers(c)
+        ]
     return {"items": found, "next": None}
 
 
@@ -35,9 +37,9 @@ async def drain(parts: TheParts, caller: TheCaller, name: str, off: bool = False
     """
     caller.require("admin")
     async with parts.db.write() as c:
-        if not await workers.drain(c, name, not off):
+        if not await workers.set_draining(c, name, not off):
             raise NotFound(f"no worker {name}")
-        held = await tasks.held_by(c, name)
+        held = await tasks.list_claimed_by(c, name)
     parts.bells.ring(notifications.worker(name))
     for app in {task.app for task in held if task.kind == "instance"}:
         parts.wakes.converge(app)
@@ -50,10 +52,12 @@ async def queues(parts: TheParts, caller: TheCaller) -> dict[str, Any]:
     caller.require("read")
     async with parts.db.read() as c:
         now = await clock(c)
-        depths = {one["resource_class"]: one for one in await ready_queue.depths(c)}
+        depths = {one["resource_class"]: one for one in await ready_queue.get_queue_depths(c)}
     letters = await parts.bus.dead()
     return {
-        "items": [views.queue(dispatcher.queue(one), depths.get(one), letters, now) for one in dispatcher.CLASSES],
+        "items": [
+            views.queue(dispatcher.task_queue(one), depths.get(one), letters, now) for one in dispatcher.DEFAULT_CLASSES
+        ],
         "next": None,
     }
 
@@ -74,7 +78,7 @@ async def redrive(parts: TheParts, caller: TheCaller, name: str) -> dict[str, An
 
 
 def _queue(name: str) -> Queue:
-    found = {dispatcher.queue(one).name: dispatcher.queue(one) for one in dispatcher.CLASSES}
+    found = {dispatcher.task_queue(one).name: dispatcher.task_queue(one) for one in dispatcher.DEFAULT_CLASSES}
     if name not in found:
         raise NotFound(f"no queue {name}; queues are {', '.join(found)}")
     return found[name]

@@ -22,7 +22,7 @@ async def listing(parts: TheParts, mine: TheScope, run_id: str) -> dict[str, Any
     await checked(parts, mine, run_id)
     async with parts.db.read() as c:
         told = await callbacks.get(c, run_id)
-        found = await callbacks.of_run(c, run_id)
+        found = await callbacks.list_deliveries(c, run_id)
     key = parts.settings.internal_token
     secret = events.secret(key, told.app, told.user, told.run) if told and mine.user else None
     described = events.described(told.spec, secret) if told else None
@@ -36,9 +36,9 @@ async def redeliver(parts: TheParts, mine: TheScope, run_id: str, delivery: str)
     await checked(parts, mine, run_id)
     async with parts.db.write() as c:
         now = await clock(c)
-        if delivery not in [one.id for one in await callbacks.of_run(c, run_id)]:
+        if delivery not in [one.id for one in await callbacks.list_deliveries(c, run_id)]:
             raise NotFound(f"no delivery {delivery}")
-        await callbacks.change_delivery(c, delivery, {"state": "pending", "next_at": now})
-        found = next(one for one in await callbacks.of_run(c, run_id) if one.id == delivery)
+        await callbacks.update_delivery(c, delivery, {"state": "pending", "next_at": now})
+        found = next(one for one in await callbacks.list_deliveries(c, run_id) if one.id == delivery)
     parts.wakes.tell()
     return events.shown(found)

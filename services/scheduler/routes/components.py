@@ -41,7 +41,7 @@ async def logs(parts: TheParts, caller: TheCaller, ns: str, name: str, follow: b
     """The log of the newest instance that has started."""
     caller.require("read", ns)
     async with parts.db.read() as c:
-        task = await tasks.logged(c, ns, name)
+        task = await tasks.find_newest_started(c, ns, name)
     if task is None:
         await status.one(parts, ns, name)
         return Response(b"", media_type="text/plain; charset=utf-8")

@@ -86,13 +86,13 @@ async def listing(
     if status is not None and status not in STATUSES:
         raise Malformed(f"status: one of {', '.join(STATUSES)}")
     async with parts.db.read() as c:
-        found = await rows.page(
+        found = await rows.list_page(
             c,
             mine.app,
             user=mine.user,
             pipelines=pipelines,
             status=status,
-            after=after,
+            cursor=after,
             created_after=_epoch(created_after),
             label=label,
             limit=limit + 1,
@@ -132,7 +132,7 @@ async def show(
         run, shown = await queries.wait(parts, mine.app, run_id, seconds, if_none_match, owner=mine.owner)
     if if_none_match == views.etag(run):
         return Response(status_code=304, headers={"ETag": views.etag(run)})
-    headers = {"ETag": views.etag(run)} | ({} if run.ended else {"Retry-After": RETRY_AFTER_S})
+    headers = {"ETag": views.etag(run)} | ({} if run.is_final else {"Retry-After": RETRY_AFTER_S})
     return Answer(shown, headers=headers)
 
 
@@ -191,7 +191,7 @@ async def changes(parts: Parts, app: str, run_id: str, since: str | None, *, own
         else:
             etag = views.etag(run)
             yield b"id: %s\nevent: run\ndata: %s\n\n" % (etag.strip('"').encode(), orjson.dumps(shown))
-        if run.ended:
+        if run.is_final:
             return
 
 

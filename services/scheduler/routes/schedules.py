@@ -17,7 +17,7 @@ router = APIRouter(prefix="/api/v1/apps/{ns}/schedules")
 async def listing(parts: TheParts, caller: TheCaller, ns: str) -> dict[str, Any]:
     caller.require("read", ns)
     async with parts.db.read() as c:
-        found = await table.of_app(c, ns)
+        found = await table.list_by_app(c, ns)
     return {"items": [views.schedule(one) for one in found], "next": None}
 
 

@@ -53,8 +53,8 @@ async def _submitted(parts: Parts, asked: Asked, made: Admitted, more: dict[str,
     if seconds <= 0:
         return Answer({**views.run(run, made.stages), **more}, 202, headers)
     run, shown = await queries.wait(parts, run.app, run.id, seconds, None, owner=run.user == OWNER)
-    headers = {"Location": headers["Location"], "Preference-Applied": "wait"} if run.ended else headers
-    return Answer({**shown, **more}, 200 if run.ended else 202, headers)
+    headers = {"Location": headers["Location"], "Preference-Applied": "wait"} if run.is_final else headers
+    return Answer({**shown, **more}, 200 if run.is_final else 202, headers)
 
 
 ROUTES = (

@@ -25,8 +25,8 @@ async def table(parts: TheParts, since: int = -1, wait: float = 0.0) -> Response
     with parts.bells.listen(notifications.TABLE) as bell:
         while True:
             async with parts.db.read() as c:
-                full = since < 0 or since > await apps.counter(c, "table")
-                version, documents = await apps.table(c, 0 if full else since)
+                full = since < 0 or since > await apps.get_counter(c, "table")
+                version, documents = await apps.list_routes_since(c, 0 if full else since)
             if full or version > since:
                 return JSONResponse({"version": version, "full": full, "apps": _shown(parts, documents)})
             if left <= 0 or parts.bells.closed:

@@ -9,22 +9,22 @@ from services.scheduler.workers import claims, heartbeat
 
 
 async def claim(asked: Asked) -> Answer:
-    return Answer(await claims.claim(parts_of(asked), await asked.told(claims.Claim)))
+    return Answer(await claims.claim_next(parts_of(asked), await asked.told(claims.ClaimRequest)))
 
 
 async def sync(asked: Asked) -> Answer:
-    said = await asked.told(heartbeat.Sync)
-    return Answer(await heartbeat.sync(parts_of(asked), asked.path["worker"], said))
+    said = await asked.told(heartbeat.Heartbeat)
+    return Answer(await heartbeat.handle_heartbeat(parts_of(asked), asked.path["worker"], said))
 
 
 async def reuse(asked: Asked) -> Answer:
-    made = await asked.told(leases.Made)
-    return Answer({"reused": await leases.reuse(parts_of(asked), asked.path["task"], made)})
+    made = await asked.told(leases.ReuseQuery)
+    return Answer({"reused": await leases.complete_from_cache(parts_of(asked), asked.path["task"], made)})
 
 
 async def report(asked: Asked) -> Answer:
-    said = await asked.told(leases.LastWord)
-    await leases.report(parts_of(asked), asked.path["task"], said)
+    said = await asked.told(leases.TaskReport)
+    await leases.handle_report(parts_of(asked), asked.path["task"], said)
     return Answer({"accepted": True})
 
 

@@ -18,7 +18,7 @@ from libs.common.manifests.experimentpipeline import Retries
 from libs.common.manifests.mlcomponent import MLComponent
 from services.scheduler.dependencies import Parts
 from services.scheduler.model.state import Run
-from services.scheduler.plans.planner import run_id
+from services.scheduler.plans.planner import new_run_id
 
 STAGE = "predict"
 REQUEST = "request"
@@ -35,7 +35,7 @@ async def drafted(parts: Parts, app: str, path: str, user: str, raw: bytes) -> R
         orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise Malformed(f"the body is not JSON: {error}") from error
-    identity = run_id()
+    identity = new_run_id()
     source = Location(area=f"runs/{identity}/{REQUEST}", file="body.json")
     await _store(parts, app, source, raw)
     plan = planned(component, path, commit=commit, user=user, source=source)

@@ -16,7 +16,7 @@ from services.scheduler.tasks import transitions
 class Next:
     """What to do with a chain. Nothing of it: one of its runs is still at work."""
 
-    run: transitions.Columns | None = None
+    run: transitions.ColumnUpdates | None = None
     """New columns of the run that it began with: the chain has ended."""
     start: int | None = None
     """The place at which a run begins."""
@@ -29,11 +29,11 @@ def follow(first: Run, own: Sequence[Task], rest: Sequence[Run], now: float) -> 
     last = rest[-1] if rest else None
     if last is None and any(task.state != "succeeded" for task in own):
         return Next()
-    if last is not None and not last.ended:
+    if last is not None and not last.is_final:
         wanted = first.status == "canceling" and last.status != "canceling"
         return Next(cancel=last.id if wanted else None)
     if first.status == "canceling":
-        return Next(run=transitions.halted(first, now))
+        return Next(run=transitions.canceled_run(first, now))
     if last is not None and last.status != "succeeded":
         return Next(run={"status": last.status, "reason": _of(last), "finished_at": now})
     if len(rest) < len(first.plan["then"]):
@@ -69,9 +69,9 @@ def successor(first: Run, before: Run, stages: Sequence[Task], position: int, id
 
 def _value(run: Run, stages: Sequence[Task], variable: str) -> Mapping[str, Any] | None:
     """Where a variable of a run that has succeeded is; None when it was not given."""
-    writer = planner.producers(run).get(variable)
+    writer = planner.producing_stages(run).get(variable)
     if writer is None:
         given: Mapping[str, Any] | None = run.plan["sources"].get(variable)
         return given
     task = next(task for task in stages if task.name == writer)
-    return planner.left_at(run, task, variable).to_json()
+    return planner.find_output_location(run, task, variable).to_json()

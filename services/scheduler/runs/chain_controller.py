@@ -8,13 +8,13 @@ from services.scheduler import notifications
 from services.scheduler.db import runs as rows
 from services.scheduler.db import tasks
 from services.scheduler.dependencies import Parts
-from services.scheduler.plans.planner import run_id
+from services.scheduler.plans.planner import new_run_id
 from services.scheduler.runs import chain, queries, writer
 
 
 async def step(parts: Parts) -> None:
     async with parts.db.read() as c:
-        found = await rows.open_chains(c)
+        found = await rows.list_open_chains(c)
     await for_each(found, lambda one: _bring_on_all(parts, *one), lambda one: one[1])
 
 
@@ -28,18 +28,18 @@ async def _bring_on(parts: Parts, app: str, identity: str) -> bool:
     async with parts.db.write() as c:
         now = await clock(c)
         first = await rows.get(c, app, identity, lock=True)
-        if first is None or first.ended:
+        if first is None or first.is_final:
             return False
-        rest = (await rows.chained(c, identity))[1:]
-        found = chain.follow(first, await tasks.of_run(c, identity), rest, now)
+        rest = (await rows.list_chain(c, identity))[1:]
+        found = chain.follow(first, await tasks.list_by_run(c, identity), rest, now)
         if found.run is not None:
-            await rows.change(c, first, found.run)
+            await rows.update_run(c, first, found.run)
         elif found.start is not None:
             before = rest[-1] if rest else first
-            stages = await tasks.of_run(c, before.id)
-            draft = chain.successor(first, before, stages, found.start, run_id())
+            stages = await tasks.list_by_run(c, before.id)
+            draft = chain.successor(first, before, stages, found.start, new_run_id())
             await writer.add(c, [writer.begun(draft, now)])
-            await rows.change(c, first, {})
+            await rows.update_run(c, first, {})
     if found.cancel is not None:
         await queries.end(parts, app, found.cancel)
     parts.wakes.relay()

@@ -33,4 +33,4 @@ class Lookout:
 
     async def _versions(self, wanted: Sequence[str]) -> dict[str, int]:
         async with self._parts.db.read() as c:
-            return await runs.versions(c, wanted)
+            return await runs.get_versions(c, wanted)

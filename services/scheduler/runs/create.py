@@ -19,7 +19,7 @@ from services.scheduler.callbacks import credentials
 from services.scheduler.dependencies import Parts
 from services.scheduler.model.state import Run
 from services.scheduler.plans import submission
-from services.scheduler.plans.planner import run_id
+from services.scheduler.plans.planner import new_run_id
 from services.scheduler.runs import async_prediction
 from services.scheduler.runs.writer import Admitted, Request
 
@@ -48,9 +48,11 @@ async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: 
     assert api.spec.experiment_pipeline is not None  # noqa: S101  `published` chose it by this
     body = _decoded(raw)
     chain = chain_of(catalog, api.spec.experiment_pipeline.name)
-    who = submission.User(app, user, catalog.boxes)
+    who = submission.Submitter(app, user, catalog.boxes)
     spec, configs = api.spec.api_spec or ApiSpec(), catalog.config_maps
-    asked = submission.submission(chain, spec, body, user=who, commit=commit, run=run_id(), config_maps=configs)
+    asked = submission.parse_submission(
+        chain, spec, body, user=who, commit=commit, run=new_run_id(), config_maps=configs
+    )
     await check_files(parts, app, asked)
     await _may_be_called(parts, asked.callback)
     run, told = draft(app, chain, asked, user), asked.callback
@@ -134,20 +136,20 @@ def _hash(body: Any) -> str:
 
 async def check_files(parts: Parts, app: str, asked: submission.Submission) -> None:
     """Raises Invalid, which names what is missing, and outputs that nothing could be published to."""
-    if not asked.needs and not asked.targets:
+    if not asked.required_locations and not asked.targets:
         return
     body = {
-        "locations": [location.to_json() for _, location in asked.needs],
+        "locations": [location.to_json() for _, location in asked.required_locations],
         "links": False,
         "targets": [location.to_json() for _, location in asked.targets],
     }
     try:
         answer = await parts.peers.databox.post(f"/internal/apps/{app}/sources", body)
     except Unavailable:
-        if asked.needs:
+        if asked.required_locations:
             raise
         return  # nothing is needed yet, and room may be found later
-    found = zip(asked.needs, answer["sources"], strict=True)
+    found = zip(asked.required_locations, answer["sources"], strict=True)
     judged = zip(asked.targets, answer.get("refusals", ()), strict=False)
     errors = [(name, f"{place} does not exist") for (name, place), files in found if not files]
     errors += [(name, why) for (name, _), why in judged if why]

@@ -16,7 +16,7 @@ from services.scheduler import notifications
 from services.scheduler.db import runs as rows
 from services.scheduler.db import tasks
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import OPEN, Run, Task
+from services.scheduler.model.state import OPEN_STATES, Run, Task
 from services.scheduler.plans import planner
 
 CHUNK = 65536
@@ -157,8 +157,8 @@ async def _size(parts: Parts, app: str, name: str) -> int:
 
 async def _attempts(parts: Parts, run: Run, stage: str | None) -> list[Attempt]:
     async with parts.db.read() as c:
-        stages = {task.id: task for task in await tasks.of_run(c, run.id) if stage in (None, task.name)}
-        found = await tasks.attempts_of(c, stages)
+        stages = {task.id: task for task in await tasks.list_by_run(c, run.id) if stage in (None, task.name)}
+        found = await tasks.list_attempts(c, stages)
     return known([(stages[row["task"]], row["attempt"]) for row in found])
 
 
@@ -188,7 +188,7 @@ async def events(parts: Parts, run: Run, stage: str | None, since: Place | None)
             async for piece in _news(parts, run, attempts, reader):
                 silent = False
                 yield piece
-            if current.ended:
+            if current.is_final:
                 yield b"event: end\ndata: " + orjson.dumps({"status": current.status}) + b"\n\n"
                 return
             if silent:
@@ -238,7 +238,7 @@ async def _rung(bell: notifications.Bell) -> None:
 
 
 def _grows(task: Task, attempt: int) -> bool:
-    return task.state in OPEN and attempt == task.attempt
+    return task.state in OPEN_STATES and attempt == task.attempt
 
 
 async def of_instance(parts: Parts, task: Task, *, follow: bool) -> AsyncIterator[bytes]:
@@ -246,14 +246,14 @@ async def of_instance(parts: Parts, task: Task, *, follow: bool) -> AsyncIterato
     offset, live = 0, follow
     while True:
         began, before = time.monotonic(), offset
-        async for data in _read(parts, task.app, planner.instance_log(task), offset, WAIT_S if live else 0.0):
+        async for data in _read(parts, task.app, planner.instance_log_name(task), offset, WAIT_S if live else 0.0):
             offset += len(data)
             yield data
         if not live or parts.bells.closed:
             return
         async with parts.db.read() as c:
             now = await tasks.get(c, task.id, lock=False)
-        live = now is not None and now.open and now.attempt == task.attempt
+        live = now is not None and now.is_open and now.attempt == task.attempt
         if live and offset == before:
             await asyncio.sleep(max(0.0, LOOK_AGAIN_S - (time.monotonic() - began)))
 

@@ -28,14 +28,14 @@ async def files(parts: Parts, run: Run, variable: str) -> list[dict[str, Any]]:
 async def _place(parts: Parts, run: Run, variable: str) -> dict[str, Any] | None:
     """None when the stage that writes it has not succeeded yet."""
     async with parts.db.read() as c:
-        among = await runs.chained(c, run.id) if run.leads else [run]
-        by = next((one for one in reversed(among) if variable in planner.producers(one)), None)
-        stages = await tasks.of_run(c, by.id) if by else []
+        among = await runs.list_chain(c, run.id) if run.is_chain_head else [run]
+        by = next((one for one in reversed(among) if variable in planner.producing_stages(one)), None)
+        stages = await tasks.list_by_run(c, by.id) if by else []
     if by is None:
         return None
     if (target := by.plan["targets"].get(variable)) is not None:
         return dict(target)
-    made_by = next(task for task in stages if task.name == planner.producers(by)[variable])
+    made_by = next(task for task in stages if task.name == planner.producing_stages(by)[variable])
     if made_by.state != "succeeded":
         return None
-    return planner.left_at(by, made_by, variable).to_json()
+    return planner.find_output_location(by, made_by, variable).to_json()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.scheduler.model.state import Place, Reason, Task, Worker, reason
+from services.scheduler.model.state import QueueEntry, Reason, Task, Worker, reason
 
 
 @dataclass(frozen=True)
 class Queue:
-    line: Sequence[Place] = ()
+    line: Sequence[QueueEntry] = ()
     """Ready stages, best first."""
     workers: Sequence[Worker] = ()
     """Those that were heard lately."""

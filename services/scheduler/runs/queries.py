@@ -29,8 +29,8 @@ async def view(parts: Parts, app: str, run_id: str, *, owner: bool = False) -> t
 
 async def shown(c: Connection, run: Run, *, owner: bool = False) -> dict[str, Any]:
     """Its representation, for an owner of the app or for others."""
-    stages = await tasks.of_run(c, run.id)
-    chained = await rows.chained(c, run.chain) if run.chain else ()
+    stages = await tasks.list_by_run(c, run.id)
+    chained = await rows.list_chain(c, run.chain) if run.chain else ()
     return views.run(run, stages, await _queue(c, stages), chained, owner=owner)
 
 
@@ -38,12 +38,12 @@ async def _queue(c: Connection, stages: Iterable[Task]) -> Queue:
     """Asked for only when somebody waits in it."""
     if not any(task.state == "ready" for task in stages):
         return EMPTY
-    return Queue(await ready_queue.places(c), await workers.alive(c, await clock(c)))
+    return Queue(await ready_queue.list_ready_stages(c), await workers.list_alive(c, await clock(c)))
 
 
 async def listed(parts: Parts, found: list[Run], *, owner: bool) -> list[dict[str, Any]]:
     async with parts.db.read() as c:
-        stages = await tasks.of_runs(c, [run.id for run in found])
+        stages = await tasks.list_by_runs(c, [run.id for run in found])
         queue = await _queue(c, [task for run in stages.values() for task in run])
     return [views.run(run, stages[run.id], queue, whole=False, owner=owner) for run in found]
 
@@ -75,7 +75,7 @@ async def _once_ended(parts: Parts, app: str, run_id: str, *, owner: bool) -> tu
     """The run and its representation, which is made only when it has ended. Raises NotFound, Gone."""
     async with parts.db.read() as c:
         run = await present(c, app, run_id, lock=False)
-        return (run, await shown(c, run, owner=owner)) if run.ended else None
+        return (run, await shown(c, run, owner=owner)) if run.is_final else None
 
 
 async def cancel(parts: Parts, app: str, run_id: str) -> None:
@@ -85,10 +85,12 @@ async def cancel(parts: Parts, app: str, run_id: str) -> None:
         run = await present(c, app, run_id)
         if run.status in ("canceling", "canceled"):
             return
-        if run.ended:
+        if run.is_final:
             raise Conflict(f"the run has {run.status}", code="finished")
-        run = await rows.change(c, run, {"status": "canceling", "reason": reason("canceled", "a caller canceled it")})
-        settled = await leases.settle(parts, c, run, None, {}, now)
+        run = await rows.update_run(
+            c, run, {"status": "canceling", "reason": reason("canceled", "a caller canceled it")}
+        )
+        settled = await leases.apply_transition(parts, c, run, None, {}, now)
     _ring(parts, run_id, settled)
 
 
@@ -101,7 +103,7 @@ async def end(parts: Parts, app: str, run_id: str) -> None:
 async def end_overdue(parts: Parts) -> None:
     """End runs that were not started, or did not finish, in time."""
     async with parts.db.read() as c:
-        late = await rows.overdue(c, await clock(c))
+        late = await rows.list_overdue(c, await clock(c))
     await for_each(late, lambda run: _end_one(parts, run), lambda run: run.id)
 
 
@@ -109,10 +111,10 @@ async def _end_one(parts: Parts, found: Run) -> None:
     async with parts.db.write() as c:
         now = await clock(c)
         run = await rows.get(c, found.app, found.id, lock=True)
-        if run is None or run.ended or run.status == "canceling" or run.deadline >= now:
+        if run is None or run.is_final or run.status == "canceling" or run.deadline >= now:
             return
-        run = await rows.change(c, run, {"status": "canceling", "reason": transitions.overdue(run)})
-        settled = await leases.settle(parts, c, run, None, {}, now)
+        run = await rows.update_run(c, run, {"status": "canceling", "reason": transitions.deadline_reason(run)})
+        settled = await leases.apply_transition(parts, c, run, None, {}, now)
     _ring(parts, found.id, settled)
 
 
@@ -125,16 +127,16 @@ async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> 
         now = await clock(c)
         await _reopen_chain(c, app, run_id)
         run = await present(c, app, run_id)
-        stages = await tasks.of_run(c, run_id)
-        if run.leads:
-            await rows.unchain(c, run.id)
+        stages = await tasks.list_by_run(c, run_id)
+        if run.is_chain_head:
+            await rows.detach_successors(c, run.id)
         if run.status not in ("failed", "canceled", "expired"):
             raise Conflict(f"only a failed, canceled or expired run can be retried; this one is {run.status}")
         names = [task.name for task in stages]
         if from_stage is not None and from_stage not in names:
             raise Invalid(f"no stage {from_stage}; stages are {', '.join(names)}")
-        for task, columns in transitions.retried(run, stages, from_stage).items():
-            await tasks.change(c, task, columns)
+        for task, columns in transitions.reset_for_retry(run, stages, from_stage).items():
+            await tasks.update_task(c, task, columns)
         again = {
             "status": "queued",
             "reason": None,
@@ -143,23 +145,23 @@ async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> 
             "finished_at": None,
             "deadline": now + run.plan["timeout"],
         }
-        run = await rows.change(c, run, {**again, "created_at": run.created_at})
-        await callbacks.change(c, run.id, {"open": True})
-        settled = await leases.settle(parts, c, run, None, {}, now)
+        run = await rows.update_run(c, run, {**again, "created_at": run.created_at})
+        await callbacks.update_callback(c, run.id, {"open": True})
+        settled = await leases.apply_transition(parts, c, run, None, {}, now)
     _ring(parts, run_id, settled)
 
 
 async def _reopen_chain(c: Connection, app: str, run_id: str) -> None:
     """The chain goes on when its last run does. Locked before that one: chains are locked from the front."""
     run = await rows.get(c, app, run_id)
-    if run is None or run.chain is None or run.leads:
+    if run is None or run.chain is None or run.is_chain_head:
         return
     if run.position is None:
         raise Conflict(f"a later attempt of {run.chain} has taken the place of this run; retry that one")
     first = await present(c, app, run.chain)
-    if first.ended and first.status != "succeeded":
-        await rows.change(c, first, {"status": "running", "reason": None, "finished_at": None})
-        await callbacks.change(c, first.id, {"open": True})
+    if first.is_final and first.status != "succeeded":
+        await rows.update_run(c, first, {"status": "running", "reason": None, "finished_at": None})
+        await callbacks.update_callback(c, first.id, {"open": True})
 
 
 async def present(c: Connection, app: str, run_id: str, *, lock: bool = True) -> Run:
@@ -171,12 +173,12 @@ async def present(c: Connection, app: str, run_id: str, *, lock: bool = True) ->
 
 
 async def missing(c: Connection, app: str, run_id: str) -> MeshError:
-    if await tombstones.was_here(c, app, run_id):
+    if await tombstones.has_tombstone(c, app, run_id):
         return Gone(f"the run {run_id} was removed")
     return NotFound(f"no run {run_id}")
 
 
-def _ring(parts: Parts, run_id: str, settled: leases.Settled) -> None:
+def _ring(parts: Parts, run_id: str, settled: leases.AppliedTransition) -> None:
     parts.wakes.relay()
     parts.wakes.succeed()
-    leases.ring(parts, run_id, settled)
+    leases.notify_waiters(parts, run_id, settled)

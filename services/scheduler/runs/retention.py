@@ -15,7 +15,7 @@ from libs.common.periodic_task import for_each
 from services.scheduler.db import Connection, apps, stage_cache, tasks, tombstones
 from services.scheduler.db import runs as rows
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import Attempt, Run
+from services.scheduler.model.state import AttemptRef, Run
 from services.scheduler.plans import planner
 from services.scheduler.runs.queries import present
 
@@ -31,10 +31,10 @@ async def remove(parts: Parts, app: str, run_id: str, *, files: bool) -> None:
     """
     async with parts.db.write() as c:
         run = await present(c, app, run_id)
-        if run.chain and not run.leads:
+        if run.chain and not run.is_chain_head:
             raise Conflict(f"the run is a part of {run.chain}; delete that one")
         found = await _with_chain(c, run)
-        if busy := next((one for one in found if not one.ended), None):
+        if busy := next((one for one in found if not one.is_final), None):
             raise Conflict(f"the run {busy.id} is {busy.status}; cancel it first", code="running")
         now = await clock(c)
         for one in found:
@@ -43,26 +43,28 @@ async def remove(parts: Parts, app: str, run_id: str, *, files: bool) -> None:
 
 
 async def _with_chain(c: Connection, run: Run) -> list[Run]:
-    return await rows.of_chain(c, run.id) if run.leads else [run]
+    return await rows.list_chain_attempts(c, run.id) if run.is_chain_head else [run]
 
 
 async def _remove(c: Connection, run: Run, now: float, *, files: bool) -> None:
-    done = [task for task in await tasks.of_run(c, run.id) if files and task.state == "succeeded"]
+    done = [task for task in await tasks.list_by_run(c, run.id) if files and task.state == "succeeded"]
     left = {
         "areas": [f"runs/{run.id}", f"logs/runs/{run.id}"],
-        "published": [move for task in done for move in planner.publications(run, task)],
+        "published": [move for task in done for move in planner.publication_moves(run, task)],
     }
-    await stage_cache.forget(c, run.id)
-    await tombstones.add(c, {"run": run.id, "app": run.app, "at": now, "left": left})
-    await rows.remove(c, run.id)
+    await stage_cache.delete_run_entries(c, run.id)
+    await tombstones.add_tombstone(c, {"run": run.id, "app": run.app, "at": now, "left": left})
+    await rows.delete_run(c, run.id)
 
 
 async def step(parts: Parts) -> None:
     """Remove runs that are too old, then the files of those that are gone, and of attempts that came to nothing."""
     async with parts.db.read() as c:
         now = await clock(c)
-        limits = {name: now - retention(found, parts.settings.retention) for name, found in await apps.manifests(c)}
-        old = [name for name, before in limits.items() if await rows.older(c, name, before, 1)]
+        limits = {
+            name: now - retention(found, parts.settings.retention) for name, found in await apps.list_platform_apps(c)
+        }
+        old = [name for name, before in limits.items() if await rows.list_ended_before(c, name, before, 1)]
     await for_each(old, lambda name: _age(parts, name, limits[name], now))
     await _clear(parts)
     await _sweep(parts, now)
@@ -70,10 +72,10 @@ async def step(parts: Parts) -> None:
 
 async def _age(parts: Parts, name: str, before: float, now: float) -> None:
     async with parts.db.write() as c:
-        for old in await rows.older(c, name, before, AT_ONCE):
+        for old in await rows.list_ended_before(c, name, before, AT_ONCE):
             run = await rows.get(c, name, old.id, lock=True)  # somebody may retry it at this moment
             chained = await _with_chain(c, run) if run else []
-            if all(one.ended for one in chained):
+            if all(one.is_final for one in chained):
                 for one in chained:
                     await _remove(c, one, now, files=False)
 
@@ -86,7 +88,7 @@ def retention(manifest: dict[str, Any] | None, default: float) -> float:
 
 async def _clear(parts: Parts) -> None:
     async with parts.db.read() as c:
-        found = await tombstones.uncleared(c, AT_ONCE)
+        found = await tombstones.list_pending_cleanup(c, AT_ONCE)
     for mark in found:
         try:
             await _clear_one(parts, mark["app"], mark["left"])
@@ -94,23 +96,23 @@ async def _clear(parts: Parts) -> None:
             get("scheduler").info("files of a removed run are still there", run=mark["run"], why=error.detail)
             continue
         async with parts.db.write() as c:
-            await tombstones.cleared(c, mark["run"])
+            await tombstones.mark_cleaned(c, mark["run"])
     async with parts.db.write() as c:
-        await tombstones.forget(c, await clock(c) - REMEMBERED_S)
+        await tombstones.delete_older(c, await clock(c) - REMEMBERED_S)
 
 
 async def _sweep(parts: Parts, now: float) -> None:
     async with parts.db.read() as c:
-        found = await tasks.unswept(c, now, AT_ONCE)
+        found = await tasks.list_unswept_attempts(c, now, AT_ONCE)
     await for_each(found, lambda one: _sweep_one(parts, one), lambda one: one.task)
 
 
-async def _sweep_one(parts: Parts, one: Attempt) -> None:
-    area = planner.area(one.run, one.stage, one.token)
+async def _sweep_one(parts: Parts, one: AttemptRef) -> None:
+    area = planner.attempt_area(one.run, one.stage, one.token)
     with suppress(NotFound):  # the app is gone, and all that it had
         await parts.peers.databox.delete(f"/internal/apps/{one.app}/areas/{area}")
     async with parts.db.write() as c:
-        await tasks.swept(c, one)
+        await tasks.mark_attempt_swept(c, one)
 
 
 async def _clear_one(parts: Parts, app: str, left: dict[str, Any]) -> None:

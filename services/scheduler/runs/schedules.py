@@ -16,8 +16,8 @@ from services.scheduler.db import runs as rows
 from services.scheduler.db import schedules as table
 from services.scheduler.dependencies import Parts
 from services.scheduler.model.state import Run, Schedule
-from services.scheduler.plans.planner import run_id
-from services.scheduler.plans.submission import User, submission, unpublished
+from services.scheduler.plans.planner import new_run_id
+from services.scheduler.plans.submission import Submitter, api_without_manifest, parse_submission
 from services.scheduler.runs import create, queries, writer
 
 MAX_PROBLEM = 1000
@@ -28,7 +28,7 @@ LABEL = "mlmesh.schedule"
 
 async def put(c: Connection, app: str, catalog: Catalog, now: float) -> None:
     """The schedules of a revision that went live. One whose times are the same keeps its next start and its pause."""
-    known = {one.pipeline: one for one in await table.of_app(c, app)}
+    known = {one.pipeline: one for one in await table.list_by_app(c, app)}
     wanted = {name: found.spec.schedule for name, found in catalog.pipelines.items() if found.spec.schedule}
     for name, schedule in wanted.items():
         spec = schedule.model_dump(mode="json", by_alias=True)
@@ -36,12 +36,12 @@ async def put(c: Connection, app: str, catalog: Catalog, now: float) -> None:
         same = all(old.spec.get(field) == spec[field] for field in ("cron", "timezone"))
         next_at = old.next_at if same else next_start(schedule.cron, schedule.timezone, now)
         await table.put(c, Schedule(**{**old.__dict__, "spec": spec, "next_at": next_at}))
-    await table.remove(c, app, frozenset(wanted))
+    await table.remove_schedules(c, app, frozenset(wanted))
 
 
 async def step(parts: Parts) -> None:
     async with parts.db.read() as c:
-        due = await table.due(c, await clock(c))
+        due = await table.list_due(c, await clock(c))
     await for_each(due, lambda one: _start_or_rest(parts, one), lambda one: f"{one.app}/{one.pipeline}")
 
 
@@ -54,7 +54,7 @@ async def _start_or_rest(parts: Parts, due: Schedule) -> None:
     except Exception as error:
         async with parts.db.write() as c:
             columns = {"problem": f"not started: {error!r}"[:MAX_PROBLEM], "next_at": await clock(c) + BROKEN_REST_S}
-            await table.change(c, due, columns)
+            await table.update_schedule(c, due, columns)
         raise
 
 
@@ -78,13 +78,13 @@ async def _start(parts: Parts, due: Schedule) -> None:
             columns["problem"] = problem[:MAX_PROBLEM]
         elif last is not None and due.spec["concurrencyPolicy"] == "Forbid":
             columns["problem"] = f"not started: {last.id} has not ended"
-        elif (await rows.waiting(c, due.app, most := parts.settings.waiting_runs))[0] >= most:
+        elif (await rows.count_queued(c, due.app, most := parts.settings.waiting_runs))[0] >= most:
             columns["problem"] = f"not started: {due.app} has {most} waiting runs"
         else:
             made = writer.begun(create.draft(due.app, chain, asked, OWNER), now)
             await writer.add(c, [made])
             columns["last_run"] = made.run.id
-        await table.change(c, fresh, columns)
+        await table.update_schedule(c, fresh, columns)
     parts.wakes.relay()
 
 
@@ -92,10 +92,12 @@ async def _asked(parts: Parts, due: Schedule) -> Any:
     """What a caller would have asked for. Raises Invalid, NotFound."""
     catalog, commit = await parts.catalogs.live(due.app)
     chain = create.chain_of(catalog, due.pipeline)
-    api = create.api_of(catalog, due.pipeline) or unpublished(chain, due.spec["inputs"])
+    api = create.api_of(catalog, due.pipeline) or api_without_manifest(chain, due.spec["inputs"])
     body = {"inputs": due.spec["inputs"], "labels": {LABEL: due.pipeline}}
-    owner = User(due.app, OWNER, catalog.boxes)
-    asked = submission(chain, api, body, user=owner, commit=commit, run=run_id(), config_maps=catalog.config_maps)
+    owner = Submitter(due.app, OWNER, catalog.boxes)
+    asked = parse_submission(
+        chain, api, body, user=owner, commit=commit, run=new_run_id(), config_maps=catalog.config_maps
+    )
     await create.check_files(parts, due.app, asked)
     return asked, chain
 
@@ -104,7 +106,7 @@ async def _last(parts: Parts, due: Schedule) -> Run | None:
     """The run of the start before, if it has not ended."""
     async with parts.db.read() as c:
         found = await rows.get(c, due.app, due.last_run) if due.last_run else None
-    return found if found is not None and not found.ended else None
+    return found if found is not None and not found.is_final else None
 
 
 async def pause(parts: Parts, app: str, pipeline: str, *, paused: bool) -> Schedule:
@@ -117,5 +119,5 @@ async def pause(parts: Parts, app: str, pipeline: str, *, paused: bool) -> Sched
         if found.paused and not paused:
             next_at = next_start(found.spec["cron"], found.spec["timezone"], await clock(c))
             columns = {"paused": False, "next_at": next_at}
-        await table.change(c, found, columns)
+        await table.update_schedule(c, found, columns)
     return Schedule(**{**found.__dict__, **columns})

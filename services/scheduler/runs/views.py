@@ -128,7 +128,7 @@ def tag(run: str, version: int) -> str:
 
 def component(name: str, tasks: Sequence[Task], *, asleep: bool = False) -> dict[str, Any]:
     """A component's state from its open instances of the live or starting revision; `asleep`: nobody calls it."""
-    healthy = [task for task in tasks if task.healthy]
+    healthy = [task for task in tasks if task.is_healthy]
     failed = next((task.reason for task in tasks if task.reason), None)
     unhealthy = next((task for task in tasks if task.state == "claimed" and task.phase == "unhealthy"), None)
     refuses = reason("unhealthy", unhealthy.detail or "") if unhealthy is not None else None
@@ -175,7 +175,7 @@ def worker(found: Worker, held: Iterable[Task], now: float) -> dict[str, Any]:
         "free": found.free,
         "labels": found.labels,
         "draining": found.draining,
-        "alive": found.alive(now),
+        "alive": found.is_alive(now),
         "seen_at": iso(found.seen_at),
         "tasks": [
             {"id": task.id, "app": task.app, "kind": task.kind, "name": task.name, "run": task.run} for task in held

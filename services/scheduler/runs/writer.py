@@ -16,10 +16,10 @@ from libs.common.errors import Invalid, MeshError, TooManyRequests
 from services.scheduler.callbacks.events import Callback
 from services.scheduler.db import Connection, tasks
 from services.scheduler.db import runs as rows
-from services.scheduler.model.state import Doorbell, Run, Task
-from services.scheduler.plans.planner import stage_tasks
+from services.scheduler.model.state import ReadyTask, Run, Task
+from services.scheduler.plans.planner import build_stage_tasks
 from services.scheduler.runs.waiting_quota import Room
-from services.scheduler.tasks.dispatcher import Doorbells
+from services.scheduler.tasks.dispatcher import TaskDispatcher
 
 AT_ONCE = 64
 """Runs of one transaction."""
@@ -39,7 +39,7 @@ class Request:
     callback: dict[str, Any] | None = None
 
     @property
-    def name(self) -> rows.Key | None:
+    def name(self) -> rows.IdempotencyKey | None:
         return None if self.key is None else (self.run.app, self.run.user, self.path, self.key)
 
 
@@ -59,7 +59,7 @@ Waiting = tuple[Request, asyncio.Future[Admitted]]
 class Admissions:
     """`limit`: runs of one app that may wait to be started."""
 
-    def __init__(self, db: Database, limit: int, doorbells: Doorbells, disk: Disk | None = None) -> None:
+    def __init__(self, db: Database, limit: int, doorbells: TaskDispatcher, disk: Disk | None = None) -> None:
         self._db, self._limit, self._doorbells, self._disk = db, limit, doorbells, disk
         self._room = Room()
         self._waiting: deque[Waiting] = deque()
@@ -133,7 +133,7 @@ class Admissions:
                 await add(c, new, {one.task: now for one in taken})
         finally:
             self._written -= len(requests)
-        self._doorbells.ring(taken)
+        self._doorbells.publish_soon(taken)
         return new
 
     async def _counted(self, requests: Sequence[Request]) -> Sequence[Outcome]:
@@ -143,18 +143,18 @@ class Admissions:
             taken = self._taken(new)
             await add(c, new, {one.task: now for one in taken})
         self._room.counted(room, now)
-        self._doorbells.ring(taken)
+        self._doorbells.publish_soon(taken)
         return outcomes
 
-    def _taken(self, new: Iterable[Admitted]) -> tuple[Doorbell, ...]:
-        return self._doorbells.take(task.doorbell for one in new for task in one.stages if task.state == "ready")
+    def _taken(self, new: Iterable[Admitted]) -> tuple[ReadyTask, ...]:
+        return self._doorbells.reserve(task.ready_task for one in new for task in one.stages if task.state == "ready")
 
 
 async def _room(c: Connection, requests: Iterable[Request], limit: int) -> tuple[dict[str, int], float]:
     """How many more runs of each app may wait, and the time in epoch seconds."""
     room, now = {}, 0.0
     for app in {one.run.app for one in requests}:
-        waiting, now = await rows.waiting(c, app, limit)
+        waiting, now = await rows.count_queued(c, app, limit)
         room[app] = limit - waiting
     return room, now
 
@@ -164,7 +164,7 @@ async def admitted(
 ) -> tuple[list[Outcome], list[Admitted]]:
     """What each is told, in order; and the new runs among them, which have no rows yet. `room`: by app, until it is
     taken."""
-    fresh = await rows.remember(c, [_remembered(one, now) for one in requests if one.key is not None], now)
+    fresh = await rows.insert_keys(c, [_remembered(one, now) for one in requests if one.key is not None], now)
     found: list[Outcome] = []
     new: list[Admitted] = []
     for request in requests:
@@ -173,7 +173,7 @@ async def admitted(
             found.append(await _earlier(c, request, new))
         elif room[request.run.app] <= 0:
             if name is not None:
-                await rows.forget(c, name)
+                await rows.delete_key(c, name)
             sentence = f"{request.run.app} has as many waiting runs as it may"
             found.append(TooManyRequests(sentence, retry_after=BUSY_RETRY_S))
         else:
@@ -186,12 +186,12 @@ async def admitted(
 def begun(draft: Run, now: float, callback: dict[str, Any] | None = None) -> Admitted:
     """The run that a draft becomes now, with its stages."""
     run = Run(**{**draft.__dict__, "created_at": now, "deadline": now + draft.plan["timeout"]})
-    return Admitted(run, stage_tasks(run), callback)
+    return Admitted(run, build_stage_tasks(run), callback)
 
 
 async def add(c: Connection, new: Sequence[Admitted], rung: Mapping[str, float] = MappingProxyType({})) -> None:
     """The rows of new runs. `rung`: when was rung for a task."""
-    stages = [tasks.begun(task, rung.get(task.id)) for one in new for task in one.stages]
+    stages = [tasks.new_task_row(task, rung.get(task.id)) for one in new for task in one.stages]
     told = [(one.run, one.callback) for one in new if one.callback is not None]
     called = [Callback(run=run.id, app=run.app, user=run.user, spec=spec) for run, spec in told]
     await rows.add(c, [one.run for one in new], stages, called)
@@ -205,7 +205,7 @@ def _remembered(request: Request, now: float) -> dict[str, Any]:
 async def _earlier(c: Connection, request: Request, new: Sequence[Admitted]) -> Outcome:
     """What the first request with this key was told; it may be one of the same transaction."""
     assert request.name is not None  # noqa: S101  only requests with a key have an earlier one
-    known = await rows.remembered(c, request.name)
+    known = await rows.find_key(c, request.name)
     if known is None:  # it was refused a moment ago, in the same transaction
         return TooManyRequests("the first request with this Idempotency-Key was refused", retry_after=BUSY_RETRY_S)
     body, identity = known
@@ -215,4 +215,4 @@ async def _earlier(c: Connection, request: Request, new: Sequence[Admitted]) -> 
         return together
     run = await rows.get(c, request.run.app, identity)
     assert run is not None  # noqa: S101  a run that goes takes its keys along
-    return Admitted(run, await tasks.of_run(c, identity), request.callback)
+    return Admitted(run, await tasks.list_by_run(c, identity), request.callback)

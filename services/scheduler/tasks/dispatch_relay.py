@@ -12,57 +12,71 @@ from libs.common.db import clock
 from libs.common.errors import Unavailable
 from services.scheduler.db import Connection, ready_queue, workers
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import Doorbell, Worker
-from services.scheduler.tasks.dispatcher import CLASSES
+from services.scheduler.model.state import ReadyTask, Worker
+from services.scheduler.tasks.dispatcher import DEFAULT_CLASSES
 
-WINDOW = 64
+WINDOW_SIZE = 64
 """Doorbells that may wait in the broker,"""
-AHEAD = 4
+PER_SLOT = 4
 """or so many for each slot."""
-RING_AGAIN_S = 10.0
-LOOK_S = 2.0
+REDISPATCH_AFTER_S = 10.0
+REDISPATCH_CHECK_S = 2.0
 
 
-class Relay:
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._looked = 0.0
+class DispatchRelay:
+    def __init__(self, deps: Parts) -> None:
+        self._deps = deps
+        self._last_check = 0.0
 
-    async def step(self) -> None:
+    async def run_once(self) -> None:
         """Ring for what is ready. Raises Unavailable when the broker is away: what was not rung for stays as it is."""
-        doorbells = self._parts.doorbells
-        async with self._parts.db.read() as c:
-            now = await clock(c)
-            wanted = await self._wanted(c, now)
-        if rung := await doorbells.rung(wanted):
-            async with self._parts.db.write() as c:
-                await ready_queue.rung(c, [one.task for one in rung], now)
-        if len(rung) < len(wanted):
+        dispatcher = self._deps.doorbells
+        async with self._deps.db.read() as conn:
+            now = await clock(conn)
+            selected = await self._select(conn, now)
+        if published := await dispatcher.publish(selected):
+            async with self._deps.db.write() as conn:
+                await ready_queue.mark_dispatched(conn, [task.task for task in published], now)
+        if len(published) < len(selected):
             raise Unavailable("the message broker takes no doorbells at the moment")
-        await doorbells.ring_again()
+        await dispatcher.retry_failed()
 
-    async def _wanted(self, c: Connection, now: float) -> list[Doorbell]:
+    async def _select(self, conn: Connection, now: float) -> list[ReadyTask]:
         """New ones where few are rung for, many at a time; old ones that nobody took, where somebody has room."""
-        found, ringing = await workers.listed(c), await ready_queue.ringing(c)
-        window, most = max(WINDOW, AHEAD * sum(worker.slots for worker in found)), self._parts.settings.app_stages
-        quiet = [one for one in CLASSES if ringing.get(one, 0) < window / 2]
-        new = await ready_queue.unrung(c, quiet, None, window // 2, most) if quiet else []
-        waiting = Counter(ringing) + Counter(one.resource_class for one in new)
+        all_workers, dispatched = await workers.list_workers(conn), await ready_queue.count_dispatched(conn)
+        window, app_limit = (
+            max(WINDOW_SIZE, PER_SLOT * sum(worker.slots for worker in all_workers)),
+            self._deps.settings.app_stages,
+        )
+        low_classes = [
+            resource_class for resource_class in DEFAULT_CLASSES if dispatched.get(resource_class, 0) < window / 2
+        ]
+        undispatched = (
+            await ready_queue.list_undispatched(conn, low_classes, None, window // 2, app_limit) if low_classes else []
+        )
+        waiting_by_class = Counter(dispatched) + Counter(task.resource_class for task in undispatched)
         # with a limit, one may be rung for in vain: this look alone knows whose turn it is
-        self._parts.doorbells.counted({} if most else {one: window - waiting[one] for one in CLASSES})
-        if not self._due(now) or not (room := roomy(found, now)):
-            return new
-        return [*new, *await ready_queue.unrung(c, room, now - RING_AGAIN_S, WINDOW, most)]
+        self._deps.doorbells.refill(
+            {}
+            if app_limit
+            else {resource_class: window - waiting_by_class[resource_class] for resource_class in DEFAULT_CLASSES}
+        )
+        if not self._is_redispatch_due(now) or not (free_classes := classes_with_free_slots(all_workers, now)):
+            return undispatched
+        return [
+            *undispatched,
+            *await ready_queue.list_undispatched(conn, free_classes, now - REDISPATCH_AFTER_S, WINDOW_SIZE, app_limit),
+        ]
 
-    def _due(self, now: float) -> bool:
+    def _is_redispatch_due(self, now: float) -> bool:
         """Whether those that nobody took are to be looked at: now and then."""
-        if now - self._looked < LOOK_S:
+        if now - self._last_check < REDISPATCH_CHECK_S:
             return False
-        self._looked = now
+        self._last_check = now
         return True
 
 
-def roomy(found: Iterable[Worker], now: float) -> frozenset[str]:
+def classes_with_free_slots(candidates: Iterable[Worker], now: float) -> frozenset[str]:
     """The classes of which some living worker has room."""
-    alive = [worker for worker in found if worker.free > 0 and now - worker.seen_at < RING_AGAIN_S]
-    return frozenset(one for worker in alive for one in worker.classes)
+    available = [worker for worker in candidates if worker.free > 0 and now - worker.seen_at < REDISPATCH_AFTER_S]
+    return frozenset(resource_class for worker in available for resource_class in worker.classes)

@@ -19,30 +19,30 @@ from libs.common.periodic_task import for_each
 from services.scheduler import notifications
 from services.scheduler.db import Connection, runs, stage_cache, tasks
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import ENDED_BADLY, Doorbell, Run, Task, TaskState
+from services.scheduler.model.state import FAILED_STATES, ReadyTask, Run, Task, TaskState
 from services.scheduler.plans import planner
 from services.scheduler.tasks import transitions
 
 
 @dataclass(frozen=True)
-class Settled:
+class AppliedTransition:
     """What a change of a stage has led to; who is to hear of it after the commit."""
 
-    rung: tuple[Doorbell, ...] = ()
+    dispatched: tuple[ReadyTask, ...] = ()
     """What is ready now."""
-    stopped: frozenset[str] = frozenset()
+    workers_to_stop: frozenset[str] = frozenset()
     """Workers that are to stop something."""
-    publishes: bool = False
+    has_publications: bool = False
     """Outputs are to be brought to their places, or not any more."""
-    ended: Mapping[str, Any] | None = None
+    ended_run: Mapping[str, Any] | None = None
     """Which run has ended, and how."""
 
 
-class Wire(BaseModel):
+class WorkerMessage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class LastWord(Wire):
+class TaskReport(WorkerMessage):
     worker: str
     token: int
     outcome: str = Field(pattern=r"^[a-z_]{1,16}$")
@@ -58,7 +58,7 @@ class LastWord(Wire):
     """What the stage was made of, if its outputs are to be kept for others."""
 
 
-class Made(Wire):
+class ReuseQuery(WorkerMessage):
     """What a stage that is about to run is made of."""
 
     worker: str
@@ -66,181 +66,193 @@ class Made(Wire):
     content: str = Field(max_length=64)
 
 
-async def report(parts: Parts, task_id: str, said: LastWord) -> None:
+async def handle_report(deps: Parts, task_id: str, report: TaskReport) -> None:
     """Take a worker's last word about a task. Raises Conflict when the lease is over: the result is dropped."""
-    word = transitions.Report(
-        said.outcome, said.reason, said.outputs, said.log_tail, said.usage, said.answer, said.progress
+    result = transitions.AttemptResult(
+        report.outcome, report.reason, report.outputs, report.log_tail, report.usage, report.answer, report.progress
     )
-    async with parts.db.write() as c:
-        run, found, now = await locked(c, task_id)
-        task = _held(found, said.worker, said.token)
-        await tasks.end_attempt(c, task, said.outcome, said.reason, said.usage, now)
-        settled = Settled()
+    async with deps.db.write() as conn:
+        run, stored, now = await lock_task(conn, task_id)
+        task = require_current_lease(stored, report.worker, report.token)
+        await tasks.end_attempt(conn, task, report.outcome, report.reason, report.usage, now)
+        applied = AppliedTransition()
         if run is None:
-            await tasks.change(c, task.id, transitions.instance_reported(task, word, now))
+            await tasks.update_task(conn, task.id, transitions.instance_after_report(task, result, now))
         else:
-            settled = await settle(parts, c, run, task, transitions.stage_reported(run, task, word, now), now)
-            if said.content and said.outcome == "succeeded":
-                await stage_cache.put(c, task, said.content, said.outputs or {}, now)
-    announce(parts, task, run, settled)
+            applied = await apply_transition(
+                deps, conn, run, task, transitions.stage_after_report(run, task, result, now), now
+            )
+            if report.content and report.outcome == "succeeded":
+                await stage_cache.save_entry(conn, task, report.content, report.outputs or {}, now)
+    publish_changes(deps, task, run, applied)
 
 
-def _held(task: Task | None, worker: str, token: int) -> Task:
+def require_current_lease(task: Task | None, worker: str, token: int) -> Task:
     """Raises Conflict when the lease is over."""
     if task is None or task.state != "claimed" or (task.token, task.worker) != (token, worker):
         raise Conflict("this lease is over; the result is dropped", code="stale_token")
     return task
 
 
-async def reuse(parts: Parts, task_id: str, made: Made) -> bool:
+async def complete_from_cache(deps: Parts, task_id: str, query: ReuseQuery) -> bool:
     """Let the stage succeed with what an earlier one made of the same. Whether there was one."""
-    async with parts.db.write() as c:
-        run, found, now = await locked(c, task_id)
-        task = _held(found, made.worker, made.token)
-        kept = await stage_cache.find(c, task.app, made.content)
-        if run is None or kept is None:
+    async with deps.db.write() as conn:
+        run, stored, now = await lock_task(conn, task_id)
+        task = require_current_lease(stored, query.worker, query.token)
+        entry = await stage_cache.find_entry(conn, task.app, query.content)
+        if run is None or entry is None:
             return False
-        reused = {name: kept[name] for name in ("run", "user", "stage", "token")}
-        await stage_cache.reuse(c, kept["run"], run.id)
-        await tasks.end_attempt(c, task, "succeeded", None, None, now)
-        columns = transitions.stage_reported(run, task, transitions.Report("succeeded", None, kept["outputs"]), now)
-        result = {**columns["result"], "reused": reused}
-        settled = await settle(parts, c, run, task, {**columns, "result": result}, now)
-    announce(parts, task, run, settled)
+        source = {name: entry[name] for name in ("run", "user", "stage", "token")}
+        await stage_cache.add_use(conn, entry["run"], run.id)
+        await tasks.end_attempt(conn, task, "succeeded", None, None, now)
+        columns = transitions.stage_after_report(
+            run, task, transitions.AttemptResult("succeeded", None, entry["outputs"]), now
+        )
+        result = {**columns["result"], "reused": source}
+        applied = await apply_transition(deps, conn, run, task, {**columns, "result": result}, now)
+    publish_changes(deps, task, run, applied)
     return True
 
 
-async def locked(c: Connection, task_id: str) -> tuple[Run | None, Task | None, float]:
+async def lock_task(conn: Connection, task_id: str) -> tuple[Run | None, Task | None, float]:
     """The task and its run, held in the common order, and the time in epoch seconds (0 if there is no such task)."""
-    place = await tasks.place(c, task_id)
-    if place is None:
+    owner = await tasks.get_owner(conn, task_id)
+    if owner is None:
         return None, None, 0.0
-    app, identity = place
-    run = await runs.hold(c, app, identity) if identity else None
-    return run, *await tasks.get_at(c, task_id)
+    app, run_id = owner
+    run = await runs.lock_and_bump(conn, app, run_id) if run_id else None
+    return run, *await tasks.get_with_time(conn, task_id)
 
 
-async def settle(
-    parts: Parts, c: Connection, run: Run, task: Task | None, columns: Mapping[str, Any], now: float
-) -> Settled:
+async def apply_transition(
+    deps: Parts, conn: Connection, run: Run, task: Task | None, columns: Mapping[str, Any], now: float
+) -> AppliedTransition:
     """Write a task's new columns and all that follows from them for its run, which is held."""
     changes: dict[str, Mapping[str, Any]] = {}
     if task is not None:
-        if columns.get("state") == "publishing" and not planner.publications(run, replace(task, **columns)):
+        if columns.get("state") == "publishing" and not planner.publication_moves(run, replace(task, **columns)):
             columns = {**columns, "state": "succeeded", "finished_at": now}
         changes[task.id] = columns
         task = replace(task, **columns)
-    stages, others = await _concerned(c, run, task)
-    step = transitions.advance(run, stages, now, others)
-    for other, more in step.tasks.items():
-        changes[other] = {**changes.get(other, {}), **more}
-    known = {one.id: one for one in stages}
-    rung = parts.doorbells.take(known[one].doorbell for one in changes if changes[one].get("state") == "ready")
-    for one in rung:
-        changes[one.task] = {**changes[one.task], "rung_at": now}
-    for identity in sorted(changes):
-        await tasks.change(c, identity, changes[identity])
+    stages, other_states = await _affected_stages(conn, run, task)
+    step = transitions.advance_run(run, stages, now, other_states)
+    for stage_id, update in step.tasks.items():
+        changes[stage_id] = {**changes.get(stage_id, {}), **update}
+    stages_by_id = {stage.id: stage for stage in stages}
+    dispatched = deps.doorbells.reserve(
+        stages_by_id[stage_id].ready_task for stage_id in changes if changes[stage_id].get("state") == "ready"
+    )
+    for ready_task in dispatched:
+        changes[ready_task.task] = {**changes[ready_task.task], "rung_at": now}
+    for task_id in sorted(changes):
+        await tasks.update_task(conn, task_id, changes[task_id])
     if step.tasks and not step.run:  # what was halted may have been the last that was open
-        final = [replace(one, **step.tasks.get(one.id, {})) for one in stages]
-        step = transitions.Step(transitions.advance(run, final, now, others).run, {})
+        final_stages = [replace(stage, **step.tasks.get(stage.id, {})) for stage in stages]
+        step = transitions.RunTransition(transitions.advance_run(run, final_stages, now, other_states).run, {})
     if step.run:
-        await runs.change(c, run, step.run)
-    stopped = (known[one].worker for one in step.tasks if step.tasks[one].get("stop"))
-    return Settled(
-        rung,
+        await runs.update_run(conn, run, step.run)
+    stopped = (stages_by_id[stage_id].worker for stage_id, update in step.tasks.items() if update.get("stop"))
+    return AppliedTransition(
+        dispatched,
         frozenset(worker for worker in stopped if worker),
-        publishes=any(columns.get("state") == "publishing" for columns in changes.values())
-        or any(known[one].state == "publishing" for one in step.tasks),
-        ended=_end(run, step.run) if "finished_at" in step.run else None,
+        has_publications=any(columns.get("state") == "publishing" for columns in changes.values())
+        or any(stages_by_id[stage_id].state == "publishing" for stage_id in step.tasks),
+        ended_run=_describe_end(run, step.run) if "finished_at" in step.run else None,
     )
 
 
-def _end(run: Run, columns: Mapping[str, Any]) -> dict[str, Any]:
-    why = columns.get("reason") or {}
-    more = {"reason": why["code"]} if why.get("code") else {}
+def _describe_end(run: Run, columns: Mapping[str, Any]) -> dict[str, Any]:
+    reason = columns.get("reason") or {}
+    extra = {"reason": reason["code"]} if reason.get("code") else {}
     return {
         "app": run.app,
         "pipeline": run.pipeline,
         "run": run.id,
         "status": columns.get("status", run.status),
-        **more,
+        **extra,
     }
 
 
-async def _concerned(c: Connection, run: Run, changed: Task | None) -> tuple[list[Task], frozenset[TaskState]]:
+async def _affected_stages(conn: Connection, run: Run, changed: Task | None) -> tuple[list[Task], frozenset[TaskState]]:
     """The stages that a changed one may change, and the states of the rest: of a run of thousands that is little."""
     if changed is not None and len(run.plan["stages"]) == 1:
         return [changed], frozenset()
-    if changed is not None and changed.state not in ENDED_BADLY and run.status != "canceling":
-        near = transitions.near(run, changed)
-        others = await tasks.states(c, run.id, {changed.name, *near})
-        if not others & ENDED_BADLY:
-            found = await tasks.named(c, run.id, near - {changed.name}) if near - {changed.name} else []
-            return [changed, *found], others
-    return [changed if changed and changed.id == one.id else one for one in await tasks.of_run(c, run.id)], frozenset()
+    if changed is not None and changed.state not in FAILED_STATES and run.status != "canceling":
+        neighbours = transitions.find_neighbours(run, changed)
+        other_states = await tasks.list_other_states(conn, run.id, {changed.name, *neighbours})
+        if not other_states & FAILED_STATES:
+            loaded = (
+                await tasks.list_by_names(conn, run.id, neighbours - {changed.name})
+                if neighbours - {changed.name}
+                else []
+            )
+            return [changed, *loaded], other_states
+    return [
+        changed if changed and changed.id == stage.id else stage for stage in await tasks.list_by_run(conn, run.id)
+    ], frozenset()
 
 
-def announce(parts: Parts, task: Task, run: Run | None, settled: Settled) -> None:
+def publish_changes(deps: Parts, task: Task, run: Run | None, applied: AppliedTransition) -> None:
     """Wake whom a changed task may concern; of an instance it is not known what has become of it."""
-    if run is None or parts.settings.app_stages is not None:  # with a limit, one that ends makes room
-        parts.wakes.relay()
+    if run is None or deps.settings.app_stages is not None:  # with a limit, one that ends makes room
+        deps.wakes.relay()
     if run is None:
-        parts.wakes.converge(task.app)
+        deps.wakes.converge(task.app)
         return
     if run.chain:
-        parts.wakes.succeed()
-    ring(parts, run.id, settled)
+        deps.wakes.succeed()
+    notify_waiters(deps, run.id, applied)
 
 
-def ring(parts: Parts, run: str, settled: Settled) -> None:
+def notify_waiters(deps: Parts, run: str, applied: AppliedTransition) -> None:
     """For those who look at the run, and for workers."""
-    parts.doorbells.ring(settled.rung)
-    parts.wakes.tell()
-    if settled.publishes:
-        parts.wakes.publish()
-    parts.bells.ring(notifications.run(run))
-    if settled.ended:
-        parts.bells.ring(notifications.end(run))
-        if parts.settings.run_log:
-            log.get("scheduler").info("run ended", **settled.ended)
-    for worker in settled.stopped:
-        parts.bells.ring(notifications.worker(worker))
+    deps.doorbells.publish_soon(applied.dispatched)
+    deps.wakes.tell()
+    if applied.has_publications:
+        deps.wakes.publish()
+    deps.bells.ring(notifications.run(run))
+    if applied.ended_run:
+        deps.bells.ring(notifications.end(run))
+        if deps.settings.run_log:
+            log.get("scheduler").info("run ended", **applied.ended_run)
+    for worker in applied.workers_to_stop:
+        deps.bells.ring(notifications.worker(worker))
 
 
-async def lapse(parts: Parts) -> None:
+async def expire_leases(deps: Parts) -> None:
     """Take tasks back from workers that were silent for a whole lease."""
-    async with parts.db.read() as c:
-        late = await tasks.lapsed(c, await clock(c))
-    await for_each((task.id for task in late), lambda task: _lapse_one(parts, task))
+    async with deps.db.read() as conn:
+        expired = await tasks.list_expired(conn, await clock(conn))
+    await for_each((task.id for task in expired), lambda task: _expire_lease(deps, task))
 
 
-async def _lapse_one(parts: Parts, task_id: str) -> None:
-    async with parts.db.write() as c:
-        run, task, now = await locked(c, task_id)
+async def _expire_lease(deps: Parts, task_id: str) -> None:
+    async with deps.db.write() as conn:
+        run, task, now = await lock_task(conn, task_id)
         if task is None or task.state != "claimed" or (task.lease_until or 0) >= now:
             return
-        columns = transitions.lease_ended(task, now)
-        await tasks.end_attempt(c, task, "lost", columns.get("reason"), None, now)
-        settled = Settled()
+        columns = transitions.task_after_expiry(task, now)
+        await tasks.end_attempt(conn, task, "lost", columns.get("reason"), None, now)
+        applied = AppliedTransition()
         if run is None:
-            await tasks.change(c, task.id, columns)
+            await tasks.update_task(conn, task.id, columns)
         else:
-            settled = await settle(parts, c, run, task, columns, now)
-    announce(parts, task, run, settled)
+            applied = await apply_transition(deps, conn, run, task, columns, now)
+    publish_changes(deps, task, run, applied)
 
 
-async def rested(parts: Parts) -> None:
+async def release_backoffs(deps: Parts) -> None:
     """Make ready what waited for the end of its pause after a failure."""
-    async with parts.db.read() as c:
-        over = await tasks.rest_over(c, await clock(c))
-    await for_each(over, lambda task: _rested_one(parts, task), lambda task: task.id)
+    async with deps.db.read() as conn:
+        due_tasks = await tasks.list_backoff_over(conn, await clock(conn))
+    await for_each(due_tasks, lambda task: _release_backoff(deps, task), lambda task: task.id)
 
 
-async def _rested_one(parts: Parts, task: Task) -> None:
-    async with parts.db.write() as c:
-        fresh = await tasks.get(c, task.id)
-        if fresh is None or fresh.state != "waiting":
+async def _release_backoff(deps: Parts, task: Task) -> None:
+    async with deps.db.write() as conn:
+        current = await tasks.get(conn, task.id)
+        if current is None or current.state != "waiting":
             return
-        again = "waiting" if fresh.kind == "instance" and fresh.spec.get("model") else "ready"
-        await tasks.change(c, task.id, {"state": again, "not_before": None})
-    announce(parts, task, None, Settled())
+        state = "waiting" if current.kind == "instance" and current.spec.get("model") else "ready"
+        await tasks.update_task(conn, task.id, {"state": state, "not_before": None})
+    publish_changes(deps, task, None, AppliedTransition())

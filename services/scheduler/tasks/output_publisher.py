@@ -19,15 +19,15 @@ COPY_TIMEOUT_S = 600.0
 """One publication; a longer one is asked for again and continues where it was."""
 WITHDRAW_TIMEOUT_S = 10.0
 """How long a run that is canceled waits for what was published of it to go."""
-AT_ONCE = 32
-FIRST_REST_S = 1.0
+MAX_CONCURRENT = 32
+FIRST_RETRY_S = 1.0
 MAX_DETAIL = 1000
-MAX_REST_S = 60.0
+MAX_RETRY_S = 60.0
 """Between two tries of one publication that fails for a reason that may pass."""
 
 
 @dataclass(frozen=True)
-class Rest:
+class RetryDelay:
     """The pause of a publication that failed."""
 
     failures: int
@@ -35,62 +35,62 @@ class Rest:
     """Of the monotonic clock."""
 
     @classmethod
-    def after(cls, before: Rest | None, now: float) -> Rest:
-        failures = before.failures + 1 if before else 1
-        return cls(failures, now + min(MAX_REST_S, FIRST_REST_S * 2.0 ** (failures - 1)))
+    def next_delay(cls, previous: RetryDelay | None, now: float) -> RetryDelay:
+        failures = previous.failures + 1 if previous else 1
+        return cls(failures, now + min(MAX_RETRY_S, FIRST_RETRY_S * 2.0 ** (failures - 1)))
 
 
-class Publisher:
+class OutputPublisher:
     """Each publication takes its own time: one of many gigabytes holds up no other."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._under_way: dict[str, tuple[Task, asyncio.Task[None]]] = {}
+    def __init__(self, deps: Parts) -> None:
+        self._deps = deps
+        self._in_progress: dict[str, tuple[Task, asyncio.Task[None]]] = {}
         """As it was when it was begun, and what is done with it."""
-        self._resting: dict[str, Rest] = {}
+        self._delays: dict[str, RetryDelay] = {}
 
-    async def step(self) -> None:
+    async def run_once(self) -> None:
         """Begin what waits for it, as far as there is room; end what is not wanted any more."""
-        async with self._parts.db.read() as c:
-            found = {task.id: task for task in await tasks.in_state(c, "stage", "publishing")}
-        self._resting = {task: rest for task, rest in self._resting.items() if task in found}
-        for begun, doing in self._under_way.values():
-            if begun.id in found and found[begun.id].stop and not begun.stop:
-                doing.cancel()  # its end wakes us, and it is withdrawn
-        waiting = [task for task in found.values() if task.id not in self._under_way and self._is_due(task)]
-        for task in waiting[: AT_ONCE - len(self._under_way)]:
-            self._under_way[task.id] = task, asyncio.create_task(self._try(task))
+        async with self._deps.db.read() as conn:
+            publishing = {task.id: task for task in await tasks.list_by_state(conn, "stage", "publishing")}
+        self._delays = {task: delay for task, delay in self._delays.items() if task in publishing}
+        for started, job in self._in_progress.values():
+            if started.id in publishing and publishing[started.id].stop and not started.stop:
+                job.cancel()  # its end wakes us, and it is withdrawn
+        due_tasks = [task for task in publishing.values() if task.id not in self._in_progress and self._is_due(task)]
+        for task in due_tasks[: MAX_CONCURRENT - len(self._in_progress)]:
+            self._in_progress[task.id] = task, asyncio.create_task(self._publish_guarded(task))
 
     def _is_due(self, task: Task) -> bool:
-        rest = self._resting.get(task.id)
-        return task.stop or rest is None or rest.until <= time.monotonic()
+        delay = self._delays.get(task.id)
+        return task.stop or delay is None or delay.until <= time.monotonic()
 
-    async def _try(self, task: Task) -> None:
+    async def _publish_guarded(self, task: Task) -> None:
         try:
-            await (_withdraw if task.stop else _publish)(self._parts, task)
+            await (_withdraw_outputs if task.stop else _publish_outputs)(self._deps, task)
         except MeshError as error:
-            await self._rest(task, error.detail)
+            await self._schedule_retry(task, error.detail)
         except Exception as error:  # noqa: BLE001  a defect in one holds up no other; the traceback is logged
             get("scheduler").exception("a publication broke", task=task.id)
-            await self._rest(task, repr(error))
+            await self._schedule_retry(task, repr(error))
         finally:
-            del self._under_way[task.id]
-            if len(self._under_way) == AT_ONCE - 1 or _is_cancelled():
-                self._parts.wakes.publish()
+            del self._in_progress[task.id]
+            if len(self._in_progress) == MAX_CONCURRENT - 1 or _is_cancelled():
+                self._deps.wakes.publish()
 
-    async def _rest(self, task: Task, why: str) -> None:
+    async def _schedule_retry(self, task: Task, message: str) -> None:
         """Until it is tried again, which is shown."""
-        rest = self._resting[task.id] = Rest.after(self._resting.get(task.id), time.monotonic())
-        pause = rest.until - time.monotonic()
-        get("scheduler").info("a publication will be repeated", task=task.id, why=why, failures=rest.failures)
+        delay = self._delays[task.id] = RetryDelay.next_delay(self._delays.get(task.id), time.monotonic())
+        seconds = delay.until - time.monotonic()
+        get("scheduler").info("a publication will be repeated", task=task.id, why=message, failures=delay.failures)
         with suppress(MeshError):
-            await _show(self._parts, task, f"{why}; it is tried again in {pause:.0f} s")
+            await _show_problem(self._deps, task, f"{message}; it is tried again in {seconds:.0f} s")
 
     async def close(self) -> None:
-        under_way = [doing for _, doing in self._under_way.values()]
-        for one in under_way:
-            one.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        jobs = [job for _, job in self._in_progress.values()]
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
 
 
 def _is_cancelled() -> bool:
@@ -98,54 +98,56 @@ def _is_cancelled() -> bool:
     return current is not None and current.cancelling() > 0
 
 
-async def _publish(parts: Parts, task: Task) -> None:
+async def _publish_outputs(deps: Parts, task: Task) -> None:
     """Raises MeshError when it may succeed another time."""
-    async with parts.db.read() as c:
-        run = await runs.get(c, task.app, task.run or "")
+    async with deps.db.read() as conn:
+        run = await runs.get(conn, task.app, task.run or "")
     if run is None:
         return
     columns: dict[str, object] = {"state": "succeeded"}
-    moves = planner.publications(run, task)
+    moves = planner.publication_moves(run, task)
     try:
-        await parts.peers.databox.put(_address(task), {"moves": moves}, timeout=COPY_TIMEOUT_S)
+        await deps.peers.databox.put(_publication_path(task), {"moves": moves}, timeout=COPY_TIMEOUT_S)
     except MeshError as error:
         if error.retryable or not 400 <= error.status < 500:
             raise
-        columns = {"state": "failed", "reason": refused(error)}
-    await _finish(parts, task, columns)
+        columns = {"state": "failed", "reason": publication_failure(error)}
+    await _finish_task(deps, task, columns)
 
 
-async def _withdraw(parts: Parts, task: Task) -> None:
+async def _withdraw_outputs(deps: Parts, task: Task) -> None:
     """Its run is to end: what was published of it goes, unless databox is away."""
     try:
-        await parts.peers.databox.delete(_address(task), timeout=WITHDRAW_TIMEOUT_S)
+        await deps.peers.databox.delete(_publication_path(task), timeout=WITHDRAW_TIMEOUT_S)
     except MeshError as error:
         get("scheduler").warning("what was published of a canceled run may stay", task=task.id, why=error.detail)
-    await _finish(parts, task, {"state": "canceled", "stop": False})
+    await _finish_task(deps, task, {"state": "canceled", "stop": False})
 
 
-def _address(task: Task) -> str:
+def _publication_path(task: Task) -> str:
     return f"/internal/apps/{task.app}/publications/{task.id}-{task.token}"
 
 
-def refused(error: MeshError) -> Reason:
+def publication_failure(error: MeshError) -> Reason:
     """Why outputs cannot be where the caller wants them."""
     return {**error.members, **reason("quota" if isinstance(error, TooLarge) else "output", error.detail)}
 
 
-async def _finish(parts: Parts, task: Task, columns: dict[str, object]) -> None:
-    async with parts.db.write() as c:
-        run, fresh, now = await leases.locked(c, task.id)
-        if run is None or fresh is None or (fresh.state, fresh.token) != ("publishing", task.token):
+async def _finish_task(deps: Parts, task: Task, columns: dict[str, object]) -> None:
+    async with deps.db.write() as conn:
+        run, current, now = await leases.lock_task(conn, task.id)
+        if run is None or current is None or (current.state, current.token) != ("publishing", task.token):
             return
-        settled = await leases.settle(parts, c, run, fresh, {**columns, "finished_at": now}, now)
-    leases.announce(parts, fresh, run, settled)
+        applied = await leases.apply_transition(deps, conn, run, current, {**columns, "finished_at": now}, now)
+    leases.publish_changes(deps, current, run, applied)
 
 
-async def _show(parts: Parts, task: Task, why: str) -> None:
-    async with parts.db.write() as c:
-        run, fresh, _now = await leases.locked(c, task.id)
-        if run is None or fresh is None or (fresh.state, fresh.token) != ("publishing", task.token):
+async def _show_problem(deps: Parts, task: Task, message: str) -> None:
+    async with deps.db.write() as conn:
+        run, current, _now = await leases.lock_task(conn, task.id)
+        if run is None or current is None or (current.state, current.token) != ("publishing", task.token):
             return
-        await tasks.change(c, task.id, {"detail": f"{transitions.publishing(run, task)}: {why}"[:MAX_DETAIL]})
-    leases.announce(parts, fresh, run, leases.Settled())
+        await tasks.update_task(
+            conn, task.id, {"detail": f"{transitions.publishing_detail(run, task)}: {message}"[:MAX_DETAIL]}
+        )
+    leases.publish_changes(deps, current, run, leases.AppliedTransition())

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.scheduler.model.state import ENDED_BADLY, HELD, Reason, Run, Task, TaskState, reason
+from services.scheduler.model.state import FAILED_STATES, Reason, Run, Task, TaskState, reason
 
-MAX_LOST = 5
+MAX_LOST_WORKERS = 5
 """How many workers may vanish with one task before the task is taken to be what kills them."""
 INSTANCE_BACK_OFF_S = 1.0
 MAX_BACK_OFF_S = 60.0
-HELD_BACK = frozenset({"model_missing", "secrets"})
+WAIT_REASONS = frozenset({"model_missing", "secrets"})
 """Reasons of an instance that mean "not yet", not "broken"."""
 
-Columns = dict[str, Any]
-RELEASED: Mapping[str, Any] = {
+ColumnUpdates = dict[str, Any]
+UNCLAIMED: Mapping[str, Any] = {
     "worker": None,
     "lease_until": None,
     "rung_at": None,
@@ -28,7 +28,7 @@ RELEASED: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Report:
+class AttemptResult:
     """What a worker says at the end of its lease."""
 
     outcome: str
@@ -40,143 +40,149 @@ class Report:
     progress: tuple[float, float] | None = None
 
 
-def stage_reported(run: Run, task: Task, report: Report, now: float) -> Columns:
+def stage_after_report(run: Run, task: Task, attempt: AttemptResult, now: float) -> ColumnUpdates:
     """The columns of a stage after its worker's last word."""
-    ended: Columns = {"finished_at": now, "lease_until": None, "stop": False, "log_tail": list(report.log_tail)}
-    if report.progress is not None:
-        ended["progress"] = list(report.progress)
-    result = {"outputs": dict(report.outputs or {}), "usage": dict(report.usage or {}), "answer": report.answer}
-    if report.outcome == "succeeded":
-        told = {"phase": "publishing", "detail": publishing(run, task)}
-        return {**ended, **told, "state": "publishing", "reason": None, "result": result, "finished_at": None}
-    if report.outcome == "returned" and not task.stop:
-        return {**RELEASED, "state": "ready", "reason": reason("returned", "its worker stopped")}
-    if report.outcome == "lost" and not task.stop:
-        return _lost(task, {**reason("lost"), **(report.reason or {})}, now)
-    if report.outcome in ("canceled", "returned", "lost"):
+    ended: ColumnUpdates = {"finished_at": now, "lease_until": None, "stop": False, "log_tail": list(attempt.log_tail)}
+    if attempt.progress is not None:
+        ended["progress"] = list(attempt.progress)
+    result = {"outputs": dict(attempt.outputs or {}), "usage": dict(attempt.usage or {}), "answer": attempt.answer}
+    if attempt.outcome == "succeeded":
+        display = {"phase": "publishing", "detail": publishing_detail(run, task)}
+        return {**ended, **display, "state": "publishing", "reason": None, "result": result, "finished_at": None}
+    if attempt.outcome == "returned" and not task.stop:
+        return {**UNCLAIMED, "state": "ready", "reason": reason("returned", "its worker stopped")}
+    if attempt.outcome == "lost" and not task.stop:
+        return _task_after_loss(task, {**reason("lost"), **(attempt.reason or {})}, now)
+    if attempt.outcome in ("canceled", "returned", "lost"):
         return {**ended, "state": "canceled", "reason": task.reason or reason("canceled"), "result": result}
-    why = {**reason("error"), **(report.reason or {})}
-    if (again := _retry(run, task, why, now)) and run.status != "canceling":
-        return {**again, "log_tail": list(report.log_tail)}
-    return {**ended, "state": "failed", "reason": why, "result": result}
+    cause = {**reason("error"), **(attempt.reason or {})}
+    if (retry := _retry_columns(run, task, cause, now)) and run.status != "canceling":
+        return {**retry, "log_tail": list(attempt.log_tail)}
+    return {**ended, "state": "failed", "reason": cause, "result": result}
 
 
-def publishing(run: Run, task: Task) -> str:
+def publishing_detail(run: Run, task: Task) -> str:
     """What is shown of a stage whose outputs are on their way."""
-    targets = {name: run.plan["targets"].get(name) for name in run.stage(task)["outputs"]}
-    return ", ".join(f"publishing {name} to {at['box']}/{at['group']}/" for name, at in targets.items() if at)
+    targets = {name: run.plan["targets"].get(name) for name in run.get_stage(task)["outputs"]}
+    return ", ".join(
+        f"publishing {name} to {target['box']}/{target['group']}/" for name, target in targets.items() if target
+    )
 
 
-def _retry(run: Run, task: Task, why: Reason, now: float) -> Columns | None:
-    retries = run.stage(task)["retries"]
-    if task.failures >= retries["limit"] or why["code"] not in retries["reasons"]:
+def _retry_columns(run: Run, task: Task, cause: Reason, now: float) -> ColumnUpdates | None:
+    retries = run.get_stage(task)["retries"]
+    if task.failures >= retries["limit"] or cause["code"] not in retries["reasons"]:
         return None
-    pause = retries["backoff"] * retries["factor"] ** task.failures
+    delay = retries["backoff"] * retries["factor"] ** task.failures
     return {
-        **RELEASED,
+        **UNCLAIMED,
         "state": "waiting",
         "failures": task.failures + 1,
-        "not_before": now + pause,
-        "reason": {**why, "retry_in": pause},
+        "not_before": now + delay,
+        "reason": {**cause, "retry_in": delay},
     }
 
 
-def instance_reported(task: Task, report: Report, now: float) -> Columns:
+def instance_after_report(task: Task, attempt: AttemptResult, now: float) -> ColumnUpdates:
     """The columns of an instance after its worker's last word: it comes back after a pause unless it is not wanted."""
-    base = {**RELEASED, "endpoint": None, "log_tail": list(report.log_tail)}
-    if task.stop or report.outcome == "stopped":
+    base = {**UNCLAIMED, "endpoint": None, "log_tail": list(attempt.log_tail)}
+    if task.stop or attempt.outcome == "stopped":
         return {**base, "state": "stopped", "stop": False, "finished_at": now}
-    if report.outcome == "returned":
+    if attempt.outcome == "returned":
         return {**base, "state": "ready", "reason": reason("returned", "its worker stopped"), "log_tail": task.log_tail}
-    why = {**reason("exited"), **(report.reason or {})}
-    if why["code"] in HELD_BACK:
-        return {**base, "state": "waiting", "reason": why, "not_before": now + INSTANCE_BACK_OFF_S}
-    pause = min(MAX_BACK_OFF_S, INSTANCE_BACK_OFF_S * 2.0**task.failures)
-    return {**base, "state": "waiting", "reason": why, "failures": task.failures + 1, "not_before": now + pause}
+    cause = {**reason("exited"), **(attempt.reason or {})}
+    if cause["code"] in WAIT_REASONS:
+        return {**base, "state": "waiting", "reason": cause, "not_before": now + INSTANCE_BACK_OFF_S}
+    delay = min(MAX_BACK_OFF_S, INSTANCE_BACK_OFF_S * 2.0**task.failures)
+    return {**base, "state": "waiting", "reason": cause, "failures": task.failures + 1, "not_before": now + delay}
 
 
-def lease_ended(task: Task, now: float) -> Columns:
+def task_after_expiry(task: Task, now: float) -> ColumnUpdates:
     """The columns of a task whose worker was silent for a whole lease. A late report is refused by the token."""
-    why = reason("lost", f"worker {task.worker} has not been heard of for a whole lease")
+    cause = reason("lost", f"worker {task.worker} has not been heard of for a whole lease")
     if task.stop:
         return {
-            **RELEASED,
+            **UNCLAIMED,
             "state": "stopped" if task.kind == "instance" else "canceled",
             "stop": False,
             "finished_at": now,
         }
-    return _lost(task, why, now)
+    return _task_after_loss(task, cause, now)
 
 
-def _lost(task: Task, why: Reason, now: float) -> Columns:
+def _task_after_loss(task: Task, cause: Reason, now: float) -> ColumnUpdates:
     """Not the task's fault: it begins again at once, unless it is what its hosts cannot bear."""
-    if task.kind == "stage" and task.lost + 1 >= MAX_LOST:
-        return {"state": "failed", "reason": why, "lease_until": None, "lost": task.lost + 1, "finished_at": now}
-    return {**RELEASED, "state": "ready", "reason": why, "lost": task.lost + 1}
+    if task.kind == "stage" and task.lost + 1 >= MAX_LOST_WORKERS:
+        return {"state": "failed", "reason": cause, "lease_until": None, "lost": task.lost + 1, "finished_at": now}
+    return {**UNCLAIMED, "state": "ready", "reason": cause, "lost": task.lost + 1}
 
 
 @dataclass(frozen=True)
-class Step:
+class RunTransition:
     """Changed columns of a run and of its tasks."""
 
-    run: Columns
-    tasks: Mapping[str, Columns]
+    run: ColumnUpdates
+    tasks: Mapping[str, ColumnUpdates]
 
 
-def near(run: Run, task: Task) -> frozenset[str]:
+def find_neighbours(run: Run, task: Task) -> frozenset[str]:
     """The stages that may start once this one has succeeded, and all that they wait for."""
     if task.state != "succeeded":
         return frozenset()
-    after = {name: waits for name, waits in run.plan["waits"].items() if task.name in waits}
-    return frozenset(after).union(*after.values())
+    dependents = {name: waits for name, waits in run.plan["waits"].items() if task.name in waits}
+    return frozenset(dependents).union(*dependents.values())
 
 
-def advance(run: Run, tasks: Iterable[Task], now: float, others: frozenset[TaskState] = frozenset()) -> Step:
+def advance_run(
+    run: Run, tasks: Iterable[Task], now: float, other_states: frozenset[TaskState] = frozenset()
+) -> RunTransition:
     """Start what can start, skip what never will, end the run when nothing is open.
 
     `others`: the states of the stages that are not among `tasks`, and that nothing changes.
     """
     stages = {task.name: task for task in tasks}
-    changes: dict[str, Columns] = {}
-    halted = run.status == "canceling" or any(task.state in ENDED_BADLY for task in stages.values())
+    changes: dict[str, ColumnUpdates] = {}
+    halted = run.status == "canceling" or any(task.state in FAILED_STATES for task in stages.values())
     for task in stages.values():
-        if halted and task.open and not task.stop:
-            changes[task.id] = _halt(task, run, now)
-        elif not halted and task.state == "waiting" and task.not_before is None and _inputs_ready(run, task, stages):
+        if halted and task.is_open and not task.stop:
+            changes[task.id] = _halt_task(task, run, now)
+        elif (
+            not halted and task.state == "waiting" and task.not_before is None and _are_inputs_ready(run, task, stages)
+        ):
             changes[task.id] = {"state": "ready", "reason": None}
-    after = {task.name: changes.get(task.id, {}).get("state", task.state) for task in stages.values()}
-    return Step(_ending(run, stages, after, others, now), changes)
+    new_states = {task.name: changes.get(task.id, {}).get("state", task.state) for task in stages.values()}
+    return RunTransition(_end_run(run, stages, new_states, other_states, now), changes)
 
 
-def _halt(task: Task, run: Run, now: float) -> Columns:
+def _halt_task(task: Task, run: Run, now: float) -> ColumnUpdates:
     if task.state == "publishing":  # of a run that fails, what was made is still published
         return {"stop": True, "reason": run.reason} if run.status == "canceling" else {}
     if task.state == "claimed":
         return {"stop": True, "reason": run.reason or reason("canceled", "another stage failed")}
-    gone = "canceled" if run.status == "canceling" else "skipped"
-    return {**RELEASED, "state": gone, "reason": None if gone == "skipped" else run.reason, "finished_at": now}
+    state = "canceled" if run.status == "canceling" else "skipped"
+    return {**UNCLAIMED, "state": state, "reason": None if state == "skipped" else run.reason, "finished_at": now}
 
 
-def _inputs_ready(run: Run, task: Task, stages: Mapping[str, Task]) -> bool:
+def _are_inputs_ready(run: Run, task: Task, stages: Mapping[str, Task]) -> bool:
     return all(name in stages and stages[name].state == "succeeded" for name in run.plan["waits"][task.name])
 
 
-def _ending(
-    run: Run, stages: Mapping[str, Task], after: Mapping[str, str], others: frozenset[TaskState], now: float
-) -> Columns:
-    states = {*after.values(), *others}
+def _end_run(
+    run: Run, stages: Mapping[str, Task], new_states: Mapping[str, str], other_states: frozenset[TaskState], now: float
+) -> ColumnUpdates:
+    states = {*new_states.values(), *other_states}
     if states & {"waiting", "ready", "claimed", "publishing"}:
         return {}
     if states == {"succeeded"}:
-        return {} if run.leads else {"status": "succeeded", "reason": None, "finished_at": now}
-    failed = next((task for task in stages.values() if after[task.name] == "failed"), None)
+        return {} if run.is_chain_head else {"status": "succeeded", "reason": None, "finished_at": now}
+    failed = next((task for task in stages.values() if new_states[task.name] == "failed"), None)
     if failed is not None and failed.reason is not None:
-        why = {**failed.reason, "stage": failed.name, "log_tail": failed.log_tail or []}
-        return {"status": "failed", "reason": why, "finished_at": now}
-    return halted(run, now)
+        cause = {**failed.reason, "stage": failed.name, "log_tail": failed.log_tail or []}
+        return {"status": "failed", "reason": cause, "finished_at": now}
+    return canceled_run(run, now)
 
 
-def halted(run: Run, now: float) -> Columns:
+def canceled_run(run: Run, now: float) -> ColumnUpdates:
     """How a run ends that was told to."""
     if run.reason and run.reason["code"] == "timeout":
         return {"status": "failed", "finished_at": now}
@@ -185,7 +191,7 @@ def halted(run: Run, now: float) -> Columns:
     return {"status": "canceled", "reason": reason("canceled", "a caller canceled it"), "finished_at": now}
 
 
-def overdue(run: Run) -> Reason:
+def deadline_reason(run: Run) -> Reason:
     """Why this run must end, once its deadline is over."""
     limit = run.plan["timeout"]
     if run.started_at is None:
@@ -193,23 +199,19 @@ def overdue(run: Run) -> Reason:
     return reason("timeout", f"not finished within {limit:g} s")
 
 
-def retried(run: Run, tasks: Iterable[Task], from_stage: str | None) -> Mapping[str, Columns]:
+def reset_for_retry(run: Run, tasks: Iterable[Task], from_stage: str | None) -> Mapping[str, ColumnUpdates]:
     """The columns of the tasks to run again: all, or `from_stage`, what depends on it, and what did not succeed."""
     stages = {task.name: task for task in tasks}
-    again = set(stages)
+    names = set(stages)
     if from_stage is not None:
-        again = {name for name in stages if stages[name].state != "succeeded"} | _downstream(run, from_stage)
-    fresh = {**RELEASED, "state": "waiting", "reason": None, "failures": 0, "lost": 0, "not_before": None,
+        names = {name for name in stages if stages[name].state != "succeeded"} | _downstream_stages(run, from_stage)
+    reset = {**UNCLAIMED, "state": "waiting", "reason": None, "failures": 0, "lost": 0, "not_before": None,
              "stop": False, "result": None, "log_tail": None, "started_at": None, "finished_at": None}  # fmt: skip
-    return {stages[name].id: fresh for name in again}
+    return {stages[name].id: reset for name in names}
 
 
-def _downstream(run: Run, stage: str) -> set[str]:
-    found = {stage}
-    while more := {name for name, waits in run.plan["waits"].items() if found & set(waits)} - found:
-        found |= more
-    return found
-
-
-def held(tasks: Iterable[Task]) -> bool:
-    return any(task.state in HELD for task in tasks)
+def _downstream_stages(run: Run, stage: str) -> set[str]:
+    names = {stage}
+    while added := {name for name, waits in run.plan["waits"].items() if names & set(waits)} - names:
+        names |= added
+    return names

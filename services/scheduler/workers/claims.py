@@ -17,70 +17,73 @@ from services.scheduler import notifications
 from services.scheduler.callbacks.credentials import instance_token
 from services.scheduler.db import Connection, ready_queue, runs, tasks
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import Run, Task, Turn, reason
+from services.scheduler.model.state import ClaimCandidate, Run, Task, reason
 from services.scheduler.plans import planner
 from services.scheduler.runs import async_prediction
-from services.scheduler.tasks.leases import Wire
+from services.scheduler.tasks.leases import WorkerMessage
 
-TRIES = 5
+MAX_ATTEMPTS = 5
 """How often a worker whose task was taken by a faster one is told the next."""
-AT_ONCE = 8
+MAX_CANDIDATES = 8
 """Tasks that are looked at for it."""
 
 
-class Claim(Wire):
+class ClaimRequest(WorkerMessage):
     worker: str = Field(min_length=1, max_length=128)
     classes: tuple[str, ...] = ("cpu",)
     free: int = 0
 
 
-async def claim(parts: Parts, asked: Claim) -> dict[str, Any]:
+async def claim_next(deps: Parts, request: ClaimRequest) -> dict[str, Any]:
     """The lease of the task whose turn it is, which need not be the one that was rung for, or of none."""
-    for _ in range(TRIES):
-        async with parts.db.write() as c:
-            limit = parts.settings.app_stages
-            turns, drains, now = await ready_queue.first(
-                c, asked.worker, asked.classes, stages=asked.free > 0, limit=limit, most=AT_ONCE
+    for _ in range(MAX_ATTEMPTS):
+        async with deps.db.write() as conn:
+            limit = deps.settings.app_stages
+            candidates, draining, now = await ready_queue.list_next_ready(
+                conn, request.worker, request.classes, stages=request.free > 0, limit=limit, max_tasks=MAX_CANDIDATES
             )
-            if drains:
+            if draining:
                 return {"lease": None, "reason": reason("draining", "this worker takes nothing new")}
-            found = await _first(c, turns, asked.worker, now, parts.settings.lease)
-            if found is not None:
-                lease = await _lease(c, *found, now, parts.settings)
-        if found is not None:
-            more = len(turns) > 1
-            _announce_begun(parts, found[0], more=more)
-            if parts.settings.run_log:
-                _log_start(found[1])
-            return {"lease": lease, "reason": None, "more": more}
-        if not turns:
+            claimed = await _claim_first(conn, candidates, request.worker, now, deps.settings.lease)
+            if claimed is not None:
+                lease = await _build_lease(conn, *claimed, now, deps.settings)
+        if claimed is not None:
+            has_more = len(candidates) > 1
+            _notify_claimed(deps, claimed[0], has_more=has_more)
+            if deps.settings.run_log:
+                _log_start(claimed[1])
+            return {"lease": lease, "reason": None, "more": has_more}
+        if not candidates:
             break
     return {"lease": None, "reason": reason("nothing_ready")}
 
 
-async def _first(
-    c: Connection, turns: Sequence[Turn], worker: str, now: float, lease: float
+async def _claim_first(
+    conn: Connection, candidates: Sequence[ClaimCandidate], worker: str, now: float, lease: float
 ) -> tuple[Task, Run | None] | None:
     """The first of the line, or of those right behind it in its run, given to the worker; None: others were faster."""
-    if not turns:
+    if not candidates:
         return None
-    app, identity = turns[0].app, turns[0].run
-    run = await runs.hold(c, app, identity) if identity else None
-    if identity and run is None:
+    app, run_id = candidates[0].app, candidates[0].run
+    run = await runs.lock_and_bump(conn, app, run_id) if run_id else None
+    if run_id and run is None:
         return None
-    for turn in takewhile(lambda one: one.run == identity, turns):
-        if task := await tasks.claim(c, turn.task, worker, now, lease):
+    for candidate in takewhile(lambda other: other.run == run_id, candidates):
+        if task := await tasks.claim_task(conn, candidate.task, worker, now, lease):
             return task, run
     return None
 
 
-async def _lease(c: Connection, task: Task, run: Run | None, now: float, settings: Settings) -> dict[str, Any]:
+async def _build_lease(conn: Connection, task: Task, run: Run | None, now: float, settings: Settings) -> dict[str, Any]:
     """What the worker is to do, at which commit, and for how long it need not be heard."""
     if run is None:
-        own = {"instance_token": instance_token(settings.internal_token, task), "log": planner.instance_log(task)}
-        spec, commit = {**task.spec, **own}, task.spec["commit"]
+        instance_fields = {
+            "instance_token": instance_token(settings.internal_token, task),
+            "log": planner.instance_log_name(task),
+        }
+        spec, commit = {**task.spec, **instance_fields}, task.spec["commit"]
     else:
-        spec, commit = await _order(c, task, run, now, settings.internal_token), run.plan["commit"]
+        spec, commit = await _build_stage_spec(conn, task, run, now, settings.internal_token), run.plan["commit"]
     return {
         "task": task.id,
         "kind": task.kind,
@@ -93,19 +96,23 @@ async def _lease(c: Connection, task: Task, run: Run | None, now: float, setting
     }
 
 
-async def _order(c: Connection, task: Task, run: Run, now: float, token: str) -> dict[str, Any]:
+async def _build_stage_spec(conn: Connection, task: Task, run: Run, now: float, token: str) -> dict[str, Any]:
     if run.started_at is None:
         status = "running" if run.status == "queued" else run.status
-        begun = {"started_at": now, "status": status, "deadline": now + run.plan["timeout"]}
-        run = await runs.change(c, run, begun)
-    writes = planner.producers(run)
-    stage = run.stage(task)
-    before = {writes[variable] for variable in stage["inputs"] if variable in writes}
-    siblings = {sibling.name: sibling for sibling in await tasks.named(c, run.id, before)} if before else {}
-    order = planner.work(run, task, siblings)
+        started = {"started_at": now, "status": status, "deadline": now + run.plan["timeout"]}
+        run = await runs.update_run(conn, run, started)
+    producers = planner.producing_stages(run)
+    stage = run.get_stage(task)
+    predecessors = {producers[variable] for variable in stage["inputs"] if variable in producers}
+    siblings = (
+        {sibling.name: sibling for sibling in await tasks.list_by_names(conn, run.id, predecessors)}
+        if predecessors
+        else {}
+    )
+    stage_spec = planner.build_stage_spec(run, task, siblings)
     if call := stage.get("call"):
-        order["call"] = async_prediction.granted(token, run, call)
-    return order
+        stage_spec["call"] = async_prediction.granted(token, run, call)
+    return stage_spec
 
 
 def _log_start(run: Run | None) -> None:
@@ -114,10 +121,10 @@ def _log_start(run: Run | None) -> None:
         log.get("scheduler").info("run started", app=run.app, pipeline=run.pipeline, run=run.id, user=run.user)
 
 
-def _announce_begun(parts: Parts, task: Task, *, more: bool) -> None:
+def _notify_claimed(deps: Parts, task: Task, *, has_more: bool) -> None:
     """`more`: others wait."""
-    if more:
-        parts.doorbells.claimed()
+    if has_more:
+        deps.doorbells.on_claim()
     if task.run:
-        parts.wakes.tell()
-        parts.bells.ring(notifications.run(task.run))
+        deps.wakes.tell()
+        deps.bells.ring(notifications.run(task.run))
