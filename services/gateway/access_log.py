@@ -9,40 +9,40 @@ from typing import TextIO
 
 import orjson
 
-from services.gateway.proxy.forwarded import Proxies
+from services.gateway.proxy.forwarded import TrustedProxies
 from services.gateway.proxy.request import Request
-from services.gateway.proxy.response_writer import Answer
+from services.gateway.proxy.response_writer import ResponseWriter
 
 FLUSH_S = 0.5
-MANY = 1000
+MAX_BUFFERED_LINES = 1000
 """So many lines do not wait for the next flush."""
 
 
 class AccessLog:
-    def __init__(self, proxies: Proxies, stream: TextIO | None = None) -> None:
+    def __init__(self, proxies: TrustedProxies, stream: TextIO | None = None) -> None:
         self._proxies = proxies
         self._stream = stream
         self._lines: list[bytes] = []
 
-    def note(self, request: Request, answer: Answer, seconds: float) -> None:
+    def record(self, request: Request, response: ResponseWriter, seconds: float) -> None:
         """Status 0: the caller hung up before there was one."""
         self._lines.append(
             orjson.dumps(
                 {
                     "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                    "client": self._proxies.caller(request),
+                    "client": self._proxies.get_client_address(request),
                     "user": request.user,
                     "method": request.method,
                     "path": request.raw_path,
-                    "status": answer.status,
-                    "bytes": answer.sent,
+                    "status": response.status,
+                    "bytes": response.bytes_sent,
                     "ms": round(seconds * 1000, 1),
                     "request_id": request.id,
                     "traceparent": request.by_name.get(b"traceparent", b"").decode("latin-1"),
                 }
             )
         )
-        if len(self._lines) >= MANY:
+        if len(self._lines) >= MAX_BUFFERED_LINES:
             self.flush()
 
     async def run(self) -> None:

@@ -15,24 +15,24 @@ from libs.common.disk import Disk
 from libs.common.errors import MeshError, NotFound
 from libs.common.settings import Settings
 from services.gateway.access_log import AccessLog
-from services.gateway.auth.auth_refresh import Strangers
-from services.gateway.handlers.dispatcher import Handlers
-from services.gateway.http_errors import NotACaller, NothingLive
-from services.gateway.internal_client import Services
+from services.gateway.auth.auth_refresh import AuthRefresh
+from services.gateway.handlers.dispatcher import Dispatcher
+from services.gateway.http_errors import InvalidAppCredentials, NoLiveApp
+from services.gateway.internal_client import InternalServices
 from services.gateway.metrics import Metrics
 from services.gateway.pages import html_pages, openapi
 from services.gateway.pages.local_visitors import is_local
-from services.gateway.predict.activator import Cold
-from services.gateway.predict.load_reporter import Demand
-from services.gateway.proxy.connection_pool import Pool
-from services.gateway.proxy.forwarded import Proxies
-from services.gateway.proxy.request import Gone, Request
-from services.gateway.proxy.response_writer import Answer
+from services.gateway.predict.activator import Activator
+from services.gateway.predict.load_reporter import LoadReporter
+from services.gateway.proxy.connection_pool import ConnectionPool
+from services.gateway.proxy.forwarded import TrustedProxies
+from services.gateway.proxy.request import ClientDisconnected, Request
+from services.gateway.proxy.response_writer import ResponseWriter
 from services.gateway.readiness import Readiness
 from services.gateway.routing import cors
-from services.gateway.routing.paths import Route, allow, route
-from services.gateway.routing.table_watcher import Watch
-from services.gateway.tracing import tracing
+from services.gateway.routing.paths import Route, check_method, parse_path
+from services.gateway.routing.table_watcher import TableWatcher
+from services.gateway.tracing import create_tracing
 
 
 def create(settings: Settings, bus: Bus | None = None) -> ASGIApp:
@@ -43,41 +43,41 @@ def create(settings: Settings, bus: Bus | None = None) -> ASGIApp:
 class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._pool = Pool()
-        services = Services(self._pool, settings)
-        self._watch = Watch(services.scheduler, settings.data / "gateway" / "table.json")
+        self._pool = ConnectionPool()
+        services = InternalServices(self._pool, settings)
+        self._watcher = TableWatcher(services.scheduler, settings.data / "gateway" / "table.json")
         self._metrics = Metrics()
-        self._demand = Demand(services.scheduler)
-        cold = Cold(self._watch, self._demand)
-        self._handlers = Handlers(settings, self._pool, services, self._demand, cold, self._metrics)
-        self._strangers = Strangers(self._watch)
-        self._readiness = Readiness(self._watch, services, Disk(settings.data, settings.disk_reserve))
-        proxies = Proxies(settings.trusted_proxies)
-        self._tracing = tracing(proxies)
-        self._access = AccessLog(proxies) if settings.access_log else None
+        self._load_reporter = LoadReporter(services.scheduler)
+        activator = Activator(self._watcher, self._load_reporter)
+        self._dispatcher = Dispatcher(settings, self._pool, services, self._load_reporter, activator, self._metrics)
+        self._auth_refresh = AuthRefresh(self._watcher)
+        self._readiness = Readiness(self._watcher, services, Disk(settings.data, settings.disk_reserve))
+        trusted_proxies = TrustedProxies(settings.trusted_proxies)
+        self._tracing = create_tracing(trusted_proxies)
+        self._access_log = AccessLog(trusted_proxies) if settings.access_log else None
         self._log = log.get("gateway")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
+            await self._run_lifespan(receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, send)
+            await self._handle_request(scope, receive, send)
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        self._watch.load()
-        self._readiness.loaded()
+        self._watcher.load()
+        self._readiness.accept_loaded_table()
         async with asyncio.TaskGroup() as tasks:
-            work = [
-                self._watch.run(),
-                self._watch.look(),
-                self._demand.run(),
-                self._pool.sweep(),
-                self._metrics.share(),
+            coroutines = [
+                self._watcher.run(),
+                self._watcher.serve_refreshes(),
+                self._load_reporter.run(),
+                self._pool.close_idle_periodically(),
+                self._metrics.flush_periodically(),
             ]
-            if self._access is not None:
-                work.append(self._access.run())
-            background = [tasks.create_task(one) for one in work]
+            if self._access_log is not None:
+                coroutines.append(self._access_log.run())
+            background = [tasks.create_task(coroutine) for coroutine in coroutines]
             await send({"type": "lifespan.startup.complete"})
             await receive()
             for task in background:
@@ -87,94 +87,97 @@ class Gateway:
             await asyncio.to_thread(self._tracing.close)
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request.of(scope)
-        span = self._tracing.begin(request) if self._tracing is not None else None
+    async def _handle_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request.from_scope(scope)
+        span = self._tracing.start_span(request) if self._tracing is not None else None
         log.request_id.set(request.id)
         if (traceparent := request.by_name.get(b"traceparent")) is not None:
             log.traceparent.set(traceparent.decode("latin-1"))
-        answer, began = Answer(send, request.id), time.perf_counter()
+        response, started = ResponseWriter(send, request.id), time.perf_counter()
         try:
-            await self._answer(request, receive, answer)
-        except Gone:
+            await self._respond(request, receive, response)
+        except ClientDisconnected:
             self._log.debug("the caller hung up", path=request.raw_path)
         except MeshError as error:
-            await self._failed(error, request, answer)
+            await self._send_error(error, request, response)
         except Exception as error:  # noqa: BLE001  a defect: the caller gets the request id, the log the traceback
             self._log.error("a request failed", path=request.raw_path, exc_info=error)
-            await self._failed(MeshError(), request, answer)
+            await self._send_error(MeshError(), request, response)
         finally:
-            took = time.perf_counter() - began
-            self._metrics.count(request.method, answer.status, took)
+            elapsed = time.perf_counter() - started
+            self._metrics.count_request(request.method, response.status, elapsed)
             if self._tracing is not None:
-                self._tracing.end(span, answer)
-            if self._access is not None:
-                self._access.note(request, answer, took)
+                self._tracing.end_span(span, response)
+            if self._access_log is not None:
+                self._access_log.record(request, response, elapsed)
 
-    async def _failed(self, error: MeshError, request: Request, answer: Answer) -> None:
+    async def _send_error(self, error: MeshError, request: Request, response: ResponseWriter) -> None:
         """Once the answer has started only cutting it off can tell the caller."""
-        if answer.status:
+        if response.status:
             self._log.warning("an answer was cut off", why=error.detail)
-        elif request.visits:
-            page = html_pages.refusal(error, request.id, self._settings.public_url, request.raw_path)
-            await answer.refuse_visitor(error, page)
+        elif request.wants_html:
+            page = html_pages.render_error(error, request.id, self._settings.public_url, request.raw_path)
+            await response.send_error_page(error, page)
         else:
-            await answer.refuse(error)
+            await response.send_error(error)
 
-    async def _answer(self, request: Request, receive: Receive, answer: Answer) -> None:
-        found = route(request.raw_path)
-        if found is None:
-            await self._visited(request, answer)
+    async def _respond(self, request: Request, receive: Receive, response: ResponseWriter) -> None:
+        route = parse_path(request.raw_path)
+        if route is None:
+            await self._show_home(request, response)
             return
-        answer.tensors = found.kind == "v2"
-        table = self._watch.table
-        if found.ns and found.kind != "hooks" and not table.has(found.ns, found.path, model=answer.tensors):
-            table = await self._watch.fresh()  # never refused for news that are on their way
-        if origins := cors.origins(table, found):
-            answer.cors = cors.headers(origins, request.by_name.get(cors.ORIGIN))
+        response.oip_errors = route.kind == "v2"
+        table = self._watcher.table
+        is_model = response.oip_errors
+        if route.ns and route.kind != "hooks" and not table.has_route(route.ns, route.path, is_model=is_model):
+            table = await self._watcher.refresh()  # never refused for news that are on their way
+        if origins := cors.get_allowed_origins(table, route):
+            response.cors_headers = cors.build_response_headers(origins, request.by_name.get(cors.ORIGIN))
             if cors.is_preflight(request):
-                await answer.permit(cors.permission(origins, request))
+                await response.send_preflight(cors.build_preflight_headers(origins, request))
                 return
-        if not found.path:
-            allow(found.kind, request.method)
-        if not await self._own(found, request, answer):
+        if not route.path:
+            check_method(route.kind, request.method)
+        if not await self._handle_gateway_endpoint(route, request, response):
             try:
-                await self._handlers.handle(table, found, request, receive, answer)
-            except NotACaller:
-                table = await self._strangers.news(table, found.ns, request)
-                await self._handlers.handle(table, found, request, receive, answer)
+                await self._dispatcher.handle(table, route, request, receive, response)
+            except InvalidAppCredentials:
+                table = await self._auth_refresh.wait_for_update(table, route.ns, request)
+                await self._dispatcher.handle(table, route, request, receive, response)
 
-    async def _visited(self, request: Request, answer: Answer) -> None:
+    async def _show_home(self, request: Request, response: ResponseWriter) -> None:
         """`/` and `/{ns}` in a browser: what runs here. Raises NotFound for all else."""
         url = self._settings.public_url
-        everything = is_local(request, url)
+        show_all = is_local(request, url)
         segments = unquote(request.raw_path).strip("/").split("/")
-        table = self._watch.table
-        if not request.visits or len(segments) > 1:
+        table = self._watcher.table
+        if not request.wants_html or len(segments) > 1:
             raise NotFound()
         if not segments[0]:
-            await answer.page(html_pages.home(table, url, everything=everything))
+            await response.send_html(html_pages.render_home(table, url, show_all=show_all))
             return
         if segments[0] not in table.apps:
-            table = await self._watch.fresh()
+            table = await self._watcher.refresh()
         if segments[0] not in table.apps:
-            raise NothingLive(segments[0])
-        await answer.page(html_pages.of_app(table.apps[segments[0]], url, everything=everything))
+            raise NoLiveApp(segments[0])
+        await response.send_html(html_pages.render_app(table.apps[segments[0]], url, show_all=show_all))
 
-    async def _own(self, found: Route, request: Request, answer: Answer) -> bool:
-        match found.kind:
+    async def _handle_gateway_endpoint(self, route: Route, request: Request, response: ResponseWriter) -> bool:
+        match route.kind:
             case "healthz":
-                await answer.json({"status": "ok"})
+                await response.send_json({"status": "ok"})
             case "readyz":
-                report = await self._readiness.report()
-                await answer.json(report, 200 if report["ready"] else 503)
+                report = await self._readiness.build_report()
+                await response.send_json(report, 200 if report["ready"] else 503)
             case "metrics":
-                await self._handlers.check_may_measure(request)
-                await answer.whole(200, self._metrics.text(self._watch.table), {"Content-Type": CONTENT_TYPE_LATEST})
+                await self._dispatcher.check_metrics_access(request)
+                content = self._metrics.render(self._watcher.table)
+                await response.send(200, content, {"Content-Type": CONTENT_TYPE_LATEST})
             case "docs":
-                await answer.page(html_pages.operations(openapi.platform(self._settings.public_url)))
+                document = openapi.build_platform_document(self._settings.public_url)
+                await response.send_html(html_pages.render_operations(document))
             case "openapi":
-                await answer.json(openapi.platform(self._settings.public_url))
+                await response.send_json(openapi.build_platform_document(self._settings.public_url))
             case _:
                 return False
         return True

@@ -7,13 +7,13 @@ from typing import ClassVar
 from libs.common.errors import MeshError, MethodNotAllowed, NotFound, Unauthorized, UnknownEncoding, headers
 
 
-class NoCredentials(Unauthorized):
+class MissingCredentials(Unauthorized):
     """No credentials, or ones that are not valid here."""
 
     challenge: ClassVar[str] = "Bearer"
 
 
-class NotACaller(Unauthorized):
+class InvalidAppCredentials(Unauthorized):
     """No credentials, or ones that are not valid for this app."""
 
     def __init__(self, ns: str, *, basic: bool = True) -> None:
@@ -23,14 +23,14 @@ class NotACaller(Unauthorized):
         self.scheme = "Basic" if basic else "Bearer"
 
 
-class NothingLive(NotFound):
+class NoLiveApp(NotFound):
     """No app of this name is live here; of one that waits or failed the owner is told why elsewhere."""
 
     def __init__(self, ns: str) -> None:
         super().__init__(f'there is no app "{ns}" that is live; what keeps one says: mlmesh app show {ns}')
 
 
-class AnotherKind(NotFound):
+class WrongApiKind(NotFound):
     """The API is something else than what this address is for."""
 
     def __init__(self, ns: str, path: str, target: str) -> None:
@@ -45,15 +45,15 @@ class WrongMethod(MethodNotAllowed):
         self.allowed = allowed
 
 
-def headers_of(error: MeshError) -> dict[str, str]:
-    found = headers(error)
+def get_error_headers(error: MeshError) -> dict[str, str]:
+    fields = headers(error)
     match error:
-        case NoCredentials():
-            found["WWW-Authenticate"] = error.challenge
-        case NotACaller():
-            found["WWW-Authenticate"] = f'{error.scheme} realm="{error.ns}"'
+        case MissingCredentials():
+            fields["WWW-Authenticate"] = error.challenge
+        case InvalidAppCredentials():
+            fields["WWW-Authenticate"] = f'{error.scheme} realm="{error.ns}"'
         case UnknownEncoding():
-            found["Accept-Encoding"] = "gzip, deflate"
+            fields["Accept-Encoding"] = "gzip, deflate"
         case WrongMethod():
-            found["Allow"] = ", ".join(error.allowed)
-    return found
+            fields["Allow"] = ", ".join(error.allowed)
+    return fields

@@ -14,27 +14,27 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from services.gateway.routing.route_table import Table
+from services.gateway.routing.route_table import RouteTable
 
-SEVERAL = "PROMETHEUS_MULTIPROC_DIR"
+MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 """Set where several processes share the numbers: whichever is asked answers for all."""
-SHARE_S = 0.5
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-OF = ("app", "component")
+FLUSH_S = 0.5
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+BATCH_SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
+COMPONENT_LABELS = ("app", "component")
 
 
-class Spread(Histogram):
+class BulkHistogram(Histogram):
     """A histogram that takes many values at once."""
 
-    def add(self, tally: Tally) -> None:
-        for bucket, count in zip(self._buckets, tally.counts, strict=True):
+    def add_buffer(self, buffer: HistogramBuffer) -> None:
+        for bucket, count in zip(self._buckets, buffer.counts, strict=True):
             if count:
                 bucket.inc(count)
-        self._sum.inc(tally.total)
+        self._sum.inc(buffer.total)
 
 
-class Tally:
+class HistogramBuffer:
     """Values that a histogram does not know yet."""
 
     __slots__ = ("_bounds", "counts", "total")
@@ -43,7 +43,7 @@ class Tally:
         self._bounds = bounds
         self.clear()
 
-    def add(self, value: float) -> None:
+    def observe(self, value: float) -> None:
         self.counts[bisect_left(self._bounds, value)] += 1
         self.total += value
 
@@ -52,28 +52,28 @@ class Tally:
         self.total = 0.0
 
 
-class Predicted:
+class ComponentStats:
     """The numbers of one component."""
 
     def __init__(self) -> None:
-        self.under_way = 0
+        self.in_flight = 0
         self.statuses: Count[int] = Count()
-        self.seconds = Tally(SECONDS)
-        self.queued = 0.0
-        self.batches = Tally(SIZES)
-        self.cold = 0
+        self.latencies = HistogramBuffer(LATENCY_BUCKETS)
+        self.queue_seconds = 0.0
+        self.batch_sizes = HistogramBuffer(BATCH_SIZE_BUCKETS)
+        self.cold_starts = 0
 
-    def begin(self) -> None:
-        self.under_way += 1
+    def start_call(self) -> None:
+        self.in_flight += 1
 
-    def end(self, status: int, seconds: float, queued: float = 0.0, batch: int = 0) -> None:
+    def end_call(self, status: int, seconds: float, queue_seconds: float = 0.0, batch_size: int = 0) -> None:
         """Status 0: the caller hung up before there was one."""
-        self.under_way -= 1
+        self.in_flight -= 1
         self.statuses[status] += 1
-        self.seconds.add(seconds)
-        self.queued += queued
-        if batch:
-            self.batches.add(batch)
+        self.latencies.observe(seconds)
+        self.queue_seconds += queue_seconds
+        if batch_size:
+            self.batch_sizes.observe(batch_size)
 
 
 class Metrics:
@@ -82,85 +82,107 @@ class Metrics:
         self._requests = Counter(
             "mlmesh_gateway_requests", "Requests by method and status", ["method", "status"], registry=registry
         )
-        self._seconds = Spread("mlmesh_gateway_request_seconds", "Time to answer", buckets=SECONDS, registry=registry)
-        self._predictions = Counter(
-            "mlmesh_predictions", "Predictions by component and status", [*OF, "status"], registry=registry
+        self._seconds = BulkHistogram(
+            "mlmesh_gateway_request_seconds", "Time to answer", buckets=LATENCY_BUCKETS, registry=registry
         )
-        self._prediction_seconds = Spread(
-            "mlmesh_prediction_seconds", "Time to answer a prediction", OF, buckets=SECONDS, registry=registry
+        self._predictions = Counter(
+            "mlmesh_predictions",
+            "Predictions by component and status",
+            [*COMPONENT_LABELS, "status"],
+            registry=registry,
+        )
+        self._prediction_seconds = BulkHistogram(
+            "mlmesh_prediction_seconds",
+            "Time to answer a prediction",
+            COMPONENT_LABELS,
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
         )
         self._queued = Counter(
-            "mlmesh_prediction_queue_seconds", "Time that predictions waited for their turn", OF, registry=registry
+            "mlmesh_prediction_queue_seconds",
+            "Time that predictions waited for their turn",
+            COMPONENT_LABELS,
+            registry=registry,
         )
-        self._batch = Spread(
-            "mlmesh_batch_size", "Calls in the batch of a prediction", OF, buckets=SIZES, registry=registry
+        self._batch = BulkHistogram(
+            "mlmesh_batch_size",
+            "Calls in the batch of a prediction",
+            COMPONENT_LABELS,
+            buckets=BATCH_SIZE_BUCKETS,
+            registry=registry,
         )
-        self._under_way = Gauge(
-            "mlmesh_predictions_under_way", "Predictions that wait or run", OF, registry=registry,
+        self._in_flight = Gauge(
+            "mlmesh_predictions_under_way", "Predictions that wait or run", COMPONENT_LABELS, registry=registry,
             multiprocess_mode="livesum",
         )  # fmt: skip
-        self._cold = Counter("mlmesh_cold_starts", "Predictions that waited for an instance", OF, registry=registry)
-        self._instances = Gauge(
-            "mlmesh_instances", "Instances that take calls", OF, registry=registry, multiprocess_mode="mostrecent"
+        self._cold = Counter(
+            "mlmesh_cold_starts", "Predictions that waited for an instance", COMPONENT_LABELS, registry=registry
         )
-        self._requested: Count[tuple[str, int]] = Count()
-        self._took = Tally(SECONDS)
-        self._predicted: dict[tuple[str, str], Predicted] = {}
+        self._instances = Gauge(
+            "mlmesh_instances",
+            "Instances that take calls",
+            COMPONENT_LABELS,
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._request_counts: Count[tuple[str, int]] = Count()
+        self._request_latencies = HistogramBuffer(LATENCY_BUCKETS)
+        self._components: dict[tuple[str, str], ComponentStats] = {}
 
-    def count(self, method: str, status: int, seconds: float) -> None:
+    def count_request(self, method: str, status: int, seconds: float) -> None:
         """Status 0: the caller hung up before there was one."""
-        self._requested[method, status] += 1
-        self._took.add(seconds)
+        self._request_counts[method, status] += 1
+        self._request_latencies.observe(seconds)
 
-    def of(self, app: str, component: str) -> Predicted:
-        found = self._predicted.get((app, component))
-        if found is None:
-            found = self._predicted[app, component] = Predicted()
-        return found
+    def get_component(self, app: str, component: str) -> ComponentStats:
+        stats = self._components.get((app, component))
+        if stats is None:
+            stats = self._components[app, component] = ComponentStats()
+        return stats
 
-    def text(self, table: Table) -> bytes:
+    def render(self, table: RouteTable) -> bytes:
         """In Prometheus' format."""
-        self._show(table)
-        if SEVERAL not in os.environ:
+        self._update_gauges(table)
+        if MULTIPROC_DIR not in os.environ:
             return generate_latest(self._registry)
-        together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
-        return generate_latest(together)
+        combined = CollectorRegistry()
+        MultiProcessCollector(combined)  # type: ignore[no-untyped-call]
+        return generate_latest(combined)
 
-    async def share(self) -> None:
+    async def flush_periodically(self) -> None:
         """For ever, where there are several processes: what the others may be asked for."""
-        while SEVERAL in os.environ:
-            await asyncio.sleep(SHARE_S)
-            self._flush()
+        while MULTIPROC_DIR in os.environ:
+            await asyncio.sleep(FLUSH_S)
+            self._flush_all()
 
-    def _show(self, table: Table) -> None:
-        self._flush()
-        if SEVERAL not in os.environ:  # there Prometheus' client cannot forget
+    def _update_gauges(self, table: RouteTable) -> None:
+        self._flush_all()
+        if MULTIPROC_DIR not in os.environ:  # there Prometheus' client cannot forget
             self._instances.clear()
         for app in table.apps.values():
             for component in app.components.values():
                 self._instances.labels(app.ns, component.name).set(len(component.endpoints))
 
-    def _flush(self) -> None:
-        for (method, status), count in self._requested.items():
+    def _flush_all(self) -> None:
+        for (method, status), count in self._request_counts.items():
             self._requests.labels(method, str(status)).inc(count)
-        self._requested.clear()
-        self._seconds.add(self._took)
-        self._took.clear()
-        for of, predicted in self._predicted.items():
-            self._flush_one(of, predicted)
+        self._request_counts.clear()
+        self._seconds.add_buffer(self._request_latencies)
+        self._request_latencies.clear()
+        for key, stats in self._components.items():
+            self._flush_component(key, stats)
 
-    def _flush_one(self, of: tuple[str, str], predicted: Predicted) -> None:
-        self._under_way.labels(*of).set(predicted.under_way)
-        if not predicted.statuses and not predicted.cold:
+    def _flush_component(self, key: tuple[str, str], stats: ComponentStats) -> None:
+        self._in_flight.labels(*key).set(stats.in_flight)
+        if not stats.statuses and not stats.cold_starts:
             return
-        for status, count in predicted.statuses.items():
-            self._predictions.labels(*of, str(status)).inc(count)
-        self._prediction_seconds.labels(*of).add(predicted.seconds)
-        self._queued.labels(*of).inc(predicted.queued)
-        self._batch.labels(*of).add(predicted.batches)
-        self._cold.labels(*of).inc(predicted.cold)
-        predicted.statuses.clear()
-        predicted.seconds.clear()
-        predicted.batches.clear()
-        predicted.queued, predicted.cold = 0.0, 0
+        for status, count in stats.statuses.items():
+            self._predictions.labels(*key, str(status)).inc(count)
+        self._prediction_seconds.labels(*key).add_buffer(stats.latencies)
+        self._queued.labels(*key).inc(stats.queue_seconds)
+        self._batch.labels(*key).add_buffer(stats.batch_sizes)
+        self._cold.labels(*key).inc(stats.cold_starts)
+        stats.statuses.clear()
+        stats.latencies.clear()
+        stats.batch_sizes.clear()
+        stats.queue_seconds, stats.cold_starts = 0.0, 0

@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from libs.common.disk import Disk
-from services.gateway.internal_client import Services
-from services.gateway.routing.table_watcher import Watch
+from services.gateway.internal_client import InternalServices
+from services.gateway.routing.table_watcher import TableWatcher
 
 
 class Readiness:
@@ -16,22 +16,22 @@ class Readiness:
     A disk that is full is told, too: nothing that is decided can be kept.
     """
 
-    def __init__(self, watch: Watch, services: Services, disk: Disk) -> None:
-        self._watch = watch
+    def __init__(self, watcher: TableWatcher, services: InternalServices, disk: Disk) -> None:
+        self._watcher = watcher
         self._disk = disk
         self._services = services
-        self._proven = False
+        self._was_ready = False
 
-    def loaded(self) -> None:
-        self._proven = self._watch.known
+    def accept_loaded_table(self) -> None:
+        self._was_ready = self._watcher.has_table
 
-    async def report(self) -> dict[str, Any]:
-        services = self._services.all()
-        reasons = await asyncio.gather(*(service.alive() for service in services))
-        found = {"table": None if self._watch.known else "there has been no table yet"}
-        found |= {service.name: reason for service, reason in zip(services, reasons, strict=True)}
-        self._proven = self._proven or (self._watch.known and not any(reasons))
-        full = None if self._disk.has_room() else self._disk.sentence()
-        found["disk"] = full
-        parts = {name: {"ready": reason is None, "reason": reason} for name, reason in found.items()}
-        return {"ready": self._proven and full is None, "parts": parts}
+    async def build_report(self) -> dict[str, Any]:
+        services = self._services.list_all()
+        reasons = await asyncio.gather(*(service.check_health() for service in services))
+        problems = {"table": None if self._watcher.has_table else "there has been no table yet"}
+        problems |= {service.name: reason for service, reason in zip(services, reasons, strict=True)}
+        self._was_ready = self._was_ready or (self._watcher.has_table and not any(reasons))
+        disk_problem = None if self._disk.has_room() else self._disk.sentence()
+        problems["disk"] = disk_problem
+        parts = {name: {"ready": reason is None, "reason": reason} for name, reason in problems.items()}
+        return {"ready": self._was_ready and disk_problem is None, "parts": parts}

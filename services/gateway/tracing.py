@@ -10,19 +10,19 @@ import os
 from typing import Any
 
 from libs.common.settings import BadSetting
-from services.gateway.proxy.forwarded import Proxies
+from services.gateway.proxy.forwarded import TrustedProxies
 from services.gateway.proxy.request import Request
-from services.gateway.proxy.response_writer import Answer
+from services.gateway.proxy.response_writer import ResponseWriter
 
-WANTED = "OTEL_EXPORTER_OTLP_ENDPOINT"
-PARENT = b"traceparent"
+ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+TRACEPARENT = b"traceparent"
 
 
 class Tracing:
     """Raises BadSetting when the extra is not installed."""
 
-    def __init__(self, proxies: Proxies) -> None:
-        self._proxies = proxies
+    def __init__(self, trusted_proxies: TrustedProxies) -> None:
+        self._trusted_proxies = trusted_proxies
         try:
             trace = importlib.import_module("opentelemetry.sdk.trace")
             export = importlib.import_module("opentelemetry.sdk.trace.export")
@@ -30,7 +30,7 @@ class Tracing:
             resources = importlib.import_module("opentelemetry.sdk.resources")
         except ImportError as error:
             raise BadSetting(
-                f"{WANTED} is set, but {error.name} is not installed: pip install 'mlmesh[otel]'"
+                f"{ENDPOINT_VARIABLE} is set, but {error.name} is not installed: pip install 'mlmesh[otel]'"
             ) from error
         self._api: Any = importlib.import_module("opentelemetry.trace")
         propagation = importlib.import_module("opentelemetry.trace.propagation.tracecontext")
@@ -40,9 +40,9 @@ class Tracing:
         self._tracer: Any = self._provider.get_tracer("mlmesh.gateway")
         self._format: Any = propagation.TraceContextTextMapPropagator()
 
-    def begin(self, request: Request) -> Any:
+    def start_span(self, request: Request) -> Any:
         """The request's span, which is the parent of what it causes from now on."""
-        parent = self._format.extract({PARENT.decode(): request.by_name.get(PARENT, b"").decode("latin-1")})
+        parent = self._format.extract({TRACEPARENT.decode(): request.by_name.get(TRACEPARENT, b"").decode("latin-1")})
         span = self._tracer.start_span(
             f"{request.method} {request.raw_path}",
             context=parent,
@@ -50,18 +50,18 @@ class Tracing:
             attributes={
                 "http.request.method": request.method,
                 "url.path": request.raw_path,
-                "client.address": self._proxies.caller(request),
+                "client.address": self._trusted_proxies.get_client_address(request),
                 "mlmesh.request_id": request.id,
             },
         )
         carrier: dict[str, str] = {}
         self._format.inject(carrier, self._api.set_span_in_context(span))
-        request.continue_trace(carrier[PARENT.decode()].encode())
+        request.set_traceparent(carrier[TRACEPARENT.decode()].encode())
         return span
 
-    def end(self, span: Any, answer: Answer) -> None:
-        span.set_attribute("http.response.status_code", answer.status)
-        if answer.status >= 500:
+    def end_span(self, span: Any, response: ResponseWriter) -> None:
+        span.set_attribute("http.response.status_code", response.status)
+        if response.status >= 500:
             span.set_status(self._api.StatusCode.ERROR)
         span.end()
 
@@ -70,5 +70,5 @@ class Tracing:
         self._provider.shutdown()
 
 
-def tracing(proxies: Proxies) -> Tracing | None:
-    return Tracing(proxies) if os.environ.get(WANTED) else None
+def create_tracing(trusted_proxies: TrustedProxies) -> Tracing | None:
+    return Tracing(trusted_proxies) if os.environ.get(ENDPOINT_VARIABLE) else None

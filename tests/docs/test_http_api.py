@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.gateway.pages.openapi import PLATFORM
-from services.gateway.routing.paths import METHODS, OF_API
+from services.gateway.pages.openapi import PLATFORM_OPERATIONS
+from services.gateway.routing.paths import API_SUFFIXES, METHODS
 from services.scheduler.app import DIRECT
 
 PAGE = Path(__file__).parents[2] / "docs/http-api.md"
@@ -50,7 +50,7 @@ def public() -> Iterator[Call]:
 def of_gateway() -> Iterator[Call]:
     yield from (("GET", place) for place in ("/", "/{}", "/{}/{}", "/openapi.json"))
     yield from (("GET", f"/{kind}") for kind in ("healthz", "readyz", "metrics", "docs"))
-    yield from ((METHODS[kind][0], f"/{{}}/{{}}/{tail}") for tail, kind in OF_API.items())
+    yield from ((METHODS[kind][0], f"/{{}}/{{}}/{tail}") for tail, kind in API_SUFFIXES.items())
 
 
 SAME = {
@@ -78,6 +78,6 @@ def test_what_goes_past_the_framework_is_on_the_page_too() -> None:
 
 
 def test_the_platforms_description_has_every_route_of_owners_and_operators() -> None:
-    described = {(method.upper(), anonymous(path)) for method, path, _ in PLATFORM}
+    described = {(method.upper(), anonymous(path)) for method, path, _ in PLATFORM_OPERATIONS}
     runs = {("GET", OWNERS_RUNS)}
     assert described == {call for call in public() if call[1].startswith(("/api/", "/hooks/"))} | runs

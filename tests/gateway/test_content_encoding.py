@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from libs.common.errors import Malformed
-from services.gateway.proxy.content_encoding import GZIP, PIECE, ZLIB, Unpacker
+from services.gateway.proxy.content_encoding import GZIP, MAX_PIECE, ZLIB, Decompressor
 from tests.gateway.mesh import ALICE, Mesh, bearer, ready, services
 
 BODY = b'{"inputs": []}' * 20_000
@@ -72,20 +72,20 @@ async def test_the_limit_is_for_what_is_inside(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("kind", "encoding"), [(GZIP, "gzip"), (GZIP, "x-gzip"), (ZLIB, "deflate"), (ZLIB, "Deflate")])
 @pytest.mark.parametrize("step", [1, 7, 100_000])
 def test_pieces_are_bounded_and_cuts_do_not_matter(kind: int, encoding: str, step: int) -> None:
-    unpacker, found = Unpacker(kind), b""
+    unpacker, found = Decompressor(kind), b""
     packed = PACKED[encoding]
     for at in range(0, len(packed), step):
         unpacker.feed(packed[at : at + step])
-        while piece := unpacker.take():
-            assert len(piece) <= PIECE
+        while piece := unpacker.read_piece():
+            assert len(piece) <= MAX_PIECE
             found += piece
-    unpacker.end()
+    unpacker.finish()
     assert found == BODY
 
 
 def test_an_end_too_soon_is_malformed() -> None:
-    unpacker = Unpacker(GZIP)
+    unpacker = Decompressor(GZIP)
     unpacker.feed(PACKED["gzip"][:20])
-    unpacker.take()
+    unpacker.read_piece()
     with pytest.raises(Malformed):
-        unpacker.end()
+        unpacker.finish()

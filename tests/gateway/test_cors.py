@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from services.gateway.routing import cors
-from services.gateway.routing.paths import route
-from services.gateway.routing.route_table import Table, changed
+from services.gateway.routing.paths import parse_path
+from services.gateway.routing.route_table import RouteTable, apply_delta
 from tests.gateway.fake_server import Asked, Reply
 from tests.gateway.mesh import ALICE, Mesh, api, bearer, document, published
 
@@ -218,9 +218,9 @@ async def test_an_application_decides_itself_unless_its_api_does(
 
 
 def test_an_app_without_the_field_has_no_origins() -> None:
-    table = changed(Table(), {"version": 1, "full": True, "apps": {"demo": document(1)}})
+    table = apply_delta(RouteTable(), {"version": 1, "full": True, "apps": {"demo": document(1)}})
     for path in (PREDICT, RUNS, FILE, INFER, "/demo/v2"):
-        found = route(path)
+        found = parse_path(path)
         assert found is not None
-        assert not cors.origins(table, found)
-    assert cors.headers((), LAB.encode()) == []
+        assert not cors.get_allowed_origins(table, found)
+    assert cors.build_response_headers((), LAB.encode()) == []

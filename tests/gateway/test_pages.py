@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.errors import Unavailable
-from services.gateway.http_errors import NotACaller
+from services.gateway.http_errors import InvalidAppCredentials
 from services.gateway.pages import html_pages, openapi
-from services.gateway.routing.route_table import Table, changed
+from services.gateway.routing.route_table import RouteTable, apply_delta
 from tests.gateway.mesh import ALICE, Mesh, api, document, published
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -22,12 +22,12 @@ FAR = {"X-Forwarded-For": "192.0.2.7"}
 EVIL = "<script>alert(1)</script>"
 
 
-def table(*apis: dict[str, Any], **over: Any) -> Table:
-    return changed(Table(), {"version": 1, "apps": {"demo": document(1, apis=list(apis), **over)}})
+def table(*apis: dict[str, Any], **over: Any) -> RouteTable:
+    return apply_delta(RouteTable(), {"version": 1, "apps": {"demo": document(1, apis=list(apis), **over)}})
 
 
 def test_home_lists_what_runs_for_who_is_on_this_machine() -> None:
-    shown = html_pages.home(table(*document(1)["apis"]), "http://m", everything=True)
+    shown = html_pages.render_home(table(*document(1)["apis"]), "http://m", show_all=True)
     for path in ("digits", "keyed", "open", "train"):
         assert f'<a href="/demo/{path}/docs">{path}</a>' in shown
     assert "files: <code>/demo/files/&lt;box&gt;/</code>" in shown
@@ -35,16 +35,16 @@ def test_home_lists_what_runs_for_who_is_on_this_machine() -> None:
 
 
 def test_home_names_to_others_what_anybody_may_call() -> None:
-    shown = html_pages.home(table(*document(1)["apis"]), "http://m", everything=False)
+    shown = html_pages.render_home(table(*document(1)["apis"]), "http://m", show_all=False)
     assert '<a href="/demo/open/docs">' in shown
     assert "digits" not in shown
     assert "train" not in shown
-    closed = html_pages.home(table(api("ml", "digits", "c", basic="people")), "http://m", everything=False)
+    closed = html_pages.render_home(table(api("ml", "digits", "c", basic="people")), "http://m", show_all=False)
     assert "demo" not in closed
 
 
 def test_an_empty_mesh_says_how_to_begin() -> None:
-    assert "mlmesh init" in html_pages.home(Table(), "http://m", everything=True)
+    assert "mlmesh init" in html_pages.render_home(RouteTable(), "http://m", show_all=True)
 
 
 @pytest.mark.parametrize("everything", [True, False])
@@ -54,9 +54,9 @@ def test_text_from_manifests_is_text(everything: bool) -> None:
         components={EVIL: {"reason": {"code": EVIL, "detail": EVIL}}},
     )
     for shown in (
-        html_pages.home(found, "http://m", everything=everything),
-        html_pages.of_app(found.apps["demo"], "http://m", everything=everything),
-        html_pages.refusal(Unavailable(EVIL, reason={"code": EVIL}), "q", "http://m", f"/{EVIL}/docs"),
+        html_pages.render_home(found, "http://m", show_all=everything),
+        html_pages.render_app(found.apps["demo"], "http://m", show_all=everything),
+        html_pages.render_error(Unavailable(EVIL, reason={"code": EVIL}), "q", "http://m", f"/{EVIL}/docs"),
     ):
         assert EVIL not in shown
         assert escape(EVIL) in shown
@@ -77,7 +77,7 @@ values = st.recursive(
 @given(st.dictionaries(st.sampled_from(["info", "servers", "paths", "components"]), values))
 def test_whatever_a_component_says_of_itself_is_shown_as_text(described: dict[str, Any]) -> None:
     [one] = table(api("ml", "digits", "c", none=True)).apps["demo"].apis
-    shown = html_pages.description(openapi.of_component(described, one, "http://m/demo/digits"))
+    shown = html_pages.render_api_docs(openapi.build_component_document(described, one, "http://m/demo/digits"))
     assert EVIL not in shown
 
 
@@ -89,8 +89,8 @@ def test_a_pipelines_page_has_inputs_datatypes_and_a_line_for_the_shell() -> Non
     outputs = [{"name": "model", "description": "what was learnt"}]
     found = table(api("pipeline", "train", "training", api_key=True, inputs=inputs, outputs=outputs))
     [one] = found.apps["demo"].apis
-    described = openapi.of_pipeline(one, "http://m/demo/train")
-    shown = html_pages.description(described)
+    described = openapi.build_pipeline_document(one, "http://m/demo/train")
+    shown = html_pages.render_api_docs(described)
     assert "<code>data</code></td><td>FILE</td><td>grey values</td>" in shown
     assert "<code>top</code> (optional)</td><td>INT64 or FP64</td>" in shown
     assert "<code>model</code></td><td>FOLDER</td><td>what was learnt</td>" in shown
@@ -106,15 +106,15 @@ def test_a_pipelines_page_has_inputs_datatypes_and_a_line_for_the_shell() -> Non
 
 def test_an_app_has_a_page_of_its_own_with_ways_there_and_back() -> None:
     found = table(*document(1)["apis"])
-    assert '<h2><a href="/demo">demo</a></h2>' in html_pages.home(found, "http://m", everything=True)
-    shown = html_pages.of_app(found.apps["demo"], "http://m", everything=True)
+    assert '<h2><a href="/demo">demo</a></h2>' in html_pages.render_home(found, "http://m", show_all=True)
+    shown = html_pages.render_app(found.apps["demo"], "http://m", show_all=True)
     assert shown.count(">demo<") == 2  # title and heading
     assert '<a href="/">What runs here</a>' in shown
     assert "mlmesh app show demo</pre>" in shown
 
 
 def test_the_platforms_page_names_no_answer_that_says_nothing() -> None:
-    shown = html_pages.operations(openapi.platform("http://m"))
+    shown = html_pages.render_operations(openapi.build_platform_document("http://m"))
     assert "<h2>GET <code>/api/v1/apps</code></h2><p>List apps</p></section>" in shown
 
 
@@ -129,14 +129,14 @@ def test_the_platforms_page_names_no_answer_that_says_nothing() -> None:
 )
 def test_the_line_for_the_shell_shows_credentials_that_are_taken(auth: dict[str, Any], how: str) -> None:
     [one] = table(api("pipeline", "train", "training", **auth)).apps["demo"].apis
-    assert openapi.of_pipeline(one, "http://m")["paths"]["/runs"]["post"]["x-curl"].startswith(how)
+    assert openapi.build_pipeline_document(one, "http://m")["paths"]["/runs"]["post"]["x-curl"].startswith(how)
 
 
 def test_a_password_is_asked_for_only_where_one_can_be_right() -> None:
-    from services.gateway.http_errors import headers_of
+    from services.gateway.http_errors import get_error_headers
 
-    assert headers_of(NotACaller("demo"))["WWW-Authenticate"] == 'Basic realm="demo"'
-    assert headers_of(NotACaller("demo", basic=False))["WWW-Authenticate"] == 'Bearer realm="demo"'
+    assert get_error_headers(InvalidAppCredentials("demo"))["WWW-Authenticate"] == 'Basic realm="demo"'
+    assert get_error_headers(InvalidAppCredentials("demo", basic=False))["WWW-Authenticate"] == 'Bearer realm="demo"'
 
 
 @pytest.mark.settings(public_url="http://127.0.0.1:8000")

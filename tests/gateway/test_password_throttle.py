@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from libs.common.errors import TooManyRequests
-from services.gateway.auth.password_throttle import OF_ADDRESS, OF_USER, Guesses, network_of
+from services.gateway.auth.password_throttle import NETWORK_LIMIT, USER_LIMIT, PasswordThrottle, get_client_network
 
 
 class Clock:
@@ -21,46 +21,46 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def guesses(clock: Clock) -> Guesses:
-    return Guesses(clock)
+def guesses(clock: Clock) -> PasswordThrottle:
+    return PasswordThrottle(clock)
 
 
-def use_up(guesses: Guesses, address: str = "192.0.2.1", user: str = "alice") -> None:
-    for _ in range(OF_USER.most):
-        guesses.begin(address, "demo", user)
+def use_up(guesses: PasswordThrottle, address: str = "192.0.2.1", user: str = "alice") -> None:
+    for _ in range(USER_LIMIT.burst):
+        guesses.count_attempt(address, "demo", user)
 
 
-def test_a_user_may_be_guessed_a_few_times_and_then_slowly(guesses: Guesses, clock: Clock) -> None:
+def test_a_user_may_be_guessed_a_few_times_and_then_slowly(guesses: PasswordThrottle, clock: Clock) -> None:
     use_up(guesses)
-    for wait in (OF_USER.every, OF_USER.every):
+    for wait in (USER_LIMIT.refill_s, USER_LIMIT.refill_s):
         with pytest.raises(TooManyRequests) as refused:
-            guesses.begin("192.0.2.1", "demo", "alice")
+            guesses.count_attempt("192.0.2.1", "demo", "alice")
         assert refused.value.retry_after == pytest.approx(wait)
         clock.now += wait
-        guesses.begin("192.0.2.1", "demo", "alice")
+        guesses.count_attempt("192.0.2.1", "demo", "alice")
 
 
 @pytest.mark.parametrize(
     ("address", "ns", "user"),
     [("192.0.2.1", "demo", "bob"), ("192.0.2.2", "demo", "alice"), ("192.0.2.1", "other", "alice")],
 )
-def test_others_are_unaffected(guesses: Guesses, address: str, ns: str, user: str) -> None:
+def test_others_are_unaffected(guesses: PasswordThrottle, address: str, ns: str, user: str) -> None:
     use_up(guesses)
-    guesses.begin(address, ns, user)
+    guesses.count_attempt(address, ns, user)
 
 
-def test_an_address_may_guess_only_so_many_users(guesses: Guesses, clock: Clock) -> None:
-    for number in range(OF_ADDRESS.most):
-        guesses.begin("192.0.2.1", "demo", f"user-{number}")
+def test_an_address_may_guess_only_so_many_users(guesses: PasswordThrottle, clock: Clock) -> None:
+    for number in range(NETWORK_LIMIT.burst):
+        guesses.count_attempt("192.0.2.1", "demo", f"user-{number}")
     with pytest.raises(TooManyRequests, match="for different users") as refused:
-        guesses.begin("192.0.2.1", "demo", "another")
-    assert refused.value.retry_after == pytest.approx(OF_ADDRESS.every)
-    guesses.begin("192.0.2.2", "demo", "another")
+        guesses.count_attempt("192.0.2.1", "demo", "another")
+    assert refused.value.retry_after == pytest.approx(NETWORK_LIMIT.refill_s)
+    guesses.count_attempt("192.0.2.2", "demo", "another")
 
 
-def test_a_right_password_makes_the_user_free_again(guesses: Guesses) -> None:
+def test_a_right_password_makes_the_user_free_again(guesses: PasswordThrottle) -> None:
     use_up(guesses)
-    guesses.right("192.0.2.1", "demo", "alice")
+    guesses.refund_attempt("192.0.2.1", "demo", "alice")
     use_up(guesses)
 
 
@@ -74,13 +74,15 @@ def test_a_right_password_makes_the_user_free_again(guesses: Guesses) -> None:
         ("unix", "other", False),
     ],
 )
-def test_what_one_caller_has_of_addresses_counts_together(guesses: Guesses, one: str, other: str, same: bool) -> None:
+def test_what_one_caller_has_of_addresses_counts_together(
+    guesses: PasswordThrottle, one: str, other: str, same: bool
+) -> None:
     use_up(guesses, one)
     if same:
         with pytest.raises(TooManyRequests):
-            guesses.begin(other, "demo", "alice")
+            guesses.count_attempt(other, "demo", "alice")
     else:
-        guesses.begin(other, "demo", "alice")
+        guesses.count_attempt(other, "demo", "alice")
 
 
 @pytest.mark.parametrize(
@@ -98,4 +100,4 @@ def test_what_one_caller_has_of_addresses_counts_together(guesses: Guesses, one:
     ],
 )
 def test_what_one_caller_has_of_addresses(address: str, network: str) -> None:
-    assert network_of(address) == network
+    assert get_client_network(address) == network

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from libs.common.passwords import HASHER
-from services.gateway.auth.password_throttle import OF_USER
-from services.gateway.auth.passwords import Passwords, verified
+from services.gateway.auth.password_throttle import USER_LIMIT
+from services.gateway.auth.passwords import PasswordChecker, verify_hash
 from services.gateway.routing.route_table import App
 from tests.gateway.mesh import ALICE, CHEAP, Mesh, api, basic, document, published
 
@@ -22,22 +22,22 @@ async def status(mesh: Mesh, headers: dict[str, str], path: str = PREDICT, metho
 
 
 async def test_wrong_passwords_of_a_user_are_refused_after_a_few(mesh: Mesh) -> None:
-    tries = [await status(mesh, basic("alice", f"wrong-{number}")) for number in range(OF_USER.most + 3)]
-    assert tries == [401] * OF_USER.most + [429] * 3
+    tries = [await status(mesh, basic("alice", f"wrong-{number}")) for number in range(USER_LIMIT.burst + 3)]
+    assert tries == [401] * USER_LIMIT.burst + [429] * 3
     code, headers, problem = await mesh.call("POST", PREDICT, headers=basic("alice", "one more"))
     assert (code, problem["retryable"]) == (429, True)
-    assert 0 < int(headers["Retry-After"]) <= OF_USER.every
+    assert 0 < int(headers["Retry-After"]) <= USER_LIMIT.refill_s
     assert problem["detail"] == "too many wrong passwords for this user from this address; wait before the next"
 
 
 @pytest.mark.parametrize("user", ["alice", "nobody-of-this-name"])
 async def test_users_who_are_there_and_who_are_not_are_refused_alike(mesh: Mesh, user: str) -> None:
-    tries = [await status(mesh, basic(user, f"wrong-{number}")) for number in range(OF_USER.most + 1)]
-    assert tries == [401] * OF_USER.most + [429]
+    tries = [await status(mesh, basic(user, f"wrong-{number}")) for number in range(USER_LIMIT.burst + 1)]
+    assert tries == [401] * USER_LIMIT.burst + [429]
 
 
 async def test_the_same_wrong_password_again_is_no_further_guess(mesh: Mesh) -> None:
-    tries = [await status(mesh, basic("alice", "wrong")) for _ in range(OF_USER.most + 3)]
+    tries = [await status(mesh, basic("alice", "wrong")) for _ in range(USER_LIMIT.burst + 3)]
     assert set(tries) == {401}
 
 
@@ -47,18 +47,18 @@ async def test_a_storm_of_wrong_passwords_leaves_others_alone(mesh: Mesh) -> Non
     assert await status(mesh, ALICE) == 200
     storm = [status(mesh, basic("alice", f"wrong-{number}")) for number in range(100)]
     found = await asyncio.gather(*storm)
-    assert Counter(found) == {401: OF_USER.most, 429: 100 - OF_USER.most}
+    assert Counter(found) == {401: USER_LIMIT.burst, 429: 100 - USER_LIMIT.burst}
     assert await status(mesh, ALICE) == 200
     assert await status(mesh, basic("bob", "secret")) == 200
 
 
 async def test_many_first_calls_with_one_right_password_are_one_check(mesh: Mesh) -> None:
-    found = await asyncio.gather(*(status(mesh, ALICE, "/demo/runs", "GET") for _ in range(OF_USER.most * 3)))
+    found = await asyncio.gather(*(status(mesh, ALICE, "/demo/runs", "GET") for _ in range(USER_LIMIT.burst * 3)))
     assert set(found) == {200}
 
 
 async def test_a_user_of_the_last_of_many_pipelines_is_no_guesser(mesh: Mesh) -> None:
-    names = [f"people-{number}" for number in range(OF_USER.most + 5)]
+    names = [f"people-{number}" for number in range(USER_LIMIT.burst + 5)]
     users: dict[str, Any] = {name: {"eve": CHEAP.hash("other")} for name in names}
     users[names[-1]] = {"alice": CHEAP.hash("secret")}
     apis = [api("pipeline", name, name, basic=name) for name in names]
@@ -73,9 +73,11 @@ async def test_a_user_who_is_there_is_as_much_work_as_one_who_is_not(user: str) 
 
     def verify(hashed: str, password: str) -> bool:
         checked.append(hashed.rsplit("$", 2)[0])
-        return verified(hashed, password)
+        return verify_hash(hashed, password)
 
     app = App("demo", users={"one": {"alice": HASHER.hash("a")}, "two": {"alice": HASHER.hash("b")}, "three": {}})
-    right = await Passwords(verify).right(app, ("one", "two", "three"), user, "wrong", lambda: "192.0.2.1")
+    right = await PasswordChecker(verify).find_matching_secrets(
+        app, ("one", "two", "three"), user, "wrong", lambda: "192.0.2.1"
+    )
     assert right == frozenset()
     assert checked == ["$argon2id$v=19$m=7168,t=5,p=1"] * 3

@@ -1,7 +1,7 @@
 import pytest
 
 from libs.common.errors import Malformed
-from services.gateway.routing.paths import Route, route
+from services.gateway.routing.paths import Route, parse_path
 
 CASES: list[tuple[str, Route | None]] = [
     ("/healthz", Route("healthz")),
@@ -22,27 +22,27 @@ CASES: list[tuple[str, Route | None]] = [
     ("/hooks/demo/more", None),
     ("/links/abc", Route("links", service="databox", open=True)),
     ("/demo/", None),
-    ("/demo/digits/predict", Route("predict", "demo", "digits", rest="/predict")),
-    ("/demo/v1/digits/predict", Route("own", "demo", "v1", rest="/digits/predict")),
-    ("/demo/digits", Route("own", "demo", "digits")),
-    ("/demo/digits/", Route("own", "demo", "digits", rest="/")),
-    ("/demo/digits/a%2Fb/c", Route("own", "demo", "digits", rest="/a%2Fb/c")),
-    ("/demo/digits/openapi.json", Route("describe", "demo", "digits", rest="/openapi.json")),
-    ("/demo/digits/docs", Route("page", "demo", "digits", rest="/docs")),
-    ("/demo/train/runs", Route("submit", "demo", "train", rest="/runs")),
+    ("/demo/digits/predict", Route("predict", "demo", "digits", suffix="/predict")),
+    ("/demo/v1/digits/predict", Route("web_app", "demo", "v1", suffix="/digits/predict")),
+    ("/demo/digits", Route("web_app", "demo", "digits")),
+    ("/demo/digits/", Route("web_app", "demo", "digits", suffix="/")),
+    ("/demo/digits/a%2Fb/c", Route("web_app", "demo", "digits", suffix="/a%2Fb/c")),
+    ("/demo/digits/openapi.json", Route("describe", "demo", "digits", suffix="/openapi.json")),
+    ("/demo/digits/docs", Route("page", "demo", "digits", suffix="/docs")),
+    ("/demo/train/runs", Route("submit", "demo", "train", suffix="/runs")),
     ("/demo/v2", Route("v2", "demo")),
-    ("/demo/v2/health/live", Route("v2", "demo", rest="/health/live")),
-    ("/demo/v2/models/a%20b/infer", Route("v2", "demo", "a b", rest="/infer")),
+    ("/demo/v2/health/live", Route("v2", "demo", suffix="/health/live")),
+    ("/demo/v2/models/a%20b/infer", Route("v2", "demo", "a b", suffix="/infer")),
     ("/demo/runs", Route("runs", "demo", service="scheduler")),
-    ("/demo/runs/1/logs", Route("runs", "demo", rest="/1/logs", service="scheduler")),
-    ("/demo/files/data/g/a%20b", Route("files", "demo", box="data", rest="data/g/a%20b", service="databox")),
+    ("/demo/runs/1/logs", Route("runs", "demo", suffix="/1/logs", service="scheduler")),
+    ("/demo/files/data/g/a%20b", Route("files", "demo", box="data", suffix="data/g/a%20b", service="databox")),
     ("/demo/files/", None),
 ]
 
 
 @pytest.mark.parametrize(("path", "meaning"), CASES)
 def test_a_path_has_this_meaning(path: str, meaning: Route | None) -> None:
-    assert route(path) == meaning
+    assert parse_path(path) == meaning
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_a_path_has_this_meaning(path: str, meaning: Route | None) -> None:
 )
 def test_a_path_with_dots_is_refused_however_it_is_written(path: str) -> None:
     with pytest.raises(Malformed):
-        route(path)
+        parse_path(path)

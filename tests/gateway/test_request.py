@@ -1,7 +1,7 @@
 import pytest
 
 from libs.common.settings import BadSetting
-from services.gateway.proxy.forwarded import Proxies
+from services.gateway.proxy.forwarded import TrustedProxies
 from services.gateway.proxy.request import Request
 
 
@@ -10,16 +10,16 @@ def request(*headers: tuple[bytes, bytes], peer: str = "10.0.0.9") -> Request:
         "method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", "headers": list(headers),
         "client": (peer, 1), "scheme": "http",
     }  # fmt: skip
-    return Request.of(scope)
+    return Request.from_scope(scope)
 
 
 def test_only_a_trusted_proxy_says_for_whom_it_asks() -> None:
     given = request((b"host", b"a"), (b"x-forwarded-for", b"192.0.2.1"), (b"x-forwarded-proto", b"https"))
-    assert dict(Proxies(("10.0.0.0/24",)).forwarded(given)) == {
+    assert dict(TrustedProxies(("10.0.0.0/24",)).build_forwarded_headers(given)) == {
         b"x-forwarded-for": b"192.0.2.1, 10.0.0.9", b"x-forwarded-proto": b"https", b"x-forwarded-host": b"a",
         b"forwarded": b'for=10.0.0.9;host="a";proto=https',
     }  # fmt: skip
-    assert dict(Proxies(("10.0.1.1",)).forwarded(given)) == {
+    assert dict(TrustedProxies(("10.0.1.1",)).build_forwarded_headers(given)) == {
         b"x-forwarded-for": b"10.0.0.9", b"x-forwarded-proto": b"http", b"x-forwarded-host": b"a",
         b"forwarded": b'for=10.0.0.9;host="a";proto=http',
     }  # fmt: skip
@@ -50,25 +50,27 @@ CALLERS: list[tuple[str, tuple[bytes, ...], str]] = [
 @pytest.mark.parametrize(("peer", "lines", "caller"), CALLERS)
 def test_a_caller_is_the_nearest_address_that_is_no_proxy(peer: str, lines: tuple[bytes, ...], caller: str) -> None:
     given = request(*((FOR, line) for line in lines), peer=peer)
-    assert Proxies(("10.0.0.0/24", "fd00::/16")).caller(given) == caller
-    assert Proxies(()).caller(given) == peer
+    assert TrustedProxies(("10.0.0.0/24", "fd00::/16")).get_client_address(given) == caller
+    assert TrustedProxies(()).get_client_address(given) == peer
 
 
 def test_all_lines_of_what_proxies_say_are_passed_on() -> None:
     given = request((FOR, b"192.0.2.1"), (FOR, b"10.0.0.8"))
-    assert dict(Proxies(("10.0.0.0/24",)).forwarded(given))[FOR] == b"192.0.2.1, 10.0.0.8, 10.0.0.9"
+    assert (
+        dict(TrustedProxies(("10.0.0.0/24",)).build_forwarded_headers(given))[FOR] == b"192.0.2.1, 10.0.0.8, 10.0.0.9"
+    )
 
 
 def test_a_proxy_that_is_no_address_is_a_bad_setting() -> None:
     with pytest.raises(BadSetting, match="MLMESH_TRUSTED_PROXIES"):
-        Proxies(("nobody",))
+        TrustedProxies(("nobody",))
 
 
 def test_headers_of_this_connection_and_ours_are_not_passed_on() -> None:
     given = request(
         (b"connection", b"close, X-Mine"), (b"x-mine", b"1"), (b"te", b"x"), (b"x-mlmesh-user", b"root"), (b"a", b"1")
     )
-    assert given.passed_on() == [(b"a", b"1")]
+    assert given.list_end_to_end_headers() == [(b"a", b"1")]
 
 
 @pytest.mark.parametrize(("given", "kept"), [(b"r-1", True), (b"x" * 129, False), (b"a b", False), (b"", False)])

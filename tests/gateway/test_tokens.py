@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from libs.common.errors import Unavailable
-from services.gateway.auth.tokens import FRESH_S, Tokens
-from services.gateway.http_errors import NoCredentials
-from services.gateway.internal_client import Service
-from services.gateway.proxy.connection_pool import Pool
-from services.gateway.ttl_cache import KEPT_S
+from services.gateway.auth.tokens import FRESH_S, TokenVerifier
+from services.gateway.http_errors import MissingCredentials
+from services.gateway.internal_client import InternalService
+from services.gateway.proxy.connection_pool import ConnectionPool
+from services.gateway.ttl_cache import TTL_S
 from tests.gateway.fake_server import serving
 from tests.gateway.mesh import Registry
 
@@ -36,53 +36,57 @@ async def registry() -> AsyncIterator[Registry]:
 
 
 @pytest.fixture
-async def tokens(registry: Registry, clock: Clock) -> AsyncIterator[Tokens]:
-    pool = Pool()
-    yield Tokens(Service(pool, "registry", registry.url, "internal"), clock)
+async def tokens(registry: Registry, clock: Clock) -> AsyncIterator[TokenVerifier]:
+    pool = ConnectionPool()
+    yield TokenVerifier(InternalService(pool, "registry", registry.url, "internal"), clock)
     pool.close()
 
 
-async def test_calls_within_a_second_ask_once(tokens: Tokens, registry: Registry, clock: Clock) -> None:
-    await asyncio.gather(*(tokens.caller("owner") for _ in range(20)))
+async def test_calls_within_a_second_ask_once(tokens: TokenVerifier, registry: Registry, clock: Clock) -> None:
+    await asyncio.gather(*(tokens.verify("owner") for _ in range(20)))
     assert len(registry.asked) == 1
     clock.now += FRESH_S
-    await tokens.caller("owner")
+    await tokens.verify("owner")
     assert len(registry.asked) == 2
 
 
-async def test_a_revoked_token_is_good_for_a_second_more(tokens: Tokens, registry: Registry, clock: Clock) -> None:
-    await tokens.caller("owner")
+async def test_a_revoked_token_is_good_for_a_second_more(
+    tokens: TokenVerifier, registry: Registry, clock: Clock
+) -> None:
+    await tokens.verify("owner")
     registry.revoked.add("owner")
     clock.now += FRESH_S
-    with pytest.raises(NoCredentials):
-        await tokens.caller("owner")
+    with pytest.raises(MissingCredentials):
+        await tokens.verify("owner")
 
 
-async def test_a_token_is_good_no_longer_than_it_was_made_for(tokens: Tokens, registry: Registry, clock: Clock) -> None:
+async def test_a_token_is_good_no_longer_than_it_was_made_for(
+    tokens: TokenVerifier, registry: Registry, clock: Clock
+) -> None:
     registry.left["owner"] = 0.5
-    await tokens.caller("owner")
+    await tokens.verify("owner")
     registry.revoked.add("owner")
     clock.now += 0.5
-    with pytest.raises(NoCredentials):
-        await tokens.caller("owner")
+    with pytest.raises(MissingCredentials):
+        await tokens.verify("owner")
 
 
-async def test_a_refusal_is_remembered_for_a_second(tokens: Tokens, registry: Registry) -> None:
+async def test_a_refusal_is_remembered_for_a_second(tokens: TokenVerifier, registry: Registry) -> None:
     for _ in range(3):
-        with pytest.raises(NoCredentials):
-            await tokens.caller("unknown")
+        with pytest.raises(MissingCredentials):
+            await tokens.verify("unknown")
     assert len(registry.asked) == 1
 
 
-@pytest.mark.parametrize(("left", "good"), [(None, KEPT_S), (5.0, 5.0)])
+@pytest.mark.parametrize(("left", "good"), [(None, TTL_S), (5.0, 5.0)])
 async def test_while_registry_is_away_a_token_is_what_it_was(clock: Clock, left: float | None, good: float) -> None:
     async with serving(Registry(left={} if left is None else {"owner": left})) as registry:
-        pool = Pool()
-        tokens = Tokens(Service(pool, "registry", registry.url, "internal"), clock)
-        known = await tokens.caller("owner")
+        pool = ConnectionPool()
+        tokens = TokenVerifier(InternalService(pool, "registry", registry.url, "internal"), clock)
+        known = await tokens.verify("owner")
     clock.now += good - 0.1
-    assert await tokens.caller("owner") == known
+    assert await tokens.verify("owner") == known
     clock.now += 0.1
     with pytest.raises(Unavailable):
-        await tokens.caller("owner")
+        await tokens.verify("owner")
     pool.close()

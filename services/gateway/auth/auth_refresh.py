@@ -6,33 +6,33 @@ import asyncio
 import hashlib
 
 from services.gateway.proxy.request import Request
-from services.gateway.routing.route_table import Table
-from services.gateway.routing.table_watcher import Watch
-from services.gateway.ttl_cache import Memo
+from services.gateway.routing.route_table import RouteTable
+from services.gateway.routing.table_watcher import TableWatcher
+from services.gateway.ttl_cache import TTLCache
 
-NEWS_S = 0.25
+PROPAGATION_S = 0.25
 """How long news may take from where a key is made."""
 
 
-class Strangers:
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
-        self._seen: Memo[bytes, bool] = Memo()
+class AuthRefresh:
+    def __init__(self, watcher: TableWatcher) -> None:
+        self._watcher = watcher
+        self._seen_credentials: TTLCache[bytes, bool] = TTLCache()
 
-    async def news(self, table: Table, ns: str, request: Request) -> Table:
+    async def wait_for_update(self, table: RouteTable, ns: str, request: Request) -> RouteTable:
         """The table as it is when this app has changed in it, or news would have been here by now.
 
         The second time the same credentials come they are not waited for.
         """
-        shown = [request.by_name.get(name, b"") for name in (b"authorization", b"x-api-key", b"x-mlmesh-grant")]
-        digest = hashlib.sha256(b"\0".join(shown)).digest()
-        if any(shown) and not self._seen.get(digest):
-            self._seen.put(digest, True)
-            deadline = asyncio.get_running_loop().time() + NEWS_S
+        credentials = [request.by_name.get(name, b"") for name in (b"authorization", b"x-api-key", b"x-mlmesh-grant")]
+        digest = hashlib.sha256(b"\0".join(credentials)).digest()
+        if any(credentials) and not self._seen_credentials.get(digest):
+            self._seen_credentials.put(digest, True)
+            deadline = asyncio.get_running_loop().time() + PROPAGATION_S
             try:
                 async with asyncio.timeout_at(deadline):
-                    while self._watch.table.apps.get(ns) is table.apps.get(ns):
-                        await self._watch.change.wait()
+                    while self._watcher.table.apps.get(ns) is table.apps.get(ns):
+                        await self._watcher.change_event.wait()
             except TimeoutError:
                 pass
-        return self._watch.table
+        return self._watcher.table

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 
 from libs.common.errors import Forbidden, NotFound, Unavailable
 from libs.common.identity import ANONYMOUS, OWNER
-from services.gateway.auth.csrf import Sites
-from services.gateway.auth.passwords import Passwords
-from services.gateway.auth.tokens import Tokens, digest
-from services.gateway.http_errors import NoCredentials, NotACaller
-from services.gateway.proxy.forwarded import Proxies
+from services.gateway.auth.csrf import CsrfGuard
+from services.gateway.auth.passwords import PasswordChecker
+from services.gateway.auth.tokens import TokenVerifier, hash_secret
+from services.gateway.http_errors import InvalidAppCredentials, MissingCredentials
+from services.gateway.proxy.forwarded import TrustedProxies
 from services.gateway.proxy.request import Request
 from services.gateway.routing.route_table import Api, App
 
-CALLERS = 10_000
+MAX_CACHED_CREDENTIALS = 10_000
 """Remembered for each app."""
-READING = ("GET", "HEAD")
+READ_METHODS = ("GET", "HEAD")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Credentials:
     bearer: str | None = None
 
     @property
-    def given(self) -> bool:
+    def is_present(self) -> bool:
         return self.basic is not None or self.key is not None or self.bearer is not None
 
 
@@ -41,17 +41,17 @@ class Identity:
     pipelines: frozenset[str] = field(default_factory=frozenset)
 
 
-def credentials(headers: Mapping[bytes, bytes]) -> Credentials:
+def parse_credentials(headers: Mapping[bytes, bytes]) -> Credentials:
     scheme, _, value = headers.get(b"authorization", b"").decode("latin-1").strip().partition(" ")
     key = headers.get(b"x-api-key")
     return Credentials(
-        basic=_basic(value.strip()) if scheme.lower() == "basic" else None,
+        basic=_parse_basic(value.strip()) if scheme.lower() == "basic" else None,
         key=key.decode("latin-1") if key else None,
         bearer=value.strip() or None if scheme.lower() == "bearer" else None,
     )
 
 
-def _basic(value: str) -> tuple[str, str] | None:
+def _parse_basic(value: str) -> tuple[str, str] | None:
     try:
         user, colon, password = b64decode(value, validate=True).decode().partition(":")
     except (NotBase64, ValueError):
@@ -59,124 +59,132 @@ def _basic(value: str) -> tuple[str, str] | None:
     return (user, password) if colon else None
 
 
-class Auth:
-    def __init__(self, tokens: Tokens, proxies: Proxies, public_url: str) -> None:
+class Authenticator:
+    def __init__(self, tokens: TokenVerifier, trusted_proxies: TrustedProxies, public_url: str) -> None:
         self._tokens = tokens
-        self._proxies = proxies
-        self._sites = Sites(public_url, proxies)
-        self._passwords = Passwords()
+        self._trusted_proxies = trusted_proxies
+        self._csrf_guard = CsrfGuard(public_url, trusted_proxies)
+        self._passwords = PasswordChecker()
 
-    async def of_api(self, app: App, api: Api, request: Request, method: str = "") -> str:
+    async def authenticate_api(self, app: App, api: Api, request: Request, method: str = "") -> str:
         """The user's name on this API. Raises NotACaller, Forbidden, TooManyRequests.
 
         Who was let in by what the app itself knows is let in again while the app stays as it is.
         """
-        self._sites.check(request, (api,))
+        self._csrf_guard.check(request, (api,))
         headers = request.by_name
-        shown = (api.target, api.path, headers.get(b"x-api-key"), headers.get(b"authorization"))
-        user = app.callers.get(shown)
+        cache_key = (api.target, api.path, headers.get(b"x-api-key"), headers.get(b"authorization"))
+        user = app.auth_cache.get(cache_key)
         if user is None:
-            given = credentials(headers)
-            user = await self._user(app, api, given, request)
+            credentials = parse_credentials(headers)
+            user = await self._find_user(app, api, credentials, request)
             if user is None:
-                return await self._other(app, api, given, method or request.method)
-            if len(app.callers) >= CALLERS:
-                app.callers.clear()
-            app.callers[shown] = user
+                return await self._find_owner_or_anonymous(app, api, credentials, method or request.method)
+            if len(app.auth_cache) >= MAX_CACHED_CREDENTIALS:
+                app.auth_cache.clear()
+            app.auth_cache[cache_key] = user
         return user
 
-    async def _other(self, app: App, api: Api, given: Credentials, method: str) -> str:
+    async def _find_owner_or_anonymous(self, app: App, api: Api, credentials: Credentials, method: str) -> str:
         """An owner, or anybody where that is said."""
         user = None
-        if await self._owner(app, given, method, needed=not api.none):
+        if await self._is_owner(app, credentials, method, required=not api.none):
             user = OWNER
-        elif api.none and (api.open or not given.given):
+        elif api.none and (api.is_open or not credentials.is_present):
             user = ANONYMOUS
         if user is None:
-            raise NotACaller(app.ns, basic=api.basic is not None)
+            raise InvalidAppCredentials(app.ns, basic=api.basic is not None)
         return user
 
-    async def of_runs(self, app: App, request: Request, *, named: bool) -> Identity:
+    async def authenticate_runs(self, app: App, request: Request, *, has_run_id: bool) -> Identity:
         """The user and the pipelines whose runs may be seen. Raises NotFound, NotACaller, Forbidden.
 
         `named`: the request names a run. Runs of APIs that are open to all are for who knows their ids.
         """
-        self._sites.check(request, app.pipelines())
-        given = credentials(request.by_name)
-        apis = tuple(api for api in app.pipelines() if not api.open)
-        free = [api for api in app.pipelines() if api.none and (named if api.open else not given.given)]
-        users = await self._users(app, apis, given, request)
+        self._csrf_guard.check(request, app.list_run_apis())
+        credentials = parse_credentials(request.by_name)
+        closed_apis = tuple(api for api in app.list_run_apis() if not api.is_open)
+        open_apis = [
+            api
+            for api in app.list_run_apis()
+            if api.none and (has_run_id if api.is_open else not credentials.is_present)
+        ]
+        users = await self._find_users(app, closed_apis, credentials, request)
         user = next((user for user in users if user is not None), None)
         if user is not None:
-            own = [api for api, found in zip(apis, users, strict=True) if found == user]
-            return Identity(user, _names([*own, *free]))
-        if await self._owner(app, given, request.method, needed=not free):
+            user_apis = [api for api, api_user in zip(closed_apis, users, strict=True) if api_user == user]
+            return Identity(user, _list_pipeline_names([*user_apis, *open_apis]))
+        if await self._is_owner(app, credentials, request.method, required=not open_apis):
             return Identity(OWNER, frozenset({"*"}))
-        if free:
-            return Identity(ANONYMOUS, _names(free))
-        if not apis:
+        if open_apis:
+            return Identity(ANONYMOUS, _list_pipeline_names(open_apis))
+        if not closed_apis:
             raise NotFound(f"{app.ns} publishes neither a pipeline nor a function, and has no runs")
-        raise NotACaller(app.ns, basic=any(api.basic is not None for api in apis))
+        raise InvalidAppCredentials(app.ns, basic=any(api.basic is not None for api in closed_apis))
 
-    async def of_files(self, app: App, request: Request, method: str = "") -> str:
+    async def authenticate_files(self, app: App, request: Request, method: str = "") -> str:
         """The user whose files these are. Raises NotFound, NotACaller, Forbidden, TooManyRequests."""
         method = method or request.method
-        api = app.api("files")
-        if api is None and await self._owner(app, credentials(request.by_name), method, needed=False):
+        api = app.find_api("files")
+        if api is None and await self._is_owner(app, parse_credentials(request.by_name), method, required=False):
             return OWNER
         if api is None:
             raise NotFound(f"{app.ns} publishes no files: an APIComponent with files would")
-        user = await self.of_api(app, api, request, method)
+        user = await self.authenticate_api(app, api, request, method)
         if user == ANONYMOUS:
             raise Forbidden("anonymous callers have no files")
         return user
 
-    async def may_write_files(self, app: App, request: Request) -> bool:
+    async def can_write_files(self, app: App, request: Request) -> bool:
         """Whether somebody who reads these files may change them, too. Raises NotFound, NotACaller."""
         try:
-            await self.of_files(app, request, "PUT")
+            await self.authenticate_files(app, request, "PUT")
         except Forbidden:
             return False
         return True
 
-    async def _user(self, app: App, api: Api, given: Credentials, request: Request) -> str | None:
-        return (await self._users(app, (api,), given, request))[0]
+    async def _find_user(self, app: App, api: Api, credentials: Credentials, request: Request) -> str | None:
+        return (await self._find_users(app, (api,), credentials, request))[0]
 
-    async def _users(self, app: App, apis: tuple[Api, ...], given: Credentials, request: Request) -> list[str | None]:
+    async def _find_users(
+        self, app: App, apis: tuple[Api, ...], credentials: Credentials, request: Request
+    ) -> list[str | None]:
         """For each API who it is there, None when nobody. All its passwords are one try."""
-        right: frozenset[str] = frozenset()
+        matching: frozenset[str] = frozenset()
         name = ""
         secrets = {api.basic for api in apis if api.basic is not None}
-        if secrets and given.basic is not None:
-            name, password = given.basic
-            right = await self._passwords.right(app, secrets, name, password, lambda: self._proxies.caller(request))
-        key = _key(app, given)
-        return [name if api.basic in right else (key or None) if api.api_key else None for api in apis]
+        if secrets and credentials.basic is not None:
+            name, password = credentials.basic
+            matching = await self._passwords.find_matching_secrets(
+                app, secrets, name, password, lambda: self._trusted_proxies.get_client_address(request)
+            )
+        key_user = _find_key_user(app, credentials)
+        return [name if api.basic in matching else (key_user or None) if api.api_key else None for api in apis]
 
-    async def _owner(self, app: App, given: Credentials, method: str, *, needed: bool) -> bool:
+    async def _is_owner(self, app: App, credentials: Credentials, method: str, *, required: bool) -> bool:
         """An owner's token is given; Forbidden when it is one that may only read."""
-        if given.bearer is None:
+        if credentials.bearer is None:
             return False
         try:
-            caller = await self._tokens.caller(given.bearer)
-        except NoCredentials:
+            caller = await self._tokens.verify(credentials.bearer)
+        except MissingCredentials:
             return False
         except Unavailable:
-            if needed:
+            if required:
                 raise
             return False
-        if caller.may("read" if method in READING else "write", app.ns):
+        if caller.may("read" if method in READ_METHODS else "write", app.ns):
             return True
         if caller.may("read", app.ns):
             raise Forbidden("this token may only read")
         return False
 
 
-def _key(app: App, given: Credentials) -> str:
+def _find_key_user(app: App, credentials: Credentials) -> str:
     """Whose API key is given; nobody's is empty."""
-    keys = (key for key in (given.key, given.bearer) if key is not None)
-    return next((user for key in keys if (user := app.keys.get(digest(key), ""))), "")
+    keys = (key for key in (credentials.key, credentials.bearer) if key is not None)
+    return next((user for key in keys if (user := app.keys.get(hash_secret(key), ""))), "")
 
 
-def _names(apis: list[Api]) -> frozenset[str]:
+def _list_pipeline_names(apis: list[Api]) -> frozenset[str]:
     return frozenset("*" if api.target == "pipelines" else api.name or "" for api in apis)

@@ -14,79 +14,79 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from libs.common.errors import TooManyRequests
 
-ENTRIES = 10_000
+MAX_BUCKETS = 10_000
 """Buckets that are remembered, of each kind."""
-ROUTED = 64
+IPV6_PREFIX_BITS = 64
 """Bits of an IPv6 address that a provider gives a customer: the others are the customer's own to vary."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    most: int
+    burst: int
     """At once."""
-    every: float
+    refill_s: float
     """Seconds until one more may be tried."""
 
 
-OF_USER = Limit(10, 6.0)
-OF_ADDRESS = Limit(60, 1.0)
+USER_LIMIT = Limit(10, 6.0)
+NETWORK_LIMIT = Limit(60, 1.0)
 
 
-class Buckets:
+class LeakyBuckets:
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
-        self._used: dict[Hashable, tuple[float, float]] = {}
+        self._levels: dict[Hashable, tuple[float, float]] = {}
         """How much is used up, and when that was so; the one that was touched last is last."""
 
-    def wait(self, key: Hashable, now: float) -> float:
+    def get_wait_seconds(self, key: Hashable, now: float) -> float:
         """Seconds until something may be taken; 0 when it may be now."""
-        return max(0.0, (self._now(key, now) + 1 - self._limit.most) * self._limit.every)
+        return max(0.0, (self._get_level(key, now) + 1 - self._limit.burst) * self._limit.refill_s)
 
-    def take(self, key: Hashable, now: float, number: float = 1) -> None:
+    def add(self, key: Hashable, now: float, amount: float = 1) -> None:
         """Negative: give back."""
-        used = max(0.0, self._now(key, now) + number)
-        self._used.pop(key, None)
-        if len(self._used) >= ENTRIES:
-            del self._used[next(iter(self._used))]
-        if used:
-            self._used[key] = (used, now)
+        level = max(0.0, self._get_level(key, now) + amount)
+        self._levels.pop(key, None)
+        if len(self._levels) >= MAX_BUCKETS:
+            del self._levels[next(iter(self._levels))]
+        if level:
+            self._levels[key] = (level, now)
 
-    def _now(self, key: Hashable, now: float) -> float:
-        used, at = self._used.get(key, (0.0, now))
-        return max(0.0, used - (now - at) / self._limit.every)
+    def _get_level(self, key: Hashable, now: float) -> float:
+        level, at = self._levels.get(key, (0.0, now))
+        return max(0.0, level - (now - at) / self._limit.refill_s)
 
 
-class Guesses:
+class PasswordThrottle:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._of_user, self._of_address = Buckets(OF_USER), Buckets(OF_ADDRESS)
+        self._users, self._networks = LeakyBuckets(USER_LIMIT), LeakyBuckets(NETWORK_LIMIT)
 
-    def begin(self, address: str, ns: str, user: str) -> None:
+    def count_attempt(self, address: str, ns: str, user: str) -> None:
         """Counts one try. Raises TooManyRequests, with nothing counted, when there were too many."""
-        network, now = network_of(address), self._clock()
-        of_user = self._of_user.wait((network, ns, user), now)
-        of_address = self._of_address.wait(network, now)
-        if of_user or of_address:
-            who = "for this user" if of_user else "for different users"
+        network, now = get_client_network(address), self._clock()
+        user_wait = self._users.get_wait_seconds((network, ns, user), now)
+        network_wait = self._networks.get_wait_seconds(network, now)
+        if user_wait or network_wait:
+            who = "for this user" if user_wait else "for different users"
             detail = f"too many wrong passwords {who} from this address; wait before the next"
-            raise TooManyRequests(detail, retry_after=max(of_user, of_address))
-        self._of_user.take((network, ns, user), now)
-        self._of_address.take(network, now)
+            raise TooManyRequests(detail, retry_after=max(user_wait, network_wait))
+        self._users.add((network, ns, user), now)
+        self._networks.add(network, now)
 
-    def right(self, address: str, ns: str, user: str) -> None:
+    def refund_attempt(self, address: str, ns: str, user: str) -> None:
         """The try that was counted was none."""
-        network, now = network_of(address), self._clock()
-        self._of_user.take((network, ns, user), now, -OF_USER.most)
-        self._of_address.take(network, now, -1)
+        network, now = get_client_network(address), self._clock()
+        self._users.add((network, ns, user), now, -USER_LIMIT.burst)
+        self._networks.add(network, now, -1)
 
 
 @lru_cache(maxsize=4096)
-def network_of(address: str) -> str:
+def get_client_network(address: str) -> str:
     """What one caller has of addresses."""
     try:
-        found = ip_address(address)
+        parsed = ip_address(address)
     except ValueError:
         return address[:64]
-    if isinstance(found, IPv6Address):
-        return str(found.ipv4_mapped or IPv6Network((int(found), ROUTED), strict=False))
-    return str(found)
+    if isinstance(parsed, IPv6Address):
+        return str(parsed.ipv4_mapped or IPv6Network((int(parsed), IPV6_PREFIX_BITS), strict=False))
+    return str(parsed)

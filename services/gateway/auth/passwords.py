@@ -12,36 +12,36 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from libs.common.errors import TooManyRequests
 from libs.common.passwords import HASHER
-from services.gateway.auth.password_throttle import Guesses
+from services.gateway.auth.password_throttle import PasswordThrottle
 from services.gateway.routing.route_table import App
-from services.gateway.ttl_cache import Memo
+from services.gateway.ttl_cache import TTLCache
 
-AT_ONCE = 2
+MAX_CONCURRENT_CHECKS = 2
 """Passwords checked at the same time: each takes a CPU for a moment."""
-WITHIN_S = 10.0
+CHECK_TIMEOUT_S = 10.0
 """A check waits no longer for its turn."""
 
-Shown = tuple[str, str, str, str, str]
+CheckKey = tuple[str, str, str, str, str]
 """App, secret, user, the hash there, and the digest of the password: a changed password is a changed hash."""
 
 
-def verified(hashed: str, password: str) -> bool:
+def verify_hash(hashed: str, password: str) -> bool:
     try:
         return HASHER.verify(hashed, password)
     except (VerificationError, InvalidHashError):
         return False
 
 
-class Passwords:
-    def __init__(self, verify: Callable[[str, str], bool] = verified) -> None:
+class PasswordChecker:
+    def __init__(self, verify: Callable[[str, str], bool] = verify_hash) -> None:
         self._verify = verify
-        self._nobody = HASHER.hash("nobody")
-        self._guesses = Guesses()
-        self._memo: Memo[Shown, bool] = Memo()
-        self._checks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
-        self._threads = ThreadPoolExecutor(AT_ONCE, "passwords")
+        self._dummy_hash = HASHER.hash("nobody")
+        self._throttle = PasswordThrottle()
+        self._cache: TTLCache[CheckKey, bool] = TTLCache()
+        self._locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
+        self._threads = ThreadPoolExecutor(MAX_CONCURRENT_CHECKS, "passwords")
 
-    async def right(
+    async def find_matching_secrets(
         self, app: App, secrets: Collection[str], user: str, password: str, address: Callable[[], str]
     ) -> frozenset[str]:
         """Those of the secrets that hold this user with this password. Raises TooManyRequests.
@@ -49,33 +49,35 @@ class Passwords:
         A user who is in none of them takes as long as one who is: how long it takes tells nothing.
         """
         digest = hashlib.sha256(password.encode()).hexdigest()
-        shown = [(app.ns, one, user, app.users.get(one, {}).get(user, ""), digest) for one in secrets]
-        if (known := self._known(shown)) is None:
-            async with self._checks.setdefault((app.ns, user, digest), asyncio.Lock()):
-                if (known := self._known(shown)) is None:
-                    known = await self._checked(app.ns, user, shown, password, address())
-        return known
+        keys = [(app.ns, secret, user, app.users.get(secret, {}).get(user, ""), digest) for secret in secrets]
+        if (matching := self._get_cached(keys)) is None:
+            async with self._locks.setdefault((app.ns, user, digest), asyncio.Lock()):
+                if (matching := self._get_cached(keys)) is None:
+                    matching = await self._check_all(app.ns, user, keys, password, address())
+        return matching
 
-    def _known(self, shown: Collection[Shown]) -> frozenset[str] | None:
-        found = {one: self._memo.get(one) for one in shown}
-        return None if None in found.values() else frozenset(one[1] for one, good in found.items() if good)
+    def _get_cached(self, keys: Collection[CheckKey]) -> frozenset[str] | None:
+        results = {key: self._cache.get(key) for key in keys}
+        return None if None in results.values() else frozenset(one[1] for one, is_match in results.items() if is_match)
 
-    async def _checked(
-        self, ns: str, user: str, shown: Collection[Shown], password: str, address: str
+    async def _check_all(
+        self, ns: str, user: str, keys: Collection[CheckKey], password: str, address: str
     ) -> frozenset[str]:
-        self._guesses.begin(address, ns, user)
-        found = {one: await self._matches(one[3], password) for one in shown}
-        for one, good in found.items():
-            self._memo.put(one, good)
-        if any(found.values()):
-            self._guesses.right(address, ns, user)
-        return frozenset(one[1] for one, good in found.items() if good)
+        self._throttle.count_attempt(address, ns, user)
+        results = {key: await self._matches_hash(key[3], password) for key in keys}
+        for one, is_match in results.items():
+            self._cache.put(one, is_match)
+        if any(results.values()):
+            self._throttle.refund_attempt(address, ns, user)
+        return frozenset(one[1] for one, good in results.items() if good)
 
-    async def _matches(self, hashed: str, password: str) -> bool:
+    async def _matches_hash(self, hashed: str, password: str) -> bool:
         check = asyncio.get_running_loop().run_in_executor(
-            self._threads, self._verify, hashed or self._nobody, password
+            self._threads, self._verify, hashed or self._dummy_hash, password
         )
         try:
-            return await asyncio.wait_for(check, WITHIN_S) and bool(hashed)
+            return await asyncio.wait_for(check, CHECK_TIMEOUT_S) and bool(hashed)
         except TimeoutError as error:
-            raise TooManyRequests("too many passwords are checked at the moment", retry_after=WITHIN_S) from error
+            raise TooManyRequests(
+                "too many passwords are checked at the moment", retry_after=CHECK_TIMEOUT_S
+            ) from error

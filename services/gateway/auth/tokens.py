@@ -11,69 +11,73 @@ from weakref import WeakValueDictionary
 
 from libs.common.errors import Unauthorized, Unavailable
 from libs.common.identity import Caller
-from services.gateway.http_errors import NoCredentials
-from services.gateway.internal_client import Service
-from services.gateway.ttl_cache import KEPT_S, Memo
+from services.gateway.http_errors import MissingCredentials
+from services.gateway.internal_client import InternalService
+from services.gateway.ttl_cache import TTL_S, TTLCache
 
 FRESH_S = 1.0
 """So long a token that was revoked may still be good."""
-ANSWER_TIMEOUT_S = 3.0
+VERIFY_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True)
-class Known:
+class Verification:
     caller: Caller | None
     """None: the token is not valid."""
-    asked_at: float
-    good_until: float
+    verified_at: float
+    usable_until: float
     """Without registry."""
 
 
-class Tokens:
-    def __init__(self, registry: Service, clock: Callable[[], float] = time.monotonic) -> None:
+class TokenVerifier:
+    def __init__(self, registry: InternalService, clock: Callable[[], float] = time.monotonic) -> None:
         self._registry = registry
         self._clock = clock
-        self._memo: Memo[str, Known] = Memo()
-        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._cache: TTLCache[str, Verification] = TTLCache()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def caller(self, token: str) -> Caller:
+    async def verify(self, token: str) -> Caller:
         """Raises NoCredentials when the token is not valid, Unavailable when that cannot be said now.
 
         While registry is away a token is what it was, no longer than it was made for.
         """
-        key = digest(token)
-        known = self._fresh(key)
-        if known is None:
-            async with self._asking.setdefault(key, asyncio.Lock()):
-                known = self._fresh(key) or await self._ask(key, token)
-        if known.caller is None:
-            raise NoCredentials()
-        return known.caller
+        key = hash_secret(token)
+        verification = self._get_fresh(key)
+        if verification is None:
+            async with self._locks.setdefault(key, asyncio.Lock()):
+                verification = self._get_fresh(key) or await self._ask_registry(key, token)
+        if verification.caller is None:
+            raise MissingCredentials()
+        return verification.caller
 
-    def _fresh(self, key: str) -> Known | None:
-        known, now = self._memo.get(key), self._clock()
-        return known if known is not None and now < min(known.asked_at + FRESH_S, known.good_until) else None
+    def _get_fresh(self, key: str) -> Verification | None:
+        verification, now = self._cache.get(key), self._clock()
+        return (
+            verification
+            if verification is not None and now < min(verification.verified_at + FRESH_S, verification.usable_until)
+            else None
+        )
 
-    async def _ask(self, key: str, token: str) -> Known:
+    async def _ask_registry(self, key: str, token: str) -> Verification:
         now = self._clock()
         try:
-            found = await self._registry.ask(
-                "POST", "/internal/tokens/verify", {"token": token}, timeout=ANSWER_TIMEOUT_S
+            document = await self._registry.request_json(
+                "POST", "/internal/tokens/verify", {"token": token}, timeout=VERIFY_TIMEOUT_S
             )
         except Unauthorized:
-            known = Known(None, now, now + FRESH_S)
+            verification = Verification(None, now, now + FRESH_S)
         except Unavailable:
-            before = self._memo.get(key)
-            if before is None or now >= before.good_until:
+            previous = self._cache.get(key)
+            if previous is None or now >= previous.usable_until:
                 raise
-            return before
+            return previous
         else:
-            caller = Caller(token_name=found["name"], scopes=frozenset(found["scopes"]))
-            left = found.get("expires_in")
-            known = Known(caller, now, now + (KEPT_S if left is None else min(KEPT_S, left)))
-        self._memo.put(key, known)
-        return known
+            caller = Caller(token_name=document["name"], scopes=frozenset(document["scopes"]))
+            expires_in = document.get("expires_in")
+            verification = Verification(caller, now, now + (TTL_S if expires_in is None else min(TTL_S, expires_in)))
+        self._cache.put(key, verification)
+        return verification
 
 
-def digest(text: str) -> str:
+def hash_secret(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

@@ -7,70 +7,74 @@ from urllib.parse import quote
 from starlette.types import Receive
 
 from libs.common.errors import Forbidden, NotFound, Unauthorized
-from services.gateway.auth.authenticator import Auth
+from services.gateway.auth.authenticator import Authenticator
 from services.gateway.http_errors import WrongMethod
-from services.gateway.predict.handler import Asked, Predictions, asleep, component_of
-from services.gateway.proxy.content_encoding import unpacked
+from services.gateway.predict.handler import PredictionHandler, PredictionRequest, get_component, no_instance_error
+from services.gateway.proxy.content_encoding import decode_body
 from services.gateway.proxy.request import Request
-from services.gateway.proxy.response_writer import Answer
+from services.gateway.proxy.response_writer import ResponseWriter
 from services.gateway.routing.paths import Route
 from services.gateway.routing.route_table import Api, App, Component
 
-VERSION = "/versions/1"
+VERSION_SUFFIX = "/versions/1"
 EXTENSIONS = ["binary_tensor_data"]
 
 
-class Inference:
-    def __init__(self, auth: Auth, predictions: Predictions, limit: int | None) -> None:
-        self._auth = auth
+class OpenInferenceHandler:
+    def __init__(self, authenticator: Authenticator, predictions: PredictionHandler, limit: int | None) -> None:
+        self._authenticator = authenticator
         self._predictions = predictions
         self._limit = limit
 
-    async def handle(self, app: App, route: Route, request: Request, receive: Receive, answer: Answer) -> None:
+    async def handle(
+        self, app: App, route: Route, request: Request, receive: Receive, response: ResponseWriter
+    ) -> None:
         """Server and health ask for no credentials: they say nothing about the app."""
-        rest = route.rest.rstrip("/")
-        methods = ("POST",) if rest.endswith("/infer") else ("GET", "HEAD")
+        path = route.suffix.rstrip("/")
+        methods = ("POST",) if path.endswith("/infer") else ("GET", "HEAD")
         if request.method not in methods:
             raise WrongMethod(methods)
         if route.path:
-            await self._model(app, route.path, rest.removeprefix(VERSION), request, receive, answer)
-        elif rest == "":
-            await answer.json({"name": "mlmesh", "version": "2", "extensions": EXTENSIONS})
-        elif rest == "/health/live":
-            await answer.json({"live": True})
-        elif rest == "/health/ready":
-            for api in (found for apis in app.models.values() for found in apis):
-                _check_ready(component_of(app, api))
-            await answer.json({"ready": True})
+            await self._handle_model(app, route.path, path.removeprefix(VERSION_SUFFIX), request, receive, response)
+        elif path == "":
+            await response.send_json({"name": "mlmesh", "version": "2", "extensions": EXTENSIONS})
+        elif path == "/health/live":
+            await response.send_json({"live": True})
+        elif path == "/health/ready":
+            for api in (model_apis for apis in app.models.values() for model_apis in apis):
+                _check_ready(get_component(app, api))
+            await response.send_json({"ready": True})
         else:
             raise NotFound()
 
-    async def _model(self, app: App, name: str, what: str, request: Request, receive: Receive, answer: Answer) -> None:
-        api, user = await self._published(app, name, request)
+    async def _handle_model(
+        self, app: App, name: str, action: str, request: Request, receive: Receive, response: ResponseWriter
+    ) -> None:
+        api, user = await self._authenticate_model(app, name, request)
         request.user = user
-        component = component_of(app, api)
-        if what not in ("", "/ready", "/infer") or component.own_routes:
+        component = get_component(app, api)
+        if action not in ("", "/ready", "/infer") or component.is_web_app:
             raise NotFound()
-        if what == "/ready":
+        if action == "/ready":
             _check_ready(component)
-            await answer.json({"name": name, "ready": True})
+            await response.send_json({"name": name, "ready": True})
             return
-        body = unpacked(request, receive, self._limit)
-        target = f"/v2/models/{quote(component.name, safe='')}{what}"
-        await self._predictions.handle(Asked(app, api, component, user, request, body, target), answer)
+        body = decode_body(request, receive, self._limit)
+        target = f"/v2/models/{quote(component.name, safe='')}{action}"
+        await self._predictions.handle(PredictionRequest(app, api, component, user, request, body, target), response)
 
-    async def _published(self, app: App, name: str, request: Request) -> tuple[Api, str]:
+    async def _authenticate_model(self, app: App, name: str, request: Request) -> tuple[Api, str]:
         """The first API of this model that lets the caller in."""
-        refused: Exception = NotFound(f"there is no model {name!r}")
+        refusal: Exception = NotFound(f"there is no model {name!r}")
         for api in app.models.get(name, ()):
             try:
-                return api, await self._auth.of_api(app, api, request)
+                return api, await self._authenticator.authenticate_api(app, api, request)
             except (Unauthorized, Forbidden) as error:
-                refused = error
-        raise refused
+                refusal = error
+        raise refusal
 
 
 def _check_ready(component: Component) -> None:
     """One that sleeps is ready: a call wakes it. Raises Unavailable."""
-    if not component.endpoints and component.wakes_within is None:
-        raise asleep(component)
+    if not component.endpoints and component.cold_start_timeout is None:
+        raise no_instance_error(component)

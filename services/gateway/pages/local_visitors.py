@@ -11,20 +11,20 @@ from urllib.parse import urlsplit
 from libs.common.http.addresses import is_loopback
 from services.gateway.proxy.request import Request
 
-FORWARDED = frozenset(
+PROXY_HEADERS = frozenset(
     {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-server",
      b"x-real-ip"}
 )  # fmt: skip
 
 
 def is_local(request: Request, public_url: str) -> bool:
-    if FORWARDED & request.by_name.keys() or not is_loopback(request.peer):
+    if PROXY_HEADERS & request.by_name.keys() or not is_loopback(request.peer):
         return False
-    typed = request.by_name.get(b"host", b"").decode("latin-1")
-    return _leads_here(f"//{typed}") and _leads_here(public_url)
+    host = request.by_name.get(b"host", b"").decode("latin-1")
+    return _is_local_url(f"//{host}") and _is_local_url(public_url)
 
 
-def _leads_here(url: str) -> bool:
+def _is_local_url(url: str) -> bool:
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:

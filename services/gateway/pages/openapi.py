@@ -9,7 +9,7 @@ from typing import Any
 from services.gateway.routing.route_table import Api
 
 Document = dict[str, Any]
-VERSION = "3.1.0"
+OPENAPI_VERSION = "3.1.0"
 DATATYPES: Mapping[str, Document] = {
     "FILE": {"title": "FILE", "type": "string", "description": "<box>/<group>/<file>"},
     "FOLDER": {"title": "FOLDER", "type": "string", "description": "<box>/<group>/"},
@@ -21,7 +21,7 @@ DATATYPES: Mapping[str, Document] = {
     "INT64": {"title": "INT64", "type": "integer"},
     "BOOL": {"title": "BOOL", "type": "boolean"},
 }
-PLATFORM: tuple[tuple[str, str, str], ...] = (
+PLATFORM_OPERATIONS: tuple[tuple[str, str, str], ...] = (
     ("get", "/api/v1/apps", "List apps"),
     ("post", "/api/v1/apps", "Create an app"),
     ("post", "/api/v1/apply", "Create or change apps, repositories and secrets"),
@@ -60,10 +60,10 @@ PLATFORM: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def platform(url: str) -> Document:
+def build_platform_document(url: str) -> Document:
     """The platform's own API."""
     paths: Document = {}
-    for method, path, summary in PLATFORM:
+    for method, path, summary in PLATFORM_OPERATIONS:
         names = [part[1 : part.index("}")] for part in path.split("/") if part.startswith("{")]
         operation: Document = {"summary": summary, "responses": {"default": {"description": "see the HTTP API's page"}}}
         if names:
@@ -72,7 +72,7 @@ def platform(url: str) -> Document:
             ]
         paths.setdefault(path, {})[method] = operation
     return {
-        "openapi": VERSION,
+        "openapi": OPENAPI_VERSION,
         "info": {"title": "mlmesh", "version": "1"},
         "servers": [{"url": url}],
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
@@ -81,39 +81,44 @@ def platform(url: str) -> Document:
     }
 
 
-def of_component(described: Mapping[str, Any], api: Api, url: str) -> Document:
+def build_component_document(described: Mapping[str, Any], api: Api, url: str) -> Document:
     """What a component says of itself, at the address and with the credentials that callers use."""
-    given = described.get("components")
-    components = {**(given if isinstance(given, Mapping) else {}), **_schemes(api)}
-    paths = _with_curl(described.get("paths"), url, _security(api))
-    more = {"servers": [{"url": url}], "components": components, "security": _security(api), "paths": paths}
-    return {**described, **more}
+    own_components = described.get("components")
+    components = {**(own_components if isinstance(own_components, Mapping) else {}), **_list_security_schemes(api)}
+    paths = _add_curl(described.get("paths"), url, _list_security_requirements(api))
+    overrides = {
+        "servers": [{"url": url}],
+        "components": components,
+        "security": _list_security_requirements(api),
+        "paths": paths,
+    }
+    return {**described, **overrides}
 
 
-def _with_curl(paths: Any, url: str, security: list[Document]) -> Any:
+def _add_curl(paths: Any, url: str, security: list[Document]) -> Any:
     """The paths, and how to call predict; what is not in the form that our runtime writes stays as it is."""
     try:
         operation = paths["/predict"]["post"]
         example = operation["requestBody"]["content"]["application/json"]["example"]
-        post = {**operation, "x-curl": curl(f"{url}/predict", example, security)}
+        post = {**operation, "x-curl": build_curl_command(f"{url}/predict", example, security)}
         return {**paths, "/predict": {**paths["/predict"], "post": post}}
     except (KeyError, TypeError):
         return paths
 
 
-def of_pipeline(api: Api, url: str) -> Document:
-    inputs = {str(one["name"]): _property(one) for one in api.inputs}
-    outputs = {str(one["name"]): _described(DATATYPES["FOLDER"], one) for one in api.outputs}
-    needed = [str(one["name"]) for one in api.inputs if one.get("required", True)]
-    properties = {"inputs": _object(inputs, needed), "outputs": _object(outputs, [])}
+def build_pipeline_document(api: Api, url: str) -> Document:
+    inputs = {str(variable["name"]): _build_variable_schema(variable) for variable in api.inputs}
+    outputs = {str(one["name"]): _add_description(DATATYPES["FOLDER"], one) for one in api.outputs}
+    required = [str(one["name"]) for one in api.inputs if one.get("required", True)]
+    properties = {"inputs": _build_object_schema(inputs, required), "outputs": _build_object_schema(outputs, [])}
     body: Document = {"type": "object", "properties": properties}
-    example = {"inputs": {one: _example(inputs[one]) for one in needed or list(inputs)[:1]}}
+    example = {"inputs": {one: _get_example(inputs[one]) for one in required or list(inputs)[:1]}}
     problem = {"description": "A problem (RFC 9457)", "content": {"application/problem+json": {}}}
     submit = {
         "summary": f"Run {api.name}",
         "operationId": "submit",
         "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}},
-        "x-curl": curl(f"{url}/runs", example, _security(api)),
+        "x-curl": build_curl_command(f"{url}/runs", example, _list_security_requirements(api)),
         "responses": {
             "202": {
                 "description": "The run, which goes on by itself; ask for it at Location",
@@ -125,33 +130,33 @@ def of_pipeline(api: Api, url: str) -> Document:
         },
     }
     return {
-        "openapi": VERSION,
+        "openapi": OPENAPI_VERSION,
         "info": {"title": api.title or api.name or "", "version": "1"},
         "servers": [{"url": url}],
-        "components": _schemes(api),
-        "security": _security(api),
+        "components": _list_security_schemes(api),
+        "security": _list_security_requirements(api),
         "paths": {"/runs": {"post": submit}},
     }
 
 
-def _object(properties: Document, required: list[str]) -> Document:
-    found: Document = {"type": "object", "properties": properties, "additionalProperties": False}
-    return {**found, "required": required} if required else found
+def _build_object_schema(properties: Document, required: list[str]) -> Document:
+    schema: Document = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**schema, "required": required} if required else schema
 
 
-def _property(variable: Mapping[str, Any]) -> Document:
+def _build_variable_schema(variable: Mapping[str, Any]) -> Document:
     kinds = (variable.get("type") or {}).get("datatypes") or ()
-    known = [DATATYPES[kind] for kind in kinds if kind in DATATYPES]
-    found: Document = known[0] if len(known) == 1 else {"anyOf": known} if known else {}
-    return _described(found, variable)
+    schemas = [DATATYPES[kind] for kind in kinds if kind in DATATYPES]
+    schema: Document = schemas[0] if len(schemas) == 1 else {"anyOf": schemas} if schemas else {}
+    return _add_description(schema, variable)
 
 
-def _described(schema: Document, variable: Mapping[str, Any]) -> Document:
+def _add_description(schema: Document, variable: Mapping[str, Any]) -> Document:
     text = variable.get("description")
     return {**schema, "description": text} if text else schema
 
 
-def _schemes(api: Api) -> Document:
+def _list_security_schemes(api: Api) -> Document:
     schemes: Document = {"token": {"type": "http", "scheme": "bearer"}}
     if api.basic is not None:
         schemes["basic"] = {"type": "http", "scheme": "basic"}
@@ -160,20 +165,26 @@ def _schemes(api: Api) -> Document:
     return {"securitySchemes": schemes}
 
 
-def _security(api: Api) -> list[Document]:
+def _list_security_requirements(api: Api) -> list[Document]:
     names = ["basic"] * (api.basic is not None) + ["key"] * api.api_key + ["token"]
     return [*({name: []} for name in names), *([{}] if api.none else [])]
 
 
-def curl(url: str, body: Any, security: list[Document]) -> str:
+def build_curl_command(url: str, body: Any, security: list[Document]) -> str:
     """A line for a shell that makes this call, with the first kind of credentials that is taken."""
-    shown = {"basic": "-u NAME ", "key": '-H "X-API-Key: $KEY" ', "token": '-H "Authorization: Bearer $MLMESH_TOKEN" '}
-    how = "" if {} in security else shown.get(next((name for one in security for name in one), ""), "")
+    options = {
+        "basic": "-u NAME ",
+        "key": '-H "X-API-Key: $KEY" ',
+        "token": '-H "Authorization: Bearer $MLMESH_TOKEN" ',
+    }
+    option = (
+        "" if {} in security else options.get(next((name for requirement in security for name in requirement), ""), "")
+    )
     text = json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
-    return f"curl {how}'{url}' \\\n     -H 'Content-Type: application/json' \\\n     -d '{text}'"
+    return f"curl {option}'{url}' \\\n     -H 'Content-Type: application/json' \\\n     -d '{text}'"
 
 
-def _example(schema: Document) -> Any:
+def _get_example(schema: Document) -> Any:
     kind = schema.get("anyOf", [schema])[0]
     if kind.get("title") in ("FILE", "FOLDER"):
         return "box/group/file" if kind["title"] == "FILE" else "box/group/"

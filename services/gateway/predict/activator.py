@@ -9,73 +9,83 @@ from contextlib import contextmanager
 from typing import Any
 
 from libs.common.errors import NotFound, TimedOut, TooManyRequests
-from services.gateway.predict.load_balancer import QUEUE, Caller, Held, in_queue, release
-from services.gateway.predict.load_reporter import Demand, Name
-from services.gateway.proxy.request import Body, Gone
+from services.gateway.predict.load_balancer import (
+    MAX_QUEUED_PER_SLOT,
+    Caller,
+    InFlightCounts,
+    build_queue_limit,
+    decrement,
+)
+from services.gateway.predict.load_reporter import ComponentKey, LoadReporter
+from services.gateway.proxy.request import Body, ClientDisconnected
 from services.gateway.routing.route_table import Component
-from services.gateway.routing.table_watcher import Watch
+from services.gateway.routing.table_watcher import TableWatcher
 
 
-class Cold:
-    def __init__(self, watch: Watch, demand: Demand) -> None:
-        self._watch = watch
-        self._demand = demand
-        self._waiting: Counter[Name] = Counter()
-        self._held: Held = Counter()
+class Activator:
+    def __init__(self, watcher: TableWatcher, load_reporter: LoadReporter) -> None:
+        self._watcher = watcher
+        self._load_reporter = load_reporter
+        self._pending: Counter[ComponentKey] = Counter()
+        self._pending_by_caller: InFlightCounts = Counter()
 
-    async def awake(self, caller: Caller, component: Component, body: Body, patience: float) -> Component:
+    async def wait_until_ready(
+        self, caller: Caller, component: Component, body: Body, client_timeout: float
+    ) -> Component:
         """The component with an instance, or as it is when waiting makes no sense any more.
 
         `patience`: seconds that the caller will wait. Raises TooManyRequests when as many wait as may, or nearly all of
         them are this caller's; TimedOut; and Gone when the caller hung up.
         """
-        if component.wakes_within is None:
+        if component.cold_start_timeout is None:
             return component  # nearly all calls
-        with self._place(caller, component):
-            return await self._wait(caller[0], component, body, patience)
+        with self._count_pending(caller, component):
+            return await self._wait_for_instance(caller[0], component, body, client_timeout)
 
     @contextmanager
-    def _place(self, caller: Caller, component: Component) -> Iterator[None]:
-        name, own = (caller[0], component.name), (caller, component.name)
-        if in_queue(QUEUE * component.concurrency).is_used_up(self._waiting[name], self._held[own]):
+    def _count_pending(self, caller: Caller, component: Component) -> Iterator[None]:
+        key, caller_key = (caller[0], component.name), (caller, component.name)
+        if build_queue_limit(MAX_QUEUED_PER_SLOT * component.concurrency).is_reached(
+            self._pending[key], self._pending_by_caller[caller_key]
+        ):
             raise TooManyRequests(f"{component.name} has too many calls waiting", retry_after=1.0)
-        self._waiting[name] += 1
-        self._held[own] += 1
+        self._pending[key] += 1
+        self._pending_by_caller[caller_key] += 1
         try:
             yield
         finally:
-            release(self._waiting, name)
-            release(self._held, own)
+            decrement(self._pending, key)
+            decrement(self._pending_by_caller, caller_key)
 
-    async def _wait(self, ns: str, component: Component, body: Body, patience: float) -> Component:
-        within = component.wakes_within or 0.0
+    async def _wait_for_instance(self, ns: str, component: Component, body: Body, client_timeout: float) -> Component:
+        cold_start_timeout = component.cold_start_timeout or 0.0
         try:
-            async with asyncio.timeout(min(patience, within)):
-                self._demand.urgent(ns, component)
-                while component.wakes_within is not None:
-                    await self._news(body)
-                    component = self._known(ns, component.name)
+            async with asyncio.timeout(min(client_timeout, cold_start_timeout)):
+                self._load_reporter.report_now(ns, component)
+                while component.cold_start_timeout is not None:
+                    await self._wait_for_table_change(body)
+                    component = self._get_component(ns, component.name)
         except TimeoutError:
-            if patience < within:
-                raise TimedOut(f"{component.name} had no instance within {patience:g} s") from None
+            if client_timeout < cold_start_timeout:
+                raise TimedOut(f"{component.name} had no instance within {client_timeout:g} s") from None
         return component
 
-    async def _news(self, body: Body) -> None:
+    async def _wait_for_table_change(self, body: Body) -> None:
         """Returns when the table changed. Raises Gone; a caller whose body is still to come is not watched."""
-        waiting: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._watch.change.wait())}
+        futures: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._watcher.change_event.wait())}
         if body.finished:
-            waiting.add(asyncio.ensure_future(body.hung_up()))
+            futures.add(asyncio.ensure_future(body.wait_for_disconnect()))
         try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for one in waiting:
-                one.cancel()
-            await asyncio.wait(waiting)
-        if body.gone:
-            raise Gone
+            for future in futures:
+                future.cancel()
+            await asyncio.wait(futures)
+        if body.disconnected:
+            raise ClientDisconnected
 
-    def _known(self, ns: str, name: str) -> Component:
-        app = self._watch.table.apps.get(ns)
+    def _get_component(self, ns: str, name: str) -> Component:
+        app = self._watcher.table.apps.get(ns)
         component = app.components.get(name) if app else None
         if component is None:
             raise NotFound()

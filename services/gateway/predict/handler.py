@@ -9,33 +9,33 @@ from libs.common.errors import MeshError, Unavailable
 from libs.common.grants import GRANT, MARGIN_S, Grant, Seal
 from libs.common.identity import ANONYMOUS, OWNER, USER
 from libs.common.settings import Settings
-from services.gateway.auth.password_throttle import network_of
+from services.gateway.auth.password_throttle import get_client_network
 from services.gateway.metrics import Metrics
-from services.gateway.predict.activator import Cold
-from services.gateway.predict.load_balancer import Balance, Caller, Turn
-from services.gateway.predict.load_reporter import Demand
-from services.gateway.predict.rate_limiter import Rates
-from services.gateway.proxy.forwarded import Proxies
-from services.gateway.proxy.proxy_call import Call, Hop
-from services.gateway.proxy.request import CREDENTIALS, TIMEOUT, Body, Request
-from services.gateway.proxy.response_writer import Answer
-from services.gateway.proxy.reverse_proxy import Proxy
-from services.gateway.proxy.tunnel import UPGRADE
+from services.gateway.predict.activator import Activator
+from services.gateway.predict.load_balancer import Caller, InstancePicker, LoadBalancer
+from services.gateway.predict.load_reporter import LoadReporter
+from services.gateway.predict.rate_limiter import RateLimiter
+from services.gateway.proxy.forwarded import TrustedProxies
+from services.gateway.proxy.proxy_call import ProxyCall, Upstream
+from services.gateway.proxy.request import CREDENTIAL_HEADERS, TIMEOUT_HEADER, Body, Request
+from services.gateway.proxy.response_writer import ResponseWriter
+from services.gateway.proxy.reverse_proxy import ReverseProxy
+from services.gateway.proxy.tunnel import UPGRADE_HEADERS
 from services.gateway.proxy.upstream_connection import Headers
 from services.gateway.routing.route_table import Api, App, Component, Endpoint
 
 PREDICT_MARGIN_S = 2.0
 """The component's own deadline comes first, because its answer says more."""
 USER_HEADER = USER.lower().encode()
-OF_OWNER = (b"x-mlmesh-owner", b"1")
+OWNER_HEADER = (b"x-mlmesh-owner", b"1")
 """Whom the component tells what its function raised."""
-OURS_ALONE = frozenset({TIMEOUT})
+INTERNAL_HEADERS = frozenset({TIMEOUT_HEADER})
 """Headers that an app with its own credentials does not get."""
-NOT_ITS_BUSINESS = CREDENTIALS | OURS_ALONE
+HEADERS_NOT_FORWARDED = CREDENTIAL_HEADERS | INTERNAL_HEADERS
 
 
 @dataclass(slots=True)
-class Asked:
+class PredictionRequest:
     """Who calls what."""
 
     app: App
@@ -46,121 +46,140 @@ class Asked:
     body: Body
     target: str
     """The path at the instance, percent-encoded."""
-    job: bool = False
+    from_worker: bool = False
     """A worker calls for the user; the scheduler knows whom it tells what."""
 
 
-class Predictions:
+class PredictionHandler:
     def __init__(
-        self, settings: Settings, proxy: Proxy, proxies: Proxies, seal: Seal, demand: Demand, cold: Cold,
+        self,
+        settings: Settings,
+        proxy: ReverseProxy,
+        trusted_proxies: TrustedProxies,
+        grant_signer: Seal,
+        load_reporter: LoadReporter,
+        activator: Activator,
         metrics: Metrics,
-    ) -> None:  # fmt: skip
-        self._rates = Rates(settings.caller_rate)
-        self._balance = Balance()
+    ) -> None:
+        self._rate_limiter = RateLimiter(settings.caller_rate)
+        self._load_balancer = LoadBalancer()
         self._proxy = proxy
-        self._proxies = proxies
-        self._seal = seal
-        self._demand = demand
-        self._cold = cold
+        self._trusted_proxies = trusted_proxies
+        self._grant_signer = grant_signer
+        self._load_reporter = load_reporter
+        self._activator = activator
         self._metrics = metrics
 
-    async def handle(self, asked: Asked, answer: Answer) -> None:
-        ns, component, caller = asked.app.ns, asked.component, self._caller_of(asked)
-        self._rates.check(*caller)
-        measured, began, status = self._metrics.of(ns, component.name), time.perf_counter(), 0
-        measured.begin()
+    async def handle(self, prediction: PredictionRequest, response: ResponseWriter) -> None:
+        ns, component, caller = prediction.app.ns, prediction.component, self._get_caller(prediction)
+        self._rate_limiter.check(*caller)
+        stats, started, status = self._metrics.get_component(ns, component.name), time.perf_counter(), 0
+        stats.start_call()
         if component.scales:
-            self._demand.begin(ns, component)
+            self._load_reporter.start_call(ns, component)
         try:
-            await self._admitted(asked, caller, answer)
+            await self._predict(prediction, caller, response)
         except MeshError as error:
             status = error.status
             raise
         finally:
             if component.scales:
-                self._demand.end(ns, component)
-            measured.end(answer.status or status, time.perf_counter() - began, answer.queued, answer.batch)
+                self._load_reporter.end_call(ns, component)
+            stats.end_call(
+                response.status or status, time.perf_counter() - started, response.queue_seconds, response.batch_size
+            )
 
-    async def _admitted(self, asked: Asked, caller: Caller, answer: Answer) -> None:
-        component, patience = asked.component, asked.request.patience
+    async def _predict(self, prediction: PredictionRequest, caller: Caller, response: ResponseWriter) -> None:
+        component, client_timeout = prediction.component, prediction.request.client_timeout
         # a place is for who has sent the request; an application may want to read a long one while it comes
-        await asked.body.begin(whole=not component.own_routes or asked.body.is_small)
-        if component.wakes_within is not None:
-            began = time.perf_counter()
-            component = await self._cold.awake(caller, component, asked.body, patience)
-            waited = time.perf_counter() - began
-            answer.took(b"cold", waited)
-            self._metrics.of(asked.app.ns, component.name).cold += 1
-            asked, patience = replace(asked, component=component), patience - waited
-        await self._to_instance(asked, caller, answer, min(component.timeout, patience))
+        await prediction.body.prefetch(until_full=not component.is_web_app or prediction.body.is_small)
+        if component.cold_start_timeout is not None:
+            started = time.perf_counter()
+            component = await self._activator.wait_until_ready(caller, component, prediction.body, client_timeout)
+            waited = time.perf_counter() - started
+            response.add_timing(b"cold", waited)
+            self._metrics.get_component(prediction.app.ns, component.name).cold_starts += 1
+            prediction, client_timeout = replace(prediction, component=component), client_timeout - waited
+        await self._forward_to_instance(prediction, caller, response, min(component.timeout, client_timeout))
 
-    def _caller_of(self, asked: Asked) -> Caller:
+    def _get_caller(self, prediction: PredictionRequest) -> Caller:
         """Whom places and rates are counted for: a user, or the network of who did not say."""
-        if asked.user != ANONYMOUS:
-            return asked.app.ns, asked.user
-        return asked.app.ns, network_of(self._proxies.caller(asked.request))
+        if prediction.user != ANONYMOUS:
+            return prediction.app.ns, prediction.user
+        return prediction.app.ns, get_client_network(self._trusted_proxies.get_client_address(prediction.request))
 
-    async def _to_instance(self, asked: Asked, caller: Caller, answer: Answer, within: float) -> None:
-        component, own = asked.component, asked.component.own_routes
-        call = Call(
+    async def _forward_to_instance(
+        self, prediction: PredictionRequest, caller: Caller, response: ResponseWriter, timeout: float
+    ) -> None:
+        component, is_web_app = prediction.component, prediction.component.is_web_app
+        call = ProxyCall(
             name=component.name,
-            method=asked.request.method,
-            target=asked.request.target(asked.target),
-            headers=self._headers(asked, within),
-            hops=Instances(self._balance.turn(component, caller)),
-            nowhere=lambda: asleep(component),
-            answer_within=within + PREDICT_MARGIN_S,
-            whole=not own,
-            tunnel=asked.request.hand_over if own else None,
+            method=prediction.request.method,
+            target=prediction.request.build_target(prediction.target),
+            headers=self._build_headers(prediction, timeout),
+            candidates=InstanceCandidates(self._load_balancer.admit_call(component, caller)),
+            no_upstream_error=lambda: no_instance_error(component),
+            response_timeout=timeout + PREDICT_MARGIN_S,
+            bounded_response=not is_web_app,
+            take_transport=prediction.request.take_transport if is_web_app else None,
         )
-        await self._proxy.forward(call, asked.body, answer)
+        await self._proxy.forward(call, prediction.body, response)
 
-    def _headers(self, asked: Asked, within: float) -> Headers:
-        own, request = asked.component.own_routes, asked.request
-        dropped = OURS_ALONE if own and asked.api.open else NOT_ITS_BUSINESS
-        headers = [*self._proxies.passed_on(request, dropped), *self._caller(asked)]
-        if TIMEOUT in request.by_name:
-            headers.append((TIMEOUT, b"%.3f" % within))
-        if own:
-            headers.append((b"x-forwarded-prefix", f"/{asked.app.ns}/{asked.api.path}".encode()))
-            if request.hand_over is not None:
-                headers.extend(UPGRADE)
+    def _build_headers(self, prediction: PredictionRequest, timeout: float) -> Headers:
+        is_web_app, request = prediction.component.is_web_app, prediction.request
+        dropped = INTERNAL_HEADERS if is_web_app and prediction.api.is_open else HEADERS_NOT_FORWARDED
+        headers = [
+            *self._trusted_proxies.build_upstream_headers(request, dropped),
+            *self._build_caller_headers(prediction),
+        ]
+        if TIMEOUT_HEADER in request.by_name:
+            headers.append((TIMEOUT_HEADER, b"%.3f" % timeout))
+        if is_web_app:
+            headers.append((b"x-forwarded-prefix", f"/{prediction.app.ns}/{prediction.api.path}".encode()))
+            if request.take_transport is not None:
+                headers.extend(UPGRADE_HEADERS)
         return headers
 
-    def _caller(self, asked: Asked) -> Headers:
-        app, component, user = asked.app, asked.component, asked.user
-        found = [(USER_HEADER, user.encode())] if asked.api.identity else []
-        if user == OWNER or asked.job:
-            found.append(OF_OWNER)
+    def _build_caller_headers(self, prediction: PredictionRequest) -> Headers:
+        app, component, user = prediction.app, prediction.component, prediction.user
+        headers = [(USER_HEADER, user.encode())] if prediction.api.identity else []
+        if user == OWNER or prediction.from_worker:
+            headers.append(OWNER_HEADER)
         if component.boxes and user != ANONYMOUS:
             expires = time.time() + component.timeout + MARGIN_S
-            found.append((GRANT, self._seal.sealed(Grant(app.ns, user, component.boxes, expires)).encode()))
-        return found
+            headers.append((GRANT, self._grant_signer.sealed(Grant(app.ns, user, component.boxes, expires)).encode()))
+        return headers
 
 
-class Instances:
+class InstanceCandidates:
     """A component's instances as places for a call."""
 
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
-        self.answered, self.failed, self.close = turn.answered, turn.failed, turn.end
+    def __init__(self, picker: InstancePicker) -> None:
+        self._picker = picker
+        self.record_success, self.record_failure, self.close = (
+            picker.record_success,
+            picker.record_failure,
+            picker.close,
+        )
 
-    def next(self) -> Hop | None:
-        one = self._turn.next()
-        return Hop((one.host, one.port), [token(one)]) if one is not None else None
+    def pick_next(self) -> Upstream | None:
+        endpoint = self._picker.pick_next()
+        return (
+            Upstream((endpoint.host, endpoint.port), [build_token_header(endpoint)]) if endpoint is not None else None
+        )
 
 
-def component_of(app: App, api: Api) -> Component:
+def get_component(app: App, api: Api) -> Component:
     component = app.components.get(api.name or "")
     return component or Component(api.name or "", 30.0, 1, (), ())
 
 
-def asleep(component: Component) -> Unavailable:
+def no_instance_error(component: Component) -> Unavailable:
     members = {"reason": component.reason} if component.reason else {}
     detail = f"no instance of {component.name} can take this at the moment"
     return Unavailable(detail, retry_after=1.0, **members)
 
 
-def token(one: Endpoint) -> tuple[bytes, bytes]:
+def build_token_header(endpoint: Endpoint) -> tuple[bytes, bytes]:
     """What only the gateway can show an instance."""
-    return (b"x-mlmesh-token", one.token.encode())
+    return (b"x-mlmesh-token", endpoint.token.encode())

@@ -9,60 +9,60 @@ from dataclasses import dataclass
 
 from libs.common import log
 from libs.common.errors import MeshError
-from services.gateway.internal_client import Service
+from services.gateway.internal_client import InternalService
 from services.gateway.routing.route_table import Component
 
-TELL_S = 1.0
-TELL_TIMEOUT_S = 5.0
+REPORT_INTERVAL_S = 1.0
+REPORT_TIMEOUT_S = 5.0
 
-Name = tuple[str, str]
+ComponentKey = tuple[str, str]
 """App and component."""
 
 
 @dataclass(slots=True)
-class Meter:
+class ConcurrencyMeter:
     """Calls under way or waiting: how many now, and their mean since the last reading."""
 
-    since: float
+    updated_at: float
     read_at: float
-    now: int = 0
-    area: float = 0.0
+    in_flight: int = 0
+    call_seconds: float = 0.0
     """Calls times seconds."""
 
-    def change(self, by: int, time: float) -> None:
-        self.area += self.now * (time - self.since)
-        self.since = time
-        self.now += by
+    def add(self, calls: int, time: float) -> None:
+        self.call_seconds += self.in_flight * (time - self.updated_at)
+        self.updated_at = time
+        self.in_flight += calls
 
-    def read(self, time: float) -> float:
-        self.change(0, time)
+    def read_mean(self, time: float) -> float:
+        self.add(0, time)
         passed = time - self.read_at
-        mean = self.area / passed if passed > 0 else float(self.now)
-        self.area, self.read_at = 0.0, time
+        mean = self.call_seconds / passed if passed > 0 else float(self.in_flight)
+        self.call_seconds, self.read_at = 0.0, time
         return mean
 
 
-class Demand:
-    def __init__(self, scheduler: Service) -> None:
+class LoadReporter:
+    def __init__(self, scheduler: InternalService) -> None:
         self._scheduler = scheduler
         self._name = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
-        self._meters: dict[Name, Meter] = {}
-        self._urgent: set[Name] = set()
+        self._meters: dict[ComponentKey, ConcurrencyMeter] = {}
+        self._urgent: set[ComponentKey] = set()
         self._wake = asyncio.Event()
         self._log = log.get("gateway")
 
-    def begin(self, ns: str, component: Component) -> None:
+    def start_call(self, ns: str, component: Component) -> None:
         """A call of a component that scales."""
         now = asyncio.get_running_loop().time()
         meter = self._meters.get((ns, component.name))
         if meter is None:
-            meter = self._meters[ns, component.name] = Meter(now, now)
-        meter.change(1, now)
+            meter = self._meters[ns, component.name] = ConcurrencyMeter(now, now)
+        meter.add(1, now)
 
-    def end(self, ns: str, component: Component) -> None:
-        self._meters[ns, component.name].change(-1, asyncio.get_running_loop().time())
+    def end_call(self, ns: str, component: Component) -> None:
+        self._meters[ns, component.name].add(-1, asyncio.get_running_loop().time())
 
-    def urgent(self, ns: str, component: Component) -> None:
+    def report_now(self, ns: str, component: Component) -> None:
         """A call waits for an instance that is not there."""
         self._urgent.add((ns, component.name))
         self._wake.set()
@@ -70,34 +70,37 @@ class Demand:
     async def run(self) -> None:
         """Tells for ever; a word that does not arrive is said again with the next one."""
         clock = asyncio.get_running_loop().time
-        due = clock() + TELL_S
+        due = clock() + REPORT_INTERVAL_S
         while True:
             try:
                 async with asyncio.timeout_at(due):
                     await self._wake.wait()
             except TimeoutError:
-                due = clock() + TELL_S
-                await self._tell(self._read(clock()))
+                due = clock() + REPORT_INTERVAL_S
+                await self._report(self._read_loads(clock()))
             else:
                 self._wake.clear()
                 urgent, self._urgent = self._urgent, set()
-                await self._tell({name: float(self._meters[name].now) for name in urgent if name in self._meters})
+                await self._report(
+                    {name: float(self._meters[name].in_flight) for name in urgent if name in self._meters}
+                )
 
-    def _read(self, now: float) -> dict[Name, float]:
+    def _read_loads(self, now: float) -> dict[ComponentKey, float]:
         """The means of all that were called since the last reading; who was not is forgotten."""
-        called = {
-            name: meter.now > 0 or meter.area > 0 or meter.since > meter.read_at for name, meter in self._meters.items()
+        active = {
+            name: meter.in_flight > 0 or meter.call_seconds > 0 or meter.updated_at > meter.read_at
+            for name, meter in self._meters.items()
         }
-        self._meters = {name: meter for name, meter in self._meters.items() if called[name]}
-        return {name: meter.read(now) for name, meter in self._meters.items()}
+        self._meters = {name: meter for name, meter in self._meters.items() if active[name]}
+        return {name: meter.read_mean(now) for name, meter in self._meters.items()}
 
-    async def _tell(self, loads: dict[Name, float]) -> None:
+    async def _report(self, loads: dict[ComponentKey, float]) -> None:
         if not loads:
             return
-        each = [{"app": app, "component": component, "load": load} for (app, component), load in loads.items()]
+        entries = [{"app": app, "component": component, "load": load} for (app, component), load in loads.items()]
         try:
-            await self._scheduler.ask(
-                "POST", "/internal/loads", {"gateway": self._name, "loads": each}, timeout=TELL_TIMEOUT_S
+            await self._scheduler.request_json(
+                "POST", "/internal/loads", {"gateway": self._name, "loads": entries}, timeout=REPORT_TIMEOUT_S
             )
         except MeshError as error:
             self._log.info("the load is not told", why=error.detail)

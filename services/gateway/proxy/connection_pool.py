@@ -9,57 +9,57 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 
 from libs.common.errors import TimedOut, Unavailable
-from services.gateway.proxy.upstream_connection import Connection, Headers
+from services.gateway.proxy.upstream_connection import Headers, UpstreamConnection
 
 CONNECT_TIMEOUT_S = 2.0
-IDLE_S = 30.0
+IDLE_TIMEOUT_S = 30.0
 """A connection that has been idle for about as long is closed."""
 SWEEPS = 3
-IDLE_CONNECTIONS = 64
+MAX_IDLE_PER_ADDRESS = 64
 """Kept for each address."""
 
 Address = tuple[str, int]
 
 
-class CannotConnect(Unavailable):
+class ConnectFailed(Unavailable):
     """Nothing answers at this address."""
 
 
-class Pool:
+class ConnectionPool:
     """Connections by address, the last used first."""
 
     def __init__(self) -> None:
-        self._idle: dict[Address, deque[Connection]] = {}
+        self._idle: dict[Address, deque[UpstreamConnection]] = {}
 
-    async def take(self, address: Address, *, fresh: bool = False) -> Connection:
+    async def acquire(self, address: Address, *, new: bool = False) -> UpstreamConnection:
         """An idle connection, or a new one. Raises CannotConnect."""
         idle = self._idle.get(address)
-        while idle and not fresh:
-            found = idle.pop()
-            if not found.closed:
-                return found
+        while idle and not new:
+            conn = idle.pop()
+            if not conn.closed:
+                return conn
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, made = await loop.create_connection(lambda: Connection(loop), *address)
+                _, conn = await loop.create_connection(lambda: UpstreamConnection(loop), *address)
         except (OSError, TimeoutError) as error:
-            raise CannotConnect() from error
-        return made
+            raise ConnectFailed() from error
+        return conn
 
-    def give(self, address: Address, connection: Connection) -> None:
+    def release(self, address: Address, connection: UpstreamConnection) -> None:
         """Back after an exchange; kept when it can be used again."""
         idle = self._idle.setdefault(address, deque())
-        if not connection.reusable or len(idle) >= IDLE_CONNECTIONS:
+        if not connection.is_reusable or len(idle) >= MAX_IDLE_PER_ADDRESS:
             connection.abort()
             return
-        connection.end()
+        connection.mark_idle()
         idle.append(connection)
 
-    async def sweep(self) -> None:
+    async def close_idle_periodically(self) -> None:
         """For ever: close what has been idle for too long, forget addresses that are no longer used."""
         while True:
-            await asyncio.sleep(IDLE_S / SWEEPS)
-            self._sweep()
+            await asyncio.sleep(IDLE_TIMEOUT_S / SWEEPS)
+            self._close_idle()
 
     def close(self) -> None:
         for idle in self._idle.values():
@@ -67,7 +67,7 @@ class Pool:
                 connection.abort()
         self._idle.clear()
 
-    def _sweep(self) -> None:
+    def _close_idle(self) -> None:
         for address, idle in list(self._idle.items()):
             for connection in idle:
                 connection.idle_sweeps += 1
@@ -77,7 +77,7 @@ class Pool:
                 del self._idle[address]
 
 
-def head_of(method: str, target: bytes, headers: Headers) -> bytes:
+def encode_head(method: str, target: bytes, headers: Headers) -> bytes:
     """The request line and headers as sent."""
     lines = [b"%b %b HTTP/1.1" % (method.encode(), target)]
     lines += [b"%b: %b" % header for header in headers]
@@ -85,38 +85,45 @@ def head_of(method: str, target: bytes, headers: Headers) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def host_header(address: Address) -> bytes:
+def encode_host(address: Address) -> bytes:
     host, port = address
     return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
 
 
 @asynccontextmanager
-async def _exchange(pool: Pool, address: Address, sent: bytes) -> AsyncIterator[Connection]:
-    connection = await pool.take(address, fresh=True)
-    connection.begin()
+async def _open_exchange(pool: ConnectionPool, address: Address, sent: bytes) -> AsyncIterator[UpstreamConnection]:
+    connection = await pool.acquire(address, new=True)
+    connection.start_exchange()
     try:
         connection.write(sent)
         yield connection
     finally:
-        pool.give(address, connection)
+        pool.release(address, connection)
 
 
 async def fetch(
-    pool: Pool, address: Address, method: str, target: str, headers: Headers, body: bytes = b"", *, timeout: float
+    pool: ConnectionPool,
+    address: Address,
+    method: str,
+    target: str,
+    headers: Headers,
+    body: bytes = b"",
+    *,
+    timeout: float,
 ) -> tuple[int, bytes]:
     """A whole small answer: status and body. Raises Unavailable, TimedOut."""
-    every = [(b"host", host_header(address)), *headers]
+    all_headers = [(b"host", encode_host(address)), *headers]
     if body:
-        every += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        all_headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     try:
         async with (
             asyncio.timeout(timeout),
-            _exchange(pool, address, head_of(method, target.encode(), every) + body) as c,
+            _open_exchange(pool, address, encode_head(method, target.encode(), all_headers) + body) as conn,
         ):
-            await c.head()
-            parts = []
-            while piece := await c.chunk():
-                parts.append(piece)
-            return c.status, b"".join(parts)
+            await conn.read_head()
+            chunks = []
+            while chunk := await conn.read_chunk():
+                chunks.append(chunk)
+            return conn.status, b"".join(chunks)
     except TimeoutError as error:
         raise TimedOut() from error

@@ -6,72 +6,73 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from libs.common.settings import BadSetting
-from services.gateway.proxy.request import CREDENTIALS, Request
+from services.gateway.proxy.request import CREDENTIAL_HEADERS, Request
 from services.gateway.proxy.upstream_connection import Headers
 
-FOR, CHAIN = b"x-forwarded-for", b"forwarded"
+X_FORWARDED_FOR, FORWARDED = b"x-forwarded-for", b"forwarded"
 
 
-class Proxies:
+class TrustedProxies:
     """Who may say on whose behalf a request comes."""
 
     def __init__(self, trusted: tuple[str, ...]) -> None:
         try:
-            self._networks = [ip_network(one, strict=False) for one in trusted]
+            self._networks = [ip_network(network, strict=False) for network in trusted]
         except ValueError as error:
             raise BadSetting(f"MLMESH_TRUSTED_PROXIES: {error}") from error
         self._trusts = lru_cache(maxsize=1024)(self._is_trusted)
 
-    def passed_on(self, request: Request, without: frozenset[bytes] = CREDENTIALS) -> Headers:
+    def build_upstream_headers(self, request: Request, without: frozenset[bytes] = CREDENTIAL_HEADERS) -> Headers:
         """A request's headers for the next one, with its id and its origin."""
-        passed = request.passed_on(without=without)
-        return [*passed, *self.forwarded(request), (b"x-request-id", request.id.encode())]
+        headers = request.list_end_to_end_headers(without=without)
+        return [*headers, *self.build_forwarded_headers(request), (b"x-request-id", request.id.encode())]
 
-    def forwarded(self, request: Request) -> Headers:
+    def build_forwarded_headers(self, request: Request) -> Headers:
         host = request.by_name.get(b"host", b"")
         if not self._trusts_peer(request):
-            return _origin(request.peer, request.scheme, host)
-        given = request.by_name
-        proto = given.get(b"x-forwarded-proto") or request.scheme.encode()
-        host = given.get(b"x-forwarded-host") or host
-        last = _origin(request.peer, proto.decode("latin-1"), host)
-        before = (_said(request, FOR), None, None, _said(request, CHAIN))
+            return _build_origin_headers(request.peer, request.scheme, host)
+        by_name = request.by_name
+        proto = by_name.get(b"x-forwarded-proto") or request.scheme.encode()
+        host = by_name.get(b"x-forwarded-host") or host
+        last = _build_origin_headers(request.peer, proto.decode("latin-1"), host)
+        previous = (_join_header_lines(request, X_FORWARDED_FOR), None, None, _join_header_lines(request, FORWARDED))
         return [
-            (name, b"%b, %b" % (one, value) if one else value) for one, (name, value) in zip(before, last, strict=True)
+            (name, b"%b, %b" % (earlier, value) if earlier else value)
+            for earlier, (name, value) in zip(previous, last, strict=True)
         ]
 
-    def caller(self, request: Request) -> str:
+    def get_client_address(self, request: Request) -> str:
         """The address of who calls: the nearest that is not one of the trusted."""
         if not self._trusts_peer(request):
             return request.peer
-        passed = _said(request, FOR).decode("latin-1").split(",")
-        chain = [request.peer, *(_without_port(one.strip()) for one in reversed(passed) if one.strip())]
+        addresses = _join_header_lines(request, X_FORWARDED_FOR).decode("latin-1").split(",")
+        chain = [request.peer, *(_strip_port(address.strip()) for address in reversed(addresses) if address.strip())]
         return next((one for one in chain if not self._trusts(one)), chain[-1])
 
-    def host(self, request: Request) -> bytes:
+    def get_requested_host(self, request: Request) -> bytes:
         """The host, with its port, that the caller typed."""
-        passed = request.by_name.get(b"x-forwarded-host") if self._trusts_peer(request) else None
-        return passed or request.by_name.get(b"host", b"")
+        forwarded_host = request.by_name.get(b"x-forwarded-host") if self._trusts_peer(request) else None
+        return forwarded_host or request.by_name.get(b"host", b"")
 
     def _trusts_peer(self, request: Request) -> bool:
         return bool(self._networks) and self._trusts(request.peer)
 
     def _is_trusted(self, address: str) -> bool:
         try:
-            found = ip_address(address)
+            parsed = ip_address(address)
         except ValueError:
             return False
-        if isinstance(found, IPv6Address):
-            found = found.ipv4_mapped or found  # so an IPv4 caller is called where both are listened to
-        return any(found in network for network in self._networks)
+        if isinstance(parsed, IPv6Address):
+            parsed = parsed.ipv4_mapped or parsed  # so an IPv4 caller is called where both are listened to
+        return any(parsed in network for network in self._networks)
 
 
-def _said(request: Request, name: bytes) -> bytes:
+def _join_header_lines(request: Request, name: bytes) -> bytes:
     """All of a list; some proxies add a line of their own to it."""
-    return b", ".join(value for given, value in request.headers if given == name)
+    return b", ".join(value for header, value in request.headers if header == name)
 
 
-def _without_port(node: str) -> str:
+def _strip_port(node: str) -> str:
     """An address as it is: some proxies write `192.0.2.1:4711` or `[2001:db8::1]:4711`."""
     if node.startswith("["):
         return node[1:].partition("]")[0]
@@ -79,13 +80,13 @@ def _without_port(node: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _origin(peer: str, proto: str, host: bytes) -> Headers:
+def _build_origin_headers(peer: str, proto: str, host: bytes) -> Headers:
     """What the next one is told about a request that nobody passed on before."""
-    by, over = peer.encode(), proto.encode("latin-1")
-    node = b'"[%b]"' % by if b":" in by else by
+    client, scheme = peer.encode(), proto.encode("latin-1")
+    node = b'"[%b]"' % client if b":" in client else client
     return [
-        (b"x-forwarded-for", by),
-        (b"x-forwarded-proto", over),
+        (b"x-forwarded-for", client),
+        (b"x-forwarded-proto", scheme),
         (b"x-forwarded-host", host),
-        (b"forwarded", b'for=%b;host="%b";proto=%b' % (node, host.replace(b'"', b""), over)),
+        (b"forwarded", b'for=%b;host="%b";proto=%b' % (node, host.replace(b'"', b""), scheme)),
     ]

@@ -8,12 +8,12 @@ from typing import Protocol
 
 from libs.common.errors import MeshError
 from services.gateway.proxy.connection_pool import Address
-from services.gateway.proxy.tunnel import HandOver
+from services.gateway.proxy.tunnel import TakeTransport
 from services.gateway.proxy.upstream_connection import Headers
 
 
 @dataclass(slots=True)
-class Hop:
+class Upstream:
     """Where a call can go."""
 
     address: Address
@@ -21,49 +21,49 @@ class Hop:
     """For this place only."""
 
 
-class Hops(Protocol):
+class UpstreamCandidates(Protocol):
     """The places to try, best first; it hears how it went at the one that it named last."""
 
-    def next(self) -> Hop | None: ...
+    def pick_next(self) -> Upstream | None: ...
 
-    def answered(self) -> None: ...
+    def record_success(self) -> None: ...
 
-    def failed(self) -> None: ...
+    def record_failure(self) -> None: ...
 
     def close(self) -> None:
         """The call is over."""
 
 
 @dataclass(slots=True)
-class Call:
+class ProxyCall:
     name: str
     method: str
     target: bytes
     headers: Headers
-    hops: Hops
-    nowhere: Callable[[], MeshError]
+    candidates: UpstreamCandidates
+    no_upstream_error: Callable[[], MeshError]
     """What is raised when no place took it."""
-    answer_within: float
+    response_timeout: float
     """Seconds from the body's end to the answer's beginning."""
-    whole: bool = False
+    bounded_response: bool = False
     """The answer's end, too, must come within that time."""
-    ours: bool = False
+    is_internal: bool = False
     """It goes to another service of the mesh, which may say what a component may not."""
-    tunnel: HandOver | None = None
+    take_transport: TakeTransport | None = None
     """The caller's connection, where a WebSocket is wanted."""
 
 
-class Only:
+class SingleUpstream:
     """One place."""
 
-    def __init__(self, hop: Hop) -> None:
-        self._hop: Hop | None = hop
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream: Upstream | None = upstream
 
-    def next(self) -> Hop | None:
-        hop, self._hop = self._hop, None
-        return hop
+    def pick_next(self) -> Upstream | None:
+        upstream, self._upstream = self._upstream, None
+        return upstream
 
-    def answered(self) -> None:
+    def record_success(self) -> None:
         """There is no choice to learn for."""
 
-    failed = close = answered
+    record_failure = close = record_success

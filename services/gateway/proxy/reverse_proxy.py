@@ -9,122 +9,128 @@ import orjson
 
 from libs.common import log
 from libs.common.errors import MeshError, TooManyRequests, Unavailable
-from services.gateway.proxy.connection_pool import CannotConnect, Pool
-from services.gateway.proxy.proxy_call import Call, Hop
-from services.gateway.proxy.request import Body, Gone
-from services.gateway.proxy.response_writer import NOT_STARTED, Answer
-from services.gateway.proxy.tunnel import join
-from services.gateway.proxy.upstream_connection import SWITCHING, Connection, Lost
-from services.gateway.proxy.upstream_request import Attendance, Exchange
+from services.gateway.proxy.connection_pool import ConnectFailed, ConnectionPool
+from services.gateway.proxy.proxy_call import ProxyCall, Upstream
+from services.gateway.proxy.request import Body, ClientDisconnected
+from services.gateway.proxy.response_writer import NOT_STARTED_HEADER, ResponseWriter
+from services.gateway.proxy.tunnel import run_tunnel
+from services.gateway.proxy.upstream_connection import SWITCHING_PROTOCOLS, UpstreamClosed, UpstreamConnection
+from services.gateway.proxy.upstream_request import DisconnectWatcher, UpstreamRequest
 
-DETAIL_WITHIN_S = 1.0
-MAX_REFUSAL = 16 * 1024
+DETAIL_TIMEOUT_S = 1.0
+MAX_REJECTION_BODY = 16 * 1024
 """Bytes of a refusal that are read for what it says."""
 MAX_DETAIL = 500
 """Characters of it that are passed on."""
 
 
-class Proxy:
-    def __init__(self, pool: Pool) -> None:
+class ReverseProxy:
+    def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
-        self._attendance = Attendance()
+        self._disconnect_watcher = DisconnectWatcher()
         self._log = log.get("gateway")
 
-    async def forward(self, call: Call, body: Body, answer: Answer) -> None:
+    async def forward(self, call: ProxyCall, body: Body, response: ResponseWriter) -> None:
         """Raises what kept it from an answer; Gone when the caller hung up."""
-        hops, refused = call.hops, None
+        candidates, rejection = call.candidates, None
         try:
-            await body.begin()
-            while (hop := hops.next()) is not None:
+            await body.prefetch()
+            while (upstream := candidates.pick_next()) is not None:
                 try:
-                    await self._at(call, hop, body, answer)
-                except CannotConnect:
-                    hops.failed()
-                except NotStarted as error:
-                    if error.status_said == Unavailable.status:
-                        hops.failed()
-                        self._log.warning("a component refuses calls", component=call.name, why=error.said)
-                    refused = error.refusal(call.name)
-                except Lost:
-                    hops.failed()
+                    await self._send_to(call, upstream, body, response)
+                except ConnectFailed:
+                    candidates.record_failure()
+                except RejectedByInstance as error:
+                    if error.upstream_status == Unavailable.status:
+                        candidates.record_failure()
+                        self._log.warning("a component refuses calls", component=call.name, why=error.reason)
+                    rejection = error.to_client_error(call.name)
+                except UpstreamClosed:
+                    candidates.record_failure()
                     raise
                 else:
-                    hops.answered()
+                    candidates.record_success()
                     return
         finally:
-            hops.close()
-        raise refused or call.nowhere()
+            candidates.close()
+        raise rejection or call.no_upstream_error()
 
-    async def _at(self, call: Call, hop: Hop, body: Body, answer: Answer) -> None:
+    async def _send_to(self, call: ProxyCall, upstream: Upstream, body: Body, response: ResponseWriter) -> None:
         """A connection that went stale while it was idle is replaced once."""
-        connection = await self._pool.take(hop.address)
+        conn = await self._pool.acquire(upstream.address)
         try:
-            await self._over(connection, call, hop, body, answer)
-        except Lost:
-            if connection.fresh or connection.status or not body.repeatable:
+            await self._send_on(conn, call, upstream, body, response)
+        except UpstreamClosed:
+            if conn.is_new or conn.status or not body.is_replayable:
                 raise
         else:
             return
-        await self._over(await self._pool.take(hop.address, fresh=True), call, hop, body, answer)
+        await self._send_on(await self._pool.acquire(upstream.address, new=True), call, upstream, body, response)
 
-    async def _over(self, c: Connection, call: Call, hop: Hop, body: Body, answer: Answer) -> None:
-        c.begin(without_body=call.method == "HEAD")
-        exchange = Exchange(c, call, body, self._attendance)
-        began = time.perf_counter()
-        exchange.start(hop)
+    async def _send_on(
+        self, conn: UpstreamConnection, call: ProxyCall, upstream: Upstream, body: Body, response: ResponseWriter
+    ) -> None:
+        conn.start_exchange(without_body=call.method == "HEAD")
+        request = UpstreamRequest(conn, call, body, self._disconnect_watcher)
+        started = time.perf_counter()
+        request.start(upstream)
         try:
-            await c.head()
-            if c.status in (429, 503) and body.repeatable and any(name == NOT_STARTED for name, _ in c.headers):
-                raise NotStarted(c.status, await _detail(c))
-            exchange.answered()
-            answer.took(b"upstream", time.perf_counter() - began)
-            if c.status == SWITCHING:
-                self._attendance.remove(exchange)
-                await exchange.end()
-                await self._tunnel(c, call, answer)
+            await conn.read_head()
+            if (
+                conn.status in (429, 503)
+                and body.is_replayable
+                and any(name == NOT_STARTED_HEADER for name, _ in conn.headers)
+            ):
+                raise RejectedByInstance(conn.status, await _read_detail(conn))
+            request.mark_response_started()
+            response.add_timing(b"upstream", time.perf_counter() - started)
+            if conn.status == SWITCHING_PROTOCOLS:
+                self._disconnect_watcher.remove(request)
+                await request.finish()
+                await self._run_tunnel(conn, call, response)
             else:
-                await answer.pass_on(c, ours=call.ours)
-        except Lost as error:
-            if body.gone:
-                raise Gone from error
+                await response.stream_upstream(conn, is_internal=call.is_internal)
+        except UpstreamClosed as error:
+            if body.disconnected:
+                raise ClientDisconnected from error
             raise
         finally:
-            self._attendance.remove(exchange)
-            if not exchange.alone:
-                await exchange.end()
-            self._pool.give(hop.address, c)
+            self._disconnect_watcher.remove(request)
+            if not request.needs_no_cleanup:
+                await request.finish()
+            self._pool.release(upstream.address, conn)
 
-    async def _tunnel(self, c: Connection, call: Call, answer: Answer) -> None:
-        if call.tunnel is None:
-            raise Lost(f"{call.name} switches to a protocol that nobody asked for")
-        await join(call.tunnel, c, answer.switching(c))
+    async def _run_tunnel(self, conn: UpstreamConnection, call: ProxyCall, response: ResponseWriter) -> None:
+        if call.take_transport is None:
+            raise UpstreamClosed(f"{call.name} switches to a protocol that nobody asked for")
+        await run_tunnel(call.take_transport, conn, response.encode_upgrade_head(conn))
 
 
-class NotStarted(Lost):
+class RejectedByInstance(UpstreamClosed):
     """The component has refused this call before it began with it."""
 
-    def __init__(self, status: int, said: str) -> None:
+    def __init__(self, status: int, reason: str) -> None:
         super().__init__()
-        self.status_said = status
-        self.said = said
+        self.upstream_status = status
+        self.reason = reason
 
-    def refusal(self, name: str) -> MeshError:
+    def to_client_error(self, name: str) -> MeshError:
         """What the caller is told when nobody else takes it."""
-        if self.status_said == TooManyRequests.status:
+        if self.upstream_status == TooManyRequests.status:
             return TooManyRequests(f"{name} has too many calls waiting", retry_after=1.0)
-        why = f": {self.said}" if self.said else ""
-        return Unavailable(f"{name} does not take calls at the moment{why}")
+        suffix = f": {self.reason}" if self.reason else ""
+        return Unavailable(f"{name} does not take calls at the moment{suffix}")
 
 
-async def _detail(refusal: Connection) -> str:
+async def _read_detail(rejection: UpstreamConnection) -> str:
     """Why, in the component's own words; empty when it says nothing, or not in time."""
     content = b""
     try:
-        async with asyncio.timeout(DETAIL_WITHIN_S):
-            while len(content) <= MAX_REFUSAL and (piece := await refusal.chunk()):
+        async with asyncio.timeout(DETAIL_TIMEOUT_S):
+            while len(content) <= MAX_REJECTION_BODY and (piece := await rejection.read_chunk()):
                 content += piece
         document = orjson.loads(content)
     except (TimeoutError, MeshError, orjson.JSONDecodeError):
         return ""
-    said = document.get("detail") if isinstance(document, dict) else None
-    return said[:MAX_DETAIL] if isinstance(said, str) else ""
+    detail = document.get("detail") if isinstance(document, dict) else None
+    return detail[:MAX_DETAIL] if isinstance(detail, str) else ""

@@ -12,8 +12,8 @@ import httptools
 
 from libs.common.errors import MeshError, Unavailable
 
-SWITCHING = 101
-AT_ONCE = struct.pack("ii", 1, 0)
+SWITCHING_PROTOCOLS = 101
+LINGER_ZERO = struct.pack("ii", 1, 0)
 """Lingering, for no time."""
 HIGH_WATER = 256 * 1024
 """Bytes received and not yet passed on at which reading pauses."""
@@ -21,11 +21,11 @@ HIGH_WATER = 256 * 1024
 Headers = list[tuple[bytes, bytes]]
 
 
-class Lost(Unavailable):
+class UpstreamClosed(Unavailable):
     """The connection ended before the answer did."""
 
 
-class Connection(asyncio.Protocol):
+class UpstreamConnection(asyncio.Protocol):
     """One exchange at a time: `begin`, `write`, `head`, `chunk` until it is empty."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -35,45 +35,45 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._busy = False
         self.closed = False
-        self.fresh = True
+        self.is_new = True
         """No answer has come over it yet: it cannot have gone stale."""
         self.idle_sweeps = 0
         """How often it was found idle."""
 
-    def begin(self, *, without_body: bool = False) -> None:
+    def start_exchange(self, *, without_body: bool = False) -> None:
         self.status = 0
         self.headers: Headers = []
         self.complete = False
         self._without_body = without_body
-        self._framed = False
+        self._has_framing = False
         self._keep_alive = False
-        self._error: MeshError | None = Lost() if self.closed else None
+        self._error: MeshError | None = UpstreamClosed() if self.closed else None
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
-        self._headed = False
-        self._rest = b""
+        self._head_received = False
+        self._trailing_bytes = b""
         self._parser = httptools.HttpResponseParser(self)
         self._busy = True
 
     @property
-    def ended(self) -> bool:
+    def is_exhausted(self) -> bool:
         """The whole answer has been read."""
         return self.complete and not self._chunks
 
     @property
-    def at_hand(self) -> bool:
+    def has_data(self) -> bool:
         """The next bytes of the answer, or its end, are here."""
         return self.complete or bool(self._chunks)
 
     @property
-    def reusable(self) -> bool:
+    def is_reusable(self) -> bool:
         return self.complete and self._keep_alive and not self.closed and not self._paused
 
-    def end(self) -> None:
+    def mark_idle(self) -> None:
         self._busy = False
-        self.fresh = False
+        self.is_new = False
         self.idle_sweeps = 0
 
     def write(self, data: bytes) -> None:
@@ -83,23 +83,23 @@ class Connection(asyncio.Protocol):
     async def drain(self) -> None:
         await self._writable.wait()
 
-    async def head(self) -> None:
+    async def read_head(self) -> None:
         """Returns when status and headers are here."""
-        while not self._headed:
-            await self._wait()
+        while not self._head_received:
+            await self._wait_for_data()
 
-    async def chunk(self) -> bytes:
+    async def read_chunk(self) -> bytes:
         """The next bytes of the body, empty at its end."""
         while not self._chunks and not self.complete:
-            await self._wait()
+            await self._wait_for_data()
         if not self._chunks:
             return b""
-        found = self._chunks.popleft() if len(self._chunks) == 1 else self._all()
+        chunk = self._chunks.popleft() if len(self._chunks) == 1 else self._join_chunks()
         self._buffered = 0
         if self._paused and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
-        return found
+        return chunk
 
     def fail(self, error: MeshError) -> None:
         """End the exchange; whoever waits for its answer gets `error`."""
@@ -107,7 +107,7 @@ class Connection(asyncio.Protocol):
             return
         self._error = self._error or error
         self.abort()
-        self._wake()
+        self._wake_reader()
 
     def abort(self) -> None:
         """A reset: what is only closed could still want its answer."""
@@ -116,24 +116,24 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             raw = self._transport.get_extra_info("socket")
             if raw is not None and not self._transport.is_closing():
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
             self._transport.abort()
 
-    def hand_over(self, protocol: asyncio.BaseProtocol) -> tuple[asyncio.Transport, bytes]:
+    def detach_transport(self, protocol: asyncio.BaseProtocol) -> tuple[asyncio.Transport, bytes]:
         """After the status 101: the transport, which is `protocol`'s from now on, and what came behind the head."""
         if self._transport is None or self.closed:
-            raise Lost()
+            raise UpstreamClosed()
         transport, self._transport = self._transport, None
         transport.set_protocol(protocol)
         self.closed = True
-        return transport, self._rest
+        return transport, self._trailing_bytes
 
-    def _all(self) -> bytes:
-        found = b"".join(self._chunks)
+    def _join_chunks(self) -> bytes:
+        chunk = b"".join(self._chunks)
         self._chunks.clear()
-        return found
+        return chunk
 
-    async def _wait(self) -> None:
+    async def _wait_for_data(self) -> None:
         if self._error is not None:
             raise self._error
         self._waiter = self.loop.create_future()
@@ -142,7 +142,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._waiter = None
 
-    def _wake(self) -> None:
+    def _wake_reader(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -159,25 +159,25 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         if not self._busy or self.complete:
             return
-        if self._headed and not self._framed and exc is None:
+        if self._head_received and not self._has_framing and exc is None:
             self.complete = True
         elif self._error is None:
-            self._error = Lost()
-        self._wake()
+            self._error = UpstreamClosed()
+        self._wake_reader()
 
     def data_received(self, data: bytes) -> None:
         if not self._busy or self.complete:
             self.abort()  # nobody asked
             return
-        if self._headed and self.status == SWITCHING:
-            self._rest += data
+        if self._head_received and self.status == SWITCHING_PROTOCOLS:
+            self._trailing_bytes += data
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._rest = data[upgrade.args[0] :]
+            self._trailing_bytes = data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
-            failure = Lost("the answer is not HTTP")
+            failure = UpstreamClosed("the answer is not HTTP")
             failure.__cause__ = error
             self.fail(failure)
 
@@ -191,18 +191,18 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        self._framed = self._framed or name in (b"content-length", b"transfer-encoding")
+        self._has_framing = self._has_framing or name in (b"content-length", b"transfer-encoding")
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
-        if self.status < 200 and self.status != SWITCHING:
+        if self.status < 200 and self.status != SWITCHING_PROTOCOLS:
             return
-        self._headed = True
-        self._framed = self._framed or self.status in (204, 304)
+        self._head_received = True
+        self._has_framing = self._has_framing or self.status in (204, 304)
         if self._without_body:
             self.complete = True
-        self._wake()
+        self._wake_reader()
 
     def on_body(self, body: bytes) -> None:
         if self._without_body:
@@ -212,14 +212,14 @@ class Connection(asyncio.Protocol):
         if self._buffered > HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
+        self._wake_reader()
 
     def on_message_complete(self) -> None:
-        if self.status == SWITCHING:
+        if self.status == SWITCHING_PROTOCOLS:
             return
         if self.status < 200:
             self.headers = []
             return
         self.complete = True
-        self._keep_alive = self._framed and self._parser.should_keep_alive() and not self._without_body
-        self._wake()
+        self._keep_alive = self._has_framing and self._parser.should_keep_alive() and not self._without_body
+        self._wake_reader()

@@ -6,85 +6,97 @@ import asyncio
 import time
 
 from libs.common.errors import MeshError, TimedOut
-from services.gateway.proxy.connection_pool import head_of, host_header
-from services.gateway.proxy.proxy_call import Call, Hop
-from services.gateway.proxy.request import Body, Gone
-from services.gateway.proxy.upstream_connection import Connection, Lost
+from services.gateway.proxy.connection_pool import encode_head, encode_host
+from services.gateway.proxy.proxy_call import ProxyCall, Upstream
+from services.gateway.proxy.request import Body, ClientDisconnected
+from services.gateway.proxy.upstream_connection import UpstreamClosed, UpstreamConnection
 
-STALLED_S = 60.0
+SEND_STALL_S = 60.0
 """How long a place may leave a request's bytes unread."""
-PROMPT_S = 0.05
+WATCH_AFTER_S = 0.05
 """An answer that comes within this is not worth a task that watches whether the caller is still there."""
 
 
-class Attendance:
+class DisconnectWatcher:
     """Exchanges that are young: who is no longer young is told so, and watches its caller from then on."""
 
     def __init__(self) -> None:
-        self._young: dict[Exchange, float] = {}
-        self._looking = False
+        self._pending: dict[UpstreamRequest, float] = {}
+        self._is_scheduled = False
 
-    def add(self, exchange: Exchange, loop: asyncio.AbstractEventLoop) -> None:
-        self._young[exchange] = time.monotonic() + PROMPT_S
-        if not self._looking:
-            self._looking = True
-            loop.call_later(PROMPT_S, self._look, loop)
+    def add(self, request: UpstreamRequest, loop: asyncio.AbstractEventLoop) -> None:
+        self._pending[request] = time.monotonic() + WATCH_AFTER_S
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            loop.call_later(WATCH_AFTER_S, self._start_due, loop)
 
-    def remove(self, exchange: Exchange) -> None:
-        self._young.pop(exchange, None)
+    def remove(self, request: UpstreamRequest) -> None:
+        self._pending.pop(request, None)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _start_due(self, loop: asyncio.AbstractEventLoop) -> None:
         now = time.monotonic()
-        for exchange in [one for one, until in self._young.items() if until <= now]:
-            del self._young[exchange]
-            exchange.watch()
-        self._looking = bool(self._young)
-        if self._looking:
-            loop.call_later(PROMPT_S / 2, self._look, loop)
+        for request in [candidate for candidate, due in self._pending.items() if due <= now]:
+            del self._pending[request]
+            request.start_watching()
+        self._is_scheduled = bool(self._pending)
+        if self._is_scheduled:
+            loop.call_later(WATCH_AFTER_S / 2, self._start_due, loop)
 
 
-class Exchange:
+class UpstreamRequest:
     """Ends by itself, with an error for who awaits the answer, when that takes too long or nobody waits any more."""
 
-    __slots__ = ("_answered", "_attendance", "_body", "_call", "_chunked", "_connection", "_loop", "_task", "_timer")
+    __slots__ = (
+        "_body",
+        "_call",
+        "_chunked",
+        "_connection",
+        "_disconnect_watcher",
+        "_loop",
+        "_response_started",
+        "_task",
+        "_timer",
+    )
 
-    def __init__(self, connection: Connection, call: Call, body: Body, attendance: Attendance) -> None:
-        self._attendance = attendance
+    def __init__(
+        self, connection: UpstreamConnection, call: ProxyCall, body: Body, disconnect_watcher: DisconnectWatcher
+    ) -> None:
+        self._disconnect_watcher = disconnect_watcher
         self._connection = connection
         self._call = call
         self._body = body
         self._loop = connection.loop
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        self._answered = False
+        self._response_started = False
 
-    def start(self, hop: Hop) -> None:
+    def start(self, upstream: Upstream) -> None:
         """Send what is there; a body that is still to come is sent by a task."""
         body, call = self._body, self._call
-        framing = body.framing()
+        framing = body.build_framing_headers()
         self._chunked = bool(framing) and framing[0][0] == b"transfer-encoding"
-        headers = [(b"host", host_header(hop.address)), *call.headers, *hop.headers, *framing]
-        head = head_of(call.method, call.target, headers)
-        self._connection.write(head + _framed(body.so_far, self._chunked))
+        headers = [(b"host", encode_host(upstream.address)), *call.headers, *upstream.headers, *framing]
+        head = encode_head(call.method, call.target, headers)
+        self._connection.write(head + _encode_chunk(body.buffered, self._chunked))
         if body.finished:
             if self._chunked:
                 self._connection.write(b"0\r\n\r\n")
-            self._attendance.add(self, self._loop)
+            self._disconnect_watcher.add(self, self._loop)
         else:
-            self._task = asyncio.create_task(self._send())
+            self._task = asyncio.create_task(self._send_body())
 
-    def answered(self) -> None:
+    def mark_response_started(self) -> None:
         """The answer has begun."""
-        if not self._call.whole:
-            self._answered = True
+        if not self._call.bounded_response:
+            self._response_started = True
             self._cancel_timer()
 
     @property
-    def alone(self) -> bool:
+    def needs_no_cleanup(self) -> bool:
         """Nothing was begun that has to be ended: so with nearly all exchanges."""
         return self._task is None and self._timer is None and self._body.finished
 
-    async def end(self) -> None:
+    async def finish(self) -> None:
         """Part of a request on it makes a connection useless for the next."""
         self._cancel_timer()
         if self._task is not None:
@@ -93,47 +105,47 @@ class Exchange:
         if not self._body.finished:
             self._connection.abort()
 
-    def watch(self) -> None:
-        self._set_deadline(self._call.answer_within - PROMPT_S)
-        self._task = asyncio.create_task(self._until_gone())
+    def start_watching(self) -> None:
+        self._set_deadline(self._call.response_timeout - WATCH_AFTER_S)
+        self._task = asyncio.create_task(self._watch_client())
 
-    async def _send(self) -> None:
+    async def _send_body(self) -> None:
         """Send all, then watch whether the caller is still there."""
         body, connection = self._body, self._connection
         try:
             while not body.finished:
-                async with asyncio.timeout(STALLED_S):
+                async with asyncio.timeout(SEND_STALL_S):
                     await connection.drain()
-                connection.write(_framed(await body.read(), self._chunked))
+                connection.write(_encode_chunk(await body.read(), self._chunked))
             if self._chunked:
                 connection.write(b"0\r\n\r\n")
-            self._set_deadline(self._call.answer_within)
-            await body.hung_up()
-        except Gone:
+            self._set_deadline(self._call.response_timeout)
+            await body.wait_for_disconnect()
+        except ClientDisconnected:
             pass  # as after `hung_up`
         except MeshError as error:
             connection.fail(error)  # it is the caller's body that cannot be had
         except TimeoutError:
             connection.fail(TimedOut(f"{self._call.name} does not read what it is sent"))
         finally:
-            connection.fail(Lost())  # whatever ends the sending ends an exchange that is not complete
+            connection.fail(UpstreamClosed())  # whatever ends the sending ends an exchange that is not complete
 
-    async def _until_gone(self) -> None:
-        await self._body.hung_up()
-        self._connection.fail(Lost())
+    async def _watch_client(self) -> None:
+        await self._body.wait_for_disconnect()
+        self._connection.fail(UpstreamClosed())
 
     def _set_deadline(self, seconds: float) -> None:
-        if not self._answered:
-            self._timer = self._loop.call_later(max(0.0, seconds), self._late)
+        if not self._response_started:
+            self._timer = self._loop.call_later(max(0.0, seconds), self._on_timeout)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _late(self) -> None:
-        within = self._call.answer_within
-        self._connection.fail(TimedOut(f"{self._call.name} did not answer within {within:g} s"))
+    def _on_timeout(self) -> None:
+        timeout = self._call.response_timeout
+        self._connection.fail(TimedOut(f"{self._call.name} did not answer within {timeout:g} s"))
 
 
-def _framed(piece: bytes, chunked: bool) -> bytes:
+def _encode_chunk(piece: bytes, chunked: bool) -> bytes:
     return b"%x\r\n%b\r\n" % (len(piece), piece) if chunked and piece else piece

@@ -13,12 +13,12 @@ from services.gateway.http_errors import WrongMethod
 RESERVED = frozenset(
     {"api", "hooks", "console", "git", "links", "healthz", "readyz", "metrics", "docs", "openapi.json"}
 )
-SCHEDULERS_OF_APP = frozenset({"runs", "components", "schedules"})
-SCHEDULERS = frozenset({"workers", "queues"})
+SCHEDULER_APP_NOUNS = frozenset({"runs", "components", "schedules"})
+SCHEDULER_NOUNS = frozenset({"workers", "queues"})
 
 Kind = Literal[
     "healthz", "readyz", "metrics", "docs", "openapi", "api", "hooks", "links",
-    "predict", "submit", "describe", "page", "own", "v2", "runs", "files",
+    "predict", "submit", "describe", "page", "web_app", "v2", "runs", "files",
 ]  # fmt: skip
 
 METHODS: dict[Kind, tuple[str, ...]] = {
@@ -38,10 +38,10 @@ METHODS: dict[Kind, tuple[str, ...]] = {
     "files": ("GET", "HEAD", "PUT", "DELETE"),
 }
 """Kinds that are not here leave it to the component."""
-OF_API: dict[str, Kind] = {"predict": "predict", "runs": "submit", "openapi.json": "describe", "docs": "page"}
+API_SUFFIXES: dict[str, Kind] = {"predict": "predict", "runs": "submit", "openapi.json": "describe", "docs": "page"}
 
 
-SHORT = 256
+MAX_CACHED_PATH = 256
 """Paths up to this length are remembered: the same few are called again and again."""
 
 
@@ -52,77 +52,79 @@ class Route:
     path: str = ""
     """The API's path or the model's name, decoded."""
     box: str = ""
-    rest: str = ""
+    suffix: str = ""
     """What follows, percent-encoded as it came."""
     service: Literal["registry", "scheduler", "databox"] | None = None
     open: bool = False
 
 
-def route(raw: str) -> Route | None:
+def parse_path(raw: str) -> Route | None:
     """The meaning of a percent-encoded path; None when it has none. Raises Malformed."""
-    return _remembered(raw) if len(raw) <= SHORT else _read(raw)
+    return _parse_cached(raw) if len(raw) <= MAX_CACHED_PATH else _parse(raw)
 
 
-def allow(kind: Kind, method: str) -> None:
+def check_method(kind: Kind, method: str) -> None:
     """Raises WrongMethod."""
     methods = METHODS.get(kind)
     if methods is not None and method not in methods:
         raise WrongMethod(methods)
 
 
-def _read(raw: str) -> Route | None:
+def _parse(raw: str) -> Route | None:
     if not raw.startswith("/"):
         return None
     if any(part in (".", "..") for part in unquote(raw).split("/")):
         raise Malformed('a path has no "." or ".." in it')
-    first, _, rest = raw[1:].partition("/")
+    first, _, remainder = raw[1:].partition("/")
     if first in RESERVED:
-        return _reserved(first, rest)
-    second, slash, tail = rest.partition("/")
+        return _parse_reserved(first, remainder)
+    second, slash, tail = remainder.partition("/")
     ns = unquote(first)
     if second == "runs":
-        return Route("runs", ns, rest=(slash + tail).rstrip("/"), service="scheduler")
+        return Route("runs", ns, suffix=(slash + tail).rstrip("/"), service="scheduler")
     if second == "files":
-        return _files(ns, tail)
+        return _parse_files(ns, tail)
     if second == "v2":
-        return _v2(ns, slash + tail)
-    return Route(OF_API.get(tail, "own"), ns, unquote(second), rest=slash + tail) if second else None
+        return _parse_oip(ns, slash + tail)
+    return Route(API_SUFFIXES.get(tail, "web_app"), ns, unquote(second), suffix=slash + tail) if second else None
 
 
-def _v2(ns: str, rest: str) -> Route:
+def _parse_oip(ns: str, suffix: str) -> Route:
     """The Open Inference Protocol: `rest` is what follows the model's name, or all that follows `v2`."""
-    if not rest.startswith("/models/"):
-        return Route("v2", ns, rest=rest)
-    model, slash, tail = rest.removeprefix("/models/").partition("/")
-    return Route("v2", ns, unquote(model), rest=slash + tail)
+    if not suffix.startswith("/models/"):
+        return Route("v2", ns, suffix=suffix)
+    model, slash, tail = suffix.removeprefix("/models/").partition("/")
+    return Route("v2", ns, unquote(model), suffix=slash + tail)
 
 
-_remembered = lru_cache(maxsize=4096)(_read)
+_parse_cached = lru_cache(maxsize=4096)(_parse)
 
 
-def _reserved(first: str, rest: str) -> Route | None:
+def _parse_reserved(first: str, remainder: str) -> Route | None:
     match first:
         case "healthz" | "readyz" | "metrics" | "docs":
-            return Route(first) if not rest else None
+            return Route(first) if not remainder else None
         case "openapi.json":
-            return Route("openapi") if not rest else None
+            return Route("openapi") if not remainder else None
         case "hooks":
-            return Route("hooks", unquote(rest), service="registry") if rest and "/" not in rest else None
+            return (
+                Route("hooks", unquote(remainder), service="registry") if remainder and "/" not in remainder else None
+            )
         case "links":
-            return Route("links", service="databox", open=True) if rest else None
+            return Route("links", service="databox", open=True) if remainder else None
         case "api":
-            return _api(rest.split("/"))
+            return _parse_platform_api(remainder.split("/"))
     return None
 
 
-def _api(parts: list[str]) -> Route | None:
+def _parse_platform_api(parts: list[str]) -> Route | None:
     if parts[0] != "v1" or len(parts) < 2 or not parts[1]:
         return None
-    of_app = parts[1] == "apps" and len(parts) > 3 and parts[3] in SCHEDULERS_OF_APP
-    service: Literal["registry", "scheduler"] = "scheduler" if of_app or parts[1] in SCHEDULERS else "registry"
+    of_app = parts[1] == "apps" and len(parts) > 3 and parts[3] in SCHEDULER_APP_NOUNS
+    service: Literal["registry", "scheduler"] = "scheduler" if of_app or parts[1] in SCHEDULER_NOUNS else "registry"
     return Route("api", service=service, open=parts[1] == "schema" and len(parts) > 2)
 
 
-def _files(ns: str, tail: str) -> Route | None:
+def _parse_files(ns: str, tail: str) -> Route | None:
     box = unquote(tail.partition("/")[0])
-    return Route("files", ns, box=box, rest=tail, service="databox") if box else None
+    return Route("files", ns, box=box, suffix=tail, service="databox") if box else None

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 Target = Literal["ml", "pipeline", "files", "pipelines"]
 Document = Mapping[str, Any]
-Shown = tuple[Target, str | None, bytes | None, bytes | None]
+CredentialKey = tuple[Target, str | None, bytes | None, bytes | None]
 """An API's target and path, and the credentials that were shown there."""
 
 
@@ -27,7 +27,7 @@ class Component:
     concurrency: int
     boxes: tuple[str, ...]
     endpoints: tuple[Endpoint, ...]
-    own_routes: bool = False
+    is_web_app: bool = False
     """It is a web application of its own: every path and method is passed on."""
     reason: Document | None = None
     """Why there is no healthy endpoint."""
@@ -35,7 +35,7 @@ class Component:
     """What its last healthy instance said of itself."""
     scales: bool = False
     """The number of its instances follows the calls."""
-    wakes_within: float | None = None
+    cold_start_timeout: float | None = None
     """Nothing answers now; a call that waits may find an instance within so many seconds."""
 
 
@@ -56,7 +56,7 @@ class Api:
     outputs: tuple[Document, ...] = ()
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         """Nobody has to say who they are, and nobody can."""
         return self.none and self.basic is None and not self.api_key
 
@@ -71,118 +71,120 @@ class App:
     paths: Mapping[str, Api] = field(default_factory=dict)
     models: Mapping[str, tuple[Api, ...]] = field(default_factory=dict)
     """The APIs of a component, by its name and by theirs."""
-    shared: bool = False
+    uses_cors: bool = False
     """Pages of other origins may call some of its APIs."""
-    callers: dict[Shown, str] = field(default_factory=dict, compare=False)
+    auth_cache: dict[CredentialKey, str] = field(default_factory=dict, compare=False)
     """Who was let in by what."""
 
-    def api(self, target: Target) -> Api | None:
+    def find_api(self, target: Target) -> Api | None:
         """The app's only API of a kind without a path."""
         return next((api for api in self.apis if api.target == target), None)
 
-    def pipelines(self) -> tuple[Api, ...]:
+    def list_run_apis(self) -> tuple[Api, ...]:
         """The APIs whose callers may have runs."""
         return tuple(api for api in self.apis if api.target in ("pipeline", "pipelines", "ml"))
 
 
 @dataclass(frozen=True)
-class Table:
+class RouteTable:
     version: int = 0
     apps: Mapping[str, App] = field(default_factory=dict)
     documents: Mapping[str, Document] = field(default_factory=dict)
-    unread: tuple[str, ...] = ()
+    invalid_apps: tuple[str, ...] = ()
     """Apps whose documents cannot be read: they stay as they were, and change nothing for the others."""
 
-    def has(self, ns: str, path: str, *, model: bool = False) -> bool:
+    def has_route(self, ns: str, path: str, *, is_model: bool = False) -> bool:
         """Whether a call there has somewhere to go; `path` is empty for what needs only the app."""
         app = self.apps.get(ns)
         if app is None or not path:
             return app is not None
-        api = next(iter(app.models.get(path, ())), None) if model else app.paths.get(path)
+        api = next(iter(app.models.get(path, ())), None) if is_model else app.paths.get(path)
         if api is None or api.target != "ml":
             return api is not None
         component = app.components.get(api.name or "")
-        return component is not None and (bool(component.endpoints) or component.wakes_within is not None)
+        return component is not None and (bool(component.endpoints) or component.cold_start_timeout is not None)
 
-    def document(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """What is kept on disk; `changed` reads it."""
         return {"version": self.version, "full": True, "apps": dict(self.documents)}
 
 
-def changed(table: Table, change: Document) -> Table:
+def apply_delta(table: RouteTable, delta: Document) -> RouteTable:
     """The table after the scheduler's answer; apps that did not change keep their very object."""
-    given: Mapping[str, Document | None] = change["apps"]
-    full, version = bool(change.get("full")), int(change["version"])
+    changes: Mapping[str, Document | None] = delta["apps"]
+    full, version = bool(delta.get("full")), int(delta["version"])
     documents = {} if full else dict(table.documents)
-    for ns, document in given.items():
+    for ns, document in changes.items():
         if document is None:
             documents.pop(ns, None)
         else:
             documents[ns] = document
-    apps, unread = {}, []
+    apps, invalid_apps = {}, []
     for ns, document in documents.items():
         try:
-            same = ns in table.apps and table.documents.get(ns) == document
-            apps[ns] = table.apps[ns] if same else _app(ns, document)
+            is_unchanged = ns in table.apps and table.documents.get(ns) == document
+            apps[ns] = table.apps[ns] if is_unchanged else _parse_app(ns, document)
         except (AttributeError, LookupError, TypeError, ValueError):
-            unread.append(ns)
+            invalid_apps.append(ns)
             if ns in table.apps:
                 apps[ns] = table.apps[ns]
-    return Table(version, apps, documents, tuple(unread))
+    return RouteTable(version, apps, documents, tuple(invalid_apps))
 
 
-def _app(ns: str, document: Document) -> App:
-    apis = tuple(_api(one) for one in document.get("apis", ()))
+def _parse_app(ns: str, document: Document) -> App:
+    apis = tuple(_parse_api(entry) for entry in document.get("apis", ()))
     return App(
         ns=ns,
         apis=apis,
         users=document.get("users") or {},
         keys=document.get("keys") or {},
-        components={name: _component(name, one) for name, one in (document.get("components") or {}).items()},
+        components={name: _parse_component(name, one) for name, one in (document.get("components") or {}).items()},
         paths={api.path.strip("/"): api for api in apis if api.path and api.target in ("ml", "pipeline")},
-        models=_models([api for api in apis if api.target == "ml"]),
-        shared=any(api.cors for api in apis),
+        models=_group_by_model([api for api in apis if api.target == "ml"]),
+        uses_cors=any(api.cors for api in apis),
     )
 
 
-def _models(apis: list[Api]) -> dict[str, tuple[Api, ...]]:
-    found: dict[str, tuple[Api, ...]] = {}
+def _group_by_model(apis: list[Api]) -> dict[str, tuple[Api, ...]]:
+    models: dict[str, tuple[Api, ...]] = {}
     for api in apis:
         for name in {api.name or "", (api.path or "").strip("/")}:
-            found[name] = (*found.get(name, ()), api)
-    return found
+            models[name] = (*models.get(name, ()), api)
+    return models
 
 
-def _api(one: Document) -> Api:
-    auth = one.get("auth") or {}
+def _parse_api(document: Document) -> Api:
+    auth = document.get("auth") or {}
     return Api(
-        target=cast(Target, one["target"]),
-        path=one.get("path"),
-        name=one.get("name"),
-        title=one.get("title") or "",
+        target=cast(Target, document["target"]),
+        path=document.get("path"),
+        name=document.get("name"),
+        title=document.get("title") or "",
         basic=auth.get("basic"),
         api_key=bool(auth.get("api_key")),
         none=bool(auth.get("none")),
-        identity=bool(one.get("identity")),
-        cors=tuple(one.get("cors") or ()),
-        inputs=tuple(one.get("inputs") or ()),
-        outputs=tuple(one.get("outputs") or ()),
+        identity=bool(document.get("identity")),
+        cors=tuple(document.get("cors") or ()),
+        inputs=tuple(document.get("inputs") or ()),
+        outputs=tuple(document.get("outputs") or ()),
     )
 
 
-def _component(name: str, one: Document) -> Component:
+def _parse_component(name: str, document: Document) -> Component:
     return Component(
         name=name,
-        timeout=float(one.get("timeout") or 30.0),
-        concurrency=int(one.get("concurrency") or 1),
-        own_routes=bool(one.get("own_routes")),
-        boxes=tuple(one.get("boxes") or ()),
+        timeout=float(document.get("timeout") or 30.0),
+        concurrency=int(document.get("concurrency") or 1),
+        is_web_app=bool(document.get("own_routes")),
+        boxes=tuple(document.get("boxes") or ()),
         endpoints=tuple(
-            Endpoint(str(e["id"]), str(e["host"]), int(e["port"]), str(e.get("token") or ""))
-            for e in one.get("endpoints") or ()
+            Endpoint(
+                str(endpoint["id"]), str(endpoint["host"]), int(endpoint["port"]), str(endpoint.get("token") or "")
+            )
+            for endpoint in document.get("endpoints") or ()
         ),
-        reason=one.get("reason"),
-        openapi=one.get("openapi"),
-        scales=bool(one.get("scales")),
-        wakes_within=one.get("wakes_within"),
+        reason=document.get("reason"),
+        openapi=document.get("openapi"),
+        scales=bool(document.get("scales")),
+        cold_start_timeout=document.get("wakes_within"),
     )
