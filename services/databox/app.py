@@ -14,7 +14,7 @@ from libs.common.disk import Disk
 from libs.common.errors import Malformed, NotFound
 from libs.common.http.app import Check, service
 from libs.common.settings import Settings
-from services.databox.dependencies import open_parts
+from services.databox.dependencies import open_dependencies
 from services.databox.routes import boxes, files, links, logs, staging
 
 
@@ -23,24 +23,24 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_parts(settings, bus) as parts:
-            app.state.parts = parts
+        async with open_dependencies(settings, bus) as deps:
+            app.state.dependencies = deps
             yield
 
-    def checks() -> Mapping[str, Check]:
-        parts = app.state.parts
-        found = {"database": parts.database.ready, "store": parts.store.ready, "bus": parts.bus.ready}
+    def readiness_checks() -> Mapping[str, Check]:
+        deps = app.state.dependencies
+        checks = {"database": deps.database.ready, "store": deps.store.ready, "bus": deps.bus.ready}
         scheme, _, folder = settings.store_url.partition("://")
-        return {**found, "disk": Disk(Path(folder), settings.disk_reserve).ready} if scheme == "file" else found
+        return {**checks, "disk": Disk(Path(folder), settings.disk_reserve).ready} if scheme == "file" else checks
 
-    app = service("databox", settings, lifespan=lifespan, checks=checks, open_paths=("/links/",))
-    for routes in (boxes, files, links, logs, staging):
-        app.include_router(routes.router)
-    app.router.default = nowhere
+    app = service("databox", settings, lifespan=lifespan, checks=readiness_checks, open_paths=("/links/",))
+    for route_module in (boxes, files, links, logs, staging):
+        app.include_router(route_module.router)
+    app.router.default = handle_not_found
     return app
 
 
-async def nowhere(scope: Scope, _receive: Receive, _send: Send) -> None:
+async def handle_not_found(scope: Scope, _receive: Receive, _send: Send) -> None:
     """No route matched: none matches a path with a line break."""
     if "\n" in scope["path"]:
         raise Malformed("the path holds control characters")

@@ -6,23 +6,23 @@ from libs.common.bus import Bus
 from libs.common.messages import FileChanged
 from libs.common.periodic_task import Loop
 
-IDLE_S = 3600.0
+IDLE_INTERVAL_S = 3600.0
 """Nothing is due without a ring."""
 
 
-class Changes:
+class BoxChangePublisher:
     """Rings behind the call that changed something, and again until the bus took it: a caller never waits for it."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._pending: set[tuple[str, str]] = set()
-        self.loop = Loop("databox doorbells", self.ring, IDLE_S)
+        self.loop = Loop("databox doorbells", self.publish_pending, IDLE_INTERVAL_S)
 
-    def note(self, app: str, box: str) -> None:
+    def mark_changed(self, app: str, box: str) -> None:
         self._pending.add((app, box))
         self.loop.wake()
 
-    async def ring(self) -> None:
+    async def publish_pending(self) -> None:
         for app, box in sorted(self._pending):
             self._pending.discard((app, box))
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -66,7 +66,7 @@ class Box:
     name: str
     capacity: int
     detached: bool
-    changes: int
+    version: int
     """Grows whenever databox changed what is in the box: a figure counted at the same number is still good."""
 
 
@@ -79,7 +79,7 @@ class Reservation:
     box: str
     key: str | None
     size: int
-    before: str | None
+    old_version: str | None
     expires_at: float
 
 
@@ -92,89 +92,92 @@ class Publication:
     """
 
     moves: list[list[str]]
-    fresh: list[str] | None
-    answer: dict[str, Any] | None
+    created_keys: list[str] | None
+    result: dict[str, Any] | None
 
 
-async def declare(c: AsyncConnection, app: str, capacities: Mapping[str, int]) -> None:
+async def declare_boxes(conn: AsyncConnection, app: str, capacities: Mapping[str, int]) -> None:
     """Make and resize these boxes; the app's others are detached."""
-    gone = update(boxes).where(boxes.c.app == app, boxes.c.name.not_in(capacities))
-    await c.execute(gone.values(detached=True))
+    detach = update(boxes).where(boxes.c.app == app, boxes.c.name.not_in(capacities))
+    await conn.execute(detach.values(detached=True))
     for name, capacity in sorted(capacities.items()):
         row = {"app": app, "name": name, "capacity": capacity, "detached": False, "changes": 0}
-        kept = {"capacity": capacity, "detached": False}
-        await c.execute(upsert(c, boxes).values(row).on_conflict_do_update(index_elements=["app", "name"], set_=kept))
+        changes = {"capacity": capacity, "detached": False}
+        await conn.execute(
+            upsert(conn, boxes).values(row).on_conflict_do_update(index_elements=["app", "name"], set_=changes)
+        )
 
 
-async def boxes_of(c: AsyncConnection, app: str) -> list[Box]:
-    found = await c.execute(select(boxes).where(boxes.c.app == app).order_by(boxes.c.name))
-    return [Box(row.name, row.capacity, row.detached, row.changes) for row in found]
+async def list_boxes(conn: AsyncConnection, app: str) -> list[Box]:
+    rows = await conn.execute(select(boxes).where(boxes.c.app == app).order_by(boxes.c.name))
+    return [Box(row.name, row.capacity, row.detached, row.changes) for row in rows]
 
 
-async def box(c: AsyncConnection, app: str, name: str, *, lock: bool = False) -> Box | None:
+async def get_box(conn: AsyncConnection, app: str, name: str, *, lock: bool = False) -> Box | None:
     """With `lock`, nobody else reserves room in the box until the transaction ends."""
     query = select(boxes).where(boxes.c.app == app, boxes.c.name == name)
-    row = (await c.execute(query.with_for_update() if lock else query)).one_or_none()
+    row = (await conn.execute(query.with_for_update() if lock else query)).one_or_none()
     return None if row is None else Box(row.name, row.capacity, row.detached, row.changes)
 
 
-async def changed(c: AsyncConnection, app: str, name: str) -> int:
+async def bump_version(conn: AsyncConnection, app: str, name: str) -> int:
     """Note that the box's content changed; the new number of changes, 0 when there is no such box."""
-    mine = (boxes.c.app == app, boxes.c.name == name)
-    await c.execute(update(boxes).where(*mine).values(changes=boxes.c.changes + 1))
-    return int((await c.execute(select(boxes.c.changes).where(*mine))).scalar() or 0)
+    this_box = (boxes.c.app == app, boxes.c.name == name)
+    await conn.execute(update(boxes).where(*this_box).values(changes=boxes.c.changes + 1))
+    return int((await conn.execute(select(boxes.c.changes).where(*this_box))).scalar() or 0)
 
 
-async def reserved(c: AsyncConnection, app: str, name: str, without: Sequence[str] = ()) -> int:
+async def sum_reserved_bytes(conn: AsyncConnection, app: str, name: str, excluded_ids: Sequence[str] = ()) -> int:
     """Bytes reserved in the box at this time, not counting the reservations `without`."""
     total = select(func.coalesce(func.sum(reservations.c.size), 0)).where(
         reservations.c.app == app,
         reservations.c.box == name,
-        reservations.c.expires_at > await clock(c),
-        reservations.c.id.not_in(without),
+        reservations.c.expires_at > await clock(conn),
+        reservations.c.id.not_in(excluded_ids),
     )
-    return int((await c.execute(total)).scalar_one())
+    return int((await conn.execute(total)).scalar_one())
 
 
-async def promised(c: AsyncConnection, app: str, name: str) -> dict[str, str | None]:
+async def list_link_reservations(conn: AsyncConnection, app: str, name: str) -> dict[str, str | None]:
     """Keys that links were given out for with a reservation, and the mark of what was there before."""
     query = select(reservations.c.key, reservations.c.before).where(
         reservations.c.app == app, reservations.c.box == name, reservations.c.key.is_not(None)
     )
-    return {row.key: row.before for row in await c.execute(query)}
+    return {row.key: row.before for row in await conn.execute(query)}
 
 
-async def reserve(c: AsyncConnection, wanted: Reservation) -> None:
-    row = {**wanted.__dict__}
-    await c.execute(upsert(c, reservations).values(row).on_conflict_do_update(index_elements=["id"], set_=row))
+async def upsert_reservation(conn: AsyncConnection, reservation: Reservation) -> None:
+    row = asdict(reservation)
+    row["before"] = row.pop("old_version")
+    await conn.execute(upsert(conn, reservations).values(row).on_conflict_do_update(index_elements=["id"], set_=row))
 
 
-async def release(c: AsyncConnection, ids: Sequence[str]) -> None:
-    await c.execute(delete(reservations).where(reservations.c.id.in_(ids)))
+async def delete_reservations(conn: AsyncConnection, ids: Sequence[str]) -> None:
+    await conn.execute(delete(reservations).where(reservations.c.id.in_(ids)))
 
 
-async def publication(c: AsyncConnection, app: str, name: str) -> Publication | None:
+async def get_publication(conn: AsyncConnection, app: str, name: str) -> Publication | None:
     query = select(publications).where(publications.c.app == app, publications.c.id == name)
-    row = (await c.execute(query)).one_or_none()
+    row = (await conn.execute(query)).one_or_none()
     return None if row is None else Publication(row.moves, row.fresh, row.answer)
 
 
-async def begin_publication(c: AsyncConnection, app: str, name: str, moves: list[list[str]]) -> None:
-    row = {"app": app, "id": name, "moves": moves, "fresh": None, "answer": None, "created_at": await clock(c)}
-    await c.execute(insert(publications).values(row))
+async def insert_publication(conn: AsyncConnection, app: str, name: str, moves: list[list[str]]) -> None:
+    row = {"app": app, "id": name, "moves": moves, "fresh": None, "answer": None, "created_at": await clock(conn)}
+    await conn.execute(insert(publications).values(row))
 
 
-async def note_publication(c: AsyncConnection, app: str, name: str, **values: Any) -> None:
-    mine = (publications.c.app == app, publications.c.id == name)
-    await c.execute(update(publications).where(*mine).values(**values))
+async def update_publication(conn: AsyncConnection, app: str, name: str, **values: Any) -> None:
+    this_publication = (publications.c.app == app, publications.c.id == name)
+    await conn.execute(update(publications).where(*this_publication).values(**values))
 
 
-async def forget_publication(c: AsyncConnection, app: str, name: str) -> None:
-    await c.execute(delete(publications).where(publications.c.app == app, publications.c.id == name))
+async def delete_publication(conn: AsyncConnection, app: str, name: str) -> None:
+    await conn.execute(delete(publications).where(publications.c.app == app, publications.c.id == name))
 
 
-async def prune(c: AsyncConnection, publications_s: float) -> None:
+async def delete_expired(conn: AsyncConnection, publications_s: float) -> None:
     """Remove reservations that are over and publications older than this."""
-    now = await clock(c)
-    await c.execute(delete(reservations).where(reservations.c.expires_at <= now))
-    await c.execute(delete(publications).where(publications.c.created_at < now - publications_s))
+    now = await clock(conn)
+    await conn.execute(delete(reservations).where(reservations.c.expires_at <= now))
+    await conn.execute(delete(publications).where(publications.c.created_at < now - publications_s))

@@ -16,67 +16,69 @@ from libs.common.http.pagination import Cursors
 from libs.common.periodic_task import Loop
 from libs.common.settings import Settings
 from libs.common.signed_tokens import Signer
-from services.databox import db as tables
-from services.databox.change_publisher import Changes
-from services.databox.files.logs import Logs
-from services.databox.files.publications import REMEMBERED_S, Publications
+from services.databox import db
+from services.databox.change_publisher import BoxChangePublisher
+from services.databox.files.logs import LogFiles
+from services.databox.files.publications import RETENTION_S, Publications
 from services.databox.files.quota import Quota
 from services.databox.files.uploads import Uploads
 from services.databox.store import Store, open_store
 
-TIDY_S = 60.0
+MAINTENANCE_INTERVAL_S = 60.0
 """How often what is over is removed, and what the store needs is made when it is missing."""
 
 
 @dataclass(frozen=True)
-class Parts:
+class Dependencies:
     database: Database
     bus: Bus
     store: Store
     signer: Signer
     cursors: Cursors
     quota: Quota
-    changes: Changes
+    changes: BoxChangePublisher
     uploads: Uploads
     publications: Publications
-    logs: Logs
+    logs: LogFiles
 
-    async def tidy(self) -> None:
+    async def run_maintenance(self) -> None:
         await self.store.ready()
-        async with self.database.write() as c:
-            await tables.prune(c, REMEMBERED_S)
+        async with self.database.write() as conn:
+            await db.delete_expired(conn, RETENTION_S)
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings, bus: Bus | None) -> AsyncIterator[Parts]:
+async def open_dependencies(settings: Settings, bus: Bus | None) -> AsyncIterator[Dependencies]:
     """The parts, with their loops running."""
     async with AsyncExitStack() as stack:
         signer = Signer(settings.internal_token)
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
-        doorbells = bus if bus is not None else await stack.enter_async_context(open_bus(settings.bus))
+        message_bus = bus if bus is not None else await stack.enter_async_context(open_bus(settings.bus))
         store = await stack.enter_async_context(open_store(settings, signer))
         cursors = Cursors(settings.internal_token, "databox cursor")
-        parts = _parts(database, doorbells, store, signer, cursors)
-        await _run(stack, parts.changes.loop, Loop("databox tidying", parts.tidy, TIDY_S))
-        yield parts
+        deps = _build_dependencies(database, message_bus, store, signer, cursors)
+        await _start_loops(
+            stack, deps.changes.loop, Loop("databox tidying", deps.run_maintenance, MAINTENANCE_INTERVAL_S)
+        )
+        yield deps
 
 
-def _parts(database: Database, bus: Bus, store: Store, signer: Signer, cursors: Cursors) -> Parts:
-    quota, changes = Quota(database, store), Changes(bus)
+def _build_dependencies(database: Database, bus: Bus, store: Store, signer: Signer, cursors: Cursors) -> Dependencies:
+    quota, changes = Quota(database, store), BoxChangePublisher(bus)
     uploads = Uploads(store, quota, changes)
     publications = Publications(database, store, quota, changes)
-    return Parts(database, bus, store, signer, cursors, quota, changes, uploads, publications, Logs(store))
+    return Dependencies(database, bus, store, signer, cursors, quota, changes, uploads, publications, LogFiles(store))
 
 
-async def _run(stack: AsyncExitStack, *loops: Loop) -> None:
+async def _start_loops(stack: AsyncExitStack, *loops: Loop) -> None:
     group = await stack.enter_async_context(asyncio.TaskGroup())
     for loop in loops:
         stack.callback(group.create_task(loop.run()).cancel)
 
 
-async def of(request: Request) -> Parts:
-    return cast(Parts, request.app.state.parts)
+async def get_dependencies(request: Request) -> Dependencies:
+    return cast(Dependencies, request.app.state.dependencies)
 
 
-Given = Annotated[Parts, Depends(of)]
+DependenciesDep = Annotated[Dependencies, Depends(get_dependencies)]

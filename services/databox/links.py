@@ -10,11 +10,11 @@ from libs.common.errors import Forbidden, Invalid
 from libs.common.signed_tokens import Forged, Signer
 
 Method = Literal["GET", "PUT"]
-ATTRIBUTE = "!#$&+-.^_`|~"
+RFC5987_SAFE = "!#$&+-.^_`|~"
 """What RFC 5987 leaves as it is, beside letters and digits."""
-DEFAULT_S = 3600
-LONGEST_S = 24 * 3600
-INSIDE_S = 6 * 3600
+DEFAULT_LIFETIME_S = 3600
+MAX_LIFETIME_S = 24 * 3600
+INTERNAL_LIFETIME_S = 6 * 3600
 """How long a link for a worker lives."""
 
 
@@ -27,38 +27,38 @@ class Link:
     expires: float
     size: int | None = None
 
-    def token(self, signer: Signer) -> str:
+    def to_token(self, signer: Signer) -> str:
         return signer.seal("databox link", [self.method, self.key, int(self.expires), self.size])
 
-    def url(self, base: str, signer: Signer) -> str:
+    def to_url(self, base: str, signer: Signer) -> str:
         """`base`: where databox answers, or the gateway, for who will use it."""
-        return f"{base}/links/{self.token(signer)}"
+        return f"{base}/links/{self.to_token(signer)}"
 
 
-def read(signer: Signer, token: str, method: str, now: float) -> Link:
+def verify_link(signer: Signer, token: str, method: str, now: float) -> Link:
     """The link of `token`. Raises Forbidden when it is forged, over, or for another method. HEAD is as good as GET."""
     try:
-        allowed, key, expires, size = signer.open("databox link", token)
+        allowed_method, key, expires, size = signer.open("databox link", token)
     except Forged as error:
         raise Forbidden("this link is not valid") from error
     if now >= expires:
         raise Forbidden("this link has expired; ask for a new one")
-    if allowed != ("GET" if method == "HEAD" else method):
-        raise Forbidden(f"this link is for {allowed} only")
-    return Link(cast(Method, allowed), key, expires, size)
+    if allowed_method != ("GET" if method == "HEAD" else method):
+        raise Forbidden(f"this link is for {allowed_method} only")
+    return Link(cast(Method, allowed_method), key, expires, size)
 
 
-def disposition(key: str) -> str:
+def content_disposition(key: str) -> str:
     """The `Content-Disposition` of a file (RFC 6266): its name for everyone, and as it is for who reads RFC 5987."""
     name = key.rpartition("/")[2]
-    plain = "".join(one if one.isascii() and one not in '"\\%;' else "_" for one in name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=ATTRIBUTE)}"
+    plain = "".join(char if char.isascii() and char not in '"\\%;' else "_" for char in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=RFC5987_SAFE)}"
 
 
-def lifetime(asked: str | None) -> int:
+def parse_lifetime(text: str | None) -> int:
     """`?expires=`: seconds, 1 to 24 hours."""
-    if asked is None:
-        return DEFAULT_S
-    if not (asked.isascii() and asked.isdigit() and 1 <= int(asked[:9]) <= LONGEST_S and len(asked) < 9):
-        raise Invalid(f"expires: seconds, 1 to {LONGEST_S}")
-    return int(asked)
+    if text is None:
+        return DEFAULT_LIFETIME_S
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIFETIME_S and len(text) < 9):
+        raise Invalid(f"expires: seconds, 1 to {MAX_LIFETIME_S}")
+    return int(text)

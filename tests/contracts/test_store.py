@@ -16,9 +16,9 @@ from libs.common.errors import Conflict, Malformed, NotFound, Unavailable
 from libs.common.http.ranges import Span
 from libs.common.settings import Settings
 from libs.common.signed_tokens import Signer
-from services.databox.links import read
+from services.databox.links import verify_link
 from services.databox.store import Store, open_store
-from services.databox.store.address import Address
+from services.databox.store.address import S3Address
 
 STORES = ["directory", "minio", "versitygw"]
 MIB = 1024**2
@@ -262,7 +262,7 @@ async def test_an_s3_store_that_is_away_is_unavailable() -> None:
 
 
 async def test_a_missing_bucket_is_made(minio_url: str) -> None:
-    address = Address.of(f"{minio_url}-made")
+    address = S3Address.from_url(f"{minio_url}-made")
     server = Minio(address.host, address.access, address.secret, secure=False)
     async with open_store(Settings.of(store=f"{minio_url}-made"), Signer("secret")) as store:
         await store.ready()
@@ -293,5 +293,5 @@ async def test_links_lead_through_databox_where_callers_do_not_reach_the_s3_serv
     async with open_store(Settings.of(store=minio_url, public_url="https://mesh.example"), signer) as store:
         link = await store.link("PUT", "a/b", 60, "public", 7)
         place, _, token = link.rpartition("/")
-        assert (place, read(signer, token, "PUT", time.time()).key) == ("https://mesh.example/links", "a/b")
+        assert (place, verify_link(signer, token, "PUT", time.time()).key) == ("https://mesh.example/links", "a/b")
         assert "X-Amz-Signature" in await store.link("GET", "a/b", 60, "inside")

@@ -27,11 +27,11 @@ from services.databox.db import metadata
 
 TOKEN = "internal"
 DEADLINE_S = 10.0
-PLACES = ["embedded", "servers"]
+ENVIRONMENTS = ["embedded", "servers"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     headers: CIMultiDictProxy[str]
     content: bytes
@@ -45,70 +45,76 @@ class Databox:
     url: str
     session: aiohttp.ClientSession
     settings: Settings
-    doorbells: Consumer
+    change_consumer: Consumer
 
-    async def call(self, method: str, path: str, **how: Any) -> Answer:
+    async def call(self, method: str, path: str, **how: Any) -> Response:
         """As a caller who may write, unless `headers` say otherwise."""
         headers = {"Authorization": f"Bearer {TOKEN}", SCOPES: "write:shop", **how.pop("headers", {})}
         return await self.fetch(method, self.url + path, headers=headers, **how)
 
-    async def fetch(self, method: str, url: str, **how: Any) -> Answer:
-        async with self.session.request(method, URL(url, encoded=True), **how) as answer:
-            content = await answer.read()
-            body = await answer.json(content_type=None) if "json" in answer.headers.get("Content-Type", "") else None
-            return Answer(answer.status, answer.headers, content, body)
+    async def fetch(self, method: str, url: str, **how: Any) -> Response:
+        async with self.session.request(method, URL(url, encoded=True), **how) as response:
+            content = await response.read()
+            body = (
+                await response.json(content_type=None) if "json" in response.headers.get("Content-Type", "") else None
+            )
+            return Response(response.status, response.headers, content, body)
 
-    async def files(self, method: str, path: str, *, user: str = "alice", query: str = "", **how: Any) -> Answer:
+    async def request_file(
+        self, method: str, path: str, *, user: str = "alice", query: str = "", **how: Any
+    ) -> Response:
         """`path` is `<box>/<group>/<file>`, not encoded."""
         where = f"/internal/apps/shop/users/{user}/files/{quote(path)}"
         return await self.call(method, where + (f"?{query}" if query else ""), **how)
 
-    async def put(self, path: str, content: bytes = b"x", *, user: str = "alice") -> Answer:
+    async def put(self, path: str, content: bytes = b"x", *, user: str = "alice") -> Response:
         """Whatever was there."""
-        answer = await self.files("PUT", path, user=user, query="overwrite=true", data=content)
-        assert answer.status == 201, answer.body
-        return answer
+        response = await self.request_file("PUT", path, user=user, query="overwrite=true", data=content)
+        assert response.status == 201, response.body
+        return response
 
-    async def names(self, path: str, query: str = "", *, user: str = "alice") -> list[str]:
-        answer = await self.files("GET", path, user=user, query=query)
-        assert answer.status == 200, answer.body
-        return [item["name"] for item in answer.body["items"]]
+    async def list_names(self, path: str, query: str = "", *, user: str = "alice") -> list[str]:
+        response = await self.request_file("GET", path, user=user, query=query)
+        assert response.status == 200, response.body
+        return [item["name"] for item in response.body["items"]]
 
-    async def boxes(self, **capacities: int) -> None:
+    async def declare_boxes(self, **capacities: int) -> None:
         body = {"boxes": {name: {"capacity": capacity} for name, capacity in capacities.items()}}
         assert (await self.call("PUT", "/internal/apps/shop/boxes", json=body)).status == 204
 
-    async def box(self, name: str = "data") -> dict[str, Any]:
-        answer = await self.call("GET", "/internal/apps/shop/boxes")
-        [found] = [item for item in answer.body["items"] if item["name"] == name]
-        assert isinstance(found, dict)
-        return found
+    async def get_box(self, name: str = "data") -> dict[str, Any]:
+        response = await self.call("GET", "/internal/apps/shop/boxes")
+        [box] = [item for item in response.body["items"] if item["name"] == name]
+        assert isinstance(box, dict)
+        return box
 
-    async def heard(self) -> FileChanged:
+    async def next_change(self) -> FileChanged:
         async with asyncio.timeout(DEADLINE_S):
-            message = (await self.doorbells.next()).message
+            message = (await self.change_consumer.next()).message
         assert isinstance(message, FileChanged)
         return message
 
 
-Start = Callable[[Settings], AbstractAsyncContextManager[Databox]]
+StartDatabox = Callable[[Settings], AbstractAsyncContextManager[Databox]]
 
 
 @asynccontextmanager
-async def started(settings: Settings) -> AsyncIterator[Databox]:
+async def start_databox(settings: Settings) -> AsyncIterator[Databox]:
     """A replica of the service of these settings, on a port of its own."""
     bound, bus = bind("127.0.0.1", 0), MemoryBus()
-    own = settings.with_values(databox_url=url_of(bound), public_url=url_of(bound).replace("127.0.0.1", "localhost"))
+    service_settings = settings.with_values(
+        databox_url=url_of(bound), public_url=url_of(bound).replace("127.0.0.1", "localhost")
+    )
     async with (
-        bus.consume(Queue("tests", ("file.changed.v1",))) as doorbells,
-        running(create(own, bus), bound),
+        bus.consume(Queue("tests", ("file.changed.v1",))) as change_consumer,
+        running(create(service_settings, bus), bound),
         aiohttp.ClientSession() as session,
     ):
-        yield Databox(url_of(bound), session, own, doorbells)
+        yield Databox(url_of(bound), session, service_settings, change_consumer)
 
 
 @pytest.fixture
-def every_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], tuple[str, str]]:
+def store_urls(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], tuple[str, str]]:
     """The URLs of a new database and an empty store: `directory`, `minio` or `versitygw`."""
 
     def urls(store: str) -> tuple[str, str]:
@@ -120,7 +126,7 @@ def every_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str
     return urls
 
 
-@pytest.fixture(params=PLACES)
+@pytest.fixture(params=ENVIRONMENTS)
 def urls(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     """Of a new database and an empty store."""
     if request.param == "embedded":
@@ -132,9 +138,9 @@ def urls(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
 async def settings(urls: tuple[str, str], tmp_path: Path) -> Settings:
     """Of an empty store and a database with the tables."""
     database, store = urls
-    made = Database(database)
-    await made.create_all(metadata)
-    await made.close()
+    new_database = Database(database)
+    await new_database.create_all(metadata)
+    await new_database.close()
     direct = (
         {"store_public_url": f"http://{urlsplit(store).netloc.rpartition('@')[2]}"} if store.startswith("s3") else {}
     )
@@ -144,6 +150,6 @@ async def settings(urls: tuple[str, str], tmp_path: Path) -> Settings:
 @pytest.fixture
 async def databox(settings: Settings) -> AsyncIterator[Databox]:
     """With the box `data` of 1000 bytes in the app `shop`."""
-    async with started(settings) as running_databox:
-        await running_databox.boxes(data=1000)
+    async with start_databox(settings) as running_databox:
+        await running_databox.declare_boxes(data=1000)
         yield running_databox

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from libs.common.locations import Location
 from services.scheduler.plans.submission import BoxAccess, Submitter, parse_location
 from tests.databox.conftest import Databox
-from tests.databox.test_publications import OUT, produced
+from tests.databox.test_publications import OUT, store_outputs
 
 ODD = ["a%2Fb", "a\\b", "%2e%2e", "a\x85b", "\u2028", " ", "a ", "%", "%25", "~", ".x", "-", "\u00e9" * 127, "n" * 255,
        "n" * 256, "\U0001f600", "a:b", "a?b#c", "a&b=c", "+", "\ufeff", "\ufffe", "__XL_DIR__", "xl.meta"]  # fmt: skip
@@ -22,30 +22,30 @@ ALICE = BoxAccess(Submitter("shop", "alice", {"data"}), ["data"])
 
 
 @pytest.fixture(params=["directory", "minio", "versitygw"])
-def urls(request: pytest.FixtureRequest, every_place: Callable[[str], tuple[str, str]]) -> tuple[str, str]:
-    return every_place(request.param)
+def urls(request: pytest.FixtureRequest, store_urls: Callable[[str], tuple[str, str]]) -> tuple[str, str]:
+    return store_urls(request.param)
 
 
 async def test_what_a_submission_accepts_is_published(databox: Databox) -> None:
-    await databox.boxes(data=10**9)
-    await produced(databox, report=b"good")
+    await databox.declare_boxes(data=10**9)
+    await store_outputs(databox, report=b"good")
     accepted: list[Location] = []
 
     @settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
     @given(FOLDER)
-    def collect(folder: str) -> None:
+    def collect_accepted(folder: str) -> None:
         with suppress(ValueError):
             accepted.append(parse_location(folder, ALICE, folder=True))
 
-    collect()
-    accepted += [parse_location(one, ALICE, folder=True) for one in ODD if _is_accepted(one)]
+    collect_accepted()
+    accepted += [parse_location(folder, ALICE, folder=True) for folder in ODD if _is_accepted(folder)]
     assert len(accepted) > 20
     for number, location in enumerate(accepted):
         body = {"moves": [{"source": OUT, "target": location.to_json()}]}
-        answer = await databox.call("PUT", f"/internal/apps/shop/publications/p{number}", json=body)
-        assert answer.status == 200, (location, answer.body)
-        assert await databox.names(f"data/{location.group}/", "prefix=report") == ["report"], location
-        assert (await databox.files("DELETE", f"data/{location.group}/")).status == 204
+        response = await databox.call("PUT", f"/internal/apps/shop/publications/p{number}", json=body)
+        assert response.status == 200, (location, response.body)
+        assert await databox.list_names(f"data/{location.group}/", "prefix=report") == ["report"], location
+        assert (await databox.request_file("DELETE", f"data/{location.group}/")).status == 204
 
 
 def _is_accepted(folder: str) -> bool:

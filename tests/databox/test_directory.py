@@ -13,32 +13,32 @@ import pytest
 
 from libs.common.errors import Unavailable
 from libs.common.signed_tokens import Signer
-from services.databox.store.directory import ABANDONED_S, DirectoryStore
-from services.databox.store.listing import walk
+from services.databox.store.directory import ABANDONED_AFTER_S, DirectoryStore
+from services.databox.store.listing import walk_keys
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> DirectoryStore:
-    return DirectoryStore(str(tmp_path), Signer("s"), inside_url="http://inside", public_url="http://public")
+    return DirectoryStore(str(tmp_path), Signer("s"), internal_url="http://inside", public_url="http://public")
 
 
 async def body(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
-def etag(content: bytes) -> str:
+def expected_etag(content: bytes) -> str:
     return sha256(content).hexdigest()[:40]
 
 
 async def test_an_etag_is_the_hash_of_the_content(store: DirectoryStore) -> None:
-    assert (await store.put("a/f", body(b"content"))).etag == etag(b"content")
+    assert (await store.put("a/f", body(b"content"))).etag == expected_etag(b"content")
 
 
 def spoiled_by_bytes(content: bytes) -> Callable[[Path], None]:
-    def spoil(path: Path) -> None:
+    def write_bytes(path: Path) -> None:
         path.write_bytes(content)
 
-    return spoil
+    return write_bytes
 
 
 def a_tag_that_no_header_can_have(path: Path) -> None:
@@ -72,15 +72,15 @@ async def test_spoiled_etags_are_made_again(
 ) -> None:
     await store.put("a/f", body(b"content"))
     [remembered] = [path for path in (tmp_path / "etags").rglob("*") if path.is_file()]
-    good = remembered.read_bytes()
+    correct = remembered.read_bytes()
     spoil(remembered)
-    found = await store.stat("a/f")
-    assert (found and found.etag, [stat.key async for stat in store.list("a/")]) == (etag(b"content"), ["a/f"])
-    assert remembered.read_bytes() == good
+    stat = await store.stat("a/f")
+    assert (stat and stat.etag, [stat.key async for stat in store.list("a/")]) == (expected_etag(b"content"), ["a/f"])
+    assert remembered.read_bytes() == correct
     spoil(remembered)
     await store.delete("a/f")
     assert await store.stat("a/f") is None
-    assert (await store.put("a/f", body(b"other"))).etag == etag(b"other")
+    assert (await store.put("a/f", body(b"other"))).etag == expected_etag(b"other")
 
 
 async def test_a_name_that_is_no_text_is_not_seen(store: DirectoryStore, tmp_path: Path) -> None:
@@ -93,17 +93,17 @@ async def test_a_file_put_there_by_hand_gets_an_etag(store: DirectoryStore, tmp_
     (tmp_path / "objects" / "a").mkdir(parents=True)
     (tmp_path / "objects" / "a" / "f").write_bytes(b"by hand")
     await store.ready()
-    found = await store.stat("a/f")
-    assert found is not None
-    assert (found.size, found.etag) == (7, etag(b"by hand"))
+    stat = await store.stat("a/f")
+    assert stat is not None
+    assert (stat.size, stat.etag) == (7, expected_etag(b"by hand"))
 
 
 async def test_a_file_changed_by_hand_gets_another_etag(store: DirectoryStore, tmp_path: Path) -> None:
     await store.put("a/f", body(b"first"))
     (tmp_path / "objects" / "a" / "f").write_bytes(b"second")
-    found = await store.stat("a/f")
-    assert found is not None
-    assert found.etag == etag(b"second")
+    stat = await store.stat("a/f")
+    assert stat is not None
+    assert stat.etag == expected_etag(b"second")
 
 
 async def test_what_was_abandoned_is_removed_and_what_is_written_stays(store: DirectoryStore, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ async def test_what_was_abandoned_is_removed_and_what_is_written_stays(store: Di
     old, new = tmp_path / "incoming" / "old", tmp_path / "incoming" / "new"
     old.touch()
     new.touch()
-    os.utime(old, (time.time() - ABANDONED_S - 1,) * 2)
+    os.utime(old, (time.time() - ABANDONED_AFTER_S - 1,) * 2)
     await store.ready()
     assert [path.name for path in (tmp_path / "incoming").iterdir()] == ["new"]
 
@@ -128,7 +128,7 @@ async def test_nothing_but_the_file_stays_after_a_put_and_nothing_after_deleting
 
 async def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    store = DirectoryStore(str(tmp_path / "file" / "store"), Signer("s"), inside_url="", public_url="")
+    store = DirectoryStore(str(tmp_path / "file" / "store"), Signer("s"), internal_url="", public_url="")
     with pytest.raises(Unavailable):
         await store.ready()
 
@@ -150,7 +150,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "after", "found"),
+    ("prefix", "start_after", "keys"),
     [
         ("", "", ["a", "b-c", "b/c", "b/d/e", "b0", "z/y"]),
         ("b", "", ["b-c", "b/c", "b/d/e", "b0"]),
@@ -170,5 +170,5 @@ def tree(tmp_path: Path) -> Path:
         ("..", "", []),
     ],
 )
-def test_a_tree_is_walked_in_the_order_of_keys(tree: Path, prefix: str, after: str, found: list[str]) -> None:
-    assert list(walk(tree, prefix, after)) == found
+def test_a_tree_is_walked_in_the_order_of_keys(tree: Path, prefix: str, start_after: str, keys: list[str]) -> None:
+    assert list(walk_keys(tree, prefix, start_after)) == keys

@@ -13,15 +13,15 @@ from tests.databox.conftest import TOKEN, Databox
 BLOCK = b"x" * 65536
 
 
-def put(url: str, path: str, blocks: int, *, chunked: bool, close: bool) -> tuple[int, bytes]:
-    place = urlsplit(url)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30.0)
+def put_blocks(url: str, path: str, blocks: int, *, chunked: bool, close: bool) -> tuple[int, bytes]:
+    target = urlsplit(url)
+    connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=30.0)
     headers = {"Authorization": f"Bearer {TOKEN}"} | ({} if chunked else {"Content-Length": str(blocks * len(BLOCK))})
     headers |= {"Connection": "close"} if close else {}
     try:
         connection.request("PUT", path, (BLOCK for _ in range(blocks)), headers, encode_chunked=chunked)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
     finally:
         connection.close()
 
@@ -35,5 +35,5 @@ async def test_who_sends_all_of_it_first_reads_the_refusal(
     path = "/internal/apps/shop/users/alice/files/data/g/f"
     if chunked:
         path += "?upload=1"
-    status, said = await asyncio.to_thread(put, databox.url, path, blocks, chunked=chunked, close=close)
-    assert (status, b"box data is full" in said) == (413, True)
+    status, content = await asyncio.to_thread(put_blocks, databox.url, path, blocks, chunked=chunked, close=close)
+    assert (status, b"box data is full" in content) == (413, True)

@@ -15,105 +15,105 @@ from tests.databox.conftest import Databox
 BYTES = {"Accept": "application/octet-stream"}
 
 
-def digest(content: bytes) -> dict[str, str]:
+def digest_headers(content: bytes) -> dict[str, str]:
     return {"Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"}
 
 
-async def slowly(*chunks: bytes) -> AsyncIterator[bytes]:
+async def as_chunks(*chunks: bytes) -> AsyncIterator[bytes]:
     for chunk in chunks:
         yield chunk
 
 
 async def test_a_file_is_uploaded_and_downloaded_by_links(databox: Databox) -> None:
-    answer = await databox.files("PUT", "data/models/m.bin")
-    assert (answer.status, list(answer.body)) == (200, ["presigned_put_url"])
-    assert (await databox.fetch("PUT", answer.body["presigned_put_url"], data=b"weights")).status == 200
-    answer = await databox.files("GET", "data/models/m.bin")
-    assert (answer.status, sorted(answer.body)) == (200, ["presigned_get_url", "presigned_put_url"])
-    assert (await databox.fetch("GET", answer.body["presigned_get_url"])).content == b"weights"
-    assert (await databox.fetch("PUT", answer.body["presigned_put_url"], data=b"better")).status == 200
-    assert (await databox.files("GET", "data/models/m.bin", headers=BYTES)).content == b"better"
+    response = await databox.request_file("PUT", "data/models/m.bin")
+    assert (response.status, list(response.body)) == (200, ["presigned_put_url"])
+    assert (await databox.fetch("PUT", response.body["presigned_put_url"], data=b"weights")).status == 200
+    response = await databox.request_file("GET", "data/models/m.bin")
+    assert (response.status, sorted(response.body)) == (200, ["presigned_get_url", "presigned_put_url"])
+    assert (await databox.fetch("GET", response.body["presigned_get_url"])).content == b"weights"
+    assert (await databox.fetch("PUT", response.body["presigned_put_url"], data=b"better")).status == 200
+    assert (await databox.request_file("GET", "data/models/m.bin", headers=BYTES)).content == b"better"
 
 
 async def test_a_link_for_a_file_that_exists_comes_with_a_400(databox: Databox) -> None:
     await databox.put("data/g/f", b"old")
-    answer = await databox.files("PUT", "data/g/f")
-    assert (answer.status, answer.headers["Content-Type"]) == (400, "application/problem+json")
-    assert answer.body["detail"] == "the file exists; add ?overwrite=true to replace it"
-    assert (await databox.fetch("PUT", answer.body["presigned_put_url"], data=b"new")).status == 200
-    assert (await databox.files("GET", "data/g/f", query="download=1")).content == b"new"
+    response = await databox.request_file("PUT", "data/g/f")
+    assert (response.status, response.headers["Content-Type"]) == (400, "application/problem+json")
+    assert response.body["detail"] == "the file exists; add ?overwrite=true to replace it"
+    assert (await databox.fetch("PUT", response.body["presigned_put_url"], data=b"new")).status == 200
+    assert (await databox.request_file("GET", "data/g/f", query="download=1")).content == b"new"
 
 
 async def test_overwrite_gives_a_link_for_a_file_that_exists(databox: Databox) -> None:
     await databox.put("data/g/f")
-    answer = await databox.files("PUT", "data/g/f", query="overwrite=true")
-    assert (answer.status, list(answer.body)) == (200, ["presigned_put_url"])
+    response = await databox.request_file("PUT", "data/g/f", query="overwrite=true")
+    assert (response.status, list(response.body)) == (200, ["presigned_put_url"])
 
 
 @pytest.mark.parametrize("scopes", ["read:shop", "read", "write:other", ""])
 async def test_who_may_only_read_gets_no_link_to_write(databox: Databox, scopes: str) -> None:
     await databox.put("data/g/f")
-    answer = await databox.files("GET", "data/g/f", headers={SCOPES: scopes})
-    assert (answer.status, list(answer.body)) == (200, ["presigned_get_url"])
+    response = await databox.request_file("GET", "data/g/f", headers={SCOPES: scopes})
+    assert (response.status, list(response.body)) == (200, ["presigned_get_url"])
 
 
 @pytest.mark.parametrize("content", [b"x", b"0123456789" * 99])
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_body_is_streamed_into_a_file(databox: Databox, content: bytes, announced: bool) -> None:
-    data = content if announced else slowly(content[:5], content[5:])
-    put = await databox.files("PUT", "data/g/f", data=data, headers=digest(content))
+    data = content if announced else as_chunks(content[:5], content[5:])
+    put = await databox.request_file("PUT", "data/g/f", data=data, headers=digest_headers(content))
     assert (put.status, put.content) == (201, b"")
-    got = await databox.files("GET", "data/g/f", headers=BYTES)
+    got = await databox.request_file("GET", "data/g/f", headers=BYTES)
     assert (got.status, got.content, got.headers["ETag"]) == (200, content, put.headers["ETag"])
     assert got.headers["Content-Length"] == str(len(content))
 
 
 async def test_an_empty_body_in_chunks_asks_for_a_link(databox: Databox) -> None:
-    answer = await databox.files("PUT", "data/g/f", data=slowly())
-    assert (answer.status, list(answer.body)) == (200, ["presigned_put_url"])
+    response = await databox.request_file("PUT", "data/g/f", data=as_chunks())
+    assert (response.status, list(response.body)) == (200, ["presigned_put_url"])
 
 
 async def test_an_empty_file_is_made_on_request(databox: Databox) -> None:
-    assert (await databox.files("PUT", "data/g/f", query="upload=1")).status == 201
-    assert (await databox.files("GET", "data/g/f", headers=BYTES)).content == b""
+    assert (await databox.request_file("PUT", "data/g/f", query="upload=1")).status == 201
+    assert (await databox.request_file("GET", "data/g/f", headers=BYTES)).content == b""
 
 
 async def test_a_body_that_is_not_what_its_digest_says_is_not_stored(databox: Databox) -> None:
-    answer = await databox.files("PUT", "data/g/f", data=b"spoiled", headers=digest(b"meant"))
-    assert (answer.status, answer.body["detail"]) == (
+    response = await databox.request_file("PUT", "data/g/f", data=b"spoiled", headers=digest_headers(b"meant"))
+    assert (response.status, response.body["detail"]) == (
         400, "the body's sha-256 is not what Content-Digest says; nothing was stored",
     )  # fmt: skip
-    assert (await databox.files("HEAD", "data/g/f")).status == 404
-    assert (await databox.box())["reserved"] == 0
+    assert (await databox.request_file("HEAD", "data/g/f")).status == 404
+    assert (await databox.get_box())["reserved"] == 0
 
 
 async def test_a_body_replaces_a_file_when_that_is_asked_for(databox: Databox) -> None:
     first = await databox.put("data/g/f", b"old")
-    second = await databox.files("PUT", "data/g/f", query="overwrite=true", data=b"new")
+    second = await databox.request_file("PUT", "data/g/f", query="overwrite=true", data=b"new")
     assert second.status == 201
     assert first.headers["ETag"] != second.headers["ETag"]
-    assert (await databox.files("GET", "data/g/f", headers=BYTES)).content == b"new"
+    assert (await databox.request_file("GET", "data/g/f", headers=BYTES)).content == b"new"
 
 
 @pytest.mark.parametrize("query", ["", "overwrite=false", "upload=1"])
 async def test_a_body_replaces_no_file_unasked(databox: Databox, query: str) -> None:
     await databox.put("data/g/f", b"old")
-    answer = await databox.files("PUT", "data/g/f", query=query, data=b"new")
-    assert (answer.status, answer.body["detail"]) == (400, "the file exists; add ?overwrite=true to replace it")
-    assert (await databox.files("GET", "data/g/f", headers=BYTES)).content == b"old"
-    assert (await databox.fetch("PUT", answer.body["presigned_put_url"], data=b"new")).status == 200
+    response = await databox.request_file("PUT", "data/g/f", query=query, data=b"new")
+    assert (response.status, response.body["detail"]) == (400, "the file exists; add ?overwrite=true to replace it")
+    assert (await databox.request_file("GET", "data/g/f", headers=BYTES)).content == b"old"
+    assert (await databox.fetch("PUT", response.body["presigned_put_url"], data=b"new")).status == 200
 
 
 @pytest.mark.parametrize("content", [b"{}", b" { }\n", b""])
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8"])
 async def test_an_empty_json_object_asks_for_a_link(databox: Databox, content: bytes, kind: str) -> None:
-    answer = await databox.files("PUT", "data/g/f", data=content, headers={"Content-Type": kind})
-    assert (answer.status, list(answer.body)) == (200, ["presigned_put_url"])
+    response = await databox.request_file("PUT", "data/g/f", data=content, headers={"Content-Type": kind})
+    assert (response.status, list(response.body)) == (200, ["presigned_put_url"])
     await databox.put("data/g/f")
-    answer = await databox.files(
-        "PUT", "data/g/f", data=slowly(content[:1], content[1:]), headers={"Content-Type": kind}
+    response = await databox.request_file(
+        "PUT", "data/g/f", data=as_chunks(content[:1], content[1:]), headers={"Content-Type": kind}
     )
-    assert (answer.status, "presigned_put_url" in answer.body) == (400, True)
+    assert (response.status, "presigned_put_url" in response.body) == (400, True)
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ async def test_an_empty_json_object_asks_for_a_link(databox: Databox, content: b
     ],
 )
 async def test_any_other_body_is_a_file(databox: Databox, content: bytes, kind: str, query: str) -> None:
-    answer = await databox.files("PUT", "data/g/f", query=query, data=content, headers={"Content-Type": kind})
-    assert answer.status == 201
-    assert (await databox.files("GET", "data/g/f", headers=BYTES)).content == content
+    response = await databox.request_file("PUT", "data/g/f", query=query, data=content, headers={"Content-Type": kind})
+    assert response.status == 201
+    assert (await databox.request_file("GET", "data/g/f", headers=BYTES)).content == content
 
 
 @pytest.mark.parametrize(
@@ -149,86 +149,92 @@ async def test_any_other_body_is_a_file(databox: Databox, content: bytes, kind: 
 async def test_a_body_that_is_not_what_its_headers_say_is_refused(
     databox: Databox, headers: dict[str, str], detail: str
 ) -> None:
-    link = (await databox.files("PUT", "data/g/f")).body["presigned_put_url"]
-    answer = await databox.files("PUT", "data/g/f", data=b"body", headers=headers)
-    assert (answer.status, answer.body["detail"]) == (400, detail)
+    link = (await databox.request_file("PUT", "data/g/f")).body["presigned_put_url"]
+    response = await databox.request_file("PUT", "data/g/f", data=b"body", headers=headers)
+    assert (response.status, response.body["detail"]) == (400, detail)
     if "/links/" in link:  # an S3 server's own answer is its own
         assert (await databox.fetch("PUT", link, data=b"body", headers=headers)).status == 400
-    assert (await databox.files("HEAD", "data/g/f")).status == 404
+    assert (await databox.request_file("HEAD", "data/g/f")).status == 404
 
 
 async def test_a_body_is_what_its_md5_says(databox: Databox) -> None:
     md5 = base64.b64encode(hashlib.md5(b"body").digest()).decode()  # noqa: S324  what Content-MD5 is
-    answer = await databox.files("PUT", "data/g/f", data=b"body", headers={"Content-MD5": md5, **digest(b"body")})
-    assert answer.status == 201
+    response = await databox.request_file(
+        "PUT", "data/g/f", data=b"body", headers={"Content-MD5": md5, **digest_headers(b"body")}
+    )
+    assert response.status == 201
 
 
 async def test_what_is_fetched_has_a_name_to_be_saved_under(databox: Databox) -> None:
     name = 'data/g/é"a%;b.txt'
     await databox.put(name)
     named = "attachment; filename=\"__a__b.txt\"; filename*=UTF-8''%C3%A9%22a%25%3Bb.txt"
-    for answer in (
-        await databox.files("GET", name, headers=BYTES),
-        await databox.files("HEAD", name),
-        await databox.fetch("GET", (await databox.files("GET", name)).body["presigned_get_url"]),
+    for response in (
+        await databox.request_file("GET", name, headers=BYTES),
+        await databox.request_file("HEAD", name),
+        await databox.fetch("GET", (await databox.request_file("GET", name)).body["presigned_get_url"]),
     ):
-        assert (answer.status, answer.headers["Content-Disposition"]) == (200, named)
+        assert (response.status, response.headers["Content-Disposition"]) == (200, named)
 
 
 async def test_a_part_of_a_file_is_downloaded(databox: Databox) -> None:
     await databox.put("data/g/f", b"0123456789")
-    for asked, status, content, content_range in (
+    for range_headers, status, content, content_range in (
         ({"Range": "bytes=2-4"}, 206, b"234", "bytes 2-4/10"),
         ({"Range": "bytes=7-"}, 206, b"789", "bytes 7-9/10"),
         ({"Range": "bytes=-2"}, 206, b"89", "bytes 8-9/10"),
         ({"Range": "bytes=1-2,4-5"}, 200, b"0123456789", None),
         ({"Range": "bytes=2-4", "If-Range": '"other"'}, 200, b"0123456789", None),
     ):
-        answer = await databox.files("GET", "data/g/f", headers={**BYTES, **asked})
-        assert (answer.status, answer.content, answer.headers.get("Content-Range")) == (status, content, content_range)
-    answer = await databox.files("GET", "data/g/f", headers={**BYTES, "Range": "bytes=10-"})
-    assert (answer.status, answer.headers["Content-Range"]) == (416, "bytes */10")
+        response = await databox.request_file("GET", "data/g/f", headers={**BYTES, **range_headers})
+        assert (response.status, response.content, response.headers.get("Content-Range")) == (
+            status,
+            content,
+            content_range,
+        )
+    response = await databox.request_file("GET", "data/g/f", headers={**BYTES, "Range": "bytes=10-"})
+    assert (response.status, response.headers["Content-Range"]) == (416, "bytes */10")
 
 
 async def test_a_file_that_the_caller_has_is_not_sent_again(databox: Databox) -> None:
     etag = (await databox.put("data/g/f", b"content")).headers["ETag"]
-    answer = await databox.files("GET", "data/g/f", headers={**BYTES, "If-None-Match": etag})
-    assert (answer.status, answer.content, answer.headers["ETag"]) == (304, b"", etag)
-    part = await databox.files("GET", "data/g/f", headers={**BYTES, "Range": "bytes=0-0", "If-Range": etag})
+    response = await databox.request_file("GET", "data/g/f", headers={**BYTES, "If-None-Match": etag})
+    assert (response.status, response.content, response.headers["ETag"]) == (304, b"", etag)
+    part = await databox.request_file("GET", "data/g/f", headers={**BYTES, "Range": "bytes=0-0", "If-Range": etag})
     assert (part.status, part.content) == (206, b"c")
 
 
 async def test_head_describes_a_file(databox: Databox) -> None:
     etag = (await databox.put("data/g/f", b"content")).headers["ETag"]
-    answer = await databox.files("HEAD", "data/g/f")
-    assert (answer.status, answer.headers["Content-Length"], answer.headers["ETag"]) == (200, "7", etag)
-    assert answer.headers["Accept-Ranges"] == "bytes"
-    assert (await databox.files("HEAD", "data/g/none")).status == 404
-    assert (await databox.files("HEAD", "data/g/")).status == 200
+    response = await databox.request_file("HEAD", "data/g/f")
+    assert (response.status, response.headers["Content-Length"], response.headers["ETag"]) == (200, "7", etag)
+    assert response.headers["Accept-Ranges"] == "bytes"
+    assert (await databox.request_file("HEAD", "data/g/none")).status == 404
+    assert (await databox.request_file("HEAD", "data/g/")).status == 200
 
 
 async def test_a_missing_file_is_404(databox: Databox) -> None:
     for headers in ({}, BYTES):
-        answer = await databox.files("GET", "data/g/none", headers=headers)
-        assert (answer.status, answer.body["detail"]) == (404, "there is no such file")
+        response = await databox.request_file("GET", "data/g/none", headers=headers)
+        assert (response.status, response.body["detail"]) == (404, "there is no such file")
 
 
 async def test_deleting_is_204_also_when_it_is_gone(databox: Databox) -> None:
     for name in ("data/g/f", "data/g/sub/f", "data/other/f"):
         await databox.put(name)
-    assert (await databox.files("DELETE", "data/g/f")).status == 204
-    assert (await databox.files("DELETE", "data/g/f")).status == 204
-    assert (await databox.files("GET", "data/g/f")).status == 404
-    assert (await databox.files("DELETE", "data/g/")).status == 204
-    assert (await databox.files("DELETE", "data/g")).status == 204
-    assert await databox.names("data/") == ["other/f"]
-    assert (await databox.box())["used"] == 1
+    assert (await databox.request_file("DELETE", "data/g/f")).status == 204
+    assert (await databox.request_file("DELETE", "data/g/f")).status == 204
+    assert (await databox.request_file("GET", "data/g/f")).status == 404
+    assert (await databox.request_file("DELETE", "data/g/")).status == 204
+    assert (await databox.request_file("DELETE", "data/g")).status == 204
+    assert await databox.list_names("data/") == ["other/f"]
+    assert (await databox.get_box())["used"] == 1
 
 
 async def test_a_whole_box_is_not_deleted(databox: Databox) -> None:
     await databox.put("data/g/f")
-    assert (await databox.files("DELETE", "data/")).status == 422
-    assert await databox.names("data/") == ["g/f"]
+    assert (await databox.request_file("DELETE", "data/")).status == 422
+    assert await databox.list_names("data/") == ["g/f"]
 
 
 async def test_a_group_is_listed_with_what_is_known_of_its_files(databox: Databox) -> None:
@@ -236,10 +242,10 @@ async def test_a_group_is_listed_with_what_is_known_of_its_files(databox: Databo
     await databox.put("data/g/sub/a.txt")
     await databox.put("data/other/x")
     for path in ("data/g/", "data/g"):
-        answer = await databox.files("GET", path)
-        assert (answer.status, answer.body["next"]) == (200, None)
-        assert [item["name"] for item in answer.body["items"]] == ["b.txt", "sub/a.txt"]
-        first = answer.body["items"][0]
+        response = await databox.request_file("GET", path)
+        assert (response.status, response.body["next"]) == (200, None)
+        assert [item["name"] for item in response.body["items"]] == ["b.txt", "sub/a.txt"]
+        first = response.body["items"][0]
         assert (first["size"], f'"{first["etag"]}"') == (5, etag)
         assert first["modified"].endswith("Z")
 
@@ -247,15 +253,15 @@ async def test_a_group_is_listed_with_what_is_known_of_its_files(databox: Databo
 async def test_a_box_is_listed_with_its_groups(databox: Databox) -> None:
     for name in ("data/b/2", "data/a/1", "data/a/sub/3"):
         await databox.put(name)
-    assert await databox.names("data/") == ["a/1", "a/sub/3", "b/2"]
-    assert await databox.names("data") == ["a/1", "a/sub/3", "b/2"]
-    assert await databox.names("data/", "prefix=a/s") == ["a/sub/3"]
-    assert await databox.names("data/a/", "prefix=s") == ["sub/3"]
+    assert await databox.list_names("data/") == ["a/1", "a/sub/3", "b/2"]
+    assert await databox.list_names("data") == ["a/1", "a/sub/3", "b/2"]
+    assert await databox.list_names("data/", "prefix=a/s") == ["a/sub/3"]
+    assert await databox.list_names("data/a/", "prefix=s") == ["sub/3"]
 
 
 async def test_a_group_that_is_not_there_is_empty(databox: Databox) -> None:
-    answer = await databox.files("GET", "data/none/")
-    assert (answer.status, answer.body) == (200, {"items": [], "next": None})
+    response = await databox.request_file("GET", "data/none/")
+    assert (response.status, response.body) == (200, {"items": [], "next": None})
 
 
 async def test_a_listing_comes_in_pages(databox: Databox) -> None:
@@ -264,69 +270,69 @@ async def test_a_listing_comes_in_pages(databox: Databox) -> None:
     seen: list[str] = []
     query = "limit=2"
     while True:
-        answer = await databox.files("GET", "data/g/", query=query)
-        assert len(answer.body["items"]) <= 2
-        seen += [item["name"] for item in answer.body["items"]]
-        if answer.body["next"] is None:
+        response = await databox.request_file("GET", "data/g/", query=query)
+        assert len(response.body["items"]) <= 2
+        seen += [item["name"] for item in response.body["items"]]
+        if response.body["next"] is None:
             break
-        query = f"limit=2&cursor={answer.body['next']}"
+        query = f"limit=2&cursor={response.body['next']}"
     assert seen == ["0", "1", "2", "3", "4"]
 
 
 async def test_a_cursor_cannot_be_forged_or_used_elsewhere(databox: Databox) -> None:
     await databox.put("data/g/1")
     await databox.put("data/g/2")
-    cursor = (await databox.files("GET", "data/g/", query="limit=1")).body["next"]
-    for path, given in (("g", "abc"), ("g", ""), ("g", cursor[:-2]), ("g", "é%20="), ("other", cursor)):
-        answer = await databox.files("GET", f"data/{path}/", query=f"cursor={given}")
-        assert (answer.status, given) == (400, given)
+    cursor = (await databox.request_file("GET", "data/g/", query="limit=1")).body["next"]
+    for path, bad_cursor in (("g", "abc"), ("g", ""), ("g", cursor[:-2]), ("g", "é%20="), ("other", cursor)):
+        response = await databox.request_file("GET", f"data/{path}/", query=f"cursor={bad_cursor}")
+        assert (response.status, bad_cursor) == (400, bad_cursor)
 
 
 async def test_a_page_has_limits(databox: Databox) -> None:
     for limit in ["0", "1001", "-1", "x"]:
-        assert (await databox.files("GET", "data/g/", query=f"limit={limit}")).status == 422, limit
+        assert (await databox.request_file("GET", "data/g/", query=f"limit={limit}")).status == 422, limit
 
 
 async def test_callers_see_only_their_own_files(databox: Databox) -> None:
     await databox.put("data/g/f", b"alice's")
     await databox.put("data/g/f", b"bob's", user="bob@example.org")
-    assert (await databox.files("GET", "data/g/f", headers=BYTES)).content == b"alice's"
-    assert (await databox.files("GET", "data/g/f", user="bob@example.org", headers=BYTES)).content == b"bob's"
-    assert await databox.names("data/", user="carol") == []
+    assert (await databox.request_file("GET", "data/g/f", headers=BYTES)).content == b"alice's"
+    assert (await databox.request_file("GET", "data/g/f", user="bob@example.org", headers=BYTES)).content == b"bob's"
+    assert await databox.list_names("data/", user="carol") == []
 
 
 async def test_callers_without_credentials_have_no_files(databox: Databox) -> None:
     for method in ("GET", "PUT", "DELETE", "HEAD"):
-        assert (await databox.files(method, "data/g/f", user="anonymous")).status == 403
+        assert (await databox.request_file(method, "data/g/f", user="anonymous")).status == 403
 
 
 async def test_other_users_names_are_refused(databox: Databox) -> None:
     for user in ("..", ".", "a%20b", "x" * 65, "a%2Fb", "%C3%A9", "a:b"):
-        answer = await databox.call("PUT", f"/internal/apps/shop/users/{user}/files/data/g/f", data=b"x")
-        assert answer.status in (404, 422), user
-    assert (await databox.box())["used"] == 0
+        response = await databox.call("PUT", f"/internal/apps/shop/users/{user}/files/data/g/f", data=b"x")
+        assert response.status in (404, 422), user
+    assert (await databox.get_box())["used"] == 0
 
 
 async def test_an_unknown_box_is_404_and_names_the_boxes(databox: Databox) -> None:
-    await databox.boxes(data=1000, weights=5)
-    answer = await databox.files("GET", "nothing/g/f")
-    assert (answer.status, answer.body["boxes"]) == (404, ["data", "weights"])
-    assert answer.body["detail"] == "shop has no box nothing; it has data, weights"
+    await databox.declare_boxes(data=1000, weights=5)
+    response = await databox.request_file("GET", "nothing/g/f")
+    assert (response.status, response.body["boxes"]) == (404, ["data", "weights"])
+    assert response.body["detail"] == "shop has no box nothing; it has data, weights"
 
 
 async def test_a_put_to_a_group_is_422(databox: Databox) -> None:
     for path in ("data/g", "data/g/", "data/g/sub/", "data/", "data"):
-        assert (await databox.files("PUT", path, data=b"x")).status == 422
-        assert (await databox.files("PUT", path)).status == 422
+        assert (await databox.request_file("PUT", path, data=b"x")).status == 422
+        assert (await databox.request_file("PUT", path)).status == 422
 
 
 async def test_unusual_names_work(databox: Databox) -> None:
     for name in ("日本語.txt", "a b+c&d=e?f#g", "café/naïve", "~!'()*;:@$,[]", "100%.txt", "-", "..."):
         await databox.put(f"data/g/{name}", b"content")
-        assert await databox.names("data/g/") == [name]
-        link = (await databox.files("GET", f"data/g/{name}")).body["presigned_get_url"]
+        assert await databox.list_names("data/g/") == [name]
+        link = (await databox.request_file("GET", f"data/g/{name}")).body["presigned_get_url"]
         assert (await databox.fetch("GET", link)).content == b"content"
-        assert (await databox.files("DELETE", f"data/g/{name}")).status == 204
+        assert (await databox.request_file("DELETE", f"data/g/{name}")).status == 204
 
 
 HOSTILE = [
@@ -340,10 +346,10 @@ HOSTILE = [
 async def test_hostile_names_are_refused_and_store_nothing(databox: Databox) -> None:
     for path in HOSTILE:
         for method, data in (("PUT", b"x"), ("PUT", None), ("GET", None), ("DELETE", None)):
-            answer = await databox.call(method, f"/internal/apps/shop/users/alice/files/data/{path}", data=data)
-            assert answer.status in (400, 422), (method, path, answer.body)
-            assert answer.headers["Content-Type"] == "application/problem+json"
-    assert await databox.names("data/") == []
+            response = await databox.call(method, f"/internal/apps/shop/users/alice/files/data/{path}", data=data)
+            assert response.status in (400, 422), (method, path, response.body)
+            assert response.headers["Content-Type"] == "application/problem+json"
+    assert await databox.list_names("data/") == []
 
 
 async def test_hostile_prefixes_are_refused(databox: Databox) -> None:
@@ -355,27 +361,27 @@ async def test_hostile_prefixes_are_refused(databox: Databox) -> None:
         ("a%2F%2Fb", 422),
         ("a%00", 400),
     ]:
-        assert (await databox.files("GET", "data/g/", query=f"prefix={prefix}")).status == status, prefix
+        assert (await databox.request_file("GET", "data/g/", query=f"prefix={prefix}")).status == status, prefix
 
 
 async def test_a_file_and_a_folder_of_one_name_are_a_conflict(databox: Databox) -> None:
     await databox.put("data/g/name/f")
-    assert (await databox.files("PUT", "data/g/name", data=b"x")).status == 409
-    assert (await databox.files("PUT", "data/g/name")).status == 409
+    assert (await databox.request_file("PUT", "data/g/name", data=b"x")).status == 409
+    assert (await databox.request_file("PUT", "data/g/name")).status == 409
     await databox.put("data/g/file")
-    assert (await databox.files("PUT", "data/g/file/f", data=b"x")).status == 409
-    assert await databox.names("data/") == ["g/file", "g/name/f"]
+    assert (await databox.request_file("PUT", "data/g/file/f", data=b"x")).status == 409
+    assert await databox.list_names("data/") == ["g/file", "g/name/f"]
 
 
 async def test_links_live_between_a_second_and_a_day(databox: Databox) -> None:
     for expires in ["0", "86401", "1h", "-5", "", "9" * 30]:
-        assert (await databox.files("PUT", "data/g/f", query=f"expires={expires}")).status == 422, expires
-    assert (await databox.files("PUT", "data/g/f", query="expires=86400")).status == 200
+        assert (await databox.request_file("PUT", "data/g/f", query=f"expires={expires}")).status == 422, expires
+    assert (await databox.request_file("PUT", "data/g/f", query="expires=86400")).status == 200
 
 
 async def test_new_files_ring_the_doorbell(databox: Databox) -> None:
     await databox.put("data/g/f")
-    heard = await databox.heard()
+    heard = await databox.next_change()
     assert (heard.app, heard.box) == ("shop", "data")
 
 
@@ -385,36 +391,36 @@ async def test_every_route_demands_the_internal_token(databox: Databox) -> None:
 
 
 async def test_a_sender_that_goes_away_leaves_nothing(databox: Databox) -> None:
-    async def broken() -> AsyncIterator[bytes]:
+    async def aborted_body() -> AsyncIterator[bytes]:
         yield b"some"
         raise ConnectionResetError
 
     with pytest.raises(aiohttp.ClientError):
-        await databox.files("PUT", "data/g/f", data=broken())
-    assert (await databox.files("HEAD", "data/g/f")).status == 404
+        await databox.request_file("PUT", "data/g/f", data=aborted_body())
+    assert (await databox.request_file("HEAD", "data/g/f")).status == 404
 
 
 async def test_links_lead_through_all_pages_of_a_listing(databox: Databox) -> None:
     names = ["a b/1", "a b/2", "a b/3", "b/1"]
     for name in names:
         await databox.put(f"data/g/{name}")
-    found: list[str] = []
+    listed: list[str] = []
     query: str | None = "prefix=a%20b/&limit=1"
     while query is not None:
-        answer = await databox.files("GET", "data/g/", query=query)
-        assert answer.status == 200, answer.body
-        found += [item["name"] for item in answer.body["items"]]
-        link = answer.headers.get("Link")
-        assert (link is None) == (answer.body["next"] is None)
+        response = await databox.request_file("GET", "data/g/", query=query)
+        assert response.status == 200, response.body
+        listed += [item["name"] for item in response.body["items"]]
+        link = response.headers.get("Link")
+        assert (link is None) == (response.body["next"] is None)
         path, _, query = (link or "").removeprefix("<").removesuffix('>; rel="next"').partition("?")
         assert path in ("", "/shop/files/data/g/")
         query = query or None
-    assert found == names[:3]
+    assert listed == names[:3]
 
 
 @pytest.mark.parametrize("cursor", ["", "forged", "%C3%A9", "AAAA", "a" * 3000])
 async def test_a_made_up_cursor_is_400(databox: Databox, cursor: str) -> None:
-    answer = await databox.files("GET", "data/g/", query=f"cursor={cursor}")
-    assert (answer.status, answer.body["detail"]) == (
+    response = await databox.request_file("GET", "data/g/", query=f"cursor={cursor}")
+    assert (response.status, response.body["detail"]) == (
         400, "this cursor is not one that was given out; start again without it",
     )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from libs.common.errors import Forbidden, Invalid
 from libs.common.signed_tokens import Forged, Signer
-from services.databox.links import Link, lifetime, read
+from services.databox.links import Link, parse_lifetime, verify_link
 from tests.databox.conftest import TOKEN, Databox
 
 SIGNER = Signer(TOKEN)
@@ -22,7 +22,7 @@ def urls(sqlite_url: str, tmp_path: Path) -> tuple[str, str]:
 
 def test_a_link_says_what_was_signed() -> None:
     link = Link("PUT", KEY, 1000, 7)
-    assert read(SIGNER, link.token(SIGNER), "PUT", 999.9) == link
+    assert verify_link(SIGNER, link.to_token(SIGNER), "PUT", 999.9) == link
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ def test_a_link_says_what_was_signed() -> None:
     ],
 )
 def test_a_link_allows_no_more_than_that(method: str, signer: Signer, now: float, detail: str) -> None:
-    token = Link("PUT", KEY, 1000).token(signer)
+    token = Link("PUT", KEY, 1000).to_token(signer)
     with pytest.raises(Forbidden, match=detail):
-        read(SIGNER, token, method, now)
+        verify_link(SIGNER, token, method, now)
 
 
 def test_a_link_to_get_is_good_for_head() -> None:
-    assert read(SIGNER, Link("GET", KEY, 1000).token(SIGNER), "HEAD", 0).key == KEY
+    assert verify_link(SIGNER, Link("GET", KEY, 1000).to_token(SIGNER), "HEAD", 0).key == KEY
 
 
 @pytest.mark.parametrize("token", ["", "x", "é", "A" * 100, "....", "/", " "])
@@ -51,7 +51,7 @@ def test_a_token_that_was_not_made_here_is_forged(token: str) -> None:
 
 
 def test_a_changed_token_is_forged() -> None:
-    token = Link("GET", KEY, 1000).token(SIGNER)
+    token = Link("GET", KEY, 1000).to_token(SIGNER)
     for place in range(0, len(token) - 1, 7):
         changed = token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
         with pytest.raises(Forged):
@@ -60,63 +60,63 @@ def test_a_changed_token_is_forged() -> None:
 
 def test_a_token_is_good_for_its_purpose_only() -> None:
     with pytest.raises(Forged):
-        SIGNER.open("databox cursor", Link("GET", KEY, 1000).token(SIGNER))
+        SIGNER.open("databox cursor", Link("GET", KEY, 1000).to_token(SIGNER))
 
 
 def test_lifetimes_have_limits() -> None:
-    assert (lifetime(None), lifetime("1"), lifetime("86400")) == (3600, 1, 86400)
-    for asked in ("0", "86401", "x", "", "1.5", "-1", "٣"):
+    assert (parse_lifetime(None), parse_lifetime("1"), parse_lifetime("86400")) == (3600, 1, 86400)
+    for text in ("0", "86401", "x", "", "1.5", "-1", "٣"):
         with pytest.raises(Invalid):
-            lifetime(asked)
+            parse_lifetime(text)
 
 
-def url(databox: Databox, link: Link) -> str:
-    return f"{databox.url}/links/{link.token(SIGNER)}"
+def link_url(databox: Databox, link: Link) -> str:
+    return f"{databox.url}/links/{link.to_token(SIGNER)}"
 
 
 async def test_links_are_made_for_their_reader(databox: Databox) -> None:
-    link = (await databox.files("PUT", "data/g/f")).body["presigned_put_url"]
+    link = (await databox.request_file("PUT", "data/g/f")).body["presigned_put_url"]
     assert link.startswith(f"{databox.settings.public_url}/links/")
 
 
 async def test_links_need_no_other_credential_and_end(databox: Databox) -> None:
-    assert (await databox.fetch("PUT", url(databox, Link("PUT", KEY, 2e9)), data=b"content")).status == 200
-    assert (await databox.fetch("GET", url(databox, Link("GET", KEY, 2e9)))).content == b"content"
+    assert (await databox.fetch("PUT", link_url(databox, Link("PUT", KEY, 2e9)), data=b"content")).status == 200
+    assert (await databox.fetch("GET", link_url(databox, Link("GET", KEY, 2e9)))).content == b"content"
     for link, detail in (
         (Link("GET", KEY, 1.0), "this link has expired; ask for a new one"),
         (Link("PUT", KEY, 2e9), "this link is for PUT only"),
     ):
-        answer = await databox.fetch("GET", url(databox, link))
-        assert (answer.status, answer.body["detail"]) == (403, detail)
+        response = await databox.fetch("GET", link_url(databox, link))
+        assert (response.status, response.body["detail"]) == (403, detail)
     assert (await databox.fetch("GET", f"{databox.url}/links/forged")).status == 403
 
 
 async def test_a_download_by_link_is_as_of_a_web_server(databox: Databox) -> None:
     etag = (await databox.put("data/g/f", b"0123456789")).headers["ETag"]
-    link = url(databox, Link("GET", KEY, 2e9))
-    whole = await databox.fetch("HEAD", link)
-    assert (whole.status, whole.headers["Content-Length"], whole.headers["ETag"]) == (200, "10", etag)
+    link = link_url(databox, Link("GET", KEY, 2e9))
+    response = await databox.fetch("HEAD", link)
+    assert (response.status, response.headers["Content-Length"], response.headers["ETag"]) == (200, "10", etag)
     part = await databox.fetch("GET", link, headers={"Range": "bytes=3-5", "If-Range": etag})
     assert (part.status, part.content, part.headers["Content-Range"]) == (206, b"345", "bytes 3-5/10")
     assert (await databox.fetch("GET", link, headers={"If-None-Match": etag})).status == 304
-    assert (await databox.fetch("GET", url(databox, Link("GET", KEY + "x", 2e9)))).status == 404
+    assert (await databox.fetch("GET", link_url(databox, Link("GET", KEY + "x", 2e9)))).status == 404
 
 
 async def test_an_upload_by_link_is_counted_and_limited(databox: Databox) -> None:
-    limited = url(databox, Link("PUT", KEY, 2e9, 5))
-    answer = await databox.fetch("PUT", limited, data=b"123456")
-    assert (answer.status, answer.body["limit"]) == (413, 5)
+    limited = link_url(databox, Link("PUT", KEY, 2e9, 5))
+    response = await databox.fetch("PUT", limited, data=b"123456")
+    assert (response.status, response.body["limit"]) == (413, 5)
     assert (await databox.fetch("PUT", limited, data=b"12345")).status == 200
-    answer = await databox.fetch("PUT", url(databox, Link("PUT", KEY + "2", 2e9)), data=b"x" * 996)
-    assert (answer.status, answer.body["used"], answer.body["capacity"]) == (413, 5, 1000)
-    assert await databox.names("data/") == ["g/f"]
+    response = await databox.fetch("PUT", link_url(databox, Link("PUT", KEY + "2", 2e9)), data=b"x" * 996)
+    assert (response.status, response.body["used"], response.body["capacity"]) == (413, 5, 1000)
+    assert await databox.list_names("data/") == ["g/f"]
 
 
 async def test_an_upload_by_link_rings_the_doorbell(databox: Databox) -> None:
-    assert (await databox.fetch("PUT", url(databox, Link("PUT", KEY, 2e9)), data=b"x")).status == 200
-    assert (await databox.heard()).box == "data"
+    assert (await databox.fetch("PUT", link_url(databox, Link("PUT", KEY, 2e9)), data=b"x")).status == 200
+    assert (await databox.next_change()).box == "data"
 
 
 async def test_an_empty_upload_by_link_is_an_empty_file(databox: Databox) -> None:
-    assert (await databox.fetch("PUT", url(databox, Link("PUT", KEY, 2e9)))).status == 200
-    assert (await databox.files("GET", "data/g/f", query="download=1")).content == b""
+    assert (await databox.fetch("PUT", link_url(databox, Link("PUT", KEY, 2e9)))).status == 200
+    assert (await databox.request_file("GET", "data/g/f", query="download=1")).content == b""

@@ -12,7 +12,7 @@ import pytest
 from libs.common.db import Database
 from libs.common.settings import Settings
 from services.databox.db import metadata
-from tests.databox.conftest import TOKEN, Databox, started
+from tests.databox.conftest import TOKEN, Databox, start_databox
 
 
 @pytest.fixture
@@ -21,50 +21,52 @@ async def settings(tmp_path: Path) -> Settings:
     folder = tmp_path / "database"
     folder.mkdir()
     url = f"sqlite+aiosqlite:///{folder / 'db'}"
-    made = Database(url)
-    await made.create_all(metadata)
-    await made.close()
+    new_database = Database(url)
+    await new_database.create_all(metadata)
+    await new_database.close()
     return Settings.of(database=url, store=f"file://{tmp_path / 'store'}", internal_token=TOKEN, data=tmp_path)
 
 
 @pytest.fixture
-async def away(settings: Settings) -> AsyncIterator[Databox]:
+async def databox_without_database(settings: Settings) -> AsyncIterator[Databox]:
     """A running databox whose database has gone: opening it fails as it does when a server is away."""
     folder = Path(settings.database_url.removeprefix("sqlite+aiosqlite:///")).parent
-    async with started(settings) as first:
-        await first.boxes(data=1000)
+    async with start_databox(settings) as first:
+        await first.declare_boxes(data=1000)
         await first.put("data/g/f", b"content")
-        link = (await first.files("GET", "data/g/f")).body["presigned_get_url"]
+        link = (await first.request_file("GET", "data/g/f")).body["presigned_get_url"]
     os.rename(folder, folder.with_name("gone"))
-    async with started(settings) as databox:
+    async with start_databox(settings) as databox:
         assert link.startswith(databox.settings.public_url.rpartition(":")[0])
         yield databox
 
 
-async def test_callers_are_told_to_come_again(away: Databox) -> None:
-    answers = await asyncio.gather(
-        away.files("GET", "data/g/f"),
-        away.files("GET", "data/g/"),
-        away.files("PUT", "data/g/f", data=b"x"),
-        away.files("DELETE", "data/g/f"),
-        away.call("GET", "/internal/apps/shop/boxes"),
-        away.call("PUT", "/internal/apps/shop/publications/p", json={"moves": []}),
+async def test_callers_are_told_to_come_again(databox_without_database: Databox) -> None:
+    responses = await asyncio.gather(
+        databox_without_database.request_file("GET", "data/g/f"),
+        databox_without_database.request_file("GET", "data/g/"),
+        databox_without_database.request_file("PUT", "data/g/f", data=b"x"),
+        databox_without_database.request_file("DELETE", "data/g/f"),
+        databox_without_database.call("GET", "/internal/apps/shop/boxes"),
+        databox_without_database.call("PUT", "/internal/apps/shop/publications/p", json={"moves": []}),
     )
-    for answer in answers:
-        assert (answer.status, answer.headers["Retry-After"], answer.body["retryable"]) == (503, "2", True)
+    for response in responses:
+        assert (response.status, response.headers["Retry-After"], response.body["retryable"]) == (503, "2", True)
 
 
-async def test_what_needs_no_database_is_served(away: Databox) -> None:
+async def test_what_needs_no_database_is_served(databox_without_database: Databox) -> None:
     log = "/internal/apps/shop/logs/run"
-    assert (await away.call("POST", f"{log}?offset=0", data=b"line\n")).status == 204
-    assert (await away.call("GET", log)).content == b"line\n"
+    assert (await databox_without_database.call("POST", f"{log}?offset=0", data=b"line\n")).status == 204
+    assert (await databox_without_database.call("GET", log)).content == b"line\n"
     where = {"locations": [{"box": "data", "user": "alice", "group": "g", "file": "f"}], "links": True}
-    found = (await away.call("POST", "/internal/apps/shop/sources", json=where)).body["sources"][0][0]
-    assert (await away.fetch("GET", found["url"])).content == b"content"
+    source = (await databox_without_database.call("POST", "/internal/apps/shop/sources", json=where)).body["sources"][
+        0
+    ][0]
+    assert (await databox_without_database.fetch("GET", source["url"])).content == b"content"
 
 
-async def test_readiness_names_the_database(away: Databox) -> None:
-    answer = await away.fetch("GET", f"{away.url}/readyz")
-    parts = answer.body["parts"]
-    assert (answer.status, parts["database"]["ready"], parts["store"]["ready"]) == (503, False, True)
-    assert (await away.fetch("GET", f"{away.url}/healthz")).status == 200
+async def test_readiness_names_the_database(databox_without_database: Databox) -> None:
+    response = await databox_without_database.fetch("GET", f"{databox_without_database.url}/readyz")
+    parts = response.body["parts"]
+    assert (response.status, parts["database"]["ready"], parts["store"]["ready"]) == (503, False, True)
+    assert (await databox_without_database.fetch("GET", f"{databox_without_database.url}/healthz")).status == 200

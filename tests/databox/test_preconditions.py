@@ -17,8 +17,8 @@ LARGE = 6 * 1024**2
 
 
 @pytest.fixture(params=STORES)
-def urls(request: pytest.FixtureRequest, every_place: Callable[[str], tuple[str, str]]) -> tuple[str, str]:
-    return every_place(request.param)
+def urls(request: pytest.FixtureRequest, store_urls: Callable[[str], tuple[str, str]]) -> tuple[str, str]:
+    return store_urls(request.param)
 
 
 CHANGES = [
@@ -39,25 +39,25 @@ CHANGES = [
 
 
 async def test_conditions_of_a_put(databox: Databox) -> None:
-    for conditions, there, nothing in CHANGES:
+    for conditions, status, nothing in CHANGES:
         etag = (await databox.put("data/g/f", b"old")).headers["ETag"]
         headers = {name: value.replace("{etag}", etag) for name, value in conditions.items()}
-        answer = await databox.files("PUT", "data/g/f", query="overwrite=true", data=b"new", headers=headers)
-        content = (await databox.files("GET", "data/g/f", query="download=1")).content
-        assert (answer.status, content) == (there, b"new" if there == 201 else b"old"), headers
-        absent = await databox.files("PUT", "data/g/none", query="overwrite=true", data=b"new", headers=headers)
+        response = await databox.request_file("PUT", "data/g/f", query="overwrite=true", data=b"new", headers=headers)
+        content = (await databox.request_file("GET", "data/g/f", query="download=1")).content
+        assert (response.status, content) == (status, b"new" if status == 201 else b"old"), headers
+        absent = await databox.request_file("PUT", "data/g/none", query="overwrite=true", data=b"new", headers=headers)
         assert absent.status == nothing, headers
-        await databox.files("DELETE", "data/g/none")
+        await databox.request_file("DELETE", "data/g/none")
 
 
 async def test_conditions_of_a_delete(databox: Databox) -> None:
-    for conditions, there, nothing in CHANGES:
+    for conditions, status, nothing in CHANGES:
         etag = (await databox.put("data/g/f", b"old")).headers["ETag"]
         headers = {name: value.replace("{etag}", etag) for name, value in conditions.items()}
-        answer = await databox.files("DELETE", "data/g/f", headers=headers)
-        assert answer.status == {201: 204}.get(there, there), headers
-        assert (await databox.files("HEAD", "data/g/f")).status == (404 if there == 201 else 200), headers
-        absent = await databox.files("DELETE", "data/g/none", headers=headers)
+        response = await databox.request_file("DELETE", "data/g/f", headers=headers)
+        assert response.status == {201: 204}.get(status, status), headers
+        assert (await databox.request_file("HEAD", "data/g/f")).status == (404 if status == 201 else 200), headers
+        absent = await databox.request_file("DELETE", "data/g/none", headers=headers)
         assert absent.status == {201: 204}.get(nothing, nothing), headers
 
 
@@ -79,9 +79,9 @@ async def test_conditions_of_a_download(databox: Databox, method: str) -> None:
         ({"If-Match": etag, "Range": "bytes=0-0"}, 206),
         ({"If-Match": '"other"', "Range": "bytes=0-0"}, 412),
     ):
-        answer = await databox.files(method, "data/g/f", query="download=1", headers=conditions)
-        assert answer.status == status, conditions
-        absent = await databox.files(method, "data/g/none", query="download=1", headers=conditions)
+        response = await databox.request_file(method, "data/g/f", query="download=1", headers=conditions)
+        assert response.status == status, conditions
+        absent = await databox.request_file(method, "data/g/none", query="download=1", headers=conditions)
         assert absent.status == 404, conditions
 
 
@@ -95,23 +95,23 @@ async def test_links_are_given_under_the_same_conditions(databox: Databox) -> No
         ("PUT", {"If-Match": etag}, 200),
         ("PUT", {}, 400),
     ):
-        assert (await databox.files(method, "data/g/f", headers=headers)).status == status, (method, headers)
-    assert (await databox.files("PUT", "data/g/none", headers={"If-None-Match": "*"})).status == 200
+        assert (await databox.request_file(method, "data/g/f", headers=headers)).status == status, (method, headers)
+    assert (await databox.request_file("PUT", "data/g/none", headers={"If-None-Match": "*"})).status == 200
 
 
 async def test_who_names_the_version_need_not_ask_to_overwrite_it(databox: Databox) -> None:
     etag = (await databox.put("data/g/f", b"old")).headers["ETag"]
-    assert (await databox.files("PUT", "data/g/f", data=b"new", headers={"If-Match": etag})).status == 201
-    assert (await databox.files("PUT", "data/g/f", data=b"new", headers={"If-Match": etag})).status == 412
+    assert (await databox.request_file("PUT", "data/g/f", data=b"new", headers={"If-Match": etag})).status == 201
+    assert (await databox.request_file("PUT", "data/g/f", data=b"new", headers={"If-Match": etag})).status == 412
 
 
 async def test_a_group_has_no_version(databox: Databox) -> None:
     await databox.put("data/g/f")
-    answer = await databox.files("DELETE", "data/g/", headers={"If-Match": "*"})
-    assert (answer.status, answer.body["detail"]) == (
+    response = await databox.request_file("DELETE", "data/g/", headers={"If-Match": "*"})
+    assert (response.status, response.body["detail"]) == (
         400, "If-Match and its like are for a file: a group has no ETag",
     )  # fmt: skip
-    assert await databox.names("data/g/") == ["f"]
+    assert await databox.list_names("data/g/") == ["f"]
 
 
 @pytest.mark.parametrize("size", [1, LARGE])
@@ -119,21 +119,26 @@ async def test_a_group_has_no_version(databox: Databox) -> None:
 async def test_of_several_first_versions_one_is_stored(
     databox: Databox, size: int, headers: dict[str, str], refused: int
 ) -> None:
-    await databox.boxes(data=100 * LARGE)
+    await databox.declare_boxes(data=100 * LARGE)
     sent = [bytes([number]) * size for number in range(4)]
-    answers = await asyncio.gather(
-        *(databox.files("PUT", "data/g/f", data=BytesIO(content), headers=headers) for content in sent)
+    responses = await asyncio.gather(
+        *(databox.request_file("PUT", "data/g/f", data=BytesIO(content), headers=headers) for content in sent)
     )
-    [(stored, answer)] = [(one, answer) for one, answer in zip(sent, answers, strict=True) if answer.status == 201]
-    assert sorted(answer.status for answer in answers) == [201, *[refused] * 3]
-    found = await databox.files("GET", "data/g/f", query="download=1")
-    assert (found.content == stored, found.headers["ETag"]) == (True, answer.headers["ETag"])
-    assert (await databox.box())["reserved"] == 0
+    [(stored, response)] = [
+        (content, response) for content, response in zip(sent, responses, strict=True) if response.status == 201
+    ]
+    assert sorted(response.status for response in responses) == [201, *[refused] * 3]
+    downloaded = await databox.request_file("GET", "data/g/f", query="download=1")
+    assert (downloaded.content == stored, downloaded.headers["ETag"]) == (True, response.headers["ETag"])
+    assert (await databox.get_box())["reserved"] == 0
 
 
 async def test_of_several_next_versions_one_is_stored(databox: Databox) -> None:
     etag = (await databox.put("data/g/f", b"old")).headers["ETag"]
-    answers = await asyncio.gather(
-        *(databox.files("PUT", "data/g/f", data=b"%d" % number, headers={"If-Match": etag}) for number in range(6))
+    responses = await asyncio.gather(
+        *(
+            databox.request_file("PUT", "data/g/f", data=b"%d" % number, headers={"If-Match": etag})
+            for number in range(6)
+        )
     )
-    assert sorted(answer.status for answer in answers) == [201, *[412] * 5]
+    assert sorted(response.status for response in responses) == [201, *[412] * 5]

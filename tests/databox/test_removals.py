@@ -7,22 +7,22 @@ from collections.abc import Callable
 import pytest
 
 from tests.databox.conftest import Databox
-from tests.databox.test_publications import GROUP, OUT, produced, publish
+from tests.databox.test_publications import GROUP, OUT, publish_moves, store_outputs
 
 
 @pytest.fixture(params=["directory", "minio", "versitygw"])
-def urls(request: pytest.FixtureRequest, every_place: Callable[[str], tuple[str, str]]) -> tuple[str, str]:
-    return every_place(request.param)
+def urls(request: pytest.FixtureRequest, store_urls: Callable[[str], tuple[str, str]]) -> tuple[str, str]:
+    return store_urls(request.param)
 
 
 @pytest.mark.parametrize("later", [b"evil", b"of somebody else"])
 async def test_what_was_published_is_taken_back_and_what_others_put_there_stays(databox: Databox, later: bytes) -> None:
     await databox.put("data/results/kept", b"kept")
-    await produced(databox, model=b"trained", report=b"good")
-    await publish(databox)
+    await store_outputs(databox, model=b"trained", report=b"good")
+    await publish_moves(databox)
     await databox.put("data/results/report", later)
     body = {"moves": [{"source": OUT, "target": GROUP}]}
-    for _again in range(2):
+    for _attempt in range(2):
         assert (await databox.call("POST", "/internal/apps/shop/removals", json=body)).status == 204
-    assert await databox.names("data/results/") == ["kept", "report"]
-    assert (await databox.box())["used"] == len(b"kept" + later)
+    assert await databox.list_names("data/results/") == ["kept", "report"]
+    assert (await databox.get_box())["used"] == len(b"kept" + later)

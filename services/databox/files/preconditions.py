@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from libs.common.errors import Malformed
 from libs.common.http.conditions import Conditions, Version
-from services.databox.files.uploads import Judge
-from services.databox.store import Only, Stat
+from services.databox.files.uploads import ReplaceCheck
+from services.databox.store import ExpectedVersion, Stat
 
 
-class Exists(Malformed):
+class FileExists(Malformed):
     """the file exists; add ?overwrite=true to replace it"""
 
 
-def version(stat: Stat | None) -> Version | None:
+def stat_version(stat: Stat | None) -> Version | None:
     return None if stat is None else Version(stat.etag, stat.modified)
 
 
-def judge(conditions: Conditions, *, overwrite: bool) -> Judge:
+def build_replace_check(conditions: Conditions, *, overwrite: bool) -> ReplaceCheck:
     """A file that is there stays, unless it may be overwritten or the request names it by `If-Match`.
 
     Raises Exists, PreconditionFailed.
     """
 
-    def judged(old: Stat | None) -> Only | None:
-        conditions.check_write(version(old))
+    def check_replace(old: Stat | None) -> ExpectedVersion | None:
+        conditions.check_write(stat_version(old))
         if old is not None and not overwrite and conditions.match is None:
-            raise Exists
-        return None if overwrite and not conditions.guard_writes else Only.of(old)
+            raise FileExists
+        return None if overwrite and not conditions.guard_writes else ExpectedVersion.from_stat(old)
 
-    return judged
+    return check_replace

@@ -12,16 +12,16 @@ from starlette.responses import StreamingResponse
 from libs.common.errors import Malformed, RangeNotSatisfiable
 from libs.common.http.problem import rendered
 from libs.common.http.ranges import Plan, plan
-from services.databox.digests import told
-from services.databox.files.uploads import Judge, Uploads
-from services.databox.links import disposition
+from services.databox.digests import parse_digests
+from services.databox.files.uploads import ReplaceCheck, Uploads
+from services.databox.links import content_disposition
 from services.databox.store import Stat, Store
 
-SHORT = 64
+PEEK_BYTES = 64
 """Bytes."""
 
 
-async def chunks(request: Request) -> AsyncIterator[bytes]:
+async def read_chunks(request: Request) -> AsyncIterator[bytes]:
     """The body. Raises Malformed when the sender goes away before its end."""
     try:
         async for chunk in request.stream():
@@ -31,97 +31,99 @@ async def chunks(request: Request) -> AsyncIterator[bytes]:
         raise Malformed("the sender went away before the end of the body; nothing was stored") from error
 
 
-def announced(request: Request) -> int | None:
+def content_length(request: Request) -> int | None:
     """The size of the body, when it was said beforehand."""
-    given = request.headers.get("content-length", "")
-    return int(given) if given.isascii() and given.isdigit() else None
+    header = request.headers.get("content-length", "")
+    return int(header) if header.isascii() and header.isdigit() else None
 
 
-async def content(request: Request) -> AsyncIterator[bytes] | None:
+async def read_body(request: Request) -> AsyncIterator[bytes] | None:
     """The body; None when there is none, or when it is the `{}` of a client that always sends JSON."""
-    body = chunks(request)
+    body = read_chunks(request)
     if _is_json(request):
-        first = await _beginning(body)
-        return None if b"".join(first.split()) in (b"", b"{}") else _resumed(first, body)
-    if announced(request):
+        start = await _read_start(body)
+        return None if b"".join(start.split()) in (b"", b"{}") else _chain_body(start, body)
+    if content_length(request):
         return body
-    first = await anext(body, b"")
-    return _resumed(first, body) if first else None
+    start = await anext(body, b"")
+    return _chain_body(start, body) if start else None
 
 
 def _is_json(request: Request) -> bool:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
-async def _beginning(body: AsyncIterator[bytes]) -> bytes:
+async def _read_start(body: AsyncIterator[bytes]) -> bytes:
     """Enough to tell `{}` from anything else."""
-    first = b""
-    while len(first) < SHORT and (chunk := await anext(body, b"")):
-        first += chunk
-    return first
+    start = b""
+    while len(start) < PEEK_BYTES and (chunk := await anext(body, b"")):
+        start += chunk
+    return start
 
 
-async def _resumed(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _chain_body(start: bytes, remainder: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """A body whose beginning was read already."""
-    yield first
-    async for chunk in rest:
+    yield start
+    async for chunk in remainder:
         yield chunk
 
 
-async def put(
+async def store_body(
     uploads: Uploads,
     key: str,
     request: Request,
     body: AsyncIterator[bytes],
     *,
-    judge: Judge,
+    check_replace: ReplaceCheck,
     limit: int | None = None,
 ) -> Stat:
     """Raises Malformed for a part of a file: only whole ones are stored."""
     if "content-range" in request.headers:
         raise Malformed("Content-Range: a file is stored as a whole; send all of it, without this header")
-    digests = told(request.headers)
-    return await uploads.put(key, body, announced(request), digests=digests, limit=limit, judge=judge)
+    digests = parse_digests(request.headers)
+    return await uploads.store_file(
+        key, body, content_length(request), digests=digests, limit=limit, check_replace=check_replace
+    )
 
 
-def fields(request: Request) -> Mapping[str, str]:
+def join_headers(request: Request) -> Mapping[str, str]:
     """The headers; what came in several lines is one list."""
     return {name: ", ".join(request.headers.getlist(name)) for name in set(request.headers)}
 
 
-async def download(store: Store, stat: Stat, request: Request) -> Response:
+async def send_file(store: Store, stat: Stat, request: Request) -> Response:
     """The file, a part of it, or that the caller has it already. Raises NotFound when it has just gone,
     PreconditionFailed when another version is asked for."""
-    wanted = plan(fields(request), stat.etag, stat.size, stat.modified)
-    if wanted.status == 416:
+    decision = plan(join_headers(request), stat.etag, stat.size, stat.modified)
+    if decision.status == 416:
         return rendered(RangeNotSatisfiable(), {"Content-Range": f"bytes */{stat.size}"})
-    headers = described(stat, wanted)
-    if request.method == "HEAD" or wanted.status == 304:
-        return Response(status_code=wanted.status, headers=headers)
-    opened = store.get(stat, wanted.span)
-    content = await opened.__aenter__()
+    headers = file_headers(stat, decision)
+    if request.method == "HEAD" or decision.status == 304:
+        return Response(status_code=decision.status, headers=headers)
+    opened_file = store.get(stat, decision.span)
+    content = await opened_file.__aenter__()
 
-    async def sent() -> AsyncIterator[bytes]:
+    async def stream_content() -> AsyncIterator[bytes]:
         try:
             async for chunk in content:
                 yield chunk
         finally:
-            await opened.__aexit__(None, None, None)
+            await opened_file.__aexit__(None, None, None)
 
-    return StreamingResponse(sent(), wanted.status, headers)
+    return StreamingResponse(stream_content(), decision.status, headers)
 
 
-def described(stat: Stat, wanted: Plan) -> Mapping[str, str]:
-    found = {
+def file_headers(stat: Stat, decision: Plan) -> Mapping[str, str]:
+    headers = {
         "ETag": f'"{stat.etag}"',
         "Last-Modified": formatdate(stat.modified, usegmt=True),
         "Accept-Ranges": "bytes",
         "Content-Type": "application/octet-stream",
-        "Content-Disposition": disposition(stat.key),
+        "Content-Disposition": content_disposition(stat.key),
         "X-Content-Type-Options": "nosniff",
     }
-    if wanted.status != 304:
-        found["Content-Length"] = str(wanted.span.length)
-    if wanted.status == 206:
-        found["Content-Range"] = f"bytes {wanted.span.start}-{wanted.span.end - 1}/{stat.size}"
-    return found
+    if decision.status != 304:
+        headers["Content-Length"] = str(decision.span.length)
+    if decision.status == 206:
+        headers["Content-Range"] = f"bytes {decision.span.start}-{decision.span.end - 1}/{stat.size}"
+    return headers

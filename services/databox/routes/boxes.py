@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from libs.common.store_keys import check_name
-from services.databox import db as tables
-from services.databox.dependencies import Given
+from services.databox import db
+from services.databox.dependencies import DependenciesDep
 
 router = APIRouter(prefix="/internal/apps/{ns}/boxes")
 
@@ -18,31 +18,31 @@ class Capacity(BaseModel):
     capacity: int = Field(ge=0, lt=2**63)
 
 
-class Declared(BaseModel):
+class BoxDeclaration(BaseModel):
     boxes: dict[str, Capacity]
 
 
 @router.put("", status_code=204)
-async def declare(ns: str, declared: Declared, parts: Given) -> None:
+async def declare_boxes(ns: str, declaration: BoxDeclaration, deps: DependenciesDep) -> None:
     check_name("app", ns)
-    capacities = {check_name("box", name): one.capacity for name, one in declared.boxes.items()}
-    async with parts.database.write() as c:
-        await tables.declare(c, ns, capacities)
+    capacities = {check_name("box", name): box.capacity for name, box in declaration.boxes.items()}
+    async with deps.database.write() as conn:
+        await db.declare_boxes(conn, ns, capacities)
 
 
 @router.get("")
-async def shown(ns: str, parts: Given) -> dict[str, Any]:
-    async with parts.database.read() as c:
-        found = await tables.boxes_of(c, ns)
-    return {"items": [await _shown(ns, box, parts) for box in found]}
+async def list_boxes(ns: str, deps: DependenciesDep) -> dict[str, Any]:
+    async with deps.database.read() as conn:
+        boxes = await db.list_boxes(conn, ns)
+    return {"items": [await _box_to_json(ns, box, deps) for box in boxes]}
 
 
-async def _shown(ns: str, box: tables.Box, parts: Given) -> dict[str, Any]:
-    use = await parts.quota.use(ns, box)
+async def _box_to_json(ns: str, box: db.Box, deps: DependenciesDep) -> dict[str, Any]:
+    usage = await deps.quota.get_usage(ns, box)
     return {
         "name": box.name,
         "capacity": box.capacity,
-        "used": use.used,
-        "reserved": use.reserved,
+        "used": usage.used,
+        "reserved": usage.reserved,
         "detached": box.detached,
     }

@@ -18,23 +18,22 @@ from libs.common.http.problem import rendered
 from libs.common.identity import caller
 from libs.common.store_keys import Address, address, check_prefix, decoded
 from libs.common.times import iso
-from services.databox import db as tables
-from services.databox import links
-from services.databox.dependencies import Given, Parts
-from services.databox.files.preconditions import Exists, judge, version
-from services.databox.files.quota import Ask, link_reservation, mark
-from services.databox.files.uploads import Judge, refuse_clash
-from services.databox.routes.bodies import chunks, content, download, fields, put
-from services.databox.store import Only, Stat
+from services.databox import db, links
+from services.databox.dependencies import Dependencies, DependenciesDep
+from services.databox.files.preconditions import FileExists, build_replace_check, stat_version
+from services.databox.files.quota import ReservationRequest, file_version, link_reservation_id
+from services.databox.files.uploads import ReplaceCheck, refuse_clash
+from services.databox.routes.bodies import join_headers, read_body, read_chunks, send_file, store_body
+from services.databox.store import ExpectedVersion, Stat
 
 router = APIRouter(prefix="/internal/apps/{ns}/users/{user}/files")
-PAGE = 100
-LARGEST_PAGE = 1000
-BYTES = "application/octet-stream"
+PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1000
+BINARY_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True)
-class Place:
+class BoxPath:
     """What the request's path names, in a box that is there."""
 
     app: str
@@ -48,161 +47,163 @@ class Place:
         return self.address.key
 
 
-async def place(request: Request, parts: Given) -> Place:
+async def resolve_path(request: Request, deps: DependenciesDep) -> BoxPath:
     """Raises Invalid and Malformed for bad names, Forbidden for a caller without files, NotFound without the box."""
-    app, user, box, path = _names(request.scope["raw_path"])
-    found = address(app, box, user, path)
-    async with parts.database.read() as c:
-        boxes = [one.name for one in await tables.boxes_of(c, app) if not one.detached]
+    app, user, box, path = _split_path(request.scope["raw_path"])
+    resolved = address(app, box, user, path)
+    async with deps.database.read() as conn:
+        boxes = [row.name for row in await db.list_boxes(conn, app) if not row.detached]
     if box not in boxes:
         raise NotFound(f"{app} has no box {box}; it has {', '.join(boxes) or 'none'}", boxes=boxes)
-    return Place(app, box, found, caller(request.headers).may("write", app))
+    return BoxPath(app, box, resolved, caller(request.headers).may("write", app))
 
 
-def _names(raw: bytes) -> tuple[str, str, str, str]:
-    parts = [decoded(part) for part in raw.split(b"/", 8)]
-    if len(parts) < 8 or (parts[4], parts[6]) != ("users", "files"):
+def _split_path(raw_path: bytes) -> tuple[str, str, str, str]:
+    segments = [decoded(part) for part in raw_path.split(b"/", 8)]
+    if len(segments) < 8 or (segments[4], segments[6]) != ("users", "files"):
         raise NotFound()
-    return parts[3], parts[5], parts[7], parts[8] if len(parts) > 8 else ""
+    return segments[3], segments[5], segments[7], segments[8] if len(segments) > 8 else ""
 
 
-Named = Annotated[Place, Depends(place)]
+BoxPathDep = Annotated[BoxPath, Depends(resolve_path)]
 
 
 @router.put("/{box}")
 @router.put("/{box}/{path:path}")
-async def upload(
+async def upload_file(
     request: Request,
-    named: Named,
-    parts: Given,
+    target: BoxPathDep,
+    deps: DependenciesDep,
     overwrite: bool = False,
     empty: Annotated[bool, Query(alias="upload")] = False,
     size: Annotated[int | None, Query(ge=0)] = None,
     expires: str | None = None,
 ) -> Response:
     """Bytes are stored; without bytes a link to PUT them is given out. What is there is replaced by neither unasked."""
-    if named.address.kind != "file":
+    if target.address.kind != "file":
         raise Invalid("bytes go to a file: <group>/<file>")
-    lifetime, conditions = links.lifetime(expires), Conditions.of(fields(request))
-    replacing = judge(conditions, overwrite=overwrite)
-    body = chunks(request) if empty else await content(request)
+    lifetime, conditions = links.parse_lifetime(expires), Conditions.of(join_headers(request))
+    check_replace = build_replace_check(conditions, overwrite=overwrite)
+    body = read_chunks(request) if empty else await read_body(request)
     try:
         if body is None:
-            return await _link_to_put(named, parts, replacing, size, lifetime)
-        stat = await put(parts.uploads, named.key, request, body, judge=replacing)
-    except Exists:
-        return await _exists(named, parts, lifetime)
+            return await _upload_link_response(target, deps, check_replace, size, lifetime)
+        stat = await store_body(deps.uploads, target.key, request, body, check_replace=check_replace)
+    except FileExists:
+        return await _file_exists_response(target, deps, lifetime)
     except PreconditionFailed:
         if conditions.guard_writes:
             raise
-        return await _exists(named, parts, lifetime)  # since a moment ago
+        return await _file_exists_response(target, deps, lifetime)  # since a moment ago
     return Response(status_code=201, headers={"ETag": f'"{stat.etag}"'})
 
 
-async def _exists(named: Place, parts: Parts, lifetime: int) -> Response:
-    url = await parts.store.link("PUT", named.key, lifetime, "public")
-    return rendered(Exists(presigned_put_url=url))
+async def _file_exists_response(target: BoxPath, deps: Dependencies, lifetime: int) -> Response:
+    url = await deps.store.link("PUT", target.key, lifetime, "public")
+    return rendered(FileExists(presigned_put_url=url))
 
 
-async def _link_to_put(named: Place, parts: Parts, replacing: Judge, size: int | None, lifetime: int) -> Response:
-    await refuse_clash(parts.store, named.key)
-    old = await parts.store.stat(named.key)
-    replacing(old)
-    await parts.quota.reserve(_room(named, old, size, lifetime))
-    return JSONResponse({"presigned_put_url": await parts.store.link("PUT", named.key, lifetime, "public", size)})
+async def _upload_link_response(
+    target: BoxPath, deps: Dependencies, check_replace: ReplaceCheck, size: int | None, lifetime: int
+) -> Response:
+    await refuse_clash(deps.store, target.key)
+    old = await deps.store.stat(target.key)
+    check_replace(old)
+    await deps.quota.reserve(_reservation_request(target, old, size, lifetime))
+    return JSONResponse({"presigned_put_url": await deps.store.link("PUT", target.key, lifetime, "public", size)})
 
 
-def _room(named: Place, old: Stat | None, size: int | None, lifetime: int) -> Ask:
+def _reservation_request(target: BoxPath, old: Stat | None, size: int | None, lifetime: int) -> ReservationRequest:
     """Without a size nothing is reserved, but a full box gives out no link."""
-    return Ask(
-        named.app,
-        named.box,
-        link_reservation(named.key),
+    return ReservationRequest(
+        target.app,
+        target.box,
+        link_reservation_id(target.key),
         1 if size is None else size,
         size or 0,
         lifetime,
         old.size if old else 0,
-        key=named.key,
-        before=mark(old),
+        key=target.key,
+        old_version=file_version(old),
     )
 
 
 @router.get("/{box}")
 @router.get("/{box}/{path:path}")
-async def read(
+async def get_path(
     request: Request,
-    named: Named,
-    parts: Given,
+    target: BoxPathDep,
+    deps: DependenciesDep,
     prefix: str = "",
     cursor: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = PAGE_SIZE,
     as_bytes: Annotated[bool, Query(alias="download")] = False,
     expires: str | None = None,
 ) -> Response:
-    if named.address.kind != "file":
-        page = await _page(named.key, parts, check_prefix(prefix), cursor, limit)
-        return JSONResponse(page, headers=link_to(_public(request), request.scope["query_string"], page["next"]))
-    stat = await _existing(named, parts)
-    if as_bytes or BYTES in request.headers.get("accept", ""):
-        return await download(parts.store, stat, request)
-    Conditions.of(fields(request)).check_read(Version(stat.etag, stat.modified))
-    lifetime = links.lifetime(expires)
-    found = {"presigned_get_url": await parts.store.link("GET", named.key, lifetime, "public")}
-    if named.writable:
-        found["presigned_put_url"] = await parts.store.link("PUT", named.key, lifetime, "public")
-    return JSONResponse(found)
+    if target.address.kind != "file":
+        page = await _list_page(target.key, deps, check_prefix(prefix), cursor, limit)
+        return JSONResponse(page, headers=link_to(_public_path(request), request.scope["query_string"], page["next"]))
+    stat = await _get_existing(target, deps)
+    if as_bytes or BINARY_TYPE in request.headers.get("accept", ""):
+        return await send_file(deps.store, stat, request)
+    Conditions.of(join_headers(request)).check_read(Version(stat.etag, stat.modified))
+    lifetime = links.parse_lifetime(expires)
+    links_by_kind = {"presigned_get_url": await deps.store.link("GET", target.key, lifetime, "public")}
+    if target.writable:
+        links_by_kind["presigned_put_url"] = await deps.store.link("PUT", target.key, lifetime, "public")
+    return JSONResponse(links_by_kind)
 
 
 @router.head("/{box}")
 @router.head("/{box}/{path:path}")
-async def described(request: Request, named: Named, parts: Given) -> Response:
+async def head_path(request: Request, target: BoxPathDep, deps: DependenciesDep) -> Response:
     """A folder is always there: its listing may be empty."""
-    if named.address.kind != "file":
+    if target.address.kind != "file":
         return Response()
-    return await download(parts.store, await _existing(named, parts), request)
+    return await send_file(deps.store, await _get_existing(target, deps), request)
 
 
 @router.delete("/{box}/{path:path}", status_code=204)
-async def remove(request: Request, named: Named, parts: Given) -> None:
-    if named.address.kind == "box":
+async def delete_path(request: Request, target: BoxPathDep, deps: DependenciesDep) -> None:
+    if target.address.kind == "box":
         raise Invalid("name a file or a group to delete")
-    conditions = Conditions.of(fields(request))
-    if named.address.kind == "group":
+    conditions = Conditions.of(join_headers(request))
+    if target.address.kind == "group":
         if conditions.guard_writes:
             raise Malformed("If-Match and its like are for a file: a group has no ETag")
-        gone = [stat async for stat in parts.store.list(named.key)]
+        stats = [stat async for stat in deps.store.list(target.key)]
     else:
-        found = await parts.store.stat(named.key)
-        conditions.check_write(version(found))
-        gone = [found] if found else []
-    for stat in gone:
-        await parts.store.delete(stat.key, only=Only.of(stat) if conditions.guard_writes else None)
-    if gone:
-        await parts.quota.settle(named.app, named.box, grown=-sum(stat.size for stat in gone))
-        parts.changes.note(named.app, named.box)
+        existing = await deps.store.stat(target.key)
+        conditions.check_write(stat_version(existing))
+        stats = [existing] if existing else []
+    for stat in stats:
+        await deps.store.delete(stat.key, expected=ExpectedVersion.from_stat(stat) if conditions.guard_writes else None)
+    if stats:
+        await deps.quota.commit(target.app, target.box, growth=-sum(stat.size for stat in stats))
+        deps.changes.mark_changed(target.app, target.box)
 
 
-async def _existing(named: Place, parts: Parts) -> Stat:
-    found = await parts.store.stat(named.key)
-    if found is None:
+async def _get_existing(target: BoxPath, deps: Dependencies) -> Stat:
+    stat = await deps.store.stat(target.key)
+    if stat is None:
         raise NotFound("there is no such file")
-    return found
+    return stat
 
 
-async def _page(folder: str, parts: Parts, prefix: str, cursor: str | None, limit: int) -> dict[str, Any]:
-    after = "" if cursor is None else str(parts.cursors.last(folder, cursor))
-    found = [stat async for stat in parts.store.list(folder + prefix, after, limit + 1)]
-    more = parts.cursors.after(folder, found[limit - 1].key) if len(found) > limit else None
-    return {"items": [_item(stat, folder) for stat in found[:limit]], "next": more}
+async def _list_page(folder: str, deps: Dependencies, prefix: str, cursor: str | None, limit: int) -> dict[str, Any]:
+    start_after = "" if cursor is None else str(deps.cursors.last(folder, cursor))
+    stats = [stat async for stat in deps.store.list(folder + prefix, start_after, limit + 1)]
+    next_cursor = deps.cursors.after(folder, stats[limit - 1].key) if len(stats) > limit else None
+    return {"items": [_stat_to_json(stat, folder) for stat in stats[:limit]], "next": next_cursor}
 
 
-def _public(request: Request) -> str:
+def _public_path(request: Request) -> str:
     """The path as the caller wrote it to the gateway."""
-    app, _user, box, path = _names(request.scope["raw_path"])
+    app, _user, box, path = _split_path(request.scope["raw_path"])
     return f"/{app}/files/{box}/{path}"
 
 
-def _item(stat: Stat, folder: str) -> dict[str, Any]:
+def _stat_to_json(stat: Stat, folder: str) -> dict[str, Any]:
     return {
         "name": stat.key.removeprefix(folder),
         "size": stat.size,

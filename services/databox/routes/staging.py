@@ -11,31 +11,30 @@ from libs.common.errors import Invalid, NotFound, PreconditionFailed
 from libs.common.locations import Location
 from libs.common.store_keys import area_root, box_of, key_of
 from libs.common.times import iso
-from services.databox import db as tables
-from services.databox import links
-from services.databox.dependencies import Given, Parts
-from services.databox.files.quota import Ask, link_reservation, mark
-from services.databox.store import Only, Reader, Stat
+from services.databox import db, links
+from services.databox.dependencies import Dependencies, DependenciesDep
+from services.databox.files.quota import ReservationRequest, file_version, link_reservation_id
+from services.databox.store import Audience, ExpectedVersion, Stat
 
 router = APIRouter(prefix="/internal/apps/{ns}")
-LIFETIMES_S: dict[Reader, int] = {"inside": links.INSIDE_S, "public": links.DEFAULT_S}
+LINK_LIFETIMES_S: dict[Audience, int] = {"inside": links.INTERNAL_LIFETIME_S, "public": links.DEFAULT_LIFETIME_S}
 
 
-class Wanted(BaseModel):
+class SourcesRequest(BaseModel):
     locations: list[Location]
     links: bool = False
-    reader: Reader = "inside"
+    reader: Audience = "inside"
     targets: list[Location] = []
     """Folders that something is to be published to later."""
 
 
-class Target(BaseModel):
+class TargetFile(BaseModel):
     location: Location
     size: int = Field(ge=0)
 
 
-class Targets(BaseModel):
-    files: list[Target]
+class TargetsRequest(BaseModel):
+    files: list[TargetFile]
 
 
 class Move(BaseModel):
@@ -43,95 +42,99 @@ class Move(BaseModel):
     target: Location
 
 
-class Moves(BaseModel):
+class MovesRequest(BaseModel):
     moves: list[Move]
 
 
 @router.post("/sources")
-async def sources(ns: str, wanted: Wanted, parts: Given) -> dict[str, Any]:
-    keys = [key_of(ns, location) for location in wanted.locations]
-    reader = wanted.reader if wanted.links else None
-    found = [await _files(key, parts, reader) for key in keys]
-    refusals = [await _refusal(ns, key_of(ns, target), parts) for target in wanted.targets]
-    return {"sources": found, "refusals": refusals}
+async def list_sources(ns: str, request: SourcesRequest, deps: DependenciesDep) -> dict[str, Any]:
+    keys = [key_of(ns, location) for location in request.locations]
+    audience = request.reader if request.links else None
+    files = [await _list_files(key, deps, audience) for key in keys]
+    refusals = [await _refusal_reason(ns, key_of(ns, target), deps) for target in request.targets]
+    return {"sources": files, "refusals": refusals}
 
 
-async def _refusal(ns: str, folder: str, parts: Parts) -> str | None:
+async def _refusal_reason(ns: str, folder: str, deps: Dependencies) -> str | None:
     """Why nothing could be published there as things are; None when something could."""
     owner = box_of(folder)
     if owner is None:
         return None
-    async with parts.database.read() as c:
-        box = await tables.box(c, *owner)
+    async with deps.database.read() as conn:
+        box = await db.get_box(conn, *owner)
     if box is None:
         return f"{ns} has no box {owner[1]}"
-    use = await parts.quota.use(ns, box)
-    if use.left > 0:
+    usage = await deps.quota.get_usage(ns, box)
+    if usage.available > 0:
         return None
-    async for _ in parts.store.list(folder, limit=1):
+    async for _ in deps.store.list(folder, limit=1):
         return None  # what is replaced gives its room
-    return use.refusal(box.name).detail
+    return usage.full_error(box.name).detail
 
 
 @router.post("/targets")
-async def targets(ns: str, wanted: Targets, parts: Given) -> dict[str, Any]:
-    keys = [(_file_key(ns, one.location), one.size) for one in wanted.files]
+async def create_targets(ns: str, request: TargetsRequest, deps: DependenciesDep) -> dict[str, Any]:
+    keys = [(_file_key(ns, file.location), file.size) for file in request.files]
     for key, size in keys:
-        await _reserve(key, size, parts)
+        await _reserve_target(key, size, deps)
     return {
-        "targets": [{"url": await parts.store.link("PUT", key, links.INSIDE_S, "inside", size)} for key, size in keys]
+        "targets": [
+            {"url": await deps.store.link("PUT", key, links.INTERNAL_LIFETIME_S, "inside", size)} for key, size in keys
+        ]
     }
 
 
 @router.put("/publications/{name}")
-async def publish(ns: str, name: str, wanted: Moves, parts: Given) -> dict[str, Any]:
-    return await parts.publications.publish(ns, name, [(move.source, move.target) for move in wanted.moves])
+async def publish_folders(ns: str, name: str, request: MovesRequest, deps: DependenciesDep) -> dict[str, Any]:
+    return await deps.publications.publish(ns, name, [(move.source, move.target) for move in request.moves])
 
 
 @router.delete("/publications/{name}", status_code=204)
-async def withdraw(ns: str, name: str, parts: Given) -> None:
-    await parts.publications.withdraw(ns, name)
+async def withdraw_publication(ns: str, name: str, deps: DependenciesDep) -> None:
+    await deps.publications.withdraw(ns, name)
 
 
 @router.delete("/areas/{area:path}", status_code=204)
-async def remove(ns: str, area: str, parts: Given) -> None:
-    async for stat in parts.store.list(area_root(ns, area.removesuffix("/"))):
-        await parts.store.delete(stat.key)
+async def delete_area(ns: str, area: str, deps: DependenciesDep) -> None:
+    async for stat in deps.store.list(area_root(ns, area.removesuffix("/"))):
+        await deps.store.delete(stat.key)
 
 
 @router.post("/removals", status_code=204)
-async def take_back(ns: str, wanted: Moves, parts: Given) -> None:
+async def revoke_published(ns: str, request: MovesRequest, deps: DependenciesDep) -> None:
     """What publications brought: files of the target whose version is the source's. What came there since stays."""
-    for source, target in [(key_of(ns, move.source), key_of(ns, move.target)) for move in wanted.moves]:
-        async for stat in parts.store.list(source):
-            found = await parts.store.stat(target + stat.key.removeprefix(source))
-            if found is not None and (found.size, found.etag) == (stat.size, stat.etag):
-                await _remove(found, parts)
+    for source, target in [(key_of(ns, move.source), key_of(ns, move.target)) for move in request.moves]:
+        async for stat in deps.store.list(source):
+            published = await deps.store.stat(target + stat.key.removeprefix(source))
+            if published is not None and (published.size, published.etag) == (stat.size, stat.etag):
+                await _delete_if_unchanged(published, deps)
 
 
-async def _remove(found: Stat, parts: Parts) -> None:
+async def _delete_if_unchanged(stat: Stat, deps: Dependencies) -> None:
     try:
-        await parts.store.delete(found.key, only=Only.of(found))
+        await deps.store.delete(stat.key, expected=ExpectedVersion.from_stat(stat))
     except PreconditionFailed:  # replaced in this moment
         return
-    if owner := box_of(found.key):
-        await parts.quota.settle(*owner, grown=-found.size)
-        parts.changes.note(*owner)
+    if owner := box_of(stat.key):
+        await deps.quota.commit(*owner, growth=-stat.size)
+        deps.changes.mark_changed(*owner)
 
 
-async def _files(key: str, parts: Parts, reader: Reader | None) -> list[dict[str, Any]]:
+async def _list_files(key: str, deps: Dependencies, audience: Audience | None) -> list[dict[str, Any]]:
     if not key.endswith("/"):
-        found = await parts.store.stat(key)
-        return [] if found is None else [await _file(found, key.rpartition("/")[2], parts, reader)]
-    return [await _file(stat, stat.key.removeprefix(key), parts, reader) async for stat in parts.store.list(key)]
+        existing = await deps.store.stat(key)
+        return [] if existing is None else [await _file_to_json(existing, key.rpartition("/")[2], deps, audience)]
+    return [
+        await _file_to_json(stat, stat.key.removeprefix(key), deps, audience) async for stat in deps.store.list(key)
+    ]
 
 
-async def _file(stat: Stat, name: str, parts: Parts, reader: Reader | None) -> dict[str, Any]:
+async def _file_to_json(stat: Stat, name: str, deps: Dependencies, audience: Audience | None) -> dict[str, Any]:
     """With a link for `reader`, if there is one."""
-    found = {"name": name, "size": stat.size, "etag": stat.etag, "modified": iso(stat.modified)}
-    if reader is not None:
-        found["url"] = await parts.store.link("GET", stat.key, LIFETIMES_S[reader], reader)
-    return found
+    entry = {"name": name, "size": stat.size, "etag": stat.etag, "modified": iso(stat.modified)}
+    if audience is not None:
+        entry["url"] = await deps.store.link("GET", stat.key, LINK_LIFETIMES_S[audience], audience)
+    return entry
 
 
 def _file_key(ns: str, location: Location) -> str:
@@ -141,14 +144,24 @@ def _file_key(ns: str, location: Location) -> str:
     return key
 
 
-async def _reserve(key: str, size: int, parts: Parts) -> None:
+async def _reserve_target(key: str, size: int, deps: Dependencies) -> None:
     """Room for a file in a box; the internal area has no capacity."""
     owner = box_of(key)
     if owner is None:
         return
-    old = await parts.store.stat(key)
-    ask = Ask(*owner, link_reservation(key), size, size, links.INSIDE_S, old.size if old else 0, (), key, mark(old))
+    old = await deps.store.stat(key)
+    request = ReservationRequest(
+        *owner,
+        link_reservation_id(key),
+        size,
+        size,
+        links.INTERNAL_LIFETIME_S,
+        old.size if old else 0,
+        (),
+        key,
+        file_version(old),
+    )
     try:
-        await parts.quota.reserve(ask)
+        await deps.quota.reserve(request)
     except NotFound as error:
         raise Invalid(f"location {key}: {error.detail}") from error

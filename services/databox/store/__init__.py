@@ -19,12 +19,12 @@ from libs.common.settings import Settings
 from libs.common.signed_tokens import Signer
 from services.databox.links import Link, Method
 
-Reader = Literal["inside", "public"]
+Audience = Literal["inside", "public"]
 """Who will use a link: another service, or a caller from outside. They reach the store under different addresses."""
-BATCH = 1000
+LIST_BATCH = 1000
 CHUNK_BYTES = 256 * 1024
 
-Run = Callable[[Callable[[], tuple["Stat", ...]]], Awaitable[tuple["Stat", ...]]]
+RunInThread = Callable[[Callable[[], tuple["Stat", ...]]], Awaitable[tuple["Stat", ...]]]
 
 
 @dataclass(frozen=True)
@@ -38,28 +38,28 @@ class Stat:
 
 
 @dataclass(frozen=True)
-class Only:
+class ExpectedVersion:
     """A change is made only while the key has this version; with None only while nothing is there."""
 
     etag: str | None
 
     @classmethod
-    def of(cls, stat: Stat | None) -> Self:
+    def from_stat(cls, stat: Stat | None) -> Self:
         return cls(None if stat is None else stat.etag)
 
     @staticmethod
-    def refusal(key: str) -> PreconditionFailed:
+    def mismatch_error(key: str) -> PreconditionFailed:
         """What a store raises where another version is there."""
         return PreconditionFailed(f"{key} was changed at the same time")
 
 
 class Store(Protocol):
     @property
-    def links_bypass(self) -> bool:
+    def has_presigned_links(self) -> bool:
         """Whether a PUT by link reaches the store without passing through databox."""
 
     async def put(
-        self, key: str, body: AsyncIterator[bytes], size: int | None = None, *, only: Only | None = None
+        self, key: str, body: AsyncIterator[bytes], size: int | None = None, *, expected: ExpectedVersion | None = None
     ) -> Stat:
         """Keep `body`, all of it before anybody sees it. What `body` raises passes, and nothing is kept.
 
@@ -73,10 +73,10 @@ class Store(Protocol):
 
     async def stat(self, key: str) -> Stat | None: ...
 
-    def list(self, prefix: str, after: str = "", limit: int | None = None) -> AsyncIterator[Stat]:
+    def list(self, prefix: str, start_after: str = "", limit: int | None = None) -> AsyncIterator[Stat]:
         """Whose keys begin with `prefix` and are greater than `after`, in order, at most `limit`."""
 
-    async def delete(self, key: str, *, only: Only | None = None) -> None:
+    async def delete(self, key: str, *, expected: ExpectedVersion | None = None) -> None:
         """It is no error when there is nothing. Raises PreconditionFailed as `put` does.
 
         Not every S3 server knows conditions of a DELETE: there, what comes in the same moment is not seen.
@@ -85,7 +85,7 @@ class Store(Protocol):
     async def copy(self, source: Stat, target: str) -> Stat:
         """A copy inside the store. Raises NotFound when the source is gone."""
 
-    async def link(self, method: Method, key: str, expires: int, reader: Reader, size: int | None = None) -> str:
+    async def link(self, method: Method, key: str, expires: int, audience: Audience, size: int | None = None) -> str:
         """A URL that allows `method` on `key` for `expires` seconds to whoever has it.
 
         One to read from outside says which name the file is to be saved under.
@@ -95,38 +95,42 @@ class Store(Protocol):
         """Raises Unavailable unless the store takes files; makes what it needs when that is missing."""
 
 
-async def batched(found: Iterator[Stat], run: Run, limit: int | None) -> AsyncIterator[Stat]:
+async def list_in_batches(stats: Iterator[Stat], run_in_thread: RunInThread, limit: int | None) -> AsyncIterator[Stat]:
     """What a blocking listing finds, a batch at a time, each in a thread of `run`."""
-    left = limit if limit is not None else sys.maxsize
-    while left > 0:
-        wanted = min(BATCH, left)
-        batch = await run(partial(_taken, found, wanted))
+    remaining = limit if limit is not None else sys.maxsize
+    while remaining > 0:
+        batch_size = min(LIST_BATCH, remaining)
+        batch = await run_in_thread(partial(_next_batch, stats, batch_size))
         for stat in batch:
             yield stat
-        left -= wanted
-        if len(batch) < wanted:
+        remaining -= batch_size
+        if len(batch) < batch_size:
             return
 
 
-def _taken(found: Iterator[Stat], number: int) -> tuple[Stat, ...]:
-    return tuple(islice(found, number))
+def _next_batch(stats: Iterator[Stat], size: int) -> tuple[Stat, ...]:
+    return tuple(islice(stats, size))
 
 
 @asynccontextmanager
 async def open_store(settings: Settings, signer: Signer) -> AsyncIterator[Store]:
     """The store at `settings.store_url`. One that is away does not fail here: every call, and `ready`, says so."""
-    scheme, _, rest = settings.store_url.partition("://")
+    scheme, _, folder = settings.store_url.partition("://")
     if scheme == "file":
         from services.databox.store.directory import DirectoryStore
 
         yield DirectoryStore(
-            rest, signer, inside_url=settings.databox_url, public_url=settings.public_url, reserve=settings.disk_reserve
+            folder,
+            signer,
+            internal_url=settings.databox_url,
+            public_url=settings.public_url,
+            reserve=settings.disk_reserve,
         )
     elif scheme == "s3":
         from services.databox.store.s3 import open_s3
 
-        through = partial(Link.url, base=settings.public_url, signer=signer)
-        async with open_s3(settings.store_url, settings.store_public_url, through) as store:
+        databox_url = partial(Link.to_url, base=settings.public_url, signer=signer)
+        async with open_s3(settings.store_url, settings.store_public_url, databox_url) as store:
             yield store
     else:
         raise ValueError(f"MLMESH_STORE: {scheme}:// is not known; use file:///… or s3://…")

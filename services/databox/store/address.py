@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 
 @dataclass(frozen=True)
-class Address:
+class S3Address:
     access: str
     secret: str
     host: str
@@ -18,7 +18,7 @@ class Address:
     region: str
 
     @classmethod
-    def of(cls, url: str) -> Self:
+    def from_url(cls, url: str) -> Self:
         """Raises ValueError when a part is missing."""
         parts = urlsplit(url)
         options = parse_qs(parts.query)

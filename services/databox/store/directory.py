@@ -24,71 +24,71 @@ from libs.common.errors import Conflict, DiskFull, MeshError, NotFound, Unavaila
 from libs.common.http.ranges import Span
 from libs.common.signed_tokens import Signer
 from services.databox.links import Link, Method
-from services.databox.store import CHUNK_BYTES, Only, Reader, Stat, batched
-from services.databox.store.etag_cache import DIGITS, Etags
-from services.databox.store.listing import walk
-from services.databox.store.transfer import exactly
+from services.databox.store import CHUNK_BYTES, Audience, ExpectedVersion, Stat, list_in_batches
+from services.databox.store.etag_cache import ETAG_DIGITS, EtagCache
+from services.databox.store.listing import walk_keys
+from services.databox.store.transfer import check_size
 
-TRIES = 5
+MOVE_ATTEMPTS = 5
 """How often a rename is repeated when somebody just removed the empty folder that it goes to."""
 RETRY_AFTER_S = 5.0
-LOCKS = 64
-ABANDONED_S = 24 * 3600.0
+LOCK_COUNT = 64
+ABANDONED_AFTER_S = 24 * 3600.0
 """How long nothing was written to a file on its way before it is given up."""
 
 
 class DirectoryStore:
-    links_bypass = False
+    has_presigned_links = False
 
     def __init__(
-        self, root: str, signer: Signer, *, inside_url: str, public_url: str, reserve: int | None = None
+        self, root: str, signer: Signer, *, internal_url: str, public_url: str, reserve: int | None = None
     ) -> None:
         self._root = Path(root)
         self._disk = Disk(self._root, reserve)
         self._objects = self._root / "objects"
         self._incoming = self._root / "incoming"
-        self._etags = Etags(self._root / "etags", self._incoming)
+        self._etags = EtagCache(self._root / "etags", self._incoming)
         self._signer = signer
-        self._urls = {"inside": inside_url, "public": public_url}
-        self._locks = [Lock() for _ in range(LOCKS)]
+        self._urls = {"inside": internal_url, "public": public_url}
+        self._locks = [Lock() for _ in range(LOCK_COUNT)]
 
     async def put(
-        self, key: str, body: AsyncIterator[bytes], size: int | None = None, *, only: Only | None = None
+        self, key: str, body: AsyncIterator[bytes], size: int | None = None, *, expected: ExpectedVersion | None = None
     ) -> Stat:
         incoming = self._incoming / uuid4().hex
         hasher = sha256()
         try:
             await asyncio.to_thread(self._disk.check, size or 0)
-            with await asyncio.to_thread(_created, incoming) as file:
-                async for chunk in body if size is None else exactly(body, size):
-                    await asyncio.to_thread(self._append, file, chunk, hasher.update)
-            return await asyncio.to_thread(self._publish, incoming, key, hasher.hexdigest()[:DIGITS], only)
+            with await asyncio.to_thread(_create_file, incoming) as file:
+                async for chunk in body if size is None else check_size(body, size):
+                    await asyncio.to_thread(self._write_chunk, file, chunk, hasher.update)
+            return await asyncio.to_thread(self._commit_file, incoming, key, hasher.hexdigest()[:ETAG_DIGITS], expected)
         except OSError as error:
-            raise _translated(error, key) from error
+            raise _translate_error(error, key) from error
         finally:
             incoming.unlink(missing_ok=True)
 
-    def _append(self, file: BinaryIO, chunk: bytes, seen: Callable[[bytes], None]) -> None:
+    def _write_chunk(self, file: BinaryIO, chunk: bytes, update_hash: Callable[[bytes], None]) -> None:
         """Raises DiskFull: who sends it may not have said how much it is, and others write at the same time."""
         self._disk.check(len(chunk))
         file.write(chunk)
-        seen(chunk)
+        update_hash(chunk)
 
-    def _publish(self, incoming: Path, key: str, etag: str, only: Only | None = None) -> Stat:
+    def _commit_file(self, incoming: Path, key: str, etag: str, expected: ExpectedVersion | None = None) -> Stat:
         state = incoming.stat()
-        with self._changing(key):
-            self._check(key, only)
-            self._etags.remember(key, etag, state)
-            _rename(incoming, self._objects / key)
+        with self._lock_for(key):
+            self._check_version(key, expected)
+            self._etags.put(key, etag, state)
+            _move_file(incoming, self._objects / key)
         return Stat(key, state.st_size, etag, state.st_mtime)
 
-    def _changing(self, key: str) -> Lock:
+    def _lock_for(self, key: str) -> Lock:
         """One thread at a time changes a key: others may wait that have the same remainder."""
         return self._locks[hash(key) % len(self._locks)]
 
-    def _check(self, key: str, only: Only | None) -> None:
-        if only is not None and Only.of(self._stat(key)) != only:
-            raise Only.refusal(key)
+    def _check_version(self, key: str, expected: ExpectedVersion | None) -> None:
+        if expected is not None and ExpectedVersion.from_stat(self._stat_file(key)) != expected:
+            raise ExpectedVersion.mismatch_error(key)
 
     @asynccontextmanager
     async def get(self, stat: Stat, span: Span | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -100,101 +100,101 @@ class DirectoryStore:
             state = os.fstat(file.fileno())
             if (state.st_size, state.st_mtime) != (stat.size, stat.modified):
                 raise Unavailable(f"{stat.key} has just been replaced")
-            yield _chunks(file, span or Span(0, stat.size))
+            yield _read_span(file, span or Span(0, stat.size))
 
     async def stat(self, key: str) -> Stat | None:
-        return await asyncio.to_thread(self._stat, key)
+        return await asyncio.to_thread(self._stat_file, key)
 
-    def _stat(self, key: str) -> Stat | None:
+    def _stat_file(self, key: str) -> Stat | None:
         path = self._objects / key
         try:
             if key.endswith("/") or not path.is_file():
                 return None
             state = path.stat()
-            return Stat(key, state.st_size, self._etags.of(key, path, state), state.st_mtime)
+            return Stat(key, state.st_size, self._etags.get(key, path, state), state.st_mtime)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise _translated(error, key) from error
+            raise _translate_error(error, key) from error
 
-    def list(self, prefix: str, after: str = "", limit: int | None = None) -> AsyncIterator[Stat]:
-        return batched(self._found(prefix, after), asyncio.to_thread, limit)
+    def list(self, prefix: str, start_after: str = "", limit: int | None = None) -> AsyncIterator[Stat]:
+        return list_in_batches(self._iterate_stats(prefix, start_after), asyncio.to_thread, limit)
 
-    def _found(self, prefix: str, after: str) -> Iterator[Stat]:
-        for key in walk(self._objects, prefix, after):
-            if (stat := self._stat(key)) is not None:
+    def _iterate_stats(self, prefix: str, start_after: str) -> Iterator[Stat]:
+        for key in walk_keys(self._objects, prefix, start_after):
+            if (stat := self._stat_file(key)) is not None:
                 yield stat
 
-    async def delete(self, key: str, *, only: Only | None = None) -> None:
-        await asyncio.to_thread(self._delete, key, only)
+    async def delete(self, key: str, *, expected: ExpectedVersion | None = None) -> None:
+        await asyncio.to_thread(self._delete_file, key, expected)
 
-    def _delete(self, key: str, only: Only | None) -> None:
+    def _delete_file(self, key: str, expected: ExpectedVersion | None) -> None:
         path = self._objects / key
         try:
-            with self._changing(key):
-                self._check(key, only)
+            with self._lock_for(key):
+                self._check_version(key, expected)
                 path.unlink(missing_ok=True)
-                self._etags.forget(key)
+                self._etags.remove(key)
         except (NotADirectoryError, IsADirectoryError):
             return
         except OSError as error:
-            raise _translated(error, key) from error
-        _prune(path.parent, self._objects)
+            raise _translate_error(error, key) from error
+        _remove_empty_folders(path.parent, self._objects)
 
     async def copy(self, source: Stat, target: str) -> Stat:
         try:
-            return await asyncio.to_thread(self._copy, source, target)
+            return await asyncio.to_thread(self._copy_file, source, target)
         except FileNotFoundError as error:
             raise NotFound(f"{source.key} is gone") from error
         except OSError as error:
-            raise _translated(error, target) from error
+            raise _translate_error(error, target) from error
 
-    def _copy(self, source: Stat, target: str) -> Stat:
+    def _copy_file(self, source: Stat, target: str) -> Stat:
         incoming = self._incoming / uuid4().hex
         self._incoming.mkdir(parents=True, exist_ok=True)
         try:
-            _same_bytes(self._objects / source.key, incoming)
-            return self._publish(incoming, target, source.etag)
+            _link_or_copy(self._objects / source.key, incoming)
+            return self._commit_file(incoming, target, source.etag)
         finally:
             incoming.unlink(missing_ok=True)
 
-    async def link(self, method: Method, key: str, expires: int, reader: Reader, size: int | None = None) -> str:
-        return Link(method, key, time.time() + expires, size).url(self._urls[reader], self._signer)
+    async def link(self, method: Method, key: str, expires: int, audience: Audience, size: int | None = None) -> str:
+        return Link(method, key, time.time() + expires, size).to_url(self._urls[audience], self._signer)
 
     async def ready(self) -> None:
         try:
             self._incoming.mkdir(parents=True, exist_ok=True)
-            await asyncio.to_thread(_sweep, self._incoming)
+            await asyncio.to_thread(_delete_abandoned, self._incoming)
         except OSError as error:
             raise Unavailable(f"the store's folder {self._root}: {error.strerror}") from error
         if not os.access(self._incoming, os.W_OK | os.X_OK):
             raise Unavailable(f"the store's folder {self._root} cannot be written")
 
 
-def _sweep(incoming: Path) -> None:
+def _delete_abandoned(incoming: Path) -> None:
     """Remove what was being written when databox died."""
-    for left in incoming.iterdir():
+    for path in incoming.iterdir():
         try:
-            if time.time() - left.stat().st_mtime > ABANDONED_S:
-                left.unlink()
+            if time.time() - path.stat().st_mtime > ABANDONED_AFTER_S:
+                path.unlink()
         except FileNotFoundError:
             continue
 
 
-def _created(path: Path) -> BinaryIO:
+def _create_file(path: Path) -> BinaryIO:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("xb")
 
 
-async def _chunks(file: BinaryIO, span: Span) -> AsyncIterator[bytes]:
+async def _read_span(file: BinaryIO, span: Span) -> AsyncIterator[bytes]:
     file.seek(span.start)
-    left = span.length
-    while left and (chunk := await asyncio.to_thread(file.read, min(CHUNK_BYTES, left))):
-        left -= len(chunk)
+    remaining = span.length
+    while remaining and (chunk := await asyncio.to_thread(file.read, min(CHUNK_BYTES, remaining))):
+        remaining -= len(chunk)
         yield chunk
 
 
-def _same_bytes(source: Path, target: Path) -> None:
+def _link_or_copy(source: Path, target: Path) -> None:
     """Files are never written in place, so two names may share the bytes where the file system knows links."""
     try:
         os.link(source, target)
@@ -204,19 +204,19 @@ def _same_bytes(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _rename(source: Path, target: Path) -> None:
-    for left in reversed(range(TRIES)):
+def _move_file(source: Path, target: Path) -> None:
+    for attempts_left in reversed(range(MOVE_ATTEMPTS)):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             source.replace(target)
         except FileNotFoundError:
-            if not left:
+            if not attempts_left:
                 raise
         else:
             return
 
 
-def _prune(folder: Path, root: Path) -> None:
+def _remove_empty_folders(folder: Path, root: Path) -> None:
     """Remove the folders that became empty."""
     while folder != root:
         try:
@@ -226,7 +226,7 @@ def _prune(folder: Path, root: Path) -> None:
         folder = folder.parent
 
 
-def _translated(error: OSError, key: str) -> MeshError:
+def _translate_error(error: OSError, key: str) -> MeshError:
     if isinstance(error, (FileExistsError, IsADirectoryError, NotADirectoryError)):
         return Conflict(f"{key}: a file and a folder cannot have the same name")
     if is_full(error):

@@ -14,61 +14,61 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from uuid import uuid4
 
-DIGITS = 40
-REMEMBERED = re.compile(rb"(?P<etag>[0-9a-f]{%d}) (?P<identity>[0-9 ]+)" % DIGITS)
-MOST_BYTES = 200
+ETAG_DIGITS = 40
+ENTRY = re.compile(rb"(?P<etag>[0-9a-f]{%d}) (?P<identity>[0-9 ]+)" % ETAG_DIGITS)
+MAX_ENTRY_BYTES = 200
 
 
-class Etags:
+class EtagCache:
     """Kept under `folder`, a small file a key; written in `incoming` first."""
 
     def __init__(self, folder: Path, incoming: Path) -> None:
         self._folder = folder
         self._incoming = incoming
 
-    def of(self, key: str, file: Path, state: os.stat_result) -> str:
+    def get(self, key: str, file: Path, state: os.stat_result) -> str:
         """The etag of `file`, whose state is `state`. Raises FileNotFoundError when it has gone meanwhile."""
-        known = REMEMBERED.fullmatch(self._read(key))
-        if known is not None and known["identity"].decode() == _identity(state):
-            return known["etag"].decode()
-        return self._computed(key, file)
+        entry = ENTRY.fullmatch(self._read_entry(key))
+        if entry is not None and entry["identity"].decode() == _file_identity(state):
+            return entry["etag"].decode()
+        return self._compute_etag(key, file)
 
-    def _read(self, key: str) -> bytes:
+    def _read_entry(self, key: str) -> bytes:
         """Nothing where nothing can be read: it is computed again then."""
         try:
-            with self._path(key).open("rb") as opened:
-                return opened.read(MOST_BYTES)
+            with self._entry_path(key).open("rb") as opened:
+                return opened.read(MAX_ENTRY_BYTES)
         except OSError:
             return b""
 
-    def remember(self, key: str, etag: str, state: os.stat_result) -> None:
-        path, incoming = self._path(key), self._incoming / uuid4().hex
-        incoming.write_text(f"{etag} {_identity(state)}")
+    def put(self, key: str, etag: str, state: os.stat_result) -> None:
+        path, incoming = self._entry_path(key), self._incoming / uuid4().hex
+        incoming.write_text(f"{etag} {_file_identity(state)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             incoming.replace(path)
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
-            _clear(path)
+            _remove_obstacle(path)
             incoming.replace(path)
 
-    def forget(self, key: str) -> None:
+    def remove(self, key: str) -> None:
         with suppress(NotADirectoryError, IsADirectoryError):
-            self._path(key).unlink(missing_ok=True)
+            self._entry_path(key).unlink(missing_ok=True)
 
-    def _computed(self, key: str, file: Path) -> str:
+    def _compute_etag(self, key: str, file: Path) -> str:
         with file.open("rb") as opened:
-            etag = file_digest(opened, "sha256").hexdigest()[:DIGITS]
+            etag = file_digest(opened, "sha256").hexdigest()[:ETAG_DIGITS]
             with suppress(OSError):  # to read a file, nothing need be written
-                self.remember(key, etag, os.fstat(opened.fileno()))
+                self.put(key, etag, os.fstat(opened.fileno()))
         return etag
 
-    def _path(self, key: str) -> Path:
+    def _entry_path(self, key: str) -> Path:
         """Named by hash: no name is too long, and a file and a folder never meet."""
         name = sha256(key.encode()).hexdigest()
         return self._folder / name[:2] / name[2:]
 
 
-def _clear(path: Path) -> None:
+def _remove_obstacle(path: Path) -> None:
     """What is there and is none of ours goes."""
     if not path.parent.is_dir():
         path.parent.unlink()
@@ -77,5 +77,5 @@ def _clear(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def _identity(state: os.stat_result) -> str:
+def _file_identity(state: os.stat_result) -> str:
     return f"{state.st_ino} {state.st_size} {state.st_mtime_ns}"

@@ -7,35 +7,35 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def walk(root: Path, prefix: str, after: str) -> Iterator[str]:
+def walk_keys(root: Path, prefix: str, start_after: str) -> Iterator[str]:
     """Keys of regular files under `root` that begin with `prefix` and are greater than `after`."""
     folder = prefix[: prefix.rfind("/") + 1]
     if all(segment not in ("", ".", "..") for segment in folder.split("/")[:-1]):
-        yield from _walk(root, folder, os.fsencode(prefix), os.fsencode(after))
+        yield from _walk_folder(root, folder, os.fsencode(prefix), os.fsencode(start_after))
 
 
-def _walk(root: Path, folder: str, prefix: bytes, after: bytes) -> Iterator[str]:
-    for name in _names(root / folder):
+def _walk_folder(root: Path, folder: str, prefix: bytes, start_after: bytes) -> Iterator[str]:
+    for name in _list_names(root / folder):
         key = os.fsencode(folder + name)
-        if not key.startswith(prefix[: len(key)]) or key[: len(after)] < after[: len(key)]:
+        if not key.startswith(prefix[: len(key)]) or key[: len(start_after)] < start_after[: len(key)]:
             continue
         if name.endswith("/"):
-            yield from _walk(root, folder + name, prefix, after)
-        elif key.startswith(prefix) and key > after:
+            yield from _walk_folder(root, folder + name, prefix, start_after)
+        elif key.startswith(prefix) and key > start_after:
             yield folder + name
 
 
-def _names(folder: Path) -> list[str]:
+def _list_names(folder: Path) -> list[str]:
     """Folders end with `/`, which gives them their place in the order."""
     try:
         with os.scandir(folder) as entries:
-            found = [entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in entries if _ours(entry)]
+            names = [entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in entries if _is_listable(entry)]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(found, key=os.fsencode)
+    return sorted(names, key=os.fsencode)
 
 
-def _ours(entry: os.DirEntry[str]) -> bool:
+def _is_listable(entry: os.DirEntry[str]) -> bool:
     """Nobody can ask for a name that is no text: somebody put it there by hand."""
     try:
         entry.name.encode()

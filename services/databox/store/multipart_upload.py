@@ -17,67 +17,67 @@ PART_BYTES = 5 * 1024**2
 UPLOAD_ID = re.compile(rb"<UploadId>([^<]+)</UploadId>")
 
 
-class Answer(Protocol):
+class PartResponse(Protocol):
     @property
     def etag(self) -> str: ...
     @property
     def body(self) -> bytes: ...
 
 
-class Send(Protocol):
-    async def __call__(self, method: str, key: str, *, data: bytes = b"", query: dict[str, str]) -> Answer: ...
+class SendRequest(Protocol):
+    async def __call__(self, method: str, key: str, *, data: bytes = b"", query: dict[str, str]) -> PartResponse: ...
 
 
-class Complete(Protocol):
-    async def __call__(self, *, data: bytes, query: dict[str, str]) -> Answer: ...
+class SendCompletion(Protocol):
+    async def __call__(self, *, data: bytes, query: dict[str, str]) -> PartResponse: ...
 
 
-class Parts:
+class MultipartUpload:
     """Leaving the context makes the file out of the parts; leaving it with an error makes nothing."""
 
-    def __init__(self, send: Send, complete: Complete, key: str) -> None:
+    def __init__(self, send: SendRequest, send_completion: SendCompletion, key: str) -> None:
         self._send = send
-        self._complete_with = complete
+        self._send_completion = send_completion
         self._key = key
-        self._upload = ""
+        self._upload_id = ""
         self._etags: list[str] = []
 
     async def __aenter__(self) -> Self:
-        answer = await self._send("POST", self._key, query={"uploads": ""})
-        found = UPLOAD_ID.search(answer.body)
-        if found is None:
+        response = await self._send("POST", self._key, query={"uploads": ""})
+        upload_id = UPLOAD_ID.search(response.body)
+        if upload_id is None:
             raise Unavailable("the S3 server did not begin an upload in parts")
-        self._upload = found[1].decode()
+        self._upload_id = upload_id[1].decode()
         return self
 
-    async def add(self, part: bytes) -> None:
-        query = {"partNumber": str(len(self._etags) + 1), "uploadId": self._upload}
+    async def add_part(self, part: bytes) -> None:
+        query = {"partNumber": str(len(self._etags) + 1), "uploadId": self._upload_id}
         self._etags.append((await self._send("PUT", self._key, data=part, query=query)).etag)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            await self._abort()
+            await self._abort_upload()
             return
         try:
-            await self._complete()
+            await self._complete_upload()
         except PreconditionFailed:
-            await self._abort()
+            await self._abort_upload()
             raise
 
-    async def _complete(self) -> None:
+    async def _complete_upload(self) -> None:
         parts = (
             f'<Part><PartNumber>{number}</PartNumber><ETag>"{etag}"</ETag></Part>'
             for number, etag in enumerate(self._etags, 1)
         )
         body = f"<CompleteMultipartUpload>{''.join(parts)}</CompleteMultipartUpload>".encode()
-        answer = await self._complete_with(data=body, query={"uploadId": self._upload})
-        if b"<Error>" in answer.body:
+        response = await self._send_completion(data=body, query={"uploadId": self._upload_id})
+        if b"<Error>" in response.body:
             raise Unavailable("the S3 server did not put the parts together")
 
-    async def _abort(self) -> None:
+    async def _abort_upload(self) -> None:
         try:
-            await self._send("DELETE", self._key, query={"uploadId": self._upload})
+            await self._send("DELETE", self._key, query={"uploadId": self._upload_id})
         except MeshError as error:
             log.get("store").warning("parts of an upload stay behind", key=self._key, why=error.detail)

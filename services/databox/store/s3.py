@@ -30,30 +30,30 @@ from yarl import URL
 
 from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
 from libs.common.http.ranges import Span
-from services.databox.links import Link, Method, disposition
-from services.databox.store import CHUNK_BYTES, Only, Reader, Stat, batched
-from services.databox.store.address import Address
-from services.databox.store.multipart_upload import PART_BYTES, Parts
-from services.databox.store.transfer import exactly, pieces
+from services.databox.links import Link, Method, content_disposition
+from services.databox.store import CHUNK_BYTES, Audience, ExpectedVersion, Stat, list_in_batches
+from services.databox.store.address import S3Address
+from services.databox.store.multipart_upload import PART_BYTES, MultipartUpload
+from services.databox.store.transfer import check_size, split_pieces
 
 T = TypeVar("T")
 THREADS = 8
 CONNECT_TIMEOUT_S = 3.0
-SILENCE_TIMEOUT_S = 60.0
+READ_TIMEOUT_S = 60.0
 """How long the server may say nothing, also while it copies."""
-SIGNED_FOR = timedelta(hours=1)
+OWN_LINK_LIFETIME = timedelta(hours=1)
 """For a presigned URL that we use ourselves, at once: only the start of the request counts."""
 CONNECTIONS = 100
 RETRY_AFTER_S = 2.0
-CODE = re.compile(rb"<Code>([^<]+)</Code>")
-MISSING = ("NoSuchKey", "NoSuchBucket", "NotFound")
-IN_THE_WAY = (
+ERROR_CODE = re.compile(rb"<Code>([^<]+)</Code>")
+NOT_FOUND_CODES = ("NoSuchKey", "NoSuchBucket", "NotFound")
+NAME_CONFLICT_CODES = (
     "ObjectParentIsFile", "XMinioParentIsObject", "ExistingObjectIsDirectory", "XMinioObjectExistsAsDirectory",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Answer:
+class S3Response:
     status: int
     headers: Any
     body: bytes
@@ -63,119 +63,129 @@ class Answer:
         return str(self.headers.get("ETag", "")).strip('"')
 
 
-class Replaced(Unavailable):
+class FileReplaced(Unavailable):
     """The file has just been replaced."""
 
 
 class S3Store:
-    links_bypass = True
+    has_presigned_links = True
 
     def __init__(
         self,
-        address: Address,
+        address: S3Address,
         public_url: str | None,
-        through: Callable[[Link], str],
+        databox_url: Callable[[Link], str],
         session: aiohttp.ClientSession,
         pool: ThreadPoolExecutor,
     ) -> None:
         """Callers reach the server at `public_url`; else their links lead `through` databox."""
         self._bucket = address.bucket
-        self._client = _client(address, address.host, tls=address.tls)
+        self._client = _create_client(address, address.host, tls=address.tls)
         self._signers = {"inside": self._client}
         if public_url:
             public = urlsplit(public_url)
-            self._signers["public"] = _client(address, public.netloc, tls=public.scheme == "https")
-        self._through = through
+            self._signers["public"] = _create_client(address, public.netloc, tls=public.scheme == "https")
+        self._databox_url = databox_url
         self._session = session
         self._pool = pool
 
     async def put(
-        self, key: str, body: AsyncIterator[bytes], size: int | None = None, *, only: Only | None = None
+        self, key: str, body: AsyncIterator[bytes], size: int | None = None, *, expected: ExpectedVersion | None = None
     ) -> Stat:
-        parts = pieces(body if size is None else exactly(body, size), PART_BYTES)
+        parts = split_pieces(body if size is None else check_size(body, size), PART_BYTES)
         first = await anext(parts)
         if len(first) == PART_BYTES:
-            return await self._put_parts(key, first, parts, only)
-        answer = await self._changed("PUT", key, only, data=first)
-        return Stat(key, len(first), answer.etag, _time(answer.headers.get("Date")))
+            return await self._put_multipart(key, first, parts, expected)
+        response = await self._send_conditional("PUT", key, expected, data=first)
+        return Stat(key, len(first), response.etag, _parse_http_date(response.headers.get("Date")))
 
-    async def _put_parts(self, key: str, first: bytes, rest: AsyncIterator[bytes], only: Only | None) -> Stat:
-        async with Parts(self._send, partial(self._changed, "POST", key, only), key) as parts:
-            await parts.add(first)
-            async for piece in rest:
+    async def _put_multipart(
+        self, key: str, first: bytes, remainder: AsyncIterator[bytes], expected: ExpectedVersion | None
+    ) -> Stat:
+        async with MultipartUpload(
+            self._send_request, partial(self._send_conditional, "POST", key, expected), key
+        ) as upload:
+            await upload.add_part(first)
+            async for piece in remainder:
                 if piece:
-                    await parts.add(piece)
-        found = await self.stat(key)
-        if found is None:
+                    await upload.add_part(piece)
+        stat = await self.stat(key)
+        if stat is None:
             raise Unavailable(f"{key} was stored and has gone again")
-        return found
+        return stat
 
     @asynccontextmanager
     async def get(self, stat: Stat, span: Span | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         headers = {"If-Match": f'"{stat.etag}"'}
         if span is not None and span.length < stat.size:
             headers["Range"] = f"bytes={span.start}-{span.end - 1}"
-        async with self._request("GET", stat.key, headers=headers) as answer:
-            yield _chunks(answer)
+        async with self._open_response("GET", stat.key, headers=headers) as response:
+            yield _iterate_content(response)
 
     async def stat(self, key: str) -> Stat | None:
         if key.endswith("/"):
             return None
         try:
-            answer = await self._send("HEAD", key)
+            response = await self._send_request("HEAD", key)
         except NotFound:
             return None
-        modified = _time(answer.headers.get("Last-Modified"))
-        return Stat(key, int(answer.headers["Content-Length"]), answer.etag, modified)
+        modified = _parse_http_date(response.headers.get("Last-Modified"))
+        return Stat(key, int(response.headers["Content-Length"]), response.etag, modified)
 
-    def list(self, prefix: str, after: str = "", limit: int | None = None) -> AsyncIterator[Stat]:
-        return batched(self._found(prefix, after), self._threaded, limit)
+    def list(self, prefix: str, start_after: str = "", limit: int | None = None) -> AsyncIterator[Stat]:
+        return list_in_batches(self._iterate_stats(prefix, start_after), self._run_in_thread, limit)
 
-    def _found(self, prefix: str, after: str) -> Iterator[Stat]:
-        for found in self._client.list_objects(self._bucket, prefix, recursive=True, start_after=after or None):
-            key = found.object_name or ""
+    def _iterate_stats(self, prefix: str, start_after: str) -> Iterator[Stat]:
+        for entry in self._client.list_objects(self._bucket, prefix, recursive=True, start_after=start_after or None):
+            key = entry.object_name or ""
             if not key.endswith("/"):  # the empty marker of a folder, not a file
-                modified = found.last_modified.timestamp() if found.last_modified else 0.0
-                yield Stat(key, found.size or 0, (found.etag or "").strip('"'), modified)
+                modified = entry.last_modified.timestamp() if entry.last_modified else 0.0
+                yield Stat(key, entry.size or 0, (entry.etag or "").strip('"'), modified)
 
-    async def delete(self, key: str, *, only: Only | None = None) -> None:
-        if only is not None and Only.of(await self.stat(key)) != only:
-            raise Only.refusal(key)
+    async def delete(self, key: str, *, expected: ExpectedVersion | None = None) -> None:
+        if expected is not None and ExpectedVersion.from_stat(await self.stat(key)) != expected:
+            raise ExpectedVersion.mismatch_error(key)
         try:
-            await self._changed("DELETE", key, only)
+            await self._send_conditional("DELETE", key, expected)
         except NotFound:
             return
 
-    async def _changed(self, method: str, key: str, only: Only | None, **more: Any) -> Answer:
+    async def _send_conditional(
+        self, method: str, key: str, expected: ExpectedVersion | None, **options: Any
+    ) -> S3Response:
         """The answer to a request that is to be refused unless `only` this version is there."""
         try:
-            return await self._send(method, key, headers=_condition(only), **more)
+            return await self._send_request(method, key, headers=_condition_headers(expected), **options)
         except NotFound as error:  # what S3 says where `If-Match` finds nothing
-            raise Only.refusal(key) if only is not None and only.etag and method != "DELETE" else error from error
-        except Replaced as error:
-            raise Only.refusal(key) from error
+            raise (
+                ExpectedVersion.mismatch_error(key)
+                if expected is not None and expected.etag and method != "DELETE"
+                else error
+            ) from error
+        except FileReplaced as error:
+            raise ExpectedVersion.mismatch_error(key) from error
 
     async def copy(self, source: Stat, target: str) -> Stat:
         origin = CopySource(self._bucket, source.key, match_etag=source.etag)
-        await self._threaded(lambda: self._client.copy_object(self._bucket, target, origin))
-        found = await self.stat(target)
-        if found is None:
+        await self._run_in_thread(lambda: self._client.copy_object(self._bucket, target, origin))
+        stat = await self.stat(target)
+        if stat is None:
             raise Unavailable(f"{target} was copied and has gone again")
-        return found
+        return stat
 
-    async def link(self, method: Method, key: str, expires: int, reader: Reader, size: int | None = None) -> str:
-        signer = self._signers.get(reader)
+    async def link(self, method: Method, key: str, expires: int, audience: Audience, size: int | None = None) -> str:
+        signer = self._signers.get(audience)
         if signer is None:
-            return self._through(Link(method, key, time.time() + expires, size))
-        named: dict[str, str | list[str] | tuple[str]] = {}
-        if (method, reader) == ("GET", "public"):
-            named["response-content-disposition"] = disposition(key)
+            return self._databox_url(Link(method, key, time.time() + expires, size))
+        response_headers: dict[str, str | list[str] | tuple[str]] = {}
+        if (method, audience) == ("GET", "public"):
+            response_headers["response-content-disposition"] = content_disposition(key)
         return signer.get_presigned_url(
-            method, self._bucket, key, expires=timedelta(seconds=expires), response_headers=named
+            method, self._bucket, key, expires=timedelta(seconds=expires), response_headers=response_headers
         )
 
     async def ready(self) -> None:
-        await self._threaded(self._ensure_bucket)
+        await self._run_in_thread(self._ensure_bucket)
 
     def _ensure_bucket(self) -> None:
         if self._client.bucket_exists(self._bucket):
@@ -186,15 +196,15 @@ class S3Store:
             if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
 
-    async def _threaded(self, call: Callable[[], T]) -> T:
+    async def _run_in_thread(self, call: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         except S3Error as error:
-            raise _translated(error.code or "", error.message or "") from error
+            raise _translate_code(error.code or "", error.message or "") from error
         except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _away() from error
+            raise _unreachable_error() from error
 
-    async def _send(
+    async def _send_request(
         self,
         method: str,
         key: str,
@@ -202,12 +212,12 @@ class S3Store:
         data: bytes = b"",
         query: dict[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        async with self._request(method, key, data=data, query=query, headers=headers) as answer:
-            return Answer(answer.status, answer.headers, await answer.read())
+    ) -> S3Response:
+        async with self._open_response(method, key, data=data, query=query, headers=headers) as response:
+            return S3Response(response.status, response.headers, await response.read())
 
     @asynccontextmanager
-    async def _request(
+    async def _open_response(
         self,
         method: str,
         key: str,
@@ -217,7 +227,7 @@ class S3Store:
         query: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         url = self._client.get_presigned_url(
-            method, self._bucket, key, expires=SIGNED_FOR, extra_query_params=dict(query or {})
+            method, self._bucket, key, expires=OWN_LINK_LIFETIME, extra_query_params=dict(query or {})
         )
         try:
             async with self._session.request(
@@ -226,61 +236,61 @@ class S3Store:
                 data=BytesIO(data) if data else None,
                 headers=headers,
                 allow_redirects=False,
-            ) as answer:
-                if answer.status >= 300:
-                    raise _refused(answer.status, await answer.read())
-                yield answer
+            ) as response:
+                if response.status >= 300:
+                    raise _error_from_response(response.status, await response.read())
+                yield response
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise _away() from error
+            raise _unreachable_error() from error
 
 
 @asynccontextmanager
-async def open_s3(url: str, public_url: str | None, through: Callable[[Link], str]) -> AsyncIterator[S3Store]:
-    address = Address.of(url)
-    timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S)
+async def open_s3(url: str, public_url: str | None, databox_url: Callable[[Link], str]) -> AsyncIterator[S3Store]:
+    address = S3Address.from_url(url)
+    timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S)
     with ThreadPoolExecutor(THREADS, "s3") as pool:
         connector = aiohttp.TCPConnector(limit=CONNECTIONS)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
-            yield S3Store(address, public_url, through, session, pool)
+            yield S3Store(address, public_url, databox_url, session, pool)
 
 
-def _client(address: Address, host: str, *, tls: bool) -> Minio:
-    timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=SILENCE_TIMEOUT_S)
+def _create_client(address: S3Address, host: str, *, tls: bool) -> Minio:
+    timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
     pool = urllib3.PoolManager(timeout=timeout, maxsize=THREADS, retries=urllib3.Retry(1, backoff_factor=0.1))
     return Minio(host, address.access, address.secret, secure=tls, region=address.region, http_client=pool)
 
 
-async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+async def _iterate_content(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
         yield chunk
 
 
-def _time(header: str | None) -> float:
+def _parse_http_date(header: str | None) -> float:
     return parsedate_to_datetime(header).timestamp() if header else 0.0
 
 
-def _condition(only: Only | None) -> Mapping[str, str]:
-    if only is None:
+def _condition_headers(expected: ExpectedVersion | None) -> Mapping[str, str]:
+    if expected is None:
         return {}
-    return {"If-None-Match": "*"} if only.etag is None else {"If-Match": f'"{only.etag}"'}
+    return {"If-None-Match": "*"} if expected.etag is None else {"If-Match": f'"{expected.etag}"'}
 
 
-def _refused(status: int, body: bytes) -> MeshError:
-    code = CODE.search(body)
+def _error_from_response(status: int, body: bytes) -> MeshError:
+    code = ERROR_CODE.search(body)
     if code is None and status in (404, 412):  # a HEAD has no body
-        return _translated("NoSuchKey" if status == 404 else "PreconditionFailed", "")
-    return _translated(code[1].decode() if code else f"status {status}", "")
+        return _translate_code("NoSuchKey" if status == 404 else "PreconditionFailed", "")
+    return _translate_code(code[1].decode() if code else f"status {status}", "")
 
 
-def _translated(code: str, message: str) -> MeshError:
-    if code in MISSING:
+def _translate_code(code: str, message: str) -> MeshError:
+    if code in NOT_FOUND_CODES:
         return NotFound("the file is gone")
-    if code in IN_THE_WAY:
+    if code in NAME_CONFLICT_CODES:
         return Conflict("a file and a folder cannot have the same name")
     if code in ("PreconditionFailed", "ConditionalRequestConflict"):
-        return Replaced("the file has just been replaced")
+        return FileReplaced("the file has just been replaced")
     return Unavailable(f"the S3 server refuses: {code} {message}".strip(), retry_after=RETRY_AFTER_S)
 
 
-def _away() -> Unavailable:
+def _unreachable_error() -> Unavailable:
     return Unavailable("the S3 server cannot be reached", retry_after=RETRY_AFTER_S)

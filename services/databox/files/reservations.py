@@ -1,0 +1,65 @@
+"""The reservation of an upload: bytes of the box's quota that grow with the upload."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from libs.common import log
+from libs.common.errors import MeshError
+from services.databox.files.quota import Quota, ReservationRequest, link_reservation_id
+
+RESERVATION_LIFETIME_S = 120.0
+"""How long the room of an upload stays reserved after databox died in the middle of it."""
+RESERVATION_RENEW_S = 40.0
+
+
+class UploadReservation:
+    """Reserved room that grows with an upload; free again on leaving the context, unless it was `filled`."""
+
+    def __init__(self, quota: Quota, app: str, box: str, key: str, replaced_bytes: int) -> None:
+        self._quota = quota
+        self._owner = app, box
+        self._id = f"upload:{uuid4().hex}"
+        self._link_id = link_reservation_id(key)
+        self._replaced_bytes = replaced_bytes
+        self._granted = -1
+        self._requested_at = 0.0
+        self._committed = False
+
+    async def ensure(self, min_bytes: int, max_bytes: int) -> None:
+        """Raises TooLarge unless `least` bytes fit."""
+        if min_bytes <= self._granted and time.monotonic() - self._requested_at < RESERVATION_RENEW_S:
+            return
+        request = ReservationRequest(
+            *self._owner,
+            self._id,
+            min_bytes,
+            max(max_bytes, self._granted),
+            RESERVATION_LIFETIME_S,
+            self._replaced_bytes,
+            (self._link_id,),
+        )
+        self._granted = await self._quota.reserve(request)
+        self._requested_at = time.monotonic()
+
+    async def commit(self, size: int) -> None:
+        self._committed = True
+        await self._quota.commit(*self._owner, (self._id, self._link_id), size - self._replaced_bytes)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._committed or self._granted <= 0:
+            return
+        try:
+            await self._quota.release([self._id])
+        except MeshError as release_error:
+            log.get("databox").warning(
+                "room stays reserved for a while", why=release_error.detail, seconds=RESERVATION_LIFETIME_S
+            )
