@@ -13,7 +13,7 @@ from benchmarks.figures import Figure, Finding, Unmeasured, median_ms
 from libs.common.db import Database
 from services.scheduler.db import metadata, ready_queue, tasks
 from services.scheduler.db import runs as rows
-from services.scheduler.model.state import Run
+from services.scheduler.model.run import Run
 from services.scheduler.plans import planner
 from services.scheduler.runs.pending_reason import EMPTY
 from services.scheduler.runs.views import run as shown

@@ -18,12 +18,12 @@ from libs.common.messages import AccessChanged, FileChanged, RevisionReady
 from libs.common.periodic_task import MAX_BACK_OFF_S, Loop, for_each
 from services.scheduler.callbacks import dispatcher
 from services.scheduler.components import load_reports, reconciler, registry_sync
-from services.scheduler.db import apps, tasks, workers
+from services.scheduler.db import apps, leader, rollouts, tasks
 from services.scheduler.db import due_work as of_time
 from services.scheduler.dependencies import Parts
 from services.scheduler.runs import chain_controller, queries, retention, schedules
 from services.scheduler.runs.change_poller import LOOK_S, Lookout
-from services.scheduler.tasks import leases
+from services.scheduler.tasks import expiry
 from services.scheduler.tasks.dispatch_relay import DispatchRelay
 from services.scheduler.tasks.output_publisher import OutputPublisher
 
@@ -65,7 +65,7 @@ class Leader:
     async def renew(self) -> None:
         began = time.monotonic()
         async with self._parts.db.write() as c:
-            taken = await workers.acquire_leadership(c, LEADERSHIP, self._owner, LEADER_LEASE_S)
+            taken = await leader.acquire_leadership(c, LEADERSHIP, self._owner, LEADER_LEASE_S)
         self._until = began + LEADER_LEASE_S - LEADER_RENEW_S if taken else 0.0
 
     async def resign(self) -> None:
@@ -73,7 +73,7 @@ class Leader:
         if self.leading:
             self._until = 0.0
             async with self._parts.db.write() as c:
-                await workers.release_leadership(c, LEADERSHIP, self._owner)
+                await leader.release_leadership(c, LEADERSHIP, self._owner)
 
 
 class Steadiness:
@@ -189,11 +189,11 @@ class Loops:
         if due.publications:  # the report may have come to another scheduler
             self.publish.wake()
         steps = {
-            leases.release_backoffs: due.backoffs,
+            expiry.release_backoffs: due.backoffs,
             queries.end_overdue: due.overdue_runs,
             schedules.step: due.schedules,
             chain_controller.step: due.chains,
-            leases.expire_leases: due.expired_leases and steady,
+            expiry.expire_leases: due.expired_leases and steady,
         }
         wanted = (step for step, is_due in steps.items() if is_due)
         await for_each(wanted, lambda step: step(self._parts), lambda step: step.__qualname__)
@@ -223,7 +223,7 @@ class Loops:
     async def _find_dirty(self) -> None:
         """Apps with a rollout or with an instance that waits for a model; all of them now and then."""
         async with self._parts.db.read() as c:
-            self._dirty |= {rollout.app for rollout in await apps.list_active_rollouts(c)}
+            self._dirty |= {rollout.app for rollout in await rollouts.list_active_rollouts(c)}
             waiting = await tasks.list_by_state(c, "instance", "waiting")
             self._dirty |= {task.app for task in waiting if reconciler.needs_model(task)}
             if time.monotonic() - self._swept > SWEEP_S:

@@ -13,7 +13,7 @@ from libs.common.settings import Settings
 from services.scheduler.callbacks.safe_client import Outside
 from services.scheduler.coalesce import Looks
 from services.scheduler.components.catalog_cache import Catalogs
-from services.scheduler.model.state import Run
+from services.scheduler.model.run import Run
 from services.scheduler.notifications import Bells
 from services.scheduler.runs.writer import Admissions
 from services.scheduler.tasks.dispatcher import TaskDispatcher

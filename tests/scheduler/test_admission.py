@@ -12,8 +12,8 @@ import pytest
 from libs.common.bus.memory import MemoryBus
 from libs.common.db import Database
 from libs.common.errors import Invalid, TooManyRequests, Unavailable
-from services.scheduler.db import metadata, runs
-from services.scheduler.model.state import Run
+from services.scheduler.db import idempotency, metadata, runs
+from services.scheduler.model.run import Run
 from services.scheduler.runs.writer import Admissions, Admitted, Request
 from services.scheduler.tasks.dispatcher import TaskDispatcher
 from tests.scheduler.test_pipeline import a_run
@@ -119,7 +119,7 @@ async def test_a_key_is_forgotten_after_a_day(database: Database, monkeypatch: p
     door = a_door(database, 5)
     await door.admit(asked(1, key="k"))
     assert (await door.admit(asked(2, key="k"))).run.id == "r_1"
-    monkeypatch.setattr(runs, "IDEMPOTENCY_TTL_S", -1.0)
+    monkeypatch.setattr(idempotency, "IDEMPOTENCY_TTL_S", -1.0)
     assert (await door.admit(asked(3, key="k", body="other"))).run.id == "r_3"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from libs.common.manifests.apicomponent import ApiSpec
 from services.scheduler.components import desired
-from services.scheduler.model.state import Run
+from services.scheduler.model.run import Run
 from services.scheduler.plans import planner, submission
 from services.scheduler.plans.planner import build_stage_tasks
 from tests.scheduler.manifests import MANIFESTS, catalog

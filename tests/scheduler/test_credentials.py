@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from libs.common.db import Database
 from services.scheduler.callbacks import credentials
 from services.scheduler.db.tables import callbacks, metadata, tasks
-from services.scheduler.model.state import Task
+from services.scheduler.model.task import Task
 from tests.scheduler.conftest import Mesh, healthy
 from tests.scheduler.test_service import BODY, go_live
 

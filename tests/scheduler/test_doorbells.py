@@ -10,7 +10,7 @@ from libs.common.bus import Queue
 from libs.common.bus.memory import MemoryBus
 from libs.common.errors import Unavailable
 from libs.common.messages import Message, TaskReady
-from services.scheduler.model.state import ReadyTask
+from services.scheduler.model.task import ReadyTask
 from services.scheduler.tasks.dispatcher import MAX_DIRECT_DISPATCH, WINDOW_REFRESH_CLAIMS, TaskDispatcher, task_queue
 
 ONE, TWO, OTHER = ReadyTask("t_1", "cpu"), ReadyTask("t_2", "cpu"), ReadyTask("t_3", "gpu")

@@ -7,7 +7,7 @@ from typing import Any
 
 from libs.common.db import Database
 from services.scheduler.db import apps, autoscaling, schedules
-from services.scheduler.model.state import Schedule
+from services.scheduler.model.schedule import Schedule
 from tests.scheduler.conftest import OWNER, Mesh, healthy
 from tests.scheduler.manifests import catalog_json
 from tests.scheduler.test_service import BODY, go_live

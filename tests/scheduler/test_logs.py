@@ -3,7 +3,7 @@
 import pytest
 
 from libs.common.errors import Malformed
-from services.scheduler.model.state import Task
+from services.scheduler.model.task import Task
 from services.scheduler.runs.logs import CHUNK, Followed, Place, Reader, event, known, resumed
 
 

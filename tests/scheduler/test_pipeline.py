@@ -10,7 +10,8 @@ from libs.common.errors import Invalid
 from libs.common.identity import ANONYMOUS
 from libs.common.locations import Location
 from libs.common.manifests.apicomponent import ApiSpec
-from services.scheduler.model.state import Run, Task
+from services.scheduler.model.run import Run
+from services.scheduler.model.task import Task
 from services.scheduler.plans import planner, submission
 from services.scheduler.plans.planner import build_stage_tasks
 from tests.scheduler.manifests import catalog

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.scheduler.model.state import Run, Task, reason
+from services.scheduler.model.reason import reason
+from services.scheduler.model.run import Run
+from services.scheduler.model.task import Task
 from services.scheduler.tasks import transitions
 from services.scheduler.tasks.transitions import AttemptResult
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from libs.common.db import Database
-from services.scheduler.model.state import Task, Worker
+from services.scheduler.model.task import Task
+from services.scheduler.model.worker import Worker
 from services.scheduler.runs.pending_reason import EMPTY, Queue
 from tests.scheduler.conftest import ALICE, Mesh, healthy
 from tests.scheduler.test_service import BODY, go_live

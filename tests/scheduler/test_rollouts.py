@@ -9,9 +9,9 @@ from libs.common.settings import Settings
 from services.scheduler.callbacks.safe_client import open_outside
 from services.scheduler.components import reconciler
 from services.scheduler.components.catalog_cache import Catalogs
-from services.scheduler.db import apps, metadata
+from services.scheduler.db import apps, metadata, rollouts
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import Rollout
+from services.scheduler.model.rollout import Rollout
 from services.scheduler.notifications import Bells
 from services.scheduler.runs.writer import Admissions
 from services.scheduler.tasks.dispatcher import TaskDispatcher
@@ -36,12 +36,12 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
             async with database.write() as c:
                 await apps.put(c, "leaf", {})
             async with database.write() as c:
-                assert await apps.add_rollout(c, fresh)
+                assert await rollouts.add_rollout(c, fresh)
                 assert not await reconciler.judge(c, "leaf")
             async with database.read() as c:
-                assert [one.steps for one in await apps.list_active_rollouts(c, "leaf")] == [[]]
+                assert [one.steps for one in await rollouts.list_active_rollouts(c, "leaf")] == [[]]
             await reconciler.converge(parts, "leaf")
             async with database.read() as c:
-                (after,) = await apps.list_active_rollouts(c, "leaf")
+                (after,) = await rollouts.list_active_rollouts(c, "leaf")
             assert [step["name"] for step in after.steps] == ["boxes", "start"]
     await database.close()

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from libs.common.encryption import Sealer, Unopenable
-from services.scheduler.model.state import Task
+from services.scheduler.model.task import Task
 
 PURPOSE = "callback headers"
 

@@ -18,7 +18,7 @@ from yarl import URL
 
 from libs.common.identity import ANONYMOUS
 from libs.common.times import iso
-from services.scheduler.model.state import Run
+from services.scheduler.model.run import Run
 
 ENDS = ("succeeded", "failed", "canceled", "expired")
 EVENTS = ("started", *ENDS)

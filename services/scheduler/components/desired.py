@@ -16,7 +16,10 @@ from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.container import in_order, secrets_of
 from libs.common.manifests.mlcomponent import MLComponent
 from services.scheduler.components.autoscaler import Bounds, Scale, first
-from services.scheduler.model.state import App, Rollout, Task, Worker
+from services.scheduler.model.app import App
+from services.scheduler.model.rollout import Rollout
+from services.scheduler.model.task import Task
+from services.scheduler.model.worker import Worker
 from services.scheduler.tasks.transitions import WAIT_REASONS
 
 DRAIN_S = 3.0

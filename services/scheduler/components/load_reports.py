@@ -6,23 +6,23 @@ from pydantic import Field, FiniteFloat
 
 from libs.common.db import clock
 from libs.common.http.tolerant_list import Each
+from libs.common.protocol.message import Message
 from services.scheduler.components import autoscaler
 from services.scheduler.db import autoscaling
 from services.scheduler.dependencies import Parts
-from services.scheduler.tasks.leases import WorkerMessage
 
 NAME = r"^[^\x00]{1,128}$"
 FRESH_S = 3.0
 """How long a gateway's word counts. It speaks every second while there are calls."""
 
 
-class Load(WorkerMessage):
+class Load(Message):
     app: str = Field(pattern=NAME)
     component: str = Field(pattern=NAME)
     load: FiniteFloat = Field(ge=0, description="calls under way or waiting, a mean since the last word")
 
 
-class Loads(WorkerMessage):
+class Loads(Message):
     gateway: str = Field(pattern=NAME)
     loads: Each[Load] = ()
 

@@ -18,11 +18,15 @@ from libs.common.manifests.catalog import Catalog
 from services.scheduler import notifications
 from services.scheduler.components import autoscaler, desired, rollout_reporter, route_table
 from services.scheduler.components.desired import Fleet
-from services.scheduler.db import Connection, apps, autoscaling, tasks, workers
+from services.scheduler.db import Connection, apps, autoscaling, routes, tasks, workers
+from services.scheduler.db import rollouts as rollout_rows
 from services.scheduler.db import runs as rows
 from services.scheduler.db import schedules as schedule_rows
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import App, Rollout, Task, reason
+from services.scheduler.model.app import App
+from services.scheduler.model.reason import reason
+from services.scheduler.model.rollout import Rollout
+from services.scheduler.model.task import Task
 from services.scheduler.runs import queries, schedules
 
 MODEL_CHECK = "checking_model"
@@ -49,18 +53,18 @@ async def converge(parts: Parts, name: str) -> None:
 async def _prepare(parts: Parts, name: str) -> Rollout | None:
     """The rollout to work on: the newest one, its boxes made. Older ones are superseded."""
     async with parts.db.read() as c:
-        open_rollouts = await apps.list_active_rollouts(c, name)
+        open_rollouts = await rollout_rows.list_active_rollouts(c, name)
     if open_rollouts[1:]:
         async with parts.db.write() as c:
             for old in open_rollouts[:-1]:
-                await apps.update_rollout(c, old.deployment, {"status": "superseded", "reported": False})
+                await rollout_rows.update_rollout(c, old.deployment, {"status": "superseded", "reported": False})
     newest = open_rollouts[-1] if open_rollouts else None
     if newest is not None and not newest.steps:
         await declare_boxes(parts, name, [Catalog.from_json(newest.catalog)])
         async with parts.db.write() as c:
             now = await clock(c)
             steps = [step("boxes", "succeeded", now, finished=now), step("start", "running", now)]
-            await apps.update_rollout(c, newest.deployment, {"steps": steps, "reported": False})
+            await rollout_rows.update_rollout(c, newest.deployment, {"steps": steps, "reported": False})
             newest = replace(newest, steps=steps)
     return newest
 
@@ -167,7 +171,7 @@ def needs_model(task: Task) -> bool:
 async def judge(c: Connection, name: str) -> bool:
     """End the rollout if it can be, write the routes. Whether a revision went live or the routes changed."""
     fleet = await _fleet(c, name)
-    rollouts = await apps.list_active_rollouts(c, name)
+    rollouts = await rollout_rows.list_active_rollouts(c, name)
     if rollouts and rollouts[-1].steps:  # one that came in a moment ago has not been prepared
         fleet = await _judge_rollout(c, fleet, rollouts[-1], await clock(c))
     return await _route(c, fleet)
@@ -182,15 +186,15 @@ async def _route(c: Connection, fleet: Fleet) -> bool:
     """Written from a look that was taken when nobody else could write: a heartbeat may have come in between."""
     if fleet.app.catalog is None:
         return False
-    before = await apps.get_app_routes(c, fleet.app.name)
+    before = await routes.get_app_routes(c, fleet.app.name)
     if _document(fleet, before) == before:
         return False
-    await apps.lock_route_table(c)
+    await routes.lock_route_table(c)
     fleet = await _fleet(c, fleet.app.name)
     if fleet.app.catalog is None:
         return False
-    fresh = _document(fleet, await apps.get_app_routes(c, fleet.app.name))
-    return await apps.save_app_routes(c, fleet.app.name, fresh)
+    fresh = _document(fleet, await routes.get_app_routes(c, fleet.app.name))
+    return await routes.save_app_routes(c, fleet.app.name, fresh)
 
 
 def _document(fleet: Fleet, before: dict[str, Any]) -> dict[str, Any]:
@@ -211,19 +215,19 @@ async def _judge_rollout(c: Connection, fleet: Fleet, rollout: Rollout, now: flo
     if verdict == "starting":
         steps = [*done, {**start, "status": "running", "finished_at": None}]
         if steps != rollout.steps:
-            await apps.update_rollout(c, rollout.deployment, {"steps": steps, "reported": False})
+            await rollout_rows.update_rollout(c, rollout.deployment, {"steps": steps, "reported": False})
         return fleet
     if verdict == "failed":
         columns = {"status": "failed", "errors": [blame(task) for task in about]}
         steps = [*done, {**start, "status": "failed", "finished_at": now}]
-        await apps.update_rollout(c, rollout.deployment, {**columns, "steps": steps, "reported": False})
+        await rollout_rows.update_rollout(c, rollout.deployment, {**columns, "steps": steps, "reported": False})
         await _withdraw(c, fleet, now)
         return fleet
     finished = {**start, "status": "succeeded", "finished_at": now}
     steps = [*done, finished, step("switch", "succeeded", now, finished=now)]
     warnings = [remark(task) for task in mine if task.is_healthy and task.detail]
     ended = {"status": "live", "steps": steps, "warnings": warnings, "reported": False}
-    await apps.update_rollout(c, rollout.deployment, ended)
+    await rollout_rows.update_rollout(c, rollout.deployment, ended)
     live: dict[str, Any] = {"deployment": rollout.deployment, "commit": rollout.commit, "catalog": rollout.catalog}
     await apps.put(c, app.name, live)
     ranges = autoscaler.ranges(Catalog.from_json(rollout.catalog), fleet.scales)
@@ -263,7 +267,7 @@ async def remove(parts: Parts, name: str) -> None:
         now = await clock(c)
         await apps.remove(c, name)
         parts.catalogs.forget(name)
-        await apps.save_app_routes(c, name, None)
+        await routes.save_app_routes(c, name, None)
         await autoscaling.replace_app_scales(c, name, {})
         await schedule_rows.remove_schedules(c, name)
         for task in await tasks.list_instances(c, name):

@@ -13,34 +13,34 @@ from libs.common.http.tolerant_list import Each
 from libs.common.log import get
 from libs.common.manifests.catalog import Catalog
 from libs.common.periodic_task import for_each
+from libs.common.protocol.message import Message
 from services.scheduler.components import reconciler
-from services.scheduler.db import apps
+from services.scheduler.db import apps, counters, rollouts
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import Rollout
-from services.scheduler.tasks.leases import WorkerMessage
+from services.scheduler.model.rollout import Rollout
 
 ACCESS = "access"
 WHY_LENGTH = 500
 
 
-class Revision(WorkerMessage):
+class Revision(Message):
     id: str
     app: str
     commit: str
     catalog: dict[str, Any]
 
 
-class Revisions(WorkerMessage):
+class Revisions(Message):
     items: Each[Revision] = ()
 
 
-class Access(WorkerMessage):
+class Access(Message):
     users: dict[str, dict[str, str]] = Field(default_factory=dict)
     keys: dict[str, str] = Field(default_factory=dict)
     secrets: dict[str, Any] = Field(default_factory=dict)
 
 
-class Feed(WorkerMessage):
+class Feed(Message):
     version: int
     apps: dict[str, Any] = Field(default_factory=dict)
 
@@ -96,7 +96,7 @@ async def _add(parts: Parts, item: Revision) -> bool:
             catalog=item.catalog,
             created_at=await clock(c),
         )
-        added = await apps.add_rollout(c, rollout)
+        added = await rollouts.add_rollout(c, rollout)
         if added:
             await apps.put(c, item.app, {})
     return added
@@ -104,7 +104,7 @@ async def _add(parts: Parts, item: Revision) -> bool:
 
 async def access(parts: Parts) -> set[str]:
     async with parts.db.read() as c:
-        since = await apps.get_counter(c, ACCESS)
+        since = await counters.get_counter(c, ACCESS)
     feed = Feed.model_validate(await parts.peers.registry.get("/internal/access", since=since))
     changed: set[str] = set()
 
@@ -120,7 +120,7 @@ async def access(parts: Parts) -> set[str]:
     await for_each(feed.apps, take)
     if feed.version != since:
         async with parts.db.write() as c:
-            await apps.set_counter(c, ACCESS, feed.version)
+            await counters.set_counter(c, ACCESS, feed.version)
     return changed
 
 

@@ -7,15 +7,15 @@ from typing import Any
 from libs.common import log
 from libs.common.errors import Conflict, NotFound
 from libs.common.periodic_task import for_each
-from services.scheduler.db import apps
+from services.scheduler.db import rollouts
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import Rollout
+from services.scheduler.model.rollout import Rollout
 
 
 async def tell(parts: Parts) -> None:
     """Report rollouts that changed to the registry. Raises Unavailable when it is away; they stay to be told."""
     async with parts.db.read() as c:
-        news = await apps.list_unreported_rollouts(c)
+        news = await rollouts.list_unreported_rollouts(c)
     await for_each(news, lambda rollout: _tell(parts, rollout), lambda rollout: rollout.deployment)
 
 
@@ -28,7 +28,7 @@ async def _tell(parts: Parts, rollout: Rollout) -> None:
     }
     await _report(parts, rollout, body)
     async with parts.db.write() as c:
-        await apps.mark_rollout_reported(c, rollout)
+        await rollouts.mark_rollout_reported(c, rollout)
     _log(rollout)
 
 

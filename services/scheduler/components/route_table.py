@@ -10,7 +10,8 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.mlcomponent import MLComponent
 from services.scheduler.components import desired
 from services.scheduler.components.autoscaler import Bounds, at_once
-from services.scheduler.model.state import Reason, Task, reason
+from services.scheduler.model.reason import Reason, reason
+from services.scheduler.model.task import Task
 
 
 def document(

@@ -7,9 +7,9 @@ from typing import Any
 from libs.common.errors import NotFound
 from libs.common.manifests.catalog import Catalog
 from services.scheduler.components import route_table
-from services.scheduler.db import apps, autoscaling, tasks
+from services.scheduler.db import apps, autoscaling, rollouts, tasks
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import App
+from services.scheduler.model.app import App
 from services.scheduler.runs import views
 
 
@@ -19,7 +19,7 @@ async def listed(parts: Parts, app: str) -> list[dict[str, Any]]:
         found = await apps.get(c, app)
         present = await tasks.list_instances(c, app)
         asleep = {name for name, scale in (await autoscaling.list_app_scales(c, app)).items() if not scale.replicas}
-        catalogs = [rollout.catalog for rollout in await apps.list_active_rollouts(c, app)]
+        catalogs = [rollout.catalog for rollout in await rollouts.list_active_rollouts(c, app)]
     if found is not None and found.catalog is not None:
         catalogs.append(found.catalog)
     names = sorted({name for catalog in catalogs for name in catalog["components"]})

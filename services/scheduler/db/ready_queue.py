@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import now
 from services.scheduler.db.tables import tasks, workers
-from services.scheduler.model.state import ClaimCandidate, QueueEntry, ReadyTask
+from services.scheduler.model.task import ClaimCandidate, QueueEntry, ReadyTask
 
 DISPATCHED_COUNTS = (
     select(tasks.c.resource_class, func.count().label("n"))

@@ -1,4 +1,4 @@
-"""Rows of runs and of remembered submissions."""
+"""Rows of runs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Executable, and_, bindparam, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Executable, bindparam, delete, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import Rows, insert_many, now, upsert
+from libs.common.db import Rows, insert_many, now
 from services.scheduler.callbacks.events import Callback
 from services.scheduler.db import due_work as of_time
 from services.scheduler.db.due_work import OPEN_RUN
 from services.scheduler.db.run_plan_cache import RunPlanCache
 from services.scheduler.db.tables import attempts, callbacks, deliveries, idempotency_keys, runs, tasks
-from services.scheduler.model.state import FINAL_STATUSES, Run
+from services.scheduler.model.run import FINAL_STATUSES, Run
 
 PLANS = RunPlanCache()
 WITHOUT_PLAN = [column for column in runs.c if column is not runs.c.plan]
@@ -31,8 +31,6 @@ LOCK_AND_BUMP_ALL, LOCK_AND_BUMP = _BUMP_VERSION.returning(*runs.c), _BUMP_VERSI
 _QUEUED = select(runs.c.id).where(runs.c.app == bindparam("of"), runs.c.status == "queued").limit(bindparam("most"))
 COUNT_QUEUED = select(select(func.count()).select_from(_QUEUED.subquery()).scalar_subquery(), now())
 UPDATE = update(runs).where(runs.c.id == bindparam("this"))
-IDEMPOTENCY_TTL_S = 24 * 3600.0
-"""How long an Idempotency-Key answers for its first submission."""
 
 
 async def add(
@@ -183,45 +181,6 @@ def _label_value(conn: AsyncConnection, key: str) -> ColumnElement[Any]:
         return cast(ColumnElement[Any], runs.c.labels[key].as_string())
     entry = func.json_each(runs.c.labels).table_valued("key", "value")
     return select(entry.c.value).where(entry.c.key == key).scalar_subquery()
-
-
-IdempotencyKey = tuple[str, str, str, str]
-"""App, user, path and Idempotency-Key."""
-KEY_COLUMNS = tuple_(idempotency_keys.c.app, idempotency_keys.c.user, idempotency_keys.c.path, idempotency_keys.c.key)
-
-
-async def insert_keys(
-    conn: AsyncConnection, requests: Sequence[Mapping[str, Any]], now: float
-) -> dict[IdempotencyKey, str]:
-    """Note requests by their keys. Of the keys that were free: which run they stand for now."""
-    if not requests:
-        return {}
-    ordered = sorted(requests, key=_row_key)  # one order of locks for all
-    expired = and_(
-        KEY_COLUMNS.in_([_row_key(row) for row in ordered]), idempotency_keys.c.created_at <= now - IDEMPOTENCY_TTL_S
-    )
-    await conn.execute(delete(idempotency_keys).where(expired))
-    statement = upsert(conn, idempotency_keys).values(
-        [dict(row) for row in {_row_key(row): row for row in reversed(ordered)}.values()]
-    )
-    inserted = await conn.execute(statement.on_conflict_do_nothing().returning(idempotency_keys))
-    return {(row.app, row.user, row.path, row.key): row.run for row in inserted}
-
-
-def _row_key(row: Mapping[str, Any]) -> IdempotencyKey:
-    return row["app"], row["user"], row["path"], row["key"]
-
-
-async def find_key(conn: AsyncConnection, key: IdempotencyKey) -> tuple[str, str] | None:
-    """The body's hash and the run of the request with this key."""
-    row = (
-        await conn.execute(select(idempotency_keys.c.body, idempotency_keys.c.run).where(KEY_COLUMNS.in_([key])))
-    ).first()
-    return (row.body, row.run) if row else None
-
-
-async def delete_key(conn: AsyncConnection, key: IdempotencyKey) -> None:
-    await conn.execute(delete(idempotency_keys).where(KEY_COLUMNS.in_([key])))
 
 
 async def count_queued(conn: AsyncConnection, app: str, limit: int) -> tuple[int, float]:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.db import upsert
 from services.scheduler.db import due_work as of_time
 from services.scheduler.db.tables import schedules
-from services.scheduler.model.state import Schedule
+from services.scheduler.model.schedule import Schedule
 
 
 async def list_by_app(conn: AsyncConnection, app: str) -> list[Schedule]:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
 from services.scheduler.db.tables import cache_uses, runs, stage_cache
-from services.scheduler.model.state import Task
+from services.scheduler.model.task import Task
 
 
 async def find_entry(conn: AsyncConnection, app: str, key: str) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.db import insert_many, now
 from services.scheduler.db import due_work as of_time
 from services.scheduler.db.tables import attempts, tasks
-from services.scheduler.model.state import OPEN_STATES, AttemptRef, Task, TaskState
+from services.scheduler.model.task import OPEN_STATES, AttemptRef, Task, TaskState
 
 PUBLIC_COLUMNS = [
     tasks.c[name]

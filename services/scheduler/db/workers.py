@@ -1,16 +1,16 @@
-"""Rows of workers, and the lease of the one scheduler that runs the periodic loops."""
+"""Rows of workers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import and_, bindparam, or_, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import now, upsert
-from services.scheduler.db.tables import leaders, workers
-from services.scheduler.model.state import Worker
+from services.scheduler.db.tables import workers
+from services.scheduler.model.worker import Worker
 
 SELECT_DRAINING = select(select(workers.c.draining).where(workers.c.name == bindparam("this")).scalar_subquery(), now())
 
@@ -40,17 +40,3 @@ async def list_alive(conn: AsyncConnection, now: float) -> list[Worker]:
 async def set_draining(conn: AsyncConnection, name: str, draining: bool) -> bool:
     """Whether there is such a worker."""
     return bool((await conn.execute(update(workers).where(workers.c.name == name).values(draining=draining))).rowcount)
-
-
-async def acquire_leadership(conn: AsyncConnection, name: str, owner: str, lease: float) -> bool:
-    """Take or renew the leadership called `name` for `lease` s; False while another owner's lease lasts."""
-    values = {"owner": owner, "until": now() + lease}
-    owned_or_expired = or_(leaders.c.owner == owner, leaders.c.until < now())
-    statement = upsert(conn, leaders).values(name=name, **values)
-    acquired = statement.on_conflict_do_update(index_elements=["name"], set_=values, where=owned_or_expired)
-    return bool((await conn.execute(acquired)).rowcount)
-
-
-async def release_leadership(conn: AsyncConnection, name: str, owner: str) -> None:
-    condition = and_(leaders.c.name == name, leaders.c.owner == owner)
-    await conn.execute(update(leaders).where(condition).values(until=0.0))

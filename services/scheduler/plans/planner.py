@@ -14,7 +14,8 @@ from libs.common.manifests.container import in_order, secrets_of
 from libs.common.manifests.data_flow import handed, open_variables, producer, written
 from libs.common.manifests.experimentpipeline import ExperimentPipeline, Stage
 from libs.common.memoize import kept
-from services.scheduler.model.state import Run, Task
+from services.scheduler.model.run import Run
+from services.scheduler.model.task import Task
 
 
 def build_run_plan(

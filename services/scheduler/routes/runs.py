@@ -16,7 +16,7 @@ from libs.common.http.problem import rendered
 from libs.common.identity import ANONYMOUS, OWNER, Caller
 from services.scheduler.db import runs as rows
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import Run
+from services.scheduler.model.run import Run
 from services.scheduler.routes.dependencies import RETRY_AFTER_S, TheCaller, TheParts, preferred_wait
 from services.scheduler.runs import logs, outputs, queries, retention, views
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from services.scheduler import notifications
 from services.scheduler.callbacks import credentials
 from services.scheduler.components import load_reports
-from services.scheduler.db import apps
+from services.scheduler.db import counters, routes
 from services.scheduler.dependencies import Parts
 from services.scheduler.routes.dependencies import TheParts
 
@@ -25,8 +25,8 @@ async def table(parts: TheParts, since: int = -1, wait: float = 0.0) -> Response
     with parts.bells.listen(notifications.TABLE) as bell:
         while True:
             async with parts.db.read() as c:
-                full = since < 0 or since > await apps.get_counter(c, "table")
-                version, documents = await apps.list_routes_since(c, 0 if full else since)
+                full = since < 0 or since > await counters.get_counter(c, "table")
+                version, documents = await routes.list_routes_since(c, 0 if full else since)
             if full or version > since:
                 return JSONResponse({"version": version, "full": full, "apps": _shown(parts, documents)})
             if left <= 0 or parts.bells.closed:

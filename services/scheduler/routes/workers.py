@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from libs.common.http.hot_routes import Answer, Asked, post
 from services.scheduler.routes.dependencies import parts_of
-from services.scheduler.tasks import leases
-from services.scheduler.workers import claims, heartbeat
+from services.scheduler.workers import claims, heartbeat, reports
 
 
 async def claim(asked: Asked) -> Answer:
@@ -18,13 +17,13 @@ async def sync(asked: Asked) -> Answer:
 
 
 async def reuse(asked: Asked) -> Answer:
-    made = await asked.told(leases.ReuseQuery)
-    return Answer({"reused": await leases.complete_from_cache(parts_of(asked), asked.path["task"], made)})
+    made = await asked.told(reports.ReuseQuery)
+    return Answer({"reused": await reports.complete_from_cache(parts_of(asked), asked.path["task"], made)})
 
 
 async def report(asked: Asked) -> Answer:
-    said = await asked.told(leases.TaskReport)
-    await leases.handle_report(parts_of(asked), asked.path["task"], said)
+    said = await asked.told(reports.TaskReport)
+    await reports.handle_report(parts_of(asked), asked.path["task"], said)
     return Answer({"accepted": True})
 
 

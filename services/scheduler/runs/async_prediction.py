@@ -17,7 +17,7 @@ from libs.common.log import get
 from libs.common.manifests.experimentpipeline import Retries
 from libs.common.manifests.mlcomponent import MLComponent
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import Run
+from services.scheduler.model.run import Run
 from services.scheduler.plans.planner import new_run_id
 
 STAGE = "predict"

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from libs.common.locations import Location
-from services.scheduler.model.state import Reason, Run, Task
+from services.scheduler.model.reason import Reason
+from services.scheduler.model.run import Run
+from services.scheduler.model.task import Task
 from services.scheduler.plans import planner
 from services.scheduler.tasks import transitions
 

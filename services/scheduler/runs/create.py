@@ -17,7 +17,7 @@ from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.memoize import kept
 from services.scheduler.callbacks import credentials
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import Run
+from services.scheduler.model.run import Run
 from services.scheduler.plans import submission
 from services.scheduler.plans.planner import new_run_id
 from services.scheduler.runs import async_prediction

@@ -16,7 +16,8 @@ from services.scheduler import notifications
 from services.scheduler.db import runs as rows
 from services.scheduler.db import tasks
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import OPEN_STATES, Run, Task
+from services.scheduler.model.run import Run
+from services.scheduler.model.task import OPEN_STATES, Task
 from services.scheduler.plans import planner
 
 CHUNK = 65536

@@ -7,7 +7,7 @@ from typing import Any
 from libs.common.errors import NotFound
 from services.scheduler.db import runs, tasks
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import Run
+from services.scheduler.model.run import Run
 from services.scheduler.plans import planner
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.scheduler.model.state import QueueEntry, Reason, Task, Worker, reason
+from services.scheduler.model.reason import Reason, reason
+from services.scheduler.model.task import QueueEntry, Task
+from services.scheduler.model.worker import Worker
 
 
 @dataclass(frozen=True)

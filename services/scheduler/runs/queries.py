@@ -14,10 +14,12 @@ from services.scheduler import notifications
 from services.scheduler.db import Connection, callbacks, ready_queue, tasks, tombstones, workers
 from services.scheduler.db import runs as rows
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import Run, Task, reason
+from services.scheduler.model.reason import reason
+from services.scheduler.model.run import Run
+from services.scheduler.model.task import Task
 from services.scheduler.runs import views
 from services.scheduler.runs.pending_reason import EMPTY, Queue
-from services.scheduler.tasks import leases, transitions
+from services.scheduler.tasks import apply, transitions
 
 
 async def view(parts: Parts, app: str, run_id: str, *, owner: bool = False) -> tuple[Run, dict[str, Any]]:
@@ -90,7 +92,7 @@ async def cancel(parts: Parts, app: str, run_id: str) -> None:
         run = await rows.update_run(
             c, run, {"status": "canceling", "reason": reason("canceled", "a caller canceled it")}
         )
-        settled = await leases.apply_transition(parts, c, run, None, {}, now)
+        settled = await apply.apply_transition(parts, c, run, None, {}, now)
     _ring(parts, run_id, settled)
 
 
@@ -114,7 +116,7 @@ async def _end_one(parts: Parts, found: Run) -> None:
         if run is None or run.is_final or run.status == "canceling" or run.deadline >= now:
             return
         run = await rows.update_run(c, run, {"status": "canceling", "reason": transitions.deadline_reason(run)})
-        settled = await leases.apply_transition(parts, c, run, None, {}, now)
+        settled = await apply.apply_transition(parts, c, run, None, {}, now)
     _ring(parts, found.id, settled)
 
 
@@ -147,7 +149,7 @@ async def retry(parts: Parts, app: str, run_id: str, from_stage: str | None) -> 
         }
         run = await rows.update_run(c, run, {**again, "created_at": run.created_at})
         await callbacks.update_callback(c, run.id, {"open": True})
-        settled = await leases.apply_transition(parts, c, run, None, {}, now)
+        settled = await apply.apply_transition(parts, c, run, None, {}, now)
     _ring(parts, run_id, settled)
 
 
@@ -178,7 +180,7 @@ async def missing(c: Connection, app: str, run_id: str) -> MeshError:
     return NotFound(f"no run {run_id}")
 
 
-def _ring(parts: Parts, run_id: str, settled: leases.AppliedTransition) -> None:
+def _ring(parts: Parts, run_id: str, settled: apply.AppliedTransition) -> None:
     parts.wakes.relay()
     parts.wakes.succeed()
-    leases.notify_waiters(parts, run_id, settled)
+    apply.notify_waiters(parts, run_id, settled)

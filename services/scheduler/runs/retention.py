@@ -15,7 +15,8 @@ from libs.common.periodic_task import for_each
 from services.scheduler.db import Connection, apps, stage_cache, tasks, tombstones
 from services.scheduler.db import runs as rows
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import AttemptRef, Run
+from services.scheduler.model.run import Run
+from services.scheduler.model.task import AttemptRef
 from services.scheduler.plans import planner
 from services.scheduler.runs.queries import present
 

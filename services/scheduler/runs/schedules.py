@@ -15,7 +15,8 @@ from services.scheduler.db import Connection
 from services.scheduler.db import runs as rows
 from services.scheduler.db import schedules as table
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import Run, Schedule
+from services.scheduler.model.run import Run
+from services.scheduler.model.schedule import Schedule
 from services.scheduler.plans.planner import new_run_id
 from services.scheduler.plans.submission import Submitter, api_without_manifest, parse_submission
 from services.scheduler.runs import create, queries, writer

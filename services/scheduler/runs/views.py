@@ -9,7 +9,11 @@ from libs.common.bus import Letter
 from libs.common.bus import Queue as Line
 from libs.common.identity import ANONYMOUS
 from libs.common.times import iso
-from services.scheduler.model.state import Reason, Run, Schedule, Task, Worker, reason
+from services.scheduler.model.reason import Reason, reason
+from services.scheduler.model.run import Run
+from services.scheduler.model.schedule import Schedule
+from services.scheduler.model.task import Task
+from services.scheduler.model.worker import Worker
 from services.scheduler.runs.pending_reason import EMPTY, Queue
 
 STAGE_STATUS = {"ready": "queued", "claimed": "running", "publishing": "running"}

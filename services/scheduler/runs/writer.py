@@ -14,9 +14,10 @@ from libs.common.db import Database
 from libs.common.disk import Disk
 from libs.common.errors import Invalid, MeshError, TooManyRequests
 from services.scheduler.callbacks.events import Callback
-from services.scheduler.db import Connection, tasks
+from services.scheduler.db import Connection, idempotency, tasks
 from services.scheduler.db import runs as rows
-from services.scheduler.model.state import ReadyTask, Run, Task
+from services.scheduler.model.run import Run
+from services.scheduler.model.task import ReadyTask, Task
 from services.scheduler.plans.planner import build_stage_tasks
 from services.scheduler.runs.waiting_quota import Room
 from services.scheduler.tasks.dispatcher import TaskDispatcher
@@ -39,7 +40,7 @@ class Request:
     callback: dict[str, Any] | None = None
 
     @property
-    def name(self) -> rows.IdempotencyKey | None:
+    def name(self) -> idempotency.IdempotencyKey | None:
         return None if self.key is None else (self.run.app, self.run.user, self.path, self.key)
 
 
@@ -164,7 +165,7 @@ async def admitted(
 ) -> tuple[list[Outcome], list[Admitted]]:
     """What each is told, in order; and the new runs among them, which have no rows yet. `room`: by app, until it is
     taken."""
-    fresh = await rows.insert_keys(c, [_remembered(one, now) for one in requests if one.key is not None], now)
+    fresh = await idempotency.insert_keys(c, [_remembered(one, now) for one in requests if one.key is not None], now)
     found: list[Outcome] = []
     new: list[Admitted] = []
     for request in requests:
@@ -173,7 +174,7 @@ async def admitted(
             found.append(await _earlier(c, request, new))
         elif room[request.run.app] <= 0:
             if name is not None:
-                await rows.delete_key(c, name)
+                await idempotency.delete_key(c, name)
             sentence = f"{request.run.app} has as many waiting runs as it may"
             found.append(TooManyRequests(sentence, retry_after=BUSY_RETRY_S))
         else:
@@ -205,7 +206,7 @@ def _remembered(request: Request, now: float) -> dict[str, Any]:
 async def _earlier(c: Connection, request: Request, new: Sequence[Admitted]) -> Outcome:
     """What the first request with this key was told; it may be one of the same transaction."""
     assert request.name is not None  # noqa: S101  only requests with a key have an earlier one
-    known = await rows.find_key(c, request.name)
+    known = await idempotency.find_key(c, request.name)
     if known is None:  # it was refused a moment ago, in the same transaction
         return TooManyRequests("the first request with this Idempotency-Key was refused", retry_after=BUSY_RETRY_S)
     body, identity = known

@@ -12,7 +12,8 @@ from libs.common.db import clock
 from libs.common.errors import Unavailable
 from services.scheduler.db import Connection, ready_queue, workers
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import ReadyTask, Worker
+from services.scheduler.model.task import ReadyTask
+from services.scheduler.model.worker import Worker
 from services.scheduler.tasks.dispatcher import DEFAULT_CLASSES
 
 WINDOW_SIZE = 64

@@ -15,7 +15,7 @@ from contextlib import suppress
 from libs.common.bus import Bus, Queue
 from libs.common.errors import Unavailable
 from libs.common.messages import TaskReady
-from services.scheduler.model.state import ReadyTask
+from services.scheduler.model.task import ReadyTask
 
 DEFAULT_CLASSES = ("cpu", "gpu")
 MAX_DIRECT_DISPATCH = 8

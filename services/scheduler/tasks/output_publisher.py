@@ -11,9 +11,10 @@ from libs.common.errors import MeshError, TooLarge
 from libs.common.log import get
 from services.scheduler.db import runs, tasks
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import Reason, Task, reason
+from services.scheduler.model.reason import Reason, reason
+from services.scheduler.model.task import Task
 from services.scheduler.plans import planner
-from services.scheduler.tasks import leases, transitions
+from services.scheduler.tasks import apply, transitions
 
 COPY_TIMEOUT_S = 600.0
 """One publication; a longer one is asked for again and continues where it was."""
@@ -135,19 +136,19 @@ def publication_failure(error: MeshError) -> Reason:
 
 async def _finish_task(deps: Parts, task: Task, columns: dict[str, object]) -> None:
     async with deps.db.write() as conn:
-        run, current, now = await leases.lock_task(conn, task.id)
+        run, current, now = await apply.lock_task(conn, task.id)
         if run is None or current is None or (current.state, current.token) != ("publishing", task.token):
             return
-        applied = await leases.apply_transition(deps, conn, run, current, {**columns, "finished_at": now}, now)
-    leases.publish_changes(deps, current, run, applied)
+        applied = await apply.apply_transition(deps, conn, run, current, {**columns, "finished_at": now}, now)
+    apply.publish_changes(deps, current, run, applied)
 
 
 async def _show_problem(deps: Parts, task: Task, message: str) -> None:
     async with deps.db.write() as conn:
-        run, current, _now = await leases.lock_task(conn, task.id)
+        run, current, _now = await apply.lock_task(conn, task.id)
         if run is None or current is None or (current.state, current.token) != ("publishing", task.token):
             return
         await tasks.update_task(
             conn, task.id, {"detail": f"{transitions.publishing_detail(run, task)}: {message}"[:MAX_DETAIL]}
         )
-    leases.publish_changes(deps, current, run, leases.AppliedTransition())
+    apply.publish_changes(deps, current, run, apply.AppliedTransition())

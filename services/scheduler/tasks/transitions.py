@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.scheduler.model.state import FAILED_STATES, Reason, Run, Task, TaskState, reason
+from services.scheduler.model.reason import Reason, reason
+from services.scheduler.model.run import Run
+from services.scheduler.model.task import FAILED_STATES, Task, TaskState
 
 MAX_LOST_WORKERS = 5
 """How many workers may vanish with one task before the task is taken to be what kills them."""

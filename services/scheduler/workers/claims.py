@@ -1,6 +1,6 @@
 """Claims: a worker that has room is given the task whose turn it is.
 
-Locks as `leases` does: the run, then its task.
+Locks as `tasks.apply` does: the run, then its task.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from typing import Any
 from pydantic import Field
 
 from libs.common import log
+from libs.common.protocol.message import Message
 from libs.common.settings import Settings
 from services.scheduler import notifications
 from services.scheduler.callbacks.credentials import instance_token
 from services.scheduler.db import Connection, ready_queue, runs, tasks
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import ClaimCandidate, Run, Task, reason
+from services.scheduler.model.reason import reason
+from services.scheduler.model.run import Run
+from services.scheduler.model.task import ClaimCandidate, Task
 from services.scheduler.plans import planner
 from services.scheduler.runs import async_prediction
-from services.scheduler.tasks.leases import WorkerMessage
 
 MAX_ATTEMPTS = 5
 """How often a worker whose task was taken by a faster one is told the next."""
@@ -28,7 +30,7 @@ MAX_CANDIDATES = 8
 """Tasks that are looked at for it."""
 
 
-class ClaimRequest(WorkerMessage):
+class ClaimRequest(Message):
     worker: str = Field(min_length=1, max_length=128)
     classes: tuple[str, ...] = ("cpu",)
     free: int = 0

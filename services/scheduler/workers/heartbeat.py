@@ -10,24 +10,24 @@ from pydantic import Field, FiniteFloat
 from libs.common.db import clock
 from libs.common.http.tolerant_list import Each, Keepable
 from libs.common.log import get
+from libs.common.protocol.message import Message
 from services.scheduler import notifications
 from services.scheduler.components import reconciler
 from services.scheduler.db import Connection, runs, tasks, workers
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import Task
-from services.scheduler.tasks.leases import WorkerMessage
+from services.scheduler.model.task import Task
 
 MAX_POLL_S = 30.0
 STOP_CHECK_S = 0.5
 """How often a long poll looks at a stop that is due later, or was ordered through another scheduler."""
 
 
-class InstanceEndpoint(WorkerMessage):
+class InstanceEndpoint(Message):
     host: str = Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9.:_%-]+$")
     port: int = Field(ge=1, le=65535)
 
 
-class TaskStatus(WorkerMessage):
+class TaskStatus(Message):
     task: str = Field(max_length=64)
     token: int = Field(ge=0, lt=1 << 63)
     state: str = Field(pattern=r"^[a-z_]{1,16}$")
@@ -38,7 +38,7 @@ class TaskStatus(WorkerMessage):
     model_etag: str | None = None
 
 
-class Heartbeat(WorkerMessage):
+class Heartbeat(Message):
     host: str = ""
     classes: tuple[str, ...] = ("cpu",)
     slots: int = 0

@@ -1,6 +1,6 @@
-"""Leases: a worker claims a task, keeps it by being heard (heartbeat), and gives it back with a report.
+"""Applies a transition: writes a task's new columns, what follows for its run, and notifies after the commit.
 
-Lock order everywhere: the run, then tasks by id. Who changes what a stage is holds its run.
+Lock order everywhere: the run, then tasks by id. A change of a stage's state holds the row lock of its run.
 """
 
 from __future__ import annotations
@@ -9,17 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
-
 from libs.common import log
-from libs.common.db import clock
-from libs.common.errors import Conflict
-from libs.common.http.tolerant_list import Each, Keepable
-from libs.common.periodic_task import for_each
 from services.scheduler import notifications
-from services.scheduler.db import Connection, runs, stage_cache, tasks
+from services.scheduler.db import Connection, runs, tasks
 from services.scheduler.dependencies import Parts
-from services.scheduler.model.state import FAILED_STATES, ReadyTask, Run, Task, TaskState
+from services.scheduler.model.run import Run
+from services.scheduler.model.task import FAILED_STATES, ReadyTask, Task, TaskState
 from services.scheduler.plans import planner
 from services.scheduler.tasks import transitions
 
@@ -36,82 +31,6 @@ class AppliedTransition:
     """Outputs are to be brought to their places, or not any more."""
     ended_run: Mapping[str, Any] | None = None
     """Which run has ended, and how."""
-
-
-class WorkerMessage(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class TaskReport(WorkerMessage):
-    worker: str
-    token: int
-    outcome: str = Field(pattern=r"^[a-z_]{1,16}$")
-    reason: Keepable | None = None
-    outputs: Keepable | None = None
-    log_tail: Each[str] = ()
-    usage: Keepable | None = None
-    progress: tuple[FiniteFloat, FiniteFloat] | None = None
-    """The last that it told, which no heartbeat may have brought."""
-    answer: Keepable | None = None
-    """What the component said, of a prediction."""
-    content: str | None = Field(default=None, max_length=64)
-    """What the stage was made of, if its outputs are to be kept for others."""
-
-
-class ReuseQuery(WorkerMessage):
-    """What a stage that is about to run is made of."""
-
-    worker: str
-    token: int
-    content: str = Field(max_length=64)
-
-
-async def handle_report(deps: Parts, task_id: str, report: TaskReport) -> None:
-    """Take a worker's last word about a task. Raises Conflict when the lease is over: the result is dropped."""
-    result = transitions.AttemptResult(
-        report.outcome, report.reason, report.outputs, report.log_tail, report.usage, report.answer, report.progress
-    )
-    async with deps.db.write() as conn:
-        run, stored, now = await lock_task(conn, task_id)
-        task = require_current_lease(stored, report.worker, report.token)
-        await tasks.end_attempt(conn, task, report.outcome, report.reason, report.usage, now)
-        applied = AppliedTransition()
-        if run is None:
-            await tasks.update_task(conn, task.id, transitions.instance_after_report(task, result, now))
-        else:
-            applied = await apply_transition(
-                deps, conn, run, task, transitions.stage_after_report(run, task, result, now), now
-            )
-            if report.content and report.outcome == "succeeded":
-                await stage_cache.save_entry(conn, task, report.content, report.outputs or {}, now)
-    publish_changes(deps, task, run, applied)
-
-
-def require_current_lease(task: Task | None, worker: str, token: int) -> Task:
-    """Raises Conflict when the lease is over."""
-    if task is None or task.state != "claimed" or (task.token, task.worker) != (token, worker):
-        raise Conflict("this lease is over; the result is dropped", code="stale_token")
-    return task
-
-
-async def complete_from_cache(deps: Parts, task_id: str, query: ReuseQuery) -> bool:
-    """Let the stage succeed with what an earlier one made of the same. Whether there was one."""
-    async with deps.db.write() as conn:
-        run, stored, now = await lock_task(conn, task_id)
-        task = require_current_lease(stored, query.worker, query.token)
-        entry = await stage_cache.find_entry(conn, task.app, query.content)
-        if run is None or entry is None:
-            return False
-        source = {name: entry[name] for name in ("run", "user", "stage", "token")}
-        await stage_cache.add_use(conn, entry["run"], run.id)
-        await tasks.end_attempt(conn, task, "succeeded", None, None, now)
-        columns = transitions.stage_after_report(
-            run, task, transitions.AttemptResult("succeeded", None, entry["outputs"]), now
-        )
-        result = {**columns["result"], "reused": source}
-        applied = await apply_transition(deps, conn, run, task, {**columns, "result": result}, now)
-    publish_changes(deps, task, run, applied)
-    return True
 
 
 async def lock_task(conn: Connection, task_id: str) -> tuple[Run | None, Task | None, float]:
@@ -217,42 +136,3 @@ def notify_waiters(deps: Parts, run: str, applied: AppliedTransition) -> None:
             log.get("scheduler").info("run ended", **applied.ended_run)
     for worker in applied.workers_to_stop:
         deps.bells.ring(notifications.worker(worker))
-
-
-async def expire_leases(deps: Parts) -> None:
-    """Take tasks back from workers that were silent for a whole lease."""
-    async with deps.db.read() as conn:
-        expired = await tasks.list_expired(conn, await clock(conn))
-    await for_each((task.id for task in expired), lambda task: _expire_lease(deps, task))
-
-
-async def _expire_lease(deps: Parts, task_id: str) -> None:
-    async with deps.db.write() as conn:
-        run, task, now = await lock_task(conn, task_id)
-        if task is None or task.state != "claimed" or (task.lease_until or 0) >= now:
-            return
-        columns = transitions.task_after_expiry(task, now)
-        await tasks.end_attempt(conn, task, "lost", columns.get("reason"), None, now)
-        applied = AppliedTransition()
-        if run is None:
-            await tasks.update_task(conn, task.id, columns)
-        else:
-            applied = await apply_transition(deps, conn, run, task, columns, now)
-    publish_changes(deps, task, run, applied)
-
-
-async def release_backoffs(deps: Parts) -> None:
-    """Make ready what waited for the end of its pause after a failure."""
-    async with deps.db.read() as conn:
-        due_tasks = await tasks.list_backoff_over(conn, await clock(conn))
-    await for_each(due_tasks, lambda task: _release_backoff(deps, task), lambda task: task.id)
-
-
-async def _release_backoff(deps: Parts, task: Task) -> None:
-    async with deps.db.write() as conn:
-        current = await tasks.get(conn, task.id)
-        if current is None or current.state != "waiting":
-            return
-        state = "waiting" if current.kind == "instance" and current.spec.get("model") else "ready"
-        await tasks.update_task(conn, task.id, {"state": state, "not_before": None})
-    publish_changes(deps, task, None, AppliedTransition())

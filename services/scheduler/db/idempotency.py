@@ -1,0 +1,54 @@
+"""Rows of idempotency keys: which run the first submission with a key has started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import and_, delete, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.db import upsert
+from services.scheduler.db.tables import idempotency_keys
+
+IDEMPOTENCY_TTL_S = 24 * 3600.0
+"""How long an Idempotency-Key answers for its first submission."""
+
+
+IdempotencyKey = tuple[str, str, str, str]
+"""App, user, path and Idempotency-Key."""
+KEY_COLUMNS = tuple_(idempotency_keys.c.app, idempotency_keys.c.user, idempotency_keys.c.path, idempotency_keys.c.key)
+
+
+async def insert_keys(
+    conn: AsyncConnection, requests: Sequence[Mapping[str, Any]], now: float
+) -> dict[IdempotencyKey, str]:
+    """Note requests by their keys. Of the keys that were free: which run they stand for now."""
+    if not requests:
+        return {}
+    ordered = sorted(requests, key=_row_key)  # one order of locks for all
+    expired = and_(
+        KEY_COLUMNS.in_([_row_key(row) for row in ordered]), idempotency_keys.c.created_at <= now - IDEMPOTENCY_TTL_S
+    )
+    await conn.execute(delete(idempotency_keys).where(expired))
+    statement = upsert(conn, idempotency_keys).values(
+        [dict(row) for row in {_row_key(row): row for row in reversed(ordered)}.values()]
+    )
+    inserted = await conn.execute(statement.on_conflict_do_nothing().returning(idempotency_keys))
+    return {(row.app, row.user, row.path, row.key): row.run for row in inserted}
+
+
+def _row_key(row: Mapping[str, Any]) -> IdempotencyKey:
+    return row["app"], row["user"], row["path"], row["key"]
+
+
+async def find_key(conn: AsyncConnection, key: IdempotencyKey) -> tuple[str, str] | None:
+    """The body's hash and the run of the request with this key."""
+    row = (
+        await conn.execute(select(idempotency_keys.c.body, idempotency_keys.c.run).where(KEY_COLUMNS.in_([key])))
+    ).first()
+    return (row.body, row.run) if row else None
+
+
+async def delete_key(conn: AsyncConnection, key: IdempotencyKey) -> None:
+    await conn.execute(delete(idempotency_keys).where(KEY_COLUMNS.in_([key])))

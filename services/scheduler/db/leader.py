@@ -1,0 +1,23 @@
+"""Leader election: the lease of the one scheduler that runs the control loops."""
+
+from __future__ import annotations
+
+from sqlalchemy import and_, or_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.db import now, upsert
+from services.scheduler.db.tables import leaders
+
+
+async def acquire_leadership(conn: AsyncConnection, name: str, owner: str, lease: float) -> bool:
+    """Take or renew the leadership called `name` for `lease` s; False while another owner's lease lasts."""
+    values = {"owner": owner, "until": now() + lease}
+    owned_or_expired = or_(leaders.c.owner == owner, leaders.c.until < now())
+    statement = upsert(conn, leaders).values(name=name, **values)
+    acquired = statement.on_conflict_do_update(index_elements=["name"], set_=values, where=owned_or_expired)
+    return bool((await conn.execute(acquired)).rowcount)
+
+
+async def release_leadership(conn: AsyncConnection, name: str, owner: str) -> None:
+    condition = and_(leaders.c.name == name, leaders.c.owner == owner)
+    await conn.execute(update(leaders).where(condition).values(until=0.0))

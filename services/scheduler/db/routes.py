@@ -1,0 +1,40 @@
+"""Rows of the route table: one document for each app, with the version that wrote it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.db import upsert
+from services.scheduler.db.counters import get_counter, increment_counter
+from services.scheduler.db.tables import counters, routes
+
+
+async def lock_route_table(conn: AsyncConnection) -> None:
+    """Until the transaction ends nobody else changes the table."""
+    await conn.execute(select(counters.c.value).where(counters.c.name == "table").with_for_update())
+
+
+async def get_app_routes(conn: AsyncConnection, app: str) -> dict[str, Any]:
+    """The app's part of the table; empty when it has none."""
+    return (await conn.execute(select(routes.c.document).where(routes.c.app == app))).scalar() or {}
+
+
+async def save_app_routes(conn: AsyncConnection, app: str, document: dict[str, Any] | None) -> bool:
+    """Whether the table changed by it."""
+    stored = (await conn.execute(select(routes.c.document).where(routes.c.app == app))).first()
+    if (stored is None and document is None) or (stored is not None and stored[0] == document):
+        return False
+    values = {"version": await increment_counter(conn, "table"), "document": document}
+    statement = upsert(conn, routes).values(app=app, **values)
+    await conn.execute(statement.on_conflict_do_update(index_elements=["app"], set_=values))
+    return True
+
+
+async def list_routes_since(conn: AsyncConnection, since: int) -> tuple[int, dict[str, Any]]:
+    """The version of the table and the documents that changed after `since` (None: the app is gone)."""
+    version = await get_counter(conn, "table")
+    rows = await conn.execute(select(routes.c.app, routes.c.document).where(routes.c.version > since))
+    return version, {row.app: row.document for row in rows}

@@ -1,0 +1,17 @@
+"""Apps, as the registry describes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    name: str
+    deployment: str | None = None
+    """The live one."""
+    commit: str = ""
+    catalog: dict[str, Any] | None = None
+    access: dict[str, Any] = field(default_factory=dict)
+    """`users` {secret: {user: hash}}, `keys` {sha256: user}, `secrets` {name: version}."""

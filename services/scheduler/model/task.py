@@ -1,0 +1,106 @@
+"""Tasks: one container's worth of work, of kind `stage` (it ends) or `instance` (it serves until it is stopped).
+
+waiting ──▶ ready ──▶ claimed ──▶ publishing ──▶ succeeded     waiting: for inputs, a model, the end of a back-off
+   ▲          ▲          │                                     ready: a worker may claim it
+   └──────────┴──────────┴──▶ failed · canceled · skipped · stopped
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from services.scheduler.model.reason import Reason
+
+TaskKind = Literal["stage", "instance"]
+TaskState = Literal[
+    "waiting", "ready", "claimed", "publishing", "succeeded", "failed", "canceled", "skipped", "stopped"
+]
+
+OPEN_STATES: frozenset[TaskState] = frozenset({"waiting", "ready", "claimed", "publishing"})
+FAILED_STATES: frozenset[TaskState] = frozenset({"failed", "canceled"})
+"""States of a stage that halt its run."""
+
+
+QueueEntry = tuple[str, str]
+"""A run that waits, and the resource class that it waits for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    id: str
+    kind: TaskKind
+    app: str
+    name: str
+    """The stage's or component's."""
+    state: TaskState
+    created_at: float
+    spec: dict[str, Any] = field(default_factory=dict)
+    """What an instance is to be; what a stage is to do is in the plan of its run."""
+    run: str | None = None
+    replica: int = 0
+    fingerprint: str = ""
+    """Instances with one fingerprint are the same: same manifest, commit and secret values."""
+    resource_class: str = "cpu"
+    priority: int = 0
+    reason: Reason | None = None
+    attempt: int = 0
+    lost: int = 0
+    """How often a worker vanished with it."""
+    failures: int = 0
+    """Failures since it was last healthy (instance) or in this attempt of the run (stage)."""
+    token: int = 0
+    """Fencing token: grows with every claim."""
+    worker: str | None = None
+    lease_until: float | None = None
+    not_before: float | None = None
+    rung_at: float | None = None
+    stop: bool = False
+    stop_after: float | None = None
+    phase: str | None = None
+    """What the worker last said of it, such as `pulling`, `running`, `healthy`."""
+    detail: str | None = None
+    progress: list[float] | None = None
+    endpoint: dict[str, Any] | None = None
+    openapi: dict[str, Any] | None = None
+    log_tail: list[str] | None = None
+    result: dict[str, Any] | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_STATES
+
+    @property
+    def ready_task(self) -> ReadyTask:
+        return ReadyTask(self.id, self.resource_class)
+
+    @property
+    def is_healthy(self) -> bool:
+        return self.state == "claimed" and self.phase == "healthy"
+
+
+class ReadyTask(NamedTuple):
+    """A ready task that somebody is told of."""
+
+    task: str
+    resource_class: str
+
+
+class ClaimCandidate(NamedTuple):
+    """A ready task in the line."""
+
+    task: str
+    app: str
+    run: str | None
+
+
+class AttemptRef(NamedTuple):
+    """One claim of a stage."""
+
+    app: str
+    run: str
+    stage: str
+    task: str
+    token: int

@@ -1,0 +1,86 @@
+"""Reports: a worker ends its lease with the result, or asks whether the stage cache has one already."""
+
+from __future__ import annotations
+
+from pydantic import Field, FiniteFloat
+
+from libs.common.errors import Conflict
+from libs.common.http.tolerant_list import Each, Keepable
+from libs.common.protocol.message import Message
+from services.scheduler.db import stage_cache, tasks
+from services.scheduler.dependencies import Parts
+from services.scheduler.model.task import Task
+from services.scheduler.tasks import transitions
+from services.scheduler.tasks.apply import AppliedTransition, apply_transition, lock_task, publish_changes
+
+
+class TaskReport(Message):
+    worker: str
+    token: int
+    outcome: str = Field(pattern=r"^[a-z_]{1,16}$")
+    reason: Keepable | None = None
+    outputs: Keepable | None = None
+    log_tail: Each[str] = ()
+    usage: Keepable | None = None
+    progress: tuple[FiniteFloat, FiniteFloat] | None = None
+    """The last that it told, which no heartbeat may have brought."""
+    answer: Keepable | None = None
+    """What the component said, of a prediction."""
+    content: str | None = Field(default=None, max_length=64)
+    """What the stage was made of, if its outputs are to be kept for others."""
+
+
+class ReuseQuery(Message):
+    """What a stage that is about to run is made of."""
+
+    worker: str
+    token: int
+    content: str = Field(max_length=64)
+
+
+async def handle_report(deps: Parts, task_id: str, report: TaskReport) -> None:
+    """Take a worker's last word about a task. Raises Conflict when the lease is over: the result is dropped."""
+    result = transitions.AttemptResult(
+        report.outcome, report.reason, report.outputs, report.log_tail, report.usage, report.answer, report.progress
+    )
+    async with deps.db.write() as conn:
+        run, stored, now = await lock_task(conn, task_id)
+        task = require_current_lease(stored, report.worker, report.token)
+        await tasks.end_attempt(conn, task, report.outcome, report.reason, report.usage, now)
+        applied = AppliedTransition()
+        if run is None:
+            await tasks.update_task(conn, task.id, transitions.instance_after_report(task, result, now))
+        else:
+            applied = await apply_transition(
+                deps, conn, run, task, transitions.stage_after_report(run, task, result, now), now
+            )
+            if report.content and report.outcome == "succeeded":
+                await stage_cache.save_entry(conn, task, report.content, report.outputs or {}, now)
+    publish_changes(deps, task, run, applied)
+
+
+def require_current_lease(task: Task | None, worker: str, token: int) -> Task:
+    """Raises Conflict when the lease is over."""
+    if task is None or task.state != "claimed" or (task.token, task.worker) != (token, worker):
+        raise Conflict("this lease is over; the result is dropped", code="stale_token")
+    return task
+
+
+async def complete_from_cache(deps: Parts, task_id: str, query: ReuseQuery) -> bool:
+    """Let the stage succeed with what an earlier one made of the same. Whether there was one."""
+    async with deps.db.write() as conn:
+        run, stored, now = await lock_task(conn, task_id)
+        task = require_current_lease(stored, query.worker, query.token)
+        entry = await stage_cache.find_entry(conn, task.app, query.content)
+        if run is None or entry is None:
+            return False
+        source = {name: entry[name] for name in ("run", "user", "stage", "token")}
+        await stage_cache.add_use(conn, entry["run"], run.id)
+        await tasks.end_attempt(conn, task, "succeeded", None, None, now)
+        columns = transitions.stage_after_report(
+            run, task, transitions.AttemptResult("succeeded", None, entry["outputs"]), now
+        )
+        result = {**columns["result"], "reused": source}
+        applied = await apply_transition(deps, conn, run, task, {**columns, "result": result}, now)
+    publish_changes(deps, task, run, applied)
+    return True
