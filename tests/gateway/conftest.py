@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.mesh import Mesh, ready, services, until
+from tests.gateway.mesh import Mesh, run_services, wait_until, wait_until_ready
 
 
 @pytest.fixture
 async def mesh(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Mesh]:
     """A gateway that is ready, with the app `demo`. Whatever a test does to it, no task of it is left behind."""
-    async with services(tmp_path) as made:
+    async with run_services(tmp_path) as mesh:
         if mark := request.node.get_closest_marker("settings"):
-            made.settings = made.settings.with_values(**mark.kwargs)
-        async with made.gateway():
-            await ready(made)
-            before = len(asyncio.all_tasks())
-            yield made
-            await until(lambda: len(asyncio.all_tasks()) <= before)
+            mesh.settings = mesh.settings.with_values(**mark.kwargs)
+        async with mesh.gateway():
+            await wait_until_ready(mesh)
+            tasks_at_start = len(asyncio.all_tasks())
+            yield mesh
+            await wait_until(lambda: len(asyncio.all_tasks()) <= tasks_at_start)

@@ -14,7 +14,7 @@ from libs.common.http.server import bind, running, url_of
 
 
 @dataclass
-class Asked:
+class ReceivedRequest:
     method: str
     target: str
     headers: dict[str, str]
@@ -31,35 +31,35 @@ class Reply:
     """Waited for before the last piece."""
 
 
-S = TypeVar("S", bound="StandIn")
+S = TypeVar("S", bound="FakeServer")
 
 
 @dataclass
-class StandIn:
+class FakeServer:
     url: str = ""
     port: int = 0
-    asked: list[Asked] = field(default_factory=list)
-    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
-    hold: bool = False
+    requests: list[ReceivedRequest] = field(default_factory=list)
+    disconnected: asyncio.Event = field(default_factory=asyncio.Event)
+    never_responds: bool = False
     """Never answer; wait for the caller to hang up."""
     holding: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def decide(self, asked: Asked) -> Reply:
-        return Reply(document={"path": asked.target})
+    async def build_reply(self, request: ReceivedRequest) -> Reply:
+        return Reply(document={"path": request.target})
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
-        asked = await _asked(scope, receive)
-        self.asked.append(asked)
-        if self.hold:
+        request = await _read_request(scope, receive)
+        self.requests.append(request)
+        if self.never_responds:
             self.holding.set()
             while (await receive())["type"] != "http.disconnect":
                 pass
-            self.hung_up.set()
+            self.disconnected.set()
             return
-        await _reply(await self.decide(asked), send)
+        await _send_reply(await self.build_reply(request), send)
 
 
 async def _lifespan(receive: Any, send: Any) -> None:
@@ -68,18 +68,18 @@ async def _lifespan(receive: Any, send: Any) -> None:
         await send({"type": f"{message['type']}.complete"})
 
 
-async def _asked(scope: Any, receive: Any) -> Asked:
-    body, more = b"", True
-    while more:
+async def _read_request(scope: Any, receive: Any) -> ReceivedRequest:
+    body, has_more = b"", True
+    while has_more:
         message = await receive()
         body += message.get("body", b"")
-        more = message.get("more_body", False)
+        has_more = message.get("more_body", False)
     query = f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
     headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-    return Asked(scope["method"], scope["raw_path"].decode() + query, headers, body)
+    return ReceivedRequest(scope["method"], scope["raw_path"].decode() + query, headers, body)
 
 
-async def _reply(reply: Reply, send: Any) -> None:
+async def _send_reply(reply: Reply, send: Any) -> None:
     pieces = reply.pieces if reply.pieces is not None else [orjson.dumps(reply.document)]
     headers = [(name.lower().encode(), value.encode()) for name, value in reply.headers.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
@@ -90,8 +90,8 @@ async def _reply(reply: Reply, send: Any) -> None:
 
 
 @asynccontextmanager
-async def serving(stand_in: S, port: int = 0) -> AsyncIterator[S]:
+async def serve(server: S, port: int = 0) -> AsyncIterator[S]:
     bound = bind("127.0.0.1", port)
-    stand_in.url, stand_in.port = url_of(bound), bound.getsockname()[1]
-    async with running(stand_in, bound):
-        yield stand_in
+    server.url, server.port = url_of(bound), bound.getsockname()[1]
+    async with running(server, bound):
+        yield server

@@ -18,10 +18,10 @@ from yarl import URL
 from libs.common.http.server import bind, running, url_of
 from libs.common.settings import Settings
 from services.gateway.app import create
-from tests.gateway.fake_server import Asked, Reply, StandIn, serving
+from tests.gateway.fake_server import FakeServer, ReceivedRequest, Reply, serve
 
 INTERNAL = "internal-token"
-CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+CHEAP_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 TOKENS = {
     "owner": ["write:demo"],
     "reader": ["read:demo"],
@@ -31,51 +31,53 @@ TOKENS = {
 }
 
 
-def basic(user: str, password: str) -> dict[str, str]:
+def basic_auth(user: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
 
 
-def bearer(token: str) -> dict[str, str]:
+def bearer_auth(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-ALICE = basic("alice", "secret")
+ALICE = basic_auth("alice", "secret")
 
 
 @dataclass
-class Registry(StandIn):
+class Registry(FakeServer):
     revoked: set[str] = field(default_factory=set)
-    left: dict[str, float] = field(default_factory=dict)
+    seconds_left: dict[str, float] = field(default_factory=dict)
     """Seconds for which a token is good yet."""
 
-    async def decide(self, asked: Asked) -> Reply:
-        if asked.target != "/internal/tokens/verify":
-            return await super().decide(asked)
-        token = asked.body.decode().split('"')[3]
+    async def build_reply(self, request: ReceivedRequest) -> Reply:
+        if request.target != "/internal/tokens/verify":
+            return await super().build_reply(request)
+        token = request.body.decode().split('"')[3]
         if token not in TOKENS or token in self.revoked:
             return Reply(401, {"detail": "unknown"})
-        return Reply(document={"name": f"{token}s", "scopes": TOKENS[token], "expires_in": self.left.get(token)})
+        return Reply(
+            document={"name": f"{token}s", "scopes": TOKENS[token], "expires_in": self.seconds_left.get(token)}
+        )
 
 
 @dataclass
-class Scheduler(StandIn):
+class Scheduler(FakeServer):
     version: int = 1
     apps: dict[str, Any] = field(default_factory=dict)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    published: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def decide(self, asked: Asked) -> Reply:
-        path, _, query = asked.target.partition("?")
+    async def build_reply(self, request: ReceivedRequest) -> Reply:
+        path, _, query = request.target.partition("?")
         if path != "/internal/table":
-            return await super().decide(asked)
+            return await super().build_reply(request)
         if f"since={self.version}&" in query:
-            return await self._wait()
+            return await self._wait_for_change()
         return self._table()
 
-    async def _wait(self) -> Reply:
-        self.news.clear()
+    async def _wait_for_change(self) -> Reply:
+        self.published.clear()
         try:
             async with asyncio.timeout(0.2):
-                await self.news.wait()
+                await self.published.wait()
         except TimeoutError:
             return Reply(304, pieces=[b""])
         return self._table()
@@ -85,25 +87,25 @@ class Scheduler(StandIn):
 
     def publish(self, apps: dict[str, Any]) -> None:
         self.apps, self.version = apps, self.version + 1
-        self.news.set()
+        self.published.set()
 
 
-def document(*ports: int, **over: Any) -> dict[str, Any]:
+def app_document(*ports: int, **overrides: Any) -> dict[str, Any]:
     return {
         "apis": [
-            api("ml", "digits", "classifier", basic="people", identity=True),
-            api("ml", "keyed", "classifier", api_key=True, identity=True),
-            api("ml", "open", "classifier", none=True, identity=True),
-            api(
+            api_document("ml", "digits", "classifier", basic="people", identity=True),
+            api_document("ml", "keyed", "classifier", api_key=True, identity=True),
+            api_document("ml", "open", "classifier", none=True, identity=True),
+            api_document(
                 "pipeline",
                 "train",
                 "training",
                 basic="people",
                 inputs=[{"name": "data", "type": {"datatypes": ["FILE"]}}],
             ),
-            api("files", None, None, basic="people", api_key=True),
+            api_document("files", None, None, basic="people", api_key=True),
         ],
-        "users": {"people": {"alice": CHEAP.hash("secret")}},
+        "users": {"people": {"alice": CHEAP_HASHER.hash("secret")}},
         "keys": {hashlib.sha256(b"key-of-bob").hexdigest(): "bob"},
         "boxes": ["data", "private"],
         "components": {
@@ -118,12 +120,16 @@ def document(*ports: int, **over: Any) -> dict[str, Any]:
                 ],
             }
         },
-        **over,
+        **overrides,
     }
 
 
-def api(target: str, path: str | None, name: str | None, **over: Any) -> dict[str, Any]:
-    auth = {"basic": over.pop("basic", None), "api_key": over.pop("api_key", False), "none": over.pop("none", False)}
+def api_document(target: str, path: str | None, name: str | None, **overrides: Any) -> dict[str, Any]:
+    auth = {
+        "basic": overrides.pop("basic", None),
+        "api_key": overrides.pop("api_key", False),
+        "none": overrides.pop("none", False),
+    }
     return {
         "target": target,
         "path": path,
@@ -132,7 +138,7 @@ def api(target: str, path: str | None, name: str | None, **over: Any) -> dict[st
         "auth": auth,
         "inputs": [],
         "outputs": [],
-        **over,
+        **overrides,
     }
 
 
@@ -140,16 +146,16 @@ def api(target: str, path: str | None, name: str | None, **over: Any) -> dict[st
 class Mesh:
     registry: Registry
     scheduler: Scheduler
-    databox: StandIn
-    component: StandIn
+    databox: FakeServer
+    component: FakeServer
     settings: Settings
     session: aiohttp.ClientSession
     url: str = ""
 
-    async def call(self, method: str, path: str, **more: Any) -> tuple[int, Any, Any]:
+    async def call(self, method: str, path: str, **options: Any) -> tuple[int, Any, Any]:
         """Status, headers, and the decoded answer."""
         target = URL(self.url + path, encoded=True)
-        async with self.session.request(method, target, allow_redirects=False, **more) as answer:
+        async with self.session.request(method, target, allow_redirects=False, **options) as answer:
             is_json = "json" in answer.content_type
             return answer.status, answer.headers, await (answer.json(content_type=None) if is_json else answer.read())
 
@@ -162,7 +168,7 @@ class Mesh:
 
 
 @asynccontextmanager
-async def together(parts: Sequence[AbstractAsyncContextManager[Any]]) -> AsyncIterator[None]:
+async def enter_all(parts: Sequence[AbstractAsyncContextManager[Any]]) -> AsyncIterator[None]:
     """All at once: a server takes a moment to stop."""
     await asyncio.gather(*(part.__aenter__() for part in parts))
     try:
@@ -172,34 +178,34 @@ async def together(parts: Sequence[AbstractAsyncContextManager[Any]]) -> AsyncIt
 
 
 @asynccontextmanager
-async def services(folder: Path, **over: Any) -> AsyncIterator[Mesh]:
+async def run_services(folder: Path, **overrides: Any) -> AsyncIterator[Mesh]:
     """Everything but the gateway."""
-    registry, scheduler, databox, component = Registry(), Scheduler(), StandIn(), StandIn()
-    parts = [serving(one) for one in (registry, scheduler, databox, component)]
-    async with together(parts), aiohttp.ClientSession() as session:
-        scheduler.apps = {"demo": document(component.port)}
+    registry, scheduler, databox, component = Registry(), Scheduler(), FakeServer(), FakeServer()
+    parts = [serve(service) for service in (registry, scheduler, databox, component)]
+    async with enter_all(parts), aiohttp.ClientSession() as session:
+        scheduler.apps = {"demo": app_document(component.port)}
         settings = Settings.of(
             data=folder, internal_token=INTERNAL, public_url="http://mesh.example", registry_url=registry.url,
-            scheduler_url=scheduler.url, databox_url=databox.url, **over,
+            scheduler_url=scheduler.url, databox_url=databox.url, **overrides,
         )  # fmt: skip
         yield Mesh(registry, scheduler, databox, component, settings, session)
 
 
-async def until(true: Callable[[], bool]) -> None:
+async def wait_until(condition: Callable[[], bool]) -> None:
     """Polls with a deadline."""
     async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110  nothing tells when
+        while not condition():  # noqa: ASYNC110  nothing tells when
             await asyncio.sleep(0.01)
 
 
-async def published(mesh: Mesh, app: dict[str, Any]) -> None:
+async def publish_app(mesh: Mesh, app: dict[str, Any]) -> None:
     """The app `demo` is this from now on, and the gateway has heard of it."""
     mesh.scheduler.publish({"demo": app})
-    before = len(mesh.scheduler.asked)
-    await until(lambda: len(mesh.scheduler.asked) > before + 1)
+    requests_before = len(mesh.scheduler.requests)
+    await wait_until(lambda: len(mesh.scheduler.requests) > requests_before + 1)
 
 
-async def ready(mesh: Mesh) -> None:
+async def wait_until_ready(mesh: Mesh) -> None:
     async with asyncio.timeout(10):
         while (await mesh.call("GET", "/readyz"))[0] != 200:  # noqa: ASYNC110  nothing tells when
             await asyncio.sleep(0.01)

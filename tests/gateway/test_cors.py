@@ -9,8 +9,8 @@ import pytest
 from services.gateway.routing import cors
 from services.gateway.routing.paths import parse_path
 from services.gateway.routing.route_table import RouteTable, apply_delta
-from tests.gateway.fake_server import Asked, Reply
-from tests.gateway.mesh import ALICE, Mesh, api, bearer, document, published
+from tests.gateway.fake_server import ReceivedRequest, Reply
+from tests.gateway.mesh import ALICE, Mesh, api_document, app_document, bearer_auth, publish_app
 
 LAB, OTHER = "https://lab.example", "https://other.example"
 PREDICT, RUNS, FILE, INFER = (
@@ -23,27 +23,27 @@ ALLOW, VARY = "Access-Control-Allow-Origin", "Vary"
 KEY = {"X-API-Key": "key-of-bob"}
 
 
-def shared(*ports: int, **over: Any) -> dict[str, Any]:
-    return document(
+def cors_app(*ports: int, **overrides: Any) -> dict[str, Any]:
+    return app_document(
         *ports,
         apis=[
-            api("ml", "digits", "classifier", basic="people", api_key=True, cors=[LAB]),
-            api("ml", "open", "classifier", none=True, cors=["*"]),
-            api("ml", "star", "classifier", basic="people", api_key=True, cors=["*"]),
-            api("ml", "closed", "classifier", basic="people"),
-            api("pipeline", "train", "training", basic="people", api_key=True, cors=[OTHER]),
-            api("files", None, None, basic="people", api_key=True, cors=[LAB]),
+            api_document("ml", "digits", "classifier", basic="people", api_key=True, cors=[LAB]),
+            api_document("ml", "open", "classifier", none=True, cors=["*"]),
+            api_document("ml", "star", "classifier", basic="people", api_key=True, cors=["*"]),
+            api_document("ml", "closed", "classifier", basic="people"),
+            api_document("pipeline", "train", "training", basic="people", api_key=True, cors=[OTHER]),
+            api_document("files", None, None, basic="people", api_key=True, cors=[LAB]),
         ],
-        **over,
+        **overrides,
     )
 
 
-def asks(origin: str, method: str = "POST", headers: str = "authorization,x-api-key") -> dict[str, str]:
-    wanted = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
-    return {"Origin": origin, **wanted}
+def preflight(origin: str, method: str = "POST", headers: str = "authorization,x-api-key") -> dict[str, str]:
+    requested = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+    return {"Origin": origin, **requested}
 
 
-def told(headers: Any) -> dict[str, str]:
+def cors_headers(headers: Any) -> dict[str, str]:
     """What an answer says about pages of other origins."""
     return {
         name.lower(): value for name, value in headers.items() if name.lower().startswith(("access-control-", "vary"))
@@ -51,10 +51,10 @@ def told(headers: Any) -> dict[str, str]:
 
 
 async def test_a_browser_asks_first_and_is_answered_without_credentials(mesh: Mesh) -> None:
-    await published(mesh, shared(mesh.component.port))
-    status, headers, body = await mesh.call("OPTIONS", PREDICT, headers=asks(LAB))
+    await publish_app(mesh, cors_app(mesh.component.port))
+    status, headers, body = await mesh.call("OPTIONS", PREDICT, headers=preflight(LAB))
     assert (status, body, "Content-Length" in headers) == (204, b"", False)
-    assert told(headers) == {
+    assert cors_headers(headers) == {
         "access-control-allow-origin": LAB,
         "access-control-allow-methods": "POST",
         "access-control-allow-headers": "authorization,x-api-key",
@@ -95,26 +95,26 @@ PREFLIGHTS: list[tuple[str, str, int, str | None]] = [
 
 
 async def test_whose_pages_may_is_said_by_the_api_behind_the_address(mesh: Mesh) -> None:
-    await published(mesh, shared(mesh.component.port))
-    before = len(mesh.component.asked) + len(mesh.databox.asked)
+    await publish_app(mesh, cors_app(mesh.component.port))
+    requests_before = len(mesh.component.requests) + len(mesh.databox.requests)
     for path, origin, status, allowed in PREFLIGHTS:
-        found, headers, _ = await mesh.call("OPTIONS", path, headers=asks(origin))
-        assert (found, headers.get(ALLOW)) == (status, allowed), (path, origin)
-    assert len(mesh.component.asked) + len(mesh.databox.asked) == before
+        response_status, headers, _ = await mesh.call("OPTIONS", path, headers=preflight(origin))
+        assert (response_status, headers.get(ALLOW)) == (status, allowed), (path, origin)
+    assert len(mesh.component.requests) + len(mesh.databox.requests) == requests_before
 
 
 async def test_a_refused_page_is_told_where_pages_are_named(mesh: Mesh) -> None:
-    await published(mesh, shared(mesh.component.port))
-    _, _, document = await mesh.call("OPTIONS", PREDICT, headers=asks(OTHER))
+    await publish_app(mesh, cors_app(mesh.component.port))
+    _, _, document = await mesh.call("OPTIONS", PREDICT, headers=preflight(OTHER))
     assert document["detail"] == (
         "pages of https://other.example may not call this; the APIComponent says which may, in restfulApi.cors"
     )
 
 
 async def test_an_api_that_is_new_is_asked_for_at_once(mesh: Mesh) -> None:
-    mesh.scheduler.apps["young"] = shared(mesh.component.port)
+    mesh.scheduler.apps["young"] = cors_app(mesh.component.port)
     mesh.scheduler.version += 1  # nobody is told
-    status, headers, _ = await mesh.call("OPTIONS", PREDICT.replace("demo", "young"), headers=asks(LAB))
+    status, headers, _ = await mesh.call("OPTIONS", PREDICT.replace("demo", "young"), headers=preflight(LAB))
     assert (status, headers[ALLOW]) == (204, LAB)
 
 
@@ -122,7 +122,7 @@ async def test_an_api_that_is_new_is_asked_for_at_once(mesh: Mesh) -> None:
 async def test_options_that_is_no_question_of_a_browser_is_a_method_like_others(
     mesh: Mesh, headers: dict[str, str]
 ) -> None:
-    await published(mesh, shared(mesh.component.port))
+    await publish_app(mesh, cors_app(mesh.component.port))
     status, answered, _ = await mesh.call("OPTIONS", PREDICT, headers=headers)
     assert (status, answered["Allow"]) == (405, "POST")
 
@@ -141,21 +141,21 @@ async def test_options_that_is_no_question_of_a_browser_is_a_method_like_others(
 async def test_an_answer_says_who_may_read_it(
     mesh: Mesh, path: str, headers: dict[str, str], expected: tuple[str | None, str | None]
 ) -> None:
-    await published(mesh, shared(mesh.component.port))
+    await publish_app(mesh, cors_app(mesh.component.port))
     status, answered, _ = await mesh.call("POST", path, headers=headers | KEY, json={})
     assert (status, answered.get(ALLOW), answered.get(VARY)) == (200, *expected)
     assert "Access-Control-Allow-Credentials" not in answered
 
 
 async def test_refusals_can_be_read_too(mesh: Mesh) -> None:
-    await published(mesh, shared(mesh.component.port))
+    await publish_app(mesh, cors_app(mesh.component.port))
     page = {"Origin": LAB}
     calls: list[tuple[int, str, str, dict[str, str]]] = [
         (401, "POST", PREDICT, {}),
         (401, "POST", PREDICT, KEY | {"X-API-Key": "wrong"}),
         (401, "POST", INFER, {}),
         (401, "GET", FILE, {}),
-        (403, "POST", PREDICT, bearer("reader")),
+        (403, "POST", PREDICT, bearer_auth("reader")),
         (404, "GET", "/demo/digits/other", KEY),
         (405, "GET", PREDICT, KEY),
         (405, "DELETE", INFER, KEY),
@@ -167,7 +167,7 @@ async def test_refusals_can_be_read_too(mesh: Mesh) -> None:
 
 
 async def test_nothing_healthy_can_be_read_too(mesh: Mesh) -> None:
-    await published(mesh, shared())
+    await publish_app(mesh, cors_app())
     status, answered, _ = await mesh.call("POST", PREDICT, headers={"Origin": LAB} | KEY)
     assert (status, answered[ALLOW], answered["Access-Control-Expose-Headers"]) == (503, LAB, "*")
 
@@ -185,15 +185,15 @@ async def test_nothing_healthy_can_be_read_too(mesh: Mesh) -> None:
 async def test_a_password_counts_only_from_pages_that_are_named(
     mesh: Mesh, path: str, origin: str, status: int
 ) -> None:
-    await published(mesh, shared(mesh.component.port))
-    found, _, _ = await mesh.call("POST", path, headers=ALICE | {"Origin": origin}, json={})
-    assert found == status
+    await publish_app(mesh, cors_app(mesh.component.port))
+    response_status, _, _ = await mesh.call("POST", path, headers=ALICE | {"Origin": origin}, json={})
+    assert response_status == status
 
 
 class Application:
     """Says itself who may."""
 
-    async def __call__(self, asked: Asked) -> Reply:
+    async def __call__(self, request: ReceivedRequest) -> Reply:
         return Reply(headers={ALLOW: "https://evil.example", "Access-Control-Allow-Credentials": "true", "X-Mine": "1"})
 
 
@@ -207,20 +207,20 @@ class Application:
 async def test_an_application_decides_itself_unless_its_api_does(
     mesh: Mesh, named: list[str], expected: dict[str, str]
 ) -> None:
-    mesh.component.decide = Application()  # type: ignore[method-assign]
-    app = document(mesh.component.port, apis=[api("ml", "digits", "classifier", none=True, cors=named)])
+    mesh.component.build_reply = Application()  # type: ignore[method-assign]
+    app = app_document(mesh.component.port, apis=[api_document("ml", "digits", "classifier", none=True, cors=named)])
     app["components"]["classifier"]["own_routes"] = True
-    await published(mesh, app)
+    await publish_app(mesh, app)
     status, headers, _ = await mesh.call("GET", "/demo/digits/page", headers={"Origin": LAB})
-    assert (status, told(headers), headers["X-Mine"]) == (200, expected, "1")
-    status, headers, _ = await mesh.call("OPTIONS", "/demo/digits/page", headers=asks(LAB, "DELETE"))
+    assert (status, cors_headers(headers), headers["X-Mine"]) == (200, expected, "1")
+    status, headers, _ = await mesh.call("OPTIONS", "/demo/digits/page", headers=preflight(LAB, "DELETE"))
     assert (status, headers[ALLOW]) == ((204, LAB) if named else (200, "https://evil.example"))
 
 
 def test_an_app_without_the_field_has_no_origins() -> None:
-    table = apply_delta(RouteTable(), {"version": 1, "full": True, "apps": {"demo": document(1)}})
+    table = apply_delta(RouteTable(), {"version": 1, "full": True, "apps": {"demo": app_document(1)}})
     for path in (PREDICT, RUNS, FILE, INFER, "/demo/v2"):
-        found = parse_path(path)
-        assert found is not None
-        assert not cors.get_allowed_origins(table, found)
+        route = parse_path(path)
+        assert route is not None
+        assert not cors.get_allowed_origins(table, route)
     assert cors.build_response_headers((), LAB.encode()) == []

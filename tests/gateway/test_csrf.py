@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.gateway.mesh import ALICE, Mesh, bearer
+from tests.gateway.mesh import ALICE, Mesh, bearer_auth
 
 HERE = "http://mesh.example"
 FOREIGN = {"Origin": "https://evil.example"}
@@ -37,16 +37,16 @@ PREDICT, RUNS, FILE = "/demo/digits/predict", "/demo/train/runs", "/demo/files/d
         ("POST", PREDICT, ALICE | {"Host": "other.example:81", "Origin": "http://other.example:81"}, 200),
         ("POST", PREDICT, ALICE | {"X-Forwarded-Host": "evil.example"} | FOREIGN, 403),
         ("POST", "/demo/keyed/predict", KEY | FOREIGN, 200),
-        ("POST", PREDICT, bearer("owner") | CROSS, 200),
+        ("POST", PREDICT, bearer_auth("owner") | CROSS, 200),
         ("POST", "/demo/open/predict", FOREIGN, 200),
     ],
 )
 async def test_only_this_sites_pages_change_something_with_a_remembered_password(
     mesh: Mesh, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
-    found, _, answer = await mesh.call(method, path, headers=headers)
-    assert found == status
+    response_status, _, answer = await mesh.call(method, path, headers=headers)
+    assert response_status == status
     if status == 403:
         assert answer["detail"].startswith("a page of another site may not use the password that the browser remembers")
-        asked = {one.target for part in (mesh.component, mesh.databox) for one in part.asked}
-        assert asked <= {"/healthz"}
+        targets = {request.target for part in (mesh.component, mesh.databox) for request in part.requests}
+        assert targets <= {"/healthz"}

@@ -29,18 +29,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def component(*names: str, concurrency: int = 1) -> Component:
+def build_component(*names: str, concurrency: int = 1) -> Component:
     endpoints = tuple(Endpoint(name, "127.0.0.1", 1, "") for name in names)
     return Component("c", 30.0, concurrency, (), endpoints)
 
 
-def order(found: LoadBalancer, of: Component) -> list[str]:
-    turn = found.admit_call(of, CALLER)
-    return [one.id for one in iter(turn.pick_next, None)]
+def list_picks(balancer: LoadBalancer, component: Component) -> list[str]:
+    turn = balancer.admit_call(component, CALLER)
+    return [endpoint.id for endpoint in iter(turn.pick_next, None)]
 
 
-def picked(found: LoadBalancer, of: Component, first: str, caller: Caller = CALLER) -> InstancePicker:
-    turn = found.admit_call(of, caller)
+def pick_first(balancer: LoadBalancer, component: Component, first: str, caller: Caller = CALLER) -> InstancePicker:
+    turn = balancer.admit_call(component, caller)
     chosen = turn.pick_next()
     assert chosen is not None
     assert chosen.id == first
@@ -48,69 +48,71 @@ def picked(found: LoadBalancer, of: Component, first: str, caller: Caller = CALL
 
 
 def test_the_least_busy_is_first_and_each_is_tried_once(clock: Clock) -> None:
-    found, of = LoadBalancer(), component("a", "b", "c")
-    turn = picked(found, of, "a")
-    assert order(found, of) == ["b", "c", "a"]
+    balancer, component = LoadBalancer(), build_component("a", "b", "c")
+    turn = pick_first(balancer, component, "a")
+    assert list_picks(balancer, component) == ["b", "c", "a"]
     turn.release_instance()
-    assert order(found, of) == ["a", "b", "c"]
+    assert list_picks(balancer, component) == ["a", "b", "c"]
 
 
 def test_one_that_failed_is_tried_last_until_it_has_rested(clock: Clock) -> None:
-    found, of = LoadBalancer(), component("a", "b")
-    for rest in (1.0, 2.0, 4.0):
-        turn = picked(found, of, "a")
+    balancer, component = LoadBalancer(), build_component("a", "b")
+    for ejection in (1.0, 2.0, 4.0):
+        turn = pick_first(balancer, component, "a")
         turn.record_failure()
         turn.release_instance()
-        clock.now += rest - 0.1
-        assert order(found, of) == ["b", "a"]
+        clock.now += ejection - 0.1
+        assert list_picks(balancer, component) == ["b", "a"]
         clock.now += 0.2
-        assert order(found, of) == ["a", "b"]
-    turn = picked(found, of, "a")
+        assert list_picks(balancer, component) == ["a", "b"]
+    turn = pick_first(balancer, component, "a")
     turn.record_success()
     turn.record_failure()
     turn.release_instance()
     clock.now += 1.1
-    assert order(found, of)[0] == "a"
+    assert list_picks(balancer, component)[0] == "a"
 
 
 def test_too_many_calls_are_refused_with_the_time_that_those_before_them_need(clock: Clock) -> None:
-    found, of = LoadBalancer(), component("a", concurrency=2)
+    balancer, component = LoadBalancer(), build_component("a", concurrency=2)
     with ExitStack() as calls:
-        turn = picked(found, of, "a")
+        turn = pick_first(balancer, component, "a")
         clock.now += 0.5
         turn.record_success()
         turn.release_instance()
         for number in range(24):
-            calls.enter_context(closing(picked(found, of, "a", ("app", str(number)))))
+            calls.enter_context(closing(pick_first(balancer, component, "a", ("app", str(number)))))
         with pytest.raises(TooManyRequests) as refused:
-            found.admit_call(of, CALLER)
+            balancer.admit_call(component, CALLER)
     assert refused.value.retry_after == pytest.approx(6.0)  # 24 calls of half a second, two at a time
-    assert order(found, of) == ["a"]
+    assert list_picks(balancer, component) == ["a"]
 
 
 @pytest.mark.parametrize(
-    ("concurrency", "is_web_app", "theirs", "places"),
+    ("concurrency", "is_web_app", "caller_limit", "places"),
     [(1, False, 11, 12), (8, False, 88, 96), (1, True, 1, 1), (2, True, 1, 2), (100, True, 90, 100)],
 )
-def test_nobody_takes_all_places(clock: Clock, concurrency: int, is_web_app: bool, theirs: int, places: int) -> None:
-    found, of = LoadBalancer(), replace(component("a", concurrency=concurrency), is_web_app=is_web_app)
-    taken: list[InstancePicker] = []
-    for _ in range(theirs):
-        taken.append(found.admit_call(of, CALLER))
-        taken[-1].pick_next()
+def test_nobody_takes_all_places(
+    clock: Clock, concurrency: int, is_web_app: bool, caller_limit: int, places: int
+) -> None:
+    balancer, component = LoadBalancer(), replace(build_component("a", concurrency=concurrency), is_web_app=is_web_app)
+    pickers: list[InstancePicker] = []
+    for _ in range(caller_limit):
+        pickers.append(balancer.admit_call(component, CALLER))
+        pickers[-1].pick_next()
     with pytest.raises(TooManyRequests):
-        found.admit_call(of, CALLER)
-    for number in range(places - theirs):
-        found.admit_call(of, ("app", f"other {number}")).pick_next()
+        balancer.admit_call(component, CALLER)
+    for number in range(places - caller_limit):
+        balancer.admit_call(component, ("app", f"other {number}")).pick_next()
     with pytest.raises(TooManyRequests):
-        found.admit_call(of, ("app", "late"))
-    taken.pop().close()
-    found.admit_call(of, CALLER).pick_next()
+        balancer.admit_call(component, ("app", "late"))
+    pickers.pop().close()
+    balancer.admit_call(component, CALLER).pick_next()
 
 
 def test_nothing_is_remembered_of_callers_who_have_no_places(clock: Clock) -> None:
-    found, of = LoadBalancer(), component("a")
-    turn = found.admit_call(of, CALLER)
+    balancer, component = LoadBalancer(), build_component("a")
+    turn = balancer.admit_call(component, CALLER)
     turn.pick_next()
     turn.close()
-    assert not found._in_flight
+    assert not balancer._in_flight

@@ -8,7 +8,7 @@ from services.gateway.proxy.request import Request
 HERE = "http://127.0.0.1:8000"
 
 
-def visit(peer: str = "127.0.0.1", **headers: str) -> Request:
+def build_request(peer: str = "127.0.0.1", **headers: str) -> Request:
     by_name = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
     return Request("GET", "/", b"", list(by_name.items()), peer, "http", by_name)
 
@@ -22,9 +22,9 @@ def visit(peer: str = "127.0.0.1", **headers: str) -> Request:
     ],
 )  # fmt: skip
 def test_who_typed_an_address_of_this_machine(host: str, public_url: str) -> None:
-    assert is_local(visit(host=host), public_url)
-    assert is_local(visit("::1", host=host), public_url)
-    assert not is_local(visit("192.0.2.7", host=host), public_url)
+    assert is_local(build_request(host=host), public_url)
+    assert is_local(build_request("::1", host=host), public_url)
+    assert not is_local(build_request("192.0.2.7", host=host), public_url)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_who_typed_an_address_of_this_machine(host: str, public_url: str) -> Non
     ],
 )
 def test_who_may_have_come_through_a_proxy(headers: dict[str, str], public_url: str) -> None:
-    assert not is_local(visit(**headers), public_url)
+    assert not is_local(build_request(**headers), public_url)
 
 
 def test_a_peer_without_an_address_is_nobody_of_this_machine() -> None:
-    assert not is_local(visit("", host="127.0.0.1"), HERE)
+    assert not is_local(build_request("", host="127.0.0.1"), HERE)

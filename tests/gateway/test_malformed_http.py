@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from yarl import URL
 
-from tests.gateway.mesh import ALICE, Mesh, document, until
+from tests.gateway.mesh import ALICE, Mesh, app_document, wait_until
 
 PREDICT = "/demo/digits/predict"
 AUTHORIZATION = f"Authorization: {ALICE['Authorization']}".encode()
@@ -21,7 +21,7 @@ def post(*lines: bytes, body: bytes = b"") -> bytes:
     return b"\r\n".join((b"POST /demo/digits/predict HTTP/1.1", b"Host: x", AUTHORIZATION, *lines, b"", body))
 
 
-async def sent(mesh: Mesh, content: bytes) -> bytes:
+async def exchange_bytes(mesh: Mesh, content: bytes) -> bytes:
     """What comes back until the gateway closes, or falls silent."""
     url = URL(mesh.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
@@ -38,7 +38,7 @@ async def sent(mesh: Mesh, content: bytes) -> bytes:
     return received
 
 
-async def works(mesh: Mesh) -> bool:
+async def can_predict(mesh: Mesh) -> bool:
     return (await mesh.call("POST", PREDICT, data=b"{}", headers=ALICE))[0] == 200
 
 
@@ -58,17 +58,17 @@ async def works(mesh: Mesh) -> bool:
     ids=["cl.te", "te.cl", "two lengths", "unknown coding", "space", "obs-fold", "bare lf", "negative", "sign"],
 )
 async def test_a_request_with_two_meanings_is_refused_and_nothing_is_smuggled(mesh: Mesh, request_bytes: bytes) -> None:
-    received = await sent(mesh, request_bytes)
+    received = await exchange_bytes(mesh, request_bytes)
     assert received.startswith(b"HTTP/1.1 400")
     assert received.count(b"HTTP/1.1") == 1
-    assert mesh.component.asked == []
-    assert await works(mesh)
+    assert mesh.component.requests == []
+    assert await can_predict(mesh)
 
 
 NAMED = (b"x-forwarded-for", b"forwarded", b"x-request-id", b"x-mlmesh-token", b"x-mlmesh-user", b"content-length")
 
 
-@pytest.mark.parametrize("lines", [[b"Connection: " + b", ".join(NAMED)], [b"Connection: " + one for one in NAMED]])
+@pytest.mark.parametrize("lines", [[b"Connection: " + b", ".join(NAMED)], [b"Connection: " + name for name in NAMED]])
 async def test_what_the_gateway_adds_is_not_of_the_callers_connection(mesh: Mesh, lines: list[bytes]) -> None:
     forged = [
         b"X-Forwarded-For: 1.2.3.4",
@@ -77,14 +77,14 @@ async def test_what_the_gateway_adds_is_not_of_the_callers_connection(mesh: Mesh
         b"Connection: X-Hop",
         b"Connection: close",
     ]
-    received = await sent(mesh, post(b"Content-Length: 2", *lines, *forged, body=b"{}"))
+    received = await exchange_bytes(mesh, post(b"Content-Length: 2", *lines, *forged, body=b"{}"))
     assert received.startswith(b"HTTP/1.1 200")
-    (asked,) = mesh.component.asked
-    found = asked.headers
-    assert (found["x-forwarded-for"], found["x-mlmesh-user"], asked.body) == ("127.0.0.1", "alice", b"{}")
-    assert found["x-mlmesh-token"] == f"token-{mesh.component.port}"
-    assert "connection" not in found
-    assert "x-hop" not in found
+    (request,) = mesh.component.requests
+    headers = request.headers
+    assert (headers["x-forwarded-for"], headers["x-mlmesh-user"], request.body) == ("127.0.0.1", "alice", b"{}")
+    assert headers["x-mlmesh-token"] == f"token-{mesh.component.port}"
+    assert "connection" not in headers
+    assert "x-hop" not in headers
 
 
 TRICKLE = 15
@@ -99,10 +99,10 @@ async def test_who_has_not_sent_the_request_holds_no_place(mesh: Mesh) -> None:
     for _, writer in slow:
         await writer.drain()
     for _ in range(5):
-        assert await works(mesh)
+        assert await can_predict(mesh)
         for _, writer in slow:
             writer.write(b"x")
-    assert len(mesh.component.asked) == 5
+    assert len(mesh.component.requests) == 5
     for _, writer in slow:
         writer.close()
 
@@ -121,42 +121,42 @@ async def test_a_body_that_stops_is_408(
 ) -> None:
     monkeypatch.setattr("libs.common.http.uvicorn.request_cycle.BODY_WITHIN_S", 0.2)
     who = b"Authorization: Bearer owner" if line.startswith((b"POST /api", b"PUT /api")) else AUTHORIZATION
-    received = await sent(mesh, line + b" HTTP/1.1\r\nHost: x\r\n" + who + b"\r\n" + framing)
+    received = await exchange_bytes(mesh, line + b" HTTP/1.1\r\nHost: x\r\n" + who + b"\r\n" + framing)
     assert received.startswith(b"HTTP/1.1 408 ")
     assert b"The body did not come on for too long" in received
 
 
 @pytest.mark.parametrize("count", [100, 2000])
 async def test_headers_without_end_are_refused(mesh: Mesh, count: int) -> None:
-    received = await sent(mesh, post(*(b"X-%d: %s" % (number, b"x" * 1000) for number in range(count))))
+    received = await exchange_bytes(mesh, post(*(b"X-%d: %s" % (number, b"x" * 1000) for number in range(count))))
     assert received.startswith(b"HTTP/1.1 431") or received == b""  # reset, when it went on sending
-    assert mesh.component.asked == []
-    assert await works(mesh)
+    assert mesh.component.requests == []
+    assert await can_predict(mesh)
 
 
 async def test_a_head_without_end_is_not_waited_for(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("libs.common.http.uvicorn.protocol.HEAD_WITHIN_S", 0.2)
     url = URL(mesh.url)
-    for begun in (b"", b"POST /demo/digits/predict HTTP/1.1\r\nHost: x\r\nX-Slow: "):
+    for partial_head in (b"", b"POST /demo/digits/predict HTTP/1.1\r\nHost: x\r\nX-Slow: "):
         reader, writer = await asyncio.open_connection(url.host, url.port)
-        writer.write(begun)
+        writer.write(partial_head)
         async with asyncio.timeout(DEADLINE_S):
             assert await reader.read() == b""
         writer.close()
 
 
 async def test_a_huge_body_is_refused_before_it_is_sent(mesh: Mesh) -> None:
-    received = await sent(mesh, post(b"Content-Length: 1000000000", b"Expect: 100-continue"))
+    received = await exchange_bytes(mesh, post(b"Content-Length: 1000000000", b"Expect: 100-continue"))
     assert received.startswith(b"HTTP/1.1 413")
-    assert mesh.component.asked == []
-    assert await works(mesh)
+    assert mesh.component.requests == []
+    assert await can_predict(mesh)
 
 
-Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def behaving(behave: Behave) -> AsyncIterator[int]:
+async def serve_bytes(behave: Behaviour) -> AsyncIterator[int]:
     """The port of a component that answers with bytes of its own."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -175,7 +175,7 @@ async def behaving(behave: Behave) -> AsyncIterator[int]:
         server.close()
 
 
-def saying(*pieces: bytes) -> Behave:
+def respond_with(*pieces: bytes) -> Behaviour:
     async def behave(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for piece in pieces:
             writer.write(piece)
@@ -196,21 +196,21 @@ def saying(*pieces: bytes) -> Behave:
     ids=["no http", "nothing", "half a head", "bad length", "header bomb"],
 )
 async def test_a_component_that_answers_rubbish_is_503(mesh: Mesh, pieces: tuple[bytes, ...]) -> None:
-    async with behaving(saying(*pieces)) as port:
-        mesh.scheduler.publish({"demo": document(port)})
-        before = len(mesh.scheduler.asked)
-        await until(lambda: len(mesh.scheduler.asked) > before + 1)
+    async with serve_bytes(respond_with(*pieces)) as port:
+        mesh.scheduler.publish({"demo": app_document(port)})
+        count_before = len(mesh.scheduler.requests)
+        await wait_until(lambda: len(mesh.scheduler.requests) > count_before + 1)
         async with asyncio.timeout(DEADLINE_S):
             status, headers, _ = await mesh.call("POST", PREDICT, data=b"{}", headers=ALICE)
     assert (status, headers["Retry-After"]) == (503, "1")
 
 
 async def test_an_answer_that_breaks_off_is_cut_off_for_the_caller_too(mesh: Mesh) -> None:
-    async with behaving(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")) as port:
-        mesh.scheduler.publish({"demo": document(port)})
-        before = len(mesh.scheduler.asked)
-        await until(lambda: len(mesh.scheduler.asked) > before + 1)
-        received = await sent(mesh, post(b"Content-Length: 2", body=b"{}"))
+    async with serve_bytes(respond_with(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")) as port:
+        mesh.scheduler.publish({"demo": app_document(port)})
+        count_before = len(mesh.scheduler.requests)
+        await wait_until(lambda: len(mesh.scheduler.requests) > count_before + 1)
+        received = await exchange_bytes(mesh, post(b"Content-Length: 2", body=b"{}"))
     assert received.startswith(b"HTTP/1.1 200")
     assert received.endswith(b"half")
 
@@ -221,7 +221,7 @@ async def test_a_caller_that_sends_slowly_and_one_that_never_reads_disturb_nobod
     slow.write(post(b"Content-Length: 100", body=b"{"))
     _, deaf = await asyncio.open_connection(url.host, url.port)
     deaf.write(post(b"Content-Length: 2", body=b"{}") * 50)
-    assert all([await works(mesh) for _ in range(20)])
+    assert all([await can_predict(mesh) for _ in range(20)])
     slow.close()
     deaf.close()
 
@@ -231,22 +231,22 @@ async def test_a_caller_that_sends_slowly_and_one_that_never_reads_disturb_nobod
 )
 async def test_a_path_that_could_be_another_one_is_refused(mesh: Mesh, path: str) -> None:
     assert (await mesh.call("POST", path, data=b"{}", headers=ALICE))[0] in (400, 404)
-    assert mesh.component.asked == []
+    assert mesh.component.requests == []
 
 
 async def test_an_encoded_slash_is_no_slash(mesh: Mesh) -> None:
     assert (await mesh.call("POST", "/demo%2Fdigits/predict", data=b"{}", headers=ALICE))[0] == 404
-    assert await works(mesh)
+    assert await can_predict(mesh)
 
 
 async def test_nothing_is_left_of_calls_that_came_to_nothing(mesh: Mesh) -> None:
-    before = len(asyncio.all_tasks())
+    count_before = len(asyncio.all_tasks())
     for _ in range(20):
-        await sent_and_left(mesh)
-    await until(lambda: len(asyncio.all_tasks()) <= before + 2)
+        await send_and_abort(mesh)
+    await wait_until(lambda: len(asyncio.all_tasks()) <= count_before + 2)
 
 
-async def sent_and_left(mesh: Mesh) -> None:
+async def send_and_abort(mesh: Mesh) -> None:
     url = URL(mesh.url)
     _, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(post(b"Content-Length: 100", body=b"{"))

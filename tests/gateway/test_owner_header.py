@@ -8,34 +8,34 @@ from typing import Any
 import pytest
 
 from libs.common.grants import Grant, Seal
-from tests.gateway.mesh import ALICE, INTERNAL, Mesh, bearer, document, published
+from tests.gateway.mesh import ALICE, INTERNAL, Mesh, app_document, bearer_auth, publish_app
 
 FORGED = {"X-Mlmesh-Owner": "1"}
 BOB = {"X-API-Key": "key-of-bob"}
 
 
-def job(user: str, call: str = "digits") -> dict[str, str]:
+def worker_grant(user: str, call: str = "digits") -> dict[str, str]:
     """A worker's credential for this user's prediction; it is made long before the last test runs."""
     return {"X-Mlmesh-Grant": Seal(INTERNAL).sealed(Grant("demo", user, (), time.time() + 86_400, call))}
 
 
 async def says_owner(mesh: Mesh, path: str, headers: dict[str, str]) -> bool:
     assert (await mesh.call("POST", path, data=b"{}", headers=headers))[0] == 200
-    return "x-mlmesh-owner" in mesh.component.asked[-1].headers
+    return "x-mlmesh-owner" in mesh.component.requests[-1].headers
 
 
 @pytest.mark.parametrize("forged", [{}, FORGED])
 @pytest.mark.parametrize(
     ("path", "headers", "owner"),
     [
-        ("/demo/digits/predict", bearer("owner"), True),
-        ("/demo/keyed/predict", bearer("owner"), True),
-        ("/demo/v2/models/digits/infer", bearer("owner"), True),
+        ("/demo/digits/predict", bearer_auth("owner"), True),
+        ("/demo/keyed/predict", bearer_auth("owner"), True),
+        ("/demo/v2/models/digits/infer", bearer_auth("owner"), True),
         ("/demo/digits/predict", ALICE, False),
         ("/demo/keyed/predict", BOB, False),
         ("/demo/open/predict", {}, False),
         ("/demo/v2/models/digits/infer", ALICE, False),
-        ("/demo/digits/predict", job("alice"), True),
+        ("/demo/digits/predict", worker_grant("alice"), True),
     ],
 )
 async def test_a_function_is_told_of_owners_and_workers_alone(
@@ -45,11 +45,11 @@ async def test_a_function_is_told_of_owners_and_workers_alone(
 
 
 @pytest.mark.parametrize("forged", [{}, FORGED])
-@pytest.mark.parametrize(("headers", "owner"), [(bearer("owner"), True), (ALICE, False)])
+@pytest.mark.parametrize(("headers", "owner"), [(bearer_auth("owner"), True), (ALICE, False)])
 async def test_so_is_a_web_application(
     mesh: Mesh, headers: dict[str, str], owner: bool, forged: dict[str, str]
 ) -> None:
-    found: dict[str, Any] = document(mesh.component.port)
-    found["components"]["classifier"]["own_routes"] = True
-    await published(mesh, found)
+    app: dict[str, Any] = app_document(mesh.component.port)
+    app["components"]["classifier"]["own_routes"] = True
+    await publish_app(mesh, app)
     assert await says_owner(mesh, "/demo/digits/anything", {**headers, **forged}) is owner

@@ -15,7 +15,7 @@ from libs.common.errors import Unavailable
 from services.gateway.http_errors import InvalidAppCredentials
 from services.gateway.pages import html_pages, openapi
 from services.gateway.routing.route_table import RouteTable, apply_delta
-from tests.gateway.mesh import ALICE, Mesh, api, document, published
+from tests.gateway.mesh import ALICE, Mesh, api_document, app_document, publish_app
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 FAR = {"X-Forwarded-For": "192.0.2.7"}
@@ -23,23 +23,25 @@ EVIL = "<script>alert(1)</script>"
 
 
 def table(*apis: dict[str, Any], **over: Any) -> RouteTable:
-    return apply_delta(RouteTable(), {"version": 1, "apps": {"demo": document(1, apis=list(apis), **over)}})
+    return apply_delta(RouteTable(), {"version": 1, "apps": {"demo": app_document(1, apis=list(apis), **over)}})
 
 
 def test_home_lists_what_runs_for_who_is_on_this_machine() -> None:
-    shown = html_pages.render_home(table(*document(1)["apis"]), "http://m", show_all=True)
+    html = html_pages.render_home(table(*app_document(1)["apis"]), "http://m", show_all=True)
     for path in ("digits", "keyed", "open", "train"):
-        assert f'<a href="/demo/{path}/docs">{path}</a>' in shown
-    assert "files: <code>/demo/files/&lt;box&gt;/</code>" in shown
-    assert "mlmesh login http://m" in shown
+        assert f'<a href="/demo/{path}/docs">{path}</a>' in html
+    assert "files: <code>/demo/files/&lt;box&gt;/</code>" in html
+    assert "mlmesh login http://m" in html
 
 
 def test_home_names_to_others_what_anybody_may_call() -> None:
-    shown = html_pages.render_home(table(*document(1)["apis"]), "http://m", show_all=False)
-    assert '<a href="/demo/open/docs">' in shown
-    assert "digits" not in shown
-    assert "train" not in shown
-    closed = html_pages.render_home(table(api("ml", "digits", "c", basic="people")), "http://m", show_all=False)
+    html = html_pages.render_home(table(*app_document(1)["apis"]), "http://m", show_all=False)
+    assert '<a href="/demo/open/docs">' in html
+    assert "digits" not in html
+    assert "train" not in html
+    closed = html_pages.render_home(
+        table(api_document("ml", "digits", "c", basic="people")), "http://m", show_all=False
+    )
     assert "demo" not in closed
 
 
@@ -49,17 +51,17 @@ def test_an_empty_mesh_says_how_to_begin() -> None:
 
 @pytest.mark.parametrize("everything", [True, False])
 def test_text_from_manifests_is_text(everything: bool) -> None:
-    found = table(
-        {**api("ml", EVIL, EVIL, none=True), "title": EVIL},
+    routes = table(
+        {**api_document("ml", EVIL, EVIL, none=True), "title": EVIL},
         components={EVIL: {"reason": {"code": EVIL, "detail": EVIL}}},
     )
-    for shown in (
-        html_pages.render_home(found, "http://m", show_all=everything),
-        html_pages.render_app(found.apps["demo"], "http://m", show_all=everything),
+    for html in (
+        html_pages.render_home(routes, "http://m", show_all=everything),
+        html_pages.render_app(routes.apps["demo"], "http://m", show_all=everything),
         html_pages.render_error(Unavailable(EVIL, reason={"code": EVIL}), "q", "http://m", f"/{EVIL}/docs"),
     ):
-        assert EVIL not in shown
-        assert escape(EVIL) in shown
+        assert EVIL not in html
+        assert escape(EVIL) in html
 
 
 values = st.recursive(
@@ -76,9 +78,11 @@ values = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["info", "servers", "paths", "components"]), values))
 def test_whatever_a_component_says_of_itself_is_shown_as_text(described: dict[str, Any]) -> None:
-    [one] = table(api("ml", "digits", "c", none=True)).apps["demo"].apis
-    shown = html_pages.render_api_docs(openapi.build_component_document(described, one, "http://m/demo/digits"))
-    assert EVIL not in shown
+    [api_of_component] = table(api_document("ml", "digits", "c", none=True)).apps["demo"].apis
+    html = html_pages.render_api_docs(
+        openapi.build_component_document(described, api_of_component, "http://m/demo/digits")
+    )
+    assert EVIL not in html
 
 
 def test_a_pipelines_page_has_inputs_datatypes_and_a_line_for_the_shell() -> None:
@@ -87,35 +91,35 @@ def test_a_pipelines_page_has_inputs_datatypes_and_a_line_for_the_shell() -> Non
         {"name": "top", "required": False, "type": {"datatypes": ["INT64", "FP64"]}},
     ]
     outputs = [{"name": "model", "description": "what was learnt"}]
-    found = table(api("pipeline", "train", "training", api_key=True, inputs=inputs, outputs=outputs))
-    [one] = found.apps["demo"].apis
-    described = openapi.build_pipeline_document(one, "http://m/demo/train")
-    shown = html_pages.render_api_docs(described)
-    assert "<code>data</code></td><td>FILE</td><td>grey values</td>" in shown
-    assert "<code>top</code> (optional)</td><td>INT64 or FP64</td>" in shown
-    assert "<code>model</code></td><td>FOLDER</td><td>what was learnt</td>" in shown
+    routes = table(api_document("pipeline", "train", "training", api_key=True, inputs=inputs, outputs=outputs))
+    [app_api] = routes.apps["demo"].apis
+    described = openapi.build_pipeline_document(app_api, "http://m/demo/train")
+    html = html_pages.render_api_docs(described)
+    assert "<code>data</code></td><td>FILE</td><td>grey values</td>" in html
+    assert "<code>top</code> (optional)</td><td>INT64 or FP64</td>" in html
+    assert "<code>model</code></td><td>FOLDER</td><td>what was learnt</td>" in html
     line = described["paths"]["/runs"]["post"]["x-curl"]
     assert line == (
         "curl -H \"X-API-Key: $KEY\" 'http://m/demo/train/runs' \\\n     -H 'Content-Type: application/json' \\\n"
         '     -d \'{"inputs": {"data": "box/group/file"}}\''
     )
-    assert escape(line) in shown
-    assert "<li><code>202</code> The run, which goes on by itself; ask for it at Location</li>" in shown
-    assert "default" not in shown
+    assert escape(line) in html
+    assert "<li><code>202</code> The run, which goes on by itself; ask for it at Location</li>" in html
+    assert "default" not in html
 
 
 def test_an_app_has_a_page_of_its_own_with_ways_there_and_back() -> None:
-    found = table(*document(1)["apis"])
-    assert '<h2><a href="/demo">demo</a></h2>' in html_pages.render_home(found, "http://m", show_all=True)
-    shown = html_pages.render_app(found.apps["demo"], "http://m", show_all=True)
-    assert shown.count(">demo<") == 2  # title and heading
-    assert '<a href="/">What runs here</a>' in shown
-    assert "mlmesh app show demo</pre>" in shown
+    routes = table(*app_document(1)["apis"])
+    assert '<h2><a href="/demo">demo</a></h2>' in html_pages.render_home(routes, "http://m", show_all=True)
+    html = html_pages.render_app(routes.apps["demo"], "http://m", show_all=True)
+    assert html.count(">demo<") == 2  # title and heading
+    assert '<a href="/">What runs here</a>' in html
+    assert "mlmesh app show demo</pre>" in html
 
 
 def test_the_platforms_page_names_no_answer_that_says_nothing() -> None:
-    shown = html_pages.render_operations(openapi.build_platform_document("http://m"))
-    assert "<h2>GET <code>/api/v1/apps</code></h2><p>List apps</p></section>" in shown
+    html = html_pages.render_operations(openapi.build_platform_document("http://m"))
+    assert "<h2>GET <code>/api/v1/apps</code></h2><p>List apps</p></section>" in html
 
 
 @pytest.mark.parametrize(
@@ -128,8 +132,8 @@ def test_the_platforms_page_names_no_answer_that_says_nothing() -> None:
     ],
 )
 def test_the_line_for_the_shell_shows_credentials_that_are_taken(auth: dict[str, Any], how: str) -> None:
-    [one] = table(api("pipeline", "train", "training", **auth)).apps["demo"].apis
-    assert openapi.build_pipeline_document(one, "http://m")["paths"]["/runs"]["post"]["x-curl"].startswith(how)
+    [app_api] = table(api_document("pipeline", "train", "training", **auth)).apps["demo"].apis
+    assert openapi.build_pipeline_document(app_api, "http://m")["paths"]["/runs"]["post"]["x-curl"].startswith(how)
 
 
 def test_a_password_is_asked_for_only_where_one_can_be_right() -> None:
@@ -166,7 +170,9 @@ async def test_who_comes_through_a_proxy_is_not_told_what_is_not_for_everybody(m
         _, _, body = await mesh.call("GET", path, headers=BROWSER | way)
         assert "/demo/open/docs" in body.decode()
         assert "/demo/digits" not in body.decode()
-    await published(mesh, document(mesh.component.port, apis=[api("ml", "digits", "classifier", basic="people")]))
+    await publish_app(
+        mesh, app_document(mesh.component.port, apis=[api_document("ml", "digits", "classifier", basic="people")])
+    )
     assert (await mesh.call("GET", "/demo", headers=BROWSER | FAR))[0] == 404
 
 
@@ -193,9 +199,9 @@ async def test_a_functions_page_is_its_own_with_a_line_for_the_shell(mesh: Mesh)
 
     from tests.component.test_openapi import ADD
 
-    found = document()
-    found["components"]["classifier"]["openapi"] = described.document(Settings("m:f", component="add"), ADD)
-    await published(mesh, found)
+    app = app_document()
+    app["components"]["classifier"]["openapi"] = described.document(Settings("m:f", component="add"), ADD)
+    await publish_app(mesh, app)
     status, _, body = await mesh.call("GET", "/demo/digits/docs", headers=BROWSER | ALICE)
     assert status == 200
     assert "<code>x</code></td><td>FP32 or FP64</td><td>what to add</td>" in body.decode()

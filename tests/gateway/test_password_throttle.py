@@ -21,51 +21,51 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def guesses(clock: Clock) -> PasswordThrottle:
+def throttle(clock: Clock) -> PasswordThrottle:
     return PasswordThrottle(clock)
 
 
-def use_up(guesses: PasswordThrottle, address: str = "192.0.2.1", user: str = "alice") -> None:
+def use_up(throttle: PasswordThrottle, address: str = "192.0.2.1", user: str = "alice") -> None:
     for _ in range(USER_LIMIT.burst):
-        guesses.count_attempt(address, "demo", user)
+        throttle.count_attempt(address, "demo", user)
 
 
-def test_a_user_may_be_guessed_a_few_times_and_then_slowly(guesses: PasswordThrottle, clock: Clock) -> None:
-    use_up(guesses)
+def test_a_user_may_be_guessed_a_few_times_and_then_slowly(throttle: PasswordThrottle, clock: Clock) -> None:
+    use_up(throttle)
     for wait in (USER_LIMIT.refill_s, USER_LIMIT.refill_s):
         with pytest.raises(TooManyRequests) as refused:
-            guesses.count_attempt("192.0.2.1", "demo", "alice")
+            throttle.count_attempt("192.0.2.1", "demo", "alice")
         assert refused.value.retry_after == pytest.approx(wait)
         clock.now += wait
-        guesses.count_attempt("192.0.2.1", "demo", "alice")
+        throttle.count_attempt("192.0.2.1", "demo", "alice")
 
 
 @pytest.mark.parametrize(
     ("address", "ns", "user"),
     [("192.0.2.1", "demo", "bob"), ("192.0.2.2", "demo", "alice"), ("192.0.2.1", "other", "alice")],
 )
-def test_others_are_unaffected(guesses: PasswordThrottle, address: str, ns: str, user: str) -> None:
-    use_up(guesses)
-    guesses.count_attempt(address, ns, user)
+def test_others_are_unaffected(throttle: PasswordThrottle, address: str, ns: str, user: str) -> None:
+    use_up(throttle)
+    throttle.count_attempt(address, ns, user)
 
 
-def test_an_address_may_guess_only_so_many_users(guesses: PasswordThrottle, clock: Clock) -> None:
+def test_an_address_may_guess_only_so_many_users(throttle: PasswordThrottle, clock: Clock) -> None:
     for number in range(NETWORK_LIMIT.burst):
-        guesses.count_attempt("192.0.2.1", "demo", f"user-{number}")
+        throttle.count_attempt("192.0.2.1", "demo", f"user-{number}")
     with pytest.raises(TooManyRequests, match="for different users") as refused:
-        guesses.count_attempt("192.0.2.1", "demo", "another")
+        throttle.count_attempt("192.0.2.1", "demo", "another")
     assert refused.value.retry_after == pytest.approx(NETWORK_LIMIT.refill_s)
-    guesses.count_attempt("192.0.2.2", "demo", "another")
+    throttle.count_attempt("192.0.2.2", "demo", "another")
 
 
-def test_a_right_password_makes_the_user_free_again(guesses: PasswordThrottle) -> None:
-    use_up(guesses)
-    guesses.refund_attempt("192.0.2.1", "demo", "alice")
-    use_up(guesses)
+def test_a_right_password_makes_the_user_free_again(throttle: PasswordThrottle) -> None:
+    use_up(throttle)
+    throttle.refund_attempt("192.0.2.1", "demo", "alice")
+    use_up(throttle)
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("address", "other", "same"),
     [
         ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
         ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
@@ -75,14 +75,14 @@ def test_a_right_password_makes_the_user_free_again(guesses: PasswordThrottle) -
     ],
 )
 def test_what_one_caller_has_of_addresses_counts_together(
-    guesses: PasswordThrottle, one: str, other: str, same: bool
+    throttle: PasswordThrottle, address: str, other: str, same: bool
 ) -> None:
-    use_up(guesses, one)
+    use_up(throttle, address)
     if same:
         with pytest.raises(TooManyRequests):
-            guesses.count_attempt(other, "demo", "alice")
+            throttle.count_attempt(other, "demo", "alice")
     else:
-        guesses.count_attempt(other, "demo", "alice")
+        throttle.count_attempt(other, "demo", "alice")
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ from mlmesh_component.http import llhttp
 from mlmesh_component.settings import Settings as ComponentSettings
 from yarl import URL
 
-from tests.gateway.mesh import ALICE, Mesh, document, published
+from tests.gateway.mesh import ALICE, Mesh, app_document, publish_app
 
 CALLS = 50
 BODY = b'{"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1.5]}]}'
 
 
-async def circles(address: URL, path: str, *headers: str) -> Counter[str]:
+async def count_cycles(address: URL, path: str, *headers: str) -> Counter[str]:
     """What the calls of one connection leave in circles, by type."""
     lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(BODY)}", *headers, "", ""]
     request = "\r\n".join(lines).encode() + BODY
@@ -38,7 +38,7 @@ async def circles(address: URL, path: str, *headers: str) -> Counter[str]:
         for _ in range(CALLS):
             await call()
         gc.collect()
-        return Counter(type(one).__name__ for one in gc.garbage)
+        return Counter(type(item).__name__ for item in gc.garbage)
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
@@ -53,10 +53,10 @@ async def test_calls_leave_no_circles(mesh: Mesh, function: str) -> None:
     port = await component.listen()
     await component.load()
     try:
-        found = document(port)
-        found["components"]["classifier"]["endpoints"][0]["token"] = "token"
-        await published(mesh, found)
-        left = await circles(URL(mesh.url), "/demo/digits/predict", f"Authorization: {ALICE['Authorization']}")
+        app = app_document(port)
+        app["components"]["classifier"]["endpoints"][0]["token"] = "token"
+        await publish_app(mesh, app)
+        cycles = await count_cycles(URL(mesh.url), "/demo/digits/predict", f"Authorization: {ALICE['Authorization']}")
     finally:
         await component.close()
-    assert {name: count for name, count in left.items() if count >= CALLS} == {}
+    assert {name: count for name, count in cycles.items() if count >= CALLS} == {}

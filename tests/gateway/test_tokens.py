@@ -13,7 +13,7 @@ from services.gateway.http_errors import MissingCredentials
 from services.gateway.internal_client import InternalService
 from services.gateway.proxy.connection_pool import ConnectionPool
 from services.gateway.ttl_cache import TTL_S
-from tests.gateway.fake_server import serving
+from tests.gateway.fake_server import serve
 from tests.gateway.mesh import Registry
 
 
@@ -31,8 +31,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def registry() -> AsyncIterator[Registry]:
-    async with serving(Registry()) as found:
-        yield found
+    async with serve(Registry()) as registry:
+        yield registry
 
 
 @pytest.fixture
@@ -44,10 +44,10 @@ async def tokens(registry: Registry, clock: Clock) -> AsyncIterator[TokenVerifie
 
 async def test_calls_within_a_second_ask_once(tokens: TokenVerifier, registry: Registry, clock: Clock) -> None:
     await asyncio.gather(*(tokens.verify("owner") for _ in range(20)))
-    assert len(registry.asked) == 1
+    assert len(registry.requests) == 1
     clock.now += FRESH_S
     await tokens.verify("owner")
-    assert len(registry.asked) == 2
+    assert len(registry.requests) == 2
 
 
 async def test_a_revoked_token_is_good_for_a_second_more(
@@ -63,7 +63,7 @@ async def test_a_revoked_token_is_good_for_a_second_more(
 async def test_a_token_is_good_no_longer_than_it_was_made_for(
     tokens: TokenVerifier, registry: Registry, clock: Clock
 ) -> None:
-    registry.left["owner"] = 0.5
+    registry.seconds_left["owner"] = 0.5
     await tokens.verify("owner")
     registry.revoked.add("owner")
     clock.now += 0.5
@@ -75,17 +75,19 @@ async def test_a_refusal_is_remembered_for_a_second(tokens: TokenVerifier, regis
     for _ in range(3):
         with pytest.raises(MissingCredentials):
             await tokens.verify("unknown")
-    assert len(registry.asked) == 1
+    assert len(registry.requests) == 1
 
 
-@pytest.mark.parametrize(("left", "good"), [(None, TTL_S), (5.0, 5.0)])
-async def test_while_registry_is_away_a_token_is_what_it_was(clock: Clock, left: float | None, good: float) -> None:
-    async with serving(Registry(left={} if left is None else {"owner": left})) as registry:
+@pytest.mark.parametrize(("expires_in", "usable_s"), [(None, TTL_S), (5.0, 5.0)])
+async def test_while_registry_is_away_a_token_is_what_it_was(
+    clock: Clock, expires_in: float | None, usable_s: float
+) -> None:
+    async with serve(Registry(seconds_left={} if expires_in is None else {"owner": expires_in})) as registry:
         pool = ConnectionPool()
         tokens = TokenVerifier(InternalService(pool, "registry", registry.url, "internal"), clock)
-        known = await tokens.verify("owner")
-    clock.now += good - 0.1
-    assert await tokens.verify("owner") == known
+        caller = await tokens.verify("owner")
+    clock.now += usable_s - 0.1
+    assert await tokens.verify("owner") == caller
     clock.now += 0.1
     with pytest.raises(Unavailable):
         await tokens.verify("owner")

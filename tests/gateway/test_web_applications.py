@@ -14,7 +14,7 @@ from mlmesh_component.settings import Settings
 from yarl import URL
 
 from tests.component.applications import GO, HEARD, afresh
-from tests.gateway.mesh import ALICE, Mesh, document, published, until
+from tests.gateway.mesh import ALICE, Mesh, app_document, publish_app, wait_until
 
 TOKEN = "token"
 
@@ -32,28 +32,34 @@ async def application() -> AsyncIterator[Application]:
 
 
 def application_at(port: int, **over: Any) -> dict[str, Any]:
-    found = document(port)
-    component = found["components"]["classifier"]
+    app = app_document(port)
+    component = app["components"]["classifier"]
     component["endpoints"][0]["token"] = TOKEN
     component |= {"own_routes": True, "concurrency": 100, **over}
-    return found
+    return app
 
 
 @asynccontextmanager
-async def behind(mesh: Mesh, **over: Any) -> AsyncIterator[Application]:
+async def serve_application(mesh: Mesh, **over: Any) -> AsyncIterator[Application]:
     async with application() as served:
-        await published(mesh, application_at(served._server.port, **over))
+        await publish_app(mesh, application_at(served._server.port, **over))
         yield served
 
 
 async def test_every_path_and_method_is_the_applications_own(mesh: Mesh) -> None:
-    async with behind(mesh):
-        status, _, said = await mesh.call("PATCH", "/demo/digits/echo/a%2Fb?c=1", data=b"x", headers=ALICE)
-        assert (status, said["method"], said["rest"], said["query"], said["body"]) == (200, "PATCH", "a/b", "c=1", "x")
-        assert said["headers"]["x-mlmesh-user"] == "alice"
-        assert "authorization" not in said["headers"]
-        _, _, said = await mesh.call("GET", "/demo/digits/", headers=ALICE)
-        assert said["base"].endswith("/demo/digits/")
+    async with serve_application(mesh):
+        status, _, reply = await mesh.call("PATCH", "/demo/digits/echo/a%2Fb?c=1", data=b"x", headers=ALICE)
+        assert (status, reply["method"], reply["rest"], reply["query"], reply["body"]) == (
+            200,
+            "PATCH",
+            "a/b",
+            "c=1",
+            "x",
+        )
+        assert reply["headers"]["x-mlmesh-user"] == "alice"
+        assert "authorization" not in reply["headers"]
+        _, _, reply = await mesh.call("GET", "/demo/digits/", headers=ALICE)
+        assert reply["base"].endswith("/demo/digits/")
         for method, query in (("GET", ""), ("HEAD", "?a=%20b")):
             status, headers, _ = await mesh.call(method, "/demo/digits" + query, headers=ALICE)
             assert (status, headers["Location"]) == (307, "digits/" + query)
@@ -64,12 +70,14 @@ async def test_every_path_and_method_is_the_applications_own(mesh: Mesh) -> None
 
 
 async def test_nobody_comes_in_without_credentials(mesh: Mesh) -> None:
-    async with behind(mesh):
+    async with serve_application(mesh):
         assert (await mesh.call("GET", "/demo/digits/"))[0] == 401
         assert (await mesh.call("GET", "/demo/keyed/", headers={"X-API-Key": "key-of-bob"}))[0] == 200
-        own = {"Authorization": "Bearer the-application's-own"}
-        _, _, said = await mesh.call("GET", "/demo/open/echo/", headers={**own, "X-Forwarded-Prefix": "/forged"})
-        assert said["headers"]["authorization"] == own["Authorization"]
+        application_auth = {"Authorization": "Bearer the-application's-own"}
+        _, _, reply = await mesh.call(
+            "GET", "/demo/open/echo/", headers={**application_auth, "X-Forwarded-Prefix": "/forged"}
+        )
+        assert reply["headers"]["authorization"] == application_auth["Authorization"]
         with pytest.raises(aiohttp.WSServerHandshakeError, match="401"):
             await mesh.session.ws_connect(mesh.url + "/demo/digits/ws")
 
@@ -86,22 +94,22 @@ async def test_large_bodies_stream_through(mesh: Mesh) -> None:
         for _ in range(300):
             yield b"x" * 100_000
 
-    async with behind(mesh):
-        status, _, said = await mesh.call("POST", "/demo/digits/size", data=pieces(), headers=ALICE)
-    assert (status, said["size"]) == (200, 30_000_000)
-    assert said["largest"] < 2_000_000
+    async with serve_application(mesh):
+        status, _, reply = await mesh.call("POST", "/demo/digits/size", data=pieces(), headers=ALICE)
+    assert (status, reply["size"]) == (200, 30_000_000)
+    assert reply["largest"] < 2_000_000
 
 
 async def test_events_come_at_once_and_a_caller_may_leave(mesh: Mesh) -> None:
-    async with behind(mesh):
+    async with serve_application(mesh):
         async with mesh.session.get(mesh.url + "/demo/digits/events", headers=ALICE) as answer:
             assert await answer.content.readuntil(b"data: 2\n\n") == b"data: 0\n\ndata: 1\n\ndata: 2\n\n"
-        await until(lambda: "events ended" in HEARD)
+        await wait_until(lambda: "events ended" in HEARD)
 
 
 async def test_an_answer_may_take_longer_than_the_deadline_once_it_has_begun(mesh: Mesh) -> None:
     async with (
-        behind(mesh, timeout=0.1),
+        serve_application(mesh, timeout=0.1),
         mesh.session.get(mesh.url + "/demo/digits/events", headers={**ALICE, "X-Request-Timeout": "0.1"}) as answer,
     ):
         await answer.content.readuntil(b"data: 2\n\n")
@@ -111,7 +119,7 @@ async def test_an_answer_may_take_longer_than_the_deadline_once_it_has_begun(mes
 
 
 async def test_messages_go_both_ways(mesh: Mesh) -> None:
-    async with behind(mesh):
+    async with serve_application(mesh):
         async with mesh.session.ws_connect(
             mesh.url + "/demo/digits/ws", headers=ALICE, protocols=("digits",), max_msg_size=0
         ) as socket:
@@ -121,7 +129,7 @@ async def test_messages_go_both_ways(mesh: Mesh) -> None:
                 assert len(await socket.receive_bytes()) == 2 * size
                 await socket.send_str("ü")
                 assert await socket.receive_str() == "Ü"
-        await until(lambda: any(said.startswith("left") for said in HEARD))
+        await wait_until(lambda: any(reply.startswith("left") for reply in HEARD))
 
 
 async def test_messages_that_come_before_the_answer_are_not_lost(mesh: Mesh) -> None:
@@ -131,7 +139,7 @@ async def test_messages_that_come_before_the_answer_are_not_lost(mesh: Mesh) -> 
         b"Authorization: %b\r\n\r\n" % ALICE["Authorization"].encode()
     )
     message = b"\x82\xff" + (300_000).to_bytes(8, "big") + bytes(4) + b"a" * 300_000
-    async with behind(mesh):
+    async with serve_application(mesh):
         reader, writer = await asyncio.open_connection("127.0.0.1", URL(mesh.url).port)
         writer.write(offer + message[:10])
         writer.write(message[10:])
@@ -143,7 +151,7 @@ async def test_messages_that_come_before_the_answer_are_not_lost(mesh: Mesh) -> 
 
 
 async def test_a_message_that_is_too_large_is_told(mesh: Mesh) -> None:
-    async with behind(mesh):
+    async with serve_application(mesh):
         socket = await mesh.session.ws_connect(mesh.url + "/demo/digits/ws", headers=ALICE)
         await socket.send_bytes(b"a" * 20_000_000)
         assert (await socket.receive(timeout=10)).data == 1009
@@ -151,27 +159,27 @@ async def test_a_message_that_is_too_large_is_told(mesh: Mesh) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
 async def test_only_websockets_are_tunnelled(mesh: Mesh, method: str) -> None:
-    async with behind(mesh):
+    async with serve_application(mesh):
         offer = {
             **ALICE,
             "Connection": "Upgrade, HTTP2-Settings",
             "Upgrade": "h2c",
             "HTTP2-Settings": "AAEAAEAAAAIAAAAA",
         }
-        status, _, said = await mesh.call(method, "/demo/digits/echo/a", data=b"x", headers=offer)
-    assert (status, said["method"], said["body"]) == (200, method, "x")
-    assert not {"connection", "upgrade", "http2-settings"} & set(said["headers"])
+        status, _, reply = await mesh.call(method, "/demo/digits/echo/a", data=b"x", headers=offer)
+    assert (status, reply["method"], reply["body"]) == (200, method, "x")
+    assert not {"connection", "upgrade", "http2-settings"} & set(reply["headers"])
 
 
 async def test_a_caller_who_is_lost_is_told_to_the_application(mesh: Mesh) -> None:
-    async with behind(mesh):
+    async with serve_application(mesh):
         socket = await mesh.session.ws_connect(mesh.url + "/demo/digits/ws", headers=ALICE)
         socket._response.close()
-        await until(lambda: any(said.startswith("left") for said in HEARD))
+        await wait_until(lambda: any(reply.startswith("left") for reply in HEARD))
 
 
 async def test_an_instance_that_stops_ends_its_sockets(mesh: Mesh) -> None:
-    async with behind(mesh) as served:
+    async with serve_application(mesh) as served:
         socket = await mesh.session.ws_connect(mesh.url + "/demo/digits/ws", headers=ALICE)
         closing = asyncio.create_task(served.close())
         assert (await socket.receive(timeout=5)).type == aiohttp.WSMsgType.CLOSE
@@ -181,14 +189,14 @@ async def test_an_instance_that_stops_ends_its_sockets(mesh: Mesh) -> None:
 
 @pytest.mark.parametrize(("path", "status"), [("closed", 403), ("broken", 500), ("nothing", 403)])
 async def test_a_refusal_of_the_application_is_passed_on(mesh: Mesh, path: str, status: int) -> None:
-    async with behind(mesh):
+    async with serve_application(mesh):
         with pytest.raises(aiohttp.WSServerHandshakeError) as error:
             await mesh.session.ws_connect(f"{mesh.url}/demo/digits/{path}", headers=ALICE)
     assert error.value.status == status
 
 
 async def test_as_many_calls_as_the_manifest_says_and_no_queue(mesh: Mesh) -> None:
-    async with behind(mesh, concurrency=1):
+    async with serve_application(mesh, concurrency=1):
         socket = await mesh.session.ws_connect(mesh.url + "/demo/digits/ws", headers=ALICE)
         status, headers, _ = await mesh.call("GET", "/demo/digits/", headers=ALICE)
         assert (status, "Retry-After" in headers) == (429, True)
