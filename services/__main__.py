@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from libs.common.manifests.problems import Problem
-    from services.cli.parts import Create
+    from services.cli.service_factories import Create
 
 
 INTERRUPTED = 130
@@ -45,7 +45,7 @@ def main() -> None:
     """While the command is imported, Ctrl-C ends it as it ends any program; from then on it is an exception."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from services.cli.command import main as command
-    from services.cli.parts import Parts
+    from services.cli.service_factories import Parts
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

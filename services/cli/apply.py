@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from services.cli import profile, render
+from services.cli.cli_errors import Failure
 from services.cli.client import Client
-from services.cli.failure import Failure
 from services.cli.session import Mesh, talks
 
 

@@ -9,9 +9,9 @@ import typer
 
 from libs.common.errors import Malformed
 from services.cli import render, times, transfers
+from services.cli.cli_errors import Failure, NotReachable, WrongUsage
 from services.cli.client import Client
 from services.cli.client import path as joined
-from services.cli.failure import Failure, NotReachable, WrongUsage
 from services.cli.session import App, Mesh, field, talks
 
 nouns = typer.Typer(help="Files of an app, in its boxes.", no_args_is_help=True)

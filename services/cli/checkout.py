@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from services.cli.failure import Failure
+from services.cli.cli_errors import Failure
 
 if TYPE_CHECKING:
     from libs.common.manifests import Manifest

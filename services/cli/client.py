@@ -15,7 +15,7 @@ from typing import IO, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from libs.common.errors import MeshError, Unauthorized, from_problem
-from services.cli.failure import NotReachable, WrongUsage
+from services.cli.cli_errors import NotReachable, WrongUsage
 from services.cli.profile import Profile
 
 SILENCE_S = 90.0

@@ -16,23 +16,23 @@ from services.cli import (
     components,
     deployments,
     down,
+    gateway_processes,
     init,
-    local,
     predict,
-    processes,
     render,
     runs,
     schedules,
     secrets,
-    start,
-    streams,
+    serve_local,
+    service_process,
+    standard_streams,
     tokens,
     up,
     validate,
     workers,
 )
-from services.cli.failure import FAILED, INTERRUPTED, READER_GONE, Failure, exit_code, sentences
-from services.cli.parts import Parts
+from services.cli.cli_errors import FAILED, INTERRUPTED, READER_GONE, Failure, exit_code, sentences
+from services.cli.service_factories import Parts
 
 SERVICES = ("registry", "scheduler", "databox")
 """`worker` is a noun as well, with commands of its own."""
@@ -40,13 +40,13 @@ SERVICES = ("registry", "scheduler", "databox")
 
 def main(parts: Parts, arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    if not streams.prepare():
+    if not standard_streams.prepare():
         return failed(Failure("standard output is closed; there is nowhere to print to"))
     try:
         code = int(tree()(args=arguments, obj=parts, prog_name="mlmesh", standalone_mode=False) or 0)
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # as the framework ends it
-            streams.give_up(sys.stdout)
+            standard_streams.give_up(sys.stdout)
             return READER_GONE
         return ended.code if isinstance(ended.code, int) else FAILED
     except (MeshError, OSError, UnicodeError, typer.TyperException, typer.Abort) as error:
@@ -63,7 +63,7 @@ def failed(error: Exception) -> int:
     for line in sentences(error):
         render.note(f"mlmesh: {line}" if not line.startswith(" ") else line)
     if isinstance(error, OSError):  # standard output may be what failed
-        streams.give_up(sys.stdout)
+        standard_streams.give_up(sys.stdout)
     return exit_code(error)
 
 
@@ -86,9 +86,9 @@ def tree() -> typer.Typer:
 COMMANDS: dict[str, Callable[..., None]] = {
     "up": up.up,
     "down": down.down,
-    "gateway": processes.gateway,
-    **{name: start.service(name) for name in SERVICES},
-    "migrate": start.migrate,
+    "gateway": gateway_processes.gateway,
+    **{name: service_process.service(name) for name in SERVICES},
+    "migrate": service_process.migrate,
     "init": init.init,
     "validate": validate.validate,
     "apply": apply.apply,
@@ -96,7 +96,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict.predict,
 }
 NOUNS = {
-    "serve": local.nouns,
+    "serve": serve_local.nouns,
     "app": apps.nouns,
     "deployment": deployments.nouns,
     "component": components.nouns,

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from services.cli import render, times
+from services.cli.cli_errors import Failure
 from services.cli.client import path
 from services.cli.deployments import DEFAULT_TIMEOUT, POLL_INTERVAL_S, Timeout
-from services.cli.failure import Failure
 from services.cli.logs import printed
 from services.cli.session import App, Mesh, field, talks, talks_without_data
 

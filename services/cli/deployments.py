@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from services.cli import render, times
+from services.cli.cli_errors import Failure, place
 from services.cli.client import path
-from services.cli.failure import Failure, place
 from services.cli.session import App, Mesh, field, talks
 
 nouns = typer.Typer(help="What was pushed, and what became of it.", no_args_is_help=True)

@@ -10,10 +10,10 @@ import typer
 
 from libs.common.errors import MeshError
 from services.cli import render
-from services.cli.failure import Failure
-from services.cli.folder import known_key, locked
-from services.cli.parts import Parts
-from services.cli.start import configured
+from services.cli.cli_errors import Failure
+from services.cli.data_dir import known_key, locked
+from services.cli.service_factories import Parts
+from services.cli.service_process import configured
 
 if TYPE_CHECKING:
     from libs.common.settings import Settings

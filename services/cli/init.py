@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from services.cli import render
-from services.cli.failure import Failure, WrongUsage
+from services.cli.cli_errors import Failure, WrongUsage
 
 DEFAULT = "classifier"
 PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789-"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from services.cli import render
-from services.cli.failure import WrongUsage
+from services.cli.cli_errors import WrongUsage
 
 HELP = "Interpreter that has the module's libraries, such as .venv/bin/python; default: that of mlmesh."
 REQUIREMENTS = "requirements.txt"

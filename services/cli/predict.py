@@ -11,10 +11,10 @@ import typer
 
 from libs.common.errors import MeshError, Unavailable, from_problem
 from services.cli import render
+from services.cli.arguments import ANYTHING, Accepted, assignments, item, read_json, value
+from services.cli.cli_errors import WrongUsage
 from services.cli.client import Client, path
-from services.cli.failure import WrongUsage
 from services.cli.session import App, Mesh, talks_without_data
-from services.cli.values import ANYTHING, Accepted, assignments, item, read_json, value
 
 LINES = "application/x-ndjson"
 START_TIMEOUT_S = 60.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from services.cli.failure import Failure, WrongUsage
+from services.cli.cli_errors import Failure, WrongUsage
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli import rehearsal, render, times
-from services.cli.failure import Failure
+from services.cli import local_run, render, times
+from services.cli.arguments import assignments
+from services.cli.cli_errors import Failure
 from services.cli.logs import printed
-from services.cli.runaccess import Runs
-from services.cli.runinputs import started
-from services.cli.runview import lines
+from services.cli.run_inputs import started
+from services.cli.run_view import lines
+from services.cli.runs_client import Runs
 from services.cli.session import App, Mesh, field, talks, talks_without_data
-from services.cli.values import assignments
 
 nouns = typer.Typer(help="Long computations.", no_args_is_help=True)
 HELD_S = 20
@@ -45,7 +45,7 @@ def start(
     _finish(mesh, app, _watched(Runs(mesh.client, app), run) if wait else run, whole=wait)
 
 
-nouns.command("local")(rehearsal.local)
+nouns.command("local")(local_run.local)
 
 
 @nouns.command("list")

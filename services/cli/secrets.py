@@ -8,8 +8,8 @@ import typer
 
 from services.cli import times
 from services.cli.apply import asked
+from services.cli.cli_errors import WrongUsage
 from services.cli.client import path
-from services.cli.failure import WrongUsage
 from services.cli.session import App, Mesh, field, talks
 
 nouns = typer.Typer(help="Secret values: they go in and never come out.", no_args_is_help=True)

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from services.cli.failure import WrongUsage
+from services.cli.cli_errors import WrongUsage
 
 UNITS_S = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from services.cli.failure import Failure
+from services.cli.cli_errors import Failure
 
 CHUNK = 256 * 1024
 DASH = Path("-")

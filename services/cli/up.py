@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from services.cli import damage, down, profile, render
+from services.cli import down, preflight, profile, render
+from services.cli.cli_errors import Failure
 from services.cli.client import answers
-from services.cli.failure import Failure
-from services.cli.folder import key, locked, room
-from services.cli.parts import START_ORDER, Parts
-from services.cli.start import configured, first, garbage_is_rare, in_loop, stopping
+from services.cli.data_dir import key, locked, room
+from services.cli.service_factories import START_ORDER, Parts
+from services.cli.service_process import configured, first, garbage_is_rare, in_loop, stopping
 
 if TYPE_CHECKING:
     from libs.common.bus import Bus
@@ -58,7 +58,7 @@ def up(
     settings = settings.with_values(data=settings.data.absolute(), **told)
     with locked(settings.data):
         room(settings)
-        damage.check(settings)
+        preflight.check(settings)
         settings = settings.with_values(
             admin_token=key(settings.data, "admin-token", settings.admin_token),
             internal_token=settings.internal_token or key(settings.data, "internal-token"),

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli import checkout, contents, render
-from services.cli.failure import FAILED
-from services.cli.parts import Parts
+from services.cli import checkout, render, repository_checks
+from services.cli.cli_errors import FAILED
+from services.cli.service_factories import Parts
 
 if TYPE_CHECKING:
     from libs.common.manifests.problems import Problem
@@ -32,7 +32,7 @@ def validate(
     found = checkout.files(folder)
     sent = {**found.applied, **{file.as_posix(): checkout.content(file) for file in applied or ()}}
     problems = parts.check(found.manifests, sent)
-    problems += contents.beside(checkout.repository(folder), found.root)
+    problems += repository_checks.beside(checkout.repository(folder), found.root)
     errors = [one for one in problems if one.severity == "error"]
     if as_json:
         render.document([_shown(one) for one in problems])

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import start, times
+from services.cli import service_process, times
 from services.cli.client import path
 from services.cli.session import Mesh, field, talks
 
@@ -18,7 +18,7 @@ queues = typer.Typer(help="What waits for workers.", no_args_is_help=True)
 def worker(context: typer.Context) -> None:
     """Without a command: the service itself."""
     if context.invoked_subcommand is None:
-        start.service("worker")(context)
+        service_process.service("worker")(context)
 
 
 @workers.command("list")

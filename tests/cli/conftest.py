@@ -9,8 +9,8 @@ import structlog
 
 from services.__main__ import check, create, remains, upgrade
 from services.cli.command import main
-from services.cli.parts import Parts
-from tests.cli.data_folder import leave
+from services.cli.service_factories import Parts
+from tests.cli.damaged_data_dir import leave
 from tests.cli.fake_mesh import FakeMesh, fake_mesh
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from services.__main__ import check, remains, upgrade
 from services.cli.command import main
-from services.cli.parts import Create, Parts
+from services.cli.service_factories import Create, Parts
 
 
 def create(name: str) -> Create:

@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from libs.common.errors import Conflict, Invalid, MeshError, Unauthorized
+from services.cli.cli_errors import NotReachable
 from services.cli.client import Client, path
-from services.cli.failure import NotReachable
 from services.cli.profile import Profile
 from tests.cli.fake_mesh import FakeMesh, Reply
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.failure import WrongUsage
+from services.cli.cli_errors import WrongUsage
 from services.cli.init import app_name, templates
 from tests.cli.conftest import Run
 

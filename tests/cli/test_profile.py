@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.failure import Failure, WrongUsage
+from services.cli.cli_errors import Failure, WrongUsage
 from services.cli.profile import Profile, known, load, save
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from libs.common.manifests import MLComponent
-from services.cli.local import contract
+from services.cli.serve_local import contract
 from services.scheduler.components.desired import instance_spec
 from services.worker.lease import Lease
 from services.worker.runtime import spec

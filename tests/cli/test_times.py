@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.cli.failure import WrongUsage
+from services.cli.cli_errors import WrongUsage
 from services.cli.times import age, between, duration, moment
 
 NOW = datetime(2026, 11, 28, 23, 56, 1, tzinfo=UTC)

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from deploy.migrations import upgrade
 from libs.common.db import SCHEMA, SCHEMA_TABLE
 from libs.common.errors import MeshError
-from services.cli.failure import Failure
-from services.cli.start import current
+from services.cli.cli_errors import Failure
+from services.cli.service_process import current
 from services.databox.db import metadata as databox
 from services.registry.db import metadata as registry
 from services.scheduler.db import metadata as scheduler

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.cli.failure import Failure
+from services.cli.cli_errors import Failure
 
 if TYPE_CHECKING:
     from libs.common.settings import Settings

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from libs.common.settings import Settings
-from services.cli import damage
-from services.cli.failure import Failure
+from services.cli import preflight
+from services.cli.cli_errors import Failure
 from tests.cli.conftest import Run
-from tests.cli.data_folder import Damage, a_file, noise, remove, said, text
+from tests.cli.damaged_data_dir import Damage, a_file, noise, remove, said, text
 
 NOBODY = 65534
 
@@ -73,7 +73,7 @@ def test_a_mode_that_keeps_its_owner_out_is_told(of_a_user: Path, name: str, mod
 
 def test_what_belongs_to_somebody_else_is_told() -> None:
     with acting_as(os.geteuid() or NOBODY):
-        found = [damage.of_folder(Path("/")), damage.of_file(Path("/etc/passwd"))]
+        found = [preflight.of_folder(Path("/")), preflight.of_file(Path("/etc/passwd"))]
     assert found == [
         f"{path} cannot be read and written by this user: it belongs to user root; run as that user, or chown it"
         for path in ("/", "/etc/passwd")
@@ -127,8 +127,8 @@ def test_a_worker_of_containers_keeps_nothing_in_the_data_folder(data: Path) -> 
     remove(data)
     data.touch()
     scratch = data.parent / "scratch"
-    damage.check_service(Settings.of(data=data, scratch=scratch, runtime="docker://"), "worker")
-    damage.check_service(Settings.of(data=data), "gateway")
-    damage.check_service(Settings.of(data=data), "scheduler")
+    preflight.check_service(Settings.of(data=data, scratch=scratch, runtime="docker://"), "worker")
+    preflight.check_service(Settings.of(data=data), "gateway")
+    preflight.check_service(Settings.of(data=data), "scheduler")
     with pytest.raises(Failure, match="data is a file, where a folder belongs"):
-        damage.check_service(Settings.of(data=data, scratch=scratch), "worker")
+        preflight.check_service(Settings.of(data=data, scratch=scratch), "worker")

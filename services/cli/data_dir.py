@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.cli import damage
-from services.cli.failure import Failure
+from services.cli import preflight
+from services.cli.cli_errors import Failure
 
 if TYPE_CHECKING:
     from libs.common.settings import Settings
@@ -26,7 +26,7 @@ RECORD = "container.json"
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """The folder, made when missing, for this process alone; the system frees it however the process ends."""
-    if wrong := damage.of_folder(folder) or damage.of_file(folder / "lock"):
+    if wrong := preflight.of_folder(folder) or preflight.of_file(folder / "lock"):
         raise Failure(wrong)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -112,6 +112,6 @@ def key(folder: Path, name: str, preset: str | None = None) -> str:
 def known_key(folder: Path, name: str) -> str:
     """What was made earlier; nothing when it was not. Raises Failure."""
     path = folder / name
-    if wrong := damage.of_key(path):
+    if wrong := preflight.of_key(path):
         raise Failure(wrong)
     return path.read_text().strip() if path.exists() else ""

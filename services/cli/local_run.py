@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli import checkout, environment, interpreter, render
-from services.cli.failure import Failure, WrongUsage
-from services.cli.values import assignments, value
+from services.cli import checkout, container_env, interpreter, render
+from services.cli.arguments import assignments, value
+from services.cli.cli_errors import Failure, WrongUsage
 
 if TYPE_CHECKING:
     from libs.common.manifests import Manifest
@@ -177,7 +177,7 @@ class Rehearsal:
             for place in (progress, *writes.values()):
                 place.chmod(0o666 if place is progress else 0o777)
         environ = {
-            **environment.of(stage.env, stage.env_from, self._manifests, os.environ, f"stage {stage.name}"),
+            **container_env.of(stage.env, stage.env_from, self._manifests, os.environ, f"stage {stage.name}"),
             **{environment_name(name): str(place) for name, place in {**reads, **writes}.items()},
             "MLMESH_PROGRESS": str(progress),
         }

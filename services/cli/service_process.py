@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from services.cli import render
-from services.cli.damage import check_database, check_service
-from services.cli.failure import Failure, NotReachable, WrongUsage
-from services.cli.parts import Parts
+from services.cli.cli_errors import Failure, NotReachable, WrongUsage
+from services.cli.preflight import check_database, check_service
+from services.cli.service_factories import Parts
 
 if TYPE_CHECKING:
     from libs.common.db import Database

@@ -8,9 +8,9 @@ from mlmesh_component.api import openapi
 from mlmesh_component.function.signature import schema
 from mlmesh_component.settings import Settings
 
-from services.cli.failure import WrongUsage
+from services.cli.arguments import ANYTHING, Accepted, assignments, item, value
+from services.cli.cli_errors import WrongUsage
 from services.cli.predict import described_inputs
-from services.cli.values import ANYTHING, Accepted, assignments, item, value
 
 
 def test_assignments_are_split_at_the_first_equals_sign() -> None:

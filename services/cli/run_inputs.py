@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from libs.common.errors import Invalid, MeshError
+from services.cli.arguments import value
+from services.cli.cli_errors import WrongUsage
 from services.cli.client import Client, path
-from services.cli.failure import WrongUsage
-from services.cli.values import value
 
 HERE = ("/", "./", "../", "~")
 """How what cannot be a file of a box begins."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from libs.common.errors import Conflict, Forbidden, Invalid, MeshError, NotFound, Unauthorized, Unavailable
-from services.cli.failure import Failure, NotReachable, WrongUsage, exit_code, place, sentences
+from services.cli.cli_errors import Failure, NotReachable, WrongUsage, exit_code, place, sentences
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 
 from libs.common.errors import MeshError
 from libs.common.settings import Settings
-from services.cli import damage
-from tests.cli.data_folder import (
+from services.cli import preflight
+from tests.cli.damaged_data_dir import (
     Damage,
     a_file,
     a_folder,
@@ -116,7 +116,7 @@ def test_what_is_preset_needs_no_file(data: Path) -> None:
     (data / "secret-key").unlink()
     (data / "internal-token").write_bytes(b"\xff")
     (data / "admin-token").write_bytes(b"")
-    damage.check(Settings.of(data=data, secret_key="s", internal_token="i", admin_token="a"))
+    preflight.check(Settings.of(data=data, secret_key="s", internal_token="i", admin_token="a"))
 
 
 def test_what_is_kept_elsewhere_is_looked_at_there(data: Path, tmp_path: Path) -> None:
@@ -131,9 +131,9 @@ def test_what_is_kept_elsewhere_is_looked_at_there(data: Path, tmp_path: Path) -
     ]
     for over, sentence in elsewhere:
         with pytest.raises(MeshError) as found:
-            damage.check(Settings.of(data=data, **over))
+            preflight.check(Settings.of(data=data, **over))
         assert found.value.detail.startswith(sentence)
-    damage.check(Settings.of(data=data, database="postgresql+asyncpg://u@h/d", store="s3://a:b@h/c"))
+    preflight.check(Settings.of(data=data, database="postgresql+asyncpg://u@h/d", store="s3://a:b@h/c"))
 
 
 @pytest.mark.parametrize(

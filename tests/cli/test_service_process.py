@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import start
-from services.cli.failure import NotReachable
+from services.cli import service_process
+from services.cli.cli_errors import NotReachable
 from tests.cli.conftest import Run
 
 
@@ -37,9 +37,9 @@ def test_a_bad_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_a_database_that_stays_away_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "DATABASE_LOOK_S", 0.01)
+    monkeypatch.setattr(service_process, "DATABASE_LOOK_S", 0.01)
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         port = unheard.getsockname()[1]
         with pytest.raises(NotReachable, match=rf"postgresql\+asyncpg://a:\*\*\*@127.0.0.1:{port}/x does not answer"):
-            await start.usable(f"postgresql+asyncpg://a:b@127.0.0.1:{port}/x", 0.1)
+            await service_process.usable(f"postgresql+asyncpg://a:b@127.0.0.1:{port}/x", 0.1)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from services.cli import render
-from services.cli.failure import Failure
+from services.cli.cli_errors import Failure
 
 if TYPE_CHECKING:
     from libs.common.manifests import Manifest

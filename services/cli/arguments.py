@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.cli.failure import WrongUsage
+from services.cli.cli_errors import WrongUsage
 
 NUMBERS = ("FP32", "FP64", "INT32", "INT64")
 TENSORS = (*NUMBERS, "BOOL")

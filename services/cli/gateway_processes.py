@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.start import configured, first, in_loop, serve, stopping
+from services.cli.service_process import configured, first, in_loop, serve, stopping
 
 if TYPE_CHECKING:
     from libs.common.settings import Settings

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli import checkout, environment, interpreter, render
+from services.cli import checkout, container_env, interpreter, render
 
 if TYPE_CHECKING:
     from libs.common.manifests import MLComponent
@@ -64,7 +64,7 @@ def _declared(component: str, folder: Path, model: Path | None) -> dict[str, str
         render.note(
             f"{component} has no model here: --model is for {service.model_path} of the box {service.model_box}"
         )
-    return {**environment.of(spec.env, spec.env_from, manifests, os.environ, component), **contract(found)}
+    return {**container_env.of(spec.env, spec.env_from, manifests, os.environ, component), **contract(found)}
 
 
 def contract(component: MLComponent) -> dict[str, str]:

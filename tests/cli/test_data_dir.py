@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from libs.common.settings import Settings
-from services.cli.failure import Failure
-from services.cli.folder import key, locked, room
+from services.cli.cli_errors import Failure
+from services.cli.data_dir import key, locked, room
 
 
 def test_a_folder_belongs_to_one_at_a_time(tmp_path: Path) -> None:

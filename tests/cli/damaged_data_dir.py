@@ -14,8 +14,8 @@ from pathlib import Path
 from libs.common.db import SCHEMA
 from libs.common.errors import MeshError
 from libs.common.settings import Settings
-from services.cli import damage
-from services.cli.folder import locked
+from services.cli import preflight
+from services.cli.data_dir import locked
 
 Damage = Callable[[Path], object]
 PAGE = 4096
@@ -48,7 +48,7 @@ def said(data: Path) -> str:
     """What `mlmesh up` would say; nothing when it would start."""
     try:
         with locked(data):
-            damage.check(Settings.of(data=data))
+            preflight.check(Settings.of(data=data))
     except MeshError as error:
         return error.detail
     return ""
