@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from fastapi import FastAPI
 
 from libs.common.bus import Bus, open_bus
-from libs.common.db import Database
 from libs.common.disk import Disk
 from libs.common.http.app import Check, service
 from libs.common.http.client import open_peers
@@ -17,6 +16,7 @@ from libs.common.settings import Settings, require
 from services.scheduler.callbacks.safe_client import open_outside
 from services.scheduler.components.catalog_cache import Catalogs
 from services.scheduler.control_loops import Loops
+from services.scheduler.db import open_database
 from services.scheduler.dependencies import Parts, Wakes
 from services.scheduler.notifications import Bells
 from services.scheduler.routes import admin, apps, callbacks, components, runs, schedules, submissions, table, workers
@@ -53,7 +53,7 @@ async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts
     async with AsyncExitStack() as stack:
         bus = given if given is not None else await stack.enter_async_context(open_bus(settings.bus))
         peers = await stack.enter_async_context(open_peers(settings))
-        db = Database(settings.database_url)
+        db = open_database(settings.database_url)
         stack.push_async_callback(db.close)
         outside = await stack.enter_async_context(open_outside(settings.callback_networks))
         wakes = Wakes()

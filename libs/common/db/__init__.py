@@ -7,7 +7,7 @@ inside a transaction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -69,11 +69,13 @@ _TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]] = 
 class Database:
     """A pool of connections to `url` (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`)."""
 
-    def __init__(self, url: str, pool: int = POOL_SIZE) -> None:
+    def __init__(self, url: str, pool: int = POOL_SIZE, options: Mapping[str, Any] | None = None) -> None:
+        """`options`: execution options of every connection, such as caches of what its queries read."""
         self._engine = opened_engine(url, pool)
         self.dialect = self._engine.dialect.name
         auto = {} if self.dialect == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
-        self._writers, self._readers = Connections(self._engine), Connections(self._engine.execution_options(**auto))
+        engine = self._engine.execution_options(**(options or {}))
+        self._writers, self._readers = Connections(engine), Connections(engine.execution_options(**auto))
         """SQLite's never begin a transaction of their own."""
 
     @property

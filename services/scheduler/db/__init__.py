@@ -6,6 +6,14 @@ transaction.
 
 from sqlalchemy.ext.asyncio import AsyncConnection as Connection
 
+from libs.common.db import Database
+from services.scheduler.db.run_plan_cache import RunPlanCache
 from services.scheduler.db.tables import metadata
+from services.scheduler.db.task_owner_cache import TaskOwnerCache
 
-__all__ = ["Connection", "metadata"]
+__all__ = ["Connection", "metadata", "open_database"]
+
+
+def open_database(url: str) -> Database:
+    """With the caches of what its rows never change."""
+    return Database(url, options={cache.OPTION: cache() for cache in (RunPlanCache, TaskOwnerCache)})

@@ -1,25 +1,37 @@
-"""Plans of runs, kept: they never change, and of a run with many stages they are most of its row."""
+"""Run plan cache: a plan never changes, and of a run with many stages it is most of the row."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.scheduler.db.execution_options import get_option
+
 MAX_STAGES = 20_000
-"""Of how many stages plans are kept."""
+"""How many stages the cached plans have together."""
 
 
 class RunPlanCache:
+    """An LRU cache, one for each database."""
+
+    OPTION = "run_plan_cache"
+
     def __init__(self, max_stages: int = MAX_STAGES) -> None:
         self._max_stages = max_stages
         self._stage_count = 0
         self._plans: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
+    @classmethod
+    def for_connection(cls, conn: AsyncConnection) -> RunPlanCache:
+        return get_option(conn, cls.OPTION, cls)
+
     def get(self, run: str) -> dict[str, Any] | None:
         return self._plans.get(run)
 
     def put(self, run: str, plan: dict[str, Any]) -> None:
-        """The plans that were longest of no use make room."""
+        """Evicts the plans that were put or renewed longest ago."""
         if run not in self._plans:
             self._stage_count += _count_stages(plan)
         self._plans[run] = plan

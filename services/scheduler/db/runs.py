@@ -17,7 +17,6 @@ from services.scheduler.db.run_plan_cache import RunPlanCache
 from services.scheduler.db.tables import attempts, callbacks, deliveries, idempotency_keys, runs, tasks
 from services.scheduler.model.run import FINAL_STATUSES, Run
 
-PLANS = RunPlanCache()
 WITHOUT_PLAN = [column for column in runs.c if column is not runs.c.plan]
 NEW_RUN_COLUMNS = [field.name for field in fields(Run) if field.name not in ("reason", "started_at", "finished_at")]
 """What can be said of a new run."""
@@ -47,13 +46,13 @@ async def add(
 
 async def get(conn: AsyncConnection, app: str, run: str, *, lock: bool = False) -> Run | None:
     """The run, locked until the transaction ends if asked so. Its plan never changes: it is read once."""
-    plan = PLANS.get(run)
+    plan = RunPlanCache.for_connection(conn).get(run)
     return await _load_run(conn, (SELECT_ALL if plan is None else SELECT_WITHOUT_PLAN)[lock], app, run, plan)
 
 
 async def lock_and_bump(conn: AsyncConnection, app: str, run: str) -> Run | None:
     """The run, locked until the transaction ends, as it is after a change of one of its stages: counted."""
-    plan = PLANS.get(run)
+    plan = RunPlanCache.for_connection(conn).get(run)
     return await _load_run(conn, LOCK_AND_BUMP_ALL if plan is None else LOCK_AND_BUMP, app, run, plan)
 
 
@@ -64,7 +63,7 @@ async def _load_run(
     if row is None:
         return None
     loaded = Run(**row) if plan is None else Run(plan=plan, **row)
-    PLANS.put(run, loaded.plan)
+    RunPlanCache.for_connection(conn).put(run, loaded.plan)
     return loaded
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.db import insert_many, now
 from services.scheduler.db import due_work as of_time
 from services.scheduler.db.tables import attempts, tasks
+from services.scheduler.db.task_owner_cache import TaskOwner, TaskOwnerCache
 from services.scheduler.model.task import OPEN_STATES, AttemptRef, Task, TaskState
 
 PUBLIC_COLUMNS = [
@@ -22,11 +23,6 @@ PUBLIC_COLUMNS = [
     )
 ]  # fmt: skip
 """What callers see of a stage."""
-
-
-MAX_OWNERS = 10_000
-"""Of how many claimed tasks is remembered where they belong."""
-_OWNERS: dict[str, tuple[str, str | None]] = {}
 UPLOAD_LINK_TTL_S = 2 * 3600.0
 """When no link to upload to is good any more that an attempt was given."""
 NEW_TASK_COLUMNS = (
@@ -133,9 +129,9 @@ async def list_other_states(conn: AsyncConnection, run: str, excluded: Iterable[
     return frozenset((await conn.execute(SELECT_OTHER_STATES, {"of": run, "names": list(excluded)})).scalars())
 
 
-async def get_owner(conn: AsyncConnection, task: str) -> tuple[str, str | None] | None:
+async def get_owner(conn: AsyncConnection, task: str) -> TaskOwner | None:
     """The task's app and run, which never change."""
-    if (owner := _OWNERS.get(task)) is not None:
+    if (owner := TaskOwnerCache.for_connection(conn).get(task)) is not None:
         return owner
     row = (await conn.execute(SELECT_OWNER, {"id": task})).first()
     return (row.app, row.run) if row else None
@@ -175,9 +171,7 @@ async def claim_task(conn: AsyncConnection, task: str, worker: str, now: float, 
     if row is None:
         return None
     claimed = _task_from_row(row)
-    if len(_OWNERS) > MAX_OWNERS:
-        _OWNERS.clear()
-    _OWNERS[task] = claimed.app, claimed.run
+    TaskOwnerCache.for_connection(conn).put(task, (claimed.app, claimed.run))
     attempt = {"task": task, "token": claimed.token, "attempt": claimed.attempt, "worker": worker, "started_at": now}
     await conn.execute(insert(attempts), [attempt])
     return claimed
