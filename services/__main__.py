@@ -24,8 +24,8 @@ def create(name: str) -> Create:
 
 
 def check(files: Mapping[str, bytes], applied: Mapping[str, bytes]) -> list[Problem]:
-    from services.registry.apply.request import applied as known
-    from services.registry.checks.catalog import check as checked
+    from services.registry.apply.request import read_applied_files as known
+    from services.registry.checks.catalog import check_manifests as checked
 
     app, problems = known(applied)
     return sorted([*problems, *checked(files, app.app, app.secrets, unread=app.unread)[1]])

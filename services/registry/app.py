@@ -14,15 +14,15 @@ from libs.common.db import Database
 from libs.common.http.app import Check, service
 from libs.common.http.client import open_peers
 from libs.common.settings import Settings, require
-from services.registry.app_removal import Remover
-from services.registry.dependencies import Parts
-from services.registry.deployments.worker import Deployer
-from services.registry.events import Doorbell
-from services.registry.git.address_policy import Locations
-from services.registry.git.allowed_folders import Folders
-from services.registry.git.cache import Source
+from services.registry.app_removal import AppRemover
+from services.registry.dependencies import Dependencies
+from services.registry.deployments.worker import DeploymentWorker
+from services.registry.events import EventPublisher
+from services.registry.git.address_policy import AddressPolicy
+from services.registry.git.allowed_folders import AllowedFolders
+from services.registry.git.cache import GitCache
 from services.registry.git.poller import Poller
-from services.registry.git.remotes import Origins
+from services.registry.git.remotes import RemoteResolver
 from services.registry.routes import apply, apps, deployments, hooks, internal, keys, secrets, tokens, validate
 from services.registry.secrets.vault import Vault
 
@@ -35,63 +35,67 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _running(settings, bus) as parts:
-            app.state.parts = parts
+        async with _open_dependencies(settings, bus) as deps:
+            app.state.parts = deps
             yield
 
-    def checks() -> Mapping[str, Check]:
-        parts: Parts = app.state.parts
-        return {"database": parts.database.ready}
+    def readiness_checks() -> Mapping[str, Check]:
+        deps: Dependencies = app.state.parts
+        return {"database": deps.database.ready}
 
-    app = service("registry", settings, lifespan=lifespan, checks=checks)
+    app = service("registry", settings, lifespan=lifespan, checks=readiness_checks)
     for routes in ROUTES:
         app.include_router(routes.router)
     return app
 
 
 @asynccontextmanager
-async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts]:
+async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> AsyncIterator[Dependencies]:
     """Everything that lives as long as the service; loops and their work end with it."""
     async with AsyncExitStack() as stack:
-        bus = given if given is not None else await stack.enter_async_context(open_bus(settings.bus))
+        bus = external_bus if external_bus is not None else await stack.enter_async_context(open_bus(settings.bus))
         peers = await stack.enter_async_context(open_peers(settings))
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
-        group = await stack.enter_async_context(_background())
-        vault, locations = Vault(settings.secret_key), locations_of(settings)
-        source = Source(settings.data / "registry", locations)
-        group.create_task(source.warn(), name="git version")
-        origins, doorbell = Origins(database, vault), Doorbell(bus, group)
-        deployer = Deployer(database, source, origins, doorbell, group, processes=runs_processes(settings))
-        poller = Poller(database, source, origins, deployer, group)
-        remover = Remover(database, source, peers.scheduler)
-        for loop in (deployer.loop, poller.loop, remover.loop):
+        group = await stack.enter_async_context(_open_task_group())
+        vault, address_policy = Vault(settings.secret_key), build_address_policy(settings)
+        git_cache = GitCache(settings.data / "registry", address_policy)
+        group.create_task(git_cache.check_git_version(), name="git version")
+        remotes, events = RemoteResolver(database, vault), EventPublisher(bus, group)
+        deployment_worker = DeploymentWorker(
+            database, git_cache, remotes, events, group, process_runtime=uses_process_runtime(settings)
+        )
+        poller = Poller(database, git_cache, remotes, deployment_worker, group)
+        app_remover = AppRemover(database, git_cache, peers.scheduler)
+        for loop in (deployment_worker.loop, poller.loop, app_remover.loop):
             group.create_task(loop.run(), name=loop.name)
-        yield Parts(settings, database, vault, locations, source, origins, deployer, remover, doorbell, peers)
+        yield Dependencies(
+            settings, database, vault, address_policy, git_cache, remotes, deployment_worker, app_remover, events, peers
+        )
 
 
-class _Stopped(Exception):
+class _ServiceStopped(Exception):
     """The service ends, and with it its background work: all of it can be repeated."""
 
 
 @asynccontextmanager
-async def _background() -> AsyncIterator[asyncio.TaskGroup]:
+async def _open_task_group() -> AsyncIterator[asyncio.TaskGroup]:
     try:
         async with asyncio.TaskGroup() as group:
             yield group
-            raise _Stopped
-    except* _Stopped:
+            raise _ServiceStopped
+    except* _ServiceStopped:
         pass
 
 
-def runs_processes(settings: Settings) -> bool:
+def uses_process_runtime(settings: Settings) -> bool:
     """As `mlmesh up` says to all; a registry that was told nothing of the workers' runtime does not know."""
     return "runtime" in settings.model_fields_set and settings.runtime.startswith("process")
 
 
-def locations_of(settings: Settings) -> Locations:
+def build_address_policy(settings: Settings) -> AddressPolicy:
     """What the mesh itself keeps is of other apps, too."""
-    own = [settings.data, settings.scratch_folder]
+    private_folders = [settings.data, settings.scratch_folder]
     if settings.store_url.startswith("file://"):
-        own.append(Path(settings.store_url.removeprefix("file://")))
-    return Locations(Folders(settings.repository_folders, own), settings.repository_reach)
+        private_folders.append(Path(settings.store_url.removeprefix("file://")))
+    return AddressPolicy(AllowedFolders(settings.repository_folders, private_folders), settings.repository_reach)

@@ -9,30 +9,30 @@ from libs.common.errors import NotFound
 from libs.common.http.client import Peer
 from libs.common.periodic_task import Loop
 from services.registry.db import apps
-from services.registry.git.cache import Source
+from services.registry.git.cache import GitCache
 
-AGAIN_S = 15.0
+RETRY_INTERVAL_S = 15.0
 
 
-class Remover:
-    def __init__(self, database: Database, source: Source, scheduler: Peer) -> None:
+class AppRemover:
+    def __init__(self, database: Database, git_cache: GitCache, scheduler: Peer) -> None:
         self._database = database
-        self._source = source
+        self._git_cache = git_cache
         self._scheduler = scheduler
-        self.loop = Loop("removals", self._step, AGAIN_S)
+        self.loop = Loop("removals", self._remove_pending, RETRY_INTERVAL_S)
 
     def wake(self) -> None:
         self.loop.wake()
 
-    async def _step(self) -> None:
-        async with self._database.read() as c:
-            gone = await apps.removing(c)
-        for app in gone:
-            await self._remove(app)
+    async def _remove_pending(self) -> None:
+        async with self._database.read() as conn:
+            app_names = await apps.list_removing(conn)
+        for app in app_names:
+            await self._remove_app(app)
 
-    async def _remove(self, app: str) -> None:
+    async def _remove_app(self, app: str) -> None:
         with suppress(NotFound):  # it never knew the app, which is as good
             await self._scheduler.delete(f"/internal/apps/{app}")
-        await self._source.forget(app)
-        async with self._database.write() as c:
-            await apps.removed(c, app)
+        await self._git_cache.delete(app)
+        async with self._database.write() as conn:
+            await apps.finish_removal(conn, app)

@@ -9,7 +9,7 @@ from typing import Any, Self
 from libs.common.manifests import PlatformApp
 from libs.common.manifests import Repository as Manifest
 
-GENERATED_KEY = "secret"
+WEBHOOK_KEY = "secret"
 """The key under which a webhook secret is kept, generated or given."""
 
 
@@ -23,11 +23,11 @@ class App:
     created_at: float = 0.0
 
     @classmethod
-    def of(cls, manifest: PlatformApp) -> Self:
+    def from_manifest(cls, manifest: PlatformApp) -> Self:
         spec = manifest.spec
         return cls(manifest.namespace, spec.title, spec.description, spec.module_kind, spec.owners)
 
-    def declared(self) -> dict[str, Any]:
+    def declared_fields(self) -> dict[str, Any]:
         """What a PlatformApp says of it."""
         return {
             "title": self.title,
@@ -56,18 +56,18 @@ class Repository:
     polled_at: float = 0.0
 
     @classmethod
-    def of(cls, app: str, manifest: Manifest) -> Self:
+    def from_manifest(cls, app: str, manifest: Manifest) -> Self:
         spec = manifest.spec
         name = manifest.metadata.name
         return cls(
             app, name, spec.url, spec.branch, spec.path, spec.credentials, spec.poll_interval, spec.webhook.secret
         )  # fmt: skip
 
-    def declared(self) -> dict[str, Any]:
+    def declared_fields(self) -> dict[str, Any]:
         """What a Repository manifest says of it."""
         names = ("name", "url", "branch", "path", "credentials", "poll_interval", "webhook_secret")
         return {name: getattr(self, name) for name in names}
 
-    def shown(self) -> Mapping[str, Any]:
+    def to_json(self) -> Mapping[str, Any]:
         names = ("url", "branch", "path", "poll_interval", "head", "poll_error")
         return {name: getattr(self, name) for name in names}

@@ -14,67 +14,67 @@ from libs.common.http.client import Peers
 from libs.common.identity import Caller, caller
 from libs.common.messages import AccessChanged
 from libs.common.settings import Settings
-from services.registry.app_removal import Remover
-from services.registry.deployments.worker import Deployer
-from services.registry.events import Doorbell
-from services.registry.git.address_policy import Locations
-from services.registry.git.cache import Source
-from services.registry.git.error_messages import NoBranch
-from services.registry.git.remotes import Origins
+from services.registry.app_removal import AppRemover
+from services.registry.deployments.worker import DeploymentWorker
+from services.registry.events import EventPublisher
+from services.registry.git.address_policy import AddressPolicy
+from services.registry.git.cache import GitCache
+from services.registry.git.error_messages import BranchNotFound
+from services.registry.git.remotes import RemoteResolver
 from services.registry.secrets.vault import Vault
 
 
 @dataclass(frozen=True)
-class Parts:
+class Dependencies:
     settings: Settings
     database: Database
     vault: Vault
-    locations: Locations
-    source: Source
-    origins: Origins
-    deployer: Deployer
-    remover: Remover
-    doorbell: Doorbell
+    address_policy: AddressPolicy
+    git_cache: GitCache
+    remotes: RemoteResolver
+    deployment_worker: DeploymentWorker
+    app_remover: AppRemover
+    events: EventPublisher
     peers: Peers
 
-    async def head(self, app: str, timeout: float) -> str | None:
+    async def read_remote_head(self, app: str, timeout: float) -> str | None:
         """The head of the app's branch, if Git says it within `timeout` seconds. Raises NoBranch."""
         try:
-            _repository, origin = await self.origins.of_app(app)
-            return await self.source.head(origin, timeout)
-        except NoBranch:
+            _repository, remote = await self.remotes.resolve_app(app)
+            return await self.git_cache.read_remote_head(remote, timeout)
+        except BranchNotFound:
             raise
         except MeshError as error:
             log.get("registry").info("git did not say the head in time", app=app, why=error.detail)
             return None
 
-    def access_changed(self, app: str) -> None:
+    def publish_access_change(self, app: str) -> None:
         """Tell the scheduler, and let a deployment that waits for a value go on."""
-        self.doorbell.ring(AccessChanged(app=app))
-        self.deployer.wake()
+        self.events.publish_soon(AccessChanged(app=app))
+        self.deployment_worker.wake()
 
 
-async def _parts(request: Request) -> Parts:
-    found: Parts = request.app.state.parts
-    return found
+async def _get_dependencies(request: Request) -> Dependencies:
+    deps: Dependencies = request.app.state.parts
+    return deps
 
 
-async def _caller(request: Request) -> Caller:
+async def _get_caller(request: Request) -> Caller:
     return caller(request.headers)
 
 
-Here = Annotated[Parts, Depends(_parts)]
-Who = Annotated[Caller, Depends(_caller)]
+DependenciesDep = Annotated[Dependencies, Depends(_get_dependencies)]
+CallerDep = Annotated[Caller, Depends(_get_caller)]
 
 
-class NoApp(NotFound):
+class AppNotFound(NotFound):
     """There is no such app."""
 
     def __init__(self, ns: str) -> None:
         super().__init__(f'there is no app "{ns}"')
 
 
-class NoDeployment(NotFound):
+class DeploymentNotFound(NotFound):
     """There is no such deployment."""
 
     def __init__(self, ns: str, deployment: str, commit: str | None = None) -> None:

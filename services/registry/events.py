@@ -10,13 +10,13 @@ from libs.common.errors import MeshError
 from libs.common.messages import Message
 
 
-class Doorbell:
+class EventPublisher:
     def __init__(self, bus: Bus, group: asyncio.TaskGroup) -> None:
         self._bus = bus
         self._group = group
         self._log = log.get("registry")
 
-    def ring(self, *messages: Message) -> None:
+    def publish_soon(self, *messages: Message) -> None:
         """Lost rings only delay: the scheduler looks by itself every few seconds."""
         for message in messages:
             self._group.create_task(self._publish(message))

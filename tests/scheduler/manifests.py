@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from libs.common.manifests.catalog import Catalog
-from services.registry.checks.catalog import check
+from services.registry.checks.catalog import check_manifests
 
 MANIFESTS = b"""
 apiVersion: mlmesh/v1
@@ -73,7 +73,7 @@ spec:
 
 
 def catalog(text: bytes = MANIFESTS) -> Catalog:
-    found, problems = check({"manifests/all.yaml": text}, "leaf")
+    found, problems = check_manifests({"manifests/all.yaml": text}, "leaf")
     assert found is not None, problems
     return found
 

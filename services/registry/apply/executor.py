@@ -9,92 +9,92 @@ from typing import Any
 from libs.common.db import Database, clock
 from libs.common.errors import Conflict, Invalid
 from libs.common.manifests import Problem
-from services.registry.apply.request import Application
-from services.registry.apps import GENERATED_KEY, App, Repository
-from services.registry.checks.problems import shown
+from services.registry.apply.request import ApplyRequest
+from services.registry.apps import WEBHOOK_KEY, App, Repository
+from services.registry.checks.problems import problem_to_json
 from services.registry.db import Connection, access_feed, apps, deployments, secrets
 from services.registry.db.secrets import Secret
-from services.registry.deployments.state import Cause
-from services.registry.git.remotes import GENERATED
+from services.registry.deployments.state import DeploymentTrigger
+from services.registry.git.remotes import GENERATED_WEBHOOK
 from services.registry.secrets import tokens
 from services.registry.secrets.vault import Vault
 
 
-def refused(problems: list[Problem]) -> Invalid:
-    return Invalid(str(problems[0]), errors=[shown(problem) for problem in problems])
+def invalid_from_problems(problems: list[Problem]) -> Invalid:
+    return Invalid(str(problems[0]), errors=[problem_to_json(problem) for problem in problems])
 
 
-class Applying:
+class ApplyExecutor:
     """`public_url` is where the webhook's address begins."""
 
-    def __init__(self, database: Database, vault: Vault, public_url: str, application: Application) -> None:
+    def __init__(self, database: Database, vault: Vault, public_url: str, request: ApplyRequest) -> None:
         self._database = database
         self._vault = vault
         self._public_url = public_url
-        self._given = application
-        self._app = application.app
-        self._applied: list[dict[str, str]] = []
-        self._answer: dict[str, Any] = {"app": application.app, "applied": self._applied}
+        self._request = request
+        self._app = request.app
+        self._actions: list[dict[str, str]] = []
+        self._response: dict[str, Any] = {"app": request.app, "applied": self._actions}
 
     async def run(self) -> dict[str, Any]:
-        async with self._database.write() as c:
-            now = await clock(c)
-            await self._platform(c, now)
-            known = await secrets.listed(c, self._app)
-            if problems := self._given.dangling(tuple(known)):
-                raise refused(problems)
-            await self._secrets(c, known, now)
-            await self._repository(c, now)
-            await access_feed.bump(c, self._app)
-        return self._answer
+        async with self._database.write() as conn:
+            now = await clock(conn)
+            await self._apply_platform_app(conn, now)
+            declared = await secrets.list_secrets(conn, self._app)
+            if problems := self._request.check_repository_secrets(tuple(declared)):
+                raise invalid_from_problems(problems)
+            await self._apply_secrets(conn, declared, now)
+            await self._apply_repository(conn, now)
+            await access_feed.record_change(conn, self._app)
+        return self._response
 
-    def _did(self, kind: str, name: str, before: object, after: object) -> bool:
+    def _record_action(self, kind: str, name: str, current: object, desired: object) -> bool:
         """Note it; whether there is something to write."""
-        action = "created" if before is None else "unchanged" if before == after else "changed"
-        self._applied.append({"kind": kind, "name": name, "action": action})
+        action = "created" if current is None else "unchanged" if current == desired else "changed"
+        self._actions.append({"kind": kind, "name": name, "action": action})
         return action != "unchanged"
 
-    async def _platform(self, c: Connection, now: float) -> None:
-        present = await apps.get(c, self._app, lock=True)
-        if self._given.platform is None:
-            if present is None:
+    async def _apply_platform_app(self, conn: Connection, now: float) -> None:
+        app = await apps.get(conn, self._app, lock=True)
+        if self._request.platform is None:
+            if app is None:
                 raise Invalid(f'there is no app "{self._app}" yet; add its PlatformApp to this file', errors=[])
             return
-        wanted = App.of(self._given.platform.body)
-        before = present.declared() if present else None
-        if not self._did("PlatformApp", self._given.platform.name, before, wanted.declared()):
+        desired = App.from_manifest(self._request.platform.body)
+        current = app.declared_fields() if app else None
+        if not self._record_action("PlatformApp", self._request.platform.name, current, desired.declared_fields()):
             return
-        if present is not None:
-            await apps.change(c, wanted)
+        if app is not None:
+            await apps.update_app(conn, desired)
             return
-        if self._app in await apps.removing(c):
+        if self._app in await apps.list_removing(conn):
             raise Conflict(f'app "{self._app}" is still being removed; try again in a moment')
-        await apps.add(c, wanted, now)
+        await apps.add(conn, desired, now)
 
-    async def _secrets(self, c: Connection, known: Mapping[str, Secret], now: float) -> None:
-        for manifest in self._given.secrets:
-            before = known[manifest.name].keys if manifest.name in known else None
-            if self._did("Secret", manifest.name, before, manifest.body.spec.keys):
-                await secrets.declare(c, self._app, manifest.name, manifest.body.spec.keys, now)
+    async def _apply_secrets(self, conn: Connection, declared: Mapping[str, Secret], now: float) -> None:
+        for manifest in self._request.secrets:
+            current = declared[manifest.name].keys if manifest.name in declared else None
+            if self._record_action("Secret", manifest.name, current, manifest.body.spec.keys):
+                await secrets.declare(conn, self._app, manifest.name, manifest.body.spec.keys, now)
 
-    async def _repository(self, c: Connection, now: float) -> None:
-        if self._given.repository is None:
+    async def _apply_repository(self, conn: Connection, now: float) -> None:
+        if self._request.repository is None:
             return
-        present = await apps.repository(c, self._app)
-        wanted = Repository.of(self._app, self._given.repository.body)
-        before = present.declared() if present else None
-        if self._did("Repository", wanted.name, before, wanted.declared()):
-            sealed = self._webhook(wanted, present.webhook_sealed if present else None)
-            await apps.put_repository(c, replace(wanted, webhook_sealed=sealed, polled_at=now))
-            await deployments.add(c, self._app, Cause.APPLY, now)
+        repository = await apps.get_repository(conn, self._app)
+        desired = Repository.from_manifest(self._app, self._request.repository.body)
+        current = repository.declared_fields() if repository else None
+        if self._record_action("Repository", desired.name, current, desired.declared_fields()):
+            encrypted = self._ensure_webhook_secret(desired, repository.webhook_sealed if repository else None)
+            await apps.put_repository(conn, replace(desired, webhook_sealed=encrypted, polled_at=now))
+            await deployments.add(conn, self._app, DeploymentTrigger.APPLY, now)
 
-    def _webhook(self, wanted: Repository, sealed: bytes | None) -> bytes | None:
+    def _ensure_webhook_secret(self, desired: Repository, encrypted: bytes | None) -> bytes | None:
         """The generated secret as it is kept; a new one is shown in this answer and never again."""
-        if wanted.webhook_secret is not None:
+        if desired.webhook_secret is not None:
             return None
-        if sealed is not None:
-            return sealed
-        made = tokens.make("mlmesh_hook")
+        if encrypted is not None:
+            return encrypted
+        secret = tokens.new_token("mlmesh_hook")
         url = f"{self._public_url}/hooks/{self._app}"
-        self._answer["webhook"] = {"url": url, "secret": made}
-        return self._vault.seal(self._app, GENERATED, GENERATED_KEY, made)
+        self._response["webhook"] = {"url": url, "secret": secret}
+        return self._vault.encrypt(self._app, GENERATED_WEBHOOK, WEBHOOK_KEY, secret)

@@ -21,16 +21,16 @@ from libs.common.manifests import (
 )
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.fields import Header
-from services.registry.checks.deployment_warnings import ignored
-from services.registry.checks.references import misfits
+from services.registry.checks.deployment_warnings import warn_of_ignored_fields
+from services.registry.checks.references import check_references
 
-__all__ = ["Catalog", "check"]
+__all__ = ["Catalog", "check_manifests"]
 
-NOWHERE: Final = "manifests"  # the folder that is read by default; named when there is no file to name
+DEFAULT_FOLDER: Final = "manifests"  # the folder that is read by default; named when there is no file to name
 Body = TypeVar("Body", bound=Header)
 
 
-def check(
+def check_manifests(
     files: Mapping[str, bytes],
     namespace: str | None,
     secrets: Collection[str] = (),
@@ -44,50 +44,55 @@ def check(
     elsewhere than in these files, `unread` are documents there that could not be read. `processes`: what will run is no
     containers, without images and limits. What may be in a document that could not be read is not called missing.
     """
-    found = read_all(files)
-    manifests, problems = found.manifests, list(found.problems)
+    manifest_set = read_all(files)
+    manifests, problems = manifest_set.manifests, list(manifest_set.problems)
     if not manifests and not problems:
-        problems.append(Problem(min(files, default=NOWHERE), 1, 1, "no manifest here; a revision needs at least one"))
-    problems += [*repositories(manifests), *repeated(manifests), *strangers(manifests, namespace)]
-    problems += [*misfits(manifests, secrets, [*found.unread, *unread]), *(ignored(manifests) if processes else ())]
-    return (None if errors(problems) else catalog(manifests)), sorted(problems)
+        problems.append(
+            Problem(min(files, default=DEFAULT_FOLDER), 1, 1, "no manifest here; a revision needs at least one")
+        )
+    problems += [*check_no_repository(manifests), *check_duplicates(manifests), *check_namespace(manifests, namespace)]
+    problems += [
+        *check_references(manifests, secrets, [*manifest_set.unread, *unread]),
+        *(warn_of_ignored_fields(manifests) if processes else ()),
+    ]
+    return (None if select_errors(problems) else build_catalog(manifests)), sorted(problems)
 
 
-def errors(problems: list[Problem]) -> list[Problem]:
+def select_errors(problems: list[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.severity == "error"]
 
 
-def catalog(manifests: Sequence[Manifest[Header]]) -> Catalog:
+def build_catalog(manifests: Sequence[Manifest[Header]]) -> Catalog:
     return Catalog(
-        components=of_kind(manifests, MLComponent),
-        pipelines=of_kind(manifests, ExperimentPipeline),
-        apis=of_kind(manifests, APIComponent),
-        boxes=of_kind(manifests, DataBox),
-        secrets={name: secret.spec.keys for name, secret in of_kind(manifests, Secret).items()},
-        app=next(iter(of_kind(manifests, PlatformApp).values()), None),
-        config_maps={name: one.data for name, one in of_kind(manifests, ConfigMap).items()},
+        components=select_bodies(manifests, MLComponent),
+        pipelines=select_bodies(manifests, ExperimentPipeline),
+        apis=select_bodies(manifests, APIComponent),
+        boxes=select_bodies(manifests, DataBox),
+        secrets={name: secret.spec.keys for name, secret in select_bodies(manifests, Secret).items()},
+        app=next(iter(select_bodies(manifests, PlatformApp).values()), None),
+        config_maps={name: config_map.data for name, config_map in select_bodies(manifests, ConfigMap).items()},
     )
 
 
-def of_kind(manifests: Sequence[Manifest[Header]], model: type[Body]) -> dict[str, Body]:
+def select_bodies(manifests: Sequence[Manifest[Header]], model: type[Body]) -> dict[str, Body]:
     return {manifest.name: manifest.body for manifest in manifests if isinstance(manifest.body, model)}
 
 
-def repositories(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:
+def check_no_repository(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:
     for manifest in manifests:
         if manifest.kind == "Repository":
             sentence = "a Repository cannot be in Git: a repository cannot move itself; send it with: mlmesh apply"
             yield manifest.problem(("kind",), sentence)
 
 
-def repeated(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:
-    first: dict[tuple[str, str], Manifest[Header]] = {}
+def check_duplicates(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:
+    first_by_key: dict[tuple[str, str], Manifest[Header]] = {}
     for manifest in manifests:
         key = (manifest.kind, "" if manifest.kind == "PlatformApp" else manifest.name)
-        other = first.setdefault(key, manifest)
-        if other is manifest:
+        first = first_by_key.setdefault(key, manifest)
+        if first is manifest:
             continue
-        where = f"{other.file}:{other.line}"
+        where = f"{first.file}:{first.line}"
         if manifest.kind == "PlatformApp":
             yield manifest.problem(("kind",), f"a second PlatformApp; the first is at {where}, keep one of them")
         else:
@@ -95,10 +100,10 @@ def repeated(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:
             yield manifest.problem(("metadata", "name"), sentence)
 
 
-def strangers(manifests: Sequence[Manifest[Header]], namespace: str | None) -> Iterator[Problem]:
+def check_namespace(manifests: Sequence[Manifest[Header]], namespace: str | None) -> Iterator[Problem]:
     for manifest in manifests:
-        own = manifest.body.metadata.namespace
-        namespace = namespace or own
-        if own is not None and own != namespace:
-            sentence = f'namespace "{own}" is not this app\'s; write "{namespace}" or leave it out'
+        declared = manifest.body.metadata.namespace
+        namespace = namespace or declared
+        if declared is not None and declared != namespace:
+            sentence = f'namespace "{declared}" is not this app\'s; write "{namespace}" or leave it out'
             yield manifest.problem(("metadata", "namespace"), sentence)

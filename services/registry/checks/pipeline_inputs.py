@@ -14,78 +14,86 @@ Chain = Sequence[ExperimentPipeline]
 
 
 @dataclass(frozen=True, slots=True)
-class Starter:
+class PipelineStart:
     """What starts a chain of pipelines: how it is called, and the variables that it names."""
 
     title: str
-    given: frozenset[str]
+    variables: frozenset[str]
     chain: Chain
 
-    def gives(self, place: int, variable: str) -> bool:
+    def provides(self, index: int, variable: str) -> bool:
         """Whether the pipeline at this place of the chain gets the variable."""
-        return variable in self.given or (place > 0 and variable in handed(self.chain[place - 1], self.chain[place]))
+        return variable in self.variables or (
+            index > 0 and variable in handed(self.chain[index - 1], self.chain[index])
+        )
 
 
-Starters = Mapping[str, Sequence[tuple[Starter, int]]]
+PipelineStarts = Mapping[str, Sequence[tuple[PipelineStart, int]]]
 """Of each pipeline, with its place in their chains."""
 
 
-def pipelines(manifests: Sequence[Manifest[Header]]) -> Pipelines:
-    return {one.name: one.body for one in manifests if isinstance(one.body, ExperimentPipeline)}
+def select_pipelines(manifests: Sequence[Manifest[Header]]) -> Pipelines:
+    return {manifest.name: manifest.body for manifest in manifests if isinstance(manifest.body, ExperimentPipeline)}
 
 
-def by_pipeline(starters: Iterable[Starter]) -> Starters:
-    found: dict[str, list[tuple[Starter, int]]] = {}
-    for starter in starters:
-        for place, pipeline in enumerate(starter.chain):
-            found.setdefault(pipeline.metadata.name, []).append((starter, place))
-    return found
+def group_by_pipeline(starts: Iterable[PipelineStart]) -> PipelineStarts:
+    groups: dict[str, list[tuple[PipelineStart, int]]] = {}
+    for start in starts:
+        for index, pipeline in enumerate(start.chain):
+            groups.setdefault(pipeline.metadata.name, []).append((start, index))
+    return groups
 
 
-def starters(manifests: Sequence[Manifest[Header]], known: Pipelines) -> Iterator[Starter]:
-    for name, pipeline in known.items():
+def list_starts(manifests: Sequence[Manifest[Header]], pipelines: Pipelines) -> Iterator[PipelineStart]:
+    for name, pipeline in pipelines.items():
         if pipeline.spec.schedule is not None:
-            given = frozenset(pipeline.spec.schedule.inputs) | optional(manifests, name)
-            yield Starter(f'spec.schedule.inputs of ExperimentPipeline "{name}"', given, following(known, name))
-    for one in manifests:
-        if isinstance(one.body, APIComponent) and (target := one.body.spec.experiment_pipeline):
-            named = one.body.spec.api_spec.inputs if one.body.spec.api_spec else ()
-            names = frozenset(item.name for item in named)
-            title = f'spec.apiSpec.inputs of APIComponent "{one.name}"'
-            yield Starter(title, names, following(known, target.name))
+            variables = frozenset(pipeline.spec.schedule.inputs) | list_optional_inputs(manifests, name)
+            yield PipelineStart(
+                f'spec.schedule.inputs of ExperimentPipeline "{name}"', variables, following(pipelines, name)
+            )
+    for manifest in manifests:
+        if isinstance(manifest.body, APIComponent) and (target := manifest.body.spec.experiment_pipeline):
+            inputs = manifest.body.spec.api_spec.inputs if manifest.body.spec.api_spec else ()
+            names = frozenset(item.name for item in inputs)
+            title = f'spec.apiSpec.inputs of APIComponent "{manifest.name}"'
+            yield PipelineStart(title, names, following(pipelines, target.name))
 
 
-def optional(manifests: Sequence[Manifest[Header]], pipeline: str) -> frozenset[str]:
+def list_optional_inputs(manifests: Sequence[Manifest[Header]], pipeline: str) -> frozenset[str]:
     """Inputs of the pipeline that its callers may leave out."""
-    apis = (one.body.spec for one in manifests if isinstance(one.body, APIComponent))
-    of_it = (api for api in apis if api.experiment_pipeline and api.experiment_pipeline.name == pipeline)
-    return frozenset(item.name for api in of_it if api.api_spec for item in api.api_spec.inputs if not item.required)
+    apis = (manifest.body.spec for manifest in manifests if isinstance(manifest.body, APIComponent))
+    pipeline_apis = (api for api in apis if api.experiment_pipeline and api.experiment_pipeline.name == pipeline)
+    return frozenset(
+        item.name for api in pipeline_apis if api.api_spec for item in api.api_spec.inputs if not item.required
+    )
 
 
-def scheduled(chain: Chain, manifest: Manifest[Header], body: ExperimentPipeline) -> Iterator[Problem]:
+def check_schedule_inputs(chain: Chain, manifest: Manifest[Header], body: ExperimentPipeline) -> Iterator[Problem]:
     """What a schedule gives, a pipeline of the chain takes; nothing is said of a chain that is not known."""
     for name in body.spec.schedule.inputs if body.spec.schedule and chain else ():
         path = ("spec", "schedule", "inputs", name)
-        if not any(name == variable.name for one in chain for variable in one.spec.vars):
-            yield manifest.problem(path, undeclared(name, chain))
-        elif not any(name in open_variables(one) for one in chain):
+        if not any(name == variable.name for pipeline in chain for variable in pipeline.spec.vars):
+            yield manifest.problem(path, unknown_variable_message(name, chain))
+        elif not any(name in open_variables(pipeline) for pipeline in chain):
             yield manifest.problem(
                 path, f'"{name}" is written by a stage or mounted and cannot be given; remove it here'
             )
 
 
-def unproduced(starters: Starters, manifest: Manifest[Header], body: ExperimentPipeline) -> Iterator[Problem]:
+def check_unprovided_inputs(
+    starts: PipelineStarts, manifest: Manifest[Header], body: ExperimentPipeline
+) -> Iterator[Problem]:
     """Inputs that a stage would wait for in vain, however the pipeline is started."""
-    found = starters.get(body.metadata.name, ())
-    for path, stage, name in sourceless(body):
-        for one, place in found:
-            if not one.gives(place, name):
+    pipeline_starts = starts.get(body.metadata.name, ())
+    for path, stage, name in list_inputs_without_source(body):
+        for start, index in pipeline_starts:
+            if not start.provides(index, name):
                 sentence = (
-                    f'nothing gives stage "{stage}" its input "{name}"; add it to {one.title}, or make it an output of '
-                    f'a stage, or give it "mountFrom"'
+                    f'nothing gives stage "{stage}" its input "{name}"; add it to {start.title}, or make it an output '
+                    f'of a stage, or give it "mountFrom"'
                 )
                 yield manifest.problem(path, sentence)
-        if not found:
+        if not pipeline_starts:
             sentence = (
                 f'nothing gives stage "{stage}" its input "{name}"; name it in spec.apiSpec.inputs of an APIComponent '
                 f'for this pipeline (there is none), or make it an output of a stage, or give it "mountFrom"'
@@ -93,24 +101,26 @@ def unproduced(starters: Starters, manifest: Manifest[Header], body: ExperimentP
             yield manifest.problem(path, sentence)
 
 
-def sourceless(body: ExperimentPipeline) -> Iterator[tuple[Path, str, str]]:
+def list_inputs_without_source(body: ExperimentPipeline) -> Iterator[tuple[Path, str, str]]:
     """Inputs of stages, each variable once, that no stage writes and that are not mounted: path, stage, variable."""
-    wanted = set(open_variables(body))
+    open_names = set(open_variables(body))
     for index, stage in enumerate(body.spec.stages):
         for position, variable in enumerate(stage.inputs):
-            if variable.name in wanted:
-                wanted.remove(variable.name)
+            if variable.name in open_names:
+                open_names.remove(variable.name)
                 yield ("spec", "stages", index, "inputs", position, "name"), stage.name, variable.name
 
 
-def interface(manifest: Manifest[Header], api: ApiSpec, chain: Chain) -> Iterator[Problem]:
+def check_api_spec(manifest: Manifest[Header], api: ApiSpec, chain: Chain) -> Iterator[Problem]:
     """The inputs and outputs that a caller names, against the variables of the pipelines."""
     for index, name in enumerate(item.name for item in api.inputs):
         path: Path = ("spec", "apiSpec", "inputs", index, "name")
-        first = next((one for one in chain if any(name == variable.name for variable in one.spec.vars)), None)
+        first = next(
+            (pipeline for pipeline in chain if any(name == variable.name for variable in pipeline.spec.vars)), None
+        )
         if first is None:
-            yield manifest.problem(path, undeclared(name, chain))
-        elif any(name in open_variables(one) for one in chain):
+            yield manifest.problem(path, unknown_variable_message(name, chain))
+        elif any(name in open_variables(pipeline) for pipeline in chain):
             continue
         elif name in written(first):
             stage = written(first)[name]
@@ -121,43 +131,48 @@ def interface(manifest: Manifest[Header], api: ApiSpec, chain: Chain) -> Iterato
             yield manifest.problem(path, f'"{name}" has "mountFrom", a caller cannot give it; remove one of the two')
     for index, name in enumerate(item.name for item in api.outputs):
         path = ("spec", "apiSpec", "outputs", index, "name")
-        if not any(name == variable.name for one in chain for variable in one.spec.vars):
-            yield manifest.problem(path, undeclared(name, chain))
-        elif not any(name in written(one) for one in chain):
+        if not any(name == variable.name for pipeline in chain for variable in pipeline.spec.vars):
+            yield manifest.problem(path, unknown_variable_message(name, chain))
+        elif not any(name in written(pipeline) for pipeline in chain):
             yield manifest.problem(path, f'no stage has "{name}" as an output; add it to one, or remove it here')
 
 
-def undeclared(name: str, chain: Chain) -> str:
-    guess = alike(name, tuple(variable.name for one in chain for variable in one.spec.vars))
+def unknown_variable_message(name: str, chain: Chain) -> str:
+    guess = alike(name, tuple(variable.name for pipeline in chain for variable in pipeline.spec.vars))
     advice = f'did you mean "{guess}"?' if guess else "add it there, or correct it"
     return f'ExperimentPipeline "{chain[0].metadata.name}" has no variable "{name}"; {advice}'
 
 
-def continued(known: Pipelines, manifest: Manifest[Header], body: ExperimentPipeline) -> Iterator[Problem]:
+def check_continue_with(
+    pipelines: Pipelines, manifest: Manifest[Header], body: ExperimentPipeline
+) -> Iterator[Problem]:
     """What a pipeline hands on exists on both sides, and the chain comes to an end."""
-    after = body.spec.continue_with
-    if after is None or after.experiment_pipeline.name not in known:
+    next_reference = body.spec.continue_with
+    if next_reference is None or next_reference.experiment_pipeline.name not in pipelines:
         return
-    chain = following(known, body.metadata.name)
-    names = [one.metadata.name for one in chain]
+    chain = following(pipelines, body.metadata.name)
+    names = [pipeline.metadata.name for pipeline in chain]
     last = chain[-1].spec.continue_with
     if last is not None and last.experiment_pipeline.name == body.metadata.name:
-        way = " → ".join([*names, names[0]])
-        sentence = f"pipelines continue each other in a circle: {way}; remove one continueWith"
+        circle = " → ".join([*names, names[0]])
+        sentence = f"pipelines continue each other in a circle: {circle}; remove one continueWith"
         yield manifest.problem(("spec", "continueWith"), sentence)
         return
-    yield from mapped(manifest, body, chain[1])
+    yield from check_variable_mapping(manifest, body, chain[1])
 
 
-def mapped(manifest: Manifest[Header], body: ExperimentPipeline, after: ExperimentPipeline) -> Iterator[Problem]:
-    ours = tuple(variable.name for variable in body.spec.vars)
-    theirs = tuple(variable.name for variable in after.spec.vars)
+def check_variable_mapping(
+    manifest: Manifest[Header], body: ExperimentPipeline, next_pipeline: ExperimentPipeline
+) -> Iterator[Problem]:
+    source_names = tuple(variable.name for variable in body.spec.vars)
+    target_names = tuple(variable.name for variable in next_pipeline.spec.vars)
     for name, source in (body.spec.continue_with.vars if body.spec.continue_with else {}).items():
         path = ("spec", "continueWith", "vars", name)
-        if name not in theirs:
-            yield manifest.problem(path, undeclared(name, [after]))
-        elif name not in open_variables(after):
-            why = f'"{name}" of "{after.metadata.name}" is written by a stage or mounted there and cannot be given'
-            yield manifest.problem(path, f"{why}; remove it here")
-        if source not in ours:
-            yield manifest.problem(path, undeclared(source, [body]))
+        if name not in target_names:
+            yield manifest.problem(path, unknown_variable_message(name, [next_pipeline]))
+        elif name not in open_variables(next_pipeline):
+            title = f'"{name}" of "{next_pipeline.metadata.name}"'
+            sentence = f"{title} is written by a stage or mounted there and cannot be given; remove it here"
+            yield manifest.problem(path, sentence)
+        if source not in source_names:
+            yield manifest.problem(path, unknown_variable_message(source, [body]))

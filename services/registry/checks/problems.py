@@ -7,11 +7,11 @@ from typing import Any
 from libs.common.manifests import Problem
 
 
-def plain_error(message: str) -> dict[str, Any]:
+def error_without_position(message: str) -> dict[str, Any]:
     """An error that has no place in a manifest."""
     return {"file": None, "line": None, "column": None, "message": message}
 
 
-def shown(problem: Problem) -> dict[str, Any]:
+def problem_to_json(problem: Problem) -> dict[str, Any]:
     """A problem as deployments and checks show it."""
     return {"file": problem.file, "line": problem.line, "column": problem.column, "message": problem.message}

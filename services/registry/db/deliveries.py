@@ -8,21 +8,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.db import upsert
 from services.registry.db.tables import deliveries
 
-KEPT_S = 7 * 24 * 3600.0
+RETENTION_S = 7 * 24 * 3600.0
 """Forges repeat a delivery within days, not weeks."""
 
 
-async def known(c: AsyncConnection, app: str, delivery: str) -> tuple[bool, str | None]:
+async def find_delivery(conn: AsyncConnection, app: str, delivery: str) -> tuple[bool, str | None]:
     """Whether it was answered before, and with which deployment."""
     query = select(deliveries.c.deployment).where(deliveries.c.app == app, deliveries.c.id == delivery)
-    row = (await c.execute(query)).first()
+    row = (await conn.execute(query)).first()
     return row is not None, row[0] if row else None
 
 
-async def remember(c: AsyncConnection, app: str, delivery: str, deployment: str | None, now: float) -> None:
+async def record_delivery(conn: AsyncConnection, app: str, delivery: str, deployment: str | None, now: float) -> None:
     values = {"app": app, "id": delivery, "deployment": deployment, "received_at": now}
-    await c.execute(upsert(c, deliveries).values(**values).on_conflict_do_nothing())
+    await conn.execute(upsert(conn, deliveries).values(**values).on_conflict_do_nothing())
 
 
-async def prune(c: AsyncConnection, now: float) -> None:
-    await c.execute(delete(deliveries).where(deliveries.c.received_at < now - KEPT_S))
+async def prune(conn: AsyncConnection, now: float) -> None:
+    await conn.execute(delete(deliveries).where(deliveries.c.received_at < now - RETENTION_S))

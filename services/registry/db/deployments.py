@@ -10,160 +10,166 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.manifests.catalog import Catalog
 from services.registry.db.tables import deployments, revisions, steps
-from services.registry.deployments.push_decision import Scene
-from services.registry.deployments.state import Deployment, Step
+from services.registry.deployments.push_decision import PushContext
+from services.registry.deployments.state import Deployment, DeploymentStep
 from services.registry.secrets.tokens import new_id
 
 REGISTRY, SCHEDULER = "registry", "scheduler"
-SHOWN = [column for column in deployments.c if column.name not in ("reported_warnings", "finished_at")]
+COLUMNS = [column for column in deployments.c if column.name not in ("reported_warnings", "finished_at")]
 
 
-async def add(c: AsyncConnection, app: str, cause: str, now: float, pinned: str | None = None) -> Deployment:
+async def add(conn: AsyncConnection, app: str, cause: str, now: float, pinned: str | None = None) -> Deployment:
     values: dict[str, Any] = {"id": new_id(), "app": app, "cause": cause, "status": "pending", "pinned": pinned}
     values |= {"errors": [], "warnings": [], "reported_warnings": [], "created_at": now}
-    await c.execute(insert(deployments).values(**values))
-    found = await get(c, values["id"])
-    if found is None:
+    await conn.execute(insert(deployments).values(**values))
+    deployment = await get(conn, values["id"])
+    if deployment is None:
         raise LookupError(values["id"])
-    return found
+    return deployment
 
 
-async def get(c: AsyncConnection, deployment: str, app: str | None = None) -> Deployment | None:
+async def get(conn: AsyncConnection, deployment: str, app: str | None = None) -> Deployment | None:
     query = select(deployments).where(deployments.c.id == deployment)
-    found = await _whole(c, query if app is None else query.where(deployments.c.app == app))
-    return found[0] if found else None
+    rows = await _load_with_steps(conn, query if app is None else query.where(deployments.c.app == app))
+    return rows[0] if rows else None
 
 
-async def page(c: AsyncConnection, app: str, limit: int, before: int | None = None) -> list[Deployment]:
+async def list_page(conn: AsyncConnection, app: str, limit: int, before_seq: int | None = None) -> list[Deployment]:
     """Newest first; `before` is a `seq`."""
     query = select(deployments).where(deployments.c.app == app).order_by(deployments.c.seq.desc()).limit(limit)
-    return await _whole(c, query if before is None else query.where(deployments.c.seq < before))
+    return await _load_with_steps(conn, query if before_seq is None else query.where(deployments.c.seq < before_seq))
 
 
-async def with_status(c: AsyncConnection, status: str, app: str | None = None) -> list[Deployment]:
+async def list_by_status(conn: AsyncConnection, status: str, app: str | None = None) -> list[Deployment]:
     """Oldest first."""
     query = select(deployments).where(deployments.c.status == status).order_by(deployments.c.seq)
-    return await _whole(c, query if app is None else query.where(deployments.c.app == app))
+    return await _load_with_steps(conn, query if app is None else query.where(deployments.c.app == app))
 
 
-async def live(c: AsyncConnection, app: str) -> Deployment | None:
-    found = await with_status(c, "live", app)
-    return found[-1] if found else None
+async def get_live(conn: AsyncConnection, app: str) -> Deployment | None:
+    rows = await list_by_status(conn, "live", app)
+    return rows[-1] if rows else None
 
 
-async def latest(c: AsyncConnection, app: str, before: int | None = None) -> Deployment | None:
+async def get_latest(conn: AsyncConnection, app: str, before_seq: int | None = None) -> Deployment | None:
     """The newest one that counts: those that brought nothing new, or were overtaken, do not."""
     query = select(deployments).where(deployments.c.app == app, deployments.c.status != "superseded")
     query = query.order_by(deployments.c.seq.desc()).limit(1)
-    found = await _whole(c, query if before is None else query.where(deployments.c.seq < before))
-    return found[0] if found else None
+    rows = await _load_with_steps(conn, query if before_seq is None else query.where(deployments.c.seq < before_seq))
+    return rows[0] if rows else None
 
 
-async def scene(c: AsyncConnection, app: str, abandoned: str | None, commit: str | None) -> Scene:
+async def load_push_context(conn: AsyncConnection, app: str, abandoned: str | None, commit: str | None) -> PushContext:
     """What a push of `commit` is judged by."""
-    known = False
+    commit_known = False
     if commit is not None:
         query = select(deployments.c.id).where(deployments.c.app == app, deployments.c.commit_id == commit).limit(1)
-        known = (await c.execute(query)).first() is not None
-    return Scene(abandoned, await latest(c, app), await live(c, app), known)
+        commit_known = (await conn.execute(query)).first() is not None
+    return PushContext(abandoned, await get_latest(conn, app), await get_live(conn, app), commit_known)
 
 
-async def before_that(c: AsyncConnection, live: Deployment) -> Deployment | None:
+async def get_previous_live(conn: AsyncConnection, live: Deployment) -> Deployment | None:
     """What was live before `live` and is another commit: where a rollback goes."""
     query = select(deployments).where(deployments.c.app == live.app, deployments.c.seq < live.seq)
     query = query.where(deployments.c.live_at.is_not(None), deployments.c.commit_id != live.commit_id)
-    found = await _whole(c, query.order_by(deployments.c.seq.desc()).limit(1))
-    return found[0] if found else None
+    rows = await _load_with_steps(conn, query.order_by(deployments.c.seq.desc()).limit(1))
+    return rows[0] if rows else None
 
 
-async def was_read(c: AsyncConnection, app: str) -> bool:
+async def has_revision(conn: AsyncConnection, app: str) -> bool:
     """Whether the app's manifests have ever been read from Git."""
-    return (await c.execute(select(revisions.c.id).where(revisions.c.app == app).limit(1))).first() is not None
+    return (await conn.execute(select(revisions.c.id).where(revisions.c.app == app).limit(1))).first() is not None
 
 
-async def of_commit(c: AsyncConnection, app: str, commit: str) -> Deployment | None:
+async def find_by_commit(conn: AsyncConnection, app: str, commit: str) -> Deployment | None:
     """The newest deployment of a commit; one that became a revision before those that did not."""
     query = select(deployments).where(deployments.c.app == app, deployments.c.commit_id == commit)
     query = query.order_by(deployments.c.revision.is_(None), deployments.c.seq.desc())
-    found = await _whole(c, query.limit(1))
-    return found[0] if found else None
+    rows = await _load_with_steps(conn, query.limit(1))
+    return rows[0] if rows else None
 
 
-async def hold(c: AsyncConnection, deployment: str, within: Sequence[str]) -> bool:
+async def lock_if_status(conn: AsyncConnection, deployment: str, statuses: Sequence[str]) -> bool:
     """Whether its status is one of `within`, until the transaction ends."""
-    query = select(deployments.c.id).where(deployments.c.id == deployment, deployments.c.status.in_(within))
-    return (await c.execute(query.with_for_update())).first() is not None
+    query = select(deployments.c.id).where(deployments.c.id == deployment, deployments.c.status.in_(statuses))
+    return (await conn.execute(query.with_for_update())).first() is not None
 
 
-async def change(c: AsyncConnection, deployment: str, within: Sequence[str], **columns: Any) -> bool:
+async def update_if_status(conn: AsyncConnection, deployment: str, statuses: Sequence[str], **columns: Any) -> bool:
     """Whether its status was one of `within`; then it is changed now."""
-    guarded = update(deployments).where(deployments.c.id == deployment, deployments.c.status.in_(within))
-    return (await c.execute(guarded.values(**columns))).rowcount > 0
+    guarded = update(deployments).where(deployments.c.id == deployment, deployments.c.status.in_(statuses))
+    return (await conn.execute(guarded.values(**columns))).rowcount > 0
 
 
-async def supersede(c: AsyncConnection, app: str, status: str, before_seq: int, now: float) -> None:
+async def supersede_older(conn: AsyncConnection, app: str, status: str, before_seq: int, now: float) -> None:
     """End the app's deployments in `status` that are older than `before_seq`."""
-    await c.execute(_older(app, status, before_seq).values(status="superseded", finished_at=now))
+    await conn.execute(_update_older(app, status, before_seq).values(status="superseded", finished_at=now))
 
 
-async def supersede_asking(c: AsyncConnection, app: str, before_seq: int, now: float) -> None:
+async def supersede_awaiting_head(conn: AsyncConnection, app: str, before_seq: int, now: float) -> None:
     """End those that would ask Git what a newer deployment, `before_seq`, asks now."""
-    asking = _older(app, "pending", before_seq).where(deployments.c.pinned.is_(None), deployments.c.revision.is_(None))
-    await c.execute(asking.values(status="superseded", finished_at=now))
+    asking = _update_older(app, "pending", before_seq).where(
+        deployments.c.pinned.is_(None), deployments.c.revision.is_(None)
+    )
+    await conn.execute(asking.values(status="superseded", finished_at=now))
 
 
-def _older(app: str, status: str, before_seq: int) -> Update:
+def _update_older(app: str, status: str, before_seq: int) -> Update:
     older = update(deployments).where(deployments.c.app == app, deployments.c.seq < before_seq)
     return older.where(deployments.c.status == status)
 
 
-async def put_steps(c: AsyncConnection, deployment: str, reporter: str, found: Iterable[Step]) -> None:
+async def replace_steps(
+    conn: AsyncConnection, deployment: str, reporter: str, new_steps: Iterable[DeploymentStep]
+) -> None:
     """Replace the steps that `reporter` reported."""
-    await c.execute(delete(steps).where(steps.c.deployment == deployment, steps.c.reporter == reporter))
+    await conn.execute(delete(steps).where(steps.c.deployment == deployment, steps.c.reporter == reporter))
     rows = [
         {"deployment": deployment, "reporter": reporter, "position": position, **step.__dict__}
-        for position, step in enumerate(found)
+        for position, step in enumerate(new_steps)
     ]
     if rows:
-        await c.execute(insert(steps), rows)
+        await conn.execute(insert(steps), rows)
 
 
 async def add_revision(
-    c: AsyncConnection, app: str, commit: str, catalog: Mapping[str, Any], passwords: list[str], now: float
+    conn: AsyncConnection, app: str, commit: str, catalog: Mapping[str, Any], passwords: list[str], now: float
 ) -> str:
     revision = new_id()
     values = {"id": revision, "app": app, "commit_id": commit, "catalog": catalog, "passwords": passwords}
-    await c.execute(insert(revisions).values(**values, created_at=now))
+    await conn.execute(insert(revisions).values(**values, created_at=now))
     return revision
 
 
-async def catalog(c: AsyncConnection, revision: str) -> dict[str, Any]:
+async def get_catalog(conn: AsyncConnection, revision: str) -> dict[str, Any]:
     query = select(revisions.c.catalog).where(revisions.c.id == revision)
-    return dict((await c.execute(query)).scalar_one())
+    return dict((await conn.execute(query)).scalar_one())
 
 
-async def live_catalog(c: AsyncConnection, app: str) -> Catalog | None:
-    found = await live(c, app)
-    return Catalog.from_json(await catalog(c, found.revision)) if found and found.revision else None
+async def get_live_catalog(conn: AsyncConnection, app: str) -> Catalog | None:
+    deployment = await get_live(conn, app)
+    return (
+        Catalog.from_json(await get_catalog(conn, deployment.revision)) if deployment and deployment.revision else None
+    )
 
 
-async def _whole(c: AsyncConnection, query: Any) -> list[Deployment]:
-    rows = list((await c.execute(query)).mappings())
-    found = await _steps(c, [row["id"] for row in rows])
-    return [_deployment(row, found.get(row["id"], [])) for row in rows]
+async def _load_with_steps(conn: AsyncConnection, query: Any) -> list[Deployment]:
+    rows = list((await conn.execute(query)).mappings())
+    step_rows = await _load_steps(conn, [row["id"] for row in rows])
+    return [_to_deployment(row, step_rows.get(row["id"], [])) for row in rows]
 
 
-async def _steps(c: AsyncConnection, wanted: list[str]) -> dict[str, list[Step]]:
-    found: dict[str, list[Step]] = {}
-    if wanted:
-        query = select(steps).where(steps.c.deployment.in_(wanted)).order_by(steps.c.reporter, steps.c.position)
-        for row in (await c.execute(query)).mappings():
-            facts = {name: row[name] for name in ("name", "status", "detail", "started_at", "finished_at")}
-            found.setdefault(row["deployment"], []).append(Step(**facts))
-    return found
+async def _load_steps(conn: AsyncConnection, ids: list[str]) -> dict[str, list[DeploymentStep]]:
+    steps_by_deployment: dict[str, list[DeploymentStep]] = {}
+    if ids:
+        query = select(steps).where(steps.c.deployment.in_(ids)).order_by(steps.c.reporter, steps.c.position)
+        for row in (await conn.execute(query)).mappings():
+            columns = {name: row[name] for name in ("name", "status", "detail", "started_at", "finished_at")}
+            steps_by_deployment.setdefault(row["deployment"], []).append(DeploymentStep(**columns))
+    return steps_by_deployment
 
 
-def _deployment(row: RowMapping, found: list[Step]) -> Deployment:
-    values = {column.name: row[column.name] for column in SHOWN}
+def _to_deployment(row: RowMapping, deployment_steps: list[DeploymentStep]) -> Deployment:
+    values = {column.name: row[column.name] for column in COLUMNS}
     values["warnings"] = (*row["warnings"], *row["reported_warnings"])
-    return Deployment(**{**values, "errors": tuple(row["errors"]), "steps": tuple(found)})
+    return Deployment(**{**values, "errors": tuple(row["errors"]), "steps": tuple(deployment_steps)})

@@ -28,11 +28,11 @@ COUNTER = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only in a column that is INTEGER to the letter."""
 
 
-def _app() -> Column[str]:
+def _app_column() -> Column[str]:
     return Column("app", NAME, ForeignKey("registry_apps.name", ondelete="CASCADE"), nullable=False, index=True)
 
 
-def _app_key() -> Column[str]:
+def _app_key_column() -> Column[str]:
     return Column("app", NAME, ForeignKey("registry_apps.name", ondelete="CASCADE"), primary_key=True)
 
 
@@ -50,7 +50,7 @@ apps = Table(
 repositories = Table(
     "registry_repositories",
     metadata,
-    _app_key(),
+    _app_key_column(),
     Column("name", NAME, nullable=False),
     Column("url", Text, nullable=False),
     Column("branch", Text, nullable=False),
@@ -68,7 +68,7 @@ repositories = Table(
 secrets = Table(
     "registry_secrets",
     metadata,
-    _app_key(),
+    _app_key_column(),
     Column("name", NAME, primary_key=True),
     Column("keys", Json, nullable=False, comment="the declared keys"),
     Column("version", Integer, nullable=False, comment="grows with every changed value; 0 before the first"),
@@ -78,7 +78,7 @@ secrets = Table(
 secret_values = Table(
     "registry_secret_values",
     metadata,
-    _app_key(),
+    _app_key_column(),
     Column("name", NAME, primary_key=True),
     Column("key", String(253), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
@@ -100,7 +100,7 @@ api_keys = Table(
     "registry_api_keys",
     metadata,
     Column("id", ID, primary_key=True),
-    _app(),
+    _app_column(),
     Column("username", String(64), nullable=False),
     Column("hash", HASH, nullable=False, unique=True),
     Column("created_at", Double, nullable=False),
@@ -110,7 +110,7 @@ revisions = Table(
     "registry_revisions",
     metadata,
     Column("id", ID, primary_key=True),
-    _app(),
+    _app_column(),
     Column("commit_id", String(64), nullable=False),
     Column("catalog", Json, nullable=False),
     Column("passwords", Json, nullable=False, comment="names of the secrets that are basic credentials"),
@@ -122,7 +122,7 @@ deployments = Table(
     metadata,
     Column("seq", COUNTER, primary_key=True, autoincrement=True, comment="the order of deployments"),
     Column("id", ID, nullable=False, unique=True),
-    _app(),
+    _app_column(),
     Column("cause", String(16), nullable=False),
     Column("status", String(16), nullable=False, index=True),
     Column("pinned", String(64), comment="the commit that a rollback wants; else the branch's head counts"),
@@ -155,7 +155,7 @@ steps = Table(
 deliveries = Table(
     "registry_deliveries",
     metadata,
-    _app_key(),
+    _app_key_column(),
     Column("id", String(200), primary_key=True, comment="the forge's id of the webhook delivery"),
     Column("deployment", ID),
     Column("received_at", Double, nullable=False, index=True),

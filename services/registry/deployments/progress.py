@@ -14,140 +14,148 @@ from libs.common.db import Database, clock
 from libs.common.manifests import Problem
 from libs.common.manifests.catalog import Catalog
 from services.registry.checks import secret_usage
-from services.registry.checks.problems import shown
+from services.registry.checks.problems import problem_to_json
 from services.registry.db import Connection, access_feed, apps, deployments, secrets
 from services.registry.db.deployments import REGISTRY
-from services.registry.deployments.state import PENDING, Deployment, Steps
+from services.registry.deployments.state import PENDING_ONLY, Deployment, StepHistory
 from services.registry.git.cache import Commit
 
 
-class Overtaken(Exception):
+class Superseded(Exception):
     """This deployment is not ours to go on with."""
 
 
-class Journal:
+class DeploymentProgress:
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @asynccontextmanager
-    async def _turn(self, deployment: Deployment) -> AsyncIterator[tuple[Connection, float]]:
+    async def _locked_deployment(self, deployment: Deployment) -> AsyncIterator[tuple[Connection, float]]:
         """A transaction and its time."""
-        async with self._database.write() as c:
-            if await apps.get(c, deployment.app, lock=True) is None:
-                raise Overtaken
-            if not await deployments.hold(c, deployment.id, PENDING):
-                raise Overtaken
-            yield c, await clock(c)
+        async with self._database.write() as conn:
+            if await apps.get(conn, deployment.app, lock=True) is None:
+                raise Superseded
+            if not await deployments.lock_if_status(conn, deployment.id, PENDING_ONLY):
+                raise Superseded
+            yield conn, await clock(conn)
 
-    async def begin(self, deployment: Deployment) -> Steps:
+    async def start(self, deployment: Deployment) -> StepHistory:
         """The fetch begins; older deployments that would ask Git the same are not needed any more."""
-        async with self._turn(deployment) as (c, now):
-            await deployments.supersede_asking(c, deployment.app, deployment.seq, now)
-            steps = Steps().begun("fetch", now)
-            await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
-        _log(deployment, "deployment began")
+        async with self._locked_deployment(deployment) as (conn, now):
+            await deployments.supersede_awaiting_head(conn, deployment.app, deployment.seq, now)
+            steps = StepHistory().start("fetch", now)
+            await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
+        _log_event(deployment, "deployment began")
         return steps
 
-    async def wait(self, deployment: Deployment, reason: str) -> None:
+    async def wait_for_credentials(self, deployment: Deployment, reason: str) -> None:
         """The fetch waits for Git credentials."""
-        if Steps(deployment.steps).reason == reason:
+        if StepHistory(deployment.steps).waiting_reason == reason:
             return
-        async with self._turn(deployment) as (c, now):
-            await deployments.supersede_asking(c, deployment.app, deployment.seq, now)
-            steps = Steps().begun("fetch", now).waiting(reason)
-            await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
-        _log(deployment, "deployment waits", why=reason)
+        async with self._locked_deployment(deployment) as (conn, now):
+            await deployments.supersede_awaiting_head(conn, deployment.app, deployment.seq, now)
+            steps = StepHistory().start("fetch", now).wait(reason)
+            await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
+        _log_event(deployment, "deployment waits", why=reason)
 
-    async def fetched(self, deployment: Deployment, steps: Steps, commit: Commit) -> Steps:
-        async with self._turn(deployment) as (c, now):
-            steps = steps.ended(now, detail=f"commit {commit.id[:12]}").begun("validate", now)
-            await deployments.change(c, deployment.id, PENDING, **_facts(commit))
-            await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
+    async def record_commit(self, deployment: Deployment, steps: StepHistory, commit: Commit) -> StepHistory:
+        async with self._locked_deployment(deployment) as (conn, now):
+            steps = steps.finish(now, detail=f"commit {commit.id[:12]}").start("validate", now)
+            await deployments.update_if_status(conn, deployment.id, PENDING_ONLY, **_commit_columns(commit))
+            await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
             if deployment.pinned is None:
-                await apps.saw(c, deployment.app, head=commit.id, abandoned=None, poll_error=None)
+                await apps.update_repository(conn, deployment.app, head=commit.id, abandoned=None, poll_error=None)
         return steps
 
-    async def nothing_new(self, deployment: Deployment, steps: Steps, commit: Commit, existing: Deployment) -> None:
+    async def finish_unchanged(
+        self, deployment: Deployment, steps: StepHistory, commit: Commit, existing: Deployment
+    ) -> None:
         detail = f"the head {commit.id[:12]} brings nothing new: deployment {existing.id} is {existing.status}"
-        async with self._turn(deployment) as (c, now):
-            await deployments.put_steps(c, deployment.id, REGISTRY, steps.ended(now, detail=detail).all)
-            ended = {"status": "superseded", "finished_at": now, **_facts(commit)}
-            await deployments.change(c, deployment.id, PENDING, **ended)
-            await apps.saw_head(c, deployment.app, commit.id)
-        _log(deployment, "deployment brings nothing new", commit=commit.id[:10])
+        async with self._locked_deployment(deployment) as (conn, now):
+            await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.finish(now, detail=detail).steps)
+            columns = {"status": "superseded", "finished_at": now, **_commit_columns(commit)}
+            await deployments.update_if_status(conn, deployment.id, PENDING_ONLY, **columns)
+            await apps.record_head(conn, deployment.app, commit.id)
+        _log_event(deployment, "deployment brings nothing new", commit=commit.id[:10])
 
-    async def fail(self, deployment: Deployment, steps: Steps, errors: list[dict[str, Any]]) -> None:
-        async with self._turn(deployment) as (c, now):
-            steps = (steps if steps.all else steps.begun("fetch", now)).ended(now, "failed", errors[0]["message"])
-            await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
-            ended = {"status": "failed", "errors": errors, "finished_at": now}
-            await deployments.change(c, deployment.id, PENDING, **ended)
-        about = {"app": deployment.app, "deployment": deployment.id, "why": errors[0]["message"]}
-        log.get("registry").warning("deployment failed", **about)
+    async def fail(self, deployment: Deployment, steps: StepHistory, errors: list[dict[str, Any]]) -> None:
+        async with self._locked_deployment(deployment) as (conn, now):
+            steps = (steps if steps.steps else steps.start("fetch", now)).finish(now, "failed", errors[0]["message"])
+            await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
+            columns = {"status": "failed", "errors": errors, "finished_at": now}
+            await deployments.update_if_status(conn, deployment.id, PENDING_ONLY, **columns)
+        fields = {"app": deployment.app, "deployment": deployment.id, "why": errors[0]["message"]}
+        log.get("registry").warning("deployment failed", **fields)
 
-    async def revise(
-        self, deployment: Deployment, steps: Steps, commit: Commit, catalog: Catalog, warnings: list[Problem]
+    async def save_revision(
+        self, deployment: Deployment, steps: StepHistory, commit: Commit, catalog: Catalog, warnings: list[Problem]
     ) -> bool:
         """Write the revision, end older deployments that still wait, and release it. Whether it is `starting`."""
-        async with self._turn(deployment) as (c, now):
-            await deployments.supersede(c, deployment.app, "pending", deployment.seq, now)
+        async with self._locked_deployment(deployment) as (conn, now):
+            await deployments.supersede_older(conn, deployment.app, "pending", deployment.seq, now)
             for name, keys in catalog.secrets.items():
-                await secrets.declare(c, deployment.app, name, keys, now)
+                await secrets.declare(conn, deployment.app, name, keys, now)
             revision = await deployments.add_revision(
-                c, deployment.app, commit.id, catalog.to_json(), secret_usage.passwords(catalog), now
+                conn, deployment.app, commit.id, catalog.to_json(), secret_usage.list_password_secrets(catalog), now
             )
-            told = [shown(warning) for warning in warnings]
-            await deployments.change(c, deployment.id, PENDING, revision=revision, warnings=told)
-            steps = steps.ended(now).begun("revision", now).ended(now)
-            waits = await release(c, deployment, steps, catalog, now)
-        return _released(deployment, waits, warnings=len(warnings))
+            warnings_json = [problem_to_json(warning) for warning in warnings]
+            await deployments.update_if_status(
+                conn, deployment.id, PENDING_ONLY, revision=revision, warnings=warnings_json
+            )
+            steps = steps.finish(now).start("revision", now).finish(now)
+            waits = await start_or_wait(conn, deployment, steps, catalog, now)
+        return _log_start(deployment, waits, warnings=len(warnings))
 
     async def resume(self, deployment: Deployment, revision: str) -> bool:
         """Go on with one that waited for values of secrets. Whether it is `starting` now."""
-        async with self._turn(deployment) as (c, now):
-            catalog = Catalog.from_json(await deployments.catalog(c, revision))
-            waits = await release(c, deployment, Steps(deployment.steps).until("secrets"), catalog, now)
-        return _released(deployment, waits, warnings=len(deployment.warnings))
+        async with self._locked_deployment(deployment) as (conn, now):
+            catalog = Catalog.from_json(await deployments.get_catalog(conn, revision))
+            waits = await start_or_wait(
+                conn, deployment, StepHistory(deployment.steps).drop_from("secrets"), catalog, now
+            )
+        return _log_start(deployment, waits, warnings=len(deployment.warnings))
 
 
-def _released(deployment: Deployment, waits: str | None, *, warnings: int) -> bool:
+def _log_start(deployment: Deployment, waits: str | None, *, warnings: int) -> bool:
     if waits is None:
-        _log(deployment, "deployment starts", warnings=warnings)
-    elif waits != Steps(deployment.steps).reason:
-        _log(deployment, "deployment waits", why=waits)
+        _log_event(deployment, "deployment starts", warnings=warnings)
+    elif waits != StepHistory(deployment.steps).waiting_reason:
+        _log_event(deployment, "deployment waits", why=waits)
     return waits is None
 
 
-def _log(deployment: Deployment, event: str, **more: Any) -> None:
-    log.get("registry").info(event, app=deployment.app, deployment=deployment.id, **more)
+def _log_event(deployment: Deployment, event: str, **fields: Any) -> None:
+    log.get("registry").info(event, app=deployment.app, deployment=deployment.id, **fields)
 
 
-def _facts(commit: Commit) -> dict[str, Any]:
+def _commit_columns(commit: Commit) -> dict[str, Any]:
     return {"commit_id": commit.id, "author": commit.author, "message": commit.message}
 
 
-async def release(c: Connection, deployment: Deployment, steps: Steps, catalog: Catalog, now: float) -> str | None:
+async def start_or_wait(
+    conn: Connection, deployment: Deployment, steps: StepHistory, catalog: Catalog, now: float
+) -> str | None:
     """None: it is `starting` now. Else the reason for which it waits; nothing changed but, perhaps, that."""
-    steps = steps.begun("secrets", now)
-    if reasons := await _missing(c, deployment.app, catalog):
-        steps = steps.waiting("; ".join(reasons))
-        await _wait(c, deployment, steps)
-        return steps.reason
-    await deployments.change(c, deployment.id, PENDING, status="starting")
-    steps = steps.ended(now).begun("announce", now).ended(now)
-    await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
-    await deployments.supersede(c, deployment.app, "starting", deployment.seq, now)
-    await access_feed.bump(c, deployment.app)
+    steps = steps.start("secrets", now)
+    if reasons := await _list_missing_values(conn, deployment.app, catalog):
+        steps = steps.wait("; ".join(reasons))
+        await _wait_for_secrets(conn, deployment, steps)
+        return steps.waiting_reason
+    await deployments.update_if_status(conn, deployment.id, PENDING_ONLY, status="starting")
+    steps = steps.finish(now).start("announce", now).finish(now)
+    await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
+    await deployments.supersede_older(conn, deployment.app, "starting", deployment.seq, now)
+    await access_feed.record_change(conn, deployment.app)
     return None
 
 
-async def _missing(c: Connection, app: str, catalog: Catalog) -> list[str]:
-    known = await secrets.listed(c, app)
-    declared = {name: catalog.secrets.get(name) or secret.keys for name, secret in known.items()}
-    present = {name: secret.present for name, secret in known.items()}
-    return secret_usage.waiting(app, secret_usage.used(catalog), declared, present)
+async def _list_missing_values(conn: Connection, app: str, catalog: Catalog) -> list[str]:
+    stored = await secrets.list_secrets(conn, app)
+    declared = {name: catalog.secrets.get(name) or secret.keys for name, secret in stored.items()}
+    keys_set = {name: secret.keys_set for name, secret in stored.items()}
+    return secret_usage.list_missing_values(app, secret_usage.list_used_secrets(catalog), declared, keys_set)
 
 
-async def _wait(c: Connection, deployment: Deployment, steps: Steps) -> None:
-    if Steps(deployment.steps).reason != steps.reason:
-        await deployments.put_steps(c, deployment.id, REGISTRY, steps.all)
+async def _wait_for_secrets(conn: Connection, deployment: Deployment, steps: StepHistory) -> None:
+    if StepHistory(deployment.steps).waiting_reason != steps.waiting_reason:
+        await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)

@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.registry.deployments.state import OPEN, Deployment
+from services.registry.deployments.state import OPEN_STATUSES, Deployment
 
 
 @dataclass(frozen=True)
-class Scene:
+class PushContext:
     """What is known of an app when a push arrives.
 
     `abandoned` is the head that a rollback left, `newest` the newest deployment that was not superseded.
     """
 
-    abandoned: str | None
+    abandoned_head: str | None
     newest: Deployment | None
     live: Deployment | None
-    known: bool = False
+    commit_known: bool = False
     """Whether the pushed commit has had a deployment before."""
 
 
-class Answer(StrEnum):
+class PushDecision(StrEnum):
     JOIN = "join"
     """A deployment that will carry this commit exists already: the newest one."""
     NOTHING_NEW = "nothing new"
@@ -31,36 +31,40 @@ class Answer(StrEnum):
     DEPLOY = "deploy"
 
 
-def answer(commit: str | None, scene: Scene) -> Answer:
+def decide_push(commit: str | None, context: PushContext) -> PushDecision:
     """What a push deserves before Git is asked. Its commit is the forge's word, and may be old."""
-    newest = scene.newest
-    if newest is not None and (newest.queued or carries(newest, commit)):
-        return Answer.JOIN
-    if scene.live is None:
-        return Answer.DEPLOY
-    if commit is not None and nothing_new(commit, scene):
-        elsewhere = scene.abandoned not in (None, commit)
-        return Answer.ASK_GIT if elsewhere else Answer.NOTHING_NEW
-    return Answer.ASK_GIT if commit is None or scene.known else Answer.DEPLOY
+    newest = context.newest
+    if newest is not None and (newest.is_queued or is_deploying(newest, commit)):
+        return PushDecision.JOIN
+    if context.live is None:
+        return PushDecision.DEPLOY
+    if commit is not None and is_nothing_new(commit, context):
+        head_was_abandoned = context.abandoned_head not in (None, commit)
+        return PushDecision.ASK_GIT if head_was_abandoned else PushDecision.NOTHING_NEW
+    return PushDecision.ASK_GIT if commit is None or context.commit_known else PushDecision.DEPLOY
 
 
-def nothing_new(head: str, scene: Scene) -> bool:
+def is_nothing_new(head: str, context: PushContext) -> bool:
     """Whether the branch's `head` is live or about to be, or was left on purpose. A head that failed is tried again."""
-    last = scene.newest if scene.newest is not None and scene.newest.status in OPEN else scene.live
-    if scene.live is None or last is None or (last.asks and last.commit_id is None):
+    current = context.newest if context.newest is not None and context.newest.status in OPEN_STATUSES else context.live
+    if context.live is None or current is None or (current.awaits_head and current.commit_id is None):
         return False
-    return head in (last.goal, scene.abandoned)
+    return head in (current.target_commit, context.abandoned_head)
 
 
-def carries(deployment: Deployment, commit: str | None) -> bool:
+def is_deploying(deployment: Deployment, commit: str | None) -> bool:
     """Whether it is about to bring the branch's head `commit`; a rollback to the same commit leaves that head."""
-    fits = commit is not None and deployment.commit_id == commit
-    return fits and deployment.pinned is None and deployment.status in OPEN
+    is_same_commit = commit is not None and deployment.commit_id == commit
+    return is_same_commit and deployment.pinned is None and deployment.status in OPEN_STATUSES
 
 
-def settled(head: str, scene: Scene) -> Deployment | None:
+def find_existing_deployment(head: str, context: PushContext) -> Deployment | None:
     """The deployment that makes a new one for `head` needless."""
-    if not nothing_new(head, scene):
+    if not is_nothing_new(head, context):
         return None
-    newest = scene.newest
-    return newest if newest is not None and newest.status in OPEN and newest.goal == head else scene.live
+    newest = context.newest
+    return (
+        newest
+        if newest is not None and newest.status in OPEN_STATUSES and newest.target_commit == head
+        else context.live
+    )

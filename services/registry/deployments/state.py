@@ -14,16 +14,16 @@ from typing import Any
 
 from libs.common.times import iso
 
-OPEN = ("pending", "building", "starting")
-PENDING = ("pending",)
+OPEN_STATUSES = ("pending", "building", "starting")
+PENDING_ONLY = ("pending",)
 FIRST_RETRY_S = 30.0
-LAST_RETRY_S = 3600.0
+MAX_RETRY_S = 3600.0
 """A fetch that failed is tried again after the first, twice as long each time, and at last after this."""
-RETRIES_COUNTED = 10
+MAX_COUNTED_RETRIES = 10
 """Deployments of an app that are looked at: more failures do not make the pause longer."""
 
 
-class Cause(StrEnum):
+class DeploymentTrigger(StrEnum):
     APPLY = "apply"
     PUSH = "push"
     POLL = "poll"
@@ -32,7 +32,7 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True)
-class Step:
+class DeploymentStep:
     name: str
     status: str
     """running, waiting, succeeded or failed; the scheduler's steps have the same words."""
@@ -40,7 +40,7 @@ class Step:
     started_at: float | None = None
     finished_at: float | None = None
 
-    def shown(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         times = {"started_at": iso(self.started_at), "finished_at": iso(self.finished_at)}
         return {"name": self.name, "status": self.status, "detail": self.detail, **times}
 
@@ -63,9 +63,9 @@ class Deployment:
     warnings: tuple[dict[str, Any], ...]
     created_at: float
     live_at: float | None
-    steps: tuple[Step, ...] = ()
+    steps: tuple[DeploymentStep, ...] = ()
 
-    def shown(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {
             "id": self.id,
             "app": self.app,
@@ -74,7 +74,7 @@ class Deployment:
             "message": self.message,
             "trigger": self.cause,
             "status": self.status,
-            "steps": [step.shown() for step in self.steps],
+            "steps": [step.to_json() for step in self.steps],
             "errors": list(self.errors),
             "warnings": list(self.warnings),
             "created_at": iso(self.created_at),
@@ -82,14 +82,14 @@ class Deployment:
         }
 
     @property
-    def asks(self) -> bool:
+    def awaits_head(self) -> bool:
         """Its commit is what Git says the branch's head is, and Git has not said it to the end."""
         return self.status == "pending" and self.pinned is None and self.revision is None
 
     @property
-    def queued(self) -> bool:
+    def is_queued(self) -> bool:
         """Not begun: Git is still to be asked, whatever is pushed until then."""
-        return self.asks and not self.steps
+        return self.awaits_head and not self.steps
 
     @property
     def is_unfetched(self) -> bool:
@@ -97,56 +97,62 @@ class Deployment:
         return self.status == "failed" and self.commit_id is None and self.pinned is None
 
     @property
-    def goal(self) -> str | None:
+    def target_commit(self) -> str | None:
         """The commit that it deploys, as far as it is known."""
         return self.commit_id or self.pinned
 
 
-def retry_at(newest_first: Sequence[Deployment]) -> float | None:
+def get_fetch_retry_time(newest_first: Sequence[Deployment]) -> float | None:
     """When a fetch that failed is due again, later each time; None when the newest one did not fail at its fetch."""
-    counted = [one for one in newest_first if one.status != "superseded" or one.commit_id is not None]
-    failed = list(takewhile(lambda one: one.is_unfetched, counted))
-    if not failed:
+    relevant = [
+        deployment
+        for deployment in newest_first
+        if deployment.status != "superseded" or deployment.commit_id is not None
+    ]
+    failures = list(takewhile(lambda deployment: deployment.is_unfetched, relevant))
+    if not failures:
         return None
-    ended = failed[0].steps[-1].finished_at if failed[0].steps else None
-    pause: float = FIRST_RETRY_S * 2 ** (len(failed) - 1)
-    return (ended or failed[0].created_at) + min(pause, LAST_RETRY_S)
+    failed_at = failures[0].steps[-1].finished_at if failures[0].steps else None
+    pause: float = FIRST_RETRY_S * 2 ** (len(failures) - 1)
+    return (failed_at or failures[0].created_at) + min(pause, MAX_RETRY_S)
 
 
-def unfetched(newest_first: Sequence[Deployment], head: str, again: float) -> str:
+def describe_failed_fetch(newest_first: Sequence[Deployment], head: str, retry_time: float) -> str:
     """What is shown until the next try."""
-    failed = next(one for one in newest_first if one.is_unfetched)
-    return f"commit {head[:12]} could not be fetched: {failed.errors[0]['message']}; tried again after {iso(again)}"
+    failure = next(deployment for deployment in newest_first if deployment.is_unfetched)
+    return (
+        f"commit {head[:12]} could not be fetched: {failure.errors[0]['message']}; tried again after {iso(retry_time)}"
+    )
 
 
-def due(pending: Sequence[Deployment]) -> list[Deployment]:
+def select_due(pending: Sequence[Deployment]) -> list[Deployment]:
     """The pending deployments of one app (oldest first) to go on with: of those that ask Git the newest is enough."""
-    return [one for one in pending if one is pending[-1] or not one.asks]
+    return [deployment for deployment in pending if deployment is pending[-1] or not deployment.awaits_head]
 
 
 @dataclass(frozen=True)
-class Steps:
+class StepHistory:
     """The steps of a deployment as they go on; the last one is the present one."""
 
-    all: tuple[Step, ...] = ()
+    steps: tuple[DeploymentStep, ...] = ()
 
-    def begun(self, name: str, now: float) -> Steps:
-        return Steps((*self.all, Step(name, "running", started_at=now)))
+    def start(self, name: str, now: float) -> StepHistory:
+        return StepHistory((*self.steps, DeploymentStep(name, "running", started_at=now)))
 
-    def ended(self, now: float, status: str = "succeeded", detail: str | None = None) -> Steps:
-        last = self.all[-1]
-        return Steps((*self.all[:-1], Step(last.name, status, detail, last.started_at, now)))
+    def finish(self, now: float, status: str = "succeeded", detail: str | None = None) -> StepHistory:
+        last = self.steps[-1]
+        return StepHistory((*self.steps[:-1], DeploymentStep(last.name, status, detail, last.started_at, now)))
 
-    def waiting(self, detail: str) -> Steps:
-        last = self.all[-1]
-        return Steps((*self.all[:-1], Step(last.name, "waiting", detail, last.started_at)))
+    def wait(self, detail: str) -> StepHistory:
+        last = self.steps[-1]
+        return StepHistory((*self.steps[:-1], DeploymentStep(last.name, "waiting", detail, last.started_at)))
 
-    def until(self, name: str) -> Steps:
+    def drop_from(self, name: str) -> StepHistory:
         """The steps before `name`."""
-        names = [step.name for step in self.all]
-        return Steps(self.all[: names.index(name)]) if name in names else self
+        names = [step.name for step in self.steps]
+        return StepHistory(self.steps[: names.index(name)]) if name in names else self
 
     @property
-    def reason(self) -> str | None:
+    def waiting_reason(self) -> str | None:
         """What the present step waits for."""
-        return self.all[-1].detail if self.all and self.all[-1].status == "waiting" else None
+        return self.steps[-1].detail if self.steps and self.steps[-1].status == "waiting" else None

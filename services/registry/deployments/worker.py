@@ -19,131 +19,138 @@ from libs.common.messages import AccessChanged, RevisionReady
 from libs.common.periodic_task import Loop
 from libs.common.python_packages import unread
 from libs.common.repository_tree import left_out
-from services.registry.checks.catalog import check
-from services.registry.checks.deployment_warnings import stopped
-from services.registry.checks.problems import plain_error, shown
+from services.registry.checks.catalog import check_manifests
+from services.registry.checks.deployment_warnings import warn_of_stopped
+from services.registry.checks.problems import error_without_position, problem_to_json
 from services.registry.db import apps, deployments, secrets
-from services.registry.deployments.progress import Journal, Overtaken
-from services.registry.deployments.push_decision import Scene, carries, settled
-from services.registry.deployments.state import Cause, Deployment, Steps, due
-from services.registry.events import Doorbell
-from services.registry.git.cache import Commit, Source
+from services.registry.deployments.progress import DeploymentProgress, Superseded
+from services.registry.deployments.push_decision import PushContext, find_existing_deployment, is_deploying
+from services.registry.deployments.state import Deployment, DeploymentTrigger, StepHistory, select_due
+from services.registry.events import EventPublisher
+from services.registry.git.cache import Commit, GitCache
 from services.registry.git.error_messages import GitFailed
-from services.registry.git.remotes import Incomplete, Origin, Origins
-from services.registry.git.tree import Refused
-from services.registry.keyed_executor import PerApp
+from services.registry.git.remotes import GitRemote, MissingCredentials, RemoteResolver
+from services.registry.git.tree import InvalidRevision
+from services.registry.keyed_executor import KeyedExecutor
 
-SWEEP_S = 5.0
+SCAN_INTERVAL_S = 5.0
 """How often pending deployments are looked for without a ring: one that another replica took, or that waited."""
-AT_ONCE = 4
+MAX_CONCURRENT_DEPLOYMENTS = 4
 """Deployments of different apps that are fetched and checked at the same time."""
-DEFECT = "an error in the registry stopped this deployment; its log has the details"
+INTERNAL_ERROR = "an error in the registry stopped this deployment; its log has the details"
 
 
-class Deployer:
+class DeploymentWorker:
     def __init__(
         self,
         database: Database,
-        source: Source,
-        origins: Origins,
-        doorbell: Doorbell,
+        git_cache: GitCache,
+        remotes: RemoteResolver,
+        events: EventPublisher,
         group: asyncio.TaskGroup,
         *,
-        processes: bool = False,
+        process_runtime: bool = False,
     ) -> None:
         """`processes`: the workers run no containers."""
-        self._processes = processes
+        self._process_runtime = process_runtime
         self._database = database
-        self._source = source
-        self._origins = origins
-        self._doorbell = doorbell
-        self._journal = Journal(database)
-        self._work = PerApp("deployment", group, AT_ONCE, self.wake)
-        self.loop = Loop("deployments", self._look, SWEEP_S)
+        self._git_cache = git_cache
+        self._remotes = remotes
+        self._events = events
+        self._progress = DeploymentProgress(database)
+        self._executor = KeyedExecutor("deployment", group, MAX_CONCURRENT_DEPLOYMENTS, self.wake)
+        self.loop = Loop("deployments", self._start_pending, SCAN_INTERVAL_S)
 
     def wake(self) -> None:
         self.loop.wake()
 
-    async def _look(self) -> None:
-        async with self._database.read() as c:
-            pending = await deployments.with_status(c, "pending")
-        for app in {one.app for one in pending}:
-            self._work.start(app, partial(self._in_order, due([one for one in pending if one.app == app])))
+    async def _start_pending(self) -> None:
+        async with self._database.read() as conn:
+            pending = await deployments.list_by_status(conn, "pending")
+        for app in {deployment.app for deployment in pending}:
+            self._executor.submit(
+                app,
+                partial(
+                    self._deploy_in_order, select_due([deployment for deployment in pending if deployment.app == app])
+                ),
+            )
 
-    async def _in_order(self, pending: list[Deployment]) -> None:
+    async def _deploy_in_order(self, pending: list[Deployment]) -> None:
         for deployment in pending:
-            await self._guarded(deployment)
+            await self._deploy_guarded(deployment)
 
-    async def _guarded(self, deployment: Deployment) -> None:
+    async def _deploy_guarded(self, deployment: Deployment) -> None:
         """Whatever happens is told in the deployment; only a lost database leaves it for the next look."""
         try:
-            with suppress(Overtaken):
-                await self._carry_out(deployment)
+            with suppress(Superseded):
+                await self._deploy(deployment)
         except Unavailable:
             raise
         except Exception as error:
-            why = error.detail if isinstance(error, MeshError) else DEFECT
-            with suppress(Overtaken):
-                await self._journal.fail(deployment, Steps(deployment.steps), [plain_error(why)])
+            message = error.detail if isinstance(error, MeshError) else INTERNAL_ERROR
+            with suppress(Superseded):
+                await self._progress.fail(deployment, StepHistory(deployment.steps), [error_without_position(message)])
             raise
 
-    async def _carry_out(self, deployment: Deployment) -> None:
+    async def _deploy(self, deployment: Deployment) -> None:
         if deployment.revision is not None:
-            self._announce(deployment, await self._journal.resume(deployment, deployment.revision))
+            self._publish_events(deployment, await self._progress.resume(deployment, deployment.revision))
             return
         try:
-            _repository, origin = await self._origins.of_app(deployment.app)
-        except Incomplete as error:
-            await self._journal.wait(deployment, error.detail)
+            _repository, remote = await self._remotes.resolve_app(deployment.app)
+        except MissingCredentials as error:
+            await self._progress.wait_for_credentials(deployment, error.detail)
         else:
-            await self._from_git(deployment, origin)
+            await self._deploy_from_git(deployment, remote)
 
-    async def _from_git(self, deployment: Deployment, origin: Origin) -> None:
-        steps = await self._journal.begin(deployment)
+    async def _deploy_from_git(self, deployment: Deployment, remote: GitRemote) -> None:
+        steps = await self._progress.start(deployment)
         try:
-            commit = await self._source.fetch(deployment.app, origin, deployment.pinned)
-            if (existing := await self._existing(deployment, commit)) is not None:
-                await self._journal.nothing_new(deployment, steps, commit, existing)
+            commit = await self._git_cache.fetch(deployment.app, remote, deployment.pinned)
+            if (existing := await self._find_duplicate(deployment, commit)) is not None:
+                await self._progress.finish_unchanged(deployment, steps, commit, existing)
                 return
-            steps = await self._journal.fetched(deployment, steps, commit)
-            catalog, warnings = await self._checked(deployment, commit, origin.path)
+            steps = await self._progress.record_commit(deployment, steps, commit)
+            catalog, warnings = await self._validate(deployment, commit, remote.path)
         except GitFailed as error:
-            await self._journal.fail(deployment, steps, [plain_error(error.detail)])
-        except Refused as error:
-            await self._journal.fail(deployment, steps, [shown(problem) for problem in error.problems])
+            await self._progress.fail(deployment, steps, [error_without_position(error.detail)])
+        except InvalidRevision as error:
+            await self._progress.fail(deployment, steps, [problem_to_json(problem) for problem in error.problems])
         else:
-            ready = await self._journal.revise(deployment, steps, commit, catalog, warnings)
-            self._announce(deployment, ready)
+            starting = await self._progress.save_revision(deployment, steps, commit, catalog, warnings)
+            self._publish_events(deployment, starting)
 
-    async def _existing(self, deployment: Deployment, commit: Commit) -> Deployment | None:
+    async def _find_duplicate(self, deployment: Deployment, commit: Commit) -> Deployment | None:
         """The deployment that carries this commit already, when a push or a poll turns out to bring nothing new."""
-        if deployment.cause not in (Cause.PUSH, Cause.POLL):
+        if deployment.cause not in (DeploymentTrigger.PUSH, DeploymentTrigger.POLL):
             return None
-        async with self._database.read() as c:
-            repository = await apps.repository(c, deployment.app)
-            previous = await deployments.latest(c, deployment.app, before=deployment.seq)
-            live = await deployments.live(c, deployment.app)
-        if previous is not None and carries(previous, commit.id):
+        async with self._database.read() as conn:
+            repository = await apps.get_repository(conn, deployment.app)
+            previous = await deployments.get_latest(conn, deployment.app, before_seq=deployment.seq)
+            live = await deployments.get_live(conn, deployment.app)
+        if previous is not None and is_deploying(previous, commit.id):
             return previous
-        return settled(commit.id, Scene(repository.abandoned if repository else None, previous, live))
+        return find_existing_deployment(
+            commit.id, PushContext(repository.abandoned if repository else None, previous, live)
+        )
 
-    async def _checked(self, deployment: Deployment, commit: Commit, path: str) -> tuple[Catalog, list[Problem]]:
-        async with self._database.read() as c:
-            known = await secrets.listed(c, deployment.app)
-            live = await deployments.live_catalog(c, deployment.app)
-        files = await self._source.manifests(deployment.app, commit.id, path)
+    async def _validate(self, deployment: Deployment, commit: Commit, path: str) -> tuple[Catalog, list[Problem]]:
+        async with self._database.read() as conn:
+            declared = await secrets.list_secrets(conn, deployment.app)
+            live = await deployments.get_live_catalog(conn, deployment.app)
+        files = await self._git_cache.read_manifests(deployment.app, commit.id, path)
         catalog, problems = await asyncio.to_thread(
-            check, files, deployment.app, tuple(known), processes=self._processes
+            check_manifests, files, deployment.app, tuple(declared), processes=self._process_runtime
         )
         if catalog is None:
-            raise Refused(*(problem for problem in problems if problem.severity == "error"))
-        contents = await self._source.contents(deployment.app, commit.id)
-        stops = stopped(live, catalog, path) if live else ()
-        packages = unread(contents.files) if self._processes else ()
-        return catalog, [*stops, *left_out(contents.items, path), *packages, *problems]
+            raise InvalidRevision(*(problem for problem in problems if problem.severity == "error"))
+        contents = await self._git_cache.read_tree_contents(deployment.app, commit.id)
+        stop_warnings = warn_of_stopped(live, catalog, path) if live else ()
+        package_warnings = unread(contents.files) if self._process_runtime else ()
+        return catalog, [*stop_warnings, *left_out(contents.items, path), *package_warnings, *problems]
 
-    def _announce(self, deployment: Deployment, ready: bool) -> None:
-        if ready:
-            self._doorbell.ring(
+    def _publish_events(self, deployment: Deployment, starting: bool) -> None:
+        if starting:
+            self._events.publish_soon(
                 RevisionReady(app=deployment.app, deployment=deployment.id), AccessChanged(app=deployment.app)
             )

@@ -13,42 +13,42 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
 from libs.common.http.addresses import Address, Internal, Reach
-from services.registry.git.allowed_folders import Folders, Forbidden
+from services.registry.git.allowed_folders import AllowedFolders, RepositoryForbidden
 from services.registry.git.error_messages import GitFailed
-from services.registry.git.repository_url import Locator, NotALocator, located
+from services.registry.git.repository_url import InvalidRepositoryUrl, RepositoryUrl, parse_repository_url
 
-NO_FOLDER = (
+FOLDER_NOT_ALLOWED = (
     "the mesh reads no repository at this file:// address: it must be a Git repository that the mesh's user can read,"
     " in a folder that its operator allows (MLMESH_REPOSITORY_FOLDERS)"
 )
-NO_NETWORK = (
+NETWORK_NOT_ALLOWED = (
     "the mesh asks {host} for no repository: it leads to a network that its operator does not allow"
     " (MLMESH_REPOSITORY_NETWORKS)"
 )
-NO_ADDRESS = "could not resolve host {host}; is the url of the Repository right?"
+HOST_NOT_FOUND = "could not resolve host {host}; is the url of the Repository right?"
 
 PROXIES = {
     "http": ("http_proxy", "all_proxy", "ALL_PROXY"),
     "https": ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
 }
 """The variables that curl reads for each scheme."""
-ONLY_PROXY = {"no_proxy": "", "NO_PROXY": ""}
+PROXY_ONLY = {"no_proxy": "", "NO_PROXY": ""}
 """A host that nobody has judged is asked through the proxy or not at all."""
 
 
-class NotAllowed(GitFailed):
+class AddressNotAllowed(GitFailed):
     """The address leads to where no repository may be."""
 
 
 @dataclass(frozen=True)
-class Target:
+class GitTarget:
     """What Git is given for an address, and what holds it to what was judged."""
 
     url: str
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
-    ssh: tuple[str, ...] = ()
-    other: Target | None = None
+    ssh_options: tuple[str, ...] = ()
+    fallback: GitTarget | None = None
     """For ssh, which takes one address: the same at the host's next one."""
 
     @property
@@ -56,64 +56,68 @@ class Target:
         return self.url.startswith("file://")
 
 
-class Locations:
-    def __init__(self, folders: Folders, networks: Iterable[str]) -> None:
+class AddressPolicy:
+    def __init__(self, folders: AllowedFolders, networks: Iterable[str]) -> None:
         self._folders = folders
         self._reach = Reach(networks)
 
-    async def find(self, url: str, timeout: float) -> Target:
+    async def resolve(self, url: str, timeout: float) -> GitTarget:
         """Raises NotAllowed; GitFailed when the host has no address, or is not told within `timeout` seconds."""
         try:
-            found = located(url)
-        except NotALocator as error:
-            raise NotAllowed(str(error)) from error
-        if found.scheme == "file":
-            return await self._file(found)
+            repository_url = parse_repository_url(url)
+        except InvalidRepositoryUrl as error:
+            raise AddressNotAllowed(str(error)) from error
+        if repository_url.scheme == "file":
+            return await self._resolve_file(repository_url)
         try:
             async with asyncio.timeout(timeout):
-                addresses = await self._reach.find(found.host, found.port)
+                addresses = await self._reach.find(repository_url.host, repository_url.port)
         except Internal as error:
-            raise NotAllowed(NO_NETWORK.format(host=found.host)) from error
+            raise AddressNotAllowed(NETWORK_NOT_ALLOWED.format(host=repository_url.host)) from error
         except (OSError, TimeoutError) as error:
-            if proxied(found, os.environ):
-                return Target(found.url, environment=ONLY_PROXY)
-            raise GitFailed(NO_ADDRESS.format(host=found.host)) from error
-        return pinned(found, addresses)
+            if uses_proxy(repository_url, os.environ):
+                return GitTarget(repository_url.url, environment=PROXY_ONLY)
+            raise GitFailed(HOST_NOT_FOUND.format(host=repository_url.host)) from error
+        return pin_addresses(repository_url, addresses)
 
-    async def refused(self, url: str, timeout: float) -> str | None:
+    async def explain_refusal(self, url: str, timeout: float) -> str | None:
         """Why this address will never be asked; None when it may be, or when its host has no address now."""
         try:
-            await self.find(url, timeout)
-        except NotAllowed as error:
+            await self.resolve(url, timeout)
+        except AddressNotAllowed as error:
             return error.detail
         except GitFailed:
             return None
         return None
 
-    async def _file(self, found: Locator) -> Target:
+    async def _resolve_file(self, repository_url: RepositoryUrl) -> GitTarget:
         try:
-            folder = await asyncio.to_thread(self._folders.repository, unquote(found.path))
-        except Forbidden as error:
-            raise NotAllowed(NO_FOLDER) from error
-        return Target(f"file://{quote(str(folder))}", ("--upload-pack=git-upload-pack --strict",))
+            folder = await asyncio.to_thread(self._folders.find_repository, unquote(repository_url.path))
+        except RepositoryForbidden as error:
+            raise AddressNotAllowed(FOLDER_NOT_ALLOWED) from error
+        return GitTarget(f"file://{quote(str(folder))}", ("--upload-pack=git-upload-pack --strict",))
 
 
-def pinned(found: Locator, addresses: list[Address]) -> Target:
+def pin_addresses(repository_url: RepositoryUrl, addresses: list[Address]) -> GitTarget:
     """Git's connections go to `addresses`, whatever the host's name leads to by then."""
-    if found.scheme == "ssh":
-        named = found.host if found.port == found.default_port else f"[{found.host}]:{found.port}"
-        other = pinned(found, addresses[1:]) if addresses[1:] else None
-        options = (f"HostName={addresses[0]}", f"HostKeyAlias={named}", "CheckHostIP=no")
-        return Target(found.url, ssh=options, other=other)
-    if found.is_number:
-        return Target(found.at(addresses[0]).url)
-    listed = ",".join(f"[{one}]" if one.version == 6 else str(one) for one in addresses)
-    key, value = "http.curloptResolve", f"{found.host}:{found.port}:{listed}"
-    return Target(
-        found.url, environment={"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": key, "GIT_CONFIG_VALUE_0": value}
+    if repository_url.scheme == "ssh":
+        host_key_alias = (
+            repository_url.host
+            if repository_url.port == repository_url.default_port
+            else f"[{repository_url.host}]:{repository_url.port}"
+        )
+        fallback = pin_addresses(repository_url, addresses[1:]) if addresses[1:] else None
+        options = (f"HostName={addresses[0]}", f"HostKeyAlias={host_key_alias}", "CheckHostIP=no")
+        return GitTarget(repository_url.url, ssh_options=options, fallback=fallback)
+    if repository_url.is_address:
+        return GitTarget(repository_url.with_host(addresses[0]).url)
+    address_list = ",".join(f"[{address}]" if address.version == 6 else str(address) for address in addresses)
+    key, value = "http.curloptResolve", f"{repository_url.host}:{repository_url.port}:{address_list}"
+    return GitTarget(
+        repository_url.url, environment={"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": key, "GIT_CONFIG_VALUE_0": value}
     )
 
 
-def proxied(found: Locator, environ: Mapping[str, str]) -> bool:
+def uses_proxy(repository_url: RepositoryUrl, environ: Mapping[str, str]) -> bool:
     """Whether a proxy of the operator connects, which may know hosts that we do not, and judges by itself."""
-    return any(environ.get(name) for name in PROXIES.get(found.scheme, ()))
+    return any(environ.get(name) for name in PROXIES.get(repository_url.scheme, ()))

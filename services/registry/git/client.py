@@ -18,20 +18,20 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from services.registry.git.address_policy import Target
-from services.registry.git.credentials import NOBODY, Credentials, Presented, presented
-from services.registry.git.error_messages import GitFailed, last_location, reason
-from services.registry.git.process_io import CHUNK_BYTES, Silent, errors_of, exchanged, pipes_of
+from services.registry.git.address_policy import GitTarget
+from services.registry.git.credentials import NO_CREDENTIALS, Credentials, GitAuth, write_auth_files
+from services.registry.git.error_messages import GitFailed, explain_git_error, find_last_location
+from services.registry.git.process_io import CHUNK_BYTES, IdleTimeout, communicate, get_pipes, read_stderr
 
 MAX_FILE_BYTES = 1 << 30
 """The largest file (a pack) that Git may write here."""
 KILL_WAIT_S = 5.0
 PROTOCOLS = "https:http:ssh:file"
-PASSED_ON = (
+INHERITED_VARIABLES = (
     "PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "http_proxy", "https_proxy", "HTTPS_PROXY",
     "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
 )  # fmt: skip
-LIMITED = ("/bin/sh", "-c", 'ulimit -f "$0" && exec git "$@"', str(MAX_FILE_BYTES // 512))
+GIT_WITH_LIMITS = ("/bin/sh", "-c", 'ulimit -f "$0" && exec git "$@"', str(MAX_FILE_BYTES // 512))
 """POSIX counts `ulimit -f` in 512 bytes."""
 CONFIGURATION = """\
 [safe]
@@ -56,111 +56,113 @@ CONFIGURATION = """\
 	allowAnySHA1InWant = true
 """
 
-ANYWHERE = Target("")
+NO_TARGET = GitTarget("")
 """For what asks no other host."""
 
 
 VERSION = re.compile(r"(\d+)\.(\d+)")
 VERSION_TIMEOUT_S = 10.0
-PINS = (2, 37)
+MIN_VERSION = (2, 37)
 """The first Git that connects to addresses that it is given."""
 
 
-class Git:
+class GitClient:
     """`home` is a folder of our own, made whenever it is missing."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._configuration = home / "gitconfig"
-        self._make_home()
+        self._ensure_home()
         self._configuration.write_text(CONFIGURATION)
 
     async def run(
         self,
         *arguments: str,
         folder: Path | None = None,
-        credentials: Credentials = NOBODY,
-        target: Target = ANYWHERE,
-        given: bytes = b"",
+        credentials: Credentials = NO_CREDENTIALS,
+        target: GitTarget = NO_TARGET,
+        stdin_data: bytes = b"",
         timeout: float,
-        silence: float | None = None,
+        idle_timeout: float | None = None,
     ) -> bytes:
         """What Git printed. Raises GitFailed with Git's own reason, free of credentials.
 
         `silence` is how many seconds it may print nothing at all, for commands that tell their progress.
         """
-        self._make_home()
-        with presented(credentials, self._home, target.ssh) as access:
-            access = replace(access, environment={**access.environment, **target.environment})
+        self._ensure_home()
+        with write_auth_files(credentials, self._home, target.ssh_options) as auth:
+            auth = replace(auth, environment={**auth.environment, **target.environment})
             try:
-                async with asyncio.timeout(timeout), self._started(arguments, folder, access) as process:
-                    output, errors = await exchanged(pipes_of(process), given, silence)
+                async with asyncio.timeout(timeout), self._start_process(arguments, folder, auth) as process:
+                    output, errors = await communicate(get_pipes(process), stdin_data, idle_timeout)
                     code = await process.wait()
-            except Silent as error:
+            except IdleTimeout as error:
                 raise GitFailed(
-                    f"the repository's server has said nothing for {silence:g} s and was given up"
+                    f"the repository's server has said nothing for {idle_timeout:g} s and was given up"
                 ) from error
             except TimeoutError as error:
                 raise GitFailed(f"git {arguments[0]} took longer than {timeout:g} s and was stopped") from error
         if code != 0:
-            raise GitFailed(reason(errors.decode(errors="replace"), access.hidden) or f"git ended with code {code}")
+            raise GitFailed(
+                explain_git_error(errors.decode(errors="replace"), auth.hidden) or f"git ended with code {code}"
+            )
         return output
 
     async def stream(self, *arguments: str, folder: Path, timeout: float) -> AsyncGenerator[bytes, None]:
         """What Git prints, in pieces; for output that may be large."""
-        async with asyncio.timeout(timeout), self._started(arguments, folder, Presented()) as process:
-            pipes = pipes_of(process)
+        async with asyncio.timeout(timeout), self._start_process(arguments, folder, GitAuth()) as process:
+            pipes = get_pipes(process)
             pipes.stdin.close()
-            while piece := await pipes.stdout.read(CHUNK_BYTES):
-                yield piece
-            errors = await errors_of(pipes)
+            while chunk := await pipes.stdout.read(CHUNK_BYTES):
+                yield chunk
+            errors = await read_stderr(pipes)
             if await process.wait() != 0:
-                raise GitFailed(reason(errors.decode(errors="replace")))
+                raise GitFailed(explain_git_error(errors.decode(errors="replace")))
 
-    async def version(self) -> tuple[int, ...]:
+    async def get_version(self) -> tuple[int, ...]:
         """As `git version 2.39.5 (Apple Git-154)` tells it."""
-        found = VERSION.search((await self.run("version", timeout=VERSION_TIMEOUT_S)).decode(errors="replace"))
-        return tuple(map(int, found.groups())) if found else ()
+        match = VERSION.search((await self.run("version", timeout=VERSION_TIMEOUT_S)).decode(errors="replace"))
+        return tuple(map(int, match.groups())) if match else ()
 
-    async def location(self, target: Target, credentials: Credentials, timeout: float) -> str:
+    async def find_redirect_location(self, target: GitTarget, credentials: Credentials, timeout: float) -> str:
         """Where a repository that redirects has moved to, by its own word; empty when it does not say."""
-        self._make_home()
+        self._ensure_home()
         with tempfile.TemporaryDirectory(prefix="trace-", dir=self._home) as folder:
             trace = Path(folder) / "trace"
             tracing = {"GIT_TRACE_CURL": str(trace), "GIT_TRACE_CURL_NO_DATA": "1"}
             traced = replace(target, environment={**target.environment, **tracing})
             with suppress(GitFailed):
                 await self.run("ls-remote", "--", target.url, credentials=credentials, target=traced, timeout=timeout)
-            return last_location(trace.read_text(errors="replace") if trace.exists() else "")
+            return find_last_location(trace.read_text(errors="replace") if trace.exists() else "")
 
-    def _make_home(self) -> None:
+    def _ensure_home(self) -> None:
         """Somebody may remove what lies in the data folder while we run; Git goes by no other configuration."""
         if not self._configuration.is_file():
             self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._configuration.write_text(CONFIGURATION)
 
     @asynccontextmanager
-    async def _started(
-        self, arguments: tuple[str, ...], folder: Path | None, access: Presented
+    async def _start_process(
+        self, arguments: tuple[str, ...], folder: Path | None, auth: GitAuth
     ) -> AsyncIterator[Process]:
         process = await asyncio.create_subprocess_exec(
-            *LIMITED,
+            *GIT_WITH_LIMITS,
             *arguments,
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
             cwd=folder or self._home,
-            env={**self._environment(folder), **access.environment},
+            env={**self._build_environment(folder), **auth.environment},
             start_new_session=True,
         )
         try:
             yield process
         finally:
-            await _ended(process)
+            await _kill_process(process)
 
-    def _environment(self, folder: Path | None) -> dict[str, str]:
+    def _build_environment(self, folder: Path | None) -> dict[str, str]:
         return {
-            **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+            **{name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ},
             **({"GIT_DIR": str(folder)} if folder else {}),
             "HOME": str(self._home),
             "LC_ALL": "C",
@@ -172,7 +174,7 @@ class Git:
         }
 
 
-async def _ended(process: Process) -> None:
+async def _kill_process(process: Process) -> None:
     """Kill Git and the helpers that it started, in whatever state they are."""
     if process.returncode is not None:
         return

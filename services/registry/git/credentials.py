@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 
 from libs.common.errors import Invalid
 
-SSH = "ssh -F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=10"
-SSH += " -o ServerAliveInterval=5 -o ServerAliveCountMax=4"
-ASKPASS = """\
+SSH_COMMAND = (
+    "ssh -F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=10"
+)
+SSH_COMMAND += " -o ServerAliveInterval=5 -o ServerAliveCountMax=4"
+ASKPASS_SCRIPT = """\
 #!/bin/sh
 case "$1" in
 Username*) printf '%s\\n' "$MLMESH_GIT_USERNAME" ;;
@@ -33,63 +35,67 @@ class Credentials:
     known_hosts: str = ""
 
 
-NOBODY = Credentials()
+NO_CREDENTIALS = Credentials()
 
 
 @dataclass(frozen=True)
-class Presented:
+class GitAuth:
     """What Git's environment gets, and the texts that no error may show."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
 
 
-def credentials_of(values: Mapping[str, str], url: str) -> Credentials:
+def parse_credentials(values: Mapping[str, str], url: str) -> Credentials:
     """`username` + `password`, `token`, or `ssh-privatekey` + `known_hosts`. Raises Invalid when none is complete."""
     if values.get("ssh-privatekey") and values.get("known_hosts"):
         return Credentials(private_key=values["ssh-privatekey"], known_hosts=values["known_hosts"])
     if values.get("token"):
-        return Credentials(values.get("username") or _token_user(url), values["token"])
+        return Credentials(values.get("username") or _default_token_user(url), values["token"])
     if values.get("username") and "password" in values:
         return Credentials(values["username"], values["password"])
     raise Invalid("Git credentials are username and password, or token, or ssh-privatekey and known_hosts")
 
 
-def _token_user(url: str) -> str:
+def _default_token_user(url: str) -> str:
     """Forges take any user name beside a token, but for Bitbucket."""
     host = urlsplit(url).hostname or ""
     return "x-token-auth" if host == "bitbucket.org" else "x-access-token"
 
 
 @contextmanager
-def presented(credentials: Credentials, home: Path, ssh: Sequence[str] = ()) -> Iterator[Presented]:
+def write_auth_files(credentials: Credentials, home: Path, ssh_options: Sequence[str] = ()) -> Iterator[GitAuth]:
     """The environment for one call of Git; its files exist as long as the call. `ssh` are more options of ssh."""
-    command = " ".join((SSH, *(f"-o {shlex.quote(option)}" for option in ssh)))
-    if credentials == NOBODY:
-        yield Presented({"GIT_SSH_COMMAND": command})
+    command = " ".join((SSH_COMMAND, *(f"-o {shlex.quote(option)}" for option in ssh_options)))
+    if credentials == NO_CREDENTIALS:
+        yield GitAuth({"GIT_SSH_COMMAND": command})
         return
     with tempfile.TemporaryDirectory(prefix="access-", dir=home) as name:
         folder = Path(name)
-        yield _key(credentials, folder, command) if credentials.private_key else _password(credentials, folder, command)
+        yield (
+            _write_key_files(credentials, folder, command)
+            if credentials.private_key
+            else _write_askpass(credentials, folder, command)
+        )
 
 
-def _key(credentials: Credentials, folder: Path, command: str) -> Presented:
+def _write_key_files(credentials: Credentials, folder: Path, command: str) -> GitAuth:
     key, hosts = folder / "key", folder / "known_hosts"
     key.touch(mode=0o600)
     key.write_text(credentials.private_key.replace("\r\n", "\n").rstrip("\n") + "\n")
     hosts.write_text(credentials.known_hosts + "\n")
     options = f"-i {shlex.quote(str(key))} -o {shlex.quote(f'UserKnownHostsFile={hosts}')}"
-    return Presented({"GIT_SSH_COMMAND": f"{command} {options} -o GlobalKnownHostsFile=/dev/null"}, (str(folder),))
+    return GitAuth({"GIT_SSH_COMMAND": f"{command} {options} -o GlobalKnownHostsFile=/dev/null"}, (str(folder),))
 
 
-def _password(credentials: Credentials, folder: Path, command: str) -> Presented:
+def _write_askpass(credentials: Credentials, folder: Path, command: str) -> GitAuth:
     program = folder / "askpass"
     program.touch(mode=0o700)
-    program.write_text(ASKPASS)
+    program.write_text(ASKPASS_SCRIPT)
     environment = {
         "GIT_SSH_COMMAND": command,
         "GIT_ASKPASS": str(program),
         "MLMESH_GIT_USERNAME": credentials.username,
         "MLMESH_GIT_PASSWORD": credentials.password,
     }
-    return Presented(environment, (str(folder), credentials.password))
+    return GitAuth(environment, (str(folder), credentials.password))

@@ -10,23 +10,23 @@ from libs.common.errors import Invalid
 MAX_BRANCHES = 10
 MAX_REASON = 500
 """Characters of Git's reason that are kept."""
-NOISE = ("hint:", "warning:", "Cloning into", "Please make sure you have", "and the repository exists")
+NOISE_PREFIXES = ("hint:", "warning:", "Cloning into", "Please make sure you have", "and the repository exists")
 USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
 PROGRESS = re.compile(r"(remote: )?[A-Z][a-z]+ (objects|deltas)\b|remote: Total \d|From ")
 REDIRECTED = re.compile(r"The requested URL returned error: 30[12378]")
-LABEL = re.compile(r"^(fatal|error): ")
+SEVERITY_LABEL = re.compile(r"^(fatal|error): ")
 NO_REF = "couldn't find remote ref"
-URL = "is the url of the Repository right?"
+CHECK_URL = "is the url of the Repository right?"
 ADVICE = (
     (NO_REF, "is the branch of the Repository right?"),
     ("could not read Username", "it asks for credentials: name a Secret with them in the Repository (credentials)"),
     ("Authentication failed", "are the values of the Repository's credentials right?"),
     ("Permission denied", "does the Repository's key have access?"),
     ("Host key verification failed", "does the Secret's known_hosts have the host's key?"),
-    ("does not appear to be a git repository", URL),
-    ("Repository not found", URL),
-    ("not found", URL),
-    ("Could not resolve host", URL),
+    ("does not appear to be a git repository", CHECK_URL),
+    ("Repository not found", CHECK_URL),
+    ("not found", CHECK_URL),
+    ("Could not resolve host", CHECK_URL),
 )
 
 LOCATION = re.compile(r"<= Recv header: location: *(\S+)", re.IGNORECASE)
@@ -36,30 +36,36 @@ class GitFailed(Invalid):
     """Git could not do it."""
 
 
-class NoBranch(GitFailed):
+class BranchNotFound(GitFailed):
     """The repository has no branch of this name."""
 
 
-def no_branch(branch: str, others: Sequence[str], *, seen: bool) -> str:
+def describe_missing_branch(branch: str, branches: Sequence[str], *, branch_seen: bool) -> str:
     """`seen`: the branch has been there before. It may have another name now, so the others are named."""
-    told = ", ".join(others[:MAX_BRANCHES]) + (f" and {more} more" if (more := len(others) - MAX_BRANCHES) > 0 else "")
-    missing = f"branch {branch} is not there any more" if seen else f"there is no branch {branch}"
-    return f"{missing}; the repository has: {told}" if others else f"{missing}; the repository has no branch at all"
+    names = ", ".join(branches[:MAX_BRANCHES]) + (
+        f" and {hidden} more" if (hidden := len(branches) - MAX_BRANCHES) > 0 else ""
+    )
+    missing = f"branch {branch} is not there any more" if branch_seen else f"there is no branch {branch}"
+    return f"{missing}; the repository has: {names}" if branches else f"{missing}; the repository has no branch at all"
 
 
-def reason(errors: str, hidden: tuple[str, ...] = ()) -> str:
+def explain_git_error(errors: str, hidden: tuple[str, ...] = ()) -> str:
     """In one line, without hints, credentials or our paths; with advice where there is some."""
     lines = [line.strip() for line in errors.splitlines()]
-    told = [LABEL.sub("", line) for line in lines if line and not (line.startswith(NOISE) or PROGRESS.match(line))]
-    text = "; ".join(dict.fromkeys(told))
+    messages = [
+        SEVERITY_LABEL.sub("", line)
+        for line in lines
+        if line and not (line.startswith(NOISE_PREFIXES) or PROGRESS.match(line))
+    ]
+    text = "; ".join(dict.fromkeys(messages))
     for secret in hidden:
         text = text.replace(secret, "***") if secret else text
     text = USER_INFO.sub("", text)[:MAX_REASON]
-    advice = next((found for sign, found in ADVICE if sign in text), None)
+    advice = next((text_of_advice for sign, text_of_advice in ADVICE if sign in text), None)
     return f"{text}; {advice}" if advice else text
 
 
-def last_location(trace: str) -> str:
+def find_last_location(trace: str) -> str:
     """Where the last redirect in a trace of curl leads to."""
-    found = LOCATION.findall(trace)
-    return str(found[-1]) if found else ""
+    locations = LOCATION.findall(trace)
+    return str(locations[-1]) if locations else ""

@@ -10,81 +10,99 @@ from libs.common.errors import MeshError
 from libs.common.periodic_task import Loop
 from services.registry.apps import Repository
 from services.registry.db import apps, deployments
-from services.registry.deployments.state import RETRIES_COUNTED, Cause, retry_at, unfetched
-from services.registry.deployments.worker import Deployer
-from services.registry.git.cache import Source
-from services.registry.git.remotes import Origins
-from services.registry.keyed_executor import PerApp
+from services.registry.deployments.state import (
+    MAX_COUNTED_RETRIES,
+    DeploymentTrigger,
+    describe_failed_fetch,
+    get_fetch_retry_time,
+)
+from services.registry.deployments.worker import DeploymentWorker
+from services.registry.git.cache import GitCache
+from services.registry.git.remotes import RemoteResolver
+from services.registry.keyed_executor import KeyedExecutor
 
-LOOK_S = 5.0
+SCAN_INTERVAL_S = 5.0
 """How often it is seen which repositories are due, when none is due sooner: one may have been added or changed."""
-SHORTEST_S = 1.0
+MIN_SCAN_INTERVAL_S = 1.0
 """Between two looks; no interval can be shorter."""
-AT_ONCE = 4
+MAX_CONCURRENT_POLLS = 4
 """Repositories that are asked at the same time."""
 
 
 class Poller:
     def __init__(
-        self, database: Database, source: Source, origins: Origins, deployer: Deployer, group: asyncio.TaskGroup
+        self,
+        database: Database,
+        git_cache: GitCache,
+        remotes: RemoteResolver,
+        deployment_worker: DeploymentWorker,
+        group: asyncio.TaskGroup,
     ) -> None:
         self._database = database
-        self._source = source
-        self._origins = origins
-        self._deployer = deployer
-        self._work = PerApp("poll", group, AT_ONCE, again=lambda: None)
-        self.loop = Loop("poll", self._look, LOOK_S)
+        self._git_cache = git_cache
+        self._remotes = remotes
+        self._deployment_worker = deployment_worker
+        self._executor = KeyedExecutor("poll", group, MAX_CONCURRENT_POLLS, on_missed=lambda: None)
+        self.loop = Loop("poll", self._start_due_polls, SCAN_INTERVAL_S)
 
-    async def _look(self) -> None:
-        async with self._database.read() as c:
-            left = await apps.until_due(c)
-            due = await apps.due(c, await clock(c)) if left is not None and left <= 0 else []
-        if left is not None:
-            self.loop.hurry(max(SHORTEST_S, left))
+    async def _start_due_polls(self) -> None:
+        async with self._database.read() as conn:
+            seconds_left = await apps.seconds_until_poll(conn)
+            due = (
+                await apps.list_due_repositories(conn, await clock(conn))
+                if seconds_left is not None and seconds_left <= 0
+                else []
+            )
+        if seconds_left is not None:
+            self.loop.hurry(max(MIN_SCAN_INTERVAL_S, seconds_left))
         for repository in due:
-            self._work.start(repository.app, partial(self._poll, repository))
+            self._executor.submit(repository.app, partial(self._poll_repository, repository))
 
-    async def _poll(self, repository: Repository) -> None:
-        async with self._database.write() as c:
-            if not await apps.take_turn(c, repository, await clock(c)):
+    async def _poll_repository(self, repository: Repository) -> None:
+        async with self._database.write() as conn:
+            if not await apps.claim_poll(conn, repository, await clock(conn)):
                 return
         try:
-            head = await self._source.head(await self._origins.of(repository))
+            head = await self._git_cache.read_remote_head(await self._remotes.resolve(repository))
         except MeshError as error:
-            await self._told(repository, error.detail)
+            await self._record_error(repository, error.detail)
             return
         if head != repository.head:
-            await self._deploy(repository, head, seen=False)
+            await self._add_deployment(repository, head, is_retry=False)
         else:
-            await self._settle(repository, head)
+            await self._retry_failed_fetch(repository, head)
 
-    async def _settle(self, repository: Repository, head: str) -> None:
+    async def _retry_failed_fetch(self, repository: Repository, head: str) -> None:
         """Nothing was pushed since; but a fetch of it may have failed."""
-        async with self._database.read() as c:
-            newest, now = await deployments.page(c, repository.app, RETRIES_COUNTED), await clock(c)
-        again = retry_at(newest)
-        if again is not None and again <= now:
-            await self._deploy(repository, head, seen=True)
+        async with self._database.read() as conn:
+            newest, now = await deployments.list_page(conn, repository.app, MAX_COUNTED_RETRIES), await clock(conn)
+        retry_time = get_fetch_retry_time(newest)
+        if retry_time is not None and retry_time <= now:
+            await self._add_deployment(repository, head, is_retry=True)
         else:
-            await self._told(repository, None if again is None else unfetched(newest, head, again))
+            await self._record_error(
+                repository, None if retry_time is None else describe_failed_fetch(newest, head, retry_time)
+            )
 
-    async def _told(self, repository: Repository, why: str | None) -> None:
-        if why != repository.poll_error:
-            async with self._database.write() as c:
-                await apps.saw(c, repository.app, poll_error=why)
+    async def _record_error(self, repository: Repository, poll_error: str | None) -> None:
+        if poll_error != repository.poll_error:
+            async with self._database.write() as conn:
+                await apps.update_repository(conn, repository.app, poll_error=poll_error)
 
-    async def _deploy(self, polled: Repository, head: str, *, seen: bool) -> None:
+    async def _add_deployment(self, repository: Repository, head: str, *, is_retry: bool) -> None:
         """Deploy a head that is new, or was `seen` and not fetched, unless a deployment is about to ask Git anyway."""
-        async with self._database.write() as c:
-            if await apps.get(c, polled.app, lock=True) is None:
+        async with self._database.write() as conn:
+            if await apps.get(conn, repository.app, lock=True) is None:
                 return
-            present = await apps.repository(c, polled.app)
-            newest = await deployments.latest(c, polled.app)
-            asking = newest is not None and newest.asks
-            if present is None or (present.head == head) is not seen:
+            current = await apps.get_repository(conn, repository.app)
+            newest = await deployments.get_latest(conn, repository.app)
+            is_pending = newest is not None and newest.awaits_head
+            if current is None or (current.head == head) is not is_retry:
                 return
-            if present.declared() != polled.declared() or asking:
+            if current.declared_fields() != repository.declared_fields() or is_pending:
                 return
-            await apps.saw(c, polled.app, head=head, poll_error=present.poll_error if seen else None)
-            await deployments.add(c, polled.app, Cause.POLL, await clock(c))
-        self._deployer.wake()
+            await apps.update_repository(
+                conn, repository.app, head=head, poll_error=current.poll_error if is_retry else None
+            )
+            await deployments.add(conn, repository.app, DeploymentTrigger.POLL, await clock(conn))
+        self._deployment_worker.wake()

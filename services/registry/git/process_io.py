@@ -15,78 +15,84 @@ MAX_ERROR_BYTES = 64_000
 CHUNK_BYTES = 64 * 1024
 
 
-class Silent(Exception):
+class IdleTimeout(Exception):
     """The program has printed nothing for too long."""
 
 
 @dataclass(frozen=True)
-class Pipes:
+class ProcessPipes:
     stdin: asyncio.StreamWriter
     stdout: asyncio.StreamReader
     stderr: asyncio.StreamReader
 
 
-def pipes_of(process: Process) -> Pipes:
+def get_pipes(process: Process) -> ProcessPipes:
     if process.stdin is None or process.stdout is None or process.stderr is None:
         raise GitFailed("git was started without pipes")
-    return Pipes(process.stdin, process.stdout, process.stderr)
+    return ProcessPipes(process.stdin, process.stdout, process.stderr)
 
 
-async def exchanged(pipes: Pipes, given: bytes, silence: float | None) -> tuple[bytes, bytes]:
+async def communicate(pipes: ProcessPipes, stdin_data: bytes, idle_timeout: float | None) -> tuple[bytes, bytes]:
     """What it prints on its two outputs until their end. Raises Silent after `silence` seconds without a byte."""
     try:
-        async with asyncio.timeout(silence) as quiet, asyncio.TaskGroup() as group:
-            output = group.create_task(_first(_heard(pipes.stdout, quiet, silence), MAX_OUTPUT_BYTES + 1))
-            errors = group.create_task(_last(_heard(pipes.stderr, quiet, silence), MAX_ERROR_BYTES))
-            group.create_task(_fed(pipes.stdin, given))
+        async with asyncio.timeout(idle_timeout) as watchdog, asyncio.TaskGroup() as group:
+            output = group.create_task(
+                _read_first(_iter_chunks_watched(pipes.stdout, watchdog, idle_timeout), MAX_OUTPUT_BYTES + 1)
+            )
+            errors = group.create_task(
+                _read_last(_iter_chunks_watched(pipes.stderr, watchdog, idle_timeout), MAX_ERROR_BYTES)
+            )
+            group.create_task(_write_stdin(pipes.stdin, stdin_data))
     except TimeoutError as error:
-        if not quiet.expired():
+        if not watchdog.expired():
             raise
-        raise Silent from error
+        raise IdleTimeout from error
     if len(output.result()) > MAX_OUTPUT_BYTES:
         raise GitFailed("git printed more than is accepted")
     return output.result(), errors.result()
 
 
-async def errors_of(pipes: Pipes) -> bytes:
+async def read_stderr(pipes: ProcessPipes) -> bytes:
     """What it says of its failure, when all that it printed was read."""
-    return await _last(_pieces(pipes.stderr), MAX_ERROR_BYTES)
+    return await _read_last(_iter_chunks(pipes.stderr), MAX_ERROR_BYTES)
 
 
-async def _pieces(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    while piece := await stream.read(CHUNK_BYTES):
-        yield piece
+async def _iter_chunks(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while chunk := await stream.read(CHUNK_BYTES):
+        yield chunk
 
 
-async def _heard(stream: asyncio.StreamReader, quiet: asyncio.Timeout, silence: float | None) -> AsyncIterator[bytes]:
+async def _iter_chunks_watched(
+    stream: asyncio.StreamReader, watchdog: asyncio.Timeout, idle_timeout: float | None
+) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
-    async for piece in _pieces(stream):
-        if silence is not None:
-            quiet.reschedule(loop.time() + silence)
-        yield piece
+    async for chunk in _iter_chunks(stream):
+        if idle_timeout is not None:
+            watchdog.reschedule(loop.time() + idle_timeout)
+        yield chunk
 
 
-async def _fed(stdin: asyncio.StreamWriter, given: bytes) -> None:
+async def _write_stdin(stdin: asyncio.StreamWriter, stdin_data: bytes) -> None:
     """Git may end before it has read all, and says why on its other end. uvloop calls that a RuntimeError."""
     with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
-        if given:
-            stdin.write(given)
+        if stdin_data:
+            stdin.write(stdin_data)
             await stdin.drain()
         stdin.close()
 
 
-async def _first(pieces: AsyncIterator[bytes], limit: int) -> bytes:
+async def _read_first(chunks: AsyncIterator[bytes], limit: int) -> bytes:
     """The first `limit` bytes; the rest is read too, or Git would wait for us, and dropped."""
-    found = bytearray()
-    async for piece in pieces:
-        found += piece[: limit - len(found)]
-    return bytes(found)
+    buffer = bytearray()
+    async for chunk in chunks:
+        buffer += chunk[: limit - len(buffer)]
+    return bytes(buffer)
 
 
-async def _last(pieces: AsyncIterator[bytes], limit: int) -> bytes:
+async def _read_last(chunks: AsyncIterator[bytes], limit: int) -> bytes:
     """The last `limit` bytes: why it failed is what it says at its end, behind all of its progress."""
-    found = bytearray()
-    async for piece in pieces:
-        found += piece
-        del found[:-limit]
-    return bytes(found)
+    buffer = bytearray()
+    async for chunk in chunks:
+        buffer += chunk
+        del buffer[:-limit]
+    return bytes(buffer)

@@ -6,24 +6,24 @@ from dataclasses import dataclass, replace
 
 from libs.common.db import Database
 from libs.common.errors import Conflict, Invalid
-from services.registry.apps import GENERATED_KEY, Repository
+from services.registry.apps import WEBHOOK_KEY, Repository
 from services.registry.db import apps, secrets
-from services.registry.git.credentials import NOBODY, Credentials, credentials_of
+from services.registry.git.credentials import NO_CREDENTIALS, Credentials, parse_credentials
 from services.registry.secrets.vault import Vault
 
-GENERATED = "(webhook)"
+GENERATED_WEBHOOK = "(webhook)"
 """The place of a generated webhook secret in the vault: no name of a Secret looks like this."""
 
 
 @dataclass(frozen=True)
-class Origin:
+class GitRemote:
     """Where an app's manifests come from."""
 
     url: str
     branch: str = "main"
     path: str = "manifests"
-    credentials: Credentials = NOBODY
-    seen: bool = False
+    credentials: Credentials = NO_CREDENTIALS
+    branch_seen: bool = False
     """Whether the branch has been there before."""
 
 
@@ -31,45 +31,45 @@ class NoRepository(Conflict):
     """The app has no Repository; send one with: mlmesh apply"""
 
 
-class Incomplete(Conflict):
+class MissingCredentials(Conflict):
     """The Secret with the Git credentials has no values yet."""
 
 
-class Origins:
+class RemoteResolver:
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
 
-    async def of_app(self, app: str) -> tuple[Repository, Origin]:
+    async def resolve_app(self, app: str) -> tuple[Repository, GitRemote]:
         """Raises NoRepository or Incomplete."""
-        async with self._database.read() as c:
-            repository = await apps.repository(c, app)
+        async with self._database.read() as conn:
+            repository = await apps.get_repository(conn, app)
         if repository is None:
             raise NoRepository()
-        return repository, await self.of(repository)
+        return repository, await self.resolve(repository)
 
-    async def of(self, repository: Repository) -> Origin:
-        seen = repository.head is not None
-        plain = Origin(repository.url, repository.branch, repository.path, seen=seen)
+    async def resolve(self, repository: Repository) -> GitRemote:
+        branch_seen = repository.head is not None
+        remote = GitRemote(repository.url, repository.branch, repository.path, branch_seen=branch_seen)
         if repository.credentials is None:
-            return plain
-        values = await self.values(repository.app, repository.credentials)
+            return remote
+        values = await self.get_secret_values(repository.app, repository.credentials)
         try:
-            return replace(plain, credentials=credentials_of(values, plain.url))
+            return replace(remote, credentials=parse_credentials(values, remote.url))
         except Invalid as error:
-            where = f'secret "{repository.credentials}" (Repository {repository.name})'
-            raise Incomplete(f"{where} has no complete values yet: {error.detail}") from error
+            secret_name = f'secret "{repository.credentials}" (Repository {repository.name})'
+            raise MissingCredentials(f"{secret_name} has no complete values yet: {error.detail}") from error
 
-    async def values(self, app: str, name: str) -> dict[str, str]:
+    async def get_secret_values(self, app: str, name: str) -> dict[str, str]:
         """A Secret's values in clear. They leave this process only to Git and to the worker that starts a task."""
-        async with self._database.read() as c:
-            sealed = await secrets.values(c, app, name)
-        return {key: self._vault.open(app, name, key, value) for key, value in sealed.items()}
+        async with self._database.read() as conn:
+            encrypted = await secrets.get_values(conn, app, name)
+        return {key: self._vault.decrypt(app, name, key, value) for key, value in encrypted.items()}
 
-    async def webhook_secret(self, repository: Repository) -> str:
+    async def get_webhook_secret(self, repository: Repository) -> str:
         """Empty when the Secret that signs webhooks has no value yet."""
         if repository.webhook_secret is not None:
-            return (await self.values(repository.app, repository.webhook_secret)).get(GENERATED_KEY, "")
+            return (await self.get_secret_values(repository.app, repository.webhook_secret)).get(WEBHOOK_KEY, "")
         if repository.webhook_sealed is None:
             return ""
-        return self._vault.open(repository.app, GENERATED, GENERATED_KEY, repository.webhook_sealed)
+        return self._vault.decrypt(repository.app, GENERATED_WEBHOOK, WEBHOOK_KEY, repository.webhook_sealed)

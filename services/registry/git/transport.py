@@ -9,72 +9,74 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from services.registry.git.address_policy import NO_FOLDER, Locations, NotAllowed, Target
-from services.registry.git.client import Git
+from services.registry.git.address_policy import FOLDER_NOT_ALLOWED, AddressNotAllowed, AddressPolicy, GitTarget
+from services.registry.git.client import GitClient
 from services.registry.git.credentials import Credentials
 from services.registry.git.error_messages import NO_REF, REDIRECTED, GitFailed
-from services.registry.git.remotes import Origin
-from services.registry.git.repository_url import located, shown
+from services.registry.git.remotes import GitRemote
+from services.registry.git.repository_url import parse_repository_url, redact_url
 
-LOOK_UP_S = 10.0
+LOOKUP_TIMEOUT_S = 10.0
 MAX_REDIRECTS = 3
-OF_THE_BRANCH = (NO_REF, "not our ref", "git ", "nothing for")
+READABLE_ERRORS = (NO_REF, "not our ref", "git ", "nothing for")
 """What is told of a repository that may be read; the last are our own words."""
 
 NO_CONNECTION = "connect to host"
 """What ssh says of an address at which nobody listens."""
 
 
-class Remote:
-    def __init__(self, git: Git, locations: Locations) -> None:
+class GitTransport:
+    def __init__(self, git: GitClient, address_policy: AddressPolicy) -> None:
         self._git = git
-        self._locations = locations
+        self._address_policy = address_policy
 
-    async def ask(
+    async def run(
         self,
-        origin: Origin,
+        remote: GitRemote,
         command: Sequence[str],
-        *what: str,
+        *refs: str,
         folder: Path | None = None,
         timeout: float,
-        silence: float | None = None,
+        idle_timeout: float | None = None,
     ) -> bytes:
         """What Git printed for `command` about `what` of the repository. Raises GitFailed with its reason."""
 
-        async def run(target: Target) -> bytes:
-            arguments = (*command, *target.arguments, "--", target.url, *what)
+        async def run_at(target: GitTarget) -> bytes:
+            arguments = (*command, *target.arguments, "--", target.url, *refs)
             return await self._git.run(
-                *arguments, folder=folder, credentials=origin.credentials, target=target,
-                timeout=timeout, silence=silence,
+                *arguments, folder=folder, credentials=remote.credentials, target=target,
+                timeout=timeout, idle_timeout=idle_timeout,
             )  # fmt: skip
 
-        url = origin.url
+        url = remote.url
         for _ in range(MAX_REDIRECTS + 1):
-            target = await self._locations.find(url, min(timeout, LOOK_UP_S))
+            target = await self._address_policy.resolve(url, min(timeout, LOOKUP_TIMEOUT_S))
             try:
-                return await _connected(run, target)
+                return await _run_at_first_address(run_at, target)
             except GitFailed as error:
-                if target.is_local and not any(said in error.detail for said in OF_THE_BRANCH):
-                    raise NotAllowed(NO_FOLDER) from error
+                if target.is_local and not any(phrase in error.detail for phrase in READABLE_ERRORS):
+                    raise AddressNotAllowed(FOLDER_NOT_ALLOWED) from error
                 if not REDIRECTED.search(error.detail):
                     raise
-            url = await self._moved(url, target, origin.credentials, timeout)
-        raise GitFailed(f"{shown(origin.url)} redirects more than {MAX_REDIRECTS} times")
+            url = await self._follow_redirect(url, target, remote.credentials, timeout)
+        raise GitFailed(f"{redact_url(remote.url)} redirects more than {MAX_REDIRECTS} times")
 
-    async def _moved(self, url: str, target: Target, credentials: Credentials, timeout: float) -> str:
+    async def _follow_redirect(self, url: str, target: GitTarget, credentials: Credentials, timeout: float) -> str:
         """The address that a redirect leads to. Raises GitFailed when it is at another place."""
-        location = await self._git.location(target, credentials, timeout)
-        if moved := located(url).moved(location):
-            return moved.url
-        told = f"{shown(url)} redirects to {shown(location) if location else 'nowhere'}, which is not followed"
-        raise GitFailed(f"{told}; if the repository is there, write that address into the Repository (url)")
+        location = await self._git.find_redirect_location(target, credentials, timeout)
+        if new_url := parse_repository_url(url).follow_redirect(location):
+            return new_url.url
+        message = (
+            f"{redact_url(url)} redirects to {redact_url(location) if location else 'nowhere'}, which is not followed"
+        )
+        raise GitFailed(f"{message}; if the repository is there, write that address into the Repository (url)")
 
 
-async def _connected(run: Callable[[Target], Awaitable[bytes]], target: Target) -> bytes:
+async def _run_at_first_address(run: Callable[[GitTarget], Awaitable[bytes]], target: GitTarget) -> bytes:
     """Of the host's addresses at the first one that takes a connection."""
     try:
         return await run(target)
     except GitFailed as error:
-        if target.other is None or NO_CONNECTION not in error.detail:
+        if target.fallback is None or NO_CONNECTION not in error.detail:
             raise
-    return await _connected(run, target.other)
+    return await _run_at_first_address(run, target.fallback)

@@ -6,35 +6,37 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from services.registry.apply.executor import Applying, refused
-from services.registry.apply.request import Application, read
-from services.registry.checks.problems import shown
-from services.registry.dependencies import Here, Parts, Who
+from services.registry.apply.executor import ApplyExecutor, invalid_from_problems
+from services.registry.apply.request import ApplyRequest, parse_apply_request
+from services.registry.checks.problems import problem_to_json
+from services.registry.dependencies import CallerDep, Dependencies, DependenciesDep
 from services.registry.request_body import read_body
 
 router = APIRouter()
 MAX_BYTES = 1 << 20
-LOOK_UP_S = 2.0
+LOOKUP_TIMEOUT_S = 2.0
 """A host that is not found within this is asked by the deployment, which says so."""
-FILE = "app.yaml"
+DEFAULT_FILE_NAME = "app.yaml"
 
 
 @router.post("/api/v1/apply")
-async def apply(request: Request, parts: Here, who: Who, file: str = FILE) -> dict[str, Any]:
+async def apply(
+    request: Request, deps: DependenciesDep, caller: CallerDep, file: str = DEFAULT_FILE_NAME
+) -> dict[str, Any]:
     """`file` is the name that errors show."""
-    application, problems = read(file, await read_body(request, MAX_BYTES))
-    if application is None:
-        raise refused([problem for problem in problems if problem.severity == "error"])
-    who.require("write", application.app)
-    await _place(parts, application)
-    answer = await Applying(parts.database, parts.vault, parts.settings.public_url, application).run()
-    parts.access_changed(application.app)
-    return {**answer, "warnings": [shown(problem) for problem in problems]}
+    apply_request, problems = parse_apply_request(file, await read_body(request, MAX_BYTES))
+    if apply_request is None:
+        raise invalid_from_problems([problem for problem in problems if problem.severity == "error"])
+    caller.require("write", apply_request.app)
+    await _check_repository_url(deps, apply_request)
+    response = await ApplyExecutor(deps.database, deps.vault, deps.settings.public_url, apply_request).run()
+    deps.publish_access_change(apply_request.app)
+    return {**response, "warnings": [problem_to_json(problem) for problem in problems]}
 
 
-async def _place(parts: Parts, application: Application) -> None:
+async def _check_repository_url(deps: Dependencies, apply_request: ApplyRequest) -> None:
     """A Repository that would never be asked is refused at once."""
-    if application.repository is None:
+    if apply_request.repository is None:
         return
-    if why := await parts.locations.refused(application.repository.body.spec.url, LOOK_UP_S):
-        raise refused([application.repository.problem(("spec", "url"), why)])
+    if why := await deps.address_policy.explain_refusal(apply_request.repository.body.spec.url, LOOKUP_TIMEOUT_S):
+        raise invalid_from_problems([apply_request.repository.problem(("spec", "url"), why)])

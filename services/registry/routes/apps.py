@@ -19,7 +19,7 @@ from libs.common.storable_text import Text
 from libs.common.times import iso
 from services.registry.apps import App
 from services.registry.db import access_feed, apps, deployments
-from services.registry.dependencies import Here, NoApp, Parts, Who
+from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
 from services.registry.deployments.state import Deployment
 
 router = APIRouter(prefix="/api/v1/apps")
@@ -36,79 +36,82 @@ class NewApp(BaseModel):
 
 
 @router.get("")
-async def listed(parts: Here, who: Who) -> dict[str, Any]:
+async def list_apps(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
     """The apps that the caller may read."""
-    async with parts.database.read() as c:
-        found = [app for app in await apps.listed(c) if who.may("read", app.name)]
-        live = {one.app: one for one in await deployments.with_status(c, "live")}
-        newest = {app.name: await deployments.page(c, app.name, 1) for app in found}
-        errors = await apps.poll_errors(c)
-    items = [_summary(app, live.get(app.name), newest[app.name], errors.get(app.name)) for app in found]
+    async with deps.database.read() as conn:
+        readable = [app for app in await apps.list_apps(conn) if caller.may("read", app.name)]
+        live = {deployment.app: deployment for deployment in await deployments.list_by_status(conn, "live")}
+        newest = {app.name: await deployments.list_page(conn, app.name, 1) for app in readable}
+        errors = await apps.list_poll_errors(conn)
+    items = [_summarize_app(app, live.get(app.name), newest[app.name], errors.get(app.name)) for app in readable]
     return {"items": items, "next": None}
 
 
-def _summary(app: App, live: Deployment | None, newest: list[Deployment], poll_error: str | None) -> dict[str, Any]:
+def _summarize_app(
+    app: App, live: Deployment | None, newest: list[Deployment], poll_error: str | None
+) -> dict[str, Any]:
     return {
         "name": app.name,
         "title": app.title,
         "created_at": iso(app.created_at),
-        "live": _brief(live),
-        "newest": _brief(newest[0] if newest else None),
+        "live": _summarize_deployment(live),
+        "newest": _summarize_deployment(newest[0] if newest else None),
         "poll_error": poll_error,
     }
 
 
-def _brief(deployment: Deployment | None) -> dict[str, Any] | None:
+def _summarize_deployment(deployment: Deployment | None) -> dict[str, Any] | None:
     if deployment is None:
         return None
-    return {name: deployment.shown()[name] for name in ("id", "commit", "status", "created_at", "live_at")}
+    return {name: deployment.to_json()[name] for name in ("id", "commit", "status", "created_at", "live_at")}
 
 
 @router.post("", status_code=201)
-async def create(body: NewApp, parts: Here, who: Who, response: Response) -> dict[str, Any]:
-    who.require("write", body.name)
+async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, response: Response) -> dict[str, Any]:
+    caller.require("write", body.name)
     if body.name in RESERVED_NAMESPACES:
         raise Invalid(f'"{body.name}" is reserved; choose another name')
     app = App(body.name, body.title or body.name, body.description)
-    async with parts.database.write() as c:
-        if await apps.get(c, app.name) is not None:
+    async with deps.database.write() as conn:
+        if await apps.get(conn, app.name) is not None:
             raise Conflict(f'there is an app "{app.name}" already')
-        if app.name in await apps.removing(c):
+        if app.name in await apps.list_removing(conn):
             raise Conflict(f'app "{app.name}" is still being removed; try again in a moment')
-        await apps.add(c, app, await clock(c))
-        await access_feed.bump(c, app.name)
+        await apps.add(conn, app, await clock(conn))
+        await access_feed.record_change(conn, app.name)
     response.headers["Location"] = f"/api/v1/apps/{app.name}"
-    return await show(app.name, parts, who)
+    return await show_app(app.name, deps, caller)
 
 
 @router.get("/{ns}")
-async def show(ns: str, parts: Here, who: Who) -> dict[str, Any]:
-    who.require("read", ns)
-    async with parts.database.read() as c:
-        app = await apps.get(c, ns)
+async def show_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+    caller.require("read", ns)
+    async with deps.database.read() as conn:
+        app = await apps.get(conn, ns)
         if app is None:
-            raise NoApp(ns)
-        repository = await apps.repository(c, ns)
-        live, newest = await deployments.live(c, ns), await deployments.page(c, ns, 1)
-        catalog = await deployments.catalog(c, live.revision) if live and live.revision else None
+            raise AppNotFound(ns)
+        repository = await apps.get_repository(conn, ns)
+        live, newest = await deployments.get_live(conn, ns), await deployments.list_page(conn, ns, 1)
+        catalog = await deployments.get_catalog(conn, live.revision) if live and live.revision else None
     running, stored = await asyncio.gather(
-        _asked(parts.peers.scheduler, f"/internal/apps/{ns}"), _asked(parts.peers.databox, f"/internal/apps/{ns}/boxes")
+        _get_or_unavailable(deps.peers.scheduler, f"/internal/apps/{ns}"),
+        _get_or_unavailable(deps.peers.databox, f"/internal/apps/{ns}/boxes"),
     )
     return {
         "name": app.name,
-        **app.declared(),
+        **app.declared_fields(),
         "created_at": iso(app.created_at),
-        "repository": repository and repository.shown(),
-        "apis": _apis(parts, ns, catalog),
-        "live": live and live.shown(),
-        "newest": newest[0].shown() if newest else None,
+        "repository": repository and repository.to_json(),
+        "apis": _list_apis(deps, ns, catalog),
+        "live": live and live.to_json(),
+        "newest": newest[0].to_json() if newest else None,
         "components": running.get("components", []),
         "boxes": stored.get("items", []),
         "unavailable": [part["unavailable"] for part in (running, stored) if "unavailable" in part],
     }
 
 
-async def _asked(peer: Peer, path: str) -> dict[str, Any]:
+async def _get_or_unavailable(peer: Peer, path: str) -> dict[str, Any]:
     """A missing part is named, and never an error of the whole."""
     try:
         return dict(await peer.get(path, timeout=PEER_TIMEOUT_S) or {})
@@ -116,16 +119,16 @@ async def _asked(peer: Peer, path: str) -> dict[str, Any]:
         return {"unavailable": {"service": peer.name, "detail": error.detail}}
 
 
-def _apis(parts: Parts, ns: str, catalog: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _list_apis(deps: Dependencies, ns: str, catalog: dict[str, Any] | None) -> list[dict[str, Any]]:
     """The published APIs with their addresses."""
     if catalog is None:
         return []
-    found, root = Catalog.from_json(catalog), f"{parts.settings.public_url}/{ns}"
-    published = ((name, api.spec) for name, api in sorted(found.apis.items()) if api.spec.published)
-    return [{"name": name, **address} for name, spec in published for address in _addresses(root, spec, found)]
+    parsed, root = Catalog.from_json(catalog), f"{deps.settings.public_url}/{ns}"
+    published = ((name, api.spec) for name, api in sorted(parsed.apis.items()) if api.spec.published)
+    return [{"name": name, **address} for name, spec in published for address in _list_addresses(root, spec, parsed)]
 
 
-def _addresses(root: str, spec: Any, catalog: Catalog) -> Iterator[dict[str, Any]]:
+def _list_addresses(root: str, spec: Any, catalog: Catalog) -> Iterator[dict[str, Any]]:
     """Where it answers: a function and a pipeline have a page that describes them, files an address for each box."""
     path = f"{root}/{spec.restful_api.path}"
     if spec.ml_component:
@@ -143,12 +146,12 @@ def _addresses(root: str, spec: Any, catalog: Catalog) -> Iterator[dict[str, Any
 
 
 @router.delete("/{ns}", status_code=204)
-async def delete(ns: str, parts: Here, who: Who) -> None:
+async def delete_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> None:
     """Its rows go at once; routes and instances as soon as the scheduler hears of it. Boxes keep their data."""
-    who.require("write", ns)
-    async with parts.database.write() as c:
-        if not await apps.remove(c, ns, await clock(c)):
-            raise NoApp(ns)
-        await access_feed.bump(c, ns, deleted=True)
-    parts.access_changed(ns)
-    parts.remover.wake()
+    caller.require("write", ns)
+    async with deps.database.write() as conn:
+        if not await apps.remove(conn, ns, await clock(conn)):
+            raise AppNotFound(ns)
+        await access_feed.record_change(conn, ns, deleted=True)
+    deps.publish_access_change(ns)
+    deps.app_remover.wake()

@@ -12,18 +12,18 @@ from libs.common.errors import Conflict
 from libs.common.http.pagination import Cursors, link_to
 from libs.common.storable_text import Text
 from services.registry.db import Connection, apps, deployments
-from services.registry.dependencies import Here, NoApp, NoDeployment, Parts, Who
-from services.registry.deployments.state import Cause, Deployment
-from services.registry.git.error_messages import NoBranch
+from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep, DeploymentNotFound
+from services.registry.deployments.state import Deployment, DeploymentTrigger
+from services.registry.git.error_messages import BranchNotFound
 from services.registry.git.remotes import NoRepository
 
 router = APIRouter(prefix="/api/v1/apps/{ns}")
-ASK_TIMEOUT_S = 3.0
+HEAD_TIMEOUT_S = 3.0
 """A rollback waits no longer for a Git server: what was seen last is left then."""
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
-class Target(BaseModel):
+class RollbackTarget(BaseModel):
     """Where a rollback goes: a deployment, a commit that was live, or (neither) what was live before."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,91 +33,99 @@ class Target(BaseModel):
 
 
 @router.get("/deployments")
-async def listed(
-    ns: str, parts: Here, who: Who, request: Request, response: Response, limit: Limit = 100, cursor: str | None = None
+async def list_deployments(
+    ns: str,
+    deps: DependenciesDep,
+    caller: CallerDep,
+    request: Request,
+    response: Response,
+    limit: Limit = 100,
+    cursor: str | None = None,
 ) -> dict[str, Any]:
-    who.require("read", ns)
-    cursors = Cursors(parts.settings.internal_token, "registry cursor")
-    before = None if cursor is None else int(cursors.last(ns, cursor))
-    async with parts.database.read() as c:
-        if await apps.get(c, ns) is None:
-            raise NoApp(ns)
-        found = await deployments.page(c, ns, limit + 1, before)
-    more = cursors.after(ns, found[limit - 1].seq) if len(found) > limit else None
-    response.headers.update(link_to(f"/api/v1/apps/{ns}/deployments", request.scope["query_string"], more))
-    return {"items": [one.shown() for one in found[:limit]], "next": more}
+    caller.require("read", ns)
+    cursors = Cursors(deps.settings.internal_token, "registry cursor")
+    before_seq = None if cursor is None else int(cursors.last(ns, cursor))
+    async with deps.database.read() as conn:
+        if await apps.get(conn, ns) is None:
+            raise AppNotFound(ns)
+        rows = await deployments.list_page(conn, ns, limit + 1, before_seq)
+    next_cursor = cursors.after(ns, rows[limit - 1].seq) if len(rows) > limit else None
+    response.headers.update(link_to(f"/api/v1/apps/{ns}/deployments", request.scope["query_string"], next_cursor))
+    return {"items": [deployment.to_json() for deployment in rows[:limit]], "next": next_cursor}
 
 
 @router.get("/deployments/{deployment}")
-async def show(ns: str, deployment: str, parts: Here, who: Who) -> dict[str, Any]:
-    who.require("read", ns)
-    async with parts.database.read() as c:
-        found = await deployments.get(c, deployment, ns)
-    if found is None:
-        raise NoDeployment(ns, deployment)
-    return found.shown()
+async def show_deployment(ns: str, deployment: str, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+    caller.require("read", ns)
+    async with deps.database.read() as conn:
+        row = await deployments.get(conn, deployment, ns)
+    if row is None:
+        raise DeploymentNotFound(ns, deployment)
+    return row.to_json()
 
 
 @router.post("/sync", status_code=202)
-async def sync(ns: str, parts: Here, who: Who, response: Response) -> dict[str, Any]:
+async def sync(ns: str, deps: DependenciesDep, caller: CallerDep, response: Response) -> dict[str, Any]:
     """Deploy the branch's head, also when it was deployed before."""
-    who.require("write", ns)
-    async with parts.database.write() as c:
-        if await apps.get(c, ns, lock=True) is None:
-            raise NoApp(ns)
-        if await apps.repository(c, ns) is None:
+    caller.require("write", ns)
+    async with deps.database.write() as conn:
+        if await apps.get(conn, ns, lock=True) is None:
+            raise AppNotFound(ns)
+        if await apps.get_repository(conn, ns) is None:
             raise NoRepository()
-        found = await deployments.add(c, ns, Cause.SYNC, await clock(c))
-    return accepted(parts, found, response)
+        deployment = await deployments.add(conn, ns, DeploymentTrigger.SYNC, await clock(conn))
+    return accept_deployment(deps, deployment, response)
 
 
 @router.post("/rollback", status_code=202)
-async def rollback(ns: str, parts: Here, who: Who, response: Response, body: Target | None = None) -> dict[str, Any]:
+async def rollback(
+    ns: str, deps: DependenciesDep, caller: CallerDep, response: Response, body: RollbackTarget | None = None
+) -> dict[str, Any]:
     """Deploy an older commit again. The head that it leaves is not deployed by itself; one that is pushed later is."""
-    who.require("write", ns)
-    head = await _left(parts, ns) if await _asking(parts, ns) else None
-    async with parts.database.write() as c:
-        if await apps.get(c, ns, lock=True) is None:
-            raise NoApp(ns)
-        commit, now = await _goal(c, ns, body or Target()), await clock(c)
-        await apps.leave_head(c, ns, head)
-        found = await deployments.add(c, ns, Cause.ROLLBACK, now, pinned=commit)
-        await deployments.supersede(c, ns, "pending", found.seq, now)
-    return accepted(parts, found, response)
+    caller.require("write", ns)
+    head = await _read_abandoned_head(deps, ns) if await _has_pending_head(deps, ns) else None
+    async with deps.database.write() as conn:
+        if await apps.get(conn, ns, lock=True) is None:
+            raise AppNotFound(ns)
+        commit, now = await _find_target_commit(conn, ns, body or RollbackTarget()), await clock(conn)
+        await apps.abandon_head(conn, ns, head)
+        deployment = await deployments.add(conn, ns, DeploymentTrigger.ROLLBACK, now, pinned=commit)
+        await deployments.supersede_older(conn, ns, "pending", deployment.seq, now)
+    return accept_deployment(deps, deployment, response)
 
 
-async def _left(parts: Parts, ns: str) -> str | None:
+async def _read_abandoned_head(deps: Dependencies, ns: str) -> str | None:
     """The head that a rollback leaves, when Git tells one now."""
     try:
-        return await parts.head(ns, ASK_TIMEOUT_S)
-    except NoBranch:
+        return await deps.read_remote_head(ns, HEAD_TIMEOUT_S)
+    except BranchNotFound:
         return None
 
 
-async def _asking(parts: Parts, ns: str) -> bool:
+async def _has_pending_head(deps: Dependencies, ns: str) -> bool:
     """Whether the head that is to be left may be newer than the one that was seen last."""
-    async with parts.database.read() as c:
-        return any(one.asks for one in await deployments.with_status(c, "pending", ns))
+    async with deps.database.read() as conn:
+        return any(deployment.awaits_head for deployment in await deployments.list_by_status(conn, "pending", ns))
 
 
-async def _goal(c: Connection, ns: str, target: Target) -> str:
+async def _find_target_commit(conn: Connection, ns: str, target: RollbackTarget) -> str:
     if target.deployment is not None:
-        found = await deployments.get(c, target.deployment, ns)
+        deployment = await deployments.get(conn, target.deployment, ns)
     elif target.commit is not None:
-        found = await deployments.of_commit(c, ns, target.commit)
+        deployment = await deployments.find_by_commit(conn, ns, target.commit)
     else:
-        live = await deployments.live(c, ns)
-        found = await deployments.before_that(c, live) if live else None
-        if found is None:
+        live = await deployments.get_live(conn, ns)
+        deployment = await deployments.get_previous_live(conn, live) if live else None
+        if deployment is None:
             raise Conflict("there is no older deployment that was live")
-    if found is None:
-        raise NoDeployment(ns, target.deployment or "", target.commit)
-    if found.commit_id is None or found.revision is None:
+    if deployment is None:
+        raise DeploymentNotFound(ns, target.deployment or "", target.commit)
+    if deployment.commit_id is None or deployment.revision is None:
         raise Conflict("that deployment never became a revision; choose one that was live")
-    return found.commit_id
+    return deployment.commit_id
 
 
-def accepted(parts: Parts, deployment: Deployment, response: Response) -> dict[str, Any]:
-    parts.deployer.wake()
+def accept_deployment(deps: Dependencies, deployment: Deployment, response: Response) -> dict[str, Any]:
+    deps.deployment_worker.wake()
     response.headers["Location"] = f"/api/v1/apps/{deployment.app}/deployments/{deployment.id}"
-    return deployment.shown()
+    return deployment.to_json()

@@ -11,24 +11,24 @@ from pydantic import BaseModel, ConfigDict
 from libs.common.db import clock
 from libs.common.errors import Conflict, NotFound
 from services.registry.db import access_feed, apps, deployments
-from services.registry.dependencies import Here, NoApp, Parts
+from services.registry.dependencies import AppNotFound, Dependencies, DependenciesDep
 from services.registry.deployments import scheduler_reports
-from services.registry.deployments.state import Deployment, Step
+from services.registry.deployments.state import Deployment, DeploymentStep
 from services.registry.git.error_messages import GitFailed
-from services.registry.secrets.verification import verified
+from services.registry.secrets.verification import authenticate_token
 
 router = APIRouter(prefix="/internal")
 
 
-class Body(BaseModel):
+class InternalBody(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Token(Body):
+class TokenBody(InternalBody):
     token: str
 
 
-class ReportedStep(Body):
+class ReportedStep(InternalBody):
     name: str
     status: str
     detail: str | None = None
@@ -36,7 +36,7 @@ class ReportedStep(Body):
     finished_at: float | None = None
 
 
-class ReportedError(Body):
+class ReportedError(InternalBody):
     message: str
     file: str | None = None
     line: int | None = None
@@ -45,86 +45,98 @@ class ReportedError(Body):
     reason: str | None = None
     log_tail: tuple[str, ...] = ()
 
-    def document(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Its place always, known or not; the rest where there is some."""
         place = {"message", "file", "line", "column"}
         return self.model_dump(include=place) | self.model_dump(mode="json", exclude=place, exclude_defaults=True)
 
 
-class Report(Body):
+class DeploymentReport(InternalBody):
     status: Literal["starting", "live", "failed", "superseded"]
     steps: tuple[ReportedStep, ...] = ()
     errors: tuple[ReportedError, ...] = ()
     warnings: tuple[Any, ...] = ()
 
 
-class Names(Body):
+class SecretNames(InternalBody):
     names: tuple[str, ...]
 
 
 @router.post("/tokens/verify")
-async def verify(body: Token, parts: Here) -> dict[str, Any]:
-    found, left = await verified(parts.settings, parts.database, body.token)
-    return {"name": found.token_name, "scopes": sorted(found.scopes), "expires_in": left}
+async def verify_token(body: TokenBody, deps: DependenciesDep) -> dict[str, Any]:
+    token_caller, expires_in = await authenticate_token(deps.settings, deps.database, body.token)
+    return {"name": token_caller.token_name, "scopes": sorted(token_caller.scopes), "expires_in": expires_in}
 
 
 @router.get("/deployments")
-async def waiting(parts: Here, status: Literal["starting"] = "starting") -> dict[str, Any]:
+async def list_deployments(deps: DependenciesDep, status: Literal["starting"] = "starting") -> dict[str, Any]:
     """Oldest first."""
-    async with parts.database.read() as c:
-        found = await deployments.with_status(c, status)
-        catalogs = {one.id: await deployments.catalog(c, one.revision) for one in found if one.revision}
-    return {"items": [_item(one, catalogs[one.id]) for one in found if one.id in catalogs]}
+    async with deps.database.read() as conn:
+        rows = await deployments.list_by_status(conn, status)
+        catalogs = {
+            deployment.id: await deployments.get_catalog(conn, deployment.revision)
+            for deployment in rows
+            if deployment.revision
+        }
+    return {
+        "items": [
+            _describe_deployment(deployment, catalogs[deployment.id])
+            for deployment in rows
+            if deployment.id in catalogs
+        ]
+    }
 
 
-def _item(deployment: Deployment, catalog: dict[str, Any]) -> dict[str, Any]:
+def _describe_deployment(deployment: Deployment, catalog: dict[str, Any]) -> dict[str, Any]:
     return {"id": deployment.id, "app": deployment.app, "commit": deployment.commit_id, "catalog": catalog}
 
 
 @router.post("/deployments/{deployment}/report", status_code=204)
-async def report(deployment: str, body: Report, parts: Here) -> None:
-    steps = [Step(**step.model_dump()) for step in body.steps]
-    errors = [error.document() for error in body.errors]
-    async with parts.database.write() as c:
-        found = await deployments.get(c, deployment)
-        if found is None or await apps.get(c, found.app, lock=True) is None:
+async def report_deployment(deployment: str, body: DeploymentReport, deps: DependenciesDep) -> None:
+    steps = [DeploymentStep(**step.model_dump()) for step in body.steps]
+    errors = [error.to_json() for error in body.errors]
+    async with deps.database.write() as conn:
+        row = await deployments.get(conn, deployment)
+        if row is None or await apps.get(conn, row.app, lock=True) is None:
             raise NotFound(f"there is no deployment {deployment}")
-        await scheduler_reports.report(c, found, body.status, steps, errors, list(body.warnings), await clock(c))
+        await scheduler_reports.apply_report(
+            conn, row, body.status, steps, errors, list(body.warnings), await clock(conn)
+        )
 
 
 @router.get("/access")
-async def changed_access(parts: Here, since: int = 0) -> dict[str, Any]:
-    async with parts.database.read() as c:
-        return await access_feed.feed(c, since)
+async def list_access_changes(deps: DependenciesDep, since: int = 0) -> dict[str, Any]:
+    async with deps.database.read() as conn:
+        return await access_feed.list_changes(conn, since)
 
 
 @router.post("/apps/{ns}/secrets/values")
-async def values(ns: str, body: Names, parts: Here) -> dict[str, Any]:
+async def get_secret_values(ns: str, body: SecretNames, deps: DependenciesDep) -> dict[str, Any]:
     """Only for the worker that starts a task; never logged."""
-    found = {name: await parts.origins.values(ns, name) for name in body.names}
-    missing = [name for name, pairs in found.items() if not pairs]
+    values_by_name = {name: await deps.remotes.get_secret_values(ns, name) for name in body.names}
+    missing = [name for name, pairs in values_by_name.items() if not pairs]
     if missing:
         raise Conflict(f"no value yet for {', '.join(missing)}", missing=missing)
-    return {"secrets": found}
+    return {"secrets": values_by_name}
 
 
 @router.get("/apps/{ns}/source/{commit}")
-async def source(ns: str, commit: str, parts: Here) -> StreamingResponse:
-    async with parts.database.read() as c:
-        if await apps.get(c, ns) is None:
-            raise NoApp(ns)
-        if await deployments.of_commit(c, ns, commit) is None:
+async def stream_source(ns: str, commit: str, deps: DependenciesDep) -> StreamingResponse:
+    async with deps.database.read() as conn:
+        if await apps.get(conn, ns) is None:
+            raise AppNotFound(ns)
+        if await deployments.find_by_commit(conn, ns, commit) is None:
             raise NotFound("no deployment of this app has this commit")
-    await _fetched(parts, ns, commit)
-    return StreamingResponse(parts.source.archive(ns, commit), media_type="application/gzip")
+    await _ensure_fetched(deps, ns, commit)
+    return StreamingResponse(deps.git_cache.stream_archive(ns, commit), media_type="application/gzip")
 
 
-async def _fetched(parts: Parts, ns: str, commit: str) -> None:
+async def _ensure_fetched(deps: Dependencies, ns: str, commit: str) -> None:
     """Another replica may have fetched it, or the cache was lost."""
-    if await parts.source.has(ns, commit):
+    if await deps.git_cache.has_commit(ns, commit):
         return
     try:
-        _repository, origin = await parts.origins.of_app(ns)
-        await parts.source.fetch(ns, origin, commit)
+        _repository, remote = await deps.remotes.resolve_app(ns)
+        await deps.git_cache.fetch(ns, remote, commit)
     except GitFailed as error:
         raise NotFound(f"Git does not give commit {commit[:12]}: {error.detail}") from error

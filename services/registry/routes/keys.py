@@ -11,7 +11,7 @@ from libs.common.db import clock
 from libs.common.errors import NotFound
 from libs.common.manifests.fields import UserName
 from services.registry.db import access_feed, apps, tokens
-from services.registry.dependencies import Here, NoApp, Who
+from services.registry.dependencies import AppNotFound, CallerDep, DependenciesDep
 from services.registry.secrets import tokens as secret_texts
 
 router = APIRouter(prefix="/api/v1/apps/{ns}/keys")
@@ -24,34 +24,34 @@ class NewKey(BaseModel):
 
 
 @router.get("")
-async def listed(ns: str, parts: Here, who: Who) -> dict[str, Any]:
-    who.require("read", ns)
-    async with parts.database.read() as c:
-        if await apps.get(c, ns) is None:
-            raise NoApp(ns)
-        found = await tokens.keys(c, ns)
-    return {"items": [key.shown() for key in found], "next": None}
+async def list_keys(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+    caller.require("read", ns)
+    async with deps.database.read() as conn:
+        if await apps.get(conn, ns) is None:
+            raise AppNotFound(ns)
+        rows = await tokens.list_keys(conn, ns)
+    return {"items": [key.to_json() for key in rows], "next": None}
 
 
 @router.post("", status_code=201)
-async def create(ns: str, body: NewKey, parts: Here, who: Who) -> dict[str, Any]:
+async def create_key(ns: str, body: NewKey, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
     """The key itself is in this answer and nowhere else."""
-    who.require("write", ns)
-    text = secret_texts.make("mlmesh_key")
-    async with parts.database.write() as c:
-        if await apps.get(c, ns, lock=True) is None:
-            raise NoApp(ns)
-        key = await tokens.add_key(c, ns, body.user, secret_texts.hashed(text), await clock(c))
-        await access_feed.bump(c, ns)
-    parts.access_changed(ns)
-    return {**key.shown(), "key": text}
+    caller.require("write", ns)
+    text = secret_texts.new_token("mlmesh_key")
+    async with deps.database.write() as conn:
+        if await apps.get(conn, ns, lock=True) is None:
+            raise AppNotFound(ns)
+        key = await tokens.add_key(conn, ns, body.user, secret_texts.hash_token(text), await clock(conn))
+        await access_feed.record_change(conn, ns)
+    deps.publish_access_change(ns)
+    return {**key.to_json(), "key": text}
 
 
 @router.delete("/{key}", status_code=204)
-async def delete(ns: str, key: str, parts: Here, who: Who) -> None:
-    who.require("write", ns)
-    async with parts.database.write() as c:
-        if not await tokens.remove_key(c, ns, key):
+async def delete_key(ns: str, key: str, deps: DependenciesDep, caller: CallerDep) -> None:
+    caller.require("write", ns)
+    async with deps.database.write() as conn:
+        if not await tokens.remove_key(conn, ns, key):
             raise NotFound("this app has no such key")
-        await access_feed.bump(c, ns)
-    parts.access_changed(ns)
+        await access_feed.record_change(conn, ns)
+    deps.publish_access_change(ns)

@@ -17,9 +17,9 @@ from libs.common.manifests.messages import alike
 from libs.common.manifests.secret import Key
 from libs.common.times import iso
 from services.registry.db import access_feed, apps, deployments, secrets
-from services.registry.db.secrets import Sealed, Secret
-from services.registry.dependencies import Here, NoApp, Parts, Who
-from services.registry.secrets.vault import verifier
+from services.registry.db.secrets import EncryptedValue, Secret
+from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
+from services.registry.secrets.vault import hash_password
 
 router = APIRouter(prefix="/api/v1/apps/{ns}/secrets")
 USER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
@@ -29,7 +29,7 @@ MAX_VALUE = 64 * 1024
 MAX_KEYS = 256
 
 
-def _encodable(value: SecretStr) -> SecretStr:
+def _check_encodable(value: SecretStr) -> SecretStr:
     """JSON can spell half a character, which nothing can store."""
     try:
         value.get_secret_value().encode()
@@ -38,7 +38,7 @@ def _encodable(value: SecretStr) -> SecretStr:
     return value
 
 
-Value = Annotated[SecretStr, AfterValidator(_encodable)]
+Value = Annotated[SecretStr, AfterValidator(_check_encodable)]
 
 
 class Values(BaseModel):
@@ -50,95 +50,103 @@ class Values(BaseModel):
 
 
 @router.get("")
-async def listed(ns: str, parts: Here, who: Who) -> dict[str, Any]:
-    who.require("read", ns)
-    async with parts.database.read() as c:
-        if await apps.get(c, ns) is None:
-            raise NoApp(ns)
-        found = await secrets.listed(c, ns)
-    return {"items": [_shown(secret) for secret in found.values()], "next": None}
+async def list_secrets(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+    caller.require("read", ns)
+    async with deps.database.read() as conn:
+        if await apps.get(conn, ns) is None:
+            raise AppNotFound(ns)
+        stored = await secrets.list_secrets(conn, ns)
+    return {"items": [_secret_to_json(secret) for secret in stored.values()], "next": None}
 
 
-def _shown(secret: Secret) -> dict[str, Any]:
+def _secret_to_json(secret: Secret) -> dict[str, Any]:
     return {
         "name": secret.name,
-        "keys": sorted(secret.present),
-        "missing": [key for key in secret.keys if key not in secret.present],
-        "undeclared": sorted(key for key in secret.present if not secret.declares(key)),
+        "keys": sorted(secret.keys_set),
+        "missing": [key for key in secret.keys if key not in secret.keys_set],
+        "undeclared": sorted(key for key in secret.keys_set if not secret.declares_key(key)),
         "version": secret.version,
         "updated_at": iso(secret.updated_at),
     }
 
 
 @router.put("/{name}", status_code=204)
-async def put(ns: str, name: Name, body: Values, parts: Here, who: Who) -> None:
-    who.require("write", ns)
-    given = {key: value.get_secret_value() if value is not None else None for key, value in body.data.items()}
-    if too_long := next((key for key, value in given.items() if value is not None and len(value) > MAX_VALUE), None):
+async def put_secret(ns: str, name: Name, body: Values, deps: DependenciesDep, caller: CallerDep) -> None:
+    caller.require("write", ns)
+    new_values = {key: value.get_secret_value() if value is not None else None for key, value in body.data.items()}
+    if too_long := next(
+        (key for key, value in new_values.items() if value is not None and len(value) > MAX_VALUE), None
+    ):
         raise Invalid(f"the value of {too_long} is longer than {MAX_VALUE} characters")
-    changed = await _changed(parts, ns, name, given)
-    async with parts.database.write() as c:
-        if await apps.get(c, ns, lock=True) is None:
-            raise NoApp(ns)
-        declared = await secrets.listed(c, ns)
-        if name in declared or await deployments.was_read(c, ns):  # until Git was read nobody knows what it declares
-            check(ns, name, [key for key, value in given.items() if value is not None], declared)
+    changed = await _encrypt_changed(deps, ns, name, new_values)
+    async with deps.database.write() as conn:
+        if await apps.get(conn, ns, lock=True) is None:
+            raise AppNotFound(ns)
+        declared = await secrets.list_secrets(conn, ns)
+        if name in declared or await deployments.has_revision(
+            conn, ns
+        ):  # until Git was read nobody knows what it declares
+            check_declared(ns, name, [key for key, value in new_values.items() if value is not None], declared)
         if not changed:
             return
-        await secrets.put(c, ns, name, changed, await clock(c))
-        await access_feed.bump(c, ns)
-    parts.access_changed(ns)
+        await secrets.put_values(conn, ns, name, changed, await clock(conn))
+        await access_feed.record_change(conn, ns)
+    deps.publish_access_change(ns)
 
 
-def check(ns: str, name: str, keys: Iterable[str], declared: Mapping[str, Secret]) -> None:
+def check_declared(ns: str, name: str, keys: Iterable[str], declared: Mapping[str, Secret]) -> None:
     """Raises NotFound for a Secret that is not declared, Invalid for a key that the declaration does not name."""
     if name not in declared:
         guess = alike(name, tuple(declared))
         advice = f'did you mean "{guess}"?' if guess else "declare it in the repository, or with: mlmesh apply"
         raise NotFound(f'{ns} declares no secret "{name}"; {advice}')
     secret = declared[name]
-    wrong = next((key for key in keys if not secret.declares(key)), None)
+    wrong = next((key for key in keys if not secret.declares_key(key)), None)
     if wrong is not None:
         guess = alike(wrong, secret.keys)
         advice = f'did you mean "{guess}"?' if guess else "add it where the secret is declared"
         raise Invalid(f'secret "{name}" declares no key "{wrong}", only {", ".join(secret.keys)}; {advice}')
 
 
-async def _changed(parts: Parts, ns: str, name: str, given: Mapping[str, str | None]) -> dict[str, Sealed | None]:
+async def _encrypt_changed(
+    deps: Dependencies, ns: str, name: str, new_values: Mapping[str, str | None]
+) -> dict[str, EncryptedValue | None]:
     """What differs from what is stored: the same value again rolls no component."""
-    present = await parts.origins.values(ns, name)
-    new = {key: value for key, value in given.items() if present.get(key) != value}
-    return await asyncio.to_thread(_sealed, parts, ns, name, new)
+    current = await deps.remotes.get_secret_values(ns, name)
+    changed = {key: value for key, value in new_values.items() if current.get(key) != value}
+    return await asyncio.to_thread(_encrypt_values, deps, ns, name, changed)
 
 
-def _sealed(parts: Parts, ns: str, name: str, given: Mapping[str, str | None]) -> dict[str, Sealed | None]:
-    def one(key: str, value: str) -> Sealed:
+def _encrypt_values(
+    deps: Dependencies, ns: str, name: str, new_values: Mapping[str, str | None]
+) -> dict[str, EncryptedValue | None]:
+    def encrypt_value(key: str, value: str) -> EncryptedValue:
         password = USER.fullmatch(key) and len(value) <= MAX_PASSWORD
-        return Sealed(parts.vault.seal(ns, name, key, value), verifier(value) if password else None)
+        return EncryptedValue(deps.vault.encrypt(ns, name, key, value), hash_password(value) if password else None)
 
-    return {key: one(key, value) if value is not None else None for key, value in given.items()}
+    return {key: encrypt_value(key, value) if value is not None else None for key, value in new_values.items()}
 
 
 @router.delete("/{name}/{key}", status_code=204)
-async def unset(ns: str, name: str, key: str, parts: Here, who: Who) -> None:
+async def delete_key(ns: str, name: str, key: str, deps: DependenciesDep, caller: CallerDep) -> None:
     """One key goes, the others stay."""
-    who.require("write", ns)
-    async with parts.database.write() as c:
-        if await apps.get(c, ns, lock=True) is None:
-            raise NoApp(ns)
-        found = (await secrets.listed(c, ns)).get(name)
-        if found is None or key not in found.present:
+    caller.require("write", ns)
+    async with deps.database.write() as conn:
+        if await apps.get(conn, ns, lock=True) is None:
+            raise AppNotFound(ns)
+        secret = (await secrets.list_secrets(conn, ns)).get(name)
+        if secret is None or key not in secret.keys_set:
             raise NotFound(f'secret "{name}" has no value for "{key}"')
-        await secrets.put(c, ns, name, {key: None}, await clock(c))
-        await access_feed.bump(c, ns)
-    parts.access_changed(ns)
+        await secrets.put_values(conn, ns, name, {key: None}, await clock(conn))
+        await access_feed.record_change(conn, ns)
+    deps.publish_access_change(ns)
 
 
 @router.delete("/{name}", status_code=204)
-async def delete(ns: str, name: str, parts: Here, who: Who) -> None:
-    who.require("write", ns)
-    async with parts.database.write() as c:
-        if not await secrets.remove(c, ns, name):
+async def delete_secret(ns: str, name: str, deps: DependenciesDep, caller: CallerDep) -> None:
+    caller.require("write", ns)
+    async with deps.database.write() as conn:
+        if not await secrets.remove(conn, ns, name):
             raise NotFound(f'{ns} has no secret "{name}"')
-        await access_feed.bump(c, ns)
-    parts.access_changed(ns)
+        await access_feed.record_change(conn, ns)
+    deps.publish_access_change(ns)

@@ -11,7 +11,7 @@ from libs.common.db import clock
 from libs.common.errors import Conflict, NotFound
 from libs.common.manifests import quantities
 from services.registry.db import tokens
-from services.registry.dependencies import Here, Who
+from services.registry.dependencies import CallerDep, DependenciesDep
 from services.registry.secrets import tokens as secret_texts
 
 router = APIRouter(prefix="/api/v1/tokens")
@@ -28,31 +28,31 @@ class NewToken(BaseModel):
 
 
 @router.get("")
-async def listed(parts: Here, who: Who) -> dict[str, Any]:
-    who.require("admin")
-    async with parts.database.read() as c:
-        found = await tokens.listed(c)
-    return {"items": [token.shown() for token in found], "next": None}
+async def list_tokens(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+    caller.require("admin")
+    async with deps.database.read() as conn:
+        rows = await tokens.list_tokens(conn)
+    return {"items": [token.to_json() for token in rows], "next": None}
 
 
 @router.post("", status_code=201)
-async def create(body: NewToken, parts: Here, who: Who) -> dict[str, Any]:
+async def create_token(body: NewToken, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
     """The token itself is in this answer and nowhere else."""
-    who.require("admin")
-    scopes, text = secret_texts.checked_scopes(body.scopes), secret_texts.make("mlmesh")
-    async with parts.database.write() as c:
-        now = await clock(c)
+    caller.require("admin")
+    scopes, text = secret_texts.validate_scopes(body.scopes), secret_texts.new_token("mlmesh")
+    async with deps.database.write() as conn:
+        now = await clock(conn)
         expires_at = now + body.expires_in if body.expires_in is not None else None
-        token = tokens.Token(secret_texts.new_id(), body.name, secret_texts.hashed(text), scopes, now, expires_at)
-        if body.name == secret_texts.ADMIN_NAME or not await tokens.add(c, token):
+        token = tokens.Token(secret_texts.new_id(), body.name, secret_texts.hash_token(text), scopes, now, expires_at)
+        if body.name == secret_texts.ADMIN_NAME or not await tokens.add(conn, token):
             raise Conflict(f'there is a token "{body.name}" already')
-    return {**token.shown(), "token": text}
+    return {**token.to_json(), "token": text}
 
 
 @router.delete("/{token}", status_code=204)
-async def delete(token: str, parts: Here, who: Who) -> None:
+async def delete_token(token: str, deps: DependenciesDep, caller: CallerDep) -> None:
     """By id or by name. The gateway forgets it within a second."""
-    who.require("admin")
-    async with parts.database.write() as c:
-        if not await tokens.remove(c, token):
+    caller.require("admin")
+    async with deps.database.write() as conn:
+        if not await tokens.remove(conn, token):
             raise NotFound("there is no such token")

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from libs.common.errors import Malformed, NotFound
 from libs.common.manifests import KINDS, json_schema
 from libs.common.manifests.fields import Name
-from services.registry.checks.catalog import check
-from services.registry.checks.problems import shown
+from services.registry.checks.catalog import check_manifests
+from services.registry.checks.problems import problem_to_json
 from services.registry.request_body import read_body
 
 router = APIRouter(prefix="/api/v1")
@@ -20,7 +20,7 @@ MAX_BYTES = 16_000_000
 """10 MB of manifests, escaped as JSON."""
 
 
-class Files(BaseModel):
+class ManifestFiles(BaseModel):
     """Texts by their paths in the repository; `namespace` and `secrets` are the app's, when there is one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,24 +31,26 @@ class Files(BaseModel):
 
 
 @router.post("/validate")
-async def validate(request: Request) -> dict[str, Any]:
+async def validate_files(request: Request) -> dict[str, Any]:
     body = await read_body(request, MAX_BYTES)
     try:
-        given = await asyncio.to_thread(Files.model_validate_json, body)
+        manifest_files = await asyncio.to_thread(ManifestFiles.model_validate_json, body)
     except ValidationError as error:
         raise Malformed('send {"files": {"manifests/x.yaml": "text"}}') from error
-    files = {path: text.encode() for path, text in given.files.items()}
-    _catalog, problems = await asyncio.to_thread(check, files, given.namespace, given.secrets)
+    files = {path: text.encode() for path, text in manifest_files.files.items()}
+    _catalog, problems = await asyncio.to_thread(
+        check_manifests, files, manifest_files.namespace, manifest_files.secrets
+    )
     return {
-        "errors": [shown(problem) for problem in problems if problem.severity == "error"],
-        "warnings": [shown(problem) for problem in problems if problem.severity == "warning"],
+        "errors": [problem_to_json(problem) for problem in problems if problem.severity == "error"],
+        "warnings": [problem_to_json(problem) for problem in problems if problem.severity == "warning"],
     }
 
 
 @router.get("/schema/{kind}.json")
-async def schema(kind: str) -> dict[str, Any]:
+async def get_schema(kind: str) -> dict[str, Any]:
     """The name in any case: `mlcomponent.json` too."""
-    known = next((name for name in KINDS if name.lower() == kind.lower()), None)
-    if known is None:
+    kind_name = next((name for name in KINDS if name.lower() == kind.lower()), None)
+    if kind_name is None:
         raise NotFound(f"there is no kind {kind!r}; the kinds are {', '.join(KINDS)}")
-    return json_schema(known)
+    return json_schema(kind_name)

@@ -17,7 +17,7 @@ ADMIN_NAME = "admin"
 """What the token of the settings is called."""
 
 
-def make(kind: str) -> str:
+def new_token(kind: str) -> str:
     """A new secret text such as `mlmesh_…`; `kind` tells people (and secret scanners) what it is."""
     return f"{kind}_{secrets.token_urlsafe(RANDOM_BYTES)}"
 
@@ -27,25 +27,25 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
-def hashed(token: str) -> str:
+def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def same(given: str, expected: str) -> bool:
+def constant_time_equal(presented: str, expected: str) -> bool:
     """Compared in constant time; an empty `expected` is no token."""
-    return bool(expected) and hmac.compare_digest(given.encode(), expected.encode())
+    return bool(expected) and hmac.compare_digest(presented.encode(), expected.encode())
 
 
-def expired(expires_at: float | None, now: float) -> bool:
+def is_expired(expires_at: float | None, now: float) -> bool:
     return expires_at is not None and expires_at <= now
 
 
-def checked_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
+def validate_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     """Raises Invalid, which names the first one that is no scope."""
-    found = tuple(dict.fromkeys(scopes))
-    wrong = next((scope for scope in found if not SCOPE.fullmatch(scope)), None)
+    unique = tuple(dict.fromkeys(scopes))
+    wrong = next((scope for scope in unique if not SCOPE.fullmatch(scope)), None)
     if wrong is not None:
         raise Invalid(f"{wrong!r} is no scope; there are admin, read, write, read:<app>, write:<app>")
-    if not found:
+    if not unique:
         raise Invalid("a token needs at least one scope")
-    return found
+    return unique

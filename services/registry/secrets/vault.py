@@ -9,10 +9,10 @@ from libs.common.encryption import Sealer
 from libs.common.errors import MeshError
 from libs.common.passwords import HASHER
 
-FORM = b"\x01"
+FORMAT_VERSION = b"\x01"
 
 
-class CannotOpen(MeshError):
+class DecryptionFailed(MeshError):
     """A secret value cannot be decrypted: MLMESH_SECRET_KEY is not the one with which it was stored."""
 
 
@@ -20,20 +20,20 @@ class Vault:
     def __init__(self, secret_key: str) -> None:
         self._sealer = Sealer(secret_key, "registry secrets")
 
-    def seal(self, app: str, name: str, key: str, value: str) -> bytes:
-        return FORM + self._sealer.seal(value.encode(), _place(app, name, key))
+    def encrypt(self, app: str, name: str, key: str, value: str) -> bytes:
+        return FORMAT_VERSION + self._sealer.seal(value.encode(), _associated_data(app, name, key))
 
-    def open(self, app: str, name: str, key: str, sealed: bytes) -> str:
+    def decrypt(self, app: str, name: str, key: str, encrypted: bytes) -> str:
         try:
-            return self._sealer.open(sealed[len(FORM) :], _place(app, name, key)).decode()
+            return self._sealer.open(encrypted[len(FORMAT_VERSION) :], _associated_data(app, name, key)).decode()
         except ValueError as error:
-            raise CannotOpen() from error
+            raise DecryptionFailed() from error
 
 
-def _place(app: str, name: str, key: str) -> bytes:
+def _associated_data(app: str, name: str, key: str) -> bytes:
     return b"\0".join(part.encode() for part in (app, name, key))
 
 
-def verifier(value: str) -> str:
+def hash_password(value: str) -> str:
     """An argon2id hash of `value`. Takes milliseconds of CPU: call it in a thread."""
     return HASHER.hash(value)

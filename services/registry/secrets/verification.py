@@ -7,16 +7,16 @@ from libs.common.errors import Unauthorized
 from libs.common.identity import Caller
 from libs.common.settings import Settings
 from services.registry.db import tokens
-from services.registry.secrets.tokens import ADMIN_NAME, expired, hashed, same
+from services.registry.secrets.tokens import ADMIN_NAME, constant_time_equal, hash_token, is_expired
 
 
-async def verified(settings: Settings, database: Database, token: str) -> tuple[Caller, float | None]:
+async def authenticate_token(settings: Settings, database: Database, token: str) -> tuple[Caller, float | None]:
     """And for how many seconds it is good; None: for ever. Raises Unauthorized for a token that is unknown or over."""
-    if same(token, settings.admin_token or ""):
+    if constant_time_equal(token, settings.admin_token or ""):
         return Caller(token_name=ADMIN_NAME, scopes=frozenset({"admin"})), None
-    async with database.read() as c:
-        found, now = await tokens.by_hash(c, hashed(token)), await clock(c)
-    if found is None or expired(found.expires_at, now):
+    async with database.read() as conn:
+        row, now = await tokens.find_by_hash(conn, hash_token(token)), await clock(conn)
+    if row is None or is_expired(row.expires_at, now):
         raise Unauthorized("this token is not valid")
-    left = None if found.expires_at is None else found.expires_at - now
-    return Caller(token_name=found.name, scopes=frozenset(found.scopes)), left
+    expires_in = None if row.expires_at is None else row.expires_at - now
+    return Caller(token_name=row.name, scopes=frozenset(row.scopes)), expires_in

@@ -11,7 +11,7 @@ from libs.common.manifests import KINDS, example, read_documents
 from libs.common.manifests.fields import FOREIGN, OURS
 from libs.common.manifests.parsing import parse
 from libs.common.manifests.problems import Problem
-from services.registry.checks.catalog import Catalog, check
+from services.registry.checks.catalog import Catalog, check_manifests
 
 QUICK = settings(deadline=None)  # the machine may be busy
 EXAMPLES = {kind: example(kind) for kind in KINDS}
@@ -31,7 +31,7 @@ VALUES = st.recursive(
 
 
 def sound(files: dict[str, bytes]) -> None:
-    catalog, problems = check(files, None)
+    catalog, problems = check_manifests(files, None)
     assert (catalog is None) == any(found.severity == "error" for found in problems)
     for found in problems:
         assert isinstance(found, Problem)

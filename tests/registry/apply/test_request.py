@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.registry.apply.request import read
+from services.registry.apply.request import parse_apply_request
 
 HEADER = "apiVersion: mlmesh/v1\n"
 PLATFORM = HEADER + "kind: PlatformApp\nmetadata: {name: leafscan}\nspec: {title: Leaf scan}\n"
@@ -28,7 +28,7 @@ def together(*documents: str) -> bytes:
     ],
 )
 def test_an_application_is_for_one_app(documents: tuple[str, ...], app: str) -> None:
-    application, problems = read("app.yaml", together(*documents))
+    application, problems = parse_apply_request("app.yaml", together(*documents))
     assert problems == []
     assert application is not None
     assert application.app == app
@@ -54,7 +54,7 @@ def test_an_application_is_for_one_app(documents: tuple[str, ...], app: str) -> 
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_told_with_its_place(body: bytes, told: str | None) -> None:
-    application, problems = read("app.yaml", body)
+    application, problems = parse_apply_request("app.yaml", body)
     assert application is None
     assert problems
     assert told is None or [str(problem) for problem in problems] == [told]
@@ -62,9 +62,9 @@ def test_what_does_not_fit_is_told_with_its_place(body: bytes, told: str | None)
 
 def test_a_repository_names_secrets_that_are_declared_somewhere() -> None:
     wanting = REPOSITORY.replace("spec: {", "spec: {credentials: git, webhook: {secret: hook}, ")
-    application, _problems = read("app.yaml", together(PLATFORM, wanting, SECRET))
+    application, _problems = parse_apply_request("app.yaml", together(PLATFORM, wanting, SECRET))
     assert application is not None
-    assert [str(problem) for problem in application.dangling(["git"])] == [
+    assert [str(problem) for problem in application.check_repository_secrets(["git"])] == [
         'app.yaml:9:44: there is no Secret "hook"; declare it in this file'
     ]
-    assert application.dangling(["git", "hook"]) == []
+    assert application.check_repository_secrets(["git", "hook"]) == []

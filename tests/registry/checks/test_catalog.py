@@ -6,7 +6,7 @@ import json
 import pytest
 
 from libs.common.manifests import ExperimentPipeline, example
-from services.registry.checks.catalog import Catalog, check
+from services.registry.checks.catalog import Catalog, check_manifests
 
 NAMESPACE = "pu-petrova-pa-leafscan"
 
@@ -47,7 +47,7 @@ APP = head("PlatformApp", "leafscan") + "  title: Leaf scanner\n"
 def errors(*documents: str, namespace: str | None = NAMESPACE, secrets: tuple[str, ...] = ()) -> list[str]:
     """One document a file: a.yml, b.yml and so on."""
     files = {f"{name}.yml": text.encode() for name, text in zip("abcdefgh", documents, strict=False)}
-    catalog, problems = check(files, namespace, secrets)
+    catalog, problems = check_manifests(files, namespace, secrets)
     found = [str(problem) for problem in problems if problem.severity == "error"]
     assert (catalog is None) == bool(found)
     return found
@@ -202,7 +202,7 @@ def test_a_catalog_has_everything_by_name_and_survives_its_journey_through_a_dat
         for kind in ("MLComponent", "ConfigMap", "DataBox", "Secret", "PlatformApp")
     }
     files["manifests/more.yml"] = "---\n".join([BOX, TRAIN_API, PIPELINE, SECRET, API]).encode()
-    catalog, problems = check(files, NAMESPACE)
+    catalog, problems = check_manifests(files, NAMESPACE)
     assert problems == []
     assert catalog is not None
     assert (set(catalog.components), set(catalog.pipelines), set(catalog.apis)) == (
@@ -219,7 +219,9 @@ def test_a_catalog_has_everything_by_name_and_survives_its_journey_through_a_dat
 
 
 def test_a_catalog_of_version_0_1_is_read() -> None:
-    catalog, _ = check({"m.yml": (COMPONENT + "  envFrom: [{secretRef: {name: token}}]\n---\n" + TOKEN).encode()}, None)
+    catalog, _ = check_manifests(
+        {"m.yml": (COMPONENT + "  envFrom: [{secretRef: {name: token}}]\n---\n" + TOKEN).encode()}, None
+    )
     assert catalog is not None
     old = catalog.to_json()
     del old["config_maps"]
@@ -229,7 +231,7 @@ def test_a_catalog_of_version_0_1_is_read() -> None:
 
 def test_warnings_do_not_stand_in_the_way() -> None:
     files = {"m.yml": COMPONENT.replace("mlmesh/v1", "unified-platform.cs.hse.ru/v1").encode() + b"  replicas: 2\n"}
-    catalog, problems = check(files, NAMESPACE)
+    catalog, problems = check_manifests(files, NAMESPACE)
     assert catalog is not None
     assert [problem.severity for problem in problems] == ["warning"]
 

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 from libs.common.manifests import APIComponent, ExperimentPipeline, MLComponent, read_documents
 from libs.common.manifests.catalog import Catalog
-from services.registry.checks.catalog import check, of_kind
-from services.registry.checks.deployment_warnings import MAX_STOPPED, stopped
+from services.registry.checks.catalog import check_manifests, select_bodies
+from services.registry.checks.deployment_warnings import MAX_STOPPED_WARNINGS, warn_of_stopped
 from tests.registry.working_copy import API as A_COMPONENTS_API
 
 MANIFESTS = b"""\
@@ -27,7 +27,7 @@ REST = "not applied: this mesh runs processes, which it does not isolate; mlmesh
 
 
 def test_what_processes_do_not_do_is_a_warning_at_its_place() -> None:
-    catalog, problems = check({"manifests/a.yml": MANIFESTS}, None, processes=True)
+    catalog, problems = check_manifests({"manifests/a.yml": MANIFESTS}, None, processes=True)
     assert catalog is not None
     assert [(one.line, one.severity, one.message) for one in problems] == [
         (
@@ -37,28 +37,28 @@ def test_what_processes_do_not_do_is_a_warning_at_its_place() -> None:
         ),
         (15, "warning", f"image.existingImageName is {REST}"),
     ]
-    assert check({"manifests/a.yml": MANIFESTS}, None)[1] == []
+    assert check_manifests({"manifests/a.yml": MANIFESTS}, None)[1] == []
 
 
-COMPONENT = of_kind(read_documents({"manifests/a.yml": MANIFESTS})[0], MLComponent)["one"]
-PIPELINE = of_kind(read_documents({"manifests/a.yml": MANIFESTS})[0], ExperimentPipeline)["two"]
-API = of_kind(read_documents({"api.yml": A_COMPONENTS_API.encode()})[0], APIComponent)["digits-api"]
+COMPONENT = select_bodies(read_documents({"manifests/a.yml": MANIFESTS})[0], MLComponent)["one"]
+PIPELINE = select_bodies(read_documents({"manifests/a.yml": MANIFESTS})[0], ExperimentPipeline)["two"]
+API = select_bodies(read_documents({"api.yml": A_COMPONENTS_API.encode()})[0], APIComponent)["digits-api"]
 NOTHING = Catalog({}, {}, {}, {}, {})
 LIVE = replace(NOTHING, components={"a": COMPONENT, "b": COMPONENT}, pipelines={"p": PIPELINE}, apis={"x": API})
 
 
 def test_what_is_live_and_not_in_the_commit_is_told_to_stop() -> None:
     rest = "no manifest of it is in the commit"
-    found = [(one.file, one.severity, one.message) for one in stopped(LIVE, NOTHING, "manifests")]
+    found = [(one.file, one.severity, one.message) for one in warn_of_stopped(LIVE, NOTHING, "manifests")]
     assert found == [
         ("manifests", "warning", f"this deployment stops {one}: {rest}")
         for one in ("component a", "component b", "pipeline p", "API x")
     ]
-    assert list(stopped(LIVE, LIVE, "manifests")) == []
-    assert list(stopped(NOTHING, LIVE, "manifests")) == []
+    assert list(warn_of_stopped(LIVE, LIVE, "manifests")) == []
+    assert list(warn_of_stopped(NOTHING, LIVE, "manifests")) == []
 
 
 def test_much_that_stops_is_counted() -> None:
     many = replace(NOTHING, components={f"c{number:03}": COMPONENT for number in range(100)})
-    *named, last = stopped(many, NOTHING, "manifests")
-    assert (len(named), last.message) == (MAX_STOPPED, "and 80 more are stopped")
+    *named, last = warn_of_stopped(many, NOTHING, "manifests")
+    assert (len(named), last.message) == (MAX_STOPPED_WARNINGS, "and 80 more are stopped")

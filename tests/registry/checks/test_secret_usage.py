@@ -3,8 +3,8 @@
 import pytest
 
 from libs.common.manifests.catalog import Catalog
-from services.registry.checks.catalog import check
-from services.registry.checks.secret_usage import passwords, used, waiting
+from services.registry.checks.catalog import check_manifests
+from services.registry.checks.secret_usage import list_missing_values, list_password_secrets, list_used_secrets
 from tests.registry.working_copy import PROTECTED_API
 
 COMPONENT = """\
@@ -31,13 +31,13 @@ spec:
 
 def test_secrets_are_used_by_apis_components_images_and_stages() -> None:
     files = {"m/a.yaml": PROTECTED_API.encode(), "m/b.yaml": COMPONENT.encode()}
-    checked, problems = check(files, "leafscan", ("keys", "stage-keys", "unused"))
+    checked, problems = check_manifests(files, "leafscan", ("keys", "stage-keys", "unused"))
     assert checked is not None, problems
     document = checked.to_json()
     document["components"]["digits"]["spec"]["image"]["credentials"] = "image-login"
     catalog = Catalog.from_json(document)
-    assert passwords(catalog) == ["api-users"]
-    assert used(catalog) == {
+    assert list_password_secrets(catalog) == ["api-users"]
+    assert list_used_secrets(catalog) == {
         "api-users": "APIComponent digits-api",
         "image-login": "image of MLComponent digits",
         "keys": "MLComponent digits",
@@ -66,4 +66,4 @@ def test_secrets_are_used_by_apis_components_images_and_stages() -> None:
 def test_a_secret_waits_for_its_declared_keys_or_for_any(
     declared: tuple[str, ...], present: tuple[str, ...], sentences: list[str]
 ) -> None:
-    assert waiting("a", {"users": "API"}, {"users": declared}, {"users": frozenset(present)}) == sentences
+    assert list_missing_values("a", {"users": "API"}, {"users": declared}, {"users": frozenset(present)}) == sentences

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
-from services.registry.deployments.state import Deployment, Step
+from services.registry.deployments.state import Deployment, DeploymentStep
 
 OLD, HEAD, NEW = "1" * 40, "2" * 40, "3" * 40
 
 
-def deployment(status: str, commit: str | None, steps: tuple[Step, ...] = (Step("fetch", "running"),)) -> Deployment:
+def deployment(
+    status: str, commit: str | None, steps: tuple[DeploymentStep, ...] = (DeploymentStep("fetch", "running"),)
+) -> Deployment:
     return Deployment(1, "d", "leafscan", "push", status, None, commit, None, None, None, (), (), 1.0, None, steps)
 
 

@@ -4,29 +4,38 @@ from dataclasses import replace
 
 import pytest
 
-from services.registry.deployments.state import Deployment, Step, Steps, due, retry_at
+from services.registry.deployments.state import (
+    Deployment,
+    DeploymentStep,
+    StepHistory,
+    get_fetch_retry_time,
+    select_due,
+)
 from tests.registry.deployments.examples import HEAD, LIVE, NEW, OLD, ROLLBACK, deployment
 
 
 def test_of_those_that_ask_git_the_newest_is_due_and_all_others_are() -> None:
     asking, waits = deployment("pending", None, ()), replace(deployment("pending", HEAD), revision="r")
-    assert due([ROLLBACK, asking]) == [ROLLBACK, asking]
-    assert due([asking, replace(asking, seq=2), replace(asking, seq=3)]) == [replace(asking, seq=3)]
-    assert due([waits, replace(asking, seq=2), replace(asking, seq=3)]) == [waits, replace(asking, seq=3)]
-    assert due([]) == []
+    assert select_due([ROLLBACK, asking]) == [ROLLBACK, asking]
+    assert select_due([asking, replace(asking, seq=2), replace(asking, seq=3)]) == [replace(asking, seq=3)]
+    assert select_due([waits, replace(asking, seq=2), replace(asking, seq=3)]) == [waits, replace(asking, seq=3)]
+    assert select_due([]) == []
 
 
 def test_steps_go_on_one_after_another() -> None:
-    steps = Steps().begun("fetch", 1.0).ended(2.0, detail="commit 1").begun("secrets", 3.0)
-    assert steps.all == (Step("fetch", "succeeded", "commit 1", 1.0, 2.0), Step("secrets", "running", None, 3.0))
-    assert steps.reason is None
-    assert steps.waiting("no value").reason == "no value"
-    assert [step.name for step in steps.until("secrets").all] == ["fetch"]
-    assert steps.until("other") == steps
+    steps = StepHistory().start("fetch", 1.0).finish(2.0, detail="commit 1").start("secrets", 3.0)
+    assert steps.steps == (
+        DeploymentStep("fetch", "succeeded", "commit 1", 1.0, 2.0),
+        DeploymentStep("secrets", "running", None, 3.0),
+    )
+    assert steps.waiting_reason is None
+    assert steps.wait("no value").waiting_reason == "no value"
+    assert [step.name for step in steps.drop_from("secrets").steps] == ["fetch"]
+    assert steps.drop_from("other") == steps
 
 
 def test_a_deployment_is_shown_with_iso_times_and_all_its_fields() -> None:
-    shown = deployment("live", HEAD, (Step("fetch", "succeeded", None, 0.0, 1.5),)).shown()
+    shown = deployment("live", HEAD, (DeploymentStep("fetch", "succeeded", None, 0.0, 1.5),)).to_json()
     assert shown == {
         "id": "d", "app": "leafscan", "commit": HEAD, "author": None, "message": None, "trigger": "push",
         "status": "live",
@@ -36,7 +45,9 @@ def test_a_deployment_is_shown_with_iso_times_and_all_its_fields() -> None:
     }  # fmt: skip
 
 
-UNFETCHED = replace(deployment("failed", None, (Step("fetch", "failed", "it broke", 90.0, 100.0),)), created_at=90.0)
+UNFETCHED = replace(
+    deployment("failed", None, (DeploymentStep("fetch", "failed", "it broke", 90.0, 100.0),)), created_at=90.0
+)
 
 
 @pytest.mark.parametrize(
@@ -59,4 +70,4 @@ UNFETCHED = replace(deployment("failed", None, (Step("fetch", "failed", "it brok
 def test_a_fetch_that_failed_is_due_again_later_each_time(
     newest_first: list[Deployment], expected: float | None
 ) -> None:
-    assert retry_at(newest_first) == expected
+    assert get_fetch_retry_time(newest_first) == expected

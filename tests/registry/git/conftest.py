@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from services.registry.git.address_policy import Locations
-from services.registry.git.allowed_folders import Folders
-from services.registry.git.cache import Source
+from services.registry.git.address_policy import AddressPolicy
+from services.registry.git.allowed_folders import AllowedFolders
+from services.registry.git.cache import GitCache
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Source:
+def source(tmp_path: Path) -> GitCache:
     data = tmp_path / "registry"
-    return Source(data, Locations(Folders([str(tmp_path)], [data]), ["127.0.0.0/8"]))
+    return GitCache(data, AddressPolicy(AllowedFolders([str(tmp_path)], [data]), ["127.0.0.0/8"]))

@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 
 from libs.common.http.addresses import Address
-from services.registry.git.address_policy import NO_FOLDER, Locations, NotAllowed, Target, pinned
-from services.registry.git.allowed_folders import Folders
+from services.registry.git.address_policy import (
+    FOLDER_NOT_ALLOWED,
+    AddressNotAllowed,
+    AddressPolicy,
+    GitTarget,
+    pin_addresses,
+)
+from services.registry.git.allowed_folders import AllowedFolders
 from services.registry.git.error_messages import GitFailed
-from services.registry.git.repository_url import located
+from services.registry.git.repository_url import parse_repository_url
 from tests.registry.working_copy import Work
 
 DEADLINE_S = 10.0
@@ -17,8 +23,8 @@ PRIVATE = ("10.0.0.0/8", "fc00::/7")
 
 
 @pytest.fixture
-def locations(tmp_path: Path) -> Locations:
-    return Locations(Folders([str(tmp_path / "allowed")], []), PRIVATE)
+def locations(tmp_path: Path) -> AddressPolicy:
+    return AddressPolicy(AllowedFolders([str(tmp_path / "allowed")], []), PRIVATE)
 
 
 @pytest.mark.parametrize(
@@ -31,34 +37,38 @@ def locations(tmp_path: Path) -> Locations:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["http://{}/a", "https://{}:8443/a", "ssh://git@{}/a"])
-async def test_no_spelling_leads_to_a_network_that_is_not_allowed(locations: Locations, host: str, form: str) -> None:
-    with pytest.raises(NotAllowed, match=r"a network that its operator does not allow \(MLMESH_REPOSITORY_NETWORKS\)"):
-        await locations.find(form.format(host), DEADLINE_S)
+async def test_no_spelling_leads_to_a_network_that_is_not_allowed(
+    locations: AddressPolicy, host: str, form: str
+) -> None:
+    with pytest.raises(
+        AddressNotAllowed, match=r"a network that its operator does not allow \(MLMESH_REPOSITORY_NETWORKS\)"
+    ):
+        await locations.resolve(form.format(host), DEADLINE_S)
 
 
-async def test_every_file_that_is_refused_has_the_same_sentence(locations: Locations, tmp_path: Path) -> None:
+async def test_every_file_that_is_refused_has_the_same_sentence(locations: AddressPolicy, tmp_path: Path) -> None:
     outside = Work(tmp_path / "outside")
     (tmp_path / "allowed/empty").mkdir(parents=True)
     for path in (outside.folder, "/nowhere", tmp_path / "allowed/empty", tmp_path / "allowed/nowhere"):
-        assert await locations.refused(f"file://{path}", DEADLINE_S) == NO_FOLDER
+        assert await locations.explain_refusal(f"file://{path}", DEADLINE_S) == FOLDER_NOT_ALLOWED
 
 
-async def test_a_file_is_read_at_the_place_that_was_judged(locations: Locations, tmp_path: Path) -> None:
+async def test_a_file_is_read_at_the_place_that_was_judged(locations: AddressPolicy, tmp_path: Path) -> None:
     work = Work(tmp_path / "allowed/a b")
     (tmp_path / "allowed/link").symlink_to(work.folder)
-    expected = Target(f"file://{tmp_path}/allowed/a%20b/.git", ("--upload-pack=git-upload-pack --strict",))
-    assert await locations.find(f"file://{tmp_path}/allowed/link", DEADLINE_S) == expected
+    expected = GitTarget(f"file://{tmp_path}/allowed/a%20b/.git", ("--upload-pack=git-upload-pack --strict",))
+    assert await locations.resolve(f"file://{tmp_path}/allowed/link", DEADLINE_S) == expected
 
 
 async def test_a_name_without_an_address_may_be_asked_later(
-    locations: Locations, monkeypatch: pytest.MonkeyPatch
+    locations: AddressPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await locations.refused("https://no-such-host.invalid/a", DEADLINE_S) is None
+    assert await locations.explain_refusal("https://no-such-host.invalid/a", DEADLINE_S) is None
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     with pytest.raises(GitFailed, match="could not resolve host"):
-        await locations.find("https://no-such-host.invalid/a", DEADLINE_S)
+        await locations.resolve("https://no-such-host.invalid/a", DEADLINE_S)
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
-    assert await locations.find("https://no-such-host.invalid/a", DEADLINE_S) == Target(
+    assert await locations.resolve("https://no-such-host.invalid/a", DEADLINE_S) == GitTarget(
         "https://no-such-host.invalid/a", environment={"no_proxy": "", "NO_PROXY": ""}
     )
 
@@ -67,13 +77,13 @@ async def test_git_is_held_to_the_address_that_was_judged() -> None:
     addresses: list[Address] = [IPv4Address("10.0.0.7"), IPv6Address("fc00::7")]
     key = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "http.curloptResolve"}
     name = "https://h.org/a"
-    assert pinned(located(name), addresses) == Target(
+    assert pin_addresses(parse_repository_url(name), addresses) == GitTarget(
         name, environment={**key, "GIT_CONFIG_VALUE_0": "h.org:443:10.0.0.7,[fc00::7]"}
     )
-    assert pinned(located("http://167772167:81/a"), addresses) == Target("http://10.0.0.7:81/a")
+    assert pin_addresses(parse_repository_url("http://167772167:81/a"), addresses) == GitTarget("http://10.0.0.7:81/a")
     options = ("HostName=10.0.0.7", "HostKeyAlias=h.org", "CheckHostIP=no")
-    ssh = pinned(located("git@h.org:a"), addresses)
-    assert (ssh.url, ssh.ssh) == ("git@h.org:a", options)
-    assert ssh.other == Target("git@h.org:a", ssh=("HostName=fc00::7", *options[1:]))
-    ported = pinned(located("ssh://git@h.org:2222/a"), addresses)
-    assert ported.ssh[1] == "HostKeyAlias=[h.org]:2222"
+    ssh = pin_addresses(parse_repository_url("git@h.org:a"), addresses)
+    assert (ssh.url, ssh.ssh_options) == ("git@h.org:a", options)
+    assert ssh.fallback == GitTarget("git@h.org:a", ssh_options=("HostName=fc00::7", *options[1:]))
+    ported = pin_addresses(parse_repository_url("ssh://git@h.org:2222/a"), addresses)
+    assert ported.ssh_options[1] == "HostKeyAlias=[h.org]:2222"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.registry.git.allowed_folders import Folders, Forbidden
+from services.registry.git.allowed_folders import AllowedFolders, RepositoryForbidden
 from tests.registry.working_copy import Work
 
 
@@ -31,12 +31,12 @@ def others(tmp_path: Path) -> Work:
 
 
 @pytest.fixture
-def folders(allowed: Path) -> Folders:
-    return Folders([str(allowed)], [allowed / "data"])
+def folders(allowed: Path) -> AllowedFolders:
+    return AllowedFolders([str(allowed)], [allowed / "data"])
 
 
 def test_a_working_copy_a_bare_one_a_worktree_and_a_link_to_them_are_read(
-    folders: Folders, own: Work, allowed: Path
+    folders: AllowedFolders, own: Work, allowed: Path
 ) -> None:
     own.git("clone", "--quiet", "--bare", ".", str(allowed / "bare.git"))
     own.git("clone", "--quiet", "--shared", ".", str(allowed / "shared"))
@@ -46,7 +46,7 @@ def test_a_working_copy_a_bare_one_a_worktree_and_a_link_to_them_are_read(
         "own": "own/.git", "own/": "own/.git", "own/.git": "own/.git", "bare": "bare.git", "bare.git": "bare.git",
         "shared": "shared/.git", "tree": "own/.git/worktrees/tree", "link": "own/.git", "x/../own": "own/.git",
     }  # fmt: skip
-    found = {name: folders.repository(f"{allowed}/{name}").relative_to(allowed) for name in expected}
+    found = {name: folders.find_repository(f"{allowed}/{name}").relative_to(allowed) for name in expected}
     assert found == {name: Path(path) for name, path in expected.items()}
 
 
@@ -196,7 +196,7 @@ WAYS = (
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_way_leads_out_of_the_folders_that_are_allowed(
-    folders: Folders, own: Work, others: Work, allowed: Path, way: Callable[[Path, Path], str]
+    folders: AllowedFolders, own: Work, others: Work, allowed: Path, way: Callable[[Path, Path], str]
 ) -> None:
-    with pytest.raises(Forbidden):
-        folders.repository(way(allowed, others.folder))
+    with pytest.raises(RepositoryForbidden):
+        folders.find_repository(way(allowed, others.folder))

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from services.registry.git.cache import Source
-from services.registry.git.client import Git
+from services.registry.git.cache import GitCache
+from services.registry.git.client import GitClient
 from services.registry.git.error_messages import GitFailed
-from services.registry.git.remotes import Origin
+from services.registry.git.remotes import GitRemote
 from tests.registry.working_copy import Work
 
 
 async def test_hooks_and_configuration_of_the_repository_and_of_this_user_do_not_run(
-    source: Source, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: GitCache, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trap = tmp_path / "trap"
     hook = work.folder / ".git/hooks/post-checkout"
@@ -27,7 +27,7 @@ async def test_hooks_and_configuration_of_the_repository_and_of_this_user_do_not
     )
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_DIR", "/nowhere")
-    assert (await source.fetch("leafscan", Origin(work.url))).message == "the first version"
+    assert (await source.fetch("leafscan", GitRemote(work.url))).message == "the first version"
     assert not trap.exists()
 
 
@@ -43,10 +43,10 @@ async def test_a_server_that_stops_in_the_middle_is_given_up_and_one_that_tells_
     )
     git.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    assert await Git(tmp_path / "home").run("fetch", timeout=60, silence=2) == b""
+    assert await GitClient(tmp_path / "home").run("fetch", timeout=60, idle_timeout=2) == b""
     git.write_text(git.read_text().replace("$THEN", "sleep 60"))
     with pytest.raises(GitFailed, match="has said nothing for 2 s"):
-        await Git(tmp_path / "home").run("fetch", timeout=60, silence=2)
+        await GitClient(tmp_path / "home").run("fetch", timeout=60, idle_timeout=2)
 
 
 async def test_git_is_stopped_at_its_time_with_all_that_it_started(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ async def test_git_is_stopped_at_its_time_with_all_that_it_started(tmp_path: Pat
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
     with pytest.raises(GitFailed, match=r"git ls-remote took longer than 0\.5 s and was stopped"):
-        await Git(tmp_path / "home").run("ls-remote", "--", url, timeout=0.5)
+        await GitClient(tmp_path / "home").run("ls-remote", "--", url, timeout=0.5)
     async with asyncio.timeout(5):
         await stopped.wait()
     server.close()

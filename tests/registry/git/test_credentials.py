@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from libs.common.errors import Invalid
-from services.registry.git.credentials import NOBODY, Credentials, Presented, credentials_of, presented
+from services.registry.git.credentials import NO_CREDENTIALS, Credentials, GitAuth, parse_credentials, write_auth_files
 
 URL = "https://git.example/team/module"
 KEY = {"ssh-privatekey": "-----BEGIN", "known_hosts": "git.example ssh-ed25519 AAAA"}
@@ -26,7 +26,7 @@ KEY = {"ssh-privatekey": "-----BEGIN", "known_hosts": "git.example ssh-ed25519 A
 def test_a_secret_holds_credentials_in_one_of_three_forms(
     values: dict[str, str], url: str, expected: Credentials
 ) -> None:
-    assert credentials_of(values, url) == expected
+    assert parse_credentials(values, url) == expected
 
 
 @pytest.mark.parametrize(
@@ -34,17 +34,17 @@ def test_a_secret_holds_credentials_in_one_of_three_forms(
 )
 def test_an_incomplete_secret_is_refused_with_the_forms(values: dict[str, str]) -> None:
     with pytest.raises(Invalid, match="username and password, or token, or ssh-privatekey and known_hosts"):
-        credentials_of(values, URL)
+        parse_credentials(values, URL)
 
 
-def _asked(program: str, access: Presented, prompt: str) -> str:
+def _asked(program: str, access: GitAuth, prompt: str) -> str:
     return subprocess.run(
         [program, prompt], env=dict(access.environment), check=True, capture_output=True, text=True
     ).stdout.removesuffix("\n")
 
 
 def test_a_password_is_shown_by_a_program_that_lives_as_long_as_the_call(tmp_path: Path) -> None:
-    with presented(Credentials("bob", "p'w\"$x"), tmp_path) as access:
+    with write_auth_files(Credentials("bob", "p'w\"$x"), tmp_path) as access:
         program = access.environment["GIT_ASKPASS"]
         assert [_asked(program, access, prompt) for prompt in ("Username for x", "Password for x")] == [
             "bob",
@@ -55,7 +55,7 @@ def test_a_password_is_shown_by_a_program_that_lives_as_long_as_the_call(tmp_pat
 
 
 def test_a_key_is_a_file_for_its_owner_with_hosts_that_are_checked(tmp_path: Path) -> None:
-    with presented(Credentials(private_key="KEY\r\nEND", known_hosts="host key"), tmp_path) as access:
+    with write_auth_files(Credentials(private_key="KEY\r\nEND", known_hosts="host key"), tmp_path) as access:
         (folder,) = tmp_path.iterdir()
         key = folder / "key"
         assert key.read_text() == "KEY\nEND\n"
@@ -69,7 +69,7 @@ def test_a_key_is_a_file_for_its_owner_with_hosts_that_are_checked(tmp_path: Pat
 
 
 def test_without_credentials_nothing_is_written(tmp_path: Path) -> None:
-    with presented(NOBODY, tmp_path) as access:
+    with write_auth_files(NO_CREDENTIALS, tmp_path) as access:
         assert list(tmp_path.iterdir()) == []
         assert "GIT_ASKPASS" not in access.environment
 

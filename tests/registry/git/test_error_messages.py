@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.registry.git.error_messages import no_branch, reason
+from services.registry.git.error_messages import describe_missing_branch, explain_git_error
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ from services.registry.git.error_messages import no_branch, reason
     ],
 )
 def test_gits_own_reason_and_what_to_do(errors: str, expected: str) -> None:
-    assert reason(errors, ("sesame", "")) == expected
+    assert explain_git_error(errors, ("sesame", "")) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_gits_own_reason_and_what_to_do(errors: str, expected: str) -> None:
     ],
 )  # fmt: skip
 def test_a_branch_that_is_not_there_is_told_with_the_others(others: list[str], seen: bool, expected: str) -> None:
-    assert no_branch("main", others, seen=seen) == expected
+    assert describe_missing_branch("main", others, branch_seen=seen) == expected

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.registry.git.address_policy import NO_FOLDER
+from services.registry.git.address_policy import FOLDER_NOT_ALLOWED
 from tests.registry.conftest import Registry, until
 from tests.registry.working_copy import Work
 
@@ -24,7 +24,7 @@ async def test_a_repository_that_cannot_be_asked_says_why(registry: Registry, wo
         return (await registry.get("/api/v1/apps/leafscan"))["repository"]
 
     told = await until(shown, lambda it: it["poll_error"] is not None)
-    assert told["poll_error"] == NO_FOLDER
+    assert told["poll_error"] == FOLDER_NOT_ALLOWED
     assert (await registry.newest())["id"] == live["id"]
     work.folder.with_name("moved").rename(work.folder)
     await until(shown, lambda it: it["poll_error"] is None)

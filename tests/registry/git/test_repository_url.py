@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.registry.git.repository_url import Locator, NotALocator, located, shown
+from services.registry.git.repository_url import InvalidRepositoryUrl, RepositoryUrl, parse_repository_url, redact_url
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ from services.registry.git.repository_url import Locator, NotALocator, located, 
     ],
 )
 def test_an_address_is_put_together_anew_from_its_parts(url: str, place: tuple[str, str, int], given: str) -> None:
-    found = located(url)
-    assert (found.place, found.url) == (place, given)
+    found = parse_repository_url(url)
+    assert (found.origin, found.url) == (place, given)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_an_address_is_put_together_anew_from_its_parts(url: str, place: tuple[s
     ],
 )  # fmt: skip
 def test_what_may_be_read_in_two_ways_is_refused(url: str) -> None:
-    with pytest.raises(NotALocator):
-        located(url)
+    with pytest.raises(InvalidRepositoryUrl):
+        parse_repository_url(url)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_may_be_read_in_two_ways_is_refused(url: str) -> None:
     ],
 )  # fmt: skip
 def test_a_number_is_known_in_every_spelling(host: str, is_number: bool) -> None:
-    assert Locator("http", "", host, 80, "/").is_number is is_number
+    assert RepositoryUrl("http", "", host, 80, "/").is_address is is_number
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ def test_a_number_is_known_in_every_spelling(host: str, is_number: bool) -> None
     ],
 )
 def test_only_a_redirect_within_one_place_is_followed(location: str, moved: str | None) -> None:
-    found = located("https://h.org/a").moved(location)
+    found = parse_repository_url("https://h.org/a").follow_redirect(location)
     assert (found and found.url) == moved
 
 
 def test_an_address_is_shown_without_its_secrets() -> None:
     location = "https://bob:sesame@h.org:8443/b.git/info/refs?service=git-upload-pack"
-    assert shown(location) == "https://h.org:8443/b.git"
-    assert shown("https://h.org/login?token=sesame#sesame") == "https://h.org/login"
+    assert redact_url(location) == "https://h.org:8443/b.git"
+    assert redact_url("https://h.org/login?token=sesame#sesame") == "https://h.org/login"

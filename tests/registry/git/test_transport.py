@@ -10,29 +10,29 @@ import pytest
 from aiohttp import web
 
 from libs.common.http.addresses import Address, Reach
-from services.registry.git.address_policy import NO_FOLDER, Locations
-from services.registry.git.allowed_folders import Folders
-from services.registry.git.cache import Source
+from services.registry.git.address_policy import FOLDER_NOT_ALLOWED, AddressPolicy
+from services.registry.git.allowed_folders import AllowedFolders
+from services.registry.git.cache import GitCache
 from services.registry.git.credentials import Credentials
 from services.registry.git.error_messages import GitFailed
-from services.registry.git.remotes import Origin
+from services.registry.git.remotes import GitRemote
 from tests.registry.working_copy import Work
 
 
 @pytest.mark.parametrize(
     ("url", "branch", "reason"),
     [
-        ("file:///nowhere/at/all", "main", NO_FOLDER),
+        ("file:///nowhere/at/all", "main", FOLDER_NOT_ALLOWED),
         ("ext::sh -c touch% /tmp/mlmesh-owned", "main", "begins with https://, ssh:// or file://"),
         ("git://127.0.0.1:1/x", "main", "begins with https://, ssh:// or file://"),
         ("http://127.0.0.1:1/x", "main", "unable to access 'http://127.0.0.1:1/x/'"),
     ],
 )
 async def test_what_git_cannot_fetch_is_told_in_its_own_words(
-    source: Source, work: Work, url: str | None, branch: str, reason: str
+    source: GitCache, work: Work, url: str | None, branch: str, reason: str
 ) -> None:
     with pytest.raises(GitFailed) as failed:
-        await source.fetch("leafscan", Origin(url or work.url, branch))
+        await source.fetch("leafscan", GitRemote(url or work.url, branch))
     assert reason in failed.value.detail
     assert "\n" not in failed.value.detail
 
@@ -55,23 +55,23 @@ async def refusing() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def test_bad_credentials_are_told_without_being_shown(source: Source, refusing: str) -> None:
-    origin = Origin(refusing, credentials=Credentials("bob", "sesame"))
+async def test_bad_credentials_are_told_without_being_shown(source: GitCache, refusing: str) -> None:
+    origin = GitRemote(refusing, credentials=Credentials("bob", "sesame"))
     with pytest.raises(GitFailed, match="Authentication failed for 'http://") as failed:
         await source.fetch("leafscan", origin)
     assert "sesame" not in failed.value.detail
     with pytest.raises(GitFailed, match="Authentication failed"):
-        await source.head(origin)
+        await source.read_remote_head(origin)
 
 
-async def test_good_credentials_reach_the_server(source: Source, refusing: str) -> None:
+async def test_good_credentials_reach_the_server(source: GitCache, refusing: str) -> None:
     with pytest.raises(GitFailed, match="not found"):
-        await source.fetch("leafscan", Origin(refusing, credentials=Credentials("bob", "right")))
+        await source.fetch("leafscan", GitRemote(refusing, credentials=Credentials("bob", "right")))
 
 
-async def test_missing_credentials_never_prompt(source: Source, refusing: str) -> None:
+async def test_missing_credentials_never_prompt(source: GitCache, refusing: str) -> None:
     with pytest.raises(GitFailed, match=r"could not read Username .*: terminal prompts disabled"):
-        await source.fetch("leafscan", Origin(refusing))
+        await source.fetch("leafscan", GitRemote(refusing))
 
 
 class Redirecting:
@@ -104,19 +104,19 @@ async def redirecting() -> AsyncIterator[Redirecting]:
 async def test_a_host_in_a_network_that_is_not_allowed_is_never_asked(
     tmp_path: Path, redirecting: Redirecting, spelling: str
 ) -> None:
-    source = Source(tmp_path / "registry", Locations(Folders([], []), ["10.0.0.0/8"]))
+    source = GitCache(tmp_path / "registry", AddressPolicy(AllowedFolders([], []), ["10.0.0.0/8"]))
     with pytest.raises(GitFailed, match="does not allow"):
-        await source.head(Origin(f"http://{spelling}:{redirecting.port}/a"))
+        await source.read_remote_head(GitRemote(f"http://{spelling}:{redirecting.port}/a"))
     with pytest.raises(GitFailed, match="does not allow"):
-        await source.fetch("leafscan", Origin(f"http://{spelling}:{redirecting.port}/a"))
+        await source.fetch("leafscan", GitRemote(f"http://{spelling}:{redirecting.port}/a"))
     assert redirecting.asked == []
 
 
-async def test_a_redirect_to_another_place_is_told_and_not_followed(source: Source, redirecting: Redirecting) -> None:
+async def test_a_redirect_to_another_place_is_told_and_not_followed(source: GitCache, redirecting: Redirecting) -> None:
     host = f"http://127.0.0.1:{redirecting.port}"
     redirecting.location = f"http://bob:sesame@localhost:{redirecting.port}/b.git/info/refs?service=git-upload-pack"
     with pytest.raises(GitFailed) as failed:
-        await source.fetch("leafscan", Origin(f"{host}/a"))
+        await source.fetch("leafscan", GitRemote(f"{host}/a"))
     assert failed.value.detail == (
         f"{host}/a redirects to http://localhost:{redirecting.port}/b.git, which is not followed; "
         "if the repository is there, write that address into the Repository (url)"
@@ -125,21 +125,21 @@ async def test_a_redirect_to_another_place_is_told_and_not_followed(source: Sour
 
 
 async def test_a_redirect_to_another_path_of_the_same_place_is_followed(
-    source: Source, redirecting: Redirecting
+    source: GitCache, redirecting: Redirecting
 ) -> None:
     redirecting.location, redirecting.served = "/a.git/info/refs?service=git-upload-pack", "/a.git/"
     with pytest.raises(GitFailed, match=rf"repository 'http://127.0.0.1:{redirecting.port}/a.git/' not found"):
-        await source.fetch("leafscan", Origin(f"http://127.0.0.1:{redirecting.port}/a"))
+        await source.fetch("leafscan", GitRemote(f"http://127.0.0.1:{redirecting.port}/a"))
 
 
-async def test_redirects_have_an_end(source: Source, redirecting: Redirecting) -> None:
+async def test_redirects_have_an_end(source: GitCache, redirecting: Redirecting) -> None:
     redirecting.location = "/a.git/info/refs?service=git-upload-pack"
     with pytest.raises(GitFailed, match="redirects more than 3 times"):
-        await source.head(Origin(f"http://127.0.0.1:{redirecting.port}/a"))
+        await source.read_remote_head(GitRemote(f"http://127.0.0.1:{redirecting.port}/a"))
 
 
 async def test_ssh_goes_to_the_next_address_of_a_host_that_does_not_answer_at_one(
-    source: Source, monkeypatch: pytest.MonkeyPatch
+    source: GitCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody listens at the first; at the second somebody answers who is no ssh."""
     asked: list[str] = []
@@ -156,7 +156,7 @@ async def test_ssh_goes_to_the_next_address_of_a_host_that_does_not_answer_at_on
     async with await asyncio.start_server(answer, "127.0.0.2", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(GitFailed):
-            await source.head(Origin(f"ssh://git@two.example:{port}/a"))
+            await source.read_remote_head(GitRemote(f"ssh://git@two.example:{port}/a"))
     assert asked == ["127.0.0.2"]
 
 
@@ -169,8 +169,8 @@ async def test_a_server_that_accepts_and_never_answers_is_given_up(tmp_path: Pat
         await reader.read()
         writer.close()
 
-    source = Source(tmp_path / "registry", Locations(Folders([], []), ["127.0.0.0/8"]), silence=0.5)
+    source = GitCache(tmp_path / "registry", AddressPolicy(AllowedFolders([], []), ["127.0.0.0/8"]), idle_timeout=0.5)
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         with pytest.raises(GitFailed) as failed:
-            await source.fetch("leafscan", Origin(form.format(server.sockets[0].getsockname()[1])))
+            await source.fetch("leafscan", GitRemote(form.format(server.sockets[0].getsockname()[1])))
         assert failed.value.detail == SILENT

@@ -10,16 +10,16 @@ import pytest
 from libs.common.manifests import Problem
 from libs.common.python_packages import unread
 from libs.common.repository_tree import LINK, Item
-from services.registry.git.cache import Source
+from services.registry.git.cache import GitCache
 from services.registry.git.error_messages import GitFailed
-from services.registry.git.remotes import Origin
-from services.registry.git.tree import Contents, Entry, Refused, checked
+from services.registry.git.remotes import GitRemote
+from services.registry.git.tree import InvalidRevision, TreeContents, TreeEntry, check_manifest_limits
 from tests.registry.working_copy import COMPONENT, MODULE, Work
 
 SRC = 'code below src/ cannot be imported until it is installed; add a line "." to requirements.txt'
 
 
-async def test_only_manifests_of_the_folder_are_read_in_sub_folders_too(source: Source, work: Work) -> None:
+async def test_only_manifests_of_the_folder_are_read_in_sub_folders_too(source: GitCache, work: Work) -> None:
     files = {
         "manifests/sub/deep.yml": "a: 1\n",
         "manifests/README.md": "no",
@@ -27,70 +27,70 @@ async def test_only_manifests_of_the_folder_are_read_in_sub_folders_too(source: 
         "manifests2/x.yaml": "no",
     }
     commit = work.commit(files)
-    await source.fetch("leafscan", Origin(work.url))
-    found = await source.manifests("leafscan", commit, "manifests")
+    await source.fetch("leafscan", GitRemote(work.url))
+    found = await source.read_manifests("leafscan", commit, "manifests")
     assert sorted(found) == ["manifests/api.yml", "manifests/component.yaml", "manifests/sub/deep.yml"]
     assert found["manifests/component.yaml"] == COMPONENT.encode()
     assert found["manifests/sub/deep.yml"] == b"a: 1\n"
-    assert sorted(await source.manifests("leafscan", commit, "other")) == ["other/x.yaml"]
-    assert "other/x.yaml" in await source.manifests("leafscan", commit, ".")
+    assert sorted(await source.read_manifests("leafscan", commit, "other")) == ["other/x.yaml"]
+    assert "other/x.yaml" in await source.read_manifests("leafscan", commit, ".")
 
 
-async def test_names_of_any_letters_and_empty_files_are_read(source: Source, work: Work) -> None:
+async def test_names_of_any_letters_and_empty_files_are_read(source: GitCache, work: Work) -> None:
     commit = work.commit(
         {"manifests/über läng.yaml": "x: ü\n", "manifests/empty.yaml": "", "manifests/z\ty.yaml": "z: 1\n"}
     )
-    await source.fetch("leafscan", Origin(work.url))
-    found = await source.manifests("leafscan", commit, "manifests")
+    await source.fetch("leafscan", GitRemote(work.url))
+    found = await source.read_manifests("leafscan", commit, "manifests")
     assert found["manifests/über läng.yaml"] == "x: ü\n".encode()
     assert found["manifests/empty.yaml"] == b""
     assert found["manifests/z\ty.yaml"] == b"z: 1\n"
 
 
-async def test_a_file_of_10_mb_is_refused_by_its_name_without_being_read(source: Source, work: Work) -> None:
+async def test_a_file_of_10_mb_is_refused_by_its_name_without_being_read(source: GitCache, work: Work) -> None:
     commit = work.commit({"manifests/big.yaml": b"#" * 10_000_000})
-    await source.fetch("leafscan", Origin(work.url))
-    with pytest.raises(Refused) as refused:
-        await source.manifests("leafscan", commit, "manifests")
+    await source.fetch("leafscan", GitRemote(work.url))
+    with pytest.raises(InvalidRevision) as refused:
+        await source.read_manifests("leafscan", commit, "manifests")
     (problem,) = refused.value.problems
     assert (problem.file, problem.line, problem.column) == ("manifests/big.yaml", 1, 1)
     assert "10000000 bytes are too large" in problem.message
 
 
-async def test_a_link_is_refused_as_a_manifest(source: Source, work: Work) -> None:
+async def test_a_link_is_refused_as_a_manifest(source: GitCache, work: Work) -> None:
     (work.folder / "manifests/link.yaml").symlink_to("/etc/passwd")
     commit = work.commit({})
-    await source.fetch("leafscan", Origin(work.url))
-    with pytest.raises(Refused, match="not a regular file"):
-        await source.manifests("leafscan", commit, "manifests")
+    await source.fetch("leafscan", GitRemote(work.url))
+    with pytest.raises(InvalidRevision, match="not a regular file"):
+        await source.read_manifests("leafscan", commit, "manifests")
 
 
-async def test_manifests_whose_names_are_not_utf_8_are_all_read(source: Source, work: Work) -> None:
+async def test_manifests_whose_names_are_not_utf_8_are_all_read(source: GitCache, work: Work) -> None:
     for name in (b"caf\xe9.yml", b"caf\xe8.yml"):
         Path(os.fsdecode(os.fsencode(work.folder / "manifests") + b"/" + name)).write_text(COMPONENT)
     commit = work.commit({})
-    await source.fetch("leafscan", Origin(work.url))
-    found = await source.manifests("leafscan", commit, "manifests")
+    await source.fetch("leafscan", GitRemote(work.url))
+    found = await source.read_manifests("leafscan", commit, "manifests")
     assert {"manifests/caf\\xe9.yml", "manifests/caf\\xe8.yml"} < set(found)
 
 
-async def test_a_folder_of_manifests_that_became_a_link_is_refused_as_one(source: Source, work: Work) -> None:
+async def test_a_folder_of_manifests_that_became_a_link_is_refused_as_one(source: GitCache, work: Work) -> None:
     (work.folder / "manifests").rename(work.folder / "deploy")
     (work.folder / "manifests").symlink_to("deploy")
     commit = work.commit({})
-    await source.fetch("leafscan", Origin(work.url))
-    with pytest.raises(Refused, match="a link, which is not followed; commit the folder itself"):
-        await source.manifests("leafscan", commit, "manifests")
+    await source.fetch("leafscan", GitRemote(work.url))
+    with pytest.raises(InvalidRevision, match="a link, which is not followed; commit the folder itself"):
+        await source.read_manifests("leafscan", commit, "manifests")
 
 
-async def test_links_and_packages_of_the_whole_tree_are_found(source: Source, work: Work) -> None:
+async def test_links_and_packages_of_the_whole_tree_are_found(source: GitCache, work: Work) -> None:
     (work.folder / "venv").mkdir()
     (work.folder / "venv/python").symlink_to("/usr/bin/python3")
     (work.folder / "long").symlink_to("x" * 4095)
     (work.folder / "pyproject.toml").symlink_to("src/other.toml")
     commit = work.commit({"requirements.txt": "numpy\n", "src/a/b.py": "1", "src/a/c/d.py": "1", "Pipfile": "x"})
-    await source.fetch("leafscan", Origin(work.url))
-    found = await source.contents("leafscan", commit)
+    await source.fetch("leafscan", GitRemote(work.url))
+    found = await source.read_tree_contents("leafscan", commit)
     links = {item.path: item.target for item in found.items if item.mode == LINK}
     assert links == {"venv/python": "/usr/bin/python3", "long": "", "pyproject.toml": "src/other.toml"}
     assert {path: text for path, text in found.files.items() if text} == {"requirements.txt": b"numpy\n"}
@@ -98,46 +98,46 @@ async def test_links_and_packages_of_the_whole_tree_are_found(source: Source, wo
     assert list(unread(found.files)) == [Problem("src", 1, 1, SRC, "warning")]
 
 
-async def test_what_is_looked_at_is_bounded(source: Source, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_looked_at_is_bounded(source: GitCache, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.registry.git.cache.MAX_LISTED", 3)
     monkeypatch.setattr("services.registry.git.cache.MAX_READ", 25)
     for number in range(5):
         (work.folder / f"link{number}").symlink_to("/usr/bin/python3")
     commit = work.commit({})
-    await source.fetch("leafscan", Origin(work.url))
-    (read,) = (await source.contents("leafscan", commit)).items
+    await source.fetch("leafscan", GitRemote(work.url))
+    (read,) = (await source.read_tree_contents("leafscan", commit)).items
     assert read == Item("link0", LINK, "/usr/bin/python3")
 
 
-async def test_a_tree_that_cannot_be_listed_gives_no_warnings(source: Source, work: Work) -> None:
-    await source.fetch("leafscan", Origin(work.url))
-    assert await source.contents("leafscan", "0" * 40) == Contents()
+async def test_a_tree_that_cannot_be_listed_gives_no_warnings(source: GitCache, work: Work) -> None:
+    await source.fetch("leafscan", GitRemote(work.url))
+    assert await source.read_tree_contents("leafscan", "0" * 40) == TreeContents()
 
 
-async def test_a_commit_without_manifests_is_refused(source: Source, work: Work) -> None:
-    commit = (await source.fetch("leafscan", Origin(work.url))).id
-    with pytest.raises(Refused, match=f"there is no manifest .* in nowhere at commit {commit[:12]}"):
-        await source.manifests("leafscan", commit, "nowhere")
+async def test_a_commit_without_manifests_is_refused(source: GitCache, work: Work) -> None:
+    commit = (await source.fetch("leafscan", GitRemote(work.url))).id
+    with pytest.raises(InvalidRevision, match=f"there is no manifest .* in nowhere at commit {commit[:12]}"):
+        await source.read_manifests("leafscan", commit, "nowhere")
 
 
 @pytest.mark.parametrize(
     ("entries", "reason"),
     [
-        ([Entry("100644", "0", 1, f"m/{n}.yaml") for n in range(501)], "501 manifests; at most 500"),
-        ([Entry("100644", "0", 2**20, f"m/{n}.yaml") for n in range(11)], "at most 10485760 are read in all"),
-        ([Entry("120000", "0", 1, "m/a.yaml")], "not a regular file"),
-        ([Entry("160000", "0", 0, "m/a.yaml")], "not a regular file"),
+        ([TreeEntry("100644", "0", 1, f"m/{n}.yaml") for n in range(501)], "501 manifests; at most 500"),
+        ([TreeEntry("100644", "0", 2**20, f"m/{n}.yaml") for n in range(11)], "at most 10485760 are read in all"),
+        ([TreeEntry("120000", "0", 1, "m/a.yaml")], "not a regular file"),
+        ([TreeEntry("160000", "0", 0, "m/a.yaml")], "not a regular file"),
     ],
 )
-def test_too_many_or_too_large_manifests_are_refused(entries: list[Entry], reason: str) -> None:
-    with pytest.raises(Refused, match=reason):
-        checked(entries, "m", "0" * 40)
+def test_too_many_or_too_large_manifests_are_refused(entries: list[TreeEntry], reason: str) -> None:
+    with pytest.raises(InvalidRevision, match=reason):
+        check_manifest_limits(entries, "m", "0" * 40)
 
 
-async def test_the_archive_is_the_whole_tree_whatever_its_attributes_say(source: Source, work: Work) -> None:
+async def test_the_archive_is_the_whole_tree_whatever_its_attributes_say(source: GitCache, work: Work) -> None:
     commit = work.commit({".gitattributes": "digits export-ignore\n*.txt export-subst\n", "v.txt": "$Format:%H$\n"})
-    await source.fetch("leafscan", Origin(work.url))
-    content = b"".join([piece async for piece in source.archive("leafscan", commit)])
+    await source.fetch("leafscan", GitRemote(work.url))
+    content = b"".join([piece async for piece in source.stream_archive("leafscan", commit)])
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
         assert {name for name in archive.getnames() if "." in name} == {*MODULE, ".gitattributes", "v.txt"}
         member = archive.extractfile("v.txt")
@@ -145,8 +145,8 @@ async def test_the_archive_is_the_whole_tree_whatever_its_attributes_say(source:
         assert member.read() == b"$Format:%H$\n"
 
 
-async def test_an_archive_of_an_unknown_commit_fails_with_gits_reason(source: Source, work: Work) -> None:
-    await source.fetch("leafscan", Origin(work.url))
-    assert not await source.has("leafscan", "0" * 40)
+async def test_an_archive_of_an_unknown_commit_fails_with_gits_reason(source: GitCache, work: Work) -> None:
+    await source.fetch("leafscan", GitRemote(work.url))
+    assert not await source.has_commit("leafscan", "0" * 40)
     with pytest.raises(GitFailed, match="not a tree object"):
-        [piece async for piece in source.archive("leafscan", "0" * 40)]
+        [piece async for piece in source.stream_archive("leafscan", "0" * 40)]

@@ -8,7 +8,15 @@ from urllib.parse import urlencode
 import pytest
 
 from libs.common.errors import Malformed
-from services.registry.git.webhooks import FORGES, Push, bearer, delivery_id, forge_of, push_of, signed
+from services.registry.git.webhooks import (
+    FORGES,
+    Push,
+    detect_forge,
+    get_delivery_id,
+    is_signature_valid,
+    parse_bearer_token,
+    parse_push,
+)
 
 SECRET = "It's a Secret to Everybody"
 BODY = b"Hello, World!"
@@ -29,7 +37,7 @@ BY_NAME = {forge.name: forge for forge in FORGES}
     ],
 )
 def test_a_forge_is_known_by_its_signature(headers: dict[str, str], name: str) -> None:
-    forge = forge_of(headers)
+    forge = detect_forge(headers)
     assert forge is not None
     assert forge.name == name
 
@@ -38,7 +46,7 @@ def test_a_forge_is_known_by_its_signature(headers: dict[str, str], name: str) -
     "headers", [{}, {"X-GitHub-Event": "push"}, {"X-Hub-Signature": "sha1=00"}, {"X-Gitlab-Token": "x"}]
 )
 def test_a_delivery_without_a_known_signature_is_of_no_forge(headers: dict[str, str]) -> None:
-    assert forge_of(headers) is None
+    assert detect_forge(headers) is None
 
 
 @pytest.mark.parametrize(
@@ -51,21 +59,21 @@ def test_a_delivery_without_a_known_signature_is_of_no_forge(headers: dict[str, 
     ],
 )
 def test_a_true_signature_is_accepted_and_only_for_these_bytes(name: str, header: str, value: str) -> None:
-    assert signed(BY_NAME[name], {header: value}, BODY, SECRET)
-    assert not signed(BY_NAME[name], {header: value}, BODY + b" ", SECRET)
-    assert not signed(BY_NAME[name], {header: value}, BODY, SECRET + "x")
+    assert is_signature_valid(BY_NAME[name], {header: value}, BODY, SECRET)
+    assert not is_signature_valid(BY_NAME[name], {header: value}, BODY + b" ", SECRET)
+    assert not is_signature_valid(BY_NAME[name], {header: value}, BODY, SECRET + "x")
 
 
 @pytest.mark.parametrize(
     "value", ["", DIGEST, "sha256=", f"sha1={DIGEST}", f"sha256={DIGEST[:-1]}", f"sha256={DIGEST.upper()}", "sha256=é"]
 )
 def test_what_is_not_exactly_githubs_signature_is_refused(value: str) -> None:
-    assert not signed(BY_NAME["github"], {"X-Hub-Signature-256": value}, BODY, SECRET)
+    assert not is_signature_valid(BY_NAME["github"], {"X-Hub-Signature-256": value}, BODY, SECRET)
 
 
 def test_an_empty_secret_signs_nothing() -> None:
     empty = hmac.new(b"", BODY, hashlib.sha256).hexdigest()
-    assert not signed(BY_NAME["gitea"], {"X-Gitea-Signature": empty}, BODY, "")
+    assert not is_signature_valid(BY_NAME["gitea"], {"X-Gitea-Signature": empty}, BODY, "")
 
 
 @pytest.mark.parametrize(
@@ -80,14 +88,14 @@ def test_an_empty_secret_signs_nothing() -> None:
     ],
 )
 def test_a_bearer_token_is_taken_from_its_header(header: str, token: str | None) -> None:
-    assert bearer(header) == token
+    assert parse_bearer_token(header) == token
 
 
 def test_the_delivery_has_the_id_that_its_forge_gave_it() -> None:
     headers = {"X-GitHub-Delivery": "of-github", "X-Gitea-Delivery": "of-gitea"}
-    assert delivery_id(BY_NAME["github"], headers) == "of-github"
-    assert delivery_id(BY_NAME["gitea"], headers) == "of-gitea"
-    assert delivery_id(BY_NAME["gogs"], headers) is None
+    assert get_delivery_id(BY_NAME["github"], headers) == "of-github"
+    assert get_delivery_id(BY_NAME["gitea"], headers) == "of-gitea"
+    assert get_delivery_id(BY_NAME["gogs"], headers) is None
 
 
 @pytest.mark.parametrize(
@@ -108,22 +116,22 @@ def test_the_delivery_has_the_id_that_its_forge_gave_it() -> None:
     ],
 )
 def test_a_delivery_says_what_happened_to_which_branch(event: str, document: dict[str, object], push: Push) -> None:
-    assert push_of(BY_NAME["github"], {"X-GitHub-Event": event}, json.dumps(document).encode()) == push
+    assert parse_push(BY_NAME["github"], {"X-GitHub-Event": event}, json.dumps(document).encode()) == push
 
 
 def test_github_may_wrap_the_document_into_a_form() -> None:
     document = json.dumps({"ref": "refs/heads/main", "after": COMMIT})
     headers = {"X-GitHub-Event": "push", "Content-Type": "application/x-www-form-urlencoded"}
     body = urlencode({"payload": document}).encode()
-    assert push_of(BY_NAME["github"], headers, body) == Push("push", "main", COMMIT)
+    assert parse_push(BY_NAME["github"], headers, body) == Push("push", "main", COMMIT)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b"\xff", b'{"ref": 1}', b"[" * 100_000])
 def test_a_push_that_is_not_a_json_object_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed):
-        push_of(BY_NAME["github"], {"X-GitHub-Event": "push"}, body)
+        parse_push(BY_NAME["github"], {"X-GitHub-Event": "push"}, body)
 
 
 def test_with_a_bearer_token_an_empty_body_is_enough() -> None:
-    assert push_of(None, {}, b"") == Push("push")
-    assert push_of(None, {}, b'{"ref": "refs/heads/main"}') == Push("push", "main")
+    assert parse_push(None, {}, b"") == Push("push")
+    assert parse_push(None, {}, b'{"ref": "refs/heads/main"}') == Push("push", "main")

@@ -3,7 +3,7 @@
 import pytest
 
 from libs.common import identity
-from services.registry.git.address_policy import NO_FOLDER, NO_NETWORK
+from services.registry.git.address_policy import FOLDER_NOT_ALLOWED, NETWORK_NOT_ALLOWED
 from tests.registry.conftest import Registry
 from tests.registry.working_copy import Work
 
@@ -94,10 +94,10 @@ async def test_a_file_over_1_mb_is_413(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("file:///nowhere/at/all", NO_FOLDER),
-        ("file:///proc/1/root", NO_FOLDER),
-        ("http://169.254.169.254/a", NO_NETWORK.format(host="169.254.169.254")),
-        ("ssh://git@[fe80::1]/a", NO_NETWORK.format(host="fe80::1")),
+        ("file:///nowhere/at/all", FOLDER_NOT_ALLOWED),
+        ("file:///proc/1/root", FOLDER_NOT_ALLOWED),
+        ("http://169.254.169.254/a", NETWORK_NOT_ALLOWED.format(host="169.254.169.254")),
+        ("ssh://git@[fe80::1]/a", NETWORK_NOT_ALLOWED.format(host="fe80::1")),
     ],
 )
 async def test_a_repository_where_none_may_be_is_422_at_its_place_and_changes_nothing(

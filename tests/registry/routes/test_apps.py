@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from libs.common import identity
-from services.registry.checks.catalog import check
-from services.registry.routes.apps import _addresses
+from services.registry.checks.catalog import check_manifests
+from services.registry.routes.apps import _list_addresses
 from tests.registry.conftest import EVERYTHING, Neighbours, Registry, Start, until
 from tests.registry.working_copy import PROTECTED_API, Work
 
@@ -184,10 +184,10 @@ def test_the_addresses_of_an_app_are_those_that_answer() -> None:
         api.format("two", "mlComponent: {name: digits}", f"path: digits, {auth}"),
         api.format("three", "files: {}", auth),
     ]
-    catalog, problems = check({"manifests/all.yml": "---\n".join(documents).encode()}, namespace=None)
+    catalog, problems = check_manifests({"manifests/all.yml": "---\n".join(documents).encode()}, namespace=None)
     assert [one for one in problems if one.severity == "error"] == []
     assert catalog is not None
-    found = {name: list(_addresses("http://m/x", one.spec, catalog)) for name, one in catalog.apis.items()}
+    found = {name: list(_list_addresses("http://m/x", one.spec, catalog)) for name, one in catalog.apis.items()}
     assert found == {
         "one": [{"target": "ml", "url": "http://m/x/board/"}],
         "two": [{"target": "ml", "url": "http://m/x/digits/predict", "docs": "http://m/x/digits/docs"}],

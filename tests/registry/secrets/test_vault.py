@@ -3,20 +3,20 @@
 import argon2
 import pytest
 
-from services.registry.secrets.vault import CannotOpen, Vault, verifier
+from services.registry.secrets.vault import DecryptionFailed, Vault, hash_password
 
 PLACE = ("leafscan", "users", "alice")
 
 
 def test_a_value_opens_where_it_was_sealed() -> None:
     vault = Vault("key")
-    assert vault.open(*PLACE, vault.seal(*PLACE, "sesame ✓")) == "sesame ✓"
+    assert vault.decrypt(*PLACE, vault.encrypt(*PLACE, "sesame ✓")) == "sesame ✓"
 
 
 def test_one_value_is_never_sealed_alike_twice() -> None:
     vault = Vault("key")
-    sealed = vault.seal(*PLACE, "sesame")
-    assert sealed != vault.seal(*PLACE, "sesame")
+    sealed = vault.encrypt(*PLACE, "sesame")
+    assert sealed != vault.encrypt(*PLACE, "sesame")
     assert b"sesame" not in sealed
 
 
@@ -25,23 +25,23 @@ def test_one_value_is_never_sealed_alike_twice() -> None:
 )
 def test_a_value_opens_nowhere_else(place: tuple[str, str, str]) -> None:
     vault = Vault("key")
-    with pytest.raises(CannotOpen):
-        vault.open(*place, vault.seal(*PLACE, "sesame"))
+    with pytest.raises(DecryptionFailed):
+        vault.decrypt(*place, vault.encrypt(*PLACE, "sesame"))
 
 
 def test_another_secret_key_opens_nothing() -> None:
-    with pytest.raises(CannotOpen, match="MLMESH_SECRET_KEY"):
-        Vault("other key").open(*PLACE, Vault("key").seal(*PLACE, "sesame"))
+    with pytest.raises(DecryptionFailed, match="MLMESH_SECRET_KEY"):
+        Vault("other key").decrypt(*PLACE, Vault("key").encrypt(*PLACE, "sesame"))
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x01", b"\x01" + b"\0" * 40])
 def test_a_damaged_value_is_told_and_not_returned(damage: bytes) -> None:
-    with pytest.raises(CannotOpen):
-        Vault("key").open(*PLACE, damage)
+    with pytest.raises(DecryptionFailed):
+        Vault("key").decrypt(*PLACE, damage)
 
 
 def test_a_verifier_is_argon2id_of_the_password_alone() -> None:
-    made = verifier("sesame")
+    made = hash_password("sesame")
     assert made.startswith("$argon2id$v=19$m=7168,t=5,p=1$")
     assert argon2.PasswordHasher().verify(made, "sesame")
     with pytest.raises(argon2.exceptions.VerifyMismatchError):
