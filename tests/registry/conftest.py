@@ -20,30 +20,30 @@ from libs.common.http.server import bind, running, url_of
 from libs.common.settings import Settings
 from services.registry.app import create
 from services.registry.db import metadata
-from tests.registry.working_copy import MODULE, Work
+from tests.registry.working_copy import MODULE, WorkingCopy
 
 DEADLINE_S = 20.0
 TOKEN = "internal"
-EVERYTHING = {identity.SCOPES: "admin", identity.TOKEN_NAME: "tests"}
+ADMIN_HEADERS = {identity.SCOPES: "admin", identity.TOKEN_NAME: "tests"}
 
 
 @dataclass
-class Neighbours:
+class FakePeers:
     """Stands for scheduler and databox: real HTTP, answers as the test wants them."""
 
     url: str = ""
-    answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    responses: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.Response:
         key = f"{request.method} {request.path}"
-        self.asked.append(key)
-        status, body = self.answers.get(key, (404, {"detail": "unknown"}))
+        self.requests.append(key)
+        status, body = self.responses.get(key, (404, {"detail": "unknown"}))
         return web.Response(status=204) if body is None else web.json_response(body, status=status)
 
 
 @dataclass
-class Answer:
+class ApiResponse:
     status: int
     body: Any
     headers: Mapping[str, str]
@@ -56,106 +56,110 @@ class Registry:
     url: str
     session: aiohttp.ClientSession
     settings: Settings
-    neighbours: Neighbours
-    doorbells: Consumer
+    peers: FakePeers
+    messages: Consumer
 
-    async def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] = EVERYTHING) -> Answer:
+    async def call(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] = ADMIN_HEADERS
+    ) -> ApiResponse:
         sent = {"Authorization": f"Bearer {TOKEN}", **headers}
         content = body.encode() if isinstance(body, str) else body
         data = {"data": io.BytesIO(content)} if isinstance(content, bytes) else {} if body is None else {"json": body}
-        async with self.session.request(method, self.url + path, headers=sent, **data) as answer:
-            text = await answer.read()
-            found = await answer.json(content_type=None) if "json" in answer.content_type and text else text
-            return Answer(answer.status, found, answer.headers)
+        async with self.session.request(method, self.url + path, headers=sent, **data) as response:
+            text = await response.read()
+            parsed = await response.json(content_type=None) if "json" in response.content_type and text else text
+            return ApiResponse(response.status, parsed, response.headers)
 
     async def get(self, path: str) -> Any:
         answer = await self.call("GET", path)
         assert answer.status == 200, answer.body
         return answer.body
 
-    async def apply(self, work: Work | str, app: str = "leafscan", **spec: Any) -> Answer:
-        url = work if isinstance(work, str) else work.url
-        more = "".join(f"\n  {name}: {value}" for name, value in spec.items())
+    async def apply(self, working_copy: WorkingCopy | str, app: str = "leafscan", **spec: Any) -> ApiResponse:
+        url = working_copy if isinstance(working_copy, str) else working_copy.url
+        extra = "".join(f"\n  {name}: {value}" for name, value in spec.items())
         return await self.call(
             "POST",
             "/api/v1/apply",
             f"apiVersion: mlmesh/v1\nkind: PlatformApp\nmetadata: {{name: {app}}}\nspec: {{title: Leaf scan}}\n---\n"
-            f"apiVersion: mlmesh/v1\nkind: Repository\nmetadata: {{name: {app}}}\nspec:\n  url: {url}{more}\n",
+            f"apiVersion: mlmesh/v1\nkind: Repository\nmetadata: {{name: {app}}}\nspec:\n  url: {url}{extra}\n",
         )
 
-    async def newest(self, app: str = "leafscan") -> Any:
+    async def get_newest(self, app: str = "leafscan") -> Any:
         return (await self.get(f"/api/v1/apps/{app}/deployments?limit=1"))["items"][0]
 
-    async def settled(self, *status: str, app: str = "leafscan", deployment: str | None = None) -> Any:
+    async def wait_for_status(self, *status: str, app: str = "leafscan", deployment: str | None = None) -> Any:
         """The deployment, or the newest one, as soon as it is in one of `status`."""
         path = f"/api/v1/apps/{app}/deployments/{deployment}"
-        return await until(
-            lambda: self.get(path) if deployment else self.newest(app), lambda it: it["status"] in status
+        return await poll_until(
+            lambda: self.get(path) if deployment else self.get_newest(app), lambda it: it["status"] in status
         )
 
-    async def live(self, app: str = "leafscan") -> Any:
+    async def make_live(self, app: str = "leafscan") -> Any:
         """Play the scheduler for the newest deployment: it starts, and it is live."""
-        found = await self.settled("starting", app=app)
-        answer = await self.report(found["id"], status="live")
+        deployment = await self.wait_for_status("starting", app=app)
+        answer = await self.report(deployment["id"], status="live")
         assert answer.status == 204
-        return await self.newest(app)
+        return await self.get_newest(app)
 
-    async def report(self, deployment: str, **report: Any) -> Answer:
+    async def report(self, deployment: str, **report: Any) -> ApiResponse:
         return await self.call("POST", f"/internal/deployments/{deployment}/report", report)
 
 
-async def until(ask: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
+async def poll_until(fetch: Callable[[], Any], is_expected: Callable[[Any], bool]) -> Any:
     """Ask again until the answer is good; fails with the last one."""
-    found: Any = None
+    result: Any = None
     try:
         async with asyncio.timeout(DEADLINE_S):
-            while not good(found := await ask()):  # noqa: ASYNC110  another process's truth has no event
+            while not is_expected(result := await fetch()):  # noqa: ASYNC110  another process's truth has no event
                 await asyncio.sleep(0.02)
     except TimeoutError as error:
-        raise AssertionError(f"not in time; at last: {found}") from error
-    return found
+        raise AssertionError(f"not in time; at last: {result}") from error
+    return result
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Work:
-    found = Work(tmp_path / "module")
-    found.commit(MODULE, "the first version")
-    return found
+def working_copy(tmp_path: Path) -> WorkingCopy:
+    copy = WorkingCopy(tmp_path / "module")
+    copy.commit(MODULE, "the first version")
+    return copy
 
 
 @pytest.fixture
-async def neighbours() -> AsyncIterator[Neighbours]:
-    found = Neighbours()
+async def peers() -> AsyncIterator[FakePeers]:
+    fake = FakePeers()
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", found.handle)
+    app.router.add_route("*", "/{path:.*}", fake.handle)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield found
+    fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield fake
     await runner.cleanup()
 
 
-class Start(Protocol):
-    def __call__(self, database: str, host: str = "host", **more: Any) -> AbstractAsyncContextManager[Registry]: ...
+class StartRegistry(Protocol):
+    def __call__(
+        self, database: str, host: str = "host", **overrides: Any
+    ) -> AbstractAsyncContextManager[Registry]: ...
 
 
 @pytest.fixture
-def start(tmp_path: Path, neighbours: Neighbours) -> Start:
+def start_registry(tmp_path: Path, peers: FakePeers) -> StartRegistry:
     """Starts the service on a database; a second time on what the first one left, or as another host beside it."""
 
     @asynccontextmanager
-    async def started(database: str, host: str = "host", **more: Any) -> AsyncIterator[Registry]:
+    async def run_registry(database: str, host: str = "host", **overrides: Any) -> AsyncIterator[Registry]:
         settings = Settings.of(
             database=database,
             data=tmp_path / host,
             internal_token=TOKEN,
             secret_key="a secret key",
             admin_token="the-admin-token",
-            scheduler_url=neighbours.url,
-            databox_url=neighbours.url,
-            **more,
+            scheduler_url=peers.url,
+            databox_url=peers.url,
+            **overrides,
         )
         await make_tables(database)
         bus = MemoryBus()
@@ -165,9 +169,9 @@ def start(tmp_path: Path, neighbours: Neighbours) -> Start:
             bound = bind("127.0.0.1", 0)
             await stack.enter_async_context(running(create(settings, bus), bound))
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            yield Registry(url_of(bound), session, settings, neighbours, doorbells)
+            yield Registry(url_of(bound), session, settings, peers, doorbells)
 
-    return started
+    return run_registry
 
 
 async def make_tables(url: str) -> None:
@@ -179,14 +183,14 @@ async def make_tables(url: str) -> None:
 
 
 @pytest.fixture
-async def registry(start: Start, sqlite_url: str) -> AsyncIterator[Registry]:
+async def registry(start_registry: StartRegistry, sqlite_url: str) -> AsyncIterator[Registry]:
     """On SQLite, which is quick; what differs between databases takes `either`."""
-    async with start(sqlite_url) as found:
-        yield found
+    async with start_registry(sqlite_url) as service:
+        yield service
 
 
 @pytest.fixture
-async def either(start: Start, database_url: str) -> AsyncIterator[Registry]:
+async def each_registry(start_registry: StartRegistry, database_url: str) -> AsyncIterator[Registry]:
     """On each kind of database in turn."""
-    async with start(database_url) as found:
-        yield found
+    async with start_registry(database_url) as service:
+        yield service

@@ -37,7 +37,7 @@ spec: {keys: [alice]}
 MODULE = {"manifests/component.yaml": COMPONENT, "manifests/api.yml": API, "digits/predict.py": "def predict(): ...\n"}
 
 
-class Work:
+class WorkingCopy:
     """A working copy; what is committed in it is what the mesh can fetch from `url`."""
 
     def __init__(self, folder: Path) -> None:

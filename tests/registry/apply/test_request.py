@@ -14,7 +14,7 @@ COMPONENT = (
 )
 
 
-def together(*documents: str) -> bytes:
+def join_documents(*documents: str) -> bytes:
     return "---\n".join(documents).encode()
 
 
@@ -28,22 +28,23 @@ def together(*documents: str) -> bytes:
     ],
 )
 def test_an_application_is_for_one_app(documents: tuple[str, ...], app: str) -> None:
-    application, problems = parse_apply_request("app.yaml", together(*documents))
+    application, problems = parse_apply_request("app.yaml", join_documents(*documents))
     assert problems == []
     assert application is not None
     assert application.app == app
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         (b"", "app.yaml:1:1: nothing to apply; send a PlatformApp, a Repository, Secret declarations"),
-        (together(SECRET), "app.yaml:3:1: say for which app: add a PlatformApp, or metadata.namespace"),
-        (together(PLATFORM, COMPONENT),
+        (join_documents(SECRET), "app.yaml:3:1: say for which app: add a PlatformApp, or metadata.namespace"),
+        (join_documents(PLATFORM, COMPONENT),
          "app.yaml:7:7: MLComponent belongs into the Git repository; apply takes PlatformApp, Repository, Secret"),
-        (together(PLATFORM, PLATFORM), "app.yaml:8:18: a second PlatformApp here; apply them one app at a time"),
-        (together(PLATFORM, SECRET, SECRET), "app.yaml:13:18: a second Secret here; apply them one app at a time"),
-        (together(PLATFORM, SECRET.replace("{name: users}", "{name: users, namespace: other}")),
+        (join_documents(PLATFORM, PLATFORM), "app.yaml:8:18: a second PlatformApp here; apply them one app at a time"),
+        (join_documents(PLATFORM, SECRET, SECRET),
+         "app.yaml:13:18: a second Secret here; apply them one app at a time"),
+        (join_documents(PLATFORM, SECRET.replace("{name: users}", "{name: users, namespace: other}")),
          'app.yaml:8:36: namespace "other" is not that of this file\'s app; write "leafscan" or leave it out'),
         (PLATFORM.replace("leafscan", "hooks").encode(), None),
         (PLATFORM.replace("leafscan", "Leaf_Scan").encode(), None),
@@ -53,16 +54,16 @@ def test_an_application_is_for_one_app(documents: tuple[str, ...], app: str) -> 
         (b"a: [", None),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_told_with_its_place(body: bytes, told: str | None) -> None:
+def test_what_does_not_fit_is_told_with_its_place(body: bytes, message: str | None) -> None:
     application, problems = parse_apply_request("app.yaml", body)
     assert application is None
     assert problems
-    assert told is None or [str(problem) for problem in problems] == [told]
+    assert message is None or [str(problem) for problem in problems] == [message]
 
 
 def test_a_repository_names_secrets_that_are_declared_somewhere() -> None:
     wanting = REPOSITORY.replace("spec: {", "spec: {credentials: git, webhook: {secret: hook}, ")
-    application, _problems = parse_apply_request("app.yaml", together(PLATFORM, wanting, SECRET))
+    application, _problems = parse_apply_request("app.yaml", join_documents(PLATFORM, wanting, SECRET))
     assert application is not None
     assert [str(problem) for problem in application.check_repository_secrets(["git"])] == [
         'app.yaml:9:44: there is no Secret "hook"; declare it in this file'

@@ -11,46 +11,51 @@ from services.registry.checks.catalog import Catalog, check_manifests
 NAMESPACE = "pu-petrova-pa-leafscan"
 
 
-def head(kind: str, name: str, extra: str = "") -> str:
+def format_header(kind: str, name: str, extra: str = "") -> str:
     return f"apiVersion: mlmesh/v1\nkind: {kind}\nmetadata: {{name: {name}{extra}}}\nspec:\n"
 
 
-BOX = head("DataBox", "weights") + "  s3DefaultStorage: {}\n"
-SECRET = head("Secret", "users") + "  keys: [petrova.pa, TOKEN]\n"
-TOKEN = head("Secret", "token") + "  keys: [TOKEN]\n"
+BOX = format_header("DataBox", "weights") + "  s3DefaultStorage: {}\n"
+SECRET = format_header("Secret", "users") + "  keys: [petrova.pa, TOKEN]\n"
+TOKEN = format_header("Secret", "token") + "  keys: [TOKEN]\n"
 SETTINGS = "apiVersion: mlmesh/v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {A: x}\n"
-COMPONENT = head("MLComponent", "digits") + '  image: {existingImageName: app}\n  mlService: {inference: "a:f"}\n'
-API = head("APIComponent", "digits") + "  mlComponent: {name: digits}\n  restfulApi: {path: digits, auth: {none: {}}}\n"
+COMPONENT = (
+    format_header("MLComponent", "digits") + '  image: {existingImageName: app}\n  mlService: {inference: "a:f"}\n'
+)
+API = (
+    format_header("APIComponent", "digits")
+    + "  mlComponent: {name: digits}\n  restfulApi: {path: digits, auth: {none: {}}}\n"
+)
 PIPELINE = (
-    head("ExperimentPipeline", "train")
+    format_header("ExperimentPipeline", "train")
     + "  vars: [{name: photos}, {name: table}, {name: model}]\n"
     + "  stages:\n"
     + "    - {name: prepare, image: {existingImageName: i}, inputs: [{name: photos}], outputs: [{name: table}]}\n"
     + "    - {name: fit, image: {existingImageName: i}, inputs: [{name: table}], outputs: [{name: model}]}\n"
 )
 TRAIN = (
-    head("APIComponent", "train")
+    format_header("APIComponent", "train")
     + "  experimentPipeline: {name: train}\n  restfulApi: {path: train, auth: {none: {}}}\n"
 )
 FILE = "{name: photos, type: {datatypes: [FOLDER]}}"
 TRAIN_API = TRAIN + f"  apiSpec: {{inputs: [{FILE}], outputs: [{{name: model}}]}}\n"
 SCORE = (
-    head("ExperimentPipeline", "score")
+    format_header("ExperimentPipeline", "score")
     + "  vars: [{name: model}, {name: photos}, {name: report}]\n"
     + "  stages:\n"
     + "    - {name: score, image: {existingImageName: i}, inputs: [{name: model}, {name: photos}], outputs: [{name: report}]}\n"
 )
 """Continues `train`, whose model and photos it is handed."""
-APP = head("PlatformApp", "leafscan") + "  title: Leaf scanner\n"
+APP = format_header("PlatformApp", "leafscan") + "  title: Leaf scanner\n"
 
 
-def errors(*documents: str, namespace: str | None = NAMESPACE, secrets: tuple[str, ...] = ()) -> list[str]:
+def list_errors(*documents: str, namespace: str | None = NAMESPACE, secrets: tuple[str, ...] = ()) -> list[str]:
     """One document a file: a.yml, b.yml and so on."""
     files = {f"{name}.yml": text.encode() for name, text in zip("abcdefgh", documents, strict=False)}
     catalog, problems = check_manifests(files, namespace, secrets)
-    found = [str(problem) for problem in problems if problem.severity == "error"]
-    assert (catalog is None) == bool(found)
-    return found
+    lines = [str(problem) for problem in problems if problem.severity == "error"]
+    assert (catalog is None) == bool(lines)
+    return lines
 
 
 WHOLE = (APP, BOX, SECRET, COMPONENT, API, PIPELINE, TRAIN_API)
@@ -111,8 +116,8 @@ CASES = [
     ((BOX, BOX), ['b.yml:3:18: a second DataBox "weights"; the first is at a.yml:1, rename one of them']),
     ((BOX + "---\n" + BOX,), ['a.yml:9:18: a second DataBox "weights"; the first is at a.yml:1, rename one of them']),
     ((COMPONENT, API), []),
-    ((APP, head("PlatformApp", "other") + "  title: t\n"), ["b.yml:2:7: a second PlatformApp; the first is at a.yml:1, keep one of them"]),
-    ((head("Repository", "r") + "  url: https://git.example/a.git\n",), ["a.yml:2:7: a Repository cannot be in Git: a repository cannot move itself; send it with: mlmesh apply"]),
+    ((APP, format_header("PlatformApp", "other") + "  title: t\n"), ["b.yml:2:7: a second PlatformApp; the first is at a.yml:1, keep one of them"]),
+    ((format_header("Repository", "r") + "  url: https://git.example/a.git\n",), ["a.yml:2:7: a Repository cannot be in Git: a repository cannot move itself; send it with: mlmesh apply"]),
     ((BOX.replace("weights", "weights, namespace: other"),), ['a.yml:3:38: namespace "other" is not this app\'s; write "pu-petrova-pa-leafscan" or leave it out']),
     ((API,), ['a.yml:5:23: there is no MLComponent "digits"; add one, or correct the name']),
     ((API.replace("{name: digits}\n  rest", "{name: digit}\n  rest"), COMPONENT), ['a.yml:5:23: there is no MLComponent "digit"; did you mean "digits"?']),
@@ -130,7 +135,7 @@ CASES = [
     ((SETTINGS, SETTINGS.replace("mlmesh/v1", "v1")), ['b.yml:3:18: a second ConfigMap "settings"; the first is at a.yml:1, rename one of them']),
     ((API.replace("none: {}", "basic: {credentials: user}"), COMPONENT, SECRET), ['a.yml:6:58: there is no Secret "user"; did you mean "users"?']),
     ((API, API.replace("name: digits}\nspec", "name: more}\nspec"), COMPONENT), ['b.yml:6:22: path "digits" is published by APIComponent "digits" (a.yml:1) already; change or remove one of them']),
-    ((head("APIComponent", "x") + "  files: {}\n  restfulApi: {auth: {none: {}}}\n", head("APIComponent", "y") + "  files: {}\n  restfulApi: {auth: {apiKey: {}}}\n"), ['b.yml:5:3: "files" is published by APIComponent "x" (a.yml:1) already; change or remove one of them']),
+    ((format_header("APIComponent", "x") + "  files: {}\n  restfulApi: {auth: {none: {}}}\n", format_header("APIComponent", "y") + "  files: {}\n  restfulApi: {auth: {apiKey: {}}}\n"), ['b.yml:5:3: "files" is published by APIComponent "x" (a.yml:1) already; change or remove one of them']),
     ((BOX, PIPELINE), [NOTHING_GIVES + 'name it in spec.apiSpec.inputs of an APIComponent for this pipeline (there is none), or make it an output of a stage, or give it "mountFrom"']),
     ((TRAIN + "  apiSpec: {}\n", PIPELINE), [NOTHING_GIVES + 'add it to spec.apiSpec.inputs of APIComponent "train", or make it an output of a stage, or give it "mountFrom"']),
     ((BOX, PIPELINE.replace("{name: photos},", "{name: photos, mountFrom: {box: weights, path: g/}},")), []),
@@ -148,7 +153,7 @@ CASES = [
 def test_what_does_not_fit_together_is_one_sentence_at_its_place(
     documents: tuple[str, ...], expected: list[str]
 ) -> None:
-    assert errors(*documents) == expected
+    assert list_errors(*documents) == expected
 
 
 BROKEN = "  typo: 1\n"
@@ -179,21 +184,21 @@ SIGHT: list[tuple[tuple[str, ...], list[str]]] = [
 def test_a_document_with_an_error_hides_no_other_and_is_not_called_missing(
     documents: tuple[str, ...], beginnings: list[str]
 ) -> None:
-    found = errors(*documents)
-    assert [line[: len(start)] for line, start in zip(found, beginnings, strict=True)] == beginnings
+    lines = list_errors(*documents)
+    assert [line[: len(start)] for line, start in zip(lines, beginnings, strict=True)] == beginnings
 
 
 def test_offline_the_namespaces_must_only_agree() -> None:
-    mine, other = (BOX.replace("weights", f"{name}, namespace: {name}") for name in ("mine", "other"))
-    assert errors(mine, namespace=None) == []
-    assert errors(mine, other, namespace=None) == [
+    box, other = (BOX.replace("weights", f"{name}, namespace: {name}") for name in ("mine", "other"))
+    assert list_errors(box, namespace=None) == []
+    assert list_errors(box, other, namespace=None) == [
         'b.yml:3:36: namespace "other" is not this app\'s; write "mine" or leave it out'
     ]
 
 
 def test_a_secret_may_be_declared_elsewhere() -> None:
     component = COMPONENT + "  envFrom: [{secretRef: {name: token}}]\n"
-    assert errors(component, secrets=("token",)) == []
+    assert list_errors(component, secrets=("token",)) == []
 
 
 def test_a_catalog_has_everything_by_name_and_survives_its_journey_through_a_database() -> None:
@@ -236,31 +241,31 @@ def test_warnings_do_not_stand_in_the_way() -> None:
     assert [problem.severity for problem in problems] == ["warning"]
 
 
-def many(count: int, document: str) -> str:
+def repeat_document(count: int, document: str) -> str:
     return "---\n".join(document.replace("NAME", f"{index}-{'long' * 8}") for index in range(count))
 
 
 FAR = '{name: "NAME-too"}'
 CROWDS = {
-    "references to boxes that are not there": many(200, head("DataBox", "box-NAME") + "  s3DefaultStorage: {}\n")
+    "references to boxes that are not there": repeat_document(200, format_header("DataBox", "box-NAME") + "  s3DefaultStorage: {}\n")
     + "---\n" + COMPONENT
     + f"  connectedBoxes: [{', '.join(FAR.replace('NAME', f'box-{index}') for index in range(1000))}]\n",
     "keys that cannot be names": SETTINGS.replace("{A: x}", "{" + ", ".join(f"a-{index}: x" for index in range(2000)) + "}")
-    + "---\n" + many(20, COMPONENT.replace("digits", "digits-NAME")
+    + "---\n" + repeat_document(20, COMPONENT.replace("digits", "digits-NAME")
     + f"  envFrom: [{', '.join(['{configMapRef: {name: settings}}'] * 50)}]\n"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_many_mistakes_of_a_kind_are_told_up_to_a_number(crowd: str) -> None:
-    found = errors(CROWDS[crowd])
-    assert len(found) == 101
-    assert len([one for one in found if "there are more of these" in one]) == 1
+    lines = list_errors(CROWDS[crowd])
+    assert len(lines) == 101
+    assert len([line for line in lines if "there are more of these" in line]) == 1
 
 
 def test_pipelines_of_a_long_chain_are_not_compared_with_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    def compared(*_: object) -> bool:
+    def fail_comparison(*_: object) -> bool:
         raise AssertionError
 
-    monkeypatch.setattr(ExperimentPipeline, "__eq__", compared)
-    assert errors(*CHAIN) == []
+    monkeypatch.setattr(ExperimentPipeline, "__eq__", fail_comparison)
+    assert list_errors(*CHAIN) == []

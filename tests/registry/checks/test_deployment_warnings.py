@@ -29,7 +29,7 @@ REST = "not applied: this mesh runs processes, which it does not isolate; mlmesh
 def test_what_processes_do_not_do_is_a_warning_at_its_place() -> None:
     catalog, problems = check_manifests({"manifests/a.yml": MANIFESTS}, None, processes=True)
     assert catalog is not None
-    assert [(one.line, one.severity, one.message) for one in problems] == [
+    assert [(problem.line, problem.severity, problem.message) for problem in problems] == [
         (
             4,
             "warning",
@@ -48,11 +48,13 @@ LIVE = replace(NOTHING, components={"a": COMPONENT, "b": COMPONENT}, pipelines={
 
 
 def test_what_is_live_and_not_in_the_commit_is_told_to_stop() -> None:
-    rest = "no manifest of it is in the commit"
-    found = [(one.file, one.severity, one.message) for one in warn_of_stopped(LIVE, NOTHING, "manifests")]
-    assert found == [
-        ("manifests", "warning", f"this deployment stops {one}: {rest}")
-        for one in ("component a", "component b", "pipeline p", "API x")
+    ending = "no manifest of it is in the commit"
+    warnings = [
+        (problem.file, problem.severity, problem.message) for problem in warn_of_stopped(LIVE, NOTHING, "manifests")
+    ]
+    assert warnings == [
+        ("manifests", "warning", f"this deployment stops {problem}: {ending}")
+        for problem in ("component a", "component b", "pipeline p", "API x")
     ]
     assert list(warn_of_stopped(LIVE, LIVE, "manifests")) == []
     assert list(warn_of_stopped(NOTHING, LIVE, "manifests")) == []

@@ -8,53 +8,53 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.registry.conftest import Answer, Registry, until
+from tests.registry.conftest import ApiResponse, Registry, poll_until
 from tests.registry.routes.test_hooks import Forge
-from tests.registry.working_copy import MODULE, Work
+from tests.registry.working_copy import MODULE, WorkingCopy
 
 NUMBERS = itertools.count()
 OPEN = ("pending", "starting")
 
 
 @dataclass
-class Story:
+class Scenario:
     """One app, what is done to it, and the commit that has to be live in the end."""
 
     registry: Registry
     app: str
-    work: Work
+    work: WorkingCopy
     forge: Forge
     commits: list[str]
-    wanted: str
+    expected_commit: str
     head: str
     """What was pushed last."""
-    answers: list[tuple[Answer, str]] = field(default_factory=list)
+    responses: list[tuple[ApiResponse, str]] = field(default_factory=list)
 
-    async def do(self, step: str) -> None:
+    async def run_step(self, step: str) -> None:
         await getattr(self, step)()
 
     async def push(self) -> None:
         self.commits.append(self.work.commit({}, f"number {len(self.commits)}"))
-        await self._pushed()
+        await self._deliver_head()
 
     async def push_back(self) -> None:
         """The branch is forced to where it was at first."""
         self.work.git("reset", "--quiet", "--hard", self.commits[0])
-        await self._pushed()
+        await self._deliver_head()
 
     async def push_forth(self) -> None:
         """The branch is forced to the newest commit that there ever was."""
         self.work.git("reset", "--quiet", "--hard", self.commits[-1])
-        await self._pushed()
+        await self._deliver_head()
 
-    async def _pushed(self) -> None:
+    async def _deliver_head(self) -> None:
         """A head that is where it was is delivered once more, which undoes no rollback."""
         head = self.work.git("rev-parse", "HEAD")
         if head != self.head:
-            self.head = self.wanted = head
+            self.head = self.expected_commit = head
         answer = await self.forge.push(head)
         assert answer.status in (200, 202)
-        self.answers.append((answer, head))
+        self.responses.append((answer, head))
 
     async def late(self) -> None:
         """The first push is delivered once more."""
@@ -65,38 +65,38 @@ class Story:
         await self.forge.push(None)
 
     async def sync(self) -> None:
-        self.wanted = self.work.git("rev-parse", "HEAD")
+        self.expected_commit = self.work.git("rev-parse", "HEAD")
         assert (await self.registry.call("POST", f"/api/v1/apps/{self.app}/sync")).status == 202
 
     async def rollback(self) -> None:
         answer = await self.registry.call("POST", f"/api/v1/apps/{self.app}/rollback", {"commit": self.commits[0]})
         assert answer.status == 202
-        self.wanted = self.commits[0]
+        self.expected_commit = self.commits[0]
 
     async def settle(self) -> None:
         """Play the scheduler until nothing is open."""
         newest = f"/api/v1/apps/{self.app}/deployments"
 
-        async def open_ones() -> list[str]:
+        async def list_open() -> list[str]:
             listed = (await self.registry.get(newest))["items"]
-            for one in (one for one in reversed(listed) if one["status"] == "starting"):
-                await self.registry.report(one["id"], status="live")
-            return [one["id"] for one in listed if one["status"] in OPEN]
+            for deployment in (deployment for deployment in reversed(listed) if deployment["status"] == "starting"):
+                await self.registry.report(deployment["id"], status="live")
+            return [deployment["id"] for deployment in listed if deployment["status"] in OPEN]
 
-        await until(open_ones, lambda found: not found)
+        await poll_until(list_open, lambda open_ids: not open_ids)
 
-    async def live(self) -> str:
+    async def get_live_commit(self) -> str:
         return str((await self.registry.get(f"/api/v1/apps/{self.app}"))["live"]["commit"])
 
 
-async def begun(registry: Registry, folder: Path) -> Story:
+async def start_scenario(registry: Registry, folder: Path) -> Scenario:
     number = next(NUMBERS)
-    app, work = f"app-{number}", Work(folder / f"module-{number}")
+    app, work = f"app-{number}", WorkingCopy(folder / f"module-{number}")
     first = work.commit(MODULE, "the first version")
     answer = await registry.apply(work, app, pollInterval="1h")
-    await registry.live(app)
+    await registry.make_live(app)
     forge = Forge(registry, answer.body["webhook"]["secret"], app)
-    return Story(registry, app, work, forge, [first], first, first)
+    return Scenario(registry, app, work, forge, [first], first, first)
 
 
 STEPS = ("push", "push_back", "push_forth", "late", "unknown", "sync", "rollback", "settle")
@@ -116,24 +116,24 @@ STEPS = ("push", "push_back", "push_forth", "late", "unknown", "sync", "rollback
 async def test_the_newest_head_or_the_rollback_behind_it_is_live_in_the_end(
     registry: Registry, tmp_path: Path, steps: list[str]
 ) -> None:
-    story = await begun(registry, tmp_path)
+    story = await start_scenario(registry, tmp_path)
     for step in steps:
-        await story.do(step)
+        await story.run_step(step)
     await story.settle()
-    assert await story.live() == story.wanted
+    assert await story.get_live_commit() == story.expected_commit
 
 
-@pytest.mark.parametrize("before", [[], ["sync"], ["push"], ["push", "settle"]])
+@pytest.mark.parametrize("earlier", [[], ["sync"], ["push"], ["push", "settle"]])
 async def test_a_push_right_behind_a_rollback_is_answered_with_its_own_deployment(
-    registry: Registry, tmp_path: Path, before: list[str]
+    registry: Registry, tmp_path: Path, earlier: list[str]
 ) -> None:
-    story = await begun(registry, tmp_path)
-    for step in (*before, "rollback", "push", "settle"):
-        await story.do(step)
-    answer, pushed = story.answers[-1]
+    story = await start_scenario(registry, tmp_path)
+    for step in (*earlier, "rollback", "push", "settle"):
+        await story.run_step(step)
+    answer, pushed = story.responses[-1]
     assert answer.status == 202
-    found = await registry.get(f"/api/v1/apps/{story.app}/deployments/{answer.body['id']}")
-    assert (found["commit"], found["status"], found["trigger"]) == (pushed, "live", "push")
+    deployment = await registry.get(f"/api/v1/apps/{story.app}/deployments/{answer.body['id']}")
+    assert (deployment["commit"], deployment["status"], deployment["trigger"]) == (pushed, "live", "push")
 
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -142,14 +142,14 @@ async def test_a_push_right_behind_a_rollback_is_answered_with_its_own_deploymen
 async def test_polling_finds_what_was_pushed_behind_a_rollback(
     registry: Registry, tmp_path: Path, steps: list[str]
 ) -> None:
-    story = await begun(registry, tmp_path)
+    story = await start_scenario(registry, tmp_path)
     await registry.apply(story.work, story.app, pollInterval="1s")
     for step in (*steps, "rollback"):
-        await story.do(step)
+        await story.run_step(step)
     pushed = story.work.commit({}, "behind the rollback")
 
     async def live() -> str:
         await story.settle()
-        return await story.live()
+        return await story.get_live_commit()
 
-    await until(live, lambda commit: commit == pushed)
+    await poll_until(live, lambda commit: commit == pushed)

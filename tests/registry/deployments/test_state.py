@@ -35,8 +35,8 @@ def test_steps_go_on_one_after_another() -> None:
 
 
 def test_a_deployment_is_shown_with_iso_times_and_all_its_fields() -> None:
-    shown = deployment("live", HEAD, (DeploymentStep("fetch", "succeeded", None, 0.0, 1.5),)).to_json()
-    assert shown == {
+    document = deployment("live", HEAD, (DeploymentStep("fetch", "succeeded", None, 0.0, 1.5),)).to_json()
+    assert document == {
         "id": "d", "app": "leafscan", "commit": HEAD, "author": None, "message": None, "trigger": "push",
         "status": "live",
         "steps": [{"name": "fetch", "status": "succeeded", "detail": None, "started_at": "1970-01-01T00:00:00.000Z",

@@ -7,52 +7,59 @@ from structlog.testing import capture_logs
 from libs.common.db import Database
 from libs.common.messages import AccessChanged, RevisionReady
 from services.registry.db.tables import deployments
-from tests.registry.conftest import Neighbours, Registry, Start, until
-from tests.registry.working_copy import COMPONENT, PROTECTED_API, Work
+from tests.registry.conftest import FakePeers, Registry, StartRegistry, poll_until
+from tests.registry.working_copy import COMPONENT, PROTECTED_API, WorkingCopy
 
 NO_VALUE = (
     'secret "api-users" (APIComponent digits-api) has no value for alice; '
     "set it with: mlmesh secret set leafscan api-users alice"
 )
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{name}: &{name} [{', '.join([f'*{previous}'] * 9)}]\n"
+    for previous, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
 
-async def test_applying_an_app_brings_its_head_to_the_scheduler(either: Registry, work: Work) -> None:
-    answer = await either.apply(work)
+async def test_applying_an_app_brings_its_head_to_the_scheduler(
+    each_registry: Registry, working_copy: WorkingCopy
+) -> None:
+    answer = await each_registry.apply(working_copy)
     assert answer.status == 200, answer.body
     assert answer.body["applied"] == [
         {"kind": "PlatformApp", "name": "leafscan", "action": "created"},
         {"kind": "Repository", "name": "leafscan", "action": "created"},
     ]
-    found = await either.settled("starting", "failed")
-    assert found["status"] == "starting", found
-    assert found["commit"] == work.git("rev-parse", "HEAD")
-    assert (found["trigger"], found["author"], found["message"]) == (
+    deployment = await each_registry.wait_for_status("starting", "failed")
+    assert deployment["status"] == "starting", deployment
+    assert deployment["commit"] == working_copy.git("rev-parse", "HEAD")
+    assert (deployment["trigger"], deployment["author"], deployment["message"]) == (
         "apply", "Alice <alice@example.org>", "the first version",
     )  # fmt: skip
-    assert [(step["name"], step["status"]) for step in found["steps"]] == [
+    assert [(step["name"], step["status"]) for step in deployment["steps"]] == [
         ("fetch", "succeeded"), ("validate", "succeeded"), ("revision", "succeeded"), ("secrets", "succeeded"),
         ("announce", "succeeded"),
     ]  # fmt: skip
-    waiting = (await either.get("/internal/deployments?status=starting"))["items"]
-    assert [(one["id"], one["app"], one["commit"]) for one in waiting] == [(found["id"], "leafscan", found["commit"])]
+    waiting = (await each_registry.get("/internal/deployments?status=starting"))["items"]
+    assert [(item["id"], item["app"], item["commit"]) for item in waiting] == [
+        (deployment["id"], "leafscan", deployment["commit"])
+    ]
     assert sorted(waiting[0]["catalog"]["components"]) == ["digits"]
-    rung = {type((await either.doorbells.next()).message) for _ in range(3)}
-    assert rung == {RevisionReady, AccessChanged}
+    message_types = {type((await each_registry.messages.next()).message) for _ in range(3)}
+    assert message_types == {RevisionReady, AccessChanged}
 
 
-async def test_a_deployment_that_goes_live_supersedes_the_one_before(either: Registry, work: Work) -> None:
-    await either.apply(work)
-    first = await either.live()
+async def test_a_deployment_that_goes_live_supersedes_the_one_before(
+    each_registry: Registry, working_copy: WorkingCopy
+) -> None:
+    await each_registry.apply(working_copy)
+    first = await each_registry.make_live()
     assert first["status"] == "live"
     assert first["live_at"] is not None
-    second = work.commit({"digits/more.py": ""})
-    await either.call("POST", "/api/v1/apps/leafscan/sync")
-    assert (await either.live())["commit"] == second
-    listed = (await either.get("/api/v1/apps/leafscan/deployments"))["items"]
-    assert [one["status"] for one in listed] == ["live", "superseded"]
+    second = working_copy.commit({"digits/more.py": ""})
+    await each_registry.call("POST", "/api/v1/apps/leafscan/sync")
+    assert (await each_registry.make_live())["commit"] == second
+    listed = (await each_registry.get("/api/v1/apps/leafscan/deployments"))["items"]
+    assert [item["status"] for item in listed] == ["live", "superseded"]
     assert listed[1]["live_at"] == first["live_at"]
 
 
@@ -75,13 +82,17 @@ async def test_a_deployment_that_goes_live_supersedes_the_one_before(either: Reg
     ids=["typo", "wrong type", "duplicate", "missing reference", "invalid YAML", "anchor bomb", "10 MB"],
 )  # fmt: skip
 async def test_a_bad_manifest_fails_with_its_place_and_the_live_version_stays(
-    registry: Registry, work: Work, files: dict[str, str | bytes], place: tuple[str, int, int], words: str
+    registry: Registry,
+    working_copy: WorkingCopy,
+    files: dict[str, str | bytes],
+    place: tuple[str, int, int],
+    words: str,
 ) -> None:
-    await registry.apply(work)
-    live = await registry.live()
-    work.commit(files)
+    await registry.apply(working_copy)
+    live = await registry.make_live()
+    working_copy.commit(files)
     await registry.call("POST", "/api/v1/apps/leafscan/sync")
-    failed = await registry.settled("failed", "starting")
+    failed = await registry.wait_for_status("failed", "starting")
     assert failed["status"] == "failed"
     error = next((error for error in failed["errors"] if words in error["message"]), failed["errors"])
     assert (error["file"], error["line"], error["column"]) == place, error
@@ -99,100 +110,104 @@ async def test_a_bad_manifest_fails_with_its_place_and_the_live_version_stays(
     ],
 )
 async def test_an_unknown_repository_or_branch_fails_with_its_reason(
-    registry: Registry, work: Work, url: str | None, spec: dict[str, str], reason: str
+    registry: Registry, working_copy: WorkingCopy, url: str | None, spec: dict[str, str], reason: str
 ) -> None:
-    await registry.apply(url or work, **spec)
-    failed = await registry.settled("failed", "starting")
+    await registry.apply(url or working_copy, **spec)
+    failed = await registry.wait_for_status("failed", "starting")
     (error,) = failed["errors"]
     assert reason in error["message"]
     assert (error["file"], error["line"], error["column"]) == (None, None, None)
     assert [(step["name"], step["status"]) for step in failed["steps"]] == [("fetch", "failed")]
 
 
-async def test_a_secret_without_its_value_holds_the_deployment_until_it_is_set(either: Registry, work: Work) -> None:
-    work.commit({"manifests/api.yml": PROTECTED_API})
-    await either.apply(work)
-    waiting = await until(either.newest, lambda it: any(step["status"] == "waiting" for step in it["steps"]))
+async def test_a_secret_without_its_value_holds_the_deployment_until_it_is_set(
+    each_registry: Registry, working_copy: WorkingCopy
+) -> None:
+    working_copy.commit({"manifests/api.yml": PROTECTED_API})
+    await each_registry.apply(working_copy)
+    waiting = await poll_until(
+        each_registry.get_newest, lambda it: any(step["status"] == "waiting" for step in it["steps"])
+    )
     assert waiting["status"] == "pending"
     assert (waiting["steps"][-1]["name"], waiting["steps"][-1]["detail"]) == (
         "secrets",
         NO_VALUE,
     )
-    answer = await either.call("PUT", "/api/v1/apps/leafscan/secrets/api-users", {"data": {"alice": "sesame"}})
+    answer = await each_registry.call("PUT", "/api/v1/apps/leafscan/secrets/api-users", {"data": {"alice": "sesame"}})
     assert answer.status == 204, answer.body
-    found = await either.settled("starting", "failed")
-    assert found["id"] == waiting["id"]
-    assert [step["name"] for step in found["steps"]] == ["fetch", "validate", "revision", "secrets", "announce"]
-    assert found["commit"] == waiting["commit"]
+    deployment = await each_registry.wait_for_status("starting", "failed")
+    assert deployment["id"] == waiting["id"]
+    assert [step["name"] for step in deployment["steps"]] == ["fetch", "validate", "revision", "secrets", "announce"]
+    assert deployment["commit"] == waiting["commit"]
 
 
 async def test_git_credentials_without_a_value_hold_the_fetch_until_they_are_set(
-    registry: Registry, work: Work, neighbours: Neighbours
+    registry: Registry, working_copy: WorkingCopy, peers: FakePeers
 ) -> None:
-    await registry.apply(work)
+    await registry.apply(working_copy)
     declared = (
         "apiVersion: mlmesh/v1\nkind: Secret\nmetadata: {name: git, namespace: leafscan}\nspec: {keys: [token]}\n---\n"
         "apiVersion: mlmesh/v1\nkind: Repository\nmetadata: {name: leafscan, namespace: leafscan}\n"
-        f"spec: {{url: '{work.url}', credentials: git}}\n"
+        f"spec: {{url: '{working_copy.url}', credentials: git}}\n"
     )
     assert (await registry.call("POST", "/api/v1/apply", declared)).status == 200
-    waiting = await until(registry.newest, lambda it: any(step["status"] == "waiting" for step in it["steps"]))
+    waiting = await poll_until(registry.get_newest, lambda it: any(step["status"] == "waiting" for step in it["steps"]))
     assert waiting["status"] == "pending"
     assert 'secret "git" (Repository leafscan) has no complete values yet' in waiting["steps"][0]["detail"]
     await registry.call("PUT", "/api/v1/apps/leafscan/secrets/git", {"data": {"token": "t"}})
-    assert (await registry.settled("starting", "failed", deployment=waiting["id"]))["status"] == "starting"
+    assert (await registry.wait_for_status("starting", "failed", deployment=waiting["id"]))["status"] == "starting"
 
 
-async def test_a_newer_deployment_ends_one_that_waits(registry: Registry, work: Work) -> None:
-    work.commit({"manifests/api.yml": PROTECTED_API})
-    await registry.apply(work)
-    waiting = await until(registry.newest, lambda it: any(step["status"] == "waiting" for step in it["steps"]))
-    work.git("revert", "--no-edit", "HEAD")
+async def test_a_newer_deployment_ends_one_that_waits(registry: Registry, working_copy: WorkingCopy) -> None:
+    working_copy.commit({"manifests/api.yml": PROTECTED_API})
+    await registry.apply(working_copy)
+    waiting = await poll_until(registry.get_newest, lambda it: any(step["status"] == "waiting" for step in it["steps"]))
+    working_copy.git("revert", "--no-edit", "HEAD")
     await registry.call("POST", "/api/v1/apps/leafscan/sync")
-    assert (await registry.settled("starting"))["id"] != waiting["id"]
+    assert (await registry.wait_for_status("starting"))["id"] != waiting["id"]
     assert (await registry.get(f"/api/v1/apps/leafscan/deployments/{waiting['id']}"))["status"] == "superseded"
 
 
-async def test_a_newer_revision_ends_the_start_of_the_one_before(registry: Registry, work: Work) -> None:
-    await registry.apply(work)
-    first = await registry.settled("starting")
-    second = work.commit({})
+async def test_a_newer_revision_ends_the_start_of_the_one_before(registry: Registry, working_copy: WorkingCopy) -> None:
+    await registry.apply(working_copy)
+    first = await registry.wait_for_status("starting")
+    second = working_copy.commit({})
     await registry.call("POST", "/api/v1/apps/leafscan/sync")
-    await until(registry.newest, lambda it: it["status"] == "starting" and it["commit"] == second)
+    await poll_until(registry.get_newest, lambda it: it["status"] == "starting" and it["commit"] == second)
     waiting = (await registry.get("/internal/deployments?status=starting"))["items"]
-    assert [one["commit"] for one in waiting] == [second]
+    assert [item["commit"] for item in waiting] == [second]
     assert (await registry.get(f"/api/v1/apps/leafscan/deployments/{first['id']}"))["status"] == "superseded"
 
 
-async def test_sync_deploys_the_same_head_again(registry: Registry, work: Work) -> None:
-    await registry.apply(work)
-    live = await registry.live()
+async def test_sync_deploys_the_same_head_again(registry: Registry, working_copy: WorkingCopy) -> None:
+    await registry.apply(working_copy)
+    live = await registry.make_live()
     answer = await registry.call("POST", "/api/v1/apps/leafscan/sync")
     assert answer.status == 202
     assert answer.headers["Location"] == f"/api/v1/apps/leafscan/deployments/{answer.body['id']}"
-    again = await registry.settled("starting", deployment=answer.body["id"])
-    assert (again["trigger"], again["commit"]) == ("sync", live["commit"])
+    repeated = await registry.wait_for_status("starting", deployment=answer.body["id"])
+    assert (repeated["trigger"], repeated["commit"]) == ("sync", live["commit"])
 
 
 async def test_a_rollback_deploys_what_was_live_before_and_the_webhook_does_not_undo_it(
-    registry: Registry, work: Work
+    registry: Registry, working_copy: WorkingCopy
 ) -> None:
-    await registry.apply(work)
-    first = await registry.live()
-    work.commit({"digits/more.py": ""})
+    await registry.apply(working_copy)
+    first = await registry.make_live()
+    working_copy.commit({"digits/more.py": ""})
     await registry.call("POST", "/api/v1/apps/leafscan/sync")
-    second = await registry.live()
+    second = await registry.make_live()
     answer = await registry.call("POST", "/api/v1/apps/leafscan/rollback")
     assert answer.status == 202, answer.body
-    rolled = await registry.live()
+    rolled = await registry.make_live()
     assert (rolled["id"], rolled["trigger"], rolled["commit"]) == (answer.body["id"], "rollback", first["commit"])
     named = await registry.call("POST", "/api/v1/apps/leafscan/rollback", {"deployment": second["id"]})
-    assert (await registry.settled("starting", deployment=named.body["id"]))["commit"] == second["commit"]
+    assert (await registry.wait_for_status("starting", deployment=named.body["id"]))["commit"] == second["commit"]
 
 
-async def test_a_rollback_needs_a_revision_to_go_back_to(registry: Registry, work: Work) -> None:
-    await registry.apply(work, branch="nope")
-    failed = await registry.settled("failed")
+async def test_a_rollback_needs_a_revision_to_go_back_to(registry: Registry, working_copy: WorkingCopy) -> None:
+    await registry.apply(working_copy, branch="nope")
+    failed = await registry.wait_for_status("failed")
     assert (await registry.call("POST", "/api/v1/apps/leafscan/rollback")).status == 409
     named = await registry.call("POST", "/api/v1/apps/leafscan/rollback", {"deployment": failed["id"]})
     assert named.status == 409
@@ -200,105 +215,115 @@ async def test_a_rollback_needs_a_revision_to_go_back_to(registry: Registry, wor
     assert unknown.status == 404
 
 
-async def test_a_restart_in_the_middle_goes_on_where_it_was(start: Start, sqlite_url: str, work: Work) -> None:
-    work.commit({"manifests/api.yml": PROTECTED_API})
-    async with start(sqlite_url) as registry:
-        await registry.apply(work)
-        waiting = await until(registry.newest, lambda it: any(step["status"] == "waiting" for step in it["steps"]))
-    async with start(sqlite_url) as registry:
-        assert (await registry.newest())["status"] == "pending"
+async def test_a_restart_in_the_middle_goes_on_where_it_was(
+    start_registry: StartRegistry, sqlite_url: str, working_copy: WorkingCopy
+) -> None:
+    working_copy.commit({"manifests/api.yml": PROTECTED_API})
+    async with start_registry(sqlite_url) as registry:
+        await registry.apply(working_copy)
+        waiting = await poll_until(
+            registry.get_newest, lambda it: any(step["status"] == "waiting" for step in it["steps"])
+        )
+    async with start_registry(sqlite_url) as registry:
+        assert (await registry.get_newest())["status"] == "pending"
         await registry.call("PUT", "/api/v1/apps/leafscan/secrets/api-users", {"data": {"alice": "sesame"}})
-        assert (await registry.settled("starting"))["id"] == waiting["id"]
+        assert (await registry.wait_for_status("starting"))["id"] == waiting["id"]
 
 
 async def test_what_was_queued_when_the_service_stopped_is_deployed_after_its_start(
-    start: Start, sqlite_url: str, work: Work
+    start_registry: StartRegistry, sqlite_url: str, working_copy: WorkingCopy
 ) -> None:
-    async with start(sqlite_url) as registry:
-        await registry.apply(work)
-    async with start(sqlite_url) as registry:
-        assert (await registry.settled("starting", "failed"))["status"] == "starting"
+    async with start_registry(sqlite_url) as registry:
+        await registry.apply(working_copy)
+    async with start_registry(sqlite_url) as registry:
+        assert (await registry.wait_for_status("starting", "failed"))["status"] == "starting"
 
 
-async def test_a_branch_that_is_set_back_is_deployed_again(registry: Registry, work: Work) -> None:
-    await registry.apply(work, pollInterval="1s")
-    first = await registry.live()
-    work.commit({})
-    await until(registry.newest, lambda it: it["status"] == "starting" and it["commit"] != first["commit"])
-    await registry.live()
-    work.git("reset", "--quiet", "--hard", first["commit"])
-    again = await until(registry.newest, lambda it: it["status"] == "starting" and it["commit"] == first["commit"])
-    assert again["id"] != first["id"]
+async def test_a_branch_that_is_set_back_is_deployed_again(registry: Registry, working_copy: WorkingCopy) -> None:
+    await registry.apply(working_copy, pollInterval="1s")
+    first = await registry.make_live()
+    working_copy.commit({})
+    await poll_until(registry.get_newest, lambda it: it["status"] == "starting" and it["commit"] != first["commit"])
+    await registry.make_live()
+    working_copy.git("reset", "--quiet", "--hard", first["commit"])
+    repeated = await poll_until(
+        registry.get_newest, lambda it: it["status"] == "starting" and it["commit"] == first["commit"]
+    )
+    assert repeated["id"] != first["id"]
 
 
 async def test_one_that_was_fetched_when_the_service_stopped_is_taken_up_again(
-    start: Start, sqlite_url: str, work: Work
+    start_registry: StartRegistry, sqlite_url: str, working_copy: WorkingCopy
 ) -> None:
-    async with start(sqlite_url) as registry:
-        await registry.apply(work, pollInterval="1h")
-        await registry.live()
-        second = work.commit({})
+    async with start_registry(sqlite_url) as registry:
+        await registry.apply(working_copy, pollInterval="1h")
+        await registry.make_live()
+        second = working_copy.commit({})
         await registry.call("POST", "/api/v1/apps/leafscan/sync")
-        found = await registry.settled("starting")
+        deployment = await registry.wait_for_status("starting")
     database = Database(sqlite_url)  # as if the service had been killed just after the fetch
     async with database.write() as c:
-        mine = deployments.c.id == found["id"]
-        await c.execute(update(deployments).where(mine).values(status="pending", revision=None, cause="push"))
+        condition = deployments.c.id == deployment["id"]
+        await c.execute(update(deployments).where(condition).values(status="pending", revision=None, cause="push"))
     await database.close()
-    async with start(sqlite_url) as registry:
-        again = await registry.settled("starting", "superseded", deployment=found["id"])
-        assert (again["status"], again["commit"]) == ("starting", second)
+    async with start_registry(sqlite_url) as registry:
+        repeated = await registry.wait_for_status("starting", "superseded", deployment=deployment["id"])
+        assert (repeated["status"], repeated["commit"]) == ("starting", second)
 
 
-async def test_a_platform_app_in_git_renames_the_app_when_it_is_live(registry: Registry, work: Work) -> None:
+async def test_a_platform_app_in_git_renames_the_app_when_it_is_live(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
     platform = "apiVersion: mlmesh/v1\nkind: PlatformApp\nmetadata: {name: leafscan}\nspec: {title: Renamed}\n"
-    work.commit({"manifests/app.yaml": platform})
-    await registry.apply(work)
-    await registry.settled("starting")
+    working_copy.commit({"manifests/app.yaml": platform})
+    await registry.apply(working_copy)
+    await registry.wait_for_status("starting")
     assert (await registry.get("/api/v1/apps/leafscan"))["title"] == "Leaf scan"
-    await registry.live()
+    await registry.make_live()
     assert (await registry.get("/api/v1/apps/leafscan"))["title"] == "Renamed"
 
 
-async def test_what_a_deployment_leaves_out_or_stops_is_told_before_it_starts(either: Registry, work: Work) -> None:
-    work.commit({"manifests/more.yml": COMPONENT.replace("name: digits", "name: letters")})
-    await either.apply(work)
-    assert (await either.live())["warnings"] == []
-    (work.folder / "manifests/more.yml").rename(work.folder / "manifests/more.YML")
-    (work.folder / "data").symlink_to("/mnt/data")
-    work.commit({})
-    await either.call("POST", "/api/v1/apps/leafscan/sync")
-    told = (await either.settled("starting"))["warnings"]
-    assert [f"{one['file']}: {one['message']}" for one in told] == [
+async def test_what_a_deployment_leaves_out_or_stops_is_told_before_it_starts(
+    each_registry: Registry, working_copy: WorkingCopy
+) -> None:
+    working_copy.commit({"manifests/more.yml": COMPONENT.replace("name: digits", "name: letters")})
+    await each_registry.apply(working_copy)
+    assert (await each_registry.make_live())["warnings"] == []
+    (working_copy.folder / "manifests/more.yml").rename(working_copy.folder / "manifests/more.YML")
+    (working_copy.folder / "data").symlink_to("/mnt/data")
+    working_copy.commit({})
+    await each_registry.call("POST", "/api/v1/apps/leafscan/sync")
+    warnings = (await each_registry.wait_for_status("starting"))["warnings"]
+    assert [f"{item['file']}: {item['message']}" for item in warnings] == [
         "manifests: this deployment stops component letters: no manifest of it is in the commit",
         'data: a link to "/mnt/data" outside this repository is left out; commit what it leads to, or keep it in a box',
         "manifests/more.YML: not read: the name of a manifest ends in .yml or .yaml; rename it",
     ]
 
 
-@pytest.mark.parametrize(("runtime", "told"), [("process", ["Pipfile"]), ("docker", [])])
+@pytest.mark.parametrize(("runtime", "files"), [("process", ["Pipfile"]), ("docker", [])])
 async def test_packages_that_no_process_gets_are_told(
-    start: Start, sqlite_url: str, work: Work, runtime: str, told: list[str]
+    start_registry: StartRegistry, sqlite_url: str, working_copy: WorkingCopy, runtime: str, files: list[str]
 ) -> None:
-    work.commit({"Pipfile": ""})
-    async with start(sqlite_url, runtime=runtime) as registry:
-        await registry.apply(work)
-        found = (await registry.settled("starting"))["warnings"]
-    assert [one["file"] for one in found if "is not installed" in one["message"]] == told
+    working_copy.commit({"Pipfile": ""})
+    async with start_registry(sqlite_url, runtime=runtime) as registry:
+        await registry.apply(working_copy)
+        deployment = (await registry.wait_for_status("starting"))["warnings"]
+    assert [item["file"] for item in deployment if "is not installed" in item["message"]] == files
 
 
-async def test_each_change_of_a_deployment_is_a_line_of_the_log(registry: Registry, work: Work) -> None:
-    work.commit({"manifests/api.yml": PROTECTED_API, "manifests/more.YML": ""})
+async def test_each_change_of_a_deployment_is_a_line_of_the_log(registry: Registry, working_copy: WorkingCopy) -> None:
+    working_copy.commit({"manifests/api.yml": PROTECTED_API, "manifests/more.YML": ""})
     with capture_logs() as lines:
-        await registry.apply(work)
-        await until(registry.newest, lambda it: any(step["status"] == "waiting" for step in it["steps"]))
+        await registry.apply(working_copy)
+        await poll_until(registry.get_newest, lambda it: any(step["status"] == "waiting" for step in it["steps"]))
         await registry.call("PUT", "/api/v1/apps/leafscan/secrets/api-users", {"data": {"alice": "sesame"}})
-        found = await registry.settled("starting", "failed")
-    told = [line for line in lines if line["event"].startswith("deployment")]
+        deployment = await registry.wait_for_status("starting", "failed")
+    events = [line for line in lines if line["event"].startswith("deployment")]
     why = NO_VALUE
-    about = {"logger_name": "registry", "app": "leafscan", "deployment": found["id"], "log_level": "info"}
-    assert told == [
-        {"event": "deployment began", **about},
-        {"event": "deployment waits", "why": why, **about},
-        {"event": "deployment starts", "warnings": 1, **about},
+    fields = {"logger_name": "registry", "app": "leafscan", "deployment": deployment["id"], "log_level": "info"}
+    assert events == [
+        {"event": "deployment began", **fields},
+        {"event": "deployment waits", "why": why, **fields},
+        {"event": "deployment starts", "warnings": 1, **fields},
     ]

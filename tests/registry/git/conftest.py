@@ -10,6 +10,6 @@ from services.registry.git.cache import GitCache
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> GitCache:
+def git_cache(tmp_path: Path) -> GitCache:
     data = tmp_path / "registry"
     return GitCache(data, AddressPolicy(AllowedFolders([str(tmp_path)], [data]), ["127.0.0.0/8"]))

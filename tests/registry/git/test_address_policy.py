@@ -16,14 +16,14 @@ from services.registry.git.address_policy import (
 from services.registry.git.allowed_folders import AllowedFolders
 from services.registry.git.error_messages import GitFailed
 from services.registry.git.repository_url import parse_repository_url
-from tests.registry.working_copy import Work
+from tests.registry.working_copy import WorkingCopy
 
 DEADLINE_S = 10.0
 PRIVATE = ("10.0.0.0/8", "fc00::/7")
 
 
 @pytest.fixture
-def locations(tmp_path: Path) -> AddressPolicy:
+def address_policy(tmp_path: Path) -> AddressPolicy:
     return AddressPolicy(AllowedFolders([str(tmp_path / "allowed")], []), PRIVATE)
 
 
@@ -38,37 +38,37 @@ def locations(tmp_path: Path) -> AddressPolicy:
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["http://{}/a", "https://{}:8443/a", "ssh://git@{}/a"])
 async def test_no_spelling_leads_to_a_network_that_is_not_allowed(
-    locations: AddressPolicy, host: str, form: str
+    address_policy: AddressPolicy, host: str, form: str
 ) -> None:
     with pytest.raises(
         AddressNotAllowed, match=r"a network that its operator does not allow \(MLMESH_REPOSITORY_NETWORKS\)"
     ):
-        await locations.resolve(form.format(host), DEADLINE_S)
+        await address_policy.resolve(form.format(host), DEADLINE_S)
 
 
-async def test_every_file_that_is_refused_has_the_same_sentence(locations: AddressPolicy, tmp_path: Path) -> None:
-    outside = Work(tmp_path / "outside")
+async def test_every_file_that_is_refused_has_the_same_sentence(address_policy: AddressPolicy, tmp_path: Path) -> None:
+    outside = WorkingCopy(tmp_path / "outside")
     (tmp_path / "allowed/empty").mkdir(parents=True)
     for path in (outside.folder, "/nowhere", tmp_path / "allowed/empty", tmp_path / "allowed/nowhere"):
-        assert await locations.explain_refusal(f"file://{path}", DEADLINE_S) == FOLDER_NOT_ALLOWED
+        assert await address_policy.explain_refusal(f"file://{path}", DEADLINE_S) == FOLDER_NOT_ALLOWED
 
 
-async def test_a_file_is_read_at_the_place_that_was_judged(locations: AddressPolicy, tmp_path: Path) -> None:
-    work = Work(tmp_path / "allowed/a b")
+async def test_a_file_is_read_at_the_place_that_was_judged(address_policy: AddressPolicy, tmp_path: Path) -> None:
+    work = WorkingCopy(tmp_path / "allowed/a b")
     (tmp_path / "allowed/link").symlink_to(work.folder)
     expected = GitTarget(f"file://{tmp_path}/allowed/a%20b/.git", ("--upload-pack=git-upload-pack --strict",))
-    assert await locations.resolve(f"file://{tmp_path}/allowed/link", DEADLINE_S) == expected
+    assert await address_policy.resolve(f"file://{tmp_path}/allowed/link", DEADLINE_S) == expected
 
 
 async def test_a_name_without_an_address_may_be_asked_later(
-    locations: AddressPolicy, monkeypatch: pytest.MonkeyPatch
+    address_policy: AddressPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await locations.explain_refusal("https://no-such-host.invalid/a", DEADLINE_S) is None
+    assert await address_policy.explain_refusal("https://no-such-host.invalid/a", DEADLINE_S) is None
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     with pytest.raises(GitFailed, match="could not resolve host"):
-        await locations.resolve("https://no-such-host.invalid/a", DEADLINE_S)
+        await address_policy.resolve("https://no-such-host.invalid/a", DEADLINE_S)
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
-    assert await locations.resolve("https://no-such-host.invalid/a", DEADLINE_S) == GitTarget(
+    assert await address_policy.resolve("https://no-such-host.invalid/a", DEADLINE_S) == GitTarget(
         "https://no-such-host.invalid/a", environment={"no_proxy": "", "NO_PROXY": ""}
     )
 

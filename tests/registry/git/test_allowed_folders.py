@@ -7,182 +7,185 @@ from pathlib import Path
 import pytest
 
 from services.registry.git.allowed_folders import AllowedFolders, RepositoryForbidden
-from tests.registry.working_copy import Work
+from tests.registry.working_copy import WorkingCopy
 
 
 @pytest.fixture
-def allowed(tmp_path: Path) -> Path:
+def allowed_folder(tmp_path: Path) -> Path:
     return tmp_path / "allowed"
 
 
 @pytest.fixture
-def own(allowed: Path) -> Work:
-    found = Work(allowed / "own")
-    found.commit({"a": "1"})
-    return found
+def local(allowed_folder: Path) -> WorkingCopy:
+    copy = WorkingCopy(allowed_folder / "own")
+    copy.commit({"a": "1"})
+    return copy
 
 
 @pytest.fixture
-def others(tmp_path: Path) -> Work:
+def foreign(tmp_path: Path) -> WorkingCopy:
     """A repository of somebody else, where none is allowed."""
-    found = Work(tmp_path / "others")
-    found.commit({"a": "1"})
-    return found
+    copy = WorkingCopy(tmp_path / "others")
+    copy.commit({"a": "1"})
+    return copy
 
 
 @pytest.fixture
-def folders(allowed: Path) -> AllowedFolders:
-    return AllowedFolders([str(allowed)], [allowed / "data"])
+def allowed_folders(allowed_folder: Path) -> AllowedFolders:
+    return AllowedFolders([str(allowed_folder)], [allowed_folder / "data"])
 
 
 def test_a_working_copy_a_bare_one_a_worktree_and_a_link_to_them_are_read(
-    folders: AllowedFolders, own: Work, allowed: Path
+    allowed_folders: AllowedFolders, local: WorkingCopy, allowed_folder: Path
 ) -> None:
-    own.git("clone", "--quiet", "--bare", ".", str(allowed / "bare.git"))
-    own.git("clone", "--quiet", "--shared", ".", str(allowed / "shared"))
-    own.git("worktree", "add", "--quiet", "-b", "side", str(allowed / "tree"))
-    (allowed / "link").symlink_to(own.folder)
+    local.git("clone", "--quiet", "--bare", ".", str(allowed_folder / "bare.git"))
+    local.git("clone", "--quiet", "--shared", ".", str(allowed_folder / "shared"))
+    local.git("worktree", "add", "--quiet", "-b", "side", str(allowed_folder / "tree"))
+    (allowed_folder / "link").symlink_to(local.folder)
     expected = {
         "own": "own/.git", "own/": "own/.git", "own/.git": "own/.git", "bare": "bare.git", "bare.git": "bare.git",
         "shared": "shared/.git", "tree": "own/.git/worktrees/tree", "link": "own/.git", "x/../own": "own/.git",
     }  # fmt: skip
-    found = {name: folders.find_repository(f"{allowed}/{name}").relative_to(allowed) for name in expected}
-    assert found == {name: Path(path) for name, path in expected.items()}
+    repositories = {
+        name: allowed_folders.find_repository(f"{allowed_folder}/{name}").relative_to(allowed_folder)
+        for name in expected
+    }
+    assert repositories == {name: Path(path) for name, path in expected.items()}
 
 
-def absolute(allowed: Path, others: Path) -> str:
-    return str(others)
+def absolute(allowed_folder: Path, foreign: Path) -> str:
+    return str(foreign)
 
 
-def missing(allowed: Path, others: Path) -> str:
-    return str(allowed / "nowhere")
+def missing(allowed_folder: Path, foreign: Path) -> str:
+    return str(allowed_folder / "nowhere")
 
 
-def upwards(allowed: Path, others: Path) -> str:
-    return f"{allowed}/../others"
+def upwards(allowed_folder: Path, foreign: Path) -> str:
+    return f"{allowed_folder}/../others"
 
 
-def link(allowed: Path, others: Path) -> str:
-    (allowed / "it").symlink_to(others)
-    return str(allowed / "it")
+def link(allowed_folder: Path, foreign: Path) -> str:
+    (allowed_folder / "it").symlink_to(foreign)
+    return str(allowed_folder / "it")
 
 
-def git_file(allowed: Path, others: Path) -> str:
-    (allowed / "it").mkdir()
-    (allowed / "it/.git").write_text(f"gitdir: {others}/.git\n")
-    return str(allowed / "it")
+def git_file(allowed_folder: Path, foreign: Path) -> str:
+    (allowed_folder / "it").mkdir()
+    (allowed_folder / "it/.git").write_text(f"gitdir: {foreign}/.git\n")
+    return str(allowed_folder / "it")
 
 
-def common_folder(allowed: Path, others: Path) -> str:
-    (allowed / "it").mkdir()
-    (allowed / "it/HEAD").write_text("ref: refs/heads/main\n")
-    (allowed / "it/commondir").write_text(f"{others}/.git\n")
-    return str(allowed / "it")
+def common_folder(allowed_folder: Path, foreign: Path) -> str:
+    (allowed_folder / "it").mkdir()
+    (allowed_folder / "it/HEAD").write_text("ref: refs/heads/main\n")
+    (allowed_folder / "it/commondir").write_text(f"{foreign}/.git\n")
+    return str(allowed_folder / "it")
 
 
-def borrow(allowed: Path, line: str) -> str:
-    (allowed / "own/.git/objects/info/alternates").write_text(line + "\n")
-    return str(allowed / "own")
+def borrow(allowed_folder: Path, line: str) -> str:
+    (allowed_folder / "own/.git/objects/info/alternates").write_text(line + "\n")
+    return str(allowed_folder / "own")
 
 
-def borrowed_objects(allowed: Path, others: Path) -> str:
-    return borrow(allowed, f"{others}/.git/objects")
+def borrowed_objects(allowed_folder: Path, foreign: Path) -> str:
+    return borrow(allowed_folder, f"{foreign}/.git/objects")
 
 
-def linked_objects(allowed: Path, others: Path) -> str:
-    found = next(path for path in (others / ".git/objects").glob("??/*") if path.is_file())
-    (allowed / "own/.git/objects/ff").mkdir(exist_ok=True)
-    (allowed / "own/.git/objects/ff" / found.name).symlink_to(found)
-    return str(allowed / "own")
+def linked_objects(allowed_folder: Path, foreign: Path) -> str:
+    source = next(path for path in (foreign / ".git/objects").glob("??/*") if path.is_file())
+    (allowed_folder / "own/.git/objects/ff").mkdir(exist_ok=True)
+    (allowed_folder / "own/.git/objects/ff" / source.name).symlink_to(source)
+    return str(allowed_folder / "own")
 
 
-def linked_branches(allowed: Path, others: Path) -> str:
-    os.rename(allowed / "own/.git/refs", allowed / "own/.git/before")
-    (allowed / "own/.git/refs").symlink_to(others / ".git/refs")
-    return str(allowed / "own")
+def linked_branches(allowed_folder: Path, foreign: Path) -> str:
+    os.rename(allowed_folder / "own/.git/refs", allowed_folder / "own/.git/before")
+    (allowed_folder / "own/.git/refs").symlink_to(foreign / ".git/refs")
+    return str(allowed_folder / "own")
 
 
-def escaped_borrowed_objects(allowed: Path, others: Path) -> str:
-    path = f"{others}/.git/objects".replace("/", "\\057", 1)
-    (allowed / "own/.git/objects" / path).mkdir(parents=True)
-    return borrow(allowed, f'"{path}"')
+def escaped_borrowed_objects(allowed_folder: Path, foreign: Path) -> str:
+    path = f"{foreign}/.git/objects".replace("/", "\\057", 1)
+    (allowed_folder / "own/.git/objects" / path).mkdir(parents=True)
+    return borrow(allowed_folder, f'"{path}"')
 
 
-def second_borrowed_objects_behind_a_quote(allowed: Path, others: Path) -> str:
-    (allowed / "own/.git/objects/x").mkdir()
-    return borrow(allowed, f'"x" {others}/.git/objects')
+def second_borrowed_objects_behind_a_quote(allowed_folder: Path, foreign: Path) -> str:
+    (allowed_folder / "own/.git/objects/x").mkdir()
+    return borrow(allowed_folder, f'"x" {foreign}/.git/objects')
 
 
-def borrowed_objects_above_a_link(allowed: Path, others: Path) -> str:
+def borrowed_objects_above_a_link(allowed_folder: Path, foreign: Path) -> str:
     """Git goes up from the link's name, the system from where the link leads to."""
-    (allowed / "deep/inner").mkdir(parents=True)
-    (allowed / "deep/x/objects").mkdir(parents=True)
-    (allowed / "down").symlink_to("deep/inner")
-    (allowed / "x").symlink_to(others / ".git")
-    return borrow(allowed, f"{allowed}/down/../x/objects")
+    (allowed_folder / "deep/inner").mkdir(parents=True)
+    (allowed_folder / "deep/x/objects").mkdir(parents=True)
+    (allowed_folder / "down").symlink_to("deep/inner")
+    (allowed_folder / "x").symlink_to(foreign / ".git")
+    return borrow(allowed_folder, f"{allowed_folder}/down/../x/objects")
 
 
-def borrowed_objects_by_another_name(allowed: Path, others: Path) -> str:
-    (allowed / "pool/things/info").mkdir(parents=True)
-    (allowed / "pool/things/info/alternates").write_text(f"{others}/.git/objects\n")
-    return borrow(allowed, f"{allowed}/pool/things")
+def borrowed_objects_by_another_name(allowed_folder: Path, foreign: Path) -> str:
+    (allowed_folder / "pool/things/info").mkdir(parents=True)
+    (allowed_folder / "pool/things/info/alternates").write_text(f"{foreign}/.git/objects\n")
+    return borrow(allowed_folder, f"{allowed_folder}/pool/things")
 
 
-def borrowed_objects_with_a_separator_in_their_name(allowed: Path, others: Path) -> str:
+def borrowed_objects_with_a_separator_in_their_name(allowed_folder: Path, foreign: Path) -> str:
     """That is no end of a line to Git."""
-    (allowed / "a").mkdir()
-    (allowed / "own/.git/objects/b").mkdir()
-    (allowed / "a\x0cb").symlink_to(others / ".git/objects")
-    return borrow(allowed, f"{allowed}/a/../a\x0cb")
+    (allowed_folder / "a").mkdir()
+    (allowed_folder / "own/.git/objects/b").mkdir()
+    (allowed_folder / "a\x0cb").symlink_to(foreign / ".git/objects")
+    return borrow(allowed_folder, f"{allowed_folder}/a/../a\x0cb")
 
 
-def common_folder_with_a_space_in_its_name(allowed: Path, others: Path) -> str:
-    (allowed / "own/.git ").symlink_to(others / ".git")
-    (allowed / "it").mkdir()
-    (allowed / "it/HEAD").write_text("ref: refs/heads/main\n")
-    (allowed / "it/commondir").write_text("../own/.git \n")
-    return str(allowed / "it")
+def common_folder_with_a_space_in_its_name(allowed_folder: Path, foreign: Path) -> str:
+    (allowed_folder / "own/.git ").symlink_to(foreign / ".git")
+    (allowed_folder / "it").mkdir()
+    (allowed_folder / "it/HEAD").write_text("ref: refs/heads/main\n")
+    (allowed_folder / "it/commondir").write_text("../own/.git \n")
+    return str(allowed_folder / "it")
 
 
-def link_behind_a_link(allowed: Path, others: Path) -> str:
-    os.rename(allowed / "own/.git/refs", allowed / "refs")
-    (allowed / "own/.git/refs").symlink_to(allowed / "refs")
-    os.rename(allowed / "refs/heads", allowed / "refs/before")
-    (allowed / "refs/heads").symlink_to(others / ".git/refs/heads")
-    return str(allowed / "own")
+def link_behind_a_link(allowed_folder: Path, foreign: Path) -> str:
+    os.rename(allowed_folder / "own/.git/refs", allowed_folder / "refs")
+    (allowed_folder / "own/.git/refs").symlink_to(allowed_folder / "refs")
+    os.rename(allowed_folder / "refs/heads", allowed_folder / "refs/before")
+    (allowed_folder / "refs/heads").symlink_to(foreign / ".git/refs/heads")
+    return str(allowed_folder / "own")
 
 
-def data(allowed: Path, others: Path) -> str:
-    os.rename(others, allowed / "data")
-    return str(allowed / "data")
+def data(allowed_folder: Path, foreign: Path) -> str:
+    os.rename(foreign, allowed_folder / "data")
+    return str(allowed_folder / "data")
 
 
-def endless_link(allowed: Path, others: Path) -> str:
-    (allowed / "it").symlink_to(allowed / "it")
-    return str(allowed / "it")
+def endless_link(allowed_folder: Path, foreign: Path) -> str:
+    (allowed_folder / "it").symlink_to(allowed_folder / "it")
+    return str(allowed_folder / "it")
 
 
-def no_repository(allowed: Path, others: Path) -> str:
-    (allowed / "it").mkdir()
-    return str(allowed / "it")
+def no_repository(allowed_folder: Path, foreign: Path) -> str:
+    (allowed_folder / "it").mkdir()
+    return str(allowed_folder / "it")
 
 
-def large_file(allowed: Path, others: Path) -> str:
-    (allowed / "it").write_text(f"gitdir: {allowed}/own/.git" + "\n" * 100_000)
-    return str(allowed / "it")
+def large_file(allowed_folder: Path, foreign: Path) -> str:
+    (allowed_folder / "it").write_text(f"gitdir: {allowed_folder}/own/.git" + "\n" * 100_000)
+    return str(allowed_folder / "it")
 
 
-def no_text(allowed: Path, others: Path) -> str:
-    (allowed / "it").write_bytes(b"\xff\x00")
-    return str(allowed / "it")
+def no_text(allowed_folder: Path, foreign: Path) -> str:
+    (allowed_folder / "it").write_bytes(b"\xff\x00")
+    return str(allowed_folder / "it")
 
 
-def relative(allowed: Path, others: Path) -> str:
+def relative(allowed_folder: Path, foreign: Path) -> str:
     return "own"
 
 
-def zero_byte(allowed: Path, others: Path) -> str:
-    return f"{allowed}/own\0"
+def zero_byte(allowed_folder: Path, foreign: Path) -> str:
+    return f"{allowed_folder}/own\0"
 
 
 WAYS = (
@@ -196,7 +199,11 @@ WAYS = (
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_way_leads_out_of_the_folders_that_are_allowed(
-    folders: AllowedFolders, own: Work, others: Work, allowed: Path, way: Callable[[Path, Path], str]
+    allowed_folders: AllowedFolders,
+    local: WorkingCopy,
+    foreign: WorkingCopy,
+    allowed_folder: Path,
+    way: Callable[[Path, Path], str],
 ) -> None:
     with pytest.raises(RepositoryForbidden):
-        folders.find_repository(way(allowed, others.folder))
+        allowed_folders.find_repository(way(allowed_folder, foreign.folder))

@@ -10,24 +10,24 @@ from services.registry.git.cache import GitCache
 from services.registry.git.client import GitClient
 from services.registry.git.error_messages import GitFailed
 from services.registry.git.remotes import GitRemote
-from tests.registry.working_copy import Work
+from tests.registry.working_copy import WorkingCopy
 
 
 async def test_hooks_and_configuration_of_the_repository_and_of_this_user_do_not_run(
-    source: GitCache, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    git_cache: GitCache, working_copy: WorkingCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trap = tmp_path / "trap"
-    hook = work.folder / ".git/hooks/post-checkout"
+    hook = working_copy.folder / ".git/hooks/post-checkout"
     hook.write_text(f"#!/bin/sh\ntouch {trap}\n")
     hook.chmod(0o755)
     home = tmp_path / "home"
     home.mkdir()
     (home / ".gitconfig").write_text(
-        f'[url "file:///elsewhere"]\n\tinsteadOf = {work.url}\n[core]\n\tfsmonitor = "touch {trap}"\n'
+        f'[url "file:///elsewhere"]\n\tinsteadOf = {working_copy.url}\n[core]\n\tfsmonitor = "touch {trap}"\n'
     )
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_DIR", "/nowhere")
-    assert (await source.fetch("leafscan", GitRemote(work.url))).message == "the first version"
+    assert (await git_cache.fetch("leafscan", GitRemote(working_copy.url))).message == "the first version"
     assert not trap.exists()
 
 

@@ -37,7 +37,7 @@ def test_an_incomplete_secret_is_refused_with_the_forms(values: dict[str, str]) 
         parse_credentials(values, URL)
 
 
-def _asked(program: str, access: GitAuth, prompt: str) -> str:
+def _run_askpass(program: str, access: GitAuth, prompt: str) -> str:
     return subprocess.run(
         [program, prompt], env=dict(access.environment), check=True, capture_output=True, text=True
     ).stdout.removesuffix("\n")
@@ -46,7 +46,7 @@ def _asked(program: str, access: GitAuth, prompt: str) -> str:
 def test_a_password_is_shown_by_a_program_that_lives_as_long_as_the_call(tmp_path: Path) -> None:
     with write_auth_files(Credentials("bob", "p'w\"$x"), tmp_path) as access:
         program = access.environment["GIT_ASKPASS"]
-        assert [_asked(program, access, prompt) for prompt in ("Username for x", "Password for x")] == [
+        assert [_run_askpass(program, access, prompt) for prompt in ("Username for x", "Password for x")] == [
             "bob",
             "p'w\"$x",
         ]

@@ -48,7 +48,7 @@ def test_gits_own_reason_and_what_to_do(errors: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("others", "seen", "expected"),
+    ("branches", "seen", "expected"),
     [
         ([], False, "there is no branch main; the repository has no branch at all"),
         ([], True, "branch main is not there any more; the repository has no branch at all"),
@@ -60,5 +60,5 @@ def test_gits_own_reason_and_what_to_do(errors: str, expected: str) -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_branch_that_is_not_there_is_told_with_the_others(others: list[str], seen: bool, expected: str) -> None:
-    assert describe_missing_branch("main", others, branch_seen=seen) == expected
+def test_a_branch_that_is_not_there_is_told_with_the_others(branches: list[str], seen: bool, expected: str) -> None:
+    assert describe_missing_branch("main", branches, branch_seen=seen) == expected

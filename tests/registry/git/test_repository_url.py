@@ -6,7 +6,7 @@ from services.registry.git.repository_url import InvalidRepositoryUrl, Repositor
 
 
 @pytest.mark.parametrize(
-    ("url", "place", "given"),
+    ("url", "place", "expected_url"),
     [
         ("https://h.org/a/b.git", ("https", "h.org", 443), "https://h.org/a/b.git"),
         ("HTTPS://H.org:443/a", ("https", "h.org", 443), "https://h.org/a"),
@@ -24,9 +24,11 @@ from services.registry.git.repository_url import InvalidRepositoryUrl, Repositor
         ("git@H.org:team/a.git", ("ssh", "h.org", 22), "git@h.org:team/a.git"),
     ],
 )
-def test_an_address_is_put_together_anew_from_its_parts(url: str, place: tuple[str, str, int], given: str) -> None:
-    found = parse_repository_url(url)
-    assert (found.origin, found.url) == (place, given)
+def test_an_address_is_put_together_anew_from_its_parts(
+    url: str, place: tuple[str, str, int], expected_url: str
+) -> None:
+    parsed = parse_repository_url(url)
+    assert (parsed.origin, parsed.url) == (place, expected_url)
 
 
 @pytest.mark.parametrize(
@@ -70,8 +72,8 @@ def test_a_number_is_known_in_every_spelling(host: str, is_number: bool) -> None
     ],
 )
 def test_only_a_redirect_within_one_place_is_followed(location: str, moved: str | None) -> None:
-    found = parse_repository_url("https://h.org/a").follow_redirect(location)
-    assert (found and found.url) == moved
+    parsed = parse_repository_url("https://h.org/a").follow_redirect(location)
+    assert (parsed and parsed.url) == moved
 
 
 def test_an_address_is_shown_without_its_secrets() -> None:

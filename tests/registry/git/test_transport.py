@@ -16,7 +16,7 @@ from services.registry.git.cache import GitCache
 from services.registry.git.credentials import Credentials
 from services.registry.git.error_messages import GitFailed
 from services.registry.git.remotes import GitRemote
-from tests.registry.working_copy import Work
+from tests.registry.working_copy import WorkingCopy
 
 
 @pytest.mark.parametrize(
@@ -29,21 +29,21 @@ from tests.registry.working_copy import Work
     ],
 )
 async def test_what_git_cannot_fetch_is_told_in_its_own_words(
-    source: GitCache, work: Work, url: str | None, branch: str, reason: str
+    git_cache: GitCache, working_copy: WorkingCopy, url: str | None, branch: str, reason: str
 ) -> None:
     with pytest.raises(GitFailed) as failed:
-        await source.fetch("leafscan", GitRemote(url or work.url, branch))
+        await git_cache.fetch("leafscan", GitRemote(url or working_copy.url, branch))
     assert reason in failed.value.detail
     assert "\n" not in failed.value.detail
 
 
 @pytest.fixture
-async def refusing() -> AsyncIterator[str]:
+async def auth_server() -> AsyncIterator[str]:
     """A server that wants credentials, and refuses them all but remembers none."""
 
     async def refuse(request: web.Request) -> web.Response:
-        given = request.headers.get("Authorization", "")
-        right = given == "Basic " + b64encode(b"bob:right").decode()
+        header = request.headers.get("Authorization", "")
+        right = header == "Basic " + b64encode(b"bob:right").decode()
         return web.Response(status=404 if right else 401, headers={"WWW-Authenticate": 'Basic realm="git"'})
 
     app = web.Application()
@@ -55,97 +55,101 @@ async def refusing() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def test_bad_credentials_are_told_without_being_shown(source: GitCache, refusing: str) -> None:
-    origin = GitRemote(refusing, credentials=Credentials("bob", "sesame"))
+async def test_bad_credentials_are_told_without_being_shown(git_cache: GitCache, auth_server: str) -> None:
+    origin = GitRemote(auth_server, credentials=Credentials("bob", "sesame"))
     with pytest.raises(GitFailed, match="Authentication failed for 'http://") as failed:
-        await source.fetch("leafscan", origin)
+        await git_cache.fetch("leafscan", origin)
     assert "sesame" not in failed.value.detail
     with pytest.raises(GitFailed, match="Authentication failed"):
-        await source.read_remote_head(origin)
+        await git_cache.read_remote_head(origin)
 
 
-async def test_good_credentials_reach_the_server(source: GitCache, refusing: str) -> None:
+async def test_good_credentials_reach_the_server(git_cache: GitCache, auth_server: str) -> None:
     with pytest.raises(GitFailed, match="not found"):
-        await source.fetch("leafscan", GitRemote(refusing, credentials=Credentials("bob", "right")))
+        await git_cache.fetch("leafscan", GitRemote(auth_server, credentials=Credentials("bob", "right")))
 
 
-async def test_missing_credentials_never_prompt(source: GitCache, refusing: str) -> None:
+async def test_missing_credentials_never_prompt(git_cache: GitCache, auth_server: str) -> None:
     with pytest.raises(GitFailed, match=r"could not read Username .*: terminal prompts disabled"):
-        await source.fetch("leafscan", GitRemote(refusing))
+        await git_cache.fetch("leafscan", GitRemote(auth_server))
 
 
-class Redirecting:
+class RedirectingServer:
     """A server that sends every question to `location` but those about `served`, and knows what it was asked."""
 
     def __init__(self) -> None:
-        self.location, self.served, self.asked, self.port = "", "", list[str](), 0
+        self.location, self.served, self.requests, self.port = "", "", list[str](), 0
 
-    async def answer(self, request: web.Request) -> web.Response:
-        self.asked.append(f"{request.headers['Host'].partition(':')[0]}{request.path_qs}")
+    async def handle(self, request: web.Request) -> web.Response:
+        self.requests.append(f"{request.headers['Host'].partition(':')[0]}{request.path_qs}")
         if self.served and request.path.startswith(self.served):
             return web.Response(status=404)
         return web.Response(status=302, headers={"Location": self.location})
 
 
 @pytest.fixture
-async def redirecting() -> AsyncIterator[Redirecting]:
-    found = Redirecting()
+async def redirecting_server() -> AsyncIterator[RedirectingServer]:
+    server = RedirectingServer()
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", found.answer)
+    app.router.add_route("*", "/{path:.*}", server.handle)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    found.port = runner.addresses[0][1]
-    yield found
+    server.port = runner.addresses[0][1]
+    yield server
     await runner.cleanup()
 
 
 @pytest.mark.parametrize("spelling", ["localhost", "127.0.0.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"])
 async def test_a_host_in_a_network_that_is_not_allowed_is_never_asked(
-    tmp_path: Path, redirecting: Redirecting, spelling: str
+    tmp_path: Path, redirecting_server: RedirectingServer, spelling: str
 ) -> None:
     source = GitCache(tmp_path / "registry", AddressPolicy(AllowedFolders([], []), ["10.0.0.0/8"]))
     with pytest.raises(GitFailed, match="does not allow"):
-        await source.read_remote_head(GitRemote(f"http://{spelling}:{redirecting.port}/a"))
+        await source.read_remote_head(GitRemote(f"http://{spelling}:{redirecting_server.port}/a"))
     with pytest.raises(GitFailed, match="does not allow"):
-        await source.fetch("leafscan", GitRemote(f"http://{spelling}:{redirecting.port}/a"))
-    assert redirecting.asked == []
+        await source.fetch("leafscan", GitRemote(f"http://{spelling}:{redirecting_server.port}/a"))
+    assert redirecting_server.requests == []
 
 
-async def test_a_redirect_to_another_place_is_told_and_not_followed(source: GitCache, redirecting: Redirecting) -> None:
-    host = f"http://127.0.0.1:{redirecting.port}"
-    redirecting.location = f"http://bob:sesame@localhost:{redirecting.port}/b.git/info/refs?service=git-upload-pack"
+async def test_a_redirect_to_another_place_is_told_and_not_followed(
+    git_cache: GitCache, redirecting_server: RedirectingServer
+) -> None:
+    host = f"http://127.0.0.1:{redirecting_server.port}"
+    redirecting_server.location = (
+        f"http://bob:sesame@localhost:{redirecting_server.port}/b.git/info/refs?service=git-upload-pack"
+    )
     with pytest.raises(GitFailed) as failed:
-        await source.fetch("leafscan", GitRemote(f"{host}/a"))
+        await git_cache.fetch("leafscan", GitRemote(f"{host}/a"))
     assert failed.value.detail == (
-        f"{host}/a redirects to http://localhost:{redirecting.port}/b.git, which is not followed; "
+        f"{host}/a redirects to http://localhost:{redirecting_server.port}/b.git, which is not followed; "
         "if the repository is there, write that address into the Repository (url)"
     )
-    assert {one.partition("/")[0] for one in redirecting.asked} == {"127.0.0.1"}
+    assert {request.partition("/")[0] for request in redirecting_server.requests} == {"127.0.0.1"}
 
 
 async def test_a_redirect_to_another_path_of_the_same_place_is_followed(
-    source: GitCache, redirecting: Redirecting
+    git_cache: GitCache, redirecting_server: RedirectingServer
 ) -> None:
-    redirecting.location, redirecting.served = "/a.git/info/refs?service=git-upload-pack", "/a.git/"
-    with pytest.raises(GitFailed, match=rf"repository 'http://127.0.0.1:{redirecting.port}/a.git/' not found"):
-        await source.fetch("leafscan", GitRemote(f"http://127.0.0.1:{redirecting.port}/a"))
+    redirecting_server.location, redirecting_server.served = "/a.git/info/refs?service=git-upload-pack", "/a.git/"
+    with pytest.raises(GitFailed, match=rf"repository 'http://127.0.0.1:{redirecting_server.port}/a.git/' not found"):
+        await git_cache.fetch("leafscan", GitRemote(f"http://127.0.0.1:{redirecting_server.port}/a"))
 
 
-async def test_redirects_have_an_end(source: GitCache, redirecting: Redirecting) -> None:
-    redirecting.location = "/a.git/info/refs?service=git-upload-pack"
+async def test_redirects_have_an_end(git_cache: GitCache, redirecting_server: RedirectingServer) -> None:
+    redirecting_server.location = "/a.git/info/refs?service=git-upload-pack"
     with pytest.raises(GitFailed, match="redirects more than 3 times"):
-        await source.read_remote_head(GitRemote(f"http://127.0.0.1:{redirecting.port}/a"))
+        await git_cache.read_remote_head(GitRemote(f"http://127.0.0.1:{redirecting_server.port}/a"))
 
 
 async def test_ssh_goes_to_the_next_address_of_a_host_that_does_not_answer_at_one(
-    source: GitCache, monkeypatch: pytest.MonkeyPatch
+    git_cache: GitCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody listens at the first; at the second somebody answers who is no ssh."""
-    asked: list[str] = []
+    addresses: list[str] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(writer.get_extra_info("sockname")[0])
+        addresses.append(writer.get_extra_info("sockname")[0])
         writer.write(b"hello\r\n")
         writer.close()
 
@@ -156,8 +160,8 @@ async def test_ssh_goes_to_the_next_address_of_a_host_that_does_not_answer_at_on
     async with await asyncio.start_server(answer, "127.0.0.2", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(GitFailed):
-            await source.read_remote_head(GitRemote(f"ssh://git@two.example:{port}/a"))
-    assert asked == ["127.0.0.2"]
+            await git_cache.read_remote_head(GitRemote(f"ssh://git@two.example:{port}/a"))
+    assert addresses == ["127.0.0.2"]
 
 
 SILENT = "the repository's server has said nothing for 0.5 s and was given up"

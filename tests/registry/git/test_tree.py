@@ -14,110 +14,120 @@ from services.registry.git.cache import GitCache
 from services.registry.git.error_messages import GitFailed
 from services.registry.git.remotes import GitRemote
 from services.registry.git.tree import InvalidRevision, TreeContents, TreeEntry, check_manifest_limits
-from tests.registry.working_copy import COMPONENT, MODULE, Work
+from tests.registry.working_copy import COMPONENT, MODULE, WorkingCopy
 
 SRC = 'code below src/ cannot be imported until it is installed; add a line "." to requirements.txt'
 
 
-async def test_only_manifests_of_the_folder_are_read_in_sub_folders_too(source: GitCache, work: Work) -> None:
+async def test_only_manifests_of_the_folder_are_read_in_sub_folders_too(
+    git_cache: GitCache, working_copy: WorkingCopy
+) -> None:
     files = {
         "manifests/sub/deep.yml": "a: 1\n",
         "manifests/README.md": "no",
         "other/x.yaml": "no",
         "manifests2/x.yaml": "no",
     }
-    commit = work.commit(files)
-    await source.fetch("leafscan", GitRemote(work.url))
-    found = await source.read_manifests("leafscan", commit, "manifests")
-    assert sorted(found) == ["manifests/api.yml", "manifests/component.yaml", "manifests/sub/deep.yml"]
-    assert found["manifests/component.yaml"] == COMPONENT.encode()
-    assert found["manifests/sub/deep.yml"] == b"a: 1\n"
-    assert sorted(await source.read_manifests("leafscan", commit, "other")) == ["other/x.yaml"]
-    assert "other/x.yaml" in await source.read_manifests("leafscan", commit, ".")
+    commit = working_copy.commit(files)
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url))
+    contents = await git_cache.read_manifests("leafscan", commit, "manifests")
+    assert sorted(contents) == ["manifests/api.yml", "manifests/component.yaml", "manifests/sub/deep.yml"]
+    assert contents["manifests/component.yaml"] == COMPONENT.encode()
+    assert contents["manifests/sub/deep.yml"] == b"a: 1\n"
+    assert sorted(await git_cache.read_manifests("leafscan", commit, "other")) == ["other/x.yaml"]
+    assert "other/x.yaml" in await git_cache.read_manifests("leafscan", commit, ".")
 
 
-async def test_names_of_any_letters_and_empty_files_are_read(source: GitCache, work: Work) -> None:
-    commit = work.commit(
+async def test_names_of_any_letters_and_empty_files_are_read(git_cache: GitCache, working_copy: WorkingCopy) -> None:
+    commit = working_copy.commit(
         {"manifests/über läng.yaml": "x: ü\n", "manifests/empty.yaml": "", "manifests/z\ty.yaml": "z: 1\n"}
     )
-    await source.fetch("leafscan", GitRemote(work.url))
-    found = await source.read_manifests("leafscan", commit, "manifests")
-    assert found["manifests/über läng.yaml"] == "x: ü\n".encode()
-    assert found["manifests/empty.yaml"] == b""
-    assert found["manifests/z\ty.yaml"] == b"z: 1\n"
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url))
+    contents = await git_cache.read_manifests("leafscan", commit, "manifests")
+    assert contents["manifests/über läng.yaml"] == "x: ü\n".encode()
+    assert contents["manifests/empty.yaml"] == b""
+    assert contents["manifests/z\ty.yaml"] == b"z: 1\n"
 
 
-async def test_a_file_of_10_mb_is_refused_by_its_name_without_being_read(source: GitCache, work: Work) -> None:
-    commit = work.commit({"manifests/big.yaml": b"#" * 10_000_000})
-    await source.fetch("leafscan", GitRemote(work.url))
+async def test_a_file_of_10_mb_is_refused_by_its_name_without_being_read(
+    git_cache: GitCache, working_copy: WorkingCopy
+) -> None:
+    commit = working_copy.commit({"manifests/big.yaml": b"#" * 10_000_000})
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url))
     with pytest.raises(InvalidRevision) as refused:
-        await source.read_manifests("leafscan", commit, "manifests")
+        await git_cache.read_manifests("leafscan", commit, "manifests")
     (problem,) = refused.value.problems
     assert (problem.file, problem.line, problem.column) == ("manifests/big.yaml", 1, 1)
     assert "10000000 bytes are too large" in problem.message
 
 
-async def test_a_link_is_refused_as_a_manifest(source: GitCache, work: Work) -> None:
-    (work.folder / "manifests/link.yaml").symlink_to("/etc/passwd")
-    commit = work.commit({})
-    await source.fetch("leafscan", GitRemote(work.url))
+async def test_a_link_is_refused_as_a_manifest(git_cache: GitCache, working_copy: WorkingCopy) -> None:
+    (working_copy.folder / "manifests/link.yaml").symlink_to("/etc/passwd")
+    commit = working_copy.commit({})
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url))
     with pytest.raises(InvalidRevision, match="not a regular file"):
-        await source.read_manifests("leafscan", commit, "manifests")
+        await git_cache.read_manifests("leafscan", commit, "manifests")
 
 
-async def test_manifests_whose_names_are_not_utf_8_are_all_read(source: GitCache, work: Work) -> None:
+async def test_manifests_whose_names_are_not_utf_8_are_all_read(git_cache: GitCache, working_copy: WorkingCopy) -> None:
     for name in (b"caf\xe9.yml", b"caf\xe8.yml"):
-        Path(os.fsdecode(os.fsencode(work.folder / "manifests") + b"/" + name)).write_text(COMPONENT)
-    commit = work.commit({})
-    await source.fetch("leafscan", GitRemote(work.url))
-    found = await source.read_manifests("leafscan", commit, "manifests")
-    assert {"manifests/caf\\xe9.yml", "manifests/caf\\xe8.yml"} < set(found)
+        Path(os.fsdecode(os.fsencode(working_copy.folder / "manifests") + b"/" + name)).write_text(COMPONENT)
+    commit = working_copy.commit({})
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url))
+    contents = await git_cache.read_manifests("leafscan", commit, "manifests")
+    assert {"manifests/caf\\xe9.yml", "manifests/caf\\xe8.yml"} < set(contents)
 
 
-async def test_a_folder_of_manifests_that_became_a_link_is_refused_as_one(source: GitCache, work: Work) -> None:
-    (work.folder / "manifests").rename(work.folder / "deploy")
-    (work.folder / "manifests").symlink_to("deploy")
-    commit = work.commit({})
-    await source.fetch("leafscan", GitRemote(work.url))
+async def test_a_folder_of_manifests_that_became_a_link_is_refused_as_one(
+    git_cache: GitCache, working_copy: WorkingCopy
+) -> None:
+    (working_copy.folder / "manifests").rename(working_copy.folder / "deploy")
+    (working_copy.folder / "manifests").symlink_to("deploy")
+    commit = working_copy.commit({})
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url))
     with pytest.raises(InvalidRevision, match="a link, which is not followed; commit the folder itself"):
-        await source.read_manifests("leafscan", commit, "manifests")
+        await git_cache.read_manifests("leafscan", commit, "manifests")
 
 
-async def test_links_and_packages_of_the_whole_tree_are_found(source: GitCache, work: Work) -> None:
-    (work.folder / "venv").mkdir()
-    (work.folder / "venv/python").symlink_to("/usr/bin/python3")
-    (work.folder / "long").symlink_to("x" * 4095)
-    (work.folder / "pyproject.toml").symlink_to("src/other.toml")
-    commit = work.commit({"requirements.txt": "numpy\n", "src/a/b.py": "1", "src/a/c/d.py": "1", "Pipfile": "x"})
-    await source.fetch("leafscan", GitRemote(work.url))
-    found = await source.read_tree_contents("leafscan", commit)
-    links = {item.path: item.target for item in found.items if item.mode == LINK}
+async def test_links_and_packages_of_the_whole_tree_are_found(git_cache: GitCache, working_copy: WorkingCopy) -> None:
+    (working_copy.folder / "venv").mkdir()
+    (working_copy.folder / "venv/python").symlink_to("/usr/bin/python3")
+    (working_copy.folder / "long").symlink_to("x" * 4095)
+    (working_copy.folder / "pyproject.toml").symlink_to("src/other.toml")
+    commit = working_copy.commit(
+        {"requirements.txt": "numpy\n", "src/a/b.py": "1", "src/a/c/d.py": "1", "Pipfile": "x"}
+    )
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url))
+    contents = await git_cache.read_tree_contents("leafscan", commit)
+    links = {item.path: item.target for item in contents.items if item.mode == LINK}
     assert links == {"venv/python": "/usr/bin/python3", "long": "", "pyproject.toml": "src/other.toml"}
-    assert {path: text for path, text in found.files.items() if text} == {"requirements.txt": b"numpy\n"}
-    assert set(found.files) == {"long", "pyproject.toml", "requirements.txt", "Pipfile", "src/a/b.py"}
-    assert list(unread(found.files)) == [Problem("src", 1, 1, SRC, "warning")]
+    assert {path: text for path, text in contents.files.items() if text} == {"requirements.txt": b"numpy\n"}
+    assert set(contents.files) == {"long", "pyproject.toml", "requirements.txt", "Pipfile", "src/a/b.py"}
+    assert list(unread(contents.files)) == [Problem("src", 1, 1, SRC, "warning")]
 
 
-async def test_what_is_looked_at_is_bounded(source: GitCache, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.registry.git.cache.MAX_LISTED", 3)
-    monkeypatch.setattr("services.registry.git.cache.MAX_READ", 25)
+async def test_what_is_looked_at_is_bounded(
+    git_cache: GitCache, working_copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.registry.git.cache.MAX_ENTRIES", 3)
+    monkeypatch.setattr("services.registry.git.cache.MAX_READ_BYTES", 25)
     for number in range(5):
-        (work.folder / f"link{number}").symlink_to("/usr/bin/python3")
-    commit = work.commit({})
-    await source.fetch("leafscan", GitRemote(work.url))
-    (read,) = (await source.read_tree_contents("leafscan", commit)).items
+        (working_copy.folder / f"link{number}").symlink_to("/usr/bin/python3")
+    commit = working_copy.commit({})
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url))
+    (read,) = (await git_cache.read_tree_contents("leafscan", commit)).items
     assert read == Item("link0", LINK, "/usr/bin/python3")
 
 
-async def test_a_tree_that_cannot_be_listed_gives_no_warnings(source: GitCache, work: Work) -> None:
-    await source.fetch("leafscan", GitRemote(work.url))
-    assert await source.read_tree_contents("leafscan", "0" * 40) == TreeContents()
+async def test_a_tree_that_cannot_be_listed_gives_no_warnings(git_cache: GitCache, working_copy: WorkingCopy) -> None:
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url))
+    assert await git_cache.read_tree_contents("leafscan", "0" * 40) == TreeContents()
 
 
-async def test_a_commit_without_manifests_is_refused(source: GitCache, work: Work) -> None:
-    commit = (await source.fetch("leafscan", GitRemote(work.url))).id
+async def test_a_commit_without_manifests_is_refused(git_cache: GitCache, working_copy: WorkingCopy) -> None:
+    commit = (await git_cache.fetch("leafscan", GitRemote(working_copy.url))).id
     with pytest.raises(InvalidRevision, match=f"there is no manifest .* in nowhere at commit {commit[:12]}"):
-        await source.read_manifests("leafscan", commit, "nowhere")
+        await git_cache.read_manifests("leafscan", commit, "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -134,10 +144,14 @@ def test_too_many_or_too_large_manifests_are_refused(entries: list[TreeEntry], r
         check_manifest_limits(entries, "m", "0" * 40)
 
 
-async def test_the_archive_is_the_whole_tree_whatever_its_attributes_say(source: GitCache, work: Work) -> None:
-    commit = work.commit({".gitattributes": "digits export-ignore\n*.txt export-subst\n", "v.txt": "$Format:%H$\n"})
-    await source.fetch("leafscan", GitRemote(work.url))
-    content = b"".join([piece async for piece in source.stream_archive("leafscan", commit)])
+async def test_the_archive_is_the_whole_tree_whatever_its_attributes_say(
+    git_cache: GitCache, working_copy: WorkingCopy
+) -> None:
+    commit = working_copy.commit(
+        {".gitattributes": "digits export-ignore\n*.txt export-subst\n", "v.txt": "$Format:%H$\n"}
+    )
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url))
+    content = b"".join([piece async for piece in git_cache.stream_archive("leafscan", commit)])
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
         assert {name for name in archive.getnames() if "." in name} == {*MODULE, ".gitattributes", "v.txt"}
         member = archive.extractfile("v.txt")
@@ -145,8 +159,10 @@ async def test_the_archive_is_the_whole_tree_whatever_its_attributes_say(source:
         assert member.read() == b"$Format:%H$\n"
 
 
-async def test_an_archive_of_an_unknown_commit_fails_with_gits_reason(source: GitCache, work: Work) -> None:
-    await source.fetch("leafscan", GitRemote(work.url))
-    assert not await source.has_commit("leafscan", "0" * 40)
+async def test_an_archive_of_an_unknown_commit_fails_with_gits_reason(
+    git_cache: GitCache, working_copy: WorkingCopy
+) -> None:
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url))
+    assert not await git_cache.has_commit("leafscan", "0" * 40)
     with pytest.raises(GitFailed, match="not a tree object"):
-        [piece async for piece in source.stream_archive("leafscan", "0" * 40)]
+        [piece async for piece in git_cache.stream_archive("leafscan", "0" * 40)]

@@ -5,47 +5,47 @@ import pytest
 from libs.common import identity
 from services.registry.git.address_policy import FOLDER_NOT_ALLOWED, NETWORK_NOT_ALLOWED
 from tests.registry.conftest import Registry
-from tests.registry.working_copy import Work
+from tests.registry.working_copy import WorkingCopy
 
 PLATFORM = "apiVersion: mlmesh/v1\nkind: PlatformApp\nmetadata: {name: leafscan}\nspec: {title: Leaf scan}\n"
 SECRET = "---\napiVersion: mlmesh/v1\nkind: Secret\nmetadata: {name: users}\nspec: {keys: [alice]}\n"
 
 
-def actions(body: dict[str, list[dict[str, str]]]) -> list[tuple[str, str, str]]:
-    return [(one["kind"], one["name"], one["action"]) for one in body["applied"]]
+def list_actions(body: dict[str, list[dict[str, str]]]) -> list[tuple[str, str, str]]:
+    return [(entry["kind"], entry["name"], entry["action"]) for entry in body["applied"]]
 
 
-async def test_what_is_there_already_is_unchanged_and_what_differs_is_changed(either: Registry) -> None:
-    created = await either.call("POST", "/api/v1/apply", PLATFORM + SECRET)
+async def test_what_is_there_already_is_unchanged_and_what_differs_is_changed(each_registry: Registry) -> None:
+    created = await each_registry.call("POST", "/api/v1/apply", PLATFORM + SECRET)
     assert created.status == 200, created.body
-    assert actions(created.body) == [("PlatformApp", "leafscan", "created"), ("Secret", "users", "created")]
-    again = await either.call("POST", "/api/v1/apply", PLATFORM + SECRET)
-    assert actions(again.body) == [("PlatformApp", "leafscan", "unchanged"), ("Secret", "users", "unchanged")]
+    assert list_actions(created.body) == [("PlatformApp", "leafscan", "created"), ("Secret", "users", "created")]
+    repeated = await each_registry.call("POST", "/api/v1/apply", PLATFORM + SECRET)
+    assert list_actions(repeated.body) == [("PlatformApp", "leafscan", "unchanged"), ("Secret", "users", "unchanged")]
     other = (PLATFORM + SECRET).replace("Leaf scan", "Leaves").replace("alice", "alice, bob")
-    changed = await either.call("POST", "/api/v1/apply", other)
-    assert actions(changed.body) == [("PlatformApp", "leafscan", "changed"), ("Secret", "users", "changed")]
-    assert (await either.get("/api/v1/apps/leafscan"))["title"] == "Leaves"
+    changed = await each_registry.call("POST", "/api/v1/apply", other)
+    assert list_actions(changed.body) == [("PlatformApp", "leafscan", "changed"), ("Secret", "users", "changed")]
+    assert (await each_registry.get("/api/v1/apps/leafscan"))["title"] == "Leaves"
 
 
-async def test_the_generated_webhook_secret_is_shown_once(registry: Registry, work: Work) -> None:
-    first = await registry.apply(work)
+async def test_the_generated_webhook_secret_is_shown_once(registry: Registry, working_copy: WorkingCopy) -> None:
+    first = await registry.apply(working_copy)
     assert len(first.body["webhook"]["secret"]) > 40
-    assert "webhook" not in (await registry.apply(work)).body
-    moved = await registry.apply(work, branch="other")
-    assert actions(moved.body)[1] == ("Repository", "leafscan", "changed")
+    assert "webhook" not in (await registry.apply(working_copy)).body
+    moved = await registry.apply(working_copy, branch="other")
+    assert list_actions(moved.body)[1] == ("Repository", "leafscan", "changed")
     assert "webhook" not in moved.body
 
 
 async def test_an_unchanged_repository_starts_no_deployment_and_a_changed_one_does(
-    registry: Registry, work: Work
+    registry: Registry, working_copy: WorkingCopy
 ) -> None:
-    work.git("branch", "release")
-    await registry.apply(work)
-    await registry.live()
-    await registry.apply(work)
+    working_copy.git("branch", "release")
+    await registry.apply(working_copy)
+    await registry.make_live()
+    await registry.apply(working_copy)
     assert len((await registry.get("/api/v1/apps/leafscan/deployments"))["items"]) == 1
-    await registry.apply(work, branch="release")
-    assert (await registry.settled("starting"))["trigger"] == "apply"
+    await registry.apply(working_copy, branch="release")
+    assert (await registry.wait_for_status("starting"))["trigger"] == "apply"
     assert len((await registry.get("/api/v1/apps/leafscan/deployments"))["items"]) == 2
 
 
@@ -66,8 +66,10 @@ async def test_a_reserved_name_and_values_of_secrets_are_refused(registry: Regis
         assert "sesame" not in str(answer.body)
 
 
-async def test_a_repository_may_not_name_a_secret_that_nobody_declares(registry: Registry, work: Work) -> None:
-    answer = await registry.apply(work, credentials="git")
+async def test_a_repository_may_not_name_a_secret_that_nobody_declares(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    answer = await registry.apply(working_copy, credentials="git")
     assert answer.status == 422
     (error,) = answer.body["errors"]
     assert (error["line"], error["message"]) == (11, 'there is no Secret "git"; declare it in this file')

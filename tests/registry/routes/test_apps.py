@@ -7,34 +7,34 @@ import pytest
 from libs.common import identity
 from services.registry.checks.catalog import check_manifests
 from services.registry.routes.apps import _list_addresses
-from tests.registry.conftest import EVERYTHING, Neighbours, Registry, Start, until
-from tests.registry.working_copy import PROTECTED_API, Work
+from tests.registry.conftest import ADMIN_HEADERS, FakePeers, Registry, StartRegistry, poll_until
+from tests.registry.working_copy import PROTECTED_API, WorkingCopy
 
 
-async def test_an_app_is_made_shown_listed_and_deleted(either: Registry) -> None:
-    made = await either.call("POST", "/api/v1/apps", {"name": "leafscan", "title": "Leaf scan"})
-    assert made.status == 201, made.body
-    assert made.headers["Location"] == "/api/v1/apps/leafscan"
-    assert (made.body["name"], made.body["title"], made.body["live"]) == ("leafscan", "Leaf scan", None)
-    assert (await either.call("POST", "/api/v1/apps", {"name": "leafscan"})).status == 409
-    listed = await either.get("/api/v1/apps")
-    assert [one["name"] for one in listed["items"]] == ["leafscan"]
+async def test_an_app_is_made_shown_listed_and_deleted(each_registry: Registry) -> None:
+    created = await each_registry.call("POST", "/api/v1/apps", {"name": "leafscan", "title": "Leaf scan"})
+    assert created.status == 201, created.body
+    assert created.headers["Location"] == "/api/v1/apps/leafscan"
+    assert (created.body["name"], created.body["title"], created.body["live"]) == ("leafscan", "Leaf scan", None)
+    assert (await each_registry.call("POST", "/api/v1/apps", {"name": "leafscan"})).status == 409
+    listed = await each_registry.get("/api/v1/apps")
+    assert [item["name"] for item in listed["items"]] == ["leafscan"]
     assert listed["next"] is None
-    assert (await either.call("DELETE", "/api/v1/apps/leafscan")).status == 204
-    assert (await either.call("GET", "/api/v1/apps/leafscan")).status == 404
-    assert (await either.call("DELETE", "/api/v1/apps/leafscan")).status == 404
+    assert (await each_registry.call("DELETE", "/api/v1/apps/leafscan")).status == 204
+    assert (await each_registry.call("GET", "/api/v1/apps/leafscan")).status == 404
+    assert (await each_registry.call("DELETE", "/api/v1/apps/leafscan")).status == 404
 
 
 @pytest.mark.parametrize("odd", ["\ud800", "a\0b"])
-async def test_a_text_that_cannot_be_kept_is_refused(either: Registry, odd: str) -> None:
-    assert (await either.call("POST", "/api/v1/apps", {"name": "leafscan"})).status == 201
+async def test_a_text_that_cannot_be_kept_is_refused(each_registry: Registry, odd: str) -> None:
+    assert (await each_registry.call("POST", "/api/v1/apps", {"name": "leafscan"})).status == 201
     for path, body in (
         ("/api/v1/apps", {"name": "b", "title": odd}),
         ("/api/v1/apps", {"name": "b", "description": odd}),
         ("/api/v1/apps/leafscan/rollback", {"deployment": odd}),
         ("/api/v1/apps/leafscan/rollback", {"commit": odd}),
     ):
-        assert (await either.call("POST", path, body)).status == 422, body
+        assert (await each_registry.call("POST", path, body)).status == 422, body
 
 
 async def test_names_that_are_reserved_or_no_dns_label_are_refused(registry: Registry) -> None:
@@ -44,110 +44,114 @@ async def test_names_that_are_reserved_or_no_dns_label_are_refused(registry: Reg
 
 
 async def test_an_app_is_shown_with_what_the_neighbours_know(
-    registry: Registry, neighbours: Neighbours, work: Work
+    registry: Registry, peers: FakePeers, working_copy: WorkingCopy
 ) -> None:
-    await registry.apply(work)
-    live = await registry.live()
+    await registry.apply(working_copy)
+    live = await registry.make_live()
     components = [{"name": "digits", "status": "ready", "reason": None, "error": None}]
     boxes = [{"name": "data", "capacity": 10, "used": 1, "reserved": 0, "detached": False}]
-    neighbours.answers["GET /internal/apps/leafscan"] = (200, {"components": components, "apis": []})
-    neighbours.answers["GET /internal/apps/leafscan/boxes"] = (200, {"items": boxes})
-    shown = await registry.get("/api/v1/apps/leafscan")
-    assert (shown["components"], shown["boxes"], shown["unavailable"]) == (components, boxes, [])
-    assert shown["live"]["id"] == live["id"]
+    peers.responses["GET /internal/apps/leafscan"] = (200, {"components": components, "apis": []})
+    peers.responses["GET /internal/apps/leafscan/boxes"] = (200, {"items": boxes})
+    app = await registry.get("/api/v1/apps/leafscan")
+    assert (app["components"], app["boxes"], app["unavailable"]) == (components, boxes, [])
+    assert app["live"]["id"] == live["id"]
     root = "http://127.0.0.1:8000/leafscan/digits"
-    assert shown["apis"] == [{"name": "digits-api", "target": "ml", "url": f"{root}/predict", "docs": f"{root}/docs"}]
-    assert shown["repository"]["url"] == work.url
+    assert app["apis"] == [{"name": "digits-api", "target": "ml", "url": f"{root}/predict", "docs": f"{root}/docs"}]
+    assert app["repository"]["url"] == working_copy.url
 
 
-async def test_a_missing_neighbour_is_named_and_no_error_of_the_whole(
-    registry: Registry, neighbours: Neighbours
-) -> None:
+async def test_a_missing_neighbour_is_named_and_no_error_of_the_whole(registry: Registry, peers: FakePeers) -> None:
     await registry.call("POST", "/api/v1/apps", {"name": "leafscan"})
-    neighbours.answers["GET /internal/apps/leafscan"] = (503, {"detail": "the database does not answer"})
-    neighbours.answers["GET /internal/apps/leafscan/boxes"] = (200, {"items": []})
-    shown = await registry.get("/api/v1/apps/leafscan")
-    assert shown["unavailable"] == [{"service": "scheduler", "detail": "the database does not answer"}]
-    assert shown["components"] == []
+    peers.responses["GET /internal/apps/leafscan"] = (503, {"detail": "the database does not answer"})
+    peers.responses["GET /internal/apps/leafscan/boxes"] = (200, {"items": []})
+    app = await registry.get("/api/v1/apps/leafscan")
+    assert app["unavailable"] == [{"service": "scheduler", "detail": "the database does not answer"}]
+    assert app["components"] == []
 
 
 async def test_a_caller_sees_the_apps_that_the_token_names(registry: Registry) -> None:
     for name in ("one", "two"):
         await registry.call("POST", "/api/v1/apps", {"name": name})
-    mine = {identity.SCOPES: "write:two"}
-    assert [one["name"] for one in (await registry.call("GET", "/api/v1/apps", headers=mine)).body["items"]] == ["two"]
-    assert (await registry.call("GET", "/api/v1/apps/two", headers=mine)).status == 200
-    assert (await registry.call("GET", "/api/v1/apps/one", headers=mine)).status == 403
+    headers = {identity.SCOPES: "write:two"}
+    assert [item["name"] for item in (await registry.call("GET", "/api/v1/apps", headers=headers)).body["items"]] == [
+        "two"
+    ]
+    assert (await registry.call("GET", "/api/v1/apps/two", headers=headers)).status == 200
+    assert (await registry.call("GET", "/api/v1/apps/one", headers=headers)).status == 403
     assert (await registry.call("DELETE", "/api/v1/apps/two", headers={identity.SCOPES: "read"})).status == 403
-    assert (await registry.call("POST", "/api/v1/apps", {"name": "three"}, mine)).status == 403
+    assert (await registry.call("POST", "/api/v1/apps", {"name": "three"}, headers)).status == 403
 
 
 async def test_without_the_internal_token_nothing_is_answered_but_health(registry: Registry) -> None:
-    stranger = {**EVERYTHING, "Authorization": "Bearer guessed"}
+    stranger = {**ADMIN_HEADERS, "Authorization": "Bearer guessed"}
     assert (await registry.call("GET", "/api/v1/apps", headers=stranger)).status == 401
     assert (await registry.call("GET", "/healthz", headers=stranger)).status == 200
     assert (await registry.call("GET", "/readyz", headers=stranger)).status == 200
 
 
 async def test_deleting_is_told_to_the_scheduler_until_it_has_heard(
-    start: Start, sqlite_url: str, neighbours: Neighbours, work: Work
+    start_registry: StartRegistry, sqlite_url: str, peers: FakePeers, working_copy: WorkingCopy
 ) -> None:
-    neighbours.answers["DELETE /internal/apps/leafscan"] = (503, {"detail": "away"})
-    async with start(sqlite_url) as registry:
-        await registry.apply(work)
-        await registry.live()
+    peers.responses["DELETE /internal/apps/leafscan"] = (503, {"detail": "away"})
+    async with start_registry(sqlite_url) as registry:
+        await registry.apply(working_copy)
+        await registry.make_live()
         cache = registry.settings.data / "registry/git/leafscan.git"
         assert cache.exists()
         await registry.call("DELETE", "/api/v1/apps/leafscan")
         assert (await registry.get("/internal/access"))["apps"] == {"leafscan": None}
         refused = await registry.call("POST", "/api/v1/apps", {"name": "leafscan"})
         assert (refused.status, "still being removed" in refused.body["detail"]) == (409, True)
-        assert (await registry.apply(work)).status == 409
-    neighbours.answers["DELETE /internal/apps/leafscan"] = (204, None)
-    async with start(sqlite_url) as registry:
+        assert (await registry.apply(working_copy)).status == 409
+    peers.responses["DELETE /internal/apps/leafscan"] = (204, None)
+    async with start_registry(sqlite_url) as registry:
 
-        async def again() -> int:
+        async def create_again() -> int:
             return (await registry.call("POST", "/api/v1/apps", {"name": "leafscan"})).status
 
-        await until(again, lambda status: status == 201)
+        await poll_until(create_again, lambda status: status == 201)
         assert not cache.exists()
         assert (await registry.get("/internal/access"))["apps"]["leafscan"] == {"users": {}, "keys": {}, "secrets": {}}
 
 
-async def test_a_deleted_app_leaves_nothing_to_a_new_one_of_its_name(either: Registry, work: Work) -> None:
-    either.neighbours.answers["DELETE /internal/apps/leafscan"] = (204, None)
-    work.commit({"manifests/api.yml": PROTECTED_API})
-    await either.apply(work)
-    await either.call("PUT", "/api/v1/apps/leafscan/secrets/api-users", {"data": {"alice": "sesame"}})
-    await either.call("POST", "/api/v1/apps/leafscan/keys", {"user": "bob"})
-    old = await either.live()
-    await either.call("DELETE", "/api/v1/apps/leafscan")
-    assert (await either.report(old["id"], status="live")).status == 404
+async def test_a_deleted_app_leaves_nothing_to_a_new_one_of_its_name(
+    each_registry: Registry, working_copy: WorkingCopy
+) -> None:
+    each_registry.peers.responses["DELETE /internal/apps/leafscan"] = (204, None)
+    working_copy.commit({"manifests/api.yml": PROTECTED_API})
+    await each_registry.apply(working_copy)
+    await each_registry.call("PUT", "/api/v1/apps/leafscan/secrets/api-users", {"data": {"alice": "sesame"}})
+    await each_registry.call("POST", "/api/v1/apps/leafscan/keys", {"user": "bob"})
+    old = await each_registry.make_live()
+    await each_registry.call("DELETE", "/api/v1/apps/leafscan")
+    assert (await each_registry.report(old["id"], status="live")).status == 404
 
-    async def again() -> int:
-        return (await either.call("POST", "/api/v1/apps", {"name": "leafscan"})).status
+    async def create_again() -> int:
+        return (await each_registry.call("POST", "/api/v1/apps", {"name": "leafscan"})).status
 
-    await until(again, lambda status: status == 201)
+    await poll_until(create_again, lambda status: status == 201)
     for part in ("secrets", "keys", "deployments"):
-        assert (await either.get(f"/api/v1/apps/leafscan/{part}"))["items"] == []
+        assert (await each_registry.get(f"/api/v1/apps/leafscan/{part}"))["items"] == []
 
 
-async def test_deployments_are_paged_newest_first_and_a_forged_cursor_is_400(registry: Registry, work: Work) -> None:
-    await registry.apply(work)
-    await registry.live()
+async def test_deployments_are_paged_newest_first_and_a_forged_cursor_is_400(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    await registry.apply(working_copy)
+    await registry.make_live()
     for _ in range(4):
         await registry.call("POST", "/api/v1/apps/leafscan/sync")
-        await registry.live()
+        await registry.make_live()
     seen: list[str] = []
     path = "/api/v1/apps/leafscan/deployments?limit=2"
     while path:
         answer = await registry.call("GET", path)
-        seen += [one["id"] for one in answer.body["items"]]
+        seen += [item["id"] for item in answer.body["items"]]
         cursor = answer.body["next"]
         assert ("Link" in answer.headers) == (cursor is not None)
         path = f"/api/v1/apps/leafscan/deployments?limit=2&cursor={cursor}" if cursor else ""
-    whole = (await registry.get("/api/v1/apps/leafscan/deployments"))["items"]
-    assert seen == [one["id"] for one in whole]
+    all_items = (await registry.get("/api/v1/apps/leafscan/deployments"))["items"]
+    assert seen == [item["id"] for item in all_items]
     assert len(seen) == 5
     for forged in ("x", "", "ZDF4", "ZC0x", "é", "ZDk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OQ"):
         assert (await registry.call("GET", f"/api/v1/apps/leafscan/deployments?cursor={forged}")).status == 400, forged
@@ -185,10 +189,10 @@ def test_the_addresses_of_an_app_are_those_that_answer() -> None:
         api.format("three", "files: {}", auth),
     ]
     catalog, problems = check_manifests({"manifests/all.yml": "---\n".join(documents).encode()}, namespace=None)
-    assert [one for one in problems if one.severity == "error"] == []
+    assert [item for item in problems if item.severity == "error"] == []
     assert catalog is not None
-    found = {name: list(_list_addresses("http://m/x", one.spec, catalog)) for name, one in catalog.apis.items()}
-    assert found == {
+    addresses = {name: list(_list_addresses("http://m/x", item.spec, catalog)) for name, item in catalog.apis.items()}
+    assert addresses == {
         "one": [{"target": "ml", "url": "http://m/x/board/"}],
         "two": [{"target": "ml", "url": "http://m/x/digits/predict", "docs": "http://m/x/digits/docs"}],
         "three": [
@@ -221,8 +225,8 @@ NOBODY = 'there is no app "nobody"'
     ],
 )  # fmt: skip
 async def test_what_is_not_there_is_named(
-    registry: Registry, work: Work, method: str, path: str, body: Any, detail: str
+    registry: Registry, working_copy: WorkingCopy, method: str, path: str, body: Any, detail: str
 ) -> None:
-    await registry.apply(work)
+    await registry.apply(working_copy)
     answer = await registry.call(method, f"/api/v1/apps/{path}", body)
     assert (answer.status, answer.body["detail"]) == (404, detail)

@@ -9,8 +9,8 @@ import pytest
 
 from libs.common import identity
 from services.registry.routes.hooks import AUTHORIZATION
-from tests.registry.conftest import Answer, Registry, until
-from tests.registry.working_copy import COMPONENT, Work
+from tests.registry.conftest import ApiResponse, Registry, poll_until
+from tests.registry.working_copy import COMPONENT, WorkingCopy
 
 
 class Forge:
@@ -22,12 +22,12 @@ class Forge:
         self.app = app
         self.sent = 0
 
-    async def push(self, after: str | None, delivery: str | None = None, **more: Any) -> Answer:
-        return await self.send({"ref": "refs/heads/main", "after": after, **more}, delivery=delivery)
+    async def push(self, commit: str | None, delivery: str | None = None, **fields: Any) -> ApiResponse:
+        return await self.send({"ref": "refs/heads/main", "after": commit, **fields}, delivery=delivery)
 
     async def send(
         self, document: Any, event: str = "push", delivery: str | None = None, app: str | None = None
-    ) -> Answer:
+    ) -> ApiResponse:
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         self.sent += 1
         digest = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
@@ -39,68 +39,72 @@ class Forge:
         return await self.registry.call("POST", f"/hooks/{app or self.app}", body, headers)
 
 
-async def attached(registry: Registry, work: Work) -> Forge:
+async def attach_app(registry: Registry, working_copy: WorkingCopy) -> Forge:
     """The app is live at its first commit; polling is far away."""
-    answer = await registry.apply(work, pollInterval="1h")
+    answer = await registry.apply(working_copy, pollInterval="1h")
     assert answer.body["webhook"]["url"] == "http://127.0.0.1:8000/hooks/leafscan"
-    await registry.live()
+    await registry.make_live()
     return Forge(registry, answer.body["webhook"]["secret"])
 
 
-async def test_a_push_is_accepted_at_once_and_deployed(either: Registry, work: Work) -> None:
-    forge = await attached(either, work)
-    second = work.commit({})
+async def test_a_push_is_accepted_at_once_and_deployed(each_registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(each_registry, working_copy)
+    second = working_copy.commit({})
     answer = await forge.push(second)
     assert answer.status == 202
     assert answer.headers["Location"] == f"/api/v1/apps/leafscan/deployments/{answer.body['id']}"
-    found = await either.settled("starting", deployment=answer.body["id"])
-    assert (found["trigger"], found["commit"]) == ("push", second)
+    deployment = await each_registry.wait_for_status("starting", deployment=answer.body["id"])
+    assert (deployment["trigger"], deployment["commit"]) == ("push", second)
 
 
 async def test_an_unknown_app_is_404_before_anything_else(registry: Registry) -> None:
     assert (await Forge(registry, "x").send(b"x" * 2_000_000, app="nobody")).status == 404
 
 
-async def test_a_body_over_1_mb_is_413_before_its_signature_counts(registry: Registry, work: Work) -> None:
-    forge = await attached(registry, work)
+async def test_a_body_over_1_mb_is_413_before_its_signature_counts(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    forge = await attach_app(registry, working_copy)
     forge.secret = "wrong"
     assert (await forge.send(b"x" * 1_000_001)).status == 413
     assert (await forge.send(b"x" * 1_000_000)).status == 401
 
 
-async def test_a_bad_signature_is_401_and_deploys_nothing(registry: Registry, work: Work) -> None:
-    forge = await attached(registry, work)
-    good, forge.secret = forge.secret, "wrong"
-    answer = await forge.push(work.commit({}), delivery="one")
+async def test_a_bad_signature_is_401_and_deploys_nothing(registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(registry, working_copy)
+    valid_secret, forge.secret = forge.secret, "wrong"
+    answer = await forge.push(working_copy.commit({}), delivery="one")
     assert answer.status == 401
-    assert good not in str(answer.body)
+    assert valid_secret not in str(answer.body)
     forge.secret = ""
-    assert (await forge.push(work.commit({}), delivery="one")).status == 401
+    assert (await forge.push(working_copy.commit({}), delivery="one")).status == 401
     assert len((await registry.get("/api/v1/apps/leafscan/deployments"))["items"]) == 1
-    forge.secret = good
-    assert (await forge.push(work.commit({}), delivery="one")).status == 202
+    forge.secret = valid_secret
+    assert (await forge.push(working_copy.commit({}), delivery="one")).status == 202
 
 
-async def test_an_unsigned_delivery_is_401(registry: Registry, work: Work) -> None:
-    await attached(registry, work)
+async def test_an_unsigned_delivery_is_401(registry: Registry, working_copy: WorkingCopy) -> None:
+    await attach_app(registry, working_copy)
     body = {"ref": "refs/heads/main"}
     assert (await registry.call("POST", "/hooks/leafscan", body, {})).status == 401
     assert (await registry.call("POST", "/hooks/leafscan", body, {AUTHORIZATION: "Bearer nonsense"})).status == 401
     assert (await registry.call("POST", "/hooks/leafscan", body, {AUTHORIZATION: "Bearer "})).status == 401
 
 
-async def test_a_known_delivery_is_200_with_what_it_deployed(either: Registry, work: Work) -> None:
-    forge = await attached(either, work)
-    second = work.commit({})
+async def test_a_known_delivery_is_200_with_what_it_deployed(
+    each_registry: Registry, working_copy: WorkingCopy
+) -> None:
+    forge = await attach_app(each_registry, working_copy)
+    second = working_copy.commit({})
     first = await forge.push(second, delivery="one")
-    again = await forge.push(second, delivery="one")
-    assert (first.status, again.status) == (202, 200)
-    assert again.body["id"] == first.body["id"]
-    assert len((await either.get("/api/v1/apps/leafscan/deployments"))["items"]) == 2
+    repeated = await forge.push(second, delivery="one")
+    assert (first.status, repeated.status) == (202, 200)
+    assert repeated.body["id"] == first.body["id"]
+    assert len((await each_registry.get("/api/v1/apps/leafscan/deployments"))["items"]) == 2
 
 
-async def test_a_ping_is_answered(registry: Registry, work: Work) -> None:
-    forge = await attached(registry, work)
+async def test_a_ping_is_answered(registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(registry, working_copy)
     answer = await forge.send({"zen": "Design for failure.", "hook_id": 1}, event="ping")
     assert (answer.status, answer.body) == (200, {"status": "pong"})
 
@@ -116,106 +120,112 @@ async def test_a_ping_is_answered(registry: Registry, work: Work) -> None:
     ids=["other branch", "tag", "deletion", "other event"],
 )
 async def test_what_does_not_concern_the_branch_is_204(
-    registry: Registry, work: Work, event: str, document: dict[str, Any]
+    registry: Registry, working_copy: WorkingCopy, event: str, document: dict[str, Any]
 ) -> None:
-    forge = await attached(registry, work)
+    forge = await attach_app(registry, working_copy)
     answer = await forge.send(document, event=event)
     assert (answer.status, answer.body) == (204, b"")
     assert len((await registry.get("/api/v1/apps/leafscan/deployments"))["items"]) == 1
 
 
-async def test_a_signed_body_that_is_no_json_is_400(registry: Registry, work: Work) -> None:
-    forge = await attached(registry, work)
+async def test_a_signed_body_that_is_no_json_is_400(registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(registry, working_copy)
     assert (await forge.send(b"nonsense")).status == 400
 
 
-async def test_a_push_of_the_live_commit_is_200_with_the_live_deployment(registry: Registry, work: Work) -> None:
-    forge = await attached(registry, work)
-    answer = await forge.push(work.git("rev-parse", "HEAD"))
+async def test_a_push_of_the_live_commit_is_200_with_the_live_deployment(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    forge = await attach_app(registry, working_copy)
+    answer = await forge.push(working_copy.git("rev-parse", "HEAD"))
     assert answer.status == 200
-    assert (answer.body["status"], answer.body["commit"]) == ("live", work.git("rev-parse", "HEAD"))
+    assert (answer.body["status"], answer.body["commit"]) == ("live", working_copy.git("rev-parse", "HEAD"))
 
 
-async def test_an_older_push_that_arrives_late_does_not_go_live(registry: Registry, work: Work) -> None:
-    forge = await attached(registry, work)
-    first = work.git("rev-parse", "HEAD")
-    second = work.commit({})
+async def test_an_older_push_that_arrives_late_does_not_go_live(registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(registry, working_copy)
+    first = working_copy.git("rev-parse", "HEAD")
+    second = working_copy.commit({})
     await forge.push(second)
-    live = await registry.live()
+    live = await registry.make_live()
     late = await forge.push(first)
     assert (late.status, late.body["id"]) == (200, live["id"])
     never_seen = await forge.push("e" * 40)
     assert never_seen.status == 202
-    ended = await registry.settled("superseded", "starting", deployment=never_seen.body["id"])
+    ended = await registry.wait_for_status("superseded", "starting", deployment=never_seen.body["id"])
     assert ended["status"] == "superseded"
     assert "brings nothing new" in ended["steps"][0]["detail"]
     assert (await registry.get("/api/v1/apps/leafscan"))["live"]["id"] == live["id"]
 
 
-async def test_two_pushes_of_one_commit_share_a_deployment(registry: Registry, work: Work) -> None:
-    forge = await attached(registry, work)
-    second = work.commit({})
+async def test_two_pushes_of_one_commit_share_a_deployment(registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(registry, working_copy)
+    second = working_copy.commit({})
     first = await forge.push(second)
-    await registry.settled("starting", deployment=first.body["id"])
-    again = await forge.push(second)
-    assert (again.status, again.body["id"]) == (202, first.body["id"])
+    await registry.wait_for_status("starting", deployment=first.body["id"])
+    repeated = await forge.push(second)
+    assert (repeated.status, repeated.body["id"]) == (202, first.body["id"])
 
 
-async def test_a_commit_that_failed_may_be_pushed_again(registry: Registry, work: Work) -> None:
-    forge = await attached(registry, work)
-    second = work.commit({})
+async def test_a_commit_that_failed_may_be_pushed_again(registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(registry, working_copy)
+    second = working_copy.commit({})
     first = await forge.push(second)
-    await registry.settled("starting", deployment=first.body["id"])
+    await registry.wait_for_status("starting", deployment=first.body["id"])
     await registry.report(first.body["id"], status="failed", errors=[{"message": "it did not start"}])
-    again = await forge.push(second)
-    assert (again.status, again.body["id"] != first.body["id"]) == (202, True)
-    assert (await registry.settled("starting", deployment=again.body["id"]))["commit"] == second
+    repeated = await forge.push(second)
+    assert (repeated.status, repeated.body["id"] != first.body["id"]) == (202, True)
+    assert (await registry.wait_for_status("starting", deployment=repeated.body["id"]))["commit"] == second
 
 
-async def test_after_a_rollback_the_abandoned_head_is_not_new(registry: Registry, work: Work) -> None:
-    forge = await attached(registry, work)
-    second = work.commit({})
+async def test_after_a_rollback_the_abandoned_head_is_not_new(registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(registry, working_copy)
+    second = working_copy.commit({})
     await forge.push(second)
-    await registry.live()
+    await registry.make_live()
     await registry.call("POST", "/api/v1/apps/leafscan/rollback")
-    rolled = await registry.live()
+    rolled = await registry.make_live()
     answer = await forge.push(second)
     assert (answer.status, answer.body["id"]) == (200, rolled["id"])
 
 
 @pytest.mark.parametrize("scope", ["write:leafscan", "write", "admin"])
-async def test_an_api_token_that_may_write_is_enough(registry: Registry, work: Work, scope: str) -> None:
-    await attached(registry, work)
-    made = await registry.call("POST", "/api/v1/tokens", {"name": "ci", "scopes": [scope]})
-    bearer = {AUTHORIZATION: f"Bearer {made.body['token']}"}
+async def test_an_api_token_that_may_write_is_enough(registry: Registry, working_copy: WorkingCopy, scope: str) -> None:
+    await attach_app(registry, working_copy)
+    created = await registry.call("POST", "/api/v1/tokens", {"name": "ci", "scopes": [scope]})
+    bearer = {AUTHORIZATION: f"Bearer {created.body['token']}"}
     assert (await registry.call("POST", "/hooks/leafscan", None, bearer)).status == 200
-    second = work.commit({})
+    second = working_copy.commit({})
     answer = await registry.call("POST", "/hooks/leafscan", None, bearer)
     assert answer.status == 202
-    assert (await registry.settled("starting", deployment=answer.body["id"]))["commit"] == second
+    assert (await registry.wait_for_status("starting", deployment=answer.body["id"]))["commit"] == second
 
 
 @pytest.mark.parametrize("scope", ["read", "read:leafscan", "write:other"])
-async def test_an_api_token_without_the_right_to_write_is_401(registry: Registry, work: Work, scope: str) -> None:
-    await attached(registry, work)
-    made = await registry.call("POST", "/api/v1/tokens", {"name": "ci", "scopes": [scope]})
-    headers = {AUTHORIZATION: f"Bearer {made.body['token']}", identity.SCOPES: "admin"}
+async def test_an_api_token_without_the_right_to_write_is_401(
+    registry: Registry, working_copy: WorkingCopy, scope: str
+) -> None:
+    await attach_app(registry, working_copy)
+    created = await registry.call("POST", "/api/v1/tokens", {"name": "ci", "scopes": [scope]})
+    headers = {AUTHORIZATION: f"Bearer {created.body['token']}", identity.SCOPES: "admin"}
     assert (await registry.call("POST", "/hooks/leafscan", None, headers)).status == 401
 
 
-async def test_the_webhooks_own_secret_may_be_the_bearer_token(registry: Registry, work: Work) -> None:
-    forge = await attached(registry, work)
+async def test_the_webhooks_own_secret_may_be_the_bearer_token(registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(registry, working_copy)
     answer = await registry.call("POST", "/hooks/leafscan", None, {AUTHORIZATION: f"Bearer {forge.secret}"})
     assert answer.status == 200
 
 
-async def test_a_named_webhook_secret_counts_as_soon_as_it_has_a_value(registry: Registry, work: Work) -> None:
-    await registry.apply(work)
+async def test_a_named_webhook_secret_counts_as_soon_as_it_has_a_value(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    await registry.apply(working_copy)
     declared = (
         "apiVersion: mlmesh/v1\nkind: Secret\nmetadata: {name: hook, namespace: leafscan}\nspec: {keys: [secret]}\n"
         "---\n"
         "apiVersion: mlmesh/v1\nkind: Repository\nmetadata: {name: leafscan, namespace: leafscan}\n"
-        f"spec: {{url: '{work.url}', pollInterval: 1h, webhook: {{secret: hook}}}}\n"
+        f"spec: {{url: '{working_copy.url}', pollInterval: 1h, webhook: {{secret: hook}}}}\n"
     )
     answer = await registry.call("POST", "/api/v1/apply", declared)
     assert answer.status == 200
@@ -227,28 +237,30 @@ async def test_a_named_webhook_secret_counts_as_soon_as_it_has_a_value(registry:
     assert (await forge.push("1" * 40)).status == 202
 
 
-async def test_a_push_while_one_is_queued_or_pending_ends_at_the_newest_head(registry: Registry, work: Work) -> None:
-    forge = await attached(registry, work)
-    commits = [work.commit({}, f"number {number}") for number in range(5)]
+async def test_a_push_while_one_is_queued_or_pending_ends_at_the_newest_head(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    forge = await attach_app(registry, working_copy)
+    commits = [working_copy.commit({}, f"number {number}") for number in range(5)]
     for commit in commits:
         assert (await forge.push(commit)).status == 202
-    found = await until(registry.newest, lambda it: it["status"] in ("starting", "superseded"))
-    assert found["commit"] == commits[-1]
+    deployment = await poll_until(registry.get_newest, lambda it: it["status"] in ("starting", "superseded"))
+    assert deployment["commit"] == commits[-1]
     waiting = (await registry.get("/internal/deployments?status=starting"))["items"]
-    assert [one["commit"] for one in waiting] == [commits[-1]]
+    assert [item["commit"] for item in waiting] == [commits[-1]]
 
 
-async def test_a_broken_push_fails_and_a_repaired_one_goes_on(registry: Registry, work: Work) -> None:
-    forge = await attached(registry, work)
-    await forge.push(work.commit({"manifests/component.yaml": "nonsense: true\n"}))
-    assert (await registry.settled("failed"))["errors"][0]["file"] == "manifests/component.yaml"
-    await forge.push(work.commit({"manifests/component.yaml": COMPONENT, "digits/more.py": ""}))
-    assert (await registry.settled("starting"))["errors"] == []
+async def test_a_broken_push_fails_and_a_repaired_one_goes_on(registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(registry, working_copy)
+    await forge.push(working_copy.commit({"manifests/component.yaml": "nonsense: true\n"}))
+    assert (await registry.wait_for_status("failed"))["errors"][0]["file"] == "manifests/component.yaml"
+    await forge.push(working_copy.commit({"manifests/component.yaml": COMPONENT, "digits/more.py": ""}))
+    assert (await registry.wait_for_status("starting"))["errors"] == []
 
 
-async def test_a_branch_that_is_gone_is_told_to_the_forge(registry: Registry, work: Work) -> None:
-    forge = await attached(registry, work)
-    work.git("branch", "--move", "main", "trunk")
+async def test_a_branch_that_is_gone_is_told_to_the_forge(registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(registry, working_copy)
+    working_copy.git("branch", "--move", "main", "trunk")
     expected = {"status": "ignored", "detail": "branch main is not there any more; the repository has: trunk"}
     deleted = await forge.send({"ref": "refs/heads/main", "after": "0" * 40, "deleted": True})
     assert (deleted.status, deleted.body) == (200, expected)
@@ -256,6 +268,6 @@ async def test_a_branch_that_is_gone_is_told_to_the_forge(registry: Registry, wo
     assert (other.status, other.body) == (200, expected)
     unnamed = await forge.send({})
     assert (unnamed.status, unnamed.body) == (200, expected)
-    found = await registry.get("/api/v1/apps/leafscan")
-    assert found["repository"]["poll_error"] == expected["detail"]
+    app = await registry.get("/api/v1/apps/leafscan")
+    assert app["repository"]["poll_error"] == expected["detail"]
     assert len((await registry.get("/api/v1/apps/leafscan/deployments"))["items"]) == 1

@@ -7,19 +7,19 @@ import tarfile
 import pytest
 
 from tests.registry.conftest import Registry
-from tests.registry.working_copy import MODULE, Work
+from tests.registry.working_copy import MODULE, WorkingCopy
 
 STEP = {"name": "digits", "status": "running", "detail": "starting", "started_at": 1.0, "finished_at": None}
 
 
-async def test_reports_replace_the_schedulers_own_steps(either: Registry, work: Work) -> None:
-    await either.apply(work)
-    found = await either.settled("starting")
-    assert (await either.report(found["id"], status="starting", steps=[STEP])).status == 204
+async def test_reports_replace_the_schedulers_own_steps(each_registry: Registry, working_copy: WorkingCopy) -> None:
+    await each_registry.apply(working_copy)
+    deployment = await each_registry.wait_for_status("starting")
+    assert (await each_registry.report(deployment["id"], status="starting", steps=[STEP])).status == 204
     done = {**STEP, "status": "succeeded", "finished_at": 2.5}
-    await either.report(found["id"], status="live", steps=[done], warnings=["image names are ignored"])
-    shown = await either.newest()
-    assert [step["name"] for step in shown["steps"]] == [
+    await each_registry.report(deployment["id"], status="live", steps=[done], warnings=["image names are ignored"])
+    updated = await each_registry.get_newest()
+    assert [step["name"] for step in updated["steps"]] == [
         "fetch",
         "validate",
         "revision",
@@ -27,41 +27,45 @@ async def test_reports_replace_the_schedulers_own_steps(either: Registry, work: 
         "announce",
         "digits",
     ]
-    assert shown["steps"][-1]["finished_at"] == "1970-01-01T00:00:02.500Z"
-    assert (shown["status"], shown["warnings"]) == ("live", ["image names are ignored"])
-    assert (await either.get("/internal/deployments?status=starting"))["items"] == []
+    assert updated["steps"][-1]["finished_at"] == "1970-01-01T00:00:02.500Z"
+    assert (updated["status"], updated["warnings"]) == ("live", ["image names are ignored"])
+    assert (await each_registry.get("/internal/deployments?status=starting"))["items"] == []
 
 
-async def test_a_failed_start_has_the_schedulers_errors_and_leaves_the_live_one(registry: Registry, work: Work) -> None:
-    await registry.apply(work)
-    live = await registry.live()
-    work.commit({})
+async def test_a_failed_start_has_the_schedulers_errors_and_leaves_the_live_one(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    await registry.apply(working_copy)
+    live = await registry.make_live()
+    working_copy.commit({})
     await registry.call("POST", "/api/v1/apps/leafscan/sync")
-    found = await registry.settled("starting")
+    deployment = await registry.wait_for_status("starting")
     error = {
         "message": "digits: ImportError: no module named x",
         "file": "manifests/component.yaml",
         "line": 3,
         "column": 1,
     }
-    await registry.report(found["id"], status="failed", errors=[error])
-    failed = await registry.newest()
+    await registry.report(deployment["id"], status="failed", errors=[error])
+    failed = await registry.get_newest()
     assert (failed["status"], failed["errors"]) == ("failed", [error])
     assert (await registry.get("/api/v1/apps/leafscan"))["live"]["id"] == live["id"]
-    await registry.report(found["id"], status="live")
-    assert (await registry.newest())["status"] == "failed"
+    await registry.report(deployment["id"], status="live")
+    assert (await registry.get_newest())["status"] == "failed"
 
 
-async def test_late_and_repeated_reports_change_nothing_that_has_ended(registry: Registry, work: Work) -> None:
-    await registry.apply(work)
-    first = await registry.live()
+async def test_late_and_repeated_reports_change_nothing_that_has_ended(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    await registry.apply(working_copy)
+    first = await registry.make_live()
     await registry.call("POST", "/api/v1/apps/leafscan/sync")
-    second = await registry.live()
+    second = await registry.make_live()
     for status in ("live", "superseded", "failed", "starting"):
         await registry.report(first["id"], status=status)
     await registry.report(second["id"], status="live")
-    after = await registry.newest()
-    assert (after["status"], after["live_at"]) == ("live", second["live_at"])
+    newest = await registry.get_newest()
+    assert (newest["status"], newest["live_at"]) == ("live", second["live_at"])
     assert (await registry.get(f"/api/v1/apps/leafscan/deployments/{first['id']}"))["status"] == "superseded"
 
 
@@ -71,10 +75,12 @@ async def test_an_unknown_deployment_or_status_is_told(registry: Registry) -> No
 
 
 @pytest.mark.parametrize("lost", [False, True])
-async def test_the_source_is_the_tree_at_the_deployed_commit(registry: Registry, work: Work, lost: bool) -> None:
-    await registry.apply(work)
-    first = await registry.live()
-    work.commit({"digits/later.py": ""})
+async def test_the_source_is_the_tree_at_the_deployed_commit(
+    registry: Registry, working_copy: WorkingCopy, lost: bool
+) -> None:
+    await registry.apply(working_copy)
+    first = await registry.make_live()
+    working_copy.commit({"digits/later.py": ""})
     if lost:
         shutil.rmtree(registry.settings.data / "registry/git/leafscan.git")
     answer = await registry.call("GET", f"/internal/apps/leafscan/source/{first['commit']}")
@@ -83,10 +89,10 @@ async def test_the_source_is_the_tree_at_the_deployed_commit(registry: Registry,
         assert {name for name in archive.getnames() if "." in name} == set(MODULE)
 
 
-async def test_only_deployed_commits_of_the_app_have_a_source(registry: Registry, work: Work) -> None:
-    await registry.apply(work)
-    await registry.live()
-    later = work.commit({})
+async def test_only_deployed_commits_of_the_app_have_a_source(registry: Registry, working_copy: WorkingCopy) -> None:
+    await registry.apply(working_copy)
+    await registry.make_live()
+    later = working_copy.commit({})
     for path in (
         f"leafscan/source/{later}",
         "leafscan/source/HEAD",
@@ -96,9 +102,9 @@ async def test_only_deployed_commits_of_the_app_have_a_source(registry: Registry
         assert (await registry.call("GET", f"/internal/apps/{path}")).status == 404, path
 
 
-async def test_a_commit_that_is_gone_everywhere_is_404(registry: Registry, work: Work) -> None:
-    await registry.apply(work)
-    live = await registry.live()
+async def test_a_commit_that_is_gone_everywhere_is_404(registry: Registry, working_copy: WorkingCopy) -> None:
+    await registry.apply(working_copy)
+    live = await registry.make_live()
     shutil.rmtree(registry.settings.data / "registry/git/leafscan.git")
-    shutil.rmtree(work.folder)
+    shutil.rmtree(working_copy.folder)
     assert (await registry.call("GET", f"/internal/apps/leafscan/source/{live['commit']}")).status == 404

@@ -7,28 +7,28 @@ import argon2
 import pytest
 
 from libs.common import identity
-from tests.registry.conftest import Registry, until
-from tests.registry.working_copy import PROTECTED_API, Work
+from tests.registry.conftest import Registry, poll_until
+from tests.registry.working_copy import PROTECTED_API, WorkingCopy
 
 SECRETS = "/api/v1/apps/leafscan/secrets"
 VALUES = "/internal/apps/leafscan/secrets/values"
 
 
-async def made(registry: Registry) -> None:
+async def create_app(registry: Registry) -> None:
     await registry.call("POST", "/api/v1/apps", {"name": "leafscan"})
 
 
-async def test_values_are_kept_listed_by_key_and_given_to_the_worker(either: Registry) -> None:
-    await made(either)
-    assert (await either.call("PUT", f"{SECRETS}/keys", {"data": {"A": "1", "B": "ü 2"}})).status == 204
-    (shown,) = (await either.get(SECRETS))["items"]
-    assert (shown["name"], shown["keys"], shown["missing"], shown["version"]) == ("keys", ["A", "B"], [], 1)
-    answer = await either.call("POST", VALUES, {"names": ["keys"]})
+async def test_values_are_kept_listed_by_key_and_given_to_the_worker(each_registry: Registry) -> None:
+    await create_app(each_registry)
+    assert (await each_registry.call("PUT", f"{SECRETS}/keys", {"data": {"A": "1", "B": "ü 2"}})).status == 204
+    (secret,) = (await each_registry.get(SECRETS))["items"]
+    assert (secret["name"], secret["keys"], secret["missing"], secret["version"]) == ("keys", ["A", "B"], [], 1)
+    answer = await each_registry.call("POST", VALUES, {"names": ["keys"]})
     assert (answer.status, answer.body) == (200, {"secrets": {"keys": {"A": "1", "B": "ü 2"}}})
 
 
 async def test_other_keys_stay_null_removes_one_and_the_same_value_changes_nothing(registry: Registry) -> None:
-    await made(registry)
+    await create_app(registry)
     await registry.call("PUT", f"{SECRETS}/keys", {"data": {"A": "1"}})
     await registry.call("PUT", f"{SECRETS}/keys", {"data": {"B": "2"}})
     await registry.call("PUT", f"{SECRETS}/keys", {"data": {"B": "2"}})
@@ -38,7 +38,7 @@ async def test_other_keys_stay_null_removes_one_and_the_same_value_changes_nothi
 
 
 async def test_names_without_a_value_are_409_and_named(registry: Registry) -> None:
-    await made(registry)
+    await create_app(registry)
     await registry.call("PUT", f"{SECRETS}/keys", {"data": {"A": "1"}})
     answer = await registry.call("POST", VALUES, {"names": ["keys", "other"]})
     assert (answer.status, answer.body["missing"]) == (409, ["other"])
@@ -58,7 +58,7 @@ async def test_names_without_a_value_are_409_and_named(registry: Registry) -> No
     ],
 )
 async def test_a_body_that_does_not_fit_is_422_and_never_repeated(registry: Registry, body: dict[str, object]) -> None:
-    await made(registry)
+    await create_app(registry)
     answer = await registry.call("PUT", f"{SECRETS}/keys", body)
     assert answer.status == 422
     assert "sesame" not in str(answer.body)
@@ -70,14 +70,14 @@ async def test_unknown_apps_and_bad_names_are_told(registry: Registry) -> None:
     body = {"data": {"A": "1"}}
     assert (await registry.call("PUT", f"{SECRETS}/keys", body)).status == 404
     assert (await registry.call("GET", SECRETS)).status == 404
-    await made(registry)
+    await create_app(registry)
     assert (await registry.call("PUT", f"{SECRETS}/Not_A_Name", body)).status == 422
     assert (await registry.call("DELETE", f"{SECRETS}/keys")).status == 404
     assert (await registry.call("PUT", f"{SECRETS}/keys", body, {identity.SCOPES: "read"})).status == 403
 
 
 async def test_a_deleted_secret_has_no_values_any_more(registry: Registry) -> None:
-    await made(registry)
+    await create_app(registry)
     await registry.call("PUT", f"{SECRETS}/keys", {"data": {"A": "1"}})
     assert (await registry.call("DELETE", f"{SECRETS}/keys")).status == 204
     assert (await registry.call("POST", VALUES, {"names": ["keys"]})).status == 409
@@ -85,7 +85,7 @@ async def test_a_deleted_secret_has_no_values_any_more(registry: Registry) -> No
 
 
 async def test_the_database_holds_no_value_in_clear(registry: Registry, sqlite_url: str) -> None:
-    await made(registry)
+    await create_app(registry)
     await registry.call("PUT", f"{SECRETS}/users", {"data": {"alice": "open-sesame"}})
     path = Path(sqlite_url.partition("///")[2])
     with sqlite3.connect(path) as database:
@@ -97,37 +97,39 @@ async def test_the_database_holds_no_value_in_clear(registry: Registry, sqlite_u
 
 
 async def test_the_scheduler_gets_verifiers_of_the_passwords_that_apis_ask_for_and_of_no_other(
-    either: Registry, work: Work
+    each_registry: Registry, working_copy: WorkingCopy
 ) -> None:
-    work.commit({"manifests/api.yml": PROTECTED_API})
-    await either.apply(work)
-    await either.call("PUT", f"{SECRETS}/other", {"data": {"bob": "b"}})
-    await either.call("PUT", f"{SECRETS}/api-users", {"data": {"alice": "sesame"}})
-    await either.settled("starting")
-    feed = (await either.get("/internal/access"))["apps"]["leafscan"]
+    working_copy.commit({"manifests/api.yml": PROTECTED_API})
+    await each_registry.apply(working_copy)
+    await each_registry.call("PUT", f"{SECRETS}/other", {"data": {"bob": "b"}})
+    await each_registry.call("PUT", f"{SECRETS}/api-users", {"data": {"alice": "sesame"}})
+    await each_registry.wait_for_status("starting")
+    feed = (await each_registry.get("/internal/access"))["apps"]["leafscan"]
     assert sorted(feed["users"]) == ["api-users"]
     assert sorted(feed["users"]["api-users"]) == ["alice"]
     assert argon2.PasswordHasher().verify(feed["users"]["api-users"]["alice"], "sesame")
     assert feed["secrets"] == {"api-users": 1, "other": 1}
 
 
-async def test_access_is_fed_by_version(either: Registry) -> None:
-    await made(either)
-    first = await either.get("/internal/access?since=0")
+async def test_access_is_fed_by_version(each_registry: Registry) -> None:
+    await create_app(each_registry)
+    first = await each_registry.get("/internal/access?since=0")
     assert sorted(first["apps"]) == ["leafscan"]
-    nothing = await either.get(f"/internal/access?since={first['version']}")
+    nothing = await each_registry.get(f"/internal/access?since={first['version']}")
     assert nothing == {"version": first["version"], "apps": {}}
-    await either.call("POST", "/api/v1/apps", {"name": "other"})
-    changed = await either.get(f"/internal/access?since={first['version']}")
+    await each_registry.call("POST", "/api/v1/apps", {"name": "other"})
+    changed = await each_registry.get(f"/internal/access?since={first['version']}")
     assert sorted(changed["apps"]) == ["other"]
     assert changed["version"] > first["version"]
-    assert sorted((await either.get("/internal/access?since=999999"))["apps"]) == ["leafscan", "other"]
+    assert sorted((await each_registry.get("/internal/access?since=999999"))["apps"]) == ["leafscan", "other"]
 
 
-async def test_what_git_does_not_declare_is_refused_with_what_it_does(either: Registry, work: Work) -> None:
-    work.commit({"manifests/api.yml": PROTECTED_API})
-    await either.apply(work)
-    await until(lambda: either.get(SECRETS), lambda listed: bool(listed["items"]))
+async def test_what_git_does_not_declare_is_refused_with_what_it_does(
+    each_registry: Registry, working_copy: WorkingCopy
+) -> None:
+    working_copy.commit({"manifests/api.yml": PROTECTED_API})
+    await each_registry.apply(working_copy)
+    await poll_until(lambda: each_registry.get(SECRETS), lambda listed: bool(listed["items"]))
     for name, key, status, detail in (
         ("api-user", "alice", 404, 'leafscan declares no secret "api-user"; did you mean "api-users"?'),
         ("x", "a", 404, 'leafscan declares no secret "x"; declare it in the repository, or with: mlmesh apply'),
@@ -139,30 +141,30 @@ async def test_what_git_does_not_declare_is_refused_with_what_it_does(either: Re
             'secret "api-users" declares no key "bob", only alice; add it where the secret is declared',
         ),
     ):
-        answer = await either.call("PUT", f"{SECRETS}/{name}", {"data": {key: "sesame"}})
+        answer = await each_registry.call("PUT", f"{SECRETS}/{name}", {"data": {key: "sesame"}})
         assert (answer.status, answer.body["detail"]) == (status, detail)
-    assert (await either.get(SECRETS))["items"][0]["keys"] == []
-    assert (await either.call("PUT", f"{SECRETS}/api-users", {"data": {"alice": "sesame"}})).status == 204
+    assert (await each_registry.get(SECRETS))["items"][0]["keys"] == []
+    assert (await each_registry.call("PUT", f"{SECRETS}/api-users", {"data": {"alice": "sesame"}})).status == 204
 
 
 async def test_a_key_that_was_set_before_git_was_read_lets_nobody_in_and_can_be_removed(
-    either: Registry, work: Work
+    each_registry: Registry, working_copy: WorkingCopy
 ) -> None:
-    await made(either)
-    await either.call("PUT", f"{SECRETS}/api-users", {"data": {"alice": "sesame", "alcie": "sesame"}})
-    work.commit({"manifests/api.yml": PROTECTED_API})
-    await either.apply(work)
-    await either.settled("starting")
-    assert sorted((await either.get("/internal/access"))["apps"]["leafscan"]["users"]["api-users"]) == ["alice"]
-    (shown,) = (await either.get(SECRETS))["items"]
-    assert (shown["keys"], shown["undeclared"]) == (["alcie", "alice"], ["alcie"])
-    assert (await either.call("DELETE", f"{SECRETS}/api-users/alcie")).status == 204
-    (shown,) = (await either.get(SECRETS))["items"]
-    assert (shown["keys"], shown["undeclared"], shown["version"]) == (["alice"], [], 2)
+    await create_app(each_registry)
+    await each_registry.call("PUT", f"{SECRETS}/api-users", {"data": {"alice": "sesame", "alcie": "sesame"}})
+    working_copy.commit({"manifests/api.yml": PROTECTED_API})
+    await each_registry.apply(working_copy)
+    await each_registry.wait_for_status("starting")
+    assert sorted((await each_registry.get("/internal/access"))["apps"]["leafscan"]["users"]["api-users"]) == ["alice"]
+    (secret,) = (await each_registry.get(SECRETS))["items"]
+    assert (secret["keys"], secret["undeclared"]) == (["alcie", "alice"], ["alcie"])
+    assert (await each_registry.call("DELETE", f"{SECRETS}/api-users/alcie")).status == 204
+    (secret,) = (await each_registry.get(SECRETS))["items"]
+    assert (secret["keys"], secret["undeclared"], secret["version"]) == (["alice"], [], 2)
 
 
 async def test_one_key_is_removed_by_who_may_write(registry: Registry) -> None:
-    await made(registry)
+    await create_app(registry)
     await registry.call("PUT", f"{SECRETS}/keys", {"data": {"A": "1", "B": "2"}})
     assert (await registry.call("DELETE", f"{SECRETS}/keys/A", headers={identity.SCOPES: "read"})).status == 403
     assert (await registry.call("DELETE", f"{SECRETS}/keys/A")).status == 204

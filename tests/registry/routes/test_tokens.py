@@ -5,26 +5,26 @@ import hashlib
 import pytest
 
 from libs.common import identity
-from tests.registry.conftest import Registry, until
+from tests.registry.conftest import Registry, poll_until
 
 VERIFY = "/internal/tokens/verify"
 
 
-async def test_a_token_is_shown_once_verified_and_revoked(either: Registry) -> None:
-    made = await either.call("POST", "/api/v1/tokens", {"name": "ci", "scopes": ["write:leafscan", "read"]})
-    assert made.status == 201, made.body
-    assert made.body["token"].startswith("mlmesh_")
-    verified = await either.call("POST", VERIFY, {"token": made.body["token"]})
+async def test_a_token_is_shown_once_verified_and_revoked(each_registry: Registry) -> None:
+    created = await each_registry.call("POST", "/api/v1/tokens", {"name": "ci", "scopes": ["write:leafscan", "read"]})
+    assert created.status == 201, created.body
+    assert created.body["token"].startswith("mlmesh_")
+    verified = await each_registry.call("POST", VERIFY, {"token": created.body["token"]})
     assert (verified.status, verified.body) == (
         200,
         {"name": "ci", "scopes": ["read", "write:leafscan"], "expires_in": None},
     )
-    (listed,) = (await either.get("/api/v1/tokens"))["items"]
-    assert listed == {key: value for key, value in made.body.items() if key != "token"}
-    assert (await either.call("POST", "/api/v1/tokens", {"name": "ci", "scopes": ["read"]})).status == 409
-    assert (await either.call("DELETE", "/api/v1/tokens/ci")).status == 204
-    assert (await either.call("DELETE", "/api/v1/tokens/ci")).status == 404
-    assert (await either.call("POST", VERIFY, {"token": made.body["token"]})).status == 401
+    (listed,) = (await each_registry.get("/api/v1/tokens"))["items"]
+    assert listed == {key: value for key, value in created.body.items() if key != "token"}
+    assert (await each_registry.call("POST", "/api/v1/tokens", {"name": "ci", "scopes": ["read"]})).status == 409
+    assert (await each_registry.call("DELETE", "/api/v1/tokens/ci")).status == 204
+    assert (await each_registry.call("DELETE", "/api/v1/tokens/ci")).status == 404
+    assert (await each_registry.call("POST", VERIFY, {"token": created.body["token"]})).status == 401
 
 
 async def test_the_token_of_the_settings_may_do_everything(registry: Registry) -> None:
@@ -35,15 +35,15 @@ async def test_the_token_of_the_settings_may_do_everything(registry: Registry) -
 
 
 async def test_a_token_ends_at_its_time(registry: Registry) -> None:
-    made = await registry.call("POST", "/api/v1/tokens", {"name": "short", "scopes": ["read"], "expires_in": "1s"})
+    created = await registry.call("POST", "/api/v1/tokens", {"name": "short", "scopes": ["read"], "expires_in": "1s"})
 
-    told = (await registry.call("POST", VERIFY, {"token": made.body["token"]})).body
-    assert 0 < told["expires_in"] <= 1.0
+    caller = (await registry.call("POST", VERIFY, {"token": created.body["token"]})).body
+    assert 0 < caller["expires_in"] <= 1.0
 
-    async def verified() -> int:
-        return (await registry.call("POST", VERIFY, {"token": made.body["token"]})).status
+    async def verify_token() -> int:
+        return (await registry.call("POST", VERIFY, {"token": created.body["token"]})).status
 
-    await until(verified, lambda status: status == 401)
+    await poll_until(verify_token, lambda status: status == 401)
 
 
 @pytest.mark.parametrize(
@@ -68,17 +68,17 @@ async def test_only_an_administrator_handles_tokens(registry: Registry) -> None:
         assert (await registry.call("DELETE", "/api/v1/tokens/x", headers=headers)).status == 403
 
 
-async def test_an_api_key_is_shown_once_and_given_to_the_scheduler_as_its_hash(either: Registry) -> None:
-    await either.call("POST", "/api/v1/apps", {"name": "leafscan"})
-    made = await either.call("POST", "/api/v1/apps/leafscan/keys", {"user": "alice"})
-    assert made.status == 201, made.body
-    hashed = hashlib.sha256(made.body["key"].encode()).hexdigest()
-    assert (await either.get("/internal/access"))["apps"]["leafscan"]["keys"] == {hashed: "alice"}
-    (listed,) = (await either.get("/api/v1/apps/leafscan/keys"))["items"]
-    assert listed == {key: value for key, value in made.body.items() if key != "key"}
-    assert (await either.call("DELETE", f"/api/v1/apps/leafscan/keys/{listed['id']}")).status == 204
-    assert (await either.call("DELETE", f"/api/v1/apps/leafscan/keys/{listed['id']}")).status == 404
-    assert (await either.get("/internal/access"))["apps"]["leafscan"]["keys"] == {}
+async def test_an_api_key_is_shown_once_and_given_to_the_scheduler_as_its_hash(each_registry: Registry) -> None:
+    await each_registry.call("POST", "/api/v1/apps", {"name": "leafscan"})
+    created = await each_registry.call("POST", "/api/v1/apps/leafscan/keys", {"user": "alice"})
+    assert created.status == 201, created.body
+    hashed = hashlib.sha256(created.body["key"].encode()).hexdigest()
+    assert (await each_registry.get("/internal/access"))["apps"]["leafscan"]["keys"] == {hashed: "alice"}
+    (listed,) = (await each_registry.get("/api/v1/apps/leafscan/keys"))["items"]
+    assert listed == {key: value for key, value in created.body.items() if key != "key"}
+    assert (await each_registry.call("DELETE", f"/api/v1/apps/leafscan/keys/{listed['id']}")).status == 204
+    assert (await each_registry.call("DELETE", f"/api/v1/apps/leafscan/keys/{listed['id']}")).status == 404
+    assert (await each_registry.get("/internal/access"))["apps"]["leafscan"]["keys"] == {}
 
 
 @pytest.mark.parametrize("user", ["", "a b", "a" * 65, "ü"])

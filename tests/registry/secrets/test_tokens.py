@@ -7,9 +7,9 @@ from services.registry.secrets.tokens import constant_time_equal, hash_token, is
 
 
 def test_tokens_differ_and_say_what_they_are() -> None:
-    made = {new_token("mlmesh_key") for _ in range(100)}
-    assert len(made) == 100
-    assert all(token.startswith("mlmesh_key_") and len(token) == len("mlmesh_key_") + 43 for token in made)
+    tokens = {new_token("mlmesh_key") for _ in range(100)}
+    assert len(tokens) == 100
+    assert all(token.startswith("mlmesh_key_") and len(token) == len("mlmesh_key_") + 43 for token in tokens)
 
 
 def test_what_is_kept_of_a_token_is_its_sha256() -> None:
@@ -17,10 +17,10 @@ def test_what_is_kept_of_a_token_is_its_sha256() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected", "equal"), [("a", "a", True), ("a", "b", False), ("", "", False), ("é", "e", False)]
+    ("presented", "expected", "equal"), [("a", "a", True), ("a", "b", False), ("", "", False), ("é", "e", False)]
 )
-def test_only_the_same_text_is_the_same_token(given: str, expected: str, equal: bool) -> None:
-    assert constant_time_equal(given, expected) is equal
+def test_only_the_same_text_is_the_same_token(presented: str, expected: str, equal: bool) -> None:
+    assert constant_time_equal(presented, expected) is equal
 
 
 @pytest.mark.parametrize(("expires_at", "over"), [(None, False), (9.0, True), (10.0, True), (10.1, False)])

@@ -41,8 +41,8 @@ def test_a_damaged_value_is_told_and_not_returned(damage: bytes) -> None:
 
 
 def test_a_verifier_is_argon2id_of_the_password_alone() -> None:
-    made = hash_password("sesame")
-    assert made.startswith("$argon2id$v=19$m=7168,t=5,p=1$")
-    assert argon2.PasswordHasher().verify(made, "sesame")
+    password_hash = hash_password("sesame")
+    assert password_hash.startswith("$argon2id$v=19$m=7168,t=5,p=1$")
+    assert argon2.PasswordHasher().verify(password_hash, "sesame")
     with pytest.raises(argon2.exceptions.VerifyMismatchError):
-        argon2.PasswordHasher().verify(made, "Sesame")
+        argon2.PasswordHasher().verify(password_hash, "Sesame")
