@@ -43,4 +43,4 @@ def _import_runtime() -> object:
 
 if __name__ == "__main__":
     entry = _import_runtime()
-    entry.leave(entry.main())  # type: ignore[attr-defined]
+    entry.exit_process(entry.main())  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from mlmesh_component.api import openapi
-from mlmesh_component.function.signature import schema
+from mlmesh_component.function.signature import build_schema
 from mlmesh_component.settings import Settings
 
 from services.cli.arguments import ANYTHING, Accepted, assignments, item, value
@@ -105,7 +105,7 @@ def test_a_file_of_bytes_travels_in_base64(tmp_path: Path) -> None:
 def test_a_description_says_what_a_component_takes() -> None:
     def f(tags: list[str], text: str, either: str | list[str], content: bytes, size: int | None) -> None: ...
 
-    described = openapi.document(Settings("m:f"), schema(f))
+    described = openapi.build_document(Settings("m:f"), build_schema(f))
     assert dict(described_inputs(described)) == {
         "tags": TAGS,
         "text": TEXT,

@@ -42,11 +42,11 @@ async def state(request: Request) -> str:
     return str(request.state.word)
 
 
-@app.api_route("/echo/{rest:path}", methods=["GET", "PUT", "PATCH", "DELETE", "OPTIONS"], include_in_schema=False)
-async def echo(rest: str, request: Request) -> dict[str, Any]:
+@app.api_route("/echo/{path:path}", methods=["GET", "PUT", "PATCH", "DELETE", "OPTIONS"], include_in_schema=False)
+async def echo(path: str, request: Request) -> dict[str, Any]:
     body = (await request.body()).decode()
     headers = {name: value for name, value in request.headers.items() if name.startswith(("x-", "auth"))}
-    return {"method": request.method, "rest": rest, "query": request.url.query, "body": body, "headers": headers}
+    return {"method": request.method, "rest": path, "query": request.url.query, "body": body, "headers": headers}
 
 
 @app.post("/size")
@@ -109,7 +109,7 @@ async def ws(socket: WebSocket) -> None:
 
 
 @app.websocket("/closed")
-async def closed(socket: WebSocket) -> None:
+async def close_socket(socket: WebSocket) -> None:
     await socket.close()
 
 

@@ -19,7 +19,7 @@ class Boxes:
     calls: list[tuple[str, str, str | None, str | None]] = field(default_factory=list)
     status: int | None = None
     put_status: int | None = None
-    said: bytes = b""
+    reply_body: bytes = b""
     cut: bool = False
     url: str = ""
 
@@ -29,7 +29,7 @@ def handler_of(boxes: Boxes) -> type[http.server.BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self._seen()
+            self._record_call()
             data = boxes.files.get(self.path.partition("?")[0])
             status = boxes.status or (404 if data is None else 200)
             body = data if data is not None and status == 200 else b"{}"
@@ -40,16 +40,16 @@ def handler_of(boxes: Boxes) -> type[http.server.BaseHTTPRequestHandler]:
             self.close_connection = boxes.cut
 
         def do_PUT(self) -> None:
-            self._seen()
+            self._record_call()
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if boxes.put_status is None:
                 boxes.files[self.path.partition("?")[0]] = body
             self.send_response(boxes.put_status or 201)
-            self.send_header("Content-Length", str(len(boxes.said)))
+            self.send_header("Content-Length", str(len(boxes.reply_body)))
             self.end_headers()
-            self.wfile.write(boxes.said)
+            self.wfile.write(boxes.reply_body)
 
-        def _seen(self) -> None:
+        def _record_call(self) -> None:
             boxes.calls.append((self.command, self.path, self.headers["X-Mlmesh-Grant"], self.headers["X-Request-ID"]))
 
         def log_message(self, format: str, *args: object) -> None:

@@ -48,7 +48,7 @@ async def echo_async(inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return inputs
 
 
-def told(context: Context, parameters: list[Any], output_fields: list[str]) -> dict[str, Any]:
+def call_details(context: Context, parameters: list[Any], output_fields: list[str]) -> dict[str, Any]:
     return {
         "told": {
             "request_id": context.request_id,
@@ -161,22 +161,22 @@ def shout(text: list[str], times: list[int] = 1) -> list[dict[str, Any] | Except
     BATCHES.append(len(text))
     if len(BATCHES) == 1:
         GATE.wait(15)
-    asked = zip(text, times, strict=True)
-    return [ValueError("no " + one) if one == "bad" else {"said": one.upper() * n} for one, n in asked]
+    calls = zip(text, times, strict=True)
+    return [ValueError("no " + word) if word == "bad" else {"said": word.upper() * n} for word, n in calls]
 
 
 async def shout_async(text: list[str]) -> list[dict[str, Any]]:
     BATCHES.append(len(text))
     while len(BATCHES) == 1 and not GATE.is_set():  # noqa: ASYNC110  the gate is the threads'
         await asyncio.sleep(0.001)
-    return [{"said": one.upper()} for one in text]
+    return [{"said": word.upper()} for word in text]
 
 
-def own(context: list[Context], inputs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def list_callers(context: list[Context], inputs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     BATCHES.append(len(context))
     if len(BATCHES) == 1:
         GATE.wait(15)
-    return [{"callers": sorted({str(one.caller) for one in context})} for _ in inputs]
+    return [{"callers": sorted({str(call.caller) for call in context})} for _ in inputs]
 
 
 def too_few(text: list[str]) -> list[dict[str, Any]]:
@@ -253,12 +253,12 @@ def mean(image: numpy.ndarray[Any, Any], label: str) -> dict[str, Any]:
     return {"rows": image.mean(axis=0), "label": label + "!"}
 
 
-def joined(tags: list[str]) -> dict[str, Any]:
+def join_tags(tags: list[str]) -> dict[str, Any]:
     return {"text": ", ".join(tags)}
 
 
 def joined_together(tags: list[list[str]]) -> list[dict[str, Any]]:
-    return [joined(one) for one in tags]
+    return [join_tags(group) for group in tags]
 
 
 async def size_async(content: bytes) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import warnings
 import numpy
 import pandas
 from mlmesh_component import json_codec
-from mlmesh_component.function.item_builder import NoValue, from_value
+from mlmesh_component.function.item_builder import MissingValue, build_item
 from mlmesh_component.function.items import ItemError
 
 warnings.simplefilter("error")
@@ -61,8 +61,8 @@ CASES = [
      '{"column":[1.5,null],"2026-01-02T00:00:00":null}', None),
 ]  # fmt: skip
 REFUSED = [
-    (pandas.NA, NoValue, "it is None"),
-    (pandas.NaT, NoValue, "it is None"),
+    (pandas.NA, MissingValue, "it is None"),
+    (pandas.NaT, MissingValue, "it is None"),
     (pandas.Series([True, None], dtype="boolean"), ItemError, "an element has no value, and BOOL has nothing for that"),
     (
         pandas.Series([pandas.Timedelta("1s")]),
@@ -76,16 +76,16 @@ REFUSED = [
 
 def check() -> None:
     for value, declared, datatype, text, shape in CASES:
-        made = from_value("y", value, declared)
-        found = (made["datatype"], json_codec.encode(made["data"]).decode(), made.get("shape"))
-        assert found == (datatype, text, shape), (value, found)
+        item = build_item("y", value, declared)
+        result = (item["datatype"], json_codec.encode(item["data"]).decode(), item.get("shape"))
+        assert result == (datatype, text, shape), (value, result)
     for value, kind, message in REFUSED:
         assert refusal(value) == (kind, message), value
 
 
 def refusal(value: object) -> tuple[type, str]:
     try:
-        return object, str(from_value("y", value))
+        return object, str(build_item("y", value))
     except ItemError as error:
         return type(error), str(error)
 

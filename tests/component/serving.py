@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mlmesh_component.function_component import Component
+from mlmesh_component.function_component import FunctionComponent
 from mlmesh_component.http.framing import Limits
-from mlmesh_component.http.http1 import Parser
+from mlmesh_component.http.http1 import Http1Parser
 from mlmesh_component.settings import Settings
 
 FUNCTIONS = "tests.component.functions:"
@@ -34,7 +34,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Served:
-    component: Component
+    component: FunctionComponent
     port: int
     callers: ThreadPoolExecutor
 
@@ -43,8 +43,8 @@ class Served:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.callers, ask, self.port, method, path, body, named)
 
-    async def predict(self, *inputs: dict[str, Any], **more: Any) -> Answer:
-        return await self.ask("POST", "/predict", json.dumps({"inputs": list(inputs), **more}).encode())
+    async def predict(self, *inputs: dict[str, Any], **members: Any) -> Answer:
+        return await self.ask("POST", "/predict", json.dumps({"inputs": list(inputs), **members}).encode())
 
     async def raw(self, *sent: bytes, end: bool = False) -> bytes:
         """Everything that comes back for these bytes until the other side closes."""
@@ -71,9 +71,11 @@ def ask(port: int, method: str, path: str, body: bytes | None = None, headers: d
 
 
 @asynccontextmanager
-async def serving(function: str, parser: Callable[[Limits], Any] = Parser, **settings: Any) -> AsyncIterator[Served]:
+async def serving(
+    function: str, parser: Callable[[Limits], Any] = Http1Parser, **settings: Any
+) -> AsyncIterator[Served]:
     inference = function if ":" in function else FUNCTIONS + function
-    component = Component(Settings(inference, host="127.0.0.1", port=0, **settings), parser)
+    component = FunctionComponent(Settings(inference, host="127.0.0.1", port=0, **settings), parser)
     port = await component.listen()
     with ThreadPoolExecutor(CALLERS) as callers:
         try:
@@ -94,5 +96,5 @@ def text(name: str, data: str) -> dict[str, Any]:
     return {"name": name, "datatype": "str", "data": data}
 
 
-def numbers(name: str, *data: float, datatype: str = "FP64", **more: Any) -> dict[str, Any]:
-    return {"name": name, "datatype": datatype, "data": list(data), **more}
+def numbers(name: str, *data: float, datatype: str = "FP64", **members: Any) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "data": list(data), **members}

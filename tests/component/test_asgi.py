@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from mlmesh_component.asgi_component import Application
+from mlmesh_component.asgi_component import ApplicationComponent
 from mlmesh_component.component_server import LoadError
 from mlmesh_component.settings import Settings
 
@@ -27,16 +27,16 @@ BEHIND = {
 }
 
 
-Both = tuple[Application, aiohttp.ClientSession]
+Both = tuple[ApplicationComponent, aiohttp.ClientSession]
 
 
 @asynccontextmanager
 async def serving(
     name: str = "app", token: str | None = None
-) -> AsyncIterator[tuple[Application, aiohttp.ClientSession]]:
+) -> AsyncIterator[tuple[ApplicationComponent, aiohttp.ClientSession]]:
     afresh()
     settings = Settings(app=f"tests.component.applications:{name}", host="127.0.0.1", port=0, token=token)
-    served = Application(settings)
+    served = ApplicationComponent(settings)
     port = await served.listen()
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
@@ -63,7 +63,7 @@ async def raw(port: int, *sent: bytes, end: bool = False) -> bytes:
 async def test_every_method_and_path_is_the_applications_own() -> None:
     async with serving() as (_, session):
         async with session.put("/echo/a/b%20c?d=1&d=2", data=b"body", headers={"X-Own": "1"}) as answer:
-            said = await answer.json()
+            received = await answer.json()
         async with session.options("/echo/") as answer:
             assert answer.status == 200
         async with session.get("/nothing") as answer:
@@ -72,8 +72,13 @@ async def test_every_method_and_path_is_the_applications_own() -> None:
             assert (answer.status, await answer.read()) == (200, b"")
         async with session.get("/openapi.json") as answer:
             assert (await answer.json())["info"]["title"] == "FastAPI"
-    assert said["headers"] == {"x-own": "1"}
-    assert (said["method"], said["rest"], said["query"], said["body"]) == ("PUT", "a/b c", "d=1&d=2", "body")
+    assert received["headers"] == {"x-own": "1"}
+    assert (received["method"], received["rest"], received["query"], received["body"]) == (
+        "PUT",
+        "a/b c",
+        "d=1&d=2",
+        "body",
+    )
 
 
 async def test_the_lifespan_is_the_applications_own() -> None:
@@ -100,10 +105,10 @@ async def test_an_application_that_cannot_start_says_why() -> None:
 async def test_it_sees_itself_as_its_callers_do() -> None:
     async with serving(token="secret") as (_, session):
         async with session.get("/", headers=BEHIND) as answer:
-            said = await answer.json()
+            received = await answer.json()
         async with session.get("/echo/x", headers=BEHIND) as answer:
             headers = (await answer.json())["headers"]
-    assert said == {
+    assert received == {
         "url": "https://mesh.example/demo/web/",
         "base": "https://mesh.example/demo/web/",
         "client": "203.0.113.9",
@@ -129,29 +134,29 @@ async def test_bodies_come_in_pieces_and_of_any_size() -> None:
         async with session.post("/size", data=pieces()) as answer:
             chunked = await answer.json()
         async with session.post("/size", data=io.BytesIO(b"x" * 30_000_000)) as answer:
-            whole = await answer.json()
-    assert chunked["size"] == whole["size"] == 30_000_000
-    assert whole["largest"] < 2_000_000
+            received = await answer.json()
+    assert chunked["size"] == received["size"] == 30_000_000
+    assert received["largest"] < 2_000_000
 
 
 async def test_a_body_is_asked_for_only_when_it_is_wanted() -> None:
     expecting = b"POST /%b HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n"
     async with serving() as (served, _):
         port = served._server.port
-        wanted = await raw(
+        read = await raw(
             port, expecting % b"size", b"body", b"GET /state HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
         )
-        unwanted = await raw(port, expecting % b"unread")
-    assert wanted.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
-    assert wanted.endswith(b'"kept"')
-    assert unwanted.startswith(b"HTTP/1.1 202 Accepted\r\n")
+        unread = await raw(port, expecting % b"unread")
+    assert read.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert read.endswith(b'"kept"')
+    assert unread.startswith(b"HTTP/1.1 202 Accepted\r\n")
 
 
 async def test_requests_on_one_connection_are_answered_in_order() -> None:
     sent = b"GET /echo/1 HTTP/1.1\r\nhost: x\r\n\r\nGET /echo/2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     async with serving() as (served, _):
-        said = await raw(served._server.port, sent)
-    assert said.index(b'"rest":"1"') < said.index(b'"rest":"2"')
+        received = await raw(served._server.port, sent)
+    assert received.index(b'"rest":"1"') < received.index(b'"rest":"2"')
 
 
 async def test_a_caller_who_sends_no_more_gets_the_answer() -> None:
@@ -230,7 +235,7 @@ async def test_a_websocket_that_is_lost_is_told() -> None:
     async with serving() as (_, session):
         socket = await session.ws_connect("/ws")
         socket._response.close()
-        await until(lambda: any(said.startswith("left 10") for said in HEARD))
+        await until(lambda: any(received.startswith("left 10") for received in HEARD))
 
 
 @pytest.mark.parametrize(("path", "status"), [("/closed", 403), ("/broken", 500), ("/nothing", 403)])
@@ -269,11 +274,11 @@ async def test_what_is_not_a_websocket_frame_closes_it(frame: bytes, code: int) 
         b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     async with serving() as (served, _):
-        said = await raw(served._server.port, handshake, frame)
-    head, _, rest = said.partition(b"\r\n\r\n")
+        received = await raw(served._server.port, handshake, frame)
+    head, _, frame_bytes = received.partition(b"\r\n\r\n")
     assert b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head  # RFC 6455, 1.3
-    assert rest[0] == 0x88
-    assert int.from_bytes(rest[2:4], "big") == code
+    assert frame_bytes[0] == 0x88
+    assert int.from_bytes(frame_bytes[2:4], "big") == code
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,11 @@ def item(name: str, data: Any, datatype: str = "str") -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "data": data}
 
 
-async def gathered(served: Served, requests: list[asyncio.Task[Answer]]) -> list[Answer]:
+async def gather_answers(served: Served, requests: list[asyncio.Task[Answer]]) -> list[Answer]:
     """The answers of requests of which the first is held at the gate until the others wait."""
-    calls = served.component._calls
-    assert calls is not None
-    await until(lambda: len(calls._waiting) == len(requests) - 1)
+    executor = served.component._executor
+    assert executor is not None
+    await until(lambda: len(executor._waiting) == len(requests) - 1)
     functions.GATE.set()
     return [await request for request in requests]
 
@@ -38,7 +38,7 @@ async def first(served: Served, request: asyncio.Task[Answer]) -> asyncio.Task[A
     return request
 
 
-def said(answers: list[Answer]) -> list[Any]:
+def get_results(answers: list[Answer]) -> list[Any]:
     return [answer.json["outputs"][0]["data"] if answer.status == 200 else answer.status for answer in answers]
 
 
@@ -47,8 +47,8 @@ async def test_what_waits_while_a_batch_runs_is_the_next_one(function: str) -> N
     async with serving(function, batch_size=4) as served:
         requests = [await first(served, asyncio.create_task(served.predict(item("text", "a"))))]
         requests += [asyncio.create_task(served.predict(item("text", text))) for text in "bcdefg"]
-        answers = await gathered(served, requests)
-    assert said(answers) == ["A", "B", "C", "D", "E", "F", "G"]
+        answers = await gather_answers(served, requests)
+    assert get_results(answers) == ["A", "B", "C", "D", "E", "F", "G"]
     assert functions.BATCHES == [1, 4, 2]
 
 
@@ -56,26 +56,26 @@ async def test_requests_of_one_batch_fail_separately() -> None:
     async with serving("shout", batch_size=8) as served:
         requests = [await first(served, asyncio.create_task(served.predict(item("text", "a"))))]
         wrong = served.predict(item("text", "b"), item("times", [0.5], "FP64"))
-        for more in (
+        for request in (
             served.predict(item("text", "bad")),
             served.predict(item("text", "c"), item("times", [2], "INT32")),
         ):
-            requests.append(asyncio.create_task(more))
+            requests.append(asyncio.create_task(request))
         assert (await wrong).status == 422  # refused before it waits
-        answers = await gathered(served, requests)
-    assert said(answers) == ["A", 500, "CC"]
+        answers = await gather_answers(served, requests)
+    assert get_results(answers) == ["A", 500, "CC"]
     assert answers[1].json["error"] == "ValueError: no bad"
     assert functions.BATCHES == [1, 2]
 
 
 async def test_a_function_that_is_told_who_calls_never_gets_two_callers_at_once() -> None:
-    async with serving("own", batch_size=8) as served:
+    async with serving("list_callers", batch_size=8) as served:
 
-        def asked(caller: str) -> asyncio.Task[Answer]:
+        def send_as(caller: str) -> asyncio.Task[Answer]:
             return asyncio.create_task(served.ask("POST", "/predict", b'{"inputs": []}', X_Mlmesh_User=caller))
 
-        requests = [await first(served, asked("ann"))] + [asked(caller) for caller in ("bob", "ann", "bob", "ann")]
-        answers = await gathered(served, requests)
+        requests = [await first(served, send_as("ann"))] + [send_as(caller) for caller in ("bob", "ann", "bob", "ann")]
+        answers = await gather_answers(served, requests)
     assert sorted(functions.BATCHES) == [1, 2, 2]
     assert [answer.json["outputs"][0]["data"] for answer in answers] == [["ann"], ["bob"], ["ann"], ["bob"], ["ann"]]
 
@@ -95,10 +95,10 @@ async def test_a_batch_that_is_smaller_than_the_one_before_waits_for_more_and_no
     async with serving("shout", batch_size=4, batch_delay=0.2) as served:
         requests = [await first(served, asyncio.create_task(served.predict(item("text", "a"))))]
         requests += [asyncio.create_task(served.predict(item("text", text))) for text in "bcd"]
-        await gathered(served, requests)
+        await gather_answers(served, requests)
         late = [asyncio.create_task(served.predict(item("text", text))) for text in "ef"]
-        assert said([await one for one in late]) == ["E", "F"]
-        assert said([await served.predict(item("text", "g"))]) == ["G"]
+        assert get_results([await request for request in late]) == ["E", "F"]
+        assert get_results([await served.predict(item("text", "g"))]) == ["G"]
     assert functions.BATCHES == [1, 3, 2, 1]
 
 
@@ -108,5 +108,5 @@ async def test_who_hangs_up_or_waits_too_long_is_not_called() -> None:
         late = await served.predict(item("text", "b"))
         assert (late.status, (await held).status) == (504, 504)
         functions.GATE.set()
-        assert said([await served.predict(item("text", "c"))]) == ["C"]
+        assert get_results([await served.predict(item("text", "c"))]) == ["C"]
     assert functions.BATCHES == [1, 1]

@@ -38,7 +38,7 @@ async def test_a_large_file_comes_whole(boxes: Boxes) -> None:
     boxes.files["/base/app/files/data/g/a.txt"] = b"x" * 5_000_000 + b"\n"
     async with serving("lines", url=boxes.url, namespace="app", boxes=("data",)) as served:
         answer = await send(served, "g/a.txt")
-    assert [one["data"] for one in answer.json["outputs"]] == [[1], "a.txt"]
+    assert [output["data"] for output in answer.json["outputs"]] == [[1], "a.txt"]
 
 
 async def test_a_file_that_is_not_there_is_a_wrong_input(boxes: Boxes) -> None:
@@ -100,8 +100,8 @@ async def test_files_stay_clear_of_the_models_box_and_an_answer_is_an_input_agai
     first = (await ask_two_boxes(boxes, "g/a.txt")).json["outputs"][0]
     assert first["data"] == "results/r1/upper-a.txt"
     assert boxes.files["/base/app/files/data/results/r1/upper-a.txt"] == b"HELLO"
-    again = await ask_two_boxes(boxes, first["data"])
-    assert again.json["outputs"][0]["data"] == "results/r1/upper-upper-a.txt"
+    second = await ask_two_boxes(boxes, first["data"])
+    assert second.json["outputs"][0]["data"] == "results/r1/upper-upper-a.txt"
 
 
 async def test_a_named_box_is_asked_and_one_that_is_not_connected_refused(boxes: Boxes) -> None:

@@ -26,9 +26,9 @@ PATH = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 def interpreters() -> list[str]:
     """This one, and every bare CPython from 3.9 that the machine has."""
     names = [f"python3.{minor}" for minor in range(9, 20)]
-    found = [Path(path) for name in names if (path := shutil.which(name, path="/usr/local/bin:/usr/bin"))]
-    found += [path for name in names for path in sorted(Path.home().glob(f".pyenv/versions/*/bin/{name}"))]
-    return list(dict.fromkeys([sys.executable, *(os.path.realpath(path) for path in found)]))
+    paths = [Path(path) for name in names if (path := shutil.which(name, path="/usr/local/bin:/usr/bin"))]
+    paths += [path for name in names for path in sorted(Path.home().glob(f".pyenv/versions/*/bin/{name}"))]
+    return list(dict.fromkeys([sys.executable, *(os.path.realpath(path) for path in paths)]))
 
 
 @dataclass
@@ -99,10 +99,10 @@ class Running:
 
 @pytest.fixture
 def module(tmp_path: Path) -> Module:
-    made = Module(tmp_path)
-    made.write("app/__init__.py", "")
-    made.write("app/greet.py", "def greet(name: str) -> dict:\n    return {'text': 'Hello ' + name}\n")
-    return made
+    folder = Module(tmp_path)
+    folder.write("app/__init__.py", "")
+    folder.write("app/greet.py", "def greet(name: str) -> dict:\n    return {'text': 'Hello ' + name}\n")
+    return folder
 
 
 BODY = json.dumps({"inputs": [text("name", "Ada")]}).encode()
@@ -123,17 +123,17 @@ async def test_the_modules_own_packages_are_never_shadowed_by_ours(module: Modul
     names = ("server", "schema", "items", "serve", "queue", "http1", "routes", "call", "settings", "json")
     for name in names:
         module.write(f"{name}.py", f"NAME = 'own {name}'")
-    own = ", ".join(name for name in names if name not in ("queue", "json"))
+    imports = ", ".join(name for name in names if name not in ("queue", "json"))
     source = (
-        f"import sys, os, {own}\n"
-        f"def f() -> dict:\n    return {{'names': [m.NAME for m in ({own})], 'first': sys.path[0] == os.getcwd(),\n"
+        f"import sys, os, {imports}\n"
+        f"def f() -> dict:\n    return {{'names': [m.NAME for m in ({imports})], 'first': sys.path[0] == os.getcwd(),\n"
         "            'ours': any('libs/component' in path for path in sys.path)}\n"
     )
     module.write("app/own.py", source)
     async with module.serving(MLMESH_INFERENCE="app.own:f") as running:
         await running.ready()
         answer = await running.ask("POST", "/predict", b'{"inputs": []}')
-    data = {one["name"]: one["data"] for one in answer.json["outputs"]}
+    data = {output["name"]: output["data"] for output in answer.json["outputs"]}
     assert data["names"] == [f"own {name}" for name in names if name not in ("queue", "json")]
     assert (data["first"], data["ours"]) == ([True], [False])
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mlmesh_component.exception_log import MAX_TEXT, describe, logged
+from mlmesh_component.exception_log import MAX_TEXT, describe_exception, log_exception
 
 from tests.component.serving import Answer, serving, text
 
@@ -96,16 +96,16 @@ class Trap:
         raise KINDS[self.kind]
 
 
-def returned(kind: str) -> dict[str, Any]:
+def return_trap(kind: str) -> dict[str, Any]:
     return {"kind": Trap(kind) if kind in KINDS else kind}
 
 
-async def returned_on_loop(kind: str) -> dict[str, Any]:
-    return returned(kind)
+async def return_trap_async(kind: str) -> dict[str, Any]:
+    return return_trap(kind)
 
 
-def returned_together(kind: list[str]) -> list[Any]:
-    return [returned(one) for one in kind]
+def return_trap_batch(kind: list[str]) -> list[Any]:
+    return [return_trap(name) for name in kind]
 
 
 def in_pieces(kind: str) -> Iterator[dict[str, Any]]:
@@ -118,16 +118,16 @@ async def in_pieces_on_loop(kind: str) -> AsyncIterator[dict[str, Any]]:
     yield plain(kind)
 
 
-def together(kind: list[str]) -> list[Any]:
-    return [KINDS.get(one, {"kind": one}) for one in kind]
+def run_batch(kind: list[str]) -> list[Any]:
+    return [KINDS.get(name, {"kind": name}) for name in kind]
 
 
-async def together_on_loop(kind: list[str]) -> list[Any]:
-    return together(kind)
+async def run_batch_async(kind: list[str]) -> list[Any]:
+    return run_batch(kind)
 
 
 def all_or_none(kind: list[str]) -> list[Any]:
-    return [plain(one) for one in kind]
+    return [plain(name) for name in kind]
 
 
 def bad_end(kind: str) -> Iterator[dict[str, Any]]:
@@ -162,9 +162,9 @@ def is_told(answer: Answer, kind: str) -> None:
 LEAVING = [kind for kind, error in KINDS.items() if not isinstance(error, Exception)]
 
 
-@pytest.mark.parametrize("function", ["returned", "returned_on_loop", "returned_together"])
+@pytest.mark.parametrize("function", ["return_trap", "return_trap_async", "return_trap_batch"])
 async def test_what_a_returned_value_raises_is_answered_as_the_function_s_own(function: str) -> None:
-    batch: dict[str, Any] = {"batch_size": 2} if function == "returned_together" else {}
+    batch: dict[str, Any] = {"batch_size": 2} if function == "return_trap_batch" else {}
     async with serving(HERE + function, **batch) as served:
         for kind in LEAVING:
             is_told(await served.predict(text("kind", kind)), kind)
@@ -183,11 +183,11 @@ async def test_every_exception_is_answered_at_once(function: str, capsys: pytest
         assert logged_under(answer.json["error_id"], log)
 
 
-@pytest.mark.parametrize("function", ["together", "together_on_loop"])
+@pytest.mark.parametrize("function", ["run_batch", "run_batch_async"])
 async def test_the_others_of_a_batch_are_answered(function: str) -> None:
     async with serving(HERE + function, batch_size=50, batch_delay=0.05) as served:
-        asked = [served.predict(text("kind", kind)) for one in KINDS for kind in (one, f"{one} not")]
-        answers = await asyncio.gather(*asked)
+        requests = [served.predict(text("kind", kind)) for name in KINDS for kind in (name, f"{name} not")]
+        answers = await asyncio.gather(*requests)
     for kind, raised, well in zip(KINDS, answers[::2], answers[1::2], strict=True):
         is_told(raised, kind)
         assert well.json["outputs"] == [text("kind", f"{kind} not")]
@@ -236,7 +236,7 @@ async def test_a_generator_that_ends_badly_leaves_its_slot_free(
     ids=["by hand", "somebody", "an owner"],
 )
 @pytest.mark.parametrize("path", ["/predict", "/v2/models/component/infer"])
-@pytest.mark.parametrize("function", ["plain", "on_loop", "together", "in_pieces"])
+@pytest.mark.parametrize("function", ["plain", "on_loop", "run_batch", "in_pieces"])
 async def test_only_owners_are_told_what_it_says(
     function: str,
     path: str,
@@ -250,25 +250,25 @@ async def test_only_owners_are_told_what_it_says(
     item: dict[str, Any] = text("kind", "surrogate")
     if path != "/predict":
         item = {"name": "kind", "datatype": "BYTES", "shape": [1], "data": ["surrogate"]}
-    batch: dict[str, Any] = {"batch_size": 2} if function == "together" else {}
+    batch: dict[str, Any] = {"batch_size": 2} if function == "run_batch" else {}
     async with serving(HERE + function, **batch, **settings) as served:
         answer = await served.ask("POST", path, json.dumps({"inputs": [item]}).encode(), **headers)
-    said = answer.body.decode()
-    assert ("ValueError" in said, "udcff" in said) == (is_owners, is_owners)
-    error_id = json.loads(said.splitlines()[-2].removeprefix("data: ") if function == "in_pieces" else said)["error_id"]
-    assert f"error id {error_id}." in said
+    body = answer.body.decode()
+    assert ("ValueError" in body, "udcff" in body) == (is_owners, is_owners)
+    error_id = json.loads(body.splitlines()[-2].removeprefix("data: ") if function == "in_pieces" else body)["error_id"]
+    assert f"error id {error_id}." in body
     assert logged_under(error_id, capsys.readouterr().err)
 
 
 @given(st.text(st.characters(), max_size=30), st.sampled_from([ValueError, KeyError, OSError, SystemExit, Rude]))
-def test_any_text_can_be_written(said: str, kind: type[BaseException]) -> None:
-    assert describe(kind(said)).encode()
+def test_any_text_can_be_written(message: str, kind: type[BaseException]) -> None:
+    assert describe_exception(kind(message)).encode()
 
 
 def test_what_nobody_reads_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     class Closed:
-        def write(self, said: str) -> None:
+        def write(self, body: str) -> None:
             raise BrokenPipeError
 
     monkeypatch.setattr("sys.stderr", Closed())
-    assert logged(ValueError("x"), "r1")
+    assert log_exception(ValueError("x"), "r1")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mlmesh_component.api import dispatcher
 from mlmesh_component.function.context import Context
-from mlmesh_component.function.executor import FOREVER, Call
+from mlmesh_component.function.executor import NO_DEADLINE, Invocation
 from mlmesh_component.function.predictor import Result
 from mlmesh_component.function.schema import Inputs
 
@@ -32,9 +32,9 @@ def call(served: Served, **headers: str) -> asyncio.Task[Answer]:
 
 
 async def waiting(served: Served, count: int) -> None:
-    calls = served.component._calls
-    assert calls is not None
-    await until(lambda: len(calls._waiting) == count)
+    executor = served.component._executor
+    assert executor is not None
+    await until(lambda: len(executor._waiting) == count)
 
 
 async def test_no_more_calls_run_at_once_than_concurrency_says() -> None:
@@ -73,30 +73,30 @@ async def test_past_its_deadline_a_call_is_504_and_its_slot_is_taken_until_the_f
         late = await call(served)
         assert (late.status, late.json["detail"]) == (504, "The function did not return in time.")
         assert "x-mlmesh-not-started" not in late.headers
-        calls = served.component._calls
-        assert calls is not None
-        assert calls.running == 1
+        executor = served.component._executor
+        assert executor is not None
+        assert executor.running_count == 1
         assert functions.SEEN[0].cancelled
         second = await call(served)
         assert (second.status, second.json["detail"]) == (504, "The call waited for its turn until its deadline.")
         functions.GATE.set()
-        await until(lambda: calls.running == 0)
+        await until(lambda: executor.running_count == 0)
         assert (await call(served)).status == 200
         assert len(functions.SEEN) == 2
 
 
-@pytest.mark.parametrize("more", [{}, {"batch_size": 4}])
+@pytest.mark.parametrize("settings", [{}, {"batch_size": 4}])
 async def test_a_component_whose_calls_all_hang_is_no_longer_ready(
-    more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "STUCK_SECONDS", 0.05)
-    async with serving("slow", timeout=0.05, **more) as served:
+    monkeypatch.setattr(dispatcher, "HUNG_AFTER_SECONDS", 0.05)
+    async with serving("slow", timeout=0.05, **settings) as served:
         assert (await call(served)).status == 504
         await asyncio.sleep(0.1)
         stuck = await served.ask("GET", "/readyz")
         assert (stuck.status, stuck.json["status"]) == (503, "hung")
         functions.GATE.set()
-        await until(lambda: served.component._calls is not None and served.component._calls.running == 0)
+        await until(lambda: served.component._executor is not None and served.component._executor.running_count == 0)
         assert (await served.ask("GET", "/readyz")).status == 200
 
 
@@ -112,9 +112,9 @@ async def test_what_is_left_of_the_callers_time_counts_when_it_is_less() -> None
 async def test_past_its_deadline_a_function_on_the_loop_is_cancelled() -> None:
     async with serving("slow_async", timeout=0.05) as served:
         assert (await call(served)).status == 504
-        calls = served.component._calls
-        assert calls is not None
-        await until(lambda: calls.running == 0)
+        executor = served.component._executor
+        assert executor is not None
+        await until(lambda: executor.running_count == 0)
 
 
 async def test_a_shorter_deadline_behind_a_longer_one_is_kept() -> None:
@@ -148,7 +148,7 @@ async def test_a_stop_lets_what_runs_end_and_refuses_what_is_new() -> None:
         running = call(served)
         await until(lambda: bool(functions.SEEN))
         stopping = asyncio.create_task(served.component.close())
-        await until(lambda: served.component._routes._asking.stopping)
+        await until(lambda: served.component._routes._dispatcher.stopping)
         writer.write(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n" + EMPTY)
         refused = await reader.read()
         writer.close()
@@ -168,23 +168,23 @@ async def test_after_the_grace_what_still_runs_is_answered_as_cut_short() -> Non
     async with serving("slow") as served:
         running, queued = call(served), call(served)
         await waiting(served, 1)
-        calls = served.component._calls
-        assert calls is not None
-        await calls.drained(0.01)
+        executor = served.component._executor
+        assert executor is not None
+        await executor.drain(0.01)
         both = sorted([await running, await queued], key=lambda answer: "x-mlmesh-not-started" in answer.headers)
         assert [answer.status for answer in both] == [503, 503]
         assert [answer.headers.get("x-mlmesh-not-started") for answer in both] == [None, "1"]
         functions.GATE.set()
-        await until(lambda: calls.running == 0)
+        await until(lambda: executor.running_count == 0)
 
 
 async def test_a_caller_that_goes_before_the_function_has_begun_leaves_the_slot_free() -> None:
     async with serving("slow_async") as served:
-        calls = served.component._calls
-        assert calls is not None
+        executor = served.component._executor
+        assert executor is not None
         answers: list[Result] = []
-        one = Call(Context("r1"), FOREVER, answers.append)
-        calls.admit(one, Inputs([], [], (), False))
-        calls.abandon(one)
-        await until(lambda: calls.running == 0)
+        invocation = Invocation(Context("r1"), NO_DEADLINE, answers.append)
+        executor.submit(invocation, Inputs([], [], (), False))
+        executor.cancel(invocation)
+        await until(lambda: executor.running_count == 0)
     assert (answers, functions.SEEN) == ([], [])

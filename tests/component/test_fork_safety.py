@@ -173,15 +173,15 @@ FUNCTIONS = ("either", "either_on_loop")
 
 @pytest.fixture
 def module(tmp_path: Path) -> Module:
-    made = Module(tmp_path)
-    made.write("app/__init__.py", "")
-    made.write("app/work.py", WORK)
-    made.write("without/uvloop.py", "raise ImportError\n")
-    return made
+    folder = Module(tmp_path)
+    folder.write("app/__init__.py", "")
+    folder.write("app/work.py", WORK)
+    folder.write("without/uvloop.py", "raise ImportError\n")
+    return folder
 
 
 @asynccontextmanager
-async def served(module: Module, function: str, loop: str, **environment: str) -> AsyncIterator[Running]:
+async def serve_work(module: Module, function: str, loop: str, **environment: str) -> AsyncIterator[Running]:
     if loop == "asyncio":
         environment["PYTHONPATH"] = str(module.folder / "without")
     async with module.serving(
@@ -191,7 +191,7 @@ async def served(module: Module, function: str, loop: str, **environment: str) -
         yield running
 
 
-async def found(running: Running, *inputs: dict[str, Any]) -> Any:
+async def get_result(running: Running, *inputs: dict[str, Any]) -> Any:
     answer = await running.ask("POST", "/predict", json.dumps({"inputs": list(inputs)}).encode())
     assert answer.status == 200, answer.body
     return answer.json["outputs"][0]["data"][0]
@@ -202,19 +202,19 @@ async def found(running: Running, *inputs: dict[str, Any]) -> Any:
 async def test_processes_that_a_function_starts_leave_the_component_as_it_is(
     module: Module, function: str, loop: str
 ) -> None:
-    async with served(module, function, loop) as running:
+    async with serve_work(module, function, loop) as running:
         for what, expected in FOUND.items():
-            beside = [found(running, numbers("number", index, datatype="INT64")) for index in range(8)]
-            answer, *others = await asyncio.gather(found(running, text("what", what)), *beside)
-            assert (what, answer, others) == (what, expected, [2 * index for index in range(8)])
+            beside = [get_result(running, numbers("number", index, datatype="INT64")) for index in range(8)]
+            answer, *doubles = await asyncio.gather(get_result(running, text("what", what)), *beside)
+            assert (what, answer, doubles) == (what, expected, [2 * index for index in range(8)])
         assert (await running.stop())[0] == 0
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 async def test_other_ways_to_start_processes_work_too(module: Module, method: str) -> None:
-    async with served(module, "either", "uvloop") as running:
-        asked = [found(running, text("what", what), text("method", method)) for what in ("pool", "executor")]
-        assert await asyncio.gather(*asked) == [30, 30]
+    async with serve_work(module, "either", "uvloop") as running:
+        requests = [get_result(running, text("what", what), text("method", method)) for what in ("pool", "executor")]
+        assert await asyncio.gather(*requests) == [30, 30]
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -224,16 +224,16 @@ async def test_other_ways_to_start_processes_work_too(module: Module, method: st
 async def test_a_forked_process_that_comes_back_from_the_function_ends(
     module: Module, loop: str, function: str, environment: dict[str, str]
 ) -> None:
-    async with served(module, function, loop, **environment) as running:
+    async with serve_work(module, function, loop, **environment) as running:
         answer = await running.ask("POST", "/predict", json.dumps({"inputs": [text("what", "x")]}).encode())
         assert answer.json["outputs"][0]["data"] == [7, 1, 1, 0]
-        assert await found(running, numbers("number", 4, datatype="INT64")) == 8
+        assert await get_result(running, numbers("number", 4, datatype="INT64")) == 8
         assert (await running.stop())[0] == 0
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 async def test_a_process_that_is_left_behind_keeps_neither_port_nor_callers(module: Module, loop: str) -> None:
-    async with served(module, "either", loop) as running:
+    async with serve_work(module, "either", loop) as running:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
         body = json.dumps({"inputs": [text("what", "left")]}).encode()
         head = b"POST /predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
@@ -263,28 +263,28 @@ def test_only_what_is_still_the_components_own_is_let_go(tmp_path: Path) -> None
 
 FORKS = """
 import os, signal, socket
-from mlmesh_component.fork_safety import Signals, leave_sockets
+from mlmesh_component.fork_safety import SignalHandlers, release_sockets
 
-def ours(number, frame): ...
-def theirs(number, frame): ...
+def handle_by_component(number, frame): ...
+def handle_by_module(number, frame): ...
 
-signals = Signals(signal.SIGTERM, signal.SIGINT)
-signal.signal(signal.SIGTERM, ours)
-signal.signal(signal.SIGINT, ours)
-signals.replaced()
-signal.signal(signal.SIGINT, theirs)
-signals.restore()
+handlers = SignalHandlers(signal.SIGTERM, signal.SIGINT)
+signal.signal(signal.SIGTERM, handle_by_component)
+signal.signal(signal.SIGINT, handle_by_component)
+handlers.record_installed()
+signal.signal(signal.SIGINT, handle_by_module)
+handlers.restore_handlers()
 assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-assert signal.getsignal(signal.SIGINT) is theirs
+assert signal.getsignal(signal.SIGINT) is handle_by_module
 
 listening, other = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
 port = listening.getsockname()[1]
 caller = socket.create_connection(("127.0.0.1", port))
 accepted, _ = listening.accept()
-leave_sockets(port)
+release_sockets(port)
 assert caller.recv(1) == b"", "nobody holds the other end"
 assert other.getsockname()[1]
-for one in (listening, accepted):
-    assert os.fstat(one.fileno()).st_rdev == os.stat(os.devnull).st_rdev, "its number is taken"
-    assert not os.get_inheritable(one.fileno())
+for sock in (listening, accepted):
+    assert os.fstat(sock.fileno()).st_rdev == os.stat(os.devnull).st_rdev, "its number is taken"
+    assert not os.get_inheritable(sock.fileno())
 """

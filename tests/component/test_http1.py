@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlmesh_component.http.framing import Limits, ProtocolError, Request
-from mlmesh_component.http.http1 import Parser
-from mlmesh_component.http.llhttp import LlhttpParser, fastest
+from mlmesh_component.http.http1 import Http1Parser
+from mlmesh_component.http.llhttp import LlhttpParser, select_parser
 
 LIMITS = Limits(body=1000)
-PARSERS = [Parser, LlhttpParser]
+PARSERS = [Http1Parser, LlhttpParser]
 MakeParser = Callable[[Limits], Any]
 
 pytestmark = pytest.mark.parametrize("parser", PARSERS)
@@ -29,19 +29,19 @@ CHUNKED = (
 
 def requests(make: MakeParser, *parts: bytes) -> list[Request]:
     parser = make(LIMITS)
-    found = []
+    parsed = []
     for part in parts:
         parser.feed(part)
-        while (request := parser.take()) is not None:
-            found.append(request)
-    return found
+        while (request := parser.next_request()) is not None:
+            parsed.append(request)
+    return parsed
 
 
 def refusal(make: MakeParser, data: bytes, limits: Limits = LIMITS) -> int | None:
     parser = make(limits)
     parser.feed(data)
     try:
-        while parser.take() is not None:
+        while parser.next_request() is not None:
             pass
     except ProtocolError as error:
         return error.status
@@ -56,7 +56,7 @@ def test_a_request_is_read_with_its_headers_in_lower_case(parser: MakeParser) ->
 
 
 def test_a_body_ends_with_its_length(parser: MakeParser) -> None:
-    assert [one.body for one in requests(parser, POST)] == [b"hello"]
+    assert [request.body for request in requests(parser, POST)] == [b"hello"]
 
 
 def test_chunks_become_one_body_without_extensions_and_trailer(parser: MakeParser) -> None:
@@ -66,8 +66,8 @@ def test_chunks_become_one_body_without_extensions_and_trailer(parser: MakeParse
 
 
 def test_pipelined_requests_come_in_order(parser: MakeParser) -> None:
-    found = requests(parser, POST + GET + CHUNKED + GET)
-    assert [(one.method, one.body) for one in found] == [
+    parsed = requests(parser, POST + GET + CHUNKED + GET)
+    assert [(request.method, request.body) for request in parsed] == [
         (b"POST", b"hello"),
         (b"GET", b""),
         (b"POST", b"hello!"),
@@ -77,17 +77,19 @@ def test_pipelined_requests_come_in_order(parser: MakeParser) -> None:
 
 @pytest.mark.parametrize("message", [GET, POST, CHUNKED, CHUNKED + POST + GET])
 def test_it_does_not_matter_where_the_bytes_are_cut(parser: MakeParser, message: bytes) -> None:
-    whole = [(one.method, one.target, one.headers, one.body) for one in requests(parser, message)]
+    expected = [
+        (request.method, request.target, request.headers, request.body) for request in requests(parser, message)
+    ]
     one_by_one = requests(parser, *(message[i : i + 1] for i in range(len(message))))
-    assert [(one.method, one.target, one.headers, one.body) for one in one_by_one] == whole
+    assert [(request.method, request.target, request.headers, request.body) for request in one_by_one] == expected
 
 
 @given(cuts=st.lists(st.integers(0, len(POST + CHUNKED + GET)), max_size=6))
 def test_no_choice_of_cuts_changes_what_is_read(parser: MakeParser, cuts: list[int]) -> None:
     message = POST + CHUNKED + GET
     edges = [0, *sorted(cuts), len(message)]
-    found = requests(parser, *(message[a:b] for a, b in itertools.pairwise(edges) if a != b))
-    assert [one.body for one in found] == [b"hello", b"hello!", b""]
+    parsed = requests(parser, *(message[a:b] for a, b in itertools.pairwise(edges) if a != b))
+    assert [request.body for request in parsed] == [b"hello", b"hello!", b""]
 
 
 def test_empty_lines_before_a_request_are_skipped(parser: MakeParser) -> None:
@@ -102,8 +104,8 @@ def test_a_repeated_header_is_joined(parser: MakeParser) -> None:
 def test_an_offer_to_upgrade_is_ignored(parser: MakeParser) -> None:
     offer = b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"
     post = b"POST /p HTTP/1.1\r\n" + offer + b"Content-Length: 2\r\n\r\nhi"
-    found = requests(parser, b"GET /a HTTP/1.1\r\n" + offer + b"\r\n", post, GET)
-    assert [(one.target, one.body) for one in found] == [(b"/a", b""), (b"/p", b"hi"), (b"/a?b=c", b"")]
+    parsed = requests(parser, b"GET /a HTTP/1.1\r\n" + offer + b"\r\n", post, GET)
+    assert [(request.target, request.body) for request in parsed] == [(b"/a", b""), (b"/p", b"hi"), (b"/a?b=c", b"")]
 
 
 @pytest.mark.parametrize(
@@ -123,26 +125,26 @@ def test_the_connection_header_and_the_version_say_what_becomes_of_it(
 
 
 def test_a_peer_that_expects_our_word_gets_it_once(parser: MakeParser) -> None:
-    one = parser(LIMITS)
-    one.feed(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
-    assert one.take() is None
-    assert one.expects_continue
-    assert not one.expects_continue
-    one.feed(b"ok")
-    request = one.take()
+    http_parser = parser(LIMITS)
+    http_parser.feed(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    assert http_parser.next_request() is None
+    assert http_parser.expects_continue
+    assert not http_parser.expects_continue
+    http_parser.feed(b"ok")
+    request = http_parser.next_request()
     assert request is not None
     assert request.body == b"ok"
 
 
 def test_between_requests_a_parser_is_idle_and_within_one_it_is_not(parser: MakeParser) -> None:
-    one = parser(LIMITS)
-    assert one.idle
-    one.feed(POST[:20])
-    assert one.take() is None
-    assert not one.idle
-    one.feed(POST[20:])
-    assert one.take() is not None
-    assert one.idle
+    http_parser = parser(LIMITS)
+    assert http_parser.is_idle
+    http_parser.feed(POST[:20])
+    assert http_parser.next_request() is None
+    assert not http_parser.is_idle
+    http_parser.feed(POST[20:])
+    assert http_parser.next_request() is not None
+    assert http_parser.is_idle
 
 
 BAD = [
@@ -188,11 +190,11 @@ def test_what_could_be_read_in_two_ways_is_refused(parser: MakeParser, data: byt
 
 
 def test_what_came_before_the_rubbish_is_still_read(parser: MakeParser) -> None:
-    one = parser(LIMITS)
-    one.feed(POST + b"rubbish\r\n\r\n")
-    assert one.take().body == b"hello"
+    http_parser = parser(LIMITS)
+    http_parser.feed(POST + b"rubbish\r\n\r\n")
+    assert http_parser.next_request().body == b"hello"
     with pytest.raises(ProtocolError):
-        one.take()
+        http_parser.next_request()
 
 
 @given(data=st.binary(max_size=300))
@@ -206,4 +208,4 @@ def test_rubbish_within_a_request_is_no_way_around_the_rules(parser: MakeParser,
 
 
 def test_the_fastest_parser_is_the_one_of_httptools_where_it_is_installed(parser: MakeParser) -> None:
-    assert fastest() is LlhttpParser
+    assert select_parser() is LlhttpParser

@@ -24,8 +24,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlmesh_component import json_codec
-from mlmesh_component.function.item_builder import from_value
-from mlmesh_component.function.items import DATATYPES, TENSORS, ItemError, fault
+from mlmesh_component.function.item_builder import build_item
+from mlmesh_component.function.items import DATATYPES, TENSORS, ItemError, find_fault
 
 from tests.component.enums import Level, Tone, Word
 from tests.servers.provision import environment
@@ -89,7 +89,7 @@ class Names(pydantic.RootModel[list[str]]): ...
     ],
 )
 def test_a_value_becomes_the_item_of_its_type(value: Any, datatype: str, data: list[Any], shape: list[int]) -> None:
-    assert from_value("y", value) == {"name": "y", "datatype": datatype, "data": data, "shape": shape}
+    assert build_item("y", value) == {"name": "y", "datatype": datatype, "data": data, "shape": shape}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_value_becomes_the_item_of_its_type(value: Any, datatype: str, data: l
     [("x", "str", "x"), ({"a": 1}, "dict", {"a": 1}), (pathlib.Path("/tmp/x"), "FILE", "/tmp/x")],
 )
 def test_a_value_without_a_shape_becomes_its_item(value: Any, datatype: str, data: Any) -> None:
-    assert from_value("y", value) == {"name": "y", "datatype": datatype, "data": data}
+    assert build_item("y", value) == {"name": "y", "datatype": datatype, "data": data}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_value_without_a_shape_becomes_its_item(value: Any, datatype: str, dat
 def test_a_declared_datatype_is_taken_where_it_can_hold_the_value(
     value: Any, declared: tuple[str, ...], datatype: str
 ) -> None:
-    assert from_value("y", value, declared)["datatype"] == datatype
+    assert build_item("y", value, declared)["datatype"] == datatype
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_declared_datatype_is_taken_where_it_can_hold_the_value(
 )
 def test_a_value_without_a_datatype_is_refused(value: Any, message: str) -> None:
     with pytest.raises(ItemError, match=f"^{message}$"):
-        from_value("y", value)
+        build_item("y", value)
 
 
 @pytest.mark.parametrize("declared", ["FP32", "FP64", "INT32", "INT64", "BOOL", "str", "dict"])
@@ -163,7 +163,7 @@ def test_a_value_without_a_datatype_is_refused(value: Any, message: str) -> None
     ],
 )
 def test_what_is_empty_has_the_declared_datatype(value: Any, shape: list[int], declared: str) -> None:
-    assert from_value("y", value, (declared,)) == {"name": "y", "datatype": declared, "data": [], "shape": shape}
+    assert build_item("y", value, (declared,)) == {"name": "y", "datatype": declared, "data": [], "shape": shape}
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_what_is_empty_has_the_declared_datatype(value: Any, shape: list[int], d
 def test_what_is_empty_keeps_its_own_datatype_where_that_is_possible(
     value: Any, declared: tuple[str, ...], datatype: str
 ) -> None:
-    assert from_value("y", value, declared)["datatype"] == datatype
+    assert build_item("y", value, declared)["datatype"] == datatype
 
 
 @pytest.mark.parametrize(
@@ -216,9 +216,9 @@ def test_what_is_empty_keeps_its_own_datatype_where_that_is_possible(
     ],
 )
 def test_a_value_is_taken_where_it_fits(value: Any, declared: str, data: list[Any]) -> None:
-    made = from_value("y", value, (declared,))
-    assert made["datatype"] == declared
-    assert repr(made["data"]) == repr(data)
+    item = build_item("y", value, (declared,))
+    assert item["datatype"] == declared
+    assert repr(item["data"]) == repr(data)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_a_value_is_taken_where_it_fits(value: Any, declared: str, data: list[An
 )
 def test_a_number_that_does_not_fit_is_named(value: Any, declared: tuple[str, ...], message: str) -> None:
     with pytest.raises(ItemError, match=f"^{message}$"):
-        from_value("y", value, declared)
+        build_item("y", value, declared)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_of_several_datatypes_one_that_can_hold_it_is_taken(
     value: Any, declared: tuple[str, ...], datatype: str
 ) -> None:
     """A bool is no number and a number no bool: its own datatype stays, and is refused by who declared another."""
-    assert from_value("y", value, declared)["datatype"] == datatype
+    assert build_item("y", value, declared)["datatype"] == datatype
 
 
 @pytest.mark.parametrize(
@@ -303,9 +303,9 @@ def test_of_several_datatypes_one_that_can_hold_it_is_taken(
     ],
 )
 def test_values_of_other_types_are_what_they_stand_for(value: Any, datatype: str, data: list[Any]) -> None:
-    made = from_value("y", value)
-    assert (made["datatype"], made["shape"]) == (datatype, [len(data)])
-    assert repr(made["data"]) == repr(data)
+    item = build_item("y", value)
+    assert (item["datatype"], item["shape"]) == (datatype, [len(data)])
+    assert repr(item["data"]) == repr(data)
 
 
 @pytest.mark.parametrize(
@@ -328,16 +328,16 @@ def test_values_of_other_types_are_what_they_stand_for(value: Any, datatype: str
     ],
 )
 def test_texts_and_objects_of_other_types_are_what_they_stand_for(value: Any, datatype: str, data: Any) -> None:
-    made = from_value("y", value)
-    assert made == {"name": "y", "datatype": datatype, "data": data}
-    assert type(made["data"]) is type(data)
+    item = build_item("y", value)
+    assert item == {"name": "y", "datatype": datatype, "data": data}
+    assert type(item["data"]) is type(data)
 
 
 @pytest.mark.parametrize(
     ("value", "shape"), [(((1, 2), (3, 4)), [2, 2]), ([(1,), [2]], [2, 1]), ([[[1], [2]]], [1, 2, 1])]
 )
 def test_nested_tuples_have_a_shape(value: Any, shape: list[int]) -> None:
-    assert from_value("y", value)["shape"] == shape
+    assert build_item("y", value)["shape"] == shape
 
 
 NUMBERS = st.one_of(
@@ -361,17 +361,17 @@ VALUES = st.one_of(NUMBERS, st.lists(NUMBERS, max_size=3), st.lists(st.lists(NUM
 )
 def test_an_item_is_well_formed_or_its_value_is_refused(value: Any, declared: Sequence[str]) -> None:
     try:
-        made = from_value("y", value, tuple(declared))
+        item = build_item("y", value, tuple(declared))
     except ItemError:
         return
-    assert made["datatype"] in DATATYPES
-    if made["datatype"] in TENSORS:
-        assert fault(made) is None
-        assert len({type(one) for one in made["data"]}) <= 1
-    text = json_codec.encode(made)
+    assert item["datatype"] in DATATYPES
+    if item["datatype"] in TENSORS:
+        assert find_fault(item) is None
+        assert len({type(element) for element in item["data"]}) <= 1
+    text = json_codec.encode(item)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_codec, "orjson", None)
-        assert json.loads(json_codec.encode(made)) == json.loads(text)
+        assert json.loads(json_codec.encode(item)) == json.loads(text)
 
 
 def test_columns_and_tables_of_pandas_are_answered() -> None:

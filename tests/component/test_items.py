@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mlmesh_component.function.items import fault
+from mlmesh_component.function.items import find_fault
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from mlmesh_component.function.items import fault
     ],
 )
 def test_a_well_formed_item_has_no_fault(item: dict[str, Any]) -> None:
-    assert fault(item) is None
+    assert find_fault(item) is None
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_a_well_formed_item_has_no_fault(item: dict[str, Any]) -> None:
     ],
 )
 def test_a_fault_says_what_is_wrong(item: dict[str, Any], message: str) -> None:
-    assert fault(item) == message
+    assert find_fault(item) == message

@@ -11,13 +11,13 @@ from typing import Any
 
 import mlmesh_component
 import pytest
-from mlmesh_component.function.model import ModelError, load
+from mlmesh_component.function.model import ModelError, load_model
 
 from tests.servers.provision import environment
 
 
 def test_without_a_path_there_is_no_model() -> None:
-    assert load(None, None) is None
+    assert load_model(None, None) is None
 
 
 def test_an_unknown_ending_and_a_folder_are_their_path(tmp_path: Path) -> None:
@@ -25,15 +25,15 @@ def test_an_unknown_ending_and_a_folder_are_their_path(tmp_path: Path) -> None:
     file.write_bytes(b"x")
     folder = tmp_path / "model.pkl"
     folder.mkdir()
-    assert load(str(file), None) == str(file)
-    assert load(str(folder), None) == str(folder)
+    assert load_model(str(file), None) == str(file)
+    assert load_model(str(folder), None) == str(folder)
 
 
 @pytest.mark.parametrize("ending", [".pkl", ".pickle", ".PKL"])
 def test_a_pickle_is_loaded_without_joblib_too(tmp_path: Path, ending: str) -> None:
     file = tmp_path / f"model{ending}"
     file.write_bytes(pickle.dumps({"a": 1}))
-    assert load(str(file), None) == {"a": 1}
+    assert load_model(str(file), None) == {"a": 1}
 
 
 @pytest.mark.parametrize("name", ["model.pkl", "model.onnx", "weights"])
@@ -42,13 +42,13 @@ def test_a_git_lfs_pointer_is_said_to_be_one(tmp_path: Path, name: str, loader: 
     file = tmp_path / name
     file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n")
     with pytest.raises(ModelError, match=f"^{name} is a Git LFS pointer, not the model; get the file itself with git"):
-        load(str(file), loader)
+        load_model(str(file), loader)
 
 
 def test_ones_own_loader_wins(tmp_path: Path) -> None:
     file = tmp_path / "model.pkl"
     file.write_bytes(b"not a pickle")
-    assert load(str(file), lambda path: f"loaded {path}") == f"loaded {file}"
+    assert load_model(str(file), lambda path: f"loaded {path}") == f"loaded {file}"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_missing_library_is_named(tmp_path: Path, ending: str, library: str, m
     file = tmp_path / f"model{ending}"
     file.write_bytes(b"x")
     with pytest.raises(ModelError, match=f"^model{ending} needs the library {library}"):
-        load(str(file), None)
+        load_model(str(file), None)
 
 
 def test_each_ending_has_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_each_ending_has_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for ending, model in expected.items():
         file = tmp_path / f"model{ending}"
         file.write_bytes(b"x")
-        assert load(str(file), None) == model
+        assert load_model(str(file), None) == model
 
 
 TORCH = """\
@@ -112,9 +112,9 @@ def test_a_file_of_torch_is_a_script_or_what_was_saved(
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr(entry, "")
     try:
-        assert load(str(tmp_path / "script.pt"), None) == ("script", {"map_location": "cpu"})
+        assert load_model(str(tmp_path / "script.pt"), None) == ("script", {"map_location": "cpu"})
         how = {"map_location": "cpu"} if old else {"map_location": "cpu", "weights_only": False}
-        assert load(str(tmp_path / "saved.pth"), None) == ("saved", how)
+        assert load_model(str(tmp_path / "saved.pth"), None) == ("saved", how)
     finally:
         sys.modules.pop("torch", None)
 
@@ -131,4 +131,4 @@ def test_models_of_the_real_libraries_are_loaded() -> None:
 
 def test_a_model_that_is_not_there_is_an_error() -> None:
     with pytest.raises(ModelError, match=r"^there is no model at /nowhere$"):
-        load("/nowhere", None)
+        load_model("/nowhere", None)

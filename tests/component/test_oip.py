@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy
 import pytest
-from mlmesh_component.api.oip import Infer
-from mlmesh_component.api.oip_tensors import packed, tensor
-from mlmesh_component.function.annotation_types import kind_of
-from mlmesh_component.function.items import Packed
+from mlmesh_component.api.oip import InferRequest
+from mlmesh_component.api.oip_tensors import pack_elements, to_tensor
+from mlmesh_component.function.annotation_types import resolve_type
+from mlmesh_component.function.items import BinaryElements
 from mlmesh_component.function.schema import Schema
 from mlmesh_component.problems import Malformed
 
@@ -26,12 +26,12 @@ CLIENT = Path(__file__).parent / "triton_client.py"
 INFER = "/v2/models/component/infer"
 
 
-def fp64(name: str, *data: float, **more: Any) -> dict[str, Any]:
-    return {"name": name, "datatype": "FP64", "shape": [len(data)], "data": list(data), **more}
+def fp64(name: str, *data: float, **members: Any) -> dict[str, Any]:
+    return {"name": name, "datatype": "FP64", "shape": [len(data)], "data": list(data), **members}
 
 
-async def infer(served: Served, *inputs: dict[str, Any], **more: Any) -> Answer:
-    return await served.ask("POST", INFER, json.dumps({"inputs": list(inputs), **more}).encode())
+async def infer(served: Served, *inputs: dict[str, Any], **members: Any) -> Answer:
+    return await served.ask("POST", INFER, json.dumps({"inputs": list(inputs), **members}).encode())
 
 
 async def test_tensors_in_and_out() -> None:
@@ -78,7 +78,7 @@ async def test_what_is_here_and_what_it_takes() -> None:
         states = [(await served.ask("GET", path)).status for path in ("/v2/health/live", "/v2/health/ready")]
         ready = (await served.ask("GET", "/v2/models/component/ready")).json
     assert server["extensions"] == ["binary_tensor_data"]
-    assert [one["name"] for one in model["inputs"]] == ["x", "note"]
+    assert [tensor["name"] for tensor in model["inputs"]] == ["x", "note"]
     assert model["inputs"][0] == {"name": "x", "datatype": "FP32", "shape": [-1]}
     assert model["outputs"][1] == {"name": "count", "datatype": "INT32", "shape": [-1]}
     assert states == [200, 200]
@@ -152,22 +152,22 @@ async def test_batches_take_tensors_too() -> None:
     [("BOOL", [True, False]), ("INT32", [-1, 2]), ("INT64", [2**40]), ("FP32", [0.5]), ("BYTES", ["ü", ""])],
 )
 def test_elements_survive_the_binary_form(datatype: str, values: list[Any]) -> None:
-    content = packed(datatype, values)
+    content = pack_elements(datatype, values)
     x = {"name": "x", "datatype": datatype, "shape": [len(values)], "parameters": {"binary_data_size": len(content)}}
     header = json.dumps({"inputs": [x]}).encode()
-    assert Infer("m").read(header + content, len(header), Schema()).items[0]["data"] == values
+    assert InferRequest("m").parse_request(header + content, len(header), Schema()).items[0]["data"] == values
 
 
 def test_a_header_longer_than_the_body_is_refused() -> None:
     with pytest.raises(Malformed):
-        Infer("m").read(b"{}", 3, Schema())
+        InferRequest("m").parse_request(b"{}", 3, Schema())
 
 
 def test_items_of_all_kinds_are_tensors() -> None:
-    assert tensor({"name": "y", "datatype": "dict", "data": {"a": 1}}) == ("BYTES", [1], ['{"a":1}'])
-    assert tensor({"name": "y", "datatype": "FP64", "data": [1.0, 2.0], "shape": 2}) == ("FP64", [2], [1.0, 2.0])
+    assert to_tensor({"name": "y", "datatype": "dict", "data": {"a": 1}}) == ("BYTES", [1], ['{"a":1}'])
+    assert to_tensor({"name": "y", "datatype": "FP64", "data": [1.0, 2.0], "shape": 2}) == ("FP64", [2], [1.0, 2.0])
     pair = {"name": "y", "datatype": "str", "data": ["a", "b"], "shape": [1, 2]}
-    assert tensor(pair) == (
+    assert to_tensor(pair) == (
         "BYTES",
         [1, 2],
         ["a", "b"],
@@ -175,9 +175,9 @@ def test_items_of_all_kinds_are_tensors() -> None:
 
 
 def test_an_array_takes_the_bytes_as_they_came() -> None:
-    kind = kind_of(numpy.ndarray)
+    kind = resolve_type(numpy.ndarray)
     content = numpy.arange(6, dtype="<u2").tobytes()
-    array = kind.convert({"name": "x", "datatype": "INT32", "data": Packed(content, "<H"), "shape": [2, 3]})
+    array = kind.convert({"name": "x", "datatype": "INT32", "data": BinaryElements(content, "<H"), "shape": [2, 3]})
     assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
     assert array.dtype == numpy.int32
 

@@ -7,31 +7,31 @@ import jsonschema
 import pytest
 from mlmesh_component.api import docs_page, openapi
 from mlmesh_component.function.schema import Schema
-from mlmesh_component.function.signature import schema
+from mlmesh_component.function.signature import build_schema
 from mlmesh_component.settings import Settings
-from mlmesh_component.startup_message import announcement
+from mlmesh_component.startup_message import format_startup_message
 
 from tests.component import functions
 from tests.component.serving import numbers, text
 
 SETTINGS = Settings("m:f", component="adder")
-ADD = schema(functions.add)
+ADD = build_schema(functions.add)
 
 
-def request_schema(of: Schema) -> Any:
-    described = openapi.document(SETTINGS, of)
+def request_schema(schema: Schema) -> Any:
+    described = openapi.build_document(SETTINGS, schema)
     return described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
 
 
 def test_the_example_is_made_from_the_schema() -> None:
-    described = openapi.document(SETTINGS, ADD)
+    described = openapi.build_document(SETTINGS, ADD)
     operation = described["paths"]["/predict"]["post"]
     assert operation["summary"] == "Adds up numbers."
     assert operation["requestBody"]["content"]["application/json"]["example"] == {
         "inputs": [{"name": "x", "datatype": "FP32", "data": [0.5], "shape": [1]}]
     }
     answer = operation["responses"]["200"]["content"]["application/json"]["example"]
-    assert [one["name"] for one in answer["outputs"]] == ["total", "count"]
+    assert [output["name"] for output in answer["outputs"]] == ["total", "count"]
 
 
 def test_a_warm_up_request_is_the_better_example() -> None:
@@ -40,11 +40,12 @@ def test_a_warm_up_request_is_the_better_example() -> None:
 
 
 @pytest.mark.parametrize(
-    "function", [functions.add, functions.echo, functions.greet, functions.hello, functions.upper, functions.told]
+    "function",
+    [functions.add, functions.echo, functions.greet, functions.hello, functions.upper, functions.call_details],
 )
 def test_the_example_fits_the_described_request(function: Any) -> None:
-    of = schema(function)
-    jsonschema.validate(openapi.example_request(SETTINGS, of), request_schema(of))
+    schema = build_schema(function)
+    jsonschema.validate(openapi.example_request(SETTINGS, schema), request_schema(schema))
 
 
 @pytest.mark.parametrize(
@@ -61,28 +62,30 @@ def test_the_example_fits_the_described_request(function: Any) -> None:
     ],
 )
 def test_the_described_request_says_what_is_refused(body: Any, fits: bool) -> None:
-    found = list(jsonschema.Draft202012Validator(request_schema(ADD)).iter_errors(body))
-    assert (not found) is fits
+    errors = list(jsonschema.Draft202012Validator(request_schema(ADD)).iter_errors(body))
+    assert (not errors) is fits
 
 
 def test_inputs_may_be_left_out_where_none_is_required() -> None:
-    jsonschema.validate({}, request_schema(schema(functions.hello)))
-    described = openapi.document(SETTINGS, schema(functions.hello))["paths"]["/predict"]["post"]["requestBody"]
+    jsonschema.validate({}, request_schema(build_schema(functions.hello)))
+    described = openapi.build_document(SETTINGS, build_schema(functions.hello))["paths"]["/predict"]["post"][
+        "requestBody"
+    ]
     assert described["required"] is False
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_shows_text_as_text() -> None:
-    described = openapi.document(Settings("m:f", component="<b>"), ADD)
-    shown = docs_page.render(described)
-    assert "&lt;b&gt;" in shown
-    assert "<b>" not in shown
-    assert "://" not in shown
-    assert "<code>x</code></td><td>FP32 or FP64</td><td>what to add</td>" in shown
-    assert "{{" not in shown
+    described = openapi.build_document(Settings("m:f", component="<b>"), ADD)
+    page = docs_page.render(described)
+    assert "&lt;b&gt;" in page
+    assert "<b>" not in page
+    assert "://" not in page
+    assert "<code>x</code></td><td>FP32 or FP64</td><td>what to add</td>" in page
+    assert "{{" not in page
 
 
 def test_a_person_is_told_where_it_listens_and_what_to_type() -> None:
-    lines = announcement(Settings("m:f"), ADD, 8002).splitlines()
+    lines = format_startup_message(Settings("m:f"), ADD, 8002).splitlines()
     assert lines[0] == "mlmesh: m:f is ready on http://127.0.0.1:8002 (description: http://127.0.0.1:8002/docs)"
     start = "try: curl -s http://127.0.0.1:8002/predict -H 'content-type: application/json' -d '"
     assert lines[1].startswith(start)

@@ -20,12 +20,12 @@ HERE = "tests.component.test_output_files:"
 
 def two_files(first: str, second: str, context: Context) -> dict[str, Any]:
     """Files of these names, which are written as in Python."""
-    found = {}
+    paths = {}
     for output, name in (("first", first), ("second", second)):
         (context.folder / output).mkdir()
-        found[output] = context.folder / output / name.encode().decode("unicode_escape")
-        found[output].write_text(output)
-    return found
+        paths[output] = context.folder / output / name.encode().decode("unicode_escape")
+        paths[output].write_text(output)
+    return paths
 
 
 def pages(context: Context) -> Iterator[dict[str, Any]]:
@@ -75,27 +75,27 @@ async def test_a_returned_file_that_no_box_can_hold_is_told_at_once(boxes: Boxes
     body = json.dumps({"inputs": [text("first", "fine.txt"), text("second", ascii(name)[1:-1])]}).encode()
     async with serving(HERE + "two_files", url=boxes.url, namespace="app", boxes=("data",)) as served:
         answer = await served.ask("POST", "/predict", body)
-    told = "The function's output 'second' is a file that no box can hold, "
+    detail = "The function's output 'second' is a file that no box can hold, "
     assert (answer.status, "retry-after" in answer.headers) == (500, False)
-    assert answer.json["detail"] == f"{told}{name!a}: {rule}; give it another name."
+    assert answer.json["detail"] == f"{detail}{name!a}: {rule}; give it another name."
     assert boxes.calls == []
 
 
 async def test_a_box_that_refuses_a_result_says_why(boxes: Boxes) -> None:
     boxes.files["/base/app/files/data/g/a.txt"] = b"hello"
-    boxes.put_status, boxes.said = 422, b'{"detail": "a name may not be so"}'
+    boxes.put_status, boxes.reply_body = 422, b'{"detail": "a name may not be so"}'
     async with serving("upper", url=boxes.url, namespace="app", boxes=("data",)) as served:
         answer = await send(served, "g/a.txt")
-    told = "The function's output 'text', results/r1/upper-a.txt, is refused by box data: a name may not be so."
-    assert (answer.status, answer.json["detail"]) == (500, told)
+    detail = "The function's output 'text', results/r1/upper-a.txt, is refused by box data: a name may not be so."
+    assert (answer.status, answer.json["detail"]) == (500, detail)
 
 
 async def test_returned_files_of_one_name_are_both_kept(boxes: Boxes) -> None:
     body = json.dumps({"inputs": [text("first", "x.txt"), text("second", "x.txt")]}).encode()
     async with serving(HERE + "two_files", url=boxes.url, namespace="app", boxes=("data",)) as served:
         answer = await served.ask("POST", "/predict", body, X_Request_ID="r1")
-    assert [one["data"] for one in answer.json["outputs"]] == ["results/r1/x.txt", "results/r1/2/x.txt"]
-    assert [boxes.files[f"/base/app/files/data/results/r1/{one}"] for one in ("x.txt", "2/x.txt")] == [
+    assert [output["data"] for output in answer.json["outputs"]] == ["results/r1/x.txt", "results/r1/2/x.txt"]
+    assert [boxes.files[f"/base/app/files/data/results/r1/{name}"] for name in ("x.txt", "2/x.txt")] == [
         b"first",
         b"second",
     ]
@@ -107,7 +107,10 @@ async def test_files_that_are_yielded_one_after_another_are_all_kept(boxes: Boxe
             "POST", "/predict", b'{"inputs": []}', X_Request_ID="r1", Accept="application/x-ndjson"
         )
     pieces = [json.loads(line) for line in answer.body.splitlines()]
-    assert [one["outputs"][0]["data"] for one in pieces if "outputs" in one] == ["results/r1/page", "results/r1/2/page"]
+    assert [piece["outputs"][0]["data"] for piece in pieces if "outputs" in piece] == [
+        "results/r1/page",
+        "results/r1/2/page",
+    ]
     assert boxes.files["/base/app/files/data/results/r1/page"] == b"0"
 
 

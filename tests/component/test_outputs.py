@@ -17,10 +17,10 @@ import pydantic
 import pytest
 from mlmesh_component import json_codec
 from mlmesh_component.api import openapi
-from mlmesh_component.api.oip import Infer
+from mlmesh_component.api.oip import InferRequest
 from mlmesh_component.function import signature
-from mlmesh_component.function.output_encoding import encode
-from mlmesh_component.function.outputs import outputs, select
+from mlmesh_component.function.output_encoding import encode_outputs
+from mlmesh_component.function.outputs import build_outputs, select_outputs
 from mlmesh_component.function.schema import Schema
 from mlmesh_component.problems import Invalid, WrongOutput
 from mlmesh_component.settings import Settings
@@ -31,7 +31,7 @@ NAN = float("nan")
 class Typed(TypedDict):
     tags: list[str]
     best: int | None
-    more: NotRequired[float]
+    extra: NotRequired[float]
 
 
 @dataclasses.dataclass
@@ -63,7 +63,7 @@ def in_words() -> dict[str, Any]:
     return {}
 
 
-def typed() -> Typed:
+def return_typed_dict() -> Typed:
     return {"tags": [], "best": None}
 
 
@@ -71,7 +71,7 @@ def data() -> Data:
     return Data([])
 
 
-def named() -> Named:
+def return_named_tuple() -> Named:
     return Named([])
 
 
@@ -91,23 +91,25 @@ def untold() -> dict[str, Any]:
     return {}
 
 
-def described(*outputs: str) -> Schema:
+def declare_outputs(*outputs: str) -> Schema:
     """Of `name: datatype`."""
 
     def function() -> dict[str, Any]:
         return {}
 
-    function.__doc__ = "\n".join(f":type outputs.{one}" for one in outputs)
-    return signature.schema(function)
+    function.__doc__ = "\n".join(f":type outputs.{output}" for output in outputs)
+    return signature.build_schema(function)
 
 
-def answered(result: Any, schema: Schema) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(encode(select(outputs(result, schema), (), schema)))["outputs"]
-    return found
+def build_answer(result: Any, schema: Schema) -> list[dict[str, Any]]:
+    outputs: list[dict[str, Any]] = json.loads(
+        encode_outputs(select_outputs(build_outputs(result, schema), (), schema))
+    )["outputs"]
+    return outputs
 
 
 def response(schema: Schema) -> Any:
-    document = openapi.document(Settings("m:f"), schema)
+    document = openapi.build_document(Settings("m:f"), schema)
     return document["paths"]["/predict"]["post"]["responses"]["200"]["content"]["application/json"]
 
 
@@ -115,7 +117,7 @@ NO_TAGS = {"name": "tags", "datatype": "str", "data": [], "shape": [0]}
 BEST = {"name": "best", "datatype": "INT64", "data": [3], "shape": [1]}
 
 
-@pytest.mark.parametrize("function", [in_words, typed, data, named, model])
+@pytest.mark.parametrize("function", [in_words, return_typed_dict, data, return_named_tuple, model])
 @pytest.mark.parametrize(
     ("result", "expected"),
     [
@@ -133,7 +135,7 @@ BEST = {"name": "best", "datatype": "INT64", "data": [3], "shape": [1]}
 def test_an_optional_output_that_is_none_is_left_out(
     function: Callable[[], Any], result: Any, expected: list[Any]
 ) -> None:
-    assert answered(result, signature.schema(function)) == expected
+    assert build_answer(result, signature.build_schema(function)) == expected
 
 
 @pytest.mark.parametrize(
@@ -141,14 +143,14 @@ def test_an_optional_output_that_is_none_is_left_out(
     [
         (untold, {"y": None}, "y"),
         (in_words, {"tags": None}, "tags"),
-        (typed, {"tags": None}, "tags"),
+        (return_typed_dict, {"tags": None}, "tags"),
         (data, [{"name": "tags", "datatype": "str", "data": None}], "tags"),
         (in_words, {"tags": [], "other": None}, "other"),
     ],
 )
 def test_any_other_none_is_named_with_what_to_do(function: Callable[[], Any], result: Any, name: str) -> None:
     with pytest.raises(WrongOutput) as wrong:
-        outputs(result, signature.schema(function))
+        build_outputs(result, signature.build_schema(function))
     assert wrong.value.detail == (
         f"The function's output {name!r} is None, but it is not optional: say `:type outputs.{name}: str, optional` in "
         "the docstring, or Optional in the TypedDict, dataclass or model that the function is annotated to return."
@@ -156,19 +158,19 @@ def test_any_other_none_is_named_with_what_to_do(function: Callable[[], Any], re
 
 
 def test_nothing_at_all_is_an_answer_where_all_is_optional() -> None:
-    assert outputs(None, signature.schema(all_optional)) == []
+    assert build_outputs(None, signature.build_schema(all_optional)) == []
     with pytest.raises(WrongOutput, match=r"^The function returned NoneType, not a list"):
-        outputs(None, signature.schema(data))
+        build_outputs(None, signature.build_schema(data))
 
 
 def test_of_outputs_without_names_only_what_says_nothing_takes_the_datatype() -> None:
-    schema = signature.schema(of_texts)
+    schema = signature.build_schema(of_texts)
     count = {"name": "n", "datatype": "INT64", "data": [3], "shape": [1]}
-    assert answered({"tags": [], "y": None, "n": 3}, schema) == [NO_TAGS, count]
-    assert answered([count], schema) == [count]
-    assert select(outputs({"tags": None}, schema), ("tags",), schema) == []
+    assert build_answer({"tags": [], "y": None, "n": 3}, schema) == [NO_TAGS, count]
+    assert build_answer([count], schema) == [count]
+    assert select_outputs(build_outputs({"tags": None}, schema), ("tags",), schema) == []
     with pytest.raises(Invalid):
-        select([], ("tags",), signature.schema(untold))
+        select_outputs([], ("tags",), signature.build_schema(untold))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +190,7 @@ def test_of_outputs_without_names_only_what_says_nothing_takes_the_datatype() ->
 )
 def test_what_does_not_fit_is_told_with_output_value_and_datatype(declared: str, value: Any, message: str) -> None:
     with pytest.raises(WrongOutput) as wrong:
-        outputs({"y": value}, described(f"y: {declared}"))
+        build_outputs({"y": value}, declare_outputs(f"y: {declared}"))
     assert wrong.value.detail == f"The function's output 'y' cannot be answered: {message}."
 
 
@@ -217,7 +219,7 @@ def test_what_does_not_fit_is_told_with_output_value_and_datatype(declared: str,
     ],
 )
 def test_an_item_of_ones_own_may_hold_what_may_be_returned_by_name(item: Any, expected: Any) -> None:
-    assert answered([{"name": "y", **item}], Schema()) == [{"name": "y", **expected}]
+    assert build_answer([{"name": "y", **item}], Schema()) == [{"name": "y", **expected}]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +240,7 @@ def test_an_item_of_ones_own_may_hold_what_may_be_returned_by_name(item: Any, ex
 )
 def test_an_item_of_ones_own_that_is_wrong_is_named(item: Any, message: str) -> None:
     with pytest.raises(WrongOutput) as wrong:
-        outputs([{"name": "y", **item}], Schema())
+        build_outputs([{"name": "y", **item}], Schema())
     assert wrong.value.detail == f"The function's output 'y' cannot be answered: {message}."
 
 
@@ -252,20 +254,20 @@ def test_an_item_of_ones_own_that_is_wrong_is_named(item: Any, message: str) -> 
 )
 def test_each_item_of_ones_own_has_a_name_of_its_own(names: list[str], message: str) -> None:
     with pytest.raises(WrongOutput) as wrong:
-        outputs([{"name": name, "datatype": "str", "data": "a"} for name in names], Schema())
+        build_outputs([{"name": name, "datatype": "str", "data": "a"} for name in names], Schema())
     assert wrong.value.detail == message
 
 
 def test_a_dict_has_no_output_without_a_name() -> None:
     with pytest.raises(WrongOutput) as wrong:
-        outputs({"": 1}, Schema())
+        build_outputs({"": 1}, Schema())
     assert wrong.value.detail == "The function returned a dict with the key ''; names of outputs are not empty."
 
 
 def test_members_of_an_enum_are_names() -> None:
-    assert answered({Key.BEST: 3}, Schema()) == [BEST]
+    assert build_answer({Key.BEST: 3}, Schema()) == [BEST]
     with pytest.raises(WrongOutput, match=r"with the key .*3.*; names of outputs are strings"):
-        outputs({np.int64(3): 1}, Schema())
+        build_outputs({np.int64(3): 1}, Schema())
 
 
 @pytest.fixture(params=["orjson", "standard library"])
@@ -277,21 +279,21 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("value", [[NAN, np.inf], np.array([NAN, -np.inf]), np.array([NAN, np.inf], "f4"), [None, NAN]])
 def test_what_is_not_a_number_is_null_in_json_and_itself_in_binary(value: Any) -> None:
-    found = outputs({"y": value}, described("y: FP32"))
-    assert json.loads(encode(found))["outputs"][0]["data"] == [None, None]
-    infer = Infer("m")
-    asked = json.dumps({"inputs": [], "parameters": {"binary_data_output": True}}).encode()
-    body = infer.read(asked, None, Schema()).encode(found)
-    told = struct.unpack("<2f", body[infer.header_length :])
-    assert np.array_equal(np.array(told), np.array(value, "f4"), equal_nan=True)
+    items = build_outputs({"y": value}, declare_outputs("y: FP32"))
+    assert json.loads(encode_outputs(items))["outputs"][0]["data"] == [None, None]
+    infer = InferRequest("m")
+    request = json.dumps({"inputs": [], "parameters": {"binary_data_output": True}}).encode()
+    body = infer.parse_request(request, None, Schema()).encode_outputs(items)
+    floats = struct.unpack("<2f", body[infer.header_length :])
+    assert np.array_equal(np.array(floats), np.array(value, "f4"), equal_nan=True)
 
 
 @pytest.mark.parametrize("values", [["a", None], [{}, None]])
 def test_a_text_that_is_not_there_is_null_in_json_and_no_tensor(values: list[Any]) -> None:
-    found = outputs({"y": values}, Schema())
-    assert json.loads(encode(found))["outputs"][0]["data"] == values
+    items = build_outputs({"y": values}, Schema())
+    assert json.loads(encode_outputs(items))["outputs"][0]["data"] == values
     with pytest.raises(WrongOutput, match=r"'y' cannot be written as a tensor: an element has no value"):
-        Infer("m").encode(found)
+        InferRequest("m").encode_response(items)
 
 
 RETURNED = [
@@ -302,24 +304,30 @@ RETURNED = [
 
 @pytest.mark.parametrize("datatype", ["FP32", "FP64", "INT32", "INT64", "BOOL", "str", "dict", "FILE"])
 def test_each_answer_fits_its_description(datatype: str) -> None:
-    schema = described(f"y: {datatype}", "z: str, optional")
+    schema = declare_outputs(f"y: {datatype}", "z: str, optional")
     answer = response(schema)
     jsonschema.validate(answer["example"], answer["schema"])
     fitting = 0
     for value in RETURNED:
         try:
-            found = outputs({"y": value, "z": None}, schema)
+            items = build_outputs({"y": value, "z": None}, schema)
         except WrongOutput:
             continue
         fitting += 1
-        jsonschema.validate(json.loads(encode(found)), answer["schema"])
+        jsonschema.validate(json.loads(encode_outputs(items)), answer["schema"])
     assert fitting >= 2
 
 
 def test_the_description_says_what_is_optional_and_what_may_be_null() -> None:
-    tags, best, more = response(signature.schema(typed))["schema"]["properties"]["outputs"]["items"]["anyOf"]
-    assert [one["title"] for one in (tags, best, more)] == ["tags", "best (optional)", "more (optional)"]
-    assert more["oneOf"][0]["properties"]["data"]["items"]["type"] == ["number", "null"]
+    tags, best, extra = response(signature.build_schema(return_typed_dict))["schema"]["properties"]["outputs"]["items"][
+        "anyOf"
+    ]
+    assert [item_schema["title"] for item_schema in (tags, best, extra)] == [
+        "tags",
+        "best (optional)",
+        "extra (optional)",
+    ]
+    assert extra["oneOf"][0]["properties"]["data"]["items"]["type"] == ["number", "null"]
     assert best["oneOf"][0]["properties"]["data"]["items"]["type"] == "integer"
     assert tags["properties"]["data"]["oneOf"] == [
         {"type": "string"},

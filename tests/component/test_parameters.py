@@ -18,11 +18,11 @@ import pytest
 from mlmesh_component import json_codec
 from mlmesh_component.api import openapi
 from mlmesh_component.api.docs_page import render
-from mlmesh_component.api.oip import Infer, metadata
-from mlmesh_component.function.annotation_types import kind_of
+from mlmesh_component.api.oip import InferRequest, build_metadata
+from mlmesh_component.function.annotation_types import resolve_type
 from mlmesh_component.function.context import Context
 from mlmesh_component.function.function import Function
-from mlmesh_component.function.schema import SchemaError, check
+from mlmesh_component.function.schema import SchemaError, validate_request
 from mlmesh_component.problems import Invalid
 from mlmesh_component.settings import Settings
 
@@ -72,11 +72,11 @@ class Node:
     at: datetime.date | None = None
     inner: Node | None = None
     nodes: list[Node] = dataclasses.field(default_factory=list)
-    more: int | str = 0
+    size: int | str = 0
 
 
-def item(datatype: str, data: Any, **more: Any) -> dict[str, Any]:
-    return {"name": "x", "datatype": datatype, "data": data, **more}
+def item(datatype: str, data: Any, **members: Any) -> dict[str, Any]:
+    return {"name": "x", "datatype": datatype, "data": data, **members}
 
 
 def function(annotation: Any) -> Function:
@@ -92,23 +92,23 @@ def or_none(x: str = None) -> dict[str, Any]:  # type: ignore[assignment]  # noq
 
 
 def got(served: Function, *items: dict[str, Any]) -> Any:
-    inputs = check(json_codec.decode(json.dumps({"inputs": list(items)})), served.schema)
-    return served.arguments(inputs, Context("r"))["x"]
+    inputs = validate_request(json_codec.decode(json.dumps({"inputs": list(items)})), served.schema)
+    return served.build_arguments(inputs, Context("r"))["x"]
 
 
 def got_of_tensor(served: Function, tensor: dict[str, Any], content: bytes = b"") -> Any:
     header = json.dumps({"inputs": [{"name": "x", **tensor}]}).encode()
-    inputs = Infer("m").read(header + content, len(header), served.schema)
-    return served.arguments(inputs, Context("r"))["x"]
+    inputs = InferRequest("m").parse_request(header + content, len(header), served.schema)
+    return served.build_arguments(inputs, Context("r"))["x"]
 
 
-def published(served: Function) -> Any:
-    described = openapi.document(Settings("m:f"), served.schema)
+def get_request_content(served: Function) -> Any:
+    described = openapi.build_document(Settings("m:f"), served.schema)
     return described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
 
 
-def same(found: Any, value: Any) -> bool:
-    return repr(found) == repr(value) and type(found) is type(value)
+def same(actual: Any, value: Any) -> bool:
+    return repr(actual) == repr(value) and type(actual) is type(value)
 
 
 TAKEN: list[tuple[Any, dict[str, Any], Any]] = [
@@ -124,7 +124,7 @@ TAKEN: list[tuple[Any, dict[str, Any], Any]] = [
     (list[Node], item("dict", [{"name": "a"}, {"name": "b", "color": "green"}]), [Node("a"), Node("b", Color.GREEN)]),
     (Node, item("dict", {"name": "a", "at": "2026-01-31"}), Node("a", at=datetime.date(2026, 1, 31))),
     (Node, item("dict", {"name": "a", "inner": {"name": "b", "inner": None}}), Node("a", inner=Node("b"))),
-    (Node, item("dict", {"name": "a", "nodes": [{"name": "b"}], "more": "c"}), Node("a", nodes=[Node("b")], more="c")),
+    (Node, item("dict", {"name": "a", "nodes": [{"name": "b"}], "size": "c"}), Node("a", nodes=[Node("b")], size="c")),
     (Color, item("str", "green"), Color.GREEN),
     (Level, item("INT64", [2]), Level.HIGH),
     (Level, item("INT32", 1), Level.LOW),
@@ -178,11 +178,11 @@ TAKEN: list[tuple[Any, dict[str, Any], Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("annotation", "given", "value"), TAKEN, ids=range(len(TAKEN)))
-def test_a_parameter_gets_what_is_annotated(annotation: Any, given: dict[str, Any], value: Any) -> None:
+@pytest.mark.parametrize(("annotation", "request_item", "value"), TAKEN, ids=range(len(TAKEN)))
+def test_a_parameter_gets_what_is_annotated(annotation: Any, request_item: dict[str, Any], value: Any) -> None:
     served = function(annotation)
-    assert same(got(served, given), value)
-    jsonschema.validate({"inputs": [given]}, published(served)["schema"])
+    assert same(got(served, request_item), value)
+    jsonschema.validate({"inputs": [request_item]}, get_request_content(served)["schema"])
 
 
 NOT_TAKEN: list[tuple[Any, dict[str, Any], str]] = [
@@ -205,7 +205,7 @@ NOT_TAKEN: list[tuple[Any, dict[str, Any], str]] = [
     (Node, item("dict", {"name": "a", "nodes": [{"name": "b"}, {}]}), "nodes[1].name: is missing"),
     (Node, item("dict", {"name": "a", "at": "31.1.2026"}),
      "at: must be a date in ISO 8601 like 2026-01-31, not '31.1.2026'"),
-    (Node, item("dict", {"name": "a", "more": []}), "more: must be int, not []; or must be str, not []"),
+    (Node, item("dict", {"name": "a", "size": []}), "size: must be int, not []; or must be str, not []"),
     (Color, item("str", "blue"), "must be one of 'red', 'green', not 'blue'"),
     (Color, item("str", "b" * 90), "must be one of 'red', 'green', not '" + "b" * 59 + "…"),
     (Level, item("INT64", [3]), "must be one of 1, 2, not 3"),
@@ -227,10 +227,10 @@ NOT_TAKEN: list[tuple[Any, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("annotation", "given", "message"), NOT_TAKEN, ids=range(len(NOT_TAKEN)))
-def test_what_a_parameter_refuses_is_named(annotation: Any, given: dict[str, Any], message: str) -> None:
+@pytest.mark.parametrize(("annotation", "request_item", "message"), NOT_TAKEN, ids=range(len(NOT_TAKEN)))
+def test_what_a_parameter_refuses_is_named(annotation: Any, request_item: dict[str, Any], message: str) -> None:
     with pytest.raises(Invalid) as refused:
-        got(function(annotation), given)
+        got(function(annotation), request_item)
     assert refused.value.status == 422
     assert refused.value.members["errors"] == [{"input": "x", "message": message}]
 
@@ -259,13 +259,13 @@ TENSORS: list[tuple[Any, dict[str, Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "given", "value"), TENSORS, ids=range(len(TENSORS)))
-def test_a_tensor_becomes_what_is_annotated(annotation: Any, given: dict[str, Any], value: Any) -> None:
-    assert same(got_of_tensor(function(annotation), given), value)
+@pytest.mark.parametrize(("annotation", "request_item", "value"), TENSORS, ids=range(len(TENSORS)))
+def test_a_tensor_becomes_what_is_annotated(annotation: Any, request_item: dict[str, Any], value: Any) -> None:
+    assert same(got_of_tensor(function(annotation), request_item), value)
 
 
 @pytest.mark.parametrize(
-    ("annotation", "given", "message"),
+    ("annotation", "request_item", "message"),
     [
         (str, tensor("BYTES", "a", "b"), "must be one text, not 2"),
         (str, tensor("BYTES", None), "must be a text"),
@@ -274,9 +274,9 @@ def test_a_tensor_becomes_what_is_annotated(annotation: Any, given: dict[str, An
         (Color, tensor("BYTES", "blue"), "must be one of 'red', 'green', not 'blue'"),
     ],
 )
-def test_a_tensor_that_does_not_fit_is_named(annotation: Any, given: dict[str, Any], message: str) -> None:
+def test_a_tensor_that_does_not_fit_is_named(annotation: Any, request_item: dict[str, Any], message: str) -> None:
     with pytest.raises(Invalid) as refused:
-        got_of_tensor(function(annotation), given)
+        got_of_tensor(function(annotation), request_item)
     assert refused.value.members["errors"] == [{"input": "x", "message": message}]
 
 
@@ -290,17 +290,17 @@ def test_a_tensor_that_does_not_fit_is_named(annotation: Any, given: dict[str, A
     ],
 )
 def test_binary_elements_are_taken_as_they_came(annotation: Any, elements: list[bytes], value: Any) -> None:
-    content = b"".join(struct.pack("<I", len(one)) + one for one in elements)
-    about = {"datatype": "BYTES", "shape": [len(elements)], "parameters": {"binary_data_size": len(content)}}
-    assert same(got_of_tensor(function(annotation), about, content), value)
+    content = b"".join(struct.pack("<I", len(element)) + element for element in elements)
+    tensor = {"datatype": "BYTES", "shape": [len(elements)], "parameters": {"binary_data_size": len(content)}}
+    assert same(got_of_tensor(function(annotation), tensor, content), value)
 
 
 @pytest.mark.parametrize("binary", [b"\xff", "\udc80".encode("utf-8", "surrogatepass")])
 def test_a_text_in_binary_is_unicode(binary: bytes) -> None:
     content = struct.pack("<I", len(binary)) + binary
-    about = {"datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(content)}}
+    tensor = {"datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(content)}}
     with pytest.raises(Invalid, match="BYTES must be text in UTF-8 here"):
-        got_of_tensor(function(str), about, content)
+        got_of_tensor(function(str), tensor, content)
 
 
 def test_bytes_are_what_a_file_holds(tmp_path: pathlib.Path) -> None:
@@ -314,7 +314,7 @@ def test_null_and_nothing_are_none() -> None:
     assert got(function(str | None)) is None
     served = Function(or_none)
     assert got(served, item("str", None)) is None
-    assert served.arguments(check({"inputs": []}, served.schema), Context("r")) == {}
+    assert served.build_arguments(validate_request({"inputs": []}, served.schema), Context("r")) == {}
 
 
 @pytest.mark.parametrize(
@@ -337,16 +337,16 @@ def test_null_and_nothing_are_none() -> None:
 )  # fmt: skip
 def test_what_cannot_come_is_refused_at_the_start(annotation: Any, sentence: str) -> None:
     with pytest.raises(SchemaError) as refused:
-        kind_of(annotation)
+        resolve_type(annotation)
     assert sentence in str(refused.value)
 
 
-@pytest.mark.parametrize("annotation", list(dict.fromkeys(str(one) for one, *_ in TAKEN)))
+@pytest.mark.parametrize("annotation", list(dict.fromkeys(str(taken_type) for taken_type, *_ in TAKEN)))
 def test_the_published_example_fits_and_is_taken(annotation: str) -> None:
-    served = function(next(one for one, *_ in TAKEN if str(one) == annotation))
-    example = published(served)["example"]
-    jsonschema.validate(example, published(served)["schema"])
-    check(example, served.schema)
+    served = function(next(taken_type for taken_type, *_ in TAKEN if str(taken_type) == annotation))
+    example = get_request_content(served)["example"]
+    jsonschema.validate(example, get_request_content(served)["schema"])
+    validate_request(example, served.schema)
     if example["inputs"] and "Node" not in annotation and "Options" not in annotation and "Path" not in annotation:
         got(served, *example["inputs"])
 
@@ -366,23 +366,23 @@ def test_the_published_example_fits_and_is_taken(annotation: str) -> None:
 )
 def test_the_form_of_an_input_is_published(annotation: Any, datatype: str, data: Any) -> None:
     served = function(annotation)
-    [one] = [published(served)["schema"]["properties"]["inputs"]["items"]]
-    assert one["properties"]["datatype"] == {"const": datatype}
-    assert one["properties"]["data"] == data
+    [item_schema] = [get_request_content(served)["schema"]["properties"]["inputs"]["items"]]
+    assert item_schema["properties"]["datatype"] == {"const": datatype}
+    assert item_schema["properties"]["data"] == data
     listed = "array" in str(data)
-    assert metadata("m", served.schema)["inputs"] == [
+    assert build_metadata("m", served.schema)["inputs"] == [
         {"name": "x", "datatype": "BYTES", "shape": [-1] if listed else [1]}
     ]
-    shown = render(openapi.document(Settings("m:f"), served.schema))
-    assert (f"list of {datatype}" in shown) is (data.get("type") == "array")
+    page = render(openapi.build_document(Settings("m:f"), served.schema))
+    assert (f"list of {datatype}" in page) is (data.get("type") == "array")
 
 
 async def test_lists_of_texts_travel_over_both_routes() -> None:
-    given = {"name": "tags", "datatype": "str", "data": ["a", "b"], "shape": [2]}
-    asked = {"name": "tags", "datatype": "BYTES", "data": ["a", "b"], "shape": [2]}
-    async with serving("joined") as served:
-        plain = await served.predict(given)
-        infer = await served.ask("POST", "/v2/models/component/infer", json.dumps({"inputs": [asked]}).encode())
+    request_item = {"name": "tags", "datatype": "str", "data": ["a", "b"], "shape": [2]}
+    tensor = {"name": "tags", "datatype": "BYTES", "data": ["a", "b"], "shape": [2]}
+    async with serving("join_tags") as served:
+        plain = await served.predict(request_item)
+        infer = await served.ask("POST", "/v2/models/component/infer", json.dumps({"inputs": [tensor]}).encode())
     assert [plain.json["outputs"][0]["data"], infer.json["outputs"][0]["data"]] == ["a, b", ["a, b"]]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pydantic
 import pytest
 from mlmesh_component.function import signature
-from mlmesh_component.function.schema import Field, Kind, Schema
+from mlmesh_component.function.schema import Field, FieldType, Schema
 
 Answer = dict[str, Any]
 FLOAT, INT = ("FP64", "FP32"), ("INT64", "INT32")
@@ -33,11 +33,11 @@ class Mixed(enum.Enum):
 class Typed(TypedDict):
     tags: list[str]
     note: Optional[str]  # noqa: UP045
-    more: NotRequired[int]
+    extra: NotRequired[int]
 
 
 class Partial(Typed, total=False):
-    rest: float
+    remainder: float
 
 
 @dataclasses.dataclass
@@ -62,18 +62,22 @@ def outputs(annotation: Any, *, batched: bool = False, doc: str | None = None) -
 
     function.__annotations__ = {"text": str, "return": annotation}
     function.__doc__ = doc
-    return signature.schema(function, batched=batched)
+    return signature.build_schema(function, batched=batched)
 
 
-TYPED = (Field("tags", Kind(("str",))), Field("note", Kind(("str",)), False), Field("more", Kind(INT), False))
-DATA = (Field("score", Kind(FLOAT)), Field("best", Kind(INT), False))
+TYPED = (
+    Field("tags", FieldType(("str",))),
+    Field("note", FieldType(("str",)), False),
+    Field("extra", FieldType(INT), False),
+)
+DATA = (Field("score", FieldType(FLOAT)), Field("best", FieldType(INT), False))
 
 
 @pytest.mark.parametrize(
     ("annotation", "fields"),
     [
         (Typed, TYPED),
-        (Partial, (*TYPED, Field("rest", Kind(FLOAT), False))),
+        (Partial, (*TYPED, Field("remainder", FieldType(FLOAT), False))),
         (Data, DATA),
         (Named, DATA),
         (Model, (dataclasses.replace(DATA[0], description="how good"), DATA[1])),
@@ -81,7 +85,7 @@ DATA = (Field("score", Kind(FLOAT)), Field("best", Kind(INT), False))
         (AsyncIterator[Data], DATA),
         (Annotated[Data, "x"], DATA),
         (Data | Exception, DATA),
-        (Data | None, tuple(dataclasses.replace(one, required=False) for one in DATA)),
+        (Data | None, tuple(dataclasses.replace(field, required=False) for field in DATA)),
         (Data | Typed, ()),
         (dict, ()),
         (list[Answer], ()),
@@ -97,7 +101,7 @@ def test_the_return_annotation_names_the_outputs(annotation: Any, fields: tuple[
         def function() -> Nowhere:  # type: ignore[name-defined]  # noqa: F821
             return {}
 
-        assert signature.schema(function).outputs == fields
+        assert signature.build_schema(function).outputs == fields
     else:
         assert outputs(annotation).outputs == fields
 
@@ -146,8 +150,8 @@ def test_with_batching_it_is_that_of_one_request(annotation: Any) -> None:
     ],
 )
 def test_each_annotation_has_its_datatypes(annotation: Any, datatypes: tuple[str, ...], required: bool) -> None:
-    made = dataclasses.make_dataclass("made", [("y", annotation)])
-    assert outputs(made).outputs == (Field("y", Kind(datatypes), required),)
+    record = dataclasses.make_dataclass("made", [("y", annotation)])
+    assert outputs(record).outputs == (Field("y", FieldType(datatypes), required),)
 
 
 def test_an_annotation_that_cannot_be_read_says_nothing() -> None:
@@ -158,22 +162,22 @@ def test_an_annotation_that_cannot_be_read_says_nothing() -> None:
         """
         return {}
 
-    assert signature.schema(function).outputs == (Field("y", Kind(("str",))),)
+    assert signature.build_schema(function).outputs == (Field("y", FieldType(("str",))),)
 
 
 def test_of_a_dict_it_is_known_what_it_holds() -> None:
-    assert outputs(dict[str, list[str]]).others == Field("", Kind(("str",)))
-    assert outputs(Mapping[str, float | None]).others == Field("", Kind(FLOAT), False)
+    assert outputs(dict[str, list[str]]).default_output == Field("", FieldType(("str",)))
+    assert outputs(Mapping[str, float | None]).default_output == Field("", FieldType(FLOAT), False)
     assert outputs(dict[str, list[str]]).outputs == ()
-    assert outputs(dict).others == outputs(dict[str, Any]).others == Field("")
+    assert outputs(dict).default_output == outputs(dict[str, Any]).default_output == Field("")
 
 
 def test_the_docstring_goes_before_the_annotation() -> None:
     doc = ":param outputs.best: the best\n:type outputs.score: FP32\n:type outputs.more: str, optional"
     assert outputs(Data, doc=doc).outputs == (
-        Field("best", Kind(INT), False, "the best"),
-        Field("score", Kind(("FP32",))),
-        Field("more", Kind(("str",)), False),
+        Field("best", FieldType(INT), False, "the best"),
+        Field("score", FieldType(("FP32",))),
+        Field("more", FieldType(("str",)), False),
     )
 
 
@@ -185,4 +189,4 @@ def test_annotations_of_a_module_with_a_future_import_are_read() -> None:
     def function() -> Typed:
         return {"tags": [], "note": None}
 
-    assert signature.schema(function).outputs == TYPED
+    assert signature.build_schema(function).outputs == TYPED

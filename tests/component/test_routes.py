@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from mlmesh_component.http.framing import Limits
-from mlmesh_component.http.http1 import Parser
+from mlmesh_component.http.http1 import Http1Parser
 from mlmesh_component.http.llhttp import LlhttpParser
 
 from tests.component import functions
@@ -19,10 +19,10 @@ from tests.component.serving import numbers, serving, text
 X = numbers("x", 1.0, 2.0)
 
 
-@pytest.fixture(params=[Parser, LlhttpParser])
+@pytest.fixture(params=[Http1Parser, LlhttpParser])
 def parser(request: pytest.FixtureRequest) -> Callable[[Limits], Any]:
-    found: Callable[[Limits], Any] = request.param
-    return found
+    parser: Callable[[Limits], Any] = request.param
+    return parser
 
 
 async def test_a_prediction_is_answered(parser: Any) -> None:
@@ -54,7 +54,7 @@ async def test_a_large_body_is_read_beside_the_loop(parser: Any) -> None:
 
 
 async def test_the_function_is_told_about_its_call() -> None:
-    async with serving("told", boxes=("data",)) as served:
+    async with serving("call_details", boxes=("data",)) as served:
         answer = await served.ask(
             "POST",
             "/predict",
@@ -129,25 +129,25 @@ async def test_plain_parameters_are_passed_by_name() -> None:
 async def test_output_fields_select_and_order() -> None:
     async with serving("add") as served:
         answer = await served.predict(X, output_fields=["count", "total"])
-        assert [one["name"] for one in answer.json["outputs"]] == ["count", "total"]
+        assert [output["name"] for output in answer.json["outputs"]] == ["count", "total"]
         answer = await served.predict(X, output_fields=["count"])
-        assert [one["name"] for one in answer.json["outputs"]] == ["count"]
+        assert [output["name"] for output in answer.json["outputs"]] == ["count"]
         answer = await served.predict(X, output_fields=["nope"])
         assert answer.status == 422
 
 
 async def test_output_fields_may_be_objects_with_a_name() -> None:
     async with serving("add") as served:
-        wanted = [{"name": "count", "datatype": "str"}]
-        answer = await served.predict(numbers("x", 1, 2), output_fields=wanted)
-        assert [one["name"] for one in answer.json["outputs"]] == ["count"]
+        output_fields = [{"name": "count", "datatype": "str"}]
+        answer = await served.predict(numbers("x", 1, 2), output_fields=output_fields)
+        assert [output["name"] for output in answer.json["outputs"]] == ["count"]
         assert (await served.predict(numbers("x", 1, 2), output_fields=[{"datatype": "str"}])).status == 422
 
 
 async def test_output_fields_of_a_function_without_declared_outputs_are_checked_behind_it() -> None:
     async with serving("echo") as served:
         answer = await served.predict(text("a", "1"), text("b", "2"), output_fields=["b"])
-        assert [one["name"] for one in answer.json["outputs"]] == ["b"]
+        assert [output["name"] for output in answer.json["outputs"]] == ["b"]
         answer = await served.predict(text("a", "1"), output_fields=["nope"])
         assert (answer.status, answer.json["errors"]) == (
             422,
@@ -292,7 +292,7 @@ async def test_the_folder_of_a_call_goes_with_it_and_what_it_returned_stays(
     functions.SEEN.clear()
     async with serving("upper") as served:
         answer = await served.predict({"name": "text", "datatype": "FILE", "data": str(file)})
-    kept = Path(answer.json["outputs"][0]["data"])
-    assert (kept.name, kept.read_text()) == ("upper-a.txt", "ONE")
+    result_path = Path(answer.json["outputs"][0]["data"])
+    assert (result_path.name, result_path.read_text()) == ("upper-a.txt", "ONE")
     assert functions.SEEN[0]._folder is None
-    assert {one.name for one in tmp_path.iterdir()} == {"a.txt", kept.parents[2].name}
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", result_path.parents[2].name}

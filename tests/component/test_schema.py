@@ -3,33 +3,35 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mlmesh_component.function.schema import Field, Kind, Schema, check
+from mlmesh_component.function.schema import Field, FieldType, Schema, validate_request
 from mlmesh_component.problems import Invalid
 
 from tests.component.serving import numbers, text
 
 SCHEMA = Schema(
-    inputs=(Field("x", Kind(("FP32", "FP64"))), Field("note", Kind(("str",)), required=False)),
+    inputs=(Field("x", FieldType(("FP32", "FP64"))), Field("note", FieldType(("str",)), required=False)),
     outputs=(Field("y"), Field("z")),
-    open=False,
+    is_open=False,
 )
 X = numbers("x", 1.0)
 
 
 def errors(body: Any, schema: Schema = SCHEMA) -> list[tuple[str, str]]:
     with pytest.raises(Invalid) as refused:
-        check(body, schema)
+        validate_request(body, schema)
     return [(error["input"], error["message"]) for error in refused.value.members["errors"]]
 
 
 def test_a_request_that_fits_is_passed_on() -> None:
-    found = check({"inputs": [X], "parameters": [1], "output_fields": ["z", "y", "z"], "model_key": "default"}, SCHEMA)
-    assert (found.items, found.parameters, found.output_fields, found.files) == ([X], [1], ("z", "y"), False)
+    inputs = validate_request(
+        {"inputs": [X], "parameters": [1], "output_fields": ["z", "y", "z"], "model_key": "default"}, SCHEMA
+    )
+    assert (inputs.items, inputs.parameters, inputs.output_fields, inputs.has_files) == ([X], [1], ("z", "y"), False)
 
 
 def test_what_is_left_out_is_empty() -> None:
-    found = check({"inputs": [X], "parameters": None, "output_fields": None, "model_key": None}, SCHEMA)
-    assert (found.parameters, found.output_fields) == ([], ())
+    inputs = validate_request({"inputs": [X], "parameters": None, "output_fields": None, "model_key": None}, SCHEMA)
+    assert (inputs.parameters, inputs.output_fields) == ([], ())
 
 
 @pytest.mark.parametrize(
@@ -70,9 +72,9 @@ def test_everything_that_does_not_fit_is_named(body: Any, expected: list[tuple[s
 
 
 def test_an_open_schema_takes_any_well_formed_item() -> None:
-    assert check({"inputs": [text("whatever", "x")]}, Schema()).items == [text("whatever", "x")]
+    assert validate_request({"inputs": [text("whatever", "x")]}, Schema()).items == [text("whatever", "x")]
     assert errors({"inputs": [numbers("x", datatype="FP16")]}, Schema())[0][0] == "x"
 
 
 def test_files_are_noticed() -> None:
-    assert check({"inputs": [{"name": "f", "datatype": "FILE", "data": "a/b"}]}, Schema()).files
+    assert validate_request({"inputs": [{"name": "f", "datatype": "FILE", "data": "a/b"}]}, Schema()).has_files

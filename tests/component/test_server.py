@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mlmesh_component.http import connection
 from mlmesh_component.http.framing import Limits
-from mlmesh_component.http.http1 import Parser
+from mlmesh_component.http.http1 import Http1Parser
 from mlmesh_component.http.llhttp import LlhttpParser
 
 from tests.component import functions
@@ -21,14 +21,14 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
-def post(body: bytes = BODY, more: bytes = b"") -> bytes:
-    return b"POST /predict HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n%s" % (more, len(body), body)
+def post(body: bytes = BODY, suffix: bytes = b"") -> bytes:
+    return b"POST /predict HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n%s" % (suffix, len(body), body)
 
 
-@pytest.fixture(params=[Parser, LlhttpParser])
+@pytest.fixture(params=[Http1Parser, LlhttpParser])
 def parser(request: pytest.FixtureRequest) -> Callable[[Limits], Any]:
-    found: Callable[[Limits], Any] = request.param
-    return found
+    parser: Callable[[Limits], Any] = request.param
+    return parser
 
 
 def statuses(received: bytes) -> list[int]:
@@ -116,9 +116,9 @@ async def test_an_answer_in_http_1_0_ends_with_the_connection(parser: Any) -> No
     async with serving("add", parser) as served:
         received = await served.raw(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert b"connection: close\r\n" in received
-        kept = await served.raw(b"GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", LAST)
-        assert b"connection: keep-alive\r\n" in kept
-        assert statuses(kept) == [200, 200]
+        kept_alive = await served.raw(b"GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", LAST)
+        assert b"connection: keep-alive\r\n" in kept_alive
+        assert statuses(kept_alive) == [200, 200]
 
 
 async def test_a_caller_who_sends_no_more_gets_the_answers(parser: Any) -> None:
@@ -134,8 +134,8 @@ OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings:
 
 async def test_a_protocol_that_is_offered_is_not_taken_up(parser: Any) -> None:
     async with serving("add", parser) as served:
-        assert statuses(await served.raw(post(more=OFFER), post(more=OFFER), LAST)) == [200, 200, 200]
-        every = post(more=OFFER) + LAST
+        assert statuses(await served.raw(post(suffix=OFFER), post(suffix=OFFER), LAST)) == [200, 200, 200]
+        every = post(suffix=OFFER) + LAST
         assert statuses(await served.raw(*[every[at : at + 1] for at in range(len(every))])) == [200, 200]
 
 
@@ -159,9 +159,9 @@ async def test_a_caller_that_goes_cancels_a_function_on_the_loop(parser: Any) ->
         writer.write(post(b'{"inputs": []}'))
         await until(lambda: bool(functions.SEEN))
         writer.close()
-        calls = served.component._calls
-        assert calls is not None
-        await until(lambda: calls.running == 0)
+        executor = served.component._executor
+        assert executor is not None
+        await until(lambda: executor.running_count == 0)
 
 
 async def test_a_reader_that_does_not_read_holds_only_itself_up(parser: Any) -> None:
@@ -177,15 +177,17 @@ async def test_a_reader_that_does_not_read_holds_only_itself_up(parser: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("sent", "quiet", "received"),
+    ("sent", "silence", "received"),
     [
         (b"", connection.KEEP_ALIVE_SECONDS, []),
         (HEALTH, connection.KEEP_ALIVE_SECONDS, [200]),
-        (HEALTH + post()[:30], connection.STALLED_SECONDS, [200, 408]),
-        (post()[:-5], connection.STALLED_SECONDS, [408]),
+        (HEALTH + post()[:30], connection.STALL_TIMEOUT_SECONDS, [200, 408]),
+        (post()[:-5], connection.STALL_TIMEOUT_SECONDS, [408]),
     ],
 )
-async def test_a_peer_that_stops_talking_is_let_go(parser: Any, sent: bytes, quiet: float, received: list[int]) -> None:
+async def test_a_peer_that_stops_talking_is_let_go(
+    parser: Any, sent: bytes, silence: float, received: list[int]
+) -> None:
     async with serving("add", parser) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(sent)
@@ -194,11 +196,11 @@ async def test_a_peer_that_stops_talking_is_let_go(parser: Any, sent: bytes, qui
         if received[:1] == [200]:
             await reader.readuntil(b'{"status":"ok"}')
         elif sent:
-            await until(lambda: not next(iter(connections))._parser.idle)
+            await until(lambda: not next(iter(connections))._parser.is_idle)
         now = asyncio.get_running_loop().time()
-        next(iter(connections)).check_time(now + quiet - 1)
-        assert not next(iter(connections))._ending
-        next(iter(connections)).check_time(now + quiet + 1)
-        rest = statuses(await reader.read())
-        assert rest == [one for one in received if one != 200]
+        next(iter(connections)).check_timeouts(now + silence - 1)
+        assert not next(iter(connections))._closing
+        next(iter(connections)).check_timeouts(now + silence + 1)
+        later_statuses = statuses(await reader.read())
+        assert later_statuses == [status for status in received if status != 200]
         writer.close()

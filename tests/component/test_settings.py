@@ -1,18 +1,18 @@
 from __future__ import annotations
 
 import pytest
-from mlmesh_component.settings import Settings, SettingsError, read
+from mlmesh_component.settings import Settings, SettingsError, read_settings
 
 NAME = {"MLMESH_INFERENCE": "m:f"}
 
 
 def test_a_name_is_enough() -> None:
-    assert read(["m:f"], {}) == Settings("m:f")
-    assert read([], NAME) == Settings("m:f")
+    assert read_settings(["m:f"], {}) == Settings("m:f")
+    assert read_settings([], NAME) == Settings("m:f")
 
 
 def test_the_environment_says_everything_that_the_platform_has_to_say() -> None:
-    found = read(
+    settings = read_settings(
         [],
         {
             **NAME,
@@ -34,7 +34,7 @@ def test_the_environment_says_everything_that_the_platform_has_to_say() -> None:
             "MLMESH_NAMESPACE": "app",
         },
     )
-    assert found == Settings(
+    assert settings == Settings(
         inference="m:f",
         host="127.0.0.1",
         port=0,
@@ -53,12 +53,12 @@ def test_the_environment_says_everything_that_the_platform_has_to_say() -> None:
         component="digits",
         namespace="app",
     )
-    assert not found.local
+    assert not settings.local
 
 
 def test_arguments_win() -> None:
-    found = read(["m:g", "--port", "0", "--model", "/x", "--host", "::1"], {**NAME, "MLMESH_PORT": "5"})
-    assert (found.inference, found.port, found.model_path, found.host) == ("m:g", 0, "/x", "::1")
+    settings = read_settings(["m:g", "--port", "0", "--model", "/x", "--host", "::1"], {**NAME, "MLMESH_PORT": "5"})
+    assert (settings.inference, settings.port, settings.model_path, settings.host) == ("m:g", 0, "/x", "::1")
 
 
 @pytest.mark.parametrize(
@@ -75,4 +75,4 @@ def test_arguments_win() -> None:
 )
 def test_a_setting_that_cannot_be_used_is_named(environment: dict[str, str], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        read([], environment)
+        read_settings([], environment)

@@ -9,9 +9,9 @@ from typing import Any, Dict, List, Literal, Optional, Union  # noqa: UP035 - as
 import numpy as np
 import pydantic
 import pytest
-from mlmesh_component.function.annotation_types import kind_of
+from mlmesh_component.function.annotation_types import resolve_type
 from mlmesh_component.function.schema import SchemaError
-from mlmesh_component.function.signature import read, schema
+from mlmesh_component.function.signature import build_schema, read_signature
 
 from tests.component import functions
 
@@ -33,12 +33,12 @@ class Point:
     deep: Inner = dataclasses.field(default_factory=Inner)
 
 
-def item(datatype: str, data: Any, **more: Any) -> dict[str, Any]:
-    return {"name": "x", "datatype": datatype, "data": data, **more}
+def item(datatype: str, data: Any, **members: Any) -> dict[str, Any]:
+    return {"name": "x", "datatype": datatype, "data": data, **members}
 
 
 @pytest.mark.parametrize(
-    ("annotation", "given", "value"),
+    ("annotation", "request_item", "value"),
     [
         (int, item("INT32", [3]), 3),
         (int, item("INT64", 3), 3),
@@ -68,29 +68,29 @@ def item(datatype: str, data: Any, **more: Any) -> dict[str, Any]:
         (Any, item("FP64", [1.0]), [1.0]),
     ],
 )
-def test_an_item_becomes_the_value_that_is_annotated(annotation: Any, given: dict[str, Any], value: Any) -> None:
-    kind = kind_of(annotation)
-    assert not kind.datatypes or given["datatype"] in kind.datatypes
-    found = kind.convert(given)
-    assert found == value
-    assert type(found) is type(value)
+def test_an_item_becomes_the_value_that_is_annotated(annotation: Any, request_item: dict[str, Any], value: Any) -> None:
+    kind = resolve_type(annotation)
+    assert not kind.datatypes or request_item["datatype"] in kind.datatypes
+    result = kind.convert(request_item)
+    assert result == value
+    assert type(result) is type(value)
 
 
 @pytest.mark.parametrize(
-    ("given", "value"),
+    ("request_item", "value"),
     [
         (item("FP32", [1, 2, 3, 4], shape=[2, 2]), np.array([[1, 2], [3, 4]], dtype=np.float32)),
         (item("INT64", [1, 2], shape=None), np.array([1, 2])),
         (item("BOOL", [True]), np.array([True])),
     ],
 )
-def test_an_array_has_the_datatype_and_the_shape_of_its_item(given: dict[str, Any], value: Any) -> None:
-    found = kind_of(np.ndarray).convert(given)
-    np.testing.assert_array_equal(found, value, strict=True)
+def test_an_array_has_the_datatype_and_the_shape_of_its_item(request_item: dict[str, Any], value: Any) -> None:
+    result = resolve_type(np.ndarray).convert(request_item)
+    np.testing.assert_array_equal(result, value, strict=True)
 
 
 @pytest.mark.parametrize(
-    ("annotation", "given", "message"),
+    ("annotation", "request_item", "message"),
     [
         (int, item("INT32", [1, 2]), "must be one value, not 2"),
         (int, item("INT32", []), "must be one value, not 0"),
@@ -104,26 +104,28 @@ def test_an_array_has_the_datatype_and_the_shape_of_its_item(given: dict[str, An
         (Point, item("dict", {"x": 1, "deep": 3}), "deep: must be an object"),
     ],
 )
-def test_a_value_that_its_annotation_refuses_is_named(annotation: Any, given: dict[str, Any], message: str) -> None:
+def test_a_value_that_its_annotation_refuses_is_named(
+    annotation: Any, request_item: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
-        kind_of(annotation).convert(given)
+        resolve_type(annotation).convert(request_item)
 
 
 @pytest.mark.parametrize("annotation", [set, complex, Callable, list[set[str]]])
 def test_an_annotation_without_a_datatype_is_refused(annotation: Any) -> None:
     with pytest.raises(SchemaError):
-        kind_of(annotation)
+        resolve_type(annotation)
 
 
 def test_parameters_with_defaults_are_optional() -> None:
-    found = schema(functions.greet)
-    assert [(f.name, f.required, f.description) for f in found.inputs] == [
+    result = build_schema(functions.greet)
+    assert [(f.name, f.required, f.description) for f in result.inputs] == [
         ("name", True, "whom"),
         ("times", False, ""),
         ("tone", False, ""),
     ]
-    assert not found.open
-    assert found.description == "Greets."
+    assert not result.is_open
+    assert result.description == "Greets."
 
 
 def test_a_docstring_and_a_signature_make_one_schema() -> None:
@@ -137,19 +139,19 @@ def test_a_docstring_and_a_signature_make_one_schema() -> None:
         """
         return {}
 
-    found = schema(both)
-    assert [(f.name, f.kind.datatypes, f.required, f.description) for f in found.inputs] == [
+    result = build_schema(both)
+    assert [(f.name, f.type.datatypes, f.required, f.description) for f in result.inputs] == [
         ("text", ("str",), True, "what to read"),
         ("size", ("INT32",), False, "how much"),
     ]
-    assert [f.name for f in found.outputs] == ["y"]
+    assert [f.name for f in result.outputs] == ["y"]
 
 
 def test_classic_parameters_without_a_docstring_take_anything() -> None:
-    found = schema(functions.echo)
-    assert found.open
-    assert found.inputs == ()
-    assert read(functions.echo).ours == ("inputs",)
+    result = build_schema(functions.echo)
+    assert result.is_open
+    assert result.inputs == ()
+    assert read_signature(functions.echo).reserved == ("inputs",)
 
 
 def test_wrapped_functions_partials_methods_and_objects_can_be_served() -> None:
@@ -161,12 +163,12 @@ def test_wrapped_functions_partials_methods_and_objects_can_be_served() -> None:
             return {}
 
     @functools.wraps(functions.greet)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         return functions.greet(*args, **kwargs)
 
-    for function in (Served(), Served().method, wrapped, functools.partial(functions.greet, times=2)):
-        first = schema(function).inputs[0]
-        assert first.kind.datatypes == ("str",), function
+    for function in (Served(), Served().method, wrapper, functools.partial(functions.greet, times=2)):
+        first = build_schema(function).inputs[0]
+        assert first.type.datatypes == ("str",), function
 
 
 def test_a_positional_only_parameter_is_refused() -> None:
@@ -174,7 +176,7 @@ def test_a_positional_only_parameter_is_refused() -> None:
         return {}
 
     with pytest.raises(SchemaError, match=r"^parameter 'x' is positional only"):
-        read(f)
+        read_signature(f)
 
 
 def test_an_annotation_that_is_not_there_is_refused_with_the_parameter() -> None:
@@ -182,4 +184,4 @@ def test_an_annotation_that_is_not_there_is_refused_with_the_parameter() -> None
         return {}
 
     with pytest.raises(SchemaError, match="Nowhere"):
-        read(f)
+        read_signature(f)

@@ -46,12 +46,12 @@ async def lines(served: Served, *inputs: dict[str, Any]) -> tuple[Answer, list[A
 
 
 def running(served: Served) -> int:
-    assert served.component._calls is not None
-    return served.component._calls.running
+    assert served.component._executor is not None
+    return served.component._executor.running_count
 
 
-def numbers(found: list[Any]) -> list[int]:
-    return [one["outputs"][0]["data"][0] for one in found]
+def numbers(pieces: list[Any]) -> list[int]:
+    return [piece["outputs"][0]["data"][0] for piece in pieces]
 
 
 @BOTH
@@ -67,10 +67,10 @@ async def test_each_value_is_an_event_and_the_end_is_one(kind: str) -> None:
 @BOTH
 async def test_or_a_line_when_lines_are_asked_for(kind: str) -> None:
     async with serving("count" + kind) as served:
-        answer, found = await lines(served, item("to", 3))
-        assert (answer.headers["content-type"], numbers(found)) == ("application/x-ndjson", [0, 1, 2])
-        answer, found = await lines(served, item("to", 0))
-        assert (answer.status, found) == (200, [])
+        answer, pieces = await lines(served, item("to", 3))
+        assert (answer.headers["content-type"], numbers(pieces)) == ("application/x-ndjson", [0, 1, 2])
+        answer, pieces = await lines(served, item("to", 0))
+        assert (answer.status, pieces) == (200, [])
 
 
 @BOTH
@@ -85,9 +85,9 @@ async def test_a_fault_before_the_first_value_is_an_ordinary_one(kind: str) -> N
 @BOTH
 async def test_a_fault_later_is_the_last_that_comes(kind: str) -> None:
     async with serving("count" + kind) as served:
-        _, found = await lines(served, item("to", 5), item("fail_at", 2))
-        assert numbers(found[:-1]) == [0, 1]
-        assert (found[-1]["status"], found[-1]["error"]) == (500, "ValueError: no 2")
+        _, pieces = await lines(served, item("to", 5), item("fail_at", 2))
+        assert numbers(pieces[:-1]) == [0, 1]
+        assert (pieces[-1]["status"], pieces[-1]["error"]) == (500, "ValueError: no 2")
         answer = await served.predict(item("to", 5), item("fail_at", 2))
         assert b"event: error\ndata: {" in answer.body
         assert b"event: end" not in answer.body
@@ -101,8 +101,8 @@ async def test_a_value_is_there_before_the_next_one_is(kind: str) -> None:
         first = await asyncio.wait_for(reader.readuntil(b"}]}\n"), 10)
         assert b"transfer-encoding: chunked" in first
         functions.GATE.set()
-        rest = await asyncio.wait_for(reader.read(), 10)
-        assert rest.endswith(b"\r\n0\r\n\r\n")
+        remainder = await asyncio.wait_for(reader.read(), 10)
+        assert remainder.endswith(b"\r\n0\r\n\r\n")
         writer.close()
 
 
@@ -156,8 +156,8 @@ async def test_who_does_not_read_makes_the_function_wait(kind: str) -> None:
 @BOTH
 async def test_a_stream_ends_at_its_deadline(kind: str) -> None:
     async with serving("slowly" + kind, timeout=0.3) as served:
-        _, found = await lines(served)
-        assert (numbers(found[:1]), found[1]["status"]) == ([1], 504)
+        _, pieces = await lines(served)
+        assert (numbers(pieces[:1]), pieces[1]["status"]) == ([1], 504)
         functions.GATE.set()
         await until(lambda: running(served) == 0)
 

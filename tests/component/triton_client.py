@@ -6,7 +6,7 @@ import numpy
 import tritonclient.http as triton
 
 client = triton.InferenceServerClient(sys.argv[1])
-headers = dict(one.split("=", 1) for one in sys.argv[2:])  # copied for each call: the client writes into them
+headers = dict(header.split("=", 1) for header in sys.argv[2:])  # copied for each call: the client writes into them
 assert client.is_server_live(headers=dict(headers))
 assert client.is_server_ready(headers=dict(headers))
 assert client.is_model_ready("mean", headers=dict(headers))
@@ -24,8 +24,8 @@ for binary in (True, False):
     answer = client.infer("mean", tensors, outputs=outputs, request_id="1", headers=dict(headers))
     assert numpy.allclose(answer.as_numpy("rows"), image.mean(axis=0)), answer.get_response()
     assert answer.as_numpy("rows").shape == (3, 4)
-    said = answer.as_numpy("label").tolist()
-    assert said in ([f"{text}!".encode()], [f"{text}!"]), said
+    labels = answer.as_numpy("label").tolist()
+    assert labels in ([f"{text}!".encode()], [f"{text}!"]), labels
 
 answer = client.infer("mean", tensors, headers=dict(headers))  # what outputs there are, in binary
 assert answer.as_numpy("rows").dtype == numpy.float32

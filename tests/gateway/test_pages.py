@@ -200,7 +200,7 @@ async def test_a_functions_page_is_its_own_with_a_line_for_the_shell(mesh: Mesh)
     from tests.component.test_openapi import ADD
 
     app = app_document()
-    app["components"]["classifier"]["openapi"] = described.document(Settings("m:f", component="add"), ADD)
+    app["components"]["classifier"]["openapi"] = described.build_document(Settings("m:f", component="add"), ADD)
     await publish_app(mesh, app)
     status, _, body = await mesh.call("GET", "/demo/digits/docs", headers=BROWSER | ALICE)
     assert status == 200

@@ -7,7 +7,7 @@ import gc
 from collections import Counter
 
 import pytest
-from mlmesh_component.function_component import Component
+from mlmesh_component.function_component import FunctionComponent
 from mlmesh_component.http import llhttp
 from mlmesh_component.settings import Settings as ComponentSettings
 from yarl import URL
@@ -49,7 +49,7 @@ async def count_cycles(address: URL, path: str, *headers: str) -> Counter[str]:
 @pytest.mark.parametrize("function", ["add", "echo_async"])
 async def test_calls_leave_no_circles(mesh: Mesh, function: str) -> None:
     settings = ComponentSettings(f"tests.component.functions:{function}", host="127.0.0.1", port=0, token="token")
-    component = Component(settings, llhttp.fastest())
+    component = FunctionComponent(settings, llhttp.select_parser())
     port = await component.listen()
     await component.load()
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from mlmesh_component.asgi_component import Application
+from mlmesh_component.asgi_component import ApplicationComponent
 from mlmesh_component.settings import Settings
 from yarl import URL
 
@@ -20,9 +20,11 @@ TOKEN = "token"
 
 
 @asynccontextmanager
-async def application() -> AsyncIterator[Application]:
+async def application() -> AsyncIterator[ApplicationComponent]:
     afresh()
-    served = Application(Settings(app="tests.component.applications:app", host="127.0.0.1", port=0, token=TOKEN))
+    served = ApplicationComponent(
+        Settings(app="tests.component.applications:app", host="127.0.0.1", port=0, token=TOKEN)
+    )
     await served.listen()
     await served.load()
     try:
@@ -40,7 +42,7 @@ def application_at(port: int, **over: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def serve_application(mesh: Mesh, **over: Any) -> AsyncIterator[Application]:
+async def serve_application(mesh: Mesh, **over: Any) -> AsyncIterator[ApplicationComponent]:
     async with application() as served:
         await publish_app(mesh, application_at(served._server.port, **over))
         yield served

@@ -10,13 +10,13 @@ import threading
 import time
 from typing import Any
 
-from .asgi_component import Application
-from .component_server import LoadError, until_told
-from .function_component import Component
+from .asgi_component import ApplicationComponent
+from .component_server import LoadError, serve_until_signal
+from .function_component import FunctionComponent
 from .http import llhttp
-from .settings import Settings, SettingsError, read
+from .settings import Settings, SettingsError, read_settings
 
-EXIT_PATIENCE_SECONDS = 2.0
+EXIT_GRACE_SECONDS = 2.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,12 +24,12 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr,unused-ignore]
     try:
-        settings = read(sys.argv[1:] if arguments is None else arguments, os.environ)
+        settings = read_settings(sys.argv[1:] if arguments is None else arguments, os.environ)
     except SettingsError as error:
         sys.stderr.write(f"mlmesh: {error}\n")
         return 2
     try:
-        _run(settings)
+        _run_component(settings)
     except LoadError as error:
         sys.stderr.write(f"mlmesh: cannot serve {settings.target}: {error}\n")
         return 1
@@ -39,19 +39,21 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _run(settings: Settings) -> None:
+def _run_component(settings: Settings) -> None:
     loop = _new_loop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(_serve(settings))
+        loop.run_until_complete(_serve_component(settings))
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         asyncio.set_event_loop(None)
         loop.close()
 
 
-async def _serve(settings: Settings) -> None:
-    await until_told(Application(settings) if settings.app else Component(settings, llhttp.fastest()))
+async def _serve_component(settings: Settings) -> None:
+    await serve_until_signal(
+        ApplicationComponent(settings) if settings.app else FunctionComponent(settings, llhttp.select_parser())
+    )
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -64,17 +66,17 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def leave(code: int) -> None:
+def exit_process(code: int) -> None:
     """End the process, also when a function hangs in a thread or left threads of its own behind."""
-    threading.Thread(target=_leave_anyway, args=(code,), daemon=True).start()
+    threading.Thread(target=_force_exit, args=(code,), daemon=True).start()
     sys.exit(code)
 
 
-def _leave_anyway(code: int) -> None:
-    time.sleep(EXIT_PATIENCE_SECONDS)
+def _force_exit(code: int) -> None:
+    time.sleep(EXIT_GRACE_SECONDS)
     sys.stderr.flush()
     os._exit(code)
 
 
 if __name__ == "__main__":
-    leave(main())
+    exit_process(main())

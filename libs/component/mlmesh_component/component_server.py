@@ -10,16 +10,16 @@ import tempfile
 from abc import ABC, abstractmethod
 from typing import Any, Callable
 
-from .exception_log import describe, print_traceback
-from .fork_safety import Signals, let_go
+from .exception_log import describe_exception, print_traceback
+from .fork_safety import SignalHandlers, install_fork_handlers
 from .function.function import TargetError
 from .function.model import ModelError
 from .function.schema import SchemaError
 from .settings import Settings
-from .thread_pool import Threads
+from .thread_pool import ThreadPool
 
 GRACE_SECONDS = 10.0
-STOPPING = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class LoadError(Exception):
@@ -29,7 +29,7 @@ class LoadError(Exception):
         super().__init__(" ".join(reason.split()))
 
 
-class Life(ABC):
+class ComponentServer(ABC):
     """One component in this process, on the running loop."""
 
     def __init__(self, settings: Settings) -> None:
@@ -40,7 +40,7 @@ class Life(ABC):
         self._stop = asyncio.Event()
 
     @abstractmethod
-    async def start(self) -> int:
+    async def start_listening(self) -> int:
         """Listen; the port that it became."""
 
     @abstractmethod
@@ -52,7 +52,7 @@ class Life(ABC):
         """Nothing new is accepted, and what runs may end within the grace."""
 
     @abstractmethod
-    def announcement(self) -> str:
+    def startup_message(self) -> str:
         """What is told to somebody who started it by hand."""
 
     def stop(self) -> None:
@@ -60,7 +60,7 @@ class Life(ABC):
 
     async def listen(self) -> int:
         """Listen; the port that it became, also written to the port file."""
-        self.port = await self.start()
+        self.port = await self.start_listening()
         if self.settings.port_file is not None:
             _write_atomically(self.settings.port_file, f"{self.port}\n")
         return self.port
@@ -84,14 +84,14 @@ class Life(ABC):
     async def _load_and_announce(self) -> None:
         await self.load()
         if self.settings.local:
-            sys.stderr.write(self.announcement())
+            sys.stderr.write(self.startup_message())
             sys.stderr.flush()
 
-    async def imported(self, threads: Threads, work: Callable[[], Any]) -> Any:
+    async def run_import(self, threads: ThreadPool, work: Callable[[], Any]) -> Any:
         """What `work` makes of the developer's code, in a thread, so that health is answered meanwhile."""
-        return await threads.run(lambda: self._guarded(work))
+        return await threads.run(lambda: self._translate_errors(work))
 
-    def _guarded(self, work: Callable[[], Any]) -> Any:
+    def _translate_errors(self, work: Callable[[], Any]) -> Any:
         """The loop is the thread's for so long, for what a module makes of asyncio at import."""
         asyncio.set_event_loop(self.loop)
         try:
@@ -100,22 +100,22 @@ class Life(ABC):
             raise LoadError(str(error)) from error
         except BaseException as error:  # the developer's code may raise whatever it likes, SystemExit too
             print_traceback(error)
-            raise LoadError(f"{describe(error)}{_remedy(error, self.settings.target)}") from error
+            raise LoadError(f"{describe_exception(error)}{_suggest_fix(error, self.settings.target)}") from error
         finally:
             asyncio.set_event_loop(None)
 
 
-async def until_told(life: Life) -> None:
+async def serve_until_signal(server: ComponentServer) -> None:
     """Serve until SIGTERM or SIGINT; a process that is forked meanwhile has none of what this one serves by."""
-    signals = Signals(*STOPPING)
-    for number in STOPPING:
-        life.loop.add_signal_handler(number, life.stop)
-    signals.replaced()
-    let_go(signals, lambda: life.port)
-    await life.run()
+    signals = SignalHandlers(*STOP_SIGNALS)
+    for number in STOP_SIGNALS:
+        server.loop.add_signal_handler(number, server.stop)
+    signals.record_installed()
+    install_fork_handlers(signals, lambda: server.port)
+    await server.run()
 
 
-def _remedy(error: BaseException, target: str) -> str:
+def _suggest_fix(error: BaseException, target: str) -> str:
     """What to do about a module that is not there; "" for any other error."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""

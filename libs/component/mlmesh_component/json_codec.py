@@ -10,17 +10,17 @@ import json
 from typing import Any
 
 from . import strict_json
-from .json_types import plain, walked
+from .json_types import to_json_tree, to_json_type
 
 
-def _accelerated() -> Any:
+def _import_orjson() -> Any:
     try:
         return importlib.import_module("orjson")
     except ImportError:
         return None
 
 
-orjson: Any = _accelerated()
+orjson: Any = _import_orjson()
 
 
 def decode(body: bytes | str) -> Any:
@@ -40,37 +40,37 @@ def encode(value: Any) -> bytes:
     What orjson refuses is written as the standard library writes it.
     """
     if orjson is None:
-        return _encode_plainly(value)
+        return _encode_with_stdlib(value)
     for option in (orjson.OPT_PASSTHROUGH_DATACLASS, orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_NON_STR_KEYS):
         try:
-            text: bytes = orjson.dumps(value, default=plain, option=option)
+            text: bytes = orjson.dumps(value, default=to_json_type, option=option)
         except orjson.JSONEncodeError:
             continue
         return text
-    return _encode_plainly(value)
+    return _encode_with_stdlib(value)
 
 
-def encode_own(document: Any) -> bytes:
+def encode_with_escapes(document: Any) -> bytes:
     """A document of ours, whatever texts it quotes: what has no UTF-8 is escaped in it."""
     try:
         return encode(document)
     except TypeError:
-        return encode(_escaped(document))
+        return encode(_escape_surrogates(document))
 
 
-def _escaped(value: Any) -> Any:
+def _escape_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, dict):
-        return {_escaped(key): _escaped(inner) for key, inner in value.items()}
+        return {_escape_surrogates(key): _escape_surrogates(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_escaped(inner) for inner in value]
+        return [_escape_surrogates(inner) for inner in value]
     return value
 
 
-def _encode_plainly(value: Any) -> bytes:
+def _encode_with_stdlib(value: Any) -> bytes:
     try:
-        return _written(value).encode("utf-8")
+        return _dump_or_convert(value).encode("utf-8")
     except RecursionError as error:
         raise TypeError("it is nested too deeply") from error
     except UnicodeEncodeError as error:
@@ -79,14 +79,14 @@ def _encode_plainly(value: Any) -> bytes:
         raise TypeError("it contains itself" if "Circular" in str(error) else str(error)) from error
 
 
-def _written(value: Any) -> str:
+def _dump_or_convert(value: Any) -> str:
     try:
-        return _text(value)
+        return _dump(value)
     except (TypeError, ValueError) as error:
         if "Circular" in str(error):
             raise
-        return _text(walked(value))
+        return _dump(to_json_tree(value))
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, default=plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+def _dump(value: Any) -> str:
+    return json.dumps(value, default=to_json_type, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

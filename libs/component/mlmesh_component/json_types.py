@@ -20,28 +20,28 @@ from typing import Any
 _FINE_TIMES = re.compile(r"datetime64\[(ns|ps|fs|as)\]")
 
 
-def plain(value: Any) -> Any:
+def to_json_type(value: Any) -> Any:
     """A value of the JSON types for one that is not (one level; `TypeError` when there is none)."""
     if isinstance(value, enum.Enum):
         return value.value
     if _is_missing(value):
         return None
     if hasattr(value, "tolist"):
-        return _elements(value)
+        return _array_to_list(value)
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
-    if is_table(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if is_dataframe(value):
         return value.to_dict(orient="records")
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, (uuid.UUID, os.PathLike, decimal.Decimal)):
         return str(value)
-    return _plain_container(value)
+    return _container_to_json_type(value)
 
 
-def _plain_container(value: Any) -> Any:
+def _container_to_json_type(value: Any) -> Any:
     """The same for subclasses of Python's own types, and for what can be walked through like them."""
     if isinstance(value, str):
         return str.__str__(value)
@@ -52,14 +52,14 @@ def _plain_container(value: Any) -> Any:
     if isinstance(value, collections.abc.Mapping):
         return dict(value)
     if isinstance(value, (set, frozenset)):
-        return _in_order(value)
+        return _sort_set(value)
     walkable = (collections.abc.Sequence, collections.abc.Set, collections.abc.ValuesView)
     if isinstance(value, walkable) and not isinstance(value, (bytes, bytearray)):
         return list(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def is_table(value: Any) -> bool:
+def is_dataframe(value: Any) -> bool:
     """A DataFrame of pandas."""
     return hasattr(value, "to_dict") and hasattr(value, "columns")
 
@@ -69,18 +69,18 @@ def _is_missing(value: Any) -> bool:
     return type(value).__name__ in ("NAType", "NaTType") and type(value).__module__.startswith("pandas")
 
 
-def _elements(value: Any) -> Any:
+def _array_to_list(value: Any) -> Any:
     """Of arrays and scalars of numpy, tensors of torch, columns of pandas."""
     datatype = str(getattr(value, "dtype", ""))
     if datatype.startswith(("timedelta64", "complex")):
         raise TypeError(f"{datatype} has no JSON form")
     if _FINE_TIMES.fullmatch(datatype):
         value = value.astype("datetime64[us]")  # numpy would tell the others as bare numbers
-    listed = value.tolist()
-    return float(listed) if type(listed) is type(value) else listed  # numpy's long double stays what it is
+    elements = value.tolist()
+    return float(elements) if type(elements) is type(value) else elements  # numpy's long double stays what it is
 
 
-def _in_order(values: Any) -> list[Any]:
+def _sort_set(values: Any) -> list[Any]:
     """A set in the same order each time, where its values have one."""
     try:
         return sorted(values)
@@ -88,28 +88,28 @@ def _in_order(values: Any) -> list[Any]:
         return list(values)
 
 
-def walked(value: Any) -> Any:
+def to_json_tree(value: Any) -> Any:
     """The same with nothing in it that the standard library cannot write."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {_key(key): walked(inner) for key, inner in value.items()}
+        return {_key_to_text(key): to_json_tree(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [walked(inner) for inner in value]
+        return [to_json_tree(inner) for inner in value]
     if value is None or isinstance(value, (str, int)):
         return value
-    return walked(plain(value))
+    return to_json_tree(to_json_type(value))
 
 
-def _key(key: Any) -> str:
+def _key_to_text(key: Any) -> str:
     """The text of a dict's key: a number, a date or a member of an Enum are keys, too."""
     if isinstance(key, enum.Enum):
-        return _key(key.value)
+        return _key_to_text(key.value)
     if isinstance(key, str):
         return str.__str__(key)
     if key is None or isinstance(key, (bool, int, float)):
-        return json.dumps(walked(key))
-    own = plain(key)
-    if isinstance(own, (list, dict)):
+        return json.dumps(to_json_tree(key))
+    json_key = to_json_type(key)
+    if isinstance(json_key, (list, dict)):
         raise TypeError(f"{type(key).__name__} cannot be the key of an object")
-    return _key(own)
+    return _key_to_text(json_key)

@@ -37,11 +37,11 @@ class Problem(Exception):
         self.members = members
         super().__init__(self.detail)
 
-    def headers(self) -> Headers:
+    def build_headers(self) -> Headers:
         retry = ((b"retry-after", b"%d" % RETRY_AFTER_SECONDS),) if self.retryable else ()
         return retry if self.started else (*retry, NOT_STARTED)
 
-    def document(self, request_id: str) -> dict[str, Any]:
+    def to_json(self, request_id: str) -> dict[str, Any]:
         return {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -85,7 +85,7 @@ class MethodNotAllowed(Problem):
         super().__init__(f"This address knows only {allowed}.")
         self.allowed = allowed
 
-    def headers(self) -> Headers:
+    def build_headers(self) -> Headers:
         return ((b"allow", self.allowed.encode("ascii")),)
 
 
@@ -124,7 +124,7 @@ class Stopping(Unavailable):
     """The component is being stopped."""
 
 
-class CutShort(Problem):
+class CallAborted(Problem):
     """The component was stopped before the function returned."""
 
     status = 503
@@ -151,5 +151,5 @@ class WrongOutput(Problem):
     """The function returned something that is not a list of items or a dict of values."""
 
 
-def invalid(name: str, message: str) -> Invalid:
+def invalid_input(name: str, message: str) -> Invalid:
     return Invalid([{"input": name, "message": message}])

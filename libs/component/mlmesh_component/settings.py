@@ -56,39 +56,39 @@ class Settings:
         return self.token is None and self.port_file is None
 
 
-def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """The settings; `SettingsError` names the variable that cannot be used."""
-    given = _arguments().parse_args(arguments)
+    options = _build_argument_parser().parse_args(arguments)
     values = _Environment(environment)
-    inference = given.inference or values.text("MLMESH_INFERENCE") or ""
-    app = given.app or values.text("MLMESH_APP")
+    inference = options.inference or values.get_text("MLMESH_INFERENCE") or ""
+    app = options.app or values.get_text("MLMESH_APP")
     if not inference and not app:
         raise SettingsError("say what to serve: package.module:function, as an argument or in MLMESH_INFERENCE")
     return Settings(
         inference=inference,
         app=app,
-        host=given.host or values.text("MLMESH_HOST") or Settings.host,
-        port=given.port if given.port is not None else values.integer("MLMESH_PORT", DEFAULT_PORT, 0),
-        port_file=values.text("MLMESH_PORT_FILE"),
-        token=values.text("MLMESH_INSTANCE_TOKEN"),
-        model_path=given.model or values.text("MLMESH_MODEL_PATH"),
-        loader=given.loader or values.text("MLMESH_LOADER"),
-        concurrency=given.concurrency or values.integer("MLMESH_CONCURRENCY", 1, 1),
-        batch_size=given.batch_size or (values.integer("MLMESH_BATCH_SIZE", 0, 1) or None),
-        batch_delay=(given.batch_delay_ms or values.milliseconds("MLMESH_BATCH_DELAY_MS")) / 1000,
-        timeout=given.timeout or values.seconds("MLMESH_TIMEOUT", DEFAULT_TIMEOUT_SECONDS),
-        warmup=tuple(values.json_list("MLMESH_WARMUP")),
-        max_body=values.integer("MLMESH_MAX_BODY", DEFAULT_MAX_BODY_BYTES, 0),
-        url=values.text("MLMESH_URL"),
-        boxes=values.names("MLMESH_BOXES"),
-        model_box=values.text("MLMESH_MODEL_BOX"),
-        other_boxes=values.names("MLMESH_OTHER_BOXES"),
-        component=values.text("MLMESH_COMPONENT_NAME") or Settings.component,
-        namespace=values.text("MLMESH_NAMESPACE") or "",
+        host=options.host or values.get_text("MLMESH_HOST") or Settings.host,
+        port=options.port if options.port is not None else values.get_integer("MLMESH_PORT", DEFAULT_PORT, 0),
+        port_file=values.get_text("MLMESH_PORT_FILE"),
+        token=values.get_text("MLMESH_INSTANCE_TOKEN"),
+        model_path=options.model or values.get_text("MLMESH_MODEL_PATH"),
+        loader=options.loader or values.get_text("MLMESH_LOADER"),
+        concurrency=options.concurrency or values.get_integer("MLMESH_CONCURRENCY", 1, 1),
+        batch_size=options.batch_size or (values.get_integer("MLMESH_BATCH_SIZE", 0, 1) or None),
+        batch_delay=(options.batch_delay_ms or values.get_milliseconds("MLMESH_BATCH_DELAY_MS")) / 1000,
+        timeout=options.timeout or values.get_seconds("MLMESH_TIMEOUT", DEFAULT_TIMEOUT_SECONDS),
+        warmup=tuple(values.get_json_list("MLMESH_WARMUP")),
+        max_body=values.get_integer("MLMESH_MAX_BODY", DEFAULT_MAX_BODY_BYTES, 0),
+        url=values.get_text("MLMESH_URL"),
+        boxes=values.get_names("MLMESH_BOXES"),
+        model_box=values.get_text("MLMESH_MODEL_BOX"),
+        other_boxes=values.get_names("MLMESH_OTHER_BOXES"),
+        component=values.get_text("MLMESH_COMPONENT_NAME") or Settings.component,
+        namespace=values.get_text("MLMESH_NAMESPACE") or "",
     )
 
 
-def _arguments() -> argparse.ArgumentParser:
+def _build_argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mlmesh_component", description="Serve one function over HTTP.")
     parser.add_argument("inference", nargs="?", help="package.module:function")
     parser.add_argument("--app", metavar="package.module:app", help="instead: a web application (ASGI)")
@@ -107,19 +107,19 @@ class _Environment:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
 
-    def text(self, name: str) -> str | None:
+    def get_text(self, name: str) -> str | None:
         return self._values.get(name) or None
 
-    def integer(self, name: str, default: int, least: int) -> int:
-        text = self.text(name)
+    def get_integer(self, name: str, default: int, minimum: int) -> int:
+        text = self.get_text(name)
         if text is None:
             return default
-        if not text.isdigit() or int(text) < least:
-            raise SettingsError(f"{name} must be a whole number from {least}, not {text!r}")
+        if not text.isdigit() or int(text) < minimum:
+            raise SettingsError(f"{name} must be a whole number from {minimum}, not {text!r}")
         return int(text)
 
-    def seconds(self, name: str, default: float) -> float:
-        text = self.text(name)
+    def get_seconds(self, name: str, default: float) -> float:
+        text = self.get_text(name)
         if text is None:
             return default
         try:
@@ -130,17 +130,17 @@ class _Environment:
             raise SettingsError(f"{name} must be above 0, not {text!r}")
         return value
 
-    def milliseconds(self, name: str) -> float:
-        text = self.text(name) or "0"
+    def get_milliseconds(self, name: str) -> float:
+        text = self.get_text(name) or "0"
         if not re.fullmatch(r"\d+(\.\d*)?", text):
             raise SettingsError(f"{name} must be milliseconds, not {text!r}")
         return float(text)
 
-    def names(self, name: str) -> tuple[str, ...]:
-        return tuple(str(one) for one in self.json_list(name))
+    def get_names(self, name: str) -> tuple[str, ...]:
+        return tuple(str(element) for element in self.get_json_list(name))
 
-    def json_list(self, name: str) -> list[Any]:
-        text = self.text(name)
+    def get_json_list(self, name: str) -> list[Any]:
+        text = self.get_text(name)
         try:
             value = json.loads(text) if text is not None else []
         except ValueError as error:

@@ -12,14 +12,14 @@ from .settings import Settings
 _ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not bound
 
 
-def address(settings: Settings, port: int) -> str:
+def local_url(settings: Settings, port: int) -> str:
     """What one types on this machine."""
     host = "127.0.0.1" if settings.host in _ANY_ADDRESS else settings.host
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def announcement(settings: Settings, schema: Schema, port: int) -> str:
-    url = address(settings, port)
+def format_startup_message(settings: Settings, schema: Schema, port: int) -> str:
+    url = local_url(settings, port)
     body = json.dumps(example_request(settings, schema), ensure_ascii=False)
     return (
         f"mlmesh: {settings.inference} is ready on {url} (description: {url}/docs)\n"

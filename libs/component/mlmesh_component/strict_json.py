@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Any, NoReturn
 
-DEPTH = 1024
+MAX_DEPTH = 1024
 """Lists and objects within one another: orjson's own limit."""
 
 _DIGITS = bytes.maketrans(b"123456789E:[ \t\r\n", b"000000000e,,,,,,")
@@ -24,7 +24,7 @@ _LARGE_EXPONENT = re.compile(rb"0e\+?000")
 """How numbers that the standard library reads otherwise look when every digit is a zero (`_DIGITS`)."""
 
 _ESCAPES = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>\\u[dD][89a-fA-F]..)|\\.")
-_DEEP = threading.Lock()
+_RECURSION_LIMIT_LOCK = threading.Lock()
 
 
 def decode(body: bytes) -> Any:
@@ -34,15 +34,15 @@ def decode(body: bytes) -> Any:
         raise ValueError("it begins with a byte order mark; leave that out")
     if not text:
         raise ValueError("it is empty")
-    value = _loads(text, _has_large(body))
+    value = _load_text(text, _has_large_numbers(body))
     if b"\\" in body and (b"\\ud" in body or b"\\uD" in body):
         _check_surrogates(text)
-    if len(body) > 2 * DEPTH and body.count(b"[") + body.count(b"{") > DEPTH:
+    if len(body) > 2 * MAX_DEPTH and body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         _check_depth(value)
     return value
 
 
-def _has_large(body: bytes) -> bool:
+def _has_large_numbers(body: bytes) -> bool:
     digits = body.translate(_DIGITS)
     return (
         _LONG_INSIDE in digits
@@ -52,29 +52,29 @@ def _has_large(body: bytes) -> bool:
     )
 
 
-def _loads(text: str, has_large: bool) -> Any:
+def _load_text(text: str, has_large: bool) -> Any:
     try:
-        return _parsed(text, has_large)
+        return _parse_text(text, has_large)
     except RecursionError:
-        return _loads_deep(text, has_large)
+        return _load_deep_text(text, has_large)
 
 
-def _loads_deep(text: str, has_large: bool) -> Any:
+def _load_deep_text(text: str, has_large: bool) -> Any:
     """Python before 3.12 counts these levels among those of its calls."""
-    with _DEEP:
+    with _RECURSION_LIMIT_LOCK:
         limit = sys.getrecursionlimit()
-        sys.setrecursionlimit(limit + DEPTH)
+        sys.setrecursionlimit(limit + MAX_DEPTH)
         try:
-            return _parsed(text, has_large)
+            return _parse_text(text, has_large)
         except RecursionError as error:
-            raise _too_deep() from error
+            raise _depth_error() from error
         finally:
             sys.setrecursionlimit(limit)
 
 
-def _parsed(text: str, has_large: bool) -> Any:
+def _parse_text(text: str, has_large: bool) -> Any:
     if has_large:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_parse_finite, parse_int=_parse_integer)
     return json.loads(text, parse_constant=_refuse_constant)
 
 
@@ -82,17 +82,17 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"it has {name}, which JSON does not know; the Open Inference Protocol takes it in binary tensors")
 
 
-def _finite(text: str) -> float:
+def _parse_finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"the number {text[:40]}{'…' * (len(text) > 40)} is too large")
     return number
 
 
-def _whole(text: str) -> float:
+def _parse_integer(text: str) -> float:
     if len(text) <= 20 and -(2**63) <= int(text) < 2**64:
         return int(text)
-    return _finite(text)
+    return _parse_finite(text)
 
 
 def _check_surrogates(text: str) -> None:
@@ -103,16 +103,16 @@ def _check_surrogates(text: str) -> None:
 
 def _check_depth(value: Any) -> None:
     level = [value]
-    for _ in range(DEPTH):
-        level = [inner for one in level for inner in _held(one) if isinstance(inner, (list, dict))]
+    for _ in range(MAX_DEPTH):
+        level = [inner for container in level for inner in _list_children(container) if isinstance(inner, (list, dict))]
         if not level:
             return
-    raise _too_deep()
+    raise _depth_error()
 
 
-def _held(value: Any) -> Any:
+def _list_children(value: Any) -> Any:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
-def _too_deep() -> ValueError:
-    return ValueError(f"it is nested more than {DEPTH} levels deep")
+def _depth_error() -> ValueError:
+    return ValueError(f"it is nested more than {MAX_DEPTH} levels deep")

@@ -8,13 +8,13 @@ import threading
 from typing import Any, Callable
 
 
-class Threads:
+class ThreadPool:
     """Exactly `count` threads that take work in order. They die with the process, hung or not."""
 
     def __init__(self, count: int, name: str) -> None:
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         for index in range(count):
-            threading.Thread(target=self._loop, name=f"mlmesh-{name}-{index}", daemon=True).start()
+            threading.Thread(target=self._run_worker, name=f"mlmesh-{name}-{index}", daemon=True).start()
 
     def submit(self, work: Callable[[], None]) -> None:
         """`work` must not raise."""
@@ -25,23 +25,23 @@ class Threads:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
 
-        def attempt() -> None:
+        def run_work() -> None:
             try:
                 result = work()
             except BaseException as error:  # noqa: BLE001 - carried over to the one who awaits
-                back(loop, _fail, future, error)
+                call_in_loop(loop, _set_exception, future, error)
             else:
-                back(loop, _finish, future, result)
+                call_in_loop(loop, _set_result, future, result)
 
-        self.submit(attempt)
+        self.submit(run_work)
         return await future
 
-    def _loop(self) -> None:
+    def _run_worker(self) -> None:
         while True:
             self._work.get()()
 
 
-def back(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *arguments: Any) -> None:
+def call_in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *arguments: Any) -> None:
     """Call `function` on the loop, from a thread; nothing when the loop is gone already."""
     try:
         loop.call_soon_threadsafe(function, *arguments)
@@ -50,16 +50,18 @@ def back(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *argumen
             raise
 
 
-def _finish(future: asyncio.Future[Any], result: Any) -> None:
+def _set_result(future: asyncio.Future[Any], result: Any) -> None:
     if not future.done():
         future.set_result(result)
 
 
-def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+def _set_exception(future: asyncio.Future[Any], error: BaseException) -> None:
     if not future.done():
         # a future cannot carry StopIteration, and SystemExit would end the loop
-        carried = error if isinstance(error, Exception) and not isinstance(error, StopIteration) else WorkFailed(error)
-        future.set_exception(carried)
+        exception = (
+            error if isinstance(error, Exception) and not isinstance(error, StopIteration) else WorkFailed(error)
+        )
+        future.set_exception(exception)
 
 
 class WorkFailed(Exception):

@@ -9,30 +9,30 @@ from collections.abc import Mapping
 
 from ..problems import Unauthorized
 
-OWNER = b"x-mlmesh-owner"
+OWNER_HEADER = b"x-mlmesh-owner"
 """Marks a call of an owner of the app."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
-class Door:
+class InstanceTokenAuth:
     """`guarded`: only who shows the instance's token comes in."""
 
     def __init__(self, token: str | None) -> None:
         self._token = token.encode("utf-8") if token else None
-        self.guarded = self._token is not None
+        self.required = self._token is not None
 
-    def check(self, headers: Mapping[bytes, bytes]) -> None:
+    def authenticate(self, headers: Mapping[bytes, bytes]) -> None:
         """Raises `Unauthorized`."""
-        given = headers.get(b"x-mlmesh-token", b"")
-        if self._token is not None and not hmac.compare_digest(given, self._token):
+        token = headers.get(b"x-mlmesh-token", b"")
+        if self._token is not None and not hmac.compare_digest(token, self._token):
             raise Unauthorized()
 
-    def is_owners(self, headers: Mapping[bytes, bytes]) -> bool:
+    def is_owner_call(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether an owner of the app calls. Only the gateway can say so: it strips what callers say."""
-        return not self.guarded or OWNER in headers
+        return not self.required or OWNER_HEADER in headers
 
 
-def request_id_of(headers: Mapping[bytes, bytes]) -> str:
-    given = headers.get(b"x-request-id", b"")
-    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+def get_request_id(headers: Mapping[bytes, bytes]) -> str:
+    request_id = headers.get(b"x-request-id", b"")
+    return request_id.decode("ascii") if _REQUEST_ID.fullmatch(request_id) else uuid.uuid4().hex

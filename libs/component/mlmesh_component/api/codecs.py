@@ -6,68 +6,70 @@ from typing import Any, Protocol
 
 from .. import json_codec
 from ..function.predictor import Result
-from ..function.schema import Inputs, Schema, check
+from ..function.schema import Inputs, Schema, validate_request
 from ..http.framing import Request
 from ..http.response import JSON_TYPE, Response, id_header
-from ..http.response_stream import Stream, framing
+from ..http.response_stream import ResponseStream, select_format
 from ..problems import PROBLEM_TYPE, Malformed, Problem
-from .oip import Infer
+from .oip import InferRequest
 
 HEADER_LENGTH = b"inference-header-content-length"
 
 
-class Form(Protocol):
+class Codec(Protocol):
     request_id: str
 
-    def read(self, schema: Schema) -> Inputs:
+    def parse_request(self, schema: Schema) -> Inputs:
         """What is asked; raises `Problem`. May run in a thread."""
 
-    def answer(self, result: Result) -> Response: ...
+    def build_response(self, result: Result) -> Response: ...
 
 
-class Plain:
+class JsonCodec:
     """The platform's own: `{"inputs": [item]}`, `{"outputs": [item]}`."""
 
     def __init__(self, request: Request, request_id: str) -> None:
         self._request = request
         self.request_id = request_id
 
-    def read(self, schema: Schema) -> Inputs:
+    def parse_request(self, schema: Schema) -> Inputs:
         body = self._request.body
-        return check(_json(body) if body or schema.required else {}, schema)
+        return validate_request(_parse_json(body) if body or schema.required_inputs else {}, schema)
 
-    def answer(self, result: Result) -> Response:
+    def build_response(self, result: Result) -> Response:
         if isinstance(result, Problem):
             return problem_response(result, self.request_id)
-        if isinstance(result, Stream):
-            result.framing = framing(self._request.headers.get(b"accept", b""), self.request_id)
-            return Response(200, b"", result.framing.content_type, id_header(self.request_id), result)
+        if isinstance(result, ResponseStream):
+            result.format = select_format(self._request.headers.get(b"accept", b""), self.request_id)
+            return Response(200, b"", result.format.content_type, id_header(self.request_id), result)
         return Response(200, result, JSON_TYPE, id_header(self.request_id))
 
 
-class Tensors:
+class OipCodec:
     """The Open Inference Protocol's."""
 
     def __init__(self, request: Request, request_id: str, model: str) -> None:
         self._request = request
-        self._infer = Infer(model)
+        self._infer = InferRequest(model)
         self.request_id = request_id
 
-    def read(self, schema: Schema) -> Inputs:
-        return self._infer.read(self._request.body, self._header_length(), schema)
+    def parse_request(self, schema: Schema) -> Inputs:
+        return self._infer.parse_request(self._request.body, self._parse_header_length(), schema)
 
-    def _header_length(self) -> int | None:
-        given = self._request.headers.get(HEADER_LENGTH)
-        if given is not None and not given.isdigit():
+    def _parse_header_length(self) -> int | None:
+        header = self._request.headers.get(HEADER_LENGTH)
+        if header is not None and not header.isdigit():
             raise Malformed("Inference-Header-Content-Length is not a number.")
-        return int(given) if given is not None else None
+        return int(header) if header is not None else None
 
-    def answer(self, result: Result) -> Response:
+    def build_response(self, result: Result) -> Response:
         if isinstance(result, Problem):
-            return error_response(result, self.request_id)
-        if isinstance(result, Stream):
+            return oip_error_response(result, self.request_id)
+        if isinstance(result, ResponseStream):
             result.close()
-            return error_response(Malformed("This model answers in pieces; call its predict route."), self.request_id)
+            return oip_error_response(
+                Malformed("This model answers in pieces; call its predict route."), self.request_id
+            )
         length = self._infer.header_length
         if length is None:
             return Response(200, result, JSON_TYPE, id_header(self.request_id))
@@ -76,20 +78,20 @@ class Tensors:
 
 
 def problem_response(problem: Problem, request_id: str) -> Response:
-    body = json_codec.encode_own(problem.document(request_id))
-    return Response(problem.status, body, PROBLEM_TYPE, id_header(request_id) + problem.headers())
+    body = json_codec.encode_with_escapes(problem.to_json(request_id))
+    return Response(problem.status, body, PROBLEM_TYPE, id_header(request_id) + problem.build_headers())
 
 
-def error_response(problem: Problem, request_id: str) -> Response:
+def oip_error_response(problem: Problem, request_id: str) -> Response:
     """A refusal as the Open Inference Protocol has it; what an operator needs to find it stays beside it."""
     document = {**problem.members, "error": problem.detail, "request_id": request_id}
     if raised := problem.members.get("error"):
         document["error"] = f"{problem.detail} {raised}"
-    body = json_codec.encode_own(document)
-    return Response(problem.status, body, JSON_TYPE, id_header(request_id) + problem.headers())
+    body = json_codec.encode_with_escapes(document)
+    return Response(problem.status, body, JSON_TYPE, id_header(request_id) + problem.build_headers())
 
 
-def _json(body: bytes) -> Any:
+def _parse_json(body: bytes) -> Any:
     try:
         return json_codec.decode(body)
     except ValueError as error:

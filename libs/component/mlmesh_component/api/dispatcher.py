@@ -7,117 +7,119 @@ import time
 from typing import Any, Callable
 
 from ..function.context import Context
-from ..function.executor import Call, Calls
+from ..function.executor import Executor, Invocation
 from ..function.predictor import Result
 from ..function.schema import Inputs, Schema
 from ..http.framing import Request
 from ..http.response import Response
 from ..problems import Problem, Stopping, Unavailable
 from ..settings import Settings
-from ..thread_pool import Threads, back
-from .auth import Door
-from .codecs import Form
-from .tracing import tracing
+from ..thread_pool import ThreadPool, call_in_loop
+from .auth import InstanceTokenAuth
+from .codecs import Codec
+from .tracing import create_tracing
 
 LARGE_BODY_BYTES = 256 * 1024
 """A body larger than this is read in a thread, so that health and other calls are answered meanwhile."""
 
-STUCK_SECONDS = 10.0
+HUNG_AFTER_SECONDS = 10.0
 
 Reply = Callable[[Response], None]
 Cancel = Callable[[], None]
 
 
-class Asking:
+class RequestDispatcher:
     """`calls` is None until the component is ready; `reason` says what it waits for."""
 
-    def __init__(self, settings: Settings, door: Door, loop: asyncio.AbstractEventLoop, readers: Threads) -> None:
+    def __init__(
+        self, settings: Settings, auth: InstanceTokenAuth, loop: asyncio.AbstractEventLoop, reader_threads: ThreadPool
+    ) -> None:
         self._settings = settings
-        self._door = door
+        self._auth = auth
         self._loop = loop
-        self._readers = readers
-        self.calls: Calls | None = None
+        self._reader_threads = reader_threads
+        self.executor: Executor | None = None
         self.schema = Schema()
-        self.reason = "The function is being imported."
+        self.not_ready_reason = "The function is being imported."
         self.stopping = False
-        self.tracing = tracing(settings.component)
+        self.tracing = create_tracing(settings.component)
 
     @property
-    def stuck(self) -> bool:
+    def is_hung(self) -> bool:
         """No call can be answered any more: the function hangs, as often as it may run."""
-        return self.calls is not None and self.calls.stuck(max(STUCK_SECONDS, self._settings.timeout))
+        return self.executor is not None and self.executor.is_hung(max(HUNG_AFTER_SECONDS, self._settings.timeout))
 
-    def check_open(self) -> Calls:
-        if self.calls is None:
-            raise Unavailable(self.reason)
-        return self.calls
+    def require_executor(self) -> Executor:
+        if self.executor is None:
+            raise Unavailable(self.not_ready_reason)
+        return self.executor
 
-    def begin(self, request: Request, form: Form, reply: Reply) -> Cancel:
+    def dispatch_request(self, request: Request, codec: Codec, reply: Reply) -> Cancel:
         """Raises `Problem` for what is not even admitted."""
         if self.stopping:
             raise Stopping()
-        calls = self.check_open()
-        seconds = _timeout(request.headers.get(b"x-request-timeout"), self._settings.timeout)
-        context = self._context(request, form.request_id, seconds)
+        executor = self.require_executor()
+        seconds = _parse_timeout(request.headers.get(b"x-request-timeout"), self._settings.timeout)
+        context = self._build_context(request, codec.request_id, seconds)
 
-        span = self._span(context)
+        span = self._start_span(context)
 
-        def answer(result: Result) -> None:
+        def send_result(result: Result) -> None:
             if span is not None and self.tracing is not None:
-                self.tracing.end(span, result)
-            reply(form.answer(result).measured(call.waited, call.together))
+                self.tracing.end_span(span, result)
+            reply(codec.build_response(result).add_timing(invocation.queue_seconds, invocation.batch_size))
 
-        call = Call(context, self._loop.time() + seconds, answer)
+        invocation = Invocation(context, self._loop.time() + seconds, send_result)
         if len(request.body) <= LARGE_BODY_BYTES:
-            calls.admit(call, form.read(self.schema))
+            executor.submit(invocation, codec.parse_request(self.schema))
         else:
-            self._readers.submit(lambda: self._read_aside(calls, call, form))
-        return lambda: calls.abandon(call)
+            self._reader_threads.submit(lambda: self._parse_in_thread(executor, invocation, codec))
+        return lambda: executor.cancel(invocation)
 
-    def _span(self, context: Context) -> Any:
+    def _start_span(self, context: Context) -> Any:
         if self.tracing is None:
             return None
-        span, context.traceparent = self.tracing.begin(self._settings.component, context.traceparent)
+        span, context.traceparent = self.tracing.start_span(self._settings.component, context.traceparent)
         return span
 
-    def _context(self, request: Request, request_id: str, seconds: float) -> Context:
+    def _build_context(self, request: Request, request_id: str, seconds: float) -> Context:
         headers = request.headers
         return Context(
             request_id,
-            _text(headers.get(b"x-mlmesh-user")),
+            _decode_header(headers.get(b"x-mlmesh-user")),
             time.time() + seconds,
             self._settings.boxes,
-            _text(headers.get(b"x-mlmesh-grant")),
-            _text(headers.get(b"traceparent")),
-            self._door.is_owners(headers),
+            _decode_header(headers.get(b"x-mlmesh-grant")),
+            _decode_header(headers.get(b"traceparent")),
+            self._auth.is_owner_call(headers),
         )
 
-    def _read_aside(self, calls: Calls, call: Call, form: Form) -> None:
+    def _parse_in_thread(self, executor: Executor, invocation: Invocation, codec: Codec) -> None:
         try:
-            inputs = form.read(self.schema)
+            inputs = codec.parse_request(self.schema)
         except Problem as problem:
-            back(self._loop, call.answer, problem)
+            call_in_loop(self._loop, invocation.set_result, problem)
         else:
-            back(self._loop, _admit, calls, call, inputs)
+            call_in_loop(self._loop, _submit_invocation, executor, invocation, inputs)
 
 
-def _admit(calls: Calls, call: Call, inputs: Inputs) -> None:
-    if call.over:
+def _submit_invocation(executor: Executor, invocation: Invocation, inputs: Inputs) -> None:
+    if invocation.is_done:
         return
     try:
-        calls.admit(call, inputs)
+        executor.submit(invocation, inputs)
     except Problem as problem:
-        call.answer(problem)
+        invocation.set_result(problem)
 
 
-def _timeout(given: bytes | None, own: float) -> float:
+def _parse_timeout(header: bytes | None, limit: float) -> float:
     """Seconds of this call: the component's own, or what is left of the caller's when that is less."""
     try:
-        left = float(given) if given is not None else own
+        remaining = float(header) if header is not None else limit
     except ValueError:
-        return own
-    return min(own, max(0.0, left)) if left == left else own
+        return limit
+    return min(limit, max(0.0, remaining)) if remaining == remaining else limit
 
 
-def _text(value: bytes | None) -> str | None:
+def _decode_header(value: bytes | None) -> str | None:
     return value.decode("utf-8", "replace") if value else None

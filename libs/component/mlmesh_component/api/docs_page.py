@@ -8,45 +8,45 @@ import json
 from .openapi import JsonObject
 
 
-def render(described: JsonObject) -> str:
+def render(document: JsonObject) -> str:
     """What goes in, what comes out, and a field to try it."""
-    operation = described["paths"]["/predict"]["post"]
+    operation = document["paths"]["/predict"]["post"]
     request = operation["requestBody"]["content"]["application/json"]
     [answer, *_] = operation["responses"]["200"]["content"].values()
     return _PAGE.format(
-        title=html.escape(described["info"]["title"]),
-        description=html.escape(described["info"]["description"]),
-        inputs=_rows(request["schema"]["properties"]["inputs"]),
-        outputs=_rows(answer["schema"]["properties"]["outputs"]),
+        title=html.escape(document["info"]["title"]),
+        description=html.escape(document["info"]["description"]),
+        inputs=_table_rows(request["schema"]["properties"]["inputs"]),
+        outputs=_table_rows(answer["schema"]["properties"]["outputs"]),
         example=html.escape(json.dumps(request["example"], indent=2, ensure_ascii=False)),
-        call=_call(operation.get("x-curl")),
+        call=_curl_section(operation.get("x-curl")),
     )
 
 
-def _call(curl: str | None) -> str:
+def _curl_section(curl: str | None) -> str:
     """A line for a shell, when whoever shows the page knows where callers call."""
     return f"<h2>On the command line</h2><pre>{html.escape(curl)}</pre>" if curl else ""
 
 
-def _rows(items: JsonObject) -> str:
-    one = items.get("items", {})
-    kinds: list[JsonObject] = one.get("anyOf", [one] if one else [])
+def _table_rows(items: JsonObject) -> str:
+    item = items.get("items", {})
+    item_schemas: list[JsonObject] = item.get("anyOf", [item] if item else [])
     return "".join(
-        f"<tr><td><code>{html.escape(kind['title'])}</code></td><td>{html.escape(_datatypes(kind))}</td>"
-        f"<td>{html.escape(kind.get('description', ''))}</td></tr>"
-        for kind in kinds
+        f"<tr><td><code>{html.escape(item_schema['title'])}</code></td><td>{html.escape(_format_datatypes(item_schema))}</td>"
+        f"<td>{html.escape(item_schema.get('description', ''))}</td></tr>"
+        for item_schema in item_schemas
     )
 
 
-def _datatypes(kind: JsonObject) -> str:
-    return " or ".join(_datatype(one["properties"]) for one in kind.get("oneOf", [kind]))
+def _format_datatypes(item_schema: JsonObject) -> str:
+    return " or ".join(_format_datatype(schema["properties"]) for schema in item_schema.get("oneOf", [item_schema]))
 
 
-def _datatype(properties: JsonObject) -> str:
+def _format_datatype(properties: JsonObject) -> str:
     """With what becomes a list only by the function's wish; numbers always are one."""
     name: str = properties["datatype"].get("const", "any")
-    listed = name in ("str", "dict") and properties["data"].get("type") == "array"
-    return f"list of {name}" if listed else name
+    is_list = name in ("str", "dict") and properties["data"].get("type") == "array"
+    return f"list of {name}" if is_list else name
 
 
 _PAGE = """<!doctype html>

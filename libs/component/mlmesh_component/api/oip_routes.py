@@ -12,8 +12,8 @@ from ..http.response import JSON_TYPE, Response, id_header
 from ..problems import MethodNotAllowed, NotFound, Problem
 from ..settings import Settings
 from . import oip
-from .codecs import Tensors, error_response
-from .dispatcher import Asking, Cancel, Reply
+from .codecs import OipCodec, oip_error_response
+from .dispatcher import Cancel, Reply, RequestDispatcher
 
 _PATH = re.compile(
     rb"/v2(?:/health/(?P<health>live|ready)|"
@@ -21,42 +21,42 @@ _PATH = re.compile(
 )
 
 
-class V2:
-    def __init__(self, settings: Settings, asking: Asking) -> None:
+class OipRoutes:
+    def __init__(self, settings: Settings, dispatcher: RequestDispatcher) -> None:
         self._model = settings.component
-        self._asking = asking
+        self._dispatcher = dispatcher
 
-    def handle(self, path: bytes, request: Request, request_id: str, reply: Reply) -> Cancel | None:
+    def handle_request(self, path: bytes, request: Request, request_id: str, reply: Reply) -> Cancel | None:
         try:
-            what = self._what(path)
-            methods = (b"POST",) if what == "infer" else (b"GET", b"HEAD")
+            resource = self._parse_resource(path)
+            methods = (b"POST",) if resource == "infer" else (b"GET", b"HEAD")
             if request.method not in methods:
                 raise MethodNotAllowed(b", ".join(methods).decode("ascii"))
-            if what == "infer":
-                return self._asking.begin(request, Tensors(request, request_id, self._model), reply)
-            body = json_codec.encode(self._document(what))
+            if resource == "infer":
+                return self._dispatcher.dispatch_request(request, OipCodec(request, request_id, self._model), reply)
+            body = json_codec.encode(self._build_document(resource))
             reply(Response(200, body, JSON_TYPE, id_header(request_id)))
         except Problem as problem:
-            reply(error_response(problem, request_id))
+            reply(oip_error_response(problem, request_id))
         return None
 
-    def _what(self, path: bytes) -> str:
+    def _parse_resource(self, path: bytes) -> str:
         """`server`, `live`, `ready`, `model` or `infer`."""
-        found = _PATH.fullmatch(path)
-        if found is None or found["version"] not in (None, oip.VERSION.encode()):
+        match = _PATH.fullmatch(path)
+        if match is None or match["version"] not in (None, oip.VERSION.encode()):
             raise NotFound()
-        if found["model"] is None:
-            return (found["health"] or b"server").decode()
-        if unquote(found["model"].decode("latin-1")) != self._model:
+        if match["model"] is None:
+            return (match["health"] or b"server").decode()
+        if unquote(match["model"].decode("latin-1")) != self._model:
             raise NotFound(f"There is no such model; the one here is {self._model!r}.")
-        return (found["what"] or b"model").decode()
+        return (match["what"] or b"model").decode()
 
-    def _document(self, what: str) -> dict[str, Any]:
-        if what == "live":
+    def _build_document(self, resource: str) -> dict[str, Any]:
+        if resource == "live":
             return {"live": True}
-        if what == "server":
+        if resource == "server":
             return {"name": oip.PLATFORM, "version": "2", "extensions": list(oip.EXTENSIONS)}
-        self._asking.check_open()
-        if what == "ready":
+        self._dispatcher.require_executor()
+        if resource == "ready":
             return {"name": self._model, "ready": True}
-        return oip.metadata(self._model, self._asking.schema)
+        return oip.build_metadata(self._model, self._dispatcher.schema)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from ..function.items import DATATYPES, FLOATS, TENSORS
-from ..function.schema import DEFAULT_MODEL_KEY, Field, Kind, Schema
+from ..function.schema import DEFAULT_MODEL_KEY, Field, FieldType, Schema
 from ..settings import Settings
 
 JsonObject = dict[str, Any]
-DataSchema = Callable[[str, Kind], JsonObject]
+DataSchema = Callable[[str, FieldType], JsonObject]
 
 _EXAMPLES: dict[str, Any] = {
     "FP32": 0.5,
@@ -44,17 +44,20 @@ _PROBLEMS = {
 }
 
 
-def document(settings: Settings, schema: Schema, *, yields: bool = False) -> JsonObject:
+def build_document(settings: Settings, schema: Schema, *, yields: bool = False) -> JsonObject:
     """`yields`: the answer comes in pieces, each of the schema's form."""
     request, response = example_request(settings, schema), example_response(schema)
     operation = {
         "operationId": "predict",
-        "summary": _summary(schema) or f"Predict with {settings.component}",
+        "summary": _first_line(schema) or f"Predict with {settings.component}",
         "description": schema.description,
-        "requestBody": {"required": bool(schema.required), "content": _content(_request_schema(schema), request)},
+        "requestBody": {
+            "required": bool(schema.required_inputs),
+            "content": _json_content(_request_schema(schema), request),
+        },
         "responses": {
-            "200": _outputs(_response_schema(schema), response, yields),
-            **{status: _problem(text) for status, text in _PROBLEMS.items()},
+            "200": _success_response(_response_schema(schema), response, yields),
+            **{status: _problem_response(text) for status, text in _PROBLEMS.items()},
         },
     }
     return {
@@ -70,136 +73,145 @@ def example_request(settings: Settings, schema: Schema) -> Any:
     """A request that fits: the first one of the warm-up, else one made from the schema."""
     if settings.warmup:
         return settings.warmup[0]
-    return {"inputs": [_example_item(one) for one in schema.inputs if one.required or len(schema.inputs) == 1]}
+    return {"inputs": [_example_item(field) for field in schema.inputs if field.required or len(schema.inputs) == 1]}
 
 
 def example_response(schema: Schema) -> Any:
-    return {"outputs": [_example_item(one) for one in schema.outputs]}
+    return {"outputs": [_example_item(field) for field in schema.outputs]}
 
 
-def _summary(schema: Schema) -> str:
+def _first_line(schema: Schema) -> str:
     return schema.description.partition("\n")[0]
 
 
-def _example_item(one: Field) -> JsonObject:
-    kind = one.kind.members[0] if one.kind.members else one.kind
-    datatype = (kind.datatypes or ("str",))[0]
-    data = kind.choices[0] if kind.choices else _FORMATS.get(kind.format, _EXAMPLES[datatype])
-    if datatype in TENSORS or not kind.single:
-        return {"name": one.name, "datatype": datatype, "data": [data], "shape": [1]}
-    return {"name": one.name, "datatype": datatype, "data": data}
+def _example_item(field: Field) -> JsonObject:
+    field_type = field.type.members[0] if field.type.members else field.type
+    datatype = (field_type.datatypes or ("str",))[0]
+    data = field_type.choices[0] if field_type.choices else _FORMATS.get(field_type.format, _EXAMPLES[datatype])
+    if datatype in TENSORS or not field_type.single:
+        return {"name": field.name, "datatype": datatype, "data": [data], "shape": [1]}
+    return {"name": field.name, "datatype": datatype, "data": data}
 
 
-def _content(schema: JsonObject, example: Any) -> JsonObject:
+def _json_content(schema: JsonObject, example: Any) -> JsonObject:
     return {"application/json": {"schema": schema, "example": example}}
 
 
-def _outputs(schema: JsonObject, example: Any, yields: bool) -> JsonObject:
+def _success_response(schema: JsonObject, example: Any, yields: bool) -> JsonObject:
     if not yields:
-        return {"description": "The outputs.", "content": _content(schema, example)}
-    described = "The outputs in pieces: each an event's data, or a line; last the event `end` or `error`."
+        return {"description": "The outputs.", "content": _json_content(schema, example)}
+    description = "The outputs in pieces: each an event's data, or a line; last the event `end` or `error`."
     return {
-        "description": described,
+        "description": description,
         "content": {"text/event-stream": {"schema": schema}, "application/x-ndjson": {"schema": schema}},
     }
 
 
 def _request_schema(schema: Schema) -> JsonObject:
     fields: JsonObject = {
-        "inputs": _items_schema(schema.inputs, schema.open, len(schema.required), _data_schema),
+        "inputs": _items_schema(schema.inputs, schema.is_open, len(schema.required_inputs), _data_schema),
         "parameters": {"type": "array"},
         "output_fields": _output_fields_schema(schema),
         "model_key": {"const": DEFAULT_MODEL_KEY},
     }
-    return {"type": "object", "required": ["inputs"] if schema.required else [], "properties": fields}
+    return {"type": "object", "required": ["inputs"] if schema.required_inputs else [], "properties": fields}
 
 
 def _output_fields_schema(schema: Schema) -> JsonObject:
     names: JsonObject = {"type": "string"}
     if schema.outputs:
-        names["enum"] = [one.name for one in schema.outputs]
+        names["enum"] = [field.name for field in schema.outputs]
     return {"type": "array", "items": names, "description": "Which outputs to answer, in this order; all without it."}
 
 
 def _response_schema(schema: Schema) -> JsonObject:
-    outputs = _items_schema(schema.outputs, not schema.outputs, 0, _answered_schema)
+    outputs = _items_schema(schema.outputs, not schema.outputs, 0, _output_data_schema)
     return {"type": "object", "required": ["outputs"], "properties": {"outputs": outputs}}
 
 
-def _items_schema(fields: Sequence[Field], is_open: bool, least: int, data: DataSchema) -> JsonObject:
-    kinds = [_item_schema(one, data) for one in fields]
+def _items_schema(fields: Sequence[Field], is_open: bool, minimum: int, data: DataSchema) -> JsonObject:
+    item_schemas = [_item_schema(field, data) for field in fields]
     if is_open:
-        kinds.append(_any_item())
-    if not kinds:
+        item_schemas.append(_any_item())
+    if not item_schemas:
         return {"type": "array", "maxItems": 0}
-    found: JsonObject = {"type": "array", "items": kinds[0] if len(kinds) == 1 else {"anyOf": kinds}}
-    return {**found, "minItems": least} if least else found
+    items_schema: JsonObject = {
+        "type": "array",
+        "items": item_schemas[0] if len(item_schemas) == 1 else {"anyOf": item_schemas},
+    }
+    return {**items_schema, "minItems": minimum} if minimum else items_schema
 
 
-def _item_schema(one: Field, data: DataSchema) -> JsonObject:
-    variants = [_variant(one, datatype, data(datatype, one.kind)) for datatype in one.kind.datatypes or DATATYPES]
-    found = variants[0] if len(variants) == 1 else {"oneOf": variants}
-    title = f"{one.name} (optional)" if not one.required else one.name
-    return {"title": title, "description": one.description, **found}
+def _item_schema(field: Field, data: DataSchema) -> JsonObject:
+    variants = [
+        _datatype_schema(field, datatype, data(datatype, field.type)) for datatype in field.type.datatypes or DATATYPES
+    ]
+    datatype_schema = variants[0] if len(variants) == 1 else {"oneOf": variants}
+    title = f"{field.name} (optional)" if not field.required else field.name
+    return {"title": title, "description": field.description, **datatype_schema}
 
 
 def _any_item() -> JsonObject:
     return {
         "title": "any item",
-        **_object({"name": {"type": "string"}, "datatype": {"enum": list(DATATYPES)}, "data": {}}),
+        **_object_schema({"name": {"type": "string"}, "datatype": {"enum": list(DATATYPES)}, "data": {}}),
     }
 
 
-def _variant(one: Field, datatype: str, data: JsonObject) -> JsonObject:
-    return _object({"name": {"const": one.name}, "datatype": {"const": datatype}, "data": data})
+def _datatype_schema(field: Field, datatype: str, data: JsonObject) -> JsonObject:
+    return _object_schema({"name": {"const": field.name}, "datatype": {"const": datatype}, "data": data})
 
 
-def _object(properties: JsonObject) -> JsonObject:
-    more: JsonObject = {"shape": {"type": ["array", "integer", "null"]}, "content_type": {"type": "string"}}
-    return {"type": "object", "required": ["name", "datatype", "data"], "properties": {**properties, **more}}
+def _object_schema(properties: JsonObject) -> JsonObject:
+    optional_members: JsonObject = {"shape": {"type": ["array", "integer", "null"]}, "content_type": {"type": "string"}}
+    return {
+        "type": "object",
+        "required": ["name", "datatype", "data"],
+        "properties": {**properties, **optional_members},
+    }
 
 
-def _data_schema(datatype: str, kind: Kind) -> JsonObject:
-    forms: list[JsonObject] = []
-    for member in kind.members or (kind,):
+def _data_schema(datatype: str, field_type: FieldType) -> JsonObject:
+    schemas: list[JsonObject] = []
+    for member in field_type.members or (field_type,):
         if datatype in (member.datatypes or DATATYPES):
-            forms.extend(form for form in _data_forms(datatype, member) if form not in forms)
-    if kind.nullable:
-        forms.append({"type": "null"})
-    return forms[0] if len(forms) == 1 else {"anyOf": forms}
+            schemas.extend(form for form in _data_schemas(datatype, member) if form not in schemas)
+    if field_type.nullable:
+        schemas.append({"type": "null"})
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
 
-def _data_forms(datatype: str, kind: Kind) -> list[JsonObject]:
+def _data_schemas(datatype: str, field_type: FieldType) -> list[JsonObject]:
     """Elements of one form: a list of them, or one alone."""
-    element = _element_schema(datatype, kind)
+    element = _element_schema(datatype, field_type)
     tensor = datatype in TENSORS
-    forms: list[JsonObject] = []
-    if tensor or (kind.listed and datatype != "FILE"):
-        forms.append({"type": "array", "items": element})
-    if kind.scalar if tensor else kind.single:
-        forms.append(element)
-    return forms
+    schemas: list[JsonObject] = []
+    if tensor or (field_type.listed and datatype != "FILE"):
+        schemas.append({"type": "array", "items": element})
+    if field_type.scalar if tensor else field_type.single:
+        schemas.append(element)
+    return schemas
 
 
-def _element_schema(datatype: str, kind: Kind) -> JsonObject:
-    found: JsonObject = {"type": _TYPES[datatype]}
-    if kind.format and datatype == "str":
-        found["format"] = kind.format
-    return {**found, "enum": list(kind.choices)} if kind.choices else found
+def _element_schema(datatype: str, field_type: FieldType) -> JsonObject:
+    schema: JsonObject = {"type": _TYPES[datatype]}
+    if field_type.format and datatype == "str":
+        schema["format"] = field_type.format
+    return {**schema, "enum": list(field_type.choices)} if field_type.choices else schema
 
 
-def _answered_schema(datatype: str, kind: Kind) -> JsonObject:
+def _output_data_schema(datatype: str, field_type: FieldType) -> JsonObject:
     """What `results` makes of values: numbers in lists, texts and objects alone or in lists."""
     element: JsonObject = {"type": _TYPES[datatype]}
     if datatype in FLOATS:
         element = {"type": ["number", "null"], "description": "null: not a number, infinite or missing"}
     if datatype in TENSORS:
         return {"type": "array", "items": element}
-    several = {"type": "array", "items": {"type": [_TYPES[datatype], "null"]}}
-    return element if datatype == "FILE" else {"oneOf": [element, several]}
+    list_schema = {"type": "array", "items": {"type": [_TYPES[datatype], "null"]}}
+    return element if datatype == "FILE" else {"oneOf": [element, list_schema]}
 
 
-def _problem(text: str) -> JsonObject:
+def _problem_response(text: str) -> JsonObject:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {"description": text, "content": content}
 

@@ -9,18 +9,18 @@ import uuid
 from typing import Any
 
 from .. import json_codec
-from ..function.executor import Calls
+from ..function.executor import Executor
 from ..function.function import Function
 from ..http.framing import ProtocolError, Request
 from ..http.response import JSON_TYPE, Response, id_header
 from ..problems import MethodNotAllowed, NotFound, Problem
 from ..settings import Settings
-from ..thread_pool import Threads
+from ..thread_pool import ThreadPool
 from . import docs_page, openapi
-from .auth import Door, request_id_of
-from .codecs import Plain, problem_response
-from .dispatcher import Asking, Cancel, Reply
-from .oip_routes import V2
+from .auth import InstanceTokenAuth, get_request_id
+from .codecs import JsonCodec, problem_response
+from .dispatcher import Cancel, Reply, RequestDispatcher
+from .oip_routes import OipRoutes
 
 HTML_TYPE = b"text/html; charset=utf-8"
 
@@ -33,42 +33,42 @@ HUNG = "hung"
 class Routes:
     """Answers of one component; `open` makes it ready."""
 
-    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, readers: Threads) -> None:
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, reader_threads: ThreadPool) -> None:
         self._settings = settings
-        self._door = Door(settings.token)
+        self._auth = InstanceTokenAuth(settings.token)
         self._status = STARTING
-        self._asking = Asking(settings, self._door, loop, readers)
-        self._v2 = V2(settings, self._asking)
+        self._dispatcher = RequestDispatcher(settings, self._auth, loop, reader_threads)
+        self._oip_routes = OipRoutes(settings, self._dispatcher)
         self._pages: dict[bytes, tuple[bytes, bytes]] = {}
 
     # -- what becomes of the component
 
-    def tell(self, status: str, reason: str) -> None:
-        self._status, self._asking.reason = status, reason
+    def set_status(self, status: str, reason: str) -> None:
+        self._status, self._dispatcher.not_ready_reason = status, reason
 
-    def open(self, calls: Calls, function: Function) -> None:
-        self._asking.calls, self._asking.schema = calls, function.schema
-        document = openapi.document(self._settings, function.schema, yields=function.yields)
+    def mark_ready(self, executor: Executor, function: Function) -> None:
+        self._dispatcher.executor, self._dispatcher.schema = executor, function.schema
+        document = openapi.build_document(self._settings, function.schema, yields=function.is_generator)
         self._pages = {
             b"/openapi.json": (JSON_TYPE, json_codec.encode(document)),
             b"/docs": (HTML_TYPE, docs_page.render(document).encode("utf-8")),
         }
-        self.tell(READY, "")
+        self.set_status(READY, "")
 
     def stop(self) -> None:
         """Nothing new is accepted any more."""
-        self._asking.stopping = True
+        self._dispatcher.stopping = True
 
     def close(self) -> None:
-        if self._asking.tracing is not None:
-            self._asking.tracing.close()
+        if self._dispatcher.tracing is not None:
+            self._dispatcher.tracing.close()
 
     # -- requests
 
-    def handle(self, request: Request, reply: Reply) -> Cancel | None:
-        request_id = request_id_of(request.headers)
+    def handle_request(self, request: Request, reply: Reply) -> Cancel | None:
+        request_id = get_request_id(request.headers)
         try:
-            return self._route(request, request_id, reply)
+            return self._route_request(request, request_id, reply)
         except Problem as problem:
             reply(problem_response(problem, request_id))
         except Exception:  # noqa: BLE001 - a fault of ours is answered like any other, and logged
@@ -76,50 +76,50 @@ class Routes:
             reply(problem_response(Problem(), request_id))
         return None
 
-    def refuse(self, error: ProtocolError) -> Response:
+    def handle_protocol_error(self, error: ProtocolError) -> Response:
         problem = Problem(error.detail)
         problem.status = error.status
         return problem_response(problem, uuid.uuid4().hex)
 
-    def _route(self, request: Request, request_id: str, reply: Reply) -> Cancel | None:
+    def _route_request(self, request: Request, request_id: str, reply: Reply) -> Cancel | None:
         path = request.target.partition(b"?")[0]
         if path == b"/healthz":
-            _allow(request, b"GET", b"HEAD")
-            reply(_json(200, {"status": "ok"}, request_id))
+            _check_method(request, b"GET", b"HEAD")
+            reply(_json_response(200, {"status": "ok"}, request_id))
             return None
         if path == b"/readyz":
-            _allow(request, b"GET", b"HEAD")
-            reply(self._readiness(request_id))
+            _check_method(request, b"GET", b"HEAD")
+            reply(self._build_readiness(request_id))
             return None
-        self._door.check(request.headers)
+        self._auth.authenticate(request.headers)
         if path == b"/predict":
-            _allow(request, b"POST")
-            return self._asking.begin(request, Plain(request, request_id), reply)
+            _check_method(request, b"POST")
+            return self._dispatcher.dispatch_request(request, JsonCodec(request, request_id), reply)
         if path == b"/v2" or path.startswith(b"/v2/"):
-            return self._v2.handle(path, request, request_id, reply)
+            return self._oip_routes.handle_request(path, request, request_id, reply)
         if path not in (b"/openapi.json", b"/docs"):
             raise NotFound()
-        _allow(request, b"GET", b"HEAD")
-        self._asking.check_open()
+        _check_method(request, b"GET", b"HEAD")
+        self._dispatcher.require_executor()
         content_type, body = self._pages[path]
         reply(Response(200, body, content_type, id_header(request_id)))
         return None
 
-    def _readiness(self, request_id: str) -> Response:
-        if self._asking.stopping:
-            return _json(503, {"status": "stopping", "reason": "The component is being stopped."}, request_id)
-        if self._asking.stuck:
+    def _build_readiness(self, request_id: str) -> Response:
+        if self._dispatcher.stopping:
+            return _json_response(503, {"status": "stopping", "reason": "The component is being stopped."}, request_id)
+        if self._dispatcher.is_hung:
             reason = "Every slot is held by a call that should have ended long ago."
-            return _json(503, {"status": HUNG, "reason": reason}, request_id)
+            return _json_response(503, {"status": HUNG, "reason": reason}, request_id)
         if self._status == READY:
-            return _json(200, {"status": READY}, request_id)
-        return _json(503, {"status": self._status, "reason": self._asking.reason}, request_id)
+            return _json_response(200, {"status": READY}, request_id)
+        return _json_response(503, {"status": self._status, "reason": self._dispatcher.not_ready_reason}, request_id)
 
 
-def _allow(request: Request, *methods: bytes) -> None:
+def _check_method(request: Request, *methods: bytes) -> None:
     if request.method not in methods:
         raise MethodNotAllowed(b", ".join(methods).decode("ascii"))
 
 
-def _json(status: int, value: Any, request_id: str) -> Response:
-    return Response(status, json_codec.encode_own(value), JSON_TYPE, id_header(request_id))
+def _json_response(status: int, value: Any, request_id: str) -> Response:
+    return Response(status, json_codec.encode_with_escapes(value), JSON_TYPE, id_header(request_id))

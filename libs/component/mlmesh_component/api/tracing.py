@@ -9,7 +9,7 @@ from typing import Any
 from ..function.predictor import Result
 from ..problems import Problem
 
-WANTED = "OTEL_EXPORTER_OTLP_ENDPOINT"
+ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 class Tracing:
@@ -28,7 +28,7 @@ class Tracing:
         self._tracer: Any = self._provider.get_tracer("mlmesh.component")
         self._format: Any = propagation.TraceContextTextMapPropagator()
 
-    def begin(self, name: str, traceparent: str | None) -> tuple[Any, str]:
+    def start_span(self, name: str, traceparent: str | None) -> tuple[Any, str]:
         """The span of a call, and the `traceparent` of what the function itself calls."""
         parent = self._format.extract({"traceparent": traceparent or ""})
         span = self._tracer.start_span(name, context=parent, kind=self._api.SpanKind.SERVER)
@@ -36,7 +36,7 @@ class Tracing:
         self._format.inject(carrier, self._api.set_span_in_context(span))
         return span, carrier["traceparent"]
 
-    def end(self, span: Any, result: Result) -> None:
+    def end_span(self, span: Any, result: Result) -> None:
         if isinstance(result, Problem):
             span.set_attribute("http.response.status_code", result.status)
             if result.status >= 500:
@@ -48,8 +48,8 @@ class Tracing:
         self._provider.shutdown()
 
 
-def tracing(component: str) -> Tracing | None:
-    if not os.environ.get(WANTED):
+def create_tracing(component: str) -> Tracing | None:
+    if not os.environ.get(ENDPOINT_VARIABLE):
         return None
     try:
         return Tracing(component)

@@ -5,197 +5,199 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from ..http.connection import KEEP_ALIVE_SECONDS, LINGER_SECONDS, LOOK_AFTER_SECONDS, STALLED_SECONDS
+from ..http.connection import KEEP_ALIVE_SECONDS, LINGER_SECONDS, PROBE_AFTER_SECONDS, STALL_TIMEOUT_SECONDS
 from ..http.framing import CONTINUE, ProtocolError, offers_websocket
-from ..http.http1 import Head
-from ..http.response import Clock
-from ..http.streaming_parser import UNLIMITED, Reader
-from .request_cycle import Cycle
-from .websocket_session import Session
+from ..http.http1 import RequestHead
+from ..http.response import DateHeader
+from ..http.streaming_parser import UNLIMITED, StreamingParser
+from .request_cycle import RequestCycle
+from .websocket_session import WebSocketSession
 
 MAX_UNREAD_BYTES = 256 * 1024
-PING_SECONDS = 30.0
-SILENT_SECONDS = 90.0
+PING_INTERVAL_SECONDS = 30.0
+PING_TIMEOUT_SECONDS = 90.0
 """A WebSocket's peer that answers no ping for so long is gone."""
 
 
-class Server(Protocol):
+class ConnectionOwner(Protocol):
     """The server, as a connection sees it."""
 
     loop: asyncio.AbstractEventLoop
-    clock: Clock
-    connections: set[Connection]
+    date_header: DateHeader
+    connections: set[AsgiConnection]
     closing: bool
 
-    async def handle(self, head: Head, cycle: Cycle, addresses: tuple[Any, Any]) -> None: ...
+    async def handle_request(self, head: RequestHead, cycle: RequestCycle, addresses: tuple[Any, Any]) -> None: ...
 
-    async def converse(self, head: Head, session: Session, addresses: tuple[Any, Any]) -> None: ...
+    async def handle_websocket(
+        self, head: RequestHead, session: WebSocketSession, addresses: tuple[Any, Any]
+    ) -> None: ...
 
-    def refusal(self, error: ProtocolError) -> bytes: ...
+    def protocol_error_response(self, error: ProtocolError) -> bytes: ...
 
 
-class Connection(asyncio.Protocol):
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._loop = server.loop
-        self._reader = Reader(UNLIMITED)
+class AsgiConnection(asyncio.Protocol):
+    def __init__(self, owner: ConnectionOwner) -> None:
+        self._owner = owner
+        self._loop = owner.loop
+        self._parser = StreamingParser(UNLIMITED)
         self._transport: Any = None
-        self._session: Session | None = None
+        self._websocket: WebSocketSession | None = None
         self._task: asyncio.Task[None] | None = None
-        self._arrived = asyncio.Event()
+        self._data_arrived = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
-        self._lost = asyncio.Event()
-        self._at_end = False  # the peer sends no more
+        self._disconnected = asyncio.Event()
+        self._peer_eof = False  # the peer sends no more
         self._minor = 1
-        self._begun = self._wrote = False  # the answer; something of it since the last look
-        self._ending = False
+        self._response_started = self._wrote = False  # the answer; something of it since the last look
+        self._closing = False
         self._paused = False
-        self._expects = False
-        self._since = self._heard = self._loop.time()
+        self._awaits_continue = False
+        self._last_activity = self._last_received = self._loop.time()
 
     # -- what asyncio tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._server.connections.add(self)
+        self._owner.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._ending = True
-        self._server.connections.discard(self)
-        for event in (self._lost, self._arrived, self._writable):
+        self._closing = True
+        self._owner.connections.discard(self)
+        for event in (self._disconnected, self._data_arrived, self._writable):
             event.set()
-        if self._session is not None:
-            self._session.lost()
+        if self._websocket is not None:
+            self._websocket.connection_lost()
 
     def data_received(self, data: bytes) -> None:
-        self._since = self._heard = self._loop.time()
-        if self._session is not None:
-            self._session.arrived(data)
+        self._last_activity = self._last_received = self._loop.time()
+        if self._websocket is not None:
+            self._websocket.receive_data(data)
             return
-        if self._ending:
+        if self._closing:
             return
-        self._reader.feed(data)
-        self._arrived.set()
+        self._parser.feed(data)
+        self._data_arrived.set()
         if self._task is None:
-            self._advance()
-        elif self._reader.buffered > MAX_UNREAD_BYTES:
-            self.pause()
+            self._start_next_request()
+        elif self._parser.unread_bytes > MAX_UNREAD_BYTES:
+            self.pause_reading()
 
     def eof_received(self) -> bool:
         """The peer sends no more; it may still want the answers to what it has sent."""
-        if self._session is not None or self._task is None:
+        if self._websocket is not None or self._task is None:
             return False
-        if not self._at_end:
-            self._at_end = True
-            self._arrived.set()
-            self._loop.call_later(LOOK_AFTER_SECONDS, self._look_if_there, LOOK_AFTER_SECONDS)
+        if not self._peer_eof:
+            self._peer_eof = True
+            self._data_arrived.set()
+            self._loop.call_later(PROBE_AFTER_SECONDS, self._probe_peer, PROBE_AFTER_SECONDS)
         return True
 
-    def _look_if_there(self, pause: float) -> None:
+    def _probe_peer(self, delay: float) -> None:
         """Who has closed looks the same as who only sends no more, until something is sent: then nobody takes it."""
         if self._task is None or self._transport.is_closing():
             return
-        if self._begun and not self._wrote:
+        if self._response_started and not self._wrote:
             self.abort()  # nothing can be sent within an answer to find out
             return
-        if not self._begun and self._minor > 0:
+        if not self._response_started and self._minor > 0:
             self._transport.write(CONTINUE)
         self._wrote = False
-        self._loop.call_later(2 * pause, self._look_if_there, 2 * pause)
+        self._loop.call_later(2 * delay, self._probe_peer, 2 * delay)
 
     def pause_writing(self) -> None:
-        self._since = self._loop.time()
+        self._last_activity = self._loop.time()
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        self._since = self._loop.time()
+        self._last_activity = self._loop.time()
         self._writable.set()
 
     # -- requests
 
-    def _advance(self) -> None:
+    def _start_next_request(self) -> None:
         """Begin the next request when its head is there."""
         try:
-            head = self._reader.head()
+            head = self._parser.next_head()
         except ProtocolError as error:
-            self.refuse(error)
+            self.reject_request(error)
             return
         if head is not None:
-            offered = offers_websocket(head.method, head.headers)
-            self._task = self._loop.create_task(self._talk(head) if offered else self._answer(head))
+            is_upgrade = offers_websocket(head.method, head.headers)
+            self._task = self._loop.create_task(self._run_websocket(head) if is_upgrade else self._run_request(head))
 
-    async def _answer(self, head: Head) -> None:
-        cycle = Cycle(head, self, keep=head.framing.keep_alive and not self._server.closing)
-        self._expects = head.framing.expects_continue
-        self._minor, self._begun = head.minor, False
+    async def _run_request(self, head: RequestHead) -> None:
+        cycle = RequestCycle(head, self, keep_alive=head.framing.keep_alive and not self._owner.closing)
+        self._awaits_continue = head.framing.expects_continue
+        self._minor, self._response_started = head.minor, False
         try:
-            await self._server.handle(head, cycle, self._addresses())
+            await self._owner.handle_request(head, cycle, self._get_addresses())
         except ConnectionError:
             pass  # the caller has gone
         finally:
             self._task = None
-        self._ended(cycle)
+        self._finish_request(cycle)
 
-    def _ended(self, cycle: Cycle) -> None:
+    def _finish_request(self, cycle: RequestCycle) -> None:
         """The next request, if this one was read to its end and answered in full."""
-        if self._ending:
+        if self._closing:
             return
         if not cycle.complete:
             self.abort()
-        elif not cycle.keep or self._server.closing or not self._read_to_its_end():
+        elif not cycle.keep_alive or self._owner.closing or not self._is_body_consumed():
             self._half_close()
         else:
-            self.resume()
-            self._advance()
-            if self._at_end and self._task is None:
+            self.resume_reading()
+            self._start_next_request()
+            if self._peer_eof and self._task is None:
                 self.close()
 
-    def _read_to_its_end(self) -> bool:
+    def _is_body_consumed(self) -> bool:
         """What has come of a body that the application did not ask for is dropped; whether that was all of it."""
         try:
-            return self._reader.between or self._reader.piece()[1]
+            return self._parser.is_between_requests or self._parser.next_body_part()[1]
         except ProtocolError:
             return False
 
-    async def _talk(self, head: Head) -> None:
-        self._session = session = Session(head, self)
-        self._reader.piece()
-        session.arrived(self._reader.rest())
-        await self._server.converse(head, session, self._addresses())
+    async def _run_websocket(self, head: RequestHead) -> None:
+        self._websocket = session = WebSocketSession(head, self)
+        self._parser.next_body_part()
+        session.receive_data(self._parser.take_unread())
+        await self._owner.handle_websocket(head, session, self._get_addresses())
 
-    def _addresses(self) -> tuple[Any, Any]:
-        peer, own = (self._transport.get_extra_info(name) for name in ("peername", "sockname"))
-        return (peer[:2] if peer else None), (own[:2] if own else None)
+    def _get_addresses(self) -> tuple[Any, Any]:
+        peer, local = (self._transport.get_extra_info(name) for name in ("peername", "sockname"))
+        return (peer[:2] if peer else None), (local[:2] if local else None)
 
     # -- what a request does with its connection
 
-    async def body(self) -> tuple[bytes, bool]:
-        if self._expects:
-            self._expects = False
-            if not self._reader.buffered:
+    async def receive_body(self) -> tuple[bytes, bool]:
+        if self._awaits_continue:
+            self._awaits_continue = False
+            if not self._parser.unread_bytes:
                 self._transport.write(CONTINUE)
         while True:
-            self._arrived.clear()
+            self._data_arrived.clear()
             try:
-                piece, ended = self._reader.piece()
+                part, is_last = self._parser.next_body_part()
             except ProtocolError as error:
-                self.refuse(error)
+                self.reject_request(error)
                 raise ConnectionResetError(error.detail) from error
-            if piece or ended:
-                return piece, ended
-            if self._at_end:
+            if part or is_last:
+                return part, is_last
+            if self._peer_eof:
                 self.abort()
                 raise ConnectionResetError("the caller has sent part of a request and no more")
-            self.resume()
-            await self._arrived.wait()
-            if self._lost.is_set():
+            self.resume_reading()
+            await self._data_arrived.wait()
+            if self._disconnected.is_set():
                 raise ConnectionResetError("the caller has gone")
 
     async def write(self, data: bytes) -> None:
-        if self._lost.is_set():
+        if self._disconnected.is_set():
             raise ConnectionResetError("the caller has gone")
-        self._begun = self._wrote = True
+        self._response_started = self._wrote = True
         self._transport.write(data)
         await self._writable.wait()
 
@@ -203,63 +205,65 @@ class Connection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(data)
 
-    async def gone(self) -> None:
-        self.resume()
-        await self._lost.wait()
+    async def wait_disconnected(self) -> None:
+        self.resume_reading()
+        await self._disconnected.wait()
 
-    def date(self) -> bytes:
-        return self._server.clock.date()
+    def date_line(self) -> bytes:
+        return self._owner.date_header.render_line()
 
-    def pause(self) -> None:
+    def pause_reading(self) -> None:
         if not self._paused and not self._transport.is_closing():
             self._paused = True
             self._transport.pause_reading()
 
-    def resume(self) -> None:
+    def resume_reading(self) -> None:
         if self._paused and not self._transport.is_closing():
             self._paused = False
             self._transport.resume_reading()
 
     # -- time and the end
 
-    def refuse(self, error: ProtocolError) -> None:
-        self.send_now(self._server.refusal(error))
+    def reject_request(self, error: ProtocolError) -> None:
+        self.send_now(self._owner.protocol_error_response(error))
         self._half_close()
 
-    def linger(self) -> None:
-        self.resume()
+    def close_after_delay(self) -> None:
+        self.resume_reading()
         self._loop.call_later(LINGER_SECONDS, self.abort)
 
     def _half_close(self) -> None:
         """Close; what still comes is read for a moment, so that the answer is not lost by a reset."""
-        self._ending = True
+        self._closing = True
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
-        self.linger()
+        self.close_after_delay()
 
-    def check_time(self, now: float) -> None:
+    def check_timeouts(self, now: float) -> None:
         """Let go of a peer that has stopped talking or reading."""
-        quiet = now - self._since
-        if self._session is not None:
-            if now - self._heard > SILENT_SECONDS:
+        idle_seconds = now - self._last_activity
+        if self._websocket is not None:
+            if now - self._last_received > PING_TIMEOUT_SECONDS:
                 self.abort()
-            elif now - self._heard > PING_SECONDS:
-                self._session.ping()
+            elif now - self._last_received > PING_INTERVAL_SECONDS:
+                self._websocket.send_ping()
         elif not self._writable.is_set():
-            if quiet > STALLED_SECONDS:
+            if idle_seconds > STALL_TIMEOUT_SECONDS:
                 self.abort()
-        elif self._task is None and quiet > (KEEP_ALIVE_SECONDS if self._reader.idle else STALLED_SECONDS):
+        elif self._task is None and idle_seconds > (
+            KEEP_ALIVE_SECONDS if self._parser.is_idle else STALL_TIMEOUT_SECONDS
+        ):
             self.close()
 
-    def go_away(self) -> None:
+    def start_close(self) -> None:
         """An idle connection is closed, a busy one after its answer; a WebSocket when its peer says goodbye, too."""
-        if self._session is not None:
-            self._session.go_away()
+        if self._websocket is not None:
+            self._websocket.start_close()
         elif self._task is None:
             self.close()
 
     def close(self) -> None:
-        self._ending = True
+        self._closing = True
         self._transport.close()
 
     def abort(self) -> None:

@@ -16,7 +16,7 @@ ASGI = {"version": "3.0", "spec_version": "2.3"}
 SHUTDOWN_SECONDS = 5.0
 
 
-class StartFailed(Exception):
+class StartupFailed(Exception):
     """The application says that it cannot start."""
 
 
@@ -25,44 +25,44 @@ class Lifespan:
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self._asked: asyncio.Queue[Message] = asyncio.Queue()
-        self._said: asyncio.Queue[Message] = asyncio.Queue()
+        self._to_app: asyncio.Queue[Message] = asyncio.Queue()
+        self._from_app: asyncio.Queue[Message] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self.state: dict[str, Any] = {}
 
     async def start(self) -> None:
         """Raises `StartFailed`, or what the application raised after it began to start."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
-        self._asked.put_nowait({"type": "lifespan.startup"})
-        said = await self._next()
-        if said is not None and said["type"] == "lifespan.startup.failed":
-            raise StartFailed(said.get("message") or "its lifespan says that it cannot start")
+        self._task = asyncio.get_running_loop().create_task(self._run_app())
+        self._to_app.put_nowait({"type": "lifespan.startup"})
+        message = await self._next_message()
+        if message is not None and message["type"] == "lifespan.startup.failed":
+            raise StartupFailed(message.get("message") or "its lifespan says that it cannot start")
 
     async def stop(self) -> None:
         if self._task is None or self._task.done():
             return
-        self._asked.put_nowait({"type": "lifespan.shutdown"})
+        self._to_app.put_nowait({"type": "lifespan.shutdown"})
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._next(), SHUTDOWN_SECONDS)
+            await asyncio.wait_for(self._next_message(), SHUTDOWN_SECONDS)
         self._task.cancel()
         await asyncio.wait([self._task])
 
-    async def _next(self) -> Message | None:
+    async def _next_message(self) -> Message | None:
         """What the application says next; None when it has ended."""
         assert self._task is not None  # noqa: S101 - `start` made it
-        said = asyncio.get_running_loop().create_task(self._said.get())
-        await asyncio.wait([said, self._task], return_when=asyncio.FIRST_COMPLETED)
-        if said.done():
-            return said.result()
-        said.cancel()
+        message = asyncio.get_running_loop().create_task(self._from_app.get())
+        await asyncio.wait([message, self._task], return_when=asyncio.FIRST_COMPLETED)
+        if message.done():
+            return message.result()
+        message.cancel()
         return None
 
-    async def _run(self) -> None:
+    async def _run_app(self) -> None:
         scope = {"type": "lifespan", "asgi": ASGI, "state": self.state}
         try:
-            await self.app(scope, self._asked.get, self._say)
+            await self.app(scope, self._to_app.get, self._receive_message)
         except Exception:  # noqa: BLE001 - the specification: an application that raises here does not know lifespan
             return
 
-    async def _say(self, message: Message) -> None:
-        self._said.put_nowait(message)
+    async def _receive_message(self, message: Message) -> None:
+        self._from_app.put_nowait(message)

@@ -6,42 +6,44 @@ from collections.abc import Mapping
 from typing import Any, Optional
 from urllib.parse import unquote
 
-from ..api.auth import OWNER
-from ..http.http1 import Head
+from ..api.auth import OWNER_HEADER
+from ..http.http1 import RequestHead
 from .lifespan import ASGI
 
 PREFIX = b"x-forwarded-prefix"
 """Where the application begins, for its callers. What carries it comes from the gateway."""
 _FORWARDED = frozenset((PREFIX, b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-for"))
-_NOT_PASSED_ON = _FORWARDED | {b"x-mlmesh-token", OWNER, b"host"}
+_HIDDEN_HEADERS = _FORWARDED | {b"x-mlmesh-token", OWNER_HEADER, b"host"}
 
 Address = Optional[tuple[str, int]]
 
 
-def of(kind: str, head: Head, peer: Address, own: Address, state: Mapping[str, Any], trusted: bool) -> dict[str, Any]:
+def build_scope(
+    scope_type: str, head: RequestHead, peer: Address, server: Address, state: Mapping[str, Any], trusted: bool
+) -> dict[str, Any]:
     """`kind` is `http` or `websocket`. `trusted`: the peer may say on whose behalf it asks."""
-    headers, given = head.headers, head.headers if trusted else {}
+    headers, forwarded = head.headers, head.headers if trusted else {}
     raw, _, query = head.target.partition(b"?")
-    prefix = given.get(PREFIX, b"").decode("latin-1")
-    scheme = given.get(b"x-forwarded-proto", b"http").decode("latin-1")
-    client = given.get(b"x-forwarded-for", b"").partition(b",")[0].decode("latin-1").strip()
-    host = given.get(b"x-forwarded-host") or headers.get(b"host", b"")
-    dropped = _NOT_PASSED_ON if trusted else frozenset((b"host",))
+    prefix = forwarded.get(PREFIX, b"").decode("latin-1")
+    scheme = forwarded.get(b"x-forwarded-proto", b"http").decode("latin-1")
+    client = forwarded.get(b"x-forwarded-for", b"").partition(b",")[0].decode("latin-1").strip()
+    host = forwarded.get(b"x-forwarded-host") or headers.get(b"host", b"")
+    dropped = _HIDDEN_HEADERS if trusted else frozenset((b"host",))
     scope = {
-        "type": kind,
+        "type": scope_type,
         "asgi": ASGI,
         "http_version": f"1.{head.minor}",
-        "scheme": scheme if kind == "http" else {"https": "wss"}.get(scheme, "ws"),
+        "scheme": scheme if scope_type == "http" else {"https": "wss"}.get(scheme, "ws"),
         "root_path": prefix,
         "path": prefix + unquote(raw.decode("latin-1")),
         "raw_path": prefix.encode("latin-1") + raw,
         "query_string": query,
-        "headers": [(b"host", host), *[one for one in headers.items() if one[0] not in dropped]],
+        "headers": [(b"host", host), *[header for header in headers.items() if header[0] not in dropped]],
         "client": (client, 0) if client else peer,
-        "server": own,
+        "server": server,
         "state": dict(state),
     }
-    if kind == "http":
+    if scope_type == "http":
         return {**scope, "method": head.method.decode("ascii")}
     offered = headers.get(b"sec-websocket-protocol", b"").decode("latin-1")
-    return {**scope, "subprotocols": [one.strip() for one in offered.split(",") if one.strip()]}
+    return {**scope, "subprotocols": [name.strip() for name in offered.split(",") if name.strip()]}

@@ -7,46 +7,46 @@ import json
 import uuid
 from typing import Any
 
-from ..api.auth import Door, request_id_of
-from ..exception_log import describe, logged
+from ..api.auth import InstanceTokenAuth, get_request_id
+from ..exception_log import describe_exception, log_exception
 from ..http.framing import ProtocolError
-from ..http.http1 import Head
-from ..http.response import Clock, Response
-from ..http.server import BACKLOG, FLUSH_SECONDS, SWEEP_SECONDS
+from ..http.http1 import RequestHead
+from ..http.response import DateHeader, Response
+from ..http.server import BACKLOG, CHECK_INTERVAL_SECONDS, FLUSH_SECONDS
 from ..http.websocket_frames import NORMAL
 from ..problems import PROBLEM_TYPE, FunctionRaised, Problem, Unavailable
 from . import scope
-from .connection import Connection
+from .connection import AsgiConnection
 from .lifespan import Lifespan
-from .request_cycle import Cycle
-from .websocket_session import Session
+from .request_cycle import RequestCycle
+from .websocket_session import WebSocketSession
 
 POLL_SECONDS = 0.02
 
 
-class Server:
+class AsgiServer:
     """One listening socket. Belongs to the loop's thread. It has no lifespan until the application is there."""
 
     def __init__(self, token: str | None) -> None:
         self.loop = asyncio.get_running_loop()
-        self.clock = Clock()
-        self.connections: set[Connection] = set()
+        self.date_header = DateHeader()
+        self.connections: set[AsgiConnection] = set()
         self.closing = False
         self.port = 0
         self.reason = "The application is being imported."
-        self._door = Door(token)
+        self._auth = InstanceTokenAuth(token)
         self._lifespan: Lifespan | None = None
         self._listener: asyncio.AbstractServer | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
-        self._busy = 0
+        self._check_timer: asyncio.TimerHandle | None = None
+        self._active_requests = 0
 
     async def listen(self, host: str, port: int) -> int:
-        self._listener = await self.loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
+        self._listener = await self.loop.create_server(lambda: AsgiConnection(self), host, port, backlog=BACKLOG)
         self.port = int(self._listener.sockets[0].getsockname()[1])
-        self._sweep()
+        self._check_connections()
         return self.port
 
-    def open(self, lifespan: Lifespan) -> None:
+    def mark_ready(self, lifespan: Lifespan) -> None:
         self._lifespan = lifespan
 
     async def close(self, grace: float) -> None:
@@ -55,74 +55,78 @@ class Server:
         if self._listener is not None:
             self._listener.close()
         for connection in list(self.connections):
-            connection.go_away()
-        await self._until_quiet(grace)
+            connection.start_close()
+        await self._wait_for_requests(grace)
         for connection in list(self.connections):
-            connection.go_away()
-        await self._until_gone()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+            connection.start_close()
+        await self._wait_for_connections()
+        if self._check_timer is not None:
+            self._check_timer.cancel()
 
-    async def _until_quiet(self, grace: float) -> None:
+    async def _wait_for_requests(self, grace: float) -> None:
         end = self.loop.time() + grace
-        while self._busy and self.loop.time() < end:  # noqa: ASYNC110 - only while a component stops
+        while self._active_requests and self.loop.time() < end:  # noqa: ASYNC110 - only while a component stops
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _until_gone(self) -> None:
+    async def _wait_for_connections(self) -> None:
         end = self.loop.time() + FLUSH_SECONDS
         while self.connections and self.loop.time() < end:  # noqa: ASYNC110 - only while a component stops
             await asyncio.sleep(POLL_SECONDS)
         for connection in list(self.connections):
             connection.abort()
 
-    def _sweep(self) -> None:
+    def _check_connections(self) -> None:
         now = self.loop.time()
         for connection in list(self.connections):
-            connection.check_time(now)
-        self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+            connection.check_timeouts(now)
+        self._check_timer = self.loop.call_later(CHECK_INTERVAL_SECONDS, self._check_connections)
 
     # -- requests
 
-    async def handle(self, head: Head, cycle: Cycle, addresses: tuple[Any, Any]) -> None:
+    async def handle_request(self, head: RequestHead, cycle: RequestCycle, addresses: tuple[Any, Any]) -> None:
         """The application's answer, or one in its place."""
-        self._busy += 1
+        self._active_requests += 1
         try:
-            if (own := self._own(head)) is not None:
-                status, document = own
-                await cycle.refuse(status, (), json.dumps(document).encode())
+            if (platform_response := self._platform_response(head)) is not None:
+                status, document = platform_response
+                await cycle.send_error(status, (), json.dumps(document).encode())
             else:
-                await self._perform("http", head, cycle, addresses)
-                if not cycle.began:
+                await self._call_application("http", head, cycle, addresses)
+                if not cycle.started:
                     raise Problem("The application returned without an answer.")
         except Problem as problem:
-            await cycle.refuse(problem.status, problem.headers(), _body(problem, request_id_of(head.headers)))
+            await cycle.send_error(
+                problem.status, problem.build_headers(), _problem_body(problem, get_request_id(head.headers))
+            )
         finally:
-            self._busy -= 1
+            self._active_requests -= 1
 
-    async def converse(self, head: Head, session: Session, addresses: tuple[Any, Any]) -> None:
-        self._busy += 1
+    async def handle_websocket(self, head: RequestHead, session: WebSocketSession, addresses: tuple[Any, Any]) -> None:
+        self._active_requests += 1
         try:
-            self._check(head)
-            await self._perform("websocket", head, session, addresses)
+            self._check_access(head)
+            await self._call_application("websocket", head, session, addresses)
         except Problem as problem:
-            session.refuse(self._response(problem, request_id_of(head.headers)))
+            session.reject_connection(self._problem_response(problem, get_request_id(head.headers)))
         finally:
-            self._busy -= 1
+            self._active_requests -= 1
         await session.send({"type": "websocket.close", "code": NORMAL})
 
-    async def _perform(self, kind: str, head: Head, turn: Cycle | Session, addresses: tuple[Any, Any]) -> None:
+    async def _call_application(
+        self, scope_type: str, head: RequestHead, channel: RequestCycle | WebSocketSession, addresses: tuple[Any, Any]
+    ) -> None:
         assert self._lifespan is not None  # noqa: S101 - `_check` looked
-        asked = scope.of(kind, head, *addresses, self._lifespan.state, self._door.guarded)
+        asgi_scope = scope.build_scope(scope_type, head, *addresses, self._lifespan.state, self._auth.required)
         try:
-            await self._lifespan.app(asked, turn.receive, turn.send)
+            await self._lifespan.app(asgi_scope, channel.receive, channel.send)
         except ConnectionError:
             raise
         except Exception as error:
-            error_id = logged(error, request_id_of(head.headers))
-            text = describe(error) if self._door.is_owners(head.headers) else None
+            error_id = log_exception(error, get_request_id(head.headers))
+            text = describe_exception(error) if self._auth.is_owner_call(head.headers) else None
             raise FunctionRaised(error_id, text, "application") from error
 
-    def _own(self, head: Head) -> tuple[int, dict[str, Any]] | None:
+    def _platform_response(self, head: RequestHead) -> tuple[int, dict[str, Any]] | None:
         """The answer to what the platform itself asks: it comes without the prefix of callers."""
         path = head.target.partition(b"?")[0]
         if scope.PREFIX not in head.headers and path in (b"/healthz", b"/readyz"):
@@ -131,25 +135,25 @@ class Server:
             if self._lifespan is not None and not self.closing:
                 return 200, {"status": "ready"}
             return 503, {"status": "stopping" if self.closing else "starting", "reason": self.reason}
-        self._check(head)
+        self._check_access(head)
         return None
 
-    def _check(self, head: Head) -> None:
-        self._door.check(head.headers)
+    def _check_access(self, head: RequestHead) -> None:
+        self._auth.authenticate(head.headers)
         if self._lifespan is None or self.closing:
             raise Unavailable(self.reason if not self.closing else "The component is being stopped.")
 
-    def refusal(self, error: ProtocolError) -> bytes:
+    def protocol_error_response(self, error: ProtocolError) -> bytes:
         """What is not a request."""
         problem = Problem(error.detail)
         problem.status = error.status
-        return self._response(problem, uuid.uuid4().hex)
+        return self._problem_response(problem, uuid.uuid4().hex)
 
-    def _response(self, problem: Problem, request_id: str) -> bytes:
-        body = _body(problem, request_id)
-        response = Response(problem.status, body, PROBLEM_TYPE, problem.headers())
-        return response.head(self.clock.date(), b"connection: close\r\n") + body
+    def _problem_response(self, problem: Problem, request_id: str) -> bytes:
+        body = _problem_body(problem, request_id)
+        response = Response(problem.status, body, PROBLEM_TYPE, problem.build_headers())
+        return response.build_head(self.date_header.render_line(), b"connection: close\r\n") + body
 
 
-def _body(problem: Problem, request_id: str) -> bytes:
-    return json.dumps(problem.document(request_id)).encode()
+def _problem_body(problem: Problem, request_id: str) -> bytes:
+    return json.dumps(problem.to_json(request_id)).encode()

@@ -12,56 +12,56 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from . import validators
-from .items import DATATYPES, INTEGERS, NUMBERS, TENSORS, Item, Packed
-from .schema import Kind, SchemaError, as_is
+from .items import DATATYPES, INTEGERS, NUMBERS, TENSORS, BinaryElements, Item
+from .schema import FieldType, SchemaError, get_data
 
 _DTYPES = {"FP32": "float32", "FP64": "float64", "INT32": "int32", "INT64": "int64", "BOOL": "bool"}
 _NUMBERS_OF = {float: NUMBERS, int: INTEGERS, bool: ("BOOL",)}
 _ELEMENTS = "numbers, bool, str, dict, models, members of an Enum, dates or bytes"
-_BASE64 = validators.reader(bytes)
+_BASE64 = validators.build_validator(bytes)
 
 
-def kind_of(annotation: Any) -> Kind:
+def resolve_type(annotation: Any) -> FieldType:
     """What this annotation takes; `SchemaError` when no datatype stands for it."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation in (Any, object, inspect.Parameter.empty):
-        return Kind(scalar=True, listed=True)
+        return FieldType(scalar=True, listed=True)
     if origin in validators.UNIONS:
-        return _union(arguments)
+        return _resolve_union(arguments)
     if origin is typing.Literal or validators.is_enum(annotation):
-        return _choice(annotation)
+        return _resolve_choice(annotation)
     if annotation in _NUMBERS_OF:
-        return Kind(_NUMBERS_OF[annotation], lambda item: annotation(_one(item)), scalar=True)
+        return FieldType(_NUMBERS_OF[annotation], lambda item: annotation(_get_single_value(item)), scalar=True)
     if annotation is str:
-        return Kind(("str",), anything=True)
+        return FieldType(("str",), takes_any=True)
     if annotation is bytes:
-        return Kind(("str", "FILE"), _bytes, packed=True, format=validators.FORMATS[bytes])
+        return FieldType(("str", "FILE"), _convert_bytes, binary=True, format=validators.FORMATS[bytes])
     if annotation in validators.FORMATS:
-        read = validators.reader(annotation)
-        return Kind(("str",), lambda item: read(item["data"]), format=validators.FORMATS[annotation])
-    if annotation in (list, tuple) or origin in (list, tuple) or _named(origin, "Sequence"):
-        return _list(arguments)
-    if _named(origin or annotation, "ndarray"):
-        return Kind(TENSORS, _array, packed=True)
+        validate = validators.build_validator(annotation)
+        return FieldType(("str",), lambda item: validate(item["data"]), format=validators.FORMATS[annotation])
+    if annotation in (list, tuple) or origin in (list, tuple) or _has_name(origin, "Sequence"):
+        return _resolve_list(arguments)
+    if _has_name(origin or annotation, "ndarray"):
+        return FieldType(TENSORS, _convert_array, binary=True)
     if origin is None and isinstance(annotation, type) and issubclass(annotation, pathlib.PurePath):
-        return Kind(("FILE",), lambda item: pathlib.Path(item["data"]))
-    return _object(origin or annotation)
+        return FieldType(("FILE",), lambda item: pathlib.Path(item["data"]))
+    return _resolve_object(origin or annotation)
 
 
-def nullable(kind: Kind) -> Kind:
+def make_nullable(field_type: FieldType) -> FieldType:
     """The same, or None."""
-    if kind.nullable:
-        return kind
+    if field_type.nullable:
+        return field_type
     return dataclasses.replace(
-        kind, nullable=True, convert=lambda item: None if item["data"] is None else kind.convert(item)
+        field_type, nullable=True, convert=lambda item: None if item["data"] is None else field_type.convert(item)
     )
 
 
-def _named(annotation: Any, name: str) -> bool:
+def _has_name(annotation: Any, name: str) -> bool:
     return getattr(annotation, "__name__", "") == name
 
 
-def _one(item: Item) -> Any:
+def _get_single_value(item: Item) -> Any:
     data = item["data"]
     if not isinstance(data, list):
         return data
@@ -70,102 +70,119 @@ def _one(item: Item) -> Any:
     return data[0]
 
 
-def _union(arguments: Sequence[Any]) -> Kind:
+def _resolve_union(arguments: Sequence[Any]) -> FieldType:
     """By the datatype that comes, for a number the narrower one; then the first that takes the value."""
-    some = [one for one in arguments if one is not type(None)]
-    members = tuple(kind_of(one) for one in some)
+    annotations = [annotation for annotation in arguments if annotation is not type(None)]
+    members = tuple(resolve_type(annotation) for annotation in annotations)
     if len(members) == 1:
-        return nullable(members[0])
-    for (first, one), (second, other) in itertools.combinations(zip(some, members), 2):
-        _check_distinct(first, one, second, other)
-    narrow = sorted(members, key=lambda kind: len(kind.datatypes or DATATYPES))
+        return make_nullable(members[0])
+    for (first_annotation, first_type), (second_annotation, second_type) in itertools.combinations(
+        zip(annotations, members), 2
+    ):
+        _check_distinct(first_annotation, first_type, second_annotation, second_type)
+    narrowest_first = sorted(members, key=lambda kind: len(kind.datatypes or DATATYPES))
 
     def convert(item: Item) -> Any:
-        fitting = [kind.convert for kind in narrow if _may_take(kind, item)]
-        if not fitting:
+        converters = [kind.convert for kind in narrowest_first if _accepts_item(kind, item)]
+        if not converters:
             raise ValueError("must be a list" if not isinstance(item["data"], list) else "must not be a list")
-        return validators.first(fitting, item)
+        return validators.validate_first_match(converters, item)
 
-    found = Kind(
+    union_type = FieldType(
         tuple(dict.fromkeys(name for kind in members for name in kind.datatypes)),
         convert,
         scalar=any(kind.scalar for kind in members),
-        single=any(kind.single for kind in members if not _is_of_tensors(kind)),
+        single=any(kind.single for kind in members if not _is_tensor_type(kind)),
         listed=any(kind.listed for kind in members),
         members=members,
     )
-    return nullable(found) if len(members) < len(arguments) else found
+    return make_nullable(union_type) if len(members) < len(arguments) else union_type
 
 
-def _may_take(kind: Kind, item: Item) -> bool:
+def _accepts_item(field_type: FieldType, item: Item) -> bool:
     datatype = item["datatype"]
-    if kind.datatypes and datatype not in kind.datatypes:
+    if field_type.datatypes and datatype not in field_type.datatypes:
         return False
-    return datatype in TENSORS or (kind.listed if isinstance(item["data"], list) else kind.single)
+    return datatype in TENSORS or (field_type.listed if isinstance(item["data"], list) else field_type.single)
 
 
-def _is_of_tensors(kind: Kind) -> bool:
-    return bool(kind.datatypes) and set(kind.datatypes) <= set(TENSORS)
+def _is_tensor_type(field_type: FieldType) -> bool:
+    return bool(field_type.datatypes) and set(field_type.datatypes) <= set(TENSORS)
 
 
-def _check_distinct(first: Any, one: Kind, second: Any, other: Kind) -> None:
+def _check_distinct(
+    first_annotation: Any, first_type: FieldType, second_annotation: Any, second_type: FieldType
+) -> None:
     """Raises `SchemaError` when nothing tells which of two is meant."""
-    shared = set(one.datatypes or DATATYPES) & set(other.datatypes or DATATYPES) - set(TENSORS)
-    if not shared or not ((one.single and other.single) or (one.listed and other.listed)):
+    shared = set(first_type.datatypes or DATATYPES) & set(second_type.datatypes or DATATYPES) - set(TENSORS)
+    if not shared or not ((first_type.single and second_type.single) or (first_type.listed and second_type.listed)):
         return
-    if one.anything:
-        raise SchemaError(f"{_name(second)} is never reached behind {_name(first)}: write {_name(first)} last")
-    if "str" in shared and validators.FORMATS[bytes] in (one.format, other.format):
-        raise SchemaError(f"{_name(first)} and {_name(second)} cannot be told apart: both come as text")
+    first, second = _get_name(first_annotation), _get_name(second_annotation)
+    if first_type.takes_any:
+        raise SchemaError(f"{second} is never reached behind {first}: write {first} last")
+    if "str" in shared and validators.FORMATS[bytes] in (first_type.format, second_type.format):
+        raise SchemaError(f"{first} and {second} cannot be told apart: both come as text")
 
 
-def _name(annotation: Any) -> str:
+def _get_name(annotation: Any) -> str:
     return (
         getattr(annotation, "__name__", str(annotation)) if typing.get_origin(annotation) is None else str(annotation)
     )
 
 
-def _choice(annotation: Any) -> Kind:
-    allowed = tuple(value for value, _ in validators.choices(annotation))
+def _resolve_choice(annotation: Any) -> FieldType:
+    allowed = tuple(value for value, _ in validators.list_choices(annotation))
     for value in allowed:
         if type(value) not in (*_NUMBERS_OF, str):
-            raise SchemaError(f"{_name(annotation)} has the value {value!r}; values are str, int, float or bool")
+            raise SchemaError(f"{_get_name(annotation)} has the value {value!r}; values are str, int, float or bool")
     if not allowed:
-        raise SchemaError(f"{_name(annotation)} has no values")
-    names = dict.fromkeys(name for value in allowed for name in kind_of(type(value)).datatypes)
-    read = validators.reader(annotation)
-    found = Kind(tuple(names), lambda item: read(_one(item)), scalar=True, choices=allowed)
-    return nullable(found) if None in typing.get_args(annotation) else found
+        raise SchemaError(f"{_get_name(annotation)} has no values")
+    names = dict.fromkeys(name for value in allowed for name in resolve_type(type(value)).datatypes)
+    validate = validators.build_validator(annotation)
+    choice_type = FieldType(tuple(names), lambda item: validate(_get_single_value(item)), scalar=True, choices=allowed)
+    return make_nullable(choice_type) if None in typing.get_args(annotation) else choice_type
 
 
-def _list(arguments: Sequence[Any]) -> Kind:
+def _resolve_list(arguments: Sequence[Any]) -> FieldType:
     element = arguments[0] if arguments else float
     if element in _NUMBERS_OF:
-        return Kind(_NUMBERS_OF[element], _numbers(element) if arguments else as_is)
-    kind = Kind() if element is Any else kind_of(element)
-    datatypes = tuple(name for name in kind.datatypes if name != "FILE")
-    if not datatypes or kind.nullable or kind.members or not (kind.scalar if _is_of_tensors(kind) else kind.single):
-        raise SchemaError(f"a list of {_name(element)} cannot come; a list holds {_ELEMENTS}")
+        return FieldType(_NUMBERS_OF[element], _number_converter(element) if arguments else get_data)
+    element_type = FieldType() if element is Any else resolve_type(element)
+    datatypes = tuple(name for name in element_type.datatypes if name != "FILE")
+    if (
+        not datatypes
+        or element_type.nullable
+        or element_type.members
+        or not (element_type.scalar if _is_tensor_type(element_type) else element_type.single)
+    ):
+        raise SchemaError(f"a list of {_get_name(element)} cannot come; a list holds {_ELEMENTS}")
 
     def convert(item: Item) -> list[Any]:
         datatype = item["datatype"]
         try:
-            return validators.each(lambda value: kind.convert({"datatype": datatype, "data": value}), item["data"])
-        except validators.Misfit as error:
-            raise validators.within("data", error) from error
+            return validators.validate_list(
+                lambda value: element_type.convert({"datatype": datatype, "data": value}), item["data"]
+            )
+        except validators.InvalidValue as error:
+            raise validators.prefix_path("data", error) from error
 
     return dataclasses.replace(
-        kind, datatypes=datatypes, convert=_texts if kind.anything else convert, scalar=False, single=False, listed=True
+        element_type,
+        datatypes=datatypes,
+        convert=_convert_texts if element_type.takes_any else convert,
+        scalar=False,
+        single=False,
+        listed=True,
     )
 
 
-def _texts(item: Item) -> Any:
+def _convert_texts(item: Item) -> Any:
     if not isinstance(item["data"], list):
         raise ValueError("must be a list")
     return item["data"]
 
 
-def _numbers(element: Any) -> Callable[[Item], list[Any]]:
+def _number_converter(element: Any) -> Callable[[Item], list[Any]]:
     def convert(item: Item) -> list[Any]:
         if not isinstance(item["data"], list):
             raise ValueError("must be a list")
@@ -174,18 +191,18 @@ def _numbers(element: Any) -> Callable[[Item], list[Any]]:
     return convert
 
 
-def _bytes(item: Item) -> bytes:
+def _convert_bytes(item: Item) -> bytes:
     """The element of a tensor as it came, what is in a file, or a text's base64."""
     data = item["data"]
-    if isinstance(data, Packed):
+    if isinstance(data, BinaryElements):
         return data.content
     return pathlib.Path(data).read_bytes() if item["datatype"] == "FILE" else _BASE64(data)
 
 
-def _array(item: Item) -> Any:
+def _convert_array(item: Item) -> Any:
     numpy = importlib.import_module("numpy")
     data, dtype = item["data"], _DTYPES[item["datatype"]]
-    if isinstance(data, Packed):
+    if isinstance(data, BinaryElements):
         array = numpy.frombuffer(data.content, data.code).astype(dtype)
     else:
         array = numpy.asarray(data, dtype=dtype)
@@ -193,10 +210,10 @@ def _array(item: Item) -> Any:
     return array.reshape(shape) if isinstance(shape, list) else array
 
 
-def _object(annotation: Any) -> Kind:
-    if _named(annotation, "Mapping") or (isinstance(annotation, type) and issubclass(annotation, dict)):
-        return Kind(("dict",), anything=True)
+def _resolve_object(annotation: Any) -> FieldType:
+    if _has_name(annotation, "Mapping") or (isinstance(annotation, type) and issubclass(annotation, dict)):
+        return FieldType(("dict",), takes_any=True)
     if not validators.is_object(annotation):
         raise SchemaError(f"no datatype stands for {annotation!r}")
-    read = validators.reader(annotation)
-    return Kind(("dict",), lambda item: read(item["data"]))
+    validate = validators.build_validator(annotation)
+    return FieldType(("dict",), lambda item: validate(item["data"]))

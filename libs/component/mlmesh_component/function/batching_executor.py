@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from ..problems import CutShort, TooManyCalls
-from ..thread_pool import Threads, back
-from .executor import Call, Calls, call_inputs, own_fault
+from ..problems import CallAborted, TooManyCalls
+from ..thread_pool import ThreadPool, call_in_loop
+from .executor import Executor, Invocation, get_inputs, internal_error
 from .predictor import Predictor, Result
 from .schema import Inputs
 
 
-class Batches(Calls):
+class BatchingExecutor(Executor):
     """At most `size` calls in a batch and `concurrency` batches at once. Belongs to the loop's thread.
 
     A batch smaller than the one before waits `delay` seconds for more: callers who were just answered come back.
@@ -22,102 +22,104 @@ class Batches(Calls):
         self,
         loop: asyncio.AbstractEventLoop,
         predictor: Predictor,
-        threads: Threads,
+        threads: ThreadPool,
         concurrency: int,
         size: int,
         delay: float,
     ) -> None:
         super().__init__(loop, predictor, threads, concurrency * size)
-        self._free = concurrency
-        self._size = size
+        self._free_slots = concurrency
+        self._max_size = size
         self._delay = delay
-        self._usual = 1
-        self._patience: asyncio.TimerHandle | None = None
+        self._previous_size = 1
+        self._delay_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def stuck(self, patience: float) -> bool:
-        latest = self._loop.time() - patience
-        return not self._free and all(call.deadline < latest for call in self._running)
+    def is_hung(self, overdue_seconds: float) -> bool:
+        latest = self._loop.time() - overdue_seconds
+        return not self._free_slots and all(invocation.deadline < latest for invocation in self._running)
 
-    def admit(self, call: Call, inputs: Inputs) -> None:
+    def submit(self, invocation: Invocation, inputs: Inputs) -> None:
         if len(self._waiting) >= self._limit:
             raise TooManyCalls()
-        call.inputs, call.queued = inputs, self._loop.time()
-        if call.deadline < self._alarm_at:
-            self._set_alarm(call.deadline)
-        self._waiting.append(call)
-        self._fill()
+        invocation.inputs, invocation.queued_at = inputs, self._loop.time()
+        if invocation.deadline < self._next_deadline:
+            self._arm_deadline(invocation.deadline)
+        self._waiting.append(invocation)
+        self._start_batches()
 
-    def _fill(self) -> None:
-        while self._free and self._waiting:
-            if len(self._waiting) < min(self._size, self._usual):
-                if self._patience is None:
-                    self._patience = self._loop.call_later(self._delay, self._hurry)
+    def _start_batches(self) -> None:
+        while self._free_slots and self._waiting:
+            if len(self._waiting) < min(self._max_size, self._previous_size):
+                if self._delay_timer is None:
+                    self._delay_timer = self._loop.call_later(self._delay, self._flush_early)
                 return
             self._start_batch()
 
-    def _hurry(self) -> None:
+    def _flush_early(self) -> None:
         """The delay is over: what has come goes."""
-        self._patience = None
-        if self._free and self._waiting:
+        self._delay_timer = None
+        if self._free_slots and self._waiting:
             self._start_batch()
-        self._fill()
+        self._start_batches()
 
     def _start_batch(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-        batch = self._taken()
-        self._usual = len(batch)
-        self._free -= 1
+        if self._delay_timer is not None:
+            self._delay_timer.cancel()
+            self._delay_timer = None
+        batch = self._next_batch()
+        self._previous_size = len(batch)
+        self._free_slots -= 1
         self._running.update(batch)
         now = self._loop.time()
-        for call in batch:
-            call.waited, call.together = now - call.queued, len(batch)
+        for invocation in batch:
+            invocation.queue_seconds, invocation.batch_size = now - invocation.queued_at, len(batch)
         if self._predictor.function.is_async:
-            task = self._loop.create_task(self._perform_batch(batch))
+            task = self._loop.create_task(self._run_batch_in_loop(batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            self._threads.submit(lambda: back(self._loop, self._batch_ended, batch, self._results(batch)))
+            self._threads.submit(lambda: call_in_loop(self._loop, self._finish_batch, batch, self._run_batch(batch)))
 
-    def _taken(self) -> list[Call]:
+    def _next_batch(self) -> list[Invocation]:
         """The oldest calls; of one caller only when the function is told who calls."""
         first = self._waiting[0]
-        together = self._waiting
+        candidates = self._waiting
         if self._predictor.function.takes_context:
-            together = type(together)(one for one in together if one.context.caller == first.context.caller)
-        batch = [call for call, _ in zip(together, range(self._size))]
-        if together is self._waiting:
+            candidates = type(candidates)(
+                invocation for invocation in candidates if invocation.context.caller == first.context.caller
+            )
+        batch = [invocation for invocation, _ in zip(candidates, range(self._max_size))]
+        if candidates is self._waiting:
             for _ in batch:
                 self._waiting.popleft()
         else:
-            for call in batch:
-                self._waiting.remove(call)
+            for invocation in batch:
+                self._waiting.remove(invocation)
         return batch
 
-    def _results(self, batch: Sequence[Call]) -> list[Result]:
+    def _run_batch(self, batch: Sequence[Invocation]) -> list[Result]:
         try:
-            return self._predictor.perform_together([(call_inputs(call), call.context) for call in batch])
+            return self._predictor.predict_batch([(get_inputs(invocation), invocation.context) for invocation in batch])
         except BaseException:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
-            return [own_fault()] * len(batch)
+            return [internal_error()] * len(batch)
 
-    async def _perform_batch(self, batch: Sequence[Call]) -> None:
-        results: list[Result] = [CutShort()] * len(batch)
+    async def _run_batch_in_loop(self, batch: Sequence[Invocation]) -> None:
+        results: list[Result] = [CallAborted()] * len(batch)
         try:
-            results = await self._predictor.perform_together_async(
-                [(call_inputs(call), call.context) for call in batch]
+            results = await self._predictor.predict_batch_async(
+                [(get_inputs(invocation), invocation.context) for invocation in batch]
             )
         except Exception:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
-            results = [own_fault()] * len(batch)
+            results = [internal_error()] * len(batch)
         finally:
-            self._batch_ended(batch, results)
+            self._finish_batch(batch, results)
 
-    def _batch_ended(self, batch: Sequence[Call], results: Sequence[Result]) -> None:
-        self._free += 1
+    def _finish_batch(self, batch: Sequence[Invocation], results: Sequence[Result]) -> None:
+        self._free_slots += 1
         self._running.difference_update(batch)
-        self._fill()
-        for call, result in zip(batch, results):
-            call.answer(result)
+        self._start_batches()
+        for invocation, result in zip(batch, results):
+            invocation.set_result(result)
         if self._idle is not None and not self._running and not self._waiting and not self._idle.done():
             self._idle.set_result(None)

@@ -12,15 +12,15 @@ import shutil
 import urllib.parse
 from typing import Any
 
-from ..problems import CutShort, Forbidden, TooLarge, Unavailable, WrongOutput, invalid
-from .box_paths import Boxes, NameFault, Place, free_path, name_of, place, result_group
+from ..problems import CallAborted, Forbidden, TooLarge, Unavailable, WrongOutput, invalid_input
+from .box_paths import Boxes, BoxPath, InvalidFileName, find_unused_path, format_name, parse_name, result_group
 from .context import Context
-from .items import Item, is_file
-from .output_files import returned_file
+from .items import Item, is_file_item
+from .output_files import get_output_path
 
 SOCKET_TIMEOUT_SECONDS = 30.0
 BLOCK_BYTES = 1024 * 1024
-TRY_AGAIN = (408, 425, 429)
+RETRYABLE_STATUSES = (408, 425, 429)
 """Refusals that say nothing against the file."""
 
 
@@ -34,91 +34,99 @@ class BoxFiles:
 
     def fetch(self, items: list[Item], context: Context) -> list[Item]:
         """The items with local paths in place of names, in the folder of the call."""
-        places = [self._place(item) for item in items]
+        places = [self._resolve_path(item) for item in items]
         return [
-            item if at is None else {**item, "data": self._download(item["name"], index, at, context)}
+            item if at is None else {**item, "data": self._download_file(item["name"], index, at, context)}
             for index, (item, at) in enumerate(zip(items, places))
         ]
 
-    def _place(self, item: Item) -> Place | None:
-        if not is_file(item):
+    def _resolve_path(self, item: Item) -> BoxPath | None:
+        if not is_file_item(item):
             return None
         try:
-            return place(item["data"], self._boxes)
-        except NameFault as error:
-            raise invalid(item["name"], str(error)) from error
+            return parse_name(item["data"], self._boxes)
+        except InvalidFileName as error:
+            raise invalid_input(item["name"], str(error)) from error
 
     def store(self, outputs: list[Item], context: Context) -> list[Item]:
         """The items with names in place of local paths, stored in the default box."""
-        found = [(item, self._target_of(item, context) if is_file(item) else None) for item in outputs]
-        return [item if target is None else self._stored(item, *target, context) for item, target in found]
+        uploads = [(item, self._plan_upload(item, context) if is_file_item(item) else None) for item in outputs]
+        return [item if target is None else self._store_file(item, *target, context) for item, target in uploads]
 
-    def _target_of(self, item: Item, context: Context) -> tuple[str, Place]:
+    def _plan_upload(self, item: Item, context: Context) -> tuple[str, BoxPath]:
         """Its local path, and where it goes. All are looked at before the first is stored."""
-        path, box = returned_file(item, context), self._boxes.default
+        path, box = get_output_path(item, context), self._boxes.default_box
         if box is None:
             raise WrongOutput(f"The function's output {item['name']!r} is a file, but no box is connected.")
-        at = Place(box, free_path(result_group(context.request_id), os.path.basename(path), context.stored))
-        context.stored.add(at.path)
-        return path, at
+        box_path = BoxPath(
+            box, find_unused_path(result_group(context.request_id), os.path.basename(path), context.stored_paths)
+        )
+        context.stored_paths.add(box_path.path)
+        return path, box_path
 
-    def _stored(self, item: Item, path: str, at: Place, context: Context) -> Item:
-        self._upload(item["name"], path, at, context)
-        return {**item, "data": name_of(at, self._boxes)}
+    def _store_file(self, item: Item, path: str, box_path: BoxPath, context: Context) -> Item:
+        self._upload_file(item["name"], path, box_path, context)
+        return {**item, "data": format_name(box_path, self._boxes)}
 
-    def _download(self, name: str, index: int, at: Place, context: Context) -> str:
+    def _download_file(self, name: str, index: int, box_path: BoxPath, context: Context) -> str:
         folder = context.folder / str(index)
         folder.mkdir()
-        path = folder / at.path.rpartition("/")[2]
+        path = folder / box_path.path.rpartition("/")[2]
         try:
-            with _Exchange(self._connect(context)) as exchange:
-                answer = exchange.ask("GET", self._target(at, "download=1"), _headers(context))
-                _check_fetched(name, at, answer)
+            with _HttpExchange(self._open_connection(context)) as exchange:
+                response = exchange.send_request(
+                    "GET", self._build_target(box_path, "download=1"), _build_headers(context)
+                )
+                _check_download(name, box_path, response)
                 with open(path, "wb") as file:
-                    shutil.copyfileobj(answer, file, BLOCK_BYTES)
-                _check_complete(answer, os.path.getsize(path))
+                    shutil.copyfileobj(response, file, BLOCK_BYTES)
+                _check_complete(response, os.path.getsize(path))
         except (OSError, http.client.HTTPException) as error:
-            raise Unavailable(f"The file of input {name!r} cannot be fetched: {_told(error)}.") from error
+            raise Unavailable(f"The file of input {name!r} cannot be fetched: {_describe_error(error)}.") from error
         return str(path)
 
-    def _upload(self, name: str, path: str, at: Place, context: Context) -> None:
+    def _upload_file(self, name: str, path: str, box_path: BoxPath, context: Context) -> None:
         size = os.path.getsize(path)
         query = "overwrite=true" if size else "overwrite=true&upload=1"
-        headers = {**_headers(context), "Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        headers = {**_build_headers(context), "Content-Length": str(size), "Content-Type": "application/octet-stream"}
         try:
-            with _Exchange(self._connect(context)) as exchange, open(path, "rb") as file:
-                _check_stored(name, at, exchange.ask("PUT", self._target(at, query), headers, file))
+            with _HttpExchange(self._open_connection(context)) as exchange, open(path, "rb") as file:
+                _check_upload(
+                    name, box_path, exchange.send_request("PUT", self._build_target(box_path, query), headers, file)
+                )
         except (OSError, http.client.HTTPException) as error:
-            raise CutShort(f"{_result(name, at)} cannot be stored: {_told(error)}.") from error
+            raise CallAborted(
+                f"{_describe_output(name, box_path)} cannot be stored: {_describe_error(error)}."
+            ) from error
 
-    def _target(self, at: Place, query: str) -> str:
-        segments = [self._namespace, "files", at.box, *at.path.split("/")]
+    def _build_target(self, box_path: BoxPath, query: str) -> str:
+        segments = [self._namespace, "files", box_path.box, *box_path.path.split("/")]
         return (
             self._url.path.rstrip("/")
             + "/"
-            + "/".join(urllib.parse.quote(one, safe="") for one in segments)
+            + "/".join(urllib.parse.quote(segment, safe="") for segment in segments)
             + f"?{query}"
         )
 
-    def _connect(self, context: Context) -> http.client.HTTPConnection:
-        kind = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
+    def _open_connection(self, context: Context) -> http.client.HTTPConnection:
+        connection_class = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
         timeout = max(0.1, min(SOCKET_TIMEOUT_SECONDS, context.remaining))
-        return kind(self._url.hostname or "", self._url.port, timeout=timeout, blocksize=BLOCK_BYTES)
+        return connection_class(self._url.hostname or "", self._url.port, timeout=timeout, blocksize=BLOCK_BYTES)
 
 
-class _Exchange:
+class _HttpExchange:
     """One request and its answer; the connection is closed behind them."""
 
     def __init__(self, connection: http.client.HTTPConnection) -> None:
         self._connection = connection
 
-    def __enter__(self) -> _Exchange:
+    def __enter__(self) -> _HttpExchange:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def ask(self, method: str, target: str, headers: Any, body: Any = None) -> http.client.HTTPResponse:
+    def send_request(self, method: str, target: str, headers: Any, body: Any = None) -> http.client.HTTPResponse:
         try:
             self._connection.request(method, target, body=body, headers=headers)
         except (BrokenPipeError, ConnectionResetError):
@@ -128,59 +136,60 @@ class _Exchange:
         return self._connection.getresponse()
 
 
-def _headers(context: Context) -> Any:
-    found = {"X-Request-ID": context.request_id, "Accept": "application/octet-stream"}
+def _build_headers(context: Context) -> Any:
+    headers = {"X-Request-ID": context.request_id, "Accept": "application/octet-stream"}
     if context.grant:
-        found["X-Mlmesh-Grant"] = context.grant
+        headers["X-Mlmesh-Grant"] = context.grant
     if context.traceparent:
-        found["traceparent"] = context.traceparent
-    return found
+        headers["traceparent"] = context.traceparent
+    return headers
 
 
-def _check_fetched(name: str, at: Place, answer: http.client.HTTPResponse) -> None:
-    if answer.status == 200:
+def _check_download(name: str, box_path: BoxPath, response: http.client.HTTPResponse) -> None:
+    if response.status == 200:
         return
-    if answer.status in (404, 410):
-        raise invalid(name, f"there is no file {at.path} in box {at.box}")
-    if answer.status in (400, 422):
-        raise invalid(name, f"{at.path} in box {at.box} is refused as the name of a file")
-    if answer.status in (401, 403):
-        raise Forbidden(f"The caller may not read files of box {at.box} (input {name!r}).")
-    raise Unavailable(f"The file of input {name!r} cannot be fetched: the answer was {answer.status}.")
+    if response.status in (404, 410):
+        raise invalid_input(name, f"there is no file {box_path.path} in box {box_path.box}")
+    if response.status in (400, 422):
+        raise invalid_input(name, f"{box_path.path} in box {box_path.box} is refused as the name of a file")
+    if response.status in (401, 403):
+        raise Forbidden(f"The caller may not read files of box {box_path.box} (input {name!r}).")
+    raise Unavailable(f"The file of input {name!r} cannot be fetched: the answer was {response.status}.")
 
 
-def _check_complete(answer: http.client.HTTPResponse, size: int) -> None:
-    expected = answer.getheader("Content-Length")
+def _check_complete(response: http.client.HTTPResponse, size: int) -> None:
+    expected = response.getheader("Content-Length")
     if expected is not None and int(expected) != size:
         raise http.client.IncompleteRead(b"", int(expected) - size)
 
 
-def _check_stored(name: str, at: Place, answer: http.client.HTTPResponse) -> None:
-    said = answer.read(BLOCK_BYTES)
-    if answer.status in (200, 201, 204):
+def _check_upload(name: str, box_path: BoxPath, response: http.client.HTTPResponse) -> None:
+    document = response.read(BLOCK_BYTES)
+    if response.status in (200, 201, 204):
         return
-    if answer.status == 413:
-        raise TooLarge(f"{_result(name, at)} does not fit into box {at.box}.")
-    if answer.status in (401, 403):
-        raise Forbidden(f"The caller may not write files of box {at.box}.")
-    if 400 <= answer.status < 500 and answer.status not in TRY_AGAIN:
-        raise WrongOutput(f"{_result(name, at)} is refused by box {at.box}: {_detail(said) or answer.status}.")
-    raise CutShort(f"{_result(name, at)} cannot be stored: the answer was {answer.status}.")
+    if response.status == 413:
+        raise TooLarge(f"{_describe_output(name, box_path)} does not fit into box {box_path.box}.")
+    if response.status in (401, 403):
+        raise Forbidden(f"The caller may not write files of box {box_path.box}.")
+    if 400 <= response.status < 500 and response.status not in RETRYABLE_STATUSES:
+        reason = _parse_detail(document) or response.status
+        raise WrongOutput(f"{_describe_output(name, box_path)} is refused by box {box_path.box}: {reason}.")
+    raise CallAborted(f"{_describe_output(name, box_path)} cannot be stored: the answer was {response.status}.")
 
 
-def _result(name: str, at: Place) -> str:
-    return f"The function's output {name!r}, {at.path},"
+def _describe_output(name: str, box_path: BoxPath) -> str:
+    return f"The function's output {name!r}, {box_path.path},"
 
 
-def _detail(document: bytes) -> str | None:
+def _parse_detail(document: bytes) -> str | None:
     """What a problem document says."""
     try:
-        found = json.loads(document)["detail"]
+        detail = json.loads(document)["detail"]
     except (ValueError, KeyError, TypeError):
         return None
-    return found if isinstance(found, str) else None
+    return detail if isinstance(detail, str) else None
 
 
-def _told(error: Exception) -> object:
+def _describe_error(error: Exception) -> object:
     """Without the local path that an error of the system may hold."""
     return getattr(error, "strerror", None) or error

@@ -13,13 +13,13 @@ from urllib.parse import unquote
 
 MAX_PATH_BYTES = 1024
 MAX_SEGMENT_BYTES = 255
-FORM = "<group>/<file>, or <box>/<group>/<file>"
+NAME_FORMAT = "<group>/<file>, or <box>/<group>/<file>"
 
 _NO_XML = "\ufffe\uffff"
-_NOT_IN_A_GROUP = re.compile(r"[^A-Za-z0-9._-]")
+_NOT_GROUP_CHARACTER = re.compile(r"[^A-Za-z0-9._-]")
 
 
-class NameFault(Exception):
+class InvalidFileName(Exception):
     """This is not the name of a file in a connected box."""
 
 
@@ -29,80 +29,80 @@ class Boxes:
 
     connected: tuple[str, ...] = ()
     model: str | None = None
-    others: tuple[str, ...] = ()
+    unconnected: tuple[str, ...] = ()
 
     @property
-    def default(self) -> str | None:
+    def default_box(self) -> str | None:
         """Where a name without a box is looked for, and results go: not beside the model if there is another."""
         return next((box for box in self.connected if box != self.model), next(iter(self.connected), None))
 
 
 @dataclass(frozen=True)
-class Place:
+class BoxPath:
     box: str
     path: str
     """`<group>/<file>`"""
 
 
-def place(name: str, boxes: Boxes) -> Place:
+def parse_name(name: str, boxes: Boxes) -> BoxPath:
     """Where the file of this name lies; `NameFault` when nowhere."""
-    if why := refusal(name):
-        raise NameFault(f"must be {FORM}: {why}")
-    if boxes.default is None:
-        raise NameFault("names a file, but no box is connected to this component")
-    first, *rest = name.split("/")
-    if first in boxes.others:
+    if fault := find_name_fault(name):
+        raise InvalidFileName(f"must be {NAME_FORMAT}: {fault}")
+    if boxes.default_box is None:
+        raise InvalidFileName("names a file, but no box is connected to this component")
+    first, *segments = name.split("/")
+    if first in boxes.unconnected:
         connected = ", ".join(boxes.connected)
-        raise NameFault(f"box {first} is not connected to this component; connected are {connected}")
-    if not rest:
-        raise NameFault(f"must be {FORM}")
-    if first in boxes.connected and len(rest) > 1:
-        return Place(first, "/".join(rest))
-    return Place(boxes.default, name)
+        raise InvalidFileName(f"box {first} is not connected to this component; connected are {connected}")
+    if not segments:
+        raise InvalidFileName(f"must be {NAME_FORMAT}")
+    if first in boxes.connected and len(segments) > 1:
+        return BoxPath(first, "/".join(segments))
+    return BoxPath(boxes.default_box, name)
 
 
-def name_of(at: Place, boxes: Boxes) -> str:
+def format_name(box_path: BoxPath, boxes: Boxes) -> str:
     """What `place` finds there: without its box, unless the group would be taken for one."""
-    first = at.path.partition("/")[0]
-    plain = at.box == boxes.default and first not in (*boxes.connected, *boxes.others)
-    return at.path if plain else f"{at.box}/{at.path}"
+    first = box_path.path.partition("/")[0]
+    is_unambiguous = box_path.box == boxes.default_box and first not in (*boxes.connected, *boxes.unconnected)
+    return box_path.path if is_unambiguous else f"{box_path.box}/{box_path.path}"
 
 
 def result_group(request_id: str) -> str:
     """Where the files of an answer go: the id, with what a group's name cannot hold replaced."""
-    return "results/" + (_NOT_IN_A_GROUP.sub("-", request_id).strip(".") or "-")
+    return "results/" + (_NOT_GROUP_CHARACTER.sub("-", request_id).strip(".") or "-")
 
 
-def free_path(group: str, name: str, taken: Container[str]) -> str:
+def find_unused_path(group: str, name: str, used_paths: Container[str]) -> str:
     """`<group>/<name>`, or in a numbered folder of the group when another file of the call has that."""
     path, number = f"{group}/{name}", 1
-    while path in taken:
+    while path in used_paths:
         number += 1
         path = f"{group}/{number}/{name}"
     return path
 
 
-def refusal(path: str) -> str | None:
+def find_name_fault(path: str) -> str | None:
     """Why no box can hold a file of this name: the rules of `libs/common/store_keys.py`, which is not here."""
-    reasons = (_reason(segment) for segment in path.split("/"))
-    return next((why for why in reasons if why is not None), None) or _length_fault(path)
+    faults = (_find_segment_fault(segment) for segment in path.split("/"))
+    return next((why for why in faults if why is not None), None) or _find_length_fault(path)
 
 
-def _length_fault(path: str) -> str | None:
+def _find_length_fault(path: str) -> str | None:
     if len(path.encode("utf-8")) <= MAX_PATH_BYTES:
         return None
     return f"the path is too long: with its box and user it may have {MAX_PATH_BYTES} bytes"
 
 
-def _reason(segment: str) -> str | None:
-    plain = unquote(segment)
+def _find_segment_fault(segment: str) -> str | None:
+    decoded = unquote(segment)
     if not segment:
         return "a segment is empty"
-    if plain in (".", ".."):
+    if decoded in (".", ".."):
         return "a segment may not be . or .."
-    if "/" in plain or "\\" in plain:
+    if "/" in decoded or "\\" in decoded:
         return "a name may not hold a slash or backslash"
-    if any(unicodedata.category(character) in ("Cc", "Cs") or character in _NO_XML for character in segment + plain):
+    if any(unicodedata.category(character) in ("Cc", "Cs") or character in _NO_XML for character in segment + decoded):
         return "a name may not hold control characters"
     if len(segment.encode("utf-8")) > MAX_SEGMENT_BYTES:
         return f"a name may have at most {MAX_SEGMENT_BYTES} bytes"

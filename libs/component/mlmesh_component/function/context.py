@@ -26,7 +26,7 @@ class Context:
         boxes: tuple[str, ...] = (),
         grant: str | None = None,
         traceparent: str | None = None,
-        is_owners: bool = True,
+        is_owner_call: bool = True,
     ) -> None:
         self.request_id = request_id
         self.caller = caller
@@ -34,8 +34,8 @@ class Context:
         self.boxes = boxes
         self.grant = grant
         self.traceparent = traceparent
-        self.is_owners = is_owners
-        self.stored: set[str] = set()
+        self.is_owner_call = is_owner_call
+        self.stored_paths: set[str] = set()
         """Names of the files that the call has stored."""
         self._cancelled = threading.Event()
         self._folder: str | None = None
@@ -57,7 +57,7 @@ class Context:
             self._folder = tempfile.mkdtemp(prefix="mlmesh-")
         return pathlib.Path(self._folder)
 
-    def holds(self, path: str) -> bool:
+    def contains_path(self, path: str) -> bool:
         """Whether what is there goes when the call is over."""
         if self._folder is None:
             return False

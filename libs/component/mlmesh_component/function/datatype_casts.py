@@ -10,12 +10,12 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from .items import FLOATS, INTEGERS, NUMBERS, RANGES, ItemError, shown
+from .items import FLOATS, INTEGERS, NUMBERS, RANGES, ItemError, format_value
 
 _NONE = type(None)
 
 
-def typed(flat: list[Any], declared: Sequence[str], natural: str | None) -> tuple[str, list[Any]]:
+def infer_datatype(flat: list[Any], declared: Sequence[str], natural: str | None) -> tuple[str, list[Any]]:
     """The datatype that the elements have by themselves, and all of one type; a gap among numbers is not-a-number."""
     kinds = set(map(type, flat))
     if kinds == {float}:
@@ -24,86 +24,90 @@ def typed(flat: list[Any], declared: Sequence[str], natural: str | None) -> tupl
         return natural or "INT64", flat
     if kinds == {bool}:
         return "BOOL", flat
-    given = kinds - {_NONE}
+    value_types = kinds - {_NONE}
     for kind in (str, dict):
-        if given == {kind} or (not given and kind.__name__ in (natural, *declared)):
+        if value_types == {kind} or (not value_types and kind.__name__ in (natural, *declared)):
             return kind.__name__, flat
-    return _with_gaps(flat, given, declared, natural)
+    return _infer_with_missing(flat, value_types, declared, natural)
 
 
-def _with_gaps(
-    flat: list[Any], given: set[type], declared: Sequence[str], natural: str | None
+def _infer_with_missing(
+    flat: list[Any], value_types: set[type], declared: Sequence[str], natural: str | None
 ) -> tuple[str, list[Any]]:
     """Numbers of both kinds, or with elements that have no value; of pandas' texts these are not-a-number."""
-    floats = [one for one in declared if one in FLOATS]
-    if given <= {float, int} and (given or floats):
+    floats = [datatype for datatype in declared if datatype in FLOATS]
+    if value_types <= {float, int} and (value_types or floats):
         if declared and not floats and None in flat:
-            raise _gap(declared[0])
-        return "FP32" if natural == "FP32" else "FP64", _floats(flat)
-    if given == {bool}:
-        raise _gap("BOOL")
-    if len(given) == 2 and float in given and all(math.isnan(one) for one in flat if type(one) is float):
-        return typed([None if type(one) is float else one for one in flat], declared, natural)
+            raise _missing_value_error(declared[0])
+        return "FP32" if natural == "FP32" else "FP64", _to_floats(flat)
+    if value_types == {bool}:
+        raise _missing_value_error("BOOL")
+    if (
+        len(value_types) == 2
+        and float in value_types
+        and all(math.isnan(value) for value in flat if type(value) is float)
+    ):
+        return infer_datatype([None if type(value) is float else value for value in flat], declared, natural)
     names = sorted(kind.__name__ for kind in set(map(type, flat)))
     raise ItemError("a list of " + " and ".join(names) + " has no datatype")
 
 
-def _gap(datatype: str) -> ItemError:
+def _missing_value_error(datatype: str) -> ItemError:
     return ItemError(f"an element has no value, and {datatype} has nothing for that")
 
 
-def fitted(natural: str, flat: list[Any], declared: Sequence[str]) -> tuple[str, list[Any]]:
+def cast_to_declared(natural: str, flat: list[Any], declared: Sequence[str]) -> tuple[str, list[Any]]:
     """The first possible datatype that can hold all of them."""
     possible = [natural] if natural in declared or not declared else []
     if natural in NUMBERS:
-        others = [one for one in declared if one in NUMBERS and one != natural]
-        possible += sorted(others, key=lambda one: natural in FLOATS and one not in FLOATS)
-    wrong: ItemError | None = None
+        alternatives = [datatype for datatype in declared if datatype in NUMBERS and datatype != natural]
+        possible += sorted(alternatives, key=lambda datatype: natural in FLOATS and datatype not in FLOATS)
+    first_error: ItemError | None = None
     for datatype in possible:
         try:
-            return datatype, _cast(datatype, flat)
+            return datatype, _cast_elements(datatype, flat)
         except ItemError as error:
-            wrong = wrong or error
-    if wrong is not None:
-        raise wrong
+            first_error = first_error or error
+    if first_error is not None:
+        raise first_error
     return natural, flat
 
 
-def _cast(datatype: str, flat: list[Any]) -> list[Any]:
+def _cast_elements(datatype: str, flat: list[Any]) -> list[Any]:
     """Numbers as those of this datatype; `ItemError` names the first that does not fit."""
     if datatype in INTEGERS:
-        whole = flat if type(flat[0]) is int else [_whole(one, datatype) for one in flat]
+        integers = flat if type(flat[0]) is int else [_to_integer(number, datatype) for number in flat]
         limit = RANGES[datatype]
-        if min(whole) < -limit or max(whole) >= limit:
-            raise _too_large(datatype, next(one for one in whole if not -limit <= one < limit))
-        return whole
+        if min(integers) < -limit or max(integers) >= limit:
+            raise _range_error(datatype, next(number for number in integers if not -limit <= number < limit))
+        return integers
     if datatype in FLOATS:
-        numbers = flat if type(flat[0]) is float else _floats(flat)
-        return _singles(numbers) if datatype == "FP32" else numbers
+        numbers = flat if type(flat[0]) is float else _to_floats(flat)
+        return _check_singles(numbers) if datatype == "FP32" else numbers
     return flat
 
 
-def _whole(number: float, datatype: str) -> int:
+def _to_integer(number: float, datatype: str) -> int:
     if not number.is_integer():
         raise ItemError(f"{number!r} is not a whole number, but {datatype} is declared")
     return int(number)
 
 
-def _floats(numbers: Sequence[Any]) -> list[float]:
+def _to_floats(numbers: Sequence[Any]) -> list[float]:
     try:
-        return [math.nan if one is None else float(one) for one in numbers]
+        return [math.nan if number is None else float(number) for number in numbers]
     except OverflowError as error:
-        raise _too_large("FP64", max(filter(None, numbers), key=abs)) from error
+        raise _range_error("FP64", max(filter(None, numbers), key=abs)) from error
 
 
-def _singles(numbers: list[float]) -> list[float]:
+def _check_singles(numbers: list[float]) -> list[float]:
     """Infinity is one of them; what becomes infinite is too large."""
     try:
         struct.pack(f"<{len(numbers)}f", *numbers)
     except OverflowError as error:
-        raise _too_large("FP32", max(filter(math.isfinite, numbers), key=abs)) from error
+        raise _range_error("FP32", max(filter(math.isfinite, numbers), key=abs)) from error
     return numbers
 
 
-def _too_large(datatype: str, number: float) -> ItemError:
-    return ItemError(f"{shown(number)} does not fit into {datatype}")
+def _range_error(datatype: str, number: float) -> ItemError:
+    return ItemError(f"{format_value(number)} does not fit into {datatype}")

@@ -6,27 +6,27 @@ import inspect
 import re
 
 from .items import DATATYPES
-from .schema import Field, Kind, Schema, SchemaError
+from .schema import Field, FieldType, Schema, SchemaError
 
 _FIELD = re.compile(r"^\s*:(?P<tag>param|type)\s+(?P<side>inputs|outputs)\.(?P<name>[^:]+?)\s*:(?P<text>.*)$")
 _PLAIN = re.compile(r"^\s*:param\s+(?:\S+\s+)?(?P<name>\w+)\s*:(?P<text>.*)$")
 _ANY_FIELD = re.compile(r"^\s*:\w[^:]*:")
-_BETWEEN = re.compile(r"\s+or\s+|\s*[|/,]\s*")
+_SEPARATOR = re.compile(r"\s+or\s+|\s*[|/,]\s*")
 
-Texts = dict[tuple[str, str, str], str]
+FieldTexts = dict[tuple[str, str, str], str]
 
 
-def schema(text: str | None) -> Schema | None:
+def parse_schema(text: str | None) -> Schema | None:
     """The schema of this docstring, None when it names neither an input nor an output."""
     doc = inspect.cleandoc(text or "")
-    texts = _texts(doc)
+    texts = _parse_field_texts(doc)
     if not texts:
         return None
-    inputs, outputs = _fields(texts, "inputs"), _fields(texts, "outputs")
-    return Schema(inputs=inputs, outputs=outputs, open=not inputs, description=summary(text))
+    inputs, outputs = _build_fields(texts, "inputs"), _build_fields(texts, "outputs")
+    return Schema(inputs=inputs, outputs=outputs, is_open=not inputs, description=parse_summary(text))
 
 
-def summary(text: str | None) -> str:
+def parse_summary(text: str | None) -> str:
     """What stands before the first field."""
     lines: list[str] = []
     for line in inspect.cleandoc(text or "").splitlines():
@@ -36,14 +36,14 @@ def summary(text: str | None) -> str:
     return "\n".join(lines).strip()
 
 
-def parameter_texts(text: str | None) -> dict[str, str]:
+def parse_parameter_texts(text: str | None) -> dict[str, str]:
     """The descriptions of plain parameters: `:param NAME: text`."""
     matches = (_PLAIN.match(line) for line in inspect.cleandoc(text or "").splitlines())
     return {match["name"]: match["text"].strip() for match in matches if match}
 
 
-def _texts(doc: str) -> Texts:
-    texts: Texts = {}
+def _parse_field_texts(doc: str) -> FieldTexts:
+    texts: FieldTexts = {}
     key: tuple[str, str, str] | None = None
     for line in doc.splitlines():
         match = _FIELD.match(line)
@@ -57,16 +57,16 @@ def _texts(doc: str) -> Texts:
     return texts
 
 
-def _fields(texts: Texts, side: str) -> tuple[Field, ...]:
-    names = dict.fromkeys(name for _, of, name in texts if of == side)
-    return tuple(_field(side, name, texts) for name in names)
+def _build_fields(texts: FieldTexts, side: str) -> tuple[Field, ...]:
+    names = dict.fromkeys(name for _, field_side, name in texts if field_side == side)
+    return tuple(_build_field(side, name, texts) for name in names)
 
 
-def _field(side: str, name: str, texts: Texts) -> Field:
-    words = [word for word in _BETWEEN.split(texts.get(("type", side, name), "").strip()) if word]
+def _build_field(side: str, name: str, texts: FieldTexts) -> Field:
+    words = [word for word in _SEPARATOR.split(texts.get(("type", side, name), "").strip()) if word]
     optional = "optional" in words
     datatypes = tuple(word for word in words if word not in ("optional", "required"))
     for word in datatypes:
         if word not in DATATYPES:
             raise SchemaError(f"{side}.{name}: unknown datatype {word!r}; known are {', '.join(DATATYPES)}")
-    return Field(name, Kind(datatypes), not optional, texts.get(("param", side, name), ""))
+    return Field(name, FieldType(datatypes), not optional, texts.get(("param", side, name), ""))

@@ -6,7 +6,7 @@ import datetime
 import re
 from typing import Any
 
-from .items import shown
+from .items import format_value
 
 FORMATS: dict[Any, str] = {datetime.datetime: "date-time", datetime.date: "date", datetime.time: "time"}
 """JSON Schema's names of the forms."""
@@ -27,18 +27,18 @@ _PATTERNS = {
 }
 
 
-def read(kind: Any, value: Any) -> Any:
+def parse_value(kind: Any, value: Any) -> Any:
     """A `datetime`, `date` or `time`; `ValueError` when this is none. What is finer than microseconds is cut off."""
     match = _PATTERNS[kind].fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"must be a {FORMATS[kind]} in ISO 8601 like {EXAMPLES[kind]}, not {shown(value)}")
+        raise ValueError(f"must be a {FORMATS[kind]} in ISO 8601 like {EXAMPLES[kind]}, not {format_value(value)}")
     try:
-        return kind.fromisoformat(_as_python_writes(match))
+        return kind.fromisoformat(_normalize_text(match))
     except ValueError as error:
         raise ValueError(f"{value} is no {FORMATS[kind]}: {error}") from error
 
 
-def _as_python_writes(match: re.Match[str]) -> str:
+def _normalize_text(match: re.Match[str]) -> str:
     """Before 3.11 it reads microseconds in six digits alone, and no Z."""
     named = match.groupdict()
     text, fraction, offset = named["whole"], named.get("fraction"), named.get("offset") or ""

@@ -10,8 +10,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ..json_types import is_table, plain
-from .datatype_casts import fitted, typed
+from ..json_types import is_dataframe, to_json_type
+from .datatype_casts import cast_to_declared, infer_datatype
 from .items import Item, ItemError
 
 _JSON = frozenset((float, int, bool, str, dict, list))
@@ -29,32 +29,32 @@ _DTYPES = {
 _TEXTS = ("<U", ">U", "str", "datetime64")
 
 
-class NoValue(ItemError):
+class MissingValue(ItemError):
     """It is None, or the NA of pandas."""
 
 
-def from_value(name: str, value: Any, declared: Sequence[str] = ()) -> Item:
+def build_item(name: str, value: Any, declared: Sequence[str] = ()) -> Item:
     """The output item of a returned value; of several possible datatypes a declared one is taken."""
     if type(value) not in _JSON and not isinstance(value, os.PathLike):
         if hasattr(value, "dtype") and hasattr(value, "tolist") and not isinstance(value, (str, float)):
-            return _from_array(name, value, declared)
-        if is_table(value):
-            return _tensor(name, _own(value, declared), [len(value)], declared, "dict")
-        value = _own(value, declared)
+            return _build_from_array(name, value, declared)
+        if is_dataframe(value):
+            return _build_tensor(name, _to_json_value(value, declared), [len(value)], declared, "dict")
+        value = _to_json_value(value, declared)
     if isinstance(value, str):
         return {"name": name, "datatype": "FILE" if declared == ("FILE",) else "str", "data": value}
     if isinstance(value, dict):
         return {"name": name, "datatype": "dict", "data": value}
     if isinstance(value, list):
-        return _from_list(name, value, declared)
+        return _build_from_list(name, value, declared)
     if value is None:
-        raise NoValue("it is None")
+        raise MissingValue("it is None")
     if isinstance(value, os.PathLike):
         return {"name": name, "datatype": "FILE", "data": os.fspath(value)}
-    return _tensor(name, [value], [1], declared)
+    return _build_tensor(name, [value], [1], declared)
 
 
-def _own(value: Any, declared: Sequence[str]) -> Any:
+def _to_json_value(value: Any, declared: Sequence[str]) -> Any:
     """A value of JSON's types, its elements as they are; a Decimal is a number only where one is declared."""
     while not (value is None or type(value) in _JSON):
         if isinstance(value, os.PathLike) and not isinstance(value, enum.Enum):
@@ -62,56 +62,56 @@ def _own(value: Any, declared: Sequence[str]) -> Any:
         if isinstance(value, decimal.Decimal) and declared and "str" not in declared:
             return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
         try:
-            value = plain(value)
+            value = to_json_type(value)
         except TypeError as error:
-            raise _without_datatype(value) from error
+            raise _datatype_error(value) from error
     return value
 
 
-def _without_datatype(value: Any) -> ItemError:
+def _datatype_error(value: Any) -> ItemError:
     is_array = hasattr(value, "dtype") and hasattr(value, "shape") and len(value.shape) > 0
-    kind = f"an array of {value.dtype}" if is_array else type(value).__name__
+    type_name = f"an array of {value.dtype}" if is_array else type(value).__name__
     if isinstance(value, (bytes, bytearray)):
-        return ItemError(f"{kind} has no datatype; return text, or the path of a file")
-    if "timedelta" in kind.lower():
-        return ItemError(f"{kind} has no datatype; return its seconds")
-    return ItemError(f"{kind} has no datatype")
+        return ItemError(f"{type_name} has no datatype; return text, or the path of a file")
+    if "timedelta" in type_name.lower():
+        return ItemError(f"{type_name} has no datatype; return its seconds")
+    return ItemError(f"{type_name} has no datatype")
 
 
-def _from_array(name: str, value: Any, declared: Sequence[str]) -> Item:
+def _build_from_array(name: str, value: Any, declared: Sequence[str]) -> Item:
     """Of numpy, torch or pandas; only what may not fit is looked at element by element."""
     dtype = str(value.dtype).rsplit(".", 1)[-1]
     shape = [int(length) for length in value.shape] or [1]
     natural = _DTYPES.get(dtype)
     if natural is None:
-        return _from_elements(name, value, shape, declared)
+        return _build_from_elements(name, value, shape, declared)
     flat = (value.reshape(-1) if hasattr(value, "reshape") else value).tolist()
     fits = natural in declared or not declared
     if fits and dtype != "uint64" and not hasattr(value, "mask"):
         return {"name": name, "datatype": natural, "data": flat, "shape": shape}
-    return _tensor(name, flat, shape, declared, natural)
+    return _build_tensor(name, flat, shape, declared, natural)
 
 
-def _from_elements(name: str, value: Any, shape: list[int], declared: Sequence[str]) -> Item:
+def _build_from_elements(name: str, value: Any, shape: list[int], declared: Sequence[str]) -> Item:
     dtype = str(value.dtype)
-    listed = _own(value, declared)
-    if not isinstance(listed, list):
-        return from_value(name, listed, declared)
-    flat, nested = _flattened(listed, declared)
+    elements = _to_json_value(value, declared)
+    if not isinstance(elements, list):
+        return build_item(name, elements, declared)
+    flat, nested = _flatten_nested(elements, declared)
     natural = "str" if dtype.startswith(_TEXTS) else _DTYPES.get(dtype.lower())
-    return _tensor(name, flat, shape if math.prod(shape) == len(flat) else nested, declared, natural)
+    return _build_tensor(name, flat, shape if math.prod(shape) == len(flat) else nested, declared, natural)
 
 
-def _from_list(name: str, value: list[Any], declared: Sequence[str]) -> Item:
+def _build_from_list(name: str, value: list[Any], declared: Sequence[str]) -> Item:
     if _ELEMENTS.issuperset(map(type, value)):
-        return _tensor(name, value, [len(value)], declared)
-    flat, shape = _flattened(value, declared)
-    return _tensor(name, flat, shape, declared)
+        return _build_tensor(name, value, [len(value)], declared)
+    flat, shape = _flatten_nested(value, declared)
+    return _build_tensor(name, flat, shape, declared)
 
 
-def _flattened(value: list[Any], declared: Sequence[str]) -> tuple[list[Any], list[int]]:
+def _flatten_nested(value: list[Any], declared: Sequence[str]) -> tuple[list[Any], list[int]]:
     """The elements of nested lists, row by row, and their shape."""
-    flat = _plain_elements(value, declared)
+    flat = _to_json_values(value, declared)
     shape = [len(flat)]
     while list in set(map(type, flat)):
         if len(shape) == MAX_DIMENSIONS:
@@ -120,21 +120,23 @@ def _flattened(value: list[Any], declared: Sequence[str]) -> tuple[list[Any], li
         length = lengths.pop()
         if lengths or length is None:
             raise ItemError("a list of lists of different lengths has no shape")
-        flat = _plain_elements(list(itertools.chain.from_iterable(flat)), declared)
+        flat = _to_json_values(list(itertools.chain.from_iterable(flat)), declared)
         shape.append(length)
     return flat, shape
 
 
-def _plain_elements(values: list[Any], declared: Sequence[str]) -> list[Any]:
-    return values if _JSON.issuperset(map(type, values)) else [_own(one, declared) for one in values]
+def _to_json_values(values: list[Any], declared: Sequence[str]) -> list[Any]:
+    return values if _JSON.issuperset(map(type, values)) else [_to_json_value(value, declared) for value in values]
 
 
-def _tensor(name: str, flat: list[Any], shape: list[int], declared: Sequence[str], natural: str | None = None) -> Item:
+def _build_tensor(
+    name: str, flat: list[Any], shape: list[int], declared: Sequence[str], natural: str | None = None
+) -> Item:
     if declared == ("FILE",):
         raise ItemError("a list is not a file")
     if flat:
-        datatype, flat = fitted(*typed(flat, declared, natural), declared)
+        datatype, flat = cast_to_declared(*infer_datatype(flat, declared, natural), declared)
     else:
-        possible = [one for one in declared if one != "FILE"]
+        possible = [datatype for datatype in declared if datatype != "FILE"]
         datatype = natural if natural and (natural in possible or not possible) else next(iter(possible), "FP64")
     return {"name": name, "datatype": datatype, "data": flat, "shape": shape}

@@ -27,10 +27,10 @@ _ELEMENTS = {
 
 Item = dict[str, Any]
 
-MAX_SHOWN = 60
+MAX_VALUE_CHARACTERS = 60
 
 
-class Packed:
+class BinaryElements:
     """The elements of a tensor as they came in binary: `code` is numpy's name of their form, `<f4` and so on."""
 
     __slots__ = ("code", "content")
@@ -41,7 +41,7 @@ class Packed:
 
 
 _TEXTS = {
-    "str": (frozenset((str, Packed)), "a string"),
+    "str": (frozenset((str, BinaryElements)), "a string"),
     "dict": (frozenset((dict,)), "an object"),
     "FILE": (frozenset((str,)), "a string"),
 }
@@ -51,21 +51,21 @@ class ItemError(Exception):
     """A value has no form as an item."""
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value in a sentence, cut off where it is long."""
     try:
         text = repr(value)
     except ValueError:  # Python writes no number of more than 4300 digits
         return "a number of thousands of digits"
-    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+    return text if len(text) <= MAX_VALUE_CHARACTERS else text[:MAX_VALUE_CHARACTERS] + "…"
 
 
-def is_file(item: Mapping[str, Any]) -> bool:
+def is_file_item(item: Mapping[str, Any]) -> bool:
     """Whether it names a file; one that may be left out can be null."""
     return item.get("datatype") == "FILE" and item["data"] is not None
 
 
-def fault(item: Mapping[str, Any], scalar: bool = False, single: bool = True, listed: bool = False) -> str | None:
+def find_fault(item: Mapping[str, Any], scalar: bool = False, single: bool = True, listed: bool = False) -> str | None:
     """What is wrong with this input item, None when it is well-formed; `scalar` lets a bare number pass.
 
     `single`, `listed`: whether one text or object will do, and whether a list of them will.
@@ -78,27 +78,27 @@ def fault(item: Mapping[str, Any], scalar: bool = False, single: bool = True, li
     if not isinstance(item.get("content_type", ""), str):
         return "content_type must be a string"
     data = item["data"]
-    if isinstance(data, Packed):
+    if isinstance(data, BinaryElements):
         return None
     if datatype in _ELEMENTS:
         if scalar and not isinstance(data, list):
             data = [data]
-        return _list_fault(datatype, data) or _shape_fault(item.get("shape"), data)
-    return _text_fault(datatype, item, single, listed and datatype != "FILE")
+        return _find_list_fault(datatype, data) or _find_shape_fault(item.get("shape"), data)
+    return _find_text_fault(datatype, item, single, listed and datatype != "FILE")
 
 
-def _text_fault(datatype: str, item: Mapping[str, Any], single: bool, listed: bool) -> str | None:
-    data, (kinds, one) = item["data"], _TEXTS[datatype]
+def _find_text_fault(datatype: str, item: Mapping[str, Any], single: bool, listed: bool) -> str | None:
+    data, (kinds, noun) = item["data"], _TEXTS[datatype]
     if single and type(data) in kinds:
         return None
     if not listed or (single and not isinstance(data, list)):
-        return f"data must be {one} or a list of them" if listed else f"data must be {one}"
+        return f"data must be {noun} or a list of them" if listed else f"data must be {noun}"
     if not isinstance(data, list) or not kinds.issuperset(map(type, data)):
-        return f"data must be a list, each of it {one}"
-    return _shape_fault(item.get("shape"), data)
+        return f"data must be a list, each of it {noun}"
+    return _find_shape_fault(item.get("shape"), data)
 
 
-def _list_fault(datatype: str, data: Any) -> str | None:
+def _find_list_fault(datatype: str, data: Any) -> str | None:
     kinds, noun = _ELEMENTS[datatype]
     if not isinstance(data, list):
         return f"data must be a list of {noun}"
@@ -112,7 +112,7 @@ def _list_fault(datatype: str, data: Any) -> str | None:
     return None
 
 
-def _shape_fault(shape: Any, data: Sequence[Any]) -> str | None:
+def _find_shape_fault(shape: Any, data: Sequence[Any]) -> str | None:
     if shape is None or type(shape) is int:
         return None
     if not isinstance(shape, list):
@@ -125,7 +125,7 @@ def _shape_fault(shape: Any, data: Sequence[Any]) -> str | None:
     return None if size == len(data) else f"shape {shape} holds {size} values, but data has {len(data)}"
 
 
-def fitting(datatype: str, declared: tuple[str, ...]) -> str:
+def select_datatype(datatype: str, declared: tuple[str, ...]) -> str:
     """A declared datatype that can hold what `datatype` holds, else `datatype` itself."""
     if datatype in declared:
         return datatype

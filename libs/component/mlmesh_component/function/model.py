@@ -16,13 +16,13 @@ class ModelError(Exception):
     """The model cannot be loaded."""
 
 
-def load(path: str | None, loader: Callable[[str], Any] | None) -> Any:
+def load_model(path: str | None, loader: Callable[[str], Any] | None) -> Any:
     """The model at `path` (None without a path); what the loaders themselves raise passes."""
     if path is None:
         return None
     if not os.path.exists(path):
         raise ModelError(f"there is no model at {path}")
-    if _is_pointer(path):
+    if _is_lfs_pointer(path):
         raise ModelError(
             f"{os.path.basename(path)} is a Git LFS pointer, not the model; get the file itself with git lfs pull, "
             "and upload that"
@@ -34,14 +34,14 @@ def load(path: str | None, loader: Callable[[str], Any] | None) -> Any:
     return built_in(path) if built_in else path
 
 
-def _is_pointer(path: str) -> bool:
+def _is_lfs_pointer(path: str) -> bool:
     if not os.path.isfile(path):
         return False
     with open(path, "rb") as file:
         return file.read(len(LFS_POINTER)) == LFS_POINTER
 
 
-def _library(name: str, path: str) -> Any:
+def _import_library(name: str, path: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -50,11 +50,11 @@ def _library(name: str, path: str) -> Any:
         ) from error
 
 
-def _joblib(path: str) -> Any:
-    return _library("joblib", path).load(path)
+def _load_joblib(path: str) -> Any:
+    return _import_library("joblib", path).load(path)
 
 
-def _pickle(path: str) -> Any:
+def _load_pickle(path: str) -> Any:
     try:
         return importlib.import_module("joblib").load(path)
     except ImportError:
@@ -62,15 +62,15 @@ def _pickle(path: str) -> Any:
             return pickle.load(file)  # noqa: S301 - the model is the developer's own, like the code
 
 
-def _onnx(path: str) -> Any:
-    runtime = _library("onnxruntime", path)
+def _load_onnx(path: str) -> Any:
+    runtime = _import_library("onnxruntime", path)
     return runtime.InferenceSession(path, providers=runtime.get_available_providers())
 
 
-def _torch(path: str) -> Any:
+def _load_torch(path: str) -> Any:
     """A TorchScript archive, or whatever was saved: weights, or a whole module, whose classes the code brings."""
-    torch = _library("torch", path)
-    if _is_script(path):
+    torch = _import_library("torch", path)
+    if _is_torchscript(path):
         return torch.jit.load(path, map_location="cpu")
     try:
         return torch.load(path, map_location="cpu", weights_only=False)  # the model is the developer's own
@@ -78,7 +78,7 @@ def _torch(path: str) -> Any:
         return torch.load(path, map_location="cpu")
 
 
-def _is_script(path: str) -> bool:
+def _is_torchscript(path: str) -> bool:
     """TorchScript archives carry their code; other ones only data."""
     if not zipfile.is_zipfile(path):
         return False
@@ -86,21 +86,21 @@ def _is_script(path: str) -> bool:
         return any("/code/" in name for name in archive.namelist())
 
 
-def _safetensors(path: str) -> Any:
+def _load_safetensors(path: str) -> Any:
     """Tensors of torch where it is installed, else of numpy."""
     try:
         importlib.import_module("torch")
     except ImportError:
-        return _library("safetensors.numpy", path).load_file(path)
-    return _library("safetensors.torch", path).load_file(path)
+        return _import_library("safetensors.numpy", path).load_file(path)
+    return _import_library("safetensors.torch", path).load_file(path)
 
 
 LOADERS: dict[str, Callable[[str], Any]] = {
-    ".joblib": _joblib,
-    ".pkl": _pickle,
-    ".pickle": _pickle,
-    ".onnx": _onnx,
-    ".pt": _torch,
-    ".pth": _torch,
-    ".safetensors": _safetensors,
+    ".joblib": _load_joblib,
+    ".pkl": _load_pickle,
+    ".pickle": _load_pickle,
+    ".onnx": _load_onnx,
+    ".pt": _load_torch,
+    ".pth": _load_torch,
+    ".safetensors": _load_safetensors,
 }

@@ -7,16 +7,16 @@ from ..problems import Problem, WrongOutput
 from .items import Item
 
 
-def encode(found: list[Item]) -> bytes:
+def encode_outputs(items: list[Item]) -> bytes:
     """The answer's body; `WrongOutput` names the output that has no JSON form."""
     try:
-        return json_codec.encode({"outputs": found})
+        return json_codec.encode({"outputs": items})
     except TypeError as error:
-        raise _unserialisable(found, error) from error
+        raise _encoding_error(items, error) from error
 
 
-def _unserialisable(found: list[Item], error: TypeError) -> Problem:
-    for item in found:
+def _encoding_error(items: list[Item], error: TypeError) -> Problem:
+    for item in items:
         try:
             json_codec.encode(item)
         except TypeError as reason:

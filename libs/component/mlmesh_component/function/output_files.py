@@ -7,27 +7,29 @@ import os
 import stat
 from typing import Any
 
-from ..exception_log import Raised
+from ..exception_log import LoggedException
 from ..problems import WrongOutput
-from .box_paths import refusal
+from .box_paths import find_name_fault
 from .context import Context
 from .items import Item
 
-MAX_SHOWN = 80
+MAX_NAME_CHARACTERS = 80
 """Characters of a file's name in a message."""
 
 
-def returned_file(output: Item, context: Context) -> str:
+def get_output_path(output: Item, context: Context) -> str:
     """The local path that a returned FILE item names; `WrongOutput` when it is no file, or none that a box can hold."""
-    path, told = output["data"], f"The function's output {output['name']!r}"
+    path, subject = output["data"], f"The function's output {output['name']!r}"
     try:
         _check_readable(path)
     except (OSError, TypeError, ValueError) as error:
-        members = Raised(error, context).members(context)
-        raise WrongOutput(f"{told} names a file that cannot be read.", **members) from error
+        members = LoggedException(error, context).build_members(context)
+        raise WrongOutput(f"{subject} names a file that cannot be read.", **members) from error
     name = os.path.basename(path)
-    if why := refusal(name):
-        raise WrongOutput(f"{told} is a file that no box can hold, {_shown(name)}: {why}; give it another name.")
+    if fault := find_name_fault(name):
+        raise WrongOutput(
+            f"{subject} is a file that no box can hold, {_shorten_name(name)}: {fault}; give it another name."
+        )
     return str(path)
 
 
@@ -37,5 +39,5 @@ def _check_readable(path: Any) -> None:
     open(path, "rb").close()
 
 
-def _shown(name: str) -> str:
-    return ascii(name if len(name) <= MAX_SHOWN else name[:MAX_SHOWN] + "…")
+def _shorten_name(name: str) -> str:
+    return ascii(name if len(name) <= MAX_NAME_CHARACTERS else name[:MAX_NAME_CHARACTERS] + "…")

@@ -9,32 +9,32 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Protocol, Union
 
-from ..exception_log import Raised, logged
-from ..http.response_stream import Stream
+from ..exception_log import LoggedException, log_exception
+from ..http.response_stream import ResponseStream
 from ..problems import Problem, WrongOutput
 from .context import Context
 from .function import Function
 from .items import Item
-from .outputs import outputs, select
+from .outputs import build_outputs, select_outputs
 from .schema import Inputs
 
-Result = Union[bytes, Problem, Stream]
+Result = Union[bytes, Problem, ResponseStream]
 
 
-class Files(Protocol):
+class FileStore(Protocol):
     def fetch(self, items: list[Item], context: Context) -> list[Item]: ...
 
     def store(self, outputs: list[Item], context: Context) -> list[Item]: ...
 
 
-class Aside(Protocol):
+class ThreadRunner(Protocol):
     """Runs blocking work in a thread of its own."""
 
     async def run(self, work: Callable[[], Any]) -> Any: ...
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedCall:
     """One request of a batch that can be called; `index` is its place among those that came."""
 
     index: int
@@ -46,45 +46,45 @@ class Ready:
 class Predictor:
     """Calls the function and makes its answer; every fault of it is a `Problem`."""
 
-    def __init__(self, function: Function, files: Files, aside: Aside) -> None:
+    def __init__(self, function: Function, files: FileStore, threads: ThreadRunner) -> None:
         self.function = function
         self._files = files
-        self._aside = aside
+        self._threads = threads
 
-    def perform(self, inputs: Inputs, context: Context) -> bytes:
+    def predict(self, inputs: Inputs, context: Context) -> bytes:
         """In a thread, for a plain function."""
         try:
-            arguments = self._arguments(self._fetched(inputs, context), context)
+            arguments = self._build_arguments(self._fetch_files(inputs, context), context)
             try:
                 result = self.function.target(**arguments)
             except BaseException as error:
-                raise Raised(error, context).problem(context) from error
-            return self._answer(self._outputs(result, inputs, context), inputs, context)
+                raise LoggedException(error, context).to_problem(context) from error
+            return self._encode_answer(self._build_outputs(result, inputs, context), inputs, context)
         finally:
             context.close()
 
-    async def perform_async(self, inputs: Inputs, context: Context) -> bytes:
+    async def predict_async(self, inputs: Inputs, context: Context) -> bytes:
         """On the loop, for an `async def`; only files go through a thread."""
         try:
-            arguments = await self._arguments_async(inputs, context)
+            arguments = await self._build_arguments_async(inputs, context)
             try:
                 result = await self.function.target(**arguments)
             except BaseException as error:
-                if _is_told_to_end(error, context):
+                if _is_cancellation(error, context):
                     raise
-                raise Raised(error, context).problem(context) from error
-            found = self._outputs(result, inputs, context)
-            if _names_files(found):
-                answer: bytes = await self._aside.run(lambda: self._answer(found, inputs, context))
-                return answer
-            return inputs.encode(found)
+                raise LoggedException(error, context).to_problem(context) from error
+            outputs = self._build_outputs(result, inputs, context)
+            if _has_files(outputs):
+                body: bytes = await self._threads.run(lambda: self._encode_answer(outputs, inputs, context))
+                return body
+            return inputs.encode_outputs(outputs)
         finally:
             context.close()
 
-    def pieces(self, inputs: Inputs, context: Context) -> Generator[bytes, None, None]:
+    def stream(self, inputs: Inputs, context: Context) -> Generator[bytes, None, None]:
         """In a thread, for a generator: the answer's document for each value that it yields."""
         try:
-            values = self.function.target(**self._arguments(self._fetched(inputs, context), context))
+            values = self.function.target(**self._build_arguments(self._fetch_files(inputs, context), context))
             try:
                 while True:
                     try:
@@ -92,17 +92,17 @@ class Predictor:
                     except StopIteration:
                         return
                     except BaseException as error:
-                        raise Raised(error, context).problem(context) from error
-                    yield self._answer(self._outputs(value, inputs, context), inputs, context)
+                        raise LoggedException(error, context).to_problem(context) from error
+                    yield self._encode_answer(self._build_outputs(value, inputs, context), inputs, context)
             finally:
-                _close_values(values, context)
+                _close_generator(values, context)
         finally:
             context.close()
 
-    async def pieces_async(self, inputs: Inputs, context: Context) -> AsyncGenerator[bytes, None]:
+    async def stream_async(self, inputs: Inputs, context: Context) -> AsyncGenerator[bytes, None]:
         """On the loop, for an asynchronous generator; only files go through a thread."""
         try:
-            values = self.function.target(**await self._arguments_async(inputs, context))
+            values = self.function.target(**await self._build_arguments_async(inputs, context))
             try:
                 while True:
                     try:
@@ -110,146 +110,158 @@ class Predictor:
                     except StopAsyncIteration:
                         return
                     except BaseException as error:
-                        if _is_told_to_end(error, context):
+                        if _is_cancellation(error, context):
                             raise
-                        raise Raised(error, context).problem(context) from error
-                    found = self._outputs(value, inputs, context)
-                    if _names_files(found):
-                        yield await self._aside.run(partial(self._answer, found, inputs, context))
+                        raise LoggedException(error, context).to_problem(context) from error
+                    outputs = self._build_outputs(value, inputs, context)
+                    if _has_files(outputs):
+                        yield await self._threads.run(partial(self._encode_answer, outputs, inputs, context))
                     else:
-                        yield inputs.encode(found)
+                        yield inputs.encode_outputs(outputs)
             finally:
-                await _close_values_async(values, context)
+                await _close_generator_async(values, context)
         finally:
             context.close()
 
-    def perform_together(self, asked: Sequence[tuple[Inputs, Context]]) -> list[Result]:
+    def predict_batch(self, requests: Sequence[tuple[Inputs, Context]]) -> list[Result]:
         """In a thread, several requests in one call; each gets its own answer or fault, in their order."""
         try:
-            ready, results = self._prepared(asked)
-            if ready:
+            calls, results = self._prepare_calls(requests)
+            if calls:
                 try:
-                    found = self.function.target(**self.function.together([one.arguments for one in ready]))
+                    returned = self.function.target(
+                        **self.function.build_batch_arguments([call.arguments for call in calls])
+                    )
                 except BaseException as error:  # noqa: BLE001 - the developer's code may raise whatever it likes
-                    found = Raised(error, ready[0].context)
-                self._finish(ready, found, results)
-            return [results[index] for index in range(len(asked))]
+                    returned = LoggedException(error, calls[0].context)
+                self._finish_batch(calls, returned, results)
+            return [results[index] for index in range(len(requests))]
         finally:
-            _close(asked)
+            _close_contexts(requests)
 
-    async def perform_together_async(self, asked: Sequence[tuple[Inputs, Context]]) -> list[Result]:
+    async def predict_batch_async(self, requests: Sequence[tuple[Inputs, Context]]) -> list[Result]:
         """The same on the loop, for an `async def`; files go through a thread."""
         try:
-            ready, results = await self._aside.run(lambda: self._prepared(asked))
-            if ready:
+            calls, results = await self._threads.run(lambda: self._prepare_calls(requests))
+            if calls:
                 try:
-                    found = await self.function.target(**self.function.together([one.arguments for one in ready]))
+                    returned = await self.function.target(
+                        **self.function.build_batch_arguments([call.arguments for call in calls])
+                    )
                 except BaseException as error:
-                    if _is_told_to_end(error, *(one.context for one in ready)):
+                    if _is_cancellation(error, *(call.context for call in calls)):
                         raise
-                    found = Raised(error, ready[0].context)
-                await self._aside.run(lambda: self._finish(ready, found, results))
-            return [results[index] for index in range(len(asked))]
+                    returned = LoggedException(error, calls[0].context)
+                await self._threads.run(lambda: self._finish_batch(calls, returned, results))
+            return [results[index] for index in range(len(requests))]
         finally:
-            _close(asked)
+            _close_contexts(requests)
 
-    def _prepared(self, asked: Sequence[tuple[Inputs, Context]]) -> tuple[list[Ready], dict[int, Result]]:
+    def _prepare_calls(
+        self, requests: Sequence[tuple[Inputs, Context]]
+    ) -> tuple[list[PreparedCall], dict[int, Result]]:
         """What can be called, and the faults of the rest by their index."""
-        ready: list[Ready] = []
+        calls: list[PreparedCall] = []
         results: dict[int, Result] = {}
-        for index, (inputs, context) in enumerate(asked):
+        for index, (inputs, context) in enumerate(requests):
             try:
-                arguments = self._arguments(self._fetched(inputs, context), context)
+                arguments = self._build_arguments(self._fetch_files(inputs, context), context)
             except Problem as problem:
                 results[index] = problem
             else:
-                ready.append(Ready(index, inputs, context, arguments))
-        return ready, results
+                calls.append(PreparedCall(index, inputs, context, arguments))
+        return calls, results
 
-    def _finish(self, ready: Sequence[Ready], found: Any, results: dict[int, Result]) -> None:
-        if not isinstance(found, Raised) and not (isinstance(found, (list, tuple)) and len(found) == len(ready)):
-            wrong = WrongOutput(f"With batching the function returns a list with a result for each of {len(ready)}.")
-            results.update((one.index, wrong) for one in ready)
+    def _finish_batch(self, calls: Sequence[PreparedCall], returned: Any, results: dict[int, Result]) -> None:
+        if not isinstance(returned, LoggedException) and not (
+            isinstance(returned, (list, tuple)) and len(returned) == len(calls)
+        ):
+            problem = WrongOutput(f"With batching the function returns a list with a result for each of {len(calls)}.")
+            results.update((call.index, problem) for call in calls)
             return
-        for place, one in enumerate(ready):
-            results[one.index] = self._answered(one, found if isinstance(found, Raised) else found[place])
+        for index, call in enumerate(calls):
+            results[call.index] = self._build_result(
+                call, returned if isinstance(returned, LoggedException) else returned[index]
+            )
 
-    def _answered(self, one: Ready, found: Any) -> Result:
-        if isinstance(found, BaseException):
-            found = Raised(found, one.context)
-        if isinstance(found, Raised):
-            return found.problem(one.context)
+    def _build_result(self, call: PreparedCall, returned: Any) -> Result:
+        if isinstance(returned, BaseException):
+            returned = LoggedException(returned, call.context)
+        if isinstance(returned, LoggedException):
+            return returned.to_problem(call.context)
         try:
-            return self._answer(self._outputs(found, one.inputs, one.context), one.inputs, one.context)
+            return self._encode_answer(
+                self._build_outputs(returned, call.inputs, call.context), call.inputs, call.context
+            )
         except Problem as problem:
             return problem
         except BaseException as error:  # noqa: BLE001 - what was returned is the developer's: the others of the batch are not
-            return Raised(error, one.context).problem(one.context)
+            return LoggedException(error, call.context).to_problem(call.context)
 
-    def _fetched(self, inputs: Inputs, context: Context) -> Inputs:
-        if not inputs.files:
+    def _fetch_files(self, inputs: Inputs, context: Context) -> Inputs:
+        if not inputs.has_files:
             return inputs
         items = self._files.fetch(inputs.items, context)
         return dataclasses.replace(inputs, items=items)
 
-    def _arguments(self, inputs: Inputs, context: Context) -> dict[str, Any]:
+    def _build_arguments(self, inputs: Inputs, context: Context) -> dict[str, Any]:
         """Validators of the developer's models may raise, too."""
         try:
-            return self.function.arguments(inputs, context)
+            return self.function.build_arguments(inputs, context)
         except Problem:
             raise
         except BaseException as error:
-            raise Raised(error, context).problem(context) from error
+            raise LoggedException(error, context).to_problem(context) from error
 
-    async def _arguments_async(self, inputs: Inputs, context: Context) -> Mapping[str, Any]:
+    async def _build_arguments_async(self, inputs: Inputs, context: Context) -> Mapping[str, Any]:
         """What files hold may become a value, too."""
-        if not inputs.files:
-            return self._arguments(inputs, context)
-        found: Mapping[str, Any] = await self._aside.run(
-            lambda: self._arguments(self._fetched(inputs, context), context)
+        if not inputs.has_files:
+            return self._build_arguments(inputs, context)
+        arguments: Mapping[str, Any] = await self._threads.run(
+            lambda: self._build_arguments(self._fetch_files(inputs, context), context)
         )
-        return found
+        return arguments
 
-    def _outputs(self, result: Any, inputs: Inputs, context: Context) -> list[Item]:
+    def _build_outputs(self, returned: Any, inputs: Inputs, context: Context) -> list[Item]:
         """As may what makes plain values of them."""
         schema = self.function.schema
         try:
-            return select(outputs(result, schema), inputs.output_fields, schema)
+            return select_outputs(build_outputs(returned, schema), inputs.output_fields, schema)
         except Problem:
             raise
         except BaseException as error:
-            raise Raised(error, context).problem(context) from error
+            raise LoggedException(error, context).to_problem(context) from error
 
-    def _answer(self, found: list[Item], inputs: Inputs, context: Context) -> bytes:
-        return inputs.encode(self._files.store(found, context) if _names_files(found) else found)
+    def _encode_answer(self, outputs: list[Item], inputs: Inputs, context: Context) -> bytes:
+        return inputs.encode_outputs(self._files.store(outputs, context) if _has_files(outputs) else outputs)
 
 
-def _close(asked: Sequence[tuple[Inputs, Context]]) -> None:
-    for _, context in asked:
+def _close_contexts(requests: Sequence[tuple[Inputs, Context]]) -> None:
+    for _, context in requests:
         context.close()
 
 
-def _names_files(found: list[Item]) -> bool:
-    return any(item["datatype"] == "FILE" for item in found)
+def _has_files(outputs: list[Item]) -> bool:
+    return any(item["datatype"] == "FILE" for item in outputs)
 
 
-def _close_values(values: Generator[Any, None, None], context: Context) -> None:
+def _close_generator(values: Generator[Any, None, None], context: Context) -> None:
     """What a generator raises at its end is logged: its caller has left, or has been told of another fault."""
     try:
         values.close()
     except BaseException as error:  # noqa: BLE001 - the developer's code may raise whatever it likes
-        logged(error, context.request_id)
+        log_exception(error, context.request_id)
 
 
-async def _close_values_async(values: AsyncGenerator[Any, None], context: Context) -> None:
+async def _close_generator_async(values: AsyncGenerator[Any, None], context: Context) -> None:
     try:
         await values.aclose()
     except BaseException as error:
-        if _is_told_to_end(error, context):
+        if _is_cancellation(error, context):
             raise
-        logged(error, context.request_id)
+        log_exception(error, context.request_id)
 
 
-def _is_told_to_end(error: BaseException, *contexts: Context) -> bool:
+def _is_cancellation(error: BaseException, *contexts: Context) -> bool:
     """Whether the task was cancelled by us: nobody waits any more. A function may raise the same by itself."""
-    return isinstance(error, (asyncio.CancelledError, GeneratorExit)) and all(one.cancelled for one in contexts)
+    return isinstance(error, (asyncio.CancelledError, GeneratorExit)) and all(context.cancelled for context in contexts)

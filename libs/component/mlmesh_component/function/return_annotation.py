@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .schema import Field, Kind, Schema
+from .schema import Field, FieldType, Schema
 from .validators import UNIONS, is_enum
 
 _SCALARS = {
@@ -25,123 +25,137 @@ _SCALARS = {
     str: ("str",),
 }
 _TEXTS = (datetime.date, datetime.time, uuid.UUID, decimal.Decimal)
-_PIECES = (collections.abc.Iterable, collections.abc.AsyncIterable)
+_ITERABLES = (collections.abc.Iterable, collections.abc.AsyncIterable)
 _LISTS = (collections.abc.Sequence, collections.abc.Set, collections.abc.ValuesView)
 _NONE = type(None)
 
 
-def described(written: Schema, annotation: Any, *, batched: bool = False) -> Schema:
+def add_outputs(schema: Schema, annotation: Any, *, batched: bool = False) -> Schema:
     """The schema of a docstring, with what the return annotation says of the outputs."""
-    optional, told = _single(_of_one_answer(annotation, batched))
-    if _is_mapping(told):
-        arguments = typing.get_args(told)
-        return dataclasses.replace(written, others=_field("", arguments[1])) if len(arguments) == 2 else written
-    own = {one.name: dataclasses.replace(one, required=one.required and not optional) for one in _fields(told)}
-    named = tuple(_merged(one, own.pop(one.name, None)) for one in written.outputs)
-    return dataclasses.replace(written, outputs=named + tuple(own.values()))
+    optional, answer_type = _unwrap_optional(_get_answer_annotation(annotation, batched))
+    if _is_mapping(answer_type):
+        arguments = typing.get_args(answer_type)
+        return (
+            dataclasses.replace(schema, default_output=_build_field("", arguments[1]))
+            if len(arguments) == 2
+            else schema
+        )
+    annotated = {
+        field.name: dataclasses.replace(field, required=field.required and not optional)
+        for field in _list_fields(answer_type)
+    }
+    documented = tuple(_merge_fields(field, annotated.pop(field.name, None)) for field in schema.outputs)
+    return dataclasses.replace(schema, outputs=documented + tuple(annotated.values()))
 
 
-def _merged(told: Field, own: Field | None) -> Field:
+def _merge_fields(documented: Field, annotated: Field | None) -> Field:
     """A docstring's words go before the annotation's."""
-    if own is None:
-        return told
-    kind = told.kind if told.kind.datatypes else own.kind
-    return Field(told.name, kind, told.required and own.required, told.description or own.description)
+    if annotated is None:
+        return documented
+    field_type = documented.type if documented.type.datatypes else annotated.type
+    return Field(
+        documented.name,
+        field_type,
+        documented.required and annotated.required,
+        documented.description or annotated.description,
+    )
 
 
-def _of_one_answer(annotation: Any, batched: bool) -> Any:
+def _get_answer_annotation(annotation: Any, batched: bool) -> Any:
     """Of the list of a batch's, or of those that are yielded, that of one."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    pieces = (
-        isinstance(origin, type) and issubclass(origin, _PIECES) and not issubclass(origin, collections.abc.Mapping)
+    is_iterable = (
+        isinstance(origin, type) and issubclass(origin, _ITERABLES) and not issubclass(origin, collections.abc.Mapping)
     )
-    if not pieces or (issubclass(origin, _LISTS) and not batched):
+    if not is_iterable or (issubclass(origin, _LISTS) and not batched):
         return annotation
     return arguments[0]
 
 
-def _single(annotation: Any) -> tuple[bool, Any]:
+def _unwrap_optional(annotation: Any) -> tuple[bool, Any]:
     """Whether it may be None, and the one other thing that it may be; an exception is no answer."""
-    choices = _choices(annotation)
-    others = [one for one in choices if one is not _NONE and not _is_a(one, BaseException)]
-    return _NONE in choices, others[0] if len(others) == 1 else Any
+    choices = _list_choices(annotation)
+    alternatives = [choice for choice in choices if choice is not _NONE and not _is_subclass(choice, BaseException)]
+    return _NONE in choices, alternatives[0] if len(alternatives) == 1 else Any
 
 
-def _fields(told: Any) -> Iterable[Field]:
+def _list_fields(answer_type: Any) -> Iterable[Field]:
     try:
-        hints = typing.get_type_hints(told, include_extras=True) if isinstance(told, type) else {}
+        hints = typing.get_type_hints(answer_type, include_extras=True) if isinstance(answer_type, type) else {}
     except Exception:  # noqa: BLE001 - the developer's annotations may raise whatever they like
         return ()
-    if dataclasses.is_dataclass(told):
-        names: Iterable[str] = [one.name for one in dataclasses.fields(told)]
-    elif hasattr(told, "model_fields"):
-        names = told.model_fields
-    elif hasattr(told, "_fields"):
-        names = told._fields
-    elif hasattr(told, "__total__"):
+    if dataclasses.is_dataclass(answer_type):
+        names: Iterable[str] = [field.name for field in dataclasses.fields(answer_type)]
+    elif hasattr(answer_type, "model_fields"):
+        names = answer_type.model_fields
+    elif hasattr(answer_type, "_fields"):
+        names = answer_type._fields
+    elif hasattr(answer_type, "__total__"):
         names = hints
     else:
         return ()
-    left_out = getattr(told, "__optional_keys__", ())
-    texts = {name: one.description or "" for name, one in getattr(told, "model_fields", {}).items()}
-    return [_field(name, hints.get(name, Any), texts.get(name, ""), name in left_out) for name in names]
+    optional_keys = getattr(answer_type, "__optional_keys__", ())
+    texts = {name: field.description or "" for name, field in getattr(answer_type, "model_fields", {}).items()}
+    return [_build_field(name, hints.get(name, Any), texts.get(name, ""), name in optional_keys) for name in names]
 
 
-def _field(name: str, annotation: Any, text: str = "", may_miss: bool = False) -> Field:
-    while hasattr(annotation, "__metadata__") or _marker(annotation):
-        marker = _marker(annotation)
-        may_miss = marker == "NotRequired" or (may_miss and marker != "Required")
+def _build_field(name: str, annotation: Any, text: str = "", is_optional: bool = False) -> Field:
+    while hasattr(annotation, "__metadata__") or _get_marker(annotation):
+        marker = _get_marker(annotation)
+        is_optional = marker == "NotRequired" or (is_optional and marker != "Required")
         annotation = annotation.__origin__ if hasattr(annotation, "__metadata__") else typing.get_args(annotation)[0]
-    return Field(name, Kind(_datatypes(annotation)), not (may_miss or _NONE in _choices(annotation)), text)
+    return Field(
+        name, FieldType(_resolve_datatypes(annotation)), not (is_optional or _NONE in _list_choices(annotation)), text
+    )
 
 
-def _choices(annotation: Any) -> tuple[Any, ...]:
+def _list_choices(annotation: Any) -> tuple[Any, ...]:
     """The types that it may be one of."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
-        return tuple(dict.fromkeys(type(one) for one in arguments))
+        return tuple(dict.fromkeys(type(value) for value in arguments))
     return arguments if origin in UNIONS else (annotation,)
 
 
-def _marker(annotation: Any) -> str:
+def _get_marker(annotation: Any) -> str:
     """TypedDict's words around a type, of `typing` or `typing_extensions`."""
     name = getattr(typing.get_origin(annotation), "_name", None)
     return name if name in ("NotRequired", "Required", "ReadOnly") else ""
 
 
-def _datatypes(annotation: Any) -> tuple[str, ...]:
+def _resolve_datatypes(annotation: Any) -> tuple[str, ...]:
     """Those that a value of this type is answered with; none: any."""
     while hasattr(annotation, "__metadata__"):
         annotation = annotation.__origin__
-    origin, arguments, choices = typing.get_origin(annotation), typing.get_args(annotation), _choices(annotation)
+    origin, arguments, choices = typing.get_origin(annotation), typing.get_args(annotation), _list_choices(annotation)
     if choices != (annotation,):
-        return _joined(_datatypes(one) for one in choices if one is not _NONE)
+        return _join_datatypes(_resolve_datatypes(choice) for choice in choices if choice is not _NONE)
     if is_enum(annotation):
-        return _joined(_datatypes(type(one.value)) for one in annotation)
+        return _join_datatypes(_resolve_datatypes(type(member.value)) for member in annotation)
     if annotation in _SCALARS:
         return _SCALARS[annotation]
-    if _is_a(annotation, os.PathLike):
+    if _is_subclass(annotation, os.PathLike):
         return ("FILE",)
-    if _is_a(annotation, _TEXTS):
+    if _is_subclass(annotation, _TEXTS):
         return ("str",)
     if _is_mapping(annotation) or _is_object(annotation):
         return ("dict",)
-    if arguments and _is_a(origin, _LISTS):
-        return _joined(_datatypes(one) for one in arguments if one is not ...)
+    if arguments and _is_subclass(origin, _LISTS):
+        return _join_datatypes(_resolve_datatypes(choice) for choice in arguments if choice is not ...)
     return ()
 
 
-def _joined(found: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    listed = list(found)
-    return tuple(dict.fromkeys(name for names in listed for name in names)) if all(listed) else ()
+def _join_datatypes(groups: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    datatypes = list(groups)
+    return tuple(dict.fromkeys(name for names in datatypes for name in names)) if all(datatypes) else ()
 
 
-def _is_a(annotation: Any, kinds: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, kinds)
+def _is_subclass(annotation: Any, classes: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, classes)
 
 
 def _is_mapping(annotation: Any) -> bool:
-    return _is_a(typing.get_origin(annotation) or annotation, Mapping) and not hasattr(annotation, "__total__")
+    return _is_subclass(typing.get_origin(annotation) or annotation, Mapping) and not hasattr(annotation, "__total__")
 
 
 def _is_object(annotation: Any) -> bool:

@@ -14,99 +14,113 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from . import docstring, return_annotation
-from .annotation_types import kind_of, nullable
+from .annotation_types import make_nullable, resolve_type
 from .schema import Field, Schema, SchemaError
 
-CLASSIC = ("parameters", "inputs", "model", "output_fields", "context")
+RESERVED_PARAMETERS = ("parameters", "inputs", "model", "output_fields", "context")
 
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
     """`ours`: the names of `CLASSIC` that it takes; `inputs`: the parameters that are inputs."""
 
-    ours: tuple[str, ...]
+    reserved: tuple[str, ...]
     inputs: tuple[Field, ...]
 
 
-def read(function: Callable[..., Any], *, batched: bool = False) -> Signature:
+def read_signature(function: Callable[..., Any], *, batched: bool = False) -> Signature:
     """`SchemaError` names the parameter that cannot be an input. `batched`: `list[X]` is an X of each request."""
-    parameters = _parameters(function)
-    ours = tuple(parameter.name for parameter in parameters if parameter.name in CLASSIC)
-    rest = [parameter for parameter in parameters if parameter.name not in CLASSIC]
-    hints = _hints(function) if rest else {}
-    texts = docstring.parameter_texts(inspect.getdoc(function))
-    return Signature(ours, tuple(_field(one, hints, texts.get(one.name, ""), batched=batched) for one in rest))
-
-
-def schema(function: Callable[..., Any], *, batched: bool = False) -> Schema:
-    """The one schema of a function: its docstring's, with what its annotations say of inputs and outputs."""
-    return return_annotation.described(_of_inputs(function, batched), _returned(function), batched=batched)
-
-
-def _of_inputs(function: Callable[..., Any], batched: bool) -> Schema:
-    """The docstring's, with the parameters that are inputs of their own."""
-    text = inspect.getdoc(function)
-    signature = read(function, batched=batched)
-    written = docstring.schema(text)
-    if not signature.inputs:
-        return written or Schema(description=docstring.summary(text))
-    told = {one.name: one for one in written.inputs} if written else {}
-    own = tuple(_described(one, told.pop(one.name, None)) for one in signature.inputs)
-    return Schema(
-        inputs=own + tuple(told.values()),
-        outputs=written.outputs if written else (),
-        open="inputs" in signature.ours and not told,
-        description=docstring.summary(text),
+    parameters = _list_parameters(function)
+    reserved = tuple(parameter.name for parameter in parameters if parameter.name in RESERVED_PARAMETERS)
+    input_parameters = [parameter for parameter in parameters if parameter.name not in RESERVED_PARAMETERS]
+    hints = _get_hints(function) if input_parameters else {}
+    texts = docstring.parse_parameter_texts(inspect.getdoc(function))
+    return Signature(
+        reserved,
+        tuple(
+            _build_field(parameter, hints, texts.get(parameter.name, ""), batched=batched)
+            for parameter in input_parameters
+        ),
     )
 
 
-def _described(own: Field, told: Field | None) -> Field:
-    if told is None:
-        return own
-    kind = own.kind
-    if told.kind.datatypes:
-        kind = dataclasses.replace(kind, datatypes=told.kind.datatypes, listed=kind.listed and bool(kind.datatypes))
-    return dataclasses.replace(own, kind=kind, description=told.description or own.description)
+def build_schema(function: Callable[..., Any], *, batched: bool = False) -> Schema:
+    """The one schema of a function: its docstring's, with what its annotations say of inputs and outputs."""
+    return return_annotation.add_outputs(
+        _build_input_schema(function, batched), _return_annotation(function), batched=batched
+    )
 
 
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+def _build_input_schema(function: Callable[..., Any], batched: bool) -> Schema:
+    """The docstring's, with the parameters that are inputs of their own."""
+    text = inspect.getdoc(function)
+    signature = read_signature(function, batched=batched)
+    docstring_schema = docstring.parse_schema(text)
+    if not signature.inputs:
+        return docstring_schema or Schema(description=docstring.parse_summary(text))
+    docstring_inputs = {field.name: field for field in docstring_schema.inputs} if docstring_schema else {}
+    inputs = tuple(_merge_docstring(field, docstring_inputs.pop(field.name, None)) for field in signature.inputs)
+    return Schema(
+        inputs=inputs + tuple(docstring_inputs.values()),
+        outputs=docstring_schema.outputs if docstring_schema else (),
+        is_open="inputs" in signature.reserved and not docstring_inputs,
+        description=docstring.parse_summary(text),
+    )
+
+
+def _merge_docstring(field: Field, docstring_field: Field | None) -> Field:
+    if docstring_field is None:
+        return field
+    field_type = field.type
+    if docstring_field.type.datatypes:
+        field_type = dataclasses.replace(
+            field_type,
+            datatypes=docstring_field.type.datatypes,
+            listed=field_type.listed and bool(field_type.datatypes),
+        )
+    return dataclasses.replace(field, type=field_type, description=docstring_field.description or field.description)
+
+
+def _list_parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError) as error:
         raise SchemaError(f"its parameters cannot be read: {error}") from error
-    for one in parameters:
-        if one.kind is one.POSITIONAL_ONLY:
-            raise SchemaError(f"parameter {one.name!r} is positional only, but parameters are passed by name")
-    return [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    for parameter in parameters:
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise SchemaError(f"parameter {parameter.name!r} is positional only, but parameters are passed by name")
+    return [
+        parameter for parameter in parameters if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
 
 
-def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
-    holder: Any = function
-    while isinstance(holder, functools.partial):
-        holder = function = holder.func
+def _get_hints(function: Callable[..., Any]) -> Mapping[str, Any]:
+    annotated: Any = function
+    while isinstance(annotated, functools.partial):
+        annotated = function = annotated.func
     if not inspect.isfunction(inspect.unwrap(function)) and not inspect.ismethod(function):
-        holder = type(function).__call__
+        annotated = type(function).__call__
     try:
-        return typing.get_type_hints(inspect.unwrap(holder))
+        return typing.get_type_hints(inspect.unwrap(annotated))
     except (NameError, TypeError) as error:
         raise SchemaError(f"its annotations cannot be read: {error}") from error
 
 
-def _returned(function: Callable[..., Any]) -> Any:
+def _return_annotation(function: Callable[..., Any]) -> Any:
     """Its return annotation; one that cannot be read says nothing."""
     try:
-        return _hints(function).get("return", Any)
+        return _get_hints(function).get("return", Any)
     except Exception:  # noqa: BLE001 - the developer's annotations may raise whatever they like
         return Any
 
 
-def _field(parameter: inspect.Parameter, hints: Mapping[str, Any], text: str, *, batched: bool) -> Field:
+def _build_field(parameter: inspect.Parameter, hints: Mapping[str, Any], text: str, *, batched: bool) -> Field:
     annotation = hints.get(parameter.name, Any)
     if batched and typing.get_origin(annotation) in (list, collections.abc.Sequence):
         annotation = typing.get_args(annotation)[0]
     try:
-        kind = nullable(kind_of(annotation)) if parameter.default is None else kind_of(annotation)
+        field_type = make_nullable(resolve_type(annotation)) if parameter.default is None else resolve_type(annotation)
     except SchemaError as error:
         raise SchemaError(f"parameter {parameter.name!r}: {error}") from error
-    required = parameter.default is parameter.empty and not kind.nullable
-    return Field(parameter.name, kind, required, text)
+    required = parameter.default is parameter.empty and not field_type.nullable
+    return Field(parameter.name, field_type, required, text)

@@ -5,57 +5,61 @@ from __future__ import annotations
 import asyncio
 from contextlib import closing
 
-from ..http.response_stream import Stream
-from ..problems import CutShort, Problem
-from ..thread_pool import back
-from .executor import Call, Calls, call_inputs, own_fault
+from ..http.response_stream import ResponseStream
+from ..problems import CallAborted, Problem
+from ..thread_pool import call_in_loop
+from .executor import Executor, Invocation, get_inputs, internal_error
 
 
-class Streams(Calls):
+class StreamingExecutor(Executor):
     """A slot is free again when the function has yielded its last, or was told that nobody reads any more."""
 
-    def _begin_in_thread(self, call: Call) -> None:
-        call.stream = stream = Stream(self._loop, lambda: call.answer(stream))
-        self._threads.submit(lambda: back(self._loop, self._stream_ended, call, stream, self._send(call, stream)))
+    def _start_in_thread(self, invocation: Invocation) -> None:
+        invocation.stream = stream = ResponseStream(self._loop, lambda: invocation.set_result(stream))
+        self._threads.submit(
+            lambda: call_in_loop(
+                self._loop, self._finish_stream, invocation, stream, self._send_pieces(invocation, stream)
+            )
+        )
 
-    def _send(self, call: Call, stream: Stream) -> Problem | None:
+    def _send_pieces(self, invocation: Invocation, stream: ResponseStream) -> Problem | None:
         try:
-            with closing(self._predictor.pieces(call_inputs(call), call.context)) as pieces:
+            with closing(self._predictor.stream(get_inputs(invocation), invocation.context)) as pieces:
                 for piece in pieces:
-                    if call.context.cancelled or not stream.send(piece):
+                    if invocation.context.cancelled or not stream.send_from_thread(piece):
                         break
         except Problem as problem:
             return problem
         except BaseException:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
-            return own_fault()
+            return internal_error()
         return None
 
-    def _begin_task(self, call: Call) -> None:
-        call.stream = stream = Stream(self._loop, lambda: call.answer(stream))
-        self._loop.create_task(self._push(call, stream))
+    def _start_task(self, invocation: Invocation) -> None:
+        invocation.stream = stream = ResponseStream(self._loop, lambda: invocation.set_result(stream))
+        self._loop.create_task(self._send_pieces_in_loop(invocation, stream))
 
-    async def _push(self, call: Call, stream: Stream) -> None:
-        problem: Problem | None = CutShort()
-        call.task = asyncio.current_task()
-        pieces = self._predictor.pieces_async(call_inputs(call), call.context)
+    async def _send_pieces_in_loop(self, invocation: Invocation, stream: ResponseStream) -> None:
+        problem: Problem | None = CallAborted()
+        invocation.task = asyncio.current_task()
+        pieces = self._predictor.stream_async(get_inputs(invocation), invocation.context)
         try:
-            if not call.over:
+            if not invocation.is_done:
                 async for piece in pieces:
-                    if not await stream.push(piece):
+                    if not await stream.send_from_loop(piece):
                         break
                 problem = None
         except Problem as error:
             problem = error
         except Exception:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
-            problem = own_fault()
+            problem = internal_error()
         finally:
             try:
                 await pieces.aclose()
             finally:
-                self._stream_ended(call, stream, problem)
+                self._finish_stream(invocation, stream, problem)
 
-    def _stream_ended(self, call: Call, stream: Stream, problem: Problem | None) -> None:
+    def _finish_stream(self, invocation: Invocation, stream: ResponseStream, problem: Problem | None) -> None:
         """What nothing has come of yet is answered like any other call."""
-        result = problem if problem is not None and not stream.begun else stream
-        self._ended(call, result)
+        result = problem if problem is not None and not stream.started else stream
+        self._finish_invocation(invocation, result)
         stream.end(problem)

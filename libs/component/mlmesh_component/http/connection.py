@@ -6,239 +6,245 @@ import asyncio
 import functools
 from typing import Any, Callable, Protocol
 
-from .chunked_writer import Chunks
+from .chunked_writer import ChunkedWriter
 from .framing import CONTINUE, ProtocolError, Request
-from .response import Clock, Response
-from .response_stream import Stream
+from .response import DateHeader, Response
+from .response_stream import ResponseStream
 
 KEEP_ALIVE_SECONDS = 75.0
-STALLED_SECONDS = 30.0
+STALL_TIMEOUT_SECONDS = 30.0
 LINGER_SECONDS = 2.0
 MAX_UNREAD_BYTES = 256 * 1024
 """More than this of later requests is left in the kernel while one is answered."""
-LOOK_AFTER_SECONDS = 0.5
+PROBE_AFTER_SECONDS = 0.5
 """Until the first look whether a peer who sends no more is still there; twice as long until each further one."""
-WHOLE_BYTES = 64 * 1024
+MAX_JOINED_WRITE_BYTES = 64 * 1024
 """Up to here head and body are written as one."""
 
 
-class Handler(Protocol):
-    def handle(self, request: Request, reply: Callable[[Response], None]) -> Callable[[], None] | None:
+class RequestHandler(Protocol):
+    def handle_request(self, request: Request, reply: Callable[[Response], None]) -> Callable[[], None] | None:
         """Answer now or later by `reply`; returns what to call when the caller goes before that."""
 
-    def refuse(self, error: ProtocolError) -> Response:
+    def handle_protocol_error(self, error: ProtocolError) -> Response:
         """The answer to what is not a request."""
 
 
-class Parser(Protocol):
+class RequestParser(Protocol):
     def feed(self, data: bytes) -> None: ...
 
-    def take(self) -> Request | None: ...
+    def next_request(self) -> Request | None: ...
 
     @property
-    def buffered(self) -> int: ...
+    def unread_bytes(self) -> int: ...
 
     @property
-    def idle(self) -> bool: ...
+    def is_idle(self) -> bool: ...
 
     @property
     def expects_continue(self) -> bool: ...
 
 
-class Server(Protocol):
+class ConnectionOwner(Protocol):
     """The server, as a connection sees it."""
 
     loop: asyncio.AbstractEventLoop
-    clock: Clock
-    handler: Handler
+    date_header: DateHeader
+    handler: RequestHandler
     connections: set[Connection]
     closing: bool
 
-    def forget(self, connection: Connection) -> None: ...
+    def remove_connection(self, connection: Connection) -> None: ...
 
 
 class Connection(asyncio.Protocol):
     """One connection; `_request` is the one that is being answered."""
 
-    def __init__(self, server: Server, parser: Parser) -> None:
-        self._server = server
+    def __init__(self, owner: ConnectionOwner, parser: RequestParser) -> None:
+        self._owner = owner
         self._parser = parser
-        self._transport: asyncio.Transport = _NOWHERE
+        self._transport: asyncio.Transport = _NO_TRANSPORT
         self._request: Request | None = None
-        self._cancel: Callable[[], None] | None = None
-        self._streamed: Stream | None = None
-        self._advancing = False
+        self._on_disconnect: Callable[[], None] | None = None
+        self._stream: ResponseStream | None = None
+        self._processing = False
         self._writable = True
         self._reading = True
-        self._at_end = False  # the peer sends no more
-        self._ending = False  # the last response is written or about to be
-        self._since = server.loop.time()
+        self._peer_eof = False  # the peer sends no more
+        self._closing = False  # the last response is written or about to be
+        self._last_activity = owner.loop.time()
 
     # -- what asyncio tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
-        self._server.connections.add(self)
+        self._owner.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.forget(self)
-        self._ending = True
+        self._owner.remove_connection(self)
+        self._closing = True
         self._request = None
-        cancel, self._cancel = self._cancel, None
+        cancel, self._on_disconnect = self._on_disconnect, None
         if cancel is not None:
             cancel()
 
     def data_received(self, data: bytes) -> None:
-        if self._ending:
+        if self._closing:
             return
-        self._since = self._server.loop.time()
+        self._last_activity = self._owner.loop.time()
         self._parser.feed(data)
         if self._request is None:
-            self._advance()
-        elif self._parser.buffered > MAX_UNREAD_BYTES:
+            self._process_requests()
+        elif self._parser.unread_bytes > MAX_UNREAD_BYTES:
             self._transport.pause_reading()
             self._reading = False
 
     def eof_received(self) -> bool:
         """The peer sends no more; it may still want the answers to what it has sent."""
-        if self._request is None or self._streamed is not None:
+        if self._request is None or self._stream is not None:
             return False
-        if not self._at_end:
-            self._at_end = True
-            self._server.loop.call_later(LOOK_AFTER_SECONDS, self._look_if_there, LOOK_AFTER_SECONDS)
+        if not self._peer_eof:
+            self._peer_eof = True
+            self._owner.loop.call_later(PROBE_AFTER_SECONDS, self._probe_peer, PROBE_AFTER_SECONDS)
         return True
 
-    def _look_if_there(self, pause: float) -> None:
+    def _probe_peer(self, delay: float) -> None:
         """Who has closed looks the same as who only sends no more, until something is sent: then nobody takes it."""
         if self._request is None or self._transport.is_closing():
             return
-        if self._streamed is None and self._request.minor > 0:
+        if self._stream is None and self._request.minor > 0:
             self._transport.write(CONTINUE)
-        self._server.loop.call_later(2 * pause, self._look_if_there, 2 * pause)
+        self._owner.loop.call_later(2 * delay, self._probe_peer, 2 * delay)
 
     def pause_writing(self) -> None:
         self._writable = False
-        self._since = self._server.loop.time()
-        if self._streamed is not None:
-            self._streamed.pause()
+        self._last_activity = self._owner.loop.time()
+        if self._stream is not None:
+            self._stream.pause()
 
     def resume_writing(self) -> None:
         self._writable = True
-        self._since = self._server.loop.time()
-        if self._streamed is not None:
-            self._streamed.resume()
+        self._last_activity = self._owner.loop.time()
+        if self._stream is not None:
+            self._stream.resume()
         if self._request is None:
-            self._advance()
+            self._process_requests()
 
     # -- requests
 
-    def _advance(self) -> None:
+    def _process_requests(self) -> None:
         """Begin the next request if it is there; a response that comes at once goes on in this loop, not deeper."""
-        if self._advancing:
+        if self._processing:
             return
-        self._advancing = True
+        self._processing = True
         try:
-            while self._request is None and self._writable and not self._ending and self._begin_next():
+            while self._request is None and self._writable and not self._closing and self._start_next_request():
                 pass
         finally:
-            self._advancing = False
-        if self._request is None and not self._ending:
-            self._wait_for_more()
+            self._processing = False
+        if self._request is None and not self._closing:
+            self._resume_reading()
 
-    def _wait_for_more(self) -> None:
+    def _resume_reading(self) -> None:
         if not self._reading:
             self._reading = True
             self._transport.resume_reading()
-        elif self._at_end and self._writable:
+        elif self._peer_eof and self._writable:
             self.close()
 
-    def _begin_next(self) -> bool:
+    def _start_next_request(self) -> bool:
         try:
-            request = self._parser.take()
+            request = self._parser.next_request()
         except ProtocolError as error:
-            self._refuse(error)
+            self._reject_request(error)
             return False
         if request is None:
             if self._parser.expects_continue:
                 self._transport.write(CONTINUE)
             return False
         self._request = request
-        cancel = self._server.handler.handle(request, functools.partial(self._reply, request))
+        cancel = self._owner.handler.handle_request(request, functools.partial(self._send_response, request))
         if self._request is request:
-            self._cancel = cancel
+            self._on_disconnect = cancel
         return True
 
-    def _reply(self, request: Request, response: Response) -> None:
+    def _send_response(self, request: Request, response: Response) -> None:
         if self._request is not request:
             return
-        keep = request.keep_alive and not self._server.closing
+        keep_alive = request.keep_alive and not self._owner.closing
         if response.stream is not None:
-            self._stream(response, response.stream, keep=keep and request.minor > 0, chunked=request.minor > 0)
+            self._start_stream(
+                response, response.stream, keep_alive=keep_alive and request.minor > 0, chunked=request.minor > 0
+            )
             return
-        connection = (
-            b"" if keep and request.minor else b"connection: keep-alive\r\n" if keep else b"connection: close\r\n"
+        connection_header = (
+            b""
+            if keep_alive and request.minor
+            else b"connection: keep-alive\r\n"
+            if keep_alive
+            else b"connection: close\r\n"
         )
-        self._write(response, connection, with_body=request.method != b"HEAD")
-        self._finish(keep)
+        self._write_response(response, connection_header, with_body=request.method != b"HEAD")
+        self._finish_response(keep_alive)
 
-    def _stream(self, response: Response, stream: Stream, *, keep: bool, chunked: bool) -> None:
+    def _start_stream(self, response: Response, stream: ResponseStream, *, keep_alive: bool, chunked: bool) -> None:
         """The request stays the one that is being answered until the stream ends."""
-        self._streamed = stream
+        self._stream = stream
         if not self._writable:
             stream.pause()
-        connection = (b"transfer-encoding: chunked\r\n" if chunked else b"") + (
-            b"" if keep else b"connection: close\r\n"
+        connection_headers = (b"transfer-encoding: chunked\r\n" if chunked else b"") + (
+            b"" if keep_alive else b"connection: close\r\n"
         )
-        self._transport.write(response.head(self._server.clock.date(), connection))
-        stream.attach(Chunks(self._transport, chunked, lambda: self._finish(keep)))
+        self._transport.write(response.build_head(self._owner.date_header.render_line(), connection_headers))
+        stream.attach_sink(ChunkedWriter(self._transport, chunked, lambda: self._finish_response(keep_alive)))
 
-    def _finish(self, keep: bool) -> None:
+    def _finish_response(self, keep_alive: bool) -> None:
         """The response is written."""
         self._request = None
-        self._cancel = None
-        self._streamed = None
-        self._since = self._server.loop.time()
-        if not keep:
-            self._ending = True
+        self._on_disconnect = None
+        self._stream = None
+        self._last_activity = self._owner.loop.time()
+        if not keep_alive:
+            self._closing = True
             self._transport.close()
         else:
-            self._advance()
+            self._process_requests()
 
-    def _write(self, response: Response, connection: bytes, with_body: bool) -> None:
+    def _write_response(self, response: Response, connection_header: bytes, with_body: bool) -> None:
         body = response.body
-        head = response.head(self._server.clock.date(), connection)
+        head = response.build_head(self._owner.date_header.render_line(), connection_header)
         if not with_body:
             self._transport.write(head)
-        elif len(body) <= WHOLE_BYTES:
+        elif len(body) <= MAX_JOINED_WRITE_BYTES:
             self._transport.write(head + body)
         else:
             self._transport.write(head)
             self._transport.write(body)
 
-    def _refuse(self, error: ProtocolError) -> None:
+    def _reject_request(self, error: ProtocolError) -> None:
         """Answer and close; what still comes is read for a moment, so that the answer is not lost by a reset."""
-        self._ending = True
-        self._write(self._server.handler.refuse(error), b"connection: close\r\n", with_body=True)
+        self._closing = True
+        self._write_response(self._owner.handler.handle_protocol_error(error), b"connection: close\r\n", with_body=True)
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        self._server.loop.call_later(LINGER_SECONDS, self.abort)
+        self._owner.loop.call_later(LINGER_SECONDS, self.abort)
 
     # -- time and the end
 
-    def check_time(self, now: float) -> None:
+    def check_timeouts(self, now: float) -> None:
         """Let go of a peer that has stopped talking or reading."""
-        quiet = now - self._since
-        if self._request is not None or self._ending:
-            if not self._writable and quiet > STALLED_SECONDS:
+        idle_seconds = now - self._last_activity
+        if self._request is not None or self._closing:
+            if not self._writable and idle_seconds > STALL_TIMEOUT_SECONDS:
                 self.abort()
-        elif self._parser.idle:
-            if quiet > KEEP_ALIVE_SECONDS:
+        elif self._parser.is_idle:
+            if idle_seconds > KEEP_ALIVE_SECONDS:
                 self._transport.close()
-        elif quiet > STALLED_SECONDS:
-            self._refuse(ProtocolError(408, "The request did not come to an end in time."))
+        elif idle_seconds > STALL_TIMEOUT_SECONDS:
+            self._reject_request(ProtocolError(408, "The request did not come to an end in time."))
 
     def close(self) -> None:
-        self._ending = True
+        self._closing = True
         self._transport.close()
 
     def abort(self) -> None:
@@ -246,5 +252,5 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-_NOWHERE: Any = None
+_NO_TRANSPORT: Any = None
 """Stands for the transport until `connection_made`, which asyncio calls first."""

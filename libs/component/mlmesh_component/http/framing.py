@@ -58,10 +58,10 @@ class Framing:
     expects_continue: bool
 
 
-ONCE = frozenset((b"content-length", b"transfer-encoding", b"host"))
+SINGLE_HEADERS = frozenset((b"content-length", b"transfer-encoding", b"host"))
 
 
-def fold(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def fold_headers(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """The fields as a dictionary; those that decide where a request ends or goes must not be repeated."""
     if len(fields) > MAX_HEADERS:
         raise ProtocolError(431, f"The request has more than {MAX_HEADERS} headers.")
@@ -69,30 +69,30 @@ def fold(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     for name, value in fields:
         if name not in headers:
             headers[name] = value
-        elif name in ONCE:
+        elif name in SINGLE_HEADERS:
             raise ProtocolError(400, f"The header {name.decode('ascii')} is repeated.")
         else:
             headers[name] += b", " + value
     return headers
 
 
-def framing(headers: dict[bytes, bytes], minor: int, limits: Limits) -> Framing:
+def determine_framing(headers: dict[bytes, bytes], minor: int, limits: Limits) -> Framing:
     """How this request's body ends and what becomes of the connection; refuses what is ambiguous."""
     if minor == 1 and b"host" not in headers:
         raise ProtocolError(400, "The header host is missing.")
     connection = headers.get(b"connection", b"").lower()
     keep_alive = b"close" not in connection if minor == 1 else b"keep-alive" in connection
-    expects = minor == 1 and headers.get(b"expect", b"").lower() == b"100-continue"
+    expects_continue = minor == 1 and headers.get(b"expect", b"").lower() == b"100-continue"
     if b"transfer-encoding" in headers:
         _check_chunked(headers, minor)
-        return Framing(None, keep_alive, expects)
-    length = _content_length(headers.get(b"content-length"))
+        return Framing(None, keep_alive, expects_continue)
+    length = _parse_content_length(headers.get(b"content-length"))
     if length > limits.body:
-        raise too_large(limits)
-    return Framing(length, keep_alive, expects and length > 0)
+        raise body_too_large(limits)
+    return Framing(length, keep_alive, expects_continue and length > 0)
 
 
-def too_large(limits: Limits) -> ProtocolError:
+def body_too_large(limits: Limits) -> ProtocolError:
     return ProtocolError(413, f"The body is larger than the {limits.body} bytes that are allowed.")
 
 
@@ -102,12 +102,14 @@ def head_too_large(limits: Limits) -> ProtocolError:
 
 def offers_websocket(method: bytes, headers: dict[bytes, bytes]) -> bool:
     """Whether there is an offer to switch protocols that is worth an answer (RFC 9110, 7.8; RFC 6455, 4.1)."""
-    offered = b"websocket" in _members(headers, b"upgrade") and b"upgrade" in _members(headers, b"connection")
-    return offered and method == b"GET"
+    is_upgrade = b"websocket" in _split_header(headers, b"upgrade") and b"upgrade" in _split_header(
+        headers, b"connection"
+    )
+    return is_upgrade and method == b"GET"
 
 
-def _members(headers: dict[bytes, bytes], name: bytes) -> list[bytes]:
-    return [one.strip().lower() for one in headers.get(name, b"").split(b",")]
+def _split_header(headers: dict[bytes, bytes], name: bytes) -> list[bytes]:
+    return [member.strip().lower() for member in headers.get(name, b"").split(b",")]
 
 
 def _check_chunked(headers: dict[bytes, bytes], minor: int) -> None:
@@ -119,7 +121,7 @@ def _check_chunked(headers: dict[bytes, bytes], minor: int) -> None:
         raise ProtocolError(501, "The only transfer-encoding that is known here is chunked.")
 
 
-def _content_length(value: bytes | None) -> int:
+def _parse_content_length(value: bytes | None) -> int:
     if value is None:
         return 0
     if not value.isdigit() or len(value) > MAX_LENGTH_DIGITS:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from .framing import Headers
 
 if TYPE_CHECKING:
-    from .response_stream import Stream
+    from .response_stream import ResponseStream
 
-NO_QUEUE = b"queue;dur=0.0"
+NO_QUEUE_TIME = b"queue;dur=0.0"
 JSON_TYPE = b"application/json"
 
 STATUS_LINES: dict[int, bytes] = {
@@ -26,7 +26,7 @@ class Response:
     __slots__ = ("body", "content_type", "headers", "status", "stream")
 
     def __init__(
-        self, status: int, body: bytes, content_type: bytes, headers: Headers = (), stream: Stream | None = None
+        self, status: int, body: bytes, content_type: bytes, headers: Headers = (), stream: ResponseStream | None = None
     ) -> None:
         self.stream = stream
         self.status = status
@@ -34,15 +34,17 @@ class Response:
         self.content_type = content_type
         self.headers = headers
 
-    def measured(self, queued: float, together: int) -> Response:
+    def add_timing(self, queue_seconds: float, batch_size: int) -> Response:
         """Told with it: the seconds spent waiting for a turn, and how many calls its batch had, if there was one."""
-        measures: Headers = ((b"server-timing", b"queue;dur=%.1f" % (queued * 1000) if queued else NO_QUEUE),)
-        if together:
-            measures = (*measures, (b"x-mlmesh-batch", b"%d" % together))
-        self.headers = (*self.headers, *measures)
+        timing_headers: Headers = (
+            (b"server-timing", b"queue;dur=%.1f" % (queue_seconds * 1000) if queue_seconds else NO_QUEUE_TIME),
+        )
+        if batch_size:
+            timing_headers = (*timing_headers, (b"x-mlmesh-batch", b"%d" % batch_size))
+        self.headers = (*self.headers, *timing_headers)
         return self
 
-    def head(self, date: bytes, connection: bytes) -> bytes:
+    def build_head(self, date: bytes, connection: bytes) -> bytes:
         length = b"content-length: %d\r\n" % len(self.body) if self.stream is None else b""
         return b"%s%scontent-type: %s\r\n%s%s%s\r\n" % (
             STATUS_LINES[self.status],
@@ -58,16 +60,16 @@ def id_header(request_id: str) -> Headers:
     return ((b"x-request-id", request_id.encode("ascii")),)
 
 
-class Clock:
+class DateHeader:
     """The date header, written once a second."""
 
     def __init__(self) -> None:
         self._second = 0
-        self._date = b""
+        self._line = b""
 
-    def date(self) -> bytes:
+    def render_line(self) -> bytes:
         now = int(time.time())
         if now != self._second:
             self._second = now
-            self._date = b"date: " + email.utils.formatdate(now, usegmt=True).encode("ascii") + b"\r\n"
-        return self._date
+            self._line = b"date: " + email.utils.formatdate(now, usegmt=True).encode("ascii") + b"\r\n"
+        return self._line

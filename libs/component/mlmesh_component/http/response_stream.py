@@ -9,11 +9,11 @@ from typing import Callable, Protocol
 from .. import json_codec
 from ..problems import Problem
 
-WINDOW = 16
+MAX_PIECES_IN_FLIGHT = 16
 """Pieces of a thread that are on their way; it waits for the caller with more."""
 
 
-class Sink(Protocol):
+class StreamSink(Protocol):
     """The caller's connection; it says `pause` and `resume` to the stream."""
 
     def write(self, data: bytes) -> None: ...
@@ -21,15 +21,15 @@ class Sink(Protocol):
     def end(self) -> None: ...
 
 
-class Framing(Protocol):
+class StreamFormat(Protocol):
     content_type: bytes
 
-    def piece(self, document: bytes) -> bytes: ...
+    def format_piece(self, document: bytes) -> bytes: ...
 
-    def end(self, problem: Problem | None) -> bytes: ...
+    def format_end(self, problem: Problem | None) -> bytes: ...
 
 
-class EventStream:
+class EventStreamFormat:
     """Server-sent events: a message each, then the event `end`, or `error` with the problem."""
 
     content_type = b"text/event-stream"
@@ -37,16 +37,16 @@ class EventStream:
     def __init__(self, request_id: str) -> None:
         self._request_id = request_id
 
-    def piece(self, document: bytes) -> bytes:
+    def format_piece(self, document: bytes) -> bytes:
         return b"data: %s\n\n" % document
 
-    def end(self, problem: Problem | None) -> bytes:
+    def format_end(self, problem: Problem | None) -> bytes:
         if problem is None:
             return b"event: end\ndata: {}\n\n"
-        return b"event: error\ndata: %s\n\n" % json_codec.encode_own(problem.document(self._request_id))
+        return b"event: error\ndata: %s\n\n" % json_codec.encode_with_escapes(problem.to_json(self._request_id))
 
 
-class Lines:
+class JsonLinesFormat:
     """One document a line; the last one is a problem when it went wrong."""
 
     content_type = b"application/x-ndjson"
@@ -54,19 +54,19 @@ class Lines:
     def __init__(self, request_id: str) -> None:
         self._request_id = request_id
 
-    def piece(self, document: bytes) -> bytes:
+    def format_piece(self, document: bytes) -> bytes:
         return document + b"\n"
 
-    def end(self, problem: Problem | None) -> bytes:
-        return b"" if problem is None else json_codec.encode_own(problem.document(self._request_id)) + b"\n"
+    def format_end(self, problem: Problem | None) -> bytes:
+        return b"" if problem is None else json_codec.encode_with_escapes(problem.to_json(self._request_id)) + b"\n"
 
 
-def framing(accept: bytes, request_id: str) -> Framing:
+def select_format(accept: bytes, request_id: str) -> StreamFormat:
     """What the caller asked for; events without a word."""
-    return Lines(request_id) if b"ndjson" in accept or b"jsonl" in accept else EventStream(request_id)
+    return JsonLinesFormat(request_id) if b"ndjson" in accept or b"jsonl" in accept else EventStreamFormat(request_id)
 
 
-class Stream:
+class ResponseStream:
     """Belongs to the loop's thread, but for `send`.
 
     `begin` is called before the first piece: it chooses the framing and attaches the sink.
@@ -74,52 +74,52 @@ class Stream:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, begin: Callable[[], None]) -> None:
         self._loop = loop
-        self._begin = begin
-        self._sink: Sink | None = None
-        self.framing: Framing = Lines("")
-        self._window = threading.Semaphore(WINDOW)
-        self._owed = 0
-        self._room = asyncio.Event()
-        self._room.set()
+        self._on_first_piece = begin
+        self._sink: StreamSink | None = None
+        self.format: StreamFormat = JsonLinesFormat("")
+        self._window = threading.Semaphore(MAX_PIECES_IN_FLIGHT)
+        self._unacknowledged = 0
+        self._writable = asyncio.Event()
+        self._writable.set()
         self.problem: Problem | None = None
         """What it ended with."""
-        self.begun = False
+        self.started = False
         self.ended = False
 
     # -- from the function
 
-    def send(self, piece: bytes) -> bool:
+    def send_from_thread(self, piece: bytes) -> bool:
         """From a thread; waits while the caller does not read. False: nobody reads any more."""
         self._window.acquire()
         if self.ended:
             return False
         try:
-            self._loop.call_soon_threadsafe(self._arrive, piece)
+            self._loop.call_soon_threadsafe(self._receive_piece, piece)
         except RuntimeError:
             return False  # the loop is gone, and its callers with it
         return True
 
-    async def push(self, piece: bytes) -> bool:
+    async def send_from_loop(self, piece: bytes) -> bool:
         """The same on the loop."""
-        await self._room.wait()
-        self._write(piece)
+        await self._writable.wait()
+        self._write_piece(piece)
         return not self.ended
 
-    def _arrive(self, piece: bytes) -> None:
-        self._write(piece)
-        if self._room.is_set():
+    def _receive_piece(self, piece: bytes) -> None:
+        self._write_piece(piece)
+        if self._writable.is_set():
             self._window.release()
         else:
-            self._owed += 1
+            self._unacknowledged += 1
 
-    def _write(self, piece: bytes) -> None:
+    def _write_piece(self, piece: bytes) -> None:
         if self.ended:
             return
-        if not self.begun:
-            self.begun = True
-            self._begin()
+        if not self.started:
+            self.started = True
+            self._on_first_piece()
         if self._sink is not None:
-            self._sink.write(self.framing.piece(piece))
+            self._sink.write(self.format.format_piece(piece))
 
     def end(self, problem: Problem | None = None) -> None:
         """Nothing more comes; `problem`: because it went wrong."""
@@ -129,41 +129,41 @@ class Stream:
         sink = self._sink
         self.close()
         if sink is not None:
-            if last := self.framing.end(problem):
+            if last := self.format.format_end(problem):
                 sink.write(last)
             sink.end()
 
     # -- from the caller's side
 
-    def attach(self, sink: Sink) -> None:
+    def attach_sink(self, sink: StreamSink) -> None:
         self._sink = sink
 
     def pause(self) -> None:
-        self._room.clear()
+        self._writable.clear()
 
     def resume(self) -> None:
-        self._room.set()
-        for _ in range(self._owed):
+        self._writable.set()
+        for _ in range(self._unacknowledged):
             self._window.release()
-        self._owed = 0
+        self._unacknowledged = 0
 
     def close(self) -> None:
         """Nobody reads any more: whoever sends is told at the next piece."""
         self.ended, self._sink = True, None
-        self._room.set()
-        for _ in range(WINDOW):
+        self._writable.set()
+        for _ in range(MAX_PIECES_IN_FLIGHT):
             self._window.release()
 
 
-class Drain:
+class DiscardingSink:
     """A sink that takes a stream to its end; `ended` hears what it ended with."""
 
-    def __init__(self, stream: Stream, ended: Callable[[Problem | None], None]) -> None:
+    def __init__(self, stream: ResponseStream, on_end: Callable[[Problem | None], None]) -> None:
         self._stream = stream
-        self._ended = ended
+        self._on_end = on_end
 
     def write(self, data: bytes) -> None:
         """Nobody reads it."""
 
     def end(self) -> None:
-        self._ended(self._stream.problem)
+        self._on_end(self._stream.problem)

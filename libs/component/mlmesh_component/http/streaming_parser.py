@@ -3,45 +3,45 @@
 from __future__ import annotations
 
 from .framing import Limits
-from .http1 import Head, Parser
+from .http1 import Http1Parser, RequestHead
 
 UNLIMITED = Limits(body=2**62)
 """The application decides how much it reads."""
 
 
-class Reader(Parser):
+class StreamingParser(Http1Parser):
     """The requests of one connection."""
 
-    def head(self) -> Head | None:
+    def next_head(self) -> RequestHead | None:
         """The head of the next request, None when more bytes are needed; the same until its body has ended."""
         if self._head is None:
-            self._head = self._take_head()
+            self._head = self._parse_head()
         return self._head
 
-    def piece(self) -> tuple[bytes, bool]:
+    def next_body_part(self) -> tuple[bytes, bool]:
         """What has come of the body since the last piece, and whether that was its end."""
         head = self._head
         if head is None:
             return b"", True
         length = head.framing.length
         if length is None:
-            whole = self._take_chunks()
-            found = b"".join(self._parts) if whole is None else whole
-            ended = whole is not None
+            body = self._read_chunks()
+            part = b"".join(self._parts) if body is None else body
+            is_last = body is not None
         else:
-            self._collect(length - self._size)
-            found, ended = b"".join(self._parts), self._size == length
+            self._collect_part(length - self._body_size)
+            part, is_last = b"".join(self._parts), self._body_size == length
         self._parts = []
-        if ended:
-            self._head, self._size, self._searched = None, 0, self._at
-        return found, ended
+        if is_last:
+            self._head, self._body_size, self._searched = None, 0, self._position
+        return part, is_last
 
     @property
-    def between(self) -> bool:
+    def is_between_requests(self) -> bool:
         """No request has begun that is not read to its end."""
         return self._head is None
 
-    def rest(self) -> bytes:
+    def take_unread(self) -> bytes:
         """Everything that is not read; nothing is left."""
-        found, self._at = self._buffer[self._at :], len(self._buffer)
-        return found
+        unread, self._position = self._buffer[self._position :], len(self._buffer)
+        return unread

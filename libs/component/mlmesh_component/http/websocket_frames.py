@@ -24,10 +24,10 @@ class FrameError(Exception):
 
 
 @dataclass(frozen=True)
-class Message:
+class WebSocketMessage:
     """A whole message: TEXT, BINARY, CLOSE, PING or PONG."""
 
-    kind: int
+    opcode: int
     content: bytes
 
     @property
@@ -44,89 +44,89 @@ def accept_key(key: bytes) -> bytes:
     return base64.b64encode(hashlib.sha1(key + _GUID).digest())  # noqa: S324 - the protocol's
 
 
-def frame(kind: int, content: bytes) -> bytes:
+def encode_frame(opcode: int, content: bytes) -> bytes:
     size = len(content)
     if size < 126:
-        head = struct.pack("!BB", 0x80 | kind, size)
+        head = struct.pack("!BB", 0x80 | opcode, size)
     elif size < 1 << 16:
-        head = struct.pack("!BBH", 0x80 | kind, 126, size)
+        head = struct.pack("!BBH", 0x80 | opcode, 126, size)
     else:
-        head = struct.pack("!BBQ", 0x80 | kind, 127, size)
+        head = struct.pack("!BBQ", 0x80 | opcode, 127, size)
     return head + content
 
 
-def closing(code: int, reason: str = "") -> bytes:
-    return frame(CLOSE, struct.pack("!H", code) + reason.encode("utf-8")[: MAX_CONTROL_BYTES - 2])
+def encode_close(code: int, reason: str = "") -> bytes:
+    return encode_frame(CLOSE, struct.pack("!H", code) + reason.encode("utf-8")[: MAX_CONTROL_BYTES - 2])
 
 
-class Frames:
+class FrameParser:
     """What a client sends."""
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._kind = CONTINUATION
+        self._opcode = CONTINUATION
         self._parts: list[bytes] = []
         self._size = 0
 
     def feed(self, data: bytes) -> None:
         self._buffer += data
 
-    def take(self) -> Message | None:
+    def next_message(self) -> WebSocketMessage | None:
         """The next whole message; raises `FrameError`."""
-        while (found := self._take_frame()) is not None:
-            final, kind, content = found
-            if kind >= CLOSE:
-                return Message(kind, content)
-            message = self._joined(final, kind, content)
+        while (frame := self._parse_frame()) is not None:
+            final, opcode, content = frame
+            if opcode >= CLOSE:
+                return WebSocketMessage(opcode, content)
+            message = self._add_fragment(final, opcode, content)
             if message is not None:
                 return message
         return None
 
-    def _take_frame(self) -> tuple[bool, int, bytes] | None:
+    def _parse_frame(self) -> tuple[bool, int, bytes] | None:
         buffer = self._buffer
         if len(buffer) < 2:
             return None
-        final, kind, size = bool(buffer[0] & 0x80), buffer[0] & 0x0F, buffer[1] & 0x7F
-        self._check(buffer, final, kind, size)
-        at = 2
+        final, opcode, size = bool(buffer[0] & 0x80), buffer[0] & 0x0F, buffer[1] & 0x7F
+        self._check_header(buffer, final, opcode, size)
+        position = 2
         if size >= 126:
             width = 2 if size == 126 else 8
-            at += width
-            if len(buffer) < at:
+            position += width
+            if len(buffer) < position:
                 return None
-            size = int.from_bytes(buffer[2:at], "big")
+            size = int.from_bytes(buffer[2:position], "big")
         if size + self._size > MAX_MESSAGE_BYTES:
             raise FrameError(TOO_BIG, f"a message may have {MAX_MESSAGE_BYTES} bytes")
-        if len(buffer) < at + 4 + size:
+        if len(buffer) < position + 4 + size:
             return None
-        mask, content = buffer[at : at + 4], buffer[at + 4 : at + 4 + size]
-        self._buffer = buffer[at + 4 + size :]
-        return final, kind, _unmasked(content, mask)
+        mask, content = buffer[position : position + 4], buffer[position + 4 : position + 4 + size]
+        self._buffer = buffer[position + 4 + size :]
+        return final, opcode, _unmask(content, mask)
 
-    def _check(self, buffer: bytes, final: bool, kind: int, size: int) -> None:
+    def _check_header(self, buffer: bytes, final: bool, opcode: int, size: int) -> None:
         if buffer[0] & 0x70:
             raise FrameError(PROTOCOL_ERROR, "no extension was agreed on")
         if not buffer[1] & 0x80:
             raise FrameError(PROTOCOL_ERROR, "a client's frames are masked")
-        if kind not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
-            raise FrameError(PROTOCOL_ERROR, f"there is no opcode {kind}")
-        if kind >= CLOSE and (not final or size > MAX_CONTROL_BYTES):
+        if opcode not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
+            raise FrameError(PROTOCOL_ERROR, f"there is no opcode {opcode}")
+        if opcode >= CLOSE and (not final or size > MAX_CONTROL_BYTES):
             raise FrameError(PROTOCOL_ERROR, "a control frame is short and whole")
 
-    def _joined(self, final: bool, kind: int, content: bytes) -> Message | None:
-        if (kind == CONTINUATION) != bool(self._kind):
+    def _add_fragment(self, final: bool, opcode: int, content: bytes) -> WebSocketMessage | None:
+        if (opcode == CONTINUATION) != bool(self._opcode):
             raise FrameError(PROTOCOL_ERROR, "a message's frames are out of order")
-        self._kind = kind or self._kind
+        self._opcode = opcode or self._opcode
         self._parts.append(content)
         self._size += len(content)
         if not final:
             return None
-        message = Message(self._kind, b"".join(self._parts))
-        self._kind, self._parts, self._size = CONTINUATION, [], 0
+        message = WebSocketMessage(self._opcode, b"".join(self._parts))
+        self._opcode, self._parts, self._size = CONTINUATION, [], 0
         return message
 
 
-def _unmasked(content: bytes, mask: bytes) -> bytes:
+def _unmask(content: bytes, mask: bytes) -> bytes:
     size = len(content)
     key = (mask * (size // 4 + 1))[:size]
     return (int.from_bytes(content, "little") ^ int.from_bytes(key, "little")).to_bytes(size, "little")
