@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from urllib.parse import unquote
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common import log
 from libs.common.bus import Bus
 from libs.common.disk import Disk
-from libs.common.errors import MeshError, NotFound
+from libs.common.errors import MeshError
 from libs.common.settings import Settings
 from services.gateway.access_log import AccessLog
 from services.gateway.auth.auth_refresh import AuthRefresh
+from services.gateway.auth.tokens import TokenVerifier
 from services.gateway.handlers.dispatcher import Dispatcher
-from services.gateway.http_errors import InvalidAppCredentials, NoLiveApp
+from services.gateway.handlers.gateway_endpoints import KINDS as GATEWAY_ENDPOINTS
+from services.gateway.handlers.gateway_endpoints import GatewayEndpoints
+from services.gateway.http_errors import InvalidAppCredentials
 from services.gateway.internal_client import InternalServices
 from services.gateway.metrics import Metrics
-from services.gateway.pages import html_pages, openapi
-from services.gateway.pages.local_visitors import is_local
+from services.gateway.pages import html_pages
 from services.gateway.predict.activator import Activator
 from services.gateway.predict.load_reporter import LoadReporter
+from services.gateway.proxy.body import ClientDisconnected
 from services.gateway.proxy.connection_pool import ConnectionPool
 from services.gateway.proxy.forwarded import TrustedProxies
-from services.gateway.proxy.request import ClientDisconnected, Request
+from services.gateway.proxy.request import Request
 from services.gateway.proxy.response_writer import ResponseWriter
 from services.gateway.readiness import Readiness
 from services.gateway.routing import cors
-from services.gateway.routing.paths import Route, check_method, parse_path
+from services.gateway.routing.paths import check_method, parse_path
 from services.gateway.routing.table_watcher import TableWatcher
 from services.gateway.tracing import create_tracing
 
@@ -49,9 +50,13 @@ class Gateway:
         self._metrics = Metrics()
         self._load_reporter = LoadReporter(services.scheduler)
         activator = Activator(self._watcher, self._load_reporter)
-        self._dispatcher = Dispatcher(settings, self._pool, services, self._load_reporter, activator, self._metrics)
+        tokens = TokenVerifier(services.registry)
+        self._dispatcher = Dispatcher(
+            settings, self._pool, services, tokens, self._load_reporter, activator, self._metrics
+        )
         self._auth_refresh = AuthRefresh(self._watcher)
         self._readiness = Readiness(self._watcher, services, Disk(settings.data, settings.disk_reserve))
+        self._endpoints = GatewayEndpoints(settings, self._watcher, self._readiness, self._metrics, tokens)
         trusted_proxies = TrustedProxies(settings.trusted_proxies)
         self._tracing = create_tracing(trusted_proxies)
         self._access_log = AccessLog(trusted_proxies) if settings.access_log else None
@@ -124,7 +129,7 @@ class Gateway:
     async def _respond(self, request: Request, receive: Receive, response: ResponseWriter) -> None:
         route = parse_path(request.raw_path)
         if route is None:
-            await self._show_home(request, response)
+            await self._endpoints.show_home(request, response)
             return
         response.oip_errors = route.kind == "v2"
         table = self._watcher.table
@@ -138,46 +143,11 @@ class Gateway:
                 return
         if not route.path:
             check_method(route.kind, request.method)
-        if not await self._handle_gateway_endpoint(route, request, response):
-            try:
-                await self._dispatcher.handle(table, route, request, receive, response)
-            except InvalidAppCredentials:
-                table = await self._auth_refresh.wait_for_update(table, route.ns, request)
-                await self._dispatcher.handle(table, route, request, receive, response)
-
-    async def _show_home(self, request: Request, response: ResponseWriter) -> None:
-        """`/` and `/{ns}` in a browser: what runs here. Raises NotFound for all else."""
-        url = self._settings.public_url
-        show_all = is_local(request, url)
-        segments = unquote(request.raw_path).strip("/").split("/")
-        table = self._watcher.table
-        if not request.wants_html or len(segments) > 1:
-            raise NotFound()
-        if not segments[0]:
-            await response.send_html(html_pages.render_home(table, url, show_all=show_all))
+        if route.kind in GATEWAY_ENDPOINTS:
+            await self._endpoints.handle(route.kind, request, response)
             return
-        if segments[0] not in table.apps:
-            table = await self._watcher.refresh()
-        if segments[0] not in table.apps:
-            raise NoLiveApp(segments[0])
-        await response.send_html(html_pages.render_app(table.apps[segments[0]], url, show_all=show_all))
-
-    async def _handle_gateway_endpoint(self, route: Route, request: Request, response: ResponseWriter) -> bool:
-        match route.kind:
-            case "healthz":
-                await response.send_json({"status": "ok"})
-            case "readyz":
-                report = await self._readiness.build_report()
-                await response.send_json(report, 200 if report["ready"] else 503)
-            case "metrics":
-                await self._dispatcher.check_metrics_access(request)
-                content = self._metrics.render(self._watcher.table)
-                await response.send(200, content, {"Content-Type": CONTENT_TYPE_LATEST})
-            case "docs":
-                document = openapi.build_platform_document(self._settings.public_url)
-                await response.send_html(html_pages.render_operations(document))
-            case "openapi":
-                await response.send_json(openapi.build_platform_document(self._settings.public_url))
-            case _:
-                return False
-        return True
+        try:
+            await self._dispatcher.handle(table, route, request, receive, response)
+        except InvalidAppCredentials:
+            table = await self._auth_refresh.wait_for_update(table, route.ns, request)
+            await self._dispatcher.handle(table, route, request, receive, response)

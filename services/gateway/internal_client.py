@@ -66,5 +66,11 @@ class InternalServices:
         self.scheduler = InternalService(pool, "scheduler", settings.scheduler_url, token)
         self.databox = InternalService(pool, "databox", settings.databox_url, token)
 
+    def get(self, name: str | None) -> InternalService:
+        """The service that a route names; the registry where it names none."""
+        if name == "scheduler":
+            return self.scheduler
+        return self.databox if name == "databox" else self.registry
+
     def list_all(self) -> tuple[InternalService, ...]:
         return (self.registry, self.scheduler, self.databox)

@@ -9,15 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from libs.common.errors import TooManyRequests
+from services.gateway.proxy.forwarded import get_client_network
 
 MAX_BUCKETS = 10_000
 """Buckets that are remembered, of each kind."""
-IPV6_PREFIX_BITS = 64
-"""Bits of an IPv6 address that a provider gives a customer: the others are the customer's own to vary."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +75,3 @@ class PasswordThrottle:
         network, now = get_client_network(address), self._clock()
         self._users.add((network, ns, user), now, -USER_LIMIT.burst)
         self._networks.add(network, now, -1)
-
-
-@lru_cache(maxsize=4096)
-def get_client_network(address: str) -> str:
-    """What one caller has of addresses."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, IPv6Address):
-        return str(parsed.ipv4_mapped or IPv6Network((int(parsed), IPV6_PREFIX_BITS), strict=False))
-    return str(parsed)

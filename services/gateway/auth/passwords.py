@@ -58,18 +58,18 @@ class PasswordChecker:
 
     def _get_cached(self, keys: Collection[CheckKey]) -> frozenset[str] | None:
         results = {key: self._cache.get(key) for key in keys}
-        return None if None in results.values() else frozenset(one[1] for one, is_match in results.items() if is_match)
+        return None if None in results.values() else frozenset(key[1] for key, is_match in results.items() if is_match)
 
     async def _check_all(
         self, ns: str, user: str, keys: Collection[CheckKey], password: str, address: str
     ) -> frozenset[str]:
         self._throttle.count_attempt(address, ns, user)
         results = {key: await self._matches_hash(key[3], password) for key in keys}
-        for one, is_match in results.items():
-            self._cache.put(one, is_match)
+        for key, is_match in results.items():
+            self._cache.put(key, is_match)
         if any(results.values()):
             self._throttle.refund_attempt(address, ns, user)
-        return frozenset(one[1] for one, good in results.items() if good)
+        return frozenset(key[1] for key, is_match in results.items() if is_match)
 
     async def _matches_hash(self, hashed: str, password: str) -> bool:
         check = asyncio.get_running_loop().run_in_executor(

@@ -108,11 +108,11 @@ def _add_curl(paths: Any, url: str, security: list[Document]) -> Any:
 
 def build_pipeline_document(api: Api, url: str) -> Document:
     inputs = {str(variable["name"]): _build_variable_schema(variable) for variable in api.inputs}
-    outputs = {str(one["name"]): _add_description(DATATYPES["FOLDER"], one) for one in api.outputs}
-    required = [str(one["name"]) for one in api.inputs if one.get("required", True)]
+    outputs = {str(variable["name"]): _add_description(DATATYPES["FOLDER"], variable) for variable in api.outputs}
+    required = [str(variable["name"]) for variable in api.inputs if variable.get("required", True)]
     properties = {"inputs": _build_object_schema(inputs, required), "outputs": _build_object_schema(outputs, [])}
     body: Document = {"type": "object", "properties": properties}
-    example = {"inputs": {one: _get_example(inputs[one]) for one in required or list(inputs)[:1]}}
+    example = {"inputs": {name: _get_example(inputs[name]) for name in required or list(inputs)[:1]}}
     problem = {"description": "A problem (RFC 9457)", "content": {"application/problem+json": {}}}
     submit = {
         "summary": f"Run {api.name}",

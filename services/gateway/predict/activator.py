@@ -17,7 +17,7 @@ from services.gateway.predict.load_balancer import (
     decrement,
 )
 from services.gateway.predict.load_reporter import ComponentKey, LoadReporter
-from services.gateway.proxy.request import Body, ClientDisconnected
+from services.gateway.proxy.body import Body, ClientDisconnected
 from services.gateway.routing.route_table import Component
 from services.gateway.routing.table_watcher import TableWatcher
 

@@ -9,15 +9,15 @@ from libs.common.errors import MeshError, Unavailable
 from libs.common.grants import GRANT, MARGIN_S, Grant, Seal
 from libs.common.identity import ANONYMOUS, OWNER, USER
 from libs.common.settings import Settings
-from services.gateway.auth.password_throttle import get_client_network
 from services.gateway.metrics import Metrics
 from services.gateway.predict.activator import Activator
 from services.gateway.predict.load_balancer import Caller, InstancePicker, LoadBalancer
 from services.gateway.predict.load_reporter import LoadReporter
 from services.gateway.predict.rate_limiter import RateLimiter
-from services.gateway.proxy.forwarded import TrustedProxies
+from services.gateway.proxy.body import Body
+from services.gateway.proxy.forwarded import TrustedProxies, get_client_network
 from services.gateway.proxy.proxy_call import ProxyCall, Upstream
-from services.gateway.proxy.request import CREDENTIAL_HEADERS, TIMEOUT_HEADER, Body, Request
+from services.gateway.proxy.request import CREDENTIAL_HEADERS, TIMEOUT_HEADER, Request
 from services.gateway.proxy.response_writer import ResponseWriter
 from services.gateway.proxy.reverse_proxy import ReverseProxy
 from services.gateway.proxy.tunnel import UPGRADE_HEADERS

@@ -9,7 +9,8 @@ from typing import Any
 from starlette.types import Receive
 
 from libs.common.errors import Malformed, UnknownEncoding
-from services.gateway.proxy.request import Body, ClientDisconnected, Request
+from services.gateway.proxy.body import Body, ClientDisconnected
+from services.gateway.proxy.request import Request
 
 CONTENT_ENCODING = b"content-encoding"
 MAX_PIECE = 256 * 1024

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
 
 from libs.common.settings import BadSetting
 from services.gateway.proxy.request import CREDENTIAL_HEADERS, Request
 from services.gateway.proxy.upstream_connection import Headers
 
 X_FORWARDED_FOR, FORWARDED = b"x-forwarded-for", b"forwarded"
+IPV6_PREFIX_BITS = 64
+"""Bits of an IPv6 address that a provider gives a customer: the others are the customer's own to vary."""
 
 
 class TrustedProxies:
@@ -47,7 +49,7 @@ class TrustedProxies:
             return request.peer
         addresses = _join_header_lines(request, X_FORWARDED_FOR).decode("latin-1").split(",")
         chain = [request.peer, *(_strip_port(address.strip()) for address in reversed(addresses) if address.strip())]
-        return next((one for one in chain if not self._trusts(one)), chain[-1])
+        return next((address for address in chain if not self._trusts(address)), chain[-1])
 
     def get_requested_host(self, request: Request) -> bytes:
         """The host, with its port, that the caller typed."""
@@ -90,3 +92,15 @@ def _build_origin_headers(peer: str, proto: str, host: bytes) -> Headers:
         (b"x-forwarded-host", host),
         (b"forwarded", b'for=%b;host="%b";proto=%b' % (node, host.replace(b'"', b""), scheme)),
     ]
+
+
+@lru_cache(maxsize=4096)
+def get_client_network(address: str) -> str:
+    """What one caller has of addresses."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(parsed, IPv6Address):
+        return str(parsed.ipv4_mapped or IPv6Network((int(parsed), IPV6_PREFIX_BITS), strict=False))
+    return str(parsed)

@@ -9,9 +9,9 @@ import orjson
 
 from libs.common import log
 from libs.common.errors import MeshError, TooManyRequests, Unavailable
+from services.gateway.proxy.body import Body, ClientDisconnected
 from services.gateway.proxy.connection_pool import ConnectFailed, ConnectionPool
 from services.gateway.proxy.proxy_call import ProxyCall, Upstream
-from services.gateway.proxy.request import Body, ClientDisconnected
 from services.gateway.proxy.response_writer import NOT_STARTED_HEADER, ResponseWriter
 from services.gateway.proxy.tunnel import run_tunnel
 from services.gateway.proxy.upstream_connection import SWITCHING_PROTOCOLS, UpstreamClosed, UpstreamConnection

@@ -6,9 +6,9 @@ import asyncio
 import time
 
 from libs.common.errors import MeshError, TimedOut
+from services.gateway.proxy.body import Body, ClientDisconnected
 from services.gateway.proxy.connection_pool import encode_head, encode_host
 from services.gateway.proxy.proxy_call import ProxyCall, Upstream
-from services.gateway.proxy.request import Body, ClientDisconnected
 from services.gateway.proxy.upstream_connection import UpstreamClosed, UpstreamConnection
 
 SEND_STALL_S = 60.0

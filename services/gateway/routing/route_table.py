@@ -138,7 +138,7 @@ def _parse_app(ns: str, document: Document) -> App:
         apis=apis,
         users=document.get("users") or {},
         keys=document.get("keys") or {},
-        components={name: _parse_component(name, one) for name, one in (document.get("components") or {}).items()},
+        components={name: _parse_component(name, entry) for name, entry in (document.get("components") or {}).items()},
         paths={api.path.strip("/"): api for api in apis if api.path and api.target in ("ml", "pipeline")},
         models=_group_by_model([api for api in apis if api.target == "ml"]),
         uses_cors=any(api.cors for api in apis),

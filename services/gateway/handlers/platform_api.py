@@ -1,0 +1,49 @@
+"""`/api/v1`: forwarded to the registry or the scheduler with the name and scopes of the caller's token."""
+
+from __future__ import annotations
+
+from starlette.types import Receive
+
+from libs.common.identity import OWNER, SCOPES, TOKEN_NAME, USER
+from services.gateway.auth.authenticator import parse_credentials
+from services.gateway.auth.tokens import TokenVerifier
+from services.gateway.handlers.service_forwarder import ServiceForwarder, encode_header
+from services.gateway.http_errors import MissingCredentials
+from services.gateway.internal_client import InternalServices
+from services.gateway.proxy.content_encoding import decode_body
+from services.gateway.proxy.request import Request
+from services.gateway.proxy.response_writer import ResponseWriter
+from services.gateway.proxy.upstream_connection import Headers
+from services.gateway.routing.paths import Route
+
+
+class PlatformApiHandler:
+    def __init__(
+        self,
+        services: InternalServices,
+        forwarder: ServiceForwarder,
+        tokens: TokenVerifier,
+        body_limit: int | None,
+    ) -> None:
+        self._services = services
+        self._forwarder = forwarder
+        self._tokens = tokens
+        self._body_limit = body_limit
+
+    async def handle(self, route: Route, request: Request, receive: Receive, response: ResponseWriter) -> None:
+        """Raises MissingCredentials, Unavailable."""
+        identity: Headers = []
+        bearer = parse_credentials(request.by_name).bearer
+        if not route.open:
+            if bearer is None:
+                raise MissingCredentials()
+            caller = await self._tokens.verify(bearer)
+            request.user = caller.token_name
+            identity = [
+                encode_header(USER, OWNER),
+                encode_header(TOKEN_NAME, caller.token_name),
+                encode_header(SCOPES, " ".join(sorted(caller.scopes))),
+            ]
+        body = decode_body(request, receive, self._body_limit)
+        service, path = self._services.get(route.service), request.raw_path.rstrip("/")
+        await self._forwarder.forward(service, request, path, identity, body, response)
