@@ -12,11 +12,11 @@ from typing import Any
 from benchmarks.figures import Figure, Finding, Unmeasured, median_ms
 from libs.common.db import Database
 from services.scheduler.db import metadata, ready_queue, tasks
-from services.scheduler.db import runs as rows
+from services.scheduler.db import runs as run_rows
 from services.scheduler.model.run import Run
 from services.scheduler.plans import planner
-from services.scheduler.runs.pending_reason import EMPTY
-from services.scheduler.runs.views import run as shown
+from services.scheduler.runs.pending_reason import NO_SNAPSHOT
+from services.scheduler.runs.views import run_to_json as shown
 from tests.scheduler.test_pipeline import a_run
 from tests.servers.fleet import Fleet
 from tests.servers.provision import Missing
@@ -75,7 +75,7 @@ async def past(database: Database, number: int) -> None:
     for start in range(0, number, AT_ONCE):
         some = [finished(plan, base - start - index, random.Random(start + index)) for index in range(AT_ONCE)]
         async with database.write() as c:
-            await rows.add(c, some)
+            await run_rows.add(c, some)
             stages = [task for one in some for task in planner.build_stage_tasks(one)]
             ended = {"state": "succeeded", "started_at": base, "finished_at": base, "token": 1, "attempt": 1}
             await tasks.add(c, [{**task.__dict__, **ended} for task in stages])
@@ -103,10 +103,10 @@ async def page_ms(database: Database, chosen: dict[str, Any], at: float) -> floa
 
     async def look() -> None:
         async with database.read() as c:
-            found = await rows.list_page(c, "leaf", **{**chosen, "after": after}, limit=PAGE + 1)
+            found = await run_rows.list_page(c, "leaf", **{**chosen, "after": after}, limit=PAGE + 1)
             stages = await tasks.list_by_runs(c, [run.id for run in found])
         for run in found:
-            shown(run, stages[run.id], EMPTY, whole=False)
+            shown(run, stages[run.id], NO_SNAPSHOT, full=False)
 
     return await timed(look)
 
@@ -115,7 +115,7 @@ async def claim_ms(database: Database) -> float:
     async def claim() -> None:
         async with database.write() as c:
             (found,), _, _ = await ready_queue.list_next_ready(c, "w", ["cpu"], stages=True)
-            await rows.lock_and_bump(c, found.app, found.run or "")
+            await run_rows.lock_and_bump(c, found.app, found.run or "")
             await tasks.claim_task(c, found.task, "w", time.time(), 15.0)
             await tasks.update_task(c, found.task, {"state": "ready"})
 
@@ -123,7 +123,7 @@ async def claim_ms(database: Database) -> float:
     waits = Run(id=f"r_{time.time_ns()}", app="oak", pipeline="p", user="u", status="queued", plan=plan,
                 created_at=time.time(), deadline=time.time() + 1000)  # fmt: skip
     async with database.write() as c:
-        await rows.add(c, [waits])
+        await run_rows.add(c, [waits])
         await tasks.add(c, [task.__dict__ for task in planner.build_stage_tasks(waits)])
     return await timed(claim)
 

@@ -13,18 +13,18 @@ from libs.common.disk import Disk
 from libs.common.http.app import Check, service
 from libs.common.http.client import open_peers
 from libs.common.settings import Settings, require
-from services.scheduler.callbacks.safe_client import open_outside
-from services.scheduler.components.catalog_cache import Catalogs
-from services.scheduler.control_loops import Loops
+from services.scheduler.callbacks.safe_client import open_public_http
+from services.scheduler.components.catalog_cache import CatalogCache
+from services.scheduler.control_loops import ControlLoops
 from services.scheduler.db import open_database
-from services.scheduler.dependencies import Parts, Wakes
-from services.scheduler.notifications import Bells
+from services.scheduler.dependencies import Dependencies, LoopTriggers
+from services.scheduler.notifications import Notifier
 from services.scheduler.routes import admin, apps, callbacks, components, runs, schedules, submissions, table, workers
-from services.scheduler.runs.writer import Admissions
+from services.scheduler.runs.writer import RunWriter
 from services.scheduler.tasks.dispatcher import TaskDispatcher
 
-DIRECT = (*submissions.ROUTES, *workers.ROUTES)
-ROUTES = (table, runs, callbacks, schedules, apps, components, admin)
+DIRECT_ROUTES = (*submissions.ROUTES, *workers.ROUTES)
+ROUTE_MODULES = (table, runs, callbacks, schedules, apps, components, admin)
 
 
 def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
@@ -33,48 +33,59 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _running(settings, bus) as parts:
-            app.state.parts = parts
-            app.state.on_stop.append(parts.bells.close)
+        async with _open_dependencies(settings, bus) as deps:
+            app.state.dependencies = deps
+            app.state.on_stop.append(deps.notifier.close)
             yield
 
     def checks() -> Mapping[str, Check]:
-        parts: Parts = app.state.parts
-        return {"database": parts.db.ready, "bus": parts.bus.ready}
+        deps: Dependencies = app.state.dependencies
+        return {"database": deps.db.ready, "bus": deps.bus.ready}
 
-    app = service("scheduler", settings, lifespan=lifespan, checks=checks, direct=DIRECT)
-    for routes in ROUTES:
-        app.include_router(routes.router)
+    app = service("scheduler", settings, lifespan=lifespan, checks=checks, direct=DIRECT_ROUTES)
+    for route_module in ROUTE_MODULES:
+        app.include_router(route_module.router)
     return app
 
 
 @asynccontextmanager
-async def _running(settings: Settings, given: Bus | None) -> AsyncIterator[Parts]:
+async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> AsyncIterator[Dependencies]:
     async with AsyncExitStack() as stack:
-        bus = given if given is not None else await stack.enter_async_context(open_bus(settings.bus))
-        peers = await stack.enter_async_context(open_peers(settings))
+        bus = external_bus if external_bus is not None else await stack.enter_async_context(open_bus(settings.bus))
+        service_clients = await stack.enter_async_context(open_peers(settings))
         db = open_database(settings.database_url)
         stack.push_async_callback(db.close)
-        outside = await stack.enter_async_context(open_outside(settings.callback_networks))
-        wakes = Wakes()
-        doorbells = TaskDispatcher(bus, lambda: wakes.relay())
+        public_http = await stack.enter_async_context(open_public_http(settings.callback_networks))
+        triggers = LoopTriggers()
+        dispatcher = TaskDispatcher(bus, lambda: triggers.dispatch_relay())
         disk = Disk(settings.data, settings.disk_reserve) if db.dialect == "sqlite" else None
-        admissions = Admissions(db, settings.waiting_runs, doorbells, disk)
-        parts = Parts(settings, db, bus, peers, Bells(), outside, Catalogs(db), doorbells, admissions, wakes)
-        loops = Loops(parts)
-        parts.wakes.relay = loops.relay.wake
-        parts.wakes.publish = loops.publish.wake
-        parts.wakes.sweep = loops.removal.wake
-        parts.wakes.tell = loops.callbacks.wake
-        parts.wakes.succeed = loops.tick.wake
-        parts.wakes.converge = loops.dirty
-        parts.wakes.intake = loops.intake.wake
-        parts.wakes.scale = loops.called
-        parts.wakes.hurry = loops.hurry
-        running = asyncio.create_task(loops.run(), name="scheduler")
+        run_writer = RunWriter(db, settings.waiting_runs, dispatcher, disk)
+        deps = Dependencies(
+            settings,
+            db,
+            bus,
+            service_clients,
+            Notifier(),
+            public_http,
+            CatalogCache(db),
+            dispatcher,
+            run_writer,
+            triggers,
+        )
+        loops = ControlLoops(deps)
+        deps.triggers.dispatch_relay = loops.dispatch_relay.wake
+        deps.triggers.output_publisher = loops.output_publisher.wake
+        deps.triggers.retention = loops.retention.wake
+        deps.triggers.callbacks = loops.callbacks.wake
+        deps.triggers.chains = loops.timers.wake
+        deps.triggers.reconcile = loops.mark_dirty
+        deps.triggers.registry_sync = loops.registry_sync.wake
+        deps.triggers.autoscaler = loops.on_load_report
+        deps.triggers.timers = loops.hurry_timers
+        loops_task = asyncio.create_task(loops.run(), name="scheduler")
         try:
-            yield parts
+            yield deps
         finally:
-            running.cancel()
+            loops_task.cancel()
             with suppress(asyncio.CancelledError):
-                await running
+                await loops_task

@@ -6,22 +6,22 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
-class Looks(Generic[Found]):
+class Coalescer(Generic[Result]):
     """A look that has begun is never joined: it may have seen what was there before the ring."""
 
     def __init__(self) -> None:
-        self._about_to: dict[str, asyncio.Task[Found]] = {}
+        self._pending: dict[str, asyncio.Task[Result]] = {}
 
-    async def together(self, key: str, look: Callable[[], Awaitable[Found]]) -> Found:
+    async def run(self, key: str, read: Callable[[], Awaitable[Result]]) -> Result:
         """What `look` finds; one call of it for all who come in the same step of the loop."""
-        task = self._about_to.get(key)
+        task = self._pending.get(key)
         if task is None:
-            task = self._about_to[key] = asyncio.create_task(self._begin(key, look))
+            task = self._pending[key] = asyncio.create_task(self._start(key, read))
         return await asyncio.shield(task)
 
-    async def _begin(self, key: str, look: Callable[[], Awaitable[Found]]) -> Found:
-        del self._about_to[key]
-        return await look()
+    async def _start(self, key: str, read: Callable[[], Awaitable[Result]]) -> Result:
+        del self._pending[key]
+        return await read()

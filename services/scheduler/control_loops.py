@@ -20,63 +20,63 @@ from services.scheduler.callbacks import dispatcher
 from services.scheduler.components import load_reports, reconciler, registry_sync
 from services.scheduler.db import apps, leader, rollouts, tasks
 from services.scheduler.db import due_work as of_time
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.runs import chain_controller, queries, retention, schedules
-from services.scheduler.runs.change_poller import LOOK_S, Lookout
+from services.scheduler.runs.change_poller import POLL_S, RunChangePoller
 from services.scheduler.tasks import expiry
 from services.scheduler.tasks.dispatch_relay import DispatchRelay
 from services.scheduler.tasks.output_publisher import OutputPublisher
 
-EVENTS = Queue("scheduler.events", (RevisionReady.tag, AccessChanged.tag, FileChanged.tag))
+EVENT_QUEUE = Queue("scheduler.events", (RevisionReady.tag, AccessChanged.tag, FileChanged.tag))
 LEADERSHIP = "loops"
 LEADER_LEASE_S = 6.0
 """How long the loops may stand still after the leader was killed."""
 LEADER_RENEW_S = 2.0
-RESIGN_S = 1.0
-TICK_S = 1.0
+RESIGN_TIMEOUT_S = 1.0
+TIMER_INTERVAL_S = 1.0
 """Leases that end, pauses that are over, models that appeared by link."""
-QUIET_S, SHARED_QUIET_S = 5.0, 2.0
+IDLE_TIMER_S, SHARED_IDLE_TIMER_S = 5.0, 2.0
 """The same while nothing is under way; the second where another scheduler may begin something."""
-INTAKE_S = 15.0
-SWEEP_S = 60.0
+REGISTRY_SYNC_S = 15.0
+FULL_RECONCILE_S = 60.0
 """How often every app is looked at without a reason."""
-RELAY_S = 10.0
-SLOW_TICK_S = 5.0
-RELAY_REST_S = 0.01
+DISPATCH_RELAY_S = 10.0
+IDLE_AUTOSCALE_S = 5.0
+DISPATCH_MIN_INTERVAL_S = 0.01
 """Between two looks at what is ready, however much comes."""
-CALLBACKS_REST_S = 0.2
+CALLBACKS_MIN_INTERVAL_S = 0.2
 """Between two looks at what is to be told, however often runs change."""
-REMOVAL_S = 60.0
+RETENTION_S = 60.0
 """What time makes due otherwise is woken by the tick."""
 
 
-class Leader:
+class LeaderElection:
     """Whether this scheduler leads, on its own monotonic clock, so that a stalled one stops believing it."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
-        self._until = 0.0
+        self._leader_until = 0.0
 
     @property
-    def leading(self) -> bool:
-        return time.monotonic() < self._until
+    def is_leader(self) -> bool:
+        return time.monotonic() < self._leader_until
 
-    async def renew(self) -> None:
-        began = time.monotonic()
-        async with self._parts.db.write() as c:
-            taken = await leader.acquire_leadership(c, LEADERSHIP, self._owner, LEADER_LEASE_S)
-        self._until = began + LEADER_LEASE_S - LEADER_RENEW_S if taken else 0.0
+    async def renew_leadership(self) -> None:
+        started = time.monotonic()
+        async with self._deps.db.write() as conn:
+            acquired = await leader.acquire_leadership(conn, LEADERSHIP, self._owner, LEADER_LEASE_S)
+        self._leader_until = started + LEADER_LEASE_S - LEADER_RENEW_S if acquired else 0.0
 
     async def resign(self) -> None:
         """At a stop in order: the next one need not wait."""
-        if self.leading:
-            self._until = 0.0
-            async with self._parts.db.write() as c:
-                await leader.release_leadership(c, LEADERSHIP, self._owner)
+        if self.is_leader:
+            self._leader_until = 0.0
+            async with self._deps.db.write() as conn:
+                await leader.release_leadership(conn, LEADERSHIP, self._owner)
 
 
-class Steadiness:
+class ObservationWindow:
     """Whether this scheduler could have heard every worker for a whole lease.
 
     After a start, a pause of the process or an outage of the database nobody's silence means anything yet.
@@ -84,159 +84,173 @@ class Steadiness:
 
     def __init__(self, lease: float) -> None:
         self._lease = lease
-        self._since = self._last = -math.inf
+        self._observed_since = self._last_observed = -math.inf
 
-    def beat(self, now: float) -> bool:
+    def observe(self, now: float) -> bool:
         """`now`: seconds of one monotonic clock, told at every step that the database answered."""
-        if now - self._last > self._lease / 2:
-            self._since = now
-        self._last = now
-        return now - self._since >= self._lease
+        if now - self._last_observed > self._lease / 2:
+            self._observed_since = now
+        self._last_observed = now
+        return now - self._observed_since >= self._lease
 
 
-class Loops:
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._leader = Leader(parts)
+class ControlLoops:
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
+        self._election = LeaderElection(deps)
         self._dirty: set[str] = set()
-        self._swept = 0.0
-        self._steady = Steadiness(parts.settings.lease)
-        self._heard = Steadiness(2 * load_reports.FRESH_S)
-        self._scale_after = 0.0
+        self._last_full_reconcile = 0.0
+        self._workers_observed = ObservationWindow(deps.settings.lease)
+        self._gateways_observed = ObservationWindow(2 * load_reports.LOAD_FRESH_S)
+        self._autoscale_after = 0.0
         self._log = get("scheduler")
-        self.leader = Loop("leader", self._lead, LEADER_RENEW_S, back_off=LEADER_RENEW_S)
-        self.lookout = Loop("lookout", Lookout(parts).look, LOOK_S)
-        self.relay = Loop("relay", DispatchRelay(parts).run_once, RELAY_S, rest=RELAY_REST_S)
-        self._publisher = OutputPublisher(parts)
-        self.publish = self._led("publisher", self._publisher.run_once, INTAKE_S)
-        self.callbacks = self._led("callbacks", lambda: dispatcher.step(parts), REMOVAL_S, rest=CALLBACKS_REST_S)
-        self.removal = self._led("removal", lambda: retention.step(parts), REMOVAL_S)
-        self.intake = self._led("intake", self._take_in, INTAKE_S)
-        self._tick_s = min(TICK_S, parts.settings.lease / 4)
-        quiet = min(SHARED_QUIET_S if parts.db.shared else QUIET_S, parts.settings.lease / 4)
-        self.tick = self._led("leases", self._tick, quiet, back_off=self._tick_s)  # a slower one is never steady
-        self.scale = self._led("scaling", self._scale, TICK_S)
-        self.converge = self._led("rollouts", self._converge, SWEEP_S)
+        self.leadership = Loop("leader", self._renew_leadership, LEADER_RENEW_S, back_off=LEADER_RENEW_S)
+        self.change_poller = Loop("change_poller", RunChangePoller(deps).poll, POLL_S)
+        self.dispatch_relay = Loop(
+            "relay", DispatchRelay(deps).run_once, DISPATCH_RELAY_S, rest=DISPATCH_MIN_INTERVAL_S
+        )
+        self._publisher = OutputPublisher(deps)
+        self.output_publisher = self._leader_only("publisher", self._publisher.run_once, REGISTRY_SYNC_S)
+        self.callbacks = self._leader_only(
+            "callbacks", lambda: dispatcher.dispatch_callbacks(deps), RETENTION_S, min_interval=CALLBACKS_MIN_INTERVAL_S
+        )
+        self.retention = self._leader_only("retention", lambda: retention.enforce_retention(deps), RETENTION_S)
+        self.registry_sync = self._leader_only("registry_sync", self._sync_registry, REGISTRY_SYNC_S)
+        self._timer_interval = min(TIMER_INTERVAL_S, deps.settings.lease / 4)
+        idle_interval = min(SHARED_IDLE_TIMER_S if deps.db.shared else IDLE_TIMER_S, deps.settings.lease / 4)
+        self.timers = self._leader_only(
+            "timers", self._run_timers, idle_interval, back_off=self._timer_interval
+        )  # a slower one is never steady
+        self.autoscaler = self._leader_only("autoscaler", self._run_autoscaler, TIMER_INTERVAL_S)
+        self.reconciler = self._leader_only("reconciler", self._reconcile_dirty, FULL_RECONCILE_S)
 
-    def _led(
+    def _leader_only(
         self,
         name: str,
         step: Callable[[], Awaitable[object]],
         interval: float,
-        rest: float = 0.0,
+        min_interval: float = 0.0,
         back_off: float = MAX_BACK_OFF_S,
     ) -> Loop:
-        async def led() -> None:
-            if self._leader.leading:
+        async def run_if_leader() -> None:
+            if self._election.is_leader:
                 await step()
 
-        return Loop(name, led, interval, back_off, rest)
+        return Loop(name, run_if_leader, interval, back_off, min_interval)
 
-    def called(self) -> None:
+    def on_load_report(self) -> None:
         """A component that scales."""
-        self._scale_after = 0.0
-        self.scale.wake()
+        self._autoscale_after = 0.0
+        self.autoscaler.wake()
 
-    def dirty(self, app: str) -> None:
+    def mark_dirty(self, app: str) -> None:
         """Something of this app changed."""
         self._dirty.add(app)
-        self.converge.wake()
-        self.hurry()
+        self.reconciler.wake()
+        self.hurry_timers()
 
-    def hurry(self) -> None:
+    def hurry_timers(self) -> None:
         """Something has begun that time makes due."""
-        self.tick.hurry(self._tick_s)
+        self.timers.hurry(self._timer_interval)
 
     async def run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                own = (self.leader, self.lookout, self.relay)
-                led = (self.publish, self.callbacks, self.removal, self.intake, self.tick, self.scale, self.converge)
-                for loop in (*own, *led):
+                shared_loops = (self.leadership, self.change_poller, self.dispatch_relay)
+                leader_loops = (
+                    self.output_publisher,
+                    self.callbacks,
+                    self.retention,
+                    self.registry_sync,
+                    self.timers,
+                    self.autoscaler,
+                    self.reconciler,
+                )
+                for loop in (*shared_loops, *leader_loops):
                     group.create_task(loop.run(), name=loop.name)
-                group.create_task(self._listen(), name="events")
+                group.create_task(self._consume_events(), name="events")
         finally:
             await self._publisher.close()
             with suppress(MeshError, TimeoutError):
-                async with asyncio.timeout(RESIGN_S):
-                    await self._leader.resign()
+                async with asyncio.timeout(RESIGN_TIMEOUT_S):
+                    await self._election.resign()
 
-    async def _lead(self) -> None:
+    async def _renew_leadership(self) -> None:
         """Lead from the first moment on if nobody else does."""
-        led = self._leader.leading
-        await self._leader.renew()
-        if self._leader.leading and not led:
-            for loop in (self.publish, self.intake, self.tick, self.converge):
+        was_leader = self._election.is_leader
+        await self._election.renew_leadership()
+        if self._election.is_leader and not was_leader:
+            for loop in (self.output_publisher, self.registry_sync, self.timers, self.reconciler):
                 loop.wake()
 
-    async def _take_in(self) -> None:
-        for app in await registry_sync.step(self._parts):
-            self.dirty(app)
+    async def _sync_registry(self) -> None:
+        for app in await registry_sync.sync_registry(self._deps):
+            self.mark_dirty(app)
 
-    async def _tick(self) -> None:
-        async with self._parts.db.read() as c:
-            now = await clock(c)
-            due = await of_time.find_due_work(c, now)
+    async def _run_timers(self) -> None:
+        async with self._deps.db.read() as conn:
+            now = await clock(conn)
+            due = await of_time.find_due_work(conn, now)
         if due.is_busy:
-            self.hurry()
+            self.hurry_timers()
         elif due.next_at is not None:
-            self.tick.hurry(max(self._tick_s, due.next_at - now))
-        steady = self._steady.beat(time.monotonic())
+            self.timers.hurry(max(self._timer_interval, due.next_at - now))
+        can_expire = self._workers_observed.observe(time.monotonic())
         if due.callbacks:
             self.callbacks.wake()
         if due.rollouts:
-            self.converge.wake()
+            self.reconciler.wake()
         if due.publications:  # the report may have come to another scheduler
-            self.publish.wake()
+            self.output_publisher.wake()
         steps = {
             expiry.release_backoffs: due.backoffs,
-            queries.end_overdue: due.overdue_runs,
-            schedules.step: due.schedules,
-            chain_controller.step: due.chains,
-            expiry.expire_leases: due.expired_leases and steady,
+            queries.cancel_overdue_runs: due.overdue_runs,
+            schedules.start_due_schedules: due.schedules,
+            chain_controller.advance_chains: due.chains,
+            expiry.expire_leases: due.expired_leases and can_expire,
         }
-        wanted = (step for step, is_due in steps.items() if is_due)
-        await for_each(wanted, lambda step: step(self._parts), lambda step: step.__qualname__)
+        due_steps = (step for step, is_due in steps.items() if is_due)
+        await for_each(due_steps, lambda step: step(self._deps), lambda step: step.__qualname__)
 
-    async def _scale(self) -> None:
+    async def _run_autoscaler(self) -> None:
         now = time.monotonic()
-        steady = self._heard.beat(now)
-        if now < self._scale_after:
+        can_scale_down = self._gateways_observed.observe(now)
+        if now < self._autoscale_after:
             return
-        found = await load_reports.step(self._parts, steady=steady)
-        self._scale_after = now + SLOW_TICK_S if found is None else 0.0
-        for app in found or ():
-            self.dirty(app)
+        changed_apps = await load_reports.update_scaling(self._deps, silence_is_idle=can_scale_down)
+        self._autoscale_after = now + IDLE_AUTOSCALE_S if changed_apps is None else 0.0
+        for app in changed_apps or ():
+            self.mark_dirty(app)
 
-    async def _converge(self) -> None:
-        await self._find_dirty()
+    async def _reconcile_dirty(self) -> None:
+        await self._collect_dirty()
         names, self._dirty = self._dirty, set()
-        await for_each(sorted(names), self._converge_one)
+        await for_each(sorted(names), self._reconcile_app)
 
-    async def _converge_one(self, name: str) -> None:
+    async def _reconcile_app(self, app: str) -> None:
         try:
-            await reconciler.converge(self._parts, name)
+            await reconciler.reconcile_app(self._deps, app)
         except Exception:
-            self._dirty.add(name)
+            self._dirty.add(app)
             raise
 
-    async def _find_dirty(self) -> None:
+    async def _collect_dirty(self) -> None:
         """Apps with a rollout or with an instance that waits for a model; all of them now and then."""
-        async with self._parts.db.read() as c:
-            self._dirty |= {rollout.app for rollout in await rollouts.list_active_rollouts(c)}
-            waiting = await tasks.list_by_state(c, "instance", "waiting")
-            self._dirty |= {task.app for task in waiting if reconciler.needs_model(task)}
-            if time.monotonic() - self._swept > SWEEP_S:
-                self._swept = time.monotonic()
-                self._dirty |= set(await apps.list_names(c))
+        async with self._deps.db.read() as conn:
+            self._dirty |= {rollout.app for rollout in await rollouts.list_active_rollouts(conn)}
+            waiting = await tasks.list_by_state(conn, "instance", "waiting")
+            self._dirty |= {task.app for task in waiting if reconciler.waits_for_model(task)}
+            if time.monotonic() - self._last_full_reconcile > FULL_RECONCILE_S:
+                self._last_full_reconcile = time.monotonic()
+                self._dirty |= set(await apps.list_names(conn))
 
-    async def _listen(self) -> None:
+    async def _consume_events(self) -> None:
         """Doorbells of the registry and of the databox."""
-        async with self._parts.bus.consume(EVENTS) as consumer:
+        async with self._deps.bus.consume(EVENT_QUEUE) as consumer:
             while True:
                 delivery = await consumer.next()
                 if isinstance(delivery.message, FileChanged):
-                    self.dirty(delivery.message.app)
+                    self.mark_dirty(delivery.message.app)
                 else:
-                    self.intake.wake()
+                    self.registry_sync.wake()
                 await delivery.ack()

@@ -10,72 +10,72 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-TABLE = "table"
+ROUTE_TABLE = "table"
 
 
-RUN = "run:"
-END = "end:"
+RUN_CHANGED = "run:"
+RUN_ENDED = "end:"
 
 
-def run(run: str) -> str:
+def run_changed(run_id: str) -> str:
     """Something of it has changed."""
-    return RUN + run
+    return RUN_CHANGED + run_id
 
 
-def end(run: str) -> str:
+def run_ended(run_id: str) -> str:
     """It has ended."""
-    return END + run
+    return RUN_ENDED + run_id
 
 
-def worker(worker: str) -> str:
-    return f"worker:{worker}"
+def worker_orders(name: str) -> str:
+    return f"worker:{name}"
 
 
-class Bells:
+class Notifier:
     def __init__(self) -> None:
-        self._listening: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._subscribers: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._closed = False
 
-    def ring(self, key: str) -> None:
-        for event in self._listening.get(key, ()):
+    def notify(self, key: str) -> None:
+        for event in self._subscribers.get(key, ()):
             event.set()
 
     def close(self) -> None:
         """Wake everybody for good: the service stops."""
         self._closed = True
-        for events in self._listening.values():
+        for events in self._subscribers.values():
             for event in events:
                 event.set()
 
     @contextmanager
-    def listen(self, key: str) -> Iterator[Bell]:
+    def subscribe(self, key: str) -> Iterator[Subscription]:
         """Listen before looking, so that no ring is missed between the look and the wait."""
         event = asyncio.Event()
-        self._listening[key].add(event)
+        self._subscribers[key].add(event)
         try:
-            yield Bell(event, self)
+            yield Subscription(event, self)
         finally:
-            self._listening[key].discard(event)
-            if not self._listening[key]:
-                del self._listening[key]
+            self._subscribers[key].discard(event)
+            if not self._subscribers[key]:
+                del self._subscribers[key]
 
-    def runs(self) -> list[str]:
+    def list_watched_runs(self) -> list[str]:
         """Those that somebody listens for."""
-        return list({key.partition(":")[2] for key in self._listening if key.startswith((RUN, END))})
+        return list({key.partition(":")[2] for key in self._subscribers if key.startswith((RUN_CHANGED, RUN_ENDED))})
 
     @property
     def closed(self) -> bool:
         return self._closed
 
 
-class Bell:
-    def __init__(self, event: asyncio.Event, bells: Bells) -> None:
+class Subscription:
+    def __init__(self, event: asyncio.Event, notifier: Notifier) -> None:
         self._event = event
-        self._bells = bells
+        self._notifier = notifier
 
     async def wait(self, seconds: float) -> bool:
         """Whether it rang; True at once when the service stops."""
-        if self._bells.closed:
+        if self._notifier.closed:
             return True
         try:
             async with asyncio.timeout(max(0.0, seconds)):

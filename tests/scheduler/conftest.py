@@ -23,7 +23,7 @@ from libs.common.identity import PIPELINES, SCOPES, USER
 from libs.common.messages import RevisionReady
 from libs.common.settings import Settings
 from services.scheduler.app import create
-from services.scheduler.control_loops import EVENTS
+from services.scheduler.control_loops import EVENT_QUEUE
 from services.scheduler.db import metadata
 from tests.scheduler.manifests import catalog_json
 
@@ -111,7 +111,7 @@ class Mesh:
     async def deploy(self, identity: str, catalog: dict[str, Any] | None = None, app: str = "leaf") -> None:
         item = {"id": identity, "app": app, "commit": f"commit-{identity}", "catalog": catalog or catalog_json()}
         self.neighbours.deployments.append(item)
-        await self.bus.declare(EVENTS)
+        await self.bus.declare(EVENT_QUEUE)
         await self.bus.publish(RevisionReady(app=app, deployment=identity))
 
     async def live(self, identity: str) -> None:

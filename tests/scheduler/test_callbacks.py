@@ -19,7 +19,7 @@ from multidict import CIMultiDictProxy
 from libs.common.http.server import bind
 from services.scheduler.callbacks import events
 from services.scheduler.callbacks.events import Delivery
-from services.scheduler.callbacks.safe_client import open_outside
+from services.scheduler.callbacks.safe_client import open_public_http
 from tests.scheduler.conftest import Mesh
 from tests.scheduler.test_service import BODY, go_live
 
@@ -51,16 +51,18 @@ URL = "https://example.com/heard"
 )
 def test_what_cannot_be_a_callback_is_refused_with_what_to_write(value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        events.asked(value)
+        events.parse_callback(value)
 
 
 def test_callers_without_a_name_share_no_secret() -> None:
-    assert events.secret("key", "leaf", "alice", "r_1") == events.secret("key", "leaf", "alice", "r_2")
-    assert events.secret("key", "leaf", "anonymous", "r_1") != events.secret("key", "leaf", "anonymous", "r_2")
+    assert events.signing_secret("key", "leaf", "alice", "r_1") == events.signing_secret("key", "leaf", "alice", "r_2")
+    assert events.signing_secret("key", "leaf", "anonymous", "r_1") != events.signing_secret(
+        "key", "leaf", "anonymous", "r_2"
+    )
 
 
 def test_events_may_be_written_with_their_family() -> None:
-    assert events.asked({"url": URL, "events": ["run.failed", "started"]})["events"] == ["failed", "started"]
+    assert events.parse_callback({"url": URL, "events": ["run.failed", "started"]})["events"] == ["failed", "started"]
 
 
 SPELLINGS = ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost", "[::ffff:127.0.0.1]"]
@@ -77,7 +79,7 @@ SPELLINGS += [
 
 @pytest.mark.parametrize("host", SPELLINGS)
 async def test_no_spelling_of_the_host_reaches_an_internal_address(host: str) -> None:
-    async with receiving() as receiver, open_outside([]) as outside:
+    async with receiving() as receiver, open_public_http([]) as outside:
         url = f"http://{host}:{receiver.port}/"
         with pytest.raises(OSError, match=r"is not a public address|not known"):
             await outside.post(url, b"", {})
@@ -86,7 +88,7 @@ async def test_no_spelling_of_the_host_reaches_an_internal_address(host: str) ->
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "localhost", "127.0.0.\U0001fbf1"])
 async def test_an_allowed_address_is_called_by_the_name_that_was_given(host: str) -> None:
-    async with receiving() as receiver, open_outside(["127.0.0.0/8", "::1/128"]) as outside:
+    async with receiving() as receiver, open_public_http(["127.0.0.0/8", "::1/128"]) as outside:
         assert await outside.post(f"http://{host}:{receiver.port}/", b"hello", {"X-Who": "me"}) == 204
         headers, body = receiver.heard[0]
         plain = "127.0.0.1" if host == "127.0.0.\U0001fbf1" else host
@@ -97,12 +99,16 @@ def test_pauses_grow_to_more_than_a_day_and_then_it_has_failed() -> None:
     delivery = Delivery(id="m_1", run="r_1", event="failed", body="{}", created_at=0.0)
     now, seen = 0.0, []
     while delivery.state == "pending":
-        delivery = Delivery(**{**delivery.__dict__, **events.tried(delivery, 500, "it answered 500", 0.1, now)})
+        delivery = Delivery(
+            **{**delivery.__dict__, **events.delivery_after_attempt(delivery, 500, "it answered 500", 0.1, now)}
+        )
         seen.append(delivery.next_at)
         now = delivery.next_at or now
-    assert (delivery.state, delivery.next_at, len(delivery.tries)) == ("failed", None, len(events.PAUSES_S) + 1)
+    assert (delivery.state, delivery.next_at, len(delivery.tries)) == ("failed", None, len(events.RETRY_DELAYS_S) + 1)
     assert now > 86400
-    gone = events.tried(Delivery(id="m", run="r", event="failed", body="", created_at=0.0), 410, "gone", 0.1, 5.0)
+    gone = events.delivery_after_attempt(
+        Delivery(id="m", run="r", event="failed", body="", created_at=0.0), 410, "gone", 0.1, 5.0
+    )
     assert gone["state"] == "failed"
 
 
@@ -152,7 +158,7 @@ async def _delivered(mesh: Mesh, run: str, number: int) -> Any:
 
 @pytest.mark.settings(callback_networks="127.0.0.0/8")
 async def test_a_run_tells_its_callback_signed_until_it_is_heard(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "PAUSES_S", (0.01,) * 7)
+    monkeypatch.setattr(events, "RETRY_DELAYS_S", (0.01,) * 7)
     await go_live(mesh)
     async with receiving() as receiver:
         receiver.statuses = [500, 302]

@@ -32,8 +32,8 @@ def manifests(sources: bytes, settings: bytes = SETTINGS) -> bytes:
     return text.replace(OF_TRAIN, OF_TRAIN + b"      envFrom: [" + sources + b"]\n") + settings
 
 
-def instance(text: bytes) -> desired.Wanted:
-    return next(one for one in desired.wanted(catalog(text), "c0ffee", {}, {}) if one.name == "echo")
+def instance(text: bytes) -> desired.DesiredInstance:
+    return next(one for one in desired.desired_instances(catalog(text), "c0ffee", {}, {}) if one.name == "echo")
 
 
 def orders(text: bytes) -> dict[str, dict[str, Any]]:

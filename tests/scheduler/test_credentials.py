@@ -16,18 +16,18 @@ SPEC = {"url": "https://example.com/", "events": ["failed"], "headers": {"Author
 
 
 def test_headers_open_for_their_run_and_token_only() -> None:
-    kept = credentials.sealed("token", "r_1", SPEC)
+    kept = credentials.encrypt_headers("token", "r_1", SPEC)
     assert (kept["url"], kept["events"], "sesame" in str(kept)) == (SPEC["url"], SPEC["events"], False)
-    assert credentials.headers("token", "r_1", kept) == SPEC["headers"]
+    assert credentials.decrypt_headers("token", "r_1", kept) == SPEC["headers"]
     for token, run in (("token", "r_2"), ("other", "r_1")):
         with pytest.raises(ValueError, match="MLMESH_INTERNAL_TOKEN has changed"):
-            credentials.headers(token, run, kept)
+            credentials.decrypt_headers(token, run, kept)
 
 
 def test_what_an_earlier_release_stored_is_read_and_sealed_once() -> None:
-    assert credentials.headers("token", "r_1", SPEC) == SPEC["headers"]
-    kept = credentials.sealed("token", "r_1", SPEC)
-    assert credentials.sealed("token", "r_1", kept) == kept
+    assert credentials.decrypt_headers("token", "r_1", SPEC) == SPEC["headers"]
+    kept = credentials.encrypt_headers("token", "r_1", SPEC)
+    assert credentials.encrypt_headers("token", "r_1", kept) == kept
 
 
 async def test_the_database_holds_no_header_in_clear(mesh: Mesh, database_url: str) -> None:

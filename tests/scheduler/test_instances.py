@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from services.scheduler.components.desired import Wanted, wanted
+from services.scheduler.components.desired import DesiredInstance, desired_instances
 from tests.scheduler.manifests import MANIFESTS, catalog
 
 SCANS = b"---\napiVersion: mlmesh/v1\nkind: DataBox\nmetadata: {name: scans}\nspec: {s3DefaultStorage: {}}\n"
 
 
-def instances(manifests: bytes) -> dict[str, Wanted]:
-    return {one.name: one for one in wanted(catalog(manifests), "c1", {}, {})}
+def instances(manifests: bytes) -> dict[str, DesiredInstance]:
+    return {one.name: one for one in desired_instances(catalog(manifests), "c1", {}, {})}
 
 
 def test_an_instance_knows_the_boxes_that_are_not_connected_to_it() -> None:

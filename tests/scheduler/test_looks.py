@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from services.scheduler.coalesce import Looks
+from services.scheduler.coalesce import Coalescer
 
 
 async def test_who_comes_in_one_step_shares_a_look_and_who_comes_later_does_not() -> None:
-    looks, gate = Looks[int](), asyncio.Event()
+    looks, gate = Coalescer[int](), asyncio.Event()
     begun: list[int] = []
 
     async def look() -> int:
@@ -17,10 +17,10 @@ async def test_who_comes_in_one_step_shares_a_look_and_who_comes_later_does_not(
         await gate.wait()
         return found
 
-    first = [asyncio.create_task(looks.together("a", look)) for _ in range(3)]
-    other = asyncio.create_task(looks.together("b", look))
+    first = [asyncio.create_task(looks.run("a", look)) for _ in range(3)]
+    other = asyncio.create_task(looks.run("b", look))
     await asyncio.sleep(0.01)
-    later = asyncio.create_task(looks.together("a", look))
+    later = asyncio.create_task(looks.run("a", look))
     await asyncio.sleep(0.01)
     gate.set()
     assert await asyncio.gather(*first) == [0, 0, 0]
@@ -28,13 +28,13 @@ async def test_who_comes_in_one_step_shares_a_look_and_who_comes_later_does_not(
 
 
 async def test_one_who_leaves_takes_the_look_from_nobody() -> None:
-    looks, gate = Looks[str](), asyncio.Event()
+    looks, gate = Coalescer[str](), asyncio.Event()
 
     async def look() -> str:
         await gate.wait()
         return "found"
 
-    leaving, staying = (asyncio.create_task(looks.together("a", look)) for _ in range(2))
+    leaving, staying = (asyncio.create_task(looks.run("a", look)) for _ in range(2))
     await asyncio.sleep(0.01)
     leaving.cancel()
     gate.set()

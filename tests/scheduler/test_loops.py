@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scheduler.control_loops import Steadiness
+from services.scheduler.control_loops import ObservationWindow
 
 LEASE_S = 10.0
 
@@ -20,5 +20,5 @@ LEASE_S = 10.0
     ],
 )
 def test_only_a_scheduler_that_was_there_for_a_whole_lease_may_judge(beats: list[float], steady: bool) -> None:
-    vigil = Steadiness(LEASE_S)
-    assert [vigil.beat(now) for now in beats][-1] is steady
+    vigil = ObservationWindow(LEASE_S)
+    assert [vigil.observe(now) for now in beats][-1] is steady

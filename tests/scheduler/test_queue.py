@@ -10,7 +10,7 @@ import pytest
 from libs.common.db import Database
 from services.scheduler.model.task import Task
 from services.scheduler.model.worker import Worker
-from services.scheduler.runs.pending_reason import EMPTY, Queue
+from services.scheduler.runs.pending_reason import NO_SNAPSHOT, QueueSnapshot
 from tests.scheduler.conftest import ALICE, Mesh, healthy
 from tests.scheduler.test_service import BODY, go_live
 
@@ -30,18 +30,23 @@ LINE = [("r_0", "cpu"), ("r_0", "cpu"), ("r_g", "gpu"), ("r_1", "cpu"), ("r_2", 
 @pytest.mark.parametrize(
     ("queue", "task", "code", "detail"),
     [
-        (EMPTY, waiting(), "starting", ""),
-        (Queue(LINE, []), waiting(), "no_worker_for", "cpu"),
-        (Queue(LINE, [worker("cpu")]), waiting(kind="gpu"), "no_worker_for", "gpu"),
-        (Queue(LINE, [worker("cpu", draining=True)]), waiting(), "paused", "every worker of class cpu is draining"),
-        (Queue(LINE, [worker("cpu")]), waiting(), "runs_ahead", "1"),
-        (Queue(LINE, [worker("cpu")]), waiting("r_2"), "runs_ahead", "2"),
-        (Queue(LINE, [worker("cpu")]), waiting("r_0"), "workers_busy", "waits for a free slot of class cpu"),
-        (Queue(LINE, [worker("cpu")]), waiting(reason={"code": "lost", "detail": "w"}), "lost", "w"),
+        (NO_SNAPSHOT, waiting(), "starting", ""),
+        (QueueSnapshot(LINE, []), waiting(), "no_worker_for", "cpu"),
+        (QueueSnapshot(LINE, [worker("cpu")]), waiting(kind="gpu"), "no_worker_for", "gpu"),
+        (
+            QueueSnapshot(LINE, [worker("cpu", draining=True)]),
+            waiting(),
+            "paused",
+            "every worker of class cpu is draining",
+        ),
+        (QueueSnapshot(LINE, [worker("cpu")]), waiting(), "runs_ahead", "1"),
+        (QueueSnapshot(LINE, [worker("cpu")]), waiting("r_2"), "runs_ahead", "2"),
+        (QueueSnapshot(LINE, [worker("cpu")]), waiting("r_0"), "workers_busy", "waits for a free slot of class cpu"),
+        (QueueSnapshot(LINE, [worker("cpu")]), waiting(reason={"code": "lost", "detail": "w"}), "lost", "w"),
     ],
 )
-def test_who_waits_is_told_why(queue: Queue, task: Task, code: str, detail: str) -> None:
-    assert queue.why(task) == {"code": code, "detail": detail}
+def test_who_waits_is_told_why(queue: QueueSnapshot, task: Task, code: str, detail: str) -> None:
+    assert queue.pending_reason(task) == {"code": code, "detail": detail}
 
 
 async def two_apps(mesh: Mesh) -> None:

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from libs.common.db import Database
-from services.scheduler.runs.retention import retention
+from services.scheduler.runs.retention import retention_seconds
 from tests.scheduler.conftest import ALICE, Mesh
 from tests.scheduler.manifests import MANIFESTS, catalog_json
 from tests.scheduler.test_chains import played, submitted
@@ -71,7 +71,7 @@ async def test_a_run_at_work_is_not_removed_nor_a_part_of_a_chain(mesh: Mesh) ->
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.scheduler.control_loops.REMOVAL_S", 0.2)
+    monkeypatch.setattr("services.scheduler.control_loops.RETENTION_S", 0.2)
 
 
 @pytest.mark.settings(retention=1.0)
@@ -104,8 +104,8 @@ async def test_what_an_attempt_left_that_was_not_accepted_goes_when_it_can_uploa
 
 def test_an_app_says_how_long_its_runs_are_kept() -> None:
     own = b"---\napiVersion: mlmesh/v1\nkind: PlatformApp\nmetadata: {name: leaf}\nspec: {title: Leaf, retention: 2h}\n"
-    assert retention(catalog_json(MANIFESTS + own)["app"], 5.0) == 7200
-    assert (retention(catalog_json()["app"], 5.0), retention(None, 5.0)) == (5.0, 5.0)
+    assert retention_seconds(catalog_json(MANIFESTS + own)["app"], 5.0) == 7200
+    assert (retention_seconds(catalog_json()["app"], 5.0), retention_seconds(None, 5.0)) == (5.0, 5.0)
 
 
 async def test_changes_of_a_run_are_told_as_events_to_its_end(mesh: Mesh) -> None:

@@ -6,14 +6,14 @@ from libs.common.bus.memory import MemoryBus
 from libs.common.db import Database
 from libs.common.http.client import open_peers
 from libs.common.settings import Settings
-from services.scheduler.callbacks.safe_client import open_outside
+from services.scheduler.callbacks.safe_client import open_public_http
 from services.scheduler.components import reconciler
-from services.scheduler.components.catalog_cache import Catalogs
+from services.scheduler.components.catalog_cache import CatalogCache
 from services.scheduler.db import apps, metadata, rollouts
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.rollout import Rollout
-from services.scheduler.notifications import Bells
-from services.scheduler.runs.writer import Admissions
+from services.scheduler.notifications import Notifier
+from services.scheduler.runs.writer import RunWriter
 from services.scheduler.tasks.dispatcher import TaskDispatcher
 from tests.scheduler.conftest import neighbours_running
 from tests.scheduler.manifests import catalog_json
@@ -26,21 +26,21 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
     database = Database(database_url)
     await database.create_all(metadata)
     fresh = Rollout(deployment="d1", app="leaf", commit="c", status="starting", catalog=catalog_json(), created_at=1.0)
-    async with neighbours_running() as (url, _), open_outside([]) as outside:
+    async with neighbours_running() as (url, _), open_public_http([]) as outside:
         settings = Settings.of(database=database_url, internal_token="t", registry_url=url, databox_url=url)
         async with open_peers(settings) as peers:
             bus = MemoryBus()
             doorbells = TaskDispatcher(bus, lambda: None)
-            admissions, catalogs = Admissions(database, 100, doorbells), Catalogs(database)
-            parts = Parts(settings, database, bus, peers, Bells(), outside, catalogs, doorbells, admissions)
+            admissions, catalogs = RunWriter(database, 100, doorbells), CatalogCache(database)
+            parts = Dependencies(settings, database, bus, peers, Notifier(), outside, catalogs, doorbells, admissions)
             async with database.write() as c:
                 await apps.put(c, "leaf", {})
             async with database.write() as c:
                 assert await rollouts.add_rollout(c, fresh)
-                assert not await reconciler.judge(c, "leaf")
+                assert not await reconciler.evaluate_rollout(c, "leaf")
             async with database.read() as c:
                 assert [one.steps for one in await rollouts.list_active_rollouts(c, "leaf")] == [[]]
-            await reconciler.converge(parts, "leaf")
+            await reconciler.reconcile_app(parts, "leaf")
             async with database.read() as c:
                 (after,) = await rollouts.list_active_rollouts(c, "leaf")
             assert [step["name"] for step in after.steps] == ["boxes", "start"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.scheduler.runs import waiting_quota
-from services.scheduler.runs.waiting_quota import COUNT_AGAIN_S, Room
+from services.scheduler.runs.waiting_quota import REFRESH_S, WaitingRunQuota
 
 
 class Clock:
@@ -23,24 +23,24 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_what_nobody_has_counted_is_to_be_counted(clock: Clock) -> None:
-    assert Room().take({"leaf": 1}) is None
+    assert WaitingRunQuota().try_reserve({"leaf": 1}) is None
 
 
 def test_what_is_taken_is_gone_and_the_time_goes_on(clock: Clock) -> None:
-    found = Room()
-    found.counted({"leaf": 3, "oak": 1}, 5000.0)
-    assert found.take({"leaf": 2, "oak": 1}) == 5000.0
+    found = WaitingRunQuota()
+    found.refresh({"leaf": 3, "oak": 1}, 5000.0)
+    assert found.try_reserve({"leaf": 2, "oak": 1}) == 5000.0
     clock.at += 0.1
-    assert found.take({"leaf": 2}) is None
-    assert found.take({"leaf": 1, "oak": 1}) is None
-    assert found.take({"leaf": 1}) == pytest.approx(5000.1)
-    assert found.take({"leaf": 1}) is None
+    assert found.try_reserve({"leaf": 2}) is None
+    assert found.try_reserve({"leaf": 1, "oak": 1}) is None
+    assert found.try_reserve({"leaf": 1}) == pytest.approx(5000.1)
+    assert found.try_reserve({"leaf": 1}) is None
 
 
 def test_a_count_is_good_for_a_moment(clock: Clock) -> None:
-    found = Room()
-    found.counted({"leaf": 3}, 5000.0)
-    clock.at += COUNT_AGAIN_S
-    assert found.take({"leaf": 1}) is None
-    found.counted({"leaf": 2}, 6000.0)
-    assert found.take({"leaf": 2}) == 6000.0
+    found = WaitingRunQuota()
+    found.refresh({"leaf": 3}, 5000.0)
+    clock.at += REFRESH_S
+    assert found.try_reserve({"leaf": 1}) is None
+    found.refresh({"leaf": 2}, 6000.0)
+    assert found.try_reserve({"leaf": 2}) == 6000.0

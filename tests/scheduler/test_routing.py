@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.scheduler.components.route_table import document
+from services.scheduler.components.route_table import build_app_routes
 from tests.scheduler.conftest import OWNER, Mesh, healthy
 from tests.scheduler.manifests import MANIFESTS, catalog
 from tests.scheduler.test_service import go_live
@@ -37,5 +37,5 @@ async def test_an_instance_that_refuses_is_told_to_owners_in_its_own_words_and_t
 )  # fmt: skip
 def test_an_api_tells_whose_pages_may_call(cors: bytes, expected: list[str]) -> None:
     text = MANIFESTS.replace(b"auth: {apiKey: {}}", b"auth: {apiKey: {}}" + cors)
-    found = {api["path"]: api["cors"] for api in document(catalog(text), [], {}, {})["apis"]}
+    found = {api["path"]: api["cors"] for api in build_app_routes(catalog(text), [], {}, {})["apis"]}
     assert found == {"echo": expected, "train": NONE}

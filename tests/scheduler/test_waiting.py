@@ -61,7 +61,7 @@ async def test_who_waits_asks_the_database_nothing_while_nothing_changes(
     identity = (await mesh.submit(BODY))[1]["id"]
     path = f"/internal/apps/leaf/runs/{identity}"
     etag = (await mesh.call("GET", path))[2]["Etag"]
-    looks = noted(monkeypatch, "view")
+    looks = noted(monkeypatch, "get_run")
     headers = {**ALICE, "Prefer": "wait=4", "If-None-Match": etag}
     assert (await mesh.call("GET", path, headers=headers))[0] == 304
     assert len(looks) <= 4  # before and after, and once for the first look of the lookout
@@ -72,7 +72,7 @@ async def test_who_waits_for_the_end_is_told_of_it_and_not_woken_by_stages(
 ) -> None:
     await go_live(mesh)
     identity = (await mesh.submit(BODY))[1]["id"]
-    path, looks = f"/internal/apps/leaf/runs/{identity}", noted(monkeypatch, "_once_ended")
+    path, looks = f"/internal/apps/leaf/runs/{identity}", noted(monkeypatch, "_get_if_ended")
     waiting = asyncio.create_task(mesh.call("GET", path, headers={**ALICE, "Prefer": "wait=30"}))
     lease = await mesh.claim(kind="stage")
     for number in range(20):

@@ -17,49 +17,49 @@ import orjson
 from libs.common.encryption import Sealer, Unopenable
 from services.scheduler.model.task import Task
 
-PURPOSE = "callback headers"
+HEADERS_PURPOSE = "callback headers"
 
 
-def sealed(internal_token: str, run: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+def encrypt_headers(internal_token: str, run: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """The callback of a run as it is stored."""
     if not isinstance(spec["headers"], Mapping):
         return dict(spec)
-    content = Sealer(internal_token, PURPOSE).seal(orjson.dumps(spec["headers"]), run.encode())
-    return {**spec, "headers": b64encode(content).decode()}
+    encrypted = Sealer(internal_token, HEADERS_PURPOSE).seal(orjson.dumps(spec["headers"]), run.encode())
+    return {**spec, "headers": b64encode(encrypted).decode()}
 
 
-def headers(internal_token: str, run: str, spec: Mapping[str, Any]) -> dict[str, str]:
+def decrypt_headers(internal_token: str, run: str, spec: Mapping[str, Any]) -> dict[str, str]:
     """The headers of a stored callback. Raises ValueError when the token is not the one with which it was stored."""
     if isinstance(spec["headers"], Mapping):  # stored by an earlier release
         return dict(spec["headers"])
     try:
-        opened = Sealer(internal_token, PURPOSE).open(b64decode(spec["headers"]), run.encode())
+        decrypted = Sealer(internal_token, HEADERS_PURPOSE).open(b64decode(spec["headers"]), run.encode())
     except Unopenable as error:
         raise ValueError("its headers cannot be opened: MLMESH_INTERNAL_TOKEN has changed") from error
-    found: dict[str, str] = orjson.loads(opened)
-    return found
+    headers: dict[str, str] = orjson.loads(decrypted)
+    return headers
 
 
 def instance_token(internal_token: str, task: Task) -> str:
     """What calls to the instance have to show; an instance that an earlier release started keeps what it was given."""
-    if given := task.spec.get("instance_token"):
-        return str(given)
-    return _derived_token(internal_token, task.id)
+    if stored_token := task.spec.get("instance_token"):
+        return str(stored_token)
+    return _derive_token(internal_token, task.id)
 
 
-def with_tokens(internal_token: str, app: Mapping[str, Any]) -> dict[str, Any]:
+def add_endpoint_tokens(internal_token: str, app_routes: Mapping[str, Any]) -> dict[str, Any]:
     """An app's document of the routing table, with the token of each endpoint."""
     components = {
-        name: {**one, "endpoints": [_with_token(internal_token, endpoint) for endpoint in one["endpoints"]]}
-        for name, one in app.get("components", {}).items()
+        name: {**component, "endpoints": [_add_token(internal_token, endpoint) for endpoint in component["endpoints"]]}
+        for name, component in app_routes.get("components", {}).items()
     }
-    return {**app, "components": components}
+    return {**app_routes, "components": components}
 
 
-def _with_token(internal_token: str, endpoint: Mapping[str, Any]) -> dict[str, Any]:
-    return {"token": _derived_token(internal_token, endpoint["id"]), **endpoint}
+def _add_token(internal_token: str, endpoint: Mapping[str, Any]) -> dict[str, Any]:
+    return {"token": _derive_token(internal_token, endpoint["id"]), **endpoint}
 
 
-def _derived_token(internal_token: str, instance: str) -> str:
+def _derive_token(internal_token: str, instance: str) -> str:
     mac = hmac.digest(internal_token.encode(), f"mlmesh instance token 1\0{instance}".encode(), sha256)
     return urlsafe_b64encode(mac[:24]).decode()

@@ -14,83 +14,90 @@ from libs.common.periodic_task import for_each
 from services.scheduler.callbacks import credentials, events
 from services.scheduler.callbacks.events import Callback, Delivery
 from services.scheduler.db import callbacks
-from services.scheduler.db import runs as rows
-from services.scheduler.dependencies import Parts
+from services.scheduler.db import runs as run_rows
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.runs import queries
 
-AT_ONCE = 64
+MAX_BATCH = 64
 """Deliveries of one step."""
 
 
-async def step(parts: Parts) -> None:
+async def dispatch_callbacks(deps: Dependencies) -> None:
     """What cannot be noticed of one run holds no delivery up."""
-    await for_each((_notice_all, _deliver_all), lambda half: half(parts), lambda half: half.__name__)
+    await for_each((_enqueue_changed, _deliver_due), lambda half: half(deps), lambda half: half.__name__)
 
 
-async def _notice_all(parts: Parts) -> None:
-    async with parts.db.read() as c:
-        found = await callbacks.list_changed(c, AT_ONCE)
-    await for_each((one.run for one in found), lambda run: _notice(parts, run))
-    if len(found) == AT_ONCE:
-        parts.wakes.tell()
+async def _enqueue_changed(deps: Dependencies) -> None:
+    async with deps.db.read() as conn:
+        changed = await callbacks.list_changed(conn, MAX_BATCH)
+    await for_each((callback.run for callback in changed), lambda run: _enqueue_events(deps, run))
+    if len(changed) == MAX_BATCH:
+        deps.triggers.callbacks()
 
 
-async def _deliver_all(parts: Parts) -> None:
-    async with parts.db.read() as c:
-        due = await callbacks.list_due_deliveries(c, await clock(c), AT_ONCE)
-    await asyncio.gather(*(_deliver(parts, one) for one in due))
-    if len(due) == AT_ONCE:
-        parts.wakes.tell()
+async def _deliver_due(deps: Dependencies) -> None:
+    async with deps.db.read() as conn:
+        due = await callbacks.list_due_deliveries(conn, await clock(conn), MAX_BATCH)
+    await asyncio.gather(*(_deliver_once(deps, delivery) for delivery in due))
+    if len(due) == MAX_BATCH:
+        deps.triggers.callbacks()
 
 
-async def _notice(parts: Parts, run_id: str) -> None:
+async def _enqueue_events(deps: Dependencies, run_id: str) -> None:
     """Make deliveries of what is to be told; in one transaction with the mark that it was made."""
-    async with parts.db.write() as c:
-        now = await clock(c)
-        one = await callbacks.get(c, run_id, lock=True)
-        run = await rows.get(c, one.app, run_id) if one else None
-        if one is None or run is None:
+    async with deps.db.write() as conn:
+        now = await clock(conn)
+        callback = await callbacks.get(conn, run_id, lock=True)
+        run = await run_rows.get(conn, callback.app, run_id) if callback else None
+        if callback is None or run is None:
             return
-        due = events.due(one, run)
-        shown = await queries.shown(c, run) if due else {}
-        for event in due.values():
-            identity = f"m_{secrets.token_hex(10)}"
-            document = events.document(identity, run, event, shown, parts.settings.public_url)
-            body = orjson.dumps(document).decode()
-            fresh = Delivery(id=identity, run=run_id, event=event, body=body, next_at=now, created_at=now)
-            await callbacks.add_delivery(c, fresh)
-        spec = credentials.sealed(parts.settings.internal_token, run_id, one.spec)  # an earlier release did not
-        told = {"told": [*one.told, *due], "version": run.version, "open": not run.is_final, "spec": spec}
-        await callbacks.update_callback(c, run_id, told)
+        new_events = events.due_events(callback, run)
+        run_json = await queries.load_run_json(conn, run) if new_events else {}
+        for event in new_events.values():
+            delivery_id = f"m_{secrets.token_hex(10)}"
+            cloud_event = events.build_cloud_event(delivery_id, run, event, run_json, deps.settings.public_url)
+            body = orjson.dumps(cloud_event).decode()
+            delivery = Delivery(id=delivery_id, run=run_id, event=event, body=body, next_at=now, created_at=now)
+            await callbacks.add_delivery(conn, delivery)
+        spec = credentials.encrypt_headers(
+            deps.settings.internal_token, run_id, callback.spec
+        )  # an earlier release did not
+        columns = {
+            "told": [*callback.told, *new_events],
+            "version": run.version,
+            "open": not run.is_final,
+            "spec": spec,
+        }
+        await callbacks.update_callback(conn, run_id, columns)
 
 
-async def _deliver(parts: Parts, delivery: Delivery) -> None:
-    async with parts.db.read() as c:
-        one = await callbacks.get(c, delivery.run)
-    if one is None:
+async def _deliver_once(deps: Dependencies, delivery: Delivery) -> None:
+    async with deps.db.read() as conn:
+        callback = await callbacks.get(conn, delivery.run)
+    if callback is None:
         return
-    began = time.monotonic()
-    status, error = await _sent(parts, one, delivery)
-    took = time.monotonic() - began
-    async with parts.db.write() as c:
-        now = await clock(c)
-        columns = events.tried(delivery, status, error, took, now)
-        await callbacks.update_delivery(c, delivery.id, columns)
+    started = time.monotonic()
+    status, error = await _post_delivery(deps, callback, delivery)
+    seconds = time.monotonic() - started
+    async with deps.db.write() as conn:
+        now = await clock(conn)
+        columns = events.delivery_after_attempt(delivery, status, error, seconds, now)
+        await callbacks.update_delivery(conn, delivery.id, columns)
     if columns["next_at"] is not None:
-        asyncio.get_running_loop().call_later(columns["next_at"] - now, parts.wakes.tell)
+        asyncio.get_running_loop().call_later(columns["next_at"] - now, deps.triggers.callbacks)
 
 
-async def _sent(parts: Parts, one: Callback, delivery: Delivery) -> tuple[int | None, str | None]:
+async def _post_delivery(deps: Dependencies, callback: Callback, delivery: Delivery) -> tuple[int | None, str | None]:
     body = delivery.body.encode()
-    key = events.secret(parts.settings.internal_token, one.app, one.user, one.run)
+    key = events.signing_secret(deps.settings.internal_token, callback.app, callback.user, callback.run)
     try:
         headers = {
-            **credentials.headers(parts.settings.internal_token, one.run, one.spec),
-            **events.signed(key, delivery.id, int(time.time()), body),
+            **credentials.decrypt_headers(deps.settings.internal_token, callback.run, callback.spec),
+            **events.sign_delivery(key, delivery.id, int(time.time()), body),
             "Content-Type": "application/cloudevents+json; charset=utf-8",
             "User-Agent": "mlmesh",
         }
-        status = await parts.outside.post(one.spec["url"], body, headers)
+        status = await deps.public_http.post(callback.spec["url"], body, headers)
     except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
         return None, (str(error) or type(error).__name__)[:500]
     return status, None if 200 <= status < 300 else f"it answered {status}"

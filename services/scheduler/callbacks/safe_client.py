@@ -17,12 +17,12 @@ from yarl import URL
 from libs.common.http.addresses import Address, Internal, Reach
 
 TIMEOUT_S = 15.0
-RESOLVE_S = 2.0
-ENOUGH = 2048
+RESOLVE_TIMEOUT_S = 2.0
+MAX_RESPONSE_BYTES = 2048
 """Bytes of an answer that are read, so that its connection ends in order."""
 
 
-class Outside:
+class PublicHttpClient:
     def __init__(self, session: aiohttp.ClientSession, reach: Reach) -> None:
         self._session, self._reach = session, reach
 
@@ -33,29 +33,29 @@ class Outside:
             addresses = await self._reach.find(target.host or "", target.port or 0)
             for address in addresses[:-1]:
                 try:
-                    return await self._post(target, address, body, headers)
+                    return await self._post_to_address(target, address, body, headers)
                 except aiohttp.ClientConnectorError:
                     continue
             try:
-                return await self._post(target, addresses[-1], body, headers)
+                return await self._post_to_address(target, addresses[-1], body, headers)
             except aiohttp.ClientConnectorError as error:
                 raise error.os_error from error
 
-    async def _post(self, target: URL, address: Address, body: bytes, headers: Mapping[str, str]) -> int:
+    async def _post_to_address(self, target: URL, address: Address, body: bytes, headers: Mapping[str, str]) -> int:
         async with self._session.post(
             target.with_host(str(address)),
             data=body,
-            headers={**headers, "Host": _authority(target)},
+            headers={**headers, "Host": _host_header(target)},
             allow_redirects=False,
-            server_hostname=_certified(target),
-        ) as answer:
-            await answer.content.read(ENOUGH)
-            return answer.status
+            server_hostname=_certificate_name(target),
+        ) as response:
+            await response.content.read(MAX_RESPONSE_BYTES)
+            return response.status
 
-    async def refused(self, url: str) -> str | None:
+    async def explain_refusal(self, url: str) -> str | None:
         """Why this URL will never be called; None when it may be, or when its name cannot be found out now."""
         try:
-            async with asyncio.timeout(RESOLVE_S):
+            async with asyncio.timeout(RESOLVE_TIMEOUT_S):
                 await self._reach.find(URL(url).host or "")
         except Internal as error:
             return str(error)
@@ -64,12 +64,12 @@ class Outside:
         return None
 
 
-def _authority(target: URL) -> str:
+def _host_header(target: URL) -> str:
     host = target.host_subcomponent or ""
     return host if target.is_default_port() else f"{host}:{target.port}"
 
 
-def _certified(target: URL) -> str | None:
+def _certificate_name(target: URL) -> str | None:
     """The name that a certificate must have; None when it must have the address itself."""
     if target.scheme != "https":
         return None
@@ -81,11 +81,11 @@ def _certified(target: URL) -> str | None:
 
 
 @asynccontextmanager
-async def open_outside(allowed: Iterable[str]) -> AsyncIterator[Outside]:
+async def open_public_http(allowed: Iterable[str]) -> AsyncIterator[PublicHttpClient]:
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
         auto_decompress=False,
     ) as session:
-        yield Outside(session, Reach(allowed))
+        yield PublicHttpClient(session, Reach(allowed))

@@ -8,52 +8,52 @@ from collections import OrderedDict
 from libs.common.db import Database
 from libs.common.errors import NotFound, Unavailable
 from libs.common.manifests.catalog import Catalog
-from services.scheduler.coalesce import Looks
+from services.scheduler.coalesce import Coalescer
 from services.scheduler.db import Connection, apps
 
-KEPT = 1024
-MOMENT_S = 0.2
+MAX_CATALOGS = 1024
+FRESH_S = 0.2
 """How long another scheduler's switch to a revision may go unnoticed here."""
-Live = tuple[Catalog, str]
+LiveCatalog = tuple[Catalog, str]
 
 
-class Catalogs:
+class CatalogCache:
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._looks: Looks[Live] = Looks()
-        self._recent: dict[str, tuple[float, Live]] = {}
-        self._kept: OrderedDict[tuple[str, str], Catalog] = OrderedDict()
+        self._reads: Coalescer[LiveCatalog] = Coalescer()
+        self._recent: dict[str, tuple[float, LiveCatalog]] = {}
+        self._catalogs: OrderedDict[tuple[str, str], Catalog] = OrderedDict()
         """By app and deployment."""
 
-    async def live(self, app: str) -> Live:
+    async def get_live(self, app: str) -> LiveCatalog:
         """The app's catalog and its commit; those who ask within a moment are told the same. Raises NotFound."""
         recent = self._recent.get(app)
         if recent is not None and time.monotonic() < recent[0]:
             return recent[1]
-        return await self._looks.together(app, lambda: self._look(app))
+        return await self._reads.run(app, lambda: self._load_live(app))
 
-    def forget(self, app: str) -> None:
+    def invalidate(self, app: str) -> None:
         """Another revision may be live."""
         self._recent.pop(app, None)
 
-    async def _look(self, app: str) -> Live:
-        async with self._db.read() as c:
-            head = await apps.get_live_commit(c, app)
-            if head is None:
+    async def _load_live(self, app: str) -> LiveCatalog:
+        async with self._db.read() as conn:
+            live = await apps.get_live_commit(conn, app)
+            if live is None:
                 raise NotFound(f"no live app {app}")
-            deployment, commit = head
-            if (known := self._kept.get((app, deployment))) is None:
-                known = await self._read(c, app, deployment)
-        self._kept[app, deployment] = known
-        self._kept.move_to_end((app, deployment))
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+            deployment, commit = live
+            if (catalog := self._catalogs.get((app, deployment))) is None:
+                catalog = await self._read_catalog(conn, app, deployment)
+        self._catalogs[app, deployment] = catalog
+        self._catalogs.move_to_end((app, deployment))
+        if len(self._catalogs) > MAX_CATALOGS:
+            self._catalogs.popitem(last=False)
             self._recent.clear()
-        self._recent[app] = time.monotonic() + MOMENT_S, (known, commit)
-        return known, commit
+        self._recent[app] = time.monotonic() + FRESH_S, (catalog, commit)
+        return catalog, commit
 
-    async def _read(self, c: Connection, app: str, deployment: str) -> Catalog:
-        found = await apps.get(c, app)
-        if found is None or found.catalog is None or found.deployment != deployment:
-            raise Unavailable(f"{app} is being changed", retry_after=MOMENT_S)
-        return Catalog.from_json(found.catalog)
+    async def _read_catalog(self, conn: Connection, app: str, deployment: str) -> Catalog:
+        live_app = await apps.get(conn, app)
+        if live_app is None or live_app.catalog is None or live_app.deployment != deployment:
+            raise Unavailable(f"{app} is being changed", retry_after=FRESH_S)
+        return Catalog.from_json(live_app.catalog)

@@ -15,21 +15,21 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.container import in_order, secrets_of
 from libs.common.manifests.mlcomponent import MLComponent
-from services.scheduler.components.autoscaler import Bounds, Scale, first
+from services.scheduler.components.autoscaler import ScaleState, ScalingBounds, initial_scale
 from services.scheduler.model.app import App
 from services.scheduler.model.rollout import Rollout
 from services.scheduler.model.task import Task
 from services.scheduler.model.worker import Worker
 from services.scheduler.tasks.transitions import WAIT_REASONS
 
-DRAIN_S = 3.0
+DRAIN_DELAY_S = 3.0
 """From the switch of the routes to the stop of an old instance: gateways learn of the switch, calls in flight end."""
-ANEW = "anew"
+RESTART = "anew"
 """In the spec of an instance that is to be started anew."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredInstance:
     """One instance that should exist."""
 
     name: str
@@ -43,65 +43,76 @@ class Wanted:
         return self.name, self.replica, self.fingerprint
 
 
-def wanted(
-    catalog: Catalog, commit: str, secrets: Mapping[str, Any], scales: Mapping[str, Scale], *, least: int = 0
-) -> list[Wanted]:
+def desired_instances(
+    catalog: Catalog,
+    commit: str,
+    secrets: Mapping[str, Any],
+    scales: Mapping[str, ScaleState],
+    *,
+    min_replicas: int = 0,
+) -> list[DesiredInstance]:
     """All instances of a revision, at least so many of each component.
 
     `secrets` are the versions of the app's secret values: a new one makes a new instance.
     """
-    found = []
+    instances = []
     for name, component in sorted(catalog.components.items()):
         spec = instance_spec(name, component, catalog.config_maps)
-        versions = {used: secrets.get(used) for used in spec["secrets"]}
+        versions = {secret: secrets.get(secret) for secret in spec["secrets"]}
         fingerprint = hashlib.sha256(orjson.dumps([commit, spec, versions], option=orjson.OPT_SORT_KEYS)).hexdigest()[
             :16
         ]
         resource_class = "gpu" if component.spec.resources.gpu else "cpu"
-        bounds = Bounds.of(component)
-        scale = scales.get(name) or first(bounds)
-        others = sorted(set(catalog.boxes) - set(spec["boxes"]))
-        whole = {**spec, "commit": commit, "other_boxes": others}  # they follow from the commit
-        for replica in range(max(least, bounds.clamped(scale.replicas))):
-            found.append(Wanted(name, replica, fingerprint, whole, resource_class))
-    return found
+        bounds = ScalingBounds.from_component(component)
+        scale = scales.get(name) or initial_scale(bounds)
+        other_boxes = sorted(set(catalog.boxes) - set(spec["boxes"]))
+        full_spec = {**spec, "commit": commit, "other_boxes": other_boxes}  # they follow from the commit
+        for replica in range(max(min_replicas, bounds.clamp(scale.replicas))):
+            instances.append(DesiredInstance(name, replica, fingerprint, full_spec, resource_class))
+    return instances
 
 
 @dataclass(frozen=True)
-class Fleet:
+class InstanceSet:
     """An app's instances: those that there are, and those that there should be."""
 
     app: App
-    scales: Mapping[str, Scale]
-    present: list[Task]
+    scales: Mapping[str, ScaleState]
+    tasks: list[Task]
     workers: Sequence[Worker] = ()
 
     @property
-    def leaving(self) -> frozenset[str]:
+    def replaced_ids(self) -> frozenset[str]:
         """Ids of instances that are to be replaced by others like them, and stop when those are healthy.
 
         Because somebody wants them started anew, or because their worker drains while another could have them.
         """
-        anew = {task.id for task in self.present if task.spec.get(ANEW)}
+        restarting = {task.id for task in self.tasks if task.spec.get(RESTART)}
         draining = {worker.name for worker in self.workers if worker.draining}
-        taking = {kind for worker in self.workers if not worker.draining for kind in worker.classes}
-        claimed = (task for task in self.present if task.state == "claimed" and task.worker in draining)
-        return frozenset(anew | {task.id for task in claimed if task.resource_class in taking})
+        available_classes = {
+            resource_class for worker in self.workers if not worker.draining for resource_class in worker.classes
+        }
+        claimed = (task for task in self.tasks if task.state == "claimed" and task.worker in draining)
+        return frozenset(restarting | {task.id for task in claimed if task.resource_class in available_classes})
 
     @property
-    def live(self) -> list[Wanted]:
+    def desired_live(self) -> list[DesiredInstance]:
         if self.app.catalog is None:
             return []
-        return wanted(Catalog.from_json(self.app.catalog), self.app.commit, self._secrets, self.scales)
+        return desired_instances(
+            Catalog.from_json(self.app.catalog), self.app.commit, self._secret_versions, self.scales
+        )
 
-    def new(self, rollout: Rollout) -> list[Wanted]:
+    def desired_by_rollout(self, rollout: Rollout) -> list[DesiredInstance]:
         """One of each at least, also of what sleeps: a revision that cannot start must not go live."""
-        return wanted(Catalog.from_json(rollout.catalog), rollout.commit, self._secrets, self.scales, least=1)
+        return desired_instances(
+            Catalog.from_json(rollout.catalog), rollout.commit, self._secret_versions, self.scales, min_replicas=1
+        )
 
     @property
-    def _secrets(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.app.access.get("secrets", {})
-        return found
+    def _secret_versions(self) -> Mapping[str, Any]:
+        versions: Mapping[str, Any] = self.app.access.get("secrets", {})
+        return versions
 
 
 def instance_spec(name: str, component: MLComponent, config_maps: ConfigMaps) -> dict[str, Any]:
@@ -143,50 +154,56 @@ def model_location(box: str | None, path: str | None) -> dict[str, Any] | None:
     return Location(box=box, user=OWNER, group=group, file=file or None).to_json()
 
 
-def missing(wanted: Iterable[Wanted], tasks: Iterable[Task], leaving: Container[str] = ()) -> list[Wanted]:
+def to_start(
+    instances: Iterable[DesiredInstance], tasks: Iterable[Task], replaced: Container[str] = ()
+) -> list[DesiredInstance]:
     """The wanted instances that no open task stands for, or only one that is `leaving`."""
-    present = {_key(task) for task in tasks if task.is_open and not task.stop and task.id not in leaving}
-    return [one for one in wanted if one.key not in present]
+    keys = {_task_key(task) for task in tasks if task.is_open and not task.stop and task.id not in replaced}
+    return [instance for instance in instances if instance.key not in keys]
 
 
-def surplus(wanted: Iterable[Wanted], tasks: Collection[Task], leaving: Container[str] = ()) -> list[Task]:
+def to_stop(instances: Iterable[DesiredInstance], tasks: Collection[Task], replaced: Container[str] = ()) -> list[Task]:
     """The open tasks that nobody wants, or wants any more where they are, and that were not yet told so."""
-    keys = {one.key for one in wanted}
-    replaced = {_key(task) for task in tasks if task.is_healthy and not task.stop and task.id not in leaving}
-    needless = (task for task in tasks if _key(task) not in keys or (task.id in leaving and _key(task) in replaced))
-    return [task for task in needless if task.is_open and not task.stop]
+    keys = {instance.key for instance in instances}
+    healthy_keys = {_task_key(task) for task in tasks if task.is_healthy and not task.stop and task.id not in replaced}
+    unwanted = (
+        task
+        for task in tasks
+        if _task_key(task) not in keys or (task.id in replaced and _task_key(task) in healthy_keys)
+    )
+    return [task for task in unwanted if task.is_open and not task.stop]
 
 
-def of(wanted: Iterable[Wanted], tasks: Iterable[Task]) -> list[Task]:
+def matching_tasks(instances: Iterable[DesiredInstance], tasks: Iterable[Task]) -> list[Task]:
     """The open tasks that stand for the wanted instances."""
-    keys = {one.key for one in wanted}
-    return [task for task in tasks if task.is_open and not task.stop and _key(task) in keys]
+    keys = {instance.key for instance in instances}
+    return [task for task in tasks if task.is_open and not task.stop and _task_key(task) in keys]
 
 
-def _key(task: Task) -> tuple[str, int, str]:
+def _task_key(task: Task) -> tuple[str, int, str]:
     return task.name, task.replica, task.fingerprint
 
 
-def held_back(task: Task) -> bool:
+def is_blocked(task: Task) -> bool:
     """Whether it waits for something that is not the rollout's to wait for, such as a model that is not trained yet."""
     return task.state == "waiting" and (task.reason or {}).get("code") in WAIT_REASONS
 
 
-def failed(task: Task) -> bool:
+def has_failed(task: Task) -> bool:
     """Whether it ended before it was ever healthy."""
-    return task.state == "waiting" and task.failures > 0 and not held_back(task)
+    return task.state == "waiting" and task.failures > 0 and not is_blocked(task)
 
 
-def verdict(tasks: Iterable[Task]) -> tuple[str, list[Task]]:
+def rollout_verdict(tasks: Iterable[Task]) -> tuple[str, list[Task]]:
     """`failed` with those to blame, `ready` when each is healthy or held back, else `starting` with the others."""
     tasks = list(tasks)
-    if broken := [task for task in tasks if failed(task)]:
-        return "failed", broken
-    late = [task for task in tasks if not task.is_healthy and not held_back(task)]
-    return ("starting", late) if late else ("ready", [])
+    if failing := [task for task in tasks if has_failed(task)]:
+        return "failed", failing
+    pending = [task for task in tasks if not task.is_healthy and not is_blocked(task)]
+    return ("starting", pending) if pending else ("ready", [])
 
 
-def describe(task: Task) -> str:
+def status_line(task: Task) -> str:
     """One line for a deployment's step: `digits: model_missing weights/digits.joblib`."""
     why = task.reason or {}
     state = task.phase if task.state == "claimed" else why.get("code", task.state)

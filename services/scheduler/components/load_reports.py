@@ -9,46 +9,46 @@ from libs.common.http.tolerant_list import Each
 from libs.common.protocol.message import Message
 from services.scheduler.components import autoscaler
 from services.scheduler.db import autoscaling
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 
-NAME = r"^[^\x00]{1,128}$"
-FRESH_S = 3.0
+NAME_PATTERN = r"^[^\x00]{1,128}$"
+LOAD_FRESH_S = 3.0
 """How long a gateway's word counts. It speaks every second while there are calls."""
 
 
-class Load(Message):
-    app: str = Field(pattern=NAME)
-    component: str = Field(pattern=NAME)
+class ComponentLoad(Message):
+    app: str = Field(pattern=NAME_PATTERN)
+    component: str = Field(pattern=NAME_PATTERN)
     load: FiniteFloat = Field(ge=0, description="calls under way or waiting, a mean since the last word")
 
 
-class Loads(Message):
-    gateway: str = Field(pattern=NAME)
-    loads: Each[Load] = ()
+class LoadReport(Message):
+    gateway: str = Field(pattern=NAME_PATTERN)
+    loads: Each[ComponentLoad] = ()
 
 
-async def heard(parts: Parts, said: Loads) -> None:
-    async with parts.db.write() as c:
-        each = [((one.app, one.component), one.load) for one in said.loads]
-        await autoscaling.record_loads(c, said.gateway, each, await clock(c))
-    parts.wakes.scale()
+async def record_load_report(deps: Dependencies, report: LoadReport) -> None:
+    async with deps.db.write() as conn:
+        loads = [((item.app, item.component), item.load) for item in report.loads]
+        await autoscaling.record_loads(conn, report.gateway, loads, await clock(conn))
+    deps.triggers.autoscaler()
 
 
-async def step(parts: Parts, *, steady: bool) -> set[str] | None:
+async def update_scaling(deps: Dependencies, *, silence_is_idle: bool) -> set[str] | None:
     """Decide anew; the apps for which that makes a difference. None: no component scales."""
-    async with parts.db.read() as c:
-        now = await clock(c)
-        present = await autoscaling.list_scaled_components(c)
-        if not present:
+    async with deps.db.read() as conn:
+        now = await clock(conn)
+        scaling = await autoscaling.list_scaled_components(conn)
+        if not scaling:
             return None
-        loads = await autoscaling.get_total_loads(c, now - FRESH_S)
-    decided = {
-        name: autoscaler.decide(scale, bounds, loads.get(name), now, steady=steady)
-        for name, (bounds, scale) in present.items()
+        loads = await autoscaling.get_total_loads(conn, now - LOAD_FRESH_S)
+    decisions = {
+        name: autoscaler.decide_replicas(scale, bounds, loads.get(name), now, silence_is_idle=silence_is_idle)
+        for name, (bounds, scale) in scaling.items()
     }
-    news = {name: scale for name, scale in decided.items() if scale != present[name][1]}
-    if news:
-        async with parts.db.write() as c:
-            for name, scale in news.items():
-                await autoscaling.update_scale(c, name, scale)
-    return {name[0] for name, scale in news.items() if scale.replicas != present[name][1].replicas}
+    changes = {name: scale for name, scale in decisions.items() if scale != scaling[name][1]}
+    if changes:
+        async with deps.db.write() as conn:
+            for name, scale in changes.items():
+                await autoscaling.update_scale(conn, name, scale)
+    return {name[0] for name, scale in changes.items() if scale.replicas != scaling[name][1].replicas}

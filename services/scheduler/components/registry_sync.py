@@ -16,11 +16,11 @@ from libs.common.periodic_task import for_each
 from libs.common.protocol.message import Message
 from services.scheduler.components import reconciler
 from services.scheduler.db import apps, counters, rollouts
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.rollout import Rollout
 
 ACCESS = "access"
-WHY_LENGTH = 500
+MAX_REASON_LENGTH = 500
 
 
 class Revision(Message):
@@ -30,104 +30,104 @@ class Revision(Message):
     catalog: dict[str, Any]
 
 
-class Revisions(Message):
+class RevisionList(Message):
     items: Each[Revision] = ()
 
 
-class Access(Message):
+class AppAccess(Message):
     users: dict[str, dict[str, str]] = Field(default_factory=dict)
     keys: dict[str, str] = Field(default_factory=dict)
     secrets: dict[str, Any] = Field(default_factory=dict)
 
 
-class Feed(Message):
+class AccessFeed(Message):
     version: int
     apps: dict[str, Any] = Field(default_factory=dict)
 
 
-async def step(parts: Parts) -> set[str]:
+async def sync_registry(deps: Dependencies) -> set[str]:
     """The apps for which something is new.
 
     What is to start is asked for before who may call, and taken in after: no revision goes live without its users.
     """
-    answer = await parts.peers.registry.get("/internal/deployments", status="starting")
-    return await access(parts) | await revisions(parts, Revisions.model_validate(answer).items)
+    response = await deps.services.registry.get("/internal/deployments", status="starting")
+    return await sync_access(deps) | await sync_deployments(deps, RevisionList.model_validate(response).items)
 
 
-async def revisions(parts: Parts, items: Iterable[Revision]) -> set[str]:
+async def sync_deployments(deps: Dependencies, items: Iterable[Revision]) -> set[str]:
     changed: set[str] = set()
 
-    async def take(item: Revision) -> None:
-        if why := unreadable(item.catalog):
-            await _refuse(parts, item, why)
-        elif await _add(parts, item):
+    async def sync_revision(item: Revision) -> None:
+        if problem := catalog_problem(item.catalog):
+            await _reject_revision(deps, item, problem)
+        elif await _add_rollout(deps, item):
             changed.add(item.app)
 
-    await for_each(items, take, lambda item: item.id)
+    await for_each(items, sync_revision, lambda item: item.id)
     return changed
 
 
-def unreadable(catalog: dict[str, Any]) -> str | None:
+def catalog_problem(catalog: dict[str, Any]) -> str | None:
     """Why this release cannot work with a revision, if it cannot."""
     try:
         Catalog.from_json(catalog)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"the scheduler cannot read this revision: {error}"[:WHY_LENGTH]
+        return f"the scheduler cannot read this revision: {error}"[:MAX_REASON_LENGTH]
     return None
 
 
-async def _refuse(parts: Parts, item: Revision, why: str) -> None:
-    get("scheduler").error("a revision is refused", app=item.app, deployment=item.id, why=why)
-    body = {"status": "failed", "errors": [{"message": why}]}
+async def _reject_revision(deps: Dependencies, item: Revision, problem: str) -> None:
+    get("scheduler").error("a revision is refused", app=item.app, deployment=item.id, why=problem)
+    body = {"status": "failed", "errors": [{"message": problem}]}
     try:
-        await parts.peers.registry.post(f"/internal/deployments/{item.id}/report", body)
+        await deps.services.registry.post(f"/internal/deployments/{item.id}/report", body)
     except (NotFound, Conflict):
         return  # the app is gone, or a newer deployment has taken its place
 
 
-async def _add(parts: Parts, item: Revision) -> bool:
+async def _add_rollout(deps: Dependencies, item: Revision) -> bool:
     """Whether it is new."""
-    async with parts.db.write() as c:
+    async with deps.db.write() as conn:
         rollout = Rollout(
             deployment=item.id,
             app=item.app,
             commit=item.commit,
             status="starting",
             catalog=item.catalog,
-            created_at=await clock(c),
+            created_at=await clock(conn),
         )
-        added = await rollouts.add_rollout(c, rollout)
+        added = await rollouts.add_rollout(conn, rollout)
         if added:
-            await apps.put(c, item.app, {})
+            await apps.put(conn, item.app, {})
     return added
 
 
-async def access(parts: Parts) -> set[str]:
-    async with parts.db.read() as c:
-        since = await counters.get_counter(c, ACCESS)
-    feed = Feed.model_validate(await parts.peers.registry.get("/internal/access", since=since))
+async def sync_access(deps: Dependencies) -> set[str]:
+    async with deps.db.read() as conn:
+        since = await counters.get_counter(conn, ACCESS)
+    feed = AccessFeed.model_validate(await deps.services.registry.get("/internal/access", since=since))
     changed: set[str] = set()
 
-    async def take(name: str) -> None:
-        found = feed.apps[name]
-        if found is None:
-            await reconciler.remove(parts, name)
-        elif _readable(name, found):
-            async with parts.db.write() as c:
-                await apps.put(c, name, {"access": found})
+    async def sync_app_access(name: str) -> None:
+        app_access = feed.apps[name]
+        if app_access is None:
+            await reconciler.remove_app(deps, name)
+        elif _is_valid_access(name, app_access):
+            async with deps.db.write() as conn:
+                await apps.put(conn, name, {"access": app_access})
             changed.add(name)
 
-    await for_each(feed.apps, take)
+    await for_each(feed.apps, sync_app_access)
     if feed.version != since:
-        async with parts.db.write() as c:
-            await counters.set_counter(c, ACCESS, feed.version)
+        async with deps.db.write() as conn:
+            await counters.set_counter(conn, ACCESS, feed.version)
     return changed
 
 
-def _readable(app: str, found: Any) -> bool:
+def _is_valid_access(app: str, app_access: Any) -> bool:
     try:
-        Access.model_validate(found)
+        AppAccess.model_validate(app_access)
     except ValidationError as error:
-        get("scheduler").error("who may call an app is left as it was", app=app, why=str(error)[:WHY_LENGTH])
+        get("scheduler").error("who may call an app is left as it was", app=app, why=str(error)[:MAX_REASON_LENGTH])
         return False
     return True

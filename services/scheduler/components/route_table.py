@@ -9,41 +9,43 @@ from libs.common.manifests.apicomponent import APIComponent, Auth
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.mlcomponent import MLComponent
 from services.scheduler.components import desired
-from services.scheduler.components.autoscaler import Bounds, at_once
+from services.scheduler.components.autoscaler import ScalingBounds, instance_capacity
 from services.scheduler.model.reason import Reason, reason
 from services.scheduler.model.task import Task
 
 
-def document(
-    catalog: Catalog, tasks: Iterable[Task], access: Mapping[str, Any], before: Mapping[str, Any]
+def build_app_routes(
+    catalog: Catalog, tasks: Iterable[Task], access: Mapping[str, Any], old_routes: Mapping[str, Any]
 ) -> dict[str, Any]:
     """`tasks` are the app's open instances of the live revision; `before` is its document until now."""
     tasks = list(tasks)
-    known = before.get("components", {})
-    apis = [published(name, api) for name, api in sorted(catalog.apis.items()) if api.spec.published]
-    used = {api["auth"]["basic"] for api in apis if api["auth"]["basic"]}
+    old_components = old_routes.get("components", {})
+    apis = [api_to_json(name, api) for name, api in sorted(catalog.apis.items()) if api.spec.published]
+    used_secrets = {api["auth"]["basic"] for api in apis if api["auth"]["basic"]}
     return {
         "apis": apis,
-        "users": {secret: users for secret, users in access.get("users", {}).items() if secret in used},
+        "users": {secret: users for secret, users in access.get("users", {}).items() if secret in used_secrets},
         "keys": dict(access.get("keys", {})),
         "boxes": sorted(catalog.boxes),
         "components": {
-            name: component(found, [task for task in tasks if task.name == name], known.get(name, {}).get("openapi"))
-            for name, found in sorted(catalog.components.items())
+            name: component_routes(
+                manifest, [task for task in tasks if task.name == name], old_components.get(name, {}).get("openapi")
+            )
+            for name, manifest in sorted(catalog.components.items())
         },
     }
 
 
-def published(name: str, api: APIComponent) -> dict[str, Any]:
+def api_to_json(name: str, api: APIComponent) -> dict[str, Any]:
     spec = api.spec
-    target, named = _target(api)
+    target, target_name = _api_target(api)
     api_spec = spec.api_spec
     return {
         "target": target,
-        "path": spec.restful_api.path if named else None,
-        "name": named,
+        "path": spec.restful_api.path if target_name else None,
+        "name": target_name,
         "title": name,
-        "auth": auth(spec.restful_api.auth),
+        "auth": auth_to_json(spec.restful_api.auth),
         "identity": spec.restful_api.passes_identity,
         "cors": list(spec.restful_api.cors.origins) if spec.restful_api.cors else [],
         "inputs": [item.model_dump(mode="json", by_alias=True) for item in api_spec.inputs] if api_spec else [],
@@ -51,7 +53,7 @@ def published(name: str, api: APIComponent) -> dict[str, Any]:
     }
 
 
-def _target(api: APIComponent) -> tuple[str, str | None]:
+def _api_target(api: APIComponent) -> tuple[str, str | None]:
     if api.spec.ml_component:
         return "ml", api.spec.ml_component.name
     if api.spec.experiment_pipeline:
@@ -59,31 +61,31 @@ def _target(api: APIComponent) -> tuple[str, str | None]:
     return ("files" if api.spec.files is not None else "pipelines"), None
 
 
-def auth(given: Auth) -> dict[str, Any]:
-    basic = given.basic.credentials if given.basic else None
-    return {"basic": basic, "api_key": given.api_key is not None, "none": given.none is not None}
+def auth_to_json(auth: Auth) -> dict[str, Any]:
+    basic = auth.basic.credentials if auth.basic else None
+    return {"basic": basic, "api_key": auth.api_key is not None, "none": auth.none is not None}
 
 
-def component(found: MLComponent, tasks: list[Task], described: Any) -> dict[str, Any]:
+def component_routes(manifest: MLComponent, tasks: list[Task], stored_openapi: Any) -> dict[str, Any]:
     """`described`: what an instance said of itself when there was one."""
-    routed = [task for task in tasks if task.endpoint and task.phase != "unhealthy"]
+    routable = [task for task in tasks if task.endpoint and task.phase != "unhealthy"]
     endpoints = [
         {"id": task.id, "host": task.endpoint["host"], "port": task.endpoint["port"], **_stored_token(task)}
-        for task in routed
+        for task in routable
         if task.endpoint
     ]
     openapi = next((task.openapi for task in tasks if task.openapi), None)
-    scales = not Bounds.of(found).fixed
+    is_scaled = not ScalingBounds.from_component(manifest).is_fixed
     return {
-        "timeout": found.spec.ml_service.timeout,
-        "concurrency": at_once(found),
-        "own_routes": found.spec.ml_service.app is not None,
-        "boxes": [box.name for box in found.spec.connected_boxes],
-        "reason": None if endpoints else blocking(tasks),
-        "openapi": openapi or (described if scales else None),
+        "timeout": manifest.spec.ml_service.timeout,
+        "concurrency": instance_capacity(manifest),
+        "own_routes": manifest.spec.ml_service.app is not None,
+        "boxes": [box.name for box in manifest.spec.connected_boxes],
+        "reason": None if endpoints else blocking_reason(tasks),
+        "openapi": openapi or (stored_openapi if is_scaled else None),
         "endpoints": endpoints,
-        "scales": scales,
-        "wakes_within": found.spec.start_timeout if scales and not endpoints and wakes(tasks) else None,
+        "scales": is_scaled,
+        "wakes_within": manifest.spec.start_timeout if is_scaled and not endpoints and can_wake(tasks) else None,
     }
 
 
@@ -92,12 +94,12 @@ def _stored_token(task: Task) -> dict[str, str]:
     return {"token": task.spec["instance_token"]} if "instance_token" in task.spec else {}
 
 
-def wakes(tasks: list[Task]) -> bool:
+def can_wake(tasks: list[Task]) -> bool:
     """Whether a call now would find an instance soon: none is known to fail or to wait for something else."""
-    return not any(desired.failed(task) or desired.held_back(task) for task in tasks)
+    return not any(desired.has_failed(task) or desired.is_blocked(task) for task in tasks)
 
 
-def blocking(tasks: list[Task]) -> Reason:
+def blocking_reason(tasks: list[Task]) -> Reason:
     """Why nothing answers, in one reason."""
     for task in tasks:
         if task.reason:

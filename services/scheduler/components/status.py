@@ -8,35 +8,36 @@ from libs.common.errors import NotFound
 from libs.common.manifests.catalog import Catalog
 from services.scheduler.components import route_table
 from services.scheduler.db import apps, autoscaling, rollouts, tasks
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.app import App
 from services.scheduler.runs import views
 
 
-async def listed(parts: Parts, app: str) -> list[dict[str, Any]]:
+async def list_components(deps: Dependencies, app: str) -> list[dict[str, Any]]:
     """The components of the live revision and of one that is being rolled out."""
-    async with parts.db.read() as c:
-        found = await apps.get(c, app)
-        present = await tasks.list_instances(c, app)
-        asleep = {name for name, scale in (await autoscaling.list_app_scales(c, app)).items() if not scale.replicas}
-        catalogs = [rollout.catalog for rollout in await rollouts.list_active_rollouts(c, app)]
-    if found is not None and found.catalog is not None:
-        catalogs.append(found.catalog)
+    async with deps.db.read() as conn:
+        live_app = await apps.get(conn, app)
+        instances = await tasks.list_instances(conn, app)
+        asleep = {name for name, scale in (await autoscaling.list_app_scales(conn, app)).items() if not scale.replicas}
+        catalogs = [rollout.catalog for rollout in await rollouts.list_active_rollouts(conn, app)]
+    if live_app is not None and live_app.catalog is not None:
+        catalogs.append(live_app.catalog)
     names = sorted({name for catalog in catalogs for name in catalog["components"]})
     return [
-        views.component(name, [task for task in present if task.name == name], asleep=name in asleep) for name in names
+        views.component_to_json(name, [task for task in instances if task.name == name], asleep=name in asleep)
+        for name in names
     ]
 
 
-async def one(parts: Parts, app: str, name: str) -> dict[str, Any]:
-    found = {component["name"]: component for component in await listed(parts, app)}
-    if name not in found:
-        raise NotFound(f"{app} has no component {name}; components are {', '.join(found) or 'none'}")
-    return found[name]
+async def get_component(deps: Dependencies, app: str, name: str) -> dict[str, Any]:
+    components = {component["name"]: component for component in await list_components(deps, app)}
+    if name not in components:
+        raise NotFound(f"{app} has no component {name}; components are {', '.join(components) or 'none'}")
+    return components[name]
 
 
-def apis(app: App | None) -> list[dict[str, Any]]:
+def list_apis(app: App | None) -> list[dict[str, Any]]:
     if app is None or app.catalog is None:
         return []
     catalog = Catalog.from_json(app.catalog)
-    return [route_table.published(name, api) for name, api in sorted(catalog.apis.items()) if api.spec.published]
+    return [route_table.api_to_json(name, api) for name, api in sorted(catalog.apis.items()) if api.spec.published]

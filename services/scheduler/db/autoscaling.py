@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, and_, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
-from services.scheduler.components.autoscaler import Bounds, Scale
+from services.scheduler.components.autoscaler import ScaleState, ScalingBounds
 from services.scheduler.db.tables import autoscaling, load_reports
 
 LOAD_TTL_S = 60.0
@@ -17,32 +17,36 @@ ComponentKey = tuple[str, str]
 """App and component."""
 
 
-async def list_scaled_components(conn: AsyncConnection) -> dict[ComponentKey, tuple[Bounds, Scale]]:
+async def list_scaled_components(conn: AsyncConnection) -> dict[ComponentKey, tuple[ScalingBounds, ScaleState]]:
     rows = (await conn.execute(select(autoscaling))).mappings()
-    return {(row["app"], row["component"]): (Bounds.from_json(row["bounds"]), _scale_from_row(row)) for row in rows}
+    return {
+        (row["app"], row["component"]): (ScalingBounds.from_json(row["bounds"]), _scale_from_row(row)) for row in rows
+    }
 
 
-async def list_app_scales(conn: AsyncConnection, app: str) -> dict[str, Scale]:
+async def list_app_scales(conn: AsyncConnection, app: str) -> dict[str, ScaleState]:
     """By component."""
     rows = (await conn.execute(select(autoscaling).where(autoscaling.c.app == app))).mappings()
     return {row["component"]: _scale_from_row(row) for row in rows}
 
 
-def _scale_from_row(row: RowMapping) -> Scale:
-    return Scale(row["replicas"], row["enough"], row["quiet_since"])
+def _scale_from_row(row: RowMapping) -> ScaleState:
+    return ScaleState(row["replicas"], row["enough"], row["quiet_since"])
 
 
-async def replace_app_scales(conn: AsyncConnection, app: str, scaling: Mapping[str, tuple[Bounds, Scale]]) -> None:
+async def replace_app_scales(
+    conn: AsyncConnection, app: str, scaling: Mapping[str, tuple[ScalingBounds, ScaleState]]
+) -> None:
     """These components of the app, and no others."""
     await conn.execute(delete(autoscaling).where(autoscaling.c.app == app))
     for component, (bounds, scale) in scaling.items():
-        values = {"app": app, "component": component, "bounds": bounds.to_json(), **scale.__dict__}
+        values = {"app": app, "component": component, "bounds": bounds.to_json(), **scale.to_row()}
         await conn.execute(autoscaling.insert().values(**values))
 
 
-async def update_scale(conn: AsyncConnection, key: ComponentKey, scale: Scale) -> None:
+async def update_scale(conn: AsyncConnection, key: ComponentKey, scale: ScaleState) -> None:
     condition = and_(autoscaling.c.app == key[0], autoscaling.c.component == key[1])
-    await conn.execute(update(autoscaling).where(condition).values(**scale.__dict__))
+    await conn.execute(update(autoscaling).where(condition).values(**scale.to_row()))
 
 
 async def record_loads(

@@ -288,7 +288,7 @@ def _parse_extras(body: Mapping[str, Any], errors: Errors) -> tuple[dict[str, st
 
 def _parse_callback(value: Any, errors: Errors) -> dict[str, Any] | None:
     try:
-        return None if value is None else events.asked(value)
+        return None if value is None else events.parse_callback(value)
     except ValueError as error:
         errors.append(("callback", str(error)))
         return None

@@ -8,19 +8,19 @@ from fastapi import APIRouter
 
 from services.scheduler.components import reconciler, status
 from services.scheduler.db import apps
-from services.scheduler.routes.dependencies import TheParts
+from services.scheduler.routes.dependencies import DependenciesDep
 
 router = APIRouter(prefix="/internal")
 
 
 @router.get("/apps/{ns}")
-async def show(parts: TheParts, ns: str) -> dict[str, Any]:
-    async with parts.db.read() as c:
-        found = await apps.get(c, ns)
-    listed = await status.listed(parts, ns) if found else []
-    return {"deployment": found.deployment if found else None, "components": listed, "apis": status.apis(found)}
+async def show_app(deps: DependenciesDep, ns: str) -> dict[str, Any]:
+    async with deps.db.read() as conn:
+        app = await apps.get(conn, ns)
+    components = await status.list_components(deps, ns) if app else []
+    return {"deployment": app.deployment if app else None, "components": components, "apis": status.list_apis(app)}
 
 
 @router.delete("/apps/{ns}", status_code=204)
-async def remove(parts: TheParts, ns: str) -> None:
-    await reconciler.remove(parts, ns)
+async def delete_app(deps: DependenciesDep, ns: str) -> None:
+    await reconciler.remove_app(deps, ns)

@@ -9,41 +9,41 @@ from starlette.responses import Response, StreamingResponse
 
 from services.scheduler.components import reconciler, status
 from services.scheduler.db import tasks
-from services.scheduler.routes.dependencies import TheCaller, TheParts
-from services.scheduler.runs.logs import of_instance
+from services.scheduler.routes.dependencies import CallerDep, DependenciesDep
+from services.scheduler.runs.logs import tail_instance_log
 
 router = APIRouter(prefix="/api/v1/apps/{ns}/components")
 
 
 @router.get("")
-async def listing(parts: TheParts, caller: TheCaller, ns: str) -> dict[str, Any]:
+async def list_components(deps: DependenciesDep, caller: CallerDep, ns: str) -> dict[str, Any]:
     caller.require("read", ns)
-    return {"items": await status.listed(parts, ns), "next": None}
+    return {"items": await status.list_components(deps, ns), "next": None}
 
 
 @router.get("/{name}")
-async def show(parts: TheParts, caller: TheCaller, ns: str, name: str) -> dict[str, Any]:
+async def show_component(deps: DependenciesDep, caller: CallerDep, ns: str, name: str) -> dict[str, Any]:
     caller.require("read", ns)
-    return await status.one(parts, ns, name)
+    return await status.get_component(deps, ns, name)
 
 
 @router.post("/{name}/restart", status_code=202)
-async def restart(parts: TheParts, caller: TheCaller, ns: str, name: str) -> dict[str, Any]:
+async def restart_component(deps: DependenciesDep, caller: CallerDep, ns: str, name: str) -> dict[str, Any]:
     """New instances of the same deployment, with the model as it is now; the old ones serve until those are healthy."""
     caller.require("write", ns)
-    await status.one(parts, ns, name)
-    await reconciler.restart(parts, ns, name)
-    return await status.one(parts, ns, name)
+    await status.get_component(deps, ns, name)
+    await reconciler.restart_component(deps, ns, name)
+    return await status.get_component(deps, ns, name)
 
 
 @router.get("/{name}/logs")
-async def logs(parts: TheParts, caller: TheCaller, ns: str, name: str, follow: bool = False) -> Response:
+async def show_logs(deps: DependenciesDep, caller: CallerDep, ns: str, name: str, follow: bool = False) -> Response:
     """The log of the newest instance that has started."""
     caller.require("read", ns)
-    async with parts.db.read() as c:
-        task = await tasks.find_newest_started(c, ns, name)
+    async with deps.db.read() as conn:
+        task = await tasks.find_newest_started(conn, ns, name)
     if task is None:
-        await status.one(parts, ns, name)
+        await status.get_component(deps, ns, name)
         return Response(b"", media_type="text/plain; charset=utf-8")
-    found = of_instance(parts, task, follow=follow)
-    return StreamingResponse(found, media_type="text/plain; charset=utf-8")
+    log = tail_instance_log(deps, task, follow=follow)
+    return StreamingResponse(log, media_type="text/plain; charset=utf-8")

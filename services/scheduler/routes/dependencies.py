@@ -12,24 +12,24 @@ from fastapi import Depends, Request
 
 from libs.common.http.hot_routes import Asked
 from libs.common.identity import Caller, caller
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 
 
-def parts_of(request: Request | Asked) -> Parts:
-    found: Parts = request.app.state.parts
-    return found
+def get_dependencies(request: Request | Asked) -> Dependencies:
+    deps: Dependencies = request.app.state.dependencies
+    return deps
 
 
-async def _parts(request: Request) -> Parts:
-    return parts_of(request)
+async def _dependencies(request: Request) -> Dependencies:
+    return get_dependencies(request)
 
 
 async def _caller(request: Request) -> Caller:
     return caller(request.headers)
 
 
-TheParts = Annotated[Parts, Depends(_parts)]
-TheCaller = Annotated[Caller, Depends(_caller)]
+DependenciesDep = Annotated[Dependencies, Depends(_dependencies)]
+CallerDep = Annotated[Caller, Depends(_caller)]
 
 
 MAX_WAIT_S = 60.0
@@ -37,7 +37,7 @@ RETRY_AFTER_S = "1"
 """Until the next look at a run."""
 
 
-def preferred_wait(prefer: str | None) -> float:
+def parse_prefer_wait(prefer: str | None) -> float:
     """The N of `Prefer: wait=N`, at most 60."""
-    found = re.search(r"\bwait=([0-9]{1,6})\b", prefer or "")
-    return min(float(found[1]), MAX_WAIT_S) if found else 0.0
+    match = re.search(r"\bwait=([0-9]{1,6})\b", prefer or "")
+    return min(float(match[1]), MAX_WAIT_S) if match else 0.0

@@ -14,21 +14,21 @@ from libs.common.http.hot_routes import Answer
 from libs.common.http.pagination import Cursors, link_to
 from libs.common.http.problem import rendered
 from libs.common.identity import ANONYMOUS, OWNER, Caller
-from services.scheduler.db import runs as rows
-from services.scheduler.dependencies import Parts
+from services.scheduler.db import runs as run_rows
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
-from services.scheduler.routes.dependencies import RETRY_AFTER_S, TheCaller, TheParts, preferred_wait
+from services.scheduler.routes.dependencies import RETRY_AFTER_S, CallerDep, DependenciesDep, parse_prefer_wait
 from services.scheduler.runs import logs, outputs, queries, retention, views
 
 STATUSES = ("queued", "running", "succeeded", "failed", "canceling", "canceled", "expired")
-PAGE = 100
-MAX_PAGE = 1000
+PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1000
 KEEP_ALIVE_S = 15.0
-TEXT = "text/plain; charset=utf-8"
+TEXT_PLAIN = "text/plain; charset=utf-8"
 router = APIRouter()
 
 
-class Scope:
+class RunScope:
     """Which runs this request may see: a caller's own, or all of the app's.
 
     A run of nobody's is for who knows its id.
@@ -36,170 +36,172 @@ class Scope:
 
     def __init__(self, caller: Caller, app: str, owner: bool) -> None:
         self.app = app
-        self.listed_at = f"/api/v1/apps/{app}/runs" if owner else f"/{app}/runs"
+        self.list_path = f"/api/v1/apps/{app}/runs" if owner else f"/{app}/runs"
         """The public path."""
         self.owner = owner or caller.user == OWNER
         self.user = None if owner else caller.user
         self.pipelines = None if owner or "*" in caller.pipelines else caller.pipelines
 
-    def check(self, run: Run) -> Run:
+    def check_visible(self, run: Run) -> Run:
         """Raises NotFound for another's run, as if it were not there."""
-        mine = self.user is None or run.user in (self.user, ANONYMOUS)
-        began_with = run.plan.get("began_with", run.pipeline)
-        if not mine or (self.pipelines is not None and not self.pipelines & {run.pipeline, began_with}):
+        is_visible = self.user is None or run.user in (self.user, ANONYMOUS)
+        first_pipeline = run.plan.get("began_with", run.pipeline)
+        if not is_visible or (self.pipelines is not None and not self.pipelines & {run.pipeline, first_pipeline}):
             raise NotFound(f"no run {run.id}")
         return run
 
 
-async def scope(request: Request, caller: TheCaller, ns: str) -> Scope:
+async def run_scope(request: Request, caller: CallerDep, ns: str) -> RunScope:
     owner = request.url.path.startswith("/api/v1/")
     if owner:
         caller.require("read" if request.method == "GET" else "write", ns)
     elif not caller.user:
         raise Forbidden()
-    return Scope(caller, ns, owner)
+    return RunScope(caller, ns, owner)
 
 
-TheScope = Annotated[Scope, Depends(scope)]
+RunScopeDep = Annotated[RunScope, Depends(run_scope)]
 
 
 @router.get("/internal/apps/{ns}/runs")
 @router.get("/api/v1/apps/{ns}/runs")
-async def listing(
-    parts: TheParts,
-    mine: TheScope,
+async def list_runs(
+    deps: DependenciesDep,
+    scope: RunScopeDep,
     request: Request,
     pipeline: str | None = None,
     status: str | None = None,
     label: str | None = None,
     created_after: str | None = None,
     cursor: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = PAGE_SIZE,
 ) -> Response:
-    if mine.user == ANONYMOUS:  # one sees a run whose id one was told
+    if scope.user == ANONYMOUS:  # one sees a run whose id one was told
         return Answer({"items": [], "next": None})
-    pipelines = mine.pipelines
+    pipelines = scope.pipelines
     if pipeline is not None:
         pipelines = frozenset({pipeline}) if pipelines is None else pipelines & {pipeline}
-    cursors = Cursors(parts.settings.internal_token, "scheduler cursor")
-    after = None if cursor is None else tuple(cursors.last(mine.app, cursor))
+    cursors = Cursors(deps.settings.internal_token, "scheduler cursor")
+    after = None if cursor is None else tuple(cursors.last(scope.app, cursor))
     if status is not None and status not in STATUSES:
         raise Malformed(f"status: one of {', '.join(STATUSES)}")
-    async with parts.db.read() as c:
-        found = await rows.list_page(
-            c,
-            mine.app,
-            user=mine.user,
+    async with deps.db.read() as conn:
+        runs = await run_rows.list_page(
+            conn,
+            scope.app,
+            user=scope.user,
             pipelines=pipelines,
             status=status,
             cursor=after,
-            created_after=_epoch(created_after),
+            created_after=_parse_time(created_after),
             label=label,
             limit=limit + 1,
         )
-    last = found[limit - 1] if len(found) > limit else None
-    following = None if last is None else cursors.after(mine.app, [last.created_at, last.id])
-    headers = link_to(mine.listed_at, request.scope["query_string"], following)
+    last = runs[limit - 1] if len(runs) > limit else None
+    following = None if last is None else cursors.after(scope.app, [last.created_at, last.id])
+    headers = link_to(scope.list_path, request.scope["query_string"], following)
     return Answer(
-        {"items": await queries.listed(parts, found[:limit], owner=mine.owner), "next": following}, headers=headers
+        {"items": await queries.list_runs(deps, runs[:limit], owner=scope.owner), "next": following}, headers=headers
     )
 
 
-def _epoch(text: str | None) -> float | None:
+def _parse_time(text: str | None) -> float | None:
     from datetime import UTC, datetime
 
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError) as error:
         raise Malformed("created_after: write a time such as 2026-01-31T12:00:00Z") from error
 
 
 @router.get("/internal/apps/{ns}/runs/{run_id}")
 @router.get("/api/v1/apps/{ns}/runs/{run_id}")
-async def show(
-    parts: TheParts,
-    mine: TheScope,
+async def show_run(
+    deps: DependenciesDep,
+    scope: RunScopeDep,
     run_id: str,
     prefer: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    run, shown = await queries.view(parts, mine.app, run_id, owner=mine.owner)
-    mine.check(run)
-    if (seconds := preferred_wait(prefer)) > 0:
-        run, shown = await queries.wait(parts, mine.app, run_id, seconds, if_none_match, owner=mine.owner)
-    if if_none_match == views.etag(run):
-        return Response(status_code=304, headers={"ETag": views.etag(run)})
-    headers = {"ETag": views.etag(run)} | ({} if run.is_final else {"Retry-After": RETRY_AFTER_S})
-    return Answer(shown, headers=headers)
+    run, body = await queries.get_run(deps, scope.app, run_id, owner=scope.owner)
+    scope.check_visible(run)
+    if (seconds := parse_prefer_wait(prefer)) > 0:
+        run, body = await queries.wait_for_run(deps, scope.app, run_id, seconds, if_none_match, owner=scope.owner)
+    if if_none_match == views.run_etag(run):
+        return Response(status_code=304, headers={"ETag": views.run_etag(run)})
+    headers = {"ETag": views.run_etag(run)} | ({} if run.is_final else {"Retry-After": RETRY_AFTER_S})
+    return Answer(body, headers=headers)
 
 
-async def checked(parts: Parts, mine: Scope, run_id: str) -> Run:
+async def require_visible_run(deps: Dependencies, scope: RunScope, run_id: str) -> Run:
     """Raises NotFound."""
-    async with parts.db.read() as c:
-        return mine.check(await queries.present(c, mine.app, run_id, lock=False))
+    async with deps.db.read() as conn:
+        return scope.check_visible(await queries.require_run(conn, scope.app, run_id, lock=False))
 
 
 @router.post("/internal/apps/{ns}/runs/{run_id}/cancel", status_code=202)
 @router.post("/api/v1/apps/{ns}/runs/{run_id}/cancel", status_code=202)
-async def cancel(parts: TheParts, mine: TheScope, run_id: str) -> Any:
-    await checked(parts, mine, run_id)
-    await queries.cancel(parts, mine.app, run_id)
-    return (await queries.view(parts, mine.app, run_id, owner=mine.owner))[1]
+async def cancel_run(deps: DependenciesDep, scope: RunScopeDep, run_id: str) -> Any:
+    await require_visible_run(deps, scope, run_id)
+    await queries.cancel_run(deps, scope.app, run_id)
+    return (await queries.get_run(deps, scope.app, run_id, owner=scope.owner))[1]
 
 
 @router.post("/internal/apps/{ns}/runs/{run_id}/retry", status_code=202)
 @router.post("/api/v1/apps/{ns}/runs/{run_id}/retry", status_code=202)
-async def retry(
-    parts: TheParts, mine: TheScope, run_id: str, stage: Annotated[str | None, Query(alias="from")] = None
+async def retry_run(
+    deps: DependenciesDep, scope: RunScopeDep, run_id: str, stage: Annotated[str | None, Query(alias="from")] = None
 ) -> Any:
-    await checked(parts, mine, run_id)
-    await queries.retry(parts, mine.app, run_id, stage)
-    return (await queries.view(parts, mine.app, run_id, owner=mine.owner))[1]
+    await require_visible_run(deps, scope, run_id)
+    await queries.retry_run(deps, scope.app, run_id, stage)
+    return (await queries.get_run(deps, scope.app, run_id, owner=scope.owner))[1]
 
 
 @router.delete("/internal/apps/{ns}/runs/{run_id}", status_code=204)
 @router.delete("/api/v1/apps/{ns}/runs/{run_id}", status_code=204)
-async def remove(parts: TheParts, mine: TheScope, run_id: str, files: bool = False) -> None:
+async def delete_run(deps: DependenciesDep, scope: RunScopeDep, run_id: str, files: bool = False) -> None:
     """With `?files=true` what it has published, too."""
-    await checked(parts, mine, run_id)
-    await retention.remove(parts, mine.app, run_id, files=files)
+    await require_visible_run(deps, scope, run_id)
+    await retention.delete_run(deps, scope.app, run_id, files=files)
 
 
 @router.get("/internal/apps/{ns}/runs/{run_id}/events")
 @router.get("/api/v1/apps/{ns}/runs/{run_id}/events")
-async def events(
-    parts: TheParts, mine: TheScope, run_id: str, last_event_id: Annotated[str | None, Header()] = None
+async def stream_events(
+    deps: DependenciesDep, scope: RunScopeDep, run_id: str, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
     """The run whenever it changes, as server-sent events, to its end; an id is the ETag without its quotes."""
-    await checked(parts, mine, run_id)
-    found = changes(parts, mine.app, run_id, last_event_id, owner=mine.owner)
-    return StreamingResponse(found, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    await require_visible_run(deps, scope, run_id)
+    stream = stream_changes(deps, scope.app, run_id, last_event_id, owner=scope.owner)
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-async def changes(parts: Parts, app: str, run_id: str, since: str | None, *, owner: bool) -> AsyncIterator[bytes]:
+async def stream_changes(
+    deps: Dependencies, app: str, run_id: str, since: str | None, *, owner: bool
+) -> AsyncIterator[bytes]:
     etag = f'"{since}"' if since else '""'
-    while not parts.bells.closed:
+    while not deps.notifier.closed:
         try:
-            run, shown = await queries.wait(parts, app, run_id, KEEP_ALIVE_S, etag, owner=owner)
+            run, body = await queries.wait_for_run(deps, app, run_id, KEEP_ALIVE_S, etag, owner=owner)
         except (NotFound, Gone):
             return
-        if views.etag(run) == etag:
+        if views.run_etag(run) == etag:
             yield logs.KEEP_ALIVE
         else:
-            etag = views.etag(run)
-            yield b"id: %s\nevent: run\ndata: %s\n\n" % (etag.strip('"').encode(), orjson.dumps(shown))
+            etag = views.run_etag(run)
+            yield b"id: %s\nevent: run\ndata: %s\n\n" % (etag.strip('"').encode(), orjson.dumps(body))
         if run.is_final:
             return
 
 
 @router.get("/internal/apps/{ns}/runs/{run_id}/logs")
 @router.get("/api/v1/apps/{ns}/runs/{run_id}/logs")
-async def log(
-    parts: TheParts,
-    mine: TheScope,
+async def show_log(
+    deps: DependenciesDep,
+    scope: RunScopeDep,
     run_id: str,
     request: Request,
     stage: str | None = None,
@@ -207,26 +209,26 @@ async def log(
     follow: bool = False,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    run = await checked(parts, mine, run_id)
+    run = await require_visible_run(deps, scope, run_id)
     if stage is not None and stage not in run.plan["waits"]:
         raise NotFound(f"no stage {stage}; stages are {', '.join(run.plan['waits'])}")
     if follow:
-        events = logs.events(parts, run, stage, await logs.resumed_in(parts, run, last_event_id))
-        return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        stream = logs.stream_events(deps, run, stage, await logs.resolve_cursor(deps, run, last_event_id))
+        return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     if attempt is None and "range" not in request.headers:
-        return StreamingResponse(logs.text(parts, run, stage), media_type=TEXT)
-    part = await logs.part(parts, run, stage, attempt, request.headers)
-    span = part.plan.span
-    if part.plan.status == 416:
-        return rendered(RangeNotSatisfiable(), {"Content-Range": f"bytes */{part.size}"})
+        return StreamingResponse(logs.stream_text(deps, run, stage), media_type=TEXT_PLAIN)
+    log_range = await logs.open_range(deps, run, stage, attempt, request.headers)
+    span = log_range.decision.span
+    if log_range.decision.status == 416:
+        return rendered(RangeNotSatisfiable(), {"Content-Range": f"bytes */{log_range.size}"})
     headers = {"Accept-Ranges": "bytes", "Content-Length": str(span.length)}
-    if part.plan.status == 206:
-        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{part.size}"
-    return StreamingResponse(part.content, part.plan.status, headers, TEXT)
+    if log_range.decision.status == 206:
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{log_range.size}"
+    return StreamingResponse(log_range.content, log_range.decision.status, headers, TEXT_PLAIN)
 
 
 @router.get("/internal/apps/{ns}/runs/{run_id}/outputs/{variable}")
 @router.get("/api/v1/apps/{ns}/runs/{run_id}/outputs/{variable}")
-async def files(parts: TheParts, mine: TheScope, run_id: str, variable: str) -> Any:
-    run = await checked(parts, mine, run_id)
-    return {"items": await outputs.files(parts, run, variable)}
+async def list_files(deps: DependenciesDep, scope: RunScopeDep, run_id: str, variable: str) -> Any:
+    run = await require_visible_run(deps, scope, run_id)
+    return {"items": await outputs.list_output_files(deps, run, variable)}

@@ -6,28 +6,28 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.scheduler.db import schedules as table
-from services.scheduler.routes.dependencies import TheCaller, TheParts
+from services.scheduler.db import schedules as schedule_rows
+from services.scheduler.routes.dependencies import CallerDep, DependenciesDep
 from services.scheduler.runs import schedules, views
 
 router = APIRouter(prefix="/api/v1/apps/{ns}/schedules")
 
 
 @router.get("")
-async def listing(parts: TheParts, caller: TheCaller, ns: str) -> dict[str, Any]:
+async def list_schedules(deps: DependenciesDep, caller: CallerDep, ns: str) -> dict[str, Any]:
     caller.require("read", ns)
-    async with parts.db.read() as c:
-        found = await table.list_by_app(c, ns)
-    return {"items": [views.schedule(one) for one in found], "next": None}
+    async with deps.db.read() as conn:
+        rows = await schedule_rows.list_by_app(conn, ns)
+    return {"items": [views.schedule_to_json(schedule) for schedule in rows], "next": None}
 
 
 @router.post("/{pipeline}/pause")
-async def pause(parts: TheParts, caller: TheCaller, ns: str, pipeline: str) -> dict[str, Any]:
+async def pause_schedule(deps: DependenciesDep, caller: CallerDep, ns: str, pipeline: str) -> dict[str, Any]:
     caller.require("write", ns)
-    return views.schedule(await schedules.pause(parts, ns, pipeline, paused=True))
+    return views.schedule_to_json(await schedules.set_paused(deps, ns, pipeline, paused=True))
 
 
 @router.post("/{pipeline}/resume")
-async def resume(parts: TheParts, caller: TheCaller, ns: str, pipeline: str) -> dict[str, Any]:
+async def resume_schedule(deps: DependenciesDep, caller: CallerDep, ns: str, pipeline: str) -> dict[str, Any]:
     caller.require("write", ns)
-    return views.schedule(await schedules.pause(parts, ns, pipeline, paused=False))
+    return views.schedule_to_json(await schedules.set_paused(deps, ns, pipeline, paused=False))

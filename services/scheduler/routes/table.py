@@ -11,36 +11,36 @@ from services.scheduler import notifications
 from services.scheduler.callbacks import credentials
 from services.scheduler.components import load_reports
 from services.scheduler.db import counters, routes
-from services.scheduler.dependencies import Parts
-from services.scheduler.routes.dependencies import TheParts
+from services.scheduler.dependencies import Dependencies
+from services.scheduler.routes.dependencies import DependenciesDep
 
 MAX_WAIT_S = 60.0
 router = APIRouter(prefix="/internal")
 
 
 @router.get("/table")
-async def table(parts: TheParts, since: int = -1, wait: float = 0.0) -> Response:
+async def get_route_table(deps: DependenciesDep, since: int = -1, wait: float = 0.0) -> Response:
     """What changed after version `since`, waited for; everything for who has none (-1) or one that never was."""
-    left = min(wait, MAX_WAIT_S)
-    with parts.bells.listen(notifications.TABLE) as bell:
+    remaining = min(wait, MAX_WAIT_S)
+    with deps.notifier.subscribe(notifications.ROUTE_TABLE) as subscription:
         while True:
-            async with parts.db.read() as c:
-                full = since < 0 or since > await counters.get_counter(c, "table")
-                version, documents = await routes.list_routes_since(c, 0 if full else since)
+            async with deps.db.read() as conn:
+                full = since < 0 or since > await counters.get_counter(conn, "table")
+                version, documents = await routes.list_routes_since(conn, 0 if full else since)
             if full or version > since:
-                return JSONResponse({"version": version, "full": full, "apps": _shown(parts, documents)})
-            if left <= 0 or parts.bells.closed:
+                return JSONResponse({"version": version, "full": full, "apps": _with_tokens(deps, documents)})
+            if remaining <= 0 or deps.notifier.closed:
                 return Response(status_code=304)
-            pause = min(left, parts.look_again)
-            await bell.wait(pause)
-            left -= pause
+            pause = min(remaining, deps.poll_interval)
+            await subscription.wait(pause)
+            remaining -= pause
 
 
-def _shown(parts: Parts, documents: dict[str, Any]) -> dict[str, Any]:
-    token = parts.settings.internal_token
-    return {name: app and credentials.with_tokens(token, app) for name, app in documents.items()}
+def _with_tokens(deps: Dependencies, documents: dict[str, Any]) -> dict[str, Any]:
+    token = deps.settings.internal_token
+    return {name: app and credentials.add_endpoint_tokens(token, app) for name, app in documents.items()}
 
 
 @router.post("/loads", status_code=204)
-async def loads(parts: TheParts, said: load_reports.Loads) -> None:
-    await load_reports.heard(parts, said)
+async def receive_load_report(deps: DependenciesDep, report: load_reports.LoadReport) -> None:
+    await load_reports.record_load_report(deps, report)

@@ -16,31 +16,31 @@ from libs.common.locations import Location
 from libs.common.log import get
 from libs.common.manifests.experimentpipeline import Retries
 from libs.common.manifests.mlcomponent import MLComponent
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.plans.planner import new_run_id
 
-STAGE = "predict"
-REQUEST = "request"
-BODY_BYTES = 10_000_000
-PATIENCE_S = 3600.0
+STAGE_NAME = "predict"
+REQUEST_VARIABLE = "request"
+MAX_BODY_BYTES = 10_000_000
+MAX_WAIT_S = 3600.0
 """How long an instance is waited for."""
 
 
-async def drafted(parts: Parts, app: str, path: str, user: str, raw: bytes) -> Run:
+async def prepare_async_prediction(deps: Dependencies, app: str, path: str, user: str, raw: bytes) -> Run:
     """The run, its request in the store. Raises NotFound, Malformed, TooLarge."""
-    component, commit = await _called(parts, app, path)
-    raw = within(raw) or b"{}"
+    component, commit = await _find_component(deps, app, path)
+    raw = check_body_size(raw) or b"{}"
     try:
         orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise Malformed(f"the body is not JSON: {error}") from error
-    identity = new_run_id()
-    source = Location(area=f"runs/{identity}/{REQUEST}", file="body.json")
-    await _store(parts, app, source, raw)
-    plan = planned(component, path, commit=commit, user=user, source=source)
+    prediction_id = new_run_id()
+    source = Location(area=f"runs/{prediction_id}/{REQUEST_VARIABLE}", file="body.json")
+    await _store_request(deps, app, source, raw)
+    plan = build_prediction_plan(component, path, commit=commit, user=user, source=source)
     return Run(
-        id=identity,
+        id=prediction_id,
         app=app,
         pipeline=component.metadata.name,
         user=user,
@@ -50,25 +50,27 @@ async def drafted(parts: Parts, app: str, path: str, user: str, raw: bytes) -> R
     )
 
 
-def within(raw: bytes) -> bytes:
+def check_body_size(raw: bytes) -> bytes:
     """A body that a run is made of. Raises TooLarge."""
-    if len(raw) > BODY_BYTES:
-        raise TooLarge(f"a request that becomes a run may have {BODY_BYTES} bytes", limit=BODY_BYTES)
+    if len(raw) > MAX_BODY_BYTES:
+        raise TooLarge(f"a request that becomes a run may have {MAX_BODY_BYTES} bytes", limit=MAX_BODY_BYTES)
     return raw
 
 
-async def discard(parts: Parts, draft: Run) -> None:
+async def delete_stored_request(deps: Dependencies, draft: Run) -> None:
     """The request of a run that did not come to be."""
     try:
-        await parts.peers.databox.delete(f"/internal/apps/{draft.app}/areas/runs/{draft.id}")
+        await deps.services.databox.delete(f"/internal/apps/{draft.app}/areas/runs/{draft.id}")
     except MeshError as error:
         get("scheduler").warning("a request stays that nobody needs", run=draft.id, why=error.detail)
 
 
-def planned(component: MLComponent, path: str, *, commit: str, user: str, source: Location) -> dict[str, Any]:
+def build_prediction_plan(
+    component: MLComponent, path: str, *, commit: str, user: str, source: Location
+) -> dict[str, Any]:
     timeout = component.spec.ml_service.timeout
     stage = {
-        "name": STAGE,
+        "name": STAGE_NAME,
         "image": component.spec.image.existing_image_name,
         "entry_point": None,
         "env": {},
@@ -77,35 +79,35 @@ def planned(component: MLComponent, path: str, *, commit: str, user: str, source
         "read_only_root": False,
         "egress": "internet",
         "image_credentials": None,
-        "timeout": timeout + PATIENCE_S,
+        "timeout": timeout + MAX_WAIT_S,
         "retries": Retries().model_dump(),
-        "inputs": [REQUEST],
+        "inputs": [REQUEST_VARIABLE],
         "outputs": [],
         "cache": False,
         "call": {"path": path, "timeout": timeout},
     }
     return {
         "commit": commit,
-        "timeout": timeout + PATIENCE_S,
+        "timeout": timeout + MAX_WAIT_S,
         "user": user,
-        "sources": {REQUEST: source.to_json()},
+        "sources": {REQUEST_VARIABLE: source.to_json()},
         "targets": {},
         "outputs": [],
         "cache": "off",
         "stages": [stage],
-        "waits": {STAGE: []},
+        "waits": {STAGE_NAME: []},
     }
 
 
-def granted(internal_token: str, run: Run, call: dict[str, Any]) -> dict[str, Any]:
+def grant_call(internal_token: str, run: Run, call: dict[str, Any]) -> dict[str, Any]:
     """The call with what lets its worker make it as the caller."""
-    expires = time.time() + call["timeout"] + 2 * PATIENCE_S
+    expires = time.time() + call["timeout"] + 2 * MAX_WAIT_S
     grant = Grant(run.app, run.user, (), expires, call["path"])
     return {**call, "grant": Seal(internal_token).sealed(grant)}
 
 
-async def _called(parts: Parts, app: str, path: str) -> tuple[MLComponent, str]:
-    catalog, commit = await parts.catalogs.live(app)
+async def _find_component(deps: Dependencies, app: str, path: str) -> tuple[MLComponent, str]:
+    catalog, commit = await deps.catalogs.get_live(app)
     for api in catalog.apis.values():
         target = api.spec.ml_component
         if target is not None and api.spec.published and api.spec.restful_api.path == path:
@@ -113,14 +115,14 @@ async def _called(parts: Parts, app: str, path: str) -> tuple[MLComponent, str]:
     raise NotFound(f"{app} publishes no component at {path}")
 
 
-async def _store(parts: Parts, app: str, place: Location, content: bytes) -> None:
-    body = {"files": [{"location": place.to_json(), "size": len(content)}]}
-    answer = await parts.peers.databox.post(f"/internal/apps/{app}/targets", body)
-    url = URL(answer["targets"][0]["url"], encoded=True)
+async def _store_request(deps: Dependencies, app: str, location: Location, content: bytes) -> None:
+    body = {"files": [{"location": location.to_json(), "size": len(content)}]}
+    upload = await deps.services.databox.post(f"/internal/apps/{app}/targets", body)
+    url = URL(upload["targets"][0]["url"], encoded=True)
     headers = {"Content-Type": "application/octet-stream"}
     try:
-        async with parts.peers.session.put(url, data=io.BytesIO(content), headers=headers) as stored:
-            if stored.status >= 400:
-                raise Unavailable(f"the store does not take the request: {stored.status}")
+        async with deps.services.session.put(url, data=io.BytesIO(content), headers=headers) as response:
+            if response.status >= 400:
+                raise Unavailable(f"the store does not take the request: {response.status}")
     except (aiohttp.ClientError, TimeoutError) as error:
         raise Unavailable("the store cannot be reached") from error

@@ -15,45 +15,45 @@ from services.scheduler.tasks import transitions
 
 
 @dataclass(frozen=True)
-class Next:
+class ChainStep:
     """What to do with a chain. Nothing of it: one of its runs is still at work."""
 
-    run: transitions.ColumnUpdates | None = None
+    final_columns: transitions.ColumnUpdates | None = None
     """New columns of the run that it began with: the chain has ended."""
-    start: int | None = None
+    start_position: int | None = None
     """The place at which a run begins."""
-    cancel: str | None = None
+    cancel_run: str | None = None
     """The run that must end before the chain can."""
 
 
-def follow(first: Run, own: Sequence[Task], rest: Sequence[Run], now: float) -> Next:
+def next_chain_step(first: Run, first_stages: Sequence[Task], successors: Sequence[Run], now: float) -> ChainStep:
     """`own` are the stages of the run that the chain began with, `rest` the runs after it, in order."""
-    last = rest[-1] if rest else None
-    if last is None and any(task.state != "succeeded" for task in own):
-        return Next()
+    last = successors[-1] if successors else None
+    if last is None and any(task.state != "succeeded" for task in first_stages):
+        return ChainStep()
     if last is not None and not last.is_final:
-        wanted = first.status == "canceling" and last.status != "canceling"
-        return Next(cancel=last.id if wanted else None)
+        must_cancel = first.status == "canceling" and last.status != "canceling"
+        return ChainStep(cancel_run=last.id if must_cancel else None)
     if first.status == "canceling":
-        return Next(run=transitions.canceled_run(first, now))
+        return ChainStep(final_columns=transitions.canceled_run(first, now))
     if last is not None and last.status != "succeeded":
-        return Next(run={"status": last.status, "reason": _of(last), "finished_at": now})
-    if len(rest) < len(first.plan["then"]):
-        return Next(start=len(rest) + 1)
-    return Next(run={"status": "succeeded", "reason": None, "finished_at": now})
+        return ChainStep(final_columns={"status": last.status, "reason": _failure_reason(last), "finished_at": now})
+    if len(successors) < len(first.plan["then"]):
+        return ChainStep(start_position=len(successors) + 1)
+    return ChainStep(final_columns={"status": "succeeded", "reason": None, "finished_at": now})
 
 
-def _of(last: Run) -> Reason:
+def _failure_reason(last: Run) -> Reason:
     return {**(last.reason or {}), "run": last.id, "pipeline": last.pipeline}
 
 
-def successor(first: Run, before: Run, stages: Sequence[Task], position: int, identity: str) -> Run:
+def build_successor(first: Run, previous: Run, stages: Sequence[Task], position: int, new_id: str) -> Run:
     """The draft of the run at this place, handed what the one before it had and made."""
     following = first.plan["then"][position - 1]
-    found = {theirs: _value(before, stages, ours) for theirs, ours in following["given"].items()}
-    handed = {name: value for name, value in found.items() if value is not None}
+    values = {target: _variable_source(previous, stages, source) for target, source in following["given"].items()}
+    handed = {name: value for name, value in values.items() if value is not None}
     return Run(
-        id=identity,
+        id=new_id,
         app=first.app,
         pipeline=following["pipeline"],
         user=first.user,
@@ -69,11 +69,11 @@ def successor(first: Run, before: Run, stages: Sequence[Task], position: int, id
     )
 
 
-def _value(run: Run, stages: Sequence[Task], variable: str) -> Mapping[str, Any] | None:
+def _variable_source(run: Run, stages: Sequence[Task], variable: str) -> Mapping[str, Any] | None:
     """Where a variable of a run that has succeeded is; None when it was not given."""
-    writer = planner.producing_stages(run).get(variable)
-    if writer is None:
-        given: Mapping[str, Any] | None = run.plan["sources"].get(variable)
-        return given
-    task = next(task for task in stages if task.name == writer)
+    producer = planner.producing_stages(run).get(variable)
+    if producer is None:
+        source: Mapping[str, Any] | None = run.plan["sources"].get(variable)
+        return source
+    task = next(task for task in stages if task.name == producer)
     return planner.find_output_location(run, task, variable).to_json()

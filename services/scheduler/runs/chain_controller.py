@@ -5,45 +5,45 @@ from __future__ import annotations
 from libs.common.db import clock
 from libs.common.periodic_task import for_each
 from services.scheduler import notifications
-from services.scheduler.db import runs as rows
+from services.scheduler.db import runs as run_rows
 from services.scheduler.db import tasks
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.plans.planner import new_run_id
 from services.scheduler.runs import chain, queries, writer
 
 
-async def step(parts: Parts) -> None:
-    async with parts.db.read() as c:
-        found = await rows.list_open_chains(c)
-    await for_each(found, lambda one: _bring_on_all(parts, *one), lambda one: one[1])
+async def advance_chains(deps: Dependencies) -> None:
+    async with deps.db.read() as conn:
+        open_chains = await run_rows.list_open_chains(conn)
+    await for_each(open_chains, lambda open_chain: _advance_fully(deps, *open_chain), lambda open_chain: open_chain[1])
 
 
-async def _bring_on_all(parts: Parts, app: str, first: str) -> None:
-    while await _bring_on(parts, app, first):
+async def _advance_fully(deps: Dependencies, app: str, first: str) -> None:
+    while await _advance_chain(deps, app, first):
         continue
 
 
-async def _bring_on(parts: Parts, app: str, identity: str) -> bool:
+async def _advance_chain(deps: Dependencies, app: str, chain_id: str) -> bool:
     """Whether a run was started, after which there may be more to do."""
-    async with parts.db.write() as c:
-        now = await clock(c)
-        first = await rows.get(c, app, identity, lock=True)
+    async with deps.db.write() as conn:
+        now = await clock(conn)
+        first = await run_rows.get(conn, app, chain_id, lock=True)
         if first is None or first.is_final:
             return False
-        rest = (await rows.list_chain(c, identity))[1:]
-        found = chain.follow(first, await tasks.list_by_run(c, identity), rest, now)
-        if found.run is not None:
-            await rows.update_run(c, first, found.run)
-        elif found.start is not None:
-            before = rest[-1] if rest else first
-            stages = await tasks.list_by_run(c, before.id)
-            draft = chain.successor(first, before, stages, found.start, new_run_id())
-            await writer.add(c, [writer.begun(draft, now)])
-            await rows.update_run(c, first, {})
-    if found.cancel is not None:
-        await queries.end(parts, app, found.cancel)
-    parts.wakes.relay()
-    parts.wakes.tell()
-    parts.bells.ring(notifications.run(identity))
-    parts.bells.ring(notifications.end(identity))
-    return found.start is not None
+        successors = (await run_rows.list_chain(conn, chain_id))[1:]
+        step = chain.next_chain_step(first, await tasks.list_by_run(conn, chain_id), successors, now)
+        if step.final_columns is not None:
+            await run_rows.update_run(conn, first, step.final_columns)
+        elif step.start_position is not None:
+            previous = successors[-1] if successors else first
+            stages = await tasks.list_by_run(conn, previous.id)
+            draft = chain.build_successor(first, previous, stages, step.start_position, new_run_id())
+            await writer.insert_runs(conn, [writer.start_run(draft, now)])
+            await run_rows.update_run(conn, first, {})
+    if step.cancel_run is not None:
+        await queries.cancel_if_open(deps, app, step.cancel_run)
+    deps.triggers.dispatch_relay()
+    deps.triggers.callbacks()
+    deps.notifier.notify(notifications.run_changed(chain_id))
+    deps.notifier.notify(notifications.run_ended(chain_id))
+    return step.start_position is not None

@@ -6,31 +6,31 @@ from collections.abc import Sequence
 
 from services.scheduler import notifications
 from services.scheduler.db import runs
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 
-LOOK_S = 1.0
-AT_ONCE = 1000
+POLL_S = 1.0
+MAX_QUERY_RUNS = 1000
 """Runs in one query."""
 
 
-class Lookout:
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+class RunChangePoller:
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
         self._seen: dict[str, int] = {}
         """The version of each run that somebody waits for."""
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Rings for what has changed, and for what is looked at for the first time: its change may have come before."""
-        found: dict[str, int] = {}
-        wanted = self._parts.bells.runs()
-        for start in range(0, len(wanted), AT_ONCE):
-            found |= await self._versions(wanted[start : start + AT_ONCE])
-        for run, version in found.items():
+        versions: dict[str, int] = {}
+        watched = self._deps.notifier.list_watched_runs()
+        for start in range(0, len(watched), MAX_QUERY_RUNS):
+            versions |= await self._load_versions(watched[start : start + MAX_QUERY_RUNS])
+        for run, version in versions.items():
             if self._seen.get(run) != version:
-                self._parts.bells.ring(notifications.run(run))
-                self._parts.bells.ring(notifications.end(run))
-        self._seen = found
+                self._deps.notifier.notify(notifications.run_changed(run))
+                self._deps.notifier.notify(notifications.run_ended(run))
+        self._seen = versions
 
-    async def _versions(self, wanted: Sequence[str]) -> dict[str, int]:
-        async with self._parts.db.read() as c:
-            return await runs.get_versions(c, wanted)
+    async def _load_versions(self, watched: Sequence[str]) -> dict[str, int]:
+        async with self._deps.db.read() as conn:
+            return await runs.get_versions(conn, watched)

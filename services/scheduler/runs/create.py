@@ -16,149 +16,154 @@ from libs.common.manifests.data_flow import following
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.memoize import kept
 from services.scheduler.callbacks import credentials
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.plans import submission
 from services.scheduler.plans.planner import new_run_id
 from services.scheduler.runs import async_prediction
-from services.scheduler.runs.writer import Admitted, Request
+from services.scheduler.runs.writer import SubmitRequest, SubmittedRun
 
 MAX_DEPTH = 128
 """Lists and objects within one another: documents that hold a body are written by orjson, which stops at 254."""
 
 
-async def published(parts: Parts, app: str, path: str) -> tuple[Catalog, APIComponent, str]:
+async def find_pipeline_api(deps: Dependencies, app: str, path: str) -> tuple[Catalog, APIComponent, str]:
     """The live catalog, its pipeline's API at `path`, and the live commit. Raises NotFound."""
-    catalog, commit = await parts.catalogs.live(app)
-    if path not in (found := _of_pipelines(catalog)):
+    catalog, commit = await deps.catalogs.get_live(app)
+    if path not in (apis := _pipeline_apis(catalog)):
         raise NotFound(f"{app} publishes no pipeline at {path}")
-    return catalog, found[path], commit
+    return catalog, apis[path], commit
 
 
 @kept
-def _of_pipelines(catalog: Catalog) -> dict[str, APIComponent]:
+def _pipeline_apis(catalog: Catalog) -> dict[str, APIComponent]:
     """The published APIs of pipelines, by path."""
-    found = [api for api in catalog.apis.values() if api.spec.published and api.spec.experiment_pipeline]
-    return {api.spec.restful_api.path: api for api in reversed(found) if api.spec.restful_api.path}
+    apis = [api for api in catalog.apis.values() if api.spec.published and api.spec.experiment_pipeline]
+    return {api.spec.restful_api.path: api for api in reversed(apis) if api.spec.restful_api.path}
 
 
-async def submit(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> Admitted:
+async def submit_run(deps: Dependencies, app: str, path: str, user: str, raw: bytes, key: str | None) -> SubmittedRun:
     """A new run, or the one that this Idempotency-Key made before. Raises Invalid, Conflict, TooManyRequests."""
-    catalog, api, commit = await published(parts, app, path)
+    catalog, api, commit = await find_pipeline_api(deps, app, path)
     assert api.spec.experiment_pipeline is not None  # noqa: S101  `published` chose it by this
-    body = _decoded(raw)
-    chain = chain_of(catalog, api.spec.experiment_pipeline.name)
-    who = submission.Submitter(app, user, catalog.boxes)
+    body = _decode_body(raw)
+    chain = resolve_chain(catalog, api.spec.experiment_pipeline.name)
+    submitter = submission.Submitter(app, user, catalog.boxes)
     spec, configs = api.spec.api_spec or ApiSpec(), catalog.config_maps
-    asked = submission.parse_submission(
-        chain, spec, body, user=who, commit=commit, run=new_run_id(), config_maps=configs
+    accepted = submission.parse_submission(
+        chain, spec, body, user=submitter, commit=commit, run=new_run_id(), config_maps=configs
     )
-    await check_files(parts, app, asked)
-    await _may_be_called(parts, asked.callback)
-    run, told = draft(app, chain, asked, user), asked.callback
-    if told is not None:
-        told = credentials.sealed(parts.settings.internal_token, run.id, told)
-    made = await parts.admissions.admit(Request(run, path, key, "" if key is None else _hash(body), told))
-    parts.wakes.hurry()
-    return made
+    await check_locations(deps, app, accepted)
+    await _check_callback_url(deps, accepted.callback)
+    run, callback = build_run(app, chain, accepted, user), accepted.callback
+    if callback is not None:
+        callback = credentials.encrypt_headers(deps.settings.internal_token, run.id, callback)
+    submitted = await deps.run_writer.submit(
+        SubmitRequest(run, path, key, "" if key is None else _hash_body(body), callback)
+    )
+    deps.triggers.timers()
+    return submitted
 
 
-async def call(parts: Parts, app: str, path: str, user: str, raw: bytes, key: str | None) -> Admitted:
+async def submit_prediction(
+    deps: Dependencies, app: str, path: str, user: str, raw: bytes, key: str | None
+) -> SubmittedRun:
     """A prediction as a run, or the one that this key made before. Raises as `submit` does."""
-    run = await async_prediction.drafted(parts, app, path, user, raw)
-    made = None
+    run = await async_prediction.prepare_async_prediction(deps, app, path, user, raw)
+    submitted = None
     try:
-        made = await parts.admissions.admit(Request(run, path, key, hashlib.sha256(raw).hexdigest()))
-        parts.wakes.hurry()
-        return made
+        submitted = await deps.run_writer.submit(SubmitRequest(run, path, key, hashlib.sha256(raw).hexdigest()))
+        deps.triggers.timers()
+        return submitted
     finally:
-        if made is None or made.run.id != run.id:
-            await async_prediction.discard(parts, run)
+        if submitted is None or submitted.run.id != run.id:
+            await async_prediction.delete_stored_request(deps, run)
 
 
-def chain_of(catalog: Catalog, pipeline: str) -> tuple[ExperimentPipeline, ...]:
+def resolve_chain(catalog: Catalog, pipeline: str) -> tuple[ExperimentPipeline, ...]:
     """The pipeline and those that continue it. Raises NotFound."""
     if pipeline not in catalog.pipelines:
         raise NotFound(f"there is no pipeline {pipeline}")
     return following(catalog.pipelines, pipeline)
 
 
-def api_of(catalog: Catalog, pipeline: str) -> ApiSpec | None:
+def first_api_spec(catalog: Catalog, pipeline: str) -> ApiSpec | None:
     """What the pipeline's first API says of its inputs and outputs."""
     specs = (api.spec for _, api in sorted(catalog.apis.items()))
     return next(
-        (one.api_spec for one in specs if one.experiment_pipeline and one.experiment_pipeline.name == pipeline), None
+        (spec.api_spec for spec in specs if spec.experiment_pipeline and spec.experiment_pipeline.name == pipeline),
+        None,
     )
 
 
-def draft(app: str, chain: Sequence[ExperimentPipeline], asked: submission.Submission, user: str) -> Run:
+def build_run(app: str, chain: Sequence[ExperimentPipeline], accepted: submission.Submission, user: str) -> Run:
     """The run before it is admitted, which is when it begins."""
     return Run(
-        id=asked.run,
+        id=accepted.run,
         app=app,
         pipeline=chain[0].metadata.name,
         user=user,
         status="queued",
-        plan=asked.plan,
-        inputs=asked.inputs,
-        outputs=asked.outputs,
-        labels=asked.labels,
-        priority=asked.priority,
-        chain=asked.run if len(chain) > 1 else None,
+        plan=accepted.plan,
+        inputs=accepted.inputs,
+        outputs=accepted.outputs,
+        labels=accepted.labels,
+        priority=accepted.priority,
+        chain=accepted.run if len(chain) > 1 else None,
         position=0 if len(chain) > 1 else None,
         created_at=0.0,
     )
 
 
-def _decoded(raw: bytes) -> Any:
+def _decode_body(raw: bytes) -> Any:
     try:
-        body = orjson.loads(async_prediction.within(raw) or b"{}")
+        body = orjson.loads(async_prediction.check_body_size(raw) or b"{}")
     except orjson.JSONDecodeError as error:
         raise Invalid(f"the body is not JSON: {error}") from error
     if says_nul(raw.decode()):
         raise Invalid("the body has the character U+0000 in a text, which cannot be kept; leave it out")
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_deeper(body, MAX_DEPTH):
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_nested_deeper(body, MAX_DEPTH):
         raise Invalid(f"the body is nested more than {MAX_DEPTH} levels deep")
     return body
 
 
-def _is_deeper(body: Any, levels: int) -> bool:
+def _is_nested_deeper(body: Any, levels: int) -> bool:
     level = [body]
     for _ in range(levels):
-        within = [one.values() if isinstance(one, dict) else one for one in level]
-        level = [value for values in within for value in values if isinstance(value, dict | list)]
+        children = [node.values() if isinstance(node, dict) else node for node in level]
+        level = [value for values in children for value in values if isinstance(value, dict | list)]
     return bool(level)
 
 
-def _hash(body: Any) -> str:
+def _hash_body(body: Any) -> str:
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-async def check_files(parts: Parts, app: str, asked: submission.Submission) -> None:
+async def check_locations(deps: Dependencies, app: str, accepted: submission.Submission) -> None:
     """Raises Invalid, which names what is missing, and outputs that nothing could be published to."""
-    if not asked.required_locations and not asked.targets:
+    if not accepted.required_locations and not accepted.targets:
         return
     body = {
-        "locations": [location.to_json() for _, location in asked.required_locations],
+        "locations": [location.to_json() for _, location in accepted.required_locations],
         "links": False,
-        "targets": [location.to_json() for _, location in asked.targets],
+        "targets": [location.to_json() for _, location in accepted.targets],
     }
     try:
-        answer = await parts.peers.databox.post(f"/internal/apps/{app}/sources", body)
+        response = await deps.services.databox.post(f"/internal/apps/{app}/sources", body)
     except Unavailable:
-        if asked.required_locations:
+        if accepted.required_locations:
             raise
         return  # nothing is needed yet, and room may be found later
-    found = zip(asked.required_locations, answer["sources"], strict=True)
-    judged = zip(asked.targets, answer.get("refusals", ()), strict=False)
-    errors = [(name, f"{place} does not exist") for (name, place), files in found if not files]
-    errors += [(name, why) for (name, _), why in judged if why]
+    sources = zip(accepted.required_locations, response["sources"], strict=True)
+    refusals = zip(accepted.targets, response.get("refusals", ()), strict=False)
+    errors = [(name, f"{location} does not exist") for (name, location), files in sources if not files]
+    errors += [(name, why) for (name, _), why in refusals if why]
     if errors:
         listed = [{"input": name, "message": message} for name, message in errors]
         raise Invalid(f"{errors[0][0]}: {errors[0][1]}", errors=listed)
 
 
-async def _may_be_called(parts: Parts, asked: dict[str, Any] | None) -> None:
-    if asked is not None and (why := await parts.outside.refused(asked["url"])) is not None:
-        sentence = f"url: {why}; callbacks reach public addresses, and what MLMESH_CALLBACK_NETWORKS allows"
-        raise Invalid(f"callback: {sentence}", errors=[{"input": "callback", "message": sentence}])
+async def _check_callback_url(deps: Dependencies, callback: dict[str, Any] | None) -> None:
+    if callback is not None and (why := await deps.public_http.explain_refusal(callback["url"])) is not None:
+        message = f"url: {why}; callbacks reach public addresses, and what MLMESH_CALLBACK_NETWORKS allows"
+        raise Invalid(f"callback: {message}", errors=[{"input": "callback", "message": message}])

@@ -6,36 +6,43 @@ from typing import Any
 
 from libs.common.errors import NotFound
 from services.scheduler.db import runs, tasks
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.plans import planner
 
 
-async def files(parts: Parts, run: Run, variable: str) -> list[dict[str, Any]]:
+async def list_output_files(deps: Dependencies, run: Run, variable: str) -> list[dict[str, Any]]:
     """The files of an output variable: where they were published, or where the stage left them."""
     outputs = run.plan["outputs"]
     if variable not in outputs:
         raise NotFound(f"no output {variable}; outputs are {', '.join(outputs) or 'none'}")
-    place = await _place(parts, run, variable)
-    if place is None:
+    location = await _output_location(deps, run, variable)
+    if location is None:
         return []
-    body = {"locations": [place], "links": True, "reader": "public"}
-    answer = await parts.peers.databox.post(f"/internal/apps/{run.app}/sources", body)
-    found: list[dict[str, Any]] = answer["sources"][0]
-    return found
+    body = {"locations": [location], "links": True, "reader": "public"}
+    response = await deps.services.databox.post(f"/internal/apps/{run.app}/sources", body)
+    files: list[dict[str, Any]] = response["sources"][0]
+    return files
 
 
-async def _place(parts: Parts, run: Run, variable: str) -> dict[str, Any] | None:
+async def _output_location(deps: Dependencies, run: Run, variable: str) -> dict[str, Any] | None:
     """None when the stage that writes it has not succeeded yet."""
-    async with parts.db.read() as c:
-        among = await runs.list_chain(c, run.id) if run.is_chain_head else [run]
-        by = next((one for one in reversed(among) if variable in planner.producing_stages(one)), None)
-        stages = await tasks.list_by_run(c, by.id) if by else []
-    if by is None:
+    async with deps.db.read() as conn:
+        chain_runs = await runs.list_chain(conn, run.id) if run.is_chain_head else [run]
+        producer = next(
+            (
+                run_of_chain
+                for run_of_chain in reversed(chain_runs)
+                if variable in planner.producing_stages(run_of_chain)
+            ),
+            None,
+        )
+        stages = await tasks.list_by_run(conn, producer.id) if producer else []
+    if producer is None:
         return None
-    if (target := by.plan["targets"].get(variable)) is not None:
+    if (target := producer.plan["targets"].get(variable)) is not None:
         return dict(target)
-    made_by = next(task for task in stages if task.name == planner.producing_stages(by)[variable])
-    if made_by.state != "succeeded":
+    stage = next(task for task in stages if task.name == planner.producing_stages(producer)[variable])
+    if stage.state != "succeeded":
         return None
-    return planner.find_output_location(by, made_by, variable).to_json()
+    return planner.find_output_location(producer, stage, variable).to_json()

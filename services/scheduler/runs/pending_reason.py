@@ -11,36 +11,36 @@ from services.scheduler.model.worker import Worker
 
 
 @dataclass(frozen=True)
-class Queue:
-    line: Sequence[QueueEntry] = ()
+class QueueSnapshot:
+    ready: Sequence[QueueEntry] = ()
     """Ready stages, best first."""
     workers: Sequence[Worker] = ()
     """Those that were heard lately."""
 
-    def why(self, task: Task) -> Reason:
+    def pending_reason(self, task: Task) -> Reason:
         """Why nobody has taken this task yet."""
-        if self is EMPTY:
+        if self is NO_SNAPSHOT:
             return reason("starting")
-        kind = task.resource_class
-        fit = [worker for worker in self.workers if kind in worker.classes]
-        if not fit:
-            return reason("no_worker_for", kind)
-        if all(worker.draining for worker in fit):
-            return reason("paused", f"every worker of class {kind} is draining")
+        resource_class = task.resource_class
+        suitable = [worker for worker in self.workers if resource_class in worker.classes]
+        if not suitable:
+            return reason("no_worker_for", resource_class)
+        if all(worker.draining for worker in suitable):
+            return reason("paused", f"every worker of class {resource_class} is draining")
         if task.reason and task.reason["code"] in ("lost", "returned"):
             return task.reason
-        if ahead := self._ahead(task):
-            return reason("runs_ahead", str(ahead))
-        return reason("workers_busy", f"waits for a free slot of class {kind}")
+        if runs_ahead := self._runs_ahead(task):
+            return reason("runs_ahead", str(runs_ahead))
+        return reason("workers_busy", f"waits for a free slot of class {resource_class}")
 
-    def _ahead(self, task: Task) -> int:
-        before: set[str] = set()
-        for run, kind in self.line:
+    def _runs_ahead(self, task: Task) -> int:
+        earlier_runs: set[str] = set()
+        for run, resource_class in self.ready:
             if run == task.run:
                 break
-            if kind == task.resource_class:
-                before.add(run)
-        return len(before)
+            if resource_class == task.resource_class:
+                earlier_runs.add(run)
+        return len(earlier_runs)
 
 
-EMPTY = Queue()
+NO_SNAPSHOT = QueueSnapshot()

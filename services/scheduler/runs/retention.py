@@ -13,112 +13,115 @@ from libs.common.errors import Conflict, MeshError, NotFound
 from libs.common.log import get
 from libs.common.periodic_task import for_each
 from services.scheduler.db import Connection, apps, stage_cache, tasks, tombstones
-from services.scheduler.db import runs as rows
-from services.scheduler.dependencies import Parts
+from services.scheduler.db import runs as run_rows
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import AttemptRef
 from services.scheduler.plans import planner
-from services.scheduler.runs.queries import present
+from services.scheduler.runs.queries import require_run
 
-AT_ONCE = 100
-REMEMBERED_S = 365 * 86400.0
+MAX_BATCH = 100
+TOMBSTONE_TTL_S = 365 * 86400.0
 """How long a run that is gone is told from one that never was."""
 
 
-async def remove(parts: Parts, app: str, run_id: str, *, files: bool) -> None:
+async def delete_run(deps: Dependencies, app: str, run_id: str, *, files: bool) -> None:
     """The run, those that continued it, and their logs; with `files` what they have published, too.
 
     Raises Conflict while one of them is at work.
     """
-    async with parts.db.write() as c:
-        run = await present(c, app, run_id)
+    async with deps.db.write() as conn:
+        run = await require_run(conn, app, run_id)
         if run.chain and not run.is_chain_head:
             raise Conflict(f"the run is a part of {run.chain}; delete that one")
-        found = await _with_chain(c, run)
-        if busy := next((one for one in found if not one.is_final), None):
-            raise Conflict(f"the run {busy.id} is {busy.status}; cancel it first", code="running")
-        now = await clock(c)
-        for one in found:
-            await _remove(c, one, now, files=files)
-    parts.wakes.sweep()
+        chain_runs = await _list_chain_runs(conn, run)
+        if open_run := next((chain_run for chain_run in chain_runs if not chain_run.is_final), None):
+            raise Conflict(f"the run {open_run.id} is {open_run.status}; cancel it first", code="running")
+        now = await clock(conn)
+        for chain_run in chain_runs:
+            await _delete_rows(conn, chain_run, now, files=files)
+    deps.triggers.retention()
 
 
-async def _with_chain(c: Connection, run: Run) -> list[Run]:
-    return await rows.list_chain_attempts(c, run.id) if run.is_chain_head else [run]
+async def _list_chain_runs(conn: Connection, run: Run) -> list[Run]:
+    return await run_rows.list_chain_attempts(conn, run.id) if run.is_chain_head else [run]
 
 
-async def _remove(c: Connection, run: Run, now: float, *, files: bool) -> None:
-    done = [task for task in await tasks.list_by_run(c, run.id) if files and task.state == "succeeded"]
-    left = {
+async def _delete_rows(conn: Connection, run: Run, now: float, *, files: bool) -> None:
+    succeeded = [task for task in await tasks.list_by_run(conn, run.id) if files and task.state == "succeeded"]
+    cleanup = {
         "areas": [f"runs/{run.id}", f"logs/runs/{run.id}"],
-        "published": [move for task in done for move in planner.publication_moves(run, task)],
+        "published": [move for task in succeeded for move in planner.publication_moves(run, task)],
     }
-    await stage_cache.delete_run_entries(c, run.id)
-    await tombstones.add_tombstone(c, {"run": run.id, "app": run.app, "at": now, "left": left})
-    await rows.delete_run(c, run.id)
+    await stage_cache.delete_run_entries(conn, run.id)
+    await tombstones.add_tombstone(conn, {"run": run.id, "app": run.app, "at": now, "left": cleanup})
+    await run_rows.delete_run(conn, run.id)
 
 
-async def step(parts: Parts) -> None:
+async def enforce_retention(deps: Dependencies) -> None:
     """Remove runs that are too old, then the files of those that are gone, and of attempts that came to nothing."""
-    async with parts.db.read() as c:
-        now = await clock(c)
+    async with deps.db.read() as conn:
+        now = await clock(conn)
         limits = {
-            name: now - retention(found, parts.settings.retention) for name, found in await apps.list_platform_apps(c)
+            name: now - retention_seconds(manifest, deps.settings.retention)
+            for name, manifest in await apps.list_platform_apps(conn)
         }
-        old = [name for name, before in limits.items() if await rows.list_ended_before(c, name, before, 1)]
-    await for_each(old, lambda name: _age(parts, name, limits[name], now))
-    await _clear(parts)
-    await _sweep(parts, now)
+        expired_apps = [
+            name for name, cutoff in limits.items() if await run_rows.list_ended_before(conn, name, cutoff, 1)
+        ]
+    await for_each(expired_apps, lambda name: _delete_expired(deps, name, limits[name], now))
+    await _clean_tombstones(deps)
+    await _clean_attempts(deps, now)
 
 
-async def _age(parts: Parts, name: str, before: float, now: float) -> None:
-    async with parts.db.write() as c:
-        for old in await rows.list_ended_before(c, name, before, AT_ONCE):
-            run = await rows.get(c, name, old.id, lock=True)  # somebody may retry it at this moment
-            chained = await _with_chain(c, run) if run else []
-            if all(one.is_final for one in chained):
-                for one in chained:
-                    await _remove(c, one, now, files=False)
+async def _delete_expired(deps: Dependencies, name: str, cutoff: float, now: float) -> None:
+    async with deps.db.write() as conn:
+        for expired in await run_rows.list_ended_before(conn, name, cutoff, MAX_BATCH):
+            run = await run_rows.get(conn, name, expired.id, lock=True)  # somebody may retry it at this moment
+            chain_runs = await _list_chain_runs(conn, run) if run else []
+            if all(chain_run.is_final for chain_run in chain_runs):
+                for chain_run in chain_runs:
+                    await _delete_rows(conn, chain_run, now, files=False)
 
 
-def retention(manifest: dict[str, Any] | None, default: float) -> float:
+def retention_seconds(manifest: dict[str, Any] | None, default: float) -> float:
     """How long runs of an app (its PlatformApp, if it has one) are kept after their end, in seconds."""
-    said = (manifest or {}).get("spec", {}).get("retention")
-    return default if said is None else float(said)
+    configured = (manifest or {}).get("spec", {}).get("retention")
+    return default if configured is None else float(configured)
 
 
-async def _clear(parts: Parts) -> None:
-    async with parts.db.read() as c:
-        found = await tombstones.list_pending_cleanup(c, AT_ONCE)
-    for mark in found:
+async def _clean_tombstones(deps: Dependencies) -> None:
+    async with deps.db.read() as conn:
+        pending = await tombstones.list_pending_cleanup(conn, MAX_BATCH)
+    for tombstone in pending:
         try:
-            await _clear_one(parts, mark["app"], mark["left"])
+            await _delete_files(deps, tombstone["app"], tombstone["left"])
         except MeshError as error:
-            get("scheduler").info("files of a removed run are still there", run=mark["run"], why=error.detail)
+            get("scheduler").info("files of a removed run are still there", run=tombstone["run"], why=error.detail)
             continue
-        async with parts.db.write() as c:
-            await tombstones.mark_cleaned(c, mark["run"])
-    async with parts.db.write() as c:
-        await tombstones.delete_older(c, await clock(c) - REMEMBERED_S)
+        async with deps.db.write() as conn:
+            await tombstones.mark_cleaned(conn, tombstone["run"])
+    async with deps.db.write() as conn:
+        await tombstones.delete_older(conn, await clock(conn) - TOMBSTONE_TTL_S)
 
 
-async def _sweep(parts: Parts, now: float) -> None:
-    async with parts.db.read() as c:
-        found = await tasks.list_unswept_attempts(c, now, AT_ONCE)
-    await for_each(found, lambda one: _sweep_one(parts, one), lambda one: one.task)
+async def _clean_attempts(deps: Dependencies, now: float) -> None:
+    async with deps.db.read() as conn:
+        attempts = await tasks.list_unswept_attempts(conn, now, MAX_BATCH)
+    await for_each(attempts, lambda attempt: _clean_attempt(deps, attempt), lambda attempt: attempt.task)
 
 
-async def _sweep_one(parts: Parts, one: AttemptRef) -> None:
-    area = planner.attempt_area(one.run, one.stage, one.token)
+async def _clean_attempt(deps: Dependencies, attempt: AttemptRef) -> None:
+    area = planner.attempt_area(attempt.run, attempt.stage, attempt.token)
     with suppress(NotFound):  # the app is gone, and all that it had
-        await parts.peers.databox.delete(f"/internal/apps/{one.app}/areas/{area}")
-    async with parts.db.write() as c:
-        await tasks.mark_attempt_swept(c, one)
+        await deps.services.databox.delete(f"/internal/apps/{attempt.app}/areas/{area}")
+    async with deps.db.write() as conn:
+        await tasks.mark_attempt_swept(conn, attempt)
 
 
-async def _clear_one(parts: Parts, app: str, left: dict[str, Any]) -> None:
+async def _delete_files(deps: Dependencies, app: str, cleanup: dict[str, Any]) -> None:
     """What was published first: it is known by what the areas hold."""
-    if left["published"]:
-        await parts.peers.databox.post(f"/internal/apps/{app}/removals", {"moves": left["published"]})
-    for area in left["areas"]:
-        await parts.peers.databox.delete(f"/internal/apps/{app}/areas/{area}")
+    if cleanup["published"]:
+        await deps.services.databox.post(f"/internal/apps/{app}/removals", {"moves": cleanup["published"]})
+    for area in cleanup["areas"]:
+        await deps.services.databox.delete(f"/internal/apps/{app}/areas/{area}")

@@ -12,9 +12,9 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.schedule import next_start
 from libs.common.periodic_task import for_each
 from services.scheduler.db import Connection
-from services.scheduler.db import runs as rows
-from services.scheduler.db import schedules as table
-from services.scheduler.dependencies import Parts
+from services.scheduler.db import runs as run_rows
+from services.scheduler.db import schedules as schedule_rows
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.model.schedule import Schedule
 from services.scheduler.plans.planner import new_run_id
@@ -22,103 +22,105 @@ from services.scheduler.plans.submission import Submitter, api_without_manifest,
 from services.scheduler.runs import create, queries, writer
 
 MAX_PROBLEM = 1000
-BROKEN_REST_S = 3600.0
-LABEL = "mlmesh.schedule"
+ERROR_RETRY_S = 3600.0
+SCHEDULE_LABEL = "mlmesh.schedule"
 """Of a run that began by itself; its value is the pipeline."""
 
 
-async def put(c: Connection, app: str, catalog: Catalog, now: float) -> None:
+async def save_schedules(conn: Connection, app: str, catalog: Catalog, now: float) -> None:
     """The schedules of a revision that went live. One whose times are the same keeps its next start and its pause."""
-    known = {one.pipeline: one for one in await table.list_by_app(c, app)}
-    wanted = {name: found.spec.schedule for name, found in catalog.pipelines.items() if found.spec.schedule}
-    for name, schedule in wanted.items():
+    stored = {row.pipeline: row for row in await schedule_rows.list_by_app(conn, app)}
+    declared = {name: pipeline.spec.schedule for name, pipeline in catalog.pipelines.items() if pipeline.spec.schedule}
+    for name, schedule in declared.items():
         spec = schedule.model_dump(mode="json", by_alias=True)
-        old = known.get(name, Schedule(app=app, pipeline=name, spec={}))
-        same = all(old.spec.get(field) == spec[field] for field in ("cron", "timezone"))
-        next_at = old.next_at if same else next_start(schedule.cron, schedule.timezone, now)
-        await table.put(c, Schedule(**{**old.__dict__, "spec": spec, "next_at": next_at}))
-    await table.remove_schedules(c, app, frozenset(wanted))
+        previous = stored.get(name, Schedule(app=app, pipeline=name, spec={}))
+        is_unchanged = all(previous.spec.get(field) == spec[field] for field in ("cron", "timezone"))
+        next_at = previous.next_at if is_unchanged else next_start(schedule.cron, schedule.timezone, now)
+        await schedule_rows.put(conn, Schedule(**{**previous.__dict__, "spec": spec, "next_at": next_at}))
+    await schedule_rows.remove_schedules(conn, app, frozenset(declared))
 
 
-async def step(parts: Parts) -> None:
-    async with parts.db.read() as c:
-        due = await table.list_due(c, await clock(c))
-    await for_each(due, lambda one: _start_or_rest(parts, one), lambda one: f"{one.app}/{one.pipeline}")
+async def start_due_schedules(deps: Dependencies) -> None:
+    async with deps.db.read() as conn:
+        due = await schedule_rows.list_due(conn, await clock(conn))
+    await for_each(
+        due, lambda schedule: _start_guarded(deps, schedule), lambda schedule: f"{schedule.app}/{schedule.pipeline}"
+    )
 
 
-async def _start_or_rest(parts: Parts, due: Schedule) -> None:
+async def _start_guarded(deps: Dependencies, due: Schedule) -> None:
     """One that breaks is not tried again every second."""
     try:
-        await _start(parts, due)
+        await _start_run(deps, due)
     except MeshError:
         raise
     except Exception as error:
-        async with parts.db.write() as c:
-            columns = {"problem": f"not started: {error!r}"[:MAX_PROBLEM], "next_at": await clock(c) + BROKEN_REST_S}
-            await table.update_schedule(c, due, columns)
+        async with deps.db.write() as conn:
+            columns = {"problem": f"not started: {error!r}"[:MAX_PROBLEM], "next_at": await clock(conn) + ERROR_RETRY_S}
+            await schedule_rows.update_schedule(conn, due, columns)
         raise
 
 
-async def _start(parts: Parts, due: Schedule) -> None:
+async def _start_run(deps: Dependencies, due: Schedule) -> None:
     """One transaction makes the run and sets the next start: nobody starts it twice."""
     try:
-        asked, chain = await _asked(parts, due)
+        accepted, chain = await _build_submission(deps, due)
     except (Invalid, NotFound) as error:
-        asked, chain, problem = None, (), error.detail
-    last = await _last(parts, due)
-    if last is not None and due.spec["concurrencyPolicy"] == "Replace":
-        await queries.end(parts, due.app, last.id)
-    async with parts.db.write() as c:
-        now = await clock(c)
-        fresh = await table.get(c, due.app, due.pipeline)
-        if fresh is None or fresh.paused or fresh.next_at != due.next_at:
+        accepted, chain, problem = None, (), error.detail
+    previous_run = await _find_previous_run(deps, due)
+    if previous_run is not None and due.spec["concurrencyPolicy"] == "Replace":
+        await queries.cancel_if_open(deps, due.app, previous_run.id)
+    async with deps.db.write() as conn:
+        now = await clock(conn)
+        current = await schedule_rows.get(conn, due.app, due.pipeline)
+        if current is None or current.paused or current.next_at != due.next_at:
             return
-        next_at = next_start(fresh.spec["cron"], fresh.spec["timezone"], now)
+        next_at = next_start(current.spec["cron"], current.spec["timezone"], now)
         columns: dict[str, Any] = {"next_at": next_at, "last_at": now, "problem": None}
-        if asked is None:
+        if accepted is None:
             columns["problem"] = problem[:MAX_PROBLEM]
-        elif last is not None and due.spec["concurrencyPolicy"] == "Forbid":
-            columns["problem"] = f"not started: {last.id} has not ended"
-        elif (await rows.count_queued(c, due.app, most := parts.settings.waiting_runs))[0] >= most:
-            columns["problem"] = f"not started: {due.app} has {most} waiting runs"
+        elif previous_run is not None and due.spec["concurrencyPolicy"] == "Forbid":
+            columns["problem"] = f"not started: {previous_run.id} has not ended"
+        elif (await run_rows.count_queued(conn, due.app, limit := deps.settings.waiting_runs))[0] >= limit:
+            columns["problem"] = f"not started: {due.app} has {limit} waiting runs"
         else:
-            made = writer.begun(create.draft(due.app, chain, asked, OWNER), now)
-            await writer.add(c, [made])
-            columns["last_run"] = made.run.id
-        await table.update_schedule(c, fresh, columns)
-    parts.wakes.relay()
+            new_run = writer.start_run(create.build_run(due.app, chain, accepted, OWNER), now)
+            await writer.insert_runs(conn, [new_run])
+            columns["last_run"] = new_run.run.id
+        await schedule_rows.update_schedule(conn, current, columns)
+    deps.triggers.dispatch_relay()
 
 
-async def _asked(parts: Parts, due: Schedule) -> Any:
+async def _build_submission(deps: Dependencies, due: Schedule) -> Any:
     """What a caller would have asked for. Raises Invalid, NotFound."""
-    catalog, commit = await parts.catalogs.live(due.app)
-    chain = create.chain_of(catalog, due.pipeline)
-    api = create.api_of(catalog, due.pipeline) or api_without_manifest(chain, due.spec["inputs"])
-    body = {"inputs": due.spec["inputs"], "labels": {LABEL: due.pipeline}}
+    catalog, commit = await deps.catalogs.get_live(due.app)
+    chain = create.resolve_chain(catalog, due.pipeline)
+    api = create.first_api_spec(catalog, due.pipeline) or api_without_manifest(chain, due.spec["inputs"])
+    body = {"inputs": due.spec["inputs"], "labels": {SCHEDULE_LABEL: due.pipeline}}
     owner = Submitter(due.app, OWNER, catalog.boxes)
-    asked = parse_submission(
+    accepted = parse_submission(
         chain, api, body, user=owner, commit=commit, run=new_run_id(), config_maps=catalog.config_maps
     )
-    await create.check_files(parts, due.app, asked)
-    return asked, chain
+    await create.check_locations(deps, due.app, accepted)
+    return accepted, chain
 
 
-async def _last(parts: Parts, due: Schedule) -> Run | None:
+async def _find_previous_run(deps: Dependencies, due: Schedule) -> Run | None:
     """The run of the start before, if it has not ended."""
-    async with parts.db.read() as c:
-        found = await rows.get(c, due.app, due.last_run) if due.last_run else None
-    return found if found is not None and not found.is_final else None
+    async with deps.db.read() as conn:
+        run = await run_rows.get(conn, due.app, due.last_run) if due.last_run else None
+    return run if run is not None and not run.is_final else None
 
 
-async def pause(parts: Parts, app: str, pipeline: str, *, paused: bool) -> Schedule:
+async def set_paused(deps: Dependencies, app: str, pipeline: str, *, paused: bool) -> Schedule:
     """Pause it, or let it go on with the next start from now. Raises NotFound."""
-    async with parts.db.write() as c:
-        found = await table.get(c, app, pipeline)
-        if found is None:
+    async with deps.db.write() as conn:
+        schedule = await schedule_rows.get(conn, app, pipeline)
+        if schedule is None:
             raise NotFound(f"{pipeline} has no schedule")
         columns: Mapping[str, Any] = {"paused": paused}
-        if found.paused and not paused:
-            next_at = next_start(found.spec["cron"], found.spec["timezone"], await clock(c))
+        if schedule.paused and not paused:
+            next_at = next_start(schedule.spec["cron"], schedule.spec["timezone"], await clock(conn))
             columns = {"paused": False, "next_at": next_at}
-        await table.update_schedule(c, found, columns)
-    return Schedule(**{**found.__dict__, **columns})
+        await schedule_rows.update_schedule(conn, schedule, columns)
+    return Schedule(**{**schedule.__dict__, **columns})

@@ -6,32 +6,34 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-COUNT_AGAIN_S = 0.25
+REFRESH_S = 0.25
 
 
 @dataclass
-class Count:
-    left: int
-    now: float
+class QuotaSample:
+    remaining: int
+    database_time: float
     """Epoch seconds on the database's clock, when it was counted."""
-    at: float
+    sampled_at: float
     """The same on this process's own clock."""
 
 
-class Room:
+class WaitingRunQuota:
     def __init__(self) -> None:
-        self._counts: dict[str, Count] = {}
+        self._samples: dict[str, QuotaSample] = {}
 
-    def counted(self, left: Mapping[str, int], now: float) -> None:
-        self._counts |= {app: Count(number, now, time.monotonic()) for app, number in left.items()}
+    def refresh(self, remaining: Mapping[str, int], now: float) -> None:
+        self._samples |= {app: QuotaSample(number, now, time.monotonic()) for app, number in remaining.items()}
 
-    def take(self, wanted: Mapping[str, int]) -> float | None:
+    def try_reserve(self, requested: Mapping[str, int]) -> float | None:
         """The time in epoch seconds if there is room for all, which they have then; None: it is to be counted."""
-        at = time.monotonic()
-        counts = {app: self._counts.get(app) for app in wanted}
-        known = [one for one in counts.values() if one is not None and at - one.at < COUNT_AGAIN_S]
-        if len(known) < len(counts) or any(one.left < wanted[app] for app, one in counts.items() if one):
+        now = time.monotonic()
+        samples = {app: self._samples.get(app) for app in requested}
+        fresh = [sample for sample in samples.values() if sample is not None and now - sample.sampled_at < REFRESH_S]
+        if len(fresh) < len(samples) or any(
+            sample.remaining < requested[app] for app, sample in samples.items() if sample
+        ):
             return None
-        for app, number in wanted.items():
-            self._counts[app].left -= number
-        return known[0].now + (at - known[0].at)
+        for app, number in requested.items():
+            self._samples[app].remaining -= number
+        return fresh[0].database_time + (now - fresh[0].sampled_at)

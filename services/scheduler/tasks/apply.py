@@ -12,7 +12,7 @@ from typing import Any
 from libs.common import log
 from services.scheduler import notifications
 from services.scheduler.db import Connection, runs, tasks
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import FAILED_STATES, ReadyTask, Task, TaskState
 from services.scheduler.plans import planner
@@ -44,7 +44,7 @@ async def lock_task(conn: Connection, task_id: str) -> tuple[Run | None, Task | 
 
 
 async def apply_transition(
-    deps: Parts, conn: Connection, run: Run, task: Task | None, columns: Mapping[str, Any], now: float
+    deps: Dependencies, conn: Connection, run: Run, task: Task | None, columns: Mapping[str, Any], now: float
 ) -> AppliedTransition:
     """Write a task's new columns and all that follows from them for its run, which is held."""
     changes: dict[str, Mapping[str, Any]] = {}
@@ -58,7 +58,7 @@ async def apply_transition(
     for stage_id, update in step.tasks.items():
         changes[stage_id] = {**changes.get(stage_id, {}), **update}
     stages_by_id = {stage.id: stage for stage in stages}
-    dispatched = deps.doorbells.reserve(
+    dispatched = deps.dispatcher.reserve(
         stages_by_id[stage_id].ready_task for stage_id in changes if changes[stage_id].get("state") == "ready"
     )
     for ready_task in dispatched:
@@ -111,28 +111,28 @@ async def _affected_stages(conn: Connection, run: Run, changed: Task | None) -> 
     ], frozenset()
 
 
-def publish_changes(deps: Parts, task: Task, run: Run | None, applied: AppliedTransition) -> None:
+def publish_changes(deps: Dependencies, task: Task, run: Run | None, applied: AppliedTransition) -> None:
     """Wake whom a changed task may concern; of an instance it is not known what has become of it."""
     if run is None or deps.settings.app_stages is not None:  # with a limit, one that ends makes room
-        deps.wakes.relay()
+        deps.triggers.dispatch_relay()
     if run is None:
-        deps.wakes.converge(task.app)
+        deps.triggers.reconcile(task.app)
         return
     if run.chain:
-        deps.wakes.succeed()
+        deps.triggers.chains()
     notify_waiters(deps, run.id, applied)
 
 
-def notify_waiters(deps: Parts, run: str, applied: AppliedTransition) -> None:
+def notify_waiters(deps: Dependencies, run: str, applied: AppliedTransition) -> None:
     """For those who look at the run, and for workers."""
-    deps.doorbells.publish_soon(applied.dispatched)
-    deps.wakes.tell()
+    deps.dispatcher.publish_soon(applied.dispatched)
+    deps.triggers.callbacks()
     if applied.has_publications:
-        deps.wakes.publish()
-    deps.bells.ring(notifications.run(run))
+        deps.triggers.output_publisher()
+    deps.notifier.notify(notifications.run_changed(run))
     if applied.ended_run:
-        deps.bells.ring(notifications.end(run))
+        deps.notifier.notify(notifications.run_ended(run))
         if deps.settings.run_log:
             log.get("scheduler").info("run ended", **applied.ended_run)
     for worker in applied.workers_to_stop:
-        deps.bells.ring(notifications.worker(worker))
+        deps.notifier.notify(notifications.worker_orders(worker))

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from libs.common.db import clock
 from libs.common.errors import Unavailable
 from services.scheduler.db import Connection, ready_queue, workers
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.task import ReadyTask
 from services.scheduler.model.worker import Worker
 from services.scheduler.tasks.dispatcher import DEFAULT_CLASSES
@@ -25,13 +25,13 @@ REDISPATCH_CHECK_S = 2.0
 
 
 class DispatchRelay:
-    def __init__(self, deps: Parts) -> None:
+    def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
         self._last_check = 0.0
 
     async def run_once(self) -> None:
         """Ring for what is ready. Raises Unavailable when the broker is away: what was not rung for stays as it is."""
-        dispatcher = self._deps.doorbells
+        dispatcher = self._deps.dispatcher
         async with self._deps.db.read() as conn:
             now = await clock(conn)
             selected = await self._select(conn, now)
@@ -57,7 +57,7 @@ class DispatchRelay:
         )
         waiting_by_class = Counter(dispatched) + Counter(task.resource_class for task in undispatched)
         # with a limit, one may be rung for in vain: this look alone knows whose turn it is
-        self._deps.doorbells.refill(
+        self._deps.dispatcher.refill(
             {}
             if app_limit
             else {resource_class: window - waiting_by_class[resource_class] for resource_class in DEFAULT_CLASSES}

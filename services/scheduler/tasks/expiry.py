@@ -5,20 +5,20 @@ from __future__ import annotations
 from libs.common.db import clock
 from libs.common.periodic_task import for_each
 from services.scheduler.db import tasks
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.task import Task
 from services.scheduler.tasks import transitions
 from services.scheduler.tasks.apply import AppliedTransition, apply_transition, lock_task, publish_changes
 
 
-async def expire_leases(deps: Parts) -> None:
+async def expire_leases(deps: Dependencies) -> None:
     """Take tasks back from workers that were silent for a whole lease."""
     async with deps.db.read() as conn:
         expired = await tasks.list_expired(conn, await clock(conn))
     await for_each((task.id for task in expired), lambda task: _expire_lease(deps, task))
 
 
-async def _expire_lease(deps: Parts, task_id: str) -> None:
+async def _expire_lease(deps: Dependencies, task_id: str) -> None:
     async with deps.db.write() as conn:
         run, task, now = await lock_task(conn, task_id)
         if task is None or task.state != "claimed" or (task.lease_until or 0) >= now:
@@ -33,14 +33,14 @@ async def _expire_lease(deps: Parts, task_id: str) -> None:
     publish_changes(deps, task, run, applied)
 
 
-async def release_backoffs(deps: Parts) -> None:
+async def release_backoffs(deps: Dependencies) -> None:
     """Make ready what waited for the end of its pause after a failure."""
     async with deps.db.read() as conn:
         due_tasks = await tasks.list_backoff_over(conn, await clock(conn))
     await for_each(due_tasks, lambda task: _release_backoff(deps, task), lambda task: task.id)
 
 
-async def _release_backoff(deps: Parts, task: Task) -> None:
+async def _release_backoff(deps: Dependencies, task: Task) -> None:
     async with deps.db.write() as conn:
         current = await tasks.get(conn, task.id)
         if current is None or current.state != "waiting":

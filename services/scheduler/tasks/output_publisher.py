@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from libs.common.errors import MeshError, TooLarge
 from libs.common.log import get
 from services.scheduler.db import runs, tasks
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.reason import Reason, reason
 from services.scheduler.model.task import Task
 from services.scheduler.plans import planner
@@ -44,7 +44,7 @@ class RetryDelay:
 class OutputPublisher:
     """Each publication takes its own time: one of many gigabytes holds up no other."""
 
-    def __init__(self, deps: Parts) -> None:
+    def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
         self._in_progress: dict[str, tuple[Task, asyncio.Task[None]]] = {}
         """As it was when it was begun, and what is done with it."""
@@ -77,7 +77,7 @@ class OutputPublisher:
         finally:
             del self._in_progress[task.id]
             if len(self._in_progress) == MAX_CONCURRENT - 1 or _is_cancelled():
-                self._deps.wakes.publish()
+                self._deps.triggers.output_publisher()
 
     async def _schedule_retry(self, task: Task, message: str) -> None:
         """Until it is tried again, which is shown."""
@@ -99,7 +99,7 @@ def _is_cancelled() -> bool:
     return current is not None and current.cancelling() > 0
 
 
-async def _publish_outputs(deps: Parts, task: Task) -> None:
+async def _publish_outputs(deps: Dependencies, task: Task) -> None:
     """Raises MeshError when it may succeed another time."""
     async with deps.db.read() as conn:
         run = await runs.get(conn, task.app, task.run or "")
@@ -108,7 +108,7 @@ async def _publish_outputs(deps: Parts, task: Task) -> None:
     columns: dict[str, object] = {"state": "succeeded"}
     moves = planner.publication_moves(run, task)
     try:
-        await deps.peers.databox.put(_publication_path(task), {"moves": moves}, timeout=COPY_TIMEOUT_S)
+        await deps.services.databox.put(_publication_path(task), {"moves": moves}, timeout=COPY_TIMEOUT_S)
     except MeshError as error:
         if error.retryable or not 400 <= error.status < 500:
             raise
@@ -116,10 +116,10 @@ async def _publish_outputs(deps: Parts, task: Task) -> None:
     await _finish_task(deps, task, columns)
 
 
-async def _withdraw_outputs(deps: Parts, task: Task) -> None:
+async def _withdraw_outputs(deps: Dependencies, task: Task) -> None:
     """Its run is to end: what was published of it goes, unless databox is away."""
     try:
-        await deps.peers.databox.delete(_publication_path(task), timeout=WITHDRAW_TIMEOUT_S)
+        await deps.services.databox.delete(_publication_path(task), timeout=WITHDRAW_TIMEOUT_S)
     except MeshError as error:
         get("scheduler").warning("what was published of a canceled run may stay", task=task.id, why=error.detail)
     await _finish_task(deps, task, {"state": "canceled", "stop": False})
@@ -134,7 +134,7 @@ def publication_failure(error: MeshError) -> Reason:
     return {**error.members, **reason("quota" if isinstance(error, TooLarge) else "output", error.detail)}
 
 
-async def _finish_task(deps: Parts, task: Task, columns: dict[str, object]) -> None:
+async def _finish_task(deps: Dependencies, task: Task, columns: dict[str, object]) -> None:
     async with deps.db.write() as conn:
         run, current, now = await apply.lock_task(conn, task.id)
         if run is None or current is None or (current.state, current.token) != ("publishing", task.token):
@@ -143,7 +143,7 @@ async def _finish_task(deps: Parts, task: Task, columns: dict[str, object]) -> N
     apply.publish_changes(deps, current, run, applied)
 
 
-async def _show_problem(deps: Parts, task: Task, message: str) -> None:
+async def _show_problem(deps: Dependencies, task: Task, message: str) -> None:
     async with deps.db.write() as conn:
         run, current, _now = await apply.lock_task(conn, task.id)
         if run is None or current is None or (current.state, current.token) != ("publishing", task.token):

@@ -17,7 +17,7 @@ from libs.common.settings import Settings
 from services.scheduler import notifications
 from services.scheduler.callbacks.credentials import instance_token
 from services.scheduler.db import Connection, ready_queue, runs, tasks
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.reason import reason
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import ClaimCandidate, Task
@@ -36,7 +36,7 @@ class ClaimRequest(Message):
     free: int = 0
 
 
-async def claim_next(deps: Parts, request: ClaimRequest) -> dict[str, Any]:
+async def claim_next(deps: Dependencies, request: ClaimRequest) -> dict[str, Any]:
     """The lease of the task whose turn it is, which need not be the one that was rung for, or of none."""
     for _ in range(MAX_ATTEMPTS):
         async with deps.db.write() as conn:
@@ -113,7 +113,7 @@ async def _build_stage_spec(conn: Connection, task: Task, run: Run, now: float, 
     )
     stage_spec = planner.build_stage_spec(run, task, siblings)
     if call := stage.get("call"):
-        stage_spec["call"] = async_prediction.granted(token, run, call)
+        stage_spec["call"] = async_prediction.grant_call(token, run, call)
     return stage_spec
 
 
@@ -123,10 +123,10 @@ def _log_start(run: Run | None) -> None:
         log.get("scheduler").info("run started", app=run.app, pipeline=run.pipeline, run=run.id, user=run.user)
 
 
-def _notify_claimed(deps: Parts, task: Task, *, has_more: bool) -> None:
+def _notify_claimed(deps: Dependencies, task: Task, *, has_more: bool) -> None:
     """`more`: others wait."""
     if has_more:
-        deps.doorbells.on_claim()
+        deps.dispatcher.on_claim()
     if task.run:
-        deps.wakes.tell()
-        deps.bells.ring(notifications.run(task.run))
+        deps.triggers.callbacks()
+        deps.notifier.notify(notifications.run_changed(task.run))

@@ -14,7 +14,7 @@ from libs.common.protocol.message import Message
 from services.scheduler import notifications
 from services.scheduler.components import reconciler
 from services.scheduler.db import Connection, runs, tasks, workers
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.task import Task
 
 MAX_POLL_S = 30.0
@@ -49,14 +49,14 @@ class Heartbeat(Message):
     have: Each[TaskStatus] = ()
 
 
-async def handle_heartbeat(deps: Parts, worker: str, heartbeat: Heartbeat) -> dict[str, Any]:
+async def handle_heartbeat(deps: Dependencies, worker: str, heartbeat: Heartbeat) -> dict[str, Any]:
     """Renew what the worker holds, note its news, answer with its orders: at once if any, else within `wait` s."""
-    with deps.bells.listen(notifications.worker(worker)) as subscription:
+    with deps.notifier.subscribe(notifications.worker_orders(worker)) as subscription:
         revoked, orders, pending = await _renew_leases(deps, worker, heartbeat)
         remaining = 0.0 if revoked else min(heartbeat.wait, MAX_POLL_S)
         while remaining > 0 and not orders["stop"] and orders["drain"] == heartbeat.draining:
             pause = min(remaining, STOP_CHECK_S if pending else remaining)
-            if await subscription.wait(pause) and deps.bells.closed:
+            if await subscription.wait(pause) and deps.notifier.closed:
                 break
             remaining -= pause
             orders, pending = await _pending_orders(deps, worker)
@@ -64,7 +64,7 @@ async def handle_heartbeat(deps: Parts, worker: str, heartbeat: Heartbeat) -> di
 
 
 async def _renew_leases(
-    deps: Parts, worker: str, heartbeat: Heartbeat
+    deps: Dependencies, worker: str, heartbeat: Heartbeat
 ) -> tuple[list[dict[str, Any]], dict[str, Any], bool]:
     changed_runs: set[str] = set()
     changed_apps: set[str] = set()
@@ -98,18 +98,18 @@ async def _renew_leases(
         rerouted_apps = [app for app in sorted(changed_apps) if await _update_routes(conn, app)]
         orders, pending = build_orders(claimed.values(), now, draining=draining)
     if rerouted_apps:
-        deps.bells.ring(notifications.TABLE)
+        deps.notifier.notify(notifications.ROUTE_TABLE)
     for run in changed_runs:
-        deps.bells.ring(notifications.run(run))
+        deps.notifier.notify(notifications.run_changed(run))
     for app in changed_apps:
-        deps.wakes.converge(app)
+        deps.triggers.reconcile(app)
     return revoked, orders, pending
 
 
 async def _update_routes(conn: Connection, app: str) -> bool:
     """Whether the app's routes changed. One whose manifests cannot be read costs nobody else a lease."""
     try:
-        return await reconciler.route(conn, app)
+        return await reconciler.update_routes(conn, app)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         get("scheduler").error("routes are left as they were", app=app, exc_info=error)
         return False
@@ -130,7 +130,7 @@ def changed_columns(task: Task, status: TaskStatus) -> dict[str, Any]:
     return {name: value for name, value in reported.items() if getattr(task, name) != value}
 
 
-async def _pending_orders(deps: Parts, worker: str) -> tuple[dict[str, Any], bool]:
+async def _pending_orders(deps: Dependencies, worker: str) -> tuple[dict[str, Any], bool]:
     async with deps.db.read() as conn:
         draining, now = await workers.get_draining(conn, worker)
         return build_orders(await tasks.list_stopping(conn, worker), now, draining=draining)

@@ -8,7 +8,7 @@ from libs.common.errors import Conflict
 from libs.common.http.tolerant_list import Each, Keepable
 from libs.common.protocol.message import Message
 from services.scheduler.db import stage_cache, tasks
-from services.scheduler.dependencies import Parts
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.task import Task
 from services.scheduler.tasks import transitions
 from services.scheduler.tasks.apply import AppliedTransition, apply_transition, lock_task, publish_changes
@@ -38,7 +38,7 @@ class ReuseQuery(Message):
     content: str = Field(max_length=64)
 
 
-async def handle_report(deps: Parts, task_id: str, report: TaskReport) -> None:
+async def handle_report(deps: Dependencies, task_id: str, report: TaskReport) -> None:
     """Take a worker's last word about a task. Raises Conflict when the lease is over: the result is dropped."""
     result = transitions.AttemptResult(
         report.outcome, report.reason, report.outputs, report.log_tail, report.usage, report.answer, report.progress
@@ -66,7 +66,7 @@ def require_current_lease(task: Task | None, worker: str, token: int) -> Task:
     return task
 
 
-async def complete_from_cache(deps: Parts, task_id: str, query: ReuseQuery) -> bool:
+async def complete_from_cache(deps: Dependencies, task_id: str, query: ReuseQuery) -> bool:
     """Let the stage succeed with what an earlier one made of the same. Whether there was one."""
     async with deps.db.write() as conn:
         run, stored, now = await lock_task(conn, task_id)
