@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.demo.api import Api
 from deploy.demo.mesh import Mesh
-from services.worker.context import installation
+from services.worker.context import get_installation_id
 from tests.e2e.application import Application
 from tests.e2e.processes import Processes, running
 from tests.servers.engine import Engine
@@ -31,7 +31,7 @@ def application(engine: Engine | None = None) -> Iterator[Application]:
         finally:
             mesh.stop()
             if engine:
-                engine.clear(installation((mesh.data / "internal-token").read_text().strip()))
+                engine.clear(get_installation_id((mesh.data / "internal-token").read_text().strip()))
 
 
 @contextmanager

@@ -17,23 +17,23 @@ from libs.common.http.app import Check, service
 from libs.common.http.client import open_peers
 from libs.common.periodic_task import Loop
 from libs.common.settings import Settings
-from services.worker.claimer import Consumer
-from services.worker.context import Host, installation
-from services.worker.files.checkout import Checkouts
-from services.worker.files.file_cache import Shelf
-from services.worker.files.models import Models
-from services.worker.heartbeat import Sync
-from services.worker.held_tasks import Holdings
-from services.worker.lease_runner import Runner
+from services.worker.claimer import TaskClaimer
+from services.worker.context import WorkerContext, get_installation_id
+from services.worker.files.checkout import CheckoutCache
+from services.worker.files.file_cache import FileCache
+from services.worker.files.models import ModelCache
+from services.worker.heartbeat import Heartbeat
+from services.worker.held_tasks import HeldTasks
+from services.worker.lease_runner import LeaseRunner
 from services.worker.runtime import Runtime
-from services.worker.runtime.process.environments import Environments
+from services.worker.runtime.process.environments import VirtualEnvironments
 from services.worker.runtime.process.runtime import ProcessRuntime
 
-CONVERGE_S = 5.0
-SWEEP_S = 60.0
-SYNC_PAUSE_S = 0.005
+RECONCILE_INTERVAL_S = 5.0
+SWEEP_INTERVAL_S = 60.0
+HEARTBEAT_PAUSE_S = 0.005
 """Between two heartbeats: changes that come together travel together."""
-STOP_S = 25.0
+STOP_TIMEOUT_S = 25.0
 """How long a stopping worker waits for what it hands back."""
 
 
@@ -43,41 +43,41 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            line: Bus = bus if bus is not None else await stack.enter_async_context(open_bus(settings.bus))
-            host = await stack.enter_async_context(open_host(settings))
-            app.state.bus, app.state.runtime = line, host.runtime
-            async with working(host, line) as holdings:
-                app.state.holdings = holdings
+            message_bus: Bus = bus if bus is not None else await stack.enter_async_context(open_bus(settings.bus))
+            context = await stack.enter_async_context(open_context(settings))
+            app.state.bus, app.state.runtime = message_bus, context.runtime
+            async with run_worker_loops(context, message_bus) as held_tasks:
+                app.state.held_tasks = held_tasks
                 yield
 
-    def checks() -> Mapping[str, Check]:
+    def readiness_checks() -> Mapping[str, Check]:
         runtime = app.state.runtime
         disk = Disk(settings.scratch_folder, settings.disk_reserve)
-        found = {"bus": app.state.bus.ready, "runtime": runtime.ready, "gateway": runtime.reached}
-        return {**found, "disk": disk.ready}
+        checks = {"bus": app.state.bus.ready, "runtime": runtime.check_ready, "gateway": runtime.check_gateway}
+        return {**checks, "disk": disk.ready}
 
-    app = service("worker", settings, lifespan=lifespan, checks=checks)
+    app = service("worker", settings, lifespan=lifespan, checks=readiness_checks)
     return app
 
 
 @asynccontextmanager
-async def open_host(settings: Settings) -> AsyncIterator[Host]:
+async def open_context(settings: Settings) -> AsyncIterator[WorkerContext]:
     worker = settings.worker_name or socket.gethostname()
-    mesh = installation(settings.internal_token)
+    mesh = get_installation_id(settings.internal_token)
     docker = settings.runtime.startswith("docker:")
     cache = (settings.scratch_folder if docker else settings.data) / "cache"
     async with open_peers(settings) as peers, open_runtime(settings, worker, mesh, cache) as runtime:
-        yield Host(
+        yield WorkerContext(
             settings=settings,
             worker=worker,
             installation=mesh,
             peers=peers,
             runtime=runtime,
-            checkouts=Checkouts(cache / "source", peers.registry),
-            models=Models(cache / "models", peers),
-            shelf=Shelf(cache / "files", link=docker),
-            serve=None if docker else component_program(),
-            with_source=not docker,
+            checkouts=CheckoutCache(cache / "source", peers.registry),
+            models=ModelCache(cache / "models", peers),
+            file_cache=FileCache(cache / "files", hard_links=docker),
+            component_program=None if docker else find_component_program(),
+            needs_source=not docker,
         )
 
 
@@ -89,57 +89,60 @@ async def open_runtime(settings: Settings, worker: str, installation: str, cache
         async with DockerRuntime(settings, worker, installation) as docker:
             yield docker
         return
-    environments = Environments(cache / "environments")
+    environments = VirtualEnvironments(cache / "environments")
     async with ProcessRuntime(settings, worker, installation, environments) as process:
         yield process
 
 
-def component_program() -> Path:
-    found = importlib.util.find_spec("mlmesh_component")
-    if found is None or found.origin is None:
+def find_component_program() -> Path:
+    module_spec = importlib.util.find_spec("mlmesh_component")
+    if module_spec is None or module_spec.origin is None:
         raise RuntimeError("the component runtime is not installed")
-    return Path(found.origin).parent.parent / "serve.py"
+    return Path(module_spec.origin).parent.parent / "serve.py"
 
 
 @asynccontextmanager
-async def working(host: Host, bus: Bus) -> AsyncIterator[Holdings]:
+async def run_worker_loops(context: WorkerContext, bus: Bus) -> AsyncIterator[HeldTasks]:
     """The worker's loops. At the end what it holds is handed back, or left to run where the engine outlives it."""
-    settings, holdings = host.settings, Holdings(host.settings.worker_slots)
-    leave = not host.with_source
+    settings, held_tasks = context.settings, HeldTasks(context.settings.worker_slots)
+    detach = not context.needs_source
     async with asyncio.TaskGroup() as tasks, asyncio.TaskGroup() as loops:
-        runner = Runner(host, holdings, tasks)
-        await runner.adopt()
-        sync = Sync(settings, host.worker, holdings, host.peers.scheduler)
-        consumer = Consumer(settings, host.worker, holdings, host.peers.scheduler, runner.begin)
-        getting = [loops.create_task(consumer.listen(bus, one)) for one in settings.worker_classes]
-        getting.append(loops.create_task(consumer.loop.run()))
-        beating = [
-            loops.create_task(Loop("sync", sync.step, SYNC_PAUSE_S, back_off=settings.lease / 5).run()),
-            loops.create_task(Loop("converge", host.runtime.converge, CONVERGE_S).run()),
-            loops.create_task(Loop("sweep", runner.sweep, SWEEP_S).run()),
+        runner = LeaseRunner(context, held_tasks, tasks)
+        await runner.adopt_existing()
+        heartbeat = Heartbeat(settings, context.worker, held_tasks, context.peers.scheduler)
+        claimer = TaskClaimer(settings, context.worker, held_tasks, context.peers.scheduler, runner.start_lease)
+        claim_loops = [
+            loops.create_task(claimer.consume_notifications(bus, resource_class))
+            for resource_class in settings.worker_classes
+        ]
+        claim_loops.append(loops.create_task(claimer.poll_loop.run()))
+        service_loops = [
+            loops.create_task(Loop("sync", heartbeat.run_once, HEARTBEAT_PAUSE_S, back_off=settings.lease / 5).run()),
+            loops.create_task(Loop("converge", context.runtime.reconcile, RECONCILE_INTERVAL_S).run()),
+            loops.create_task(Loop("sweep", runner.remove_orphans, SWEEP_INTERVAL_S).run()),
         ]
         try:
-            yield holdings
+            yield held_tasks
         finally:
-            await ended(getting)
-            if not leave:
-                await hand_back(holdings)
-            await ended(beating)
-            await runner.leave()
-            await host.runtime.close(leave=leave)
+            await cancel_and_wait(claim_loops)
+            if not detach:
+                await return_held_tasks(held_tasks)
+            await cancel_and_wait(service_loops)
+            await runner.detach()
+            await context.runtime.close(detach=detach)
 
 
-async def ended(tasks: list[asyncio.Task[None]]) -> None:
+async def cancel_and_wait(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
 
 
-async def hand_back(holdings: Holdings) -> None:
-    for holding in holdings.all():
-        holding.give("return")
+async def return_held_tasks(held_tasks: HeldTasks) -> None:
+    for held_task in held_tasks.list_tasks():
+        held_task.set_order("return")
     try:
-        async with asyncio.timeout(STOP_S):
-            await holdings.until_empty()
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await held_tasks.wait_until_empty()
     except TimeoutError:
         return  # their leases run out

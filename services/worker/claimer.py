@@ -7,83 +7,89 @@ from collections.abc import Callable
 from typing import Any
 
 from libs.common import log
-from libs.common.bus import Bus, Queue
-from libs.common.bus import Consumer as Line
+from libs.common.bus import Bus, Consumer, Queue
 from libs.common.errors import MeshError
 from libs.common.http.client import Peer
 from libs.common.messages import TaskReady
 from libs.common.periodic_task import Loop
 from libs.common.settings import Settings
-from services.worker.held_tasks import Holdings
+from services.worker.held_tasks import HeldTasks
 from services.worker.lease import Lease
 
-CLAIM_S = 15.0
+CLAIM_INTERVAL_S = 15.0
 """How often it is asked for work without a message; what nobody took is announced again by the scheduler."""
 
 
-class Consumer:
+class TaskClaimer:
     def __init__(
-        self, settings: Settings, worker: str, holdings: Holdings, scheduler: Peer, begin: Callable[[Lease], None]
+        self,
+        settings: Settings,
+        worker: str,
+        held_tasks: HeldTasks,
+        scheduler: Peer,
+        start_lease: Callable[[Lease], None],
     ) -> None:
-        self._settings, self._worker, self._holdings = settings, worker, holdings
-        self._scheduler, self._begin = scheduler, begin
-        self.loop = Loop("claims", self.claim_all, CLAIM_S)
-        self._one = asyncio.Lock()
+        self._settings, self._worker, self._held_tasks = settings, worker, held_tasks
+        self._scheduler, self._start_lease = scheduler, start_lease
+        self.poll_loop = Loop("claims", self.claim_until_full, CLAIM_INTERVAL_S)
+        self._claim_lock = asyncio.Lock()
 
-    async def listen(self, bus: Bus, resource_class: str) -> None:
+    async def consume_notifications(self, bus: Bus, resource_class: str) -> None:
         """Takes doorbells of one class while there is room."""
         queue = Queue(f"tasks.{resource_class}", (f"{TaskReady.tag}.{resource_class}",))
-        async with bus.consume(queue) as line:
+        async with bus.consume(queue) as consumer:
             while True:
-                await self._room(line)
-                delivery = await line.next()
+                await self._pause_while_full(consumer)
+                delivery = await consumer.next()
                 try:
-                    await self._answer(delivery.message.task if isinstance(delivery.message, TaskReady) else None)
+                    await self._on_notification(
+                        delivery.message.task if isinstance(delivery.message, TaskReady) else None
+                    )
                 finally:
                     await delivery.ack()
 
-    async def _room(self, line: Line) -> None:
-        if self._holdings.free:
+    async def _pause_while_full(self, consumer: Consumer) -> None:
+        if self._held_tasks.free_slots:
             return
-        await line.pause()
-        await self._holdings.until_room()
-        await line.resume()
+        await consumer.pause()
+        await self._held_tasks.wait_for_free_slot()
+        await consumer.resume()
 
-    async def _answer(self, task: str | None) -> None:
+    async def _on_notification(self, task: str | None) -> None:
         try:
-            if await self.claim(task):
-                await self.claim_all()
+            if await self.claim_task(task):
+                await self.claim_until_full()
         except MeshError as error:
             log.get("worker").info("claim failed; it is repeated until it succeeds", why=error.detail)
-            self.loop.wake()
+            self.poll_loop.wake()
 
-    async def claim_all(self) -> None:
+    async def claim_until_full(self) -> None:
         """Whatever waits and fits."""
-        while await self.claim(None):
+        while await self.claim_task(None):
             continue
 
-    async def claim(self, task: str | None) -> bool:
+    async def claim_task(self, task: str | None) -> bool:
         """Whether there may be another for us; one call at a time, so that `free` is true."""
-        if self._holdings.draining:
+        if self._held_tasks.draining:
             return False
-        async with self._one:
+        async with self._claim_lock:
             body = {
                 "worker": self._worker,
                 "classes": list(self._settings.worker_classes),
                 "task": task,
-                "free": self._holdings.free,
+                "free": self._held_tasks.free_slots,
             }
-            answer = await self._scheduler.post("/internal/claims", body)
-            if not answer or not answer.get("lease"):
+            response = await self._scheduler.post("/internal/claims", body)
+            if not response or not response.get("lease"):
                 return False
-            self._take(answer["lease"])
-            return bool(answer.get("more", True))
+            self._accept_lease(response["lease"])
+            return bool(response.get("more", True))
 
-    def _take(self, given: Any) -> None:
+    def _accept_lease(self, value: Any) -> None:
         """One that cannot be read ends by itself: nobody renews it."""
         try:
-            lease = Lease.of(given)
+            lease = Lease.from_json(value)
         except ValueError as error:
             log.get("worker").error("a lease is left out", why=str(error))
             return
-        self._begin(lease)
+        self._start_lease(lease)

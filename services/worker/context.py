@@ -10,124 +10,128 @@ from pathlib import Path
 from libs.common.errors import Conflict
 from libs.common.http.client import Peers
 from libs.common.settings import Settings
-from services.worker.failures import Failed
-from services.worker.files.checkout import Checkouts
-from services.worker.files.file_cache import Shelf
-from services.worker.files.models import Models
-from services.worker.held_tasks import Holding
+from services.worker.failures import TaskFailed
+from services.worker.files.checkout import CheckoutCache
+from services.worker.files.file_cache import FileCache
+from services.worker.files.models import ModelCache
+from services.worker.held_tasks import HeldTask
 from services.worker.lease import Lease
-from services.worker.retry import patient
-from services.worker.runtime import CannotRun, Progress, Runtime
-from services.worker.runtime.spec import LOOPBACK, ContainerSpec, Site
+from services.worker.retry import retry
+from services.worker.runtime import Progress, Runtime, RuntimeFailure
+from services.worker.runtime.spec import LOOPBACK, ContainerSite, ContainerSpec
 
-SHOWN_S = 0.25
+PROGRESS_INTERVAL_S = 0.25
 """An installer writes many lines; one in this time is shown."""
 
 
 @dataclass(frozen=True)
-class Host:
+class WorkerContext:
     settings: Settings
     worker: str
     installation: str
     peers: Peers
     runtime: Runtime
-    checkouts: Checkouts
-    models: Models
-    shelf: Shelf
-    serve: Path | None
+    checkouts: CheckoutCache
+    models: ModelCache
+    file_cache: FileCache
+    component_program: Path | None
     """The component program on this host; None where containers bring their own."""
-    with_source: bool
+    needs_source: bool
     """The runtime needs the checkout (processes), or has all of it in the image (Docker)."""
 
     @property
-    def tasks(self) -> Path:
+    def tasks_folder(self) -> Path:
         """Of this worker alone: several workers may share the scratch folder."""
         return self.settings.scratch_folder / "tasks" / self.worker
 
-    def folder(self, lease: Lease) -> Path:
-        return self.tasks / lease.name
+    def task_folder(self, lease: Lease) -> Path:
+        return self.tasks_folder / lease.container_name
 
-    async def site(self, lease: Lease) -> Site:
-        """Raises Failed when the source is not to be had."""
+    async def build_site(self, lease: Lease) -> ContainerSite:
+        """Raises TaskFailed when the source is not to be had."""
         try:
-            source = await self.checkouts.get(lease.app, lease.commit) if self.with_source else None
-        except CannotRun as error:
-            raise Failed(error.code, error.detail) from error
-        return Site(
+            source = await self.checkouts.get(lease.app, lease.commit) if self.needs_source else None
+        except RuntimeFailure as error:
+            raise TaskFailed(error.code, error.detail) from error
+        return ContainerSite(
             worker=self.worker,
             installation=self.installation,
-            folder=self.folder(lease),
+            folder=self.task_folder(lease),
             mesh_url=await self.mesh_url(lease),
             source=source,
-            serve=self.serve,
+            component_program=self.component_program,
             address=self.settings.worker_advertise or LOOPBACK,
         )
 
     async def mesh_url(self, lease: Lease) -> str:
-        inner = lease.kind == "instance" and lease.spec.get("egress") == "none"
-        return await patient(lambda: self.runtime.mesh_url(lease.app, egress=not inner))
+        isolated = lease.kind == "instance" and lease.spec.get("egress") == "none"
+        return await retry(lambda: self.runtime.mesh_url(lease.app, egress=not isolated))
 
-    async def secrets(self, lease: Lease) -> dict[str, dict[str, str]]:
-        """Those of its environment. Raises Failed."""
-        return await self._secrets(lease, lease.spec.get("secrets") or [])
+    async def get_secrets(self, lease: Lease) -> dict[str, dict[str, str]]:
+        """Those of its environment. Raises TaskFailed."""
+        return await self._fetch_secrets(lease, lease.spec.get("secrets") or [])
 
-    async def login(self, lease: Lease) -> dict[str, str] | None:
-        """How the image registry is to be asked; None: without a name. Raises Failed."""
+    async def get_registry_login(self, lease: Lease) -> dict[str, str] | None:
+        """How the image registry is to be asked; None: without a name. Raises TaskFailed."""
         name = lease.spec.get("image_credentials")
         if not name:
             return None
-        found = (await self._secrets(lease, [name]))[name]
-        if not {"username", "password"} <= found.keys():
-            raise Failed("image", f"Secret {name} needs the keys username and password to be the image's credentials")
-        return {"username": found["username"], "password": found["password"]}
+        credentials = (await self._fetch_secrets(lease, [name]))[name]
+        if not {"username", "password"} <= credentials.keys():
+            raise TaskFailed(
+                "image", f"Secret {name} needs the keys username and password to be the image's credentials"
+            )
+        return {"username": credentials["username"], "password": credentials["password"]}
 
-    async def _secrets(self, lease: Lease, names: list[str]) -> dict[str, dict[str, str]]:
+    async def _fetch_secrets(self, lease: Lease, names: list[str]) -> dict[str, dict[str, str]]:
         if not names:
             return {}
         path = f"/internal/apps/{lease.app}/secrets/values"
         try:
-            found = await patient(lambda: self.peers.registry.post(path, {"names": names}))
+            response = await retry(lambda: self.peers.registry.post(path, {"names": names}))
         except Conflict as error:
-            raise Failed("secrets", error.detail) from error
-        return dict(found["secrets"])
+            raise TaskFailed("secrets", error.detail) from error
+        return dict(response["secrets"])
 
-    async def launch(self, holding: Holding, spec: ContainerSpec) -> None:
-        """Prepared and started. Raises Failed."""
-        await self.start(holding, await self.prepare(holding, spec))
+    async def prepare_and_start(self, held_task: HeldTask, spec: ContainerSpec) -> None:
+        """Prepared and started. Raises TaskFailed."""
+        await self.start(held_task, await self.prepare(held_task, spec))
 
-    async def prepare(self, holding: Holding, spec: ContainerSpec) -> ContainerSpec:
-        """What it needs is at hand; the same with exactly the image that it will have. Raises Failed."""
-        spec = replace(spec, login=await self.login(holding.lease))
-        holding.show(state="pulling")
+    async def prepare(self, held_task: HeldTask, spec: ContainerSpec) -> ContainerSpec:
+        """What it needs is at hand; the same with exactly the image that it will have. Raises TaskFailed."""
+        spec = replace(spec, registry_login=await self.get_registry_login(held_task.lease))
+        held_task.update_status(state="pulling")
         try:
-            identity = await patient(lambda: self.runtime.prepare(spec, paced(lambda line: holding.show(detail=line))))
-        except CannotRun as error:
-            raise Failed(error.code, error.detail) from error
-        return replace(spec, identity=identity)
+            image_id = await retry(
+                lambda: self.runtime.prepare(spec, throttle_progress(lambda line: held_task.update_status(detail=line)))
+            )
+        except RuntimeFailure as error:
+            raise TaskFailed(error.code, error.detail) from error
+        return replace(spec, image_id=image_id)
 
-    async def start(self, holding: Holding, spec: ContainerSpec) -> None:
-        """Raises Failed, or CannotRun when the engine went away in between."""
-        holding.show(state="starting", detail=None)
+    async def start(self, held_task: HeldTask, spec: ContainerSpec) -> None:
+        """Raises TaskFailed, or RuntimeFailure when the engine went away in between."""
+        held_task.update_status(state="starting", detail=None)
         try:
-            await patient(lambda: self.runtime.start(spec))
-        except CannotRun as error:
+            await retry(lambda: self.runtime.start(spec))
+        except RuntimeFailure as error:
             if error.code == "lost":
                 raise
-            raise Failed(error.code, error.detail) from error
+            raise TaskFailed(error.code, error.detail) from error
 
 
-def installation(internal_token: str) -> str:
+def get_installation_id(internal_token: str) -> str:
     """What tells the containers of one mesh from those of another on the same engine."""
     return hashlib.sha256(internal_token.encode()).hexdigest()[:12]
 
 
-def paced(show: Progress) -> Progress:
+def throttle_progress(show: Progress) -> Progress:
     last = 0.0
 
-    def step(line: str) -> None:
+    def report_line(line: str) -> None:
         nonlocal last
-        if time.monotonic() - last >= SHOWN_S:
+        if time.monotonic() - last >= PROGRESS_INTERVAL_S:
             last = time.monotonic()
             show(line)
 
-    return step
+    return report_line

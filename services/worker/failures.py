@@ -7,10 +7,10 @@ from typing import Any
 from libs.common.errors import MeshError
 
 
-class Failed(MeshError):
+class TaskFailed(MeshError):
     """The task failed for a reason that its developer or the operator can act on."""
 
-    def __init__(self, code: str, detail: str, **more: Any) -> None:
+    def __init__(self, code: str, detail: str, **extra: Any) -> None:
         detail = detail.encode(errors="replace").decode()  # a file's name in it may be no text
         super().__init__(detail)
-        self.reason = {"code": code, "detail": detail, **more}
+        self.reason = {"code": code, "detail": detail, **extra}

@@ -12,17 +12,17 @@ LOCK_POLL_S = 0.2
 
 
 @asynccontextmanager
-async def locked(path: Path) -> AsyncIterator[None]:
+async def hold_file_lock(path: Path) -> AsyncIterator[None]:
     """Alone among all workers that share the folder."""
     with path.open("w") as file:
-        while not _taken(file.fileno()):  # noqa: ASYNC110  another process holds it
+        while not _try_lock(file.fileno()):  # noqa: ASYNC110  another process holds it
             await asyncio.sleep(LOCK_POLL_S)
         yield
 
 
-def _taken(number: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

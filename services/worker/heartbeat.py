@@ -10,78 +10,78 @@ from libs.common import log
 from libs.common.http.client import Peer
 from libs.common.http.tolerant_list import named
 from libs.common.settings import Settings
-from services.worker.held_tasks import Holdings
+from services.worker.held_tasks import HeldTasks
 
-LONGEST_WAIT_S = 5.0
-MARGIN_S = 5.0
+MAX_WAIT_S = 5.0
+RESPONSE_MARGIN_S = 5.0
 """What an answer may take beyond the wait that was asked for."""
 
 
-class Sync:
+class Heartbeat:
     """One call at a time; it is broken off and sent anew when something of our own changed.
 
     While the scheduler is away the work goes on: only its word ends what this worker holds.
     """
 
-    def __init__(self, settings: Settings, worker: str, holdings: Holdings, scheduler: Peer) -> None:
-        self._settings, self._worker, self._holdings, self._scheduler = settings, worker, holdings, scheduler
-        self._lease = settings.lease
+    def __init__(self, settings: Settings, worker: str, held_tasks: HeldTasks, scheduler: Peer) -> None:
+        self._settings, self._worker, self._held_tasks, self._scheduler = settings, worker, held_tasks, scheduler
+        self._lease_s = settings.lease
 
-    async def step(self) -> None:
+    async def run_once(self) -> None:
         """After a change the answer is not waited for long, nor broken off: many changes cannot starve the lease."""
-        hurried = self._holdings.changed.is_set()
-        self._holdings.changed.clear()
+        hurried = self._held_tasks.changed.is_set()
+        self._held_tasks.changed.clear()
         if hurried:
-            await self._call(0.0)
+            await self._send(0.0)
         else:
-            await self._long()
+            await self._long_poll()
 
-    async def _long(self) -> None:
-        call = asyncio.create_task(self._call(min(LONGEST_WAIT_S, self._lease / 3)))
-        bell = asyncio.create_task(self._holdings.changed.wait())
+    async def _long_poll(self) -> None:
+        call = asyncio.create_task(self._send(min(MAX_WAIT_S, self._lease_s / 3)))
+        change = asyncio.create_task(self._held_tasks.changed.wait())
         try:
-            await asyncio.wait([call, bell], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([call, change], return_when=asyncio.FIRST_COMPLETED)
             if call.done():
                 await call
         finally:
-            for task in (call, bell):
+            for task in (call, change):
                 task.cancel()
-            await asyncio.gather(call, bell, return_exceptions=True)
+            await asyncio.gather(call, change, return_exceptions=True)
 
-    async def _call(self, wait: float) -> None:
+    async def _send(self, wait: float) -> None:
         path = f"/internal/workers/{self._worker}/sync"
-        told = [(holding, holding.description) for holding in self._holdings.all()]
-        answer = await self._scheduler.post(path, self.document(wait), timeout=wait + MARGIN_S)
-        for holding, description in told:
-            holding.told = description
-        self._obey(answer)
+        sent = [(held_task, held_task.openapi) for held_task in self._held_tasks.list_tasks()]
+        response = await self._scheduler.post(path, self.to_json(wait), timeout=wait + RESPONSE_MARGIN_S)
+        for held_task, openapi in sent:
+            held_task.reported_openapi = openapi
+        self._apply_orders(response)
 
-    def document(self, wait: float) -> dict[str, Any]:
+    def to_json(self, wait: float) -> dict[str, Any]:
         return {
             "host": socket.gethostname(),
             "classes": list(self._settings.worker_classes),
             "slots": self._settings.worker_slots,
-            "free": self._holdings.free,
+            "free": self._held_tasks.free_slots,
             "labels": self._settings.worker_labels,
-            "draining": self._holdings.draining,
+            "draining": self._held_tasks.draining,
             "wait": wait,
-            "have": [holding.written() for holding in self._holdings.all()],
+            "have": [held_task.dump_json() for held_task in self._held_tasks.list_tasks()],
         }
 
-    def _obey(self, answer: dict[str, Any]) -> None:
+    def _apply_orders(self, response: dict[str, Any]) -> None:
         """An order that cannot be read holds up no other."""
-        self._lease = float(answer.get("lease_seconds") or self._lease)
-        self._holdings.draining = bool(answer.get("drain"))
-        for held in self._holdings.all() if self._holdings.draining else ():
-            if held.lease.kind == "stage" and not held.begun:
-                held.give("return")
+        self._lease_s = float(response.get("lease_seconds") or self._lease_s)
+        self._held_tasks.draining = bool(response.get("drain"))
+        for held_task in self._held_tasks.list_tasks() if self._held_tasks.draining else ():
+            if held_task.lease.kind == "stage" and not held_task.has_started:
+                held_task.set_order("return")
         for order in ("stop", "gone"):
-            for one in answer.get(order) or ():
-                if not _readable(one):
-                    log.get("worker").warning("an order is left out", order=order, entry=named(one))
-                elif holding := self._holdings.find(one["task"], one["token"]):
-                    holding.give("gone" if order == "gone" else "stop")
+            for entry in response.get(order) or ():
+                if not _is_valid_order(entry):
+                    log.get("worker").warning("an order is left out", order=order, entry=named(entry))
+                elif target := self._held_tasks.find(entry["task"], entry["token"]):
+                    target.set_order("gone" if order == "gone" else "stop")
 
 
-def _readable(order: Any) -> bool:
+def _is_valid_order(order: Any) -> bool:
     return isinstance(order, dict) and type(order.get("task")) is str and type(order.get("token")) is int

@@ -11,72 +11,72 @@ import orjson
 from libs.common import log
 from services.worker.lease import Lease
 
-SOON_S = 0.1
+STAGE_UPDATE_DELAY_S = 0.1
 """After which the scheduler is told how a stage goes; a short one has ended by then."""
 Order = Literal["stop", "gone", "return"]
 """`return`: this worker stops, hand it back unharmed."""
 State = Literal["staging", "pulling", "starting", "running", "healthy", "unhealthy", "uploading", "stopping"]
 
 
-class Holding:
+class HeldTask:
     """One lease and what is known of it; every `show` wakes the heartbeat."""
 
-    def __init__(self, lease: Lease, changed: Callable[[Lease], None]) -> None:
+    def __init__(self, lease: Lease, on_change: Callable[[Lease], None]) -> None:
         self.lease = lease
         self.order: Order | None = None
-        self._shown: dict[str, Any] = {"state": "staging"}
-        self.told: dict[str, Any] | None = None
+        self._status: dict[str, Any] = {"state": "staging"}
+        self.reported_openapi: dict[str, Any] | None = None
         """The description that the scheduler has: it is long, and not said again."""
-        self._ordered = asyncio.Event()
-        self._changed = changed
+        self._order_event = asyncio.Event()
+        self._on_change = on_change
 
-    def show(self, **values: Any) -> None:
-        if {**self._shown, **values} != self._shown:
-            self._shown.update(values)
-            self._changed(self.lease)
+    def update_status(self, **values: Any) -> None:
+        if {**self._status, **values} != self._status:
+            self._status.update(values)
+            self._on_change(self.lease)
 
     @property
-    def begun(self) -> bool:
+    def has_started(self) -> bool:
         """What it does may have been seen by others."""
-        return self._shown["state"] not in ("staging", "pulling")
+        return self._status["state"] not in ("staging", "pulling")
 
     @property
     def progress(self) -> list[int] | None:
         """The last that it told."""
-        found: list[int] | None = self._shown.get("progress")
-        return found
+        progress: list[int] | None = self._status.get("progress")
+        return progress
 
-    def give(self, order: Order) -> None:
+    def set_order(self, order: Order) -> None:
         """The first order counts, but `gone` overrules any."""
         if self.order is None or order == "gone":
             self.order = order
-        self._ordered.set()
+        self._order_event.set()
 
-    async def ordered(self) -> None:
-        await self._ordered.wait()
+    async def wait_for_order(self) -> None:
+        await self._order_event.wait()
 
     @property
-    def description(self) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = self._shown.get("openapi")
-        return found
+    def openapi(self) -> dict[str, Any] | None:
+        openapi: dict[str, Any] | None = self._status.get("openapi")
+        return openapi
 
-    def document(self) -> dict[str, Any]:
-        known = {"openapi": None} if self.description is self.told else {}
-        blank = {"detail": None, "progress": None, "endpoint": None, "openapi": None, "model_etag": None}
-        return {"task": self.lease.task, "token": self.lease.token, **blank, **self._shown, **known}
+    def to_json(self) -> dict[str, Any]:
+        unchanged = {"openapi": None} if self.openapi is self.reported_openapi else {}
+        defaults = {"detail": None, "progress": None, "endpoint": None, "openapi": None, "model_etag": None}
+        return {"task": self.lease.task, "token": self.lease.token, **defaults, **self._status, **unchanged}
 
-    def written(self) -> orjson.Fragment:
+    def dump_json(self) -> orjson.Fragment:
         """Its document as JSON. What cannot be written of it is left out: the lease is to be kept all the same."""
         try:
-            return orjson.Fragment(orjson.dumps(self.document()))
+            return orjson.Fragment(orjson.dumps(self.to_json()))
         except TypeError:
-            bad = {name for name, value in self._shown.items() if not _writable(value)}
-            log.get("worker").warning("cannot be told", task=self.lease.task, fields=sorted(bad))
-            good = {name: value for name, value in self.document().items() if name not in bad}
-            return orjson.Fragment(orjson.dumps({"state": "running", **good}))
+            invalid = {name for name, value in self._status.items() if not _is_serializable(value)}
+            log.get("worker").warning("cannot be told", task=self.lease.task, fields=sorted(invalid))
+            valid = {name: value for name, value in self.to_json().items() if name not in invalid}
+            return orjson.Fragment(orjson.dumps({"state": "running", **valid}))
 
 
-def _writable(value: Any) -> bool:
+def _is_serializable(value: Any) -> bool:
     try:
         orjson.dumps(value)
     except TypeError:
@@ -84,54 +84,54 @@ def _writable(value: Any) -> bool:
     return True
 
 
-class Holdings:
+class HeldTasks:
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._held: dict[tuple[str, int], Holding] = {}
+        self._tasks: dict[tuple[str, int], HeldTask] = {}
         self.changed = asyncio.Event()
         self.draining = False
-        self._later: asyncio.TimerHandle | None = None
-        self._dropped = asyncio.Event()
+        self._delayed_change: asyncio.TimerHandle | None = None
+        self._removed = asyncio.Event()
 
-    def add(self, lease: Lease) -> Holding | None:
+    def add(self, lease: Lease) -> HeldTask | None:
         """None when it is held already."""
         key = (lease.task, lease.token)
-        if key in self._held:
+        if key in self._tasks:
             return None
-        self._held[key] = Holding(lease, self._note)
-        self._note(lease)
-        return self._held[key]
+        self._tasks[key] = HeldTask(lease, self._notify_change)
+        self._notify_change(lease)
+        return self._tasks[key]
 
-    def drop(self, holding: Holding) -> None:
-        self._held.pop((holding.lease.task, holding.lease.token), None)
-        self._note(holding.lease)
-        self._dropped.set()
+    def remove(self, held_task: HeldTask) -> None:
+        self._tasks.pop((held_task.lease.task, held_task.lease.token), None)
+        self._notify_change(held_task.lease)
+        self._removed.set()
 
-    def _note(self, lease: Lease) -> None:
+    def _notify_change(self, lease: Lease) -> None:
         """An instance's news are told at once: calls may wait for them. A stage's are for people, who look slowly."""
         if lease.kind == "instance":
             self.changed.set()
-        elif self._later is None or self._later.when() < asyncio.get_running_loop().time():
-            self._later = asyncio.get_running_loop().call_later(SOON_S, self.changed.set)
+        elif self._delayed_change is None or self._delayed_change.when() < asyncio.get_running_loop().time():
+            self._delayed_change = asyncio.get_running_loop().call_later(STAGE_UPDATE_DELAY_S, self.changed.set)
 
-    async def until_room(self) -> None:
-        await self._until(lambda: self.free > 0)
+    async def wait_for_free_slot(self) -> None:
+        await self._wait_for(lambda: self.free_slots > 0)
 
-    async def until_empty(self) -> None:
-        await self._until(lambda: not self._held)
+    async def wait_until_empty(self) -> None:
+        await self._wait_for(lambda: not self._tasks)
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
+    async def _wait_for(self, condition: Callable[[], bool]) -> None:
         while not condition():
-            self._dropped.clear()
-            await self._dropped.wait()
+            self._removed.clear()
+            await self._removed.wait()
 
-    def find(self, task: str, token: int) -> Holding | None:
-        return self._held.get((task, token))
+    def find(self, task: str, token: int) -> HeldTask | None:
+        return self._tasks.get((task, token))
 
-    def all(self) -> list[Holding]:
-        return list(self._held.values())
+    def list_tasks(self) -> list[HeldTask]:
+        return list(self._tasks.values())
 
     @property
-    def free(self) -> int:
+    def free_slots(self) -> int:
         """Slots count stages only."""
-        return max(0, self._slots - sum(holding.lease.kind == "stage" for holding in self._held.values()))
+        return max(0, self._slots - sum(held_task.lease.kind == "stage" for held_task in self._tasks.values()))

@@ -24,14 +24,12 @@ class Lease:
     spec: dict[str, Any]
 
     @classmethod
-    def of(cls, document: Any) -> Lease:
+    def from_json(cls, value: Any) -> Lease:
         """Raises ValueError when it is none, which names the task if that is known."""
-        if not isinstance(document, dict) or not all(
-            type(document.get(name)) is kind for name, kind in LEASE_FIELDS.items()
-        ):
-            raise ValueError(f"no lease: {named(document)}")
-        return cls(**{name: document[name] for name in LEASE_FIELDS})
+        if not isinstance(value, dict) or not all(type(value.get(name)) is kind for name, kind in LEASE_FIELDS.items()):
+            raise ValueError(f"no lease: {named(value)}")
+        return cls(**{name: value[name] for name in LEASE_FIELDS})
 
     @property
-    def name(self) -> str:
+    def container_name(self) -> str:
         return f"mlmesh-{self.task}-{self.token}"

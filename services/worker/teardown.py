@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from libs.common.errors import Conflict, NotFound
 from libs.common.settings import Settings
-from services.worker.context import installation
-from services.worker.runtime.docker.client import Refused, answered, labelled, open_engine
+from services.worker.context import get_installation_id
+from services.worker.runtime.docker.client import EngineRefused, call_engine, list_containers, open_engine
 
 
 async def count(settings: Settings) -> int:
     """Containers of tasks of this installation that run. Raises MeshError when the engine does not tell."""
     async with open_engine(settings.runtime) as docker:
-        return len(await labelled(docker, _label(settings), "mlmesh.worker", running=True))
+        return len(await list_containers(docker, _installation_label(settings), "mlmesh.worker", running=True))
 
 
 async def remove(settings: Settings) -> tuple[int, int]:
@@ -20,22 +20,22 @@ async def remove(settings: Settings) -> tuple[int, int]:
     Raises MeshError when the engine does not answer.
     """
     async with open_engine(settings.runtime) as docker:
-        tasks = len(await labelled(docker, _label(settings), "mlmesh.worker"))
-        for container in await labelled(docker, _label(settings)):
+        tasks = len(await list_containers(docker, _installation_label(settings), "mlmesh.worker"))
+        for container in await list_containers(docker, _installation_label(settings)):
             try:
-                await answered(container.delete(force=True, v=True))
+                await call_engine(container.delete(force=True, v=True))
             except (NotFound, Conflict):
                 continue  # it is gone, or going
-        networks = await answered(docker.networks.list(filters={"label": _label(settings)}))
+        networks = await call_engine(docker.networks.list(filters={"label": _installation_label(settings)}))
         for network in networks:
             try:
-                await answered((await answered(docker.networks.get(network["Id"]))).delete())
+                await call_engine((await call_engine(docker.networks.get(network["Id"]))).delete())
             except NotFound:
                 continue
-            except (Conflict, Refused) as error:
+            except (Conflict, EngineRefused) as error:
                 raise Conflict(f"network {network['Name']} is in use: {error.detail}") from error
         return tasks, len(networks)
 
 
-def _label(settings: Settings) -> str:
-    return f"mlmesh.installation={installation(settings.internal_token)}"
+def _installation_label(settings: Settings) -> str:
+    return f"mlmesh.installation={get_installation_id(settings.internal_token)}"

@@ -20,7 +20,7 @@ from services.cli.serve_local import contract
 from services.scheduler.components.desired import instance_spec
 from services.worker.lease import Lease
 from services.worker.runtime import spec
-from services.worker.runtime.spec import Site
+from services.worker.runtime.spec import ContainerSite
 from tests.cli.conftest import Run
 from tests.component.serving import Answer, ask, text
 
@@ -142,7 +142,9 @@ def test_it_is_told_of_the_manifest_what_the_worker_tells_a_container() -> None:
     )
     document = {**instance_spec("c", component, {}), "instance_token": "t"}
     lease = Lease(task="t", kind="instance", token=1, attempt=1, app="a", commit="c", spec=document)
-    theirs = spec.contract(lease, Site(worker="w", installation="x", folder=Path("/s"), mesh_url="u"), None)
+    theirs = spec.component_environment(
+        lease, ContainerSite(worker="w", installation="x", folder=Path("/s"), mesh_url="u"), None
+    )
     of_the_platform = {"MLMESH_HOST", "MLMESH_INSTANCE_TOKEN", "MLMESH_NAMESPACE", "MLMESH_OTHER_BOXES", "MLMESH_URL"}
     assert contract(component) == {name: value for name, value in theirs.items() if name not in of_the_platform}
 

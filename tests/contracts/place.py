@@ -16,8 +16,8 @@ import aiohttp
 from libs.common.settings import Settings
 from services.worker import app
 from services.worker.lease import Lease
-from services.worker.runtime import CannotRun, Exit, Runtime, spec
-from services.worker.runtime.spec import ContainerSpec, Mount, Site
+from services.worker.runtime import Exit, Runtime, RuntimeFailure, spec
+from services.worker.runtime.spec import ContainerSite, ContainerSpec, Mount
 
 
 class Place:
@@ -67,13 +67,13 @@ async def started(runtime: Runtime, wanted: ContainerSpec) -> str:
 
 
 async def text(runtime: Runtime, name: str, offset: int = 0) -> bytes:
-    return b"".join([piece async for piece in runtime.logs(name, offset)])
+    return b"".join([piece async for piece in runtime.follow_log(name, offset)])
 
 
 async def said(runtime: Runtime, name: str, wanted: bytes) -> None:
     """Until the log holds `wanted`."""
     found = b""
-    async for piece in runtime.logs(name, 0):
+    async for piece in runtime.follow_log(name, 0):
         found += piece
         if wanted in found:
             return
@@ -84,7 +84,7 @@ async def fate(runtime: Runtime, wanted: ContainerSpec) -> Exit | str:
     """How it ended, or why it could not start."""
     try:
         return await runtime.wait(await started(runtime, wanted))
-    except CannotRun as error:
+    except RuntimeFailure as error:
         return error.detail
 
 
@@ -103,19 +103,19 @@ async def answers(session: aiohttp.ClientSession, path: str) -> bool:
 
 def component(place: Place, module: Path) -> ContainerSpec:
     known = {"component": "double", "image": place.image, "inference": "double:double", "port": 8002}
-    lease = Lease.of(
+    lease = Lease.from_json(
         {
             "task": f"{place.installation}-i1", "kind": "instance", "token": 1, "attempt": 1, "app": "leaf",
             "commit": "c", "spec": {**known, "env": {"PYTHONPATH": str(module)}, "instance_token": "secret"},
         }
     )  # fmt: skip
-    site = Site(
+    site = ContainerSite(
         worker="one",
         installation=place.installation,
-        folder=place.scratch / "tasks" / "one" / lease.name,
+        folder=place.scratch / "tasks" / "one" / lease.container_name,
         mesh_url="http://mesh",
-        serve=None if place.docker else app.component_program(),
+        component_program=None if place.docker else app.find_component_program(),
     )
-    wanted = spec.of_instance(lease, site, None, {})
+    wanted = spec.build_instance_spec(lease, site, None, {})
     command = wanted.command if place.docker else (sys.executable, *(wanted.command or ())[1:])
     return replace(wanted, command=command, mounts=(Mount(module, read_only=True),))

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from libs.common.settings import Settings
-from services.worker.runtime import CannotRun, Exit, Runtime
+from services.worker.runtime import Exit, Runtime, RuntimeFailure
 from services.worker.runtime.spec import Mount
 from tests.contracts import escapes
 from tests.contracts.place import Place, answers, component, fate, said, started, text, until
@@ -44,7 +44,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         async with AsyncExitStack() as stack:
             place = Place(settings, "any", stack)
             yield place
-            await (await place.worker()).close(leave=False)
+            await (await place.worker()).close(detach=False)
         return
     engine: Engine = request.getfixturevalue("docker_engine")
     image: str = request.getfixturevalue("python_image")
@@ -134,7 +134,7 @@ print("second")
 """
     name = await started(runtime, place.python(program, mounts=(Mount(go, read_only=False),)))
     found = b""
-    async for piece in runtime.logs(name, 0):
+    async for piece in runtime.follow_log(name, 0):
         found += piece
         if found == b"first\n":
             (go / "on").touch()
@@ -225,22 +225,22 @@ async def test_a_worker_lists_its_own_running_and_ended(place: Place, runtime: R
     other = await place.worker("two")
     await started(other, place.python(WAITS, task="c", worker="two"))
     await runtime.wait(ended.name)
-    found = {one.name: (one.labels["mlmesh.task"], one.running) for one in await runtime.listed()}
+    found = {one.name: (one.labels["mlmesh.task"], one.running) for one in await runtime.list_containers()}
     assert found == {running.name: ("a", True), ended.name: ("b", False)}
-    await other.close(leave=False)
+    await other.close(detach=False)
 
 
 async def test_what_is_removed_is_forgotten(place: Place, runtime: Runtime) -> None:
     name = await started(runtime, place.python(WAITS))
     await runtime.remove(name)
     await runtime.remove(name)
-    assert await runtime.listed() == []
-    with pytest.raises(CannotRun):
+    assert await runtime.list_containers() == []
+    with pytest.raises(RuntimeFailure):
         await runtime.wait(name)
 
 
 async def test_what_is_not_known_cannot_be_awaited_but_stopped_and_removed(runtime: Runtime) -> None:
-    with pytest.raises(CannotRun):
+    with pytest.raises(RuntimeFailure):
         await runtime.wait("mlmesh-nothing-1")
     await runtime.stop("mlmesh-nothing-1", 1.0)
     await runtime.remove("mlmesh-nothing-1")
@@ -250,7 +250,7 @@ async def test_the_next_worker_takes_over_what_runs(place: Place, runtime: Runti
     name = await started(runtime, place.python(OBEYS))
     await said(runtime, name, b"here\n")
     following = await place.worker()
-    assert [(one.name, one.running) for one in await following.listed()] == [(name, True)]
+    assert [(one.name, one.running) for one in await following.list_containers()] == [(name, True)]
     reading = asyncio.create_task(text(following, name, 5))
     waiting = asyncio.create_task(following.wait(name))
     await following.stop(name, 30.0)
@@ -268,8 +268,8 @@ async def test_the_next_worker_learns_how_it_ended_meanwhile(place: Place, runti
 async def test_a_worker_that_leaves_nothing_ends_all(place: Place, runtime: Runtime) -> None:
     for task in ("a", "b"):
         await said(runtime, await started(runtime, place.python(WAITS, task=task)), b"here\n")
-    await runtime.close(leave=False)
-    assert [one.name for one in await (await place.worker()).listed() if one.running] == []
+    await runtime.close(detach=False)
+    assert [one.name for one in await (await place.worker()).list_containers() if one.running] == []
 
 
 async def test_a_component_answers_at_its_address_with_its_token(place: Place, runtime: Runtime) -> None:
@@ -277,7 +277,7 @@ async def test_a_component_answers_at_its_address_with_its_token(place: Place, r
     (module / "double.py").write_text("def double(number: float) -> dict:\n    return {'doubled': 2 * number}\n")
     wanted = component(place, module)
     name = await started(runtime, wanted)
-    host, port = await runtime.address(name, 8002)
+    host, port = await runtime.get_address(name, 8002)
     async with aiohttp.ClientSession(f"http://{host}:{port}") as session:
         await until(lambda: answers(session, "/readyz"))
         async with session.post("/predict", json={"inputs": []}) as refused:
@@ -294,6 +294,6 @@ async def test_a_component_answers_at_its_address_with_its_token(place: Place, r
 async def test_a_component_that_ends_early_has_no_address(place: Place, runtime: Runtime) -> None:
     name = await started(runtime, component(place, place.shared("empty")))
     await runtime.wait(name)
-    with pytest.raises(CannotRun):
-        await runtime.address(name, 8002)
+    with pytest.raises(RuntimeFailure):
+        await runtime.get_address(name, 8002)
     assert b"No module named 'double'" in await text(runtime, name)

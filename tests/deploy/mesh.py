@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.worker.context import installation
+from services.worker.context import get_installation_id
 from tests.servers import standins
 from tests.servers.engine import Engine
 from tests.servers.places import LOOPBACK, PREFIX, free_port
@@ -110,7 +110,7 @@ def _down(mesh: Mesh, scratch: Path) -> None:
     mesh.compose("stop", "worker")
     _remove(mesh.engine, f"label=mlmesh.worker={mesh.project}")
     mesh.compose("down", "--volumes", "--timeout", "10")
-    mesh.engine.clear(installation(mesh.environ["MLMESH_INTERNAL_TOKEN"]))
+    mesh.engine.clear(get_installation_id(mesh.environ["MLMESH_INTERNAL_TOKEN"]))
     shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from deploy.demo.mesh import LOOK_INTERVAL_S, MLMESH, Mesh
 from deploy.demo.show import Failed
 from libs.common.http.server import bind
-from services.worker.context import installation
+from services.worker.context import get_installation_id
 from tests.servers.places import LOOPBACK
 
 START_TIMEOUT_S = 60.0
@@ -95,7 +95,7 @@ class Processes(Mesh):
 
     @property
     def installation(self) -> str:
-        return installation(self.services["MLMESH_INTERNAL_TOKEN"])
+        return get_installation_id(self.services["MLMESH_INTERNAL_TOKEN"])
 
     def start(self) -> None:
         subprocess.run([MLMESH, "migrate"], env={**self.environ, **self.services}, check=True, capture_output=True)

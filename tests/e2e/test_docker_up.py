@@ -13,7 +13,7 @@ import pytest
 from deploy.demo.api import Api
 from deploy.demo.mesh import MLMESH, Mesh
 from deploy.demo.show import Failed
-from services.worker.context import installation
+from services.worker.context import get_installation_id
 from tests.e2e.application import BOXES, Application
 from tests.servers.engine import Engine
 from tests.servers.images import module_image
@@ -56,7 +56,7 @@ class DockerMesh(Mesh):
 
     @property
     def installation(self) -> str:
-        return installation((self.data / "internal-token").read_text().strip())
+        return get_installation_id((self.data / "internal-token").read_text().strip())
 
 
 @pytest.fixture(scope="module")

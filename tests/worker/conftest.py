@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 from tests.servers.engine import Engine
-from tests.worker.docker_host import Host
-from tests.worker.fake_mesh import SmallMesh, small_mesh
+from tests.worker.docker_host import DockerHost
+from tests.worker.fake_mesh import FakeMesh, serve_fake_mesh
 
 
 @pytest.fixture
-async def mesh() -> AsyncIterator[SmallMesh]:
-    async with small_mesh() as found:
-        yield found
+async def mesh() -> AsyncIterator[FakeMesh]:
+    async with serve_fake_mesh() as fake_mesh:
+        yield fake_mesh
 
 
 @pytest.fixture
-async def host(mesh: SmallMesh, tmp_path: Path, docker_engine: Engine, python_image: str) -> AsyncIterator[Host]:
-    host = Host(mesh, tmp_path, docker_engine, python_image)
+async def host(mesh: FakeMesh, tmp_path: Path, docker_engine: Engine, python_image: str) -> AsyncIterator[DockerHost]:
+    host = DockerHost(mesh, tmp_path, docker_engine, python_image)
     yield host
     docker_engine.clear(host.installation)

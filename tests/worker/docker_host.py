@@ -12,34 +12,34 @@ from typing import Any
 from libs.common.bus.memory import MemoryBus
 from libs.common.settings import Settings
 from services.worker.app import create
-from services.worker.context import installation
+from services.worker.context import get_installation_id
 from tests.servers.engine import Engine
-from tests.worker.fake_mesh import SmallMesh
+from tests.worker.fake_mesh import FakeMesh
 
 
-class Host:
+class DockerHost:
     """A worker's host: the engine, an image, a folder."""
 
-    def __init__(self, mesh: SmallMesh, folder: Path, engine: Engine, image: str) -> None:
+    def __init__(self, mesh: FakeMesh, folder: Path, engine: Engine, image: str) -> None:
         self.mesh, self.folder, self.engine, self.image = mesh, folder, engine, image
         self.token = uuid.uuid4().hex  # an installation of its own on this engine
-        self.installation = installation(self.token)
+        self.installation = get_installation_id(self.token)
 
-    def settings(self) -> Settings:
+    def make_settings(self) -> Settings:
         runtime = self.engine.runtime
-        return self.mesh.settings(self.folder).with_values(runtime=runtime, internal_token=self.token)
+        return self.mesh.make_settings(self.folder).with_values(runtime=runtime, internal_token=self.token)
 
     @asynccontextmanager
-    async def worker(self, **over: Any) -> AsyncIterator[None]:
-        app = create(self.settings().with_values(**over), MemoryBus())
+    async def run_worker(self, **over: Any) -> AsyncIterator[None]:
+        app = create(self.make_settings().with_values(**over), MemoryBus())
         async with app.router.lifespan_context(app):
             yield
 
-    def stage(self, script: str, **over: Any) -> None:
+    def add_stage(self, script: str, **over: Any) -> None:
         command = ["python3", "-u", "-c", script]
-        self.mesh.stage("t1", "", **{"image": self.image, "entry_point": command, **over})
+        self.mesh.add_stage("t1", "", **{"image": self.image, "entry_point": command, **over})
 
-    def containers(self) -> list[dict[str, Any]]:
+    def inspect_containers(self) -> list[dict[str, Any]]:
         names = self.engine.containers(self.installation)
-        found: list[dict[str, Any]] = json.loads(self.engine.run("inspect", *names)) if names else []
-        return found
+        containers: list[dict[str, Any]] = json.loads(self.engine.run("inspect", *names)) if names else []
+        return containers

@@ -18,7 +18,7 @@ from libs.common.settings import Settings
 DEADLINE_S = 30.0
 
 
-def packed(files: dict[str, str]) -> bytes:
+def make_tar(files: dict[str, str]) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as archive:
         for name, content in files.items():
@@ -29,140 +29,140 @@ def packed(files: dict[str, str]) -> bytes:
 
 
 @dataclass
-class SmallMesh:
+class FakeMesh:
     tree: dict[str, str] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
-    waiting: list[dict[str, Any]] = field(default_factory=list)
+    waiting_leases: list[dict[str, Any]] = field(default_factory=list)
     stops: list[dict[str, Any]] = field(default_factory=list)
     reports: list[dict[str, Any]] = field(default_factory=list)
-    seen: list[dict[str, Any]] = field(default_factory=list)
-    held: list[str] = field(default_factory=list)
+    statuses: list[dict[str, Any]] = field(default_factory=list)
+    held_tasks: list[str] = field(default_factory=list)
     """Tasks in the last heartbeat."""
     logs: dict[str, bytes] = field(default_factory=dict)
-    ended: set[str] = field(default_factory=set)
-    made: set[str] = field(default_factory=set)
+    ended_logs: set[str] = field(default_factory=set)
+    cached_keys: set[str] = field(default_factory=set)
     """What stages are made of whose outputs are kept."""
-    asked: list[str] = field(default_factory=list)
+    reuse_queries: list[str] = field(default_factory=list)
     secret_values: dict[str, dict[str, str]] = field(default_factory=dict)
-    fetched: list[str] = field(default_factory=list)
+    downloads: list[str] = field(default_factory=list)
     drain: bool = False
-    slow: asyncio.Event | None = None
+    link_gate: asyncio.Event | None = None
     """Links are not answered before."""
     url: str = ""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def note(self) -> None:
+    async def notify(self) -> None:
         async with self.changed:
             self.changed.notify_all()
 
-    async def until(self, condition: Callable[[], Any]) -> Any:
+    async def wait_until(self, condition: Callable[[], Any]) -> Any:
         async with asyncio.timeout(DEADLINE_S), self.changed:
             await self.changed.wait_for(condition)
         return condition()
 
-    async def shown(self, **values: Any) -> dict[str, Any]:
+    async def wait_for_status(self, **values: Any) -> dict[str, Any]:
         """The first holding in a heartbeat that has these values."""
 
-        def found() -> dict[str, Any] | None:
-            return next((one for one in self.seen if values.items() <= one.items()), None)
+        def find_status() -> dict[str, Any] | None:
+            return next((status for status in self.statuses if values.items() <= status.items()), None)
 
-        return dict(await self.until(found))
+        return dict(await self.wait_until(find_status))
 
-    async def report(self) -> dict[str, Any]:
-        await self.until(lambda: self.reports)
+    async def wait_for_report(self) -> dict[str, Any]:
+        await self.wait_until(lambda: self.reports)
         return self.reports[-1]
 
-    def key(self, location: dict[str, Any]) -> str:
+    def location_key(self, location: dict[str, Any]) -> str:
         return "/".join(location[part] for part in ("area", "box", "group", "file") if location.get(part))
 
-    async def claim(self, _request: web.Request) -> web.Response:
-        lease = self.waiting.pop(0) if self.waiting else None
+    async def handle_claim(self, _request: web.Request) -> web.Response:
+        lease = self.waiting_leases.pop(0) if self.waiting_leases else None
         return web.json_response({"lease": lease, "reason": None})
 
-    async def sync(self, request: web.Request) -> web.Response:
+    async def handle_heartbeat(self, request: web.Request) -> web.Response:
         body = await request.json()
-        self.seen.extend(body["have"])
-        self.held = [one["task"] for one in body["have"]]
-        await self.note()
+        self.statuses.extend(body["have"])
+        self.held_tasks = [entry["task"] for entry in body["have"]]
+        await self.notify()
         if not self.stops:
             async with self.changed:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.changed.wait_for(lambda: self.stops), min(body["wait"], 0.5))
-        held = {(one["task"], one["token"]) for one in body["have"]}
-        stops = [one for one in self.stops if (one["task"], one["token"]) in held]
+        held = {(entry["task"], entry["token"]) for entry in body["have"]}
+        stops = [entry for entry in self.stops if (entry["task"], entry["token"]) in held]
         return web.json_response({"lease_seconds": 15.0, "drain": self.drain, "stop": stops, "gone": []})
 
-    async def accept(self, request: web.Request) -> web.Response:
+    async def handle_report(self, request: web.Request) -> web.Response:
         self.reports.append({"task": request.match_info["task"], **await request.json()})
-        await self.note()
+        await self.notify()
         return web.json_response({"accepted": True})
 
-    async def reuse(self, request: web.Request) -> web.Response:
-        self.asked.append((await request.json())["content"])
-        return web.json_response({"reused": self.asked[-1] in self.made})
+    async def handle_reuse(self, request: web.Request) -> web.Response:
+        self.reuse_queries.append((await request.json())["content"])
+        return web.json_response({"reused": self.reuse_queries[-1] in self.cached_keys})
 
-    async def sources(self, request: web.Request) -> web.Response:
-        found = []
+    async def handle_sources(self, request: web.Request) -> web.Response:
+        sources = []
         for location in (await request.json())["locations"]:
-            key = self.key(location)
+            key = self.location_key(location)
             names = [name for name in self.files if name == key or name.startswith(f"{key}/")]
-            found.append([self._entry(name, key) for name in sorted(names)])
-        return web.json_response({"sources": found})
+            sources.append([self._source_entry(name, key) for name in sorted(names)])
+        return web.json_response({"sources": sources})
 
-    def _entry(self, name: str, key: str) -> dict[str, Any]:
+    def _source_entry(self, name: str, key: str) -> dict[str, Any]:
         short = name.rsplit("/", 1)[-1] if name == key else name.removeprefix(f"{key}/")
         return {"name": short, "size": len(self.files[name]), "etag": "e1", "url": f"{self.url}/links/{name}"}
 
-    async def targets(self, request: web.Request) -> web.Response:
-        keys = [self.key(one["location"]) for one in (await request.json())["files"]]
+    async def handle_targets(self, request: web.Request) -> web.Response:
+        keys = [self.location_key(file["location"]) for file in (await request.json())["files"]]
         return web.json_response({"targets": [{"url": f"{self.url}/links/{key}"} for key in keys]})
 
-    async def get(self, request: web.Request) -> web.Response:
-        self.fetched.append(request.match_info["key"])
-        if self.slow is not None:
-            await self.slow.wait()
+    async def handle_download(self, request: web.Request) -> web.Response:
+        self.downloads.append(request.match_info["key"])
+        if self.link_gate is not None:
+            await self.link_gate.wait()
         return web.Response(body=self.files[request.match_info["key"]])
 
-    async def put(self, request: web.Request) -> web.Response:
+    async def handle_upload(self, request: web.Request) -> web.Response:
         self.files[request.match_info["key"]] = await request.read()
         return web.Response(status=201)
 
-    async def log(self, request: web.Request) -> web.Response:
+    async def handle_log(self, request: web.Request) -> web.Response:
         name, offset = request.match_info["name"], int(request.query["offset"])
-        have = self.logs.get(name, b"")
-        if offset > len(have):
-            return web.json_response({"expected": len(have)}, status=409)
-        self.logs[name] = have[:offset] + await request.read()
+        content = self.logs.get(name, b"")
+        if offset > len(content):
+            return web.json_response({"expected": len(content)}, status=409)
+        self.logs[name] = content[:offset] + await request.read()
         if request.query.get("end"):
-            self.ended.add(name)
-        await self.note()
+            self.ended_logs.add(name)
+        await self.notify()
         return web.Response(status=204)
 
-    async def source(self, _request: web.Request) -> web.Response:
-        return web.Response(body=packed(self.tree))
+    async def handle_source(self, _request: web.Request) -> web.Response:
+        return web.Response(body=make_tar(self.tree))
 
-    async def secrets(self, request: web.Request) -> web.Response:
+    async def handle_secrets(self, request: web.Request) -> web.Response:
         names = (await request.json())["names"]
-        found = {name: self.secret_values.get(name, {"WORD": f"of-{name}"}) for name in names}
-        return web.json_response({"secrets": found})
+        values = {name: self.secret_values.get(name, {"WORD": f"of-{name}"}) for name in names}
+        return web.json_response({"secrets": values})
 
     def routes(self) -> list[web.RouteDef]:
         app = "/internal/apps/{ns}"
         return [
-            web.post("/internal/claims", self.claim),
-            web.post("/internal/workers/{worker}/sync", self.sync),
-            web.post("/internal/tasks/{task}/report", self.accept),
-            web.post("/internal/tasks/{task}/reuse", self.reuse),
-            web.post(f"{app}/sources", self.sources),
-            web.post(f"{app}/targets", self.targets),
-            web.post(f"{app}/logs/{{name}}", self.log),
-            web.get(f"{app}/source/{{commit}}", self.source),
-            web.post(f"{app}/secrets/values", self.secrets),
-            web.get("/links/{key:.+}", self.get),
-            web.put("/links/{key:.+}", self.put),
+            web.post("/internal/claims", self.handle_claim),
+            web.post("/internal/workers/{worker}/sync", self.handle_heartbeat),
+            web.post("/internal/tasks/{task}/report", self.handle_report),
+            web.post("/internal/tasks/{task}/reuse", self.handle_reuse),
+            web.post(f"{app}/sources", self.handle_sources),
+            web.post(f"{app}/targets", self.handle_targets),
+            web.post(f"{app}/logs/{{name}}", self.handle_log),
+            web.get(f"{app}/source/{{commit}}", self.handle_source),
+            web.post(f"{app}/secrets/values", self.handle_secrets),
+            web.get("/links/{key:.+}", self.handle_download),
+            web.put("/links/{key:.+}", self.handle_upload),
         ]
 
-    def settings(self, folder: Path) -> Settings:
+    def make_settings(self, folder: Path) -> Settings:
         return Settings.of(
             data=folder,
             internal_token="t",
@@ -173,33 +173,33 @@ class SmallMesh:
             databox_url=self.url,
         )
 
-    def stage(self, task: str, script: str, **over: Any) -> None:
+    def add_stage(self, task: str, script: str, **over: Any) -> None:
         """A stage waits that runs `script`."""
         spec = {
             "run": "r", "pipeline": "p", "stage": "s", "image": "i", "entry_point": ["python", "-c", script], "env": {},
             "secrets": [], "resources": {}, "timeout": 60.0, "inputs": [], "outputs": [], "log": f"log-{task}", **over,
         }  # fmt: skip
-        self._wait(task, "stage", spec)
+        self._add_lease(task, "stage", spec)
 
-    def instance(self, task: str, **over: Any) -> None:
+    def add_instance(self, task: str, **over: Any) -> None:
         spec = {
             "component": "c", "image": "i", "inference": "app:predict", "loader": None, "python": "python3",
             "port": 8002, "env": {}, "secrets": [], "boxes": [], "concurrency": 1, "timeout": 30.0, "warmup": [],
             "model": None, "start_timeout": 30.0, "resources": {}, "instance_token": "secret",
             "log": f"log-{task}", **over,
         }  # fmt: skip
-        self._wait(task, "instance", spec)
+        self._add_lease(task, "instance", spec)
 
-    def _wait(self, task: str, kind: str, spec: dict[str, Any]) -> None:
-        self.waiting.append(
+    def _add_lease(self, task: str, kind: str, spec: dict[str, Any]) -> None:
+        self.waiting_leases.append(
             {"task": task, "kind": kind, "attempt": 1, "token": 7, "lease_seconds": 15.0, "app": "a", "commit": "c0",
              "spec": spec}
         )  # fmt: skip
 
 
 @asynccontextmanager
-async def small_mesh() -> AsyncIterator[SmallMesh]:
-    mesh = SmallMesh()
+async def serve_fake_mesh() -> AsyncIterator[FakeMesh]:
+    mesh = FakeMesh()
     app = web.Application()
     app.add_routes(mesh.routes())
     runner = web.AppRunner(app, shutdown_timeout=0.1)

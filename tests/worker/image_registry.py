@@ -42,18 +42,18 @@ class ImageRegistry:
             "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
         }
         packed, written = gzip.compress(layer, mtime=0), json.dumps(config).encode()
-        self.blobs = {digest(one): one for one in (packed, written)}
-        described = {
+        self.blobs = {digest(blob): blob for blob in (packed, written)}
+        manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": entry("application/vnd.docker.container.image.v1+json", written),
             "layers": [entry("application/vnd.docker.image.rootfs.diff.tar.gzip", packed)],
         }
-        self.manifest = json.dumps(described).encode()
+        self.manifest = json.dumps(manifest).encode()
 
     async def handle(self, request: web.Request) -> web.Response:
-        wanted = base64.b64encode(f"{LOGIN['username']}:{LOGIN['password']}".encode()).decode()
-        if request.headers.get("Authorization") != f"Basic {wanted}":
+        credentials = base64.b64encode(f"{LOGIN['username']}:{LOGIN['password']}".encode()).decode()
+        if request.headers.get("Authorization") != f"Basic {credentials}":
             self.refused += 1
             return web.json_response({}, status=401, headers={"WWW-Authenticate": 'Basic realm="closed"'})
         if "/manifests/" in request.path:

@@ -10,7 +10,7 @@ from typing import Any
 
 from libs.common.bus.memory import MemoryBus
 from services.worker.app import create
-from tests.worker.fake_mesh import SmallMesh
+from tests.worker.fake_mesh import FakeMesh
 
 INPUT = {"name": "data-in", "kind": "file", "source": {"box": "b", "user": "u", "group": "g", "file": "a.csv"}}
 VALUE = {"name": "rate", "kind": "value", "source": None, "value": 0.5, "suffix": ".json"}
@@ -18,15 +18,15 @@ OUTPUT = {"name": "out", "target": {"area": "runs/r/s/1/out"}}
 
 
 @asynccontextmanager
-async def worker(mesh: SmallMesh, folder: Path, **over: Any) -> AsyncIterator[None]:
-    app = create(mesh.settings(folder).with_values(**over), MemoryBus())
+async def run_worker(mesh: FakeMesh, folder: Path, **over: Any) -> AsyncIterator[None]:
+    app = create(mesh.make_settings(folder).with_values(**over), MemoryBus())
     async with app.router.lifespan_context(app):
         yield
 
 
-def scratch(folder: Path) -> list[str]:
+def list_task_folders(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "scratch" / "tasks" / "w1").iterdir())
 
 
-def pids(folder: Path) -> list[int]:
+def list_pids(folder: Path) -> list[int]:
     return [json.loads(file.read_text())["pid"] for file in folder.glob("scratch/tasks/w1/*/container.json")]

@@ -14,15 +14,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from services.worker.files.cache_key import of_files
-from services.worker.runtime.process.process_state import started
+from services.worker.files.cache_key import hash_files
+from services.worker.runtime.process.process_state import read_start_time
 from services.worker.work import instance
-from tests.worker.fake_mesh import SmallMesh
-from tests.worker.process_host import INPUT, OUTPUT, VALUE, pids, scratch, worker
+from tests.worker.fake_mesh import FakeMesh
+from tests.worker.process_host import INPUT, OUTPUT, VALUE, list_pids, list_task_folders, run_worker
 
 
 async def test_a_stage_reads_its_inputs_writes_its_outputs_and_tells_its_progress(
-    mesh: SmallMesh, tmp_path: Path
+    mesh: FakeMesh, tmp_path: Path
 ) -> None:
     mesh.tree = {"lib.py": "def twice(text): return text * 2\n"}
     mesh.files["b/g/a.csv"] = b"ab"
@@ -38,17 +38,17 @@ leaked = [name for name in os.environ if name.startswith('MLMESH_')]
 print(source.name, oct(source.stat().st_mode & 0o777), sorted(leaked))
 time.sleep(0.6)
 """
-    mesh.stage("t1", script, inputs=[INPUT, VALUE], outputs=[OUTPUT], secrets=["s1"])
-    async with worker(mesh, tmp_path):
-        await mesh.shown(progress=[2, 3])
-        report = await mesh.report()
-        await mesh.until(lambda: "log-t1" in mesh.ended)
-    content = of_files([("sub/x", hashlib.sha256(b"abab0.5of-s1").hexdigest())])
-    made = {"out": {"files": 1, "bytes": 12, "sha256": content}}
-    assert (report["outcome"], report["outputs"]) == ("succeeded", made)
+    mesh.add_stage("t1", script, inputs=[INPUT, VALUE], outputs=[OUTPUT], secrets=["s1"])
+    async with run_worker(mesh, tmp_path):
+        await mesh.wait_for_status(progress=[2, 3])
+        report = await mesh.wait_for_report()
+        await mesh.wait_until(lambda: "log-t1" in mesh.ended_logs)
+    content = hash_files([("sub/x", hashlib.sha256(b"abab0.5of-s1").hexdigest())])
+    outputs = {"out": {"files": 1, "bytes": 12, "sha256": content}}
+    assert (report["outcome"], report["outputs"]) == ("succeeded", outputs)
     assert mesh.files["runs/r/s/1/out/sub/x"] == b"abab0.5of-s1"
     assert mesh.logs["log-t1"] == b"a.csv 0o444 ['MLMESH_PROGRESS', 'MLMESH_URL']\n"
-    assert scratch(tmp_path) == []
+    assert list_task_folders(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -95,61 +95,61 @@ time.sleep(0.6)
     ids=["status", "signal", "timeout", "no output", "link", "foreign name", "foreign link", "no input", "no command"],
 )
 async def test_a_stage_that_fails_says_why(
-    mesh: SmallMesh, tmp_path: Path, script: str, over: dict[str, Any], reason: dict[str, Any]
+    mesh: FakeMesh, tmp_path: Path, script: str, over: dict[str, Any], reason: dict[str, Any]
 ) -> None:
-    mesh.stage("t1", script, **over)
-    async with worker(mesh, tmp_path):
-        report = await mesh.report()
+    mesh.add_stage("t1", script, **over)
+    async with run_worker(mesh, tmp_path):
+        report = await mesh.wait_for_report()
     assert (report["outcome"], report["reason"]) == ("failed", reason)
 
 
-async def test_what_a_stage_writes_beside_its_program_is_not_seen_by_the_next(mesh: SmallMesh, tmp_path: Path) -> None:
+async def test_what_a_stage_writes_beside_its_program_is_not_seen_by_the_next(mesh: FakeMesh, tmp_path: Path) -> None:
     mesh.tree = {"state.txt": "fresh"}
     script = "import pathlib; file = pathlib.Path('state.txt'); print(file.read_text()); file.write_text('used')"
-    async with worker(mesh, tmp_path):
+    async with run_worker(mesh, tmp_path):
         for task in ("t1", "t2"):
-            mesh.stage(task, script)
-            await mesh.until(lambda task=task: f"log-{task}" in mesh.ended)  # type: ignore[misc]
+            mesh.add_stage(task, script)
+            await mesh.wait_until(lambda task=task: f"log-{task}" in mesh.ended_logs)  # type: ignore[misc]
     assert (mesh.logs["log-t1"], mesh.logs["log-t2"]) == (b"fresh\n", b"fresh\n")
 
 
-async def test_a_stage_ends_when_the_scheduler_says_so(mesh: SmallMesh, tmp_path: Path) -> None:
-    mesh.stage("t1", "import time; time.sleep(60)")
-    async with worker(mesh, tmp_path):
-        await mesh.shown(state="running")
+async def test_a_stage_ends_when_the_scheduler_says_so(mesh: FakeMesh, tmp_path: Path) -> None:
+    mesh.add_stage("t1", "import time; time.sleep(60)")
+    async with run_worker(mesh, tmp_path):
+        await mesh.wait_for_status(state="running")
         mesh.stops.append({"task": "t1", "token": 7})
-        await mesh.note()
-        report = await mesh.report()
-    assert (report["outcome"], report["token"], scratch(tmp_path)) == ("canceled", 7, [])
+        await mesh.notify()
+        report = await mesh.wait_for_report()
+    assert (report["outcome"], report["token"], list_task_folders(tmp_path)) == ("canceled", 7, [])
 
 
 async def test_a_draining_worker_hands_back_what_it_has_not_begun_and_ends_the_rest(
-    mesh: SmallMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mesh: FakeMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.worker.claimer.CLAIM_S", 0.1)
-    mesh.slow = asyncio.Event()
+    monkeypatch.setattr("services.worker.claimer.CLAIM_INTERVAL_S", 0.1)
+    mesh.link_gate = asyncio.Event()
     mesh.files["b/g/a.csv"] = b"ab"
-    mesh.stage("t1", "import time; print('goes on', flush=True); time.sleep(1)")
-    mesh.stage("t2", "print('never')", inputs=[INPUT])
-    async with worker(mesh, tmp_path):
-        await mesh.until(lambda: mesh.logs.get("log-t1") and mesh.fetched)
+    mesh.add_stage("t1", "import time; print('goes on', flush=True); time.sleep(1)")
+    mesh.add_stage("t2", "print('never')", inputs=[INPUT])
+    async with run_worker(mesh, tmp_path):
+        await mesh.wait_until(lambda: mesh.logs.get("log-t1") and mesh.downloads)
         mesh.drain = True
-        await mesh.until(lambda: len(mesh.reports) == 2)
-        mesh.stage("t3", "print('not here')")
+        await mesh.wait_until(lambda: len(mesh.reports) == 2)
+        mesh.add_stage("t3", "print('not here')")
         await asyncio.sleep(0.5)  # several claims' time
-    assert [(one["task"], one["outcome"]) for one in mesh.reports] == [("t2", "returned"), ("t1", "succeeded")]
-    assert [lease["task"] for lease in mesh.waiting] == ["t3"]
-    mesh.slow.set()
+    assert [(report["task"], report["outcome"]) for report in mesh.reports] == [("t2", "returned"), ("t1", "succeeded")]
+    assert [lease["task"] for lease in mesh.waiting_leases] == ["t3"]
+    mesh.link_gate.set()
 
 
-async def test_an_instance_becomes_healthy_and_answers_with_its_token(mesh: SmallMesh, tmp_path: Path) -> None:
+async def test_an_instance_becomes_healthy_and_answers_with_its_token(mesh: FakeMesh, tmp_path: Path) -> None:
     mesh.tree = {"app.py": "def predict(name: str):\n    return {'text': 'Hello ' + name}\n"}
-    mesh.instance("t1")
+    mesh.add_instance("t1")
     body = {"inputs": [{"name": "name", "datatype": "str", "data": "Ada"}]}
-    async with worker(mesh, tmp_path):
-        shown = await mesh.shown(state="healthy")
-        assert "/predict" in shown["openapi"]["paths"]
-        url = "http://{host}:{port}/predict".format(**shown["endpoint"])
+    async with run_worker(mesh, tmp_path):
+        status = await mesh.wait_for_status(state="healthy")
+        assert "/predict" in status["openapi"]["paths"]
+        url = "http://{host}:{port}/predict".format(**status["endpoint"])
         async with aiohttp.ClientSession() as session:
             async with session.post(url, json=body) as answer:
                 assert answer.status == 401
@@ -158,33 +158,38 @@ async def test_an_instance_becomes_healthy_and_answers_with_its_token(mesh: Smal
                     200,
                     "Hello Ada",
                 ), await answer.text()
-        running = pids(tmp_path)
-    assert [started(pid) for pid in running] == [None]
-    assert (await mesh.report())["outcome"] == "returned"
-    assert scratch(tmp_path) == []
+        running = list_pids(tmp_path)
+    assert [read_start_time(pid) for pid in running] == [None]
+    assert (await mesh.wait_for_report())["outcome"] == "returned"
+    assert list_task_folders(tmp_path) == []
 
 
-async def test_an_instance_that_cannot_be_imported_fails_with_its_last_lines(mesh: SmallMesh, tmp_path: Path) -> None:
+async def test_an_instance_that_cannot_be_imported_fails_with_its_last_lines(mesh: FakeMesh, tmp_path: Path) -> None:
     mesh.tree = {"app.py": "import nothing_of_this_name\n"}
-    mesh.instance("t1")
-    async with worker(mesh, tmp_path):
-        report = await mesh.report()
+    mesh.add_instance("t1")
+    async with run_worker(mesh, tmp_path):
+        report = await mesh.wait_for_report()
     assert (report["outcome"], report["reason"]["code"]) == ("failed", "exited")
     assert any("nothing_of_this_name" in line for line in report["log_tail"])
 
 
 async def test_an_instance_that_hangs_is_ended_and_says_so(
-    mesh: SmallMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mesh: FakeMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("HUNG_S", 0.5), ("HEALTH_S", 0.05), ("FAILURES", 1), ("STOP_GRACE_S", 0.2)):
+    for name, value in (
+        ("UNHEALTHY_LIMIT_S", 0.5),
+        ("HEALTH_INTERVAL_S", 0.05),
+        ("UNHEALTHY_AFTER", 1),
+        ("STOP_GRACE_S", 0.2),
+    ):
         monkeypatch.setattr(instance, name, value)
     monkeypatch.setattr("services.worker.work.probe.TIMEOUT_S", 0.2)
     stops = "import os, signal, threading\nthreading.Timer(1.0, os.kill, (os.getpid(), signal.SIGSTOP)).start()\n"
     mesh.tree = {"app.py": stops + "def predict(x: int) -> int:\n    return x\n"}
-    mesh.instance("t1", timeout=0.1)
-    async with worker(mesh, tmp_path):
-        unhealthy = await mesh.shown(state="unhealthy")
-        report = await mesh.report()
+    mesh.add_instance("t1", timeout=0.1)
+    async with run_worker(mesh, tmp_path):
+        unhealthy = await mesh.wait_for_status(state="unhealthy")
+        report = await mesh.wait_for_report()
     assert unhealthy["detail"] == "its health check is not answered"
     assert (report["outcome"], report["reason"]) == (
         "failed",
@@ -192,10 +197,10 @@ async def test_an_instance_that_hangs_is_ended_and_says_so(
     )
 
 
-async def test_an_instance_without_its_model_says_which(mesh: SmallMesh, tmp_path: Path) -> None:
-    mesh.instance("t1", model={"box": "b", "user": "u", "group": "g", "file": "m.bin"})
-    async with worker(mesh, tmp_path):
-        report = await mesh.report()
+async def test_an_instance_without_its_model_says_which(mesh: FakeMesh, tmp_path: Path) -> None:
+    mesh.add_instance("t1", model={"box": "b", "user": "u", "group": "g", "file": "m.bin"})
+    async with run_worker(mesh, tmp_path):
+        report = await mesh.wait_for_report()
     assert report["reason"] == {"code": "model_missing", "detail": "b/g/m.bin"}
 
 
@@ -204,10 +209,10 @@ import asyncio, sys
 from pathlib import Path
 from libs.common.bus.memory import MemoryBus
 from services.worker.app import create
-from tests.worker.fake_mesh import SmallMesh
+from tests.worker.fake_mesh import FakeMesh
 
 async def main():
-    app = create(SmallMesh(url=sys.argv[1]).settings(Path(sys.argv[2])), MemoryBus())
+    app = create(FakeMesh(url=sys.argv[1]).make_settings(Path(sys.argv[2])), MemoryBus())
     async with app.router.lifespan_context(app):
         await asyncio.Event().wait()
 
@@ -215,8 +220,8 @@ asyncio.run(main())
 """
 
 
-async def test_a_killed_workers_tasks_go_on_under_the_next_worker(mesh: SmallMesh, tmp_path: Path) -> None:
-    mesh.stage(
+async def test_a_killed_workers_tasks_go_on_under_the_next_worker(mesh: FakeMesh, tmp_path: Path) -> None:
+    mesh.add_stage(
         "t1",
         "import os, time; print('one', flush=True); time.sleep(3); print('two');"
         "open(os.environ['UNIP_PIPELINE_OUT'] + '/f', 'w').write('x')",
@@ -224,40 +229,40 @@ async def test_a_killed_workers_tasks_go_on_under_the_next_worker(mesh: SmallMes
     )
     first = await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, mesh.url, str(tmp_path))
     try:
-        await mesh.until(lambda: mesh.logs.get("log-t1"))
+        await mesh.wait_until(lambda: mesh.logs.get("log-t1"))
     finally:
         os.kill(first.pid, signal.SIGKILL)
         await first.wait()
     assert mesh.reports == []
-    async with worker(mesh, tmp_path):
-        report = await mesh.report()
+    async with run_worker(mesh, tmp_path):
+        report = await mesh.wait_for_report()
     assert (report["outcome"], report["token"]) == ("succeeded", 7)
     assert (mesh.logs["log-t1"], mesh.files["runs/r/s/1/out/f"]) == (b"one\ntwo\n", b"x")
 
 
-async def test_a_killed_workers_instance_serves_on_under_the_next_worker(mesh: SmallMesh, tmp_path: Path) -> None:
+async def test_a_killed_workers_instance_serves_on_under_the_next_worker(mesh: FakeMesh, tmp_path: Path) -> None:
     mesh.tree = {"app.py": "def predict(x: int) -> int:\n    return x + 1\n"}
-    mesh.instance("t1")
+    mesh.add_instance("t1")
     first = await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, mesh.url, str(tmp_path))
     try:
-        before = await mesh.shown(state="healthy")
+        first_status = await mesh.wait_for_status(state="healthy")
     finally:
         os.kill(first.pid, signal.SIGKILL)
         await first.wait()
-    mesh.seen.clear()
-    async with worker(mesh, tmp_path):
-        after = await mesh.shown(state="healthy")
-        running = pids(tmp_path)
-        assert (after["endpoint"], after["token"]) == (before["endpoint"], 7)
-    assert [started(pid) for pid in running] == [None]
+    mesh.statuses.clear()
+    async with run_worker(mesh, tmp_path):
+        second_status = await mesh.wait_for_status(state="healthy")
+        running = list_pids(tmp_path)
+        assert (second_status["endpoint"], second_status["token"]) == (first_status["endpoint"], 7)
+    assert [read_start_time(pid) for pid in running] == [None]
 
 
 async def test_requirements_that_cannot_be_installed_fail_the_stage_with_the_installers_words(
-    mesh: SmallMesh, tmp_path: Path
+    mesh: FakeMesh, tmp_path: Path
 ) -> None:
     mesh.tree = {"requirements.txt": "./no-such-folder\n"}
-    mesh.stage("t1", "")
-    async with worker(mesh, tmp_path):
-        report = await mesh.report()
+    mesh.add_stage("t1", "")
+    async with run_worker(mesh, tmp_path):
+        report = await mesh.wait_for_report()
     assert report["reason"]["code"] == "source"
     assert "no-such-folder" in report["reason"]["detail"]

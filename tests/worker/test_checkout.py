@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.worker.files.checkout import extract
+from services.worker.files.checkout import extract_archive
 
 LINK, HARD, FILE, DEVICE = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.REGTYPE, tarfile.CHRTYPE
 
@@ -17,7 +17,7 @@ def check(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.delattr(tarfile, "data_filter", raising=False)
 
 
-def packed(folder: Path, *members: tuple[str, bytes, str]) -> Path:
+def make_tar(folder: Path, *members: tuple[str, bytes, str]) -> Path:
     file = folder / "source.tar"
     with tarfile.open(file, "w") as archive:
         for name, kind, content in members:
@@ -29,7 +29,7 @@ def packed(folder: Path, *members: tuple[str, bytes, str]) -> Path:
 
 
 def test_files_and_links_inside_are_unpacked(tmp_path: Path) -> None:
-    extract(packed(tmp_path, ("a/run.sh", FILE, "echo"), ("a/b/link", LINK, "../run.sh")), tmp_path / "tree")
+    extract_archive(make_tar(tmp_path, ("a/run.sh", FILE, "echo"), ("a/b/link", LINK, "../run.sh")), tmp_path / "tree")
     assert (tmp_path / "tree/a/b/link").read_text() == "echo"
     assert (tmp_path / "tree/a/run.sh").stat().st_mode & 0o100
 
@@ -40,7 +40,7 @@ def test_files_and_links_inside_are_unpacked(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_reaches_outside_is_refused(tmp_path: Path, member: tuple[str, bytes, str]) -> None:
     with pytest.raises((tarfile.TarError, OSError)):
-        extract(packed(tmp_path, member), tmp_path / "tree")
+        extract_archive(make_tar(tmp_path, member), tmp_path / "tree")
     assert not (tmp_path / "out").exists()
 
 
@@ -50,7 +50,7 @@ def test_what_reaches_outside_is_refused(tmp_path: Path, member: tuple[str, byte
 )  # fmt: skip
 def test_a_link_that_leads_outside_is_left_out_and_the_rest_is_there(tmp_path: Path, target: str) -> None:
     name = "link" if target == ".." else "a/link"
-    extract(packed(tmp_path, (name, LINK, target), ("b.py", FILE, "x = 1")), tmp_path / "tree")
+    extract_archive(make_tar(tmp_path, (name, LINK, target), ("b.py", FILE, "x = 1")), tmp_path / "tree")
     assert not (tmp_path / "tree" / name).is_symlink()
     assert (tmp_path / "tree/b.py").read_text() == "x = 1"
 
@@ -60,13 +60,13 @@ def test_a_link_that_leads_outside_is_left_out_and_the_rest_is_there(tmp_path: P
     ids=["the tree itself", "dangling", "two dots in the target", "two dots in the name"],
 )  # fmt: skip
 def test_a_link_inside_is_kept_wherever_it_leads(tmp_path: Path, name: str, target: str) -> None:
-    extract(packed(tmp_path, (name, LINK, target)), tmp_path / "tree")
+    extract_archive(make_tar(tmp_path, (name, LINK, target)), tmp_path / "tree")
     assert (tmp_path / "tree" / name).readlink() == Path(target)
 
 
 def test_a_link_that_leads_outside_by_way_of_another_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     members = [("a/b/up", LINK, "../.."), ("out", LINK, "a/b/up/../secret"), ("b.py", FILE, "x = 1")]
-    extract(packed(tmp_path, *members), tmp_path / "tree")
+    extract_archive(make_tar(tmp_path, *members), tmp_path / "tree")
     assert not (tmp_path / "tree/out").is_symlink()
     assert (tmp_path / "tree/b.py").read_text() == "x = 1"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.servers.provision import Missing
-from tests.worker.fake_mesh import SmallMesh
-from tests.worker.process_host import INPUT, OUTPUT, scratch, worker
+from tests.worker.fake_mesh import FakeMesh
+from tests.worker.process_host import INPUT, OUTPUT, list_task_folders, run_worker
 
 GROWS = """
 import os, time
@@ -35,52 +35,50 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_stage_that_fills_the_disk_fails_with_that_reason(
-    mesh: SmallMesh, tmp_path: Path, small_disk: Path
+    mesh: FakeMesh, tmp_path: Path, small_disk: Path
 ) -> None:
-    mesh.stage("t1", GROWS.format(seconds=0), outputs=[OUTPUT])
-    async with worker(mesh, tmp_path, scratch=small_disk):
-        report = await mesh.report()
-        await mesh.until(lambda: "log-t1" in mesh.ended)
+    mesh.add_stage("t1", GROWS.format(seconds=0), outputs=[OUTPUT])
+    async with run_worker(mesh, tmp_path, scratch=small_disk):
+        report = await mesh.wait_for_report()
+        await mesh.wait_until(lambda: "log-t1" in mesh.ended_logs)
     assert report["reason"] == {"code": "disk_full", "detail": "the worker's disk is full"}
     assert list((small_disk / "tasks" / "w1").iterdir()) == []
 
 
-async def test_a_stage_is_ended_before_it_touches_the_reserve(
-    mesh: SmallMesh, tmp_path: Path, small_disk: Path
-) -> None:
+async def test_a_stage_is_ended_before_it_touches_the_reserve(mesh: FakeMesh, tmp_path: Path, small_disk: Path) -> None:
     """One that has written next to nothing goes on."""
     fills = "import os, time; time.sleep(0.5); open('x', 'wb').write(os.urandom(1_500_000)); time.sleep(60)"
-    mesh.stage("t1", fills)
-    mesh.stage("t2", "import time; time.sleep(3)")
-    async with worker(mesh, tmp_path, scratch=small_disk, disk_reserve=2_000_000):
-        await mesh.until(lambda: len(mesh.reports) == 2)
-    first, second = sorted(mesh.reports, key=lambda one: str(one["task"]))
+    mesh.add_stage("t1", fills)
+    mesh.add_stage("t2", "import time; time.sleep(3)")
+    async with run_worker(mesh, tmp_path, scratch=small_disk, disk_reserve=2_000_000):
+        await mesh.wait_until(lambda: len(mesh.reports) == 2)
+    first, second = sorted(mesh.reports, key=lambda report: str(report["task"]))
     assert (first["reason"]["code"], second["outcome"]) == ("disk_full", "succeeded"), first
     assert first["reason"]["detail"].endswith("2000000 are kept (MLMESH_DISK_RESERVE)")
     assert list((small_disk / "tasks" / "w1").iterdir()) == []
 
 
-async def test_inputs_that_do_not_fit_on_the_disk_are_said(mesh: SmallMesh, tmp_path: Path, small_disk: Path) -> None:
+async def test_inputs_that_do_not_fit_on_the_disk_are_said(mesh: FakeMesh, tmp_path: Path, small_disk: Path) -> None:
     mesh.files["b/g/a.csv"] = os.urandom(4_000_000)
-    mesh.stage("t1", "", inputs=[INPUT])
-    mesh.stage("t2", "print('next')")
-    async with worker(mesh, tmp_path, scratch=small_disk):
-        await mesh.until(lambda: "log-t2" in mesh.ended)
-        await mesh.until(lambda: len(mesh.reports) == 2)
-    first, second = sorted(mesh.reports, key=lambda one: str(one["task"]))
+    mesh.add_stage("t1", "", inputs=[INPUT])
+    mesh.add_stage("t2", "print('next')")
+    async with run_worker(mesh, tmp_path, scratch=small_disk):
+        await mesh.wait_until(lambda: "log-t2" in mesh.ended_logs)
+        await mesh.wait_until(lambda: len(mesh.reports) == 2)
+    first, second = sorted(mesh.reports, key=lambda report: str(report["task"]))
     assert (first["reason"]["code"], second["outcome"]) == ("disk_full", "succeeded"), first
     assert "the worker's disk is full" in first["reason"]["detail"]
 
 
 async def test_a_stage_that_outgrows_its_share_is_ended(
-    mesh: SmallMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mesh: FakeMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.worker.files.disk.LOOK_S", 0.1)
-    mesh.stage("t1", GROWS.format(seconds=60), outputs=[OUTPUT])
-    async with worker(mesh, tmp_path, scratch_limit=2_000_000):
-        report = await mesh.report()
-        await mesh.until(lambda: "log-t1" in mesh.ended)
-    said = "it has more than 0.002 GB of files on its worker (MLMESH_SCRATCH_LIMIT)"
-    assert (report["outcome"], report["reason"]) == ("failed", {"code": "disk_full", "detail": said})
+    monkeypatch.setattr("services.worker.files.disk.SCAN_INTERVAL_S", 0.1)
+    mesh.add_stage("t1", GROWS.format(seconds=60), outputs=[OUTPUT])
+    async with run_worker(mesh, tmp_path, scratch_limit=2_000_000):
+        report = await mesh.wait_for_report()
+        await mesh.wait_until(lambda: "log-t1" in mesh.ended_logs)
+    detail = "it has more than 0.002 GB of files on its worker (MLMESH_SCRATCH_LIMIT)"
+    assert (report["outcome"], report["reason"]) == ("failed", {"code": "disk_full", "detail": detail})
     assert mesh.logs["log-t1"] == b"writing\n"
-    assert scratch(tmp_path) == []
+    assert list_task_folders(tmp_path) == []

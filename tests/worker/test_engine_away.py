@@ -10,46 +10,48 @@ import pytest
 from aiodocker.containers import DockerContainer, DockerContainers
 
 from libs.common.errors import Unavailable
-from services.worker.runtime.docker.networks import Networks
+from services.worker.runtime.docker.networks import AppNetworks
 from services.worker.runtime.docker.runtime import DockerRuntime
-from tests.worker.docker_host import Host
-from tests.worker.fake_mesh import SmallMesh
+from tests.worker.docker_host import DockerHost
+from tests.worker.fake_mesh import FakeMesh
 
 OUTPUT = {"name": "out", "target": {"area": "runs/r/s/1/out"}}
 
 
-async def test_a_killed_workers_container_is_finished_by_the_next(mesh: SmallMesh, host: Host) -> None:
+async def test_a_killed_workers_container_is_finished_by_the_next(mesh: FakeMesh, host: DockerHost) -> None:
     script = (
         "import os, time; print('one'); time.sleep(2); open(os.environ['UNIP_PIPELINE_OUT'] + '/f', 'w').write('x')"
     )
-    host.stage(script, outputs=[OUTPUT])
-    async with host.worker():
-        await mesh.until(lambda: mesh.logs.get("log-t1"))
+    host.add_stage(script, outputs=[OUTPUT])
+    async with host.run_worker():
+        await mesh.wait_until(lambda: mesh.logs.get("log-t1"))
     assert mesh.reports == []
-    async with host.worker():
-        report = await mesh.report()
-        await mesh.until(lambda: "log-t1" in mesh.ended)
+    async with host.run_worker():
+        report = await mesh.wait_for_report()
+        await mesh.wait_until(lambda: "log-t1" in mesh.ended_logs)
     assert (report["outcome"], mesh.files["runs/r/s/1/out/f"], mesh.logs["log-t1"]) == ("succeeded", b"x", b"one\n")
 
 
 @pytest.mark.parametrize(("signal", "outcome"), [("TERM", "lost"), ("USR1", "failed")])
 async def test_a_container_that_a_signal_ended_while_no_worker_looked_is_lost(
-    mesh: SmallMesh, host: Host, signal: str, outcome: str
+    mesh: FakeMesh, host: DockerHost, signal: str, outcome: str
 ) -> None:
     """So it is after a restart of the host: the engine ends what it runs."""
-    host.stage("import signal, time; signal.signal(signal.SIGUSR1, lambda *_: exit(5)); print('here'); time.sleep(60)")
-    async with host.worker():
-        await mesh.until(lambda: mesh.logs.get("log-t1"))
-    name = host.containers()[0]["Id"]
+    host.add_stage(
+        "import signal, time; signal.signal(signal.SIGUSR1, lambda *_: exit(5)); print('here'); time.sleep(60)"
+    )
+    async with host.run_worker():
+        await mesh.wait_until(lambda: mesh.logs.get("log-t1"))
+    name = host.inspect_containers()[0]["Id"]
     host.engine.run("kill", f"--signal={signal}", name)
     host.engine.run("wait", name)
-    async with host.worker():
-        assert (await mesh.report())["outcome"] == outcome
+    async with host.run_worker():
+        assert (await mesh.wait_for_report())["outcome"] == outcome
 
 
 @pytest.mark.parametrize(("unanswered", "outcome"), [("create", "succeeded"), ("start", "lost")])
 async def test_an_engine_that_goes_away_in_a_start_may_have_begun_it(
-    mesh: SmallMesh, host: Host, monkeypatch: pytest.MonkeyPatch, unanswered: str, outcome: str
+    mesh: FakeMesh, host: DockerHost, monkeypatch: pytest.MonkeyPatch, unanswered: str, outcome: str
 ) -> None:
     """What was only created is started; what was being started is lost: its command may have run."""
     kind = DockerContainers if unanswered == "create" else DockerContainer
@@ -64,23 +66,29 @@ async def test_an_engine_that_goes_away_in_a_start_may_have_begun_it(
         raise aiohttp.ServerDisconnectedError
 
     monkeypatch.setattr(kind, unanswered, away)
-    host.stage("print('here')")
-    async with host.worker():
-        assert (await mesh.report())["outcome"] == outcome
-    assert host.containers() == []
+    host.add_stage("print('here')")
+    async with host.run_worker():
+        assert (await mesh.wait_for_report())["outcome"] == outcome
+    assert host.inspect_containers() == []
 
 
 @pytest.mark.parametrize(
     ("kind", "call", "timeout", "outcome"),
     [
-        (Networks, "ensure", 60, "succeeded"),
+        (AppNetworks, "ensure_network", 60, "succeeded"),
         (DockerRuntime, "prepare", 60, "succeeded"),
-        (DockerRuntime, "reclaim", 60, "succeeded"),
+        (DockerRuntime, "take_ownership", 60, "succeeded"),
         (DockerRuntime, "stop", 1, "failed"),
     ],
 )
 async def test_an_engine_that_is_away_for_a_moment_is_waited_for(
-    mesh: SmallMesh, host: Host, monkeypatch: pytest.MonkeyPatch, kind: Any, call: str, timeout: float, outcome: str
+    mesh: FakeMesh,
+    host: DockerHost,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: Any,
+    call: str,
+    timeout: float,
+    outcome: str,
 ) -> None:
     done = getattr(kind, call)
     answers: list[str] = []
@@ -92,22 +100,22 @@ async def test_an_engine_that_is_away_for_a_moment_is_waited_for(
         return await done(*arguments, **named)
 
     monkeypatch.setattr(kind, call, away)
-    host.stage("import time; print('here'); time.sleep(TIME)".replace("TIME", "60" if call == "stop" else "0"),
+    host.add_stage("import time; print('here'); time.sleep(TIME)".replace("TIME", "60" if call == "stop" else "0"),
                timeout=timeout)  # fmt: skip
-    async with host.worker():
-        report = await mesh.report()
+    async with host.run_worker():
+        report = await mesh.wait_for_report()
     assert (report["outcome"], answers) == (outcome, ["none"])
     assert call != "stop" or report["reason"]["code"] == "timeout"
 
 
-async def test_a_container_without_a_lease_is_removed(mesh: SmallMesh, host: Host) -> None:
-    host.stage("import time; time.sleep(600)")
-    async with host.worker():
-        await mesh.shown(state="running")
+async def test_a_container_without_a_lease_is_removed(mesh: FakeMesh, host: DockerHost) -> None:
+    host.add_stage("import time; time.sleep(600)")
+    async with host.run_worker():
+        await mesh.wait_for_status(state="running")
     for file in host.folder.glob("scratch/tasks/w1/*/lease.json"):
         file.unlink()
-    async with host.worker():
+    async with host.run_worker():
         async with asyncio.timeout(30.0):
-            while host.containers():  # noqa: ASYNC110  what is awaited is the engine's
+            while host.inspect_containers():  # noqa: ASYNC110  what is awaited is the engine's
                 await asyncio.sleep(0.1)
     assert mesh.reports == []

@@ -6,21 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from services.worker.file_lock import locked
-from services.worker.runtime import CannotRun
-from services.worker.runtime.process.environments import Environments, key, wanted
-from services.worker.runtime.process.installer import PATIENCE, Patience, environment, run
+from services.worker.file_lock import hold_file_lock
+from services.worker.runtime import RuntimeFailure
+from services.worker.runtime.process.environments import VirtualEnvironments, environment_key, read_requirements
+from services.worker.runtime.process.installer import (
+    DEFAULT_TIMEOUTS,
+    InstallTimeouts,
+    installer_environment,
+    run_installer,
+)
 
 
-def keyed(folder: Path, files: dict[str, str]) -> str:
+def make_key(folder: Path, files: dict[str, str]) -> str:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    return key(wanted(folder), folder)
+    return environment_key(read_requirements(folder), folder)
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "shared"),
+    ("first", "second", "shared"),
     [
         ({"requirements.txt": "numpy\n"}, {"requirements.txt": "numpy\n"}, True),
         ({"requirements.txt": "numpy\n"}, {"requirements.txt": "scipy\n"}, False),
@@ -47,11 +52,11 @@ def keyed(folder: Path, files: dict[str, str]) -> str:
     ],
 )  # fmt: skip
 def test_an_environment_is_shared_by_what_asks_for_the_same(
-    tmp_path: Path, one: dict[str, str], other: dict[str, str], shared: bool
+    tmp_path: Path, first: dict[str, str], second: dict[str, str], shared: bool
 ) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "other").mkdir()
-    assert (keyed(tmp_path / "one", one) == keyed(tmp_path / "other", other)) is shared
+    assert (make_key(tmp_path / "one", first) == make_key(tmp_path / "other", second)) is shared
 
 
 SPELLINGS = {
@@ -106,7 +111,7 @@ def test_what_pip_may_read_of_the_repository_is_not_shared_by_commits(tmp_path: 
     files = {"requirements.txt": f"scipy\n{text}\n", "more.txt": "x"}
     (tmp_path / "one").mkdir()
     (tmp_path / "other").mkdir()
-    assert (keyed(tmp_path / "one", files) == keyed(tmp_path / "other", files)) is shared
+    assert (make_key(tmp_path / "one", files) == make_key(tmp_path / "other", files)) is shared
 
 
 LISTS = (
@@ -118,13 +123,13 @@ LISTS = (
 
 @pytest.mark.parametrize("line", LISTS)
 def test_lists_that_a_list_names_count_by_their_text(tmp_path: Path, line: str) -> None:
-    def made(name: str, more: str) -> str:
+    def key_of(name: str, listed: str) -> str:
         (tmp_path / name / "sub").mkdir(parents=True)
-        return keyed(tmp_path / name, {"requirements.txt": f"{line}\nscipy\n", "more.txt": more})
+        return make_key(tmp_path / name, {"requirements.txt": f"{line}\nscipy\n", "more.txt": listed})
 
-    assert made("one", "numpy==1\n") == made("same", "numpy==1\n")
-    assert made("newer", "numpy==2\n") != made("older", "numpy==1\n")
-    assert made("here", "libs/shared\n") != made("there", "libs/shared\n")
+    assert key_of("one", "numpy==1\n") == key_of("same", "numpy==1\n")
+    assert key_of("newer", "numpy==2\n") != key_of("older", "numpy==1\n")
+    assert key_of("here", "libs/shared\n") != key_of("there", "libs/shared\n")
 
 
 BACKEND = """
@@ -146,21 +151,21 @@ BUILT = "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path 
 def test_a_package_of_any_build_backend_is_installed_whole_and_the_checkout_stays_clean(tmp_path: Path) -> None:
     source = tmp_path / "commit"
     files = {"pyproject.toml": BUILT, "backend.py": BACKEND, "src/module.py": "VALUE = 7\n"}
-    keyed(source, files)
-    environments = Environments(tmp_path / "environments")
+    make_key(source, files)
+    environments = VirtualEnvironments(tmp_path / "environments")
     asyncio.run(environments.build(source, lambda _text: None))
-    python = environments.folder(source) / "bin" / "python"
-    said = subprocess.run(
+    python = environments.environment_folder(source) / "bin" / "python"
+    completed = subprocess.run(
         [python, "-c", "import module; print(module.VALUE)"], capture_output=True, text=True, check=True
     )
-    assert said.stdout == "7\n"
+    assert completed.stdout == "7\n"
     assert sorted(path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()) == sorted(files)
     assert [path.name for path in (tmp_path / "environments").glob("build-*")] == []
 
 
 async def test_an_environment_whose_python_is_gone_is_made_again(tmp_path: Path) -> None:
-    environments = Environments(tmp_path / "environments")
-    python = environments.folder(None) / "bin" / "python"
+    environments = VirtualEnvironments(tmp_path / "environments")
+    python = environments.environment_folder(None) / "bin" / "python"
     for _ in range(2):
         await environments.build(None, lambda _text: None)
         assert python.exists()
@@ -169,10 +174,10 @@ async def test_an_environment_whose_python_is_gone_is_made_again(tmp_path: Path)
 
 
 async def test_a_project_of_a_wrong_form_fails_the_start_with_a_sentence(tmp_path: Path) -> None:
-    keyed(tmp_path, {})
+    make_key(tmp_path, {})
     (tmp_path / "pyproject.toml").write_text("project = 7\n")
-    with pytest.raises(CannotRun, match=r"pyproject\.toml: project must be a table") as caught:
-        await Environments(tmp_path / "environments").build(tmp_path, lambda _text: None)
+    with pytest.raises(RuntimeFailure, match=r"pyproject\.toml: project must be a table") as caught:
+        await VirtualEnvironments(tmp_path / "environments").build(tmp_path, lambda _text: None)
     assert caught.value.code == "source"
 
 
@@ -180,32 +185,34 @@ SAYS = "for n in 1 2 3 4 5; do sleep 0.5; echo Progress ${n}000000 of 5000000; d
 
 
 async def test_what_says_something_is_not_cut_and_its_progress_is_told() -> None:
-    told: list[str] = []
-    await run(["/bin/sh", "-c", SAYS + "echo done"], None, told.append, Patience(silence=2.0, total=60.0))
-    assert told == [*(f"downloaded {n}.0 of 5.0 MB" for n in range(1, 6)), "done"]
+    progress: list[str] = []
+    await run_installer(
+        ["/bin/sh", "-c", SAYS + "echo done"], None, progress.append, InstallTimeouts(silence=2.0, total=60.0)
+    )
+    assert progress == [*(f"downloaded {n}.0 of 5.0 MB" for n in range(1, 6)), "done"]
 
 
 @pytest.mark.parametrize(
     ("script", "patience", "expected"),
     [
-        ("echo one; exit 3", PATIENCE, "the requirements cannot be installed:\none"),
-        ("cat; echo one; exit 3", PATIENCE, "the requirements cannot be installed:\none"),
+        ("echo one; exit 3", DEFAULT_TIMEOUTS, "the requirements cannot be installed:\none"),
+        ("cat; echo one; exit 3", DEFAULT_TIMEOUTS, "the requirements cannot be installed:\none"),
         (
-            "echo one; sleep 60", Patience(1.0, 60.0),
+            "echo one; sleep 60", InstallTimeouts(1.0, 60.0),
             "the requirements cannot be installed: nothing was said for 1 s, after:\none",
         ),
         (
-            "while :; do echo one; sleep 0.4; done", Patience(60.0, 1.0),
+            "while :; do echo one; sleep 0.4; done", InstallTimeouts(60.0, 1.0),
             "the requirements cannot be installed within 1 s:",
         ),
     ],
     ids=["it fails", "nobody answers its questions", "silent", "endless"],
 )  # fmt: skip
 async def test_what_cannot_be_installed_is_told_with_its_last_lines(
-    script: str, patience: Patience, expected: str
+    script: str, patience: InstallTimeouts, expected: str
 ) -> None:
-    with pytest.raises(CannotRun) as failed:
-        await run(["/bin/sh", "-c", script], None, lambda _text: None, patience)
+    with pytest.raises(RuntimeFailure) as failed:
+        await run_installer(["/bin/sh", "-c", script], None, lambda _text: None, patience)
     assert str(failed.value).startswith(expected)
 
 
@@ -213,15 +220,15 @@ async def test_what_an_installation_has_started_ends_with_it(tmp_path: Path) -> 
     """A lock that the program's child holds is free again."""
     held = tmp_path / "held"
     script = f"exec 9>{held}; flock 9; sleep 60 & echo started; wait"
-    with pytest.raises(CannotRun):
-        await run(["/bin/sh", "-c", script], None, lambda _text: None, Patience(1.0, 60.0))
-    async with asyncio.timeout(10), locked(held):
+    with pytest.raises(RuntimeFailure):
+        await run_installer(["/bin/sh", "-c", script], None, lambda _text: None, InstallTimeouts(1.0, 60.0))
+    async with asyncio.timeout(10), hold_file_lock(held):
         pass
 
 
 def test_an_installation_knows_no_key_of_the_mesh_and_the_operators_word_on_git_counts() -> None:
-    given = {"MLMESH_SECRET_KEY": "x", "PATH": "/bin", "GIT_HTTP_LOW_SPEED_TIME": "600"}
-    assert environment(given) == {
+    variables = {"MLMESH_SECRET_KEY": "x", "PATH": "/bin", "GIT_HTTP_LOW_SPEED_TIME": "600"}
+    assert installer_environment(variables) == {
         "PATH": "/bin", "GIT_TERMINAL_PROMPT": "0",
         "GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": "600",
     }  # fmt: skip
@@ -237,7 +244,7 @@ async def test_a_package_that_nobody_sends_fails_the_start(tmp_path: Path) -> No
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         index = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/simple"
         (tmp_path / "requirements.txt").write_text(f"--index-url {index}\nnothing-of-this-name\n")
-        environments = Environments(tmp_path / "environments", Patience(silence=8.0, total=60.0))
-        with pytest.raises(CannotRun, match="nothing was said for 8 s, after:") as failed:
+        environments = VirtualEnvironments(tmp_path / "environments", InstallTimeouts(silence=8.0, total=60.0))
+        with pytest.raises(RuntimeFailure, match="nothing was said for 8 s, after:") as failed:
             await environments.build(tmp_path, lambda _text: None)
         assert failed.value.code == "source"

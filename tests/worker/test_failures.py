@@ -6,64 +6,64 @@ from pathlib import Path
 
 import pytest
 
-from services.worker.held_tasks import Holding
-from services.worker.lease_runner import Runner
+from services.worker.held_tasks import HeldTask
+from services.worker.lease_runner import LeaseRunner
 from services.worker.outcome import Outcome
-from tests.worker.fake_mesh import SmallMesh
-from tests.worker.process_host import scratch, worker
+from tests.worker.fake_mesh import FakeMesh
+from tests.worker.process_host import list_task_folders, run_worker
 
 
 @pytest.mark.parametrize("half", ["", '{"task": "t0", ', '{"task": "t0"}', "[]"])
-async def test_a_lease_that_was_not_wholly_written_is_swept(mesh: SmallMesh, tmp_path: Path, half: str) -> None:
+async def test_a_lease_that_was_not_wholly_written_is_swept(mesh: FakeMesh, tmp_path: Path, half: str) -> None:
     folder = tmp_path / "scratch" / "tasks" / "w1" / "t0-1"
     folder.mkdir(parents=True)
     (folder / "lease.json").write_text(half)
     (folder / "container.json").write_text(half.replace("[]", ""))
-    mesh.stage("t1", "")
-    async with worker(mesh, tmp_path):
-        assert (await mesh.report())["outcome"] == "succeeded"
-        await mesh.until(lambda: mesh.held == [])
-    assert scratch(tmp_path) == []
+    mesh.add_stage("t1", "")
+    async with run_worker(mesh, tmp_path):
+        assert (await mesh.wait_for_report())["outcome"] == "succeeded"
+        await mesh.wait_until(lambda: mesh.held_tasks == [])
+    assert list_task_folders(tmp_path) == []
 
 
-async def test_a_pipe_in_place_of_the_progress_holds_nothing_up(mesh: SmallMesh, tmp_path: Path) -> None:
+async def test_a_pipe_in_place_of_the_progress_holds_nothing_up(mesh: FakeMesh, tmp_path: Path) -> None:
     script = """
 import os, time
 os.remove(os.environ['MLMESH_PROGRESS']) if os.path.exists(os.environ['MLMESH_PROGRESS']) else None
 os.mkfifo(os.environ['MLMESH_PROGRESS'])
 time.sleep(1)
 """
-    mesh.stage("t1", script)
-    async with worker(mesh, tmp_path):
-        assert (await mesh.report())["outcome"] == "succeeded"
+    mesh.add_stage("t1", script)
+    async with run_worker(mesh, tmp_path):
+        assert (await mesh.wait_for_report())["outcome"] == "succeeded"
 
 
 async def test_a_task_that_cannot_be_brought_to_its_end_holds_nothing_else_up(
-    mesh: SmallMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mesh: FakeMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its lease is let go: the scheduler gives it to another in time."""
-    report = Runner._report
+    report = LeaseRunner._report_outcome
 
-    async def broken(self: Runner, holding: Holding, outcome: Outcome) -> None:
-        if holding.lease.task == "t1":
+    async def broken(self: LeaseRunner, held_task: HeldTask, outcome: Outcome) -> None:
+        if held_task.lease.task == "t1":
             raise TypeError("no such report can be written")
-        await report(self, holding, outcome)
+        await report(self, held_task, outcome)
 
-    monkeypatch.setattr(Runner, "_report", broken)
-    mesh.stage("t1", "import time; time.sleep(1)")
-    async with worker(mesh, tmp_path):
-        await mesh.shown(task="t1")
-        await mesh.until(lambda: mesh.held == [])
-        mesh.stage("t2", "")
-        assert (await mesh.report())["task"] == "t2"
+    monkeypatch.setattr(LeaseRunner, "_report_outcome", broken)
+    mesh.add_stage("t1", "import time; time.sleep(1)")
+    async with run_worker(mesh, tmp_path):
+        await mesh.wait_for_status(task="t1")
+        await mesh.wait_until(lambda: mesh.held_tasks == [])
+        mesh.add_stage("t2", "")
+        assert (await mesh.wait_for_report())["task"] == "t2"
 
 
 @pytest.mark.parametrize(("status", "outcome"), [(0, "succeeded"), (3, "failed")])
 async def test_the_last_line_of_the_progress_comes_with_the_result(
-    mesh: SmallMesh, tmp_path: Path, status: int, outcome: str
+    mesh: FakeMesh, tmp_path: Path, status: int, outcome: str
 ) -> None:
     script = "import os, sys; open(os.environ['MLMESH_PROGRESS'], 'w').write('1/4\\n4/4\\n'); sys.exit(%d)"
-    mesh.stage("t1", script % status)
-    async with worker(mesh, tmp_path):
-        report = await mesh.report()
+    mesh.add_stage("t1", script % status)
+    async with run_worker(mesh, tmp_path):
+        report = await mesh.wait_for_report()
     assert (report["outcome"], report["progress"]) == (outcome, [4, 4])

@@ -10,7 +10,7 @@ import pytest
 
 from libs.common.http.addresses import is_loopback
 from libs.common.http.server import bind
-from services.worker.runtime.docker.gateway_forwarder import PORTS, Forwarder
+from services.worker.runtime.docker.gateway_forwarder import PORTS, GatewayForwarder
 
 NETWORK = "127.0.0.2"
 MUCH = bytes(range(256)) * 40_000
@@ -18,10 +18,10 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def forwarding(answer: Answer) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def connect_through_forwarder(answer: Answer) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection to what `answer` serves, through a forwarder."""
     gateway = await asyncio.start_server(answer, sock=bind("127.0.0.1", 0))
-    forwarder = Forwarder(f"http://127.0.0.1:{gateway.sockets[0].getsockname()[1]}/")
+    forwarder = GatewayForwarder(f"http://127.0.0.1:{gateway.sockets[0].getsockname()[1]}/")
     async with asyncio.timeout(20.0), gateway:
         reader, writer = await asyncio.open_connection(NETWORK, await forwarder.listen(NETWORK))
         try:
@@ -38,7 +38,7 @@ async def test_bytes_pass_both_ways_and_so_do_the_ends() -> None:
         writer.write(await reader.read(-1))
         writer.close()
 
-    async with forwarding(echo) as (reader, writer):
+    async with connect_through_forwarder(echo) as (reader, writer):
         writer.write(MUCH)
         writer.write_eof()
         assert await reader.read(-1) == MUCH
@@ -49,7 +49,7 @@ async def test_the_gateway_does_not_take_a_container_for_a_program_of_its_host()
         writer.write(writer.get_extra_info("peername")[0].encode())
         writer.close()
 
-    async with forwarding(tell) as (reader, _):
+    async with connect_through_forwarder(tell) as (reader, _):
         assert await reader.read(-1) == NETWORK.encode()
 
 
@@ -62,7 +62,7 @@ async def test_what_breaks_off_on_one_side_ends_on_the_other() -> None:
         ended.set()
         writer.close()
 
-    async with forwarding(wait) as (reader, writer):
+    async with connect_through_forwarder(wait) as (reader, writer):
         assert await reader.readexactly(4) == b"here"
         writer.transport.abort()
         await ended.wait()
@@ -70,7 +70,7 @@ async def test_what_breaks_off_on_one_side_ends_on_the_other() -> None:
 
 async def test_a_gateway_that_is_away_is_a_closed_connection() -> None:
     with bind("127.0.0.1", 0) as nobody:
-        forwarder = Forwarder(f"http://localhost:{nobody.getsockname()[1]}")
+        forwarder = GatewayForwarder(f"http://localhost:{nobody.getsockname()[1]}")
         async with asyncio.timeout(20.0):
             reader, writer = await asyncio.open_connection(NETWORK, await forwarder.listen(NETWORK))
             assert await reader.read(-1) == b""
@@ -79,18 +79,18 @@ async def test_a_gateway_that_is_away_is_a_closed_connection() -> None:
 
 
 async def test_an_address_has_one_port_and_the_first_that_is_free() -> None:
-    forwarder = Forwarder("http://127.0.0.1:8000")
-    with bind("127.0.0.3", PORTS[0]) as taken:
-        taken.listen()
+    forwarder = GatewayForwarder("http://127.0.0.1:8000")
+    with bind("127.0.0.3", PORTS[0]) as bound:
+        bound.listen()
         assert [await forwarder.listen("127.0.0.3") for _ in range(2)] == [PORTS[1]] * 2
     assert await forwarder.listen("127.0.0.4") == PORTS[0]
-    forwarder.forget("127.0.0.3")
+    forwarder.stop_listening("127.0.0.3")
     assert await forwarder.listen("127.0.0.3") == PORTS[0]
     await forwarder.close()
 
 
 async def test_an_engine_elsewhere_has_networks_that_are_not_this_hosts() -> None:
-    assert await Forwarder("http://127.0.0.1:8000").listen("192.0.2.77") is None
+    assert await GatewayForwarder("http://127.0.0.1:8000").listen("192.0.2.77") is None
 
 
 @pytest.mark.parametrize(

@@ -8,29 +8,29 @@ from typing import Any
 
 import pytest
 
-from services.worker.runtime import CannotRun
+from services.worker.runtime import RuntimeFailure
 from services.worker.runtime.docker.client import open_engine
-from services.worker.runtime.docker.images import Images, summary
+from services.worker.runtime.docker.images import Images, pull_summary
 from tests.servers.engine import Engine
 
 
 async def test_a_pull_that_stands_still_ends_and_says_so(docker_engine: Engine) -> None:
     """The registry takes connections, and says nothing."""
-    said: list[str] = []
-    held: list[asyncio.StreamWriter] = []
-    registry = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
+    progress: list[str] = []
+    writers: list[asyncio.StreamWriter] = []
+    registry = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
     name = f"127.0.0.1:{registry.sockets[0].getsockname()[1]}/still:1"
     try:
         async with open_engine(docker_engine.runtime) as docker:
-            with pytest.raises(CannotRun, match=r"the pull of .* stood still for 1 s") as ended:
-                await Images(docker, stall=1.0).have(name, said.append)
+            with pytest.raises(RuntimeFailure, match=r"the pull of .* stood still for 1 s") as ended:
+                await Images(docker, stall=1.0).ensure_image(name, progress.append)
     finally:
         registry.close()
-        for one in held:
-            one.close()
+        for writer in writers:
+            writer.close()
             with suppress(OSError):
-                await one.wait_closed()
-    assert (ended.value.code, said) == ("image", [f"pulling {name}"])
+                await writer.wait_closed()
+    assert (ended.value.code, progress) == ("image", [f"pulling {name}"])
 
 
 def test_how_far_a_pull_is() -> None:
@@ -40,5 +40,5 @@ def test_how_far_a_pull_is() -> None:
         "b": half,
         "c": {"status": "Waiting", "progressDetail": {}},
     }
-    assert summary(layers) == "1 of 3 layers, 12 of 80 MB"
-    assert summary({"a": {"status": "Pull complete"}}) == "1 of 1 layers"
+    assert pull_summary(layers) == "1 of 3 layers, 12 of 80 MB"
+    assert pull_summary({"a": {"status": "Pull complete"}}) == "1 of 1 layers"

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.worker.docker_host import Host
-from tests.worker.fake_mesh import SmallMesh
+from tests.worker.docker_host import DockerHost
+from tests.worker.fake_mesh import FakeMesh
 
 METADATA = "169.254.169.254"
 SCRIPT = f"""
@@ -43,13 +43,13 @@ def metadata() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("metadata")
-async def test_a_clouds_metadata_is_reached_only_where_that_is_allowed(mesh: SmallMesh, host: Host) -> None:
-    own = {"app_subnets": "10.212.0.0/16"}
+async def test_a_clouds_metadata_is_reached_only_where_that_is_allowed(mesh: FakeMesh, host: DockerHost) -> None:
+    values = {"app_subnets": "10.212.0.0/16"}
     for task, allowed in (("t1", False), ("t2", True), ("t3", False)):
-        async with host.worker(**own, link_local=allowed):
-            mesh.stage(task, "", image=host.image, entry_point=["python3", "-u", "-c", SCRIPT])
-            await mesh.until(lambda: f"log-{task}" in mesh.ended)  # noqa: B023
-    async with host.worker(**own, link_local=True):
+        async with host.run_worker(**values, link_local=allowed):
+            mesh.add_stage(task, "", image=host.image, entry_point=["python3", "-u", "-c", SCRIPT])
+            await mesh.wait_until(lambda: f"log-{task}" in mesh.ended_logs)  # noqa: B023
+    async with host.run_worker(**values, link_local=True):
         pass  # the rule goes
-    said = {task: mesh.logs[f"log-{task}"].decode().strip() for task in ("t1", "t2", "t3")}
-    assert said == {"t1": "No route to host", "t2": "Connection refused", "t3": "No route to host"}
+    errors = {task: mesh.logs[f"log-{task}"].decode().strip() for task in ("t1", "t2", "t3")}
+    assert errors == {"t1": "No route to host", "t2": "Connection refused", "t3": "No route to host"}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from libs.common.http.client import open_peers
-from services.worker.files.models import Models
-from tests.worker.fake_mesh import SmallMesh
+from services.worker.files.models import ModelCache
+from tests.worker.fake_mesh import FakeMesh
 
 FILE = {"box": "b", "user": "u", "group": "g", "file": "m.bin"}
 FOLDER = {"box": "b", "user": "u", "group": "g"}
@@ -19,17 +19,17 @@ FOLDER = {"box": "b", "user": "u", "group": "g"}
 @pytest.mark.parametrize("where", [FILE, FOLDER])
 @pytest.mark.parametrize("harm", [lambda path: os.truncate(path, 3), os.unlink, None])
 async def test_a_model_is_fetched_once_and_again_when_it_has_lost_something(
-    mesh: SmallMesh, tmp_path: Path, where: dict[str, Any], harm: Any
+    mesh: FakeMesh, tmp_path: Path, where: dict[str, Any], harm: Any
 ) -> None:
     mesh.files |= {"b/g/m.bin": b"model", "b/g/sub/words.txt": b"words"}
-    async with open_peers(mesh.settings(tmp_path)) as peers:
-        models = Models(tmp_path / "models", peers)
+    async with open_peers(mesh.make_settings(tmp_path)) as peers:
+        models = ModelCache(tmp_path / "models", peers)
         first = await models.get("a", where)
         path = first.path if where is FILE else first.path / "m.bin"
-        fetched = len(mesh.fetched)
+        fetched = len(mesh.downloads)
         if harm:
             harm(path)
         assert await models.get("a", where) == first
     assert path.read_bytes() == b"model"
-    assert len(mesh.fetched) == fetched * (2 if harm else 1)
-    assert [one.suffix for one in (tmp_path / "models").iterdir() if one.name.startswith(".")] == []
+    assert len(mesh.downloads) == fetched * (2 if harm else 1)
+    assert [path.suffix for path in (tmp_path / "models").iterdir() if path.name.startswith(".")] == []

@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 
 from services.worker.work import openapi_client
-from services.worker.work.openapi_client import MAX_BYTES, MAX_DEPTH, Unfit
-from tests.worker.fake_mesh import SmallMesh
-from tests.worker.process_host import worker
+from services.worker.work.openapi_client import MAX_BYTES, MAX_DEPTH, InvalidOpenapi
+from tests.worker.fake_mesh import FakeMesh
+from tests.worker.process_host import run_worker
 
 GOOD = b'{"openapi": "3.1.0", "paths": {}}'
 NESTED = b'{"a":' * 300 + b"1" + b"}" * 300
@@ -35,10 +35,10 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("content", "why"), BAD, ids=lambda one: repr(one[:20]))
+@pytest.mark.parametrize(("content", "why"), BAD, ids=lambda content: repr(content[:20]))
 def test_what_is_no_description_is_told_why(content: bytes, why: str) -> None:
-    with pytest.raises(Unfit) as unfit:
-        openapi_client.read(content)
+    with pytest.raises(InvalidOpenapi) as unfit:
+        openapi_client.parse_openapi(content)
     assert str(unfit.value) == why
 
 
@@ -46,11 +46,11 @@ def test_what_is_no_description_is_told_why(content: bytes, why: str) -> None:
     "content", [GOOD, b"\xef\xbb\xbf" + GOOD, b'{"a": 18446744073709551617}', b'{"a": "\\u0000"}', b"{}"]
 )
 def test_what_is_one_can_be_sent_and_kept(content: bytes) -> None:
-    assert isinstance(openapi_client.read(content), dict)
+    assert isinstance(openapi_client.parse_openapi(content), dict)
 
 
 @asynccontextmanager
-async def serving(handler: web.RequestHandler | object) -> AsyncIterator[str]:
+async def serve(handler: web.RequestHandler | object) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_get("/openapi.json", handler)  # type: ignore[arg-type]
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -63,7 +63,7 @@ async def serving(handler: web.RequestHandler | object) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def endless(request: web.Request) -> web.StreamResponse:
+async def send_endlessly(request: web.Request) -> web.StreamResponse:
     answer = web.StreamResponse()
     await answer.prepare(request)
     await answer.write(b'{"a": "')
@@ -71,7 +71,7 @@ async def endless(request: web.Request) -> web.StreamResponse:
         await answer.write(b"x" * 65536)
 
 
-async def silent(request: web.Request) -> web.StreamResponse:
+async def never_finish(request: web.Request) -> web.StreamResponse:
     answer = web.StreamResponse()
     await answer.prepare(request)
     await answer.write(b"{")
@@ -79,7 +79,7 @@ async def silent(request: web.Request) -> web.StreamResponse:
     return answer
 
 
-async def broken(request: web.Request) -> web.StreamResponse:
+async def abort_response(request: web.Request) -> web.StreamResponse:
     answer = web.StreamResponse(headers={"Content-Length": "100"})
     await answer.prepare(request)
     await answer.write(b"{}")
@@ -88,40 +88,40 @@ async def broken(request: web.Request) -> web.StreamResponse:
     return answer
 
 
-async def packed(_request: web.Request) -> web.Response:
+async def send_gzip(_request: web.Request) -> web.Response:
     return web.Response(body=gzip.compress(GOOD), headers={"Content-Encoding": "gzip"})
 
 
 @pytest.mark.parametrize(
     ("handler", "why"),
     [
-        (endless, f"it has more than {MAX_BYTES} bytes"),
-        (silent, "it did not end within 0.5 s"),
-        (broken, "its answer broke off"),
-        (packed, "it is encoded as 'gzip', though that was not asked for"),
+        (send_endlessly, f"it has more than {MAX_BYTES} bytes"),
+        (never_finish, "it did not end within 0.5 s"),
+        (abort_response, "its answer broke off"),
+        (send_gzip, "it is encoded as 'gzip', though that was not asked for"),
     ],
 )
 async def test_an_answer_that_is_none_is_told_why(handler: object, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if handler is silent:
+    if handler is never_finish:
         monkeypatch.setattr(openapi_client, "TIMEOUT", aiohttp.ClientTimeout(total=0.5))
-    async with serving(handler) as url, aiohttp.ClientSession(auto_decompress=False) as session:
-        with pytest.raises(Unfit) as unfit:
-            await openapi_client.fetch(session, url, {})
+    async with serve(handler) as url, aiohttp.ClientSession(auto_decompress=False) as session:
+        with pytest.raises(InvalidOpenapi) as unfit:
+            await openapi_client.fetch_openapi(session, url, {})
     assert str(unfit.value) == why
 
 
-async def elsewhere(request: web.Request) -> web.Response:
+async def redirect(request: web.Request) -> web.Response:
     raise web.HTTPFound("http://127.0.0.1:1/")
 
 
-async def nothing(_request: web.Request) -> web.Response:
+async def send_not_found(_request: web.Request) -> web.Response:
     return web.Response(status=404)
 
 
-@pytest.mark.parametrize("handler", [elsewhere, nothing])
+@pytest.mark.parametrize("handler", [redirect, send_not_found])
 async def test_no_answer_is_no_description_and_a_redirect_is_not_followed(handler: object) -> None:
-    async with serving(handler) as url, aiohttp.ClientSession() as session:
-        assert await openapi_client.fetch(session, url, {}) is None
+    async with serve(handler) as url, aiohttp.ClientSession() as session:
+        assert await openapi_client.fetch_openapi(session, url, {}) is None
 
 
 APP = """
@@ -139,13 +139,13 @@ async def app(scope, receive, send):
 
 @pytest.mark.parametrize("says", [b"[1]", b'"text"', b"1" * 30, NESTED, b"<!doctype html>"], ids=lambda s: repr(s[:9]))
 async def test_an_application_is_healthy_whatever_it_says_of_itself(
-    mesh: SmallMesh, tmp_path: Path, says: bytes
+    mesh: FakeMesh, tmp_path: Path, says: bytes
 ) -> None:
     mesh.tree = {"web.py": APP % says}
-    mesh.instance("t1", inference=None, app="web:app")
-    async with worker(mesh, tmp_path):
-        shown = await mesh.shown(task="t1", state="healthy")
-        mesh.stage("t2", "")
-        assert (await mesh.report())["task"] == "t2", "other work goes on"
-    assert shown["openapi"] is None
-    assert shown["detail"].startswith("its /openapi.json is no description: it is n")
+    mesh.add_instance("t1", inference=None, app="web:app")
+    async with run_worker(mesh, tmp_path):
+        status = await mesh.wait_for_status(task="t1", state="healthy")
+        mesh.add_stage("t2", "")
+        assert (await mesh.wait_for_report())["task"] == "t2", "other work goes on"
+    assert status["openapi"] is None
+    assert status["detail"].startswith("its /openapi.json is no description: it is n")

@@ -2,31 +2,35 @@
 
 import pytest
 
-from services.worker.runtime.docker.platform_containers import Member, ours
+from services.worker.runtime.docker.platform_containers import PlatformContainer, is_same_installation
 
 OURS, OTHER = "0123456789ab", "ba9876543210"
 PUBLIC = "http://127.0.0.1:8000"
 
 
-def member(*networks: str, port: int = 8000, installation: str = "") -> Member:
+def make_container(*networks: str, port: int = 8000, installation: str = "") -> PlatformContainer:
     labels = {"mlmesh.installation": installation} if installation else {}
-    return Member("id", labels, frozenset(networks), frozenset({port}))
+    return PlatformContainer("id", labels, frozenset(networks), frozenset({port}))
 
 
 @pytest.mark.parametrize(
     ("gateway", "worker", "expected"),
     [
-        (member("mlmesh_default"), member("mlmesh_default"), True),
-        (member("mlmesh-lab_default"), member("mlmesh-lab_default"), True),
-        (member("lab_default"), member("mlmesh_default"), False),
-        (member("lab_default", f"zz-mlmesh-{OURS}-a-1"), member("mlmesh_default", f"zz-mlmesh-{OURS}-a-1"), False),
-        (member("x", installation=OURS), member("y"), True),
-        (member("mlmesh_default", installation=OTHER), member("mlmesh_default"), False),
-        (member("x"), None, True),
-        (member("x", port=9000), None, False),
+        (make_container("mlmesh_default"), make_container("mlmesh_default"), True),
+        (make_container("mlmesh-lab_default"), make_container("mlmesh-lab_default"), True),
+        (make_container("lab_default"), make_container("mlmesh_default"), False),
+        (
+            make_container("lab_default", f"zz-mlmesh-{OURS}-a-1"),
+            make_container("mlmesh_default", f"zz-mlmesh-{OURS}-a-1"),
+            False,
+        ),
+        (make_container("x", installation=OURS), make_container("y"), True),
+        (make_container("mlmesh_default", installation=OTHER), make_container("mlmesh_default"), False),
+        (make_container("x"), None, True),
+        (make_container("x", port=9000), None, False),
     ],
 )
 def test_a_gateway_is_ours_by_label_by_network_or_by_port(
-    gateway: Member, worker: Member | None, expected: bool
+    gateway: PlatformContainer, worker: PlatformContainer | None, expected: bool
 ) -> None:
-    assert ours(gateway, worker, OURS, PUBLIC) is expected
+    assert is_same_installation(gateway, worker, OURS, PUBLIC) is expected

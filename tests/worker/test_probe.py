@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from services.worker.work import probe as module
-from services.worker.work.probe import Probe
+from services.worker.work.probe import HealthProbe
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 NOT_YET = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
@@ -39,7 +39,7 @@ class Server:
 
 
 @asynccontextmanager
-async def answering(*answers: bytes) -> AsyncIterator[Server]:
+async def serve_answers(*answers: bytes) -> AsyncIterator[Server]:
     server = Server(list(answers))
     async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
         server.port = listening.sockets[0].getsockname()[1]
@@ -50,12 +50,12 @@ async def answering(*answers: bytes) -> AsyncIterator[Server]:
                 await writer.wait_closed()
 
 
-def probe_of(server: Server) -> Probe:
-    return Probe("127.0.0.1", server.port, "/readyz", {"X-Mlmesh-Token": "secret"})
+def probe_of(server: Server) -> HealthProbe:
+    return HealthProbe("127.0.0.1", server.port, "/readyz", {"X-Mlmesh-Token": "secret"})
 
 
 async def test_one_connection_is_asked_again_and_again() -> None:
-    async with answering(OK, NOT_YET, OK) as server:
+    async with serve_answers(OK, NOT_YET, OK) as server:
         probe = probe_of(server)
         assert [await probe.is_ready() for _ in range(3)] == [True, False, True]
         probe.close()
@@ -64,7 +64,7 @@ async def test_one_connection_is_asked_again_and_again() -> None:
 
 
 async def test_a_connection_that_was_closed_meanwhile_is_opened_anew() -> None:
-    async with answering(OK, b"", OK) as server:
+    async with serve_answers(OK, b"", OK) as server:
         probe = probe_of(server)
         assert [await probe.is_ready() for _ in range(2)] == [True, True]
         probe.close()
@@ -86,7 +86,7 @@ async def test_a_connection_that_was_closed_meanwhile_is_opened_anew() -> None:
     ],
 )
 async def test_whatever_is_answered(answer: bytes, ready: bool) -> None:
-    async with answering(answer, OK) as server:
+    async with serve_answers(answer, OK) as server:
         probe = probe_of(server)
         assert await probe.is_ready() is ready
         assert await probe.is_ready() is True
@@ -96,7 +96,7 @@ async def test_whatever_is_answered(answer: bytes, ready: bool) -> None:
 SAYS = b'{"status": "hung", "reason": "Every slot is held."}'
 
 
-def refusing(body: bytes) -> bytes:
+def not_ready_answer(body: bytes) -> bytes:
     return b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
@@ -104,33 +104,33 @@ def refusing(body: bytes) -> bytes:
     ("answer", "refusal"),
     [
         (OK, None),
-        (refusing(SAYS), "Every slot is held."),
-        (refusing(b'{"reason": "' + b"x" * 2000 + b'"}'), "x" * 300),
-        (refusing(b'{"reason": 7}'), "its health check is answered with 503"),
-        (refusing(b"[]"), "its health check is answered with 503"),
-        (refusing(b"<html>"), "its health check is answered with 503"),
+        (not_ready_answer(SAYS), "Every slot is held."),
+        (not_ready_answer(b'{"reason": "' + b"x" * 2000 + b'"}'), "x" * 300),
+        (not_ready_answer(b'{"reason": 7}'), "its health check is answered with 503"),
+        (not_ready_answer(b"[]"), "its health check is answered with 503"),
+        (not_ready_answer(b"<html>"), "its health check is answered with 503"),
         (b"SSH-2.0-OpenSSH\r\n\r\n", "its health check is not answered"),
         (b"", "its health check is not answered"),
     ],
 )
 async def test_why_it_is_not_ready(answer: bytes, refusal: str | None) -> None:
-    async with answering(answer, OK) as server:
+    async with serve_answers(answer, OK) as server:
         probe = probe_of(server)
         await probe.is_ready()
-        assert probe.refusal == refusal
-        assert (await probe.is_ready(), probe.refusal) == (True, None)
+        assert probe.not_ready_reason == refusal
+        assert (await probe.is_ready(), probe.not_ready_reason) == (True, None)
         probe.close()
 
 
 async def test_an_answer_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 0.05)
-    async with answering(b"HTTP/1.1 200 OK\r\n", OK) as server:
+    async with serve_answers(b"HTTP/1.1 200 OK\r\n", OK) as server:
         probe = probe_of(server)
         assert [await probe.is_ready(), await probe.is_ready()] == [False, True]
         probe.close()
 
 
 async def test_where_nobody_listens() -> None:
-    async with answering() as server:
+    async with serve_answers() as server:
         pass
     assert await probe_of(server).is_ready() is False

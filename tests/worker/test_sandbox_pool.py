@@ -12,10 +12,10 @@ from aiodocker import Docker
 
 from services.worker.runtime.docker import pause_image, sandbox_pool
 from services.worker.runtime.docker.client import open_engine
-from services.worker.runtime.docker.sandbox_pool import IMAGE, Sandbox, Sandboxes
+from services.worker.runtime.docker.sandbox_pool import IMAGE, Sandbox, SandboxPool
 from tests.servers.engine import Engine
-from tests.worker.docker_host import Host
-from tests.worker.fake_mesh import SmallMesh
+from tests.worker.docker_host import DockerHost
+from tests.worker.fake_mesh import FakeMesh
 
 PATIENCE_S = 60.0
 NETWORK = "bridge"
@@ -24,37 +24,37 @@ NAMESPACE = "import os; print(os.readlink('/proc/self/ns/net'))"
 
 @pytest.fixture
 def installation(docker_engine: Engine) -> Iterator[str]:
-    found = uuid.uuid4().hex[:12]
-    yield found
-    docker_engine.clear(found)
+    name = uuid.uuid4().hex[:12]
+    yield name
+    docker_engine.clear(name)
 
 
 @pytest.fixture
 async def docker(docker_engine: Engine) -> AsyncIterator[Docker]:
-    async with open_engine(docker_engine.runtime) as found:
-        yield found
+    async with open_engine(docker_engine.runtime) as client:
+        yield client
 
 
-async def opened(docker: Docker, installation: str, worker: str = "w1", most: int = 2) -> Sandboxes:
-    found = Sandboxes(docker, worker, installation, most)
-    await found.open()
-    return found
+async def open_pool(docker: Docker, installation: str, worker: str = "w1", max_idle: int = 2) -> SandboxPool:
+    pool = SandboxPool(docker, worker, installation, max_idle)
+    await pool.open()
+    return pool
 
 
-async def until(check: Callable[[], Any]) -> Any:
+async def wait_until(check: Callable[[], Any]) -> Any:
     async with asyncio.timeout(PATIENCE_S):
-        while not (found := check()):  # noqa: ASYNC110  what is awaited is the engine's
+        while not (result := check()):  # noqa: ASYNC110  what is awaited is the engine's
             await asyncio.sleep(0.02)
-        return found
+        return result
 
 
-async def taken(pool: Sandboxes, container: str) -> Sandbox:
-    found = await until(lambda: pool.take(container, NETWORK, "leaf"))
-    assert isinstance(found, Sandbox)
-    return found
+async def acquire_soon(pool: SandboxPool, container: str) -> Sandbox:
+    sandbox = await wait_until(lambda: pool.acquire(container, NETWORK, "leaf"))
+    assert isinstance(sandbox, Sandbox)
+    return sandbox
 
 
-def there(engine: Engine, installation: str) -> set[str]:
+def list_containers(engine: Engine, installation: str) -> set[str]:
     listed = engine.run("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label=mlmesh.installation={installation}")
     return set(listed.split())
 
@@ -62,86 +62,90 @@ def there(engine: Engine, installation: str) -> set[str]:
 async def test_one_is_made_for_those_that_come_after_the_first(
     docker: Docker, docker_engine: Engine, installation: str
 ) -> None:
-    pool = await opened(docker, installation)
-    assert pool.take("c1", NETWORK, "leaf") is None
-    first = await taken(pool, "c2")
-    assert pool.take("c2", NETWORK, "leaf") == first, "it may ask again"
-    second = await taken(pool, "c3")
+    pool = await open_pool(docker, installation)
+    assert pool.acquire("c1", NETWORK, "leaf") is None
+    first = await acquire_soon(pool, "c2")
+    assert pool.acquire("c2", NETWORK, "leaf") == first, "it may ask again"
+    second = await acquire_soon(pool, "c3")
     assert first != second, "each has its own"
-    assert pool.take("c4", "none", "oak") is None, "of another network"
-    pool.give("c2")
-    pool.give("c2")
-    assert pool.take("c5", NETWORK, "leaf") == first
-    for one in ("c3", "c5"):
-        pool.give(one)
+    assert pool.acquire("c4", "none", "oak") is None, "of another network"
+    pool.release("c2")
+    pool.release("c2")
+    assert pool.acquire("c5", NETWORK, "leaf") == first
+    for container in ("c3", "c5"):
+        pool.release(container)
     await pool.close()
-    assert there(docker_engine, installation) == set()
+    assert list_containers(docker_engine, installation) == set()
 
 
 async def test_of_those_that_nobody_uses_a_few_are_kept(
     docker: Docker, docker_engine: Engine, installation: str
 ) -> None:
-    pool = await opened(docker, installation, most=1)
-    first, second = await taken(pool, "c1"), await taken(pool, "c2")
-    pool.give("c1")
-    pool.give("c2")
-    await until(lambda: there(docker_engine, installation) == {second.id})
+    pool = await open_pool(docker, installation, max_idle=1)
+    first, second = await acquire_soon(pool, "c1"), await acquire_soon(pool, "c2")
+    pool.release("c1")
+    pool.release("c2")
+    await wait_until(lambda: list_containers(docker_engine, installation) == {second.id})
     assert first != second
     await pool.close()
 
 
 async def test_one_that_was_ended_is_no_good(docker: Docker, docker_engine: Engine, installation: str) -> None:
-    pool = await opened(docker, installation)
+    pool = await open_pool(docker, installation)
     for command in (("kill",), ("rm", "--force")):
-        first = await taken(pool, "c1")
-        assert await pool.stands("c1")
+        first = await acquire_soon(pool, "c1")
+        assert await pool.is_running("c1")
         docker_engine.run(*command, first.id)
-        assert not await pool.stands("c1")
-        assert await taken(pool, "c1") != first
-        pool.give("c1")
+        assert not await pool.is_running("c1")
+        assert await acquire_soon(pool, "c1") != first
+        pool.release("c1")
     await pool.close()
 
 
 async def test_what_an_earlier_worker_left_goes_once_nothing_has_joined_it(
     docker: Docker, docker_engine: Engine, installation: str, python_image: str
 ) -> None:
-    left, other = await opened(docker, installation), await opened(docker, installation, worker="w2")
-    joined, free, foreign = await taken(left, "c1"), await taken(left, "c2"), await taken(other, "c3")
+    earlier, other = await open_pool(docker, installation), await open_pool(docker, installation, worker="w2")
+    joined, free, foreign = (
+        await acquire_soon(earlier, "c1"),
+        await acquire_soon(earlier, "c2"),
+        await acquire_soon(other, "c3"),
+    )
     label = f"mlmesh.installation={installation}"
     docker_engine.run(
         "run", "--detach", "--name", installation, "--label", label, "--network", f"container:{joined.id}",
         python_image, "sleep", "600",
     )  # fmt: skip
     stage = docker_engine.run("inspect", "--format", "{{.Id}}", installation)
-    pool = await opened(docker, installation)
-    await pool.converge()
-    assert there(docker_engine, installation) == {joined.id, foreign.id, stage}, free
+    pool = await open_pool(docker, installation)
+    await pool.reconcile()
+    assert list_containers(docker_engine, installation) == {joined.id, foreign.id, stage}, free
     docker_engine.run("rm", "--force", stage)
-    await pool.converge()
-    assert there(docker_engine, installation) == {foreign.id}
+    await pool.reconcile()
+    assert list_containers(docker_engine, installation) == {foreign.id}
 
 
 async def test_what_nobody_uses_for_long_goes(
     docker: Docker, docker_engine: Engine, installation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pool = await opened(docker, installation)
-    first, second = await taken(pool, "c1"), await taken(pool, "c2")
-    pool.give("c1")
-    await pool.converge()
-    assert there(docker_engine, installation) == {first.id, second.id}
+    pool = await open_pool(docker, installation)
+    first, second = await acquire_soon(pool, "c1"), await acquire_soon(pool, "c2")
+    pool.release("c1")
+    await pool.reconcile()
+    assert list_containers(docker_engine, installation) == {first.id, second.id}
     monkeypatch.setattr(sandbox_pool, "IDLE_S", -1.0)
-    await pool.converge()
-    assert there(docker_engine, installation) == {second.id}
+    await pool.reconcile()
+    assert list_containers(docker_engine, installation) == {second.id}
     docker_engine.run("kill", second.id)
-    await pool.converge()
-    assert there(docker_engine, installation) == set()
+    await pool.reconcile()
+    assert list_containers(docker_engine, installation) == set()
 
 
 async def test_its_image_is_made_when_it_is_missing(docker: Docker, docker_engine: Engine, installation: str) -> None:
-    pool = await opened(docker, installation)
-    await taken(pool, "c1")
+    pool = await open_pool(docker, installation)
+    await acquire_soon(pool, "c1")
     docker_engine.run("rmi", "--force", IMAGE)
-    await taken(pool, "c2")
+    await acquire_soon(pool, "c2")
     assert docker_engine.has_image(IMAGE)
     await pool.close()
 
@@ -150,26 +154,26 @@ async def test_none_is_made_where_its_program_would_not_run(
     docker: Docker, installation: str, docker_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pause_image, "ARCHITECTURE", "another")
-    pool = await opened(docker, installation)
-    assert pool.take("c1", NETWORK, "leaf") is None
+    pool = await open_pool(docker, installation)
+    assert pool.acquire("c1", NETWORK, "leaf") is None
     await pool.close()
-    assert there(docker_engine, installation) == set()
+    assert list_containers(docker_engine, installation) == set()
 
 
-async def played(mesh: SmallMesh, host: Host) -> str:
+async def run_stage(mesh: FakeMesh, host: DockerHost) -> str:
     """The network namespace of one stage."""
     mesh.reports.clear()
     mesh.logs.clear()
-    host.stage(NAMESPACE)
-    assert (await mesh.report())["outcome"] == "succeeded"
-    return str((await mesh.until(lambda: mesh.logs.get("log-t1"))).decode())
+    host.add_stage(NAMESPACE)
+    assert (await mesh.wait_for_report())["outcome"] == "succeeded"
+    return str((await mesh.wait_until(lambda: mesh.logs.get("log-t1"))).decode())
 
 
-async def test_stages_go_on_when_their_sandbox_is_taken_away(mesh: SmallMesh, host: Host) -> None:
-    async with host.worker():
-        namespaces = [await played(mesh, host) for _ in range(4)]
+async def test_stages_go_on_when_their_sandbox_is_taken_away(mesh: FakeMesh, host: DockerHost) -> None:
+    async with host.run_worker():
+        namespaces = [await run_stage(mesh, host) for _ in range(4)]
         assert len(set(namespaces)) < 4, "some have joined a sandbox"
         stages = set(host.engine.run("ps", "--quiet", "--no-trunc", "--filter", "label=mlmesh.worker").split())
-        for sandbox in there(host.engine, host.installation) - stages:
+        for sandbox in list_containers(host.engine, host.installation) - stages:
             host.engine.run("rm", "--force", sandbox)
-        await played(mesh, host)
+        await run_stage(mesh, host)

@@ -27,24 +27,24 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_deep_folder_has_a_short_name_until_it_is_forgotten(place: Path, folder: Path) -> None:
-    link = short_path.short(folder)
+    link = short_path.shorten_path(folder)
     (link / "file").touch()
-    assert (link.parent, [one.name for one in folder.iterdir()]) == (place, ["file"])
-    assert short_path.short(folder) == link
-    short_path.forget(folder)
-    short_path.forget(folder)
+    assert (link.parent, [path.name for path in folder.iterdir()]) == (place, ["file"])
+    assert short_path.shorten_path(folder) == link
+    short_path.remove_short_path(folder)
+    short_path.remove_short_path(folder)
     assert list(place.iterdir()) == []
 
 
 def test_a_short_one_is_its_own_name(place: Path) -> None:
-    assert short_path.short(Path("/scratch/tasks/w1/mlmesh-1-1/tmp")) == Path("/scratch/tasks/w1/mlmesh-1-1/tmp")
+    assert short_path.shorten_path(Path("/scratch/tasks/w1/mlmesh-1-1/tmp")) == Path("/scratch/tasks/w1/mlmesh-1-1/tmp")
     assert list(place.iterdir()) == []
 
 
 def test_what_somebody_else_has_put_there_is_left_alone(place: Path, folder: Path) -> None:
-    name = short_path.short(folder).name
+    name = short_path.shorten_path(folder).name
     (place / name).unlink()
     (place / name).symlink_to("/elsewhere")
-    assert short_path.short(folder) == folder
-    short_path.forget(folder)
+    assert short_path.shorten_path(folder) == folder
+    short_path.remove_short_path(folder)
     assert (place / name).readlink() == Path("/elsewhere")

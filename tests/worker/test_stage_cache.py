@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from services.worker.files.cache_key import key, of_path
+from services.worker.files.cache_key import hash_path, stage_cache_key
 from services.worker.lease import Lease
-from tests.worker.fake_mesh import SmallMesh
-from tests.worker.process_host import INPUT, OUTPUT, VALUE, scratch, worker
+from tests.worker.fake_mesh import FakeMesh
+from tests.worker.process_host import INPUT, OUTPUT, VALUE, list_task_folders, run_worker
 
 SCRIPT = """
 import os, pathlib
@@ -20,22 +20,22 @@ pathlib.Path(os.environ['UNIP_PIPELINE_OUT'], 'x').write_text(text)
 """
 
 
-async def played(mesh: SmallMesh, folder: Path, task: str, cache: str = "read", **over: Any) -> dict[str, Any]:
+async def run_stage(mesh: FakeMesh, folder: Path, task: str, cache: str = "read", **over: Any) -> dict[str, Any]:
     """The report of a stage."""
     inputs = {"inputs": [INPUT, VALUE], "outputs": [OUTPUT], "cache": cache, **over}
-    mesh.stage(task, SCRIPT, **inputs)
-    async with worker(mesh, folder):
-        await mesh.until(lambda: any(one["task"] == task for one in mesh.reports))
-    return next(one for one in mesh.reports if one["task"] == task)
+    mesh.add_stage(task, SCRIPT, **inputs)
+    async with run_worker(mesh, folder):
+        await mesh.wait_until(lambda: any(report["task"] == task for report in mesh.reports))
+    return next(report for report in mesh.reports if report["task"] == task)
 
 
-async def test_a_stage_that_may_be_used_again_says_what_it_is_made_of(mesh: SmallMesh, tmp_path: Path) -> None:
+async def test_a_stage_that_may_be_used_again_says_what_it_is_made_of(mesh: FakeMesh, tmp_path: Path) -> None:
     mesh.files["b/g/a.csv"] = b"ab"
-    first = await played(mesh, tmp_path / "1", "t1")
-    assert (first["outcome"], first["content"]) == ("succeeded", mesh.asked[0])
+    first = await run_stage(mesh, tmp_path / "1", "t1")
+    assert (first["outcome"], first["content"]) == ("succeeded", mesh.reuse_queries[0])
     assert len(first["outputs"]["out"]["sha256"]) == 64
-    assert (await played(mesh, tmp_path / "2", "t2"))["content"] == first["content"]
-    assert (await played(mesh, tmp_path / "3", "t3", cache="off"))["content"] is None
+    assert (await run_stage(mesh, tmp_path / "2", "t2"))["content"] == first["content"]
+    assert (await run_stage(mesh, tmp_path / "3", "t3", cache="off"))["content"] is None
     changes: list[dict[str, Any]] = [
         {"env": {"A": "1"}},
         {"inputs": [INPUT, {**VALUE, "value": 1}]},
@@ -43,25 +43,25 @@ async def test_a_stage_that_may_be_used_again_says_what_it_is_made_of(mesh: Smal
         {"stage": "other"},
     ]
     for number, change in enumerate(changes):
-        other = await played(mesh, tmp_path / f"o{number}", f"o{number}", **change)
+        other = await run_stage(mesh, tmp_path / f"o{number}", f"o{number}", **change)
         assert other["content"] != first["content"]
     mesh.files["b/g/a.csv"] = b"abc"
-    assert (await played(mesh, tmp_path / "4", "t4"))["content"] != first["content"]
+    assert (await run_stage(mesh, tmp_path / "4", "t4"))["content"] != first["content"]
 
 
 async def test_what_was_made_before_is_not_run_again_unless_it_is_to_be_refreshed(
-    mesh: SmallMesh, tmp_path: Path
+    mesh: FakeMesh, tmp_path: Path
 ) -> None:
     mesh.files["b/g/a.csv"] = b"ab"
-    first = await played(mesh, tmp_path / "1", "t1")
-    mesh.made.add(first["content"])
-    mesh.stage("t2", SCRIPT, inputs=[INPUT, VALUE], outputs=[OUTPUT], cache="read")
-    async with worker(mesh, tmp_path / "2"):
-        await mesh.until(lambda: len(mesh.asked) == 2)
-        await mesh.until(lambda: not scratch(tmp_path / "2"))
-    assert ("log-t2" in mesh.logs, [one["task"] for one in mesh.reports]) == (False, ["t1"])
-    again = await played(mesh, tmp_path / "3", "t3", cache="refresh")
-    assert (again["outcome"], again["content"], len(mesh.asked)) == ("succeeded", first["content"], 2)
+    first = await run_stage(mesh, tmp_path / "1", "t1")
+    mesh.cached_keys.add(first["content"])
+    mesh.add_stage("t2", SCRIPT, inputs=[INPUT, VALUE], outputs=[OUTPUT], cache="read")
+    async with run_worker(mesh, tmp_path / "2"):
+        await mesh.wait_until(lambda: len(mesh.reuse_queries) == 2)
+        await mesh.wait_until(lambda: not list_task_folders(tmp_path / "2"))
+    assert ("log-t2" in mesh.logs, [report["task"] for report in mesh.reports]) == (False, ["t1"])
+    refreshed = await run_stage(mesh, tmp_path / "3", "t3", cache="refresh")
+    assert (refreshed["outcome"], refreshed["content"], len(mesh.reuse_queries)) == ("succeeded", first["content"], 2)
 
 
 KEYS = {
@@ -71,24 +71,29 @@ KEYS = {
 """Of stages with one Secret at most: as they were in version 0.1, so that what was made then is still used."""
 
 
-def keyed(**over: Any) -> str:
+def make_key(**over: Any) -> str:
     spec = {"stage": "one", "inputs": [], "outputs": [{"name": "out"}], "env": {"A": "1"}, "secrets": [], **over}
-    return key(Lease("t", "stage", 1, 1, "a", "c0", spec), "sha256:1", {}, with_source=False)
+    return stage_cache_key(Lease("t", "stage", 1, 1, "a", "c0", spec), "sha256:1", {}, needs_source=False)
 
 
 @pytest.mark.parametrize(("secrets", "expected"), KEYS.items())
 def test_the_key_of_a_stage_with_one_secret_at_most_stays_as_it_was(secrets: tuple[str, ...], expected: str) -> None:
-    assert keyed(secrets=list(secrets)) == expected
+    assert make_key(secrets=list(secrets)) == expected
 
 
 def test_the_order_of_secrets_is_a_part_of_what_a_stage_is_made_of() -> None:
-    assert len({keyed(secrets=names) for names in (["a", "b"], ["b", "a"], ["a", "b", "a"], ["a"])}) == 4
+    assert len({make_key(secrets=names) for names in (["a", "b"], ["b", "a"], ["a", "b", "a"], ["a"])}) == 4
 
 
 def test_values_of_config_maps_count() -> None:
-    made_of: Any = ([], [{"values": {"A": "1"}}], [{"values": {"A": "2"}}], [{"values": {"A": "2"}}, {"secret": "s"}])
-    assert len({keyed(env_from=sources) for sources in made_of}) == 4
-    assert keyed(env_from=[]) == keyed()
+    sources_lists: Any = (
+        [],
+        [{"values": {"A": "1"}}],
+        [{"values": {"A": "2"}}],
+        [{"values": {"A": "2"}}, {"secret": "s"}],
+    )
+    assert len({make_key(env_from=sources) for sources in sources_lists}) == 4
+    assert make_key(env_from=[]) == make_key()
 
 
 def test_a_path_is_its_names_and_contents(tmp_path: Path) -> None:
@@ -99,16 +104,21 @@ def test_a_path_is_its_names_and_contents(tmp_path: Path) -> None:
             target.write_text(text)
         return tmp_path / name
 
-    assert of_path(folder("1", a="x", b="y")) == of_path(folder("2", b="y", a="x"))
-    found = {of_path(folder("3", a="x")), of_path(folder("4", b="x")), of_path(folder("5", a="y")), of_path(tmp_path)}
-    assert len(found) == 4
-    assert of_path(tmp_path / "3" / "sub" / "a") != of_path(tmp_path / "4" / "sub" / "b")
+    assert hash_path(folder("1", a="x", b="y")) == hash_path(folder("2", b="y", a="x"))
+    hashes = {
+        hash_path(folder("3", a="x")),
+        hash_path(folder("4", b="x")),
+        hash_path(folder("5", a="y")),
+        hash_path(tmp_path),
+    }
+    assert len(hashes) == 4
+    assert hash_path(tmp_path / "3" / "sub" / "a") != hash_path(tmp_path / "4" / "sub" / "b")
 
 
 @pytest.mark.parametrize("cache", ["read", "refresh"])
-async def test_a_failure_is_not_kept(mesh: SmallMesh, tmp_path: Path, cache: str) -> None:
+async def test_a_failure_is_not_kept(mesh: FakeMesh, tmp_path: Path, cache: str) -> None:
     mesh.files["b/g/a.csv"] = b"ab"
-    mesh.stage("t1", "raise SystemExit(3)", inputs=[INPUT], outputs=[OUTPUT], cache=cache)
-    async with worker(mesh, tmp_path):
-        report = await mesh.report()
+    mesh.add_stage("t1", "raise SystemExit(3)", inputs=[INPUT], outputs=[OUTPUT], cache=cache)
+    async with run_worker(mesh, tmp_path):
+        report = await mesh.wait_for_report()
     assert (report["outcome"], report["content"]) == ("failed", None)

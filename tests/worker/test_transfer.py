@@ -14,13 +14,13 @@ import pytest
 from libs.common.errors import MeshError
 from libs.common.http.client import open_peers
 from libs.common.http.server import bind
-from services.worker.failures import Failed
+from services.worker.failures import TaskFailed
 from services.worker.files import stage_out, transfer
-from services.worker.files.file_cache import Shelf
+from services.worker.files.file_cache import FileCache
 from services.worker.files.stage_out import Output
 from services.worker.lease import Lease
-from services.worker.permissions import open_own
-from tests.worker.fake_mesh import SmallMesh
+from services.worker.permissions import grant_owner_access
+from tests.worker.fake_mesh import FakeMesh
 
 SECRET = "eb62f9d6"
 REFUSAL = f"<Error><Code>SignatureDoesNotMatch</Code><Message>No.</Message><Provided>{SECRET}</Provided></Error>"
@@ -67,11 +67,13 @@ async def test_no_failure_tells_the_link(way: str, answer: str | None, tmp_path:
     bound.close()
 
 
-async def test_an_output_that_cannot_be_read_is_named(mesh: SmallMesh, tmp_path: Path) -> None:
+async def test_an_output_that_cannot_be_read_is_named(mesh: FakeMesh, tmp_path: Path) -> None:
     lost = Output("out", {"area": "runs/out", "file": "sub/x"}, tmp_path / "gone", 3)
-    async with open_peers(mesh.settings(tmp_path)) as peers:
-        with pytest.raises(Failed) as raised:
-            await stage_out.deliver(LEASE, {"out": [lost]}, peers, Shelf(tmp_path / "shelf", link=False))
+    async with open_peers(mesh.make_settings(tmp_path)) as peers:
+        with pytest.raises(TaskFailed) as raised:
+            await stage_out.upload_outputs(
+                LEASE, {"out": [lost]}, peers, FileCache(tmp_path / "shelf", hard_links=False)
+            )
     assert raised.value.reason == {
         "code": "output",
         "detail": "output out: sub/x cannot be read: No such file or directory",
@@ -86,11 +88,11 @@ def test_what_a_stage_closed_is_opened_collected_and_removed() -> None:
             if not path.exists():
                 path.write_text(name)
             path.chmod(mode)
-        open_own(folder / "outputs")
-        found = {one.location["file"] for one in stage_out.collect(LEASE, folder)["out"]}
-        assert found == {"x", "d/y"}
+        grant_owner_access(folder / "outputs")
+        files = {output.location["file"] for output in stage_out.collect_outputs(LEASE, folder)["out"]}
+        assert files == {"x", "d/y"}
         (folder / "outputs").chmod(0o000)
-        stage_out.discard(folder)
+        stage_out.remove_tree(folder)
         assert not folder.exists()
 
     as_somebody(close)
@@ -104,10 +106,11 @@ def test_a_link_to_a_file_of_the_same_output_is_that_file_once_more(tmp_path: Pa
     (out / "d/epoch=3.ckpt").write_text("weights")
     (out / "last.ckpt").symlink_to(out / "d/epoch=3.ckpt" if absolute else "d/epoch=3.ckpt")
     (out / "d/best").symlink_to("../last.ckpt")
-    found = {
-        one.location["file"]: (one.path.read_text(), one.size) for one in stage_out.collect(LEASE, tmp_path)["out"]
+    files = {
+        output.location["file"]: (output.path.read_text(), output.size)
+        for output in stage_out.collect_outputs(LEASE, tmp_path)["out"]
     }
-    assert found == dict.fromkeys(("last.ckpt", "d/best", "d/epoch=3.ckpt"), ("weights", 7))
+    assert files == dict.fromkeys(("last.ckpt", "d/best", "d/epoch=3.ckpt"), ("weights", 7))
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../secret", "../other/x", "gone", "l", "d", ".", "../../pipe"])
@@ -120,8 +123,8 @@ def test_any_other_link_in_an_output_is_refused(tmp_path: Path, target: str) -> 
     (out.parent / "other/x").write_text("x")
     (tmp_path / "secret").write_text("x")
     (out / "l").symlink_to(target)
-    with pytest.raises(Failed) as raised:
-        stage_out.collect(LEASE, tmp_path)
+    with pytest.raises(TaskFailed) as raised:
+        stage_out.collect_outputs(LEASE, tmp_path)
     assert raised.value.reason["detail"] == (
         "output out: l is a symbolic link to no file of this output, not a regular file; copy what it leads to"
     )
@@ -129,8 +132,8 @@ def test_any_other_link_in_an_output_is_refused(tmp_path: Path, target: str) -> 
 
 def test_what_another_user_closed_is_named_without_the_hosts_folders() -> None:
     def collect(folder: Path) -> None:
-        with pytest.raises(Failed) as raised:
-            stage_out.collect(LEASE, folder)
+        with pytest.raises(TaskFailed) as raised:
+            stage_out.collect_outputs(LEASE, folder)
         assert raised.value.reason["detail"] == "output out: d cannot be read: Permission denied"
 
     def prepare(folder: Path) -> None:

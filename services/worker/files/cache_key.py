@@ -13,42 +13,42 @@ from services.worker.lease import Lease
 CHUNK = 1 << 20
 
 
-def key(lease: Lease, identity: str, paths: Mapping[str, Path], *, with_source: bool) -> str:
+def stage_cache_key(lease: Lease, image_id: str, paths: Mapping[str, Path], *, needs_source: bool) -> str:
     """`identity`: exactly which image; `with_source`: the commit counts, too. Secrets count by name, not by value.
 
     Their order counts: of a key that two of them have, the later one's value is used.
     """
     spec = lease.spec
-    inputs = {one["name"]: of_path(paths[one["name"]]) for one in spec["inputs"]}
-    made_of = {
-        "image": identity,
-        "commit": lease.commit if with_source else None,
+    inputs = {variable["name"]: hash_path(paths[variable["name"]]) for variable in spec["inputs"]}
+    parts = {
+        "image": image_id,
+        "commit": lease.commit if needs_source else None,
         "command": spec.get("entry_point"),
         "env": spec.get("env") or {},
         "secrets": spec.get("secrets") or [],
         "stage": spec["stage"],
         "inputs": inputs,
-        "outputs": sorted(one["name"] for one in spec["outputs"]),
+        "outputs": sorted(variable["name"] for variable in spec["outputs"]),
     }
     if sources := spec.get("env_from"):  # the values of ConfigMaps
-        made_of["env_from"] = sources
-    return hashlib.sha256(orjson.dumps(made_of, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        parts["env_from"] = sources
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def of_path(path: Path) -> str:
+def hash_path(path: Path) -> str:
     """Of a file with its name, or of all files below a folder."""
     if path.is_file():
-        return of_files({path.name: of_file(path)}.items())
-    files = (one for one in path.rglob("*") if one.is_file())
-    return of_files((one.relative_to(path).as_posix(), of_file(one)) for one in files)
+        return hash_files({path.name: hash_file(path)}.items())
+    files = (file for file in path.rglob("*") if file.is_file())
+    return hash_files((file.relative_to(path).as_posix(), hash_file(file)) for file in files)
 
 
-def of_files(found: Iterable[tuple[str, str]]) -> str:
+def hash_files(digests: Iterable[tuple[str, str]]) -> str:
     """SHA-256 over the names and the SHA-256 of files."""
-    return hashlib.sha256(orjson.dumps(sorted(found))).hexdigest()
+    return hashlib.sha256(orjson.dumps(sorted(digests))).hexdigest()
 
 
-def of_file(path: Path) -> str:
+def hash_file(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):

@@ -10,38 +10,40 @@ import time
 from pathlib import Path
 
 from libs.common.disk import Disk
-from services.worker.failures import Failed
+from services.worker.failures import TaskFailed
 
-LOOK_S = 2.0
-QUICK_LOOK_S = 0.1
+SCAN_INTERVAL_S = 2.0
+CHECK_INTERVAL_S = 0.1
 """Between two looks at what is free, which is one call: a disk is written to quickly."""
-PART = 10
+MIN_SHARE = 10
 """A stage that holds less than this part of the reserve is not what filled the disk."""
-CALM = 20.0
+SCAN_REST_FACTOR = 20.0
 """A look at many files is followed by a rest of so many times its length."""
-NOTHING = 1 << 20
+MIN_FREE_BYTES = 1 << 20
 """Bytes: with less a disk is full."""
-CODE = "disk_full"
+DISK_FULL = "disk_full"
 
 
-async def outgrown(folder: Path, limit: int, reserve: int | None = None) -> Failed:
+async def wait_until_over_limit(folder: Path, limit: int, reserve: int | None = None) -> TaskFailed:
     """Looks until `folder` holds more than `limit` bytes, or has a part in it that the disk's reserve is touched."""
-    disk, due = Disk(folder, reserve), 0.0
+    disk, next_scan = Disk(folder, reserve), 0.0
     while True:
-        began = time.monotonic()
-        short = not disk.has_room()
-        if short or began >= due:
-            taken = await asyncio.to_thread(used, folder)
-            if taken > limit:
+        started = time.monotonic()
+        low = not disk.has_room()
+        if low or started >= next_scan:
+            used = await asyncio.to_thread(count_used_bytes, folder)
+            if used > limit:
                 gigabytes = f"{limit / 1e9:g} GB"
-                return Failed(CODE, f"it has more than {gigabytes} of files on its worker (MLMESH_SCRATCH_LIMIT)")
-            if short and taken > disk.figures[1] // PART:
-                return Failed(CODE, f"it has {taken} bytes of files on its worker, and {disk.sentence()}")
-            due = time.monotonic() + max(LOOK_S, CALM * (time.monotonic() - began))
-        await asyncio.sleep(QUICK_LOOK_S)
+                return TaskFailed(
+                    DISK_FULL, f"it has more than {gigabytes} of files on its worker (MLMESH_SCRATCH_LIMIT)"
+                )
+            if low and used > disk.figures[1] // MIN_SHARE:
+                return TaskFailed(DISK_FULL, f"it has {used} bytes of files on its worker, and {disk.sentence()}")
+            next_scan = time.monotonic() + max(SCAN_INTERVAL_S, SCAN_REST_FACTOR * (time.monotonic() - started))
+        await asyncio.sleep(CHECK_INTERVAL_S)
 
 
-def used(folder: Path) -> int:
+def count_used_bytes(folder: Path) -> int:
     """Bytes on the disk below `folder`; what vanishes meanwhile counts nothing."""
     total = 0
     for parent, _, files in os.walk(folder):
@@ -53,12 +55,12 @@ def used(folder: Path) -> int:
     return total
 
 
-def over(folder: Path) -> bool:
-    return shutil.disk_usage(folder).free < NOTHING
+def is_full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < MIN_FREE_BYTES
 
 
-def lacking(error: OSError) -> Failed | None:
+def disk_full_failure(error: OSError) -> TaskFailed | None:
     """What a worker that could not write says of it; None when that was not for want of room."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
-    return Failed(CODE, f"the worker's disk is full: {error.filename or error.strerror}")
+    return TaskFailed(DISK_FULL, f"the worker's disk is full: {error.filename or error.strerror}")

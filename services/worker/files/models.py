@@ -12,10 +12,10 @@ from typing import Any
 
 from libs.common.http.client import Peers
 from libs.common.locations import Location
-from services.worker.failures import Failed
-from services.worker.file_lock import locked
+from services.worker.failures import TaskFailed
+from services.worker.file_lock import hold_file_lock
 from services.worker.files import transfer
-from services.worker.retry import patient
+from services.worker.retry import retry
 
 
 @dataclass(frozen=True)
@@ -24,62 +24,62 @@ class Model:
     etag: str
 
 
-class Models:
+class ModelCache:
     def __init__(self, root: Path, peers: Peers) -> None:
         self._root = root
         self._peers = peers
 
-    async def get(self, app: str, where: dict[str, Any]) -> Model:
-        """Raises Failed("model_missing")."""
-        entries = await self._entries(app, where)
+    async def get(self, app: str, location: dict[str, Any]) -> Model:
+        """Raises TaskFailed("model_missing")."""
+        entries = await self._list_files(app, location)
         if not entries:
-            raise Failed("model_missing", str(Location.model_validate(where)))
-        etag = _etag(entries)
-        folder = self._root / hashlib.sha256(f"{app} {where} {etag}".encode()).hexdigest()[:24]
-        single = where.get("file") is not None
-        sizes = {_name(entry, single): entry["size"] for entry in entries}
-        if not await asyncio.to_thread(_is_whole, folder, sizes):
-            await self._fetch(app, where, folder, sizes)
-        return Model(folder / _name(entries[0], single) if single else folder, etag)
+            raise TaskFailed("model_missing", str(Location.model_validate(location)))
+        etag = _combined_etag(entries)
+        folder = self._root / hashlib.sha256(f"{app} {location} {etag}".encode()).hexdigest()[:24]
+        single = location.get("file") is not None
+        sizes = {_file_name(entry, single): entry["size"] for entry in entries}
+        if not await asyncio.to_thread(_is_complete, folder, sizes):
+            await self._download_locked(app, location, folder, sizes)
+        return Model(folder / _file_name(entries[0], single) if single else folder, etag)
 
-    async def _entries(self, app: str, where: dict[str, Any]) -> list[dict[str, Any]]:
-        body = {"locations": [where], "links": True}
-        found = await patient(lambda: self._peers.databox.post(f"/internal/apps/{app}/sources", body))
-        return list(found["sources"][0])
+    async def _list_files(self, app: str, location: dict[str, Any]) -> list[dict[str, Any]]:
+        body = {"locations": [location], "links": True}
+        response = await retry(lambda: self._peers.databox.post(f"/internal/apps/{app}/sources", body))
+        return list(response["sources"][0])
 
-    async def _fetch(self, app: str, where: dict[str, Any], folder: Path, sizes: dict[str, int]) -> None:
+    async def _download_locked(self, app: str, location: dict[str, Any], folder: Path, sizes: dict[str, int]) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
-        async with locked(folder.with_suffix(".lock")):
-            if not await asyncio.to_thread(_is_whole, folder, sizes):
-                await patient(lambda: self._once(app, where, folder))
+        async with hold_file_lock(folder.with_suffix(".lock")):
+            if not await asyncio.to_thread(_is_complete, folder, sizes):
+                await retry(lambda: self._download_once(app, location, folder))
 
-    async def _once(self, app: str, where: dict[str, Any], folder: Path) -> None:
-        aside = Path(tempfile.mkdtemp(prefix=".model-", dir=self._root))
-        whole, incoming = aside / "whole", aside / "incoming"
-        single = where.get("file") is not None
+    async def _download_once(self, app: str, location: dict[str, Any], folder: Path) -> None:
+        temp_folder = Path(tempfile.mkdtemp(prefix=".model-", dir=self._root))
+        complete, incoming = temp_folder / "whole", temp_folder / "incoming"
+        single = location.get("file") is not None
 
-        async def one(entry: dict[str, Any]) -> None:
-            target = transfer.inside(whole, _name(entry, single))
+        async def download_file(entry: dict[str, Any]) -> None:
+            target = transfer.safe_join(complete, _file_name(entry, single))
             await transfer.download(self._peers.session, entry["url"], target, incoming)
             target.chmod(0o444)
 
         try:
-            for made in (whole, incoming):
-                made.mkdir()
-            await transfer.each(await self._entries(app, where), one)
-            whole.chmod(0o755)
+            for subfolder in (complete, incoming):
+                subfolder.mkdir()
+            await transfer.for_each_parallel(await self._list_files(app, location), download_file)
+            complete.chmod(0o755)
             shutil.rmtree(folder, ignore_errors=True)
-            whole.rename(folder)
+            complete.rename(folder)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(temp_folder, ignore_errors=True)
 
 
-def _name(entry: dict[str, Any], single: bool) -> str:
+def _file_name(entry: dict[str, Any], single: bool) -> str:
     name: str = entry["name"]
     return name.rsplit("/", 1)[-1] if single else name
 
 
-def _is_whole(folder: Path, sizes: dict[str, int]) -> bool:
+def _is_complete(folder: Path, sizes: dict[str, int]) -> bool:
     """A host that goes down may leave files with less than was written to them."""
     try:
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
@@ -87,8 +87,8 @@ def _is_whole(folder: Path, sizes: dict[str, int]) -> bool:
         return False
 
 
-def _etag(entries: list[dict[str, Any]]) -> str:
+def _combined_etag(entries: list[dict[str, Any]]) -> str:
     if len(entries) == 1:
         return str(entries[0]["etag"])
-    listed = "\n".join(sorted(f"{entry['name']} {entry['etag']}" for entry in entries))
-    return hashlib.sha256(listed.encode()).hexdigest()
+    listing = "\n".join(sorted(f"{entry['name']} {entry['etag']}" for entry in entries))
+    return hashlib.sha256(listing.encode()).hexdigest()

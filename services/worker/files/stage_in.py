@@ -11,104 +11,116 @@ from typing import Any
 
 from libs.common.errors import MeshError
 from libs.common.http.client import Peers
-from services.worker.failures import Failed
+from services.worker.failures import TaskFailed
 from services.worker.files import transfer
-from services.worker.files.file_cache import Shelf
-from services.worker.files.file_cache import key as shelf_key
+from services.worker.files.file_cache import FileCache, file_cache_key
 from services.worker.lease import Lease
-from services.worker.retry import patient
+from services.worker.retry import retry
 
 INCOMING = "incoming"
 """Beside the inputs: what is still on its way cannot have the name of one."""
 
 
-def paths(lease: Lease, folder: Path) -> dict[str, Path]:
+def variable_paths(lease: Lease, folder: Path) -> dict[str, Path]:
     """Where each variable of the stage is."""
-    found = {one["name"]: _input(one, folder / "inputs" / one["name"]) for one in lease.spec["inputs"]}
-    return {**found, **{one["name"]: folder / "outputs" / one["name"] for one in lease.spec["outputs"]}}
+    paths = {
+        variable["name"]: _input_path(variable, folder / "inputs" / variable["name"])
+        for variable in lease.spec["inputs"]
+    }
+    return {**paths, **{variable["name"]: folder / "outputs" / variable["name"] for variable in lease.spec["outputs"]}}
 
 
-def _input(one: dict[str, Any], folder: Path) -> Path:
-    if one["kind"] == "value":
-        return folder / f"{one['name']}{one.get('suffix') or '.json'}"
-    source = one["source"] or {}
-    return folder / str(source["file"]).rsplit("/", 1)[-1] if one["kind"] == "file" and source.get("file") else folder
+def _input_path(variable: dict[str, Any], folder: Path) -> Path:
+    if variable["kind"] == "value":
+        return folder / f"{variable['name']}{variable.get('suffix') or '.json'}"
+    source = variable["source"] or {}
+    return (
+        folder / str(source["file"]).rsplit("/", 1)[-1] if variable["kind"] == "file" and source.get("file") else folder
+    )
 
 
-async def bring(lease: Lease, folder: Path, peers: Peers, shelf: Shelf) -> None:
-    """Inputs, read-only; empty folders for outputs. Raises Failed("input")."""
-    for one in lease.spec["outputs"]:
-        target = folder / "outputs" / one["name"]
+async def prepare_inputs(lease: Lease, folder: Path, peers: Peers, file_cache: FileCache) -> None:
+    """Inputs, read-only; empty folders for outputs. Raises TaskFailed("input")."""
+    for variable in lease.spec["outputs"]:
+        target = folder / "outputs" / variable["name"]
         target.mkdir(parents=True)
         target.chmod(0o777)  # any user of the image writes here
     progress = folder / "progress"
     progress.touch()
     progress.chmod(0o666)
-    for one in lease.spec["inputs"]:
-        (folder / "inputs" / one["name"]).mkdir(parents=True)
-    where = paths(lease, folder)
-    for one in (one for one in lease.spec["inputs"] if one["kind"] == "value"):
-        where[one["name"]].write_text(_written(one["value"]), encoding="utf-8")
-    await _download(lease, where, folder / INCOMING, peers, shelf)
-    _lock(folder / "inputs")
+    for variable in lease.spec["inputs"]:
+        (folder / "inputs" / variable["name"]).mkdir(parents=True)
+    targets = variable_paths(lease, folder)
+    for variable in (variable for variable in lease.spec["inputs"] if variable["kind"] == "value"):
+        targets[variable["name"]].write_text(_value_text(variable["value"]), encoding="utf-8")
+    await _download_inputs(lease, targets, folder / INCOMING, peers, file_cache)
+    _make_read_only(folder / "inputs")
 
 
-def _written(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
 class Download:
     url: str
-    key: str
+    cache_key: str
     size: int
     target: Path
 
 
-async def _download(lease: Lease, where: dict[str, Path], aside: Path, peers: Peers, shelf: Shelf) -> None:
-    wanted = [one for one in lease.spec["inputs"] if one["kind"] != "value"]
-    if not wanted:
+async def _download_inputs(
+    lease: Lease, targets: dict[str, Path], incoming: Path, peers: Peers, file_cache: FileCache
+) -> None:
+    variables = [variable for variable in lease.spec["inputs"] if variable["kind"] != "value"]
+    if not variables:
         return
-    aside.mkdir(exist_ok=True)
-    body = {"locations": [one["source"] for one in wanted], "links": True}
+    incoming.mkdir(exist_ok=True)
+    body = {"locations": [variable["source"] for variable in variables], "links": True}
 
-    async def all_of_them() -> None:
-        found = await peers.databox.post(f"/internal/apps/{lease.app}/sources", body)
-        await transfer.each(list(_downloads(lease.app, wanted, found["sources"], where)), one)
+    async def download_all() -> None:
+        response = await peers.databox.post(f"/internal/apps/{lease.app}/sources", body)
+        await transfer.for_each_parallel(
+            list(_list_downloads(lease.app, variables, response["sources"], targets)), download_one
+        )
 
-    async def one(item: Download) -> None:
-        if os.path.exists(item.target) or await shelf.take(item.key, item.size, item.target, aside):
+    async def download_one(item: Download) -> None:
+        if os.path.exists(item.target) or await file_cache.get_into(item.cache_key, item.size, item.target, incoming):
             return  # a repeated attempt keeps what is whole
-        await transfer.download(peers.session, item.url, item.target, aside)
-        await shelf.put(item.key, item.target)
+        await transfer.download(peers.session, item.url, item.target, incoming)
+        await file_cache.add(item.cache_key, item.target)
 
     try:
-        await patient(all_of_them)
-    except Failed:
+        await retry(download_all)
+    except TaskFailed:
         raise
     except MeshError as error:
-        raise Failed("input", f"the inputs cannot be had: {error.detail}") from error
+        raise TaskFailed("input", f"the inputs cannot be had: {error.detail}") from error
 
 
-def _downloads(
-    app: str, wanted: list[dict[str, Any]], sources: list[list[dict[str, Any]]], where: dict[str, Path]
+def _list_downloads(
+    app: str, variables: list[dict[str, Any]], sources: list[list[dict[str, Any]]], targets: dict[str, Path]
 ) -> Iterator[Download]:
-    for one, entries in zip(wanted, sources, strict=True):
+    for variable, entries in zip(variables, sources, strict=True):
         if not entries:
-            raise Failed("input", f"input {one['name']}: there is nothing at {_place(one['source'])}")
-        target = where[one["name"]]
-        single = one["kind"] == "file"
-        for found in entries:
-            key = shelf_key(app, one["source"], "" if single else found["name"], found["size"], found.get("etag"))
-            place = target if single else transfer.inside(target, found["name"])
-            yield Download(found["url"], key, found["size"], place)
+            raise TaskFailed(
+                "input", f"input {variable['name']}: there is nothing at {_format_location(variable['source'])}"
+            )
+        target = targets[variable["name"]]
+        single = variable["kind"] == "file"
+        for entry in entries:
+            cache_key = file_cache_key(
+                app, variable["source"], "" if single else entry["name"], entry["size"], entry.get("etag")
+            )
+            path = target if single else transfer.safe_join(target, entry["name"])
+            yield Download(entry["url"], cache_key, entry["size"], path)
 
 
-def _place(source: dict[str, Any]) -> str:
+def _format_location(source: dict[str, Any]) -> str:
     return "/".join(str(source[part]) for part in ("box", "group", "area", "file") if source.get(part))
 
 
-def _lock(folder: Path) -> None:
+def _make_read_only(folder: Path) -> None:
     for parent, _, files in os.walk(folder, topdown=False):
         for name in files:
             os.chmod(os.path.join(parent, name), 0o444)

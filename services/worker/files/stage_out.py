@@ -12,13 +12,12 @@ from typing import Any
 
 from libs.common.errors import MeshError, TooLarge
 from libs.common.http.client import Peers
-from services.worker.failures import Failed
+from services.worker.failures import TaskFailed
 from services.worker.files import cache_key, transfer
-from services.worker.files.file_cache import Shelf
-from services.worker.files.file_cache import key as shelf_key
+from services.worker.files.file_cache import FileCache, file_cache_key
 from services.worker.lease import Lease
-from services.worker.permissions import open_own
-from services.worker.retry import patient
+from services.worker.permissions import grant_owner_access
+from services.worker.retry import retry
 
 
 @dataclass(frozen=True)
@@ -29,51 +28,56 @@ class Output:
     size: int
 
 
-def collect(lease: Lease, folder: Path) -> dict[str, list[Output]]:
-    """The files of every output. Raises Failed("output"), which names what cannot be kept."""
-    found = {one["name"]: list(_files(one, folder / "outputs" / one["name"])) for one in lease.spec["outputs"]}
-    for name, files in found.items():
+def collect_outputs(lease: Lease, folder: Path) -> dict[str, list[Output]]:
+    """The files of every output. Raises TaskFailed("output"), which names what cannot be kept."""
+    outputs = {
+        variable["name"]: list(_list_files(variable, folder / "outputs" / variable["name"]))
+        for variable in lease.spec["outputs"]
+    }
+    for name, files in outputs.items():
         if not files:
-            raise Failed("output", f"output {name}: the stage wrote no file there")
-    return found
+            raise TaskFailed("output", f"output {name}: the stage wrote no file there")
+    return outputs
 
 
-def _files(one: dict[str, Any], folder: Path) -> Iterator[Output]:
-    def hidden(error: OSError) -> None:
-        raise _unreadable(one["name"], os.path.relpath(error.filename, folder), error) from error
+def _list_files(variable: dict[str, Any], folder: Path) -> Iterator[Output]:
+    def raise_walk_error(error: OSError) -> None:
+        raise _unreadable_error(variable["name"], os.path.relpath(error.filename, folder), error) from error
 
     if folder.is_symlink() or not folder.is_dir():
-        raise Failed("output", f"output {one['name']}: the stage replaced its folder")
-    for parent, folders, files in os.walk(folder, onerror=hidden):
+        raise TaskFailed("output", f"output {variable['name']}: the stage replaced its folder")
+    for parent, folders, files in os.walk(folder, onerror=raise_walk_error):
         for name in sorted([*folders, *files]):
             path = Path(parent, name)
-            kind = path.lstat()
+            status = path.lstat()
             relative = path.relative_to(folder).as_posix()
-            if not _text(relative):
-                raise Failed("output", f"output {one['name']}: the name {os.fsencode(relative)!r} is not UTF-8")
-            if stat.S_ISLNK(kind.st_mode) and (led_to := _led_to(path, folder)):
-                path, kind = led_to, led_to.lstat()
-            if stat.S_ISREG(kind.st_mode):
-                yield Output(one["name"], {**one["target"], "file": relative}, path, kind.st_size)
-            elif not stat.S_ISDIR(kind.st_mode):
-                raise Failed("output", f"output {one['name']}: {relative} is {_kind(kind.st_mode)}")
+            if not _is_utf8(relative):
+                raise TaskFailed(
+                    "output", f"output {variable['name']}: the name {os.fsencode(relative)!r} is not UTF-8"
+                )
+            if stat.S_ISLNK(status.st_mode) and (target := _resolve_link(path, folder)):
+                path, status = target, target.lstat()
+            if stat.S_ISREG(status.st_mode):
+                yield Output(variable["name"], {**variable["target"], "file": relative}, path, status.st_size)
+            elif not stat.S_ISDIR(status.st_mode):
+                raise TaskFailed("output", f"output {variable['name']}: {relative} is {_describe_kind(status.st_mode)}")
 
 
-def _led_to(link: Path, folder: Path) -> Path | None:
+def _resolve_link(link: Path, folder: Path) -> Path | None:
     """The regular file of the same output that a link stands for, as `last.ckpt` does; never one outside."""
     try:
-        found = link.resolve(strict=True)
-        regular = stat.S_ISREG(found.lstat().st_mode)
+        target = link.resolve(strict=True)
+        regular = stat.S_ISREG(target.lstat().st_mode)
     except (OSError, RuntimeError):  # it leads nowhere, or (RuntimeError) in a circle
         return None
-    return found if regular and found.is_relative_to(folder.resolve()) else None
+    return target if regular and target.is_relative_to(folder.resolve()) else None
 
 
-def _unreadable(variable: str, name: str, error: OSError) -> Failed:
-    return Failed("output", f"output {variable}: {name} cannot be read: {error.strerror}")
+def _unreadable_error(variable: str, name: str, error: OSError) -> TaskFailed:
+    return TaskFailed("output", f"output {variable}: {name} cannot be read: {error.strerror}")
 
 
-def _text(name: str) -> bool:
+def _is_utf8(name: str) -> bool:
     """Whether a name can be told to others: files may have any bytes in theirs."""
     try:
         name.encode()
@@ -82,53 +86,55 @@ def _text(name: str) -> bool:
     return True
 
 
-def _kind(mode: int) -> str:
+def _describe_kind(mode: int) -> str:
     if stat.S_ISLNK(mode):
         return "a symbolic link to no file of this output, not a regular file; copy what it leads to"
     names = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
     return f"{names.get(stat.S_IFMT(mode), 'a device')}, not a regular file"
 
 
-async def deliver(
-    lease: Lease, outputs: dict[str, list[Output]], peers: Peers, shelf: Shelf
+async def upload_outputs(
+    lease: Lease, outputs: dict[str, list[Output]], peers: Peers, file_cache: FileCache
 ) -> dict[str, dict[str, int | str]]:
-    """All uploaded; of each variable how much it is, and its SHA-256. Raises Failed("quota") or Failed("output")."""
+    """Uploads them; of each variable the size and SHA-256. Raises TaskFailed("quota") or TaskFailed("output")."""
     path = f"/internal/apps/{lease.app}/targets"
     digests: dict[str, str] = {}
 
-    async def one(output: Output) -> None:
-        async def attempt() -> None:
+    async def upload_one(output: Output) -> None:
+        async def upload_once() -> None:
             body = {"files": [{"location": output.location, "size": output.size}]}
-            found = await peers.databox.post(path, body)
+            response = await peers.databox.post(path, body)
             try:
-                sent = await transfer.upload(peers.session, output.path, output.size, found["targets"][0]["url"])
+                digest = await transfer.upload(peers.session, output.path, output.size, response["targets"][0]["url"])
             except OSError as error:
-                raise _unreadable(output.variable, output.location["file"], error) from error
-            digests[str(output.path)] = sent
-            place = {name: value for name, value in output.location.items() if name != "file"}
-            await shelf.put(shelf_key(lease.app, place, output.location["file"], output.size, None), output.path)
+                raise _unreadable_error(output.variable, output.location["file"], error) from error
+            digests[str(output.path)] = digest
+            folder_location = {name: value for name, value in output.location.items() if name != "file"}
+            await file_cache.add(
+                file_cache_key(lease.app, folder_location, output.location["file"], output.size, None), output.path
+            )
 
-        await patient(attempt)
+        await retry(upload_once)
 
     try:
-        await transfer.each([output for files in outputs.values() for output in files], one)
-    except Failed:
+        await transfer.for_each_parallel([output for files in outputs.values() for output in files], upload_one)
+    except TaskFailed:
         raise
     except TooLarge as error:
-        raise Failed("quota", error.detail) from error
+        raise TaskFailed("quota", error.detail) from error
     except MeshError as error:
-        raise Failed("output", f"the outputs cannot be uploaded: {error.detail}") from error
+        raise TaskFailed("output", f"the outputs cannot be uploaded: {error.detail}") from error
     return {
         name: {
             "files": len(files),
             "bytes": sum(output.size for output in files),
-            "sha256": cache_key.of_files((one.location["file"], digests[str(one.path)]) for one in files),
+            "sha256": cache_key.hash_files((output.location["file"], digests[str(output.path)]) for output in files),
         }
         for name, files in outputs.items()
     }
 
 
-def discard(folder: Path) -> None:
+def remove_tree(folder: Path) -> None:
     """The folder goes, parts that nobody may read or write as well."""
-    open_own(folder, folders_only=True)
+    grant_owner_access(folder, folders_only=True)
     shutil.rmtree(folder, ignore_errors=True)

@@ -14,44 +14,44 @@ from yarl import URL
 
 from libs.common.errors import Unavailable, from_problem
 from libs.common.redaction import redacted, s3_said
-from services.worker.failures import Failed
+from services.worker.failures import TaskFailed
 from services.worker.files import disk
 
 CHUNK = 1 << 20
-PARALLEL = 8
+MAX_PARALLEL = 8
 """Files at once of one task."""
-SILENCE_S = 60.0
+READ_TIMEOUT_S = 60.0
 """How long a transfer may stand still."""
-CONNECT_S = 5.0
+CONNECT_TIMEOUT_S = 5.0
 
 T = TypeVar("T")
-TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_read=SILENCE_S)
+TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S)
 
 
-async def download(session: aiohttp.ClientSession, url: str, target: Path, aside: Path) -> None:
+async def download(session: aiohttp.ClientSession, url: str, target: Path, incoming: Path) -> None:
     """Atomic: `target` is whole or not there. Until then it is in the folder `aside`, in which no file is another's.
 
-    Raises Failed("input") when this host cannot have such a file.
+    Raises TaskFailed("input") when this host cannot have such a file.
     """
-    part = aside / uuid4().hex
+    partial = incoming / uuid4().hex
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        async with session.get(URL(url, encoded=True), timeout=TIMEOUT) as answer:
-            await _checked(answer)
-            with part.open("xb") as file:
-                async for chunk in answer.content.iter_chunked(CHUNK):
+        async with session.get(URL(url, encoded=True), timeout=TIMEOUT) as response:
+            await _raise_for_status(response)
+            with partial.open("xb") as file:
+                async for chunk in response.content.iter_chunked(CHUNK):
                     await asyncio.to_thread(file.write, chunk)
-        part.rename(target)
+        partial.rename(target)
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise Unavailable(f"{target.name} cannot be downloaded: {_said(error)}") from error
+        raise Unavailable(f"{target.name} cannot be downloaded: {_safe_message(error)}") from error
     except OSError as error:
-        raise disk.lacking(error) or _unwritable(target, error) from error
+        raise disk.disk_full_failure(error) or _unwritable_error(target, error) from error
     finally:
-        part.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
-def _unwritable(target: Path, error: OSError) -> Failed:
-    return Failed("input", f"this worker cannot write a file of the name {target.name}: {error.strerror}")
+def _unwritable_error(target: Path, error: OSError) -> TaskFailed:
+    return TaskFailed("input", f"this worker cannot write a file of the name {target.name}: {error.strerror}")
 
 
 async def upload(session: aiohttp.ClientSession, source: Path, size: int, url: str) -> str:
@@ -60,58 +60,58 @@ async def upload(session: aiohttp.ClientSession, source: Path, size: int, url: s
     headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
     with source.open("rb") as file:
         try:
-            body = _chunks(file, digest)
-            async with session.put(URL(url, encoded=True), data=body, headers=headers, timeout=TIMEOUT) as answer:
-                await _checked(answer)
+            body = _read_chunks(file, digest)
+            async with session.put(URL(url, encoded=True), data=body, headers=headers, timeout=TIMEOUT) as response:
+                await _raise_for_status(response)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unavailable(f"{source.name} cannot be uploaded: {_said(error)}") from error
+            raise Unavailable(f"{source.name} cannot be uploaded: {_safe_message(error)}") from error
     return digest.hexdigest()
 
 
-async def _chunks(file: BinaryIO, digest: hashlib._Hash) -> AsyncIterator[bytes]:
-    def piece() -> bytes:
+async def _read_chunks(file: BinaryIO, digest: hashlib._Hash) -> AsyncIterator[bytes]:
+    def read_chunk() -> bytes:
         chunk = file.read(CHUNK)
         digest.update(chunk)
         return chunk
 
-    while chunk := await asyncio.to_thread(piece):
+    while chunk := await asyncio.to_thread(read_chunk):
         yield chunk
 
 
-def _said(error: Exception) -> str:
+def _safe_message(error: Exception) -> str:
     return redacted(str(error)) or type(error).__name__
 
 
-async def _checked(answer: aiohttp.ClientResponse) -> None:
-    if answer.status >= 400:
-        said = redacted(s3_said(await answer.text(errors="replace")))
-        raise from_problem(answer.status, {"detail": said[:300]})
+async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
+    if response.status >= 400:
+        message = redacted(s3_said(await response.text(errors="replace")))
+        raise from_problem(response.status, {"detail": message[:300]})
 
 
-async def each(items: Iterable[T], step: Callable[[T], Awaitable[None]]) -> None:
+async def for_each_parallel(items: Iterable[T], transfer_item: Callable[[T], Awaitable[None]]) -> None:
     """`step` for every item, a few at once; the first error ends the others."""
-    room = asyncio.Semaphore(PARALLEL)
+    slots = asyncio.Semaphore(MAX_PARALLEL)
 
-    async def one(item: T) -> None:
-        async with room:
-            await step(item)
+    async def run_one(item: T) -> None:
+        async with slots:
+            await transfer_item(item)
 
     try:
         async with asyncio.TaskGroup() as group:
             for item in items:
-                group.create_task(one(item))
+                group.create_task(run_one(item))
     except ExceptionGroup as errors:
-        raise _first(errors) from errors
+        raise _first_error(errors) from errors
 
 
-def _first(group: ExceptionGroup[Exception]) -> Exception:
+def _first_error(group: ExceptionGroup[Exception]) -> Exception:
     first = group.exceptions[0]
-    return _first(first) if isinstance(first, ExceptionGroup) else first
+    return _first_error(first) if isinstance(first, ExceptionGroup) else first
 
 
-def inside(folder: Path, name: str) -> Path:
+def safe_join(folder: Path, name: str) -> Path:
     """The path of `name` in `folder`; a name that leads out of it is refused."""
     parts = PurePosixPath(name).parts
     if not parts or ".." in parts or name.startswith("/"):
-        raise Failed("input", f"{name!r} is no name of a file in a folder")
+        raise TaskFailed("input", f"{name!r} is no name of a file in a folder")
     return folder.joinpath(*parts)

@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from services.worker.lease import Lease
 
 LOOPBACK = "127.0.0.1"
-BUNDLE = "/opt/mlmesh/serve.py"
+SERVE_PATH = "/opt/mlmesh/serve.py"
 """Where a container finds the component runtime."""
 
 
@@ -29,7 +31,7 @@ class ContainerSpec:
     labels: Mapping[str, str]
     """`mlmesh.` and: `installation`, `worker`, `task`, `attempt` (the fencing token), `kind`, `app`."""
     image: str
-    identity: str = ""
+    image_id: str = ""
     """Exactly which image, once it is known."""
     command: tuple[str, ...] | None
     """None: the image's own entry point and command."""
@@ -49,31 +51,14 @@ class ContainerSpec:
     read_only_root: bool = False
     egress: bool = True
     """Whether it reaches anything but this host and, a component, its callers."""
-    login: Mapping[str, str] | None = field(default=None, repr=False)
+    registry_login: Mapping[str, str] | None = field(default=None, repr=False)
     """`username` and `password` of the image registry."""
-    serves: bool = field(default=False)
+    is_component: bool = field(default=False)
     """A component: it gets the system library (`/opt/mlmesh`, or the installed one in the process runtime)."""
 
 
-class Leased(Protocol):
-    """What a lease tells about the container that it needs."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def task(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def token(self) -> int: ...
-    @property
-    def app(self) -> str: ...
-    @property
-    def spec(self) -> dict[str, Any]: ...
-
-
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class ContainerSite:
     """Where the container will be: the worker, the task's folder, and how the runtime starts components."""
 
     worker: str
@@ -81,17 +66,17 @@ class Site:
     folder: Path
     mesh_url: str
     source: Path | None = None
-    serve: Path | None = None
+    component_program: Path | None = None
     """The component program on this host: the process runtime. None: the bundle inside the container."""
     address: str = LOOPBACK
     """Where components listen that have no network of their own."""
 
 
-def variable(name: str) -> str:
+def variable_env_name(name: str) -> str:
     return "UNIP_PIPELINE_" + name.upper().replace("-", "_")
 
 
-def labels(lease: Leased, site: Site) -> dict[str, str]:
+def container_labels(lease: Lease, site: ContainerSite) -> dict[str, str]:
     return {
         "mlmesh.installation": site.installation,
         "mlmesh.worker": site.worker,
@@ -102,71 +87,79 @@ def labels(lease: Leased, site: Site) -> dict[str, str]:
     }
 
 
-def taken(spec: Mapping[str, Any], secrets: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+def env_from_sources(spec: Mapping[str, Any], secrets: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """`envFrom`: the keys of Secrets and the values of ConfigMaps as variables, in its order: later ones win."""
     sources = spec.get("env_from") or [{"secret": name} for name in spec.get("secrets") or []]
-    given = [one["values"] if "values" in one else secrets[one["secret"]] for one in sources]
-    return {key: value for values in given for key, value in values.items()}
+    groups = [source["values"] if "values" in source else secrets[source["secret"]] for source in sources]
+    return {key: value for values in groups for key, value in values.items()}
 
 
-def of_stage(
-    lease: Leased, site: Site, variables: Mapping[str, Path], secrets: Mapping[str, Mapping[str, str]]
+def build_stage_spec(
+    lease: Lease, site: ContainerSite, variables: Mapping[str, Path], secrets: Mapping[str, Mapping[str, str]]
 ) -> ContainerSpec:
     """The container of a stage; `variables` are the paths of its inputs and outputs."""
     command, progress = lease.spec.get("entry_point"), site.folder / "progress"
-    outputs = [Mount(variables[one["name"]], read_only=False) for one in lease.spec["outputs"]]
-    inputs = [Mount(variables[one["name"]], read_only=True) for one in lease.spec["inputs"]]
+    outputs = [Mount(variables[variable["name"]], read_only=False) for variable in lease.spec["outputs"]]
+    inputs = [Mount(variables[variable["name"]], read_only=True) for variable in lease.spec["inputs"]]
     env = {
-        **taken(lease.spec, secrets),
+        **env_from_sources(lease.spec, secrets),
         **lease.spec.get("env", {}),
-        **{variable(name): str(path) for name, path in variables.items()},
+        **{variable_env_name(name): str(path) for name, path in variables.items()},
         "MLMESH_PROGRESS": str(progress),
         "MLMESH_URL": site.mesh_url,
     }
     return ContainerSpec(
-        name=lease.name,
+        name=lease.container_name,
         app=lease.app,
-        labels=labels(lease, site),
+        labels=container_labels(lease, site),
         image=lease.spec["image"],
         command=tuple(command) if command else None,
         env=env,
         folder=site.folder,
         source=site.source,
         mounts=(*inputs, *outputs, Mount(progress, read_only=False)),
-        **limits(lease.spec),
+        **resource_limits(lease.spec),
     )
 
 
-def of_instance(
-    lease: Leased, site: Site, model: Path | None, secrets: Mapping[str, Mapping[str, str]]
+def build_instance_spec(
+    lease: Lease, site: ContainerSite, model: Path | None, secrets: Mapping[str, Mapping[str, str]]
 ) -> ContainerSpec:
     """The container of a component's instance."""
     return ContainerSpec(
-        name=lease.name,
+        name=lease.container_name,
         app=lease.app,
-        labels=labels(lease, site),
+        labels=container_labels(lease, site),
         image=lease.spec["image"],
-        command=serving(lease.spec, site),
-        env={**taken(lease.spec, secrets), **lease.spec.get("env", {}), **contract(lease, site, model)},
+        command=component_command(lease.spec, site),
+        env={
+            **env_from_sources(lease.spec, secrets),
+            **lease.spec.get("env", {}),
+            **component_environment(lease, site, model),
+        },
         folder=site.folder,
         source=site.source,
         mounts=(Mount(model, read_only=True),) if model else (),
         port=lease.spec["port"],
         read_only_root=bool(lease.spec.get("read_only_root")),
-        serves=True,
-        **limits(lease.spec),
+        is_component=True,
+        **resource_limits(lease.spec),
     )
 
 
-def serving(spec: Mapping[str, Any], site: Site) -> tuple[str, str]:
-    return ("python", str(site.serve)) if site.serve else (spec.get("python") or "python3", BUNDLE)
+def component_command(spec: Mapping[str, Any], site: ContainerSite) -> tuple[str, str]:
+    return (
+        ("python", str(site.component_program))
+        if site.component_program
+        else (spec.get("python") or "python3", SERVE_PATH)
+    )
 
 
-def contract(lease: Leased, site: Site, model: Path | None) -> dict[str, str]:
+def component_environment(lease: Lease, site: ContainerSite, model: Path | None) -> dict[str, str]:
     """The environment that the component program reads."""
     spec = lease.spec
-    here = {"MLMESH_HOST": site.address, "MLMESH_PORT": "0", "MLMESH_PORT_FILE": str(site.folder / "port")}
-    inside = {"MLMESH_HOST": "0.0.0.0", "MLMESH_PORT": str(spec["port"])}  # noqa: S104  guarded by the token
+    on_host = {"MLMESH_HOST": site.address, "MLMESH_PORT": "0", "MLMESH_PORT_FILE": str(site.folder / "port")}
+    in_container = {"MLMESH_HOST": "0.0.0.0", "MLMESH_PORT": str(spec["port"])}  # noqa: S104  guarded by the token
     batching, source = spec.get("batching") or {}, spec.get("model") or {}
     optional = {
         "MLMESH_INFERENCE": spec.get("inference"),
@@ -188,11 +181,11 @@ def contract(lease: Leased, site: Site, model: Path | None) -> dict[str, str]:
         "MLMESH_OTHER_BOXES": json.dumps(spec.get("other_boxes") or []),
         "MLMESH_URL": site.mesh_url,
         **{name: value for name, value in optional.items() if value},
-        **(here if site.serve else inside),
+        **(on_host if site.component_program else in_container),
     }
 
 
-def limits(spec: Mapping[str, Any]) -> dict[str, Any]:
+def resource_limits(spec: Mapping[str, Any]) -> dict[str, Any]:
     resources = spec.get("resources") or {}
     return {
         "cpu": resources.get("cpu"),

@@ -12,83 +12,83 @@ import orjson
 
 from libs.common.errors import MeshError, TimedOut, TooManyRequests, Unavailable, from_problem
 from libs.common.grants import GRANT
-from services.worker.context import Host
-from services.worker.failures import Failed
+from services.worker.context import WorkerContext
+from services.worker.failures import TaskFailed
 from services.worker.files import stage_in
-from services.worker.files.log_uploader import Log
-from services.worker.held_tasks import Holding
+from services.worker.files.log_uploader import LogUploader
+from services.worker.held_tasks import HeldTask
 from services.worker.outcome import Outcome
 
-REQUEST = "request"
+REQUEST_VARIABLE = "request"
 """The variable whose file is the body."""
-ANSWER_BYTES = 10_000_000
-PAUSE_S = 1.0
-MARGIN_S = 5.0
+MAX_RESPONSE_BYTES = 10_000_000
+RETRY_DELAY_S = 1.0
+TIMEOUT_MARGIN_S = 5.0
 """The gateway's own deadline comes first, because its answer says more."""
 
 
-class Call:
-    def __init__(self, host: Host, holding: Holding) -> None:
-        self.host, self.holding, self.lease = host, holding, holding.lease
-        self.folder = host.folder(holding.lease)
-        self.log = Log(self.lease, self.folder, host.runtime, host.peers)
+class AsyncPrediction:
+    def __init__(self, context: WorkerContext, held_task: HeldTask) -> None:
+        self.context, self.held_task, self.lease = context, held_task, held_task.lease
+        self.folder = context.task_folder(held_task.lease)
+        self.log = LogUploader(self.lease, self.folder, context.runtime, context.peers)
 
     async def run(self, *, adopted: bool) -> Outcome:
-        """Raises Failed."""
-        await stage_in.bring(self.lease, self.folder, self.host.peers, self.host.shelf)
-        self.holding.show(state="running")
-        began = time.time()
-        body = stage_in.paths(self.lease, self.folder)[REQUEST]
+        """Raises TaskFailed."""
+        await stage_in.prepare_inputs(self.lease, self.folder, self.context.peers, self.context.file_cache)
+        self.held_task.update_status(state="running")
+        started_at = time.time()
+        body = stage_in.variable_paths(self.lease, self.folder)[REQUEST_VARIABLE]
         try:
             async with asyncio.timeout(self.lease.spec["timeout"]):
-                answer = await self._answered(body)
+                response = await self._call_until_answered(body)
         except TimeoutError as error:
             limit = self.lease.spec["timeout"]
-            raise Failed("timeout", f"nobody answered within {limit:g} s") from error
-        return Outcome("succeeded", answer=answer, usage={"duration": round(time.time() - began, 3)})
+            raise TaskFailed("timeout", f"nobody answered within {limit:g} s") from error
+        return Outcome("succeeded", answer=response, usage={"duration": round(time.time() - started_at, 3)})
 
-    async def _answered(self, body: Path) -> object:
+    async def _call_until_answered(self, body: Path) -> object:
         while True:
             try:
-                return await self._once(body)
+                return await self._call_once(body)
             except (Unavailable, TooManyRequests) as error:
-                self.holding.show(detail=error.detail)
-                await asyncio.sleep(max(PAUSE_S, float(error.members.get("retry_after") or 0)))
+                self.held_task.update_status(detail=error.detail)
+                await asyncio.sleep(max(RETRY_DELAY_S, float(error.members.get("retry_after") or 0)))
             except TimedOut as error:
-                raise Failed("timeout", error.detail) from error
+                raise TaskFailed("timeout", error.detail) from error
             except MeshError as error:
-                more = {name: error.members[name] for name in ("errors", "error_id", "error") if name in error.members}
-                raise Failed("error", error.detail, status=error.status, **more) from error
+                extra = {name: error.members[name] for name in ("errors", "error_id", "error") if name in error.members}
+                raise TaskFailed("error", error.detail, status=error.status, **extra) from error
 
-    async def _once(self, body: Path) -> object:
+    async def _call_once(self, body: Path) -> object:
         """Raises what the component or the gateway said."""
-        asked = self.lease.spec["call"]
-        url = f"{await self.host.runtime.gateway_url(self.lease.app)}/{self.lease.app}/{asked['path']}/predict"
-        headers = {GRANT.decode(): asked["grant"], "Content-Type": "application/json"}
-        limit = aiohttp.ClientTimeout(total=asked["timeout"] + MARGIN_S)
+        call = self.lease.spec["call"]
+        url = f"{await self.context.runtime.gateway_url(self.lease.app)}/{self.lease.app}/{call['path']}/predict"
+        headers = {GRANT.decode(): call["grant"], "Content-Type": "application/json"}
+        limit = aiohttp.ClientTimeout(total=call["timeout"] + TIMEOUT_MARGIN_S)
         try:
             data = io.BytesIO(await asyncio.to_thread(body.read_bytes))
-            async with self.host.peers.session.post(url, data=data, headers=headers, timeout=limit) as answer:
-                status, content = answer.status, await _read(answer)
+            async with self.context.peers.session.post(url, data=data, headers=headers, timeout=limit) as response:
+                status, content = response.status, await _read_limited(response)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unavailable(f"the gateway cannot be reached at {url}") from error
         if status >= 400:
-            raise from_problem(status, _document(content))
-        return _document(content)
+            raise from_problem(status, _parse_json(content))
+        return _parse_json(content)
 
 
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
+async def _read_limited(response: aiohttp.ClientResponse) -> bytes:
     content = bytearray()
-    async for piece in answer.content.iter_any():
+    async for piece in response.content.iter_any():
         content += piece
-        if len(content) > ANSWER_BYTES:
-            raise Failed("output", f"the answer has more than {ANSWER_BYTES} bytes")
+        if len(content) > MAX_RESPONSE_BYTES:
+            raise TaskFailed("output", f"the answer has more than {MAX_RESPONSE_BYTES} bytes")
     return bytes(content)
 
 
-def _document(content: bytes) -> dict[str, object]:
+def _parse_json(content: bytes) -> dict[str, object]:
     try:
-        found = orjson.loads(content)
+        value = orjson.loads(content)
     except orjson.JSONDecodeError:
-        found = None
-    return found if isinstance(found, dict) else {"detail": content[:500].decode(errors="replace")}
+        value = None
+    return value if isinstance(value, dict) else {"detail": content[:500].decode(errors="replace")}

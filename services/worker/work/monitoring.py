@@ -10,74 +10,76 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from libs.common import log as structured
-from services.worker.failures import Failed
-from services.worker.files.log_uploader import Log
-from services.worker.held_tasks import Holding
+from services.worker.failures import TaskFailed
+from services.worker.files.log_uploader import LogUploader
+from services.worker.held_tasks import HeldTask
 from services.worker.runtime import Exit
 
-PROGRESS_S = 0.3
-PROGRESS_BYTES = 4096
+PROGRESS_INTERVAL_S = 0.3
+PROGRESS_TAIL_BYTES = 4096
 STOP_GRACE_S = 10.0
-NO_PROGRAM = 127
-NOT_FOUND = re.compile(r"^\[FATAL tini \(\d+\)\] exec (.+) failed: No such file or directory$", re.MULTILINE)
+EXIT_NOT_FOUND = 127
+MISSING_PROGRAM = re.compile(r"^\[FATAL tini \(\d+\)\] exec (.+) failed: No such file or directory$", re.MULTILINE)
 
 
 @asynccontextmanager
-async def following(log: Log, holding: Holding, progress: Path | None = None) -> AsyncIterator[None]:
+async def follow_log_and_progress(
+    log: LogUploader, held_task: HeldTask, progress: Path | None = None
+) -> AsyncIterator[None]:
     """The log is sent and the file `progress` told while the body runs; the log's rest follows in bounded time."""
     tasks = [asyncio.create_task(log.run())]
     if progress is not None:
-        tasks.append(asyncio.create_task(_progress(holding, progress)))
+        tasks.append(asyncio.create_task(_poll_progress(held_task, progress)))
     await asyncio.sleep(0)  # both have begun: what ended long ago has a log to be drained, too
     try:
         try:
             yield
-        except Failed:
-            await log.drained()
-            _show_progress(holding, progress)
+        except TaskFailed:
+            await log.wait_until_sent()
+            _update_progress(held_task, progress)
             raise
-        await log.drained()
-        _show_progress(holding, progress)  # the last word came after the last look
+        await log.wait_until_sent()
+        _update_progress(held_task, progress)  # the last word came after the last look
     finally:
         for task in tasks:
             task.cancel()
         for error in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(error, Exception):
-                structured.get("worker").error("following broke", task=holding.lease.task, exc_info=error)
+                structured.get("worker").error("following broke", task=held_task.lease.task, exc_info=error)
 
 
-async def _progress(holding: Holding, file: Path) -> None:
+async def _poll_progress(held_task: HeldTask, file: Path) -> None:
     while True:
-        _show_progress(holding, file)
-        await asyncio.sleep(PROGRESS_S)
+        _update_progress(held_task, file)
+        await asyncio.sleep(PROGRESS_INTERVAL_S)
 
 
-def _show_progress(holding: Holding, file: Path | None) -> None:
-    if file is not None and (found := last_progress(end_of(file))):
-        holding.show(progress=found)
+def _update_progress(held_task: HeldTask, file: Path | None) -> None:
+    if file is not None and (progress := parse_progress(read_tail(file))):
+        held_task.update_status(progress=progress)
 
 
-def end_of(file: Path) -> str:
+def read_tail(file: Path) -> str:
     try:
-        with open(file, "rb", opener=_at_once) as opened:
-            opened.seek(max(0, file.stat().st_size - PROGRESS_BYTES))
-            return opened.read(PROGRESS_BYTES).decode(errors="replace")
+        with open(file, "rb", opener=_open_nonblocking) as stream:
+            stream.seek(max(0, file.stat().st_size - PROGRESS_TAIL_BYTES))
+            return stream.read(PROGRESS_TAIL_BYTES).decode(errors="replace")
     except OSError:
         return ""
 
 
-def _at_once(path: str, flags: int) -> int:
+def _open_nonblocking(path: str, flags: int) -> int:
     """A pipe that somebody put there would be waited for."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def last_progress(written: str) -> list[int] | None:
+def parse_progress(text: str) -> list[int] | None:
     """The last line `N/M`."""
-    found = re.findall(r"^\s*([0-9]{1,15})\s*/\s*([0-9]{1,15})\s*$", written, re.MULTILINE)
-    return [int(number) for number in found[-1]] if found else None
+    matches = re.findall(r"^\s*([0-9]{1,15})\s*/\s*([0-9]{1,15})\s*$", text, re.MULTILINE)
+    return [int(number) for number in matches[-1]] if matches else None
 
 
-def missing(ended: Exit, tail: list[str]) -> str | None:
+def find_missing_program(exit_info: Exit, tail: list[str]) -> str | None:
     """The program that its image lacks, as the engine's init tells it."""
-    found = NOT_FOUND.search("\n".join(tail)) if ended.code == NO_PROGRAM else None
-    return found[1] if found else None
+    match = MISSING_PROGRAM.search("\n".join(tail)) if exit_info.code == EXIT_NOT_FOUND else None
+    return match[1] if match else None

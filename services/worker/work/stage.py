@@ -7,128 +7,132 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from services.worker.context import Host
-from services.worker.failures import Failed
+from services.worker.context import WorkerContext
+from services.worker.failures import TaskFailed
 from services.worker.files import cache_key, disk, stage_in, stage_out
-from services.worker.files.log_uploader import Log
-from services.worker.held_tasks import Holding
+from services.worker.files.log_uploader import LogUploader
+from services.worker.held_tasks import HeldTask
 from services.worker.outcome import Outcome
-from services.worker.retry import patient
+from services.worker.retry import retry
 from services.worker.runtime import Exit, spec
-from services.worker.work.monitoring import STOP_GRACE_S, following, missing
+from services.worker.work.monitoring import STOP_GRACE_S, find_missing_program, follow_log_and_progress
 
-CONTENT = "content"
+CACHE_KEY_FILE = "content"
 
 
 class Stage:
-    def __init__(self, host: Host, holding: Holding) -> None:
-        self.host, self.holding, self.lease = host, holding, holding.lease
-        self.folder = host.folder(holding.lease)
-        self.log = Log(self.lease, self.folder, host.runtime, host.peers)
+    def __init__(self, context: WorkerContext, held_task: HeldTask) -> None:
+        self.context, self.held_task, self.lease = context, held_task, held_task.lease
+        self.folder = context.task_folder(held_task.lease)
+        self.log = LogUploader(self.lease, self.folder, context.runtime, context.peers)
 
     async def run(self, *, adopted: bool) -> Outcome:
-        """Raises Failed."""
+        """Raises TaskFailed."""
         if not adopted and not await self._start():
             return Outcome("reused")
-        began = self._began()
-        self.holding.show(state="running", detail=None)
-        async with following(self.log, self.holding, self.folder / "progress"):
-            ended = await self._end(began)
-        checked(ended, self.log.tail(), full=disk.over(self.folder))
-        self.holding.show(state="uploading")
-        await patient(lambda: self.host.runtime.reclaim(self.lease.name, self.folder))
-        outputs = await asyncio.to_thread(stage_out.collect, self.lease, self.folder)
-        delivered = await stage_out.deliver(self.lease, outputs, self.host.peers, self.host.shelf)
+        started_at = self._started_at()
+        self.held_task.update_status(state="running", detail=None)
+        async with follow_log_and_progress(self.log, self.held_task, self.folder / "progress"):
+            exit_info = await self._wait_within_timeout(started_at)
+        raise_on_failure(exit_info, self.log.read_tail(), full=disk.is_full(self.folder))
+        self.held_task.update_status(state="uploading")
+        await retry(lambda: self.context.runtime.take_ownership(self.lease.container_name, self.folder))
+        outputs = await asyncio.to_thread(stage_out.collect_outputs, self.lease, self.folder)
+        uploaded = await stage_out.upload_outputs(self.lease, outputs, self.context.peers, self.context.file_cache)
         return Outcome(
             "succeeded",
-            outputs=delivered,
-            log_tail=self.log.tail(),
-            usage=usage(ended, began),
-            content=self._content(),
+            outputs=uploaded,
+            log_tail=self.log.read_tail(),
+            usage=resource_usage(exit_info, started_at),
+            content=self._read_cache_key(),
         )
 
     async def _start(self) -> bool:
         """False when an earlier stage made the same, and this one has succeeded by that."""
-        if self.host.with_source and not self.lease.spec.get("entry_point"):
-            raise Failed("error", "the process runtime runs no image: give the stage an entryPoint")
-        site = await self.host.site(self.lease)
-        secrets = await self.host.secrets(self.lease)
-        await stage_in.bring(self.lease, self.folder, self.host.peers, self.host.shelf)
-        paths = stage_in.paths(self.lease, self.folder)
-        wanted = await self.host.prepare(self.holding, spec.of_stage(self.lease, site, paths, secrets))
-        if await self._reused(wanted.identity, paths):
+        if self.context.needs_source and not self.lease.spec.get("entry_point"):
+            raise TaskFailed("error", "the process runtime runs no image: give the stage an entryPoint")
+        site = await self.context.build_site(self.lease)
+        secrets = await self.context.get_secrets(self.lease)
+        await stage_in.prepare_inputs(self.lease, self.folder, self.context.peers, self.context.file_cache)
+        paths = stage_in.variable_paths(self.lease, self.folder)
+        container = await self.context.prepare(self.held_task, spec.build_stage_spec(self.lease, site, paths, secrets))
+        if await self._try_reuse(container.image_id, paths):
             return False
-        await self.host.start(self.holding, wanted)
+        await self.context.start(self.held_task, container)
         return True
 
-    async def _reused(self, identity: str, paths: Mapping[str, Path]) -> bool:
+    async def _try_reuse(self, image_id: str, paths: Mapping[str, Path]) -> bool:
         cache = self.lease.spec.get("cache") or "off"
         if cache == "off":
             return False
-        made_of = await asyncio.to_thread(cache_key.key, self.lease, identity, paths, with_source=self.host.with_source)
-        (self.folder / CONTENT).write_text(made_of)
+        key = await asyncio.to_thread(
+            cache_key.stage_cache_key, self.lease, image_id, paths, needs_source=self.context.needs_source
+        )
+        (self.folder / CACHE_KEY_FILE).write_text(key)
         if cache == "refresh":
             return False
-        body = {"worker": self.host.worker, "token": self.lease.token, "content": made_of}
+        body = {"worker": self.context.worker, "token": self.lease.token, "content": key}
         path = f"/internal/tasks/{self.lease.task}/reuse"
-        answer = await patient(lambda: self.host.peers.scheduler.post(path, body))
-        return bool(answer["reused"])
+        response = await retry(lambda: self.context.peers.scheduler.post(path, body))
+        return bool(response["reused"])
 
-    def _content(self) -> str | None:
+    def _read_cache_key(self) -> str | None:
         """Kept in a file: a worker that adopts the stage says it, too."""
-        mark = self.folder / CONTENT
-        return mark.read_text() if mark.exists() else None
+        file = self.folder / CACHE_KEY_FILE
+        return file.read_text() if file.exists() else None
 
-    def _began(self) -> float:
+    def _started_at(self) -> float:
         """Kept in a file: a worker that adopts the stage counts on."""
-        mark = self.folder / "container.started"
-        if not mark.exists():
-            mark.touch()
-        return mark.stat().st_mtime
+        file = self.folder / "container.started"
+        if not file.exists():
+            file.touch()
+        return file.stat().st_mtime
 
-    async def _end(self, began: float) -> Exit:
+    async def _wait_within_timeout(self, started_at: float) -> Exit:
         limit = float(self.lease.spec["timeout"])
         try:
-            async with asyncio.timeout(max(0.0, began + limit - time.time())):
-                return await self._ended_within_its_room()
+            async with asyncio.timeout(max(0.0, started_at + limit - time.time())):
+                return await self._wait_within_disk_limit()
         except TimeoutError as error:
-            await patient(lambda: self.host.runtime.stop(self.lease.name, STOP_GRACE_S), limit=None)
-            raise Failed("timeout", f"it ran longer than {limit:g} s") from error
+            await retry(lambda: self.context.runtime.stop(self.lease.container_name, STOP_GRACE_S), timeout=None)
+            raise TaskFailed("timeout", f"it ran longer than {limit:g} s") from error
 
-    async def _ended_within_its_room(self) -> Exit:
-        ending = asyncio.create_task(self.host.runtime.wait(self.lease.name))
-        limit = self.host.settings.scratch_limit
-        growing = asyncio.create_task(disk.outgrown(self.folder, limit, self.host.settings.disk_reserve))
+    async def _wait_within_disk_limit(self) -> Exit:
+        exiting = asyncio.create_task(self.context.runtime.wait(self.lease.container_name))
+        limit = self.context.settings.scratch_limit
+        over_limit = asyncio.create_task(
+            disk.wait_until_over_limit(self.folder, limit, self.context.settings.disk_reserve)
+        )
         try:
-            await asyncio.wait([ending, growing], return_when=asyncio.FIRST_COMPLETED)
-            if not ending.done():
-                await patient(lambda: self.host.runtime.stop(self.lease.name, 0.0), limit=None)
-                raise await growing
-            return await ending
+            await asyncio.wait([exiting, over_limit], return_when=asyncio.FIRST_COMPLETED)
+            if not exiting.done():
+                await retry(lambda: self.context.runtime.stop(self.lease.container_name, 0.0), timeout=None)
+                raise await over_limit
+            return await exiting
         finally:
-            for task in (ending, growing):
+            for task in (exiting, over_limit):
                 task.cancel()
-            await asyncio.gather(ending, growing, return_exceptions=True)
+            await asyncio.gather(exiting, over_limit, return_exceptions=True)
 
 
-def checked(ended: Exit, tail: list[str], *, full: bool) -> None:
-    """Raises Failed unless it ended well; `full`: nothing is left of the disk that it wrote to."""
-    if ended.good:
+def raise_on_failure(exit_info: Exit, tail: list[str], *, full: bool) -> None:
+    """Raises TaskFailed unless it ended well; `full`: nothing is left of the disk that it wrote to."""
+    if exit_info.success:
         return
-    if ended.oom:
-        raise Failed("oom", ended.lacked)
+    if exit_info.oom:
+        raise TaskFailed("oom", exit_info.oom_message)
     if full:
-        raise Failed(disk.CODE, "the worker's disk is full")
-    how = {"signal": ended.signal} if ended.signal else {"exit_code": ended.code}
-    if program := missing(ended, tail):
-        raise Failed("error", f"the image has no program {program}, with which this stage begins", **how)
-    said = f"ended by signal {ended.signal}" if ended.signal else f"ended with status {ended.code}"
-    raise Failed("error", next((line for line in reversed(tail) if line.strip()), said), **how)
+        raise TaskFailed(disk.DISK_FULL, "the worker's disk is full")
+    status = {"signal": exit_info.signal} if exit_info.signal else {"exit_code": exit_info.code}
+    if program := find_missing_program(exit_info, tail):
+        raise TaskFailed("error", f"the image has no program {program}, with which this stage begins", **status)
+    default = f"ended by signal {exit_info.signal}" if exit_info.signal else f"ended with status {exit_info.code}"
+    raise TaskFailed("error", next((line for line in reversed(tail) if line.strip()), default), **status)
 
 
-def usage(ended: Exit, began: float) -> dict[str, float | int | None]:
+def resource_usage(exit_info: Exit, started_at: float) -> dict[str, float | int | None]:
     return {
-        "duration": round(time.time() - began, 3),
-        "peak_memory": ended.peak_memory,
-        "cpu_seconds": ended.cpu_seconds,
+        "duration": round(time.time() - started_at, 3),
+        "peak_memory": exit_info.peak_memory,
+        "cpu_seconds": exit_info.cpu_seconds,
     }

@@ -19,85 +19,85 @@ from aiodocker import Docker
 from aiodocker.containers import DockerContainer
 
 from libs.common.errors import Conflict, NotFound, Unavailable
-from services.worker.runtime.docker.client import answered
+from services.worker.runtime.docker.client import call_engine
 
-INSIDE = "/opt/mlmesh"
-MARK = ".complete"
+MOUNT_PATH = "/opt/mlmesh"
+COMPLETE_FILE = ".complete"
 """Written last: a volume with it is whole."""
-FILLED_S = 30.0
+FILL_TIMEOUT_S = 30.0
 """How long another worker may take to fill it."""
 POLL_S = 0.1
 
 
-class Bundle:
+class ComponentBundle:
     def __init__(self, docker: Docker) -> None:
         self._docker = docker
-        self._files = contents(Path(mlmesh_component.__file__).parent.parent)
-        self.volume = f"mlmesh-component-{version(self._files)}"
-        self._whole = False
+        self._files = read_bundle_files(Path(mlmesh_component.__file__).parent.parent)
+        self.volume = f"mlmesh-component-{bundle_version(self._files)}"
+        self._is_filled = False
 
-    async def ensure(self, image: str) -> str:
+    async def ensure_volume(self, image: str) -> str:
         """The volume's name; `image`, any that is here, lends the container through which it is filled."""
-        if not self._whole:
-            async with self._filler(image) as filler:
-                if not await self._complete(filler):
-                    await self._fill(filler)
-            self._whole = True
+        if not self._is_filled:
+            async with self._open_container(image) as container:
+                if not await self._is_complete(container):
+                    await self._fill_volume(container)
+            self._is_filled = True
         return self.volume
 
-    async def _complete(self, filler: DockerContainer) -> bool:
+    async def _is_complete(self, filler: DockerContainer) -> bool:
         try:
-            (await answered(filler.get_archive(f"{INSIDE}/{MARK}"))).close()
+            (await call_engine(filler.get_archive(f"{MOUNT_PATH}/{COMPLETE_FILE}"))).close()
         except NotFound:
             return False
         return True
 
-    async def _fill(self, filler: DockerContainer) -> None:
-        for files in (self._files, {MARK: b""}):
-            await answered(filler.put_archive(INSIDE, packed(files)))  # type: ignore[no-untyped-call]
+    async def _fill_volume(self, filler: DockerContainer) -> None:
+        for files in (self._files, {COMPLETE_FILE: b""}):
+            await call_engine(filler.put_archive(MOUNT_PATH, make_tar(files)))  # type: ignore[no-untyped-call]
 
     @asynccontextmanager
-    async def _filler(self, image: str) -> AsyncIterator[DockerContainer]:
+    async def _open_container(self, image: str) -> AsyncIterator[DockerContainer]:
         """A container that is never started. Its name is the lock between workers."""
-        mount = {"Type": "volume", "Source": self.volume, "Target": INSIDE, "VolumeOptions": {"NoCopy": True}}
-        document: dict[str, Any] = {
+        mount = {"Type": "volume", "Source": self.volume, "Target": MOUNT_PATH, "VolumeOptions": {"NoCopy": True}}
+        config: dict[str, Any] = {
             "Image": image,
             "Entrypoint": ["/none"],
             "HostConfig": {"Mounts": [mount], "NetworkMode": "none"},
         }
-        filler = await self._alone(document)
+        container = await self._create_exclusive(config)
         try:
-            yield filler
+            yield container
         finally:
-            await answered(filler.delete(force=True))
+            await call_engine(container.delete(force=True))
 
-    async def _alone(self, document: dict[str, Any]) -> DockerContainer:
+    async def _create_exclusive(self, config: dict[str, Any]) -> DockerContainer:
         try:
-            async with asyncio.timeout(FILLED_S):
+            async with asyncio.timeout(FILL_TIMEOUT_S):
                 while True:
                     try:
-                        return await answered(self._docker.containers.create(document, name=self.volume))
+                        return await call_engine(self._docker.containers.create(config, name=self.volume))
                     except Conflict:
                         await asyncio.sleep(POLL_S)
         except TimeoutError as error:
-            await answered(self._docker.containers.container(self.volume).delete(force=True))
+            await call_engine(self._docker.containers.container(self.volume).delete(force=True))
             raise Unavailable(f"{self.volume} was left half filled; it is tried again") from error
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def read_bundle_files(folder: Path) -> dict[str, bytes]:
     """The runtime's files by their names in the bundle."""
     sources = [folder / "serve.py", *sorted((folder / "mlmesh_component").rglob("*.py"))]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sources}
 
 
-def version(files: dict[str, bytes]) -> str:
-    found = hashlib.sha256()
+def bundle_version(files: dict[str, bytes]) -> str:
+    digest = hashlib.sha256()
     for name, content in sorted(files.items()):
-        found.update(f"{name} {len(content)}\n".encode() + content)
-    return found.hexdigest()[:12]
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:12]
 
 
-def packed(files: dict[str, bytes], mode: int = 0o644) -> bytes:
+def make_tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as archive:
         for name, content in files.items():

@@ -16,108 +16,111 @@ from aiodocker.containers import DockerContainer
 
 from libs.common.errors import Conflict, MeshError, NotFound, TimedOut, Unavailable
 
-CALL_S = 30.0
+CALL_TIMEOUT_S = 30.0
 """How long one call may take; a start on a busy host takes seconds."""
-STEADY_S = 2.0
+CONNECT_TIMEOUT_S = 2.0
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 NO_ENGINE = 900
 """The library's own status where no engine answers."""
-KNOWN: dict[int, type[MeshError]] = {404: NotFound, 409: Conflict, 503: Unavailable, NO_ENGINE: Unavailable}
-HALF_THERE = re.compile(r"containerd\.sock|context canceled|transport is closing|ttrpc: closed", re.IGNORECASE)
+ERRORS_BY_STATUS: dict[int, type[MeshError]] = {404: NotFound, 409: Conflict, 503: Unavailable, NO_ENGINE: Unavailable}
+ENGINE_STARTING = re.compile(r"containerd\.sock|context canceled|transport is closing|ttrpc: closed", re.IGNORECASE)
 """What an engine says that is starting, or stopping."""
 
 T = TypeVar("T")
 
 
-class Client(Docker):
+class ClosingDocker(Docker):
     """The library forgets to close an answer whose reading is cancelled, and with it a connection."""
 
     @asynccontextmanager
-    async def _query(self, path: Any, method: str = "GET", **named: Any) -> AsyncIterator[aiohttp.ClientResponse]:
-        answer = await self._do_query(path, method, **named)
+    async def _query(self, path: Any, method: str = "GET", **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        response = await self._do_query(path, method, **options)
         try:
-            yield answer
+            yield response
         finally:
-            answer.close()  # does nothing to one that was read to its end
+            response.close()  # does nothing to one that was read to its end
 
 
-class Refused(MeshError):
+class EngineRefused(MeshError):
     """The Docker Engine refused it."""
 
 
-def address(runtime: str) -> str:
+def engine_address(runtime: str) -> str:
     """The engine's address after `docker://`: nothing, a socket's path, a host with port, or a full address."""
-    rest = runtime.partition("://")[2]
-    if not rest:
+    location = runtime.partition("://")[2]
+    if not location:
         return os.environ.get("DOCKER_HOST") or DEFAULT_ENGINE
-    if "://" in rest:
-        return rest
-    return f"unix://{rest}" if rest.startswith("/") else f"tcp://{rest}"
+    if "://" in location:
+        return location
+    return f"unix://{location}" if location.startswith("/") else f"tcp://{location}"
 
 
 @asynccontextmanager
 async def open_engine(runtime: str) -> AsyncIterator[Docker]:
     """Raises Unavailable when no engine answers."""
-    where = address(runtime)
-    async with _client(where) as docker:
+    address = engine_address(runtime)
+    async with _open_client(address) as docker:
         try:
-            await answered(docker.version())
+            await call_engine(docker.version())
         except MeshError as error:
-            raise Unavailable(f"no Docker Engine answers at {where}; is it running, and may you use it?") from error
+            raise Unavailable(f"no Docker Engine answers at {address}; is it running, and may you use it?") from error
         yield docker
 
 
-async def steady(runtime: str) -> bool:
+async def accepts_connections(runtime: str) -> bool:
     """Whether a new connection is answered at once: a stopping engine takes none, while it still tells what it ends."""
     try:
-        async with _client(address(runtime)) as docker:
-            await answered(docker.version(), STEADY_S)
+        async with _open_client(engine_address(runtime)) as docker:
+            await call_engine(docker.version(), CONNECT_TIMEOUT_S)
     except (Unavailable, TimedOut):
         return False
     return True
 
 
 @asynccontextmanager
-async def _client(where: str) -> AsyncIterator[Docker]:
-    scheme, _, path = where.partition("://")
+async def _open_client(address: str) -> AsyncIterator[Docker]:
+    scheme, _, path = address.partition("://")
     if scheme != "unix":
-        async with Client(where) as docker:
+        async with ClosingDocker(address) as docker:
             yield docker
         return
     # Each container has a log and a wait open for as long as it runs: no bound on connections.
-    async with aiohttp.UnixConnector(path, limit=0) as connector, Client("unix://localhost", connector) as docker:
+    async with (
+        aiohttp.UnixConnector(path, limit=0) as connector,
+        ClosingDocker("unix://localhost", connector) as docker,
+    ):
         yield docker
 
 
-async def answered(call: Awaitable[T], limit: float | None = CALL_S) -> T:
+async def call_engine(call: Awaitable[T], timeout: float | None = CALL_TIMEOUT_S) -> T:
     """Raises NotFound, Conflict, Unavailable, TimedOut, or Refused."""
     try:
-        async with asyncio.timeout(limit):
+        async with asyncio.timeout(timeout):
             return await call
     except DockerError as error:
-        raise fault(error) from error
+        raise translate_error(error) from error
     except TimeoutError as error:
         raise TimedOut("the Docker Engine did not answer in time") from error
     except (aiohttp.ClientError, OSError) as error:
         raise Unavailable(f"the Docker Engine cannot be reached: {error}") from error
 
 
-def fault(error: DockerError) -> MeshError:
+def translate_error(error: DockerError) -> MeshError:
     """The engine's or the library's error as ours."""
-    if error.status >= 500 and HALF_THERE.search(error.message):
+    if error.status >= 500 and ENGINE_STARTING.search(error.message):
         return Unavailable(f"the Docker Engine is not there yet: {error.message}")
-    return KNOWN.get(error.status, Refused)(error.message)
+    return ERRORS_BY_STATUS.get(error.status, EngineRefused)(error.message)
 
 
-async def labelled(docker: Docker, *labels: str, running: bool = False) -> list[DockerContainer]:
+async def list_containers(docker: Docker, *labels: str, running: bool = False) -> list[DockerContainer]:
     """Containers that carry all of `labels` (`key=value`)."""
     filters = {"label": list(labels), **({"status": ["running"]} if running else {})}
-    return await answered(docker.containers.list(all=int(not running), filters=json.dumps(filters)))
+    return await call_engine(docker.containers.list(all=int(not running), filters=json.dumps(filters)))
 
 
 async def import_image(docker: Docker, repository: str, tag: str, files: bytes) -> None:
     """Make an image of a tar archive; the library knows no way."""
-    named = {"fromSrc": "-", "repo": repository, "tag": tag}
+    params = {"fromSrc": "-", "repo": repository, "tag": tag}
     headers = {"Content-Type": "application/x-tar"}
-    async with docker._query("images/create", "POST", params=named, headers=headers, data=files) as answer:
-        await answer.read()
+    async with docker._query("images/create", "POST", params=params, headers=headers, data=files) as response:
+        await response.read()

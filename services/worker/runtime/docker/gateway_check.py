@@ -11,13 +11,13 @@ from aiodocker import Docker
 
 from libs.common import log
 from libs.common.errors import MeshError, Unavailable
-from services.worker.runtime.docker.client import answered
+from services.worker.runtime.docker.client import call_engine
 
-AGAIN_S = 60.0
+RETRY_S = 60.0
 """After which one that was not reached is asked for again."""
-ASKED_S = 30.0
-UNKNOWN = 255
-PROGRAM = """\
+CHECK_TIMEOUT_S = 30.0
+UNKNOWN_ERROR = 255
+CHECK_PROGRAM = """\
 import errno, http.client, socket, sys, urllib.parse
 at = urllib.parse.urlsplit(sys.argv[1])
 kind = http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
@@ -34,7 +34,7 @@ except (OSError, http.client.HTTPException) as error:
 
 
 @dataclass(frozen=True)
-class Way:
+class GatewayPath:
     """From the containers of an app to the gateway."""
 
     app: str
@@ -42,77 +42,79 @@ class Way:
     url: str
 
 
-class Reach:
+class GatewayCheck:
     def __init__(self, docker: Docker, installation: str) -> None:
         self._docker, self._installation = docker, installation
-        self._wanted: dict[Way, tuple[str, str]] = {}
+        self._pending: dict[GatewayPath, tuple[str, str]] = {}
         """The image and its Python through which it is asked."""
-        self._known: dict[Way, tuple[float, str | None]] = {}
+        self._results: dict[GatewayPath, tuple[float, str | None]] = {}
         """When it was asked, and why the gateway was not reached."""
 
-    def want(self, way: Way, image: str, python: str) -> None:
+    def request_check(self, path: GatewayPath, image: str, python: str) -> None:
         """It is asked at the next `step`, unless it is known."""
-        self._wanted[way] = image, python
+        self._pending[path] = image, python
 
-    async def step(self) -> None:
+    async def run_once(self) -> None:
         now = time.monotonic()
-        for way, (image, python) in list(self._wanted.items()):
-            asked, why = self._known.get(way, (-AGAIN_S, ""))
+        for path, (image, python) in list(self._pending.items()):
+            checked_at, why = self._results.get(path, (-RETRY_S, ""))
             if why is None:
-                del self._wanted[way]
-            elif now - asked >= AGAIN_S:
-                await self._ask(way, image, python)
+                del self._pending[path]
+            elif now - checked_at >= RETRY_S:
+                await self._check_path(path, image, python)
 
-    def check(self) -> None:
+    def raise_if_unreachable(self) -> None:
         """Raises Unavailable with a sentence for each network from which the gateway is not reached."""
-        if faults := sorted(why for _, why in self._known.values() if why):
+        if faults := sorted(why for _, why in self._results.values() if why):
             raise Unavailable("; ".join(faults))
 
-    def forget(self, network: str) -> None:
+    def forget_network(self, network: str) -> None:
         """It is no more."""
-        for known in (self._wanted, self._known):
-            for way in [one for one in known if one.network == network]:
-                del known[way]
+        for paths in (self._pending, self._results):
+            for path in [path for path in paths if path.network == network]:
+                del paths[path]
 
-    async def _ask(self, way: Way, image: str, python: str) -> None:
+    async def _check_path(self, path: GatewayPath, image: str, python: str) -> None:
         try:
-            code = await self._code(way, image, python)
+            code = await self._run_container(path, image, python)
         except MeshError as error:
-            log.get("worker").info("whether containers reach the gateway is not known", app=way.app, why=error.detail)
-            self._known[way] = time.monotonic(), None
+            log.get("worker").info("whether containers reach the gateway is not known", app=path.app, why=error.detail)
+            self._results[path] = time.monotonic(), None
             return
-        why = fault(way, code) if code else None
-        if why and self._known.get(way, (0.0, None))[1] != why:
+        why = unreachable_message(path, code) if code else None
+        if why and self._results.get(path, (0.0, None))[1] != why:
             log.get("worker").warning(why)
-        self._known[way] = time.monotonic(), why
+        self._results[path] = time.monotonic(), why
 
-    async def _code(self, way: Way, image: str, python: str) -> int:
-        container = await answered(self._docker.containers.create(document(way, image, python, self._installation)))
+    async def _run_container(self, path: GatewayPath, image: str, python: str) -> int:
+        container = await call_engine(
+            self._docker.containers.create(check_container_config(path, image, python, self._installation))
+        )
         try:
-            await answered(container.start())
-            return int((await answered(container.wait(), ASKED_S))["StatusCode"])
+            await call_engine(container.start())
+            return int((await call_engine(container.wait(), CHECK_TIMEOUT_S))["StatusCode"])
         finally:
-            await answered(container.delete(force=True))
+            await call_engine(container.delete(force=True))
 
 
-def fault(way: Way, code: int) -> str:
+def unreachable_message(path: GatewayPath, code: int) -> str:
     """`code`: the system's number of an error, as PROGRAM ends with it."""
-    why = os.strerror(code) if code != UNKNOWN else "it does not answer"
+    why = os.strerror(code) if code != UNKNOWN_ERROR else "it does not answer"
     return (
-        f"containers of {way.app} cannot reach the gateway at {way.url}: {why}; their calls with files fail. "
+        f"containers of {path.app} cannot reach the gateway at {path.url}: {why}; their calls with files fail. "
         "Let this host's firewall accept connections from the networks in MLMESH_APP_SUBNETS, "
         "or say in MLMESH_PUBLIC_URL where they reach the gateway"
     )
 
 
-def document(way: Way, image: str, python: str, installation: str) -> dict[str, Any]:
+def check_container_config(path: GatewayPath, image: str, python: str, installation: str) -> dict[str, Any]:
     return {
         "Image": image,
-        "Entrypoint": [python, "-c", PROGRAM, way.url],
+        "Entrypoint": [python, "-c", CHECK_PROGRAM, path.url],
         "Cmd": [],
-        "Labels": {"mlmesh.installation": installation, "mlmesh.app": way.app},
+        "Labels": {"mlmesh.installation": installation, "mlmesh.app": path.app},
         "HostConfig": {
-            "NetworkMode": way.network,
+            "NetworkMode": path.network,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges:true"],
             "ReadonlyRootfs": True,

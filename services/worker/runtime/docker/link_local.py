@@ -17,82 +17,84 @@ from aiodocker import Docker
 from libs.common import log
 from libs.common.errors import MeshError
 from services.worker.runtime.docker import pause_image
-from services.worker.runtime.docker.bundle import packed
-from services.worker.runtime.docker.client import answered
-from services.worker.runtime.docker.sandbox_pool import IMAGE, have_image
+from services.worker.runtime.docker.bundle import make_tar
+from services.worker.runtime.docker.client import call_engine
+from services.worker.runtime.docker.sandbox_pool import IMAGE, ensure_sandbox_image
 
-REFUSED = "169.254.0.0/16"
-PROGRAM = "rule"
+LINK_LOCAL = "169.254.0.0/16"
+PROGRAM_NAME = "rule"
 PRIORITY = 100
 """Before the host's own tables, after that of its local addresses."""
 NEW_RULE, DELETE_RULE = 32, 33
 REQUEST, ACKNOWLEDGE, EXCLUSIVE, CREATE = 0x1, 0x4, 0x200, 0x400
-DESTINATION, SOURCE, PRIORITY_OF_IT = 1, 2, 6
+DESTINATION, SOURCE, RULE_PRIORITY = 1, 2, 6
 PROHIBIT = 8
 """The caller is told at once that there is no way."""
-DONE = (0, errno.EEXIST, errno.ENOENT)
+SUCCESS_ERRORS = (0, errno.EEXIST, errno.ENOENT)
 """It is as it should be: it was made, was there, or was not."""
-ENDED_S = 10.0
+RUN_TIMEOUT_S = 10.0
 
 
-async def settle(docker: Docker, subnets: str, *, allowed: bool) -> None:
+async def apply_rules(docker: Docker, subnets: str, *, allowed: bool) -> None:
     """The rule for each network of `subnets` is there, or not where it is `allowed`. Never fails: the log tells."""
     for subnet in subnets.split(","):
         try:
-            code = await _sent(docker, message(subnet.strip(), delete=allowed))
+            code = await _send_message(docker, build_rule_message(subnet.strip(), delete=allowed))
         except MeshError as error:
-            _tell(error.detail)
+            _log_failure(error.detail)
             return
-        if code not in DONE:
-            _tell(errno.errorcode.get(code, str(code)))
+        if code not in SUCCESS_ERRORS:
+            _log_failure(errno.errorcode.get(code, str(code)))
 
 
-def _tell(why: str) -> None:
+def _log_failure(why: str) -> None:
     log.get("worker").warning(
-        f"containers may reach {REFUSED}, where a cloud tells a host's credentials: the rule against it cannot be made",
+        f"could not block {LINK_LOCAL} for containers: they may read the host's cloud credentials",
         why=why,
     )
 
 
-def message(subnet: str, *, delete: bool = False) -> bytes:
+def build_rule_message(subnet: str, *, delete: bool = False) -> bytes:
     """To the kernel (rtnetlink): from `subnet` nothing goes to REFUSED."""
-    source, refused = ip_network(subnet), ip_network(REFUSED)
+    source, refused = ip_network(subnet), ip_network(LINK_LOCAL)
     kind, flags = (DELETE_RULE, 0) if delete else (NEW_RULE, CREATE | EXCLUSIVE)
     rule = struct.pack("=8BI", socket.AF_INET, refused.prefixlen, source.prefixlen, 0, 0, 0, 0, PROHIBIT, 0)
     for name, value in (
         (DESTINATION, refused.network_address.packed),
         (SOURCE, source.network_address.packed),
-        (PRIORITY_OF_IT, struct.pack("=I", PRIORITY)),
+        (RULE_PRIORITY, struct.pack("=I", PRIORITY)),
     ):
         rule += struct.pack("=HH", 4 + len(value), name) + value
     return struct.pack("=IHHII", 16 + len(rule), kind, REQUEST | ACKNOWLEDGE | flags, 1, 0) + rule
 
 
-def program(sent: bytes) -> bytes:
+def build_program(message: bytes) -> bytes:
     """Sends it and ends with the number of the error that the kernel answers, 0 for none."""
     no_address = bytes.fromhex("4531d2 4531c0 4531c9")  # xor r10d, r10d; xor r8d, r8d; xor r9d, r9d
-    opened = bytes.fromhex("bf10000000 be03000000 31d2 b829000000 0f05 89c3")  # ebx = socket(AF_NETLINK, SOCK_RAW, 0)
-    after = b"\xba" + struct.pack("<I", len(sent)) + no_address + bytes.fromhex("89df b82c000000 0f05")  # sendto
-    after += bytes.fromhex("4881ec00100000 89df 4889e6 ba00100000") + no_address + bytes.fromhex("b82d000000 0f05")
-    after += bytes.fromhex("8b7c2410 f7df b8e7000000 0f05")  # exit_group(-error), which lies after the answer's header
-    return pause_image.program(opened + bytes.fromhex("488d35") + struct.pack("<I", len(after)) + after + sent)
+    open_socket = bytes.fromhex(
+        "bf10000000 be03000000 31d2 b829000000 0f05 89c3"
+    )  # ebx = socket(AF_NETLINK, SOCK_RAW, 0)
+    code = b"\xba" + struct.pack("<I", len(message)) + no_address + bytes.fromhex("89df b82c000000 0f05")  # sendto
+    code += bytes.fromhex("4881ec00100000 89df 4889e6 ba00100000") + no_address + bytes.fromhex("b82d000000 0f05")
+    code += bytes.fromhex("8b7c2410 f7df b8e7000000 0f05")  # exit_group(-error), which lies after the answer's header
+    return pause_image.build_elf(open_socket + bytes.fromhex("488d35") + struct.pack("<I", len(code)) + code + message)
 
 
-async def _sent(docker: Docker, wanted: bytes) -> int:
-    await have_image(docker)
-    container = await answered(docker.containers.create(document()))
+async def _send_message(docker: Docker, message: bytes) -> int:
+    await ensure_sandbox_image(docker)
+    container = await call_engine(docker.containers.create(rule_container_config()))
     try:
-        await answered(container.put_archive("/", packed({PROGRAM: program(wanted)}, 0o755)))  # type: ignore[no-untyped-call]
-        await answered(container.start())
-        return int((await answered(container.wait(), ENDED_S))["StatusCode"])
+        await call_engine(container.put_archive("/", make_tar({PROGRAM_NAME: build_program(message)}, 0o755)))  # type: ignore[no-untyped-call]
+        await call_engine(container.start())
+        return int((await call_engine(container.wait(), RUN_TIMEOUT_S))["StatusCode"])
     finally:
-        await answered(container.delete(force=True))
+        await call_engine(container.delete(force=True))
 
 
-def document() -> dict[str, Any]:
+def rule_container_config() -> dict[str, Any]:
     return {
         "Image": IMAGE,
-        "Entrypoint": [f"/{PROGRAM}"],
+        "Entrypoint": [f"/{PROGRAM_NAME}"],
         "HostConfig": {
             "NetworkMode": "host",
             "CapDrop": ["ALL"],

@@ -10,35 +10,35 @@ import aiohttp
 from aiodocker import Docker, DockerError
 
 from libs.common.errors import Unavailable
-from services.worker.runtime import CannotRun
-from services.worker.runtime.docker.client import fault
+from services.worker.runtime import RuntimeFailure
+from services.worker.runtime.docker.client import translate_error
 
 FRAME = struct.Struct(">BxxxL")
 """Before each piece of a log: which stream, how many bytes."""
 
 
-async def followed(docker: Docker, name: str) -> AsyncIterator[bytes]:
+async def follow_log(docker: Docker, name: str) -> AsyncIterator[bytes]:
     """All of it, following, as bytes: the library's own way decodes them."""
     params = {"stdout": 1, "stderr": 1, "follow": 1}
-    endless = aiohttp.ClientTimeout(total=None)
+    no_timeout = aiohttp.ClientTimeout(total=None)
     try:
-        async with docker._query(f"containers/{name}/logs", params=params, timeout=endless) as answer:
-            async for piece in unframed(answer.content):
+        async with docker._query(f"containers/{name}/logs", params=params, timeout=no_timeout) as response:
+            async for piece in decode_frames(response.content):
                 yield piece
     except DockerError as error:
-        if isinstance(found := fault(error), Unavailable):
-            raise found from error
-        raise CannotRun("error", f"the engine has no log of {name}: {error.message}") from error
+        if isinstance(translated := translate_error(error), Unavailable):
+            raise translated from error
+        raise RuntimeFailure("error", f"the engine has no log of {name}: {error.message}") from error
     except (aiohttp.ClientError, OSError) as error:
         raise Unavailable(f"the log of {name} broke off") from error
 
 
-async def unframed(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+async def decode_frames(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     """The pieces of a log that the engine sends in frames. Raises Unavailable when it breaks off within one."""
     while True:
         try:
-            head = await stream.readexactly(FRAME.size)
-            yield await stream.readexactly(FRAME.unpack(head)[1])
+            header = await stream.readexactly(FRAME.size)
+            yield await stream.readexactly(FRAME.unpack(header)[1])
         except asyncio.IncompleteReadError as error:
             if error.partial:
                 raise Unavailable("the log broke off") from error

@@ -20,95 +20,108 @@ from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
 from libs.common.http.addresses import is_loopback
 from libs.common.settings import PORTS, Settings
 from services.worker.runtime.docker import subnets
-from services.worker.runtime.docker.client import Refused, answered, labelled
-from services.worker.runtime.docker.gateway_forwarder import Forwarder
-from services.worker.runtime.docker.platform_containers import Member, members, ours, own_container, seen_from_inside
+from services.worker.runtime.docker.client import EngineRefused, call_engine, list_containers
+from services.worker.runtime.docker.gateway_forwarder import GatewayForwarder
+from services.worker.runtime.docker.platform_containers import (
+    PlatformContainer,
+    find_own_container,
+    is_same_installation,
+    list_platform_containers,
+    url_from_container,
+)
 
-ROUTES = Path("/proc/net/route")
-ALIAS = "mlmesh-gateway"
-INNER = "-inner"
-SURE_S = 5.0
+ROUTES_FILE = Path("/proc/net/route")
+GATEWAY_ALIAS = "mlmesh-gateway"
+INTERNAL_SUFFIX = "-inner"
+CACHE_S = 5.0
 """How long a network that was there is taken to be there; the converging loop keeps it so."""
-UNUSED_S = 600.0
+UNUSED_AFTER_S = 600.0
 """How long a network without containers is kept."""
 
 
 @dataclass(frozen=True)
 class Network:
     name: str
-    host: str
+    host_address: str
     """The host's address in it."""
-    gateway: bool
+    has_gateway: bool
     """A gateway that is a container is in it."""
 
 
-class Networks:
+class AppNetworks:
     def __init__(self, docker: Docker, settings: Settings, installation: str) -> None:
         self._docker, self._settings, self._installation = docker, settings, installation
-        self._used: dict[str, float] = {}
-        self._made_sure: dict[str, tuple[float, Network]] = {}
-        self._making = asyncio.Lock()
-        self._own: str | None = None
-        self._forwarder: Forwarder | None = None
+        self._used_at: dict[str, float] = {}
+        self._checked: dict[str, tuple[float, Network]] = {}
+        self._create_lock = asyncio.Lock()
+        self._own_container_id: str | None = None
+        self._forwarder: GatewayForwarder | None = None
 
     async def open(self) -> None:
-        self._own = await own_container(self._docker)
+        self._own_container_id = await find_own_container(self._docker)
         address = urlsplit(self._settings.public_url)
-        if not self._own and address.scheme == "http" and is_loopback(address.hostname or ""):
-            self._forwarder = Forwarder(self._settings.public_url)
+        if not self._own_container_id and address.scheme == "http" and is_loopback(address.hostname or ""):
+            self._forwarder = GatewayForwarder(self._settings.public_url)
 
-    async def worker(self) -> Member | None:
+    async def find_worker_container(self) -> PlatformContainer | None:
         """This worker's own container, if it is one."""
-        return next((one for one in await members(self._docker, "worker") if one.id == self._own), None)
+        return next(
+            (
+                container
+                for container in await list_platform_containers(self._docker, "worker")
+                if container.id == self._own_container_id
+            ),
+            None,
+        )
 
-    async def ensure(self, app: str, *, inner: bool = False) -> Network:
+    async def ensure_network(self, app: str, *, internal: bool = False) -> Network:
         """The app's network, with our gateway and this worker in it where they are containers.
 
         `inner`: one that leads nowhere else.
         """
-        name = self._name(app) + (INNER if inner else "")
-        self._used[name] = time.monotonic()
-        made = self._made_sure.get(name)
-        if made is not None and time.monotonic() - made[0] < SURE_S:
-            return made[1]
-        async with self._making:
-            found = await self._show(name) or await self._make(name, app)
-        worker, gateways = await self._members()
-        await self._join([name], worker, gateways)
-        network = Network(name, _host(found), bool(gateways))
-        self._made_sure[name] = time.monotonic(), network
+        name = self._network_name(app) + (INTERNAL_SUFFIX if internal else "")
+        self._used_at[name] = time.monotonic()
+        cached = self._checked.get(name)
+        if cached is not None and time.monotonic() - cached[0] < CACHE_S:
+            return cached[1]
+        async with self._create_lock:
+            details = await self._inspect(name) or await self._create_in_free_subnet(name, app)
+        worker, gateways = await self._find_platform_containers()
+        await self._connect_all([name], worker, gateways)
+        network = Network(name, _host_address(details), bool(gateways))
+        self._checked[name] = time.monotonic(), network
         return network
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """A network is not there that should be."""
-        self._made_sure.clear()
+        self._checked.clear()
 
-    async def mesh_url(self, app: str, *, inner: bool = False) -> str:
+    async def mesh_url(self, app: str, *, internal: bool = False) -> str:
         """Where the gateway answers for containers of this app."""
-        network = await self.ensure(app, inner=inner)
-        if network.gateway:
-            return f"http://{ALIAS}:{PORTS['gateway']}"
-        if self._forwarder and (port := await self._forwarder.listen(network.host)):
-            return f"http://{network.host}:{port}"
-        return seen_from_inside(self._settings.public_url, network.host)
+        network = await self.ensure_network(app, internal=internal)
+        if network.has_gateway:
+            return f"http://{GATEWAY_ALIAS}:{PORTS['gateway']}"
+        if self._forwarder and (port := await self._forwarder.listen(network.host_address)):
+            return f"http://{network.host_address}:{port}"
+        return url_from_container(self._settings.public_url, network.host_address)
 
-    async def converge(self) -> list[str]:
+    async def reconcile(self) -> list[str]:
         """A restarted gateway is joined again; networks without use go: their names."""
-        listed = await answered(self._docker.networks.list(filters={"label": self._label}))
-        kept = [network for network in listed if not await self._removed(network)]
-        if kept:
-            worker, gateways = await self._members()
-            await self._join([network["Name"] for network in kept], worker, gateways)
+        networks = await call_engine(self._docker.networks.list(filters={"label": self._label}))
+        remaining = [network for network in networks if not await self._remove_if_unused(network)]
+        if remaining:
+            worker, gateways = await self._find_platform_containers()
+            await self._connect_all([network["Name"] for network in remaining], worker, gateways)
             if self._forwarder and not gateways:
-                for network in kept:
-                    await self._forwarder.listen(_host(network))
-        return [network["Name"] for network in listed if network not in kept]
+                for network in remaining:
+                    await self._forwarder.listen(_host_address(network))
+        return [network["Name"] for network in networks if network not in remaining]
 
     async def close(self) -> None:
         if self._forwarder:
             await self._forwarder.close()
 
-    def _name(self, app: str) -> str:
+    def _network_name(self, app: str) -> str:
         """Short enough for every engine, told apart by the whole name, and last in the alphabet.
 
         Of a container's networks the engine routes through the first by name; when that changes, published ports move
@@ -120,89 +133,95 @@ class Networks:
     def _label(self) -> str:
         return f"mlmesh.installation={self._installation}"
 
-    async def _members(self) -> tuple[Member | None, list[Member]]:
+    async def _find_platform_containers(self) -> tuple[PlatformContainer | None, list[PlatformContainer]]:
         """This worker and our gateways, as far as they are containers of this engine."""
-        worker = await self.worker() if self._own else None
-        gateways = await members(self._docker, "gateway")
+        worker = await self.find_worker_container() if self._own_container_id else None
+        gateways = await list_platform_containers(self._docker, "gateway")
         public_url = self._settings.public_url
-        return worker, [one for one in gateways if ours(one, worker, self._installation, public_url)]
+        return worker, [
+            container
+            for container in gateways
+            if is_same_installation(container, worker, self._installation, public_url)
+        ]
 
-    async def _join(self, names: list[str], worker: Member | None, gateways: list[Member]) -> None:
-        wanted = [(one, [ALIAS]) for one in gateways] + ([(worker, [])] if worker else [])
-        for member, aliases in wanted:
-            for name in sorted(set(names) - member.networks):
-                await self._connect(name, member, aliases)
+    async def _connect_all(
+        self, names: list[str], worker: PlatformContainer | None, gateways: list[PlatformContainer]
+    ) -> None:
+        connections = [(gateway, [GATEWAY_ALIAS]) for gateway in gateways] + ([(worker, [])] if worker else [])
+        for container, aliases in connections:
+            for name in sorted(set(names) - container.networks):
+                await self._connect_container(name, container, aliases)
 
-    async def _connect(self, name: str, member: Member, aliases: list[str]) -> None:
-        body = {"Container": member.id, "EndpointConfig": {"Aliases": aliases}}
+    async def _connect_container(self, name: str, container: PlatformContainer, aliases: list[str]) -> None:
+        body = {"Container": container.id, "EndpointConfig": {"Aliases": aliases}}
         try:
-            await answered((await answered(self._docker.networks.get(name))).connect(body))
+            await call_engine((await call_engine(self._docker.networks.get(name))).connect(body))
         except MeshError as error:
             if "already exists" not in error.detail:  # another worker was faster
                 raise
 
-    async def _show(self, name: str) -> dict[str, Any] | None:
+    async def _inspect(self, name: str) -> dict[str, Any] | None:
         try:
-            return await answered((await answered(self._docker.networks.get(name))).show())
+            return await call_engine((await call_engine(self._docker.networks.get(name))).show())
         except NotFound:
             return None
 
-    async def _make(self, name: str, app: str) -> dict[str, Any]:
+    async def _create_in_free_subnet(self, name: str, app: str) -> dict[str, Any]:
         """In the first free piece; one that the engine finds taken (another worker was faster) is passed over."""
-        existing = await answered(self._docker.networks.list())
-        parts = [part for one in existing for part in one["IPAM"].get("Config") or ()]
-        used = [part["Subnet"] for part in parts if part.get("Subnet")]
-        used += subnets.routed(await asyncio.to_thread(_routes))
-        for subnet in subnets.free(self._settings.app_subnets, used, app):
-            if found := await self._made(name, app, subnet):
-                return found
+        existing = await call_engine(self._docker.networks.list())
+        configs = [config for network in existing for config in network["IPAM"].get("Config") or ()]
+        used = [config["Subnet"] for config in configs if config.get("Subnet")]
+        used += subnets.parse_routes(await asyncio.to_thread(_read_routes))
+        for subnet in subnets.list_free_subnets(self._settings.app_subnets, used, app):
+            if details := await self._create(name, app, subnet):
+                return details
         raise Unavailable(f"there is no free subnet for the network of {app} in {self._settings.app_subnets}")
 
-    async def _made(self, name: str, app: str, subnet: str) -> dict[str, Any] | None:
-        document = {
+    async def _create(self, name: str, app: str, subnet: str) -> dict[str, Any] | None:
+        config = {
             "Name": name,
             "CheckDuplicate": True,
             "Driver": "bridge",
-            "Internal": name.endswith(INNER),
+            "Internal": name.endswith(INTERNAL_SUFFIX),
             "IPAM": {"Driver": "default", "Config": [{"Subnet": subnet}]},
             "Labels": {"mlmesh.installation": self._installation, "mlmesh.app": app},
         }
         try:
-            await answered(self._docker.networks.create(document))
-        except (Refused, Conflict) as error:
+            await call_engine(self._docker.networks.create(config))
+        except (EngineRefused, Conflict) as error:
             log.get("worker").info("subnet is taken", subnet=subnet, why=error.detail)
-        return await self._show(name)
+        return await self._inspect(name)
 
-    async def _removed(self, network: dict[str, Any]) -> bool:
+    async def _remove_if_unused(self, network: dict[str, Any]) -> bool:
         """Whether it had no use for long, and went."""
         name, now = network["Name"], time.monotonic()
-        if now - self._used.setdefault(name, now) < UNUSED_S:
+        if now - self._used_at.setdefault(name, now) < UNUSED_AFTER_S:
             return False
-        if await labelled(self._docker, self._label, f"mlmesh.app={network['Labels'].get('mlmesh.app', '')}"):
-            self._used[name] = now
+        if await list_containers(self._docker, self._label, f"mlmesh.app={network['Labels'].get('mlmesh.app', '')}"):
+            self._used_at[name] = now
             return False
-        await self._remove(network["Id"])
+        await self._remove_network(network["Id"])
         if self._forwarder:
-            self._forwarder.forget(_host(network))
-        del self._used[name]
+            self._forwarder.stop_listening(_host_address(network))
+        del self._used_at[name]
         return True
 
-    async def _remove(self, identity: str) -> None:
+    async def _remove_network(self, identity: str) -> None:
         try:
-            network = await answered(self._docker.networks.get(identity))
-            for container in (await answered(network.show()))["Containers"]:
-                await answered(network.disconnect({"Container": container, "Force": True}))
-            await answered(network.delete())
-        except (NotFound, Conflict, Refused) as error:
+            network = await call_engine(self._docker.networks.get(identity))
+            for container in (await call_engine(network.show()))["Containers"]:
+                await call_engine(network.disconnect({"Container": container, "Force": True}))
+            await call_engine(network.delete())
+        except (NotFound, Conflict, EngineRefused) as error:
             log.get("worker").info("network stays", why=error.detail)
 
 
-def _host(network: dict[str, Any]) -> str:
-    return subnets.host(network["IPAM"]["Config"][0])
+def _host_address(network: dict[str, Any]) -> str:
+    return subnets.host_address(network["IPAM"]["Config"][0])
 
 
-def _routes() -> str:
+def _read_routes() -> str:
     try:
-        return ROUTES.read_text()
+        return ROUTES_FILE.read_text()
     except OSError:  # not Linux
         return ""

@@ -19,7 +19,7 @@ CODE = bytes.fromhex("b822000000 0f05 ebf7")
 """mov eax, 34 (pause); syscall; and again from the beginning."""
 
 
-def program(code: bytes = CODE) -> bytes:
+def build_elf(code: bytes = CODE) -> bytes:
     """`code`, which is loaded as it is, for reading and running."""
     kind = b"\x7fELF" + bytes((2, 1, 1)) + bytes(9)  # 64 bits, little endian, version 1
     executable, x86_64, readable_and_executable, page = 2, 62, 5, 0x1000
@@ -29,9 +29,9 @@ def program(code: bytes = CODE) -> bytes:
     return kind + header + segment + code
 
 
-def image() -> bytes:
+def image_archive() -> bytes:
     """The files of the image, as a tar archive."""
-    content, target = program(), io.BytesIO()
+    content, target = build_elf(), io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as archive:
         entry = tarfile.TarInfo(PATH.lstrip("/"))
         entry.size, entry.mode = len(content), 0o755

@@ -19,13 +19,13 @@ from aiodocker import Docker
 from libs.common import log
 from libs.common.errors import Conflict, MeshError, NotFound
 from services.worker.runtime.docker import pause_image
-from services.worker.runtime.docker.client import answered, import_image, labelled
+from services.worker.runtime.docker.client import call_engine, import_image, list_containers
 
 REPOSITORY, TAG = "mlmesh/sandbox", "1"
 IMAGE = f"{REPOSITORY}:{TAG}"
 IDLE_S = 300.0
 """How long one is kept for the next stage; less than `networks.UNUSED_S`, for it is in a network."""
-CLOSE_S = 5.0
+CLOSE_TIMEOUT_S = 5.0
 """What is left after that the next worker of this name removes."""
 
 
@@ -35,71 +35,76 @@ class Sandbox:
     network: str
 
 
-class Sandboxes:
+class SandboxPool:
     """`most`: of how many that nobody uses are kept."""
 
-    def __init__(self, docker: Docker, worker: str, installation: str, most: int) -> None:
-        self._docker, self._most = docker, most
+    def __init__(self, docker: Docker, worker: str, installation: str, max_idle: int) -> None:
+        self._docker, self._max_idle = docker, max_idle
         self._labels = {"mlmesh.installation": installation, "mlmesh.sandbox": worker}
         self._idle: dict[Sandbox, float] = {}
         """Since when, the longest first."""
-        self._taken: dict[str, Sandbox] = {}
+        self._acquired: dict[str, Sandbox] = {}
         """By the container that has joined it."""
-        self._changing = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._possible = False
+        self._supported = False
 
     async def open(self) -> None:
-        self._possible = (await answered(self._docker.version()))["Arch"] == pause_image.ARCHITECTURE
+        self._supported = (await call_engine(self._docker.version()))["Arch"] == pause_image.ARCHITECTURE
 
-    def take(self, container: str, network: str, app: str) -> Sandbox | None:
+    def acquire(self, container: str, network: str, app: str) -> Sandbox | None:
         """For this container alone until `give`; the same when asked again. None: there is none at hand."""
-        if container not in self._taken:
-            found = next((one for one in reversed(self._idle) if one.network == network), None)
-            if found is None:
-                if self._possible:
-                    self._begin(lambda: self._one_more(network, app))
+        if container not in self._acquired:
+            sandbox = next((idle for idle in reversed(self._idle) if idle.network == network), None)
+            if sandbox is None:
+                if self._supported:
+                    self._start_task(lambda: self._create_idle(network, app))
                 return None
-            del self._idle[found]
-            self._taken[container] = found
-        return self._taken[container]
+            del self._idle[sandbox]
+            self._acquired[container] = sandbox
+        return self._acquired[container]
 
-    def give(self, container: str) -> None:
+    def release(self, container: str) -> None:
         """The container is gone."""
-        if sandbox := self._taken.pop(container, None):
+        if sandbox := self._acquired.pop(container, None):
             self._idle[sandbox] = time.monotonic()
-            if len(self._idle) > self._most:
+            if len(self._idle) > self._max_idle:
                 oldest = next(iter(self._idle))
                 del self._idle[oldest]
-                self._begin(lambda: self._remove(oldest))
+                self._start_task(lambda: self._remove_sandbox(oldest))
 
-    async def stands(self, container: str) -> bool:
+    async def is_running(self, container: str) -> bool:
         """Whether what the container has joined is still there; if not, it joins no other."""
-        sandbox = self._taken[container]
+        sandbox = self._acquired[container]
         try:
-            found = await answered(self._docker.containers.container(sandbox.id).show())
+            details = await call_engine(self._docker.containers.container(sandbox.id).show())
         except NotFound:
-            found = {"State": {"Running": False}}
-        if not found["State"]["Running"]:
-            del self._taken[container]
-            self._begin(lambda: self._remove(sandbox))
-        return bool(found["State"]["Running"])
+            details = {"State": {"Running": False}}
+        if not details["State"]["Running"]:
+            del self._acquired[container]
+            self._start_task(lambda: self._remove_sandbox(sandbox))
+        return bool(details["State"]["Running"])
 
-    async def converge(self) -> None:
+    async def reconcile(self) -> None:
         """Those that nobody has used for long go, those that have ended, and those of an earlier worker."""
-        async with self._changing:
-            listed = await labelled(self._docker, *(f"{name}={value}" for name, value in self._labels.items()))
+        async with self._lock:
+            containers = await list_containers(
+                self._docker, *(f"{name}={value}" for name, value in self._labels.items())
+            )
             label = f"mlmesh.installation={self._labels['mlmesh.installation']}"
-            joined = {one._container["HostConfig"]["NetworkMode"] for one in await labelled(self._docker, label)}
-            ours = {one.id: one for one in (*self._idle, *self._taken.values())}
-            for one in listed:
-                identity, running = one._container["Id"], one._container["State"] == "running"
-                kept = identity in ours or f"container:{identity}" in joined
-                if not (running and kept):
-                    await self._remove(ours.get(identity, Sandbox(identity, "")))
+            joined = {
+                container._container["HostConfig"]["NetworkMode"]
+                for container in await list_containers(self._docker, label)
+            }
+            pool = {container.id: container for container in (*self._idle, *self._acquired.values())}
+            for container in containers:
+                identity, running = container._container["Id"], container._container["State"] == "running"
+                in_use = identity in pool or f"container:{identity}" in joined
+                if not (running and in_use):
+                    await self._remove_sandbox(pool.get(identity, Sandbox(identity, "")))
             for sandbox, since in list(self._idle.items()):
                 if time.monotonic() - since > IDLE_S:
-                    await self._remove(sandbox)
+                    await self._remove_sandbox(sandbox)
 
     async def close(self) -> None:
         """What nobody uses goes."""
@@ -107,26 +112,26 @@ class Sandboxes:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await asyncio.gather(*(self._remove(one) for one in self._idle), return_exceptions=True)
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await asyncio.gather(*(self._remove_sandbox(sandbox) for sandbox in self._idle), return_exceptions=True)
 
-    def _begin(self, work: Callable[[], Awaitable[None]]) -> None:
-        task = asyncio.create_task(self._quietly(work))
+    def _start_task(self, work: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.create_task(self._run_logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _quietly(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _run_logged(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except MeshError as error:
             log.get("worker").info("no sandbox", why=error.detail)
 
-    async def _one_more(self, network: str, app: str) -> None:
+    async def _create_idle(self, network: str, app: str) -> None:
         """Unless there is one by now: as many are made as stages run at once."""
-        async with self._changing:
-            if any(one.network == network for one in self._idle):
+        async with self._lock:
+            if any(idle.network == network for idle in self._idle):
                 return
-            document: dict[str, Any] = {
+            config: dict[str, Any] = {
                 "Image": IMAGE,
                 "Entrypoint": [pause_image.PATH],
                 "Labels": {**self._labels, "mlmesh.app": app},
@@ -138,28 +143,28 @@ class Sandboxes:
                     "LogConfig": {"Type": "none"},
                 },
             }
-            await have_image(self._docker)
+            await ensure_sandbox_image(self._docker)
             name = f"mlmesh-sandbox-{secrets.token_hex(8)}"
-            container = await answered(self._docker.containers.create(document, name=name))
+            container = await call_engine(self._docker.containers.create(config, name=name))
             sandbox = Sandbox(container.id, network)
             try:
-                await answered(container.start())
+                await call_engine(container.start())
             except BaseException:
-                await asyncio.shield(self._remove(sandbox))
+                await asyncio.shield(self._remove_sandbox(sandbox))
                 raise
             self._idle[sandbox] = time.monotonic()
 
-    async def _remove(self, sandbox: Sandbox) -> None:
+    async def _remove_sandbox(self, sandbox: Sandbox) -> None:
         self._idle.pop(sandbox, None)
         try:
-            await answered(self._docker.containers.container(sandbox.id).delete(force=True))
+            await call_engine(self._docker.containers.container(sandbox.id).delete(force=True))
         except (NotFound, Conflict):
             return  # it is gone, or going
 
 
-async def have_image(docker: Docker) -> None:
+async def ensure_sandbox_image(docker: Docker) -> None:
     """The image of sandboxes is on the engine."""
     try:
-        await answered(docker.images.inspect(IMAGE))
+        await call_engine(docker.images.inspect(IMAGE))
     except NotFound:
-        await answered(import_image(docker, REPOSITORY, TAG, pause_image.image()))
+        await call_engine(import_image(docker, REPOSITORY, TAG, pause_image.image_archive()))

@@ -12,13 +12,13 @@ from aiodocker import Docker
 from libs.common import log
 from libs.common.errors import MeshError, NotFound
 from libs.common.settings import BadSetting
-from services.worker.runtime.docker.client import answered
-from services.worker.runtime.docker.platform_containers import Member
+from services.worker.runtime.docker.client import call_engine
+from services.worker.runtime.docker.platform_containers import PlatformContainer
 
-RECLAIM_S = 300.0
+CHOWN_TIMEOUT_S = 300.0
 
 
-def check_same_path(worker: Member, scratch: Path) -> None:
+def check_same_path(worker: PlatformContainer, scratch: Path) -> None:
     """Raises BadSetting: what a worker in a container writes must be where the engine finds it on its host."""
     for source, inside in worker.mounts:
         if source == inside and (inside == str(scratch) or scratch.is_relative_to(inside)):
@@ -26,37 +26,37 @@ def check_same_path(worker: Member, scratch: Path) -> None:
     raise BadSetting(f"MLMESH_SCRATCH: mount {scratch} of the host into the worker at the same path")
 
 
-def mixed(folder: Path) -> bool:
+def has_foreign_files(folder: Path) -> bool:
     """Whether something below `folder` can be neither read nor removed by this process, for it is another user's."""
-    return os.geteuid() != 0 and any(foreign(folder))
+    return os.geteuid() != 0 and any(list_foreign_files(folder))
 
 
-async def reclaim(docker: Docker, image: str, folder: Path) -> None:
+async def change_owner(docker: Docker, image: str, folder: Path) -> None:
     """Everything below `folder` to this process's user, through a container of `image`, which has more rights."""
     try:
-        container = await answered(docker.containers.create(document(image, folder)))
+        container = await call_engine(docker.containers.create(chown_container_config(image, folder)))
         try:
-            await answered(container.start())
-            await answered(container.wait(), RECLAIM_S)
+            await call_engine(container.start())
+            await call_engine(container.wait(), CHOWN_TIMEOUT_S)
         finally:
-            await answered(container.delete(force=True))
+            await call_engine(container.delete(force=True))
     except NotFound:
         log.get("worker").warning("files of another user stay", folder=str(folder))
     except MeshError as error:
         log.get("worker").warning("files of another user stay", folder=str(folder), why=error.detail)
 
 
-def foreign(folder: Path) -> Iterator[str]:
+def list_foreign_files(folder: Path) -> Iterator[str]:
     """What belongs to somebody else."""
-    own = os.geteuid()
+    user = os.geteuid()
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = os.path.join(parent, name)
-            if os.lstat(path).st_uid != own:
+            if os.lstat(path).st_uid != user:
                 yield path
 
 
-def document(image: str, folder: Path) -> dict[str, Any]:
+def chown_container_config(image: str, folder: Path) -> dict[str, Any]:
     owner = f"{os.geteuid()}:{os.getegid()}"
     mount = {"Type": "bind", "Source": str(folder), "Target": str(folder), "ReadOnly": False}
     return {

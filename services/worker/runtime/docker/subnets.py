@@ -7,38 +7,38 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 
-PIECE = 26
+PREFIX_LENGTH = 26
 """Prefix length of one app's subnet: 59 containers beside the gateway and the worker."""
 
 
-def free(pool: str, used: Iterable[str], app: str) -> Iterator[str]:
+def list_free_subnets(pool: str, used: Iterable[str], app: str) -> Iterator[str]:
     """Free pieces of `pool`, the first one nearly always the same for an app."""
-    pieces = list(_pieces(pool))
-    taken = [ip_network(one, strict=False) for one in used]
-    first = zlib.crc32(app.encode()) % len(pieces)
-    for piece in (*pieces[first:], *pieces[:first]):
-        if not any(piece.version == one.version and piece.overlaps(one) for one in taken):
-            yield str(piece)
+    subnets = list(_split_pool(pool))
+    used_networks = [ip_network(network, strict=False) for network in used]
+    first = zlib.crc32(app.encode()) % len(subnets)
+    for subnet in (*subnets[first:], *subnets[:first]):
+        if not any(subnet.version == network.version and subnet.overlaps(network) for network in used_networks):
+            yield str(subnet)
 
 
-def host(part: Mapping[str, str]) -> str:
+def host_address(ipam_config: Mapping[str, str]) -> str:
     """The host's address in a network, of its IPAM configuration; older engines do not write it down."""
-    return part.get("Gateway") or str(next(ip_network(part["Subnet"]).hosts()))
+    return ipam_config.get("Gateway") or str(next(ip_network(ipam_config["Subnet"]).hosts()))
 
 
-def routed(table: str) -> list[str]:
+def parse_routes(table: str) -> list[str]:
     """The subnets that this host has routes to, of the text of /proc/net/route: a VPN's, another engine's."""
     rows = [line.split() for line in table.splitlines()[1:]]
-    found = [IPv4Network((_address(row[1]), str(_address(row[7])))) for row in rows if len(row) > 7]
-    return [str(network) for network in found if network.prefixlen]
+    networks = [IPv4Network((_parse_address(row[1]), str(_parse_address(row[7])))) for row in rows if len(row) > 7]
+    return [str(network) for network in networks if network.prefixlen]
 
 
-def _address(written: str) -> IPv4Address:
+def _parse_address(text: str) -> IPv4Address:
     """It is written as a number in the host's byte order."""
-    return IPv4Address(int(written, 16).to_bytes(4, sys.byteorder))
+    return IPv4Address(int(text, 16).to_bytes(4, sys.byteorder))
 
 
-def _pieces(pool: str) -> Iterator[IPv4Network | IPv6Network]:
-    for part in pool.split(","):
-        network = ip_network(part.strip(), strict=False)
-        yield from network.subnets(new_prefix=max(PIECE, network.prefixlen))
+def _split_pool(pool: str) -> Iterator[IPv4Network | IPv6Network]:
+    for text in pool.split(","):
+        network = ip_network(text.strip(), strict=False)
+        yield from network.subnets(new_prefix=max(PREFIX_LENGTH, network.prefixlen))

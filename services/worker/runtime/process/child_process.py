@@ -9,26 +9,28 @@ from collections.abc import Mapping
 from contextlib import suppress
 from threading import Thread
 
-NOWHERE = (
+DEVNULL_ACTIONS = (
     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
     (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
     (os.POSIX_SPAWN_DUP2, 1, 2),
 )
-IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
+DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 """By Python; a program of another kind may count on them."""
 
 
-class Child:
+class ChildProcess:
     """A process in a session of its own, that reads and writes nothing of ours. Made in a running loop."""
 
     def __init__(self, arguments: list[str], env: Mapping[str, str]) -> None:
         """`arguments`: the program's path and what it is called with. Raises OSError."""
-        self.pid = os.posix_spawn(arguments[0], arguments, env, file_actions=NOWHERE, setsid=True, setsigdef=IGNORED)
+        self.pid = os.posix_spawn(
+            arguments[0], arguments, env, file_actions=DEVNULL_ACTIONS, setsid=True, setsigdef=DEFAULT_SIGNALS
+        )
         self._ended = asyncio.Event()
         Thread(target=self._reap, args=(asyncio.get_running_loop(),), name=f"child {self.pid}", daemon=True).start()
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         return self._ended.is_set()
 
     async def wait(self) -> None:

@@ -11,87 +11,89 @@ import tempfile
 from pathlib import Path
 
 from libs.common.python_packages import LIST, LISTED, READ, Packages, Unfit, packages
-from services.worker.file_lock import locked
-from services.worker.runtime import CannotRun, Progress
-from services.worker.runtime.process.installer import PATIENCE, Patience, run
-from services.worker.runtime.process.requirements import Local, lists_of
+from services.worker.file_lock import hold_file_lock
+from services.worker.runtime import Progress, RuntimeFailure
+from services.worker.runtime.process.installer import DEFAULT_TIMEOUTS, InstallTimeouts, run_installer
+from services.worker.runtime.process.requirements import LocalRequirement, expand_lists
 
-PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "raw")
-COMPLETE = ".complete"
+PIP_INSTALL = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "raw")
+COMPLETE_FILE = ".complete"
 
 
-class Environments:
+class VirtualEnvironments:
     """A finished environment holds the file COMPLETE; it is built in place, as its scripts name that place."""
 
-    def __init__(self, root: Path, patience: Patience = PATIENCE) -> None:
+    def __init__(self, root: Path, timeouts: InstallTimeouts = DEFAULT_TIMEOUTS) -> None:
         self._root = root
-        self._patience = patience
+        self._timeouts = timeouts
 
-    def folder(self, source: Path | None) -> Path:
-        return self._root / key(wanted(source), source)
+    def environment_folder(self, source: Path | None) -> Path:
+        return self._root / environment_key(read_requirements(source), source)
 
     async def build(self, source: Path | None, progress: Progress) -> None:
-        """Raises CannotRun("source") with pip's last lines."""
-        found = wanted(source)
-        folder = self._root / key(found, source)
-        if is_whole(folder):
+        """Raises RuntimeFailure("source") with pip's last lines."""
+        packages = read_requirements(source)
+        folder = self._root / environment_key(packages, source)
+        if is_complete(folder):
             return
         self._root.mkdir(parents=True, exist_ok=True)
-        async with locked(folder.with_suffix(".lock")):
-            if is_whole(folder):
+        async with hold_file_lock(folder.with_suffix(".lock")):
+            if is_complete(folder):
                 return
             shutil.rmtree(folder, ignore_errors=True)
-            await self._make(folder, found, source, progress)
-            (folder / COMPLETE).touch()
+            await self._create(folder, packages, source, progress)
+            (folder / COMPLETE_FILE).touch()
 
-    async def _make(self, folder: Path, found: Packages, source: Path | None, progress: Progress) -> None:
+    async def _create(self, folder: Path, packages: Packages, source: Path | None, progress: Progress) -> None:
         progress("making the virtual environment")
-        seed = ["--without-pip"] if found == Packages() else []
-        await run([sys.executable, "-m", "virtualenv", "--quiet", *seed, str(folder)], None, progress, self._patience)
-        if source is None or found == Packages():
+        seed = ["--without-pip"] if packages == Packages() else []
+        await run_installer(
+            [sys.executable, "-m", "virtualenv", "--quiet", *seed, str(folder)], None, progress, self._timeouts
+        )
+        if source is None or packages == Packages():
             return
-        pip = [str(folder / "bin" / "python"), *PIP]
-        if found.whole:
-            await self._install_whole([*pip, "."], source, progress)
+        pip = [str(folder / "bin" / "python"), *PIP_INSTALL]
+        if packages.whole:
+            await self._install_project([*pip, "."], source, progress)
             return
-        listed = folder / LIST
-        listed.write_text(found.lines or "")
-        named = source / LIST if (source / LIST).is_file() else listed
-        await run([*pip, "-r", str(named)], source, progress, self._patience)
+        generated = folder / LIST
+        generated.write_text(packages.lines or "")
+        requirements = source / LIST if (source / LIST).is_file() else generated
+        await run_installer([*pip, "-r", str(requirements)], source, progress, self._timeouts)
 
-    async def _install_whole(self, command: list[str], source: Path, progress: Progress) -> None:
+    async def _install_project(self, command: list[str], source: Path, progress: Progress) -> None:
         """From a copy: a build writes beside what it reads, and the checkout is shared."""
         with tempfile.TemporaryDirectory(prefix="build-", dir=self._root) as folder:
             tree = await asyncio.to_thread(shutil.copytree, source, Path(folder) / "tree", symlinks=True)
-            await run(command, tree, progress, self._patience)
+            await run_installer(command, tree, progress, self._timeouts)
 
 
-def is_whole(folder: Path) -> bool:
+def is_complete(folder: Path) -> bool:
     """Its interpreter is a link: Python may have been removed from the host, or put elsewhere."""
-    return (folder / COMPLETE).exists() and (folder / "bin" / "python").exists()
+    return (folder / COMPLETE_FILE).exists() and (folder / "bin" / "python").exists()
 
 
-def wanted(source: Path | None) -> Packages:
-    """What the repository asks for. Raises CannotRun("source")."""
+def read_requirements(source: Path | None) -> Packages:
+    """What the repository asks for. Raises RuntimeFailure("source")."""
     if source is None:
         return Packages()
-    found = (path for pattern in LISTED for path in source.glob(pattern) if path.is_file())
-    files = {path.relative_to(source).as_posix(): path.read_bytes() if path.name in READ else b"" for path in found}
+    paths = (path for pattern in LISTED for path in source.glob(pattern) if path.is_file())
+    files = {path.relative_to(source).as_posix(): path.read_bytes() if path.name in READ else b"" for path in paths}
     try:
         return packages(files)
     except Unfit as error:
-        raise CannotRun("source", str(error)) from error
+        raise RuntimeFailure("source", str(error)) from error
 
 
-def key(found: Packages, source: Path | None) -> str:
+def environment_key(packages: Packages, source: Path | None) -> str:
     """The same for the same requirements; a repository that installs a part of itself has one for each commit."""
     version = f"{platform.python_implementation()} {platform.python_version()} {sys.prefix}"
-    content = "" if found == Packages() or source is None else _content(found, source)
+    content = "" if packages == Packages() or source is None else _requirements_key(packages, source)
     return hashlib.sha256(f"{version}\n{content}".encode()).hexdigest()[:24]
 
 
-def _content(found: Packages, source: Path) -> str:
+def _requirements_key(packages: Packages, source: Path) -> str:
     try:
-        return f"c{source}" if found.lines is None else f"r{lists_of(found.lines, source)}"
-    except Local:
-        return f"c{source}\n{found.lines}"
+        return f"c{source}" if packages.lines is None else f"r{expand_lists(packages.lines, source)}"
+    except LocalRequirement:
+        return f"c{source}\n{packages.lines}"

@@ -18,52 +18,52 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.worker.runtime import CannotRun, Progress
+from services.worker.runtime import Progress, RuntimeFailure
 
-KEPT_LINES = 10
+LAST_LINES = 10
 """Last lines of pip that a failure tells."""
-DOWNLOADED = re.compile(r"Progress (\d+) of (\d+)")
-FOR_GIT = {"GIT_TERMINAL_PROMPT": "0", "GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": "60"}
+DOWNLOAD_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
+GIT_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": "60"}
 """Repositories among the requirements: nobody can be asked, and their servers do not answer for ever."""
 
 
 @dataclass(frozen=True)
-class Patience:
+class InstallTimeouts:
     """Seconds that an installation may say nothing, and that it may take in all."""
 
     silence: float
     total: float
 
 
-PATIENCE = Patience(silence=15 * 60.0, total=4 * 3600.0)
+DEFAULT_TIMEOUTS = InstallTimeouts(silence=15 * 60.0, total=4 * 3600.0)
 
 
-class Installation:
+class InstallOutput:
     """What it has said so far."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self.lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self.lines: deque[str] = deque(maxlen=LAST_LINES)
 
-    def heard(self, line: str) -> None:
-        if found := DOWNLOADED.fullmatch(line):
-            done, whole = (int(size) / 1e6 for size in found.groups())
-            self._progress(f"downloaded {done:.1f} of {whole:.1f} MB")
+    def add_line(self, line: str) -> None:
+        if match := DOWNLOAD_PROGRESS.fullmatch(line):
+            done, total = (int(size) / 1e6 for size in match.groups())
+            self._progress(f"downloaded {done:.1f} of {total:.1f} MB")
         elif line:
             self.lines.append(line)
             self._progress(line[:200])
 
-    def failed(self, why: str) -> CannotRun:
-        return CannotRun("source", "\n".join([f"the requirements cannot be installed{why}:", *self.lines]))
+    def to_failure(self, why: str) -> RuntimeFailure:
+        return RuntimeFailure("source", "\n".join([f"the requirements cannot be installed{why}:", *self.lines]))
 
 
-async def run(command: list[str], cwd: Path | None, progress: Progress, patience: Patience) -> None:
-    """Raises CannotRun("source") with the last lines."""
-    installation = Installation(progress)
+async def run_installer(command: list[str], cwd: Path | None, progress: Progress, timeouts: InstallTimeouts) -> None:
+    """Raises RuntimeFailure("source") with the last lines."""
+    output = InstallOutput(progress)
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,
-        env=environment(os.environ),
+        env=installer_environment(os.environ),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -71,33 +71,33 @@ async def run(command: list[str], cwd: Path | None, progress: Progress, patience
         start_new_session=True,
     )
     try:
-        async with asyncio.timeout(patience.total):
-            code = await _ended(process, installation, patience.silence)
+        async with asyncio.timeout(timeouts.total):
+            code = await _wait_for_exit(process, output, timeouts.silence)
     except TimeoutError as error:
-        raise installation.failed(f" within {minutes(patience.total)}") from error
+        raise output.to_failure(f" within {format_duration(timeouts.total)}") from error
     finally:
-        await _killed(process)
+        await _kill_group(process)
     if code:
-        raise installation.failed("")
+        raise output.to_failure("")
 
 
-async def _ended(process: Process, installation: Installation, silence: float) -> int:
-    """Its exit code. Raises CannotRun when it is silent for too long."""
+async def _wait_for_exit(process: Process, output: InstallOutput, silence: float) -> int:
+    """Its exit code. Raises RuntimeFailure when it is silent for too long."""
     assert process.stdout is not None  # noqa: S101  asked for above
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(silence) as quiet:
+        async with asyncio.timeout(silence) as silence_timeout:
             async for line in process.stdout:
-                quiet.reschedule(loop.time() + silence)
-                installation.heard(line.decode(errors="replace").strip())
+                silence_timeout.reschedule(loop.time() + silence)
+                output.add_line(line.decode(errors="replace").strip())
             return await process.wait()
     except TimeoutError as error:
-        if not quiet.expired():
+        if not silence_timeout.expired():
             raise
-        raise installation.failed(f": nothing was said for {minutes(silence)}, after") from error
+        raise output.to_failure(f": nothing was said for {format_duration(silence)}, after") from error
 
 
-async def _killed(process: Process) -> None:
+async def _kill_group(process: Process) -> None:
     """With the builds and downloads that it started, which outlive it otherwise."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
@@ -105,10 +105,10 @@ async def _killed(process: Process) -> None:
         await process.wait()
 
 
-def environment(given: Mapping[str, str]) -> dict[str, str]:
+def installer_environment(variables: Mapping[str, str]) -> dict[str, str]:
     """Without the mesh's own settings, which hold its keys; what the operator says of Git counts."""
-    return FOR_GIT | {name: value for name, value in given.items() if not name.startswith("MLMESH_")}
+    return GIT_ENVIRONMENT | {name: value for name, value in variables.items() if not name.startswith("MLMESH_")}
 
 
-def minutes(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     return f"{seconds / 60:g} minutes" if seconds >= 120 else f"{seconds:g} s"

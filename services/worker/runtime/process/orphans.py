@@ -16,68 +16,68 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from services.worker.runtime.process.process_state import started
+from services.worker.runtime.process.process_state import read_start_time
 
-UNIT = 1024
+LIMIT_UNIT = 1024
 """What a shell counts this limit in."""
-LEAST = 1 << 52
+MIN_TAG = 1 << 52
 """In these units: four exbibytes, more than any program that looks at this limit can want."""
-AGAIN_S = 0.01
+RECHECK_S = 0.01
 """Until it is seen whether those that were killed have ended, and have begun no others meanwhile."""
-KILLED_WITHIN_S = 5.0
+KILL_TIMEOUT_S = 5.0
 """How long the kernel may take to end them."""
 
 
-def mark(installation: str, folder: Path) -> int:
+def process_tag(installation: str, folder: Path) -> int:
     """That of the task in `folder`, for `ulimit -m`: another for every folder, and for every mesh."""
     digest = hashlib.sha256(os.fsencode(f"{installation} {folder}")).digest()
-    return LEAST + int.from_bytes(digest[:8]) % LEAST
+    return MIN_TAG + int.from_bytes(digest[:8]) % MIN_TAG
 
 
-async def end(marks: Collection[int]) -> None:
+async def kill_tagged(tags: Collection[int]) -> None:
     """Returns when none of the processes with these marks is left, or the kernel does not end them."""
-    limits, ended = frozenset(mark * UNIT for mark in marks), set[int]()
+    limits, ended = frozenset(tag * LIMIT_UNIT for tag in tags), set[int]()
     with suppress(TimeoutError):
-        async with asyncio.timeout(KILLED_WITHIN_S):
-            while await asyncio.to_thread(_killed, limits, ended):  # noqa: ASYNC110  nobody tells us
-                await asyncio.sleep(AGAIN_S)
+        async with asyncio.timeout(KILL_TIMEOUT_S):
+            while await asyncio.to_thread(_kill_round, limits, ended):  # noqa: ASYNC110  nobody tells us
+                await asyncio.sleep(RECHECK_S)
 
 
-def _killed(limits: frozenset[int], ended: set[int]) -> bool:
+def _kill_round(limits: frozenset[int], ended: set[int]) -> bool:
     """Whether one was found that is not among the `ended`, or is gone: it may have begun others during this look.
 
     The youngest are ended first, at once: they may be gone a moment later.
     """
-    again = False
+    active = False
     for pid in sorted(map(int, filter(str.isdigit, os.listdir("/proc"))), reverse=True):
         try:
             if resource.prlimit(pid, resource.RLIMIT_RSS)[0] not in limits:
                 continue
         except ProcessLookupError:
-            again = True
+            active = True
             continue
         except OSError:  # another user's
             continue
-        _kill(pid, limits)
-        again = again or pid not in ended
-        if started(pid) is None:
+        _kill_if_tagged(pid, limits)
+        active = active or pid not in ended
+        if read_start_time(pid) is None:
             ended.add(pid)
-    return again
+    return active
 
 
-def _limit(pid: int) -> int | None:
+def _read_limit(pid: int) -> int | None:
     try:
         return resource.prlimit(pid, resource.RLIMIT_RSS)[0]
     except OSError:  # another user's, or gone
         return None
 
 
-def _kill(pid: int, limits: frozenset[int]) -> None:
+def _kill_if_tagged(pid: int, limits: frozenset[int]) -> None:
     """Its number may be another's by now: what is held is asked again."""
     with suppress(OSError):
-        held = os.pidfd_open(pid)
+        descriptor = os.pidfd_open(pid)
         try:
-            if _limit(pid) in limits:
-                signal.pidfd_send_signal(held, signal.SIGKILL)
+            if _read_limit(pid) in limits:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         finally:
-            os.close(held)
+            os.close(descriptor)

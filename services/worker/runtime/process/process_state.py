@@ -16,7 +16,7 @@ from services.worker.runtime.spec import ContainerSpec
 
 
 @dataclass(frozen=True)
-class Record:
+class ProcessState:
     """What `container.json` remembers: enough to find the process again, and to tell it from a reused pid."""
 
     name: str
@@ -25,51 +25,56 @@ class Record:
     started: str
     folder: Path
 
-    def running(self) -> bool:
-        return started(self.pid) == self.started
+    def is_running(self) -> bool:
+        return read_start_time(self.pid) == self.started
 
 
-def started(pid: int) -> str | None:
+def read_start_time(pid: int) -> str | None:
     """When the process began, in the kernel's own count; None when it is over."""
-    stat = text(Path(f"/proc/{pid}/stat"))
+    stat = read_text(Path(f"/proc/{pid}/stat"))
     if stat is None:
         return None
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else fields[19]
 
 
-def status(folder: Path) -> Exit:
+def read_exit(folder: Path) -> Exit:
     """A status above 128 is the shell's way to tell a signal; none at all means that the group was killed."""
-    found = text(folder / "exit")
-    if not found:
+    text = read_text(folder / "exit")
+    if not text:
         return Exit(None, signal.SIGKILL)
-    code = int(found)
+    code = int(text)
     return Exit(None, code - 128) if 128 < code <= 128 + signal.NSIG else Exit(code)
 
 
-def signalled(record: Record, number: int) -> None:
+def send_signal(state: ProcessState, number: int) -> None:
     with suppress(ProcessLookupError):
-        os.killpg(record.pid, number)
+        os.killpg(state.pid, number)
 
 
-def write(spec: ContainerSpec, pid: int) -> None:
+def save_state(spec: ContainerSpec, pid: int) -> None:
     # A process that is over already has no start time: none is running under it then.
-    document = {"name": spec.name, "labels": dict(spec.labels), "pid": pid, "started": started(pid) or time.time_ns()}
-    aside = spec.folder / "container.json.new"
-    aside.write_text(json.dumps(document))
-    aside.rename(spec.folder / "container.json")
+    state = {
+        "name": spec.name,
+        "labels": dict(spec.labels),
+        "pid": pid,
+        "started": read_start_time(pid) or time.time_ns(),
+    }
+    new_file = spec.folder / "container.json.new"
+    new_file.write_text(json.dumps(state))
+    new_file.rename(spec.folder / "container.json")
 
 
-def read(folder: Path) -> Record | None:
+def load_state(folder: Path) -> ProcessState | None:
     """None, too, when the host went down before all of it was on the disk: with it went the process."""
     try:
-        document: dict[str, Any] = json.loads(text(folder / "container.json") or "{}")
-        return Record(document["name"], document["labels"], document["pid"], str(document["started"]), folder)
+        document: dict[str, Any] = json.loads(read_text(folder / "container.json") or "{}")
+        return ProcessState(document["name"], document["labels"], document["pid"], str(document["started"]), folder)
     except (ValueError, KeyError):
         return None
 
 
-def text(path: Path) -> str | None:
+def read_text(path: Path) -> str | None:
     try:
         return path.read_text().strip()
     except OSError:

@@ -15,19 +15,33 @@ from typing import NoReturn
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-ARCHIVES = (".whl", ".zip", ".tar", ".tgz", ".tbz", ".txz", ".tlz", ".gz", ".bz2", ".xz", ".lz", ".lzma", ".egg")
+ARCHIVE_SUFFIXES = (
+    ".whl",
+    ".zip",
+    ".tar",
+    ".tgz",
+    ".tbz",
+    ".txz",
+    ".tlz",
+    ".gz",
+    ".bz2",
+    ".xz",
+    ".lz",
+    ".lzma",
+    ".egg",
+)
 """What ends like this is a file for pip, when there is one."""
 REMOTE = re.compile(r"(git\+)?(https?|ssh)://", re.IGNORECASE)
 COMMENT = re.compile(r"(^|\s+)#.*$")
 
 
-class Local(Exception):
+class LocalRequirement(Exception):
     """A line names something of the repository, or nobody knows what it names."""
 
 
 class _Options(ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise Local(message)
+        raise LocalRequirement(message)
 
 
 OPTIONS = _Options(add_help=False, allow_abbrev=False, exit_on_error=False)
@@ -41,58 +55,62 @@ for name in ("--pre", "--no-index", "--prefer-binary", "--require-hashes"):
     OPTIONS.add_argument(name, action="store_true")
 
 
-def lists_of(text: str, folder: Path) -> str:
+def expand_lists(text: str, folder: Path) -> str:
     """`text` and every list that it names, by `-r` or `-c`; paths begin at `folder`. Raises Local."""
-    return "\n".join(_texts(text, folder, frozenset()))
+    return "\n".join(_iterate_lists(text, folder, frozenset()))
 
 
-def _texts(text: str, folder: Path, seen: frozenset[Path]) -> Iterator[str]:
+def _iterate_lists(text: str, folder: Path, seen: frozenset[Path]) -> Iterator[str]:
     yield text
-    for line in lines_of(text):
-        for name in named(line):
+    for line in logical_lines(text):
+        for name in referenced_lists(line):
             file = (folder / name).resolve()
             if REMOTE.match(name) or file in seen:
                 continue
             if not file.is_file():
-                raise Local(name)
-            yield from _texts(file.read_text(errors="replace"), file.parent, seen | {file})
+                raise LocalRequirement(name)
+            yield from _iterate_lists(file.read_text(errors="replace"), file.parent, seen | {file})
 
 
-def lines_of(text: str) -> Iterator[str]:
+def logical_lines(text: str) -> Iterator[str]:
     """Lines as pip sees them: continued by a backslash, without comments."""
     for line in text.replace("\\\n", "").splitlines():
-        if found := COMMENT.sub("", line).strip():
-            yield found
+        if stripped := COMMENT.sub("", line).strip():
+            yield stripped
 
 
-def named(line: str) -> list[str]:
+def referenced_lists(line: str) -> list[str]:
     """The lists that `line` names. Raises Local."""
-    before, options = _parted(line)
-    if before and not is_remote(before):
-        raise Local(line)
+    requirement, options = _split_options(line)
+    if requirement and not is_remote(requirement):
+        raise LocalRequirement(line)
     if not all(REMOTE.match(address) for address in options.addresses):
-        raise Local(line)
+        raise LocalRequirement(line)
     return list(options.lists)
 
 
-def _parted(line: str) -> tuple[str, Namespace]:
+def _split_options(line: str) -> tuple[str, Namespace]:
     """The requirement and its options: those begin at the first word with a dash."""
     if "${" in line:
-        raise Local(line)
+        raise LocalRequirement(line)
     words = re.split(r"(?:^|\s+)(?=-)", line, maxsplit=1)
     try:
-        options, others = OPTIONS.parse_known_args(shlex.split(words[1] if len(words) > 1 else ""))
+        options, unknown = OPTIONS.parse_known_args(shlex.split(words[1] if len(words) > 1 else ""))
     except (ArgumentError, ValueError) as error:
-        raise Local(line) from error
-    if others:
-        raise Local(line)
+        raise LocalRequirement(line) from error
+    if unknown:
+        raise LocalRequirement(line)
     return words[0], options
 
 
 def is_remote(text: str) -> bool:
     """Whether a requirement names a package of an index, or an address on the network."""
     try:
-        found = Requirement(text)
+        requirement = Requirement(text)
     except InvalidRequirement:
         return REMOTE.match(text) is not None
-    return REMOTE.match(found.url) is not None if found.url else not found.name.lower().endswith(ARCHIVES)
+    return (
+        REMOTE.match(requirement.url) is not None
+        if requirement.url
+        else not requirement.name.lower().endswith(ARCHIVE_SUFFIXES)
+    )

@@ -16,30 +16,37 @@ from pathlib import Path
 from typing import Self
 
 from libs.common.settings import Settings
-from services.worker.permissions import open_own
-from services.worker.runtime import CannotRun, Container, Exit, Progress
+from services.worker.permissions import grant_owner_access
+from services.worker.runtime import Container, Exit, Progress, RuntimeFailure
 from services.worker.runtime.process import orphans, short_path
-from services.worker.runtime.process.child_process import Child
-from services.worker.runtime.process.environments import Environments
-from services.worker.runtime.process.process_state import Record, read, signalled, status, text, write
+from services.worker.runtime.process.child_process import ChildProcess
+from services.worker.runtime.process.environments import VirtualEnvironments
+from services.worker.runtime.process.process_state import (
+    ProcessState,
+    load_state,
+    read_exit,
+    read_text,
+    save_state,
+    send_signal,
+)
 from services.worker.runtime.spec import LOOPBACK, ContainerSpec
 
 POLL_S = 0.1
 """How often a log or a process that is not our child is looked at."""
 QUIET_POLL_S = 1.0
 """The same for a log that has been quiet for long:"""
-QUIETER = 10.0
+QUIET_FACTOR = 10.0
 """a tenth of the time for which nothing came."""
-RECORD_S = 1.0
+STATE_POLL_S = 1.0
 """How often it is seen whether its process, which may have ended without a word, is there."""
 PORT_POLL_S = 0.01
 """How often one that starts is looked at: somebody may be waiting for it."""
-KILLED_WITHIN_S = 5.0
+KILL_TIMEOUT_S = 5.0
 """How long the kernel may take to end a killed group."""
 CLOSE_GRACE_S = 3.0
 CHUNK = 65536
 
-SUPERVISOR = """
+SUPERVISOR_SCRIPT = """
 trap : TERM INT HUP
 folder=$1
 cd "$2" || exit
@@ -53,123 +60,125 @@ kill -KILL 0
 
 
 class ProcessRuntime:
-    def __init__(self, settings: Settings, worker: str, installation: str, environments: Environments) -> None:
+    def __init__(self, settings: Settings, worker: str, installation: str, environments: VirtualEnvironments) -> None:
         self._settings = settings
         self._tasks = settings.scratch_folder / "tasks" / worker
         self._owner = {"mlmesh.worker": worker, "mlmesh.installation": installation}
         self._environments = environments
         self._folders: dict[str, Path] = {}
-        self._children: dict[str, Child] = {}
+        self._children: dict[str, ChildProcess] = {}
 
     async def __aenter__(self) -> Self:
         """What tasks of a worker that was killed left behind is ended; those that run go on."""
         self._tasks.mkdir(parents=True, exist_ok=True)
-        folders = [folder for folder in self._tasks.iterdir() if not ((record := read(folder)) and record.running())]
-        await self._end_orphans(*folders)
+        folders = [
+            folder for folder in self._tasks.iterdir() if not ((state := load_state(folder)) and state.is_running())
+        ]
+        await self._kill_orphans(*folders)
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         return None
 
-    async def ready(self) -> None:
+    async def check_ready(self) -> None:
         """Always."""
 
-    async def reached(self) -> None:
+    async def check_gateway(self) -> None:
         """Always: all are on this host."""
 
     async def prepare(self, spec: ContainerSpec, progress: Progress) -> str:
         if not spec.egress:
-            raise CannotRun("error", "egress: none needs Docker: the process runtime isolates nothing")
+            raise RuntimeFailure("error", "egress: none needs Docker: the process runtime isolates nothing")
         await self._environments.build(spec.source, progress)
         return spec.image
 
     async def start(self, spec: ContainerSpec) -> None:
-        if self._find(spec.name):
+        if self._find_state(spec.name):
             return
         if not spec.command:
-            raise CannotRun("error", "the process runtime runs no image: give the stage an entryPoint")
+            raise RuntimeFailure("error", "the process runtime runs no image: give the stage an entryPoint")
         spec.folder.mkdir(parents=True, exist_ok=True)
         (spec.folder / "log").touch()
-        work = await asyncio.to_thread(working_copy, spec)
-        arguments = ["/bin/sh", "-c", SUPERVISOR, "mlmesh", str(spec.folder), str(work)]
-        arguments += [str(self._mark(spec.folder)), *spec.command]
+        work = await asyncio.to_thread(copy_source, spec)
+        arguments = ["/bin/sh", "-c", SUPERVISOR_SCRIPT, "mlmesh", str(spec.folder), str(work)]
+        arguments += [str(self._process_tag(spec.folder)), *spec.command]
         try:
-            child = Child(arguments, self._environment(spec, work))
+            child = ChildProcess(arguments, self._build_environment(spec, work))
         except OSError as error:
-            raise CannotRun("error", f"cannot start a process: {error.strerror}") from error
+            raise RuntimeFailure("error", f"cannot start a process: {error.strerror}") from error
         self._children[spec.name] = child
         self._folders[spec.name] = spec.folder
-        write(spec, child.pid)
+        save_state(spec, child.pid)
 
     async def wait(self, name: str) -> Exit:
-        record = self._known(name)
-        await self._ended(record)
-        return status(record.folder)
+        state = self._require_state(name)
+        await self._wait_until_ended(state)
+        return read_exit(state.folder)
 
     async def stop(self, name: str, grace_s: float) -> None:
-        record = self._find(name)
-        if record is None or not record.running():
+        state = self._find_state(name)
+        if state is None or not state.is_running():
             return
-        signalled(record, signal.SIGTERM)
+        send_signal(state, signal.SIGTERM)
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await self._ended(record)
+                await self._wait_until_ended(state)
                 return
-        signalled(record, signal.SIGKILL)
+        send_signal(state, signal.SIGKILL)
         with suppress(TimeoutError):
-            async with asyncio.timeout(KILLED_WITHIN_S):
-                await self._ended(record)
+            async with asyncio.timeout(KILL_TIMEOUT_S):
+                await self._wait_until_ended(state)
 
     async def remove(self, name: str) -> None:
         folder = self._folders.get(name) or self._tasks / name
-        if not (folder / "log").exists() and read(folder) is None:  # the log is there before a process is
+        if not (folder / "log").exists() and load_state(folder) is None:  # the log is there before a process is
             return
         await self.stop(name, 0.0)
-        await self._end_orphans(folder)
+        await self._kill_orphans(folder)
         for part in ("container.json", "exit", "log", "port"):
             (folder / part).unlink(missing_ok=True)
         for part in ("home", "tmp"):
             shutil.rmtree(folder / part, ignore_errors=True)
-        short_path.forget(folder / "tmp")
+        short_path.remove_short_path(folder / "tmp")
         self._children.pop(name, None)
         self._folders.pop(name, None)
 
-    async def listed(self) -> list[Container]:
+    async def list_containers(self) -> list[Container]:
         folders = {path.parent for path in self._tasks.glob("*/container.json")} | set(self._folders.values())
-        records = [record for folder in sorted(folders) if (record := read(folder))]
-        ours = [record for record in records if self._owner.items() <= record.labels.items()]
-        return [Container(record.name, record.labels, record.running()) for record in ours]
+        states = [state for folder in sorted(folders) if (state := load_state(folder))]
+        selected = [state for state in states if self._owner.items() <= state.labels.items()]
+        return [Container(state.name, state.labels, state.is_running()) for state in selected]
 
-    async def address(self, name: str, port: int) -> tuple[str, int]:
-        record = self._known(name)
-        while record.running():
-            if found := text(record.folder / "port"):
-                return self._settings.worker_advertise or LOOPBACK, int(found)
+    async def get_address(self, name: str, port: int) -> tuple[str, int]:
+        state = self._require_state(name)
+        while state.is_running():
+            if port_text := read_text(state.folder / "port"):
+                return self._settings.worker_advertise or LOOPBACK, int(port_text)
             await asyncio.sleep(PORT_POLL_S)
-        raise CannotRun("error", "it ended before it served")
+        raise RuntimeFailure("error", "it ended before it served")
 
-    async def logs(self, name: str, offset: int) -> AsyncIterator[bytes]:
-        record = self._known(name)
-        with (record.folder / "log").open("rb") as file:
+    async def follow_log(self, name: str, offset: int) -> AsyncIterator[bytes]:
+        state = self._require_state(name)
+        with (state.folder / "log").open("rb") as file:
             file.seek(offset)
             clock = asyncio.get_running_loop().time
             last = seen = clock()
             while True:
                 # before the file is read: what was written until then is read
                 if child := self._children.get(name):
-                    over = child.ended
+                    over = child.has_ended
                 else:
-                    over = (record.folder / "exit").exists()
-                    if not over and clock() - seen >= RECORD_S:  # the record costs more than a look
-                        over, seen = not record.running(), clock()
+                    over = (state.folder / "exit").exists()
+                    if not over and clock() - seen >= STATE_POLL_S:  # the record costs more than a look
+                        over, seen = not state.is_running(), clock()
                 while chunk := file.read(CHUNK):
                     last = clock()
                     yield chunk
                 if over:
                     return
-                await self._ended_within(name, min(QUIET_POLL_S, max(POLL_S, (clock() - last) / QUIETER)))
+                await self._wait_for_end(name, min(QUIET_POLL_S, max(POLL_S, (clock() - last) / QUIET_FACTOR)))
 
-    async def _ended_within(self, name: str, seconds: float) -> None:
+    async def _wait_for_end(self, name: str, seconds: float) -> None:
         """Returns after `seconds`, or as soon as a child of ours has ended."""
         child = self._children.get(name)
         if child is None:
@@ -179,8 +188,8 @@ class ProcessRuntime:
             async with asyncio.timeout(seconds):
                 await child.wait()
 
-    async def reclaim(self, name: str, folder: Path) -> None:
-        await asyncio.to_thread(open_own, folder / "outputs")  # all processes are this user's
+    async def take_ownership(self, name: str, folder: Path) -> None:
+        await asyncio.to_thread(grant_owner_access, folder / "outputs")  # all processes are this user's
 
     async def mesh_url(self, app: str, *, egress: bool = True) -> str:
         return self._settings.public_url
@@ -188,59 +197,59 @@ class ProcessRuntime:
     async def gateway_url(self, app: str) -> str:
         return self._settings.public_url
 
-    async def converge(self) -> None:
+    async def reconcile(self) -> None:
         return None
 
-    async def close(self, *, leave: bool) -> None:
-        if leave:
+    async def close(self, *, detach: bool) -> None:
+        if detach:
             return
-        names = [container.name for container in await self.listed() if container.running]
+        names = [container.name for container in await self.list_containers() if container.running]
         await asyncio.gather(*(self.stop(name, CLOSE_GRACE_S) for name in names))
-        await self._end_orphans(*self._tasks.iterdir(), *self._folders.values())
+        await self._kill_orphans(*self._tasks.iterdir(), *self._folders.values())
 
-    async def _end_orphans(self, *folders: Path) -> None:
+    async def _kill_orphans(self, *folders: Path) -> None:
         if folders:
-            await orphans.end({self._mark(folder) for folder in folders})
+            await orphans.kill_tagged({self._process_tag(folder) for folder in folders})
 
-    def _mark(self, folder: Path) -> int:
-        return orphans.mark(self._owner["mlmesh.installation"], folder)
+    def _process_tag(self, folder: Path) -> int:
+        return orphans.process_tag(self._owner["mlmesh.installation"], folder)
 
-    def _environment(self, spec: ContainerSpec, work: Path) -> dict[str, str]:
+    def _build_environment(self, spec: ContainerSpec, work: Path) -> dict[str, str]:
         home, scratch = spec.folder / "home", spec.folder / "tmp"
         for folder in (home, scratch):
             folder.mkdir(exist_ok=True)
-        bin_folder = self._environments.folder(spec.source) / "bin"
-        given = {
+        bin_folder = self._environments.environment_folder(spec.source) / "bin"
+        env = {
             "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "HOME": str(home),
-            "TMPDIR": str(short_path.short(scratch)),
+            "TMPDIR": str(short_path.shorten_path(scratch)),
             "LANG": os.environ.get("LANG", "C.UTF-8"),
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",  # the working copy lives only once
             **spec.env,
         }
-        path = [str(work), *([given["PYTHONPATH"]] if given.get("PYTHONPATH") else [])]
-        return {**given, "PYTHONPATH": os.pathsep.join(path)}
+        path = [str(work), *([env["PYTHONPATH"]] if env.get("PYTHONPATH") else [])]
+        return {**env, "PYTHONPATH": os.pathsep.join(path)}
 
-    def _find(self, name: str) -> Record | None:
-        return read(self._folders.get(name) or self._tasks / name)
+    def _find_state(self, name: str) -> ProcessState | None:
+        return load_state(self._folders.get(name) or self._tasks / name)
 
-    def _known(self, name: str) -> Record:
-        record = self._find(name)
-        if record is None:
-            raise CannotRun("error", f"nothing is known of {name}")
-        return record
+    def _require_state(self, name: str) -> ProcessState:
+        state = self._find_state(name)
+        if state is None:
+            raise RuntimeFailure("error", f"nothing is known of {name}")
+        return state
 
-    async def _ended(self, record: Record) -> None:
-        child = self._children.get(record.name)
-        if child is not None and child.pid == record.pid:
+    async def _wait_until_ended(self, state: ProcessState) -> None:
+        child = self._children.get(state.name)
+        if child is not None and child.pid == state.pid:
             await child.wait()
             return
-        while record.running():  # noqa: ASYNC110  not our child: nobody tells us
+        while state.is_running():  # noqa: ASYNC110  not our child: nobody tells us
             await asyncio.sleep(POLL_S)
 
 
-def working_copy(spec: ContainerSpec) -> Path:
+def copy_source(spec: ContainerSpec) -> Path:
     """Where it runs: the checkout is shared, and what one task writes is not for another's eyes."""
     work = spec.folder / "work"
     if spec.source is None:

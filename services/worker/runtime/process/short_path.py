@@ -11,32 +11,32 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-LONGEST = 60
+MAX_BYTES = 60
 """Bytes; what programs add to it has room behind them (Python's multiprocessing: 32)."""
 
 
-def short(folder: Path) -> Path:
+def shorten_path(folder: Path) -> Path:
     """`folder`, by a name that is short enough; itself when that cannot be had."""
-    if len(os.fsencode(folder)) <= LONGEST:
+    if len(os.fsencode(folder)) <= MAX_BYTES:
         return folder
-    link = _link(folder)
+    link = _link_path(folder)
     with suppress(FileExistsError):
         link.symlink_to(folder)
-    return link if _is_ours(link, folder) else folder
+    return link if _is_own_link(link, folder) else folder
 
 
-def forget(folder: Path) -> None:
+def remove_short_path(folder: Path) -> None:
     """Remove the short name."""
-    link = _link(folder)
-    if _is_ours(link, folder):
+    link = _link_path(folder)
+    if _is_own_link(link, folder):
         link.unlink(missing_ok=True)
 
 
-def _link(folder: Path) -> Path:
+def _link_path(folder: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"mlmesh-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
 
 
-def _is_ours(link: Path, folder: Path) -> bool:
+def _is_own_link(link: Path, folder: Path) -> bool:
     """Everybody may write where it stands."""
     try:
         return link.lstat().st_uid == os.getuid() and link.readlink() == folder
