@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
-from libs.common.db import SCHEMA, damage, translated
+from libs.common.db import SCHEMA, damage, translate_errors
 from libs.common.errors import MeshError
 
 HERE = Path(__file__).parent
@@ -24,7 +24,7 @@ def config(database_url: str) -> Config:
 def upgrade(database_url: str) -> None:
     """To the newest revision; a database that is there already is left as it is. Raises MeshError."""
     try:
-        with translated(str(damage.file_of(database_url))):
+        with translate_errors(str(damage.database_file(database_url))):
             command.upgrade(config(database_url), "head")
     except CommandError as error:
         raise MeshError(

@@ -13,25 +13,25 @@ NONCE_BYTES = 12
 KEY_BYTES = 32
 
 
-class Unopenable(ValueError):
+class DecryptionFailed(ValueError):
     """It was sealed with another key, or for another place."""
 
 
-class Sealer:
+class Encryptor:
     """`purpose` tells the keys apart that are derived from one secret."""
 
     def __init__(self, secret: str, purpose: str) -> None:
         kdf = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"mlmesh {purpose}".encode())
         self._cipher = AESGCM(kdf.derive(secret.encode()))
 
-    def seal(self, content: bytes, place: bytes) -> bytes:
+    def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
         """A nonce, and what is sealed with it."""
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, content, place)
+        return nonce + self._cipher.encrypt(nonce, plaintext, associated_data)
 
-    def open(self, sealed: bytes, place: bytes) -> bytes:
+    def decrypt(self, ciphertext: bytes, associated_data: bytes) -> bytes:
         """Raises Unopenable."""
         try:
-            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place)
+            return self._cipher.decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], associated_data)
         except (InvalidTag, ValueError) as error:
-            raise Unopenable from error
+            raise DecryptionFailed from error

@@ -27,10 +27,10 @@ class MeshError(Exception):
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
 
-    def __init__(self, detail: str | None = None, *, retry_after: float | None = None, **members: Any) -> None:
+    def __init__(self, detail: str | None = None, *, retry_after: float | None = None, **extensions: Any) -> None:
         self.detail = detail or (type(self).__doc__ or "").strip()
         self.retry_after = retry_after
-        self.members = members
+        self.extensions = extensions
         super().__init__(self.detail)
 
     @property
@@ -38,7 +38,7 @@ class MeshError(Exception):
         return HTTPStatus(self.status).phrase
 
 
-class Damaged(MeshError):
+class DatabaseDamaged(MeshError):
     """The database is damaged; it is to be restored from a backup."""
 
 
@@ -134,8 +134,8 @@ class Unavailable(MeshError):
     status = 503
     retryable = True
 
-    def __init__(self, detail: str | None = None, *, retry_after: float | None = 1.0, **members: Any) -> None:
-        super().__init__(detail, retry_after=retry_after, **members)
+    def __init__(self, detail: str | None = None, *, retry_after: float | None = 1.0, **extensions: Any) -> None:
+        super().__init__(detail, retry_after=retry_after, **extensions)
 
 
 class DiskFull(MeshError):
@@ -152,7 +152,7 @@ class TimedOut(MeshError):
     retryable = True
 
 
-BY_STATUS: Mapping[int, type[MeshError]] = {
+ERRORS_BY_STATUS: Mapping[int, type[MeshError]] = {
     kind.status: kind
     for kind in (
         Malformed, Unauthorized, Forbidden, NotFound, MethodNotAllowed, SlowBody, Conflict, Gone, PreconditionFailed,
@@ -162,7 +162,7 @@ BY_STATUS: Mapping[int, type[MeshError]] = {
 }  # fmt: skip
 
 
-def problem(error: MeshError, request_id: str) -> dict[str, Any]:
+def problem_document(error: MeshError, request_id: str) -> dict[str, Any]:
     """The problem document (RFC 9457) of `error`."""
     return {
         "type": "about:blank",
@@ -171,11 +171,11 @@ def problem(error: MeshError, request_id: str) -> dict[str, Any]:
         "detail": error.detail,
         "request_id": request_id,
         "retryable": error.retryable,
-        **error.members,
+        **error.extensions,
     }
 
 
-def headers(error: MeshError) -> dict[str, str]:
+def problem_headers(error: MeshError) -> dict[str, str]:
     """The headers that go with the problem document."""
     found = {"Content-Type": PROBLEM_TYPE, ERROR_HEADER: "1"}
     if error.retry_after is not None:
@@ -187,6 +187,6 @@ def from_problem(status: int, body: Mapping[str, Any]) -> MeshError:
     """The error that another service answered with, members kept."""
     known = {"type", "title", "status", "detail", "request_id", "retryable"}
     members = {key: value for key, value in body.items() if key not in known}
-    kind = BY_STATUS.get(status, MeshError)
+    kind = ERRORS_BY_STATUS.get(status, MeshError)
     detail = body.get("detail")
     return kind(str(detail) if detail else f"answered with status {status}", **members)

@@ -8,10 +8,10 @@ _ESCAPED = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 """Behind an odd number of backslashes it would be the text `\\u0000`."""
 
 
-def says_nul(document: str) -> bool:
+def contains_nul(document: str) -> bool:
     return "\\u0000" in document and _ESCAPED.search(document) is not None
 
 
-def without_nul(document: str) -> str:
+def replace_nul(document: str) -> str:
     """The replacement character stands for each."""
     return _ESCAPED.sub(r"\1\\ufffd", document) if "\\u0000" in document else document

@@ -19,7 +19,7 @@ class Location(BaseModel):
     file: str | None = None
 
     @model_validator(mode="after")
-    def _one_place(self) -> Self:
+    def _check_one_parent(self) -> Self:
         in_box = self.box is not None and self.user is not None and self.group is not None
         any_box = self.box is not None or self.user is not None or self.group is not None
         if (in_box and self.area is None) or (self.area is not None and not any_box):

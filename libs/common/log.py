@@ -10,8 +10,8 @@ from typing import Any, Literal, TextIO, cast
 
 import structlog
 
-from libs.common.redaction import redacted
-from libs.common.terminal import one_line, printable
+from libs.common.redaction import redact_links
+from libs.common.terminal import escape_controls, escape_to_line
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 traceparent: ContextVar[str] = ContextVar("traceparent", default="")
@@ -29,12 +29,12 @@ def set_up(level: str, form: Literal["text", "json"]) -> None:
     """Send every log, the libraries' too, to stderr in one form. Called once, by the command."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
-        _request,
+        _add_request_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    renderer = _renderer(form)
+    renderer = _build_renderer(form)
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -51,29 +51,29 @@ def set_up(level: str, form: Literal["text", "json"]) -> None:
     logging.basicConfig(level="WARNING", handlers=[handler], force=True)
 
 
-def _renderer(form: str) -> list[Any]:
+def _build_renderer(form: str) -> list[Any]:
     if form == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(), _redacted]
-    console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_traceback)
-    return [_harmless, console, _redacted]
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(), _redact_line]
+    console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_traceback)
+    return [_escape_values, console, _redact_line]
 
 
-def _redacted(_logger: Any, _method: str, line: str) -> str:
-    return redacted(line)
+def _redact_line(_logger: Any, _method: str, line: str) -> str:
+    return redact_links(line)
 
 
-def _harmless(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _escape_values(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Texts from outside command no terminal. (JSON escapes what it must by itself.)"""
-    return {key: one_line(value) if isinstance(value, str) else value for key, value in event.items()}
+    return {key: escape_to_line(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
-def _traceback(stream: TextIO, found: structlog.typing.ExcInfo) -> None:
+def _write_traceback(stream: TextIO, found: structlog.typing.ExcInfo) -> None:
     text = StringIO()
     structlog.dev.plain_traceback(text, found)
-    stream.write(printable(text.getvalue()))
+    stream.write(escape_controls(text.getvalue()))
 
 
-def _request(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _add_request_ids(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     if request_id.get():
         event["request_id"] = request_id.get()
     if traceparent.get():

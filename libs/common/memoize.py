@@ -7,13 +7,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TypeVar
 
-MOST = 1024
+MAX_ENTRIES = 1024
 
 Value = TypeVar("Value")
 Result = TypeVar("Result")
 
 
-def kept(function: Callable[[Value], Result]) -> Callable[[Value], Result]:
+def memoize_by_identity(function: Callable[[Value], Result]) -> Callable[[Value], Result]:
     """`function`, asked once for each value: for this very object, not for one that is like it.
 
     The latest results are kept; nobody may change them.
@@ -27,7 +27,7 @@ def kept(function: Callable[[Value], Result]) -> Callable[[Value], Result]:
             return known[1]
         result = function(value)
         found[id(value)] = value, result  # with the value itself, so that its id is not another's
-        if len(found) > MOST:
+        if len(found) > MAX_ENTRIES:
             found.popitem(last=False)
         return result
 

@@ -58,16 +58,18 @@ class FileChanged(Message):
     box: str
 
 
-TYPES: dict[str, type[Message]] = {kind.tag: kind for kind in (TaskReady, RevisionReady, AccessChanged, FileChanged)}
+MESSAGE_TYPES: dict[str, type[Message]] = {
+    kind.tag: kind for kind in (TaskReady, RevisionReady, AccessChanged, FileChanged)
+}
 
 
-def encode(message: Message) -> bytes:
+def encode_message(message: Message) -> bytes:
     return message.model_dump_json().encode()
 
 
-def decode(key: str, body: bytes) -> Message:
+def decode_message(key: str, body: bytes) -> Message:
     """Raises Malformed when the key is of no known type or the body does not fit it."""
-    kind = next((found for tag, found in TYPES.items() if key == tag or key.startswith(f"{tag}.")), None)
+    kind = next((found for tag, found in MESSAGE_TYPES.items() if key == tag or key.startswith(f"{tag}.")), None)
     if kind is None:
         raise Malformed(f"no message type for {key!r}")
     try:

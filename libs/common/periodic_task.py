@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 
 
 async def for_each(
-    items: Iterable[Item], step: Callable[[Item], Awaitable[object]], name: Callable[[Item], object] = str
+    items: Iterable[Item], function: Callable[[Item], Awaitable[object]], describe: Callable[[Item], object] = str
 ) -> None:
     """`step` for each of `items`, whatever becomes of those before; what failed is logged by its name.
 
@@ -25,17 +25,19 @@ async def for_each(
     first: Exception | None = None
     for item in items:
         try:
-            await step(item)
+            await function(item)
         except Exception as error:  # noqa: BLE001  one that cannot be done holds up no other; raised below
             first = first or error
             foreseen = isinstance(error, MeshError)
             why = error.detail if isinstance(error, MeshError) else repr(error)
-            log.get("loop").warning("one is left out", item=name(item), why=why, exc_info=None if foreseen else error)
+            log.get("loop").warning(
+                "one is left out", item=describe(item), why=why, exc_info=None if foreseen else error
+            )
     if first is not None:
         raise first
 
 
-class Loop:
+class PeriodicTask:
     """Runs `step` every `interval` seconds and at once after `wake()`.
 
     A step that raises is logged and repeated with a growing pause; it never ends the loop, because what the
@@ -46,68 +48,68 @@ class Loop:
     def __init__(
         self,
         name: str,
-        step: Callable[[], Awaitable[object]],
+        function: Callable[[], Awaitable[object]],
         interval: float,
-        back_off: float = MAX_BACK_OFF_S,
-        rest: float = 0.0,
+        max_back_off: float = MAX_BACK_OFF_S,
+        min_interval: float = 0.0,
     ) -> None:
         """`back_off`: longest pause in seconds after a step that failed; `rest`: the shortest after any."""
         self.name = name
-        self._step = step
+        self._function = function
         self._interval = interval
-        self._back_off = back_off
-        self._rest = rest
-        self._rung = asyncio.Event()
+        self._max_back_off = max_back_off
+        self._min_interval = min_interval
+        self._woken = asyncio.Event()
         self._failures = 0
-        self._sooner = math.inf
+        self._due = math.inf
         """When the next step is due at the latest, on the event loop's clock."""
         self._pause: asyncio.Timeout | None = None
         self._log = log.get("loop")
 
     def wake(self) -> None:
-        self._rung.set()
+        self._woken.set()
 
-    def hurry(self, within: float) -> None:
+    def run_within(self, within: float) -> None:
         """Make the next step in `within` seconds at the latest: called in a step, or while it waits for the next."""
         due = asyncio.get_running_loop().time() + within
         if self._pause is None:
-            self._sooner = min(self._sooner, due)
+            self._due = min(self._due, due)
         elif due < (self._pause.when() or math.inf):
             self._pause.reschedule(due)
 
     async def run(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
-            self._rung.clear()
-            self._sooner = math.inf
-            pause = await self._once()
-            if self._rest:
-                await asyncio.sleep(self._rest)
-            await self._wait(min(clock() + pause, self._sooner))
+            self._woken.clear()
+            self._due = math.inf
+            pause = await self._run_once()
+            if self._min_interval:
+                await asyncio.sleep(self._min_interval)
+            await self._wait_until(min(clock() + pause, self._due))
 
-    async def _wait(self, until: float) -> None:
+    async def _wait_until(self, deadline: float) -> None:
         """For a ring, no longer than `until` on the event loop's clock."""
         try:  # not wait_for, which before Python 3.12 may lose a cancellation
-            async with asyncio.timeout_at(until) as self._pause:
-                await self._rung.wait()
+            async with asyncio.timeout_at(deadline) as self._pause:
+                await self._woken.wait()
         except TimeoutError:
             return
         finally:
             self._pause = None
 
-    async def _once(self) -> float:
+    async def _run_once(self) -> float:
         try:
-            await self._step()
+            await self._function()
         except MeshError as error:
-            return self._failed(error.detail)
+            return self._record_failure(error.detail)
         except Exception as error:  # noqa: BLE001  the loop outlives a defect in one step: the traceback is logged
             self._log.exception("step failed", loop=self.name)
-            return self._failed(repr(error))
+            return self._record_failure(repr(error))
         self._failures = 0
         return self._interval
 
-    def _failed(self, why: str) -> float:
+    def _record_failure(self, why: str) -> float:
         self._failures += 1
         if self._failures == 1:
             self._log.warning("step will be repeated", loop=self.name, why=why)
-        return min(self._back_off, 0.1 * 2.0**self._failures)
+        return min(self._max_back_off, 0.1 * 2.0**self._failures)

@@ -12,19 +12,19 @@ from pathlib import PurePosixPath
 
 from libs.common.manifests.problems import Problem
 
-LINK, SUBMODULE = "120000", "160000"
+LINK_MODE, SUBMODULE_MODE = "120000", "160000"
 """Modes of Git's trees."""
-SUFFIXES = (".yaml", ".yml")
+MANIFEST_SUFFIXES = (".yaml", ".yml")
 LINKED_FOLDER = "a link, which is not followed; commit the folder itself, or name the other in the Repository's path"
 LINKED_MANIFEST = "not a regular file; commit the manifest itself instead of a link"
-MAX_TARGET = 4000
+MAX_LINK_TARGET_BYTES = 4000
 """Bytes of a link's target; no system makes a longer link."""
-MAX_TOLD = 10
+MAX_WARNINGS = 10
 """Warnings of one repository that name a path each; one more tells how many there are."""
 
 
 @dataclass(frozen=True)
-class Item:
+class TreePath:
     """One path of a tree; `target` is a link's."""
 
     path: str
@@ -32,42 +32,44 @@ class Item:
     target: str = ""
 
 
-def is_manifest(path: str) -> bool:
+def is_manifest_file(path: str) -> bool:
     """Whether a file of this name is read as manifests."""
-    return PurePosixPath(path).suffix in SUFFIXES
+    return PurePosixPath(path).suffix in MANIFEST_SUFFIXES
 
 
-def nearly_manifest(path: str) -> bool:
+def is_misnamed_manifest(path: str) -> bool:
     """Whether it is called as if it were one, and is not read: `x.YML`, `x.yml ` or `.yml`."""
-    return not is_manifest(path) and path.strip().lower().endswith(SUFFIXES)
+    return not is_manifest_file(path) and path.strip().lower().endswith(MANIFEST_SUFFIXES)
 
 
-def leads_outside(path: str, target: str) -> bool:
+def leaves_tree(path: str, target: str) -> bool:
     """Whether a link at `path` leads out of the tree, or nowhere on any system."""
-    if not target or "\0" in target or len(target) > MAX_TARGET:
+    if not target or "\0" in target or len(target) > MAX_LINK_TARGET_BYTES:
         return True
     place = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
     return place.startswith(("/", "../")) or place == ".."
 
 
-def left_out(items: Iterable[Item], folder: str) -> list[Problem]:
+def list_ignored(items: Iterable[TreePath], folder: str) -> list[Problem]:
     """`folder` is where the manifests are."""
-    found = sorted(Problem(item.path, 1, 1, said, "warning") for item in items for said in _said(item, folder))
-    if len(found) > MAX_TOLD:
-        rest = f"and {len(found) - MAX_TOLD} more links, submodules or files of this repository are left out"
-        return [*found[:MAX_TOLD], Problem(found[MAX_TOLD].file, 1, 1, rest, "warning")]
+    found = sorted(
+        Problem(item.path, 1, 1, said, "warning") for item in items for said in _explain_ignored(item, folder)
+    )
+    if len(found) > MAX_WARNINGS:
+        rest = f"and {len(found) - MAX_WARNINGS} more links, submodules or files of this repository are left out"
+        return [*found[:MAX_WARNINGS], Problem(found[MAX_WARNINGS].file, 1, 1, rest, "warning")]
     return found
 
 
-def _said(item: Item, folder: str) -> Iterator[str]:
+def _explain_ignored(item: TreePath, folder: str) -> Iterator[str]:
     inside = folder == "." or item.path.startswith(f"{folder}/")
-    if item.mode == SUBMODULE:
+    if item.mode == SUBMODULE_MODE:
         yield "a submodule, which is not fetched: its folder is empty; commit the files themselves"
-    elif item.mode == LINK and leads_outside(item.path, item.target):
+    elif item.mode == LINK_MODE and leaves_tree(item.path, item.target):
         shown = item.target[:100]
         yield f'a link to "{shown}" outside this repository is left out; commit what it leads to, or keep it in a box'
-    elif item.mode == LINK and inside and PurePosixPath(item.target).suffix in ("", *SUFFIXES):
-        if not is_manifest(item.path):
+    elif item.mode == LINK_MODE and inside and PurePosixPath(item.target).suffix in ("", *MANIFEST_SUFFIXES):
+        if not is_manifest_file(item.path):
             yield "a link, below which no manifests are read; commit the files themselves"
-    elif inside and nearly_manifest(item.path):
+    elif inside and is_misnamed_manifest(item.path):
         yield "not read: the name of a manifest ends in .yml or .yaml; rename it"

@@ -23,21 +23,21 @@ CLIENT_NAMES = frozenset({"URL", "TOKEN"})
 """Read by the command line's client, not by the services."""
 PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")
-PORTS = {"gateway": 8000, "registry": 8011, "scheduler": 8012, "databox": 8013, "worker": 8014}
+DEFAULT_PORTS = {"gateway": 8000, "registry": 8011, "scheduler": 8012, "databox": 8013, "worker": 8014}
 
-Words = Annotated[tuple[str, ...], NoDecode]
-Pairs = Annotated[dict[str, str], NoDecode]
+WordList = Annotated[tuple[str, ...], NoDecode]
+PairMap = Annotated[dict[str, str], NoDecode]
 
 
 class BadSetting(Exception):
     """A setting has a value that cannot be used."""
 
 
-def _data() -> Path:
+def _default_data_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "mlmesh"
 
 
-def _folders() -> tuple[str, ...]:
+def _default_repository_folders() -> tuple[str, ...]:
     """Where developers of this host keep repositories; a service that was started in `/` gets no more by it."""
     found = (str(folder.resolve()) for folder in (Path.home(), Path.cwd(), Path(tempfile.gettempdir())))
     return tuple(folder for folder in dict.fromkeys(found) if folder != "/")
@@ -55,7 +55,8 @@ class Settings(BaseSettings):
     )
     runtime: str = Field("process://", description="`process://` or `docker://` (an engine's address may follow)")
     data: Path = Field(
-        default_factory=_data, description="folder of what this host keeps: caches, the table, embedded parts"
+        default_factory=_default_data_folder,
+        description="folder of what this host keeps: caches, the table, embedded parts",
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int | None = Field(
@@ -75,22 +76,22 @@ class Settings(BaseSettings):
     caller_rate: float | None = Field(
         None, gt=0, description="predictions a second for each caller and gateway process; default: any number"
     )
-    callback_networks: Words = Field(
+    callback_networks: WordList = Field(
         (), description="networks that callbacks of runs may reach besides public addresses, comma-separated"
     )
-    repository_folders: Words = Field(
-        default_factory=_folders,
+    repository_folders: WordList = Field(
+        default_factory=_default_repository_folders,
         description="folders in which repositories of `file://` may be, comma-separated; default: the home of the"
         " service's user, the folder it was started in, the temporary folder; never the mesh's own data",
     )
-    repository_networks: Words | None = Field(
+    repository_networks: WordList | None = Field(
         None,
         description="networks in which hosts of repositories may be besides public addresses, comma-separated;"
         " default: private ones (10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7), and loopback where HOST is one",
     )
     run_log: bool = Field(False, description="scheduler logs the start and the end of each run; `mlmesh up` does")
     access_log: bool = Field(False, description="gateway writes a line of JSON on standard output for each request")
-    trusted_proxies: Words = Field((), description="addresses whose X-Forwarded-* count, comma-separated")
+    trusted_proxies: WordList = Field((), description="addresses whose X-Forwarded-* count, comma-separated")
     admin_token: str | None = Field(None, description="a token with every scope")
     internal_token: str = Field("", description="what the services show one another; required outside `mlmesh up`")
     secret_key: str = Field("", description="encrypts secret values, registry only; required outside `mlmesh up`")
@@ -118,8 +119,8 @@ class Settings(BaseSettings):
         None,
         description="memory of a container whose manifest says none (Docker); default: the engine's, divided by slots",
     )
-    worker_classes: Words = Field(("cpu",), description="resource classes this worker takes, comma-separated")
-    worker_labels: Pairs = Field(default_factory=dict, description="`key=value,…` shown with the worker")
+    worker_classes: WordList = Field(("cpu",), description="resource classes this worker takes, comma-separated")
+    worker_labels: PairMap = Field(default_factory=dict, description="`key=value,…` shown with the worker")
     worker_advertise: str | None = Field(
         None, description="this host's address for the others, on which components are reached (many hosts)"
     )
@@ -150,7 +151,7 @@ class Settings(BaseSettings):
         return (init_settings,)  # `load` reads the environment: files, warnings and clear errors in one place
 
     @classmethod
-    def of(cls, **values: Any) -> Self:
+    def from_values(cls, **values: Any) -> Self:
         """Settings from `values` and defaults alone."""
         return cls(**values)
 
@@ -159,12 +160,12 @@ class Settings(BaseSettings):
         mode="before",
     )  # fmt: skip
     @classmethod
-    def _words(cls, value: Any) -> Any:
+    def _split_words(cls, value: Any) -> Any:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
     @field_validator("worker_labels", mode="before")
     @classmethod
-    def _pairs(cls, value: Any) -> Any:
+    def _split_pairs(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
@@ -174,12 +175,12 @@ class Settings(BaseSettings):
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod
-    def _any_case(cls, value: Any) -> Any:
+    def _lower_case(cls, value: Any) -> Any:
         return value.strip().lower() if isinstance(value, str) else value
 
     @field_validator("callback_networks", "repository_networks", mode="after")
     @classmethod
-    def _networks(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    def _check_networks(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         for one in value or ():
             try:
                 ip_network(one)
@@ -189,7 +190,7 @@ class Settings(BaseSettings):
 
     @field_validator("repository_folders", mode="after")
     @classmethod
-    def _absolute(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_absolute(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for one in value:
             if not one.startswith("/"):
                 raise ValueError(f"{one} is no absolute path; write /srv/repositories")
@@ -197,13 +198,13 @@ class Settings(BaseSettings):
 
     @field_validator("lease", "retention", mode="before")
     @classmethod
-    def _duration(cls, value: Any) -> Any:
+    def _parse_duration(cls, value: Any) -> Any:
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value) if isinstance(value, str) else None
         return float(match[1]) * UNITS_S[match[2]] if match else value
 
     @field_validator("public_url", "registry_url", "scheduler_url", "databox_url", "store_public_url", mode="after")
     @classmethod
-    def _url(cls, value: str | None) -> str | None:
+    def _check_url(cls, value: str | None) -> str | None:
         if value is not None and not re.match(r"https?://[^/]+", value):
             raise ValueError("write http://host:port")
         return value.rstrip("/") if value else value
@@ -217,7 +218,7 @@ class Settings(BaseSettings):
         return self.store or f"file://{self.data / 'store'}"
 
     @property
-    def repository_reach(self) -> tuple[str, ...]:
+    def reachable_repository_networks(self) -> tuple[str, ...]:
         """Networks of repositories besides public ones. A mesh that others reach keeps them from its own loopback."""
         if self.repository_networks is not None:
             return self.repository_networks
@@ -234,21 +235,21 @@ class Settings(BaseSettings):
         return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **values})
 
 
-def load(environ: Mapping[str, str] | None = None, **over: Any) -> tuple[Settings, list[str]]:
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> tuple[Settings, list[str]]:
     """The settings of this process and warnings about variables that mean nothing; `over` wins over the environment.
 
     Raises BadSetting, which names the variable.
     """
-    given, warnings = _given(os.environ if environ is None else environ)
+    given, warnings = _read_environment(os.environ if environ is None else environ)
     try:
-        return Settings(**{**given, **{key: value for key, value in over.items() if value is not None}}), warnings
+        return Settings(**{**given, **{key: value for key, value in overrides.items() if value is not None}}), warnings
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
         raise BadSetting(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
-def _given(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+def _read_environment(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     given: dict[str, str] = {}
     warnings: list[str] = []
     for variable in sorted(environ):
@@ -260,18 +261,18 @@ def _given(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
             if name not in CLIENT_NAMES and not name.startswith(("TEST_", "COMPOSE_")):
                 warnings.append(f"{variable} is not a setting of mlmesh and is ignored")
             continue
-        given[field] = _read(variable, Path(environ[variable])) if from_file else environ[variable]
+        given[field] = _read_file(variable, Path(environ[variable])) if from_file else environ[variable]
     return given, warnings
 
 
-def _read(variable: str, path: Path) -> str:
+def _read_file(variable: str, path: Path) -> str:
     try:
         return path.read_text().strip()
     except OSError as error:
         raise BadSetting(f"{variable}: cannot read {path}: {error.strerror}") from error
 
 
-def require(settings: Settings, *names: str) -> None:
+def require_settings(settings: Settings, *names: str) -> None:
     """Raises BadSetting unless each of `names` has a value."""
     for name in names:
         if not getattr(settings, name):

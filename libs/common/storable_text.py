@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 
-def _kept(value: str) -> str:
+def _check_storable(value: str) -> str:
     """JSON can spell what no database takes."""
     if "\0" in value:
         raise ValueError("has the character U+0000, which cannot be kept; leave it out")
@@ -18,4 +18,4 @@ def _kept(value: str) -> str:
     return value
 
 
-Text = Annotated[str, AfterValidator(_kept)]
+StorableText = Annotated[str, AfterValidator(_check_storable)]

@@ -23,7 +23,7 @@ MAX_KEY_BYTES = 1024
 """What S3 allows for a key."""
 MAX_SEGMENT_BYTES = 255
 """What file systems, and so several S3 servers, allow for a name."""
-INTERNAL = ".internal"
+INTERNAL_FOLDER = ".internal"
 NO_XML = "\ufffe\uffff"
 """What the listing of an S3 server cannot say."""
 USER_DEPTH = 5
@@ -35,14 +35,14 @@ Kind = Literal["box", "group", "file"]
 
 
 @dataclass(frozen=True)
-class Address:
+class BoxAddress:
     """What a caller's path names: a file, a group, or all of the caller's groups in the box (kind `box`)."""
 
     kind: Kind
     key: str
 
 
-def decoded(raw: bytes) -> str:
+def decode_path(raw: bytes) -> str:
     """A percent-encoded path as text, decoded exactly once. Raises Malformed when it is not UTF-8."""
     try:
         return unquote_to_bytes(raw).decode("utf-8")
@@ -50,38 +50,38 @@ def decoded(raw: bytes) -> str:
         raise Malformed("the path is not UTF-8") from error
 
 
-def address(app: str, box: str, user: str, path: str) -> Address:
+def parse_address(app: str, box: str, user: str, path: str) -> BoxAddress:
     """One segment or a trailing `/` is a group; several segments without it are a file; nothing is the whole box."""
     root = user_root(app, box, user)
     if not path:
-        return Address("box", root)
+        return BoxAddress("box", root)
     name = path.removesuffix("/")
     check_path(name)
     kind: Kind = "group" if path.endswith("/") or "/" not in name else "file"
-    return Address(kind, _fitting(f"{root}{name}/" if kind == "group" else root + name))
+    return BoxAddress(kind, _check_length(f"{root}{name}/" if kind == "group" else root + name))
 
 
-def key_of(app: str, location: Location) -> str:
+def location_key(app: str, location: Location) -> str:
     """The key of a location; a folder's ends with `/`. Raises Invalid, naming the location."""
-    if why := refusal(app, location):
-        raise Invalid(f"location {_shown(str(location))}: {why}")
-    return _key(app, location)
+    if why := location_error(app, location):
+        raise Invalid(f"location {_escape_name(str(location))}: {why}")
+    return _build_key(app, location)
 
 
-def refusal(app: str, location: Location) -> str | None:
+def location_error(app: str, location: Location) -> str | None:
     """Why no file can be kept at a location, now or ever; None when one can, as far as names go."""
     try:
-        _key(app, location)
+        _build_key(app, location)
     except (Invalid, Forbidden) as error:
         return error.detail
     return None
 
 
-def _key(app: str, location: Location) -> str:
-    return _fitting(_folder(app, location) + (location.file or ""))
+def _build_key(app: str, location: Location) -> str:
+    return _check_length(_folder_key(app, location) + (location.file or ""))
 
 
-def _folder(app: str, location: Location) -> str:
+def _folder_key(app: str, location: Location) -> str:
     if location.file is not None:
         check_path(location.file)
     if location.area is not None:
@@ -94,7 +94,7 @@ def user_root(app: str, box: str, user: str) -> str:
     if user == ANONYMOUS:
         raise Forbidden("a caller without credentials has no files")
     if not USER.fullmatch(user) or user in (".", ".."):
-        raise Invalid(f"user {_shown(user)}: use 1 to 64 of A-Z a-z 0-9 . _ @ -")
+        raise Invalid(f"user {_escape_name(user)}: use 1 to 64 of A-Z a-z 0-9 . _ @ -")
     return f"{box_root(app, box)}{user}/file_groups/"
 
 
@@ -105,38 +105,38 @@ def box_root(app: str, box: str) -> str:
 
 def area_root(app: str, area: str) -> str:
     check_path(area)
-    return _fitting(f"{check_name('app', app)}/{INTERNAL}/{area}/")
+    return _check_length(f"{check_name('app', app)}/{INTERNAL_FOLDER}/{area}/")
 
 
-def box_of(key: str) -> tuple[str, str] | None:
+def box_of_key(key: str) -> tuple[str, str] | None:
     """The app and box that a key counts for; None in an internal area."""
     app, box, *_rest = key.split("/", 2)
-    return None if box == INTERNAL else (app, box)
+    return None if box == INTERNAL_FOLDER else (app, box)
 
 
-def folders_above(key: str) -> list[str]:
+def enclosing_folders(key: str) -> list[str]:
     """The folders of a box's file below its group's first segment, outermost first, as keys that a file could have."""
     segments = key.split("/")
     return ["/".join(segments[:end]) for end in range(USER_DEPTH + 2, len(segments))]
 
 
-def shown_key(key: str) -> str:
+def display_key(key: str) -> str:
     """`<box>/<group>/<file>`, as its user names it; another key as it is."""
     segments = key.split("/")
-    return key if box_of(key) is None else "/".join([segments[1], *segments[USER_DEPTH:]])
+    return key if box_of_key(key) is None else "/".join([segments[1], *segments[USER_DEPTH:]])
 
 
 def check_name(kind: str, name: str) -> str:
     if not NAME.fullmatch(name):
-        raise Invalid(f"{kind} {_shown(name)}: use 1 to 63 of A-Z a-z 0-9 . _ - and begin with a letter or digit")
+        raise Invalid(f"{kind} {_escape_name(name)}: use 1 to 63 of A-Z a-z 0-9 . _ - and begin with a letter or digit")
     return name
 
 
 def check_path(path: str) -> None:
     """Raises Invalid unless every segment of `path` is an ordinary name."""
     for segment in path.split("/"):
-        if reason := _reason(segment):
-            raise Invalid(f"{_shown(path)}: {reason}")
+        if reason := _segment_error(segment):
+            raise Invalid(f"{_escape_name(path)}: {reason}")
 
 
 def check_prefix(prefix: str) -> str:
@@ -146,7 +146,7 @@ def check_prefix(prefix: str) -> str:
     return prefix
 
 
-def _reason(segment: str) -> str | None:
+def _segment_error(segment: str) -> str | None:
     plain = unquote(segment)  # what a server in front of the files might make of it
     if not segment:
         return "a segment is empty"
@@ -161,12 +161,12 @@ def _reason(segment: str) -> str | None:
     return None
 
 
-def _fitting(key: str) -> str:
+def _check_length(key: str) -> str:
     if len(key.encode()) > MAX_KEY_BYTES:
         raise Invalid(f"the path is too long: with its box and user it may have {MAX_KEY_BYTES} bytes")
     return key
 
 
-def _shown(text: str) -> str:
+def _escape_name(text: str) -> str:
     """Hostile names appear in messages short and escaped."""
     return ascii(text if len(text) <= 80 else text[:80] + "…")

@@ -7,10 +7,10 @@ from typing import overload
 
 
 @overload
-def iso(epoch: float) -> str: ...
+def iso_time(epoch: float) -> str: ...
 @overload
-def iso(epoch: None) -> None: ...
-def iso(epoch: float | None) -> str | None:
+def iso_time(epoch: None) -> None: ...
+def iso_time(epoch: float | None) -> str | None:
     if epoch is None:
         return None
     return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -87,7 +87,7 @@ def _put(client: Client, app: str, file: Path, target: str, overwrite: bool) -> 
             with client.open("PUT", _url(app, target), pieces, headers=headers, params=params) as answer:
                 return {"path": target, "size": content.sent, "etag": answer.headers.get("ETag")}
         except Malformed as error:
-            if "presigned_put_url" in error.members:
+            if "presigned_put_url" in error.extensions:
                 raise Failure(f"{target} exists; --overwrite replaces it") from error
             raise
 

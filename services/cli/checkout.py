@@ -46,11 +46,11 @@ def files(folder: Path) -> Files:
     """Raises Failure."""
     if not folder.is_dir():
         raise Failure(f"{folder} is not a folder")
-    from libs.common.repository_tree import is_manifest
+    from libs.common.repository_tree import is_manifest_file
 
     sent = _application(repository(folder) / APPLICATION)
     top = _root(folder, sent)
-    found = sorted(file for file in top.rglob("*") if is_manifest(file.name) and file.is_file())
+    found = sorted(file for file in top.rglob("*") if is_manifest_file(file.name) and file.is_file())
     manifests = {shown(file): content(file) for file in found if file.as_posix() not in sent}
     if not manifests:
         raise Failure(f"no manifests: there is neither a folder {folder / DEFAULT_FOLDER} nor a *.yml file in {top}")
@@ -78,14 +78,14 @@ def content(file: Path) -> bytes:
 def _application(file: Path) -> dict[str, bytes]:
     """The file, unless it is something else that is called so, such as a manifest."""
     from libs.common.manifests import KINDS
-    from libs.common.manifests.parsing import Unreadable, parse
+    from libs.common.manifests.parsing import InvalidYaml, parse
 
     if not file.is_file():
         return {}
     found = {file.as_posix(): content(file)}
     try:
-        documents = [root.plain() for root in parse(found[file.as_posix()])]
-    except Unreadable:
+        documents = [root.to_plain() for root in parse(found[file.as_posix()])]
+    except InvalidYaml:
         return found
     kinds = {str(one.get("kind")) for one in documents if isinstance(one, dict)}
     return found if kinds & ATTACHING and not kinds & (KINDS.keys() - ATTACHING) else {}

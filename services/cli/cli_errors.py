@@ -73,7 +73,7 @@ def _of_usage(error: Any) -> list[str]:
 
 
 def _of_mesh(error: MeshError) -> list[str]:
-    return [error.detail, *(f"  {line}" for line in _places(error.members) if line not in error.detail)]
+    return [error.detail, *(f"  {line}" for line in _places(error.extensions) if line not in error.detail)]
 
 
 def _places(members: dict[str, Any]) -> Iterator[str]:

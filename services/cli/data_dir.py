@@ -77,13 +77,13 @@ def room(settings: Settings) -> None:
     from libs.common.disk import Disk
 
     disk = Disk(settings.data, settings.disk_reserve)
-    if disk.has_room():
+    if disk.has_free_space():
         return
     shutil.rmtree(settings.data / "cache", ignore_errors=True)
     for task in (settings.scratch_folder / "tasks").glob("*/*/"):
         _empty(task)
-    if not disk.has_room():
-        raise Failure(f"{disk.sentence()}; remove files from that disk, or choose another --data")
+    if not disk.has_free_space():
+        raise Failure(f"{disk.describe_full()}; remove files from that disk, or choose another --data")
 
 
 def _empty(task: Path) -> None:

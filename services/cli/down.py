@@ -50,7 +50,7 @@ def tell(settings: Settings, parts: Parts) -> None:
         return  # the engine has ended, too
     if left:
         runs = "runs" if left == 1 else "run"
-        where = "" if settings.data == type(settings).of().data.absolute() else f" --data {settings.data}"
+        where = "" if settings.data == type(settings).from_values().data.absolute() else f" --data {settings.data}"
         render.note(
             f"{_number(left, 'container')} {runs} on: mlmesh up{where} --runtime docker goes on with them, "
             f"mlmesh down{where} removes them"

@@ -43,17 +43,17 @@ def gateway(context: typer.Context, inherited: Inherited = None) -> None:
 async def several(name: str, settings: Settings, count: int) -> None:
     """Until a signal."""
     from libs.common import log
-    from libs.common.http.server import bind_shared, url_of
-    from libs.common.settings import PORTS
+    from libs.common.http.server import bind_shared, socket_url
+    from libs.common.settings import DEFAULT_PORTS
 
-    bound = bind_shared(settings.host, PORTS[name] if settings.port is None else settings.port, count)
+    bound = bind_shared(settings.host, DEFAULT_PORTS[name] if settings.port is None else settings.port, count)
     numbers = settings.data / name / "metrics"
     shutil.rmtree(numbers, ignore_errors=True)
     numbers.mkdir(parents=True)
     environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(numbers)}
     async with stopping() as stop:
         keeping = [asyncio.create_task(keep(name, one, environ)) for one in bound]
-        log.get(name).info("listening", address=url_of(bound[0]), processes=count)
+        log.get(name).info("listening", address=socket_url(bound[0]), processes=count)
         await first(stop)
         for task in keeping:
             task.cancel()

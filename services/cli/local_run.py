@@ -74,7 +74,7 @@ def declared(
     apis = [one.body.spec for one in found if isinstance(one.body, APIComponent)]
     of_it = [api for api in apis if api.experiment_pipeline is not None and api.experiment_pipeline.name == name]
     inputs = {item.name: item for api in of_it if api.api_spec for item in api.api_spec.inputs}
-    return data_flow.following(pipelines, name), inputs, found
+    return data_flow.follow_chain(pipelines, name), inputs, found
 
 
 def rehearsed(
@@ -85,9 +85,9 @@ def rehearsed(
     scratch: Path,
 ) -> list[Part]:
     """Everything in its place before anything runs; of a chain each pipeline has a folder. Raises Failure."""
-    from libs.common.manifests.data_flow import handed
+    from libs.common.manifests.data_flow import inherited_variables
 
-    links = [{}, *(handed(before, after) for before, after in itertools.pairwise(chain))]
+    links = [{}, *(inherited_variables(before, after) for before, after in itertools.pairwise(chain))]
     wanted = [outside(pipeline, link) for pipeline, link in zip(chain, links, strict=True)]
     known = {one.name for variables in wanted for one in variables}
     if unknown := values.keys() - known:
@@ -103,9 +103,9 @@ def rehearsed(
 
 def outside(pipeline: ExperimentPipeline, handed: Collection[str]) -> list[Variable]:
     """The variables that no stage writes and no pipeline before hands on."""
-    from libs.common.manifests.data_flow import written
+    from libs.common.manifests.data_flow import output_producers
 
-    inside = {*written(pipeline), *handed}
+    inside = {*output_producers(pipeline), *handed}
     return [one for one in pipeline.spec.vars if one.name not in inside]
 
 
@@ -113,7 +113,7 @@ def ordered(pipeline: ExperimentPipeline) -> list[Stage]:
     from libs.common.manifests import stage_graph
 
     stages = {stage.name: stage for stage in pipeline.spec.stages}
-    return [stages[name] for name in stage_graph.order(pipeline.spec.stages)]
+    return [stages[name] for name in stage_graph.sort_stages(pipeline.spec.stages)]
 
 
 def given(

@@ -51,7 +51,7 @@ def predict(
         try:
             return _call(mesh.client, path(app, api, "predict"), given)
         except Unavailable as error:
-            why = render.reason(error.members.get("reason"))
+            why = render.reason(error.extensions.get("reason"))
             if not _is_on_its_way(error) or time.monotonic() >= deadline:
                 raise Unavailable(f"{error.detail}: {why}" if why else error.detail) from error
             if why != told:
@@ -75,7 +75,7 @@ def _call(client: Client, place: str, given: bytes) -> None:
 
 
 def _is_on_its_way(error: MeshError) -> bool:
-    return (error.members.get("reason") or {}).get("code") in ON_ITS_WAY
+    return (error.extensions.get("reason") or {}).get("code") in ON_ITS_WAY
 
 
 def _inputs(client: Client, app: str, api: str, given: list[str]) -> dict[str, Any]:

@@ -48,13 +48,13 @@ def check_database(url: str) -> None:
     """SQLite's file, when that is what `url` names and it is there. Raises Failure, Damaged."""
     from libs.common.db import damage
 
-    file = damage.file_of(url)
+    file = damage.database_file(url)
     if file is None:
         return
     for one in (file, *(file.with_name(file.name + more) for more in ("-wal", "-shm"))):
         _none(filter(None, [of_file(one)]))
     if file.exists():
-        damage.check(file)
+        damage.check_file(file)
 
 
 def of_folder(folder: Path) -> str | None:

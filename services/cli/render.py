@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from libs.common.terminal import one_line, printable
+from libs.common.terminal import escape_controls, escape_to_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +34,7 @@ COLOURS = {
 
 def write(text: str) -> None:
     """Lines on stdout; the end of the last one may be missing."""
-    sys.stdout.write(printable(text if text.endswith("\n") else text + "\n"))
+    sys.stdout.write(escape_controls(text if text.endswith("\n") else text + "\n"))
     sys.stdout.flush()
 
 
@@ -48,7 +48,7 @@ def log(pieces: Iterable[bytes]) -> None:
     harmless = is_terminal(sys.stdout)
     for piece in pieces:
         if harmless:
-            sys.stdout.write(printable(decoder.decode(piece)))
+            sys.stdout.write(escape_controls(decoder.decode(piece)))
         else:
             sys.stdout.buffer.write(piece)
         sys.stdout.flush()
@@ -56,7 +56,7 @@ def log(pieces: Iterable[bytes]) -> None:
 
 def note(text: str) -> None:
     """A remark for a person, beside the data."""
-    sys.stderr.write(printable(text) + "\n")
+    sys.stderr.write(escape_controls(text) + "\n")
     sys.stderr.flush()
 
 
@@ -71,7 +71,7 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     grid = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
     for title in titles:
         grid.add_column(title, overflow="fold", no_wrap=title not in PROSE)
-    cells = [[Text(one_line(cell), COLOURS.get(cell, "")) for cell in map(text, row)] for row in rows]
+    cells = [[Text(escape_to_line(cell), COLOURS.get(cell, "")) for cell in map(text, row)] for row in rows]
     for row in cells:
         grid.add_row(*row)
     console = _console()
@@ -94,7 +94,7 @@ def pairs(values: Iterable[tuple[str, Any]]) -> None:
     shown = [(name, text(value)) for name, value in values if value not in (None, "", [], {})]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        write(f"{name.ljust(width)}  {one_line(value)}")
+        write(f"{name.ljust(width)}  {escape_to_line(value)}")
 
 
 def text(value: Any) -> str:
@@ -136,7 +136,7 @@ def transfer(what: str, total: int | None) -> Iterator[Any]:
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(one_line(what), total=total)
+        bar = progress.add_task(escape_to_line(what), total=total)
         yield lambda count: progress.advance(bar, count)
 
 
@@ -151,7 +151,7 @@ def live() -> Iterator[Any]:
     from rich.text import Text
 
     with Live(console=_console(stderr=True), transient=True, refresh_per_second=8) as place:
-        yield lambda lines: place.update(Text(printable("\n".join(lines))))
+        yield lambda lines: place.update(Text(escape_controls("\n".join(lines))))
 
 
 def _note_new(lines: Sequence[str], told: set[str]) -> None:

@@ -55,7 +55,9 @@ def _file(text: str) -> str:
 
 
 def _refused(error: Invalid) -> list[str]:
-    return [str(one["input"]) for one in error.members.get("errors") or () if isinstance(one, dict) and "input" in one]
+    return [
+        str(one["input"]) for one in error.extensions.get("errors") or () if isinstance(one, dict) and "input" in one
+    ]
 
 
 def _advice(client: Client, app: str, api: str, files: dict[str, str]) -> str:

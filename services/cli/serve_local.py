@@ -77,7 +77,7 @@ def contract(component: MLComponent) -> dict[str, str]:
         "MLMESH_APP": service.app,
         "MLMESH_LOADER": service.loader,
         "MLMESH_PORT": str(spec.service_port),
-        "MLMESH_CONCURRENCY": str(service.calls_at_once),
+        "MLMESH_CONCURRENCY": str(service.container_concurrency),
         "MLMESH_TIMEOUT": str(service.timeout),
         "MLMESH_BATCH_SIZE": str(batching.max_size) if batching else None,
         "MLMESH_BATCH_DELAY_MS": str(batching.max_delay_ms) if batching else None,

@@ -59,11 +59,11 @@ def configured(*required: str, **over: Any) -> Settings:
     """The settings of this process, with its log set up. Raises WrongUsage, which names the variable."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # till `stopping`: an exception might be lost in an import
     from libs.common import log
-    from libs.common.settings import BadSetting, load, require
+    from libs.common.settings import BadSetting, load_settings, require_settings
 
     try:
-        settings, warnings = load(**over)
-        require(settings, *required)
+        settings, warnings = load_settings(**over)
+        require_settings(settings, *required)
     except BadSetting as error:
         raise WrongUsage(str(error)) from error
     log.set_up(settings.log_level, settings.log_format)
@@ -82,20 +82,20 @@ def in_loop(work: Coroutine[Any, Any, None]) -> None:
 async def serve(name: str, settings: Settings, parts: Parts, given: socket.socket | None = None) -> None:
     """One service until a signal; on the socket that is `given`, for as long as its giver lives."""
     from libs.common import log
-    from libs.common.http.server import bind, running, url_of
-    from libs.common.settings import PORTS
+    from libs.common.http.server import bind, run_server, socket_url
+    from libs.common.settings import DEFAULT_PORTS
 
     check_service(settings, name)
     if name in WITH_DATABASE:
         check_database(settings.database_url)
-    bound = given or bind(settings.host, PORTS[name] if settings.port is None else settings.port)
+    bound = given or bind(settings.host, DEFAULT_PORTS[name] if settings.port is None else settings.port)
     if name in WITH_DATABASE:
         await usable(settings.database_url, DATABASE_WAIT_S)
-    async with stopping() as stop, running(parts.create(name)(settings), bound) as ended:
+    async with stopping() as stop, run_server(parts.create(name)(settings), bound) as ended:
         if given is not None:
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)  # its end
         garbage_is_rare()
-        log.get(name).info("listening", address=url_of(bound))
+        log.get(name).info("listening", address=socket_url(bound))
         await first(stop, ended)
         if ended.is_set():
             raise Failure(f"{name} ended by itself; its log says why")
@@ -139,7 +139,7 @@ async def current(database_url: str) -> None:
 
     with _told_where(database_url):
         async with _database(database_url) as database:
-            found = await database.schema()
+            found = await database.schema_revision()
     if found is None:
         raise Failure("the database has no tables yet; make them with: mlmesh migrate")
     if found != SCHEMA:

@@ -53,7 +53,7 @@ def up(
     told: dict[str, Any] = {} if "run_log" in settings.model_fields_set else {"run_log": True}
     told["runtime"] = settings.runtime  # a default is said, too: the registry warns of what it does not do
     told["repository_networks"] = (
-        settings.repository_reach
+        settings.reachable_repository_networks
     )  # by the host that the mesh listens on: services have others
     settings = settings.with_values(data=settings.data.absolute(), **told)
     with locked(settings.data):
@@ -122,19 +122,19 @@ def _remember(mesh: profile.Profile) -> None:
 def _sockets(settings: Settings) -> dict[str, socket.socket]:
     """All bound before anything starts: an address in use is told at once."""
     from libs.common.http.server import bind
-    from libs.common.settings import PORTS
+    from libs.common.settings import DEFAULT_PORTS
 
-    gateway = bind(settings.host, PORTS["gateway"] if settings.port is None else settings.port)
+    gateway = bind(settings.host, DEFAULT_PORTS["gateway"] if settings.port is None else settings.port)
     return {name: gateway if name == "gateway" else bind("127.0.0.1", 0) for name in START_ORDER}
 
 
 def _public(settings: Settings, gateway: socket.socket) -> str:
     if "public_url" in settings.model_fields_set:
         return settings.public_url
-    from libs.common.http.server import url_of
+    from libs.common.http.server import socket_url
 
     port = gateway.getsockname()[1]
-    return f"http://127.0.0.1:{port}" if settings.host in EVERYWHERE else url_of(gateway)
+    return f"http://127.0.0.1:{port}" if settings.host in EVERYWHERE else socket_url(gateway)
 
 
 async def _started(
@@ -146,9 +146,9 @@ async def _started(
     stop: asyncio.Event,
 ) -> dict[str, asyncio.Event]:
     """Each service running in `stack`, which ends them in the opposite order; events that say one has ended."""
-    from libs.common.http.server import CannotStart, running, url_of
+    from libs.common.http.server import CannotStart, run_server, socket_url
 
-    addresses = {f"{name}_url": url_of(sockets[name]) for name in ("registry", "scheduler", "databox")}
+    addresses = {f"{name}_url": socket_url(sockets[name]) for name in ("registry", "scheduler", "databox")}
     ended: dict[str, asyncio.Event] = {}
     for name in START_ORDER:
         if stop.is_set():
@@ -156,9 +156,9 @@ async def _started(
         host, port = sockets[name].getsockname()[:2]
         own = settings.with_values(host=host, port=port, **addresses)
         try:
-            ended[name] = await stack.enter_async_context(running(parts.create(name)(own, bus), sockets[name]))
+            ended[name] = await stack.enter_async_context(run_server(parts.create(name)(own, bus), sockets[name]))
         except CannotStart as error:
-            why = error.members.get("why")
+            why = error.extensions.get("why")
             said = f"{name} cannot start: {why}" if why else f"{name} ended while it was starting; its log says why"
             raise Failure(said) from error
     garbage_is_rare()
@@ -169,10 +169,10 @@ async def _ready(address: str, gateway: socket.socket, stop: asyncio.Event) -> N
     """Until the gateway says that every part is ready. Raises Failure, which names the parts that are not."""
     import aiohttp
 
-    from libs.common.http.server import url_of
+    from libs.common.http.server import socket_url
 
     host, port = gateway.getsockname()[:2]
-    url = (f"http://127.0.0.1:{port}" if host in EVERYWHERE else url_of(gateway)) + "/readyz"
+    url = (f"http://127.0.0.1:{port}" if host in EVERYWHERE else socket_url(gateway)) + "/readyz"
     parts: dict[str, Any] = {}
     try:
         async with asyncio.timeout(READY_TIMEOUT_S), aiohttp.ClientSession() as session:

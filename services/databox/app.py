@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from libs.common.bus import Bus
 from libs.common.disk import Disk
 from libs.common.errors import Malformed, NotFound
-from libs.common.http.app import Check, service
+from libs.common.http.app import ReadinessCheck, create_app
 from libs.common.settings import Settings
 from services.databox.dependencies import open_dependencies
 from services.databox.routes import boxes, files, links, logs, staging
@@ -27,13 +27,15 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
             app.state.dependencies = deps
             yield
 
-    def readiness_checks() -> Mapping[str, Check]:
+    def readiness_checks() -> Mapping[str, ReadinessCheck]:
         deps = app.state.dependencies
         checks = {"database": deps.database.ready, "store": deps.store.ready, "bus": deps.bus.ready}
         scheme, _, folder = settings.store_url.partition("://")
         return {**checks, "disk": Disk(Path(folder), settings.disk_reserve).ready} if scheme == "file" else checks
 
-    app = service("databox", settings, lifespan=lifespan, checks=readiness_checks, open_paths=("/links/",))
+    app = create_app(
+        "databox", settings, lifespan=lifespan, checks=readiness_checks, unauthenticated_paths=("/links/",)
+    )
     for route_module in (boxes, files, links, logs, staging):
         app.include_router(route_module.router)
     app.router.default = handle_not_found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from libs.common.bus import Bus
 from libs.common.messages import FileChanged
-from libs.common.periodic_task import Loop
+from libs.common.periodic_task import PeriodicTask
 
 IDLE_INTERVAL_S = 3600.0
 """Nothing is due without a ring."""
@@ -16,7 +16,7 @@ class BoxChangePublisher:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._pending: set[tuple[str, str]] = set()
-        self.loop = Loop("databox doorbells", self.publish_pending, IDLE_INTERVAL_S)
+        self.loop = PeriodicTask("databox doorbells", self.publish_pending, IDLE_INTERVAL_S)
 
     def mark_changed(self, app: str, box: str) -> None:
         self._pending.add((app, box))

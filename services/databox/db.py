@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import Json, clock, upsert
+from libs.common.db import Json, database_time, upsert
 
 metadata = MetaData()
 
@@ -132,7 +132,7 @@ async def sum_reserved_bytes(conn: AsyncConnection, app: str, name: str, exclude
     total = select(func.coalesce(func.sum(reservations.c.size), 0)).where(
         reservations.c.app == app,
         reservations.c.box == name,
-        reservations.c.expires_at > await clock(conn),
+        reservations.c.expires_at > await database_time(conn),
         reservations.c.id.not_in(excluded_ids),
     )
     return int((await conn.execute(total)).scalar_one())
@@ -163,7 +163,14 @@ async def get_publication(conn: AsyncConnection, app: str, name: str) -> Publica
 
 
 async def insert_publication(conn: AsyncConnection, app: str, name: str, moves: list[list[str]]) -> None:
-    row = {"app": app, "id": name, "moves": moves, "fresh": None, "answer": None, "created_at": await clock(conn)}
+    row = {
+        "app": app,
+        "id": name,
+        "moves": moves,
+        "fresh": None,
+        "answer": None,
+        "created_at": await database_time(conn),
+    }
     await conn.execute(insert(publications).values(row))
 
 
@@ -178,6 +185,6 @@ async def delete_publication(conn: AsyncConnection, app: str, name: str) -> None
 
 async def delete_expired(conn: AsyncConnection, publications_s: float) -> None:
     """Remove reservations that are over and publications older than this."""
-    now = await clock(conn)
+    now = await database_time(conn)
     await conn.execute(delete(reservations).where(reservations.c.expires_at <= now))
     await conn.execute(delete(publications).where(publications.c.created_at < now - publications_s))

@@ -13,9 +13,9 @@ from fastapi import Depends, Request
 from libs.common.bus import Bus, open_bus
 from libs.common.db import Database
 from libs.common.http.pagination import Cursors
-from libs.common.periodic_task import Loop
+from libs.common.periodic_task import PeriodicTask
 from libs.common.settings import Settings
-from libs.common.signed_tokens import Signer
+from libs.common.signed_tokens import TokenSigner
 from services.databox import db
 from services.databox.change_publisher import BoxChangePublisher
 from services.databox.files.logs import LogFiles
@@ -33,7 +33,7 @@ class Dependencies:
     database: Database
     bus: Bus
     store: Store
-    signer: Signer
+    signer: TokenSigner
     cursors: Cursors
     quota: Quota
     changes: BoxChangePublisher
@@ -51,7 +51,7 @@ class Dependencies:
 async def open_dependencies(settings: Settings, bus: Bus | None) -> AsyncIterator[Dependencies]:
     """The parts, with their loops running."""
     async with AsyncExitStack() as stack:
-        signer = Signer(settings.internal_token)
+        signer = TokenSigner(settings.internal_token)
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
         message_bus = bus if bus is not None else await stack.enter_async_context(open_bus(settings.bus))
@@ -59,19 +59,21 @@ async def open_dependencies(settings: Settings, bus: Bus | None) -> AsyncIterato
         cursors = Cursors(settings.internal_token, "databox cursor")
         deps = _build_dependencies(database, message_bus, store, signer, cursors)
         await _start_loops(
-            stack, deps.changes.loop, Loop("databox tidying", deps.run_maintenance, MAINTENANCE_INTERVAL_S)
+            stack, deps.changes.loop, PeriodicTask("databox tidying", deps.run_maintenance, MAINTENANCE_INTERVAL_S)
         )
         yield deps
 
 
-def _build_dependencies(database: Database, bus: Bus, store: Store, signer: Signer, cursors: Cursors) -> Dependencies:
+def _build_dependencies(
+    database: Database, bus: Bus, store: Store, signer: TokenSigner, cursors: Cursors
+) -> Dependencies:
     quota, changes = Quota(database, store), BoxChangePublisher(bus)
     uploads = Uploads(store, quota, changes)
     publications = Publications(database, store, quota, changes)
     return Dependencies(database, bus, store, signer, cursors, quota, changes, uploads, publications, LogFiles(store))
 
 
-async def _start_loops(stack: AsyncExitStack, *loops: Loop) -> None:
+async def _start_loops(stack: AsyncExitStack, *loops: PeriodicTask) -> None:
     group = await stack.enter_async_context(asyncio.TaskGroup())
     for loop in loops:
         stack.callback(group.create_task(loop.run()).cancel)

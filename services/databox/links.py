@@ -7,7 +7,7 @@ from typing import Literal, cast
 from urllib.parse import quote
 
 from libs.common.errors import Forbidden, Invalid
-from libs.common.signed_tokens import Forged, Signer
+from libs.common.signed_tokens import InvalidSignature, TokenSigner
 
 Method = Literal["GET", "PUT"]
 RFC5987_SAFE = "!#$&+-.^_`|~"
@@ -27,19 +27,19 @@ class Link:
     expires: float
     size: int | None = None
 
-    def to_token(self, signer: Signer) -> str:
-        return signer.seal("databox link", [self.method, self.key, int(self.expires), self.size])
+    def to_token(self, signer: TokenSigner) -> str:
+        return signer.sign("databox link", [self.method, self.key, int(self.expires), self.size])
 
-    def to_url(self, base: str, signer: Signer) -> str:
+    def to_url(self, base: str, signer: TokenSigner) -> str:
         """`base`: where databox answers, or the gateway, for who will use it."""
         return f"{base}/links/{self.to_token(signer)}"
 
 
-def verify_link(signer: Signer, token: str, method: str, now: float) -> Link:
+def verify_link(signer: TokenSigner, token: str, method: str, now: float) -> Link:
     """The link of `token`. Raises Forbidden when it is forged, over, or for another method. HEAD is as good as GET."""
     try:
-        allowed_method, key, expires, size = signer.open("databox link", token)
-    except Forged as error:
+        allowed_method, key, expires, size = signer.verify("databox link", token)
+    except InvalidSignature as error:
         raise Forbidden("this link is not valid") from error
     if now >= expires:
         raise Forbidden("this link has expired; ask for a new one")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from libs.common.errors import MeshError, MethodNotAllowed, NotFound, Unauthorized, UnknownEncoding, headers
+from libs.common.errors import MeshError, MethodNotAllowed, NotFound, Unauthorized, UnknownEncoding, problem_headers
 
 
 class MissingCredentials(Unauthorized):
@@ -46,7 +46,7 @@ class WrongMethod(MethodNotAllowed):
 
 
 def get_error_headers(error: MeshError) -> dict[str, str]:
-    fields = headers(error)
+    fields = problem_headers(error)
     match error:
         case MissingCredentials():
             fields["WWW-Authenticate"] = error.challenge

@@ -31,7 +31,7 @@ class Readiness:
         problems = {"table": None if self._watcher.has_table else "there has been no table yet"}
         problems |= {service.name: reason for service, reason in zip(services, reasons, strict=True)}
         self._was_ready = self._was_ready or (self._watcher.has_table and not any(reasons))
-        disk_problem = None if self._disk.has_room() else self._disk.sentence()
+        disk_problem = None if self._disk.has_free_space() else self._disk.describe_full()
         problems["disk"] = disk_problem
         parts = {name: {"ready": reason is None, "reason": reason} for name, reason in problems.items()}
         return {"ready": self._was_ready and disk_problem is None, "parts": parts}

@@ -11,9 +11,9 @@ from fastapi import FastAPI
 
 from libs.common.bus import Bus, open_bus
 from libs.common.db import Database
-from libs.common.http.app import Check, service
-from libs.common.http.client import open_peers
-from libs.common.settings import Settings, require
+from libs.common.http.app import ReadinessCheck, create_app
+from libs.common.http.client import open_service_clients
+from libs.common.settings import Settings, require_settings
 from services.registry.app_removal import AppRemover
 from services.registry.dependencies import Dependencies
 from services.registry.deployments.worker import DeploymentWorker
@@ -31,7 +31,7 @@ ROUTES = (apply, apps, deployments, secrets, keys, tokens, validate, hooks, inte
 
 def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
     """Opens its own bus when none is given. Raises BadSetting without the internal token or the secret key."""
-    require(settings, "internal_token", "secret_key")
+    require_settings(settings, "internal_token", "secret_key")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -39,11 +39,11 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
             app.state.parts = deps
             yield
 
-    def readiness_checks() -> Mapping[str, Check]:
+    def readiness_checks() -> Mapping[str, ReadinessCheck]:
         deps: Dependencies = app.state.parts
         return {"database": deps.database.ready}
 
-    app = service("registry", settings, lifespan=lifespan, checks=readiness_checks)
+    app = create_app("registry", settings, lifespan=lifespan, checks=readiness_checks)
     for routes in ROUTES:
         app.include_router(routes.router)
     return app
@@ -54,7 +54,7 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
     """Everything that lives as long as the service; loops and their work end with it."""
     async with AsyncExitStack() as stack:
         bus = external_bus if external_bus is not None else await stack.enter_async_context(open_bus(settings.bus))
-        peers = await stack.enter_async_context(open_peers(settings))
+        peers = await stack.enter_async_context(open_service_clients(settings))
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
         group = await stack.enter_async_context(_open_task_group())
@@ -98,4 +98,6 @@ def build_address_policy(settings: Settings) -> AddressPolicy:
     private_folders = [settings.data, settings.scratch_folder]
     if settings.store_url.startswith("file://"):
         private_folders.append(Path(settings.store_url.removeprefix("file://")))
-    return AddressPolicy(AllowedFolders(settings.repository_folders, private_folders), settings.repository_reach)
+    return AddressPolicy(
+        AllowedFolders(settings.repository_folders, private_folders), settings.reachable_repository_networks
+    )

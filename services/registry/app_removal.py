@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from libs.common.db import Database
 from libs.common.errors import NotFound
-from libs.common.http.client import Peer
-from libs.common.periodic_task import Loop
+from libs.common.http.client import ServiceClient
+from libs.common.periodic_task import PeriodicTask
 from services.registry.db import apps
 from services.registry.git.cache import GitCache
 
@@ -15,11 +15,11 @@ RETRY_INTERVAL_S = 15.0
 
 
 class AppRemover:
-    def __init__(self, database: Database, git_cache: GitCache, scheduler: Peer) -> None:
+    def __init__(self, database: Database, git_cache: GitCache, scheduler: ServiceClient) -> None:
         self._database = database
         self._git_cache = git_cache
         self._scheduler = scheduler
-        self.loop = Loop("removals", self._remove_pending, RETRY_INTERVAL_S)
+        self.loop = PeriodicTask("removals", self._remove_pending, RETRY_INTERVAL_S)
 
     def wake(self) -> None:
         self.loop.wake()

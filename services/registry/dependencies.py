@@ -10,8 +10,8 @@ from fastapi import Depends, Request
 from libs.common import log
 from libs.common.db import Database
 from libs.common.errors import MeshError, NotFound
-from libs.common.http.client import Peers
-from libs.common.identity import Caller, caller
+from libs.common.http.client import ServiceClients
+from libs.common.identity import Caller, caller_from_headers
 from libs.common.messages import AccessChanged
 from libs.common.settings import Settings
 from services.registry.app_removal import AppRemover
@@ -35,7 +35,7 @@ class Dependencies:
     deployment_worker: DeploymentWorker
     app_remover: AppRemover
     events: EventPublisher
-    peers: Peers
+    peers: ServiceClients
 
     async def read_remote_head(self, app: str, timeout: float) -> str | None:
         """The head of the app's branch, if Git says it within `timeout` seconds. Raises NoBranch."""
@@ -60,7 +60,7 @@ async def _get_dependencies(request: Request) -> Dependencies:
 
 
 async def _get_caller(request: Request) -> Caller:
-    return caller(request.headers)
+    return caller_from_headers(request.headers)
 
 
 DependenciesDep = Annotated[Dependencies, Depends(_get_dependencies)]

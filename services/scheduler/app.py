@@ -10,9 +10,9 @@ from fastapi import FastAPI
 
 from libs.common.bus import Bus, open_bus
 from libs.common.disk import Disk
-from libs.common.http.app import Check, service
-from libs.common.http.client import open_peers
-from libs.common.settings import Settings, require
+from libs.common.http.app import ReadinessCheck, create_app
+from libs.common.http.client import open_service_clients
+from libs.common.settings import Settings, require_settings
 from services.scheduler.callbacks.safe_client import open_public_http
 from services.scheduler.components.catalog_cache import CatalogCache
 from services.scheduler.control_loops import ControlLoops
@@ -29,7 +29,7 @@ ROUTE_MODULES = (table, runs, callbacks, schedules, apps, components, admin)
 
 def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
     """Opens its own bus when none is given. Raises BadSetting without the internal token."""
-    require(settings, "internal_token")
+    require_settings(settings, "internal_token")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -38,11 +38,11 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
             app.state.on_stop.append(deps.notifier.close)
             yield
 
-    def checks() -> Mapping[str, Check]:
+    def checks() -> Mapping[str, ReadinessCheck]:
         deps: Dependencies = app.state.dependencies
         return {"database": deps.db.ready, "bus": deps.bus.ready}
 
-    app = service("scheduler", settings, lifespan=lifespan, checks=checks, direct=DIRECT_ROUTES)
+    app = create_app("scheduler", settings, lifespan=lifespan, checks=checks, hot_routes=DIRECT_ROUTES)
     for route_module in ROUTE_MODULES:
         app.include_router(route_module.router)
     return app
@@ -52,7 +52,7 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
 async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> AsyncIterator[Dependencies]:
     async with AsyncExitStack() as stack:
         bus = external_bus if external_bus is not None else await stack.enter_async_context(open_bus(settings.bus))
-        service_clients = await stack.enter_async_context(open_peers(settings))
+        service_clients = await stack.enter_async_context(open_service_clients(settings))
         db = open_database(settings.database_url)
         stack.push_async_callback(db.close)
         public_http = await stack.enter_async_context(open_public_http(settings.callback_networks))

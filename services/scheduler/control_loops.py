@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from libs.common.bus import Queue
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import MeshError
 from libs.common.log import get
 from libs.common.messages import AccessChanged, FileChanged, RevisionReady
-from libs.common.periodic_task import MAX_BACK_OFF_S, Loop, for_each
+from libs.common.periodic_task import MAX_BACK_OFF_S, PeriodicTask, for_each
 from services.scheduler.callbacks import dispatcher
 from services.scheduler.components import load_reports, reconciler, registry_sync
 from services.scheduler.db import apps, leader, rollouts, tasks
@@ -104,10 +104,10 @@ class ControlLoops:
         self._gateways_observed = ObservationWindow(2 * load_reports.LOAD_FRESH_S)
         self._autoscale_after = 0.0
         self._log = get("scheduler")
-        self.leadership = Loop("leader", self._renew_leadership, LEADER_RENEW_S, back_off=LEADER_RENEW_S)
-        self.change_poller = Loop("change_poller", RunChangePoller(deps).poll, POLL_S)
-        self.dispatch_relay = Loop(
-            "relay", DispatchRelay(deps).run_once, DISPATCH_RELAY_S, rest=DISPATCH_MIN_INTERVAL_S
+        self.leadership = PeriodicTask("leader", self._renew_leadership, LEADER_RENEW_S, max_back_off=LEADER_RENEW_S)
+        self.change_poller = PeriodicTask("change_poller", RunChangePoller(deps).poll, POLL_S)
+        self.dispatch_relay = PeriodicTask(
+            "relay", DispatchRelay(deps).run_once, DISPATCH_RELAY_S, min_interval=DISPATCH_MIN_INTERVAL_S
         )
         self._publisher = OutputPublisher(deps)
         self.output_publisher = self._leader_only("publisher", self._publisher.run_once, REGISTRY_SYNC_S)
@@ -131,12 +131,12 @@ class ControlLoops:
         interval: float,
         min_interval: float = 0.0,
         back_off: float = MAX_BACK_OFF_S,
-    ) -> Loop:
+    ) -> PeriodicTask:
         async def run_if_leader() -> None:
             if self._election.is_leader:
                 await step()
 
-        return Loop(name, run_if_leader, interval, back_off, min_interval)
+        return PeriodicTask(name, run_if_leader, interval, back_off, min_interval)
 
     def on_load_report(self) -> None:
         """A component that scales."""
@@ -151,7 +151,7 @@ class ControlLoops:
 
     def hurry_timers(self) -> None:
         """Something has begun that time makes due."""
-        self.timers.hurry(self._timer_interval)
+        self.timers.run_within(self._timer_interval)
 
     async def run(self) -> None:
         try:
@@ -189,12 +189,12 @@ class ControlLoops:
 
     async def _run_timers(self) -> None:
         async with self._deps.db.read() as conn:
-            now = await clock(conn)
+            now = await database_time(conn)
             due = await of_time.find_due_work(conn, now)
         if due.is_busy:
             self.hurry_timers()
         elif due.next_at is not None:
-            self.timers.hurry(max(self._timer_interval, due.next_at - now))
+            self.timers.run_within(max(self._timer_interval, due.next_at - now))
         can_expire = self._workers_observed.observe(time.monotonic())
         if due.callbacks:
             self.callbacks.wake()

@@ -8,7 +8,7 @@ from typing import Any
 
 from libs.common.bus import Bus
 from libs.common.db import Database
-from libs.common.http.client import Peers
+from libs.common.http.client import ServiceClients
 from libs.common.settings import Settings
 from services.scheduler.callbacks.safe_client import PublicHttpClient
 from services.scheduler.coalesce import Coalescer
@@ -44,7 +44,7 @@ class Dependencies:
     settings: Settings
     db: Database
     bus: Bus
-    services: Peers
+    services: ServiceClients
     notifier: Notifier
     public_http: PublicHttpClient
     catalogs: CatalogCache

@@ -13,9 +13,9 @@ from fastapi import FastAPI
 
 from libs.common.bus import Bus, open_bus
 from libs.common.disk import Disk
-from libs.common.http.app import Check, service
-from libs.common.http.client import open_peers
-from libs.common.periodic_task import Loop
+from libs.common.http.app import ReadinessCheck, create_app
+from libs.common.http.client import open_service_clients
+from libs.common.periodic_task import PeriodicTask
 from libs.common.settings import Settings
 from services.worker.claimer import TaskClaimer
 from services.worker.context import WorkerContext, get_installation_id
@@ -50,13 +50,13 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
                 app.state.held_tasks = held_tasks
                 yield
 
-    def readiness_checks() -> Mapping[str, Check]:
+    def readiness_checks() -> Mapping[str, ReadinessCheck]:
         runtime = app.state.runtime
         disk = Disk(settings.scratch_folder, settings.disk_reserve)
         checks = {"bus": app.state.bus.ready, "runtime": runtime.check_ready, "gateway": runtime.check_gateway}
         return {**checks, "disk": disk.ready}
 
-    app = service("worker", settings, lifespan=lifespan, checks=readiness_checks)
+    app = create_app("worker", settings, lifespan=lifespan, checks=readiness_checks)
     return app
 
 
@@ -66,7 +66,7 @@ async def open_context(settings: Settings) -> AsyncIterator[WorkerContext]:
     mesh = get_installation_id(settings.internal_token)
     docker = settings.runtime.startswith("docker:")
     cache = (settings.scratch_folder if docker else settings.data) / "cache"
-    async with open_peers(settings) as peers, open_runtime(settings, worker, mesh, cache) as runtime:
+    async with open_service_clients(settings) as peers, open_runtime(settings, worker, mesh, cache) as runtime:
         yield WorkerContext(
             settings=settings,
             worker=worker,
@@ -117,9 +117,11 @@ async def run_worker_loops(context: WorkerContext, bus: Bus) -> AsyncIterator[He
         ]
         claim_loops.append(loops.create_task(claimer.poll_loop.run()))
         service_loops = [
-            loops.create_task(Loop("sync", heartbeat.run_once, HEARTBEAT_PAUSE_S, back_off=settings.lease / 5).run()),
-            loops.create_task(Loop("converge", context.runtime.reconcile, RECONCILE_INTERVAL_S).run()),
-            loops.create_task(Loop("sweep", runner.remove_orphans, SWEEP_INTERVAL_S).run()),
+            loops.create_task(
+                PeriodicTask("sync", heartbeat.run_once, HEARTBEAT_PAUSE_S, max_back_off=settings.lease / 5).run()
+            ),
+            loops.create_task(PeriodicTask("converge", context.runtime.reconcile, RECONCILE_INTERVAL_S).run()),
+            loops.create_task(PeriodicTask("sweep", runner.remove_orphans, SWEEP_INTERVAL_S).run()),
         ]
         try:
             yield held_tasks

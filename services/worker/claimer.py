@@ -9,9 +9,9 @@ from typing import Any
 from libs.common import log
 from libs.common.bus import Bus, Consumer, Queue
 from libs.common.errors import MeshError
-from libs.common.http.client import Peer
+from libs.common.http.client import ServiceClient
 from libs.common.messages import TaskReady
-from libs.common.periodic_task import Loop
+from libs.common.periodic_task import PeriodicTask
 from libs.common.settings import Settings
 from services.worker.held_tasks import HeldTasks
 from services.worker.lease import Lease
@@ -26,12 +26,12 @@ class TaskClaimer:
         settings: Settings,
         worker: str,
         held_tasks: HeldTasks,
-        scheduler: Peer,
+        scheduler: ServiceClient,
         start_lease: Callable[[Lease], None],
     ) -> None:
         self._settings, self._worker, self._held_tasks = settings, worker, held_tasks
         self._scheduler, self._start_lease = scheduler, start_lease
-        self.poll_loop = Loop("claims", self.claim_until_full, CLAIM_INTERVAL_S)
+        self.poll_loop = PeriodicTask("claims", self.claim_until_full, CLAIM_INTERVAL_S)
         self._claim_lock = asyncio.Lock()
 
     async def consume_notifications(self, bus: Bus, resource_class: str) -> None:

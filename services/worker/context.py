@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from libs.common.errors import Conflict
-from libs.common.http.client import Peers
+from libs.common.http.client import ServiceClients
 from libs.common.settings import Settings
 from services.worker.failures import TaskFailed
 from services.worker.files.checkout import CheckoutCache
@@ -29,7 +29,7 @@ class WorkerContext:
     settings: Settings
     worker: str
     installation: str
-    peers: Peers
+    peers: ServiceClients
     runtime: Runtime
     checkouts: CheckoutCache
     models: ModelCache

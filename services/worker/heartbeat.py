@@ -7,8 +7,8 @@ import socket
 from typing import Any
 
 from libs.common import log
-from libs.common.http.client import Peer
-from libs.common.http.tolerant_list import named
+from libs.common.http.client import ServiceClient
+from libs.common.http.tolerant_list import describe_entry
 from libs.common.settings import Settings
 from services.worker.held_tasks import HeldTasks
 
@@ -23,7 +23,7 @@ class Heartbeat:
     While the scheduler is away the work goes on: only its word ends what this worker holds.
     """
 
-    def __init__(self, settings: Settings, worker: str, held_tasks: HeldTasks, scheduler: Peer) -> None:
+    def __init__(self, settings: Settings, worker: str, held_tasks: HeldTasks, scheduler: ServiceClient) -> None:
         self._settings, self._worker, self._held_tasks, self._scheduler = settings, worker, held_tasks, scheduler
         self._lease_s = settings.lease
 
@@ -78,7 +78,7 @@ class Heartbeat:
         for order in ("stop", "gone"):
             for entry in response.get(order) or ():
                 if not _is_valid_order(entry):
-                    log.get("worker").warning("an order is left out", order=order, entry=named(entry))
+                    log.get("worker").warning("an order is left out", order=order, entry=describe_entry(entry))
                 elif target := self._held_tasks.find(entry["task"], entry["token"]):
                     target.set_order("gone" if order == "gone" else "stop")
 

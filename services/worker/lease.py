@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.http.tolerant_list import named
+from libs.common.http.tolerant_list import describe_entry
 
 LEASE_FIELDS: Mapping[str, type] = {
     "task": str, "kind": str, "token": int, "attempt": int, "app": str, "commit": str, "spec": dict,
@@ -27,7 +27,7 @@ class Lease:
     def from_json(cls, value: Any) -> Lease:
         """Raises ValueError when it is none, which names the task if that is known."""
         if not isinstance(value, dict) or not all(type(value.get(name)) is kind for name, kind in LEASE_FIELDS.items()):
-            raise ValueError(f"no lease: {named(value)}")
+            raise ValueError(f"no lease: {describe_entry(value)}")
         return cls(**{name: value[name] for name in LEASE_FIELDS})
 
     @property

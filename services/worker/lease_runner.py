@@ -12,7 +12,7 @@ from typing import Any
 
 from libs.common import log
 from libs.common.errors import Conflict, MeshError, NotFound
-from libs.common.redaction import redacted
+from libs.common.redaction import redact_links
 from libs.common.settings import Settings
 from services.worker.context import WorkerContext
 from services.worker.failures import TaskFailed
@@ -215,7 +215,7 @@ def redact_reason(outcome: Outcome | None, folder: Path, settings: Settings) -> 
     """Its reason without what is of this worker alone: links that allow something, and folders of its host."""
     if outcome is None or outcome.reason is None:
         return outcome
-    detail = redacted(str(outcome.reason.get("detail") or "")).replace(f"{folder}/", "")
+    detail = redact_links(str(outcome.reason.get("detail") or "")).replace(f"{folder}/", "")
     for root in (settings.scratch_folder, settings.data):
         detail = detail.replace(f"{root}/", "…/")
     return replace(outcome, reason={**outcome.reason, "detail": detail})

@@ -48,7 +48,7 @@ def said(data: Path) -> str:
     """What `mlmesh up` would say; nothing when it would start."""
     try:
         with locked(data):
-            preflight.check(Settings.of(data=data))
+            preflight.check(Settings.from_values(data=data))
     except MeshError as error:
         return error.detail
     return ""

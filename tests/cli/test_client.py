@@ -41,7 +41,7 @@ def test_a_problem_document_comes_back_as_the_error_that_it_was(mesh: FakeMesh, 
     mesh.answers("GET", "/x", Reply(422, {"status": 422, "detail": "no", "errors": [{"message": "m"}]}))
     with pytest.raises(Invalid) as raised:
         client.get("/x")
-    assert (raised.value.detail, raised.value.members) == ("no", {"errors": [{"message": "m"}]})
+    assert (raised.value.detail, raised.value.extensions) == ("no", {"errors": [{"message": "m"}]})
 
 
 def test_an_answer_of_something_else_is_quoted(mesh: FakeMesh, client: Client) -> None:

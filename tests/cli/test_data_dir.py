@@ -73,6 +73,6 @@ def test_on_a_full_disk_what_tells_of_processes_that_run_is_kept(tmp_path: Path)
     for name in ("container.json", "log", "lease.json", "outputs/large"):
         (task / name).touch()
     with pytest.raises(Failure, match="remove files from that disk"):
-        room(Settings.of(data=tmp_path, disk_reserve=1 << 60))
+        room(Settings.from_values(data=tmp_path, disk_reserve=1 << 60))
     left = {path.name for path in tmp_path.rglob("*")}
     assert left == {"scratch", "tasks", "w1", "mlmesh-1-1", "container.json"}

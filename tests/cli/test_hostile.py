@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libs.common.terminal import COMMANDING
+from libs.common.terminal import CONTROL_CATEGORIES
 from tests.cli.cases import CASES, Case
 from tests.cli.conftest import Run
 from tests.cli.fake_mesh import FakeMesh, Reply
@@ -37,7 +37,7 @@ def poisoned(value: Any, attack: str, name: str = "") -> Any:
 
 
 def commands_in(text: str) -> list[str]:
-    return [char for char in text if unicodedata.category(char) in COMMANDING and char not in "\n\t"]
+    return [char for char in text if unicodedata.category(char) in CONTROL_CATEGORIES and char not in "\n\t"]
 
 
 @every_command

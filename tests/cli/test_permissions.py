@@ -127,8 +127,8 @@ def test_a_worker_of_containers_keeps_nothing_in_the_data_folder(data: Path) -> 
     remove(data)
     data.touch()
     scratch = data.parent / "scratch"
-    preflight.check_service(Settings.of(data=data, scratch=scratch, runtime="docker://"), "worker")
-    preflight.check_service(Settings.of(data=data), "gateway")
-    preflight.check_service(Settings.of(data=data), "scheduler")
+    preflight.check_service(Settings.from_values(data=data, scratch=scratch, runtime="docker://"), "worker")
+    preflight.check_service(Settings.from_values(data=data), "gateway")
+    preflight.check_service(Settings.from_values(data=data), "scheduler")
     with pytest.raises(Failure, match="data is a file, where a folder belongs"):
-        preflight.check_service(Settings.of(data=data, scratch=scratch), "worker")
+        preflight.check_service(Settings.from_values(data=data, scratch=scratch), "worker")

@@ -116,7 +116,7 @@ def test_what_is_preset_needs_no_file(data: Path) -> None:
     (data / "secret-key").unlink()
     (data / "internal-token").write_bytes(b"\xff")
     (data / "admin-token").write_bytes(b"")
-    preflight.check(Settings.of(data=data, secret_key="s", internal_token="i", admin_token="a"))
+    preflight.check(Settings.from_values(data=data, secret_key="s", internal_token="i", admin_token="a"))
 
 
 def test_what_is_kept_elsewhere_is_looked_at_there(data: Path, tmp_path: Path) -> None:
@@ -131,9 +131,9 @@ def test_what_is_kept_elsewhere_is_looked_at_there(data: Path, tmp_path: Path) -
     ]
     for over, sentence in elsewhere:
         with pytest.raises(MeshError) as found:
-            preflight.check(Settings.of(data=data, **over))
+            preflight.check(Settings.from_values(data=data, **over))
         assert found.value.detail.startswith(sentence)
-    preflight.check(Settings.of(data=data, database="postgresql+asyncpg://u@h/d", store="s3://a:b@h/c"))
+    preflight.check(Settings.from_values(data=data, database="postgresql+asyncpg://u@h/d", store="s3://a:b@h/c"))
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ async def test_a_writer_that_is_cancelled_leaves_nothing_and_holds_nothing_up(da
 
 async def test_readers_at_the_same_time_have_their_own(database_url: str) -> None:
     database = Database(database_url)
-    many = 3 * connection_cache.KEPT
+    many = 3 * connection_cache.MAX_CACHED
 
     async def one(everybody: asyncio.Barrier) -> int:
         async with database.read() as c:

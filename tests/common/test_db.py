@@ -14,7 +14,7 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, select
 from sqlalchemy.exc import IntegrityError
 
 from libs.common.db import Database, Json, damage, insert_many
-from libs.common.errors import Damaged
+from libs.common.errors import DatabaseDamaged
 
 TABLES = MetaData()
 PARENTS = Table("parents", TABLES, Column("id", String(8), primary_key=True), Column("size", Integer, default=3))
@@ -25,10 +25,10 @@ async def test_rows_of_two_tables_come_together_or_not_at_all(database_url: str)
     database = Database(database_url)
     await database.create_all(TABLES)
     children: list[dict[str, Any]] = [{"id": "a", "of": {"x": [1]}}, {"id": "b", "of": None}]
-    async with database.write(alone=True) as c:
+    async with database.write(single_statement=True) as c:
         await insert_many(c, (PARENTS, [{"id": "one"}, {"id": "two"}]), (CHILDREN, children))
     with pytest.raises(IntegrityError):
-        async with database.write(alone=True) as c:
+        async with database.write(single_statement=True) as c:
             await insert_many(c, (PARENTS, [{"id": "three"}]), (CHILDREN, children))
     async with database.read() as c:
         assert sorted(tuple(row) for row in await c.execute(select(PARENTS))) == [("one", 3), ("two", 3)]
@@ -78,16 +78,16 @@ async def test_damage_that_a_statement_meets_is_told_with_the_file(tmp_path: Pat
     with file.open("r+b") as opened:
         opened.seek(6 * 4096)
         opened.write(b"\xff" * 20 * 4096)
-    damage.check(file)
+    damage.check_file(file)
     database = Database(f"sqlite+aiosqlite:///{file}")
     sentence = (
         f"the database {file} is damaged (database disk image is malformed); "
         f"restore it from a backup, or move {tmp_path} away to begin anew"
     )
-    with pytest.raises(Damaged) as read:
+    with pytest.raises(DatabaseDamaged) as read:
         async with database.read() as c:
             await c.execute(select(PARENTS))
-    with pytest.raises(Damaged) as written:
+    with pytest.raises(DatabaseDamaged) as written:
         async with database.write() as c:
             await c.execute(PARENTS.delete())
     assert [read.value.detail, written.value.detail] == [sentence, sentence]
@@ -114,7 +114,7 @@ async def test_a_database_that_is_not_what_it_was_is_not_ready(tmp_path: Path, h
         case _:
             file.write_bytes(b"x" * file.stat().st_size)
     try:
-        with pytest.raises(Damaged, match="is damaged"):
+        with pytest.raises(DatabaseDamaged, match="is damaged"):
             await database.ready()
     finally:
         await database.close()

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from libs.common import errors
-from libs.common.errors import Conflict, MeshError, TooLarge, Unavailable, from_problem, headers, problem
+from libs.common.errors import (
+    Conflict,
+    MeshError,
+    TooLarge,
+    Unavailable,
+    from_problem,
+    problem_document,
+    problem_headers,
+)
 
 
 def test_the_docstring_is_the_default_message() -> None:
@@ -13,7 +21,7 @@ def test_the_docstring_is_the_default_message() -> None:
 
 
 def test_a_problem_has_the_fields_of_rfc_9457_and_the_errors_own() -> None:
-    assert problem(TooLarge("too big", used=3), "id-1") == {
+    assert problem_document(TooLarge("too big", used=3), "id-1") == {
         "type": "about:blank",
         "title": "Request Entity Too Large",
         "status": 413,
@@ -25,18 +33,18 @@ def test_a_problem_has_the_fields_of_rfc_9457_and_the_errors_own() -> None:
 
 
 def test_unavailable_always_says_when_to_come_back() -> None:
-    assert headers(Unavailable()) == {
+    assert problem_headers(Unavailable()) == {
         "Content-Type": "application/problem+json",
         "X-Mlmesh-Error": "1",
         "Retry-After": "1",
     }
 
 
-@pytest.mark.parametrize("status", sorted(errors.BY_STATUS))
+@pytest.mark.parametrize("status", sorted(errors.ERRORS_BY_STATUS))
 def test_every_error_survives_the_way_between_services(status: int) -> None:
-    original = errors.BY_STATUS[status]("why", field="x")
-    found = from_problem(status, problem(original, "id"))
-    assert (type(found), found.detail, found.members) == (type(original), "why", {"field": "x"})
+    original = errors.ERRORS_BY_STATUS[status]("why", field="x")
+    found = from_problem(status, problem_document(original, "id"))
+    assert (type(found), found.detail, found.extensions) == (type(original), "why", {"field": "x"})
 
 
 def test_an_unknown_status_is_a_plain_error() -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from libs.common.json_nul import says_nul, without_nul
+from libs.common.json_nul import contains_nul, replace_nul
 
 NUL, TEXT = "\0", "\\u0000"
 
@@ -15,5 +15,5 @@ NUL, TEXT = "\0", "\\u0000"
 )
 def test_the_character_is_told_from_its_name(value: str, there: bool) -> None:
     document = json.dumps({"x": [value]})
-    assert says_nul(document) is there
-    assert json.loads(without_nul(document)) == {"x": [value.replace(NUL, "\ufffd")]}
+    assert contains_nul(document) is there
+    assert json.loads(replace_nul(document)) == {"x": [value.replace(NUL, "\ufffd")]}

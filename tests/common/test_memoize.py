@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from libs.common import memoize as module
-from libs.common.memoize import kept
+from libs.common.memoize import memoize_by_identity
 
 
 def test_each_object_is_asked_for_once() -> None:
     asked: list[list[int]] = []
 
-    @kept
+    @memoize_by_identity
     def total(value: list[int]) -> int:
         asked.append(value)
         return sum(value)
@@ -21,14 +21,14 @@ def test_each_object_is_asked_for_once() -> None:
 def test_only_the_latest_are_kept() -> None:
     asked = []
 
-    @kept
+    @memoize_by_identity
     def double(value: tuple[int]) -> int:
         asked.append(value)
         return 2 * value[0]
 
-    many = [(number,) for number in range(module.MOST + 1)]
-    assert [double(one) for one in many] == [2 * number for number in range(module.MOST + 1)]
-    assert double(many[-1]) == 2 * module.MOST
-    assert len(asked) == module.MOST + 1
+    many = [(number,) for number in range(module.MAX_ENTRIES + 1)]
+    assert [double(one) for one in many] == [2 * number for number in range(module.MAX_ENTRIES + 1)]
+    assert double(many[-1]) == 2 * module.MAX_ENTRIES
+    assert len(asked) == module.MAX_ENTRIES + 1
     double(many[0])
-    assert len(asked) == module.MOST + 2
+    assert len(asked) == module.MAX_ENTRIES + 2

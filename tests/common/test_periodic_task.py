@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from libs.common.errors import Unavailable
-from libs.common.periodic_task import Loop
+from libs.common.periodic_task import PeriodicTask
 
 PATIENCE_S = 5.0
 
@@ -16,7 +16,7 @@ async def test_a_ring_is_answered_without_waiting_for_the_interval() -> None:
     async def step() -> None:
         steps.put_nowait(1)
 
-    loop = Loop("test", step, interval=3600.0)
+    loop = PeriodicTask("test", step, interval=3600.0)
     running = asyncio.create_task(loop.run())
     async with asyncio.timeout(PATIENCE_S):
         await steps.get()
@@ -36,7 +36,7 @@ async def test_a_step_that_fails_is_repeated() -> None:
         if attempts.qsize() == 2:
             raise RuntimeError("a defect")
 
-    running = asyncio.create_task(Loop("test", step, interval=3600.0).run())
+    running = asyncio.create_task(PeriodicTask("test", step, interval=3600.0).run())
     async with asyncio.timeout(PATIENCE_S):
         while attempts.qsize() < 3:  # noqa: ASYNC110  what is awaited is the loop itself
             await asyncio.sleep(0.01)
@@ -51,7 +51,7 @@ async def test_a_ring_in_the_moment_of_the_stop_does_not_keep_it_going() -> None
     async def step() -> None:
         steps.put_nowait(1)
 
-    loop = Loop("test", step, interval=3600.0)
+    loop = PeriodicTask("test", step, interval=3600.0)
     running = asyncio.create_task(loop.run())
     async with asyncio.timeout(PATIENCE_S):
         await steps.get()
@@ -69,17 +69,17 @@ async def test_a_step_can_be_hurried_by_itself_and_from_outside() -> None:
     async def step() -> None:
         steps.put_nowait(1)
         if steps.qsize() == 1:
-            loop.hurry(0.01)
+            loop.run_within(0.01)
 
-    loop = Loop("test", step, interval=3600.0)
+    loop = PeriodicTask("test", step, interval=3600.0)
     running = asyncio.create_task(loop.run())
     async with asyncio.timeout(PATIENCE_S):
         while steps.qsize() < 2:  # noqa: ASYNC110  what is awaited is the loop itself
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         assert steps.qsize() == 2
-        loop.hurry(0.0)
-        loop.hurry(3600.0)  # no later than was said before
+        loop.run_within(0.0)
+        loop.run_within(3600.0)  # no later than was said before
         while steps.qsize() < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     running.cancel()

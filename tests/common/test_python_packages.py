@@ -2,38 +2,38 @@
 
 import pytest
 
-from libs.common.python_packages import Packages, Unfit, packages, unread
+from libs.common.python_packages import InvalidProject, Requirements, check_requirements, find_requirements
 
 STATIC = b"[project]\nname='a'\ndependencies=['numpy', 'scipy>=1']\n"
 BACKEND = b"[build-system]\nrequires=['hatchling']\n"
 POETRY = b"[tool.poetry]\nname='a'\n"
-WHOLE = Packages(whole=True)
+WHOLE = Requirements(installs_repository=True)
 
 
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({}, Packages()),
-        ({"requirements.txt": b"numpy\n", "pyproject.toml": BACKEND, "setup.py": b""}, Packages("numpy\n")),
-        ({"requirements.txt": b"", "pyproject.toml": b"nonsense"}, Packages("")),
-        ({"pyproject.toml": STATIC}, Packages("numpy\nscipy>=1\n")),
-        ({"pyproject.toml": STATIC + BACKEND}, Packages("numpy\nscipy>=1\n")),
-        ({"pyproject.toml": b"[project]\nname='a'\n"}, Packages()),
-        ({"pyproject.toml": b"[tool.ruff]\n"}, Packages()),
+        ({}, Requirements()),
+        ({"requirements.txt": b"numpy\n", "pyproject.toml": BACKEND, "setup.py": b""}, Requirements("numpy\n")),
+        ({"requirements.txt": b"", "pyproject.toml": b"nonsense"}, Requirements("")),
+        ({"pyproject.toml": STATIC}, Requirements("numpy\nscipy>=1\n")),
+        ({"pyproject.toml": STATIC + BACKEND}, Requirements("numpy\nscipy>=1\n")),
+        ({"pyproject.toml": b"[project]\nname='a'\n"}, Requirements()),
+        ({"pyproject.toml": b"[tool.ruff]\n"}, Requirements()),
         ({"pyproject.toml": b"[project]\nname='a'\ndynamic=['dependencies']\n"}, WHOLE),
         ({"pyproject.toml": STATIC, "src/a/__init__.py": b""}, WHOLE),
         ({"pyproject.toml": STATIC, "src/a.py": b""}, WHOLE),
-        ({"pyproject.toml": STATIC, "src/__init__.py": b"", "src/a.py": b""}, Packages("numpy\nscipy>=1\n")),
+        ({"pyproject.toml": STATIC, "src/__init__.py": b"", "src/a.py": b""}, Requirements("numpy\nscipy>=1\n")),
         ({"pyproject.toml": BACKEND}, WHOLE),
         ({"pyproject.toml": POETRY + BACKEND}, WHOLE),
-        ({"pyproject.toml": POETRY}, Packages()),
-        ({"pyproject.toml": POETRY + b"package-mode=false\n" + BACKEND}, Packages()),
+        ({"pyproject.toml": POETRY}, Requirements()),
+        ({"pyproject.toml": POETRY + b"package-mode=false\n" + BACKEND}, Requirements()),
         ({"setup.py": b""}, WHOLE),
         ({"setup.py": b"", "pyproject.toml": b"[tool.ruff]\n"}, WHOLE),
     ],
 )
-def test_what_is_installed(files: dict[str, bytes], expected: Packages) -> None:
-    assert packages(files) == expected
+def test_what_is_installed(files: dict[str, bytes], expected: Requirements) -> None:
+    assert find_requirements(files) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def test_what_is_installed(files: dict[str, bytes], expected: Packages) -> None:
 )
 def test_a_project_of_a_wrong_form_is_told_in_a_sentence(text: str, words: str) -> None:
     files = {"pyproject.toml": text.encode(errors="surrogateescape")}
-    with pytest.raises(Unfit, match=r"pyproject\.toml") as caught:
-        packages(files)
+    with pytest.raises(InvalidProject, match=r"pyproject\.toml") as caught:
+        find_requirements(files)
     assert words in str(caught.value)
-    (told,) = unread(files)
+    (told,) = check_requirements(files)
     assert (told.file, told.severity) == ("pyproject.toml", "warning")
 
 
@@ -82,7 +82,7 @@ def test_a_project_of_a_wrong_form_is_told_in_a_sentence(text: str, words: str) 
 def test_what_nobody_reads_is_told_with_what_to_write_instead(
     files: dict[str, bytes], expected: list[tuple[str, str]]
 ) -> None:
-    found = list(unread(files))
+    found = list(check_requirements(files))
     assert [one.file for one in found] == [file for file, _words in expected]
     for one, (_file, words) in zip(found, expected, strict=True):
         assert words in one.message

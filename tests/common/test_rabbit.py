@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from libs.common.bus.rabbit import translated
+from libs.common.bus.rabbit import translate_errors
 from libs.common.errors import Unavailable
 
 
@@ -23,7 +23,7 @@ async def test_a_cancelled_call_ends_whatever_the_library_makes_of_it(fault: typ
             raise fault from error
 
     async def asking() -> None:
-        async with translated("cannot consume"):
+        async with translate_errors("cannot consume"):
             await call()
 
     task = asyncio.create_task(asking())
@@ -41,7 +41,7 @@ async def test_a_fault_while_a_cancelled_task_cleans_up_is_a_fault() -> None:
             await asyncio.Event().wait()
         finally:
             try:
-                async with translated("cannot publish"):
+                async with translate_errors("cannot publish"):
                     raise OSError
             except Unavailable as error:
                 told.append(error.detail)
@@ -56,5 +56,5 @@ async def test_a_fault_while_a_cancelled_task_cleans_up_is_a_fault() -> None:
 
 async def test_what_the_library_cancels_by_itself_is_a_fault() -> None:
     with pytest.raises(Unavailable, match="cannot consume: CancelledError"):
-        async with translated("cannot consume"):
+        async with translate_errors("cannot consume"):
             raise asyncio.CancelledError

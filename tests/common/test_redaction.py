@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from libs.common import log
-from libs.common.redaction import redacted, s3_said
+from libs.common.redaction import redact_links, s3_error_message
 
 QUERY = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=me%2F2026&X-Amz-Expires=21600&X-Amz-Signature=eb62f9"
 CUT = "http://minio:9000/mlmesh/app/x?…"
@@ -27,14 +27,14 @@ LINK = CUT.replace("…", QUERY)
     ],
 )  # fmt: skip
 def test_what_makes_a_link_good_is_cut(text: str, expected: str) -> None:
-    assert redacted(text) == expected
+    assert redact_links(text) == expected
 
 
 def test_an_s3_servers_error_is_its_code_and_message() -> None:
     body = "<Error><Code>SignatureDoesNotMatch</Code><Message>No.</Message><Provided>eb</Provided></Error>"
-    assert s3_said(body) == "SignatureDoesNotMatch: No."
-    assert s3_said("<Error><Code>SlowDown</Code></Error>") == "SlowDown"
-    assert s3_said("plain") == "plain"
+    assert s3_error_message(body) == "SignatureDoesNotMatch: No."
+    assert s3_error_message("<Error><Code>SlowDown</Code></Error>") == "SlowDown"
+    assert s3_error_message("plain") == "plain"
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

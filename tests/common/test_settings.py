@@ -6,23 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.settings import LOOPBACK_NETWORKS, PRIVATE_NETWORKS, BadSetting, Settings, load, require
+from libs.common.settings import (
+    LOOPBACK_NETWORKS,
+    PRIVATE_NETWORKS,
+    BadSetting,
+    Settings,
+    load_settings,
+    require_settings,
+)
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  compared with, not bound to
 
 
 def test_values_come_from_the_environment_and_arguments_win() -> None:
-    found, warnings = load({"MLMESH_PORT": "81", "MLMESH_LEASE": "500ms", "OTHER": "1"}, port=82)
+    found, warnings = load_settings({"MLMESH_PORT": "81", "MLMESH_LEASE": "500ms", "OTHER": "1"}, port=82)
     assert (found.port, found.lease, warnings) == (82, 0.5, [])
 
 
 def test_a_value_may_lie_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret\n")
-    assert load({"MLMESH_INTERNAL_TOKEN_FILE": str(tmp_path / "token")})[0].internal_token == "secret"
+    assert load_settings({"MLMESH_INTERNAL_TOKEN_FILE": str(tmp_path / "token")})[0].internal_token == "secret"
 
 
 def test_an_unknown_variable_is_a_warning() -> None:
-    assert load({"MLMESH_PROT": "81"})[1] == ["MLMESH_PROT is not a setting of mlmesh and is ignored"]
+    assert load_settings({"MLMESH_PROT": "81"})[1] == ["MLMESH_PROT is not a setting of mlmesh and is ignored"]
 
 
 @pytest.mark.parametrize(
@@ -37,20 +44,20 @@ def test_an_unknown_variable_is_a_warning() -> None:
 )
 def test_a_bad_value_is_an_error_that_names_the_variable(variable: str, value: str, sentence: str | None) -> None:
     if sentence is None:
-        assert load({f"MLMESH_{variable}": value})[1] != []
+        assert load_settings({f"MLMESH_{variable}": value})[1] != []
         return
     with pytest.raises(BadSetting) as caught:
-        load({f"MLMESH_{variable}": value})
+        load_settings({f"MLMESH_{variable}": value})
     assert str(caught.value) == sentence
 
 
 def test_a_file_that_cannot_be_read_is_an_error_that_names_the_variable() -> None:
     with pytest.raises(BadSetting, match="MLMESH_SECRET_KEY_FILE: cannot read /nowhere"):
-        load({"MLMESH_SECRET_KEY_FILE": "/nowhere"})
+        load_settings({"MLMESH_SECRET_KEY_FILE": "/nowhere"})
 
 
 def test_lists_and_pairs_are_read_from_commas() -> None:
-    found, _ = load({"MLMESH_WORKER_CLASSES": "cpu, gpu", "MLMESH_WORKER_LABELS": "zone=a,disk=ssd"})
+    found, _ = load_settings({"MLMESH_WORKER_CLASSES": "cpu, gpu", "MLMESH_WORKER_LABELS": "zone=a,disk=ssd"})
     assert (found.worker_classes, found.worker_labels) == (("cpu", "gpu"), {"zone": "a", "disk": "ssd"})
 
 
@@ -72,7 +79,7 @@ def test_lists_and_pairs_are_read_from_commas() -> None:
 def test_repositories_are_on_the_loopback_only_where_the_mesh_is(
     values: dict[str, str], reach: tuple[str, ...]
 ) -> None:
-    assert Settings.of(**values).repository_reach == reach
+    assert Settings.from_values(**values).reachable_repository_networks == reach
 
 
 def test_repositories_are_below_the_home_the_folder_of_the_start_and_the_temporary_one(
@@ -80,25 +87,25 @@ def test_repositories_are_below_the_home_the_folder_of_the_start_and_the_tempora
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir("/")
-    found = Settings.of().repository_folders
+    found = Settings.from_values().repository_folders
     assert str(tmp_path.resolve()) in found
     assert "/" not in found
-    assert Settings.of(repository_folders="/srv/a, /srv/b").repository_folders == ("/srv/a", "/srv/b")
+    assert Settings.from_values(repository_folders="/srv/a, /srv/b").repository_folders == ("/srv/a", "/srv/b")
     with pytest.raises(BadSetting, match="MLMESH_REPOSITORY_FOLDERS: srv is no absolute path; write /srv/repositories"):
-        load({"MLMESH_REPOSITORY_FOLDERS": "srv"})
+        load_settings({"MLMESH_REPOSITORY_FOLDERS": "srv"})
 
 
 def test_a_required_setting_without_a_value_is_named() -> None:
     with pytest.raises(BadSetting, match="MLMESH_SECRET_KEY is not set"):
-        require(load({})[0], "secret_key")
+        require_settings(load_settings({})[0], "secret_key")
 
 
 def test_the_database_and_the_store_lie_in_the_data_folder_unless_said_otherwise(tmp_path: Path) -> None:
-    found, _ = load({"MLMESH_DATA": str(tmp_path)})
+    found, _ = load_settings({"MLMESH_DATA": str(tmp_path)})
     assert found.database_url == f"sqlite+aiosqlite:///{tmp_path}/mlmesh.db"
     assert found.store_url == f"file://{tmp_path}/store"
 
 
 @pytest.mark.parametrize("text", ["WARNING", "Warning", "warning", " warning "])
 def test_a_log_level_is_written_in_any_case(text: str) -> None:
-    assert load({"MLMESH_LOG_LEVEL": text})[0].log_level == "warning"
+    assert load_settings({"MLMESH_LOG_LEVEL": text})[0].log_level == "warning"

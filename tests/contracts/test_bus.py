@@ -108,13 +108,13 @@ async def test_a_rejected_message_is_listed_with_its_reason_and_can_be_sent_agai
         await bus.publish(TaskReady(task="bad"))
         await (await consumer.next()).reject("poisoned")
         for _again in range(2):  # looking changes nothing
-            (letter,) = [one for one in await bus.dead() if one.key == TaskReady(task="bad").key]
+            (letter,) = [one for one in await bus.list_dead_letters() if one.key == TaskReady(task="bad").key]
             assert (letter.reason, b'"bad"' in letter.body) == ("poisoned", True)
         assert await bus.redrive(Queue("scheduler.events", (FileChanged.tag,))) == 0
         assert await bus.redrive(TASKS) == 1
         delivery = await consumer.next()
         await delivery.ack()
-        assert [one for one in await bus.dead() if one.key == letter.key] == []
+        assert [one for one in await bus.list_dead_letters() if one.key == letter.key] == []
     assert delivery.message == TaskReady(task="bad")
 
 

@@ -40,7 +40,7 @@ async def patience() -> AsyncIterator[None]:
 @pytest.fixture(params=["process", "docker"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     if request.param == "process":
-        settings = Settings.of(internal_token="t", scratch=tmp_path, data=tmp_path)
+        settings = Settings.from_values(internal_token="t", scratch=tmp_path, data=tmp_path)
         async with AsyncExitStack() as stack:
             place = Place(settings, "any", stack)
             yield place
@@ -49,7 +49,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     engine: Engine = request.getfixturevalue("docker_engine")
     image: str = request.getfixturevalue("python_image")
     runtime = engine.runtime
-    settings = Settings.of(internal_token="t", scratch=tmp_path, data=tmp_path, runtime=runtime)
+    settings = Settings.from_values(internal_token="t", scratch=tmp_path, data=tmp_path, runtime=runtime)
     async with AsyncExitStack() as stack:
         place = Place(settings, image, stack)
         stack.callback(engine.clear, place.installation)

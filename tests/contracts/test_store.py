@@ -15,7 +15,7 @@ from minio import Minio
 from libs.common.errors import Conflict, Malformed, NotFound, Unavailable
 from libs.common.http.ranges import Span
 from libs.common.settings import Settings
-from libs.common.signed_tokens import Signer
+from libs.common.signed_tokens import TokenSigner
 from services.databox.links import verify_link
 from services.databox.store import Store, open_store
 from services.databox.store.address import S3Address
@@ -34,7 +34,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def store(store_url: str) -> AsyncIterator[Store]:
-    async with open_store(Settings.of(store=store_url), Signer("secret")) as opened:
+    async with open_store(Settings.from_values(store=store_url), TokenSigner("secret")) as opened:
         await opened.ready()
         yield opened
 
@@ -252,8 +252,8 @@ async def test_a_file_named_like_a_folder_is_a_conflict_or_both_can_be_read(
 
 
 async def test_an_s3_store_that_is_away_is_unavailable() -> None:
-    settings = Settings.of(store="s3://a:secret-key@127.0.0.1:1/bucket")
-    async with open_store(settings, Signer("secret")) as away:
+    settings = Settings.from_values(store="s3://a:secret-key@127.0.0.1:1/bucket")
+    async with open_store(settings, TokenSigner("secret")) as away:
         for call in (away.ready(), away.stat("k"), away.delete("k"), away.put("k", body(b"x"), 1)):
             with pytest.raises(Unavailable):
                 await call
@@ -264,7 +264,7 @@ async def test_an_s3_store_that_is_away_is_unavailable() -> None:
 async def test_a_missing_bucket_is_made(minio_url: str) -> None:
     address = S3Address.from_url(f"{minio_url}-made")
     server = Minio(address.host, address.access, address.secret, secure=False)
-    async with open_store(Settings.of(store=f"{minio_url}-made"), Signer("secret")) as store:
+    async with open_store(Settings.from_values(store=f"{minio_url}-made"), TokenSigner("secret")) as store:
         await store.ready()
         await store.ready()
     assert server.bucket_exists(address.bucket)
@@ -273,8 +273,8 @@ async def test_a_missing_bucket_is_made(minio_url: str) -> None:
 
 async def test_links_of_an_s3_store_work_and_end(minio_url: str) -> None:
     host = minio_url.rpartition("@")[2].partition("/")[0].replace("127.0.0.1", "localhost")
-    settings = Settings.of(store=minio_url, store_public_url=f"http://{host}")
-    async with open_store(settings, Signer("secret")) as store, aiohttp.ClientSession() as session:
+    settings = Settings.from_values(store=minio_url, store_public_url=f"http://{host}")
+    async with open_store(settings, TokenSigner("secret")) as store, aiohttp.ClientSession() as session:
         put = await store.link("PUT", "a/é x", 60, "public")
         assert put.startswith(f"http://{host}/")
         async with session.put(put, data=b"linked", skip_auto_headers=["Content-Type"]) as answer:
@@ -289,8 +289,8 @@ async def test_links_of_an_s3_store_work_and_end(minio_url: str) -> None:
 
 
 async def test_links_lead_through_databox_where_callers_do_not_reach_the_s3_server(minio_url: str) -> None:
-    signer = Signer("secret")
-    async with open_store(Settings.of(store=minio_url, public_url="https://mesh.example"), signer) as store:
+    signer = TokenSigner("secret")
+    async with open_store(Settings.from_values(store=minio_url, public_url="https://mesh.example"), signer) as store:
         link = await store.link("PUT", "a/b", 60, "public", 7)
         place, _, token = link.rpartition("/")
         assert (place, verify_link(signer, token, "PUT", time.time()).key) == ("https://mesh.example/links", "a/b")

@@ -18,8 +18,8 @@ from yarl import URL
 from libs.common.bus import Consumer, Queue
 from libs.common.bus.memory import MemoryBus
 from libs.common.db import Database
-from libs.common.http.server import bind, running, url_of
-from libs.common.identity import SCOPES
+from libs.common.http.server import bind, run_server, socket_url
+from libs.common.identity import HEADER_SCOPES
 from libs.common.messages import FileChanged
 from libs.common.settings import Settings
 from services.databox.app import create
@@ -49,7 +49,7 @@ class Databox:
 
     async def call(self, method: str, path: str, **how: Any) -> Response:
         """As a caller who may write, unless `headers` say otherwise."""
-        headers = {"Authorization": f"Bearer {TOKEN}", SCOPES: "write:shop", **how.pop("headers", {})}
+        headers = {"Authorization": f"Bearer {TOKEN}", HEADER_SCOPES: "write:shop", **how.pop("headers", {})}
         return await self.fetch(method, self.url + path, headers=headers, **how)
 
     async def fetch(self, method: str, url: str, **how: Any) -> Response:
@@ -103,14 +103,14 @@ async def start_databox(settings: Settings) -> AsyncIterator[Databox]:
     """A replica of the service of these settings, on a port of its own."""
     bound, bus = bind("127.0.0.1", 0), MemoryBus()
     service_settings = settings.with_values(
-        databox_url=url_of(bound), public_url=url_of(bound).replace("127.0.0.1", "localhost")
+        databox_url=socket_url(bound), public_url=socket_url(bound).replace("127.0.0.1", "localhost")
     )
     async with (
         bus.consume(Queue("tests", ("file.changed.v1",))) as change_consumer,
-        running(create(service_settings, bus), bound),
+        run_server(create(service_settings, bus), bound),
         aiohttp.ClientSession() as session,
     ):
-        yield Databox(url_of(bound), session, service_settings, change_consumer)
+        yield Databox(socket_url(bound), session, service_settings, change_consumer)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ async def settings(urls: tuple[str, str], tmp_path: Path) -> Settings:
     direct = (
         {"store_public_url": f"http://{urlsplit(store).netloc.rpartition('@')[2]}"} if store.startswith("s3") else {}
     )
-    return Settings.of(database=database, store=store, internal_token=TOKEN, data=tmp_path, **direct)
+    return Settings.from_values(database=database, store=store, internal_token=TOKEN, data=tmp_path, **direct)
 
 
 @pytest.fixture

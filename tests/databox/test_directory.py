@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from libs.common.errors import Unavailable
-from libs.common.signed_tokens import Signer
+from libs.common.signed_tokens import TokenSigner
 from services.databox.store.directory import ABANDONED_AFTER_S, DirectoryStore
 from services.databox.store.listing import walk_keys
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> DirectoryStore:
-    return DirectoryStore(str(tmp_path), Signer("s"), internal_url="http://inside", public_url="http://public")
+    return DirectoryStore(str(tmp_path), TokenSigner("s"), internal_url="http://inside", public_url="http://public")
 
 
 async def body(content: bytes) -> AsyncIterator[bytes]:
@@ -128,7 +128,7 @@ async def test_nothing_but_the_file_stays_after_a_put_and_nothing_after_deleting
 
 async def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    store = DirectoryStore(str(tmp_path / "file" / "store"), Signer("s"), internal_url="", public_url="")
+    store = DirectoryStore(str(tmp_path / "file" / "store"), TokenSigner("s"), internal_url="", public_url="")
     with pytest.raises(Unavailable):
         await store.ready()
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from libs.common.identity import SCOPES
+from libs.common.identity import HEADER_SCOPES
 from tests.databox.conftest import Databox
 
 BYTES = {"Accept": "application/octet-stream"}
@@ -53,7 +53,7 @@ async def test_overwrite_gives_a_link_for_a_file_that_exists(databox: Databox) -
 @pytest.mark.parametrize("scopes", ["read:shop", "read", "write:other", ""])
 async def test_who_may_only_read_gets_no_link_to_write(databox: Databox, scopes: str) -> None:
     await databox.put("data/g/f")
-    response = await databox.request_file("GET", "data/g/f", headers={SCOPES: scopes})
+    response = await databox.request_file("GET", "data/g/f", headers={HEADER_SCOPES: scopes})
     assert (response.status, list(response.body)) == (200, ["presigned_get_url"])
 
 

@@ -47,7 +47,7 @@ def test_only_what_is_new_is_stored(size: int, offset: int, data: bytes, stored:
 def test_a_gap_is_a_conflict_that_names_what_is_expected() -> None:
     with pytest.raises(Conflict) as refused:
         plan_append(3, 4, b"x")
-    assert refused.value.members == {"expected": 3}
+    assert refused.value.extensions == {"expected": 3}
 
 
 def test_the_tail_is_known_from_the_files() -> None:

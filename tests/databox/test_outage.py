@@ -24,7 +24,7 @@ async def settings(tmp_path: Path) -> Settings:
     new_database = Database(url)
     await new_database.create_all(metadata)
     await new_database.close()
-    return Settings.of(database=url, store=f"file://{tmp_path / 'store'}", internal_token=TOKEN, data=tmp_path)
+    return Settings.from_values(database=url, store=f"file://{tmp_path / 'store'}", internal_token=TOKEN, data=tmp_path)
 
 
 @pytest.fixture

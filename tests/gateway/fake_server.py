@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from libs.common.http.server import bind, running, url_of
+from libs.common.http.server import bind, run_server, socket_url
 
 
 @dataclass
@@ -92,6 +92,6 @@ async def _send_reply(reply: Reply, send: Any) -> None:
 @asynccontextmanager
 async def serve(server: S, port: int = 0) -> AsyncIterator[S]:
     bound = bind("127.0.0.1", port)
-    server.url, server.port = url_of(bound), bound.getsockname()[1]
-    async with running(server, bound):
+    server.url, server.port = socket_url(bound), bound.getsockname()[1]
+    async with run_server(server, bound):
         yield server

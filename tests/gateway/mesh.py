@@ -15,7 +15,7 @@ import aiohttp
 from argon2 import PasswordHasher
 from yarl import URL
 
-from libs.common.http.server import bind, running, url_of
+from libs.common.http.server import bind, run_server, socket_url
 from libs.common.settings import Settings
 from services.gateway.app import create
 from tests.gateway.fake_server import FakeServer, ReceivedRequest, Reply, serve
@@ -162,8 +162,8 @@ class Mesh:
     @asynccontextmanager
     async def gateway(self) -> AsyncIterator[None]:
         bound = bind("127.0.0.1", 0)
-        self.url = url_of(bound)
-        async with running(create(self.settings), bound):
+        self.url = socket_url(bound)
+        async with run_server(create(self.settings), bound):
             yield
 
 
@@ -184,7 +184,7 @@ async def run_services(folder: Path, **overrides: Any) -> AsyncIterator[Mesh]:
     parts = [serve(service) for service in (registry, scheduler, databox, component)]
     async with enter_all(parts), aiohttp.ClientSession() as session:
         scheduler.apps = {"demo": app_document(component.port)}
-        settings = Settings.of(
+        settings = Settings.from_values(
             data=folder, internal_token=INTERNAL, public_url="http://mesh.example", registry_url=registry.url,
             scheduler_url=scheduler.url, databox_url=databox.url, **overrides,
         )  # fmt: skip

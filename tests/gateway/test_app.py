@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.grants import Grant, Seal
+from libs.common.signed_tokens import Grant, GrantSigner
 from tests.gateway.fake_server import ReceivedRequest
 from tests.gateway.mesh import ALICE, INTERNAL, Mesh, bearer_auth, run_services, wait_until_ready
 
@@ -136,10 +136,10 @@ async def test_a_call_that_becomes_a_run_goes_to_the_scheduler(mesh: Mesh) -> No
 
 
 async def test_a_job_calls_for_its_caller_and_nothing_else(mesh: Mesh) -> None:
-    seal, later = Seal(INTERNAL), time.time() + 60
+    seal, later = GrantSigner(INTERNAL), time.time() + 60
 
     async def status(path: str, grant: Grant) -> int:
-        headers = {"X-Mlmesh-Grant": seal.sealed(grant), "Prefer": "respond-async"}
+        headers = {"X-Mlmesh-Grant": seal.sign(grant), "Prefer": "respond-async"}
         return (await mesh.call("POST", path, data=b"{}", headers=headers))[0]
 
     assert await status("/demo/digits/predict", Grant("demo", "bob", (), later, "digits")) == 200

@@ -119,7 +119,7 @@ async def test_who_has_not_sent_the_request_holds_no_place(mesh: Mesh) -> None:
 async def test_a_body_that_stops_is_408(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch, line: bytes, framing: bytes
 ) -> None:
-    monkeypatch.setattr("libs.common.http.uvicorn.request_cycle.BODY_WITHIN_S", 0.2)
+    monkeypatch.setattr("libs.common.http.uvicorn.request_cycle.BODY_PROGRESS_TIMEOUT_S", 0.2)
     who = b"Authorization: Bearer owner" if line.startswith((b"POST /api", b"PUT /api")) else AUTHORIZATION
     received = await exchange_bytes(mesh, line + b" HTTP/1.1\r\nHost: x\r\n" + who + b"\r\n" + framing)
     assert received.startswith(b"HTTP/1.1 408 ")
@@ -135,7 +135,7 @@ async def test_headers_without_end_are_refused(mesh: Mesh, count: int) -> None:
 
 
 async def test_a_head_without_end_is_not_waited_for(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("libs.common.http.uvicorn.protocol.HEAD_WITHIN_S", 0.2)
+    monkeypatch.setattr("libs.common.http.uvicorn.protocol.HEAD_TIMEOUT_S", 0.2)
     url = URL(mesh.url)
     for partial_head in (b"", b"POST /demo/digits/predict HTTP/1.1\r\nHost: x\r\nX-Slow: "):
         reader, writer = await asyncio.open_connection(url.host, url.port)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from libs.common.grants import Grant, Seal
+from libs.common.signed_tokens import Grant, GrantSigner
 from tests.gateway.mesh import ALICE, INTERNAL, Mesh, app_document, bearer_auth, publish_app
 
 FORGED = {"X-Mlmesh-Owner": "1"}
@@ -16,7 +16,7 @@ BOB = {"X-API-Key": "key-of-bob"}
 
 def worker_grant(user: str, call: str = "digits") -> dict[str, str]:
     """A worker's credential for this user's prediction; it is made long before the last test runs."""
-    return {"X-Mlmesh-Grant": Seal(INTERNAL).sealed(Grant("demo", user, (), time.time() + 86_400, call))}
+    return {"X-Mlmesh-Grant": GrantSigner(INTERNAL).sign(Grant("demo", user, (), time.time() + 86_400, call))}
 
 
 async def says_owner(mesh: Mesh, path: str, headers: dict[str, str]) -> bool:

@@ -16,7 +16,7 @@ from libs.common import identity
 from libs.common.bus import Consumer, Queue
 from libs.common.bus.memory import MemoryBus
 from libs.common.db import Database
-from libs.common.http.server import bind, running, url_of
+from libs.common.http.server import bind, run_server, socket_url
 from libs.common.settings import Settings
 from services.registry.app import create
 from services.registry.db import metadata
@@ -24,7 +24,7 @@ from tests.registry.working_copy import MODULE, WorkingCopy
 
 DEADLINE_S = 20.0
 TOKEN = "internal"
-ADMIN_HEADERS = {identity.SCOPES: "admin", identity.TOKEN_NAME: "tests"}
+ADMIN_HEADERS = {identity.HEADER_SCOPES: "admin", identity.HEADER_TOKEN_NAME: "tests"}
 
 
 @dataclass
@@ -151,7 +151,7 @@ def start_registry(tmp_path: Path, peers: FakePeers) -> StartRegistry:
 
     @asynccontextmanager
     async def run_registry(database: str, host: str = "host", **overrides: Any) -> AsyncIterator[Registry]:
-        settings = Settings.of(
+        settings = Settings.from_values(
             database=database,
             data=tmp_path / host,
             internal_token=TOKEN,
@@ -167,9 +167,9 @@ def start_registry(tmp_path: Path, peers: FakePeers) -> StartRegistry:
             keys = ("revision.ready.v1", "access.changed.v1")
             doorbells = await stack.enter_async_context(bus.consume(Queue("tests", keys)))
             bound = bind("127.0.0.1", 0)
-            await stack.enter_async_context(running(create(settings, bus), bound))
+            await stack.enter_async_context(run_server(create(settings, bus), bound))
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            yield Registry(url_of(bound), session, settings, peers, doorbells)
+            yield Registry(socket_url(bound), session, settings, peers, doorbells)
 
     return run_registry
 

@@ -96,6 +96,6 @@ async def test_neither_logs_nor_records_show_a_secret(
 
 def test_it_refuses_to_start_without_its_keys() -> None:
     with pytest.raises(BadSetting, match="MLMESH_SECRET_KEY is not set"):
-        create(Settings.of(internal_token="x"))
+        create(Settings.from_values(internal_token="x"))
     with pytest.raises(BadSetting, match="MLMESH_INTERNAL_TOKEN is not set"):
-        create(Settings.of(secret_key="x"))
+        create(Settings.from_values(secret_key="x"))

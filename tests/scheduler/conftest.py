@@ -17,9 +17,9 @@ from aiohttp import web
 from libs.common.bus.memory import MemoryBus
 from libs.common.db import Database
 from libs.common.errors import MeshError
-from libs.common.http.client import Peer, open_peers
-from libs.common.http.server import bind, running, url_of
-from libs.common.identity import PIPELINES, SCOPES, USER
+from libs.common.http.client import ServiceClient, open_service_clients
+from libs.common.http.server import bind, run_server, socket_url
+from libs.common.identity import HEADER_PIPELINES, HEADER_SCOPES, HEADER_USER
 from libs.common.messages import RevisionReady
 from libs.common.settings import Settings
 from services.scheduler.app import create
@@ -29,8 +29,8 @@ from tests.scheduler.manifests import catalog_json
 
 DEADLINE_S = 20.0
 LEASE_S = 2.0
-ALICE = {USER: "alice", PIPELINES: "train"}
-OWNER = {USER: "developer", PIPELINES: "*", SCOPES: "admin"}
+ALICE = {HEADER_USER: "alice", HEADER_PIPELINES: "train"}
+OWNER = {HEADER_USER: "developer", HEADER_PIPELINES: "*", HEADER_SCOPES: "admin"}
 
 
 @dataclass
@@ -103,7 +103,7 @@ class Neighbours:
 class Mesh:
     """The running scheduler, and a worker's and a caller's side of it."""
 
-    def __init__(self, peer: Peer, neighbours: Neighbours, bus: MemoryBus) -> None:
+    def __init__(self, peer: ServiceClient, neighbours: Neighbours, bus: MemoryBus) -> None:
         self.peer = peer
         self.neighbours = neighbours
         self.bus = bus
@@ -160,7 +160,7 @@ class Mesh:
                 content = await answer.read()
                 return answer.status, orjson.loads(content) if content else None, dict(answer.headers)
         except MeshError as error:
-            return error.status, {"detail": error.detail, **error.members}, {}
+            return error.status, {"detail": error.detail, **error.extensions}, {}
 
     async def submit(self, body: Any, **headers: str) -> tuple[int, Any, dict[str, str]]:
         return await self.call("POST", "/internal/apps/leaf/apis/train/runs", body, {**ALICE, **headers})
@@ -190,7 +190,7 @@ async def neighbours_running() -> AsyncIterator[tuple[str, Neighbours]]:
     bound = bind("127.0.0.1", 0)
     await web.SockSite(runner, bound).start()
     try:
-        yield url_of(bound), neighbours
+        yield socket_url(bound), neighbours
     finally:
         await runner.cleanup()
 
@@ -203,14 +203,14 @@ async def mesh(database_url: str, tmp_path: Path, request: pytest.FixtureRequest
     await database.close()
     bus = MemoryBus()
     async with neighbours_running() as (url, neighbours):
-        settings = Settings.of(
+        settings = Settings.from_values(
             database=database_url, internal_token="t", registry_url=url, databox_url=url, lease=LEASE_S, data=tmp_path
         )
         if mark := request.node.get_closest_marker("settings"):
             settings = settings.with_values(**mark.kwargs)
         bound = bind("127.0.0.1", 0)
         async with (
-            running(create(settings, bus), bound),
-            open_peers(settings.with_values(scheduler_url=url_of(bound))) as peers,
+            run_server(create(settings, bus), bound),
+            open_service_clients(settings.with_values(scheduler_url=socket_url(bound))) as peers,
         ):
             yield Mesh(peers.scheduler, neighbours, bus)

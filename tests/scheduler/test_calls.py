@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from libs.common.grants import Seal
+from libs.common.signed_tokens import GrantSigner
 from tests.scheduler.conftest import ALICE, OWNER, Mesh
 from tests.scheduler.test_service import go_live
 
@@ -23,8 +23,8 @@ async def test_a_prediction_becomes_a_run_whose_result_is_the_answer(mesh: Mesh)
     assert (await mesh.call("POST", CALLS, {"inputs": [2]}, headers))[0] == 422
     lease = await mesh.claim(kind="stage")
     call = lease["spec"]["call"]
-    grant = Seal("t").opened(call["grant"], 0.0)
-    assert (call["path"], grant and (grant.app, grant.user, grant.call)) == ("echo", ("leaf", "alice", "echo"))
+    grant = GrantSigner("t").verify(call["grant"], 0.0)
+    assert (call["path"], grant and (grant.app, grant.user, grant.api_path)) == ("echo", ("leaf", "alice", "echo"))
     assert lease["spec"]["inputs"][0]["source"] == {"area": f"runs/{run['id']}/request", "file": "body.json"}
     await mesh.report(lease, "succeeded", answer={"outputs": [{"name": "x"}]})
     echo = {**ALICE, "X-Mlmesh-Pipelines": "echo"}

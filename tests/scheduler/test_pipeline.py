@@ -74,7 +74,7 @@ def a_run(body: Any) -> Run:
 def test_a_body_that_does_not_fit_is_refused_with_what_to_write(body: Any, errors: Any) -> None:
     with pytest.raises(Invalid) as caught:
         submit(body)
-    listed = caught.value.members.get("errors")
+    listed = caught.value.extensions.get("errors")
     assert (listed and [(one["input"], one["message"]) for one in listed]) == errors
 
 
@@ -111,7 +111,7 @@ def test_places_are_read_with_and_without_the_box(
 def test_an_output_folder_that_could_not_be_published_is_refused_before_the_work(folder: str, sentence: str) -> None:
     with pytest.raises(Invalid) as caught:
         submit({"inputs": {"raw": "g/a"}, "outputs": {"model": folder}})
-    [error] = caught.value.members["errors"]
+    [error] = caught.value.extensions["errors"]
     assert (error["input"], error["message"].endswith(sentence)) == ("model", True), error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from libs.common.bus.memory import MemoryBus
 from libs.common.db import Database
-from libs.common.http.client import open_peers
+from libs.common.http.client import open_service_clients
 from libs.common.settings import Settings
 from services.scheduler.callbacks.safe_client import open_public_http
 from services.scheduler.components import reconciler
@@ -27,8 +27,8 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
     await database.create_all(metadata)
     fresh = Rollout(deployment="d1", app="leaf", commit="c", status="starting", catalog=catalog_json(), created_at=1.0)
     async with neighbours_running() as (url, _), open_public_http([]) as outside:
-        settings = Settings.of(database=database_url, internal_token="t", registry_url=url, databox_url=url)
-        async with open_peers(settings) as peers:
+        settings = Settings.from_values(database=database_url, internal_token="t", registry_url=url, databox_url=url)
+        async with open_service_clients(settings) as peers:
             bus = MemoryBus()
             doorbells = TaskDispatcher(bus, lambda: None)
             admissions, catalogs = RunWriter(database, 100, doorbells), CatalogCache(database)

@@ -163,7 +163,7 @@ class FakeMesh:
         ]
 
     def make_settings(self, folder: Path) -> Settings:
-        return Settings.of(
+        return Settings.from_values(
             data=folder,
             internal_token="t",
             worker_name="w1",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from libs.common.http.client import open_peers
+from libs.common.http.client import open_service_clients
 from services.worker.files.models import ModelCache
 from tests.worker.fake_mesh import FakeMesh
 
@@ -22,7 +22,7 @@ async def test_a_model_is_fetched_once_and_again_when_it_has_lost_something(
     mesh: FakeMesh, tmp_path: Path, where: dict[str, Any], harm: Any
 ) -> None:
     mesh.files |= {"b/g/m.bin": b"model", "b/g/sub/words.txt": b"words"}
-    async with open_peers(mesh.make_settings(tmp_path)) as peers:
+    async with open_service_clients(mesh.make_settings(tmp_path)) as peers:
         models = ModelCache(tmp_path / "models", peers)
         first = await models.get("a", where)
         path = first.path if where is FILE else first.path / "m.bin"

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from libs.common.errors import MeshError
-from libs.common.http.client import open_peers
+from libs.common.http.client import open_service_clients
 from libs.common.http.server import bind
 from services.worker.failures import TaskFailed
 from services.worker.files import stage_out, transfer
@@ -69,7 +69,7 @@ async def test_no_failure_tells_the_link(way: str, answer: str | None, tmp_path:
 
 async def test_an_output_that_cannot_be_read_is_named(mesh: FakeMesh, tmp_path: Path) -> None:
     lost = Output("out", {"area": "runs/out", "file": "sub/x"}, tmp_path / "gone", 3)
-    async with open_peers(mesh.make_settings(tmp_path)) as peers:
+    async with open_service_clients(mesh.make_settings(tmp_path)) as peers:
         with pytest.raises(TaskFailed) as raised:
             await stage_out.upload_outputs(
                 LEASE, {"out": [lost]}, peers, FileCache(tmp_path / "shelf", hard_links=False)

@@ -21,12 +21,12 @@ class Queue:
     keys: tuple[str, ...]
     exclusive: bool = False
 
-    def takes(self, key: str) -> bool:
+    def accepts(self, key: str) -> bool:
         """Whether a message with this routing key comes into it."""
-        return any(binds(pattern, key) for pattern in self.keys)
+        return any(matches_key(pattern, key) for pattern in self.keys)
 
 
-def binds(pattern: str, key: str) -> bool:
+def matches_key(pattern: str, key: str) -> bool:
     """Whether a topic exchange would route `key` to a queue bound with `pattern` (`*` one word, last `#` any rest)."""
     wanted, words = pattern.split("."), key.split(".")
     if wanted[-1] == "#":
@@ -35,7 +35,7 @@ def binds(pattern: str, key: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetter:
     """A message that nobody could use: its routing key, its body, and why."""
 
     key: str
@@ -71,7 +71,7 @@ class Bus(Protocol):
     async def declare(self, queue: Queue) -> None:
         """Make the queue, so that messages wait in it before the first consumer comes."""
 
-    async def dead(self) -> list[Letter]:
+    async def list_dead_letters(self) -> list[DeadLetter]:
         """The dead letters, which stay where they are."""
 
     async def redrive(self, queue: Queue) -> int:

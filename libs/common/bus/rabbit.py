@@ -17,14 +17,14 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, 
 from aio_pika.exceptions import AMQPError, PublishError
 
 from libs.common import log
-from libs.common.bus import Consumer, Letter, Queue
+from libs.common.bus import Consumer, DeadLetter, Queue
 from libs.common.errors import Malformed, Unavailable
-from libs.common.messages import Message, decode, encode
+from libs.common.messages import Message, decode_message, encode_message
 
 EXCHANGE = "mlmesh"
 DEAD_LETTERS = "mlmesh.dead"
 CONNECT_TIMEOUT_S = 5.0
-ANSWER_TIMEOUT_S = 5.0
+REPLY_TIMEOUT_S = 5.0
 HEARTBEAT_S = 10
 """A paused broker is noticed after about twice this."""
 RECONNECT_S = 1.0
@@ -34,7 +34,7 @@ FAULTS = (AMQPError, OSError, TimeoutError, RuntimeError, asyncio.CancelledError
 """What a lost broker looks like from inside the client library: it cancels its own futures, too (see `_guarded`)."""
 
 
-class _Link:
+class _RabbitConnection:
     """One connection with one channel, remade on demand."""
 
     def __init__(self, url: str) -> None:
@@ -57,7 +57,7 @@ class _Link:
             if self._channel and self._exchange and not self._channel.is_closed:
                 return self._channel, self._exchange
             await self._drop()
-            async with translated("cannot reach the message broker"):
+            async with translate_errors("cannot reach the message broker"):
                 return await self._connect()
 
     async def _connect(self) -> tuple[AbstractChannel, AbstractExchange]:
@@ -65,7 +65,7 @@ class _Link:
             self._connection = await aio_pika.connect(self._url, timeout=CONNECT_TIMEOUT_S, heartbeat=HEARTBEAT_S)
             self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
             await self._channel.set_qos(prefetch_count=PREFETCH)
-            self._exchange = await topology(self._channel)
+            self._exchange = await declare_topology(self._channel)
         return self._channel, self._exchange
 
     async def close(self) -> None:
@@ -76,34 +76,34 @@ class _Link:
         connection, self._connection, self._channel, self._exchange = self._connection, None, None, None
         if connection is not None and not connection.is_closed:
             try:
-                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                async with asyncio.timeout(REPLY_TIMEOUT_S):
                     await connection.close()
             except (AMQPError, OSError, TimeoutError, RuntimeError):
                 log.get("bus").debug("a broken connection did not close in order")
 
 
 @asynccontextmanager
-async def translated(what: str) -> AsyncIterator[None]:
+async def translate_errors(what: str) -> AsyncIterator[None]:
     """The library's faults become Unavailable. A cancellation that is not ours is one of them; ours, which the library
     may turn into a fault, stays one."""
-    before = _cancellations()
+    before = _count_cancellations()
     try:
         yield
     except PublishError as error:
         raise Unavailable(f"{what}: no queue takes it") from error
     except FAULTS as error:
-        if _cancellations() > (0 if isinstance(error, asyncio.CancelledError) else before):
+        if _count_cancellations() > (0 if isinstance(error, asyncio.CancelledError) else before):
             raise asyncio.CancelledError from error
         raise Unavailable(f"{what}: {type(error).__name__}") from error
 
 
-def _cancellations() -> int:
+def _count_cancellations() -> int:
     """How often somebody has asked this task to end."""
     task = asyncio.current_task()
     return task.cancelling() if task is not None else 0
 
 
-async def topology(channel: AbstractChannel) -> AbstractExchange:
+async def declare_topology(channel: AbstractChannel) -> AbstractExchange:
     """Declare, and so assert, the exchange and the dead-letter queue."""
     exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
     dead = await channel.declare_exchange(DEAD_LETTERS, aio_pika.ExchangeType.FANOUT, durable=True)
@@ -112,7 +112,7 @@ async def topology(channel: AbstractChannel) -> AbstractExchange:
     return exchange
 
 
-async def declared(channel: AbstractChannel, exchange: AbstractExchange, queue: Queue) -> AbstractQueue:
+async def declare_queue(channel: AbstractChannel, exchange: AbstractExchange, queue: Queue) -> AbstractQueue:
     if queue.exclusive:
         found = await channel.declare_queue(exclusive=True, auto_delete=True)
     else:
@@ -128,35 +128,35 @@ class RabbitDelivery:
     message: Message
     headers: dict[str, str]
     incoming: AbstractIncomingMessage
-    dead: RabbitBus
+    bus: RabbitBus
 
     async def ack(self) -> None:
         """A lost connection is no error here: the broker gives the doorbell to somebody again."""
         try:
-            async with translated("cannot acknowledge"):
+            async with translate_errors("cannot acknowledge"):
                 await self.incoming.ack()
         except Unavailable:
             log.get("bus").debug("a doorbell will ring twice", key=self.incoming.routing_key)
 
     async def reject(self, reason: str) -> None:
-        await self.dead.bury(self.incoming, reason)
+        await self.bus.dead_letter(self.incoming, reason)
 
 
 class RabbitConsumer:
-    def __init__(self, link: _Link, bus: RabbitBus, queue: Queue) -> None:
-        self._link = link
+    def __init__(self, connection: _RabbitConnection, bus: RabbitBus, queue: Queue) -> None:
+        self._connection = connection
         self._bus = bus
         self._queue = queue
         self._arrived: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
-        self._open = asyncio.Event()
-        self._open.set()
+        self._resumed = asyncio.Event()
+        self._resumed.set()
         self._consuming: tuple[AbstractQueue, str] | None = None
         self._log = log.get("bus")
 
     async def next(self) -> RabbitDelivery:
         while True:
             try:
-                await self._attached()
+                await self._start_consuming()
             except Unavailable as error:
                 self._log.warning("consumer waits for the broker", queue=self._queue.name, why=error.detail)
                 await asyncio.sleep(RECONNECT_S)
@@ -166,50 +166,50 @@ class RabbitConsumer:
                 self._consuming = None
                 continue
             try:
-                message = decode(incoming.routing_key or "", incoming.body)
+                message = decode_message(incoming.routing_key or "", incoming.body)
             except Malformed as error:
-                await self._bus.bury(incoming, error.detail)
+                await self._bus.dead_letter(incoming, error.detail)
                 continue
             return RabbitDelivery(message, {k: str(v) for k, v in incoming.headers.items()}, incoming, self._bus)
 
-    async def _attached(self) -> None:
+    async def _start_consuming(self) -> None:
         if self._consuming is not None or not self._arrived.empty():
             return
-        await self._open.wait()
-        channel, exchange = await self._link.open()
-        async with translated("cannot consume"), asyncio.timeout(ANSWER_TIMEOUT_S):
-            queue = await declared(channel, exchange, self._queue)
-            channel.close_callbacks.add(self._lost)
+        await self._resumed.wait()
+        channel, exchange = await self._connection.open()
+        async with translate_errors("cannot consume"), asyncio.timeout(REPLY_TIMEOUT_S):
+            queue = await declare_queue(channel, exchange, self._queue)
+            channel.close_callbacks.add(self._on_channel_closed)
             self._consuming = queue, await queue.consume(self._arrived.put)
 
-    def _lost(self, *_why: object) -> None:
+    def _on_channel_closed(self, *_why: object) -> None:
         self._arrived.put_nowait(None)
 
     async def pause(self) -> None:
-        self._open.clear()
+        self._resumed.clear()
         consuming, self._consuming = self._consuming, None
         if consuming is None:
             return
         queue, tag = consuming
         try:
-            async with translated("cannot pause"), asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with translate_errors("cannot pause"), asyncio.timeout(REPLY_TIMEOUT_S):
                 await queue.cancel(tag)
         except Unavailable:
-            await self._link.close()
+            await self._connection.close()
 
     async def resume(self) -> None:
-        self._open.set()
+        self._resumed.set()
         if self._consuming is None:
             self._arrived.put_nowait(None)
 
 
-def letter_of(incoming: AbstractIncomingMessage) -> Letter:
+def dead_letter_from(incoming: AbstractIncomingMessage) -> DeadLetter:
     """Buried by us with a reason, or by the broker, which says how in `x-death`."""
     headers = incoming.headers
     deaths: Any = headers.get("x-death") or [{}]
     keys = deaths[0].get("routing-keys") or [incoming.routing_key or ""]
     key, reason = headers.get("x-mlmesh-key", keys[0]), headers.get("x-mlmesh-reason", deaths[0].get("reason", ""))
-    return Letter(str(key), incoming.body, str(reason))
+    return DeadLetter(str(key), incoming.body, str(reason))
 
 
 class RabbitBus:
@@ -217,84 +217,84 @@ class RabbitBus:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._link = _Link(url)
+        self._connection = _RabbitConnection(url)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        await self._link.close()
+        await self._connection.close()
 
     async def publish(self, message: Message) -> None:
         headers = {"traceparent": log.traceparent.get()} if log.traceparent.get() else {}
-        await self._send(message.key, encode(message), headers)
+        await self._publish_bytes(message.key, encode_message(message), headers)
 
-    async def _send(self, key: str, body: bytes, headers: dict[str, str]) -> None:
-        exchange = await self._link.exchange()
+    async def _publish_bytes(self, key: str, body: bytes, headers: dict[str, str]) -> None:
+        exchange = await self._connection.exchange()
         out = aio_pika.Message(body, headers=dict(headers), delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
         try:
-            async with translated(f"cannot publish {key}"):
-                await exchange.publish(out, key, mandatory=True, timeout=ANSWER_TIMEOUT_S)
+            async with translate_errors(f"cannot publish {key}"):
+                await exchange.publish(out, key, mandatory=True, timeout=REPLY_TIMEOUT_S)
         except Unavailable as error:
             if isinstance(error.__cause__, TimeoutError):
-                await self._link.close()  # a paused broker: the next publisher starts afresh
+                await self._connection.close()  # a paused broker: the next publisher starts afresh
             raise
 
-    async def bury(self, incoming: AbstractIncomingMessage, reason: str) -> None:
+    async def dead_letter(self, incoming: AbstractIncomingMessage, reason: str) -> None:
         """To the dead letters, with the reason; acknowledged only after it arrived there."""
-        channel = await self._link.channel()
+        channel = await self._connection.channel()
         dead = await channel.get_exchange(DEAD_LETTERS, ensure=False)
         headers = {"x-mlmesh-reason": reason, "x-mlmesh-key": incoming.routing_key or ""}
-        async with translated("cannot bury"):
-            await dead.publish(aio_pika.Message(incoming.body, headers=dict(headers)), "", timeout=ANSWER_TIMEOUT_S)
+        async with translate_errors("cannot bury"):
+            await dead.publish(aio_pika.Message(incoming.body, headers=dict(headers)), "", timeout=REPLY_TIMEOUT_S)
             await incoming.ack()
 
-    async def dead(self) -> list[Letter]:
-        return [letter async for letter in self._through_dead(None)]
+    async def list_dead_letters(self) -> list[DeadLetter]:
+        return [letter async for letter in self._read_dead_letters(None)]
 
     async def redrive(self, queue: Queue) -> int:
         await self.declare(queue)
-        return len([letter async for letter in self._through_dead(queue) if queue.takes(letter.key)])
+        return len([letter async for letter in self._read_dead_letters(queue) if queue.accepts(letter.key)])
 
-    async def _through_dead(self, queue: Queue | None) -> AsyncIterator[Letter]:
+    async def _read_dead_letters(self, queue: Queue | None) -> AsyncIterator[DeadLetter]:
         """Each dead letter once: one that `queue` takes is sent there again, others go to the end of their queue.
 
         Not by returning what was taken: a quorum queue counts that, and drops a message for good after twenty times.
         """
-        link = _Link(self._url)
+        link = _RabbitConnection(self._url)
         try:
             channel, exchange = await link.open()
-            async with translated("cannot read the dead letters"):
+            async with translate_errors("cannot read the dead letters"):
                 letters = await channel.declare_queue(DEAD_LETTERS, passive=True)
                 dead = await channel.get_exchange(DEAD_LETTERS, ensure=False)
                 for _ in range(letters.declaration_result.message_count or 0):
-                    incoming = await letters.get(fail=False, timeout=ANSWER_TIMEOUT_S)
+                    incoming = await letters.get(fail=False, timeout=REPLY_TIMEOUT_S)
                     if incoming is None:
                         return
-                    letter = letter_of(incoming)
-                    again = queue is not None and queue.takes(letter.key)
+                    letter = dead_letter_from(incoming)
+                    again = queue is not None and queue.accepts(letter.key)
                     where, key = (exchange, letter.key) if again else (dead, "")
                     out = aio_pika.Message(
                         incoming.body, headers=dict(incoming.headers), delivery_mode=aio_pika.DeliveryMode.PERSISTENT
                     )
-                    await where.publish(out, key, timeout=ANSWER_TIMEOUT_S)
+                    await where.publish(out, key, timeout=REPLY_TIMEOUT_S)
                     await incoming.ack()
                     yield letter
         finally:
             await link.close()
 
     async def declare(self, queue: Queue) -> None:
-        channel, exchange = await self._link.open()
-        async with translated(f"cannot declare {queue.name}"), asyncio.timeout(ANSWER_TIMEOUT_S):
-            await declared(channel, exchange, queue)
+        channel, exchange = await self._connection.open()
+        async with translate_errors(f"cannot declare {queue.name}"), asyncio.timeout(REPLY_TIMEOUT_S):
+            await declare_queue(channel, exchange, queue)
 
     @asynccontextmanager
     async def consume(self, queue: Queue) -> AsyncIterator[Consumer]:
-        link = _Link(self._url)
+        link = _RabbitConnection(self._url)
         try:
             yield RabbitConsumer(link, self, queue)
         finally:
             await link.close()
 
     async def ready(self) -> None:
-        await self._link.open()
+        await self._connection.open()

@@ -26,10 +26,21 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from libs.common.db import damage
 from libs.common.db.bulk_insert import Rows, insert_many
-from libs.common.db.connection_cache import Connections, opened_engine
+from libs.common.db.connection_cache import ConnectionCache, create_engine
 from libs.common.errors import DiskFull, Invalid, Unavailable
 
-__all__ = ["SCHEMA", "SCHEMA_TABLE", "Database", "Json", "Rows", "clock", "insert_many", "now", "translated", "upsert"]
+__all__ = [
+    "SCHEMA",
+    "SCHEMA_TABLE",
+    "Database",
+    "DatabaseNow",
+    "Json",
+    "Rows",
+    "database_time",
+    "insert_many",
+    "translate_errors",
+    "upsert",
+]
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """Column type of a JSON document."""
@@ -38,29 +49,29 @@ SCHEMA = "0010"
 SCHEMA_TABLE = "mlmesh_schema"
 POOL_SIZE = 10
 RETRY_AFTER_S = 2.0
-NO_TEXT = ("22021", "22P05")
+NUL_SQLSTATES = ("22021", "22P05")
 """PostgreSQL's words for the character U+0000 in a text, plain or in JSON."""
 
 
-class now(FunctionElement[float]):
+class DatabaseNow(FunctionElement[float]):
     """The time in epoch seconds on the database's clock, as a column of a statement."""
 
     type = Double()
     inherit_cache = True
 
 
-CLOCK = {
+NOW_SQL = {
     "postgresql": "extract(epoch FROM clock_timestamp())::float8",
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
 }
 
 
-@compiles(now)
-def _clock(_element: now, compiler: SQLCompiler, **_more: Any) -> str:
-    return CLOCK[compiler.dialect.name]
+@compiles(DatabaseNow)
+def _compile_now(_element: DatabaseNow, compiler: SQLCompiler, **_more: Any) -> str:
+    return NOW_SQL[compiler.dialect.name]
 
 
-NOW = select(now())
+SELECT_NOW = select(DatabaseNow())
 
 _TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]] = WeakKeyDictionary()
 """Who writes next, by file."""
@@ -71,11 +82,11 @@ class Database:
 
     def __init__(self, url: str, pool: int = POOL_SIZE, options: Mapping[str, Any] | None = None) -> None:
         """`options`: execution options of every connection, such as caches of what its queries read."""
-        self._engine = opened_engine(url, pool)
+        self._engine = create_engine(url, pool)
         self.dialect = self._engine.dialect.name
         auto = {} if self.dialect == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
         engine = self._engine.execution_options(**(options or {}))
-        self._writers, self._readers = Connections(engine), Connections(engine.execution_options(**auto))
+        self._writers, self._readers = ConnectionCache(engine), ConnectionCache(engine.execution_options(**auto))
         """SQLite's never begin a transaction of their own."""
 
     @property
@@ -84,23 +95,23 @@ class Database:
         return self.dialect != "sqlite"
 
     @asynccontextmanager
-    async def write(self, *, alone: bool = False) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, single_statement: bool = False) -> AsyncIterator[AsyncConnection]:
         """One transaction, committed at the end. Raises Unavailable when the database is away or too busy.
 
         `alone`: of one statement, which PostgreSQL commits by itself.
         """
-        if alone and self.dialect != "sqlite":
+        if single_statement and self.dialect != "sqlite":
             async with self.read() as connection:
                 yield connection
             return
-        with translated(self._engine.url.database):
-            async with self._turn(), self._writers.one() as connection:
+        with translate_errors(self._engine.url.database):
+            async with self._writer_lock(), self._writers.connection() as connection:
                 if self.dialect == "sqlite":
                     await connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield connection
                 await connection.commit()
 
-    def _turn(self) -> AbstractAsyncContextManager[None]:
+    def _writer_lock(self) -> AbstractAsyncContextManager[None]:
         """SQLite has one writer at a time, and lets the others sleep ever longer between looks: ours take turns."""
         if self.dialect != "sqlite":
             return nullcontext()
@@ -110,18 +121,18 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Each statement sees what is committed when it begins."""
-        with translated(self._engine.url.database):
-            async with self._readers.one() as connection:
+        with translate_errors(self._engine.url.database):
+            async with self._readers.connection() as connection:
                 yield connection
 
     async def ready(self) -> None:
         """Raises Unavailable unless the database answers, Damaged when SQLite's file is not what it was."""
         async with self.read() as connection:
             await connection.execute(text("SELECT 1"))
-        if file := damage.file_of(self._engine.url):
-            await asyncio.to_thread(damage.check_used, file)
+        if file := damage.database_file(self._engine.url):
+            await asyncio.to_thread(damage.check_file_in_use, file)
 
-    async def schema(self) -> str | None:
+    async def schema_revision(self) -> str | None:
         """The revision that the database has; None when it has none yet."""
         async with self.read() as connection:
             if not await connection.run_sync(lambda found: inspect(found).has_table(SCHEMA_TABLE)):
@@ -141,7 +152,7 @@ class Database:
 
 
 @contextmanager
-def translated(database: str | None) -> Iterator[None]:
+def translate_errors(database: str | None) -> Iterator[None]:
     """The driver's errors as ours; `database`: its file, with SQLite."""
     try:
         yield
@@ -151,15 +162,15 @@ def translated(database: str | None) -> Iterator[None]:
         raise Unavailable("the database does not answer", retry_after=RETRY_AFTER_S) from error
     except DBAPIError as error:
         if damage.is_damage(error.orig):
-            raise damage.damaged(Path(database or ""), error.orig) from error
-        if getattr(error.orig, "sqlstate", None) in NO_TEXT:
+            raise damage.damaged_error(Path(database or ""), error.orig) from error
+        if getattr(error.orig, "sqlstate", None) in NUL_SQLSTATES:
             raise Invalid("a text has the character U+0000, which cannot be kept; leave it out") from error
-        if error.connection_invalidated or _server_left(error):
+        if error.connection_invalidated or _is_connection_lost(error):
             raise Unavailable("the database went away", retry_after=RETRY_AFTER_S) from error
         raise
 
 
-def _server_left(error: DBAPIError) -> bool:
+def _is_connection_lost(error: DBAPIError) -> bool:
     """asyncpg's lost connections, shutdowns (08, 53, 57) and deadlocks (40) arrive as plain DBAPIError."""
     state = getattr(error.orig, "sqlstate", None) or ""
     return (
@@ -168,9 +179,9 @@ def _server_left(error: DBAPIError) -> bool:
     )
 
 
-async def clock(connection: AsyncConnection) -> float:
+async def database_time(connection: AsyncConnection) -> float:
     """Now, in epoch seconds, on the database's clock: the only one that leases know."""
-    return (await connection.execute(NOW)).scalar_one()
+    return (await connection.execute(SELECT_NOW)).scalar_one()
 
 
 def upsert(connection: AsyncConnection, table: Table) -> Any:

@@ -17,24 +17,24 @@ Address = IPv4Address | IPv6Address
 GLOBAL_UNICAST = ip_network("2000::/3")
 """All of IPv6 that is given out to networks which anybody can reach."""
 NAT64 = ip_network("64:ff9b::/96")
-COMPATIBLE = ip_network("::/96")
+IPV4_COMPATIBLE = ip_network("::/96")
 
 
-class Internal(OSError):
+class PrivateAddressError(OSError):
     """The host leads to an address that is not public and that the operator has not allowed."""
 
 
-class Reach:
+class NetworkPolicy:
     """`allowed`: networks that may be called besides public addresses, as `10.1.0.0/16`."""
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self._allowed = [ip_network(one) for one in allowed]
 
     def allows(self, address: Address) -> bool:
-        inner = embedded(address)
+        inner = embedded_ipv4(address)
         return is_public(inner) or any(inner in network or address in network for network in self._allowed)
 
-    async def find(self, host: str, port: int = 0) -> list[Address]:
+    async def resolve(self, host: str, port: int = 0) -> list[Address]:
         """All addresses of a host in the order to try them; a host may be a name or an address in any spelling.
 
         Raises Internal when one of them may not be called; OSError when it has none.
@@ -46,7 +46,7 @@ class Reach:
             raise OSError(f"{host} is not a host name") from error
         addresses = list(dict.fromkeys(ip_address(sockaddr[0]) for *_, sockaddr in found))
         if not addresses or not all(self.allows(one) for one in addresses):
-            raise Internal(f"{host} is not a public address")
+            raise PrivateAddressError(f"{host} is not a public address")
         return addresses
 
 
@@ -67,10 +67,10 @@ def is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def embedded(address: Address) -> Address:
+def embedded_ipv4(address: Address) -> Address:
     """The IPv4 address that an IPv6 one is translated or tunneled to; any other as it is."""
     if isinstance(address, IPv4Address):
         return address
-    if address in NAT64 or (address in COMPATIBLE and int(address) > 1):
+    if address in NAT64 or (address in IPV4_COMPATIBLE and int(address) > 1):
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else address)

@@ -20,31 +20,31 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common import log
-from libs.common.errors import BY_STATUS, Malformed, MeshError, SlowBody, Unauthorized
-from libs.common.http.hot_routes import Direct, Route
-from libs.common.http.problem import invalid, rendered
+from libs.common.errors import ERRORS_BY_STATUS, Malformed, MeshError, SlowBody, Unauthorized
+from libs.common.http.hot_routes import HotRoutes, Route
+from libs.common.http.problem import problem_response, validation_error
 from libs.common.settings import Settings
 
-OPEN = ("/healthz", "/readyz", "/metrics")
+UNAUTHENTICATED_PATHS = ("/healthz", "/readyz", "/metrics")
 """Routes without a credential."""
-NAME = b"x-request-id"
+REQUEST_ID_HEADER = b"x-request-id"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
-Check = Callable[[], Awaitable[object]]
+ReadinessCheck = Callable[[], Awaitable[object]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
 
 
-def service(
+def create_app(
     name: str,
     settings: Settings,
     *,
     lifespan: Lifespan,
-    checks: Callable[[], Mapping[str, Check]] | Mapping[str, Check] = {},  # noqa: B006  read only
-    open_paths: tuple[str, ...] = (),
-    direct: Sequence[Route] = (),
-) -> Service:
+    checks: Callable[[], Mapping[str, ReadinessCheck]] | Mapping[str, ReadinessCheck] = {},  # noqa: B006  read only
+    unauthenticated_paths: tuple[str, ...] = (),
+    hot_routes: Sequence[Route] = (),
+) -> ServiceApp:
     """An app of the service `name`; `checks` (or what it returns) are the parts of its readiness."""
-    app = Service(
+    app = ServiceApp(
         title=f"mlmesh {name}",
         lifespan=lifespan,
         docs_url=None,
@@ -54,28 +54,30 @@ def service(
     )
     app.state.settings = settings
     app.state.on_stop = []  # called when the server is asked to stop, before open requests end: wake what waits
-    metrics = Metrics(name)
-    _health(app, name, metrics, checks)
-    _errors(app)
-    guarded = Guard(Direct(app.framework, direct), settings.internal_token, OPEN + open_paths)
-    app.front = Tracing(guarded, name, metrics)
+    metrics = ServiceMetrics(name)
+    _add_health_routes(app, name, metrics, checks)
+    _add_error_handlers(app)
+    guarded = InternalTokenMiddleware(
+        HotRoutes(app.fastapi_app, hot_routes), settings.internal_token, UNAUTHENTICATED_PATHS + unauthenticated_paths
+    )
+    app.asgi_stack = RequestContextMiddleware(guarded, name, metrics)
     return app
 
 
-class Service(FastAPI):
+class ServiceApp(FastAPI):
     """`front` is asked first. It ends in the framework, or before it."""
 
-    front: ASGIApp
+    asgi_stack: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self
-        await self.front(scope, receive, send)
+        await self.asgi_stack(scope, receive, send)
 
-    async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def fastapi_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         await super().__call__(scope, receive, send)
 
 
-class Metrics:
+class ServiceMetrics:
     """Counters of one service, in a registry of its own: five services can live in one process."""
 
     def __init__(self, name: str) -> None:
@@ -83,15 +85,18 @@ class Metrics:
         self.requests = Counter(
             f"mlmesh_{name}_requests", "Requests by method and status", ["method", "status"], registry=self.registry
         )
-        self.counted = cache(self._counted)
+        self.request_counter = cache(self._request_counter)
         self.seconds = Histogram(f"mlmesh_{name}_request_seconds", "Time to answer", registry=self.registry)
 
-    def _counted(self, method: str, status: int) -> Counter:
+    def _request_counter(self, method: str, status: int) -> Counter:
         return self.requests.labels(method, str(status))
 
 
-def _health(
-    app: FastAPI, name: str, metrics: Metrics, checks: Callable[[], Mapping[str, Check]] | Mapping[str, Check]
+def _add_health_routes(
+    app: FastAPI,
+    name: str,
+    metrics: ServiceMetrics,
+    checks: Callable[[], Mapping[str, ReadinessCheck]] | Mapping[str, ReadinessCheck],
 ) -> None:
     @app.get("/healthz")
     async def alive() -> dict[str, str]:
@@ -100,7 +105,7 @@ def _health(
     @app.get("/readyz")
     async def ready() -> JSONResponse:
         parts = checks() if callable(checks) else checks
-        found = {part: await _reason(check) for part, check in parts.items()}
+        found = {part: await _failure_reason(check) for part, check in parts.items()}
         good = not any(found.values())
         body = {"ready": good, "parts": {part: {"ready": not why, "reason": why} for part, why in found.items()}}
         return JSONResponse(body, 200 if good else 503)
@@ -110,7 +115,7 @@ def _health(
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _reason(check: Check) -> str | None:
+async def _failure_reason(check: ReadinessCheck) -> str | None:
     try:
         await check()
     except MeshError as error:
@@ -118,29 +123,29 @@ async def _reason(check: Check) -> str | None:
     return None
 
 
-def _errors(app: FastAPI) -> None:
+def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(MeshError)
     async def ours(_request: Request, error: MeshError) -> Response:
-        return rendered(error)
+        return problem_response(error)
 
     @app.exception_handler(RequestValidationError)
     async def unfit(_request: Request, error: RequestValidationError) -> Response:
-        return rendered(invalid(error.errors()))
+        return problem_response(validation_error(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def framework(_request: Request, error: HTTPException) -> Response:
         if isinstance(error.__cause__, SlowBody):
-            return rendered(error.__cause__)  # it says that the body cannot be read, whatever the cause
-        kind = BY_STATUS.get(error.status_code, MeshError)
-        return rendered(kind(), extra=error.headers)
+            return problem_response(error.__cause__)  # it says that the body cannot be read, whatever the cause
+        kind = ERRORS_BY_STATUS.get(error.status_code, MeshError)
+        return problem_response(kind(), extra=error.headers)
 
     @app.exception_handler(Exception)
     async def defect(_request: Request, error: Exception) -> Response:
         log.get("http").error("a request failed", exc_info=error)
-        return rendered(MeshError())
+        return problem_response(MeshError())
 
 
-class Guard:
+class InternalTokenMiddleware:
     """Refuses calls without the internal token. Written as plain ASGI: it must not touch streams."""
 
     def __init__(self, app: ASGIApp, token: str, open_paths: tuple[str, ...]) -> None:
@@ -152,18 +157,20 @@ class Guard:
         if scope["type"] == "http" and not scope["path"].startswith(self._open):
             given = Headers(scope=scope).get("authorization", "").encode()
             if not hmac.compare_digest(given, self._expected):
-                await rendered(Unauthorized("this is an internal address"))(scope, receive, send)
+                await problem_response(Unauthorized("this is an internal address"))(scope, receive, send)
                 return
             if b"%00" in scope["query_string"]:  # no database keeps it, so nothing can be found by it
-                await rendered(Malformed("the query has the character U+0000; leave it out"))(scope, receive, send)
+                await problem_response(Malformed("the query has the character U+0000; leave it out"))(
+                    scope, receive, send
+                )
                 return
         await self._app(scope, receive, send)
 
 
-class Tracing:
+class RequestContextMiddleware:
     """Request id and trace context for the logs, one access line and one count a request."""
 
-    def __init__(self, app: ASGIApp, service: str, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, service: str, metrics: ServiceMetrics) -> None:
         self._app = app
         self._service = service
         self._metrics = metrics
@@ -183,19 +190,19 @@ class Tracing:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                others = [one for one in message.get("headers", ()) if one[0].lower() != NAME]
-                message["headers"] = [*others, (NAME, log.request_id.get().encode())]
+                others = [one for one in message.get("headers", ()) if one[0].lower() != REQUEST_ID_HEADER]
+                message["headers"] = [*others, (REQUEST_ID_HEADER, log.request_id.get().encode())]
             await send(message)
 
         try:
             await self._app(scope, receive, traced)
         finally:
-            self._count(scope, status, time.perf_counter() - began)
+            self._record_request(scope, status, time.perf_counter() - began)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        self._metrics.counted(scope["method"], status).inc()
+    def _record_request(self, scope: Scope, status: int, seconds: float) -> None:
+        self._metrics.request_counter(scope["method"], status).inc()
         self._metrics.seconds.observe(seconds)
-        if scope["path"] not in OPEN:
+        if scope["path"] not in UNAUTHENTICATED_PATHS:
             self._log.debug(
                 "request",
                 service=self._service,

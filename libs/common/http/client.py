@@ -14,15 +14,15 @@ from libs.common import log
 from libs.common.errors import TimedOut, Unavailable, from_problem
 from libs.common.settings import Settings
 
-ANSWER_TIMEOUT_S = 30.0
+RESPONSE_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 3.0
 RETRY_AFTER_S = 1.0
 """Told with the refusal of a caller whose request another service did not answer in time."""
-POOL = 200
+MAX_CONNECTIONS = 200
 """Connections to all services together."""
 
 
-class Peer:
+class ServiceClient:
     """One other service."""
 
     def __init__(self, session: aiohttp.ClientSession, name: str, url: str, token: str) -> None:
@@ -31,19 +31,19 @@ class Peer:
         self._session = session
         self._token = token
 
-    async def get(self, path: str, *, timeout: float = ANSWER_TIMEOUT_S, **params: Any) -> Any:
-        return await self._call("GET", path, None, timeout, params)
+    async def get(self, path: str, *, timeout: float = RESPONSE_TIMEOUT_S, **params: Any) -> Any:
+        return await self._request_json("GET", path, None, timeout, params)
 
-    async def post(self, path: str, body: Any = None, *, timeout: float = ANSWER_TIMEOUT_S, **params: Any) -> Any:
-        return await self._call("POST", path, body, timeout, params)
+    async def post(self, path: str, body: Any = None, *, timeout: float = RESPONSE_TIMEOUT_S, **params: Any) -> Any:
+        return await self._request_json("POST", path, body, timeout, params)
 
-    async def put(self, path: str, body: Any = None, *, timeout: float = ANSWER_TIMEOUT_S, **params: Any) -> Any:
-        return await self._call("PUT", path, body, timeout, params)
+    async def put(self, path: str, body: Any = None, *, timeout: float = RESPONSE_TIMEOUT_S, **params: Any) -> Any:
+        return await self._request_json("PUT", path, body, timeout, params)
 
-    async def delete(self, path: str, *, timeout: float = ANSWER_TIMEOUT_S, **params: Any) -> Any:
-        return await self._call("DELETE", path, None, timeout, params)
+    async def delete(self, path: str, *, timeout: float = RESPONSE_TIMEOUT_S, **params: Any) -> Any:
+        return await self._request_json("DELETE", path, None, timeout, params)
 
-    async def _call(self, method: str, path: str, body: Any, timeout: float, params: Mapping[str, Any]) -> Any:
+    async def _request_json(self, method: str, path: str, body: Any, timeout: float, params: Mapping[str, Any]) -> Any:
         data = None if body is None else orjson.dumps(body)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         limit = aiohttp.ClientTimeout(total=timeout, connect=CONNECT_TIMEOUT_S)
@@ -65,22 +65,22 @@ class Peer:
         timeout: aiohttp.ClientTimeout | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """An answer whose body is still to be read; raises the service's error, or Unavailable."""
-        limit = timeout or aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_read=ANSWER_TIMEOUT_S)
-        sent = {**self._headers(), **(headers or {})}
-        query = {key: _text(value) for key, value in (params or {}).items() if value is not None}
+        limit = timeout or aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_read=RESPONSE_TIMEOUT_S)
+        sent = {**self._build_headers(), **(headers or {})}
+        query = {key: _encode_param(value) for key, value in (params or {}).items() if value is not None}
         try:
             async with self._session.request(
                 method, self.url + path, data=data, headers=sent, params=query, timeout=limit, allow_redirects=False
             ) as answer:
                 if answer.status >= 400:
-                    raise from_problem(answer.status, _document(await answer.read()))
+                    raise from_problem(answer.status, _parse_problem(await answer.read()))
                 yield answer
         except TimeoutError as error:
             raise TimedOut(f"{self.name} did not answer in time", retry_after=RETRY_AFTER_S) from error
         except aiohttp.ClientError as error:
             raise Unavailable(f"{self.name} cannot be reached") from error
 
-    def _headers(self) -> dict[str, str]:
+    def _build_headers(self) -> dict[str, str]:
         found = {"Authorization": f"Bearer {self._token}"}
         if log.request_id.get():
             found["X-Request-ID"] = log.request_id.get()
@@ -89,11 +89,11 @@ class Peer:
         return found
 
 
-def _text(value: Any) -> str:
+def _encode_param(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _document(body: bytes) -> dict[str, Any]:
+def _parse_problem(body: bytes) -> dict[str, Any]:
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -102,22 +102,24 @@ def _document(body: bytes) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Peers:
-    registry: Peer
-    scheduler: Peer
-    databox: Peer
+class ServiceClients:
+    registry: ServiceClient
+    scheduler: ServiceClient
+    databox: ServiceClient
     session: aiohttp.ClientSession
     """For links, which carry their own credential."""
 
 
 @asynccontextmanager
-async def open_peers(settings: Settings) -> AsyncIterator[Peers]:
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=POOL), auto_decompress=False) as session:
+async def open_service_clients(settings: Settings) -> AsyncIterator[ServiceClients]:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS), auto_decompress=False
+    ) as session:
 
-        def peer(name: str, url: str) -> Peer:
-            return Peer(session, name, url, settings.internal_token)
+        def peer(name: str, url: str) -> ServiceClient:
+            return ServiceClient(session, name, url, settings.internal_token)
 
-        yield Peers(
+        yield ServiceClients(
             registry=peer("registry", settings.registry_url),
             scheduler=peer("scheduler", settings.scheduler_url),
             databox=peer("databox", settings.databox_url),

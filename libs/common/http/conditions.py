@@ -24,7 +24,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Tags:
+class EntityTags:
     """A list of entity tags, or `*`."""
 
     any: bool
@@ -32,7 +32,7 @@ class Tags:
     weak: frozenset[str]
 
     @classmethod
-    def of(cls, name: str, header: str | None) -> Self | None:
+    def parse(cls, name: str, header: str | None) -> Self | None:
         """None when the header is not there. Raises Malformed, naming it, when it is no list of tags."""
         if header is None:
             return None
@@ -45,66 +45,77 @@ class Tags:
             False, frozenset(tag for weak, tag in found if not weak), frozenset(tag for weak, tag in found if weak)
         )
 
-    def match(self, now: Version | None, *, strongly: bool) -> bool:
-        if now is None:
+    def matches(self, current: Version | None, *, strong: bool) -> bool:
+        if current is None:
             return False
-        return self.any or now.etag in self.strong or (not strongly and now.etag in self.weak)
+        return self.any or current.etag in self.strong or (not strong and current.etag in self.weak)
 
 
 @dataclass(frozen=True)
 class Conditions:
-    match: Tags | None = None
-    none_match: Tags | None = None
+    match: EntityTags | None = None
+    none_match: EntityTags | None = None
     unmodified_since: float | None = None
     modified_since: float | None = None
 
     @classmethod
-    def of(cls, headers: Mapping[str, str]) -> Self:
+    def from_headers(cls, headers: Mapping[str, str]) -> Self:
         """Raises Malformed for what is no list of entity tags; a date that cannot be read is no condition."""
         return cls(
-            Tags.of("If-Match", headers.get("if-match")),
-            Tags.of("If-None-Match", headers.get("if-none-match")),
-            _epoch(headers.get("if-unmodified-since")),
-            _epoch(headers.get("if-modified-since")),
+            EntityTags.parse("If-Match", headers.get("if-match")),
+            EntityTags.parse("If-None-Match", headers.get("if-none-match")),
+            _parse_date(headers.get("if-unmodified-since")),
+            _parse_date(headers.get("if-modified-since")),
         )
 
-    def fail(self, now: Version | None) -> bool:
+    def is_other_version(self, current: Version | None) -> bool:
         """Whether the sender means another version than `now` (None: nothing is there)."""
         if self.match is not None:
-            return not self.match.match(now, strongly=True)
+            return not self.match.matches(current, strong=True)
         since = self.unmodified_since
-        return since is not None and now is not None and now.modified is not None and int(now.modified) > since
+        return (
+            since is not None and current is not None and current.modified is not None and int(current.modified) > since
+        )
 
-    def know(self, now: Version | None) -> bool:
+    def is_known_version(self, current: Version | None) -> bool:
         """Whether the sender has `now` already, or asked for nothing to be there."""
         if self.none_match is not None:
-            return self.none_match.match(now, strongly=False)
+            return self.none_match.matches(current, strong=False)
         since = self.modified_since
-        return since is not None and now is not None and now.modified is not None and int(now.modified) <= since
+        return (
+            since is not None
+            and current is not None
+            and current.modified is not None
+            and int(current.modified) <= since
+        )
 
     @property
-    def guard_writes(self) -> bool:
+    def guards_writes(self) -> bool:
         """Whether what may be written depends on what is there."""
         return (self.match, self.none_match, self.unmodified_since) != (None, None, None)
 
-    def check_write(self, now: Version | None) -> None:
+    def check_write(self, current: Version | None) -> None:
         """Raises PreconditionFailed unless `now` may be changed. If-Modified-Since is for reading alone."""
-        if self.fail(now):
-            raise PreconditionFailed(_another(now))
-        if self.none_match is not None and self.know(now):
+        if self.is_other_version(current):
+            raise PreconditionFailed(_mismatch_message(current))
+        if self.none_match is not None and self.is_known_version(current):
             raise PreconditionFailed("If-None-Match: the file is there, in a version that is named")
 
-    def check_read(self, now: Version) -> None:
+    def check_read(self, current: Version) -> None:
         """Raises PreconditionFailed when the sender wants another version."""
-        if self.fail(now):
-            raise PreconditionFailed(_another(now))
+        if self.is_other_version(current):
+            raise PreconditionFailed(_mismatch_message(current))
 
 
-def _another(now: Version | None) -> str:
-    return "there is no such file" if now is None else f'the file is another version by now: its ETag is "{now.etag}"'
+def _mismatch_message(current: Version | None) -> str:
+    return (
+        "there is no such file"
+        if current is None
+        else f'the file is another version by now: its ETag is "{current.etag}"'
+    )
 
 
-def _epoch(header: str | None) -> float | None:
+def _parse_date(header: str | None) -> float | None:
     try:
         return None if header is None else parsedate_to_datetime(header).timestamp()
     except (ValueError, OverflowError):

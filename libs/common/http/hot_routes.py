@@ -15,28 +15,30 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common import log
 from libs.common.errors import Invalid, Malformed, MeshError
-from libs.common.http.problem import invalid, rendered
+from libs.common.http.problem import problem_response, validation_error
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class Heads(dict[str, str]):
+class CaseInsensitiveHeaders(dict[str, str]):
     """Headers by name, in any case. Of some with the same name the last."""
 
     def get(self, name: str, default: Any = None) -> Any:
         return super().get(name.lower(), default)
 
 
-class Asked:
+class RouteRequest:
     """A request: what of it the endpoints here need."""
 
-    __slots__ = ("_receive", "app", "headers", "path")
+    __slots__ = ("_receive", "app", "headers", "path_params")
 
     def __init__(self, scope: Scope, receive: Receive, path: dict[str, str]) -> None:
         self.app: Any = scope["app"]
-        self.path = path
+        self.path_params = path
         """The parameters in it."""
-        self.headers = Heads((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+        self.headers = CaseInsensitiveHeaders(
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+        )
         self._receive = receive
 
     async def body(self) -> bytes:
@@ -50,28 +52,28 @@ class Asked:
             if not message["more_body"]:
                 return b"".join(parts) if len(parts) > 1 else parts[0]
 
-    async def told(self, model: type[Model]) -> Model:
+    async def read_model(self, model: type[Model]) -> Model:
         """What the body says. Raises Invalid, Malformed."""
         body = await self.body()
         try:
             return model.model_validate_json(body)
         except ValidationError as error:
             if error.errors()[0]["type"] != "json_invalid":
-                raise invalid(error.errors()) from error
-            return _read_again(model, body)
+                raise validation_error(error.errors()) from error
+            return _validate_leniently(model, body)
 
 
-def _read_again(model: type[Model], body: bytes) -> Model:
+def _validate_leniently(model: type[Model], body: bytes) -> Model:
     """What the quick reader refuses as a whole may be one entry that is nested deep. Raises Invalid."""
     try:
         return model.model_validate(orjson.loads(body))
     except orjson.JSONDecodeError as error:
         raise Invalid(f"the body is not JSON: {error.msg}") from error
     except ValidationError as error:
-        raise invalid(error.errors()) from error
+        raise validation_error(error.errors()) from error
 
 
-Endpoint = Callable[[Asked], Awaitable[Response]]
+Endpoint = Callable[[RouteRequest], Awaitable[Response]]
 
 
 class Route(NamedTuple):
@@ -80,17 +82,17 @@ class Route(NamedTuple):
     endpoint: Endpoint
 
 
-def post(path: str, endpoint: Endpoint) -> Route:
+def post_route(path: str, endpoint: Endpoint) -> Route:
     """`path` as the framework has it: parameters in braces, each one part of the path."""
     return Route("POST", compile_path(path)[0], endpoint)
 
 
-class Answer(JSONResponse):
+class OrjsonResponse(JSONResponse):
     def render(self, content: Any) -> bytes:
         return orjson.dumps(content)
 
 
-class Direct:
+class HotRoutes:
     """Plain ASGI before the application."""
 
     def __init__(self, app: ASGIApp, routes: Iterable[Route]) -> None:
@@ -100,17 +102,17 @@ class Direct:
         if scope["type"] == "http":
             for method, path, endpoint in self._routes:
                 if scope["method"] == method and (found := path.match(scope["path"])):
-                    response = await _answered(endpoint, Asked(scope, receive, found.groupdict()))
+                    response = await _call_endpoint(endpoint, RouteRequest(scope, receive, found.groupdict()))
                     await response(scope, receive, send)
                     return
         await self._app(scope, receive, send)
 
 
-async def _answered(endpoint: Endpoint, asked: Asked) -> Response:
+async def _call_endpoint(endpoint: Endpoint, request: RouteRequest) -> Response:
     try:
-        return await endpoint(asked)
+        return await endpoint(request)
     except MeshError as error:
-        return rendered(error)
+        return problem_response(error)
     except Exception as error:  # noqa: BLE001  a defect: it is logged, and this caller is told that much
         log.get("http").error("a request failed", exc_info=error)
-        return rendered(MeshError())
+        return problem_response(MeshError())

@@ -9,10 +9,10 @@ from fastapi import Response
 from starlette.responses import JSONResponse
 
 from libs.common import log
-from libs.common.errors import Invalid, MeshError, headers, problem
+from libs.common.errors import Invalid, MeshError, problem_document, problem_headers
 
 
-def invalid(errors: Iterable[Any]) -> Invalid:
+def validation_error(errors: Iterable[Any]) -> Invalid:
     """What a validation found, field by field."""
     found = [
         {"field": ".".join(str(part) for part in one["loc"] if part != "body"), "message": one["msg"]} for one in errors
@@ -22,5 +22,7 @@ def invalid(errors: Iterable[Any]) -> Invalid:
     return Invalid(f"{where}{first['message']}", errors=found)
 
 
-def rendered(error: MeshError, extra: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse(problem(error, log.current_request_id()), error.status, {**headers(error), **(extra or {})})
+def problem_response(error: MeshError, extra: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse(
+        problem_document(error, log.current_request_id()), error.status, {**problem_headers(error), **(extra or {})}
+    )

@@ -24,33 +24,33 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RangeDecision:
     """What to answer: 200 with all, 206 with the span, 304 and 416 with nothing."""
 
     status: int
     span: Span
 
 
-def plan(headers: Mapping[str, str], etag: str, size: int, modified: float | None = None) -> Plan:
+def decide_range(headers: Mapping[str, str], etag: str, size: int, modified: float | None = None) -> RangeDecision:
     """`etag` is without quotes. Several ranges, and units that are not bytes, are answered with the whole.
 
     Raises PreconditionFailed when another version is asked for, Malformed for tags that cannot be read.
     """
     whole, now = Span(0, size), Version(etag, modified)
-    conditions = Conditions.of(headers)
+    conditions = Conditions.from_headers(headers)
     conditions.check_read(now)
-    if conditions.know(now):
-        return Plan(304, Span(0, 0))
-    wanted = _wanted(headers.get("range", ""))
+    if conditions.is_known_version(now):
+        return RangeDecision(304, Span(0, 0))
+    wanted = _parse_range(headers.get("range", ""))
     if wanted is None:
-        return Plan(200, whole)
+        return RangeDecision(200, whole)
     if (condition := headers.get("if-range")) is not None and condition.strip() != f'"{etag}"':
-        return Plan(200, whole)
-    span = _span(*wanted, size)
-    return Plan(206, span) if span.length > 0 else Plan(416, Span(0, 0))
+        return RangeDecision(200, whole)
+    span = _resolve_span(*wanted, size)
+    return RangeDecision(206, span) if span.length > 0 else RangeDecision(416, Span(0, 0))
 
 
-def _wanted(header: str) -> tuple[int | None, int | None] | None:
+def _parse_range(header: str) -> tuple[int | None, int | None] | None:
     """First and last byte, or nothing and the length of the end; None for what is not one valid range."""
     found = ONE_RANGE.fullmatch(header)
     if found is None or not (found[1] or found[2]):
@@ -59,7 +59,7 @@ def _wanted(header: str) -> tuple[int | None, int | None] | None:
     return None if first is not None and last is not None and last < first else (first, last)
 
 
-def _span(first: int | None, last: int | None, size: int) -> Span:
+def _resolve_span(first: int | None, last: int | None, size: int) -> Span:
     if first is None:
         return Span(max(0, size - (last or 0)), size)
     return Span(first, size if last is None else min(size, last + 1))

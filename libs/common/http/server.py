@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from libs.common.errors import MeshError
-from libs.common.http.uvicorn.protocol import Protocol
+from libs.common.http.uvicorn.protocol import HttpProtocol
 from libs.common.settings import BadSetting
 
 GRACE_S = 5
@@ -35,11 +35,11 @@ class CannotStart(MeshError):
     """A service ended while it was starting; its log says why."""
 
 
-NOT_STARTED = "Application startup failed. Exiting."
+STARTUP_FAILED_MESSAGE = "Application startup failed. Exiting."
 """The library's words, which say less than ours."""
 
 
-class _Told:
+class _StartupReporter:
     """An app whose start may fail with a sentence, which is kept here, and nobody needs a traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -70,7 +70,7 @@ class _Told:
                 await send(message)
 
 
-class _State(ServerState):
+class _ServerState(ServerState):
     """uvicorn's own has a date header that a timer keeps up to date; here who reads it makes it when old."""
 
     def __init__(self) -> None:
@@ -92,9 +92,9 @@ class _State(ServerState):
 
 class _Server(uvicorn.Server):
     def __init__(self, app: Any) -> None:
-        self._told = _Told(app)
-        super().__init__(config(self._told))
-        self.server_state = _State()
+        self._told = _StartupReporter(app)
+        super().__init__(build_config(self._told))
+        self.server_state = _ServerState()
         self._stop = asyncio.Event()
 
     async def main_loop(self) -> None:
@@ -142,20 +142,20 @@ def bind_shared(host: str, port: int, count: int) -> list[socket.socket]:
     return [bind(host, port, shared=True) for _ in range(count)]
 
 
-def url_of(bound: socket.socket) -> str:
+def socket_url(bound: socket.socket) -> str:
     host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @asynccontextmanager
-async def running(app: Any, bound: socket.socket) -> AsyncIterator[asyncio.Event]:
+async def run_server(app: Any, bound: socket.socket) -> AsyncIterator[asyncio.Event]:
     """Serve `app` on `bound` while the context lasts. Yields an event that is set if the server ends by itself."""
     server = _Server(app)
     ended = asyncio.Event()
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     serving.add_done_callback(lambda _task: ended.set())
     try:
-        await _started(server, serving)
+        await _wait_until_started(server, serving)
         yield ended
     finally:
         for wake in getattr(getattr(app, "state", None), "on_stop", ()):
@@ -165,16 +165,16 @@ async def running(app: Any, bound: socket.socket) -> AsyncIterator[asyncio.Event
         bound.close()
 
 
-def _not_said_twice(record: logging.LogRecord) -> bool:
-    return record.msg != NOT_STARTED
+def _is_not_startup_failure(record: logging.LogRecord) -> bool:
+    return record.msg != STARTUP_FAILED_MESSAGE
 
 
-def config(app: Any) -> uvicorn.Config:
-    logging.getLogger("uvicorn.error").addFilter(_not_said_twice)
+def build_config(app: Any) -> uvicorn.Config:
+    logging.getLogger("uvicorn.error").addFilter(_is_not_startup_failure)
     return uvicorn.Config(
         app,
         loop="none",
-        http=Protocol,
+        http=HttpProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -187,7 +187,7 @@ def config(app: Any) -> uvicorn.Config:
     )
 
 
-async def _started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+async def _wait_until_started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
     async with asyncio.timeout(START_TIMEOUT_S):
         while not server.started:
             if serving.done():

@@ -11,11 +11,11 @@ from pydantic import AfterValidator, ValidationError, ValidatorFunctionWrapHandl
 from libs.common import log
 
 Entry = TypeVar("Entry")
-MOST_NAMED = 10
+MAX_LOGGED_ENTRIES = 10
 """Bad entries of one message that are named in the log."""
 
 
-def _good_ones(given: Any, whole: ValidatorFunctionWrapHandler) -> Any:
+def _drop_invalid_entries(given: Any, whole: ValidatorFunctionWrapHandler) -> Any:
     """All that is good of a list: without the optional fields that cannot be taken, or else without the entry."""
     try:
         return whole(given)
@@ -23,12 +23,14 @@ def _good_ones(given: Any, whole: ValidatorFunctionWrapHandler) -> Any:
         places = {one["loc"] for one in error.errors() if one["loc"]}
         if not isinstance(given, list | tuple) or not places:
             raise
-    for place in sorted(places, key=str)[:MOST_NAMED]:
-        log.get("http").warning("an entry of a message is left out", entry=named(given[int(place[0])]), field=place[1:])
-    return tuple(_taken(given, places, whole))
+    for place in sorted(places, key=str)[:MAX_LOGGED_ENTRIES]:
+        log.get("http").warning(
+            "an entry of a message is left out", entry=describe_entry(given[int(place[0])]), field=place[1:]
+        )
+    return tuple(_validate_entries(given, places, whole))
 
 
-def _taken(
+def _validate_entries(
     given: Sequence[Any], places: set[tuple[int | str, ...]], whole: ValidatorFunctionWrapHandler
 ) -> Iterator[Any]:
     for number, entry in enumerate(given):
@@ -40,11 +42,11 @@ def _taken(
             continue
 
 
-Each = Annotated[tuple[Entry, ...], WrapValidator(_good_ones)]
+TolerantList = Annotated[tuple[Entry, ...], WrapValidator(_drop_invalid_entries)]
 """Entries of a list that stand for themselves: a bad one is logged and left out."""
 
 
-def _keepable(value: Any) -> Any:
+def _check_storable(value: Any) -> Any:
     """Raises ValueError for what JSON can say and not everybody can hold: numbers above 2⁶⁴, deep nesting."""
     try:
         orjson.dumps(value)
@@ -53,11 +55,11 @@ def _keepable(value: Any) -> Any:
     return value
 
 
-Keepable = Annotated[dict[str, Any], AfterValidator(_keepable)]
+StorableObject = Annotated[dict[str, Any], AfterValidator(_check_storable)]
 """A JSON object that can be kept and passed on."""
 
 
-def named(entry: Any) -> str:
+def describe_entry(entry: Any) -> str:
     """What an entry calls itself, for the log."""
     known = ("task", "app", "component", "id", "name")
     found = {name: entry[name] for name in known if name in entry} if isinstance(entry, Mapping) else entry

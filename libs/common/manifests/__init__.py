@@ -8,12 +8,12 @@ from libs.common.manifests.apicomponent import APIComponent
 from libs.common.manifests.configmap import ConfigMap
 from libs.common.manifests.databox import DataBox
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
-from libs.common.manifests.kinds import KINDS, example, json_schema
-from libs.common.manifests.manifest import Manifest, Unread
+from libs.common.manifests.kinds import KINDS, json_schema, read_example
+from libs.common.manifests.manifest import InvalidManifest, Manifest
 from libs.common.manifests.mlcomponent import MLComponent
 from libs.common.manifests.platformapp import PlatformApp
 from libs.common.manifests.problems import Problem
-from libs.common.manifests.reading import read_all, read_documents
+from libs.common.manifests.reading import read_documents, read_files
 from libs.common.manifests.repository import Repository
 from libs.common.manifests.secret import Secret
 
@@ -23,15 +23,15 @@ __all__ = [
     "ConfigMap",
     "DataBox",
     "ExperimentPipeline",
+    "InvalidManifest",
     "MLComponent",
     "Manifest",
     "PlatformApp",
     "Problem",
     "Repository",
     "Secret",
-    "Unread",
-    "example",
     "json_schema",
-    "read_all",
     "read_documents",
+    "read_example",
+    "read_files",
 ]

@@ -6,25 +6,26 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, model_validator
 
-from libs.common.manifests.container import repeated
+from libs.common.manifests.container import check_unique_names
 from libs.common.manifests.fields import (
     Empty,
     Flag,
-    Form,
     Header,
     Name,
     NotEmpty,
+    Pattern,
     Reference,
     Section,
     Word,
-    exactly_one,
+    require_exactly_one,
 )
 from libs.common.manifests.problems import Finding
 
 RESERVED_PATHS: Final = ("files", "runs", "v2", "predict", "docs", "openapi.json")
-SAY_WHO: Final = "say who may call: basic, apiKey, or none: {} for everybody"
+AUTH_ADVICE: Final = "say who may call: basic, apiKey, or none: {} for everybody"
 Segment = Annotated[
-    str, Form(r"[a-z0-9][a-z0-9-]{0,62}|openapi\.json", "must be one URL segment of lower-case letters, digits and -")
+    str,
+    Pattern(r"[a-z0-9][a-z0-9-]{0,62}|openapi\.json", "must be one URL segment of lower-case letters, digits and -"),
 ]
 
 ALL_ORIGINS: Final = "*"
@@ -32,7 +33,7 @@ ORIGIN: Final = r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-def sent(origin: str) -> str:
+def check_origin(origin: str) -> str:
     """The same origin. ValueError when no browser says it so: what is compared with it is text."""
     try:
         parts = urlsplit(origin)
@@ -46,11 +47,11 @@ def sent(origin: str) -> str:
 
 Origin = Annotated[
     str,
-    Form(
+    Pattern(
         rf"\*|{ORIGIN}",
         'must be scheme://host or scheme://host:port, in lower case and without a path, or "*" for all origins',
     ),
-    AfterValidator(sent),
+    AfterValidator(check_origin),
 ]
 
 
@@ -73,10 +74,10 @@ class Auth(Section):
     identity_pass_through: Flag = False
 
     @model_validator(mode="after")
-    def somebody_may_call(self) -> Self:
+    def check_auth_method(self) -> Self:
         closed = [name for name in ("basic", "api_key", "oidc") if getattr(self, name) is not None]
         if not closed and self.none is None:
-            raise ValueError(f"nobody could call this; {SAY_WHO}")
+            raise ValueError(f"nobody could call this; {AUTH_ADVICE}")
         if closed and self.none is not None:
             raise ValueError('"none" lets everybody in, whatever stands beside it; remove it, or the others')
         return self
@@ -86,7 +87,7 @@ class Cors(Section):
     origins: Annotated[tuple[Origin, ...], NotEmpty()]
 
     @model_validator(mode="after")
-    def all_needs_no_others(self) -> Self:
+    def check_all_origins(self) -> Self:
         if ALL_ORIGINS in self.origins and len(self.origins) > 1:
             raise ValueError('"*" stands for all origins; remove it, or the others')
         return self
@@ -138,8 +139,8 @@ class APIComponentSpec(Section):
     api_spec: ApiSpec | None = None
 
     @model_validator(mode="after")
-    def publishes_one_thing(self) -> Self:
-        exactly_one(self, "mlComponent", "experimentPipeline", "files", "pipelines")
+    def check_single_target(self) -> Self:
+        require_exactly_one(self, "mlComponent", "experimentPipeline", "files", "pipelines")
         return self
 
 
@@ -147,15 +148,15 @@ class APIComponent(Header):
     kind: Literal["APIComponent"]
     spec: APIComponentSpec
 
-    def findings(self) -> Iterator[Finding]:
-        yield from self.path_findings()
+    def list_findings(self) -> Iterator[Finding]:
+        yield from self.check_path()
         if self.spec.experiment_pipeline and self.spec.api_spec is None:
             where = ("spec", "experimentPipeline")
             yield Finding(where, '"experimentPipeline" needs "apiSpec", the inputs and outputs that a caller names')
         if self.spec.api_spec is not None:
-            yield from self.api_spec_findings(self.spec.api_spec)
+            yield from self.check_api_spec(self.spec.api_spec)
 
-    def path_findings(self) -> Iterator[Finding]:
+    def check_path(self) -> Iterator[Finding]:
         path = self.spec.restful_api.path
         if self.spec.files or self.spec.pipelines:
             if path is not None:
@@ -167,8 +168,8 @@ class APIComponent(Header):
             sentence = f'path "{path}" is reserved ({", ".join(RESERVED_PATHS)}); choose another'
             yield Finding(("spec", "restfulApi", "path"), sentence)
 
-    def api_spec_findings(self, spec: ApiSpec) -> Iterator[Finding]:
+    def check_api_spec(self, spec: ApiSpec) -> Iterator[Finding]:
         if self.spec.experiment_pipeline is None:
             yield Finding(("spec", "apiSpec"), '"apiSpec" belongs to "experimentPipeline"; remove it')
-        yield from repeated([item.name for item in spec.inputs], ("spec", "apiSpec", "inputs"))
-        yield from repeated([item.name for item in spec.outputs], ("spec", "apiSpec", "outputs"))
+        yield from check_unique_names([item.name for item in spec.inputs], ("spec", "apiSpec", "inputs"))
+        yield from check_unique_names([item.name for item in spec.outputs], ("spec", "apiSpec", "outputs"))

@@ -31,10 +31,10 @@ class Catalog:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "components": dumped(self.components),
-            "pipelines": dumped(self.pipelines),
-            "apis": dumped(self.apis),
-            "boxes": dumped(self.boxes),
+            "components": dump_manifests(self.components),
+            "pipelines": dump_manifests(self.pipelines),
+            "apis": dump_manifests(self.apis),
+            "boxes": dump_manifests(self.boxes),
             "secrets": {name: list(keys) for name, keys in self.secrets.items()},
             "config_maps": {name: dict(values) for name, values in self.config_maps.items()},
             "app": self.app and self.app.model_dump(mode="json", by_alias=True),
@@ -43,19 +43,19 @@ class Catalog:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Catalog:
         return cls(
-            components=loaded(MLComponent, data["components"]),
-            pipelines=loaded(ExperimentPipeline, data["pipelines"]),
-            apis=loaded(APIComponent, data["apis"]),
-            boxes=loaded(DataBox, data["boxes"]),
+            components=load_manifests(MLComponent, data["components"]),
+            pipelines=load_manifests(ExperimentPipeline, data["pipelines"]),
+            apis=load_manifests(APIComponent, data["apis"]),
+            boxes=load_manifests(DataBox, data["boxes"]),
             secrets={name: tuple(keys) for name, keys in data["secrets"].items()},
             app=PlatformApp.model_validate(data["app"]) if data["app"] else None,
             config_maps=data.get("config_maps", {}),  # none in a catalog of version 0.1
         )
 
 
-def dumped(bodies: Mapping[str, Header]) -> dict[str, Any]:
+def dump_manifests(bodies: Mapping[str, Header]) -> dict[str, Any]:
     return {name: body.model_dump(mode="json", by_alias=True) for name, body in bodies.items()}
 
 
-def loaded(model: type[Body], data: Mapping[str, Any]) -> dict[str, Body]:
+def load_manifests(model: type[Body], data: Mapping[str, Any]) -> dict[str, Body]:
     return {name: model.model_validate(body) for name, body in data.items()}

@@ -8,32 +8,34 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from libs.common.manifests.configmap import ConfigMap
-from libs.common.manifests.fields import FOREIGN, LABEL, Header, Reference
-from libs.common.manifests.messages import sections
+from libs.common.manifests.fields import LABEL, ORIGINAL_API_VERSION, Header, Reference
+from libs.common.manifests.messages import nested_models
 from libs.common.manifests.nodes import Entry, Node
 from libs.common.manifests.problems import Problem
 
-CORE: Final = "v1"
+KUBERNETES_API_VERSION: Final = "v1"
 TARGETS: Final = ("mlComponent", "experimentPipeline")
-API: Final = ("spec", "restfulApi")
+API_PATH: Final = ("spec", "restfulApi")
 
 
-def canonical(file: str, root: Node, model: type[Header]) -> tuple[Node, list[Problem]]:
+def to_canonical(file: str, root: Node, model: type[Header]) -> tuple[Node, list[Problem]]:
     """The document in our spelling, every value at its place in the file; as it is when its apiVersion is ours.
 
     A ConfigMap of Kubernetes is one of ours: it has plain values and nothing else that counts.
     """
-    if root.text("apiVersion") == CORE and model is ConfigMap:
-        line, column = root.key("apiVersion")
-        root = root.put(("apiVersion",), Entry(line, column, Node(FOREIGN, *root.locate("apiVersion"))))
-    if root.text("apiVersion") != FOREIGN:
+    if root.get_text("apiVersion") == KUBERNETES_API_VERSION and model is ConfigMap:
+        line, column = root.locate_key("apiVersion")
+        root = root.with_entry(
+            ("apiVersion",), Entry(line, column, Node(ORIGINAL_API_VERSION, *root.locate("apiVersion")))
+        )
+    if root.get_text("apiVersion") != ORIGINAL_API_VERSION:
         return root, []
-    reading = Reading(file)
-    return reading.addressed(reading.spelled(root, model)), reading.warnings
+    reading = Converter(file)
+    return reading.add_default_path(reading.convert_node(root, model)), reading.warnings
 
 
 @dataclass
-class Reading:
+class Converter:
     """The warnings of one document as they come up."""
 
     file: str
@@ -42,42 +44,46 @@ class Reading:
     def warn(self, line: int, column: int, message: str) -> None:
         self.warnings.append(Problem(self.file, line, column, message, "warning"))
 
-    def spelled(self, node: Node, model: type[BaseModel] | None) -> Node:
+    def convert_node(self, node: Node, model: type[BaseModel] | None) -> Node:
         """`restfulAPI` is restfulApi, `mlComponent: digits` is {name: digits}: here and in all that is below."""
         if isinstance(node.value, tuple):
-            return replace(node, value=tuple(self.spelled(item, model) for item in node.value))
+            return replace(node, value=tuple(self.convert_node(item, model) for item in node.value))
         if model is None or not isinstance(node.value, Mapping):
             return node
         fields = {one.alias or name: one.annotation for name, one in model.model_fields.items()}
-        folded = {fold(name): name for name in fields.keys() - node.value.keys()}
+        folded = {fold_name(name): name for name in fields.keys() - node.value.keys()}
         entries: dict[str, Entry] = {}
         for written, entry in node.value.items():
-            name = written if written in fields else folded.pop(fold(written), written)
+            name = written if written in fields else folded.pop(fold_name(written), written)
             if name != written:
                 self.warn(entry.line, entry.column, f'"{written}" is read as "{name}"; write {name}')
-            entries[name] = entry._replace(value=self.value(name, entry, fields.get(name)))
+            entries[name] = entry._replace(value=self.convert_value(name, entry, fields.get(name)))
         return replace(node, value=entries)
 
-    def value(self, name: str, entry: Entry, annotation: Any) -> Node:
-        node, model = entry.value, next(sections(annotation), None)
+    def convert_value(self, name: str, entry: Entry, annotation: Any) -> Node:
+        node, model = entry.value, next(nested_models(annotation), None)
         if not isinstance(node.value, str) or annotation not in (Reference, Reference | None):
-            return self.spelled(node, model)
+            return self.convert_node(node, model)
         self.warn(node.line, node.column, f'"{name}" is a name here; write {name}: {{name: {node.value}}}')
         return replace(node, value={"name": Entry(node.line, node.column, node)})
 
-    def addressed(self, root: Node) -> Node:
+    def add_default_path(self, root: Node) -> Node:
         """An API without a path is at the name of what it publishes."""
-        names = [name for one in TARGETS if (name := root.text("spec", one, "name")) is not None]
-        api = root.nearest(API)
-        path = api.node.child("path")
-        if not root.has(*API) or not isinstance(api.node.value, Mapping) or (path and path.node.value is not None):
+        names = [name for one in TARGETS if (name := root.get_text("spec", one, "name")) is not None]
+        api = root.find_nearest(API_PATH)
+        path = api.node.get_child("path")
+        if (
+            not root.has_path(*API_PATH)
+            or not isinstance(api.node.value, Mapping)
+            or (path and path.node.value is not None)
+        ):
             return root
         if len(names) != 1 or not re.fullmatch(LABEL, names[0]):  # an error of its own
             return root
         sentence = f'no "path" in "restfulApi": it is "{names[0]}", the name of the target; write path: {names[0]}'
         self.warn(api.line, api.column, sentence)
-        return root.put((*API, "path"), Entry(api.line, api.column, Node(names[0], api.line, api.column)))
+        return root.with_entry((*API_PATH, "path"), Entry(api.line, api.column, Node(names[0], api.line, api.column)))
 
 
-def fold(name: str) -> str:
+def fold_name(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Final, Literal
 
-from libs.common.manifests.fields import Form, Header
+from libs.common.manifests.fields import Header, Pattern
 from libs.common.manifests.problems import Finding
 
-KEY: Final = Form(r"[A-Za-z0-9._-]{1,253}", "must be at most 253 letters, digits and . _ -")
+KEY: Final = Pattern(r"[A-Za-z0-9._-]{1,253}", "must be at most 253 letters, digits and . _ -")
 MAX_VALUES: Final = 64 * 1024  # bytes in all: they go with every run and every start
 
 Values = Mapping[str, str]
@@ -14,7 +14,7 @@ ConfigMaps = Mapping[str, Values]
 
 
 class ConfigMap(Header):
-    refused: ClassVar[Mapping[str, str]] = {
+    rejected_fields: ClassVar[Mapping[str, str]] = {
         "spec": 'a ConfigMap has no "spec"; its values stand in "data", beside "metadata"',
         "binaryData": '"binaryData" cannot be environment variables; keep files in the repository or in a DataBox',
     }
@@ -22,9 +22,9 @@ class ConfigMap(Header):
     kind: Literal["ConfigMap"]
     data: Mapping[str, str] = {}
 
-    def findings(self) -> Iterator[Finding]:
+    def list_findings(self) -> Iterator[Finding]:
         for key in self.data:
-            if not KEY.fits(key):
+            if not KEY.matches(key):
                 yield Finding(("data", key), f'key "{key[:40]}" {KEY.expected}; rename it')
         if sum(len(key.encode()) + len(value.encode()) for key, value in self.data.items()) > MAX_VALUES:
             yield Finding(("data",), f"more than {MAX_VALUES // 1024} KB of values; keep files in the repository")

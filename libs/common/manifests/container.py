@@ -7,30 +7,30 @@ from pydantic import AfterValidator, model_validator
 
 from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.fields import (
-    AtLeast,
     Cores,
     Count,
     Flag,
     Folder,
-    Form,
     Image,
+    MinQuantity,
     Name,
+    Pattern,
     Reference,
     RelativePath,
     Section,
     Size,
-    exactly_one,
+    require_exactly_one,
 )
 from libs.common.manifests.problems import Finding, Path
 
-RESERVED: Final = ("MLMESH_", "UNIP_PIPELINE_")
-ENVIRONMENT: Final = Form(r"[A-Za-z_][A-Za-z0-9_]*", "must be letters, digits and _, not starting with a digit")
-LEAST_MEMORY: Final = 6 * 2**20  # bytes; the engine starts no container with less
+RESERVED_PREFIXES: Final = ("MLMESH_", "UNIP_PIPELINE_")
+ENV_NAME: Final = Pattern(r"[A-Za-z_][A-Za-z0-9_]*", "must be letters, digits and _, not starting with a digit")
+MIN_MEMORY: Final = 6 * 2**20  # bytes; the engine starts no container with less
 
 
-def not_reserved(name: str) -> str:
-    if name.startswith(RESERVED):
-        raise ValueError(f"must not start with {' or '.join(RESERVED)}: the platform sets these")
+def check_not_reserved(name: str) -> str:
+    if name.startswith(RESERVED_PREFIXES):
+        raise ValueError(f"must not start with {' or '.join(RESERVED_PREFIXES)}: the platform sets these")
     return name
 
 
@@ -45,13 +45,13 @@ class ImageSource(Section):
     credentials: Name | None = None
 
     @model_validator(mode="after")
-    def from_one_place(self) -> Self:
-        exactly_one(self, "existingImageName", "build")
+    def check_one_source(self) -> Self:
+        require_exactly_one(self, "existingImageName", "build")
         return self
 
 
 class EnvVar(Section):
-    name: Annotated[str, ENVIRONMENT, AfterValidator(not_reserved)]
+    name: Annotated[str, ENV_NAME, AfterValidator(check_not_reserved)]
     value: str
 
 
@@ -60,17 +60,17 @@ class EnvFrom(Section):
     config_map_ref: Reference | None = None
 
     @model_validator(mode="after")
-    def from_one_place(self) -> Self:
-        exactly_one(self, "secretRef", "configMapRef")
+    def check_one_source(self) -> Self:
+        require_exactly_one(self, "secretRef", "configMapRef")
         return self
 
 
-def secrets_of(sources: Sequence[EnvFrom]) -> list[str]:
+def secret_names(sources: Sequence[EnvFrom]) -> list[str]:
     """The Secrets that `envFrom` names, in its order."""
     return [source.secret_ref.name for source in sources if source.secret_ref]
 
 
-def in_order(sources: Sequence[EnvFrom], config_maps: ConfigMaps) -> list[dict[str, Any]]:
+def env_sources_to_json(sources: Sequence[EnvFrom], config_maps: ConfigMaps) -> list[dict[str, Any]]:
     """`envFrom` for a worker: `{"secret": name}` and `{"values": {…}}`, later ones win.
 
     Nothing when there are only Secrets: their names in order (`secrets_of`) say it all.
@@ -89,7 +89,7 @@ class Resources(Section):
     """Cores, bytes of memory and of /dev/shm, whole GPUs."""
 
     cpu: Cores | None = None
-    memory: Annotated[Size, AtLeast(LEAST_MEMORY, "6Mi")] | None = None
+    memory: Annotated[Size, MinQuantity(MIN_MEMORY, "6Mi")] | None = None
     gpu: Count = 0
     shm: Size | None = None
 
@@ -99,11 +99,11 @@ class Security(Section):
     egress: Literal["internet", "none"] = "internet"
 
 
-def repeated_variables(env: tuple[EnvVar, ...], *path: str | int) -> Iterator[Finding]:
-    yield from repeated([variable.name for variable in env], (*path, "env"))
+def check_unique_variables(env: tuple[EnvVar, ...], *path: str | int) -> Iterator[Finding]:
+    yield from check_unique_names([variable.name for variable in env], (*path, "env"))
 
 
-def repeated(names: list[str], path: Path, field: str | None = "name") -> Iterator[Finding]:
+def check_unique_names(names: list[str], path: Path, field: str | None = "name") -> Iterator[Finding]:
     """A finding for every name that the list has had before."""
     for index, name in enumerate(names):
         if name in names[:index]:

@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from libs.common.manifests.fields import AtLeast, Header, Section, Size
+from libs.common.manifests.fields import Header, MinQuantity, Section, Size
 
 
 class Storage(Section):
-    capacity: Annotated[Size, AtLeast(1, "1 byte")] = 10**9  # bytes
+    capacity: Annotated[Size, MinQuantity(1, "1 byte")] = 10**9  # bytes
 
 
 class DataBoxSpec(Section):

@@ -13,8 +13,8 @@ from libs.common.manifests.container import (
     ImageSource,
     Resources,
     Security,
-    repeated,
-    repeated_variables,
+    check_unique_names,
+    check_unique_variables,
 )
 from libs.common.manifests.fields import (
     Count,
@@ -22,9 +22,9 @@ from libs.common.manifests.fields import (
     Flag,
     Header,
     Name,
-    NamedOrBare,
     NotEmpty,
     Reference,
+    ReferenceOrName,
     RelativePath,
     Section,
     Word,
@@ -33,7 +33,7 @@ from libs.common.manifests.problems import Finding
 from libs.common.manifests.schedule import Schedule
 
 
-def words(value: object) -> object:
+def split_entry_point(value: object) -> object:
     """Shell words, as a POSIX shell would split them; nothing is expanded."""
     if not isinstance(value, str):
         return value
@@ -45,10 +45,12 @@ def words(value: object) -> object:
         ) from error
 
 
-MOST_STAGES: Final = 1000
+MAX_STAGES: Final = 1000
 
 
-EntryPoint = Annotated[tuple[str, ...], NotEmpty(), BeforeValidator(words, json_schema_input_type=str | list[str])]
+EntryPoint = Annotated[
+    tuple[str, ...], NotEmpty(), BeforeValidator(split_entry_point, json_schema_input_type=str | list[str])
+]
 
 
 class MountFrom(Section):
@@ -94,16 +96,16 @@ class ContinueWith(Section):
     vars: Mapping[str, str] = {}
 
 
-def next_pipeline(value: object) -> object:
+def parse_continue_with(value: object) -> object:
     return {"experimentPipeline": {"name": value}} if isinstance(value, str) else value
 
 
 class ExperimentPipelineSpec(Section):
     vars: tuple[Variable, ...]
     stages: Annotated[tuple[Stage, ...], NotEmpty()]
-    connected_boxes: tuple[NamedOrBare, ...] = ()
+    connected_boxes: tuple[ReferenceOrName, ...] = ()
     continue_with: Annotated[
-        ContinueWith | None, BeforeValidator(next_pipeline, json_schema_input_type=ContinueWith | str | None)
+        ContinueWith | None, BeforeValidator(parse_continue_with, json_schema_input_type=ContinueWith | str | None)
     ] = None
     timeout: Duration = 86400.0
     schedule: Schedule | None = None
@@ -113,12 +115,12 @@ class ExperimentPipeline(Header):
     kind: Literal["ExperimentPipeline"]
     spec: ExperimentPipelineSpec
 
-    def findings(self) -> Iterator[Finding]:
-        if len(self.spec.stages) > MOST_STAGES:
-            sentence = f'"stages" has {len(self.spec.stages)}, at most {MOST_STAGES} are possible; split the pipeline'
+    def list_findings(self) -> Iterator[Finding]:
+        if len(self.spec.stages) > MAX_STAGES:
+            sentence = f'"stages" has {len(self.spec.stages)}, at most {MAX_STAGES} are possible; split the pipeline'
             yield Finding(("spec", "stages"), sentence)
             return
-        yield from repeated([box.name for box in self.spec.connected_boxes], ("spec", "connectedBoxes"))
+        yield from check_unique_names([box.name for box in self.spec.connected_boxes], ("spec", "connectedBoxes"))
         for index, stage in enumerate(self.spec.stages):
-            yield from repeated_variables(stage.env, "spec", "stages", index)
-        yield from variables.findings(self.spec.vars, self.spec.stages)
+            yield from check_unique_variables(stage.env, "spec", "stages", index)
+        yield from variables.list_findings(self.spec.vars, self.spec.stages)

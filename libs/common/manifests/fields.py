@@ -24,8 +24,8 @@ from pydantic_core import CoreSchema, core_schema
 from libs.common.manifests import images, quantities
 from libs.common.manifests.problems import Finding
 
-OURS: Final = "mlmesh/v1"
-FOREIGN: Final = "unified-platform.cs.hse.ru/v1"
+API_VERSION: Final = "mlmesh/v1"
+ORIGINAL_API_VERSION: Final = "unified-platform.cs.hse.ru/v1"
 
 
 class Section(BaseModel):
@@ -42,59 +42,59 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def without_empty_values(cls, data: object) -> object:
+    def drop_empty_values(cls, data: object) -> object:
         return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
 @dataclass(frozen=True)
-class Form:
+class Pattern:
     """A pattern that the whole text must match; in JSON Schema it is `pattern`."""
 
     pattern: str
     expected: str
 
-    def fits(self, text: str) -> bool:
+    def matches(self, text: str) -> bool:
         return re.fullmatch(self.pattern, text, re.ASCII) is not None
 
-    def check(self, text: str) -> str:
-        if not self.fits(text):
+    def check_text(self, text: str) -> str:
+        if not self.matches(text):
             raise ValueError(self.expected)
         return text
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self.check, handler(source))
+        return core_schema.no_info_after_validator_function(self.check_text, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
 
 
 @dataclass(frozen=True)
-class AtLeast:
+class MinQuantity:
     """A limit that is said as people write it; JSON Schema cannot say it of `512Mi`."""
 
-    least: float
-    shown: str
+    minimum: float
+    text: str
 
-    def check(self, value: Any) -> Any:
-        if value < self.least:
-            raise ValueError(f"must be at least {self.shown}")
+    def check_minimum(self, value: Any) -> Any:
+        if value < self.minimum:
+            raise ValueError(f"must be at least {self.text}")
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self.check, handler(source))
+        return core_schema.no_info_after_validator_function(self.check_minimum, handler(source))
 
 
 @dataclass(frozen=True)
 class NotEmpty:
     """At least one item, asked only when every item is right: pydantic's own limit counts the right ones alone."""
 
-    def check(self, items: Any) -> Any:
+    def check_not_empty(self, items: Any) -> Any:
         if not items:
             raise ValueError("needs at least 1 item")
         return items
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self.check, handler(source))
+        return core_schema.no_info_after_validator_function(self.check_not_empty, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {**handler(schema), "minItems": 1}
@@ -102,24 +102,26 @@ class NotEmpty:
 
 LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 Name = Annotated[
-    str, Form(LABEL, "must be at most 63 lower-case letters, digits and -, with a letter or digit at both ends")
+    str, Pattern(LABEL, "must be at most 63 lower-case letters, digits and -, with a letter or digit at both ends")
 ]
-UserName = Annotated[str, Form(r"[A-Za-z0-9._@-]{1,64}", "must be at most 64 letters, digits and . _ @ -")]
+UserName = Annotated[str, Pattern(r"[A-Za-z0-9._@-]{1,64}", "must be at most 64 letters, digits and . _ @ -")]
 WORD: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62})"
-Word = Annotated[str, Form(WORD, "must be at most 63 letters, digits, - and _, and start with a letter or digit")]
+Word = Annotated[str, Pattern(WORD, "must be at most 63 letters, digits, - and _, and start with a letter or digit")]
 FUNCTION: Final = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
-Function = Annotated[str, Form(FUNCTION, "must be package.module:function")]
-Image = Annotated[str, AfterValidator(images.checked)]
+Function = Annotated[str, Pattern(FUNCTION, "must be package.module:function")]
+Image = Annotated[str, AfterValidator(images.check_image)]
 
 Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 Positive = Annotated[int, Field(strict=True, ge=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 
-Size = Annotated[int, BeforeValidator(quantities.size, json_schema_input_type=int | str)]
-Cores = Annotated[float, BeforeValidator(quantities.cores, json_schema_input_type=float | str), AtLeast(0.001, "1m")]
+Size = Annotated[int, BeforeValidator(quantities.parse_size, json_schema_input_type=int | str)]
+Cores = Annotated[
+    float, BeforeValidator(quantities.parse_cores, json_schema_input_type=float | str), MinQuantity(0.001, "1m")
+]
 Duration = Annotated[
-    float, BeforeValidator(quantities.seconds, json_schema_input_type=float | str), AtLeast(0.001, "0.001s")
+    float, BeforeValidator(quantities.parse_duration, json_schema_input_type=float | str), MinQuantity(0.001, "0.001s")
 ]
 
 
@@ -131,11 +133,11 @@ class Reference(Section):
     name: Name
 
 
-def named(value: object) -> object:
+def name_to_reference(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-NamedOrBare = Annotated[Reference, BeforeValidator(named, json_schema_input_type=Reference | str)]
+ReferenceOrName = Annotated[Reference, BeforeValidator(name_to_reference, json_schema_input_type=Reference | str)]
 
 
 class Metadata(Section):
@@ -148,18 +150,18 @@ class Metadata(Section):
 class Header(Section):
     """What every kind starts with."""
 
-    refused: ClassVar[Mapping[str, str]] = {}  # fields with a sentence of their own, at the top or in spec
+    rejected_fields: ClassVar[Mapping[str, str]] = {}  # fields with a sentence of their own, at the top or in spec
 
     api_version: Literal["mlmesh/v1", "unified-platform.cs.hse.ru/v1"]
     kind: str
     metadata: Metadata
 
-    def findings(self) -> Iterator[Finding]:
+    def list_findings(self) -> Iterator[Finding]:
         """Problems between fields of this manifest; called on valid models only."""
         yield from ()
 
 
-def segments(path: str) -> str:
+def check_relative_path(path: str) -> str:
     """A path in a box or in a repository: relative, without `.` and `..`, at most 1024 bytes."""
     parts = path.removesuffix("/").split("/")
     if len(path.encode()) > 1024 or any(part in ("", ".", "..") or not part.isprintable() for part in parts):
@@ -167,7 +169,7 @@ def segments(path: str) -> str:
     return path
 
 
-def folder(path: str) -> str:
+def normalize_folder(path: str) -> str:
     """A folder of a repository as Git names it: of `./manifests/` it is `manifests`, of the root `.`."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not path or path.startswith("/") or ".." in parts or len(path.encode()) > 1024 or not path.isprintable():
@@ -175,13 +177,13 @@ def folder(path: str) -> str:
     return "/".join(parts) or "."
 
 
-RelativePath = Annotated[str, AfterValidator(segments)]
-Folder = Annotated[str, AfterValidator(folder)]
+RelativePath = Annotated[str, AfterValidator(check_relative_path)]
+Folder = Annotated[str, AfterValidator(normalize_folder)]
 
 
-def exactly_one(section: Section, *names: str) -> None:
+def require_exactly_one(section: Section, *names: str) -> None:
     """`ValueError` unless one, and only one, of the fields (by their names in YAML) has a value."""
-    given = [alias for alias in names if getattr(section, snake(alias)) is not None]
+    given = [alias for alias in names if getattr(section, to_snake_case(alias)) is not None]
     choice = ", ".join(names[:-1]) + " or " + names[-1]
     if not given:
         raise ValueError(f"name one of {choice}")
@@ -189,5 +191,5 @@ def exactly_one(section: Section, *names: str) -> None:
         raise ValueError(f"only one of {choice} is possible; remove {' or '.join(given)}")
 
 
-def snake(alias: str) -> str:
+def to_snake_case(alias: str) -> str:
     return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), alias)

@@ -13,7 +13,7 @@ REFERENCE: Final = re.compile(
     re.ASCII,
 )
 MAX_LENGTH: Final = 512
-AN_IMAGE: Final = "must be an image reference such as team/app:1.0 (lower case, no spaces, no https://)"
+IMAGE_MESSAGE: Final = "must be an image reference such as team/app:1.0 (lower case, no spaces, no https://)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,13 @@ class ImageReference:
         """`ValueError` with a sentence when the text has not the form of an image reference."""
         match = REFERENCE.fullmatch(text) if len(text) <= MAX_LENGTH else None
         if match is None:
-            raise ValueError(AN_IMAGE)
+            raise ValueError(IMAGE_MESSAGE)
         return cls(match["name"], match["tag"], match["digest"])
 
     def __str__(self) -> str:
         return self.name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 
 
-def checked(text: str) -> str:
+def check_image(text: str) -> str:
     ImageReference.parse(text)
     return text

@@ -55,7 +55,7 @@ def json_schema(kind: str) -> dict[str, Any]:
     return {"$schema": EditorSchema.schema_dialect, **schema}
 
 
-def example(kind: str) -> str:
+def read_example(kind: str) -> str:
     """A complete manifest of the kind, every field with its meaning and default; `KeyError` for an unknown one."""
     name = KINDS[kind].__name__.lower()
     return resources.files(__package__).joinpath("examples", f"{name}.yml").read_text(encoding="utf-8")

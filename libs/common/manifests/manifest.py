@@ -9,16 +9,16 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from libs.common.manifests import unsupported
-from libs.common.manifests.compatibility import canonical
-from libs.common.manifests.fields import FOREIGN, LABEL, Header
+from libs.common.manifests.compatibility import to_canonical
+from libs.common.manifests.fields import LABEL, ORIGINAL_API_VERSION, Header
 from libs.common.manifests.kinds import KINDS
-from libs.common.manifests.messages import alike, empty, naming, sentence
+from libs.common.manifests.messages import closest_name, describe_value, empty_message, error_message
 from libs.common.manifests.nodes import Node
 from libs.common.manifests.problems import Path, Problem
 
 LFS_POINTER = "version https://git-lfs.github.com/spec/"
 """How Git LFS begins what it commits in a file's place."""
-AS_POINTER = (
+LFS_POINTER_MESSAGE = (
     "this is a Git LFS pointer; the file itself is not in the commit, and is not fetched from Git LFS: take its "
     "pattern out of .gitattributes, type git add --renormalize, and commit it again"
 )
@@ -45,104 +45,106 @@ class Manifest(Generic[Body]):
         """
         return self.root.locate(*path)
 
-    def problem(self, path: Path, message: str) -> Problem:
+    def problem_at(self, path: Path, message: str) -> Problem:
         return Problem(self.file, *self.locate(*path), message)
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class InvalidManifest:
     """A document that is there and is no valid manifest: its kind and name, None where they are wrong themselves."""
 
     kind: str | None = None
     name: str | None = None
 
     @classmethod
-    def of(cls, root: Node) -> "Unread":
-        kind, name = root.text("kind"), root.text("metadata", "name")
+    def from_node(cls, root: Node) -> "InvalidManifest":
+        kind, name = root.get_text("kind"), root.get_text("metadata", "name")
         return cls(kind if kind in KINDS else None, name if name and re.fullmatch(LABEL, name) else None)
 
 
-def read(file: str, root: Node) -> tuple[Manifest[Header] | None, list[Problem]]:
+def read_manifest(file: str, root: Node) -> tuple[Manifest[Header] | None, list[Problem]]:
     """The manifest, and the warnings; or no manifest, and the errors too."""
-    model, problems = kind_of(file, root)
+    model, problems = find_kind(file, root)
     if model is None:
         return None, problems
-    root, spellings = canonical(file, root, model)
-    body, problems = validated(file, root, model)
-    problems += [*spellings, *refused(file, root, model)]
+    root, spellings = to_canonical(file, root, model)
+    body, problems = validate_fields(file, root, model)
+    problems += [*spellings, *check_rejected_fields(file, root, model)]
     if body is not None:
-        problems += judged(file, root, body)
+        problems += check_rules(file, root, body)
     if body is None or any(problem.severity == "error" for problem in problems):
         return None, problems
     return Manifest(body.kind, body.metadata.name, file, root.line, root.column, body, root), problems
 
 
-def kind_of(file: str, root: Node) -> tuple[type[Header] | None, list[Problem]]:
+def find_kind(file: str, root: Node) -> tuple[type[Header] | None, list[Problem]]:
     kinds = ", ".join(KINDS)
     if not isinstance(root.value, dict):
         pointer = isinstance(root.value, str) and root.value.startswith(LFS_POINTER)
-        message = AS_POINTER if pointer else "not a manifest; it starts with apiVersion, kind, metadata and spec"
+        message = (
+            LFS_POINTER_MESSAGE if pointer else "not a manifest; it starts with apiVersion, kind, metadata and spec"
+        )
         return None, [Problem(file, root.line, root.column, message)]
     kind = root.value["kind"].value.value if "kind" in root.value else None
     if isinstance(kind, str) and kind in KINDS:
         return KINDS[kind], []
     if kind is None:
         return None, [Problem(file, root.line, root.column, f'missing field "kind"; it is one of {kinds}')]
-    guess = alike(kind, tuple(KINDS)) if isinstance(kind, str) else None
+    guess = closest_name(kind, tuple(KINDS)) if isinstance(kind, str) else None
     advice = f'did you mean "{guess}"?' if guess else f"the kinds are {kinds}"
-    shown = naming(root.value["kind"].value.plain())
+    shown = describe_value(root.value["kind"].value.to_plain())
     return None, [Problem(file, *root.locate("kind"), f"unknown kind {shown}; {advice}")]
 
 
-def validated(file: str, root: Node, model: type[Header]) -> tuple[Header | None, list[Problem]]:
+def validate_fields(file: str, root: Node, model: type[Header]) -> tuple[Header | None, list[Problem]]:
     """Under the foreign version unknown fields are left out, again and again: without them, others may be seen."""
-    data: Any = root.plain()
+    data: Any = root.to_plain()
     warnings: list[Problem] = []
     while True:
         try:
             return model.model_validate(data, by_alias=True, by_name=False), warnings
         except ValidationError as invalid:
-            errors = [error for error in invalid.errors() if not said_better(error, model)]
+            errors = [error for error in invalid.errors() if not has_better_message(error, model)]
         unknown = [error for error in errors if error["type"] == "extra_forbidden"]
-        if data.get("apiVersion") != FOREIGN or not unknown:
-            return None, [*warnings, *(placed(file, root, error, model) for error in errors)]
+        if data.get("apiVersion") != ORIGINAL_API_VERSION or not unknown:
+            return None, [*warnings, *(locate_error(file, root, error, model) for error in errors)]
         for error in unknown:
-            warnings.append(left_out(placed(file, root, error, model)))
-            remove(data, error["loc"])
+            warnings.append(to_ignored_warning(locate_error(file, root, error, model)))
+            remove_field(data, error["loc"])
 
 
-def said_better(error: ErrorDetails, model: type[Header]) -> bool:
+def has_better_message(error: ErrorDetails, model: type[Header]) -> bool:
     """Whether `refused` has a sentence for it."""
-    return error["type"] == "extra_forbidden" and error["loc"][-1] in model.refused and len(error["loc"]) <= 2
+    return error["type"] == "extra_forbidden" and error["loc"][-1] in model.rejected_fields and len(error["loc"]) <= 2
 
 
-def placed(file: str, root: Node, error: ErrorDetails, model: type[Header]) -> Problem:
+def locate_error(file: str, root: Node, error: ErrorDetails, model: type[Header]) -> Problem:
     path = error["loc"]
-    if error["type"] == "missing" and root.has(*path):
-        return Problem(file, *root.key(*path), empty(path))
-    place = root.key(*path) if error["type"] in ("missing", "extra_forbidden") else root.locate(*path)
-    return Problem(file, *place, sentence(error, model))
+    if error["type"] == "missing" and root.has_path(*path):
+        return Problem(file, *root.locate_key(*path), empty_message(path))
+    place = root.locate_key(*path) if error["type"] in ("missing", "extra_forbidden") else root.locate(*path)
+    return Problem(file, *place, error_message(error, model))
 
 
-def left_out(problem: Problem) -> Problem:
+def to_ignored_warning(problem: Problem) -> Problem:
     return replace(problem, message=f"{problem.message} (left out)", severity="warning")
 
 
-def remove(data: Any, path: Path) -> None:
+def remove_field(data: Any, path: Path) -> None:
     for step in path[:-1]:
         data = data[step]
     del data[path[-1]]
 
 
-def refused(file: str, root: Node, model: type[Header]) -> Iterator[Problem]:
-    for name, message in model.refused.items():
+def check_rejected_fields(file: str, root: Node, model: type[Header]) -> Iterator[Problem]:
+    for name, message in model.rejected_fields.items():
         for path in ((name,), ("spec", name)):
-            if root.has(*path):
-                yield Problem(file, *root.key(*path), message)
+            if root.has_path(*path):
+                yield Problem(file, *root.locate_key(*path), message)
 
 
-def judged(file: str, root: Node, body: Header) -> Iterator[Problem]:
-    for found in unsupported.findings(body.kind, root.plain()):
-        yield Problem(file, *root.key(*found.path), found.message)
-    for found in body.findings():
+def check_rules(file: str, root: Node, body: Header) -> Iterator[Problem]:
+    for found in unsupported.list_findings(body.kind, root.to_plain()):
+        yield Problem(file, *root.locate_key(*found.path), found.message)
+    for found in body.list_findings():
         yield Problem(file, *root.locate(*found.path), found.message, found.severity)

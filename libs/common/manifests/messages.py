@@ -47,12 +47,12 @@ MAX_CHOICES: Final = 100
 """Among more names none is guessed: each is compared letter by letter."""
 
 
-def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
+def error_message(error: ErrorDetails, model: type[BaseModel]) -> str:
     path, kind, context = error["loc"], error["type"], error.get("ctx", {})
     if kind == "missing":
-        return missing(path)
+        return missing_message(path)
     if kind == "extra_forbidden":
-        return unknown(str(path[-1]), fields_at(model, path[:-1]))
+        return unknown_message(str(path[-1]), field_names_at(model, path[:-1]))
     if kind == "value_error":
         message = str(context["error"])
     elif kind == "literal_error":
@@ -61,26 +61,26 @@ def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
         message = f"must be {EXPECTED[kind]}"
     else:
         message = LIMITS[kind].format(**context) if kind in LIMITS else error["msg"].replace("Input should", "must")
-    return described(path, message, error["input"])
+    return describe_error(path, message, error["input"])
 
 
-def described(path: Path, message: str, value: object) -> str:
+def describe_error(path: Path, message: str, value: object) -> str:
     if not message.startswith(("must ", "needs ")):
         return message
-    found = f", not {naming(value)}" if message.startswith("must be") else ""
+    found = f", not {describe_value(value)}" if message.startswith("must be") else ""
     quotes = "; put it in quotes" if message == "must be text" and isinstance(value, int | float | bool) else ""
-    return f'"{label(path)}" {message}{found}{quotes}'
+    return f'"{path_label(path)}" {message}{found}{quotes}'
 
 
-def label(path: Path) -> str:
+def path_label(path: Path) -> str:
     """The last field of the path, with the indexes after it: `env[0]`."""
     if not path:
         return "manifest"
     *before, last = path
-    return f"{label(tuple(before))}[{last}]" if isinstance(last, int) else last
+    return f"{path_label(tuple(before))}[{last}]" if isinstance(last, int) else last
 
 
-def naming(value: object) -> str:
+def describe_value(value: object) -> str:
     if isinstance(value, str):
         return f'"{value if len(value) <= 40 else value[:37] + "..."}"'
     if isinstance(value, list | tuple):
@@ -90,20 +90,20 @@ def naming(value: object) -> str:
     return "nothing" if value is None else str(value).lower()
 
 
-def missing(path: Path) -> str:
+def missing_message(path: Path) -> str:
     field = str(path[-1])
-    where = f' in "{label(path[:-1])}"' if path[:-1] else ""
+    where = f' in "{path_label(path[:-1])}"' if path[:-1] else ""
     advice = f"; {MISSING[field]}" if field in MISSING else ""
     return f'missing field "{field}"{where}{advice}'
 
 
-def empty(path: Path) -> str:
+def empty_message(path: Path) -> str:
     field = str(path[-1])
     return f'"{field}" has no value; {MISSING.get(field, "write one")}'
 
 
-def unknown(name: str, fields: tuple[str, ...]) -> str:
-    if guess := alike(name, fields):
+def unknown_message(name: str, fields: tuple[str, ...]) -> str:
+    if guess := closest_name(name, fields):
         return f'unknown field "{name}"; did you mean "{guess}"?'
     return (
         f'unknown field "{name}"; the fields here are {", ".join(fields)}'
@@ -112,7 +112,7 @@ def unknown(name: str, fields: tuple[str, ...]) -> str:
     )
 
 
-def alike(name: str, choices: tuple[str, ...]) -> str | None:
+def closest_name(name: str, choices: tuple[str, ...]) -> str | None:
     """The choice that the name is probably a typo of; `service_port` and `ServicePort` are typos too."""
     if len(choices) > MAX_CHOICES:
         return None
@@ -121,18 +121,18 @@ def alike(name: str, choices: tuple[str, ...]) -> str | None:
     return folded[close[0]] if close else None
 
 
-def fields_at(model: type[BaseModel], path: Path) -> tuple[str, ...]:
+def field_names_at(model: type[BaseModel], path: Path) -> tuple[str, ...]:
     """The fields, by their names in YAML, that the mapping at the path may have."""
     current: type[BaseModel] | None = model
     for step in path:
         if current is not None and isinstance(step, str):
             fields = {field.alias or name: field.annotation for name, field in current.model_fields.items()}
-            current = next(sections(fields.get(step)), None)
+            current = next(nested_models(fields.get(step)), None)
     return tuple(field.alias or name for name, field in current.model_fields.items()) if current else ()
 
 
-def sections(annotation: Any) -> Iterator[type[BaseModel]]:
+def nested_models(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):
-        yield from sections(inner)
+        yield from nested_models(inner)

@@ -27,70 +27,70 @@ class Node:
     size: int = 1
     height: int = 1
 
-    def plain(self) -> object:
+    def to_plain(self) -> object:
         """Fresh lists and dicts; what an alias shares in the file is not shared here."""
         if isinstance(self.value, tuple):
-            return [item.plain() for item in self.value]
+            return [item.to_plain() for item in self.value]
         if isinstance(self.value, Mapping):
-            return {key: entry.value.plain() for key, entry in self.value.items()}
+            return {key: entry.value.to_plain() for key, entry in self.value.items()}
         return self.value
 
-    def walk(self, path: Path) -> Iterator["Step"]:
+    def walk(self, path: Path) -> Iterator["NodePosition"]:
         """Every step of the path that exists in the file, this node first."""
-        step = Step(self.line, self.column, self)
+        step = NodePosition(self.line, self.column, self)
         yield step
         for name in path:
-            found = step.node.child(name)
+            found = step.node.get_child(name)
             if found is None:
                 return
             step = found
             yield step
 
-    def child(self, name: str | int) -> "Step | None":
+    def get_child(self, name: str | int) -> "NodePosition | None":
         if isinstance(self.value, Mapping) and isinstance(name, str) and name in self.value:
             entry = self.value[name]
-            return Step(entry.line, entry.column, entry.value)
+            return NodePosition(entry.line, entry.column, entry.value)
         if isinstance(self.value, tuple) and isinstance(name, int) and 0 <= name < len(self.value):
             item = self.value[name]
-            return Step(item.line, item.column, item)
+            return NodePosition(item.line, item.column, item)
         return None
 
-    def nearest(self, path: Path) -> "Step":
+    def find_nearest(self, path: Path) -> "NodePosition":
         *_, last = self.walk(path)
         return last
 
-    def has(self, *path: str | int) -> bool:
+    def has_path(self, *path: str | int) -> bool:
         return len(list(self.walk(path))) == len(path) + 1
 
-    def text(self, *path: str | int) -> str | None:
+    def get_text(self, *path: str | int) -> str | None:
         """The value of a field that is there and is text."""
-        value = self.nearest(path).node.value if self.has(*path) else None
+        value = self.find_nearest(path).node.value if self.has_path(*path) else None
         return value if isinstance(value, str) else None
 
-    def put(self, path: tuple[str, ...], entry: Entry) -> "Node":
+    def with_entry(self, path: tuple[str, ...], entry: Entry) -> "Node":
         """The same tree with this entry; the mappings around it are there."""
         if not isinstance(self.value, Mapping):
             raise TypeError(f"{path} is in no mapping")
         name, *further = path
         known = self.value.get(name)
         if further and known is not None:
-            entry = known._replace(value=known.value.put(tuple(further), entry))
+            entry = known._replace(value=known.value.with_entry(tuple(further), entry))
         return replace(self, value={**self.value, name: entry})
 
-    def key(self, *path: str | int) -> tuple[int, int]:
+    def locate_key(self, *path: str | int) -> tuple[int, int]:
         """Line and column of the key (or the list item) that the path names, or of the nearest one around it."""
-        step = self.nearest(path)
+        step = self.find_nearest(path)
         return step.line, step.column
 
     def locate(self, *path: str | int) -> tuple[int, int]:
         """Line and column of a field: of its value when that is a word or a number, else of its key."""
-        step = self.nearest(path)
+        step = self.find_nearest(path)
         if isinstance(step.node.value, bool | int | float | str):
             return step.node.line, step.node.column
         return step.line, step.column
 
 
-class Step(NamedTuple):
+class NodePosition(NamedTuple):
     """A node, and where its key stands."""
 
     line: int

@@ -13,7 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, DocumentStartEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
 from libs.common.manifests.nodes import Entry, Node, Scalar
-from libs.common.manifests.scalars import resolve
+from libs.common.manifests.scalars import resolve_scalar
 
 MAX_NODES: Final = 30_000
 MAX_DEPTH: Final = 50
@@ -31,7 +31,7 @@ ADVICE: Final = {
 }
 
 
-class Unreadable(Exception):
+class InvalidYaml(Exception):
     """The file is not YAML that a manifest may be written in; line and column count from 1."""
 
     def __init__(self, line: int, column: int, message: str) -> None:
@@ -41,44 +41,44 @@ class Unreadable(Exception):
 
 def parse(content: bytes) -> list[Node]:
     """The root of every document that is not empty; `Unreadable` when any part of the file is not valid."""
-    text = decoded(content)
+    text = decode_text(content)
     try:
-        return list(documents(YAML(typ="safe", pure=True).parse(text)))
+        return list(compose_documents(YAML(typ="safe", pure=True).parse(text)))
     except MarkedYAMLError as error:
-        raise invalid(error) from error
+        raise to_invalid_yaml(error) from error
     except YAMLError as error:
-        raise Unreadable(1, 1, f"invalid YAML: {error}") from error
+        raise InvalidYaml(1, 1, f"invalid YAML: {error}") from error
 
 
-def decoded(content: bytes) -> str:
+def decode_text(content: bytes) -> str:
     try:
         text = content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("utf-8")
-        raise Unreadable(*end_of(before), "not UTF-8 text; save the file as UTF-8") from error
+        raise InvalidYaml(*end_position(before), "not UTF-8 text; save the file as UTF-8") from error
     if strange := NOT_TEXT.search(text):
         sentence = f"character U+{ord(strange[0]):04X} is not allowed; remove it, or write it as an escape in quotes"
-        raise Unreadable(*end_of(text[: strange.start()]), sentence)
+        raise InvalidYaml(*end_position(text[: strange.start()]), sentence)
     return text
 
 
-def end_of(text: str) -> tuple[int, int]:
+def end_position(text: str) -> tuple[int, int]:
     return text.count("\n") + 1, len(text) - text.rfind("\n")
 
 
-def invalid(error: MarkedYAMLError) -> Unreadable:
+def to_invalid_yaml(error: MarkedYAMLError) -> InvalidYaml:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     problem = " ".join(str(error.problem or error.context or "it cannot be parsed").split())
     advice = ADVICE.get(problem) or (" ".join(str(error.context).split()) if error.context else "")
-    return Unreadable(line, column, f"invalid YAML: {problem}" + (f"; {advice}" if advice else ""))
+    return InvalidYaml(line, column, f"invalid YAML: {problem}" + (f"; {advice}" if advice else ""))
 
 
-def documents(events: Iterator[Any]) -> Iterator[Node]:
+def compose_documents(events: Iterator[Any]) -> Iterator[Node]:
     composer = Composer(events)
     for event in events:
         if isinstance(event, DocumentStartEvent):
-            root = composer.document()
+            root = composer.compose_document()
             if root.value is not None:
                 yield root
 
@@ -91,17 +91,17 @@ class Composer:
         self.anchors: dict[str, Node | None] = {}
         self.nodes = 0
 
-    def document(self) -> Node:
+    def compose_document(self) -> Node:
         self.anchors = {}
-        return self.node(next(self.events), depth=1)
+        return self.compose_node(next(self.events), depth=1)
 
-    def node(self, event: Any, depth: int) -> Node:
-        line, column = place(event)
+    def compose_node(self, event: Any, depth: int) -> Node:
+        line, column = event_position(event)
         if isinstance(event, AliasEvent):
             return self.alias(event, depth)
         if depth > MAX_DEPTH:
-            raise Unreadable(line, column, f"nested deeper than {MAX_DEPTH} levels; make it flatter")
-        self.spend(1, line, column)
+            raise InvalidYaml(line, column, f"nested deeper than {MAX_DEPTH} levels; make it flatter")
+        self.count_nodes(1, line, column)
         if event.anchor:
             self.anchors[event.anchor] = None  # open: an alias to it from inside would never end
         built = self.built(event, depth)
@@ -110,91 +110,91 @@ class Composer:
         return built
 
     def built(self, event: Any, depth: int) -> Node:
-        line, column = place(event)
+        line, column = event_position(event)
         if isinstance(event, ScalarEvent):
-            return Node(scalar(event), line, column)
-        collection_tag(event)
+            return Node(resolve_event(event), line, column)
+        check_collection_tag(event)
         if isinstance(event, SequenceStartEvent):
-            items = tuple(self.node(child, depth + 1) for child in self.children())
-            return Node(items, line, column, *extent(items))
-        return self.mapping(event, depth)
+            items = tuple(self.compose_node(child, depth + 1) for child in self.iter_children())
+            return Node(items, line, column, *measure_children(items))
+        return self.compose_mapping(event, depth)
 
     def alias(self, event: Any, depth: int) -> Node:
-        line, column = place(event)
+        line, column = event_position(event)
         if event.anchor not in self.anchors:
-            raise Unreadable(line, column, f'unknown alias "*{event.anchor}"; define it before with &{event.anchor}')
+            raise InvalidYaml(line, column, f'unknown alias "*{event.anchor}"; define it before with &{event.anchor}')
         target = self.anchors[event.anchor]
         if target is None:
-            raise Unreadable(line, column, f'alias "*{event.anchor}" contains itself; write the value out')
-        self.spend(target.size, line, column)
+            raise InvalidYaml(line, column, f'alias "*{event.anchor}" contains itself; write the value out')
+        self.count_nodes(target.size, line, column)
         if depth + target.height > MAX_DEPTH + 1:
-            raise Unreadable(line, column, f"nested deeper than {MAX_DEPTH} levels; make it flatter")
+            raise InvalidYaml(line, column, f"nested deeper than {MAX_DEPTH} levels; make it flatter")
         return target
 
-    def spend(self, nodes: int, line: int, column: int) -> None:
+    def count_nodes(self, nodes: int, line: int, column: int) -> None:
         self.nodes += nodes
         if self.nodes > MAX_NODES:
             sentence = f"more than {MAX_NODES} values with aliases expanded; split the file, or use fewer aliases"
-            raise Unreadable(line, column, sentence)
+            raise InvalidYaml(line, column, sentence)
 
-    def children(self) -> Iterator[Any]:
+    def iter_children(self) -> Iterator[Any]:
         for event in self.events:
             if not isinstance(event, ScalarEvent | AliasEvent | SequenceStartEvent | MappingStartEvent):
                 return  # the end of this collection: ends of inner ones are taken by their own nodes
             yield event
 
-    def mapping(self, event: Any, depth: int) -> Node:
+    def compose_mapping(self, event: Any, depth: int) -> Node:
         entries: dict[str, Entry] = {}
         merged: dict[str, Entry] = {}
-        for child in self.children():
-            line, column = place(child)
+        for child in self.iter_children():
+            line, column = event_position(child)
             name = self.field_name(child, depth + 1)
-            value = self.node(next(self.events), depth + 1)
-            if name == "<<" and plain(child):
-                merged = dict(merges(value)) | merged
+            value = self.compose_node(next(self.events), depth + 1)
+            if name == "<<" and is_plain(child):
+                merged = dict(merge_entries(value)) | merged
             elif name in entries:
                 first = entries[name].line
-                raise Unreadable(line, column, f'duplicate field "{name}"; the first one is on line {first}')
+                raise InvalidYaml(line, column, f'duplicate field "{name}"; the first one is on line {first}')
             else:
                 entries[name] = Entry(line, column, value)
         whole = entries | {name: entry for name, entry in merged.items() if name not in entries}
-        return Node(whole, *place(event), *extent(tuple(entry.value for entry in whole.values())))
+        return Node(whole, *event_position(event), *measure_children(tuple(entry.value for entry in whole.values())))
 
     def field_name(self, event: Any, depth: int) -> str:
         """A field's name is its text, also where a value would be a number or a truth value (`on:`, `1:`)."""
-        node = self.node(event, depth)
+        node = self.compose_node(event, depth)
         if isinstance(node.value, tuple | dict):
-            raise Unreadable(*place(event), "a field's name must be one word, not a list or a mapping")
+            raise InvalidYaml(*event_position(event), "a field's name must be one word, not a list or a mapping")
         return str(event.value) if isinstance(event, ScalarEvent) else str(node.value)
 
 
-def merges(value: Node) -> Iterator[tuple[str, Entry]]:
+def merge_entries(value: Node) -> Iterator[tuple[str, Entry]]:
     """The fields that `<<` brings in: of one mapping, or of a list of them, where the earlier wins."""
     for source in reversed(value.value) if isinstance(value.value, tuple) else (value,):
         if not isinstance(source.value, dict):
-            raise Unreadable(value.line, value.column, '"<<" takes a mapping or a list of mappings, as an alias')
+            raise InvalidYaml(value.line, value.column, '"<<" takes a mapping or a list of mappings, as an alias')
         yield from source.value.items()
 
 
-def place(event: Any) -> tuple[int, int]:
+def event_position(event: Any) -> tuple[int, int]:
     return event.start_mark.line + 1, event.start_mark.column + 1
 
 
-def extent(children: tuple[Node, ...]) -> tuple[int, int]:
+def measure_children(children: tuple[Node, ...]) -> tuple[int, int]:
     return 1 + sum(child.size for child in children), 1 + max((child.height for child in children), default=0)
 
 
-def plain(event: Any) -> bool:
+def is_plain(event: Any) -> bool:
     return isinstance(event, ScalarEvent) and event.style is None and event.tag is None
 
 
-def scalar(event: Any) -> Scalar:
+def resolve_event(event: Any) -> Scalar:
     try:
-        return resolve(event.value, event.tag, plain=bool(event.implicit[0]))
+        return resolve_scalar(event.value, event.tag, plain=bool(event.implicit[0]))
     except ValueError as error:
-        raise Unreadable(*place(event), str(error)) from error
+        raise InvalidYaml(*event_position(event), str(error)) from error
 
 
-def collection_tag(event: Any) -> None:
+def check_collection_tag(event: Any) -> None:
     if event.tag not in (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
-        raise Unreadable(*place(event), f'tag "{event.tag}" is not allowed; remove it')
+        raise InvalidYaml(*event_position(event), f'tag "{event.tag}" is not allowed; remove it')

@@ -28,7 +28,7 @@ class PlatformApp(Header):
         """The app's full name: `metadata.namespace`, or `metadata.name` when there is none."""
         return self.metadata.namespace or self.metadata.name
 
-    def findings(self) -> Iterator[Finding]:
+    def list_findings(self) -> Iterator[Finding]:
         if self.namespace in RESERVED_NAMESPACES:
             where = ("metadata", "namespace" if self.metadata.namespace else "name")
             reserved = ", ".join(RESERVED_NAMESPACES)

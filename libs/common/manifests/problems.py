@@ -20,13 +20,13 @@ class Problem:
     severity: Severity = "error"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "message", printable(self.message))
+        object.__setattr__(self, "message", to_single_line(self.message))
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.message}"
 
 
-def printable(text: str) -> str:
+def to_single_line(text: str) -> str:
     """What a file says about itself is shown, never obeyed by a terminal or a log."""
     shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     return shown if len(shown) <= MAX_MESSAGE else shown[:MAX_MESSAGE] + "…"

@@ -23,24 +23,24 @@ SECONDS: Final = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 MAX_BYTES: Final = 2**63 - 1
 MAX_SECONDS: Final = 366 * 86400.0
 
-A_SIZE: Final = "must be a size such as 512Mi, 1G or a number of bytes"
-A_SHARE: Final = "must be a number of cores such as 2, 0.5 or 500m"
-A_DURATION: Final = "must be a duration such as 30s, 5m, 1h30m or a number of seconds"
+SIZE_MESSAGE: Final = "must be a size such as 512Mi, 1G or a number of bytes"
+CORES_MESSAGE: Final = "must be a number of cores such as 2, 0.5 or 500m"
+DURATION_MESSAGE: Final = "must be a duration such as 30s, 5m, 1h30m or a number of seconds"
 
 
-def size(value: object) -> int:
+def parse_size(value: object) -> int:
     """Whole bytes; `500m` of memory is half a byte in Kubernetes too, and refused here."""
-    amount = quantity(value, A_SIZE)
+    amount = parse_quantity(value, SIZE_MESSAGE)
     if amount != amount.to_integral_value() or amount > MAX_BYTES:
-        raise ValueError(A_SIZE)
+        raise ValueError(SIZE_MESSAGE)
     return int(amount)
 
 
-def cores(value: object) -> float:
-    return float(quantity(value, A_SHARE))
+def parse_cores(value: object) -> float:
+    return float(parse_quantity(value, CORES_MESSAGE))
 
 
-def quantity(value: object, expected: str) -> Decimal:
+def parse_quantity(value: object, expected: str) -> Decimal:
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
         return Decimal(str(value))
     match = QUANTITY.fullmatch(value) if isinstance(value, str) else None
@@ -50,17 +50,17 @@ def quantity(value: object, expected: str) -> Decimal:
     return Decimal(number) * (Decimal(10) ** int(exponent) if exponent else MULTIPLIERS[suffix or ""])
 
 
-def seconds(value: object) -> float:
-    total = value if isinstance(value, int | float) and not isinstance(value, bool) else written(value)
+def parse_duration(value: object) -> float:
+    total = value if isinstance(value, int | float) and not isinstance(value, bool) else parse_duration_text(value)
     if not total >= 0:  # NaN too
-        raise ValueError(A_DURATION)
+        raise ValueError(DURATION_MESSAGE)
     if total > MAX_SECONDS:
         raise ValueError("must be at most 366 days")
     return float(total)
 
 
-def written(value: object) -> float:
+def parse_duration_text(value: object) -> float:
     match = DURATION.fullmatch(value) if isinstance(value, str) and value else None
     if match is None:
-        raise ValueError(A_DURATION)
+        raise ValueError(DURATION_MESSAGE)
     return sum(float(number) * unit for number, unit in zip(match.groups(), SECONDS, strict=True) if number)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from libs.common.manifests.fields import Header
-from libs.common.manifests.manifest import Manifest, Unread, read
-from libs.common.manifests.parsing import Unreadable, parse
+from libs.common.manifests.manifest import InvalidManifest, Manifest, read_manifest
+from libs.common.manifests.parsing import InvalidYaml, parse
 from libs.common.manifests.problems import Problem
 
 MAX_FILE: Final = 2**20  # bytes
@@ -16,12 +16,12 @@ MAX_FILES: Final = 500
 MAX_TOTAL: Final = 10 * 2**20  # bytes
 
 
-class Reading(NamedTuple):
+class ReadResult(NamedTuple):
     """Every valid manifest, every problem of the others, and what is known of these."""
 
     manifests: Sequence[Manifest[Header]]
     problems: Sequence[Problem]
-    unread: Sequence[Unread]
+    invalid: Sequence[InvalidManifest]
 
 
 def read_documents(files: Mapping[str, bytes]) -> tuple[list[Manifest[Header]], list[Problem]]:
@@ -29,23 +29,23 @@ def read_documents(files: Mapping[str, bytes]) -> tuple[list[Manifest[Header]], 
 
     Paths are relative to the repository's root. A file that is not valid YAML gives no manifest at all.
     """
-    found = read_all(files)
+    found = read_files(files)
     return list(found.manifests), list(found.problems)
 
 
-def read_all(files: Mapping[str, bytes]) -> Reading:
+def read_files(files: Mapping[str, bytes]) -> ReadResult:
     """As `read_documents`, and what could not be read."""
-    if too_much := list(beyond_limits(files)):
-        return Reading([], sorted(too_much), [Unread()])
+    if too_much := list(check_limits(files)):
+        return ReadResult([], sorted(too_much), [InvalidManifest()])
     found = [read_file(path, files[path]) for path in sorted(files)]
-    return Reading(
+    return ReadResult(
         [manifest for one in found for manifest in one.manifests],
         sorted(problem for one in found for problem in one.problems),
-        [unread for one in found for unread in one.unread],
+        [unread for one in found for unread in one.invalid],
     )
 
 
-def beyond_limits(files: Mapping[str, bytes]) -> Iterator[Problem]:
+def check_limits(files: Mapping[str, bytes]) -> Iterator[Problem]:
     total = 0
     for index, path in enumerate(sorted(files), start=1):
         total += len(files[path])
@@ -59,14 +59,14 @@ def beyond_limits(files: Mapping[str, bytes]) -> Iterator[Problem]:
             return
 
 
-def read_file(path: str, content: bytes) -> Reading:
+def read_file(path: str, content: bytes) -> ReadResult:
     try:
         roots = parse(content)
-    except Unreadable as error:
-        return Reading([], [Problem(path, error.line, error.column, error.message)], [Unread()])
-    results = [(root, *read(path, root)) for root in roots]
-    return Reading(
+    except InvalidYaml as error:
+        return ReadResult([], [Problem(path, error.line, error.column, error.message)], [InvalidManifest()])
+    results = [(root, *read_manifest(path, root)) for root in roots]
+    return ReadResult(
         [manifest for _, manifest, _ in results if manifest],
         [problem for *_, found in results for problem in found],
-        [Unread.of(root) for root, manifest, _ in results if manifest is None],
+        [InvalidManifest.from_node(root) for root, manifest, _ in results if manifest is None],
     )

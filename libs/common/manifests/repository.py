@@ -5,17 +5,17 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator
 
-from libs.common.manifests.fields import AtLeast, Duration, Folder, Form, Header, Name, Section
+from libs.common.manifests.fields import Duration, Folder, Header, MinQuantity, Name, Pattern, Section
 
 BRANCH: Final = r"(?!-)(?!.*(\.\.|//|@\{|\.lock$|/$))[^\s~^:?*\[\\\x00-\x1f]{1,255}"
-LOCATION: Final = re.compile(r"(https?|ssh|file)://[^\s]+|[\w.-]+@[\w.-]+:[^\s]([^\t-\r]*[^\s])?", re.ASCII)
+URL_PATTERN: Final = re.compile(r"(https?|ssh|file)://[^\s]+|[\w.-]+@[\w.-]+:[^\s]([^\t-\r]*[^\s])?", re.ASCII)
 
 
-def location(url: str) -> str:
+def normalize_url(url: str) -> str:
     """git's own forms that fetch and nothing else: `ext::` and its kin run programs. A space in a URL becomes %20."""
     url = url.strip(" ")
     url = url.replace(" ", "%20") if "://" in url else url
-    if not LOCATION.fullmatch(url):
+    if not URL_PATTERN.fullmatch(url):
         raise ValueError("must be an https://, ssh:// or file:// address, or user@host:path")
     if re.match(r"https?://[^/]*@", url):
         raise ValueError('must not contain a password; name a Secret in "credentials"')
@@ -27,11 +27,11 @@ class Webhook(Section):
 
 
 class RepositorySpec(Section):
-    url: Annotated[str, AfterValidator(location)]
-    branch: Annotated[str, Form(BRANCH, "must be the name of a branch")] = "main"
+    url: Annotated[str, AfterValidator(normalize_url)]
+    branch: Annotated[str, Pattern(BRANCH, "must be the name of a branch")] = "main"
     path: Folder = "manifests"
     credentials: Name | None = None
-    poll_interval: Annotated[Duration, AtLeast(1, "1s")] = 30.0
+    poll_interval: Annotated[Duration, MinQuantity(1, "1s")] = 30.0
     webhook: Webhook = Webhook()
 
 

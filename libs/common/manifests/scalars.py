@@ -14,28 +14,30 @@ BOOLS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False
 DECIMAL: Final = re.compile(r"[-+]?[0-9]{1,18}")  # more digits than 64 bits hold stay text
 BASED: Final = re.compile(r"0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}")
 FLOAT: Final = re.compile(r"[-+]?(?=.*[.eE])(\.[0-9]{1,40}|[0-9]{1,40}(\.[0-9]{0,40})?)([eE][-+]?[0-9]{1,3})?")
-UNFIT: Final = re.compile("[\0\ud800-\udfff]")  # possible as an escape in quotes, and in no argument or file name
+FORBIDDEN_CHARACTERS: Final = re.compile(
+    "[\0\ud800-\udfff]"
+)  # possible as an escape in quotes, and in no argument or file name
 CORE: Final = "tag:yaml.org,2002:"
 TYPES: Final = {CORE + "null": type(None), CORE + "bool": bool, CORE + "int": int, CORE + "float": float}
 
 
-def resolve(text: str, tag: str | None, *, plain: bool) -> Scalar:
+def resolve_scalar(text: str, tag: str | None, *, plain: bool) -> Scalar:
     """The value of a scalar; `ValueError` with a sentence for a tag or a character that a manifest may not have."""
-    if strange := UNFIT.search(text):
+    if strange := FORBIDDEN_CHARACTERS.search(text):
         raise ValueError(f"character U+{ord(strange[0]):04X} is not allowed; remove it")
     if tag is None:
-        return meaning(text) if plain else text
+        return resolve_plain(text) if plain else text
     if tag in ("!", CORE + "str"):
         return text
     if tag not in TYPES:
         raise ValueError(f'tag "{tag}" is not allowed; remove it')
-    value = meaning(text)
+    value = resolve_plain(text)
     if type(value) is not TYPES[tag]:
         raise ValueError(f'"{text[:40]}" does not fit its tag; remove the tag')
     return value
 
 
-def meaning(text: str) -> Scalar:
+def resolve_plain(text: str) -> Scalar:
     if text in NULLS:
         return None
     if text in BOOLS:

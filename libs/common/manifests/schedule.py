@@ -11,7 +11,7 @@ from pydantic import AfterValidator
 
 from libs.common.manifests.fields import Section
 
-FIELDS = 5
+CRON_FIELDS = 5
 
 
 def next_start(cron: str, timezone: str, after: float) -> float | None:
@@ -27,8 +27,8 @@ def next_start(cron: str, timezone: str, after: float) -> float | None:
 
 
 @lru_cache(maxsize=256)
-def expression(value: str) -> str:
-    if len(value.split()) != FIELDS:
+def check_cron(value: str) -> str:
+    if len(value.split()) != CRON_FIELDS:
         raise ValueError("must be five cron fields, such as 0 6 * * 1-5")
     try:
         next_start(value, "UTC", 0.0)
@@ -37,7 +37,7 @@ def expression(value: str) -> str:
     return value
 
 
-def place(value: str) -> str:
+def check_timezone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError) as error:
@@ -46,7 +46,7 @@ def place(value: str) -> str:
 
 
 class Schedule(Section):
-    cron: Annotated[str, AfterValidator(expression)]
-    timezone: Annotated[str, AfterValidator(place)] = "UTC"
+    cron: Annotated[str, AfterValidator(check_cron)]
+    timezone: Annotated[str, AfterValidator(check_timezone)] = "UTC"
     inputs: Mapping[str, Any] = {}
     concurrency_policy: Literal["Allow", "Forbid", "Replace"] = "Allow"

@@ -22,7 +22,7 @@ class Stage(Protocol):
     def outputs(self) -> Iterable[Variable]: ...
 
 
-def edges(stages: Sequence[Stage]) -> Mapping[str, frozenset[str]]:
+def stage_dependencies(stages: Sequence[Stage]) -> Mapping[str, frozenset[str]]:
     """Each stage with the stages that it waits for."""
     producers = {variable.name: stage.name for stage in stages for variable in stage.outputs}
     return {
@@ -31,15 +31,15 @@ def edges(stages: Sequence[Stage]) -> Mapping[str, frozenset[str]]:
     }
 
 
-def order(stages: Sequence[Stage]) -> tuple[str, ...]:
+def sort_stages(stages: Sequence[Stage]) -> tuple[str, ...]:
     """An order in which every stage comes after those it waits for; `ValueError` when there is none."""
-    return tuple(sorter(stages).static_order())
+    return tuple(build_sorter(stages).static_order())
 
 
-def cycle(stages: Sequence[Stage]) -> list[str] | None:
+def find_cycle(stages: Sequence[Stage]) -> list[str] | None:
     """Stages of which each waits for the next, and the last for the first; `None` when there is no circle."""
     try:
-        sorter(stages).prepare()
+        build_sorter(stages).prepare()
     except CycleError as error:
         found: list[str] = error.args[1]
         around = found[:0:-1]  # graphlib names each before the one that waits for it, and the first one twice
@@ -48,8 +48,8 @@ def cycle(stages: Sequence[Stage]) -> list[str] | None:
     return None
 
 
-def sorter(stages: Sequence[Stage]) -> TopologicalSorter[str]:
+def build_sorter(stages: Sequence[Stage]) -> TopologicalSorter[str]:
     """Fed in the order of the list, so that equal input gives an equal answer."""
-    waits = edges(stages)
+    waits = stage_dependencies(stages)
     place = {stage.name: index for index, stage in enumerate(stages)}
     return TopologicalSorter({name: sorted(waits[name], key=place.__getitem__) for name in place})

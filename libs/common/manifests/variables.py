@@ -13,12 +13,17 @@ class Variable(stage_graph.Variable, Protocol):
     def mount_from(self) -> object | None: ...
 
 
-def findings(declared: Sequence[Variable], stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
-    local = [*distinct(declared), *distinct_stages(stages), *known(declared, stages), *one_producer(declared, stages)]
+def list_findings(declared: Sequence[Variable], stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
+    local = [
+        *check_unique_variables(declared),
+        *check_unique_stages(stages),
+        *check_declared(declared, stages),
+        *check_single_producer(declared, stages),
+    ]
     yield from local
     if not local:
-        yield from circular(stages)
-        yield from unused(declared, stages)
+        yield from check_cycles(stages)
+        yield from check_unused(declared, stages)
 
 
 def environment_name(variable: str) -> str:
@@ -26,7 +31,7 @@ def environment_name(variable: str) -> str:
     return "UNIP_PIPELINE_" + variable.upper().replace("-", "_")
 
 
-def distinct(declared: Sequence[Variable]) -> Iterator[Finding]:
+def check_unique_variables(declared: Sequence[Variable]) -> Iterator[Finding]:
     first: dict[str, str] = {}
     for index, variable in enumerate(declared):
         path = ("spec", "vars", index, "name")
@@ -39,14 +44,16 @@ def distinct(declared: Sequence[Variable]) -> Iterator[Finding]:
             yield Finding(path, f'variables "{first[name]}" and "{variable.name}" would both be {name}; rename one')
 
 
-def distinct_stages(stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
+def check_unique_stages(stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
     names = [stage.name for stage in stages]
     for index, name in enumerate(names):
         if name in names[:index]:
             yield Finding(("spec", "stages", index, "name"), f'two stages are called "{name}"; rename one')
 
 
-def uses(stages: Sequence[stage_graph.Stage]) -> Iterator[tuple[tuple[str | int, ...], stage_graph.Stage, str, str]]:
+def list_uses(
+    stages: Sequence[stage_graph.Stage],
+) -> Iterator[tuple[tuple[str | int, ...], stage_graph.Stage, str, str]]:
     """Every mention of a variable by a stage: path, stage, `inputs` or `outputs`, name."""
     for index, stage in enumerate(stages):
         for side, listed in (("inputs", stage.inputs), ("outputs", stage.outputs)):
@@ -54,10 +61,10 @@ def uses(stages: Sequence[stage_graph.Stage]) -> Iterator[tuple[tuple[str | int,
                 yield ("spec", "stages", index, side, position, "name"), stage, side, variable.name
 
 
-def known(declared: Sequence[Variable], stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
+def check_declared(declared: Sequence[Variable], stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
     names = [variable.name for variable in declared]
     seen: set[tuple[str, str, str]] = set()
-    for path, stage, side, name in uses(stages):
+    for path, stage, side, name in list_uses(stages):
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             advice = f'did you mean "{close[0]}"?' if close else 'add it to "vars"'
@@ -67,10 +74,10 @@ def known(declared: Sequence[Variable], stages: Sequence[stage_graph.Stage]) -> 
         seen.add((stage.name, side, name))
 
 
-def one_producer(declared: Sequence[Variable], stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
+def check_single_producer(declared: Sequence[Variable], stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
     mounted = {variable.name for variable in declared if variable.mount_from is not None}
     producers: dict[str, str] = {}
-    for path, stage, side, name in uses(stages):
+    for path, stage, side, name in list_uses(stages):
         if side == "inputs":
             continue
         if name in mounted:
@@ -81,16 +88,16 @@ def one_producer(declared: Sequence[Variable], stages: Sequence[stage_graph.Stag
             yield Finding(path, sentence)
 
 
-def circular(stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
-    if around := stage_graph.cycle(stages):
+def check_cycles(stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
+    if around := stage_graph.find_cycle(stages):
         index = [stage.name for stage in stages].index(around[0])
         way = " → ".join([*around, around[0]])
         sentence = f"stages wait for each other in a circle: {way}; remove an input of one of them"
         yield Finding(("spec", "stages", index, "name"), sentence)
 
 
-def unused(declared: Sequence[Variable], stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
-    used = {name for _, _, _, name in uses(stages)}
+def check_unused(declared: Sequence[Variable], stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
+    used = {name for _, _, _, name in list_uses(stages)}
     for index, variable in enumerate(declared):
         if variable.name not in used:
             sentence = f'no stage uses variable "{variable.name}"; remove it, or add it to a stage'

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, FiniteFloat
 
-from libs.common.http.tolerant_list import Each, Keepable
+from libs.common.http.tolerant_list import StorableObject, TolerantList
 from libs.common.protocol.message import Message
 
 
@@ -28,7 +28,7 @@ class TaskStatus(Message):
     progress: tuple[FiniteFloat, FiniteFloat] | None = None
     """Done and all, of a stage."""
     endpoint: InstanceEndpoint | None = None
-    openapi: Keepable | None = None
+    openapi: StorableObject | None = None
     """An instance's own description, with the first `healthy`: at most 1 MB, 100 deep."""
 
 
@@ -43,7 +43,7 @@ class Heartbeat(Message):
     draining: bool = False
     wait: float = 0.0
     """Seconds that the answer may wait for an order."""
-    have: Each[TaskStatus] = ()
+    have: TolerantList[TaskStatus] = ()
 
 
 class TaskRef(Message):
@@ -59,7 +59,7 @@ class HeartbeatResponse(Message):
     lease_seconds: float
     drain: bool = False
     """Take no new task; hand back stages that have not started."""
-    stop: Each[TaskRef] = ()
+    stop: TolerantList[TaskRef] = ()
     """End these and report `canceled` or `stopped`; repeated until reported."""
-    gone: Each[TaskRef] = ()
+    gone: TolerantList[TaskRef] = ()
     """These leases are over: kill, clean up, report nothing."""

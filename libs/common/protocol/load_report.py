@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, FiniteFloat
 
-from libs.common.http.tolerant_list import Each
+from libs.common.http.tolerant_list import TolerantList
 from libs.common.protocol.message import Message
 
 
@@ -20,4 +20,4 @@ class LoadReport(Message):
     """What one gateway has, every second while there are calls, at once when one finds no instance."""
 
     gateway: str
-    loads: Each[ComponentLoad] = ()
+    loads: TolerantList[ComponentLoad] = ()

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, FiniteFloat
 
-from libs.common.http.tolerant_list import Each, Keepable
+from libs.common.http.tolerant_list import StorableObject, TolerantList
 from libs.common.protocol.message import Message
 
 Outcome = Literal["succeeded", "failed", "canceled", "stopped", "returned", "lost"]
@@ -20,16 +20,16 @@ class TaskReport(Message):
     token: int
     outcome: str = Field(pattern=r"^[a-z_]{1,16}$")
     """An `Outcome`; one that the scheduler does not know is a failure."""
-    reason: Keepable | None = None
+    reason: StorableObject | None = None
     """`code`, `detail` and more, of what did not succeed."""
-    outputs: Keepable | None = None
+    outputs: StorableObject | None = None
     """By variable: `files`, `bytes`, `sha256`."""
-    log_tail: Each[str] = ()
+    log_tail: TolerantList[str] = ()
     """The last lines, at most 20."""
-    usage: Keepable | None = None
+    usage: StorableObject | None = None
     """`duration` in seconds, `peak_memory` in bytes, `cpu_seconds`."""
     progress: tuple[FiniteFloat, FiniteFloat] | None = None
-    answer: Keepable | None = None
+    answer: StorableObject | None = None
     """The component's response, of a prediction."""
     content: str | None = Field(default=None, max_length=64)
     """The stage's cache key, if its outputs may be used again."""

@@ -26,6 +26,6 @@ def build_replace_check(conditions: Conditions, *, overwrite: bool) -> ReplaceCh
         conditions.check_write(stat_version(old))
         if old is not None and not overwrite and conditions.match is None:
             raise FileExists
-        return None if overwrite and not conditions.guard_writes else ExpectedVersion.from_stat(old)
+        return None if overwrite and not conditions.guards_writes else ExpectedVersion.from_stat(old)
 
     return check_replace

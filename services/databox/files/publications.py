@@ -15,7 +15,7 @@ from typing import Any
 from libs.common.db import Database
 from libs.common.errors import Conflict, Forbidden, Gone, Invalid, NotFound, TooLarge
 from libs.common.locations import Location
-from libs.common.store_keys import box_of, folders_above, key_of, shown_key
+from libs.common.store_keys import box_of_key, display_key, enclosing_folders, location_key
 from services.databox import db
 from services.databox.change_publisher import BoxChangePublisher
 from services.databox.files.quota import Quota, ReservationRequest
@@ -120,8 +120,8 @@ class Publications:
 
     async def _refuse_clashes(self, copies: list[FileCopy], targets: list[str], existing_keys: Set[str]) -> None:
         """Raises Conflict when a file would be where a folder is, or the other way round. `there`: in the targets."""
-        new_keys = {copy.target for copy in copies if box_of(copy.target)}
-        parent_folders = {folder for name in new_keys for folder in folders_above(name)}
+        new_keys = {copy.target for copy in copies if box_of_key(copy.target)}
+        parent_folders = {folder for name in new_keys for folder in enclosing_folders(name)}
         unlisted = {folder for folder in parent_folders if not any(folder.startswith(target) for target in targets)}
         files = {folder for folder in unlisted if await self._store.stat(folder) is not None}
         if key_pair := find_clash(new_keys, existing_keys | new_keys | files):
@@ -134,7 +134,7 @@ class Publications:
 
     async def _reserve_space(self, app: str, name: str, copies: list[FileCopy], boxes: set[tuple[str, str]]) -> None:
         for owner in sorted(boxes):
-            copies_into_box = [copy for copy in copies if box_of(copy.target) == owner]
+            copies_into_box = [copy for copy in copies if box_of_key(copy.target) == owner]
             size = sum(copy.source.size for copy in copies_into_box)
             replaced = sum(copy.replaced.size for copy in copies_into_box if copy.replaced)
             request = ReservationRequest(
@@ -195,27 +195,27 @@ class Publications:
 
 def _folder_moves(app: str, moves: Sequence[tuple[Location, Location]]) -> Iterator[tuple[str, str]]:
     for source, target in moves:
-        keys = key_of(app, source), key_of(app, target)
+        keys = location_key(app, source), location_key(app, target)
         if not all(key.endswith("/") for key in keys):
             raise Invalid(f"{source} to {target}: only folders are published")
         yield keys
 
 
 def _target_boxes(moves: Sequence[Sequence[str]]) -> set[tuple[str, str]]:
-    return {owner for _, target in moves if (owner := box_of(target))}
+    return {owner for _, target in moves if (owner := box_of_key(target))}
 
 
 def find_clash(new_keys: Set[str], all_keys: Set[str]) -> tuple[str, str] | None:
     """One of `mine` and what is in its way: of two among `names` one would be a file and a folder at once."""
     for name in sorted(all_keys):
-        for folder in folders_above(name):
+        for folder in enclosing_folders(name):
             if folder in all_keys and (name in new_keys or folder in new_keys):
                 return (name, folder) if name in new_keys else (folder, name)
     return None
 
 
 def _clash_error(key: str, other: str) -> Conflict:
-    file, obstacle = shown_key(key), shown_key(other)
+    file, obstacle = display_key(key), display_key(other)
     detail = f"{file} cannot be stored: {obstacle} is there, and a file and a folder cannot have the same name"
     return Conflict(detail, file=file, in_the_way=obstacle)
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from libs.common.db import Database, clock
+from libs.common.db import Database, database_time
 from libs.common.errors import NotFound, TooLarge, Unavailable
 from libs.common.store_keys import box_root
 from services.databox import db
@@ -155,7 +155,7 @@ class Quota:
                 return None, usage
             granted = min(request.max_bytes, available)
             if granted > 0:
-                await db.upsert_reservation(conn, _to_row(request, granted, await clock(conn)))
+                await db.upsert_reservation(conn, _to_row(request, granted, await database_time(conn)))
             return granted, usage
 
     async def release(self, ids: Sequence[str]) -> None:

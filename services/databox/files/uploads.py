@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from libs.common.errors import Conflict, TooLarge
-from libs.common.store_keys import box_of, folders_above
+from libs.common.store_keys import box_of_key, enclosing_folders
 from services.databox.change_publisher import BoxChangePublisher
 from services.databox.digests import Digest
 from services.databox.files.quota import Quota
@@ -46,7 +46,7 @@ class Uploads:
         if limit is not None and size is not None and size > limit:
             raise _limit_error(limit)
         content = _enforce_limit(_verify_digests(body, digests), limit)
-        owner = box_of(key)
+        owner = box_of_key(key)
         if owner is None:
             return await self._store.put(key, content, size)
         stat = await self._store_in_box(*owner, key, content, size, check_replace)
@@ -70,7 +70,7 @@ async def refuse_clash(store: Store, key: str) -> None:
     """Raises Conflict when `key` is a folder, or one of its folders a file: not every store would show both."""
     async for stat in store.list(f"{key}/", limit=1):
         raise Conflict(f"there is a folder of this name, with {stat.key.rpartition('/')[2]} in it")
-    for folder in folders_above(key):
+    for folder in enclosing_folders(key):
         if await store.stat(folder) is not None:
             raise Conflict(f"{folder.rpartition('/')[2]} is a file, not a folder")
 

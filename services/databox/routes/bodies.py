@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
 from libs.common.errors import Malformed, RangeNotSatisfiable
-from libs.common.http.problem import rendered
-from libs.common.http.ranges import Plan, plan
+from libs.common.http.problem import problem_response
+from libs.common.http.ranges import RangeDecision, decide_range
 from services.databox.digests import parse_digests
 from services.databox.files.uploads import ReplaceCheck, Uploads
 from services.databox.links import content_disposition
@@ -94,9 +94,9 @@ def join_headers(request: Request) -> Mapping[str, str]:
 async def send_file(store: Store, stat: Stat, request: Request) -> Response:
     """The file, a part of it, or that the caller has it already. Raises NotFound when it has just gone,
     PreconditionFailed when another version is asked for."""
-    decision = plan(join_headers(request), stat.etag, stat.size, stat.modified)
+    decision = decide_range(join_headers(request), stat.etag, stat.size, stat.modified)
     if decision.status == 416:
-        return rendered(RangeNotSatisfiable(), {"Content-Range": f"bytes */{stat.size}"})
+        return problem_response(RangeNotSatisfiable(), {"Content-Range": f"bytes */{stat.size}"})
     headers = file_headers(stat, decision)
     if request.method == "HEAD" or decision.status == 304:
         return Response(status_code=decision.status, headers=headers)
@@ -113,7 +113,7 @@ async def send_file(store: Store, stat: Stat, request: Request) -> Response:
     return StreamingResponse(stream_content(), decision.status, headers)
 
 
-def file_headers(stat: Stat, decision: Plan) -> Mapping[str, str]:
+def file_headers(stat: Stat, decision: RangeDecision) -> Mapping[str, str]:
     headers = {
         "ETag": f'"{stat.etag}"',
         "Last-Modified": formatdate(stat.modified, usegmt=True),

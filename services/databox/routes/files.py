@@ -13,11 +13,11 @@ from starlette.responses import JSONResponse
 
 from libs.common.errors import Invalid, Malformed, NotFound, PreconditionFailed
 from libs.common.http.conditions import Conditions, Version
-from libs.common.http.pagination import link_to
-from libs.common.http.problem import rendered
-from libs.common.identity import caller
-from libs.common.store_keys import Address, address, check_prefix, decoded
-from libs.common.times import iso
+from libs.common.http.pagination import next_page_link
+from libs.common.http.problem import problem_response
+from libs.common.identity import caller_from_headers
+from libs.common.store_keys import BoxAddress, check_prefix, decode_path, parse_address
+from libs.common.times import iso_time
 from services.databox import db, links
 from services.databox.dependencies import Dependencies, DependenciesDep
 from services.databox.files.preconditions import FileExists, build_replace_check, stat_version
@@ -38,7 +38,7 @@ class BoxPath:
 
     app: str
     box: str
-    address: Address
+    address: BoxAddress
     writable: bool
     """By this caller."""
 
@@ -50,16 +50,16 @@ class BoxPath:
 async def resolve_path(request: Request, deps: DependenciesDep) -> BoxPath:
     """Raises Invalid and Malformed for bad names, Forbidden for a caller without files, NotFound without the box."""
     app, user, box, path = _split_path(request.scope["raw_path"])
-    resolved = address(app, box, user, path)
+    resolved = parse_address(app, box, user, path)
     async with deps.database.read() as conn:
         boxes = [row.name for row in await db.list_boxes(conn, app) if not row.detached]
     if box not in boxes:
         raise NotFound(f"{app} has no box {box}; it has {', '.join(boxes) or 'none'}", boxes=boxes)
-    return BoxPath(app, box, resolved, caller(request.headers).may("write", app))
+    return BoxPath(app, box, resolved, caller_from_headers(request.headers).has_scope("write", app))
 
 
 def _split_path(raw_path: bytes) -> tuple[str, str, str, str]:
-    segments = [decoded(part) for part in raw_path.split(b"/", 8)]
+    segments = [decode_path(part) for part in raw_path.split(b"/", 8)]
     if len(segments) < 8 or (segments[4], segments[6]) != ("users", "files"):
         raise NotFound()
     return segments[3], segments[5], segments[7], segments[8] if len(segments) > 8 else ""
@@ -82,7 +82,7 @@ async def upload_file(
     """Bytes are stored; without bytes a link to PUT them is given out. What is there is replaced by neither unasked."""
     if target.address.kind != "file":
         raise Invalid("bytes go to a file: <group>/<file>")
-    lifetime, conditions = links.parse_lifetime(expires), Conditions.of(join_headers(request))
+    lifetime, conditions = links.parse_lifetime(expires), Conditions.from_headers(join_headers(request))
     check_replace = build_replace_check(conditions, overwrite=overwrite)
     body = read_chunks(request) if empty else await read_body(request)
     try:
@@ -92,7 +92,7 @@ async def upload_file(
     except FileExists:
         return await _file_exists_response(target, deps, lifetime)
     except PreconditionFailed:
-        if conditions.guard_writes:
+        if conditions.guards_writes:
             raise
         return await _file_exists_response(target, deps, lifetime)  # since a moment ago
     return Response(status_code=201, headers={"ETag": f'"{stat.etag}"'})
@@ -100,7 +100,7 @@ async def upload_file(
 
 async def _file_exists_response(target: BoxPath, deps: Dependencies, lifetime: int) -> Response:
     url = await deps.store.link("PUT", target.key, lifetime, "public")
-    return rendered(FileExists(presigned_put_url=url))
+    return problem_response(FileExists(presigned_put_url=url))
 
 
 async def _upload_link_response(
@@ -142,11 +142,13 @@ async def get_path(
 ) -> Response:
     if target.address.kind != "file":
         page = await _list_page(target.key, deps, check_prefix(prefix), cursor, limit)
-        return JSONResponse(page, headers=link_to(_public_path(request), request.scope["query_string"], page["next"]))
+        return JSONResponse(
+            page, headers=next_page_link(_public_path(request), request.scope["query_string"], page["next"])
+        )
     stat = await _get_existing(target, deps)
     if as_bytes or BINARY_TYPE in request.headers.get("accept", ""):
         return await send_file(deps.store, stat, request)
-    Conditions.of(join_headers(request)).check_read(Version(stat.etag, stat.modified))
+    Conditions.from_headers(join_headers(request)).check_read(Version(stat.etag, stat.modified))
     lifetime = links.parse_lifetime(expires)
     links_by_kind = {"presigned_get_url": await deps.store.link("GET", target.key, lifetime, "public")}
     if target.writable:
@@ -167,9 +169,9 @@ async def head_path(request: Request, target: BoxPathDep, deps: DependenciesDep)
 async def delete_path(request: Request, target: BoxPathDep, deps: DependenciesDep) -> None:
     if target.address.kind == "box":
         raise Invalid("name a file or a group to delete")
-    conditions = Conditions.of(join_headers(request))
+    conditions = Conditions.from_headers(join_headers(request))
     if target.address.kind == "group":
-        if conditions.guard_writes:
+        if conditions.guards_writes:
             raise Malformed("If-Match and its like are for a file: a group has no ETag")
         stats = [stat async for stat in deps.store.list(target.key)]
     else:
@@ -177,7 +179,9 @@ async def delete_path(request: Request, target: BoxPathDep, deps: DependenciesDe
         conditions.check_write(stat_version(existing))
         stats = [existing] if existing else []
     for stat in stats:
-        await deps.store.delete(stat.key, expected=ExpectedVersion.from_stat(stat) if conditions.guard_writes else None)
+        await deps.store.delete(
+            stat.key, expected=ExpectedVersion.from_stat(stat) if conditions.guards_writes else None
+        )
     if stats:
         await deps.quota.commit(target.app, target.box, growth=-sum(stat.size for stat in stats))
         deps.changes.mark_changed(target.app, target.box)
@@ -191,9 +195,9 @@ async def _get_existing(target: BoxPath, deps: Dependencies) -> Stat:
 
 
 async def _list_page(folder: str, deps: Dependencies, prefix: str, cursor: str | None, limit: int) -> dict[str, Any]:
-    start_after = "" if cursor is None else str(deps.cursors.last(folder, cursor))
+    start_after = "" if cursor is None else str(deps.cursors.read_cursor(folder, cursor))
     stats = [stat async for stat in deps.store.list(folder + prefix, start_after, limit + 1)]
-    next_cursor = deps.cursors.after(folder, stats[limit - 1].key) if len(stats) > limit else None
+    next_cursor = deps.cursors.make_cursor(folder, stats[limit - 1].key) if len(stats) > limit else None
     return {"items": [_stat_to_json(stat, folder) for stat in stats[:limit]], "next": next_cursor}
 
 
@@ -208,5 +212,5 @@ def _stat_to_json(stat: Stat, folder: str) -> dict[str, Any]:
         "name": stat.key.removeprefix(folder),
         "size": stat.size,
         "etag": stat.etag,
-        "modified": iso(stat.modified),
+        "modified": iso_time(stat.modified),
     }

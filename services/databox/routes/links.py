@@ -28,7 +28,7 @@ async def download_by_link(token: str, request: Request, deps: DependenciesDep) 
 @router.put("/{token}")
 async def upload_by_link(token: str, request: Request, deps: DependenciesDep) -> Response:
     link = verify_link(deps.signer, token, request.method, time.time())
-    check_replace = build_replace_check(Conditions.of(join_headers(request)), overwrite=True)
+    check_replace = build_replace_check(Conditions.from_headers(join_headers(request)), overwrite=True)
     stat = await store_body(
         deps.uploads, link.key, request, read_chunks(request), check_replace=check_replace, limit=link.size
     )

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from libs.common.errors import Invalid, NotFound, PreconditionFailed
 from libs.common.locations import Location
-from libs.common.store_keys import area_root, box_of, key_of
-from libs.common.times import iso
+from libs.common.store_keys import area_root, box_of_key, location_key
+from libs.common.times import iso_time
 from services.databox import db, links
 from services.databox.dependencies import Dependencies, DependenciesDep
 from services.databox.files.quota import ReservationRequest, file_version, link_reservation_id
@@ -48,16 +48,16 @@ class MovesRequest(BaseModel):
 
 @router.post("/sources")
 async def list_sources(ns: str, request: SourcesRequest, deps: DependenciesDep) -> dict[str, Any]:
-    keys = [key_of(ns, location) for location in request.locations]
+    keys = [location_key(ns, location) for location in request.locations]
     audience = request.reader if request.links else None
     files = [await _list_files(key, deps, audience) for key in keys]
-    refusals = [await _refusal_reason(ns, key_of(ns, target), deps) for target in request.targets]
+    refusals = [await _refusal_reason(ns, location_key(ns, target), deps) for target in request.targets]
     return {"sources": files, "refusals": refusals}
 
 
 async def _refusal_reason(ns: str, folder: str, deps: Dependencies) -> str | None:
     """Why nothing could be published there as things are; None when something could."""
-    owner = box_of(folder)
+    owner = box_of_key(folder)
     if owner is None:
         return None
     async with deps.database.read() as conn:
@@ -103,7 +103,7 @@ async def delete_area(ns: str, area: str, deps: DependenciesDep) -> None:
 @router.post("/removals", status_code=204)
 async def revoke_published(ns: str, request: MovesRequest, deps: DependenciesDep) -> None:
     """What publications brought: files of the target whose version is the source's. What came there since stays."""
-    for source, target in [(key_of(ns, move.source), key_of(ns, move.target)) for move in request.moves]:
+    for source, target in [(location_key(ns, move.source), location_key(ns, move.target)) for move in request.moves]:
         async for stat in deps.store.list(source):
             published = await deps.store.stat(target + stat.key.removeprefix(source))
             if published is not None and (published.size, published.etag) == (stat.size, stat.etag):
@@ -115,7 +115,7 @@ async def _delete_if_unchanged(stat: Stat, deps: Dependencies) -> None:
         await deps.store.delete(stat.key, expected=ExpectedVersion.from_stat(stat))
     except PreconditionFailed:  # replaced in this moment
         return
-    if owner := box_of(stat.key):
+    if owner := box_of_key(stat.key):
         await deps.quota.commit(*owner, growth=-stat.size)
         deps.changes.mark_changed(*owner)
 
@@ -131,14 +131,14 @@ async def _list_files(key: str, deps: Dependencies, audience: Audience | None) -
 
 async def _file_to_json(stat: Stat, name: str, deps: Dependencies, audience: Audience | None) -> dict[str, Any]:
     """With a link for `reader`, if there is one."""
-    entry = {"name": name, "size": stat.size, "etag": stat.etag, "modified": iso(stat.modified)}
+    entry = {"name": name, "size": stat.size, "etag": stat.etag, "modified": iso_time(stat.modified)}
     if audience is not None:
         entry["url"] = await deps.store.link("GET", stat.key, LINK_LIFETIMES_S[audience], audience)
     return entry
 
 
 def _file_key(ns: str, location: Location) -> str:
-    key = key_of(ns, location)
+    key = location_key(ns, location)
     if key.endswith("/"):
         raise Invalid(f"location {location}: name a file")
     return key
@@ -146,7 +146,7 @@ def _file_key(ns: str, location: Location) -> str:
 
 async def _reserve_target(key: str, size: int, deps: Dependencies) -> None:
     """Room for a file in a box; the internal area has no capacity."""
-    owner = box_of(key)
+    owner = box_of_key(key)
     if owner is None:
         return
     old = await deps.store.stat(key)

@@ -16,7 +16,7 @@ from typing import Literal, Protocol, Self
 from libs.common.errors import PreconditionFailed
 from libs.common.http.ranges import Span
 from libs.common.settings import Settings
-from libs.common.signed_tokens import Signer
+from libs.common.signed_tokens import TokenSigner
 from services.databox.links import Link, Method
 
 Audience = Literal["inside", "public"]
@@ -113,7 +113,7 @@ def _next_batch(stats: Iterator[Stat], size: int) -> tuple[Stat, ...]:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, signer: Signer) -> AsyncIterator[Store]:
+async def open_store(settings: Settings, signer: TokenSigner) -> AsyncIterator[Store]:
     """The store at `settings.store_url`. One that is away does not fail here: every call, and `ready`, says so."""
     scheme, _, folder = settings.store_url.partition("://")
     if scheme == "file":

@@ -19,10 +19,10 @@ from threading import Lock
 from typing import BinaryIO
 from uuid import uuid4
 
-from libs.common.disk import Disk, is_full
+from libs.common.disk import Disk, is_disk_full
 from libs.common.errors import Conflict, DiskFull, MeshError, NotFound, Unavailable
 from libs.common.http.ranges import Span
-from libs.common.signed_tokens import Signer
+from libs.common.signed_tokens import TokenSigner
 from services.databox.links import Link, Method
 from services.databox.store import CHUNK_BYTES, Audience, ExpectedVersion, Stat, list_in_batches
 from services.databox.store.etag_cache import ETAG_DIGITS, EtagCache
@@ -41,7 +41,7 @@ class DirectoryStore:
     has_presigned_links = False
 
     def __init__(
-        self, root: str, signer: Signer, *, internal_url: str, public_url: str, reserve: int | None = None
+        self, root: str, signer: TokenSigner, *, internal_url: str, public_url: str, reserve: int | None = None
     ) -> None:
         self._root = Path(root)
         self._disk = Disk(self._root, reserve)
@@ -58,7 +58,7 @@ class DirectoryStore:
         incoming = self._incoming / uuid4().hex
         hasher = sha256()
         try:
-            await asyncio.to_thread(self._disk.check, size or 0)
+            await asyncio.to_thread(self._disk.check_free_space, size or 0)
             with await asyncio.to_thread(_create_file, incoming) as file:
                 async for chunk in body if size is None else check_size(body, size):
                     await asyncio.to_thread(self._write_chunk, file, chunk, hasher.update)
@@ -70,7 +70,7 @@ class DirectoryStore:
 
     def _write_chunk(self, file: BinaryIO, chunk: bytes, update_hash: Callable[[bytes], None]) -> None:
         """Raises DiskFull: who sends it may not have said how much it is, and others write at the same time."""
-        self._disk.check(len(chunk))
+        self._disk.check_free_space(len(chunk))
         file.write(chunk)
         update_hash(chunk)
 
@@ -229,6 +229,6 @@ def _remove_empty_folders(folder: Path, root: Path) -> None:
 def _translate_error(error: OSError, key: str) -> MeshError:
     if isinstance(error, (FileExistsError, IsADirectoryError, NotADirectoryError)):
         return Conflict(f"{key}: a file and a folder cannot have the same name")
-    if is_full(error):
+    if is_disk_full(error):
         return DiskFull("the disk that the store is on is full")
     return Unavailable(f"the store's folder cannot be used: {error.strerror}", retry_after=RETRY_AFTER_S)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from libs.common.errors import Forbidden, NotFound, Unavailable
-from libs.common.identity import ANONYMOUS, OWNER
+from libs.common.identity import ANONYMOUS, OWNER_USER
 from services.gateway.auth.csrf import CsrfGuard
 from services.gateway.auth.passwords import PasswordChecker
 from services.gateway.auth.tokens import TokenVerifier, hash_secret
@@ -89,7 +89,7 @@ class Authenticator:
         """An owner, or anybody where that is said."""
         user = None
         if await self._is_owner(app, credentials, method, required=not api.none):
-            user = OWNER
+            user = OWNER_USER
         elif api.none and (api.is_open or not credentials.is_present):
             user = ANONYMOUS
         if user is None:
@@ -115,7 +115,7 @@ class Authenticator:
             user_apis = [api for api, api_user in zip(closed_apis, users, strict=True) if api_user == user]
             return Identity(user, _list_pipeline_names([*user_apis, *open_apis]))
         if await self._is_owner(app, credentials, request.method, required=not open_apis):
-            return Identity(OWNER, frozenset({"*"}))
+            return Identity(OWNER_USER, frozenset({"*"}))
         if open_apis:
             return Identity(ANONYMOUS, _list_pipeline_names(open_apis))
         if not closed_apis:
@@ -127,7 +127,7 @@ class Authenticator:
         method = method or request.method
         api = app.find_api("files")
         if api is None and await self._is_owner(app, parse_credentials(request.by_name), method, required=False):
-            return OWNER
+            return OWNER_USER
         if api is None:
             raise NotFound(f"{app.ns} publishes no files: an APIComponent with files would")
         user = await self.authenticate_api(app, api, request, method)
@@ -173,9 +173,9 @@ class Authenticator:
             if required:
                 raise
             return False
-        if caller.may("read" if method in READ_METHODS else "write", app.ns):
+        if caller.has_scope("read" if method in READ_METHODS else "write", app.ns):
             return True
-        if caller.may("read", app.ns):
+        if caller.has_scope("read", app.ns):
             raise Forbidden("this token may only read")
         return False
 

@@ -8,9 +8,9 @@ from urllib.parse import quote
 from starlette.types import Receive
 
 from libs.common.errors import NotFound
-from libs.common.grants import GRANT, Seal
-from libs.common.identity import PIPELINES, USER
+from libs.common.identity import HEADER_PIPELINES, HEADER_USER
 from libs.common.settings import Settings
+from libs.common.signed_tokens import GRANT_HEADER, GrantSigner
 from services.gateway.auth.authenticator import Authenticator
 from services.gateway.handlers.component_docs import ComponentDocs
 from services.gateway.handlers.service_forwarder import ServiceForwarder, encode_header
@@ -36,7 +36,7 @@ class AppApiHandler:
         scheduler: InternalService,
         forwarder: ServiceForwarder,
         authenticator: Authenticator,
-        grant_signer: Seal,
+        grant_signer: GrantSigner,
         predictions: PredictionHandler,
         docs: ComponentDocs,
     ) -> None:
@@ -66,7 +66,7 @@ class AppApiHandler:
                 return
             raise WrongApiKind(app.ns, route.path, api.target)
         check_method(route.kind, request.method)
-        worker_user = self._find_worker_user(app, api, request) if GRANT in request.by_name else None
+        worker_user = self._find_worker_user(app, api, request) if GRANT_HEADER in request.by_name else None
         user = request.user = worker_user or await self._authenticator.authenticate_api(app, api, request)
         if route.kind == "submit":
             await self._submit_run(app, api, user, "runs", request, receive, response)
@@ -111,15 +111,19 @@ class AppApiHandler:
         response: ResponseWriter,
     ) -> None:
         """`collection`: `runs`, or `calls` for predictions whose response the caller does not wait for."""
-        identity = [encode_header(USER, user), encode_header(PIPELINES, api.name or "")]
+        identity = [encode_header(HEADER_USER, user), encode_header(HEADER_PIPELINES, api.name or "")]
         path = f"/internal/apps/{app.ns}/apis/{quote((api.path or '').strip('/'), safe='')}/{collection}"
         body = decode_body(request, receive, self._body_limit)
         await self._forwarder.forward(self._scheduler, request, path, identity, body, response)
 
     def _find_worker_user(self, app: App, api: Api, request: Request) -> str | None:
         """The user for whom a worker performs an asynchronous prediction; None when the grant is for something else."""
-        grant = self._grant_signer.opened(request.by_name[GRANT].decode("latin-1"), time.time())
-        is_valid = grant is not None and grant.call and (grant.app, grant.call) == (app.ns, (api.path or "").strip("/"))
+        grant = self._grant_signer.verify(request.by_name[GRANT_HEADER].decode("latin-1"), time.time())
+        is_valid = (
+            grant is not None
+            and grant.api_path
+            and (grant.app, grant.api_path) == (app.ns, (api.path or "").strip("/"))
+        )
         return grant.user if grant is not None and is_valid else None
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.types import Receive
 
-from libs.common.grants import Seal
 from libs.common.settings import Settings
+from libs.common.signed_tokens import GrantSigner
 from services.gateway.auth.authenticator import Authenticator
 from services.gateway.auth.tokens import TokenVerifier
 from services.gateway.handlers.app_api import AppApiHandler
@@ -45,7 +45,7 @@ class Dispatcher:
         metrics: Metrics,
     ) -> None:
         proxy, trusted_proxies = ReverseProxy(pool), TrustedProxies(settings.trusted_proxies)
-        grant_signer = Seal(settings.internal_token)
+        grant_signer = GrantSigner(settings.internal_token)
         authenticator = Authenticator(tokens, trusted_proxies, settings.public_url)
         predictions = PredictionHandler(
             settings, proxy, trusted_proxies, grant_signer, load_reporter, activator, metrics

@@ -8,8 +8,8 @@ from urllib.parse import quote
 from starlette.types import Receive
 
 from libs.common.errors import Forbidden
-from libs.common.grants import GRANT, Seal
-from libs.common.identity import SCOPES, USER
+from libs.common.identity import HEADER_SCOPES, HEADER_USER
+from libs.common.signed_tokens import GRANT_HEADER, GrantSigner
 from services.gateway.auth.authenticator import Authenticator
 from services.gateway.handlers.service_forwarder import ServiceForwarder, encode_header
 from services.gateway.http_errors import InvalidAppCredentials
@@ -27,7 +27,7 @@ class FilesHandler:
         databox: InternalService,
         forwarder: ServiceForwarder,
         authenticator: Authenticator,
-        grant_signer: Seal,
+        grant_signer: GrantSigner,
         file_limit: int | None,
     ) -> None:
         self._databox = databox
@@ -39,7 +39,7 @@ class FilesHandler:
     async def handle(
         self, app: App, route: Route, request: Request, receive: Receive, response: ResponseWriter
     ) -> None:
-        grant = request.by_name.get(GRANT)
+        grant = request.by_name.get(GRANT_HEADER)
         if grant is not None:
             user, can_write = self._check_grant(grant.decode("latin-1"), app, route), True
         else:
@@ -47,13 +47,13 @@ class FilesHandler:
             can_write = await self._authenticator.can_write_files(app, request)
         path = f"/internal/apps/{app.ns}/users/{quote(user, safe='')}/files/{route.suffix}"
         scope = f"{'write' if can_write else 'read'}:{app.ns}"
-        identity = [encode_header(USER, user), encode_header(SCOPES, scope)]
+        identity = [encode_header(HEADER_USER, user), encode_header(HEADER_SCOPES, scope)]
         body = Body(request, receive, self._file_limit)
         await self._forwarder.forward(self._databox, request, path, identity, body, response)
 
     def _check_grant(self, text: str, app: App, route: Route) -> str:
         """The user of the grant. Raises InvalidAppCredentials, Forbidden."""
-        grant = self._grant_signer.opened(text, time.time())
+        grant = self._grant_signer.verify(text, time.time())
         if grant is None or grant.app != app.ns:
             raise InvalidAppCredentials(app.ns)
         if route.box not in grant.boxes:

@@ -79,4 +79,4 @@ class GatewayEndpoints:
         if bearer is None:
             raise MissingCredentials()
         if not hmac.compare_digest(bearer.encode(), self._internal_token):
-            (await self._tokens.verify(bearer)).require("read")
+            (await self._tokens.verify(bearer)).require_scope("read")

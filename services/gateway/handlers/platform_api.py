@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import Receive
 
-from libs.common.identity import OWNER, SCOPES, TOKEN_NAME, USER
+from libs.common.identity import HEADER_SCOPES, HEADER_TOKEN_NAME, HEADER_USER, OWNER_USER
 from services.gateway.auth.authenticator import parse_credentials
 from services.gateway.auth.tokens import TokenVerifier
 from services.gateway.handlers.service_forwarder import ServiceForwarder, encode_header
@@ -40,9 +40,9 @@ class PlatformApiHandler:
             caller = await self._tokens.verify(bearer)
             request.user = caller.token_name
             identity = [
-                encode_header(USER, OWNER),
-                encode_header(TOKEN_NAME, caller.token_name),
-                encode_header(SCOPES, " ".join(sorted(caller.scopes))),
+                encode_header(HEADER_USER, OWNER_USER),
+                encode_header(HEADER_TOKEN_NAME, caller.token_name),
+                encode_header(HEADER_SCOPES, " ".join(sorted(caller.scopes))),
             ]
         body = decode_body(request, receive, self._body_limit)
         service, path = self._services.get(route.service), request.raw_path.rstrip("/")

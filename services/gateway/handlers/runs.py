@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import Receive
 
-from libs.common.identity import PIPELINES, USER
+from libs.common.identity import HEADER_PIPELINES, HEADER_USER
 from services.gateway.auth.authenticator import Authenticator
 from services.gateway.handlers.service_forwarder import ServiceForwarder, encode_header
 from services.gateway.internal_client import InternalService
@@ -34,7 +34,10 @@ class RunsHandler:
         has_run_id = route.suffix.strip("/") != ""
         caller = await self._authenticator.authenticate_runs(app, request, has_run_id=has_run_id)
         request.user = caller.user
-        identity = [encode_header(USER, caller.user), encode_header(PIPELINES, " ".join(sorted(caller.pipelines)))]
+        identity = [
+            encode_header(HEADER_USER, caller.user),
+            encode_header(HEADER_PIPELINES, " ".join(sorted(caller.pipelines))),
+        ]
         path = f"/internal/apps/{app.ns}/runs{route.suffix}"
         body = decode_body(request, receive, self._body_limit)
         await self._forwarder.forward(self._scheduler, request, path, identity, body, response)

@@ -52,7 +52,7 @@ def render_error(error: MeshError, request_id: str, url: str, path: str) -> str:
     hint = _render_cli_hint(url) if isinstance(error, Unauthorized) else f"<p>{HOME_LINK}</p>"
     if isinstance(error, InvalidAppCredentials) and error.scheme == "Bearer" and path.endswith("/docs"):
         hint = KEY_FORM + hint
-    reason = error.members.get("reason")
+    reason = error.extensions.get("reason")
     paragraph = f"<p>{escape(_format_reason(reason))}</p>" if isinstance(reason, Mapping) else ""
     body = f"<p>{escape(error.detail)}</p>{paragraph}{hint}<p><small>Request {escape(request_id)}</small></p>"
     return _fill_template(f"{error.status} {error.title}", body)

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass, replace
 
 from libs.common.errors import MeshError, Unavailable
-from libs.common.grants import GRANT, MARGIN_S, Grant, Seal
-from libs.common.identity import ANONYMOUS, OWNER, USER
+from libs.common.identity import ANONYMOUS, HEADER_USER, OWNER_USER
 from libs.common.settings import Settings
+from libs.common.signed_tokens import GRANT_HEADER, GRANT_MARGIN_S, Grant, GrantSigner
 from services.gateway.metrics import Metrics
 from services.gateway.predict.activator import Activator
 from services.gateway.predict.load_balancer import Caller, InstancePicker, LoadBalancer
@@ -26,7 +26,7 @@ from services.gateway.routing.route_table import Api, App, Component, Endpoint
 
 PREDICT_MARGIN_S = 2.0
 """The component's own deadline comes first, because its answer says more."""
-USER_HEADER = USER.lower().encode()
+USER_HEADER = HEADER_USER.lower().encode()
 OWNER_HEADER = (b"x-mlmesh-owner", b"1")
 """Whom the component tells what its function raised."""
 INTERNAL_HEADERS = frozenset({TIMEOUT_HEADER})
@@ -56,7 +56,7 @@ class PredictionHandler:
         settings: Settings,
         proxy: ReverseProxy,
         trusted_proxies: TrustedProxies,
-        grant_signer: Seal,
+        grant_signer: GrantSigner,
         load_reporter: LoadReporter,
         activator: Activator,
         metrics: Metrics,
@@ -143,11 +143,13 @@ class PredictionHandler:
     def _build_caller_headers(self, prediction: PredictionRequest) -> Headers:
         app, component, user = prediction.app, prediction.component, prediction.user
         headers = [(USER_HEADER, user.encode())] if prediction.api.identity else []
-        if user == OWNER or prediction.from_worker:
+        if user == OWNER_USER or prediction.from_worker:
             headers.append(OWNER_HEADER)
         if component.boxes and user != ANONYMOUS:
-            expires = time.time() + component.timeout + MARGIN_S
-            headers.append((GRANT, self._grant_signer.sealed(Grant(app.ns, user, component.boxes, expires)).encode()))
+            expires = time.time() + component.timeout + GRANT_MARGIN_S
+            headers.append(
+                (GRANT_HEADER, self._grant_signer.sign(Grant(app.ns, user, component.boxes, expires)).encode())
+            )
         return headers
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from starlette.types import Scope
 
-from libs.common.http.upgrade import tokens
-from libs.common.http.uvicorn.protocol import HAND_OVER
+from libs.common.http.upgrade import list_tokens
+from libs.common.http.uvicorn.protocol import DETACH_TRANSPORT
 from services.gateway.proxy.tunnel import TakeTransport
 from services.gateway.proxy.upstream_connection import Headers
 
@@ -65,7 +65,7 @@ class Request:
             peer=(scope.get("client") or ("", 0))[0],
             scheme=scope.get("scheme", "http"),
             by_name=by_name,
-            take_transport=scope.get("extensions", EMPTY).get(HAND_OVER, EMPTY).get("to"),
+            take_transport=scope.get("extensions", EMPTY).get(DETACH_TRANSPORT, EMPTY).get("to"),
             id=identity if identity and REQUEST_ID.fullmatch(identity) else f"{getrandbits(128):032x}",
         )
 
@@ -101,7 +101,7 @@ class Request:
         dropped = HOP_BY_HOP | FORWARDED_HEADERS | without | {b"host", b"content-length", b"x-request-id"}
         repeats = len(self.by_name) != len(self.headers)
         if repeats or self.by_name.get(b"connection", b"keep-alive") != b"keep-alive":
-            dropped = dropped.union(tokens(self.headers, b"connection"))
+            dropped = dropped.union(list_tokens(self.headers, b"connection"))
         return [
             header for header in self.headers if header[0] not in dropped and not header[0].startswith(INTERNAL_PREFIX)
         ]

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 from starlette.types import Send
 
-from libs.common.errors import MeshError, problem
-from libs.common.http.uvicorn.request_cycle import BODY_FOLLOWS
+from libs.common.errors import MeshError, problem_document
+from libs.common.http.uvicorn.request_cycle import RESPONSE_BODY_FOLLOWS
 from services.gateway.http_errors import get_error_headers
 from services.gateway.proxy.request import HOP_BY_HOP, INTERNAL_PREFIX, Request
 from services.gateway.proxy.tunnel import UPGRADE_HEADERS
@@ -112,7 +112,7 @@ class ResponseWriter:
         await self.send(307, b"", {"Location": request.build_target(location).decode("latin-1")})
 
     async def send_error(self, error: MeshError) -> None:
-        document, headers = problem(error, self._request_id_header[1].decode()), get_error_headers(error)
+        document, headers = problem_document(error, self._request_id_header[1].decode()), get_error_headers(error)
         if self.oip_errors:
             document = {"error": document["detail"], **document}
             headers["Content-Type"] = "application/json"
@@ -144,7 +144,7 @@ class ResponseWriter:
             headers.append((SERVER_TIMING, b", ".join(self._timings)))
         message = {"type": "http.response.start", "status": status, "headers": headers}
         if body_follows:
-            message[BODY_FOLLOWS] = True
+            message[RESPONSE_BODY_FOLLOWS] = True
         await self._send(message)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from libs.common.db import Database, clock
+from libs.common.db import Database, database_time
 from libs.common.errors import Conflict, Invalid
 from libs.common.manifests import Problem
 from services.registry.apply.request import ApplyRequest
@@ -38,7 +38,7 @@ class ApplyExecutor:
 
     async def run(self) -> dict[str, Any]:
         async with self._database.write() as conn:
-            now = await clock(conn)
+            now = await database_time(conn)
             await self._apply_platform_app(conn, now)
             declared = await secrets.list_secrets(conn, self._app)
             if problems := self._request.check_repository_secrets(tuple(declared)):

@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.manifests import Manifest, PlatformApp, Problem, Repository, Secret, Unread, read_all, read_documents
+from libs.common.manifests import (
+    InvalidManifest,
+    Manifest,
+    PlatformApp,
+    Problem,
+    Repository,
+    Secret,
+    read_documents,
+    read_files,
+)
 
 APPLY_KINDS = (PlatformApp, Repository, Secret)
 
@@ -27,7 +36,7 @@ class ApplyRequest:
         spec, names = self.repository.body.spec, {*declared_names, *(secret.name for secret in self.secrets)}
         references = ((("spec", "credentials"), spec.credentials), (("spec", "webhook", "secret"), spec.webhook.secret))
         return [
-            self.repository.problem(path, f'there is no Secret "{name}"; declare it in this file')
+            self.repository.problem_at(path, f'there is no Secret "{name}"; declare it in this file')
             for path, name in references
             if name is not None and name not in names
         ]
@@ -54,17 +63,17 @@ class AppliedFiles:
 
     app: str | None
     secrets: tuple[str, ...]
-    unread: tuple[Unread, ...]
+    unread: tuple[InvalidManifest, ...]
 
 
 def read_applied_files(files: Mapping[str, bytes]) -> tuple[AppliedFiles, list[Problem]]:
     """What is in these files, each as `apply` is given it, and what `apply` would say of it."""
     manifest_set, problems = (
-        read_all(files),
+        read_files(files),
         [problem for file in files for problem in parse_apply_request(file, files[file])[1]],
     )
     secrets = tuple(manifest.name for manifest in manifest_set.manifests if isinstance(manifest.body, Secret))
-    return AppliedFiles(_find_namespace(manifest_set.manifests), secrets, tuple(manifest_set.unread)), sorted(problems)
+    return AppliedFiles(_find_namespace(manifest_set.manifests), secrets, tuple(manifest_set.invalid)), sorted(problems)
 
 
 def _build_request(app: str, manifests: Sequence[Manifest[Any]]) -> ApplyRequest:
@@ -89,7 +98,7 @@ def _check_kinds(manifests: Sequence[Manifest[Any]]) -> Iterator[Problem]:
     for manifest in manifests:
         if not isinstance(manifest.body, APPLY_KINDS):
             sentence = f"{manifest.kind} belongs into the Git repository; apply takes PlatformApp, Repository, Secret"
-            yield manifest.problem(("kind",), sentence)
+            yield manifest.problem_at(("kind",), sentence)
 
 
 def _check_duplicates(manifests: Sequence[Manifest[Any]]) -> Iterator[Problem]:
@@ -97,13 +106,15 @@ def _check_duplicates(manifests: Sequence[Manifest[Any]]) -> Iterator[Problem]:
     for manifest in manifests:
         key = (manifest.kind, manifest.name if isinstance(manifest.body, Secret) else "")
         if key in seen:
-            yield manifest.problem(("metadata", "name"), f"a second {manifest.kind} here; apply them one app at a time")
+            yield manifest.problem_at(
+                ("metadata", "name"), f"a second {manifest.kind} here; apply them one app at a time"
+            )
         seen.add(key)
 
 
 def _check_app_named(manifests: Sequence[Manifest[Any]], app: str | None) -> Iterator[Problem]:
     if app is None:
-        yield manifests[0].problem(("metadata",), "say for which app: add a PlatformApp, or metadata.namespace")
+        yield manifests[0].problem_at(("metadata",), "say for which app: add a PlatformApp, or metadata.namespace")
 
 
 def _check_namespace(manifests: Sequence[Manifest[Any]], app: str | None) -> Iterator[Problem]:
@@ -111,4 +122,4 @@ def _check_namespace(manifests: Sequence[Manifest[Any]], app: str | None) -> Ite
         namespace = manifest.body.metadata.namespace
         if namespace is not None and app is not None and namespace != app:
             sentence = f'namespace "{namespace}" is not that of this file\'s app; write "{app}" or leave it out'
-            yield manifest.problem(("metadata", "namespace"), sentence)
+            yield manifest.problem_at(("metadata", "namespace"), sentence)

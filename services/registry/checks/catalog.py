@@ -11,13 +11,13 @@ from libs.common.manifests import (
     ConfigMap,
     DataBox,
     ExperimentPipeline,
+    InvalidManifest,
     Manifest,
     MLComponent,
     PlatformApp,
     Problem,
     Secret,
-    Unread,
-    read_all,
+    read_files,
 )
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.fields import Header
@@ -36,7 +36,7 @@ def check_manifests(
     secrets: Collection[str] = (),
     *,
     processes: bool = False,
-    unread: Sequence[Unread] = (),
+    unread: Sequence[InvalidManifest] = (),
 ) -> tuple[Catalog | None, list[Problem]]:
     """The catalog and the warnings, or no catalog and every error.
 
@@ -44,7 +44,7 @@ def check_manifests(
     elsewhere than in these files, `unread` are documents there that could not be read. `processes`: what will run is no
     containers, without images and limits. What may be in a document that could not be read is not called missing.
     """
-    manifest_set = read_all(files)
+    manifest_set = read_files(files)
     manifests, problems = manifest_set.manifests, list(manifest_set.problems)
     if not manifests and not problems:
         problems.append(
@@ -52,7 +52,7 @@ def check_manifests(
         )
     problems += [*check_no_repository(manifests), *check_duplicates(manifests), *check_namespace(manifests, namespace)]
     problems += [
-        *check_references(manifests, secrets, [*manifest_set.unread, *unread]),
+        *check_references(manifests, secrets, [*manifest_set.invalid, *unread]),
         *(warn_of_ignored_fields(manifests) if processes else ()),
     ]
     return (None if select_errors(problems) else build_catalog(manifests)), sorted(problems)
@@ -82,7 +82,7 @@ def check_no_repository(manifests: Sequence[Manifest[Header]]) -> Iterator[Probl
     for manifest in manifests:
         if manifest.kind == "Repository":
             sentence = "a Repository cannot be in Git: a repository cannot move itself; send it with: mlmesh apply"
-            yield manifest.problem(("kind",), sentence)
+            yield manifest.problem_at(("kind",), sentence)
 
 
 def check_duplicates(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:
@@ -94,10 +94,10 @@ def check_duplicates(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]
             continue
         where = f"{first.file}:{first.line}"
         if manifest.kind == "PlatformApp":
-            yield manifest.problem(("kind",), f"a second PlatformApp; the first is at {where}, keep one of them")
+            yield manifest.problem_at(("kind",), f"a second PlatformApp; the first is at {where}, keep one of them")
         else:
             sentence = f'a second {manifest.kind} "{manifest.name}"; the first is at {where}, rename one of them'
-            yield manifest.problem(("metadata", "name"), sentence)
+            yield manifest.problem_at(("metadata", "name"), sentence)
 
 
 def check_namespace(manifests: Sequence[Manifest[Header]], namespace: str | None) -> Iterator[Problem]:
@@ -106,4 +106,4 @@ def check_namespace(manifests: Sequence[Manifest[Header]], namespace: str | None
         namespace = namespace or declared
         if declared is not None and declared != namespace:
             sentence = f'namespace "{declared}" is not this app\'s; write "{namespace}" or leave it out'
-            yield manifest.problem(("metadata", "namespace"), sentence)
+            yield manifest.problem_at(("metadata", "namespace"), sentence)

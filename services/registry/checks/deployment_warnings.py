@@ -39,7 +39,7 @@ def warn_of_ignored_fields(manifests: Sequence[Manifest[Header]]) -> Iterator[Pr
         for path, written in _iter_containers(manifest.body):
             if written:
                 names = f"{', '.join(written)} {'is' if len(written) == 1 else 'are'}"
-                yield replace(manifest.problem(path, IGNORED_MESSAGE.format(names)), severity="warning")
+                yield replace(manifest.problem_at(path, IGNORED_MESSAGE.format(names)), severity="warning")
 
 
 def _iter_containers(body: Header) -> Iterator[tuple[Path, list[str]]]:

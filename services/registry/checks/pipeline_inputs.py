@@ -5,9 +5,15 @@ from dataclasses import dataclass
 
 from libs.common.manifests import APIComponent, ExperimentPipeline, Manifest, Problem
 from libs.common.manifests.apicomponent import ApiSpec
-from libs.common.manifests.data_flow import Pipelines, following, handed, open_variables, written
+from libs.common.manifests.data_flow import (
+    Pipelines,
+    external_variables,
+    follow_chain,
+    inherited_variables,
+    output_producers,
+)
 from libs.common.manifests.fields import Header
-from libs.common.manifests.messages import alike
+from libs.common.manifests.messages import closest_name
 from libs.common.manifests.problems import Path
 
 Chain = Sequence[ExperimentPipeline]
@@ -24,7 +30,7 @@ class PipelineStart:
     def provides(self, index: int, variable: str) -> bool:
         """Whether the pipeline at this place of the chain gets the variable."""
         return variable in self.variables or (
-            index > 0 and variable in handed(self.chain[index - 1], self.chain[index])
+            index > 0 and variable in inherited_variables(self.chain[index - 1], self.chain[index])
         )
 
 
@@ -49,14 +55,14 @@ def list_starts(manifests: Sequence[Manifest[Header]], pipelines: Pipelines) -> 
         if pipeline.spec.schedule is not None:
             variables = frozenset(pipeline.spec.schedule.inputs) | list_optional_inputs(manifests, name)
             yield PipelineStart(
-                f'spec.schedule.inputs of ExperimentPipeline "{name}"', variables, following(pipelines, name)
+                f'spec.schedule.inputs of ExperimentPipeline "{name}"', variables, follow_chain(pipelines, name)
             )
     for manifest in manifests:
         if isinstance(manifest.body, APIComponent) and (target := manifest.body.spec.experiment_pipeline):
             inputs = manifest.body.spec.api_spec.inputs if manifest.body.spec.api_spec else ()
             names = frozenset(item.name for item in inputs)
             title = f'spec.apiSpec.inputs of APIComponent "{manifest.name}"'
-            yield PipelineStart(title, names, following(pipelines, target.name))
+            yield PipelineStart(title, names, follow_chain(pipelines, target.name))
 
 
 def list_optional_inputs(manifests: Sequence[Manifest[Header]], pipeline: str) -> frozenset[str]:
@@ -73,9 +79,9 @@ def check_schedule_inputs(chain: Chain, manifest: Manifest[Header], body: Experi
     for name in body.spec.schedule.inputs if body.spec.schedule and chain else ():
         path = ("spec", "schedule", "inputs", name)
         if not any(name == variable.name for pipeline in chain for variable in pipeline.spec.vars):
-            yield manifest.problem(path, unknown_variable_message(name, chain))
-        elif not any(name in open_variables(pipeline) for pipeline in chain):
-            yield manifest.problem(
+            yield manifest.problem_at(path, unknown_variable_message(name, chain))
+        elif not any(name in external_variables(pipeline) for pipeline in chain):
+            yield manifest.problem_at(
                 path, f'"{name}" is written by a stage or mounted and cannot be given; remove it here'
             )
 
@@ -92,18 +98,18 @@ def check_unprovided_inputs(
                     f'nothing gives stage "{stage}" its input "{name}"; add it to {start.title}, or make it an output '
                     f'of a stage, or give it "mountFrom"'
                 )
-                yield manifest.problem(path, sentence)
+                yield manifest.problem_at(path, sentence)
         if not pipeline_starts:
             sentence = (
                 f'nothing gives stage "{stage}" its input "{name}"; name it in spec.apiSpec.inputs of an APIComponent '
                 f'for this pipeline (there is none), or make it an output of a stage, or give it "mountFrom"'
             )
-            yield manifest.problem(path, sentence)
+            yield manifest.problem_at(path, sentence)
 
 
 def list_inputs_without_source(body: ExperimentPipeline) -> Iterator[tuple[Path, str, str]]:
     """Inputs of stages, each variable once, that no stage writes and that are not mounted: path, stage, variable."""
-    open_names = set(open_variables(body))
+    open_names = set(external_variables(body))
     for index, stage in enumerate(body.spec.stages):
         for position, variable in enumerate(stage.inputs):
             if variable.name in open_names:
@@ -119,26 +125,26 @@ def check_api_spec(manifest: Manifest[Header], api: ApiSpec, chain: Chain) -> It
             (pipeline for pipeline in chain if any(name == variable.name for variable in pipeline.spec.vars)), None
         )
         if first is None:
-            yield manifest.problem(path, unknown_variable_message(name, chain))
-        elif any(name in open_variables(pipeline) for pipeline in chain):
+            yield manifest.problem_at(path, unknown_variable_message(name, chain))
+        elif any(name in external_variables(pipeline) for pipeline in chain):
             continue
-        elif name in written(first):
-            stage = written(first)[name]
-            yield manifest.problem(
+        elif name in output_producers(first):
+            stage = output_producers(first)[name]
+            yield manifest.problem_at(
                 path, f'"{name}" is an output of stage "{stage}", a caller cannot give it; remove it'
             )
         else:
-            yield manifest.problem(path, f'"{name}" has "mountFrom", a caller cannot give it; remove one of the two')
+            yield manifest.problem_at(path, f'"{name}" has "mountFrom", a caller cannot give it; remove one of the two')
     for index, name in enumerate(item.name for item in api.outputs):
         path = ("spec", "apiSpec", "outputs", index, "name")
         if not any(name == variable.name for pipeline in chain for variable in pipeline.spec.vars):
-            yield manifest.problem(path, unknown_variable_message(name, chain))
-        elif not any(name in written(pipeline) for pipeline in chain):
-            yield manifest.problem(path, f'no stage has "{name}" as an output; add it to one, or remove it here')
+            yield manifest.problem_at(path, unknown_variable_message(name, chain))
+        elif not any(name in output_producers(pipeline) for pipeline in chain):
+            yield manifest.problem_at(path, f'no stage has "{name}" as an output; add it to one, or remove it here')
 
 
 def unknown_variable_message(name: str, chain: Chain) -> str:
-    guess = alike(name, tuple(variable.name for pipeline in chain for variable in pipeline.spec.vars))
+    guess = closest_name(name, tuple(variable.name for pipeline in chain for variable in pipeline.spec.vars))
     advice = f'did you mean "{guess}"?' if guess else "add it there, or correct it"
     return f'ExperimentPipeline "{chain[0].metadata.name}" has no variable "{name}"; {advice}'
 
@@ -150,13 +156,13 @@ def check_continue_with(
     next_reference = body.spec.continue_with
     if next_reference is None or next_reference.experiment_pipeline.name not in pipelines:
         return
-    chain = following(pipelines, body.metadata.name)
+    chain = follow_chain(pipelines, body.metadata.name)
     names = [pipeline.metadata.name for pipeline in chain]
     last = chain[-1].spec.continue_with
     if last is not None and last.experiment_pipeline.name == body.metadata.name:
         circle = " → ".join([*names, names[0]])
         sentence = f"pipelines continue each other in a circle: {circle}; remove one continueWith"
-        yield manifest.problem(("spec", "continueWith"), sentence)
+        yield manifest.problem_at(("spec", "continueWith"), sentence)
         return
     yield from check_variable_mapping(manifest, body, chain[1])
 
@@ -169,10 +175,10 @@ def check_variable_mapping(
     for name, source in (body.spec.continue_with.vars if body.spec.continue_with else {}).items():
         path = ("spec", "continueWith", "vars", name)
         if name not in target_names:
-            yield manifest.problem(path, unknown_variable_message(name, [next_pipeline]))
-        elif name not in open_variables(next_pipeline):
+            yield manifest.problem_at(path, unknown_variable_message(name, [next_pipeline]))
+        elif name not in external_variables(next_pipeline):
             title = f'"{name}" of "{next_pipeline.metadata.name}"'
             sentence = f"{title} is written by a stage or mounted there and cannot be given; remove it here"
-            yield manifest.problem(path, sentence)
+            yield manifest.problem_at(path, sentence)
         if source not in source_names:
-            yield manifest.problem(path, unknown_variable_message(source, [body]))
+            yield manifest.problem_at(path, unknown_variable_message(source, [body]))

@@ -12,16 +12,16 @@ from libs.common.manifests import (
     APIComponent,
     ConfigMap,
     ExperimentPipeline,
+    InvalidManifest,
     Manifest,
     MLComponent,
     Problem,
     Secret,
-    Unread,
 )
-from libs.common.manifests.container import ENVIRONMENT, RESERVED, EnvFrom
-from libs.common.manifests.data_flow import Pipelines, follower, following
+from libs.common.manifests.container import ENV_NAME, RESERVED_PREFIXES, EnvFrom
+from libs.common.manifests.data_flow import Pipelines, follow_chain, next_pipeline_name
 from libs.common.manifests.fields import Header, Reference
-from libs.common.manifests.messages import alike
+from libs.common.manifests.messages import closest_name
 from libs.common.manifests.problems import Path
 from services.registry.checks.pipeline_inputs import (
     PipelineStarts,
@@ -45,7 +45,7 @@ class ManifestLookup:
 
     manifests: Sequence[Manifest[Header]]
     names: Mapping[str, Mapping[str, Manifest[Header] | None]]
-    unread: Collection[Unread]
+    unread: Collection[InvalidManifest]
     pipelines: Pipelines
     starts: PipelineStarts
     invalid_keys: Mapping[tuple[str, str], Sequence[str]]
@@ -53,20 +53,20 @@ class ManifestLookup:
 
     def may_contain(self, kind: str, name: str) -> bool:
         """Whether a document that could not be read may be it."""
-        return any(Unread(*pair) in self.unread for pair in product((kind, None), (name, None)))
+        return any(InvalidManifest(*pair) in self.unread for pair in product((kind, None), (name, None)))
 
     def may_contain_any(self, *kinds: str) -> bool:
         return any(document.kind is None or document.kind in kinds for document in self.unread)
 
     def get_chain(self, first: str) -> Sequence[ExperimentPipeline]:
         """The pipeline and those that continue it; nothing when one of them could not be read."""
-        chain = following(self.pipelines, first)
-        next_name = follower(chain[-1]) if chain else None
+        chain = follow_chain(self.pipelines, first)
+        next_name = next_pipeline_name(chain[-1]) if chain else None
         return () if next_name is not None and self.may_contain("ExperimentPipeline", next_name) else chain
 
 
 def check_references(
-    manifests: Sequence[Manifest[Header]], secrets: Collection[str], unread: Sequence[Unread] = ()
+    manifests: Sequence[Manifest[Header]], secrets: Collection[str], unread: Sequence[InvalidManifest] = ()
 ) -> Iterator[Problem]:
     """The first of them, and that there are more."""
     problems = _check_all_references(manifests, secrets, unread)
@@ -78,7 +78,7 @@ def check_references(
 
 
 def _check_all_references(
-    manifests: Sequence[Manifest[Header]], secrets: Collection[str], unread: Sequence[Unread]
+    manifests: Sequence[Manifest[Header]], secrets: Collection[str], unread: Sequence[InvalidManifest]
 ) -> Iterator[Problem]:
     names: dict[str, dict[str, Manifest[Header] | None]] = {"Secret": dict.fromkeys(secrets)}
     for manifest in manifests:
@@ -112,9 +112,9 @@ def check_exists(
 ) -> Iterator[Problem]:
     manifests_by_name = lookup.names.get(kind, {})
     if name not in manifests_by_name and not lookup.may_contain(kind, name):
-        guess = alike(name, tuple(manifests_by_name))
+        guess = closest_name(name, tuple(manifests_by_name))
         advice = f'did you mean "{guess}"?' if guess else "add one, or correct the name"
-        yield manifest.problem(path, f'there is no {kind} "{name}"; {advice}')
+        yield manifest.problem_at(path, f'there is no {kind} "{name}"; {advice}')
 
 
 def check_boxes(
@@ -135,12 +135,12 @@ def check_env_from(
             yield from check_exists(lookup, manifest, where, kind, reference.name)
             for key in lookup.invalid_keys.get((kind, reference.name), ()):
                 sentence = f'key "{key}" of {kind} "{reference.name}" cannot be an environment name; rename the key'
-                yield manifest.problem(where, sentence)
+                yield manifest.problem_at(where, sentence)
 
 
 def list_invalid_keys(body: Header) -> list[str]:
     keys = body.spec.keys if isinstance(body, Secret) else body.data if isinstance(body, ConfigMap) else ()
-    return [key for key in keys if not ENVIRONMENT.fits(key) or key.startswith(RESERVED)]
+    return [key for key in keys if not ENV_NAME.matches(key) or key.startswith(RESERVED_PREFIXES)]
 
 
 def check_component(lookup: ManifestLookup, manifest: Manifest[Header], body: MLComponent) -> Iterator[Problem]:
@@ -198,7 +198,7 @@ def check_addresses(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:
         first = first_by_address.setdefault(address, manifest)
         if first is not manifest:
             where = f'APIComponent "{first.name}" ({first.file}:{first.line})'
-            yield manifest.problem(path, f"{address} is published by {where} already; change or remove one of them")
+            yield manifest.problem_at(path, f"{address} is published by {where} already; change or remove one of them")
 
 
 def get_address(api: APIComponent) -> tuple[str, Path]:

@@ -8,7 +8,7 @@ from itertools import chain
 
 from libs.common.manifests import MLComponent
 from libs.common.manifests.catalog import Catalog
-from libs.common.manifests.container import EnvFrom, ImageSource, secrets_of
+from libs.common.manifests.container import EnvFrom, ImageSource, secret_names
 
 
 def list_password_secrets(catalog: Catalog) -> list[str]:
@@ -66,6 +66,6 @@ def _iter_stage_secrets(catalog: Catalog) -> Iterator[tuple[str, str]]:
 
 
 def _iter_container_secrets(image: ImageSource, sources: tuple[EnvFrom, ...], user: str) -> Iterator[tuple[str, str]]:
-    yield from ((name, user) for name in secrets_of(sources))
+    yield from ((name, user) for name in secret_names(sources))
     if image.credentials:
         yield image.credentials, f"image of {user}"

@@ -7,7 +7,7 @@ from typing import Any, cast
 from sqlalchemy import RowMapping, case, delete, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import now, upsert
+from libs.common.db import DatabaseNow, upsert
 from services.registry.apps import App, Repository
 from services.registry.db.tables import apps, removals, repositories
 
@@ -74,7 +74,7 @@ async def put_repository(conn: AsyncConnection, repository: Repository) -> None:
 async def seconds_until_poll(conn: AsyncConnection) -> float | None:
     """Seconds until the next poll interval is over, negative when one is; None without a repository."""
     first = func.min(repositories.c.polled_at + repositories.c.poll_interval)
-    return cast(float | None, (await conn.execute(select(first - now()))).scalar_one())
+    return cast(float | None, (await conn.execute(select(first - DatabaseNow()))).scalar_one())
 
 
 async def list_due_repositories(conn: AsyncConnection, now: float) -> list[Repository]:

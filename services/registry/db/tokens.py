@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, delete, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
-from libs.common.times import iso
+from libs.common.times import iso_time
 from services.registry.db.tables import api_keys, tokens
 from services.registry.secrets.tokens import new_id
 
@@ -24,7 +24,7 @@ class Token:
     expires_at: float | None
 
     def to_json(self) -> dict[str, Any]:
-        times = {"created_at": iso(self.created_at), "expires_at": iso(self.expires_at)}
+        times = {"created_at": iso_time(self.created_at), "expires_at": iso_time(self.expires_at)}
         return {"id": self.id, "name": self.name, "scopes": list(self.scopes), **times}
 
 
@@ -37,7 +37,7 @@ class ApiKey:
     created_at: float
 
     def to_json(self) -> dict[str, Any]:
-        return {"id": self.id, "user": self.username, "created_at": iso(self.created_at)}
+        return {"id": self.id, "user": self.username, "created_at": iso_time(self.created_at)}
 
 
 async def add(conn: AsyncConnection, token: Token) -> bool:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from libs.common import log
-from libs.common.db import Database, clock
+from libs.common.db import Database, database_time
 from libs.common.manifests import Problem
 from libs.common.manifests.catalog import Catalog
 from services.registry.checks import secret_usage
@@ -37,7 +37,7 @@ class DeploymentProgress:
                 raise Superseded
             if not await deployments.lock_if_status(conn, deployment.id, PENDING_ONLY):
                 raise Superseded
-            yield conn, await clock(conn)
+            yield conn, await database_time(conn)
 
     async def start(self, deployment: Deployment) -> StepHistory:
         """The fetch begins; older deployments that would ask Git the same are not needed any more."""

@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import takewhile
 from typing import Any
 
-from libs.common.times import iso
+from libs.common.times import iso_time
 
 OPEN_STATUSES = ("pending", "building", "starting")
 PENDING_ONLY = ("pending",)
@@ -41,7 +41,7 @@ class DeploymentStep:
     finished_at: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        times = {"started_at": iso(self.started_at), "finished_at": iso(self.finished_at)}
+        times = {"started_at": iso_time(self.started_at), "finished_at": iso_time(self.finished_at)}
         return {"name": self.name, "status": self.status, "detail": self.detail, **times}
 
 
@@ -77,8 +77,8 @@ class Deployment:
             "steps": [step.to_json() for step in self.steps],
             "errors": list(self.errors),
             "warnings": list(self.warnings),
-            "created_at": iso(self.created_at),
-            "live_at": iso(self.live_at),
+            "created_at": iso_time(self.created_at),
+            "live_at": iso_time(self.live_at),
         }
 
     @property
@@ -120,9 +120,8 @@ def get_fetch_retry_time(newest_first: Sequence[Deployment]) -> float | None:
 def describe_failed_fetch(newest_first: Sequence[Deployment], head: str, retry_time: float) -> str:
     """What is shown until the next try."""
     failure = next(deployment for deployment in newest_first if deployment.is_unfetched)
-    return (
-        f"commit {head[:12]} could not be fetched: {failure.errors[0]['message']}; tried again after {iso(retry_time)}"
-    )
+    why = failure.errors[0]["message"]
+    return f"commit {head[:12]} could not be fetched: {why}; tried again after {iso_time(retry_time)}"
 
 
 def select_due(pending: Sequence[Deployment]) -> list[Deployment]:

@@ -16,9 +16,9 @@ from libs.common.errors import MeshError, Unavailable
 from libs.common.manifests import Problem
 from libs.common.manifests.catalog import Catalog
 from libs.common.messages import AccessChanged, RevisionReady
-from libs.common.periodic_task import Loop
-from libs.common.python_packages import unread
-from libs.common.repository_tree import left_out
+from libs.common.periodic_task import PeriodicTask
+from libs.common.python_packages import check_requirements
+from libs.common.repository_tree import list_ignored
 from services.registry.checks.catalog import check_manifests
 from services.registry.checks.deployment_warnings import warn_of_stopped
 from services.registry.checks.problems import error_without_position, problem_to_json
@@ -59,7 +59,7 @@ class DeploymentWorker:
         self._events = events
         self._progress = DeploymentProgress(database)
         self._executor = KeyedExecutor("deployment", group, MAX_CONCURRENT_DEPLOYMENTS, self.wake)
-        self.loop = Loop("deployments", self._start_pending, SCAN_INTERVAL_S)
+        self.loop = PeriodicTask("deployments", self._start_pending, SCAN_INTERVAL_S)
 
     def wake(self) -> None:
         self.loop.wake()
@@ -146,8 +146,8 @@ class DeploymentWorker:
             raise InvalidRevision(*(problem for problem in problems if problem.severity == "error"))
         contents = await self._git_cache.read_tree_contents(deployment.app, commit.id)
         stop_warnings = warn_of_stopped(live, catalog, path) if live else ()
-        package_warnings = unread(contents.files) if self._process_runtime else ()
-        return catalog, [*stop_warnings, *left_out(contents.items, path), *package_warnings, *problems]
+        package_warnings = check_requirements(contents.files) if self._process_runtime else ()
+        return catalog, [*stop_warnings, *list_ignored(contents.items, path), *package_warnings, *problems]
 
     def _publish_events(self, deployment: Deployment, starting: bool) -> None:
         if starting:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
-from libs.common.http.addresses import Address, Internal, Reach
+from libs.common.http.addresses import Address, NetworkPolicy, PrivateAddressError
 from services.registry.git.allowed_folders import AllowedFolders, RepositoryForbidden
 from services.registry.git.error_messages import GitFailed
 from services.registry.git.repository_url import InvalidRepositoryUrl, RepositoryUrl, parse_repository_url
@@ -59,7 +59,7 @@ class GitTarget:
 class AddressPolicy:
     def __init__(self, folders: AllowedFolders, networks: Iterable[str]) -> None:
         self._folders = folders
-        self._reach = Reach(networks)
+        self._reach = NetworkPolicy(networks)
 
     async def resolve(self, url: str, timeout: float) -> GitTarget:
         """Raises NotAllowed; GitFailed when the host has no address, or is not told within `timeout` seconds."""
@@ -71,8 +71,8 @@ class AddressPolicy:
             return await self._resolve_file(repository_url)
         try:
             async with asyncio.timeout(timeout):
-                addresses = await self._reach.find(repository_url.host, repository_url.port)
-        except Internal as error:
+                addresses = await self._reach.resolve(repository_url.host, repository_url.port)
+        except PrivateAddressError as error:
             raise AddressNotAllowed(NETWORK_NOT_ALLOWED.format(host=repository_url.host)) from error
         except (OSError, TimeoutError) as error:
             if uses_proxy(repository_url, os.environ):

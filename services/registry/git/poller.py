@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from libs.common.db import Database, clock
+from libs.common.db import Database, database_time
 from libs.common.errors import MeshError
-from libs.common.periodic_task import Loop
+from libs.common.periodic_task import PeriodicTask
 from services.registry.apps import Repository
 from services.registry.db import apps, deployments
 from services.registry.deployments.state import (
@@ -43,24 +43,24 @@ class Poller:
         self._remotes = remotes
         self._deployment_worker = deployment_worker
         self._executor = KeyedExecutor("poll", group, MAX_CONCURRENT_POLLS, on_missed=lambda: None)
-        self.loop = Loop("poll", self._start_due_polls, SCAN_INTERVAL_S)
+        self.loop = PeriodicTask("poll", self._start_due_polls, SCAN_INTERVAL_S)
 
     async def _start_due_polls(self) -> None:
         async with self._database.read() as conn:
             seconds_left = await apps.seconds_until_poll(conn)
             due = (
-                await apps.list_due_repositories(conn, await clock(conn))
+                await apps.list_due_repositories(conn, await database_time(conn))
                 if seconds_left is not None and seconds_left <= 0
                 else []
             )
         if seconds_left is not None:
-            self.loop.hurry(max(MIN_SCAN_INTERVAL_S, seconds_left))
+            self.loop.run_within(max(MIN_SCAN_INTERVAL_S, seconds_left))
         for repository in due:
             self._executor.submit(repository.app, partial(self._poll_repository, repository))
 
     async def _poll_repository(self, repository: Repository) -> None:
         async with self._database.write() as conn:
-            if not await apps.claim_poll(conn, repository, await clock(conn)):
+            if not await apps.claim_poll(conn, repository, await database_time(conn)):
                 return
         try:
             head = await self._git_cache.read_remote_head(await self._remotes.resolve(repository))
@@ -75,7 +75,10 @@ class Poller:
     async def _retry_failed_fetch(self, repository: Repository, head: str) -> None:
         """Nothing was pushed since; but a fetch of it may have failed."""
         async with self._database.read() as conn:
-            newest, now = await deployments.list_page(conn, repository.app, MAX_COUNTED_RETRIES), await clock(conn)
+            newest, now = (
+                await deployments.list_page(conn, repository.app, MAX_COUNTED_RETRIES),
+                await database_time(conn),
+            )
         retry_time = get_fetch_retry_time(newest)
         if retry_time is not None and retry_time <= now:
             await self._add_deployment(repository, head, is_retry=True)
@@ -104,5 +107,5 @@ class Poller:
             await apps.update_repository(
                 conn, repository.app, head=head, poll_error=current.poll_error if is_retry else None
             )
-            await deployments.add(conn, repository.app, DeploymentTrigger.POLL, await clock(conn))
+            await deployments.add(conn, repository.app, DeploymentTrigger.POLL, await database_time(conn))
         self._deployment_worker.wake()

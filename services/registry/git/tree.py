@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 from libs.common.manifests import Problem
 from libs.common.manifests.reading import MAX_FILE, MAX_FILES, MAX_TOTAL
-from libs.common.python_packages import READ, matters
+from libs.common.python_packages import PARSED_FILES, is_relevant_path
 from libs.common.repository_tree import (
-    LINK,
+    LINK_MODE,
     LINKED_FOLDER,
     LINKED_MANIFEST,
-    MAX_TARGET,
-    SUBMODULE,
-    Item,
-    is_manifest,
-    nearly_manifest,
+    MAX_LINK_TARGET_BYTES,
+    SUBMODULE_MODE,
+    TreePath,
+    is_manifest_file,
+    is_misnamed_manifest,
 )
 
 REGULAR_FILE_MODES = ("100644", "100755")
@@ -34,19 +34,25 @@ class TreeEntry:
     @property
     def is_relevant(self) -> bool:
         """Whether a warning may be about it."""
-        return self.mode in (LINK, SUBMODULE) or nearly_manifest(self.path) or matters(self.path)
+        return (
+            self.mode in (LINK_MODE, SUBMODULE_MODE) or is_misnamed_manifest(self.path) or is_relevant_path(self.path)
+        )
 
     @property
     def needs_content(self) -> bool:
         """Whether such a warning needs its content."""
-        return self.size <= MAX_TARGET if self.mode == LINK else self.path in READ and self.size <= MAX_FILE
+        return (
+            self.size <= MAX_LINK_TARGET_BYTES
+            if self.mode == LINK_MODE
+            else self.path in PARSED_FILES and self.size <= MAX_FILE
+        )
 
 
 @dataclass(frozen=True)
 class TreeContents:
     """What warnings of a deployment are about, besides its manifests."""
 
-    items: tuple[Item, ...] = ()
+    items: tuple[TreePath, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
     """Paths that tell which packages the repository asks for; texts only of those that are read for it."""
 
@@ -73,9 +79,9 @@ def parse_entries(listing: bytes) -> Iterator[TreeEntry]:
 
 def select_manifests(entries: list[TreeEntry], path: str, commit: str) -> list[TreeEntry]:
     """The manifests among `entries`, or Refused with the first reason not to read them."""
-    if any(entry.path == path and entry.mode == LINK for entry in entries):
+    if any(entry.path == path and entry.mode == LINK_MODE for entry in entries):
         raise InvalidRevision(Problem(path, 1, 1, LINKED_FOLDER))
-    return check_manifest_limits([entry for entry in entries if is_manifest(entry.path)], path, commit)
+    return check_manifest_limits([entry for entry in entries if is_manifest_file(entry.path)], path, commit)
 
 
 def check_manifest_limits(entries: list[TreeEntry], path: str, commit: str) -> list[TreeEntry]:
@@ -111,17 +117,19 @@ def take_within_limit(entries: list[TreeEntry], limit: int) -> list[TreeEntry]:
 
 def build_contents(entries: list[TreeEntry], texts: Mapping[str, bytes]) -> TreeContents:
     """`texts` are those of the entries that were read; nothing is said of a link whose target was not."""
-    relevant = [entry for entry in entries if entry.path in texts or not (entry.mode == LINK and entry.needs_content)]
+    relevant = [
+        entry for entry in entries if entry.path in texts or not (entry.mode == LINK_MODE and entry.needs_content)
+    ]
     items = tuple(_build_item(entry, texts) for entry in relevant)
-    package_files = (entry for entry in relevant if matters(entry.path))
+    package_files = (entry for entry in relevant if is_relevant_path(entry.path))
     return TreeContents(
-        items, {entry.path: b"" if entry.mode == LINK else texts.get(entry.path, b"") for entry in package_files}
+        items, {entry.path: b"" if entry.mode == LINK_MODE else texts.get(entry.path, b"") for entry in package_files}
     )
 
 
-def _build_item(entry: TreeEntry, texts: Mapping[str, bytes]) -> Item:
-    target = texts.get(entry.path, b"") if entry.mode == LINK else b""
-    return Item(entry.path, entry.mode, target.decode(errors="backslashreplace"))
+def _build_item(entry: TreeEntry, texts: Mapping[str, bytes]) -> TreePath:
+    target = texts.get(entry.path, b"") if entry.mode == LINK_MODE else b""
+    return TreePath(entry.path, entry.mode, target.decode(errors="backslashreplace"))
 
 
 def parse_blobs(output: bytes, entries: list[TreeEntry]) -> Mapping[str, bytes]:

@@ -27,7 +27,7 @@ async def apply(
     apply_request, problems = parse_apply_request(file, await read_body(request, MAX_BYTES))
     if apply_request is None:
         raise invalid_from_problems([problem for problem in problems if problem.severity == "error"])
-    caller.require("write", apply_request.app)
+    caller.require_scope("write", apply_request.app)
     await _check_repository_url(deps, apply_request)
     response = await ApplyExecutor(deps.database, deps.vault, deps.settings.public_url, apply_request).run()
     deps.publish_access_change(apply_request.app)
@@ -39,4 +39,4 @@ async def _check_repository_url(deps: Dependencies, apply_request: ApplyRequest)
     if apply_request.repository is None:
         return
     if why := await deps.address_policy.explain_refusal(apply_request.repository.body.spec.url, LOOKUP_TIMEOUT_S):
-        raise invalid_from_problems([apply_request.repository.problem(("spec", "url"), why)])
+        raise invalid_from_problems([apply_request.repository.problem_at(("spec", "url"), why)])

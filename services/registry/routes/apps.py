@@ -9,14 +9,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import Conflict, Invalid, MeshError
-from libs.common.http.client import Peer
+from libs.common.http.client import ServiceClient
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.fields import Name
 from libs.common.manifests.platformapp import RESERVED_NAMESPACES
-from libs.common.storable_text import Text
-from libs.common.times import iso
+from libs.common.storable_text import StorableText
+from libs.common.times import iso_time
 from services.registry.apps import App
 from services.registry.db import access_feed, apps, deployments
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
@@ -31,15 +31,15 @@ class NewApp(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Name
-    title: Annotated[Text, Field(max_length=200)] = ""
-    description: Text = ""
+    title: Annotated[StorableText, Field(max_length=200)] = ""
+    description: StorableText = ""
 
 
 @router.get("")
 async def list_apps(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
     """The apps that the caller may read."""
     async with deps.database.read() as conn:
-        readable = [app for app in await apps.list_apps(conn) if caller.may("read", app.name)]
+        readable = [app for app in await apps.list_apps(conn) if caller.has_scope("read", app.name)]
         live = {deployment.app: deployment for deployment in await deployments.list_by_status(conn, "live")}
         newest = {app.name: await deployments.list_page(conn, app.name, 1) for app in readable}
         errors = await apps.list_poll_errors(conn)
@@ -53,7 +53,7 @@ def _summarize_app(
     return {
         "name": app.name,
         "title": app.title,
-        "created_at": iso(app.created_at),
+        "created_at": iso_time(app.created_at),
         "live": _summarize_deployment(live),
         "newest": _summarize_deployment(newest[0] if newest else None),
         "poll_error": poll_error,
@@ -68,7 +68,7 @@ def _summarize_deployment(deployment: Deployment | None) -> dict[str, Any] | Non
 
 @router.post("", status_code=201)
 async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, response: Response) -> dict[str, Any]:
-    caller.require("write", body.name)
+    caller.require_scope("write", body.name)
     if body.name in RESERVED_NAMESPACES:
         raise Invalid(f'"{body.name}" is reserved; choose another name')
     app = App(body.name, body.title or body.name, body.description)
@@ -77,7 +77,7 @@ async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, res
             raise Conflict(f'there is an app "{app.name}" already')
         if app.name in await apps.list_removing(conn):
             raise Conflict(f'app "{app.name}" is still being removed; try again in a moment')
-        await apps.add(conn, app, await clock(conn))
+        await apps.add(conn, app, await database_time(conn))
         await access_feed.record_change(conn, app.name)
     response.headers["Location"] = f"/api/v1/apps/{app.name}"
     return await show_app(app.name, deps, caller)
@@ -85,7 +85,7 @@ async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, res
 
 @router.get("/{ns}")
 async def show_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
-    caller.require("read", ns)
+    caller.require_scope("read", ns)
     async with deps.database.read() as conn:
         app = await apps.get(conn, ns)
         if app is None:
@@ -100,7 +100,7 @@ async def show_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[st
     return {
         "name": app.name,
         **app.declared_fields(),
-        "created_at": iso(app.created_at),
+        "created_at": iso_time(app.created_at),
         "repository": repository and repository.to_json(),
         "apis": _list_apis(deps, ns, catalog),
         "live": live and live.to_json(),
@@ -111,7 +111,7 @@ async def show_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[st
     }
 
 
-async def _get_or_unavailable(peer: Peer, path: str) -> dict[str, Any]:
+async def _get_or_unavailable(peer: ServiceClient, path: str) -> dict[str, Any]:
     """A missing part is named, and never an error of the whole."""
     try:
         return dict(await peer.get(path, timeout=PEER_TIMEOUT_S) or {})
@@ -148,9 +148,9 @@ def _list_addresses(root: str, spec: Any, catalog: Catalog) -> Iterator[dict[str
 @router.delete("/{ns}", status_code=204)
 async def delete_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> None:
     """Its rows go at once; routes and instances as soon as the scheduler hears of it. Boxes keep their data."""
-    caller.require("write", ns)
+    caller.require_scope("write", ns)
     async with deps.database.write() as conn:
-        if not await apps.remove(conn, ns, await clock(conn)):
+        if not await apps.remove(conn, ns, await database_time(conn)):
             raise AppNotFound(ns)
         await access_feed.record_change(conn, ns, deleted=True)
     deps.publish_access_change(ns)

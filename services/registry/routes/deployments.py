@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import Conflict
-from libs.common.http.pagination import Cursors, link_to
-from libs.common.storable_text import Text
+from libs.common.http.pagination import Cursors, next_page_link
+from libs.common.storable_text import StorableText
 from services.registry.db import Connection, apps, deployments
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep, DeploymentNotFound
 from services.registry.deployments.state import Deployment, DeploymentTrigger
@@ -28,8 +28,8 @@ class RollbackTarget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    deployment: Text | None = None
-    commit: Text | None = None
+    deployment: StorableText | None = None
+    commit: StorableText | None = None
 
 
 @router.get("/deployments")
@@ -42,21 +42,23 @@ async def list_deployments(
     limit: Limit = 100,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    caller.require("read", ns)
+    caller.require_scope("read", ns)
     cursors = Cursors(deps.settings.internal_token, "registry cursor")
-    before_seq = None if cursor is None else int(cursors.last(ns, cursor))
+    before_seq = None if cursor is None else int(cursors.read_cursor(ns, cursor))
     async with deps.database.read() as conn:
         if await apps.get(conn, ns) is None:
             raise AppNotFound(ns)
         rows = await deployments.list_page(conn, ns, limit + 1, before_seq)
-    next_cursor = cursors.after(ns, rows[limit - 1].seq) if len(rows) > limit else None
-    response.headers.update(link_to(f"/api/v1/apps/{ns}/deployments", request.scope["query_string"], next_cursor))
+    next_cursor = cursors.make_cursor(ns, rows[limit - 1].seq) if len(rows) > limit else None
+    response.headers.update(
+        next_page_link(f"/api/v1/apps/{ns}/deployments", request.scope["query_string"], next_cursor)
+    )
     return {"items": [deployment.to_json() for deployment in rows[:limit]], "next": next_cursor}
 
 
 @router.get("/deployments/{deployment}")
 async def show_deployment(ns: str, deployment: str, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
-    caller.require("read", ns)
+    caller.require_scope("read", ns)
     async with deps.database.read() as conn:
         row = await deployments.get(conn, deployment, ns)
     if row is None:
@@ -67,13 +69,13 @@ async def show_deployment(ns: str, deployment: str, deps: DependenciesDep, calle
 @router.post("/sync", status_code=202)
 async def sync(ns: str, deps: DependenciesDep, caller: CallerDep, response: Response) -> dict[str, Any]:
     """Deploy the branch's head, also when it was deployed before."""
-    caller.require("write", ns)
+    caller.require_scope("write", ns)
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:
             raise AppNotFound(ns)
         if await apps.get_repository(conn, ns) is None:
             raise NoRepository()
-        deployment = await deployments.add(conn, ns, DeploymentTrigger.SYNC, await clock(conn))
+        deployment = await deployments.add(conn, ns, DeploymentTrigger.SYNC, await database_time(conn))
     return accept_deployment(deps, deployment, response)
 
 
@@ -82,12 +84,12 @@ async def rollback(
     ns: str, deps: DependenciesDep, caller: CallerDep, response: Response, body: RollbackTarget | None = None
 ) -> dict[str, Any]:
     """Deploy an older commit again. The head that it leaves is not deployed by itself; one that is pushed later is."""
-    caller.require("write", ns)
+    caller.require_scope("write", ns)
     head = await _read_abandoned_head(deps, ns) if await _has_pending_head(deps, ns) else None
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:
             raise AppNotFound(ns)
-        commit, now = await _find_target_commit(conn, ns, body or RollbackTarget()), await clock(conn)
+        commit, now = await _find_target_commit(conn, ns, body or RollbackTarget()), await database_time(conn)
         await apps.abandon_head(conn, ns, head)
         deployment = await deployments.add(conn, ns, DeploymentTrigger.ROLLBACK, now, pinned=commit)
         await deployments.supersede_older(conn, ns, "pending", deployment.seq, now)

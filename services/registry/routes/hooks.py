@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import NotFound, Unauthorized
 from services.registry.apps import Repository
 from services.registry.db import Connection, apps, deliveries, deployments
@@ -97,7 +97,7 @@ async def _authenticate(
     if constant_time_equal(token, secret):
         return
     caller, _ = await authenticate_token(deps.settings, deps.database, token)
-    if not caller.may("write", repository.app):
+    if not caller.has_scope("write", repository.app):
         raise Unauthorized("this token does not allow to deploy this app")
 
 
@@ -114,7 +114,7 @@ async def _find_delivery(deps: Dependencies, ns: str, delivery: str | None) -> R
 async def _record_delivery(deps: Dependencies, ns: str, delivery: str | None) -> None:
     if delivery is not None:
         async with deps.database.write() as conn:
-            await deliveries.record_delivery(conn, ns, delivery, None, await clock(conn))
+            await deliveries.record_delivery(conn, ns, delivery, None, await database_time(conn))
 
 
 async def _handle_push(deps: Dependencies, ns: str, push: Push, delivery: str | None) -> Response:
@@ -129,7 +129,7 @@ async def _handle_push(deps: Dependencies, ns: str, push: Push, delivery: str | 
         await apps.get(conn, ns, lock=True)
         status, deployment = await _apply_decision(conn, ns, push, head)
         if delivery is not None:
-            now = await clock(conn)
+            now = await database_time(conn)
             await deliveries.prune(conn, now)
             await deliveries.record_delivery(conn, ns, delivery, deployment.id, now)
     if status == 202:
@@ -152,7 +152,7 @@ async def _apply_decision(conn: Connection, ns: str, push: Push, head: str | Non
     ):
         await apps.record_head(conn, ns, head)
         return 200 if existing.status == "live" else 202, existing
-    return 202, await deployments.add(conn, ns, DeploymentTrigger.PUSH, await clock(conn))
+    return 202, await deployments.add(conn, ns, DeploymentTrigger.PUSH, await database_time(conn))
 
 
 async def _load_context(conn: Connection, ns: str, push: Push) -> PushContext:

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import Conflict, NotFound
 from services.registry.db import access_feed, apps, deployments
 from services.registry.dependencies import AppNotFound, Dependencies, DependenciesDep
@@ -100,7 +100,7 @@ async def report_deployment(deployment: str, body: DeploymentReport, deps: Depen
         if row is None or await apps.get(conn, row.app, lock=True) is None:
             raise NotFound(f"there is no deployment {deployment}")
         await scheduler_reports.apply_report(
-            conn, row, body.status, steps, errors, list(body.warnings), await clock(conn)
+            conn, row, body.status, steps, errors, list(body.warnings), await database_time(conn)
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import NotFound
 from libs.common.manifests.fields import UserName
 from services.registry.db import access_feed, apps, tokens
@@ -25,7 +25,7 @@ class NewKey(BaseModel):
 
 @router.get("")
 async def list_keys(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
-    caller.require("read", ns)
+    caller.require_scope("read", ns)
     async with deps.database.read() as conn:
         if await apps.get(conn, ns) is None:
             raise AppNotFound(ns)
@@ -36,12 +36,12 @@ async def list_keys(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[s
 @router.post("", status_code=201)
 async def create_key(ns: str, body: NewKey, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
     """The key itself is in this answer and nowhere else."""
-    caller.require("write", ns)
+    caller.require_scope("write", ns)
     text = secret_texts.new_token("mlmesh_key")
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:
             raise AppNotFound(ns)
-        key = await tokens.add_key(conn, ns, body.user, secret_texts.hash_token(text), await clock(conn))
+        key = await tokens.add_key(conn, ns, body.user, secret_texts.hash_token(text), await database_time(conn))
         await access_feed.record_change(conn, ns)
     deps.publish_access_change(ns)
     return {**key.to_json(), "key": text}
@@ -49,7 +49,7 @@ async def create_key(ns: str, body: NewKey, deps: DependenciesDep, caller: Calle
 
 @router.delete("/{key}", status_code=204)
 async def delete_key(ns: str, key: str, deps: DependenciesDep, caller: CallerDep) -> None:
-    caller.require("write", ns)
+    caller.require_scope("write", ns)
     async with deps.database.write() as conn:
         if not await tokens.remove_key(conn, ns, key):
             raise NotFound("this app has no such key")

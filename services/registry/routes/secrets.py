@@ -10,12 +10,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import Invalid, NotFound
 from libs.common.manifests.fields import Name
-from libs.common.manifests.messages import alike
+from libs.common.manifests.messages import closest_name
 from libs.common.manifests.secret import Key
-from libs.common.times import iso
+from libs.common.times import iso_time
 from services.registry.db import access_feed, apps, deployments, secrets
 from services.registry.db.secrets import EncryptedValue, Secret
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
@@ -51,7 +51,7 @@ class Values(BaseModel):
 
 @router.get("")
 async def list_secrets(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
-    caller.require("read", ns)
+    caller.require_scope("read", ns)
     async with deps.database.read() as conn:
         if await apps.get(conn, ns) is None:
             raise AppNotFound(ns)
@@ -66,13 +66,13 @@ def _secret_to_json(secret: Secret) -> dict[str, Any]:
         "missing": [key for key in secret.keys if key not in secret.keys_set],
         "undeclared": sorted(key for key in secret.keys_set if not secret.declares_key(key)),
         "version": secret.version,
-        "updated_at": iso(secret.updated_at),
+        "updated_at": iso_time(secret.updated_at),
     }
 
 
 @router.put("/{name}", status_code=204)
 async def put_secret(ns: str, name: Name, body: Values, deps: DependenciesDep, caller: CallerDep) -> None:
-    caller.require("write", ns)
+    caller.require_scope("write", ns)
     new_values = {key: value.get_secret_value() if value is not None else None for key, value in body.data.items()}
     if too_long := next(
         (key for key, value in new_values.items() if value is not None and len(value) > MAX_VALUE), None
@@ -89,7 +89,7 @@ async def put_secret(ns: str, name: Name, body: Values, deps: DependenciesDep, c
             check_declared(ns, name, [key for key, value in new_values.items() if value is not None], declared)
         if not changed:
             return
-        await secrets.put_values(conn, ns, name, changed, await clock(conn))
+        await secrets.put_values(conn, ns, name, changed, await database_time(conn))
         await access_feed.record_change(conn, ns)
     deps.publish_access_change(ns)
 
@@ -97,13 +97,13 @@ async def put_secret(ns: str, name: Name, body: Values, deps: DependenciesDep, c
 def check_declared(ns: str, name: str, keys: Iterable[str], declared: Mapping[str, Secret]) -> None:
     """Raises NotFound for a Secret that is not declared, Invalid for a key that the declaration does not name."""
     if name not in declared:
-        guess = alike(name, tuple(declared))
+        guess = closest_name(name, tuple(declared))
         advice = f'did you mean "{guess}"?' if guess else "declare it in the repository, or with: mlmesh apply"
         raise NotFound(f'{ns} declares no secret "{name}"; {advice}')
     secret = declared[name]
     wrong = next((key for key in keys if not secret.declares_key(key)), None)
     if wrong is not None:
-        guess = alike(wrong, secret.keys)
+        guess = closest_name(wrong, secret.keys)
         advice = f'did you mean "{guess}"?' if guess else "add it where the secret is declared"
         raise Invalid(f'secret "{name}" declares no key "{wrong}", only {", ".join(secret.keys)}; {advice}')
 
@@ -130,21 +130,21 @@ def _encrypt_values(
 @router.delete("/{name}/{key}", status_code=204)
 async def delete_key(ns: str, name: str, key: str, deps: DependenciesDep, caller: CallerDep) -> None:
     """One key goes, the others stay."""
-    caller.require("write", ns)
+    caller.require_scope("write", ns)
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:
             raise AppNotFound(ns)
         secret = (await secrets.list_secrets(conn, ns)).get(name)
         if secret is None or key not in secret.keys_set:
             raise NotFound(f'secret "{name}" has no value for "{key}"')
-        await secrets.put_values(conn, ns, name, {key: None}, await clock(conn))
+        await secrets.put_values(conn, ns, name, {key: None}, await database_time(conn))
         await access_feed.record_change(conn, ns)
     deps.publish_access_change(ns)
 
 
 @router.delete("/{name}", status_code=204)
 async def delete_secret(ns: str, name: str, deps: DependenciesDep, caller: CallerDep) -> None:
-    caller.require("write", ns)
+    caller.require_scope("write", ns)
     async with deps.database.write() as conn:
         if not await secrets.remove(conn, ns, name):
             raise NotFound(f'{ns} has no secret "{name}"')

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import Conflict, NotFound
 from libs.common.manifests import quantities
 from services.registry.db import tokens
@@ -24,12 +24,12 @@ class NewToken(BaseModel):
 
     name: Annotated[str, Field(pattern=f"^{secret_texts.NAME.pattern}$")]
     scopes: tuple[str, ...]
-    expires_in: Annotated[float, Field(gt=0), BeforeValidator(quantities.seconds)] | None = None
+    expires_in: Annotated[float, Field(gt=0), BeforeValidator(quantities.parse_duration)] | None = None
 
 
 @router.get("")
 async def list_tokens(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
-    caller.require("admin")
+    caller.require_scope("admin")
     async with deps.database.read() as conn:
         rows = await tokens.list_tokens(conn)
     return {"items": [token.to_json() for token in rows], "next": None}
@@ -38,10 +38,10 @@ async def list_tokens(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any
 @router.post("", status_code=201)
 async def create_token(body: NewToken, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
     """The token itself is in this answer and nowhere else."""
-    caller.require("admin")
+    caller.require_scope("admin")
     scopes, text = secret_texts.validate_scopes(body.scopes), secret_texts.new_token("mlmesh")
     async with deps.database.write() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         expires_at = now + body.expires_in if body.expires_in is not None else None
         token = tokens.Token(secret_texts.new_id(), body.name, secret_texts.hash_token(text), scopes, now, expires_at)
         if body.name == secret_texts.ADMIN_NAME or not await tokens.add(conn, token):
@@ -52,7 +52,7 @@ async def create_token(body: NewToken, deps: DependenciesDep, caller: CallerDep)
 @router.delete("/{token}", status_code=204)
 async def delete_token(token: str, deps: DependenciesDep, caller: CallerDep) -> None:
     """By id or by name. The gateway forgets it within a second."""
-    caller.require("admin")
+    caller.require_scope("admin")
     async with deps.database.write() as conn:
         if not await tokens.remove(conn, token):
             raise NotFound("there is no such token")

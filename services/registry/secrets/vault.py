@@ -5,7 +5,7 @@ A sealed value opens only under the app, name and key for which it was sealed: a
 
 from __future__ import annotations
 
-from libs.common.encryption import Sealer
+from libs.common.encryption import Encryptor
 from libs.common.errors import MeshError
 from libs.common.passwords import HASHER
 
@@ -18,14 +18,14 @@ class DecryptionFailed(MeshError):
 
 class Vault:
     def __init__(self, secret_key: str) -> None:
-        self._sealer = Sealer(secret_key, "registry secrets")
+        self._sealer = Encryptor(secret_key, "registry secrets")
 
     def encrypt(self, app: str, name: str, key: str, value: str) -> bytes:
-        return FORMAT_VERSION + self._sealer.seal(value.encode(), _associated_data(app, name, key))
+        return FORMAT_VERSION + self._sealer.encrypt(value.encode(), _associated_data(app, name, key))
 
     def decrypt(self, app: str, name: str, key: str, encrypted: bytes) -> str:
         try:
-            return self._sealer.open(encrypted[len(FORMAT_VERSION) :], _associated_data(app, name, key)).decode()
+            return self._sealer.decrypt(encrypted[len(FORMAT_VERSION) :], _associated_data(app, name, key)).decode()
         except ValueError as error:
             raise DecryptionFailed() from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from libs.common.db import Database, clock
+from libs.common.db import Database, database_time
 from libs.common.errors import Unauthorized
 from libs.common.identity import Caller
 from libs.common.settings import Settings
@@ -15,7 +15,7 @@ async def authenticate_token(settings: Settings, database: Database, token: str)
     if constant_time_equal(token, settings.admin_token or ""):
         return Caller(token_name=ADMIN_NAME, scopes=frozenset({"admin"})), None
     async with database.read() as conn:
-        row, now = await tokens.find_by_hash(conn, hash_token(token)), await clock(conn)
+        row, now = await tokens.find_by_hash(conn, hash_token(token)), await database_time(conn)
     if row is None or is_expired(row.expires_at, now):
         raise Unauthorized("this token is not valid")
     expires_in = None if row.expires_at is None else row.expires_at - now

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from libs.common.encryption import Sealer, Unopenable
+from libs.common.encryption import DecryptionFailed, Encryptor
 from services.scheduler.model.task import Task
 
 HEADERS_PURPOSE = "callback headers"
@@ -24,7 +24,7 @@ def encrypt_headers(internal_token: str, run: str, spec: Mapping[str, Any]) -> d
     """The callback of a run as it is stored."""
     if not isinstance(spec["headers"], Mapping):
         return dict(spec)
-    encrypted = Sealer(internal_token, HEADERS_PURPOSE).seal(orjson.dumps(spec["headers"]), run.encode())
+    encrypted = Encryptor(internal_token, HEADERS_PURPOSE).encrypt(orjson.dumps(spec["headers"]), run.encode())
     return {**spec, "headers": b64encode(encrypted).decode()}
 
 
@@ -33,8 +33,8 @@ def decrypt_headers(internal_token: str, run: str, spec: Mapping[str, Any]) -> d
     if isinstance(spec["headers"], Mapping):  # stored by an earlier release
         return dict(spec["headers"])
     try:
-        decrypted = Sealer(internal_token, HEADERS_PURPOSE).open(b64decode(spec["headers"]), run.encode())
-    except Unopenable as error:
+        decrypted = Encryptor(internal_token, HEADERS_PURPOSE).decrypt(b64decode(spec["headers"]), run.encode())
+    except DecryptionFailed as error:
         raise ValueError("its headers cannot be opened: MLMESH_INTERNAL_TOKEN has changed") from error
     headers: dict[str, str] = orjson.loads(decrypted)
     return headers

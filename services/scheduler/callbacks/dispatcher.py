@@ -9,7 +9,7 @@ import time
 import aiohttp
 import orjson
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.periodic_task import for_each
 from services.scheduler.callbacks import credentials, events
 from services.scheduler.callbacks.events import Callback, Delivery
@@ -37,7 +37,7 @@ async def _enqueue_changed(deps: Dependencies) -> None:
 
 async def _deliver_due(deps: Dependencies) -> None:
     async with deps.db.read() as conn:
-        due = await callbacks.list_due_deliveries(conn, await clock(conn), MAX_BATCH)
+        due = await callbacks.list_due_deliveries(conn, await database_time(conn), MAX_BATCH)
     await asyncio.gather(*(_deliver_once(deps, delivery) for delivery in due))
     if len(due) == MAX_BATCH:
         deps.triggers.callbacks()
@@ -46,7 +46,7 @@ async def _deliver_due(deps: Dependencies) -> None:
 async def _enqueue_events(deps: Dependencies, run_id: str) -> None:
     """Make deliveries of what is to be told; in one transaction with the mark that it was made."""
     async with deps.db.write() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         callback = await callbacks.get(conn, run_id, lock=True)
         run = await run_rows.get(conn, callback.app, run_id) if callback else None
         if callback is None or run is None:
@@ -80,7 +80,7 @@ async def _deliver_once(deps: Dependencies, delivery: Delivery) -> None:
     status, error = await _post_delivery(deps, callback, delivery)
     seconds = time.monotonic() - started
     async with deps.db.write() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         columns = events.delivery_after_attempt(delivery, status, error, seconds, now)
         await callbacks.update_delivery(conn, delivery.id, columns)
     if columns["next_at"] is not None:

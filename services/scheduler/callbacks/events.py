@@ -17,7 +17,7 @@ from typing import Any, Literal
 from yarl import URL
 
 from libs.common.identity import ANONYMOUS
-from libs.common.times import iso
+from libs.common.times import iso_time
 from services.scheduler.model.run import Run
 
 FINAL_EVENTS = ("succeeded", "failed", "canceled", "expired")
@@ -135,7 +135,7 @@ def build_cloud_event(
         "source": f"{public_url}/{run.app}/runs",
         "type": f"mlmesh.run.{event}",
         "subject": run.id,
-        "time": iso(time),
+        "time": iso_time(time),
         "datacontenttype": "application/json",
         "data": dict(run_json),
     }
@@ -160,7 +160,7 @@ def delivery_after_attempt(
     delivery: Delivery, status: int | None, error: str | None, seconds: float, now: float
 ) -> dict[str, Any]:
     """The delivery's columns after a try; `status`: what the receiver answered, None when it could not be reached."""
-    attempts = [*delivery.tries, {"at": iso(now), "status": status, "error": error, "seconds": round(seconds, 3)}]
+    attempts = [*delivery.tries, {"at": iso_time(now), "status": status, "error": error, "seconds": round(seconds, 3)}]
     if status is not None and 200 <= status < 300:
         return {"state": "delivered", "tries": attempts, "next_at": None}
     retries = len(attempts) - 1
@@ -175,6 +175,6 @@ def delivery_to_json(delivery: Delivery) -> dict[str, Any]:
         "event": delivery.event,
         "status": delivery.state,
         "attempts": delivery.tries,
-        "next_at": iso(delivery.next_at),
-        "created_at": iso(delivery.created_at),
+        "next_at": iso_time(delivery.next_at),
+        "created_at": iso_time(delivery.created_at),
     }

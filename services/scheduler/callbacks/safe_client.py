@@ -14,7 +14,7 @@ from ipaddress import ip_address
 import aiohttp
 from yarl import URL
 
-from libs.common.http.addresses import Address, Internal, Reach
+from libs.common.http.addresses import Address, NetworkPolicy, PrivateAddressError
 
 TIMEOUT_S = 15.0
 RESOLVE_TIMEOUT_S = 2.0
@@ -23,14 +23,14 @@ MAX_RESPONSE_BYTES = 2048
 
 
 class PublicHttpClient:
-    def __init__(self, session: aiohttp.ClientSession, reach: Reach) -> None:
+    def __init__(self, session: aiohttp.ClientSession, reach: NetworkPolicy) -> None:
         self._session, self._reach = session, reach
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
         """The status of the answer; redirects are not followed. Raises OSError, aiohttp.ClientError, TimeoutError."""
         target = URL(url)
         async with asyncio.timeout(TIMEOUT_S):
-            addresses = await self._reach.find(target.host or "", target.port or 0)
+            addresses = await self._reach.resolve(target.host or "", target.port or 0)
             for address in addresses[:-1]:
                 try:
                     return await self._post_to_address(target, address, body, headers)
@@ -56,8 +56,8 @@ class PublicHttpClient:
         """Why this URL will never be called; None when it may be, or when its name cannot be found out now."""
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-                await self._reach.find(URL(url).host or "")
-        except Internal as error:
+                await self._reach.resolve(URL(url).host or "")
+        except PrivateAddressError as error:
             return str(error)
         except (OSError, TimeoutError):
             return None
@@ -88,4 +88,4 @@ async def open_public_http(allowed: Iterable[str]) -> AsyncIterator[PublicHttpCl
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
         auto_decompress=False,
     ) as session:
-        yield PublicHttpClient(session, Reach(allowed))
+        yield PublicHttpClient(session, NetworkPolicy(allowed))

@@ -72,7 +72,7 @@ class ScaleState:
 def instance_capacity(component: MLComponent) -> int:
     """Calls that one instance works on at the same time."""
     service = component.spec.ml_service
-    return service.calls_at_once * (service.batching.max_size if service.batching else 1)
+    return service.container_concurrency * (service.batching.max_size if service.batching else 1)
 
 
 def scaling_for_revision(

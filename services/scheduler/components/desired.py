@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
-from libs.common.identity import OWNER
+from libs.common.identity import OWNER_USER
 from libs.common.locations import Location
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.configmap import ConfigMaps
-from libs.common.manifests.container import in_order, secrets_of
+from libs.common.manifests.container import env_sources_to_json, secret_names
 from libs.common.manifests.mlcomponent import MLComponent
 from services.scheduler.components.autoscaler import ScaleState, ScalingBounds, initial_scale
 from services.scheduler.model.app import App
@@ -121,7 +121,7 @@ def instance_spec(name: str, component: MLComponent, config_maps: ConfigMaps) ->
     A field that only some have (`env_from`) is not in the spec of the others: it would start them anew.
     """
     spec, service = component.spec, component.spec.ml_service
-    sources = in_order(spec.env_from, config_maps)
+    sources = env_sources_to_json(spec.env_from, config_maps)
     return {
         "component": name,
         "image": spec.image.existing_image_name,
@@ -131,10 +131,10 @@ def instance_spec(name: str, component: MLComponent, config_maps: ConfigMaps) ->
         "python": service.python,
         "port": spec.service_port,
         "env": {variable.name: variable.value for variable in spec.env},
-        "secrets": secrets_of(spec.env_from),
+        "secrets": secret_names(spec.env_from),
         **({"env_from": sources} if sources else {}),
         "boxes": [box.name for box in spec.connected_boxes],
-        "concurrency": service.calls_at_once,
+        "concurrency": service.container_concurrency,
         "batching": service.batching and service.batching.model_dump(),
         "timeout": service.timeout,
         "warmup": [dict(request) for request in service.warmup],
@@ -151,7 +151,7 @@ def model_location(box: str | None, path: str | None) -> dict[str, Any] | None:
     if box is None or path is None:
         return None
     group, _, file = path.rpartition("/")
-    return Location(box=box, user=OWNER, group=group, file=file or None).to_json()
+    return Location(box=box, user=OWNER_USER, group=group, file=file or None).to_json()
 
 
 def to_start(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, FiniteFloat
 
-from libs.common.db import clock
-from libs.common.http.tolerant_list import Each
+from libs.common.db import database_time
+from libs.common.http.tolerant_list import TolerantList
 from libs.common.protocol.message import Message
 from services.scheduler.components import autoscaler
 from services.scheduler.db import autoscaling
@@ -24,20 +24,20 @@ class ComponentLoad(Message):
 
 class LoadReport(Message):
     gateway: str = Field(pattern=NAME_PATTERN)
-    loads: Each[ComponentLoad] = ()
+    loads: TolerantList[ComponentLoad] = ()
 
 
 async def record_load_report(deps: Dependencies, report: LoadReport) -> None:
     async with deps.db.write() as conn:
         loads = [((item.app, item.component), item.load) for item in report.loads]
-        await autoscaling.record_loads(conn, report.gateway, loads, await clock(conn))
+        await autoscaling.record_loads(conn, report.gateway, loads, await database_time(conn))
     deps.triggers.autoscaler()
 
 
 async def update_scaling(deps: Dependencies, *, silence_is_idle: bool) -> set[str] | None:
     """Decide anew; the apps for which that makes a difference. None: no component scales."""
     async with deps.db.read() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         scaling = await autoscaling.list_scaled_components(conn)
         if not scaling:
             return None

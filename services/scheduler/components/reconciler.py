@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.locations import Location
 from libs.common.manifests.catalog import Catalog
 from services.scheduler import notifications
@@ -62,7 +62,7 @@ async def _begin_rollout(deps: Dependencies, name: str) -> Rollout | None:
     if newest is not None and not newest.steps:
         await declare_boxes(deps, name, [Catalog.from_json(newest.catalog)])
         async with deps.db.write() as conn:
-            now = await clock(conn)
+            now = await database_time(conn)
             steps = [rollout_step("boxes", "succeeded", now, finished=now), rollout_step("start", "running", now)]
             await rollout_rows.update_rollout(conn, newest.deployment, {"steps": steps, "reported": False})
             newest = replace(newest, steps=steps)
@@ -99,13 +99,13 @@ async def restart_component(deps: Dependencies, name: str, component: str) -> No
         ]
         for task in (task for task in instances if task.is_healthy):
             await tasks.update_task(conn, task.id, {"spec": {**task.spec, desired.RESTART: True}})
-        await _stop_instances(conn, [task for task in instances if not task.is_healthy], await clock(conn))
+        await _stop_instances(conn, [task for task in instances if not task.is_healthy], await database_time(conn))
     deps.triggers.reconcile(name)
 
 
 async def _start_and_stop(conn: Connection, name: str, rollout: Rollout | None) -> None:
     """Add the instances that are missing, order the stop of those that nobody wants."""
-    now = await clock(conn)
+    now = await database_time(conn)
     instance_set = await _load_instance_set(conn, name)
     instances = instance_set.desired_live + (instance_set.desired_by_rollout(rollout) if rollout else [])
     to_start = desired.to_start(_unique_instances(instances), instance_set.tasks, instance_set.replaced_ids)
@@ -124,7 +124,7 @@ async def _stop_instances(conn: Connection, instances: Iterable[Task], now: floa
 
 async def _load_instance_set(conn: Connection, name: str) -> InstanceSet:
     app = await apps.get(conn, name) or App(name=name)
-    alive_workers = await workers.list_alive(conn, await clock(conn))
+    alive_workers = await workers.list_alive(conn, await database_time(conn))
     return InstanceSet(
         app, await autoscaling.list_app_scales(conn, name), await tasks.list_instances(conn, name), alive_workers
     )
@@ -181,7 +181,7 @@ async def evaluate_rollout(conn: Connection, name: str) -> bool:
     instance_set = await _load_instance_set(conn, name)
     rollouts = await rollout_rows.list_active_rollouts(conn, name)
     if rollouts and rollouts[-1].steps:  # one that came in a moment ago has not been prepared
-        instance_set = await _apply_verdict(conn, instance_set, rollouts[-1], await clock(conn))
+        instance_set = await _apply_verdict(conn, instance_set, rollouts[-1], await database_time(conn))
     return await _write_routes(conn, instance_set)
 
 
@@ -282,7 +282,7 @@ def instance_warning(task: Task) -> dict[str, Any]:
 async def remove_app(deps: Dependencies, name: str) -> None:
     """End an app: its routes, instances and runs."""
     async with deps.db.write() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         await apps.remove(conn, name)
         deps.catalogs.invalidate(name)
         await routes.save_app_routes(conn, name, None)

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import Conflict, NotFound
-from libs.common.http.tolerant_list import Each
+from libs.common.http.tolerant_list import TolerantList
 from libs.common.log import get
 from libs.common.manifests.catalog import Catalog
 from libs.common.periodic_task import for_each
@@ -31,7 +31,7 @@ class Revision(Message):
 
 
 class RevisionList(Message):
-    items: Each[Revision] = ()
+    items: TolerantList[Revision] = ()
 
 
 class AppAccess(Message):
@@ -94,7 +94,7 @@ async def _add_rollout(deps: Dependencies, item: Revision) -> bool:
             commit=item.commit,
             status="starting",
             catalog=item.catalog,
-            created_at=await clock(conn),
+            created_at=await database_time(conn),
         )
         added = await rollouts.add_rollout(conn, rollout)
         if added:

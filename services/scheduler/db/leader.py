@@ -5,14 +5,14 @@ from __future__ import annotations
 from sqlalchemy import and_, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import now, upsert
+from libs.common.db import DatabaseNow, upsert
 from services.scheduler.db.tables import leaders
 
 
 async def acquire_leadership(conn: AsyncConnection, name: str, owner: str, lease: float) -> bool:
     """Take or renew the leadership called `name` for `lease` s; False while another owner's lease lasts."""
-    values = {"owner": owner, "until": now() + lease}
-    owned_or_expired = or_(leaders.c.owner == owner, leaders.c.until < now())
+    values = {"owner": owner, "until": DatabaseNow() + lease}
+    owned_or_expired = or_(leaders.c.owner == owner, leaders.c.until < DatabaseNow())
     statement = upsert(conn, leaders).values(name=name, **values)
     acquired = statement.on_conflict_do_update(index_elements=["name"], set_=values, where=owned_or_expired)
     return bool((await conn.execute(acquired)).rowcount)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import now
+from libs.common.db import DatabaseNow
 from services.scheduler.db.tables import tasks, workers
 from services.scheduler.model.task import ClaimCandidate, QueueEntry, ReadyTask
 
@@ -60,7 +60,7 @@ async def list_next_ready(
 @cache
 def _next_query(limit: int | None, stages: bool) -> Select[Any]:
     draining = select(workers.c.draining).where(workers.c.name == bindparam("by")).scalar_subquery()
-    query = _ready_in_order(limit).with_only_columns(tasks.c.id, tasks.c.app, tasks.c.run, draining, now())
+    query = _ready_in_order(limit).with_only_columns(tasks.c.id, tasks.c.app, tasks.c.run, draining, DatabaseNow())
     query = query.where(tasks.c.resource_class.in_(bindparam("classes", expanding=True)))
     if not stages:
         query = query.where(tasks.c.kind == "instance")

@@ -9,7 +9,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Executable, bindparam, delete, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import Rows, insert_many, now
+from libs.common.db import DatabaseNow, Rows, insert_many
 from services.scheduler.callbacks.events import Callback
 from services.scheduler.db import due_work as of_time
 from services.scheduler.db.due_work import OPEN_RUN
@@ -28,7 +28,7 @@ SELECT_WITHOUT_PLAN = {False: _SELECT_WITHOUT_PLAN, True: _SELECT_WITHOUT_PLAN.w
 _BUMP_VERSION = update(runs).where(*BY_KEY).values(version=runs.c.version + 1)
 LOCK_AND_BUMP_ALL, LOCK_AND_BUMP = _BUMP_VERSION.returning(*runs.c), _BUMP_VERSION.returning(*WITHOUT_PLAN)
 _QUEUED = select(runs.c.id).where(runs.c.app == bindparam("of"), runs.c.status == "queued").limit(bindparam("most"))
-COUNT_QUEUED = select(select(func.count()).select_from(_QUEUED.subquery()).scalar_subquery(), now())
+COUNT_QUEUED = select(select(func.count()).select_from(_QUEUED.subquery()).scalar_subquery(), DatabaseNow())
 UPDATE = update(runs).where(runs.c.id == bindparam("this"))
 
 

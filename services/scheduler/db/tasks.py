@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import CursorResult, RowMapping, bindparam, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import insert_many, now
+from libs.common.db import DatabaseNow, insert_many
 from services.scheduler.db import due_work as of_time
 from services.scheduler.db.tables import attempts, tasks
 from services.scheduler.db.task_owner_cache import TaskOwner, TaskOwnerCache
@@ -46,7 +46,7 @@ STATE_COLUMNS = [column for column in tasks.c if column.name not in ("spec", "op
 # Statements of every claim and report are put together once: that costs as much as to execute them.
 SELECT = select(tasks).where(tasks.c.id == bindparam("id"))
 SELECT_LOCKED = SELECT.with_for_update()
-SELECT_LOCKED_WITH_TIME = SELECT_LOCKED.add_columns(now().label("now"))
+SELECT_LOCKED_WITH_TIME = SELECT_LOCKED.add_columns(DatabaseNow().label("now"))
 SELECT_OWNER = select(tasks.c.app, tasks.c.run).where(tasks.c.id == bindparam("id"))
 SELECT_BY_RUN = select(*STATE_COLUMNS).where(tasks.c.run == bindparam("of")).order_by(tasks.c.replica)
 SELECT_BY_NAMES = SELECT_BY_RUN.where(tasks.c.name.in_(bindparam("names", expanding=True)))

@@ -8,11 +8,13 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import now, upsert
+from libs.common.db import DatabaseNow, upsert
 from services.scheduler.db.tables import workers
 from services.scheduler.model.worker import Worker
 
-SELECT_DRAINING = select(select(workers.c.draining).where(workers.c.name == bindparam("this")).scalar_subquery(), now())
+SELECT_DRAINING = select(
+    select(workers.c.draining).where(workers.c.name == bindparam("this")).scalar_subquery(), DatabaseNow()
+)
 
 
 async def upsert_worker(conn: AsyncConnection, columns: Mapping[str, Any]) -> bool:

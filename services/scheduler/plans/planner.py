@@ -6,14 +6,19 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from libs.common.identity import OWNER
+from libs.common.identity import OWNER_USER
 from libs.common.locations import Location
 from libs.common.manifests import stage_graph
 from libs.common.manifests.configmap import ConfigMaps
-from libs.common.manifests.container import in_order, secrets_of
-from libs.common.manifests.data_flow import handed, open_variables, producer, written
+from libs.common.manifests.container import env_sources_to_json, secret_names
+from libs.common.manifests.data_flow import (
+    external_variables,
+    inherited_variables,
+    output_producers,
+    producing_pipeline,
+)
 from libs.common.manifests.experimentpipeline import ExperimentPipeline, Stage
-from libs.common.memoize import kept
+from libs.common.memoize import memoize_by_identity
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import Task
 
@@ -35,11 +40,11 @@ def build_run_plan(
     """
     plans = []
     for position, pipeline in enumerate(chain):
-        inherited = handed(chain[position - 1], pipeline) if position else {}
+        inherited = inherited_variables(chain[position - 1], pipeline) if position else {}
         pipeline_sources = {
-            name: sources[name] for name in open_variables(pipeline) if name in sources and name not in inherited
+            name: sources[name] for name in external_variables(pipeline) if name in sources and name not in inherited
         }
-        final_outputs = {name for name in written(pipeline) if producer(chain, name) == position}
+        final_outputs = {name for name in output_producers(pipeline) if producing_pipeline(chain, name) == position}
         shared = _shared_plan(pipeline)
         plan = {
             **shared,
@@ -64,14 +69,14 @@ def build_run_plan(
     return {**first_plan, **chain_fields}
 
 
-@kept
+@memoize_by_identity
 def _shared_plan(pipeline: ExperimentPipeline) -> dict[str, Any]:
     """What the plans of all runs of a pipeline have in common."""
     return {
         "timeout": pipeline.spec.timeout,
         "sources": {name: source.to_json() for name, source in mounted_locations(pipeline).items()},
         "stages": [_build_stage(stage) for stage in pipeline.spec.stages],
-        "waits": {name: sorted(waits) for name, waits in stage_graph.edges(pipeline.spec.stages).items()},
+        "waits": {name: sorted(waits) for name, waits in stage_graph.stage_dependencies(pipeline.spec.stages).items()},
     }
 
 
@@ -80,11 +85,11 @@ def _add_config_maps(
 ) -> Iterator[dict[str, Any]]:
     """With the order of `envFrom` and the values, of stages that name a ConfigMap."""
     for stage, declared in zip(stages, pipeline.spec.stages, strict=True):
-        sources = in_order(declared.env_from, config_maps) if declared.env_from else []
+        sources = env_sources_to_json(declared.env_from, config_maps) if declared.env_from else []
         yield {**stage, "env_from": sources} if sources else stage
 
 
-@kept
+@memoize_by_identity
 def mounted_locations(pipeline: ExperimentPipeline) -> dict[str, Location]:
     """What `mountFrom` gives, by variable."""
     mounted = ((variable.name, variable.mount_from) for variable in pipeline.spec.vars)
@@ -94,8 +99,8 @@ def mounted_locations(pipeline: ExperimentPipeline) -> dict[str, Location]:
 def _parse_mount(box: str, path: str) -> Location:
     group, _, file = path.removesuffix("/").rpartition("/")
     if path.endswith("/") or not group:
-        return Location(box=box, user=OWNER, group=path.removesuffix("/"))
-    return Location(box=box, user=OWNER, group=group, file=file)
+        return Location(box=box, user=OWNER_USER, group=path.removesuffix("/"))
+    return Location(box=box, user=OWNER_USER, group=group, file=file)
 
 
 def _build_stage(stage: Stage) -> dict[str, Any]:
@@ -104,7 +109,7 @@ def _build_stage(stage: Stage) -> dict[str, Any]:
         "image": stage.image.existing_image_name,
         "entry_point": list(stage.entry_point) if stage.entry_point else None,
         "env": {variable.name: variable.value for variable in stage.env},
-        "secrets": secrets_of(stage.env_from),
+        "secrets": secret_names(stage.env_from),
         "resources": stage.resources.model_dump(),
         "read_only_root": stage.security.read_only_root,
         "egress": stage.security.egress,

@@ -13,9 +13,9 @@ from libs.common.identity import ANONYMOUS
 from libs.common.locations import Location
 from libs.common.manifests.apicomponent import ApiInput, ApiOutput, ApiSpec, Datatype, InputType
 from libs.common.manifests.configmap import ConfigMaps
-from libs.common.manifests.data_flow import open_variables, producer, written
+from libs.common.manifests.data_flow import external_variables, output_producers, producing_pipeline
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
-from libs.common.store_keys import refusal
+from libs.common.store_keys import location_error
 from services.scheduler.callbacks import events
 from services.scheduler.plans import planner
 
@@ -87,7 +87,11 @@ def parse_submission(
         api, body.get("inputs") or {}, lambda name: _box_access(user, chain[_first_consumer(chain, name)]), errors
     )
     targets = _parse_outputs(
-        api, body.get("outputs") or {}, lambda name: _box_access(user, chain[producer(chain, name) or 0]), run, errors
+        api,
+        body.get("outputs") or {},
+        lambda name: _box_access(user, chain[producing_pipeline(chain, name) or 0]),
+        run,
+        errors,
     )
     labels, priority = _parse_extras(body, errors)
     callback = _parse_callback(body.get("callback"), errors)
@@ -123,7 +127,7 @@ def parse_submission(
 def api_without_manifest(chain: Sequence[ExperimentPipeline], inputs: Mapping[str, Any]) -> ApiSpec:
     """What the API of a pipeline that has none would say, given the inputs that it is to take."""
     read_names = {variable.name for pipeline in chain for stage in pipeline.spec.stages for variable in stage.inputs}
-    written_names = {name for pipeline in chain for name in written(pipeline)}
+    written_names = {name for pipeline in chain for name in output_producers(pipeline)}
     api_inputs = [
         ApiInput(name=name, type=InputType(datatypes=_guess_datatypes(value))) for name, value in inputs.items()
     ]
@@ -146,7 +150,7 @@ def _box_access(user: Submitter, pipeline: ExperimentPipeline) -> BoxAccess:
 
 def _first_consumer(chain: Sequence[ExperimentPipeline], variable: str) -> int:
     """The place of the first pipeline that takes the variable from outside."""
-    return next((position for position, pipeline in enumerate(chain) if variable in open_variables(pipeline)), 0)
+    return next((position for position, pipeline in enumerate(chain) if variable in external_variables(pipeline)), 0)
 
 
 AccessOf = Callable[[str], BoxAccess]
@@ -234,7 +238,7 @@ def parse_location(value: str, access: BoxAccess, *, folder: bool) -> Location:
 
 def _check_location(app: str, location: Location) -> Location:
     """Raises ValueError for what databox would refuse when the work is done."""
-    if problem := refusal(app, location):
+    if problem := location_error(app, location):
         raise ValueError(problem)
     return location
 

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from libs.common.bus import Queue
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import NotFound
 from services.scheduler import notifications
 from services.scheduler.db import ready_queue, tasks, workers
@@ -20,9 +20,9 @@ router = APIRouter(prefix="/api/v1")
 
 @router.get("/workers")
 async def list_workers(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
-    caller.require("read")
+    caller.require_scope("read")
     async with deps.db.read() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         items = [
             views.worker_to_json(worker, await tasks.list_claimed_by(conn, worker.name), now)
             for worker in await workers.list_workers(conn)
@@ -36,7 +36,7 @@ async def drain_worker(deps: DependenciesDep, caller: CallerDep, name: str, off:
 
     `?off=true` takes the order back.
     """
-    caller.require("admin")
+    caller.require_scope("admin")
     async with deps.db.write() as conn:
         if not await workers.set_draining(conn, name, not off):
             raise NotFound(f"no worker {name}")
@@ -50,11 +50,11 @@ async def drain_worker(deps: DependenciesDep, caller: CallerDep, name: str, off:
 @router.get("/queues")
 async def list_queues(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
     """What waits for workers, by resource class, and what nobody could use."""
-    caller.require("read")
+    caller.require_scope("read")
     async with deps.db.read() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         depths = {depth["resource_class"]: depth for depth in await ready_queue.get_queue_depths(conn)}
-    letters = await deps.bus.dead()
+    letters = await deps.bus.list_dead_letters()
     return {
         "items": [
             views.queue_to_json(dispatcher.task_queue(resource_class), depths.get(resource_class), letters, now)
@@ -66,16 +66,16 @@ async def list_queues(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any
 
 @router.get("/queues/{name}/dead")
 async def list_dead_letters(deps: DependenciesDep, caller: CallerDep, name: str) -> dict[str, Any]:
-    caller.require("read")
+    caller.require_scope("read")
     queue = _find_queue(name)
-    letters = [letter for letter in await deps.bus.dead() if queue.takes(letter.key)]
+    letters = [letter for letter in await deps.bus.list_dead_letters() if queue.accepts(letter.key)]
     return {"items": [views.dead_letter_to_json(letter) for letter in letters], "next": None}
 
 
 @router.post("/queues/{name}/redrive", status_code=202)
 async def redrive_queue(deps: DependenciesDep, caller: CallerDep, name: str) -> dict[str, Any]:
     """What was refused is queued again."""
-    caller.require("admin")
+    caller.require_scope("admin")
     return {"name": name, "redriven": await deps.bus.redrive(_find_queue(name))}
 
 

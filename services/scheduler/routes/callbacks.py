@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import NotFound
 from services.scheduler.callbacks import events
 from services.scheduler.db import callbacks
@@ -39,7 +39,7 @@ async def redeliver_event(deps: DependenciesDep, scope: RunScopeDep, run_id: str
     """At once, whatever became of it before; it keeps its id."""
     await require_visible_run(deps, scope, run_id)
     async with deps.db.write() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         if delivery not in [item.id for item in await callbacks.list_deliveries(conn, run_id)]:
             raise NotFound(f"no delivery {delivery}")
         await callbacks.update_delivery(conn, delivery, {"state": "pending", "next_at": now})

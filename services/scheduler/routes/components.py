@@ -17,20 +17,20 @@ router = APIRouter(prefix="/api/v1/apps/{ns}/components")
 
 @router.get("")
 async def list_components(deps: DependenciesDep, caller: CallerDep, ns: str) -> dict[str, Any]:
-    caller.require("read", ns)
+    caller.require_scope("read", ns)
     return {"items": await status.list_components(deps, ns), "next": None}
 
 
 @router.get("/{name}")
 async def show_component(deps: DependenciesDep, caller: CallerDep, ns: str, name: str) -> dict[str, Any]:
-    caller.require("read", ns)
+    caller.require_scope("read", ns)
     return await status.get_component(deps, ns, name)
 
 
 @router.post("/{name}/restart", status_code=202)
 async def restart_component(deps: DependenciesDep, caller: CallerDep, ns: str, name: str) -> dict[str, Any]:
     """New instances of the same deployment, with the model as it is now; the old ones serve until those are healthy."""
-    caller.require("write", ns)
+    caller.require_scope("write", ns)
     await status.get_component(deps, ns, name)
     await reconciler.restart_component(deps, ns, name)
     return await status.get_component(deps, ns, name)
@@ -39,7 +39,7 @@ async def restart_component(deps: DependenciesDep, caller: CallerDep, ns: str, n
 @router.get("/{name}/logs")
 async def show_logs(deps: DependenciesDep, caller: CallerDep, ns: str, name: str, follow: bool = False) -> Response:
     """The log of the newest instance that has started."""
-    caller.require("read", ns)
+    caller.require_scope("read", ns)
     async with deps.db.read() as conn:
         task = await tasks.find_newest_started(conn, ns, name)
     if task is None:

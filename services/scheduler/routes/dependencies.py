@@ -10,12 +10,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from libs.common.http.hot_routes import Asked
-from libs.common.identity import Caller, caller
+from libs.common.http.hot_routes import RouteRequest
+from libs.common.identity import Caller, caller_from_headers
 from services.scheduler.dependencies import Dependencies
 
 
-def get_dependencies(request: Request | Asked) -> Dependencies:
+def get_dependencies(request: Request | RouteRequest) -> Dependencies:
     deps: Dependencies = request.app.state.dependencies
     return deps
 
@@ -25,7 +25,7 @@ async def _dependencies(request: Request) -> Dependencies:
 
 
 async def _caller(request: Request) -> Caller:
-    return caller(request.headers)
+    return caller_from_headers(request.headers)
 
 
 DependenciesDep = Annotated[Dependencies, Depends(_dependencies)]

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from libs.common.errors import Forbidden, Gone, Malformed, NotFound, RangeNotSatisfiable
-from libs.common.http.hot_routes import Answer
-from libs.common.http.pagination import Cursors, link_to
-from libs.common.http.problem import rendered
-from libs.common.identity import ANONYMOUS, OWNER, Caller
+from libs.common.http.hot_routes import OrjsonResponse
+from libs.common.http.pagination import Cursors, next_page_link
+from libs.common.http.problem import problem_response
+from libs.common.identity import ANONYMOUS, OWNER_USER, Caller
 from services.scheduler.db import runs as run_rows
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
@@ -38,7 +38,7 @@ class RunScope:
         self.app = app
         self.list_path = f"/api/v1/apps/{app}/runs" if owner else f"/{app}/runs"
         """The public path."""
-        self.owner = owner or caller.user == OWNER
+        self.owner = owner or caller.user == OWNER_USER
         self.user = None if owner else caller.user
         self.pipelines = None if owner or "*" in caller.pipelines else caller.pipelines
 
@@ -54,7 +54,7 @@ class RunScope:
 async def run_scope(request: Request, caller: CallerDep, ns: str) -> RunScope:
     owner = request.url.path.startswith("/api/v1/")
     if owner:
-        caller.require("read" if request.method == "GET" else "write", ns)
+        caller.require_scope("read" if request.method == "GET" else "write", ns)
     elif not caller.user:
         raise Forbidden()
     return RunScope(caller, ns, owner)
@@ -77,12 +77,12 @@ async def list_runs(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = PAGE_SIZE,
 ) -> Response:
     if scope.user == ANONYMOUS:  # one sees a run whose id one was told
-        return Answer({"items": [], "next": None})
+        return OrjsonResponse({"items": [], "next": None})
     pipelines = scope.pipelines
     if pipeline is not None:
         pipelines = frozenset({pipeline}) if pipelines is None else pipelines & {pipeline}
     cursors = Cursors(deps.settings.internal_token, "scheduler cursor")
-    after = None if cursor is None else tuple(cursors.last(scope.app, cursor))
+    after = None if cursor is None else tuple(cursors.read_cursor(scope.app, cursor))
     if status is not None and status not in STATUSES:
         raise Malformed(f"status: one of {', '.join(STATUSES)}")
     async with deps.db.read() as conn:
@@ -98,9 +98,9 @@ async def list_runs(
             limit=limit + 1,
         )
     last = runs[limit - 1] if len(runs) > limit else None
-    following = None if last is None else cursors.after(scope.app, [last.created_at, last.id])
-    headers = link_to(scope.list_path, request.scope["query_string"], following)
-    return Answer(
+    following = None if last is None else cursors.make_cursor(scope.app, [last.created_at, last.id])
+    headers = next_page_link(scope.list_path, request.scope["query_string"], following)
+    return OrjsonResponse(
         {"items": await queries.list_runs(deps, runs[:limit], owner=scope.owner), "next": following}, headers=headers
     )
 
@@ -133,7 +133,7 @@ async def show_run(
     if if_none_match == views.run_etag(run):
         return Response(status_code=304, headers={"ETag": views.run_etag(run)})
     headers = {"ETag": views.run_etag(run)} | ({} if run.is_final else {"Retry-After": RETRY_AFTER_S})
-    return Answer(body, headers=headers)
+    return OrjsonResponse(body, headers=headers)
 
 
 async def require_visible_run(deps: Dependencies, scope: RunScope, run_id: str) -> Run:
@@ -220,7 +220,7 @@ async def show_log(
     log_range = await logs.open_range(deps, run, stage, attempt, request.headers)
     span = log_range.decision.span
     if log_range.decision.status == 416:
-        return rendered(RangeNotSatisfiable(), {"Content-Range": f"bytes */{log_range.size}"})
+        return problem_response(RangeNotSatisfiable(), {"Content-Range": f"bytes */{log_range.size}"})
     headers = {"Accept-Ranges": "bytes", "Content-Length": str(span.length)}
     if log_range.decision.status == 206:
         headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{log_range.size}"

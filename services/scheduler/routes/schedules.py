@@ -15,7 +15,7 @@ router = APIRouter(prefix="/api/v1/apps/{ns}/schedules")
 
 @router.get("")
 async def list_schedules(deps: DependenciesDep, caller: CallerDep, ns: str) -> dict[str, Any]:
-    caller.require("read", ns)
+    caller.require_scope("read", ns)
     async with deps.db.read() as conn:
         rows = await schedule_rows.list_by_app(conn, ns)
     return {"items": [views.schedule_to_json(schedule) for schedule in rows], "next": None}
@@ -23,11 +23,11 @@ async def list_schedules(deps: DependenciesDep, caller: CallerDep, ns: str) -> d
 
 @router.post("/{pipeline}/pause")
 async def pause_schedule(deps: DependenciesDep, caller: CallerDep, ns: str, pipeline: str) -> dict[str, Any]:
-    caller.require("write", ns)
+    caller.require_scope("write", ns)
     return views.schedule_to_json(await schedules.set_paused(deps, ns, pipeline, paused=True))
 
 
 @router.post("/{pipeline}/resume")
 async def resume_schedule(deps: DependenciesDep, caller: CallerDep, ns: str, pipeline: str) -> dict[str, Any]:
-    caller.require("write", ns)
+    caller.require_scope("write", ns)
     return views.schedule_to_json(await schedules.set_paused(deps, ns, pipeline, paused=False))

@@ -7,8 +7,8 @@ from typing import Any
 from starlette.responses import Response
 
 from libs.common.errors import Invalid
-from libs.common.http.hot_routes import Answer, Asked, post
-from libs.common.identity import ANONYMOUS, OWNER, caller
+from libs.common.http.hot_routes import OrjsonResponse, RouteRequest, post_route
+from libs.common.identity import ANONYMOUS, OWNER_USER, caller_from_headers
 from services.scheduler.callbacks import events
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.routes.dependencies import RETRY_AFTER_S, get_dependencies, parse_prefer_wait
@@ -18,7 +18,7 @@ from services.scheduler.runs.writer import SubmittedRun
 MAX_KEY_LENGTH = 255
 
 
-async def submit_run(request: Asked) -> Response:
+async def submit_run(request: RouteRequest) -> Response:
     """A run of the pipeline that is published at the path."""
     deps, ns, path, user, key = _parse_request(request)
     submitted = await create.submit_run(deps, ns, path, user, await request.body(), key)
@@ -28,36 +28,38 @@ async def submit_run(request: Asked) -> Response:
     return await _respond(deps, request, submitted, {"callback": events.callback_to_json(submitted.callback, secret)})
 
 
-async def submit_prediction(request: Asked) -> Response:
+async def submit_prediction(request: RouteRequest) -> Response:
     """A prediction of the component that is published at the path, as a run."""
     deps, ns, path, user, key = _parse_request(request)
     submitted = await create.submit_prediction(deps, ns, path, user, await request.body(), key)
     return await _respond(deps, request, submitted, {})
 
 
-def _parse_request(request: Asked) -> tuple[Dependencies, str, str, str, str | None]:
+def _parse_request(request: RouteRequest) -> tuple[Dependencies, str, str, str, str | None]:
     """The parts, app, path, user and Idempotency-Key."""
-    user, key = caller(request.headers).user, request.headers.get("idempotency-key")
+    user, key = caller_from_headers(request.headers).user, request.headers.get("idempotency-key")
     if key is not None and len(key) > MAX_KEY_LENGTH:
         raise Invalid(f"Idempotency-Key: at most {MAX_KEY_LENGTH} characters")
     if key is not None and user == ANONYMOUS:
         raise Invalid("Idempotency-Key: callers without credentials cannot be told apart; leave it out")
-    params = request.path
+    params = request.path_params
     return get_dependencies(request), params["ns"], params["path"], user, key
 
 
-async def _respond(deps: Dependencies, request: Asked, submitted: SubmittedRun, extra: dict[str, Any]) -> Response:
+async def _respond(
+    deps: Dependencies, request: RouteRequest, submitted: SubmittedRun, extra: dict[str, Any]
+) -> Response:
     run = submitted.run
     headers = {"Location": f"/{run.app}/runs/{run.id}", "Retry-After": RETRY_AFTER_S}
     seconds = parse_prefer_wait(request.headers.get("prefer"))
     if seconds <= 0:
-        return Answer({**views.run_to_json(run, submitted.stages), **extra}, 202, headers)
-    run, body = await queries.wait_for_run(deps, run.app, run.id, seconds, None, owner=run.user == OWNER)
+        return OrjsonResponse({**views.run_to_json(run, submitted.stages), **extra}, 202, headers)
+    run, body = await queries.wait_for_run(deps, run.app, run.id, seconds, None, owner=run.user == OWNER_USER)
     headers = {"Location": headers["Location"], "Preference-Applied": "wait"} if run.is_final else headers
-    return Answer({**body, **extra}, 200 if run.is_final else 202, headers)
+    return OrjsonResponse({**body, **extra}, 200 if run.is_final else 202, headers)
 
 
 ROUTES = (
-    post("/internal/apps/{ns}/apis/{path}/runs", submit_run),
-    post("/internal/apps/{ns}/apis/{path}/calls", submit_prediction),
+    post_route("/internal/apps/{ns}/apis/{path}/runs", submit_run),
+    post_route("/internal/apps/{ns}/apis/{path}/calls", submit_prediction),
 )

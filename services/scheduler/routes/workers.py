@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-from libs.common.http.hot_routes import Answer, Asked, post
+from libs.common.http.hot_routes import OrjsonResponse, RouteRequest, post_route
 from services.scheduler.routes.dependencies import get_dependencies
 from services.scheduler.workers import claims, heartbeat, reports
 
 
-async def claim_task(request: Asked) -> Answer:
-    return Answer(await claims.claim_next(get_dependencies(request), await request.told(claims.ClaimRequest)))
-
-
-async def sync_worker(request: Asked) -> Answer:
-    heartbeat_body = await request.told(heartbeat.Heartbeat)
-    return Answer(await heartbeat.handle_heartbeat(get_dependencies(request), request.path["worker"], heartbeat_body))
-
-
-async def reuse_result(request: Asked) -> Answer:
-    reuse_query = await request.told(reports.ReuseQuery)
-    return Answer(
-        {"reused": await reports.complete_from_cache(get_dependencies(request), request.path["task"], reuse_query)}
+async def claim_task(request: RouteRequest) -> OrjsonResponse:
+    return OrjsonResponse(
+        await claims.claim_next(get_dependencies(request), await request.read_model(claims.ClaimRequest))
     )
 
 
-async def report_task(request: Asked) -> Answer:
-    task_report = await request.told(reports.TaskReport)
-    await reports.handle_report(get_dependencies(request), request.path["task"], task_report)
-    return Answer({"accepted": True})
+async def sync_worker(request: RouteRequest) -> OrjsonResponse:
+    heartbeat_body = await request.read_model(heartbeat.Heartbeat)
+    return OrjsonResponse(
+        await heartbeat.handle_heartbeat(get_dependencies(request), request.path_params["worker"], heartbeat_body)
+    )
+
+
+async def reuse_result(request: RouteRequest) -> OrjsonResponse:
+    reuse_query = await request.read_model(reports.ReuseQuery)
+    return OrjsonResponse(
+        {
+            "reused": await reports.complete_from_cache(
+                get_dependencies(request), request.path_params["task"], reuse_query
+            )
+        }
+    )
+
+
+async def report_task(request: RouteRequest) -> OrjsonResponse:
+    task_report = await request.read_model(reports.TaskReport)
+    await reports.handle_report(get_dependencies(request), request.path_params["task"], task_report)
+    return OrjsonResponse({"accepted": True})
 
 
 ROUTES = (
-    post("/internal/claims", claim_task),
-    post("/internal/workers/{worker}/sync", sync_worker),
-    post("/internal/tasks/{task}/reuse", reuse_result),
-    post("/internal/tasks/{task}/report", report_task),
+    post_route("/internal/claims", claim_task),
+    post_route("/internal/workers/{worker}/sync", sync_worker),
+    post_route("/internal/tasks/{task}/reuse", reuse_result),
+    post_route("/internal/tasks/{task}/report", report_task),
 )

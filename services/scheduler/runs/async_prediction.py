@@ -11,11 +11,11 @@ import orjson
 from yarl import URL
 
 from libs.common.errors import Malformed, MeshError, NotFound, TooLarge, Unavailable
-from libs.common.grants import Grant, Seal
 from libs.common.locations import Location
 from libs.common.log import get
 from libs.common.manifests.experimentpipeline import Retries
 from libs.common.manifests.mlcomponent import MLComponent
+from libs.common.signed_tokens import Grant, GrantSigner
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.plans.planner import new_run_id
@@ -103,7 +103,7 @@ def grant_call(internal_token: str, run: Run, call: dict[str, Any]) -> dict[str,
     """The call with what lets its worker make it as the caller."""
     expires = time.time() + call["timeout"] + 2 * MAX_WAIT_S
     grant = Grant(run.app, run.user, (), expires, call["path"])
-    return {**call, "grant": Seal(internal_token).sealed(grant)}
+    return {**call, "grant": GrantSigner(internal_token).sign(grant)}
 
 
 async def _find_component(deps: Dependencies, app: str, path: str) -> tuple[MLComponent, str]:

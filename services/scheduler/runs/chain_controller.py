@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.periodic_task import for_each
 from services.scheduler import notifications
 from services.scheduler.db import runs as run_rows
@@ -26,7 +26,7 @@ async def _advance_fully(deps: Dependencies, app: str, first: str) -> None:
 async def _advance_chain(deps: Dependencies, app: str, chain_id: str) -> bool:
     """Whether a run was started, after which there may be more to do."""
     async with deps.db.write() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         first = await run_rows.get(conn, app, chain_id, lock=True)
         if first is None or first.is_final:
             return False

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 
 from libs.common.errors import Invalid, NotFound, Unavailable
-from libs.common.json_nul import says_nul
+from libs.common.json_nul import contains_nul
 from libs.common.manifests.apicomponent import APIComponent, ApiSpec
 from libs.common.manifests.catalog import Catalog
-from libs.common.manifests.data_flow import following
+from libs.common.manifests.data_flow import follow_chain
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
-from libs.common.memoize import kept
+from libs.common.memoize import memoize_by_identity
 from services.scheduler.callbacks import credentials
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
@@ -35,7 +35,7 @@ async def find_pipeline_api(deps: Dependencies, app: str, path: str) -> tuple[Ca
     return catalog, apis[path], commit
 
 
-@kept
+@memoize_by_identity
 def _pipeline_apis(catalog: Catalog) -> dict[str, APIComponent]:
     """The published APIs of pipelines, by path."""
     apis = [api for api in catalog.apis.values() if api.spec.published and api.spec.experiment_pipeline]
@@ -84,7 +84,7 @@ def resolve_chain(catalog: Catalog, pipeline: str) -> tuple[ExperimentPipeline, 
     """The pipeline and those that continue it. Raises NotFound."""
     if pipeline not in catalog.pipelines:
         raise NotFound(f"there is no pipeline {pipeline}")
-    return following(catalog.pipelines, pipeline)
+    return follow_chain(catalog.pipelines, pipeline)
 
 
 def first_api_spec(catalog: Catalog, pipeline: str) -> ApiSpec | None:
@@ -120,7 +120,7 @@ def _decode_body(raw: bytes) -> Any:
         body = orjson.loads(async_prediction.check_body_size(raw) or b"{}")
     except orjson.JSONDecodeError as error:
         raise Invalid(f"the body is not JSON: {error}") from error
-    if says_nul(raw.decode()):
+    if contains_nul(raw.decode()):
         raise Invalid("the body has the character U+0000 in a text, which cannot be kept; leave it out")
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_nested_deeper(body, MAX_DEPTH):
         raise Invalid(f"the body is nested more than {MAX_DEPTH} levels deep")

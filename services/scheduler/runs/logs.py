@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import orjson
 
 from libs.common.errors import Malformed, NotFound
-from libs.common.http.ranges import Plan, Span, plan
+from libs.common.http.ranges import RangeDecision, Span, decide_range
 from services.scheduler import notifications
 from services.scheduler.db import runs as run_rows
 from services.scheduler.db import tasks
@@ -126,7 +126,7 @@ async def stream_text(deps: Dependencies, run: Run, stage: str | None) -> AsyncI
 class LogRange:
     """What of one attempt's log is asked for."""
 
-    decision: Plan
+    decision: RangeDecision
     size: int
     content: AsyncIterator[bytes]
 
@@ -141,7 +141,7 @@ async def open_range(
     task, number = attempts[-1]
     name = planner.log_name(run.id, task.name, number)
     size = await _log_size(deps, run.app, name)
-    decision = plan(headers, f"{run.id}-{task.name}-{number}-{size}", size)
+    decision = decide_range(headers, f"{run.id}-{task.name}-{number}-{size}", size)
     return LogRange(decision, size, _stream_span(deps, run.app, name, decision.span))
 
 

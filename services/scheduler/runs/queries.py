@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import Conflict, Gone, Invalid, MeshError, NotFound
 from libs.common.periodic_task import for_each
 from services.scheduler import notifications
@@ -40,7 +40,9 @@ async def _queue_snapshot(conn: Connection, stages: Iterable[Task]) -> QueueSnap
     """Asked for only when somebody waits in it."""
     if not any(task.state == "ready" for task in stages):
         return NO_SNAPSHOT
-    return QueueSnapshot(await ready_queue.list_ready_stages(conn), await workers.list_alive(conn, await clock(conn)))
+    return QueueSnapshot(
+        await ready_queue.list_ready_stages(conn), await workers.list_alive(conn, await database_time(conn))
+    )
 
 
 async def list_runs(deps: Dependencies, runs: list[Run], *, owner: bool) -> list[dict[str, Any]]:
@@ -85,7 +87,7 @@ async def _get_if_ended(deps: Dependencies, app: str, run_id: str, *, owner: boo
 async def cancel_run(deps: Dependencies, app: str, run_id: str) -> None:
     """Idempotent. Raises Conflict when it has ended otherwise."""
     async with deps.db.write() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         run = await require_run(conn, app, run_id)
         if run.status in ("canceling", "canceled"):
             return
@@ -107,13 +109,13 @@ async def cancel_if_open(deps: Dependencies, app: str, run_id: str) -> None:
 async def cancel_overdue_runs(deps: Dependencies) -> None:
     """End runs that were not started, or did not finish, in time."""
     async with deps.db.read() as conn:
-        overdue = await run_rows.list_overdue(conn, await clock(conn))
+        overdue = await run_rows.list_overdue(conn, await database_time(conn))
     await for_each(overdue, lambda run: _cancel_overdue(deps, run), lambda run: run.id)
 
 
 async def _cancel_overdue(deps: Dependencies, overdue_run: Run) -> None:
     async with deps.db.write() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         run = await run_rows.get(conn, overdue_run.app, overdue_run.id, lock=True)
         if run is None or run.is_final or run.status == "canceling" or run.deadline >= now:
             return
@@ -128,7 +130,7 @@ async def retry_run(deps: Dependencies, app: str, run_id: str, from_stage: str |
     Raises Conflict unless it failed, was canceled or expired.
     """
     async with deps.db.write() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         await _reopen_chain(conn, app, run_id)
         run = await require_run(conn, app, run_id)
         stages = await tasks.list_by_run(conn, run_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import Conflict, MeshError, NotFound
 from libs.common.log import get
 from libs.common.periodic_task import for_each
@@ -37,7 +37,7 @@ async def delete_run(deps: Dependencies, app: str, run_id: str, *, files: bool) 
         chain_runs = await _list_chain_runs(conn, run)
         if open_run := next((chain_run for chain_run in chain_runs if not chain_run.is_final), None):
             raise Conflict(f"the run {open_run.id} is {open_run.status}; cancel it first", code="running")
-        now = await clock(conn)
+        now = await database_time(conn)
         for chain_run in chain_runs:
             await _delete_rows(conn, chain_run, now, files=files)
     deps.triggers.retention()
@@ -61,7 +61,7 @@ async def _delete_rows(conn: Connection, run: Run, now: float, *, files: bool) -
 async def enforce_retention(deps: Dependencies) -> None:
     """Remove runs that are too old, then the files of those that are gone, and of attempts that came to nothing."""
     async with deps.db.read() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         limits = {
             name: now - retention_seconds(manifest, deps.settings.retention)
             for name, manifest in await apps.list_platform_apps(conn)
@@ -102,7 +102,7 @@ async def _clean_tombstones(deps: Dependencies) -> None:
         async with deps.db.write() as conn:
             await tombstones.mark_cleaned(conn, tombstone["run"])
     async with deps.db.write() as conn:
-        await tombstones.delete_older(conn, await clock(conn) - TOMBSTONE_TTL_S)
+        await tombstones.delete_older(conn, await database_time(conn) - TOMBSTONE_TTL_S)
 
 
 async def _clean_attempts(deps: Dependencies, now: float) -> None:

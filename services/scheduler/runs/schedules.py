@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import Invalid, MeshError, NotFound
-from libs.common.identity import OWNER
+from libs.common.identity import OWNER_USER
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.schedule import next_start
 from libs.common.periodic_task import for_each
@@ -42,7 +42,7 @@ async def save_schedules(conn: Connection, app: str, catalog: Catalog, now: floa
 
 async def start_due_schedules(deps: Dependencies) -> None:
     async with deps.db.read() as conn:
-        due = await schedule_rows.list_due(conn, await clock(conn))
+        due = await schedule_rows.list_due(conn, await database_time(conn))
     await for_each(
         due, lambda schedule: _start_guarded(deps, schedule), lambda schedule: f"{schedule.app}/{schedule.pipeline}"
     )
@@ -56,7 +56,10 @@ async def _start_guarded(deps: Dependencies, due: Schedule) -> None:
         raise
     except Exception as error:
         async with deps.db.write() as conn:
-            columns = {"problem": f"not started: {error!r}"[:MAX_PROBLEM], "next_at": await clock(conn) + ERROR_RETRY_S}
+            columns = {
+                "problem": f"not started: {error!r}"[:MAX_PROBLEM],
+                "next_at": await database_time(conn) + ERROR_RETRY_S,
+            }
             await schedule_rows.update_schedule(conn, due, columns)
         raise
 
@@ -71,7 +74,7 @@ async def _start_run(deps: Dependencies, due: Schedule) -> None:
     if previous_run is not None and due.spec["concurrencyPolicy"] == "Replace":
         await queries.cancel_if_open(deps, due.app, previous_run.id)
     async with deps.db.write() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         current = await schedule_rows.get(conn, due.app, due.pipeline)
         if current is None or current.paused or current.next_at != due.next_at:
             return
@@ -84,7 +87,7 @@ async def _start_run(deps: Dependencies, due: Schedule) -> None:
         elif (await run_rows.count_queued(conn, due.app, limit := deps.settings.waiting_runs))[0] >= limit:
             columns["problem"] = f"not started: {due.app} has {limit} waiting runs"
         else:
-            new_run = writer.start_run(create.build_run(due.app, chain, accepted, OWNER), now)
+            new_run = writer.start_run(create.build_run(due.app, chain, accepted, OWNER_USER), now)
             await writer.insert_runs(conn, [new_run])
             columns["last_run"] = new_run.run.id
         await schedule_rows.update_schedule(conn, current, columns)
@@ -97,7 +100,7 @@ async def _build_submission(deps: Dependencies, due: Schedule) -> Any:
     chain = create.resolve_chain(catalog, due.pipeline)
     api = create.first_api_spec(catalog, due.pipeline) or api_without_manifest(chain, due.spec["inputs"])
     body = {"inputs": due.spec["inputs"], "labels": {SCHEDULE_LABEL: due.pipeline}}
-    owner = Submitter(due.app, OWNER, catalog.boxes)
+    owner = Submitter(due.app, OWNER_USER, catalog.boxes)
     accepted = parse_submission(
         chain, api, body, user=owner, commit=commit, run=new_run_id(), config_maps=catalog.config_maps
     )
@@ -120,7 +123,7 @@ async def set_paused(deps: Dependencies, app: str, pipeline: str, *, paused: boo
             raise NotFound(f"{pipeline} has no schedule")
         columns: Mapping[str, Any] = {"paused": paused}
         if schedule.paused and not paused:
-            next_at = next_start(schedule.spec["cron"], schedule.spec["timezone"], await clock(conn))
+            next_at = next_start(schedule.spec["cron"], schedule.spec["timezone"], await database_time(conn))
             columns = {"paused": False, "next_at": next_at}
         await schedule_rows.update_schedule(conn, schedule, columns)
     return Schedule(**{**schedule.__dict__, **columns})

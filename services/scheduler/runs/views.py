@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from libs.common.bus import Letter, Queue
+from libs.common.bus import DeadLetter, Queue
 from libs.common.identity import ANONYMOUS
-from libs.common.times import iso
+from libs.common.times import iso_time
 from services.scheduler.model.reason import Reason, reason
 from services.scheduler.model.run import Run
 from services.scheduler.model.schedule import Schedule
@@ -54,9 +54,9 @@ def run_to_json(
         "attempt": run.attempt,
         "chain": chain_to_json(chain_runs),
         "result": prediction_response(tasks) if full else None,
-        "created_at": iso(run.created_at),
-        "started_at": iso(run.started_at),
-        "finished_at": iso(run.finished_at),
+        "created_at": iso_time(run.created_at),
+        "started_at": iso_time(run.started_at),
+        "finished_at": iso_time(run.finished_at),
         "links": {
             "self": address,
             "cancel": f"{address}/cancel",
@@ -107,8 +107,8 @@ def stage_to_json(task: Task, queue: QueueSnapshot, user: str, *, owner: bool) -
         "log_tail": task.log_tail or [],
         "usage": (task.result or {}).get("usage"),
         "reused": reused_result(task, user),
-        "started_at": iso(task.started_at),
-        "finished_at": iso(task.finished_at),
+        "started_at": iso_time(task.started_at),
+        "finished_at": iso_time(task.finished_at),
     }
 
 
@@ -166,7 +166,7 @@ def instance_to_json(task: Task) -> dict[str, Any]:
         "reason": _without_log_tail(task.reason),
         "detail": task.detail,
         "attempt": task.attempt,
-        "started_at": iso(task.started_at),
+        "started_at": iso_time(task.started_at),
     }
 
 
@@ -184,7 +184,7 @@ def worker_to_json(worker: Worker, held: Iterable[Task], now: float) -> dict[str
         "labels": worker.labels,
         "draining": worker.draining,
         "alive": worker.is_alive(now),
-        "seen_at": iso(worker.seen_at),
+        "seen_at": iso_time(worker.seen_at),
         "tasks": [
             {"id": task.id, "app": task.app, "kind": task.kind, "name": task.name, "run": task.run} for task in held
         ],
@@ -196,26 +196,26 @@ def schedule_to_json(schedule: Schedule) -> dict[str, Any]:
         "pipeline": schedule.pipeline,
         **schedule.spec,
         "paused": schedule.paused,
-        "next_at": None if schedule.paused else iso(schedule.next_at),
-        "last_at": iso(schedule.last_at),
+        "next_at": None if schedule.paused else iso_time(schedule.next_at),
+        "last_at": iso_time(schedule.last_at),
         "last_run": schedule.last_run,
         "problem": schedule.problem,
     }
 
 
 def queue_to_json(
-    queue: Queue, depth: Mapping[str, Any] | None, letters: Iterable[Letter], now: float
+    queue: Queue, depth: Mapping[str, Any] | None, letters: Iterable[DeadLetter], now: float
 ) -> dict[str, Any]:
     """`depth` None: nothing waits."""
     oldest = depth["oldest"] if depth else None
     return {
         "name": queue.name,
         "depth": depth["depth"] if depth else 0,
-        "oldest": iso(oldest),
+        "oldest": iso_time(oldest),
         "oldest_s": None if oldest is None else round(now - oldest, 1),
-        "dead": sum(queue.takes(letter.key) for letter in letters),
+        "dead": sum(queue.accepts(letter.key) for letter in letters),
     }
 
 
-def dead_letter_to_json(letter: Letter) -> dict[str, Any]:
+def dead_letter_to_json(letter: DeadLetter) -> dict[str, Any]:
     return {"key": letter.key, "reason": letter.reason, "body": letter.body[:1000].decode(errors="replace")}

@@ -72,7 +72,7 @@ class RunWriter:
     async def submit(self, request: SubmitRequest) -> SubmittedRun:
         """Raises DiskFull, Invalid, TooManyRequests, Unavailable."""
         if self._disk is not None:
-            self._disk.check()
+            self._disk.check_free_space()
         future: asyncio.Future[SubmittedRun] = asyncio.get_running_loop().create_future()
         self._queue.append((request, future))
         if self._batcher is None:
@@ -130,7 +130,7 @@ class RunWriter:
         try:
             submitted = [start_run(request.run, now, request.callback) for request in requests]
             reserved = self._reserve_dispatch(submitted)
-            async with self._db.write(alone=True) as conn:
+            async with self._db.write(single_statement=True) as conn:
                 await insert_runs(conn, submitted, {ready_task.task: now for ready_task in reserved})
         finally:
             self._unfinished -= len(requests)

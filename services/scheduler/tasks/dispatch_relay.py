@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.errors import Unavailable
 from services.scheduler.db import Connection, ready_queue, workers
 from services.scheduler.dependencies import Dependencies
@@ -33,7 +33,7 @@ class DispatchRelay:
         """Ring for what is ready. Raises Unavailable when the broker is away: what was not rung for stays as it is."""
         dispatcher = self._deps.dispatcher
         async with self._deps.db.read() as conn:
-            now = await clock(conn)
+            now = await database_time(conn)
             selected = await self._select(conn, now)
         if published := await dispatcher.publish(selected):
             async with self._deps.db.write() as conn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from libs.common.db import clock
+from libs.common.db import database_time
 from libs.common.periodic_task import for_each
 from services.scheduler.db import tasks
 from services.scheduler.dependencies import Dependencies
@@ -14,7 +14,7 @@ from services.scheduler.tasks.apply import AppliedTransition, apply_transition, 
 async def expire_leases(deps: Dependencies) -> None:
     """Take tasks back from workers that were silent for a whole lease."""
     async with deps.db.read() as conn:
-        expired = await tasks.list_expired(conn, await clock(conn))
+        expired = await tasks.list_expired(conn, await database_time(conn))
     await for_each((task.id for task in expired), lambda task: _expire_lease(deps, task))
 
 
@@ -36,7 +36,7 @@ async def _expire_lease(deps: Dependencies, task_id: str) -> None:
 async def release_backoffs(deps: Dependencies) -> None:
     """Make ready what waited for the end of its pause after a failure."""
     async with deps.db.read() as conn:
-        due_tasks = await tasks.list_backoff_over(conn, await clock(conn))
+        due_tasks = await tasks.list_backoff_over(conn, await database_time(conn))
     await for_each(due_tasks, lambda task: _release_backoff(deps, task), lambda task: task.id)
 
 

@@ -131,7 +131,7 @@ def _publication_path(task: Task) -> str:
 
 def publication_failure(error: MeshError) -> Reason:
     """Why outputs cannot be where the caller wants them."""
-    return {**error.members, **reason("quota" if isinstance(error, TooLarge) else "output", error.detail)}
+    return {**error.extensions, **reason("quota" if isinstance(error, TooLarge) else "output", error.detail)}
 
 
 async def _finish_task(deps: Dependencies, task: Task, columns: dict[str, object]) -> None:

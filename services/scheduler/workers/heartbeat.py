@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field, FiniteFloat
 
-from libs.common.db import clock
-from libs.common.http.tolerant_list import Each, Keepable
+from libs.common.db import database_time
+from libs.common.http.tolerant_list import StorableObject, TolerantList
 from libs.common.log import get
 from libs.common.protocol.message import Message
 from services.scheduler import notifications
@@ -34,7 +34,7 @@ class TaskStatus(Message):
     detail: str | None = None
     progress: tuple[FiniteFloat, FiniteFloat] | None = None
     endpoint: InstanceEndpoint | None = None
-    openapi: Keepable | None = None
+    openapi: StorableObject | None = None
     model_etag: str | None = None
 
 
@@ -46,7 +46,7 @@ class Heartbeat(Message):
     labels: dict[str, str] = Field(default_factory=dict)
     draining: bool = False
     wait: float = 0.0
-    have: Each[TaskStatus] = ()
+    have: TolerantList[TaskStatus] = ()
 
 
 async def handle_heartbeat(deps: Dependencies, worker: str, heartbeat: Heartbeat) -> dict[str, Any]:
@@ -69,7 +69,7 @@ async def _renew_leases(
     changed_runs: set[str] = set()
     changed_apps: set[str] = set()
     async with deps.db.write() as conn:
-        now = await clock(conn)
+        now = await database_time(conn)
         reported = {name: getattr(heartbeat, name) for name in ("host", "slots", "free", "labels")}
         draining = await workers.upsert_worker(
             conn, {"name": worker, "classes": list(heartbeat.classes), "seen_at": now, **reported}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, FiniteFloat
 
 from libs.common.errors import Conflict
-from libs.common.http.tolerant_list import Each, Keepable
+from libs.common.http.tolerant_list import StorableObject, TolerantList
 from libs.common.protocol.message import Message
 from services.scheduler.db import stage_cache, tasks
 from services.scheduler.dependencies import Dependencies
@@ -18,13 +18,13 @@ class TaskReport(Message):
     worker: str
     token: int
     outcome: str = Field(pattern=r"^[a-z_]{1,16}$")
-    reason: Keepable | None = None
-    outputs: Keepable | None = None
-    log_tail: Each[str] = ()
-    usage: Keepable | None = None
+    reason: StorableObject | None = None
+    outputs: StorableObject | None = None
+    log_tail: TolerantList[str] = ()
+    usage: StorableObject | None = None
     progress: tuple[FiniteFloat, FiniteFloat] | None = None
     """The last that it told, which no heartbeat may have brought."""
-    answer: Keepable | None = None
+    answer: StorableObject | None = None
     """What the component said, of a prediction."""
     content: str | None = Field(default=None, max_length=64)
     """What the stage was made of, if its outputs are to be kept for others."""

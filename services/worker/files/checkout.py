@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from libs.common.errors import MeshError
-from libs.common.http.client import Peer
-from libs.common.repository_tree import leads_outside
+from libs.common.http.client import ServiceClient
+from libs.common.repository_tree import leaves_tree
 from services.worker.file_lock import hold_file_lock
 from services.worker.retry import retry
 from services.worker.runtime import RuntimeFailure
@@ -20,7 +20,7 @@ CHUNK = 1 << 18
 
 
 class CheckoutCache:
-    def __init__(self, root: Path, registry: Peer) -> None:
+    def __init__(self, root: Path, registry: ServiceClient) -> None:
         self._root = root
         self._registry = registry
 
@@ -72,7 +72,7 @@ def extract_archive(archive_file: Path, folder: Path) -> None:
 
 def safe_member(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
     """The member; None of a link that leads outside, which the deployment warns of. Raises tarfile.TarError."""
-    if member.issym() and (leads_outside(member.name, member.linkname) or _leads_outside(member, folder)):
+    if member.issym() and (leaves_tree(member.name, member.linkname) or _leads_outside(member, folder)):
         return None
     return tarfile.data_filter(member, folder) if hasattr(tarfile, "data_filter") else check_member(member)
 
@@ -86,7 +86,7 @@ def _leads_outside(link: tarfile.TarInfo, folder: str) -> bool:
 
 def check_member(member: tarfile.TarInfo) -> tarfile.TarInfo:
     """The member when it lies in the folder, and is nothing special; raises tarfile.TarError."""
-    if leads_outside("", member.name) or (member.islnk() and leads_outside("", member.linkname)):
+    if leaves_tree("", member.name) or (member.islnk() and leaves_tree("", member.linkname)):
         raise tarfile.TarError(f"{member.name} would lie or point outside")
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
         raise tarfile.TarError(f"{member.name} is no file, folder or link")

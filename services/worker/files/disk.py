@@ -29,7 +29,7 @@ async def wait_until_over_limit(folder: Path, limit: int, reserve: int | None = 
     disk, next_scan = Disk(folder, reserve), 0.0
     while True:
         started = time.monotonic()
-        low = not disk.has_room()
+        low = not disk.has_free_space()
         if low or started >= next_scan:
             used = await asyncio.to_thread(count_used_bytes, folder)
             if used > limit:
@@ -37,8 +37,8 @@ async def wait_until_over_limit(folder: Path, limit: int, reserve: int | None = 
                 return TaskFailed(
                     DISK_FULL, f"it has more than {gigabytes} of files on its worker (MLMESH_SCRATCH_LIMIT)"
                 )
-            if low and used > disk.figures[1] // MIN_SHARE:
-                return TaskFailed(DISK_FULL, f"it has {used} bytes of files on its worker, and {disk.sentence()}")
+            if low and used > disk.free_and_reserve[1] // MIN_SHARE:
+                return TaskFailed(DISK_FULL, f"it has {used} bytes of files on its worker, and {disk.describe_full()}")
             next_scan = time.monotonic() + max(SCAN_INTERVAL_S, SCAN_REST_FACTOR * (time.monotonic() - started))
         await asyncio.sleep(CHECK_INTERVAL_S)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from libs.common import log
 from libs.common.errors import Conflict, MeshError
-from libs.common.http.client import Peers
+from libs.common.http.client import ServiceClients
 from services.worker.lease import Lease
 from services.worker.retry import retry
 from services.worker.runtime import Runtime
@@ -30,7 +30,7 @@ TAIL_LINES = 20
 class LogUploader:
     """Follows one container's output from where an earlier worker had got (`log.sent`)."""
 
-    def __init__(self, lease: Lease, folder: Path, runtime: Runtime, peers: Peers) -> None:
+    def __init__(self, lease: Lease, folder: Path, runtime: Runtime, peers: ServiceClients) -> None:
         self._lease, self._runtime, self._peers = lease, runtime, peers
         self._sent_file = folder / "log.sent"
         self._offset = int(self._sent_file.read_text() or 0) if self._sent_file.exists() else 0
@@ -125,5 +125,5 @@ class LogUploader:
             async with self._peers.databox.stream("POST", path, data=chunk, params=query) as response:
                 await response.read()
         except Conflict as error:
-            if int(error.members.get("expected", -1)) < self._offset:
+            if int(error.extensions.get("expected", -1)) < self._offset:
                 raise

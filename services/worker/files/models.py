@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from libs.common.http.client import Peers
+from libs.common.http.client import ServiceClients
 from libs.common.locations import Location
 from services.worker.failures import TaskFailed
 from services.worker.file_lock import hold_file_lock
@@ -25,7 +25,7 @@ class Model:
 
 
 class ModelCache:
-    def __init__(self, root: Path, peers: Peers) -> None:
+    def __init__(self, root: Path, peers: ServiceClients) -> None:
         self._root = root
         self._peers = peers
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from libs.common.errors import MeshError
-from libs.common.http.client import Peers
+from libs.common.http.client import ServiceClients
 from services.worker.failures import TaskFailed
 from services.worker.files import transfer
 from services.worker.files.file_cache import FileCache, file_cache_key
@@ -39,7 +39,7 @@ def _input_path(variable: dict[str, Any], folder: Path) -> Path:
     )
 
 
-async def prepare_inputs(lease: Lease, folder: Path, peers: Peers, file_cache: FileCache) -> None:
+async def prepare_inputs(lease: Lease, folder: Path, peers: ServiceClients, file_cache: FileCache) -> None:
     """Inputs, read-only; empty folders for outputs. Raises TaskFailed("input")."""
     for variable in lease.spec["outputs"]:
         target = folder / "outputs" / variable["name"]
@@ -70,7 +70,7 @@ class Download:
 
 
 async def _download_inputs(
-    lease: Lease, targets: dict[str, Path], incoming: Path, peers: Peers, file_cache: FileCache
+    lease: Lease, targets: dict[str, Path], incoming: Path, peers: ServiceClients, file_cache: FileCache
 ) -> None:
     variables = [variable for variable in lease.spec["inputs"] if variable["kind"] != "value"]
     if not variables:

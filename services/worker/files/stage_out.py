@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from libs.common.errors import MeshError, TooLarge
-from libs.common.http.client import Peers
+from libs.common.http.client import ServiceClients
 from services.worker.failures import TaskFailed
 from services.worker.files import cache_key, transfer
 from services.worker.files.file_cache import FileCache, file_cache_key
@@ -94,7 +94,7 @@ def _describe_kind(mode: int) -> str:
 
 
 async def upload_outputs(
-    lease: Lease, outputs: dict[str, list[Output]], peers: Peers, file_cache: FileCache
+    lease: Lease, outputs: dict[str, list[Output]], peers: ServiceClients, file_cache: FileCache
 ) -> dict[str, dict[str, int | str]]:
     """Uploads them; of each variable the size and SHA-256. Raises TaskFailed("quota") or TaskFailed("output")."""
     path = f"/internal/apps/{lease.app}/targets"

@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from libs.common.errors import Unavailable, from_problem
-from libs.common.redaction import redacted, s3_said
+from libs.common.redaction import redact_links, s3_error_message
 from services.worker.failures import TaskFailed
 from services.worker.files import disk
 
@@ -79,12 +79,12 @@ async def _read_chunks(file: BinaryIO, digest: hashlib._Hash) -> AsyncIterator[b
 
 
 def _safe_message(error: Exception) -> str:
-    return redacted(str(error)) or type(error).__name__
+    return redact_links(str(error)) or type(error).__name__
 
 
 async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
     if response.status >= 400:
-        message = redacted(s3_said(await response.text(errors="replace")))
+        message = redact_links(s3_error_message(await response.text(errors="replace")))
         raise from_problem(response.status, {"detail": message[:300]})
 
 

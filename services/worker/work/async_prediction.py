@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 
 from libs.common.errors import MeshError, TimedOut, TooManyRequests, Unavailable, from_problem
-from libs.common.grants import GRANT
+from libs.common.signed_tokens import GRANT_HEADER
 from services.worker.context import WorkerContext
 from services.worker.failures import TaskFailed
 from services.worker.files import stage_in
@@ -53,18 +53,20 @@ class AsyncPrediction:
                 return await self._call_once(body)
             except (Unavailable, TooManyRequests) as error:
                 self.held_task.update_status(detail=error.detail)
-                await asyncio.sleep(max(RETRY_DELAY_S, float(error.members.get("retry_after") or 0)))
+                await asyncio.sleep(max(RETRY_DELAY_S, float(error.extensions.get("retry_after") or 0)))
             except TimedOut as error:
                 raise TaskFailed("timeout", error.detail) from error
             except MeshError as error:
-                extra = {name: error.members[name] for name in ("errors", "error_id", "error") if name in error.members}
+                extra = {
+                    name: error.extensions[name] for name in ("errors", "error_id", "error") if name in error.extensions
+                }
                 raise TaskFailed("error", error.detail, status=error.status, **extra) from error
 
     async def _call_once(self, body: Path) -> object:
         """Raises what the component or the gateway said."""
         call = self.lease.spec["call"]
         url = f"{await self.context.runtime.gateway_url(self.lease.app)}/{self.lease.app}/{call['path']}/predict"
-        headers = {GRANT.decode(): call["grant"], "Content-Type": "application/json"}
+        headers = {GRANT_HEADER.decode(): call["grant"], "Content-Type": "application/json"}
         limit = aiohttp.ClientTimeout(total=call["timeout"] + TIMEOUT_MARGIN_S)
         try:
             data = io.BytesIO(await asyncio.to_thread(body.read_bytes))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.http.addresses import Address, Internal, Reach
+from libs.common.http.addresses import Address, NetworkPolicy, PrivateAddressError
 
 INTERNAL = ["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"]
 INTERNAL += ["192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"]
@@ -48,21 +48,21 @@ WAYS: dict[str, Callable[[IPv4Address], str]] = {
 async def test_no_spelling_of_an_internal_address_is_allowed(address: IPv4Address, way: str) -> None:
     if way == "compatible" and int(address) < 2:
         way = "dotted"  # ::0 and ::1 are IPv6's own
-    with pytest.raises(Internal):
-        await Reach().find(WAYS[way](address), 80)
+    with pytest.raises(PrivateAddressError):
+        await NetworkPolicy().resolve(WAYS[way](address), 80)
 
 
 @given(internal, st.sampled_from(DIGITS), st.sampled_from(DOTS), st.sampled_from(["dotted", "decimal", "octal"]))
 async def test_digits_and_dots_of_any_script_are_digits_and_dots(
     address: IPv4Address, digits: str, dot: str, way: str
 ) -> None:
-    with pytest.raises(Internal):
-        await Reach().find(WAYS[way](address).translate(str.maketrans("0123456789.", digits + dot)), 80)
+    with pytest.raises(PrivateAddressError):
+        await NetworkPolicy().resolve(WAYS[way](address).translate(str.maketrans("0123456789.", digits + dot)), 80)
 
 
 @given(outside, st.sampled_from(sorted(WAYS)))
 async def test_every_spelling_of_a_public_address_is_allowed(address: IPv4Address, way: str) -> None:
-    assert len(await Reach().find(WAYS[way](address), 80)) == 1
+    assert len(await NetworkPolicy().resolve(WAYS[way](address), 80)) == 1
 
 
 @pytest.mark.parametrize(
@@ -88,14 +88,14 @@ async def test_every_spelling_of_a_public_address_is_allowed(address: IPv4Addres
     ],
 )
 async def test_internal_hosts_are_refused_and_the_sentence_tells_no_address(host: str) -> None:
-    with pytest.raises(Internal, match=f"^{host} is not a public address$"):
-        await Reach().find(host, 80)
+    with pytest.raises(PrivateAddressError, match=f"^{host} is not a public address$"):
+        await NetworkPolicy().resolve(host, 80)
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example"])
 async def test_what_is_no_host_leads_nowhere(host: str) -> None:
     with pytest.raises(OSError, match=r"is not a host name$"):
-        await Reach().find(host, 80)
+        await NetworkPolicy().resolve(host, 80)
 
 
 @pytest.mark.parametrize(
@@ -112,4 +112,4 @@ async def test_what_is_no_host_leads_nowhere(host: str) -> None:
 )
 def test_an_operator_allows_networks_besides(address: str, allowed: bool) -> None:
     judged: Address = ip_address(address)
-    assert Reach(["192.168.7.0/24", "fd00:7::/32"]).allows(judged) is allowed
+    assert NetworkPolicy(["192.168.7.0/24", "fd00:7::/32"]).allows(judged) is allowed

@@ -19,8 +19,8 @@ GOOD, FAILED, KNOWN = "good", "failed", "known"
 
 def judged(headers: dict[str, str], now: Version | None) -> str:
     """What a GET makes of it; a change is refused for either reason."""
-    found = Conditions.of(headers)
-    return FAILED if found.fail(now) else KNOWN if found.know(now) else GOOD
+    found = Conditions.from_headers(headers)
+    return FAILED if found.is_other_version(now) else KNOWN if found.is_known_version(now) else GOOD
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,16 @@ def test_conditions_are_judged_in_the_order_of_the_standard(headers: dict[str, s
 @pytest.mark.parametrize("given", ["", "e", "'e'", '"e', '"a" "e"', '*, "e"', 'w/"e"', '"\x00"', "**"])
 def test_what_is_no_list_of_tags_is_malformed(name: str, given: str) -> None:
     with pytest.raises(Malformed, match=r"write \* or entity tags in quotes"):
-        Conditions.of({name: given})
+        Conditions.from_headers({name: given})
 
 
 def test_a_change_is_not_held_up_by_a_date_for_reading() -> None:
-    Conditions.of({"if-modified-since": SAME}).check_write(NOW)
+    Conditions.from_headers({"if-modified-since": SAME}).check_write(NOW)
     with pytest.raises(PreconditionFailed):
-        Conditions.of({"if-none-match": "*"}).check_write(NOW)
+        Conditions.from_headers({"if-none-match": "*"}).check_write(NOW)
 
 
 @given(st.text(), st.sampled_from(["if-match", "if-none-match", "if-unmodified-since", "if-modified-since"]))
 def test_any_text_is_a_condition_or_malformed(text: str, name: str) -> None:
     with suppress(Malformed):
-        Conditions.of({name: text}).fail(NOW)
+        Conditions.from_headers({name: text}).is_other_version(NOW)

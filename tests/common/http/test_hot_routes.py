@@ -14,10 +14,10 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from libs.common.errors import NotFound
-from libs.common.http.app import Service, service
-from libs.common.http.hot_routes import Answer, Asked, post
-from libs.common.http.server import bind, running, url_of
-from libs.common.settings import load
+from libs.common.http.app import ServiceApp, create_app
+from libs.common.http.hot_routes import OrjsonResponse, RouteRequest, post_route
+from libs.common.http.server import bind, run_server, socket_url
+from libs.common.settings import load_settings
 
 TOKEN = "t" * 32
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -28,24 +28,26 @@ class Word(BaseModel):
     times: int = 1
 
 
-async def say(asked: Asked) -> Answer:
-    said = await asked.told(Word)
+async def say(asked: RouteRequest) -> OrjsonResponse:
+    said = await asked.read_model(Word)
     if said.word == "lost":
         raise NotFound("there is no such word")
     if said.word == "broken":
         raise KeyError(said.word)
     who = asked.headers.get("X-Who", "nobody")
-    return Answer({"room": asked.path["room"], "said": said.word * said.times, "who": who}, 201, {"Location": "/x"})
+    return OrjsonResponse(
+        {"room": asked.path_params["room"], "said": said.word * said.times, "who": who}, 201, {"Location": "/x"}
+    )
 
 
 @pytest.fixture
-def app() -> Service:
+def app() -> ServiceApp:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
 
-    settings, _ = load({}, internal_token=TOKEN)
-    found = service("echo", settings, lifespan=lifespan, direct=(post("/rooms/{room}/words", say),))
+    settings, _ = load_settings({}, internal_token=TOKEN)
+    found = create_app("echo", settings, lifespan=lifespan, hot_routes=(post_route("/rooms/{room}/words", say),))
 
     @found.get("/rooms/{room}/words")
     async def heard(room: str) -> dict[str, str]:
@@ -55,9 +57,9 @@ def app() -> Service:
 
 
 @pytest.fixture
-async def client(app: Service) -> AsyncIterator[aiohttp.ClientSession]:
+async def client(app: ServiceApp) -> AsyncIterator[aiohttp.ClientSession]:
     socket = bind("127.0.0.1", 0)
-    async with running(app, socket), aiohttp.ClientSession(url_of(socket), headers=HEADERS) as found:
+    async with run_server(app, socket), aiohttp.ClientSession(socket_url(socket), headers=HEADERS) as found:
         yield found
 
 
@@ -107,12 +109,12 @@ async def test_without_the_token_nothing_is_asked(client: aiohttp.ClientSession)
         assert answer.status == 401
 
 
-async def test_a_body_comes_in_pieces_and_one_that_breaks_off_is_an_error(app: Service) -> None:
+async def test_a_body_comes_in_pieces_and_one_that_breaks_off_is_an_error(app: ServiceApp) -> None:
     assert await answered(app, b'{"wor', b'd": "ha"}', ends=True) == 201
     assert await answered(app, b'{"word": "ha"}', ends=False) == 400
 
 
-async def answered(app: Service, *pieces: bytes, ends: bool) -> int:
+async def answered(app: ServiceApp, *pieces: bytes, ends: bool) -> int:
     """The status of the answer to a body in pieces, after which the caller may be gone."""
     messages: asyncio.Queue[Any] = asyncio.Queue()
     for number, piece in enumerate(pieces, 1):

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as some
 from pydantic import BaseModel, ValidationError
 
-from libs.common.http.tolerant_list import Each, Keepable
+from libs.common.http.tolerant_list import StorableObject, TolerantList
 
 
 class One(BaseModel):
     task: str
     progress: list[int] | None = None
-    found: Keepable | None = None
+    found: StorableObject | None = None
 
 
 class Said(BaseModel):
-    each: Each[One] = ()
+    each: TolerantList[One] = ()
 
 
 GOOD = {"task": "good", "progress": [1, 2], "found": {"a": 1}}

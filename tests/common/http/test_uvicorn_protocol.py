@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request
 
-from libs.common.http.app import service
-from libs.common.http.server import bind, running
-from libs.common.http.upgrade import offers_websocket, without_offer
+from libs.common.http.app import create_app
+from libs.common.http.server import bind, run_server
+from libs.common.http.upgrade import head_without_upgrade, is_websocket_upgrade
 from libs.common.http.uvicorn import protocol, request_cycle
 from libs.common.settings import Settings
 
@@ -62,7 +62,7 @@ class Echo:
 @asynccontextmanager
 async def echo() -> AsyncIterator[tuple[Echo, int]]:
     app, bound = Echo(), bind("127.0.0.1", 0)
-    async with running(app, bound):
+    async with run_server(app, bound):
         yield app, bound.getsockname()[1]
 
 
@@ -149,12 +149,12 @@ WEBSOCKET = [(b"connection", b"keep-alive, Upgrade"), (b"upgrade", b"h2c, WebSoc
 def test_only_a_get_without_a_body_offers_a_websocket(
     method: bytes, version: str, headers: list[tuple[bytes, bytes]], is_one: bool
 ) -> None:
-    assert offers_websocket(method, version, headers) is is_one
+    assert is_websocket_upgrade(method, version, headers) is is_one
 
 
 def test_a_head_without_its_offer() -> None:
     headers = [(b"connection", b"Upgrade, X-Hop"), (b"upgrade", b"h2c"), (b"a", b"b"), (b"connection", b"close")]
-    assert without_offer(b"PUT", b"/a?b", "1.1", headers) == (
+    assert head_without_upgrade(b"PUT", b"/a?b", "1.1", headers) == (
         b"PUT /a?b HTTP/1.1\r\na: b\r\nconnection: x-hop, close\r\n\r\n"
     )
 
@@ -207,7 +207,9 @@ async def framework() -> AsyncIterator[int]:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
 
-    app = service("slow", Settings.of(internal_token="t"), lifespan=lifespan, open_paths=("/things",))
+    app = create_app(
+        "slow", Settings.from_values(internal_token="t"), lifespan=lifespan, unauthenticated_paths=("/things",)
+    )
 
     @app.post("/things")
     async def things(thing: dict[str, int]) -> dict[str, int]:
@@ -218,14 +220,14 @@ async def framework() -> AsyncIterator[int]:
         return sum([len(piece) async for piece in request.stream()])
 
     bound = bind("127.0.0.1", 0)
-    async with running(app, bound):
+    async with run_server(app, bound):
         yield bound.getsockname()[1]
 
 
 @pytest.mark.parametrize("method", [b"POST", b"PUT"])
 @pytest.mark.parametrize("framing", [b"Content-Length: 100\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"])
 async def test_a_body_that_stops_is_408(monkeypatch: pytest.MonkeyPatch, method: bytes, framing: bytes) -> None:
-    monkeypatch.setattr(request_cycle, "BODY_WITHIN_S", 0.2)
+    monkeypatch.setattr(request_cycle, "BODY_PROGRESS_TIMEOUT_S", 0.2)
     monkeypatch.setattr(request_cycle, "DRAIN_S", 0.0)
     head = b"%b /things HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" % method
     async with framework() as port:
@@ -236,7 +238,7 @@ async def test_a_body_that_stops_is_408(monkeypatch: pytest.MonkeyPatch, method:
 
 
 async def test_a_byte_now_and_then_is_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_cycle, "BODY_WITHIN_S", 0.3)
+    monkeypatch.setattr(request_cycle, "BODY_PROGRESS_TIMEOUT_S", 0.3)
     async with framework() as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"PUT /things HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
@@ -250,8 +252,8 @@ async def test_a_byte_now_and_then_is_no_progress(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_body_that_comes_on_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_cycle, "BODY_WITHIN_S", 2.0)
-    piece = b"x" * (request_cycle.PROGRESS + 1)
+    monkeypatch.setattr(request_cycle, "BODY_PROGRESS_TIMEOUT_S", 2.0)
+    piece = b"x" * (request_cycle.BODY_PROGRESS_BYTES + 1)
     async with framework() as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(

@@ -4,10 +4,10 @@
 import pytest
 
 from libs.common.manifests import read_documents
-from libs.common.manifests.fields import FOREIGN, OURS
+from libs.common.manifests.fields import API_VERSION, ORIGINAL_API_VERSION
 
-API = f"apiVersion: {FOREIGN}\nkind: APIComponent\nmetadata: {{name: a}}\nspec:\n"  # ends on line 4
-ML = f"apiVersion: {FOREIGN}\nkind: MLComponent\nmetadata: {{name: m}}\nspec:\n  image: {{existingImageName: app}}\n"
+API = f"apiVersion: {ORIGINAL_API_VERSION}\nkind: APIComponent\nmetadata: {{name: a}}\nspec:\n"  # ends on line 4
+ML = f"apiVersion: {ORIGINAL_API_VERSION}\nkind: MLComponent\nmetadata: {{name: m}}\nspec:\n  image: {{existingImageName: app}}\n"
 AUTH = "  restfulApi: {path: x, auth: {none: {}}}\n"
 PATHLESS = "  restfulApi: {auth: {none: {}}}\n"
 
@@ -42,7 +42,7 @@ def test_a_spelling_of_the_original_platform_is_taken_with_a_warning(
 
 @pytest.mark.parametrize("text", [text for text, warnings, _ in SPELLINGS if warnings])
 def test_under_our_version_it_is_an_error(text: str) -> None:
-    manifests, found = read_documents({"m.yml": text.replace(FOREIGN, OURS).encode()})
+    manifests, found = read_documents({"m.yml": text.replace(ORIGINAL_API_VERSION, API_VERSION).encode()})
     assert (manifests, {one.severity for one in found}) == ([], {"error"})
 
 

@@ -17,7 +17,7 @@ DURATIONS = [
 
 @pytest.mark.parametrize(("written", "expected"), SIZES)
 def test_a_size_is_whole_bytes(written: object, expected: int) -> None:
-    assert quantities.size(written) == expected
+    assert quantities.parse_size(written) == expected
 
 
 @pytest.mark.parametrize(
@@ -44,17 +44,17 @@ def test_a_size_is_whole_bytes(written: object, expected: int) -> None:
 )
 def test_what_is_not_a_size_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match=r"^must be a size such as 512Mi, 1G or a number of bytes$"):
-        quantities.size(written)
+        quantities.parse_size(written)
 
 
 @pytest.mark.parametrize(("written", "expected"), CORES)
 def test_cores_may_be_a_share(written: object, expected: float) -> None:
-    assert quantities.cores(written) == expected
+    assert quantities.parse_cores(written) == expected
 
 
 @pytest.mark.parametrize(("written", "expected"), DURATIONS)
 def test_a_duration_is_seconds(written: object, expected: float) -> None:
-    assert quantities.seconds(written) == expected
+    assert quantities.parse_duration(written) == expected
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_a_duration_is_seconds(written: object, expected: float) -> None:
 )
 def test_what_is_not_a_duration_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match=r"^must be a duration such as 30s, 5m, 1h30m or a number of seconds$"):
-        quantities.seconds(written)
+        quantities.parse_duration(written)
 
 
 @pytest.mark.parametrize("written", ["9999999d", 10**9, float("inf")])
 def test_a_duration_of_years_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match=r"^must be at most 366 days$"):
-        quantities.seconds(written)
+        quantities.parse_duration(written)

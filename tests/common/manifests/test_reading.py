@@ -4,8 +4,8 @@
 import pytest
 
 from libs.common.manifests import read_documents
-from libs.common.manifests.fields import folder
-from libs.common.manifests.repository import location
+from libs.common.manifests.fields import normalize_folder
+from libs.common.manifests.repository import normalize_url
 
 HEADS = {
     "ML": "apiVersion: mlmesh/v1\nkind: MLComponent\nmetadata: {name: m}\nspec:\n",
@@ -264,7 +264,7 @@ def test_what_is_built_is_accepted(text: str) -> None:
     ],
 )
 def test_a_space_in_an_address_is_taken_as_git_takes_it(written: str, url: str) -> None:
-    assert location(written) == url
+    assert normalize_url(written) == url
 
 
 PATHS = [
@@ -275,13 +275,13 @@ PATHS = [
 
 @pytest.mark.parametrize(("written", "path"), PATHS)
 def test_a_folder_is_named_as_git_names_it(written: str, path: str) -> None:
-    assert folder(written) == path
+    assert normalize_folder(written) == path
 
 
 @pytest.mark.parametrize("written", ["", "/", "/manifests", "..", "a/..", "./../a", "a\tb", "x" * 1025])
 def test_what_is_no_folder_of_the_repository_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match=r"^must be a folder in the repository such as manifests"):
-        folder(written)
+        normalize_folder(written)
 
 
 def test_under_the_foreign_version_unknown_fields_are_warnings_and_dropped() -> None:

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.common.manifests import KINDS, example, read_documents
-from libs.common.manifests.fields import FOREIGN, OURS
+from libs.common.manifests import KINDS, read_documents, read_example
+from libs.common.manifests.fields import API_VERSION, ORIGINAL_API_VERSION
 from libs.common.manifests.parsing import parse
 from libs.common.manifests.problems import Problem
 from services.registry.checks.catalog import Catalog, check_manifests
 
 QUICK = settings(deadline=None)  # the machine may be busy
-EXAMPLES = {kind: example(kind) for kind in KINDS}
+EXAMPLES = {kind: read_example(kind) for kind in KINDS}
 PIECES = st.sampled_from(
     ["a", ":", ": ", "- ", "\n", "\n  ", " ", "\t", "&x ", "*x", "<<", "{", "}", "[", "]", ",", "'", '"', "#", " #",
      "|", "|2-", ">", "?", "? ", "!", "!!int ", "!<", "%YAML 1.1\n", "%TAG ! x\n", "---", "\n---\n", "...", "\\", "\\u",
@@ -69,13 +69,13 @@ def test_an_example_with_a_piece_put_in_is_answered_with_problems(kind: str, dat
 @given(data=st.data())
 def test_an_example_with_a_field_of_another_value_is_answered_with_problems(kind: str, data: Any) -> None:
     (root,) = parse(EXAMPLES[kind].encode())
-    document: Any = root.plain()
+    document: Any = root.to_plain()
     places = [*spots(document)]
     holder, key = data.draw(st.sampled_from(places))
     if isinstance(holder, dict) and data.draw(st.booleans()):
         key = "unknown"
     holder[key] = data.draw(VALUES)
-    document["apiVersion"] = data.draw(st.sampled_from([OURS, FOREIGN]))
+    document["apiVersion"] = data.draw(st.sampled_from([API_VERSION, ORIGINAL_API_VERSION]))
     sound({"m.yml": json_text(document)})
 
 
@@ -83,8 +83,10 @@ def test_an_example_with_a_field_of_another_value_is_answered_with_problems(kind
 @given(VALUES)
 def test_a_manifest_of_any_shape_is_answered_with_problems(value: object) -> None:
     for kind in KINDS:
-        sound({"m.yml": json_text({"apiVersion": OURS, "kind": kind, "metadata": {"name": "x"}, "spec": value})})
-        sound({"m.yml": json_text({"apiVersion": FOREIGN, "kind": kind, "metadata": value, "spec": value})})
+        sound({"m.yml": json_text({"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": "x"}, "spec": value})})
+        sound(
+            {"m.yml": json_text({"apiVersion": ORIGINAL_API_VERSION, "kind": kind, "metadata": value, "spec": value})}
+        )
 
 
 def test_many_problems_in_one_file_stay_quick() -> None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from libs.common.manifests.schedule import expression, next_start, place
+from libs.common.manifests.schedule import check_cron, check_timezone, next_start
 
 BERLIN = "Europe/Berlin"
 
@@ -25,13 +25,13 @@ BERLIN = "Europe/Berlin"
 )
 def test_an_expression_that_cannot_come_true_is_refused(cron: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message) + "$"):
-        expression(cron)
+        check_cron(cron)
 
 
 def test_a_place_that_has_no_clock_is_refused() -> None:
     for wrong in ("Europe/Berln", "../etc/passwd", "", "UTC+1"):
         with pytest.raises(ValueError, match="must be a time zone, such as Europe/Berlin or UTC"):
-            place(wrong)
+            check_timezone(wrong)
 
 
 @pytest.mark.parametrize(

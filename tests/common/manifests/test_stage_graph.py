@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from libs.common.manifests.stage_graph import cycle, edges, order
+from libs.common.manifests.stage_graph import find_cycle, sort_stages, stage_dependencies
 
 
 class Name(NamedTuple):
@@ -26,7 +26,7 @@ DIAMOND = [step("start", "given", "a"), step("left", "a", "b"), step("right", "a
 
 
 def test_a_stage_waits_for_those_that_write_what_it_reads() -> None:
-    assert edges(DIAMOND) == {
+    assert stage_dependencies(DIAMOND) == {
         "start": frozenset(),
         "left": frozenset({"start"}),
         "right": frozenset({"start"}),
@@ -38,13 +38,13 @@ def test_a_stage_waits_for_those_that_write_what_it_reads() -> None:
     "stages", list(permutations(DIAMOND)), ids=lambda stages: "-".join(stage.name for stage in stages)
 )
 def test_the_order_of_the_list_does_not_matter_to_the_graph(stages: tuple[Step, ...]) -> None:
-    found = order(stages)
+    found = sort_stages(stages)
     assert (found[0], set(found[1:3]), found[3]) == ("start", {"left", "right"}, "end")
-    assert cycle(stages) is None
+    assert find_cycle(stages) is None
 
 
 def test_stages_that_share_nothing_keep_the_order_of_the_list() -> None:
-    assert order([step("c"), step("a"), step("b")]) == ("c", "a", "b")
+    assert sort_stages([step("c"), step("a"), step("b")]) == ("c", "a", "b")
 
 
 CYCLES = [
@@ -56,10 +56,10 @@ CYCLES = [
 
 @pytest.mark.parametrize(("stages", "expected"), CYCLES)
 def test_a_cycle_names_each_stage_before_the_one_it_waits_for(stages: list[Step], expected: list[str]) -> None:
-    assert cycle(stages) == expected
+    assert find_cycle(stages) == expected
     with pytest.raises(ValueError, match="cycle"):
-        order(stages)
+        sort_stages(stages)
 
 
 def test_no_stages_make_an_empty_graph() -> None:
-    assert (edges([]), order([]), cycle([])) == ({}, (), None)
+    assert (stage_dependencies([]), sort_stages([]), find_cycle([])) == ({}, (), None)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from libs.common.manifests import ExperimentPipeline, example
+from libs.common.manifests import ExperimentPipeline, read_example
 from services.registry.checks.catalog import Catalog, check_manifests
 
 NAMESPACE = "pu-petrova-pa-leafscan"
@@ -203,7 +203,7 @@ def test_a_secret_may_be_declared_elsewhere() -> None:
 
 def test_a_catalog_has_everything_by_name_and_survives_its_journey_through_a_database() -> None:
     files = {
-        f"manifests/{kind.lower()}.yml": example(kind).encode()
+        f"manifests/{kind.lower()}.yml": read_example(kind).encode()
         for kind in ("MLComponent", "ConfigMap", "DataBox", "Secret", "PlatformApp")
     }
     files["manifests/more.yml"] = "---\n".join([BOX, TRAIN_API, PIPELINE, SECRET, API]).encode()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.manifests.repository import location
+from libs.common.manifests.repository import normalize_url
 from services.registry.git.cache import GitCache
 from services.registry.git.error_messages import BranchNotFound
 from services.registry.git.remotes import GitRemote
@@ -24,7 +24,7 @@ async def test_the_head_is_asked_without_fetching(
 async def test_a_repository_below_a_folder_with_spaces_is_read(git_cache: GitCache, tmp_path: Path) -> None:
     work = WorkingCopy(tmp_path / "my 100% repo")
     head = work.commit(MODULE)
-    for url in (location(work.url), work.folder.as_uri()):
+    for url in (normalize_url(work.url), work.folder.as_uri()):
         assert await git_cache.read_remote_head(GitRemote(url)) == head
         assert (await git_cache.fetch("leafscan", GitRemote(url))).id == head
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from libs.common.http.addresses import Address, Reach
+from libs.common.http.addresses import Address, NetworkPolicy
 from services.registry.git.address_policy import FOLDER_NOT_ALLOWED, AddressPolicy
 from services.registry.git.allowed_folders import AllowedFolders
 from services.registry.git.cache import GitCache
@@ -153,10 +153,10 @@ async def test_ssh_goes_to_the_next_address_of_a_host_that_does_not_answer_at_on
         writer.write(b"hello\r\n")
         writer.close()
 
-    async def find(self: Reach, host: str, port: int = 0) -> list[Address]:
+    async def find(self: NetworkPolicy, host: str, port: int = 0) -> list[Address]:
         return [ip_address("127.0.0.1"), ip_address("127.0.0.2")]
 
-    monkeypatch.setattr(Reach, "find", find)
+    monkeypatch.setattr(NetworkPolicy, "resolve", find)
     async with await asyncio.start_server(answer, "127.0.0.2", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(GitFailed):

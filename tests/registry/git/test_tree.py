@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from libs.common.manifests import Problem
-from libs.common.python_packages import unread
-from libs.common.repository_tree import LINK, Item
+from libs.common.python_packages import check_requirements
+from libs.common.repository_tree import LINK_MODE, TreePath
 from services.registry.git.cache import GitCache
 from services.registry.git.error_messages import GitFailed
 from services.registry.git.remotes import GitRemote
@@ -99,11 +99,11 @@ async def test_links_and_packages_of_the_whole_tree_are_found(git_cache: GitCach
     )
     await git_cache.fetch("leafscan", GitRemote(working_copy.url))
     contents = await git_cache.read_tree_contents("leafscan", commit)
-    links = {item.path: item.target for item in contents.items if item.mode == LINK}
+    links = {item.path: item.target for item in contents.items if item.mode == LINK_MODE}
     assert links == {"venv/python": "/usr/bin/python3", "long": "", "pyproject.toml": "src/other.toml"}
     assert {path: text for path, text in contents.files.items() if text} == {"requirements.txt": b"numpy\n"}
     assert set(contents.files) == {"long", "pyproject.toml", "requirements.txt", "Pipfile", "src/a/b.py"}
-    assert list(unread(contents.files)) == [Problem("src", 1, 1, SRC, "warning")]
+    assert list(check_requirements(contents.files)) == [Problem("src", 1, 1, SRC, "warning")]
 
 
 async def test_what_is_looked_at_is_bounded(
@@ -116,7 +116,7 @@ async def test_what_is_looked_at_is_bounded(
     commit = working_copy.commit({})
     await git_cache.fetch("leafscan", GitRemote(working_copy.url))
     (read,) = (await git_cache.read_tree_contents("leafscan", commit)).items
-    assert read == Item("link0", LINK, "/usr/bin/python3")
+    assert read == TreePath("link0", LINK_MODE, "/usr/bin/python3")
 
 
 async def test_a_tree_that_cannot_be_listed_gives_no_warnings(git_cache: GitCache, working_copy: WorkingCopy) -> None:

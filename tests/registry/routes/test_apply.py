@@ -84,9 +84,11 @@ async def test_what_has_no_app_yet_needs_its_platform_app(registry: Registry) ->
 
 
 async def test_a_token_of_another_app_may_not_apply(registry: Registry) -> None:
-    answer = await registry.call("POST", "/api/v1/apply", PLATFORM, {identity.SCOPES: "write:other read"})
+    answer = await registry.call("POST", "/api/v1/apply", PLATFORM, {identity.HEADER_SCOPES: "write:other read"})
     assert answer.status == 403
-    assert (await registry.call("POST", "/api/v1/apply", PLATFORM, {identity.SCOPES: "write:leafscan"})).status == 200
+    assert (
+        await registry.call("POST", "/api/v1/apply", PLATFORM, {identity.HEADER_SCOPES: "write:leafscan"})
+    ).status == 200
 
 
 async def test_a_file_over_1_mb_is_413(registry: Registry) -> None:

@@ -72,13 +72,13 @@ async def test_a_missing_neighbour_is_named_and_no_error_of_the_whole(registry: 
 async def test_a_caller_sees_the_apps_that_the_token_names(registry: Registry) -> None:
     for name in ("one", "two"):
         await registry.call("POST", "/api/v1/apps", {"name": name})
-    headers = {identity.SCOPES: "write:two"}
+    headers = {identity.HEADER_SCOPES: "write:two"}
     assert [item["name"] for item in (await registry.call("GET", "/api/v1/apps", headers=headers)).body["items"]] == [
         "two"
     ]
     assert (await registry.call("GET", "/api/v1/apps/two", headers=headers)).status == 200
     assert (await registry.call("GET", "/api/v1/apps/one", headers=headers)).status == 403
-    assert (await registry.call("DELETE", "/api/v1/apps/two", headers={identity.SCOPES: "read"})).status == 403
+    assert (await registry.call("DELETE", "/api/v1/apps/two", headers={identity.HEADER_SCOPES: "read"})).status == 403
     assert (await registry.call("POST", "/api/v1/apps", {"name": "three"}, headers)).status == 403
 
 
@@ -165,7 +165,9 @@ async def test_sync_needs_an_app_with_a_repository(registry: Registry) -> None:
     assert (await registry.call("POST", "/api/v1/apps/nobody/sync")).status == 404
     await registry.call("POST", "/api/v1/apps", {"name": "leafscan"})
     assert (await registry.call("POST", "/api/v1/apps/leafscan/sync")).status == 409
-    assert (await registry.call("POST", "/api/v1/apps/leafscan/sync", headers={identity.SCOPES: "read"})).status == 403
+    assert (
+        await registry.call("POST", "/api/v1/apps/leafscan/sync", headers={identity.HEADER_SCOPES: "read"})
+    ).status == 403
 
 
 def test_the_addresses_of_an_app_are_those_that_answer() -> None:

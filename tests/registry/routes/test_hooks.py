@@ -207,7 +207,7 @@ async def test_an_api_token_without_the_right_to_write_is_401(
 ) -> None:
     await attach_app(registry, working_copy)
     created = await registry.call("POST", "/api/v1/tokens", {"name": "ci", "scopes": [scope]})
-    headers = {AUTHORIZATION: f"Bearer {created.body['token']}", identity.SCOPES: "admin"}
+    headers = {AUTHORIZATION: f"Bearer {created.body['token']}", identity.HEADER_SCOPES: "admin"}
     assert (await registry.call("POST", "/hooks/leafscan", None, headers)).status == 401
 
 

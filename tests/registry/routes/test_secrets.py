@@ -73,7 +73,7 @@ async def test_unknown_apps_and_bad_names_are_told(registry: Registry) -> None:
     await create_app(registry)
     assert (await registry.call("PUT", f"{SECRETS}/Not_A_Name", body)).status == 422
     assert (await registry.call("DELETE", f"{SECRETS}/keys")).status == 404
-    assert (await registry.call("PUT", f"{SECRETS}/keys", body, {identity.SCOPES: "read"})).status == 403
+    assert (await registry.call("PUT", f"{SECRETS}/keys", body, {identity.HEADER_SCOPES: "read"})).status == 403
 
 
 async def test_a_deleted_secret_has_no_values_any_more(registry: Registry) -> None:
@@ -166,7 +166,7 @@ async def test_a_key_that_was_set_before_git_was_read_lets_nobody_in_and_can_be_
 async def test_one_key_is_removed_by_who_may_write(registry: Registry) -> None:
     await create_app(registry)
     await registry.call("PUT", f"{SECRETS}/keys", {"data": {"A": "1", "B": "2"}})
-    assert (await registry.call("DELETE", f"{SECRETS}/keys/A", headers={identity.SCOPES: "read"})).status == 403
+    assert (await registry.call("DELETE", f"{SECRETS}/keys/A", headers={identity.HEADER_SCOPES: "read"})).status == 403
     assert (await registry.call("DELETE", f"{SECRETS}/keys/A")).status == 204
     assert (await registry.call("POST", VALUES, {"names": ["keys"]})).body["secrets"] == {"keys": {"B": "2"}}
     answer = await registry.call("DELETE", f"{SECRETS}/keys/A")

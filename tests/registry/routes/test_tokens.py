@@ -60,7 +60,7 @@ async def test_a_token_that_makes_no_sense_is_422(registry: Registry, body: dict
 
 async def test_only_an_administrator_handles_tokens(registry: Registry) -> None:
     for scopes in ("", "write", "write:leafscan"):
-        headers = {identity.SCOPES: scopes}
+        headers = {identity.HEADER_SCOPES: scopes}
         assert (await registry.call("GET", "/api/v1/tokens", headers=headers)).status == 403
         assert (
             await registry.call("POST", "/api/v1/tokens", {"name": "x", "scopes": ["admin"]}, headers)
@@ -89,5 +89,7 @@ async def test_a_key_for_a_name_that_is_none_is_422(registry: Registry, user: st
 
 async def test_keys_belong_to_an_app_and_its_owners(registry: Registry) -> None:
     assert (await registry.call("POST", "/api/v1/apps/nobody/keys", {"user": "alice"})).status == 404
-    answer = await registry.call("POST", "/api/v1/apps/nobody/keys", {"user": "a"}, {identity.SCOPES: "write:other"})
+    answer = await registry.call(
+        "POST", "/api/v1/apps/nobody/keys", {"user": "a"}, {identity.HEADER_SCOPES: "write:other"}
+    )
     assert answer.status == 403

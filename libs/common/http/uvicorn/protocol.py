@@ -10,62 +10,68 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from libs.common.http.upgrade import offers_websocket, without_offer
-from libs.common.http.uvicorn.replacement_parsers import BAD, NOT_HTTP, TOO_LARGE, Behind, Deaf
-from libs.common.http.uvicorn.request_cycle import CONTINUE, LINGER_S, Cycle
+from libs.common.http.upgrade import head_without_upgrade, is_websocket_upgrade
+from libs.common.http.uvicorn.replacement_parsers import (
+    BAD_REQUEST,
+    BAD_REQUEST_MESSAGE,
+    HEAD_TOO_LARGE,
+    BufferingParser,
+    DiscardingParser,
+)
+from libs.common.http.uvicorn.request_cycle import CONTINUE, LINGER_S, RequestResponseCycle
 
-HAND_OVER = "mlmesh.hand_over"
+DETACH_TRANSPORT = "mlmesh.hand_over"
 """ASGI extension of a request that offers a WebSocket: its `to` takes a protocol and gives it the connection."""
-ASGI: Any = {"version": "3.0", "spec_version": "2.3"}
-MAX_HEAD = 64 * 1024
+ASGI_VERSION: Any = {"version": "3.0", "spec_version": "2.3"}
+MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 200
-MAX_FRAMING = 64 * 1024
+MAX_FRAMING_BYTES = 64 * 1024
 """Bytes of chunks' lines and trailers that a body may have, besides those that its chunks need."""
 FRAMING_PER_BYTE = 16
 """What chunks of one byte need: their size, and line ends."""
-LOOKS = 3
+IDLE_CHECKS = 3
 """Looks at a connection in the time for which it may be idle."""
-HEAD_WITHIN_S = 30.0
+HEAD_TIMEOUT_S = 30.0
 """How long a request's head may take."""
-LOOK_AFTER_S = 0.5
+CLIENT_CHECK_AFTER_S = 0.5
 """Until the first look whether a caller who sends no more is still there; twice as long until each further one."""
 
 
-class Protocol(HttpToolsProtocol):
+class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._in_head = False
-        self._received = 0
+        self._head_bytes = 0
         """Bytes since the head that is being received began."""
-        self._too_large = False
-        self._again: bytes | None = None
+        self._head_too_large = False
+        self._head_without_upgrade: bytes | None = None
         """The head of a request that offers another protocol, without the offer."""
-        self._patience: asyncio.TimerHandle | None = self.loop.call_later(HEAD_WITHIN_S, self._too_slow)
-        self._quiet = 0
+        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(HEAD_TIMEOUT_S, self._on_head_timeout)
+        self._idle_checks = 0
         """How often in a row it was found idle."""
         self._idle_timer: asyncio.TimerHandle | None = None
-        self._ended = False
+        self._half_closed = False
         """The caller sends no more."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._be_patient()
+        self._cancel_head_timer()
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._large = len(data) > MAX_HEAD
+        self._read_is_large = len(data) > MAX_HEAD_BYTES
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as stopped:
             rest = data[stopped.args[0] :]
-            if self._again is not None:
-                self._read_again(rest)
+            if self._head_without_upgrade is not None:
+                self._reparse_without_upgrade(rest)
             else:
-                self.parser = cast(Any, Behind(rest, self.flow))
+                self.parser = cast(Any, BufferingParser(rest, self.flow))
             return
         except httptools.HttpParserError:
-            self.send_400_response(NOT_HTTP)
+            self.send_400_response(BAD_REQUEST_MESSAGE)
             return
         if self._in_head:
             self._count_head(len(data))
@@ -74,34 +80,34 @@ class Protocol(HttpToolsProtocol):
 
     def _count_head(self, received: int) -> None:
         """Of a head that is still to be completed."""
-        self._received += received
-        if self._received > MAX_HEAD:
-            self._too_large = True
+        self._head_bytes += received
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._head_too_large = True
             self.send_400_response("")
-        elif self._patience is None:
-            self._patience = self.loop.call_later(HEAD_WITHIN_S, self._too_slow)
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._on_head_timeout)
 
     def _count_body(self, cycle: Any, received: int) -> None:
         """Of a body that is still to be completed: what is not its bytes has a limit, too."""
-        cycle.received += received
-        if cycle.received > MAX_FRAMING + (FRAMING_PER_BYTE + 1) * cycle.taken:
-            self.send_400_response(NOT_HTTP)
+        cycle.framed_size += received
+        if cycle.framed_size > MAX_FRAMING_BYTES + (FRAMING_PER_BYTE + 1) * cycle.body_size:
+            self.send_400_response(BAD_REQUEST_MESSAGE)
 
-    def _read_again(self, rest: bytes) -> None:
+    def _reparse_without_upgrade(self, rest: bytes) -> None:
         """The parser stops at an offer to switch protocols: what is not taken up is read as if it was not there."""
-        head, self._again = self._again, None
+        head, self._head_without_upgrade = self._head_without_upgrade, None
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.data_received((head or b"") + rest)
 
     def on_message_begin(self) -> None:
-        self._in_head, self._received = True, 0
+        self._in_head, self._head_bytes = True, 0
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
         self.scope = {
             "type": "http",
-            "asgi": ASGI,
+            "asgi": ASGI_VERSION,
             "http_version": "1.1",
             "server": self.server,
             "client": self.client,
@@ -113,26 +119,28 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        if self._patience is not None:
-            self._be_patient()
+        if self._head_timer is not None:
+            self._cancel_head_timer()
         headers = self.headers
-        if len(headers) > MAX_HEADERS or ((self._large or self._received) and self._head_size() > MAX_HEAD):
-            self._too_large = True
+        if len(headers) > MAX_HEADERS or (
+            (self._read_is_large or self._head_bytes) and self._head_size() > MAX_HEAD_BYTES
+        ):
+            self._head_too_large = True
             raise ValueError("the head is too large")  # the parser stops: `send_400_response`
         parser, scope = self.parser, self.scope
         version, method = parser.get_http_version(), parser.get_method()
         if method == b"CONNECT":
             raise ValueError("this is no proxy")
         offers = parser.should_upgrade()
-        if offers and not offers_websocket(method, version, headers):
-            self._again = without_offer(method, self.url, version, headers)
+        if offers and not is_websocket_upgrade(method, version, headers):
+            self._head_without_upgrade = head_without_upgrade(method, self.url, version, headers)
             return
-        self._read_url(scope)
+        self._parse_url(scope)
         scope["method"] = method.decode("ascii")
         if version != "1.1":
             scope["http_version"] = version
         before = self.cycle
-        self.cycle = cycle = Cycle(  # type: ignore[assignment]
+        self.cycle = cycle = RequestResponseCycle(  # type: ignore[assignment]
             scope,
             self.transport,
             self.flow,
@@ -145,7 +153,7 @@ class Protocol(HttpToolsProtocol):
         self.headers = []  # trailers are not headers
         if offers:
             cycle.keep_alive = False  # the parser stops behind this request
-            scope["extensions"] = {HAND_OVER: {"to": self.hand_over}}
+            scope["extensions"] = {DETACH_TRANSPORT: {"to": self.detach_transport}}
         if before is None or before.response_complete:
             cycle.start(self.app, self.tasks)
         else:
@@ -154,34 +162,34 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         cycle: Any = self.cycle
-        cycle.take(body)
+        cycle.receive_body(body)
         if len(cycle.body) > HIGH_WATER_LIMIT and not cycle.response_complete:
             self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
-        if self._again is not None:
+        if self._head_without_upgrade is not None:
             return
         cycle: Any = self.cycle
-        cycle.end()
+        cycle.end_body()
 
     def _head_size(self) -> int:
         return sum([len(name) + len(value) for name, value in self.headers]) + len(self.url)
 
-    def _read_url(self, scope: Any) -> None:
+    def _parse_url(self, scope: Any) -> None:
         parsed = httptools.parse_url(self.url)
         scope["raw_path"] = raw = parsed.path
         path = raw.decode("ascii")
         scope["path"] = urllib.parse.unquote(path) if "%" in path else path
         scope["query_string"] = parsed.query or b""
 
-    def hand_over(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+    def detach_transport(self, protocol: asyncio.Protocol) -> asyncio.Transport:
         """Gives the connection away, to be spoken on directly from now on."""
         self.cycle.disconnected = True  # as far as HTTP goes
         self.connections.discard(self)
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         self.transport.set_protocol(protocol)
-        early = self.parser.rest if isinstance(self.parser, Behind) else b""
+        early = self.parser.buffer if isinstance(self.parser, BufferingParser) else b""
         if early:
             self.loop.call_soon(protocol.data_received, early)
         self.flow.resume_reading()
@@ -198,21 +206,21 @@ class Protocol(HttpToolsProtocol):
             waiting: Any = self.pipeline.pop()
             waiting[0].start(self.app, self.tasks)
             return
-        self._quiet = 0
+        self._idle_checks = 0
         if self._idle_timer is None:
-            self._idle_timer = self.loop.call_later(self.timeout_keep_alive / LOOKS, self._look_if_idle)
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive / IDLE_CHECKS, self._check_idle)
 
-    def _look_if_idle(self) -> None:
+    def _check_idle(self) -> None:
         self._idle_timer = None
         if self.transport.is_closing():
             return
         if self._in_head or (self.cycle is not None and not self.cycle.response_complete):
-            self._quiet = 0
-        self._quiet += 1
-        if self._quiet > LOOKS:
+            self._idle_checks = 0
+        self._idle_checks += 1
+        if self._idle_checks > IDLE_CHECKS:
             self.transport.close()
         else:
-            self._idle_timer = self.loop.call_later(self.timeout_keep_alive / LOOKS, self._look_if_idle)
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive / IDLE_CHECKS, self._check_idle)
 
     # a caller who sends no more, but may still read the answer
 
@@ -221,44 +229,44 @@ class Protocol(HttpToolsProtocol):
         if cycle is None or cycle.more_body or cycle.response_complete:
             return False
         cycle.keep_alive = False
-        if not self._ended:
-            self._ended = True
-            self.loop.call_later(LOOK_AFTER_S, self._look_if_there, LOOK_AFTER_S)
+        if not self._half_closed:
+            self._half_closed = True
+            self.loop.call_later(CLIENT_CHECK_AFTER_S, self._check_client, CLIENT_CHECK_AFTER_S)
         return True
 
-    def _look_if_there(self, pause: float) -> None:
+    def _check_client(self, pause: float) -> None:
         """Who closed looks the same as who only sends no more, until something is sent: then nobody takes it."""
         cycle: Any = self.cycle
         if self.transport.is_closing() or cycle.response_complete:
             return
-        if not self.pipeline and cycle.begun and not cycle.wrote:
+        if not self.pipeline and cycle.response_started and not cycle.has_written:
             self.transport.abort()  # it is the time between two parts of an answer: nothing can be sent to find out
             return
-        if not self.pipeline and not cycle.begun and cycle.scope["http_version"] == "1.1":
+        if not self.pipeline and not cycle.response_started and cycle.scope["http_version"] == "1.1":
             self.transport.write(CONTINUE)
-        cycle.wrote = False
-        self.loop.call_later(2 * pause, self._look_if_there, 2 * pause)
+        cycle.has_written = False
+        self.loop.call_later(2 * pause, self._check_client, 2 * pause)
 
     # a head that is too large or too slow
 
     def send_400_response(self, msg: str) -> None:
         cycle: Any = self.cycle
-        if cycle is not None and cycle.begun and not cycle.response_complete:
+        if cycle is not None and cycle.response_started and not cycle.response_complete:
             self.transport.close()  # in the middle of an answer
             return
         if cycle is not None:
-            cycle.cut()
-        self.transport.write(TOO_LARGE if self._too_large else BAD % (len(msg), msg.encode()))
-        self._in_head, self.parser = False, cast(Any, Deaf())
-        self._be_patient()
+            cycle.disconnect()
+        self.transport.write(HEAD_TOO_LARGE if self._head_too_large else BAD_REQUEST % (len(msg), msg.encode()))
+        self._in_head, self.parser = False, cast(Any, DiscardingParser())
+        self._cancel_head_timer()
         self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.close)
 
-    def _too_slow(self) -> None:
+    def _on_head_timeout(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
 
-    def _be_patient(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _cancel_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None

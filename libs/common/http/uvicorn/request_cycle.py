@@ -12,21 +12,21 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from libs.common.errors import SlowBody
 
-SMALL = 16 * 1024
+JOIN_LIMIT = 16 * 1024
 """What is larger is not worth a copy."""
-BODY_FOLLOWS = "body_follows"
+RESPONSE_BODY_FOLLOWS = "body_follows"
 """In a response's start: its first bytes come in the same step, so that head and bytes are one write."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-BODY_WITHIN_S = 30.0
+BODY_PROGRESS_TIMEOUT_S = 30.0
 """How long a caller may be waited for until the next `PROGRESS` bytes of a body, or its end, are here."""
-PROGRESS = 4096
+BODY_PROGRESS_BYTES = 4096
 LINGER_S = 2.0
 """How long what cannot be read as a request is received, and dropped, behind its refusal."""
 DRAIN_S = 30.0
 """How long the rest of a request is received, and dropped, behind an answer that came before its end: a reset would
 take the answer away from a caller that sends all before it reads."""
 DISCONNECTED = {"type": "http.disconnect"}
-FAILED: tuple[dict[str, Any], dict[str, Any]] = (
+FAILURE_RESPONSE: tuple[dict[str, Any], dict[str, Any]] = (
     {"type": "http.response.start", "status": 500, "headers": [(b"connection", b"close")]},
     {"type": "http.response.body", "body": b"Internal Server Error"},
 )
@@ -37,13 +37,14 @@ class BadResponse(RuntimeError):
     """The application does not keep to ASGI."""
 
 
-class Cycle:
+class RequestResponseCycle:
     """In place of uvicorn's own: the same to its protocol and to applications, with a fraction of the work."""
 
     __slots__ = (
-        "_chunked", "_default_headers", "_due", "_expects_continue", "_flow", "_head", "_left", "_loop", "_news",
-        "_on_response", "_silent", "_task", "_told_end", "_transport", "_waited", "begun", "body", "disconnected",
-        "keep_alive", "more_body", "received", "response_complete", "scope", "taken", "wrote",
+        "_body_wait_s", "_chunked", "_default_headers", "_end_sent", "_expects_continue", "_flow", "_head", "_loop",
+        "_no_body", "_on_response", "_progress_due", "_readable", "_remaining", "_task", "_transport", "body",
+        "body_size", "disconnected", "framed_size", "has_written", "keep_alive", "more_body", "response_complete",
+        "response_started", "scope",
     )  # fmt: skip
 
     def __init__(
@@ -64,15 +65,15 @@ class Cycle:
         self.response_complete = False
         self.body = bytearray()
         self.more_body = True
-        self.taken = 0
+        self.body_size = 0
         """Bytes of the body that have come."""
-        self.received = 0
+        self.framed_size = 0
         """The same with what frames them, of reads behind which there was more to come."""
-        self.wrote = False
+        self.has_written = False
         """Something was sent, since somebody last looked."""
-        self._due = PROGRESS
+        self._progress_due = BODY_PROGRESS_BYTES
         """Bytes of the body that are to be here before it has been waited for too long."""
-        self._waited = 0.0
+        self._body_wait_s = 0.0
         """Seconds that were spent on waiting for them."""
         self._transport = transport
         self._flow = flow
@@ -80,52 +81,52 @@ class Cycle:
         self._default_headers = default_headers
         self._on_response = on_response
         self._expects_continue = expects_continue
-        self._told_end = False
+        self._end_sent = False
         self._task: asyncio.Task[None] | None = None
-        self._news: asyncio.Event | None = None
+        self._readable: asyncio.Event | None = None
         self._head: bytes | None = None
         """Of a response that has begun, as long as it is not written."""
-        self.begun = False
+        self.response_started = False
         self._chunked = False
-        self._left: int | None = None
+        self._remaining: int | None = None
         """Bytes of the body that are still to come, where its length was given."""
-        self._silent = scope["method"] == "HEAD"
+        self._no_body = scope["method"] == "HEAD"
 
     @property
-    def message_event(self) -> Cycle:
+    def message_event(self) -> RequestResponseCycle:
         """What its protocol knows of it: something that can be set."""
         return self
 
     def set(self) -> None:
         """Something has changed for who receives."""
-        if self._news is not None:
-            self._news.set()
+        if self._readable is not None:
+            self._readable.set()
 
-    def take(self, body: bytes) -> None:
+    def receive_body(self, body: bytes) -> None:
         """More of the request's body."""
-        self.taken += len(body)
+        self.body_size += len(body)
         if not self.response_complete:
             self.body += body
             self.set()
 
-    def end(self) -> None:
+    def end_body(self) -> None:
         """Of the request's body."""
         self.more_body = False
         if self.response_complete and not self.keep_alive:
             self._transport.close()  # nothing is left to be drained
         self.set()
 
-    def cut(self) -> None:
+    def disconnect(self) -> None:
         """As if the caller had gone."""
         self.disconnected, self.more_body = True, False
         self.set()
 
     def start(self, app: Any, tasks: MutableSet[asyncio.Task[None]]) -> None:
         """`tasks` holds it while it runs."""
-        self._task = task = self._loop.create_task(self._run(app, tasks))
+        self._task = task = self._loop.create_task(self._run_app(app, tasks))
         tasks.add(task)
 
-    async def _run(self, app: Any, tasks: MutableSet[asyncio.Task[None]]) -> None:
+    async def _run_app(self, app: Any, tasks: MutableSet[asyncio.Task[None]]) -> None:
         try:
             await app(self.scope, self.receive, self.send)
         except BaseException as error:
@@ -133,20 +134,20 @@ class Cycle:
             if isinstance(error, asyncio.CancelledError):
                 self._transport.close()
                 raise
-            await self._fail()
+            await self._send_failure()
         else:
             if not self.response_complete and not self.disconnected:
                 _log.error("an application returned without a complete response")
-                await self._fail()
+                await self._send_failure()
         finally:
             if self._task is not None:
                 tasks.discard(self._task)
 
-    async def _fail(self) -> None:
-        if self.begun:
+    async def _send_failure(self) -> None:
+        if self.response_started:
             self._transport.close()
         else:
-            for message in FAILED:
+            for message in FAILURE_RESPONSE:
                 await self.send(message)
 
     async def receive(self) -> Any:
@@ -155,30 +156,30 @@ class Cycle:
             self._transport.write(CONTINUE)
         self._expects_continue = False
         while not self.disconnected and not self.response_complete:
-            if self.body or not (self.more_body or self._told_end):
+            if self.body or not (self.more_body or self._end_sent):
                 body, self.body = bytes(self.body), bytearray()
-                self._told_end = not self.more_body
+                self._end_sent = not self.more_body
                 return {"type": "http.request", "body": body, "more_body": self.more_body}
             self._flow.resume_reading()
-            if self._news is None:
-                self._news = asyncio.Event()
-            self._news.clear()
-            await (self._more() if self.more_body else self._news.wait())
+            if self._readable is None:
+                self._readable = asyncio.Event()
+            self._readable.clear()
+            await (self._wait_for_body() if self.more_body else self._readable.wait())
         return DISCONNECTED
 
-    async def _more(self) -> None:
+    async def _wait_for_body(self) -> None:
         """Waits for more of the body. Only such time counts, not that in which nobody asked for it."""
-        assert self._news is not None  # noqa: S101  `receive` made it
-        if self.taken >= self._due:
-            self._due, self._waited = self.taken + PROGRESS, 0.0
+        assert self._readable is not None  # noqa: S101  `receive` made it
+        if self.body_size >= self._progress_due:
+            self._progress_due, self._body_wait_s = self.body_size + BODY_PROGRESS_BYTES, 0.0
         began = self._loop.time()
         try:
-            async with asyncio.timeout(BODY_WITHIN_S - self._waited):
-                await self._news.wait()
+            async with asyncio.timeout(BODY_PROGRESS_TIMEOUT_S - self._body_wait_s):
+                await self._readable.wait()
         except TimeoutError as error:
             self.keep_alive = False
             raise SlowBody() from error
-        self._waited += self._loop.time() - began
+        self._body_wait_s += self._loop.time() - began
 
     async def send(self, message: Any) -> None:
         if self._flow.write_paused and not self.disconnected:
@@ -186,17 +187,17 @@ class Cycle:
         if self.disconnected:
             return
         kind = message["type"]
-        if kind == "http.response.body" and self.begun and not self.response_complete:
+        if kind == "http.response.body" and self.response_started and not self.response_complete:
             self._write_body(message.get("body", b""), message.get("more_body", False))
-        elif kind == "http.response.start" and not self.begun:
-            self.begun, self._expects_continue = True, False
-            self._head = self._head_of(message)
-            if BODY_FOLLOWS not in message:
-                self._loop.call_soon(self._flush)
+        elif kind == "http.response.start" and not self.response_started:
+            self.response_started, self._expects_continue = True, False
+            self._head = self._encode_head(message)
+            if RESPONSE_BODY_FOLLOWS not in message:
+                self._loop.call_soon(self._flush_head)
         else:
             raise BadResponse(f"{kind} is not what comes next in a response")
 
-    def _head_of(self, message: Any) -> bytes:
+    def _encode_head(self, message: Any) -> bytes:
         status = message["status"]
         given = message.get("headers", ())
         parts, framed, closes = [STATUS_LINE[status]], False, False
@@ -206,7 +207,7 @@ class Cycle:
                 lines += 1
                 lower = name.lower()
                 if lower == b"content-length":
-                    framed, self._left = True, int(value)
+                    framed, self._remaining = True, int(value)
                 elif lower == b"transfer-encoding":
                     framed, self._chunked = True, value.lower() == b"chunked"
                 elif lower == b"connection" and b"close" in value.lower():
@@ -217,31 +218,31 @@ class Cycle:
             raise BadResponse("a header has a line end in it")
         if not self.keep_alive and not closes:
             head += b"connection: close\r\n"
-        if not framed and not self._silent and status not in (204, 304):
+        if not framed and not self._no_body and status not in (204, 304):
             self._chunked = True
             head += b"transfer-encoding: chunked\r\n"
         return head + b"\r\n"
 
     def _write_body(self, body: bytes, more: bool) -> None:
-        if self._silent:
+        if self._no_body:
             body = b""
         elif self._chunked:
             body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             if not more:
                 body += b"0\r\n\r\n"
-        elif self._left is not None:
-            self._left -= len(body)
-            if self._left < 0 or (self._left and not more):
+        elif self._remaining is not None:
+            self._remaining -= len(body)
+            if self._remaining < 0 or (self._remaining and not more):
                 raise BadResponse("the body is not as long as content-length says")
         self._write(body)
         if not more:
             self.response_complete = True
             self.set()
             if not self.keep_alive:
-                self._close()
+                self._close_after_response()
             self._on_response()
 
-    def _close(self) -> None:
+    def _close_after_response(self) -> None:
         if self.more_body and self._transport.can_write_eof():
             self._transport.write_eof()
             self._loop.call_later(DRAIN_S, self._transport.close)
@@ -249,17 +250,17 @@ class Cycle:
             self._transport.close()
 
     def _write(self, body: bytes) -> None:
-        self.wrote = True
+        self.has_written = True
         head, self._head = self._head, None
         if head is None:
             if body:
                 self._transport.write(body)
-        elif len(body) <= SMALL:
+        elif len(body) <= JOIN_LIMIT:
             self._transport.write(head + body)
         else:
             self._transport.write(head)
             self._transport.write(body)
 
-    def _flush(self) -> None:
+    def _flush_head(self) -> None:
         if self._head is not None and not self._transport.is_closing():
             self._write(b"")

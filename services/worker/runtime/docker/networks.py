@@ -18,7 +18,7 @@ from aiodocker import Docker
 from libs.common import log
 from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
 from libs.common.http.addresses import is_loopback
-from libs.common.settings import PORTS, Settings
+from libs.common.settings import DEFAULT_PORTS, Settings
 from services.worker.runtime.docker import subnets
 from services.worker.runtime.docker.client import EngineRefused, call_engine, list_containers
 from services.worker.runtime.docker.gateway_forwarder import GatewayForwarder
@@ -100,7 +100,7 @@ class AppNetworks:
         """Where the gateway answers for containers of this app."""
         network = await self.ensure_network(app, internal=internal)
         if network.has_gateway:
-            return f"http://{GATEWAY_ALIAS}:{PORTS['gateway']}"
+            return f"http://{GATEWAY_ALIAS}:{DEFAULT_PORTS['gateway']}"
         if self._forwarder and (port := await self._forwarder.listen(network.host_address)):
             return f"http://{network.host_address}:{port}"
         return url_from_container(self._settings.public_url, network.host_address)

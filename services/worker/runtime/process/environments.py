@@ -10,7 +10,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from libs.common.python_packages import LIST, LISTED, READ, Packages, Unfit, packages
+from libs.common.python_packages import (
+    PARSED_FILES,
+    RELEVANT_PATTERNS,
+    REQUIREMENTS_FILE,
+    InvalidProject,
+    Requirements,
+    find_requirements,
+)
 from services.worker.file_lock import hold_file_lock
 from services.worker.runtime import Progress, RuntimeFailure
 from services.worker.runtime.process.installer import DEFAULT_TIMEOUTS, InstallTimeouts, run_installer
@@ -44,21 +51,21 @@ class VirtualEnvironments:
             await self._create(folder, packages, source, progress)
             (folder / COMPLETE_FILE).touch()
 
-    async def _create(self, folder: Path, packages: Packages, source: Path | None, progress: Progress) -> None:
+    async def _create(self, folder: Path, packages: Requirements, source: Path | None, progress: Progress) -> None:
         progress("making the virtual environment")
-        seed = ["--without-pip"] if packages == Packages() else []
+        seed = ["--without-pip"] if packages == Requirements() else []
         await run_installer(
             [sys.executable, "-m", "virtualenv", "--quiet", *seed, str(folder)], None, progress, self._timeouts
         )
-        if source is None or packages == Packages():
+        if source is None or packages == Requirements():
             return
         pip = [str(folder / "bin" / "python"), *PIP_INSTALL]
-        if packages.whole:
+        if packages.installs_repository:
             await self._install_project([*pip, "."], source, progress)
             return
-        generated = folder / LIST
-        generated.write_text(packages.lines or "")
-        requirements = source / LIST if (source / LIST).is_file() else generated
+        generated = folder / REQUIREMENTS_FILE
+        generated.write_text(packages.text or "")
+        requirements = source / REQUIREMENTS_FILE if (source / REQUIREMENTS_FILE).is_file() else generated
         await run_installer([*pip, "-r", str(requirements)], source, progress, self._timeouts)
 
     async def _install_project(self, command: list[str], source: Path, progress: Progress) -> None:
@@ -73,27 +80,29 @@ def is_complete(folder: Path) -> bool:
     return (folder / COMPLETE_FILE).exists() and (folder / "bin" / "python").exists()
 
 
-def read_requirements(source: Path | None) -> Packages:
+def read_requirements(source: Path | None) -> Requirements:
     """What the repository asks for. Raises RuntimeFailure("source")."""
     if source is None:
-        return Packages()
-    paths = (path for pattern in LISTED for path in source.glob(pattern) if path.is_file())
-    files = {path.relative_to(source).as_posix(): path.read_bytes() if path.name in READ else b"" for path in paths}
+        return Requirements()
+    paths = (path for pattern in RELEVANT_PATTERNS for path in source.glob(pattern) if path.is_file())
+    files = {
+        path.relative_to(source).as_posix(): path.read_bytes() if path.name in PARSED_FILES else b"" for path in paths
+    }
     try:
-        return packages(files)
-    except Unfit as error:
+        return find_requirements(files)
+    except InvalidProject as error:
         raise RuntimeFailure("source", str(error)) from error
 
 
-def environment_key(packages: Packages, source: Path | None) -> str:
+def environment_key(packages: Requirements, source: Path | None) -> str:
     """The same for the same requirements; a repository that installs a part of itself has one for each commit."""
     version = f"{platform.python_implementation()} {platform.python_version()} {sys.prefix}"
-    content = "" if packages == Packages() or source is None else _requirements_key(packages, source)
+    content = "" if packages == Requirements() or source is None else _requirements_key(packages, source)
     return hashlib.sha256(f"{version}\n{content}".encode()).hexdigest()[:24]
 
 
-def _requirements_key(packages: Packages, source: Path) -> str:
+def _requirements_key(packages: Requirements, source: Path) -> str:
     try:
-        return f"c{source}" if packages.lines is None else f"r{expand_lists(packages.lines, source)}"
+        return f"c{source}" if packages.text is None else f"r{expand_lists(packages.text, source)}"
     except LocalRequirement:
-        return f"c{source}\n{packages.lines}"
+        return f"c{source}\n{packages.text}"
