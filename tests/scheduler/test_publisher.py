@@ -91,7 +91,7 @@ async def test_what_it_does_is_shown_and_that_it_is_tried_again(mesh: Mesh) -> N
 
     async def again() -> bool:
         detail = (await mesh.run(run))["stages"][1]["detail"] or ""
-        return detail == "publishing model to data/small/: the store is away; it is tried again in 2 s"
+        return detail == "publishing model to data/small/: the store is away; retrying in 2 s"
 
     await mesh.until(again)
     assert mesh.neighbours.tried == 3, "one is held, the other was tried twice"

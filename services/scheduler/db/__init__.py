@@ -15,5 +15,5 @@ __all__ = ["Connection", "metadata", "open_database"]
 
 
 def open_database(url: str) -> Database:
-    """With the caches of what its rows never change."""
+    """The database with caches of the columns that never change."""
     return Database(url, options={cache.OPTION: cache() for cache in (RunPlanCache, TaskOwnerCache)})

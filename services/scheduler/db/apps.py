@@ -19,7 +19,7 @@ async def get(conn: AsyncConnection, name: str) -> App | None:
 
 
 async def get_live_commit(conn: AsyncConnection, name: str) -> tuple[str, str] | None:
-    """The live deployment and its commit."""
+    """The live deployment and its commit; None when no deployment is live."""
     row = (await conn.execute(select(apps.c.deployment, apps.c.commit).where(apps.c.name == name))).first()
     return (row.deployment, row.commit) if row and row.deployment else None
 
@@ -29,12 +29,12 @@ async def list_names(conn: AsyncConnection) -> list[str]:
 
 
 async def list_platform_apps(conn: AsyncConnection) -> list[tuple[str, dict[str, Any] | None]]:
-    """Every app with its PlatformApp, where it has one."""
+    """Every app with its PlatformApp manifest; None when the app has none."""
     return [(row.name, row.app) for row in await conn.execute(select(apps.c.name, apps.c.catalog["app"].label("app")))]
 
 
 async def put(conn: AsyncConnection, name: str, columns: Mapping[str, Any]) -> None:
-    """Change the app's columns, making the row if there is none."""
+    """Update the columns of the app; inserts the row when it is missing."""
     statement = upsert(conn, apps).values(**{"name": name, "commit": "", "access": {}, **columns})
     await conn.execute(statement.on_conflict_do_update(index_elements=["name"], set_=dict(columns) or {"name": name}))
 

@@ -1,4 +1,4 @@
-"""Rows of the components whose number of instances changes, and of the load that gateways tell."""
+"""Rows of autoscaling: the scale of each component, and the load that each gateway reported last."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def list_scaled_components(conn: AsyncConnection) -> dict[ComponentKey, tu
 
 
 async def list_app_scales(conn: AsyncConnection, app: str) -> dict[str, ScaleState]:
-    """By component."""
+    """The scales of the app, by component."""
     rows = (await conn.execute(select(autoscaling).where(autoscaling.c.app == app))).mappings()
     return {row["component"]: _scale_from_row(row) for row in rows}
 
@@ -37,7 +37,7 @@ def _scale_from_row(row: RowMapping) -> ScaleState:
 async def replace_app_scales(
     conn: AsyncConnection, app: str, scaling: Mapping[str, tuple[ScalingBounds, ScaleState]]
 ) -> None:
-    """These components of the app, and no others."""
+    """Replace all scales of the app."""
     await conn.execute(delete(autoscaling).where(autoscaling.c.app == app))
     for component, (bounds, scale) in scaling.items():
         values = {"app": app, "component": component, "bounds": bounds.to_json(), **scale.to_row()}
@@ -52,7 +52,7 @@ async def update_scale(conn: AsyncConnection, key: ComponentKey, scale: ScaleSta
 async def record_loads(
     conn: AsyncConnection, gateway: str, component_loads: Iterable[tuple[ComponentKey, float]], now: float
 ) -> None:
-    """Noted; what was said long ago, perhaps by one that is no more, is forgotten."""
+    """Insert or update the loads of one gateway, and delete expired ones, such as those of gateways that are gone."""
     await conn.execute(delete(load_reports).where(load_reports.c.at < now - LOAD_TTL_S))
     for (app, component), load in component_loads:
         values = {"load": load, "at": now}
@@ -61,7 +61,7 @@ async def record_loads(
 
 
 async def get_total_loads(conn: AsyncConnection, since: float) -> dict[ComponentKey, float]:
-    """The load of all gateways together by what they said after `since`."""
+    """The sum over all gateways of the loads reported after `since`."""
     totals: dict[ComponentKey, float] = defaultdict(float)
     for row in await conn.execute(select(load_reports).where(load_reports.c.at >= since)):
         totals[row.app, row.component] += row.load

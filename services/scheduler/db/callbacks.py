@@ -20,7 +20,7 @@ async def get(conn: AsyncConnection, run: str, *, lock: bool = False) -> Callbac
 
 
 async def list_changed(conn: AsyncConnection, limit: int) -> list[Callback]:
-    """Callbacks whose runs have changed since they were looked at."""
+    """Callbacks whose run has a newer version than the one checked last."""
     query = select(callbacks).select_from(of_time.CALLBACKS_WITH_RUN).where(of_time.RUN_CHANGED)
     return [Callback(**row) for row in (await conn.execute(query.limit(limit))).mappings()]
 

@@ -1,4 +1,4 @@
-"""What time makes due: each condition once, for the step that acts on it and for the question whether there is any."""
+"""Due predicates: one condition for each kind of timed work, for its query and for the check whether there is any."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ OPEN_RUN = ("queued", "running", "canceling")
 Condition = ColumnElement[bool]
 Time = float | BindParameter[float]
 OPEN_CHAIN: Condition = and_(runs.c.status.in_(OPEN_RUN), runs.c.chain == runs.c.id)
-"""The first run of a chain that has not ended."""
+"""The first run of a chain whose status is not final."""
 CALLBACKS_WITH_RUN = callbacks.join(runs, runs.c.id == callbacks.c.run)
 RUN_CHANGED: Condition = and_(callbacks.c.open, runs.c.version > callbacks.c.version)
-"""Of `CHANGED`: a callback whose run has changed since it was looked at."""
+"""Of `CALLBACKS_WITH_RUN`: an open callback whose run has a newer version than the one checked last."""
 PUBLISHING: Condition = and_(tasks.c.kind == "stage", tasks.c.state == "publishing")
 ROLLOUT_ACTIVE: Condition = (
     exists().where(rollouts.c.status == "starting")
     | exists().where(rollouts.c.reported.is_(False))
     | exists().where(tasks.c.kind == "instance", tasks.c.state == "waiting")
 )
-"""A revision that goes live or of which the registry has not heard, or an instance that waits for its model."""
+"""A rollout that is active or not yet reported to the registry, or an instance that waits for its model."""
 
 
 def backoff_over(now: Time) -> Condition:
-    """A task whose pause after a failure is over."""
+    """A waiting task whose back-off is over."""
     return and_(tasks.c.state == "waiting", tasks.c.not_before <= now)
 
 
 def lease_expired(now: Time) -> Condition:
-    """A task whose lease has ended."""
+    """A claimed task whose lease has expired."""
     return and_(tasks.c.state == "claimed", tasks.c.lease_until < now)
 
 
 def run_overdue(now: Time) -> Condition:
-    """A run that has not begun, or not ended, in time."""
+    """A run that has not started, or not finished, before its deadline."""
     return and_(runs.c.status.in_(("queued", "running")), runs.c.deadline < now)
 
 
@@ -62,7 +62,7 @@ def delivery_due(now: Time) -> Condition:
 
 
 class DueWork(NamedTuple):
-    """Whether there is any of each."""
+    """Whether there is any due work, by kind."""
 
     backoffs: bool
     overdue_runs: bool
@@ -70,18 +70,18 @@ class DueWork(NamedTuple):
     chains: bool
     expired_leases: bool
     callbacks: bool
-    """Callbacks to be told of something."""
+    """Deliveries that are due, or callbacks whose run has changed."""
     rollouts: bool
     publications: bool
-    """Outputs to be brought to their places."""
+    """Stages whose outputs are to be published."""
     open_runs: bool
-    """Runs that have not ended."""
+    """Runs whose status is not final."""
     next_at: float | None
-    """Epoch seconds at which the next schedule, callback or end of a lease is due."""
+    """Epoch seconds at which the next schedule, delivery or lease expiry is due."""
 
     @property
     def is_busy(self) -> bool:
-        """Something may become due that no time tells beforehand."""
+        """Whether work may become due at a time that `next_at` does not contain."""
         return self.open_runs or self.callbacks or self.rollouts
 
 
@@ -112,6 +112,6 @@ DUE = select(
 
 
 async def find_due_work(conn: AsyncConnection, now: float) -> DueWork:
-    """In one question: most seconds nothing is."""
+    """One statement for all kinds: usually nothing is due."""
     *flags, next_at = (await conn.execute(DUE, {"now": now})).one()
     return DueWork._make([*map(bool, flags), next_at])

@@ -1,4 +1,4 @@
-"""Execution options: how queries reach the caches that belong to the database of their connection."""
+"""Execution options of a connection: they carry the caches that belong to its database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Cache = TypeVar("Cache")
 
 
 def get_option(conn: AsyncConnection, name: str, kind: type[Cache]) -> Cache:
-    """The cache that the database was opened with; an empty one where it was opened without."""
+    """The cache with which the database was opened; a new one when it was opened without."""
     if conn.sync_connection is None:
         return kind()
     cache = conn.sync_connection.get_execution_options().get(name)

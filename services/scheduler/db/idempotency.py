@@ -12,7 +12,7 @@ from libs.common.db import upsert
 from services.scheduler.db.tables import idempotency_keys
 
 IDEMPOTENCY_TTL_S = 24 * 3600.0
-"""How long an Idempotency-Key answers for its first submission."""
+"""How long a repeated submission with the same Idempotency-Key returns the first run."""
 
 
 IdempotencyKey = tuple[str, str, str, str]
@@ -23,10 +23,10 @@ KEY_COLUMNS = tuple_(idempotency_keys.c.app, idempotency_keys.c.user, idempotenc
 async def insert_keys(
     conn: AsyncConnection, requests: Sequence[Mapping[str, Any]], now: float
 ) -> dict[IdempotencyKey, str]:
-    """Note requests by their keys. Of the keys that were free: which run they stand for now."""
+    """Insert the keys of requests; returns the run of each key that was free or expired."""
     if not requests:
         return {}
-    ordered = sorted(requests, key=_row_key)  # one order of locks for all
+    ordered = sorted(requests, key=_row_key)  # all transactions lock keys in the same order
     expired = and_(
         KEY_COLUMNS.in_([_row_key(row) for row in ordered]), idempotency_keys.c.created_at <= now - IDEMPOTENCY_TTL_S
     )
@@ -43,7 +43,7 @@ def _row_key(row: Mapping[str, Any]) -> IdempotencyKey:
 
 
 async def find_key(conn: AsyncConnection, key: IdempotencyKey) -> tuple[str, str] | None:
-    """The body's hash and the run of the request with this key."""
+    """Hash of the body, and run, of the request that used the key; None when the key is free."""
     row = (
         await conn.execute(select(idempotency_keys.c.body, idempotency_keys.c.run).where(KEY_COLUMNS.in_([key])))
     ).first()

@@ -10,7 +10,7 @@ from services.scheduler.db.tables import leaders
 
 
 async def acquire_leadership(conn: AsyncConnection, name: str, owner: str, lease: float) -> bool:
-    """Take or renew the leadership called `name` for `lease` s; False while another owner's lease lasts."""
+    """Acquire or renew the leadership `name` for `lease` seconds; False while another owner's lease is valid."""
     values = {"owner": owner, "until": DatabaseNow() + lease}
     owned_or_expired = or_(leaders.c.owner == owner, leaders.c.until < DatabaseNow())
     statement = upsert(conn, leaders).values(name=name, **values)

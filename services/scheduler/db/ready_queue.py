@@ -1,4 +1,4 @@
-"""The line of ready tasks: whose turn it is, and for whom was rung."""
+"""Ready queue: queries on ready tasks, in scheduling order, and which of them have been dispatched."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ DISPATCHED_COUNTS = (
 
 
 def _ready_in_order(limit: int | None) -> Select[Any]:
-    """Ready tasks, best first: by priority, then of the app that is served least, then by age.
+    """Ready tasks in scheduling order: by priority, then by how few stages of the app are claimed, then by age.
 
-    `limit`: of how many stages of one app may be at work; those beyond it are not there.
+    `limit`: how many stages of one app may be claimed at the same time; the query leaves out those beyond it.
     """
     claimed = (
         select(tasks.c.app, func.count().label("n"))
@@ -48,7 +48,7 @@ async def list_next_ready(
     limit: int | None = None,
     max_tasks: int = 1,
 ) -> tuple[list[ClaimCandidate], bool, float]:
-    """Whose turn it is, and who comes after; if it is somebody's, whether the worker drains, and the time."""
+    """The next tasks for a worker; when there are any, whether the worker is draining, and the database's time."""
     params = {"by": worker, "classes": list(classes), "most": max_tasks}
     rows = (await conn.execute(_next_query(limit, stages), params)).all()
     if not rows:
@@ -68,14 +68,14 @@ def _next_query(limit: int | None, stages: bool) -> Select[Any]:
 
 
 async def count_dispatched(conn: AsyncConnection) -> dict[str, int]:
-    """By class, how many ready tasks were rung for."""
+    """How many ready tasks have been dispatched, by resource class."""
     return {row.resource_class: row.n for row in await conn.execute(DISPATCHED_COUNTS)}
 
 
 async def list_undispatched(
     conn: AsyncConnection, classes: Iterable[str], dispatched_before: float | None, window: int, limit: int | None
 ) -> list[ReadyTask]:
-    """The next ready tasks that were not rung for; with `before` of those whose doorbell is older."""
+    """The next ready tasks that were never dispatched, or that were dispatched before `dispatched_before`."""
     params = {
         "classes": list(classes),
         "most": window,
@@ -95,21 +95,21 @@ def _undispatched_query(limit: int | None, never_dispatched: bool) -> Select[Any
 
 
 async def list_ready_stages(conn: AsyncConnection) -> list[QueueEntry]:
-    """Where the ready stages stand, best first."""
+    """Run and resource class of each ready stage, in scheduling order."""
     query = select(tasks.c.run, tasks.c.resource_class).where(tasks.c.state == "ready", tasks.c.kind == "stage")
     rows = await conn.execute(query.order_by(tasks.c.priority.desc(), tasks.c.created_at, tasks.c.replica))
     return [(row.run, row.resource_class) for row in rows]
 
 
 async def mark_dispatched(conn: AsyncConnection, task_ids: Iterable[str], now: float) -> None:
-    """One that is locked is about to change, and needs no bell or another."""
+    """Skips locked rows: their transaction changes them, and dispatches them again if needed."""
     ready = select(tasks.c.id).where(tasks.c.id.in_(list(task_ids)), tasks.c.state == "ready")
     unlocked = ready.with_for_update(skip_locked=True)
     await conn.execute(update(tasks).where(tasks.c.id.in_(unlocked)).values(rung_at=now))
 
 
 async def get_queue_depths(conn: AsyncConnection) -> list[dict[str, Any]]:
-    """Ready tasks by resource class, with the age of the oldest's row."""
+    """Number of ready tasks and creation time of the oldest, by resource class."""
     query = select(tasks.c.resource_class, func.count().label("depth"), func.min(tasks.c.created_at).label("oldest"))
     rows = await conn.execute(query.where(tasks.c.state == "ready").group_by(tasks.c.resource_class))
     return [dict(row) for row in rows.mappings()]

@@ -14,13 +14,13 @@ from services.scheduler.model.rollout import Rollout
 
 
 async def add_rollout(conn: AsyncConnection, rollout: Rollout) -> bool:
-    """Whether it is new."""
+    """False when the rollout exists already."""
     statement = upsert(conn, rollouts).values(**rollout.__dict__).on_conflict_do_nothing(index_elements=["deployment"])
     return bool((await conn.execute(statement)).rowcount)
 
 
 async def list_active_rollouts(conn: AsyncConnection, app: str | None = None) -> list[Rollout]:
-    """Rollouts that have not ended, oldest first."""
+    """Rollouts in status `starting`, oldest first."""
     query = (
         select(rollouts).where(rollouts.c.status == "starting").order_by(rollouts.c.created_at, rollouts.c.deployment)
     )
@@ -39,7 +39,7 @@ async def update_rollout(conn: AsyncConnection, deployment: str, columns: Mappin
 
 
 async def mark_rollout_reported(conn: AsyncConnection, rollout: Rollout) -> None:
-    """Mark it told, unless it changed since `rollout` was read."""
+    """Mark the rollout as reported, unless it has changed since `rollout` was read."""
     conditions = (rollouts.c.deployment == rollout.deployment, rollouts.c.status == rollout.status)
     row = (await conn.execute(select(rollouts.c.steps).where(*conditions).with_for_update())).first()
     if row is not None and row[0] == rollout.steps:

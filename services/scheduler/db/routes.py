@@ -13,17 +13,17 @@ from services.scheduler.db.tables import counters, routes
 
 
 async def lock_route_table(conn: AsyncConnection) -> None:
-    """Until the transaction ends nobody else changes the table."""
+    """Serialize changes of the route table until the transaction ends."""
     await conn.execute(select(counters.c.value).where(counters.c.name == "table").with_for_update())
 
 
 async def get_app_routes(conn: AsyncConnection, app: str) -> dict[str, Any]:
-    """The app's part of the table; empty when it has none."""
+    """The routes of one app; empty when it has none."""
     return (await conn.execute(select(routes.c.document).where(routes.c.app == app))).scalar() or {}
 
 
 async def save_app_routes(conn: AsyncConnection, app: str, document: dict[str, Any] | None) -> bool:
-    """Whether the table changed by it."""
+    """Save the routes under a new version of the table; False when they have not changed."""
     stored = (await conn.execute(select(routes.c.document).where(routes.c.app == app))).first()
     if (stored is None and document is None) or (stored is not None and stored[0] == document):
         return False
@@ -34,7 +34,7 @@ async def save_app_routes(conn: AsyncConnection, app: str, document: dict[str, A
 
 
 async def list_routes_since(conn: AsyncConnection, since: int) -> tuple[int, dict[str, Any]]:
-    """The version of the table and the documents that changed after `since` (None: the app is gone)."""
+    """The table's version, and the routes of each app that changed after version `since`; None for a removed app."""
     version = await get_counter(conn, "table")
     rows = await conn.execute(select(routes.c.app, routes.c.document).where(routes.c.version > since))
     return version, {row.app: row.document for row in rows}

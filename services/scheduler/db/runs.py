@@ -19,12 +19,12 @@ from services.scheduler.model.run import FINAL_STATUSES, Run
 
 WITHOUT_PLAN = [column for column in runs.c if column is not runs.c.plan]
 NEW_RUN_COLUMNS = [field.name for field in fields(Run) if field.name not in ("reason", "started_at", "finished_at")]
-"""What can be said of a new run."""
+"""Columns that a new run has a value for."""
 BY_KEY = (runs.c.app == bindparam("of"), runs.c.id == bindparam("this"))
 _SELECT_ALL, _SELECT_WITHOUT_PLAN = select(runs).where(*BY_KEY), select(*WITHOUT_PLAN).where(*BY_KEY)
 SELECT_ALL = {False: _SELECT_ALL, True: _SELECT_ALL.with_for_update()}
 SELECT_WITHOUT_PLAN = {False: _SELECT_WITHOUT_PLAN, True: _SELECT_WITHOUT_PLAN.with_for_update()}
-"""By whether the row is to be locked."""
+"""Keys: whether to lock the row."""
 _BUMP_VERSION = update(runs).where(*BY_KEY).values(version=runs.c.version + 1)
 LOCK_AND_BUMP_ALL, LOCK_AND_BUMP = _BUMP_VERSION.returning(*runs.c), _BUMP_VERSION.returning(*WITHOUT_PLAN)
 _QUEUED = select(runs.c.id).where(runs.c.app == bindparam("of"), runs.c.status == "queued").limit(bindparam("most"))
@@ -35,7 +35,7 @@ UPDATE = update(runs).where(runs.c.id == bindparam("this"))
 async def add(
     conn: AsyncConnection, new_runs: Sequence[Run], stages: Rows = (), new_callbacks: Sequence[Callback] = ()
 ) -> None:
-    """Runs with their tasks and callbacks: on PostgreSQL in one statement."""
+    """Insert runs with their tasks and callbacks; on PostgreSQL in one statement."""
     await insert_many(
         conn,
         (runs, [{name: run.__dict__[name] for name in NEW_RUN_COLUMNS} for run in new_runs]),
@@ -45,13 +45,13 @@ async def add(
 
 
 async def get(conn: AsyncConnection, app: str, run: str, *, lock: bool = False) -> Run | None:
-    """The run, locked until the transaction ends if asked so. Its plan never changes: it is read once."""
+    """The run; `lock` keeps its row locked until the transaction ends. The plan never changes and is cached."""
     plan = RunPlanCache.for_connection(conn).get(run)
     return await _load_run(conn, (SELECT_ALL if plan is None else SELECT_WITHOUT_PLAN)[lock], app, run, plan)
 
 
 async def lock_and_bump(conn: AsyncConnection, app: str, run: str) -> Run | None:
-    """The run, locked until the transaction ends, as it is after a change of one of its stages: counted."""
+    """Lock the run until the transaction ends, and increment its version for the change of a stage that follows."""
     plan = RunPlanCache.for_connection(conn).get(run)
     return await _load_run(conn, LOCK_AND_BUMP_ALL if plan is None else LOCK_AND_BUMP, app, run, plan)
 
@@ -73,44 +73,44 @@ async def get_versions(conn: AsyncConnection, run_ids: Iterable[str]) -> dict[st
 
 
 async def update_run(conn: AsyncConnection, run: Run, columns: Mapping[str, Any]) -> Run:
-    """Write the columns and count the change, so that watchers see a new ETag."""
+    """Update the columns and increment the version, which is the run's ETag."""
     values = {**columns, "version": run.version + 1}
     await conn.execute(UPDATE, {"this": run.id, **values})
     return Run(**{**run.__dict__, **values})
 
 
 async def bump_versions(conn: AsyncConnection, run_ids: Iterable[str]) -> None:
-    """Count a change that is only in the runs' stages. They are locked in one order, as by all who lock several."""
+    """Increment the versions of runs whose stages have changed. Rows are locked by id, as everywhere."""
     locked_ids = select(runs.c.id).where(runs.c.id.in_(list(run_ids))).order_by(runs.c.id).with_for_update()
     await conn.execute(update(runs).where(runs.c.id.in_(locked_ids)).values(version=runs.c.version + 1))
 
 
 async def list_overdue(conn: AsyncConnection, now: float) -> list[Run]:
-    """Those that have not begun, or not ended, in time."""
+    """Runs that have not started, or not finished, before their deadline."""
     query = select(runs).where(of_time.run_overdue(now))
     return [Run(**row) for row in (await conn.execute(query)).mappings()]
 
 
 async def list_open_chains(conn: AsyncConnection) -> list[tuple[str, str]]:
-    """App and run of the chains that have not ended."""
+    """App and first run of each open chain."""
     query = select(runs.c.app, runs.c.id).where(of_time.OPEN_CHAIN)
     return [(row.app, row.id) for row in await conn.execute(query)]
 
 
 async def list_chain(conn: AsyncConnection, chain_id: str) -> list[Run]:
-    """The runs of a chain, in order."""
+    """The runs of the chain's current attempt, in order."""
     query = select(runs).where(runs.c.chain == chain_id, runs.c.position.is_not(None)).order_by(runs.c.position)
     return [Run(**row) for row in (await conn.execute(query)).mappings()]
 
 
 async def list_chain_attempts(conn: AsyncConnection, chain_id: str) -> list[Run]:
-    """All runs that a chain ever had."""
+    """The runs of all attempts of a chain."""
     query = select(runs).where(runs.c.chain == chain_id)
     return [Run(**row) for row in (await conn.execute(query)).mappings()]
 
 
 async def list_ended_before(conn: AsyncConnection, app: str, ended_before: float, limit: int) -> list[Run]:
-    """Runs that ended before, without those that continue another."""
+    """Runs that ended before a time, except those that continue another run."""
     starts_itself = or_(runs.c.chain.is_(None), runs.c.chain == runs.c.id)
     query = select(runs).where(runs.c.app == app, runs.c.created_at < ended_before, runs.c.finished_at < ended_before)
     query = query.where(starts_itself, runs.c.status.in_(FINAL_STATUSES)).order_by(runs.c.created_at).limit(limit)
@@ -118,7 +118,7 @@ async def list_ended_before(conn: AsyncConnection, app: str, ended_before: float
 
 
 async def delete_run(conn: AsyncConnection, run: str) -> None:
-    """The run with all that belongs to it alone."""
+    """Delete the run with its tasks, attempts, callback, deliveries and idempotency key."""
     task_ids = select(tasks.c.id).where(tasks.c.run == run)
     await conn.execute(delete(attempts).where(attempts.c.task.in_(task_ids)))
     for table in (tasks, callbacks, deliveries, idempotency_keys):
@@ -127,12 +127,12 @@ async def delete_run(conn: AsyncConnection, run: str) -> None:
 
 
 async def detach_successors(conn: AsyncConnection, chain_id: str) -> None:
-    """The runs after the first one made way for those of a new attempt."""
+    """Take the later runs out of the chain: a new attempt of the first one starts others."""
     await conn.execute(update(runs).where(runs.c.chain == chain_id, runs.c.id != chain_id).values(position=None))
 
 
 async def list_open_runs(conn: AsyncConnection, app: str) -> list[Run]:
-    """The app's runs that have not ended."""
+    """The app's runs whose status is not final."""
     query = select(runs).where(runs.c.app == app, runs.c.status.in_(OPEN_RUN))
     return [Run(**row) for row in (await conn.execute(query)).mappings()]
 
@@ -149,9 +149,9 @@ async def list_page(
     label: str | None,
     limit: int,
 ) -> list[Run]:
-    """Newest first, without most of their plans.
+    """Newest first, without plans except their outputs.
 
-    `after` is the last one of the page before; None for a filter lets everything through.
+    `cursor` is the last run of the previous page. A filter that is None matches all runs.
 
     `label` is `key` or `key=value`.
     """
@@ -175,7 +175,7 @@ async def list_page(
 
 
 def _label_value(conn: AsyncConnection, key: str) -> ColumnElement[Any]:
-    """The label's value. In SQLite a key of its own is a path, in which not every character can be written."""
+    """The value of a label. SQLite takes a key for a path, which cannot contain every character."""
     if conn.dialect.name != "sqlite":
         return cast(ColumnElement[Any], runs.c.labels[key].as_string())
     entry = func.json_each(runs.c.labels).table_valued("key", "value")
@@ -183,6 +183,6 @@ def _label_value(conn: AsyncConnection, key: str) -> ColumnElement[Any]:
 
 
 async def count_queued(conn: AsyncConnection, app: str, limit: int) -> tuple[int, float]:
-    """How many runs of the app have not begun, counted up to `limit`; and the time in epoch seconds."""
+    """Number of queued runs of the app, counted up to `limit`, and the database's time in epoch seconds."""
     count, database_time = (await conn.execute(COUNT_QUEUED, {"of": app, "most": limit})).one()
     return count, database_time

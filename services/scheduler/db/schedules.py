@@ -1,4 +1,4 @@
-"""Rows of schedules: which pipelines start by themselves, and when next."""
+"""Rows of schedules: when each scheduled pipeline starts next."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def list_by_app(conn: AsyncConnection, app: str) -> list[Schedule]:
 
 
 async def get(conn: AsyncConnection, app: str, pipeline: str) -> Schedule | None:
-    """Locked until the transaction ends."""
+    """The schedule, its row locked until the transaction ends."""
     query = select(schedules).where(schedules.c.app == app, schedules.c.pipeline == pipeline).with_for_update()
     row = (await conn.execute(query)).mappings().first()
     return Schedule(**row) if row else None

@@ -1,4 +1,4 @@
-"""Rows of the stage cache: which attempt made what from the same image, command and inputs, and who uses it again."""
+"""Rows of the stage cache: outputs by cache key (image, command and inputs), and the runs that use them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.scheduler.model.task import Task
 
 
 async def find_entry(conn: AsyncConnection, app: str, key: str) -> dict[str, Any] | None:
-    """`run`, its `user`, `stage`, `token` and `outputs` of the attempt; locked, so that it is not removed meanwhile."""
+    """`run`, `user`, `stage`, `token` and `outputs` of the cached attempt; the row is locked against its removal."""
     query = select(stage_cache, runs.c.user).join(runs, runs.c.id == stage_cache.c.run)
     query = query.where(stage_cache.c.app == app, stage_cache.c.key == key).with_for_update(of=stage_cache)
     row = (await conn.execute(query)).mappings().first()
@@ -27,7 +27,7 @@ async def save_entry(conn: AsyncConnection, task: Task, key: str, outputs: Any, 
 
 
 async def add_use(conn: AsyncConnection, source: str, run: str) -> None:
-    """While `run` is there, the files of `source` stay."""
+    """Record that `run` uses outputs of the run `source`, whose files stay as long as `run` exists."""
     statement = upsert(conn, cache_uses).values(source=source, run=run)
     await conn.execute(statement.on_conflict_do_nothing(index_elements=["source", "run"]))
 

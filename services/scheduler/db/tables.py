@@ -1,4 +1,4 @@
-"""Tables. Times are epoch seconds on the database's clock."""
+"""Table definitions. Times are epoch seconds on the database's clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ metadata = MetaData()
 
 
 def _where_not_null(column: str) -> dict[str, Any]:
-    """An index of the rows that have it: most new ones do not, and are written without."""
+    """Arguments of a partial index: new rows mostly have no value, and inserting them skips the index."""
     condition = text(f"{column} IS NOT NULL")
     return {"postgresql_where": condition, "sqlite_where": condition}
 

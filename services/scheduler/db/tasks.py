@@ -1,4 +1,4 @@
-"""Rows of tasks: what waits, what may be claimed, what is held by whom."""
+"""Rows of tasks and of their attempts."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PUBLIC_COLUMNS = [
         "detail", "progress", "log_tail", "result", "created_at", "started_at", "finished_at",
     )
 ]  # fmt: skip
-"""What callers see of a stage."""
+"""Columns of a stage that the API shows."""
 UPLOAD_LINK_TTL_S = 2 * 3600.0
-"""When no link to upload to is good any more that an attempt was given."""
+"""After this time no upload link of an attempt is valid any more."""
 NEW_TASK_COLUMNS = (
     "id",
     "kind",
@@ -38,12 +38,12 @@ NEW_TASK_COLUMNS = (
     "spec",
     "created_at",
 )
-"""What can be said of a new stage."""
+"""Columns that a new stage has a value for."""
 STATE_COLUMNS = [column for column in tasks.c if column.name not in ("spec", "openapi", "endpoint")]
-"""How a stage stands."""
+"""Columns without the large ones that describe an instance."""
 
 
-# Statements of every claim and report are put together once: that costs as much as to execute them.
+# Statements of claims and reports are built once: building one costs as much as executing it.
 SELECT = select(tasks).where(tasks.c.id == bindparam("id"))
 SELECT_LOCKED = SELECT.with_for_update()
 SELECT_LOCKED_WITH_TIME = SELECT_LOCKED.add_columns(DatabaseNow().label("now"))
@@ -90,23 +90,23 @@ def _task_from_row(row: RowMapping) -> Task:
 
 
 def new_task_row(stage: Task, rung_at: float | None) -> dict[str, Any]:
-    """The row of a new stage: only what can be said of it already."""
+    """The row of a new stage, without columns that have no value yet."""
     return {**{name: stage.__dict__[name] for name in NEW_TASK_COLUMNS}, "rung_at": rung_at}
 
 
 async def add(conn: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """All with the same columns."""
+    """Insert rows, which must all have the same columns."""
     await insert_many(conn, (tasks, rows))
 
 
 async def get(conn: AsyncConnection, task: str, *, lock: bool = True) -> Task | None:
-    """The task, locked until the transaction ends."""
+    """The task; `lock` keeps its row locked until the transaction ends."""
     row = (await conn.execute(SELECT_LOCKED if lock else SELECT, {"id": task})).mappings().first()
     return _task_from_row(row) if row else None
 
 
 async def get_with_time(conn: AsyncConnection, task: str) -> tuple[Task | None, float]:
-    """The task, locked, and the time of the look in epoch seconds; 0 when it is not there."""
+    """The task, its row locked, and the database's time in epoch seconds; None and 0 when there is no such task."""
     row = (await conn.execute(SELECT_LOCKED_WITH_TIME, {"id": task})).first()
     if row is None:
         return None, 0.0
@@ -115,22 +115,22 @@ async def get_with_time(conn: AsyncConnection, task: str) -> tuple[Task | None, 
 
 
 async def list_by_run(conn: AsyncConnection, run: str) -> list[Task]:
-    """The run's stages in the order of the manifest, as they stand."""
+    """The run's stages in the order of the manifest."""
     return _tasks_from_result(await conn.execute(SELECT_BY_RUN, {"of": run}))
 
 
 async def list_by_names(conn: AsyncConnection, run: str, names: Iterable[str]) -> list[Task]:
-    """Some of the run's stages."""
+    """The run's stages with these names."""
     return _tasks_from_result(await conn.execute(SELECT_BY_NAMES, {"of": run, "names": list(names)}))
 
 
 async def list_other_states(conn: AsyncConnection, run: str, excluded: Iterable[str]) -> frozenset[TaskState]:
-    """In which states the run's other stages are."""
+    """The distinct states of the run's stages, except the excluded ones."""
     return frozenset((await conn.execute(SELECT_OTHER_STATES, {"of": run, "names": list(excluded)})).scalars())
 
 
 async def get_owner(conn: AsyncConnection, task: str) -> TaskOwner | None:
-    """The task's app and run, which never change."""
+    """The task's app and run, which never change and are cached."""
     if (owner := TaskOwnerCache.for_connection(conn).get(task)) is not None:
         return owner
     row = (await conn.execute(SELECT_OWNER, {"id": task})).first()
@@ -138,7 +138,7 @@ async def get_owner(conn: AsyncConnection, task: str) -> TaskOwner | None:
 
 
 async def list_by_runs(conn: AsyncConnection, run_ids: Iterable[str]) -> dict[str, list[Task]]:
-    """The stages of runs, with what callers see of them."""
+    """The stages of runs, by run, with the columns that the API shows."""
     tasks_by_run: dict[str, list[Task]] = {run: [] for run in run_ids}
     query = select(*PUBLIC_COLUMNS).where(tasks.c.run.in_(list(tasks_by_run))).order_by(tasks.c.replica)
     for task in _tasks_from_result(await conn.execute(query)):
@@ -165,7 +165,7 @@ async def update_task(conn: AsyncConnection, task: str, columns: Mapping[str, An
 
 
 async def claim_task(conn: AsyncConnection, task: str, worker: str, now: float, lease: float) -> Task | None:
-    """Give the task to the worker: as it is now, with its new token and attempt. None when it is not to be had."""
+    """Claim a ready task for a worker, with a new token and attempt; None when it is not ready any more."""
     params = {"this": task, "by": worker, "until": now + lease, "now": now}
     row = (await conn.execute(CLAIM, params)).mappings().first()
     if row is None:
@@ -184,7 +184,7 @@ async def end_attempt(conn: AsyncConnection, task: Task, outcome: str, reason: A
 
 
 async def list_unswept_attempts(conn: AsyncConnection, now: float, limit: int) -> list[AttemptRef]:
-    """Attempts that were not accepted and that upload no more: what they may have left can go."""
+    """Unsuccessful attempts whose upload links have expired and whose files are not deleted yet."""
     query = select(tasks.c.app, tasks.c.run, tasks.c.name, attempts.c.task, attempts.c.token)
     query = query.join_from(attempts, tasks, tasks.c.id == attempts.c.task).where(attempts.c.sweep_at < now)
     return [AttemptRef(*row) for row in await conn.execute(query.order_by(attempts.c.sweep_at).limit(limit))]
@@ -202,29 +202,29 @@ async def list_attempts(conn: AsyncConnection, task_ids: Iterable[str]) -> list[
 
 
 async def renew_leases(conn: AsyncConnection, leased_tasks: Sequence[Task], until: float) -> None:
-    """Extend leases, unless they have ended meanwhile, to a time in epoch seconds."""
+    """Renew leases until a time in epoch seconds; those that have ended meanwhile stay ended."""
     if leased_tasks:
         await conn.execute(RENEW_LEASES, {"held": [(task.id, task.token) for task in leased_tasks], "until": until})
 
 
 async def update_from_heartbeat(conn: AsyncConnection, updates: Iterable[tuple[Task, Mapping[str, Any]]]) -> None:
-    """What their worker says of tasks, in this order, unless a lease has ended meanwhile."""
+    """Update tasks in this order; those whose lease has ended meanwhile are skipped."""
     for _, group in groupby(updates, key=lambda update: update[1].keys()):
         await conn.execute(UPDATE_LEASED, [{"this": task.id, "held": task.token, **columns} for task, columns in group])
 
 
 async def list_claimed_by(conn: AsyncConnection, worker: str) -> list[Task]:
-    """What the worker's leases are for, without what each is to be and its description: asked with every heartbeat."""
+    """The worker's claimed tasks, without the large columns `spec` and `openapi`: each heartbeat reads them."""
     return [_task_from_row(row) for row in (await conn.execute(SELECT_CLAIMED_BY, {"by": worker})).mappings()]
 
 
 async def list_stopping(conn: AsyncConnection, worker: str) -> list[Task]:
-    """Those of `held_by` that are to be stopped, now or later: mostly none."""
+    """The worker's claimed tasks with a stop request, due now or later."""
     return [_task_from_row(row) for row in (await conn.execute(SELECT_STOPPING, {"by": worker})).mappings()]
 
 
 async def list_expired(conn: AsyncConnection, now: float) -> list[Task]:
-    """Tasks whose lease has ended."""
+    """Claimed tasks whose lease has expired."""
     query = select(tasks).where(of_time.lease_expired(now))
     return [_task_from_row(row) for row in (await conn.execute(query)).mappings()]
 
@@ -235,13 +235,13 @@ async def list_by_state(conn: AsyncConnection, kind: str, state: str) -> list[Ta
 
 
 async def list_backoff_over(conn: AsyncConnection, now: float) -> list[Task]:
-    """Waiting tasks whose pause after a failure is over."""
+    """Waiting tasks whose back-off is over."""
     query = select(tasks).where(of_time.backoff_over(now))
     return [_task_from_row(row) for row in (await conn.execute(query)).mappings()]
 
 
 async def find_newest_started(conn: AsyncConnection, app: str, component: str) -> Task | None:
-    """The component's newest instance that has ever started."""
+    """The component's newest instance that was claimed at least once; its log is shown."""
     query = select(tasks).where(
         tasks.c.app == app, tasks.c.kind == "instance", tasks.c.name == component, tasks.c.attempt > 0
     )

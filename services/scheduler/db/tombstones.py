@@ -1,4 +1,4 @@
-"""Rows of marks: where a run was."""
+"""Tombstones: rows of deleted runs, for 410 instead of 404 and for the files that are still to delete."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def has_tombstone(conn: AsyncConnection, app: str, run: str) -> bool:
 
 
 async def list_pending_cleanup(conn: AsyncConnection, limit: int) -> list[dict[str, Any]]:
-    """Those whose files may go: no other run has taken them over from the cache."""
+    """Tombstones with files to delete that no other run uses from the stage cache."""
     in_use = exists().where(cache_uses.c.source == tombstones.c.run)
     query = select(tombstones).where(tombstones.c.left.is_not(None), ~in_use).order_by(tombstones.c.at).limit(limit)
     return [dict(row) for row in (await conn.execute(query)).mappings()]

@@ -18,7 +18,7 @@ SELECT_DRAINING = select(
 
 
 async def upsert_worker(conn: AsyncConnection, columns: Mapping[str, Any]) -> bool:
-    """Note what a worker says of itself: all but whether it drains, which is answered."""
+    """Insert or update the worker. `draining` is set through the API only; returns its value."""
     statement = upsert(conn, workers)
     updates = {name: statement.excluded[name] for name in columns if name != "name"}
     upserted = statement.on_conflict_do_update(index_elements=["name"], set_=updates).returning(workers.c.draining)
@@ -26,7 +26,7 @@ async def upsert_worker(conn: AsyncConnection, columns: Mapping[str, Any]) -> bo
 
 
 async def get_draining(conn: AsyncConnection, name: str) -> tuple[bool, float]:
-    """Whether the worker drains, and the time of the look in epoch seconds."""
+    """Whether the worker is draining, and the database's time in epoch seconds."""
     draining, database_time = (await conn.execute(SELECT_DRAINING, {"this": name})).one()
     return bool(draining), database_time
 
@@ -40,5 +40,5 @@ async def list_alive(conn: AsyncConnection, now: float) -> list[Worker]:
 
 
 async def set_draining(conn: AsyncConnection, name: str, draining: bool) -> bool:
-    """Whether there is such a worker."""
+    """False when there is no such worker."""
     return bool((await conn.execute(update(workers).where(workers.c.name == name).values(draining=draining))).rowcount)

@@ -8,9 +8,11 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class App:
+    """One app, with the catalog of its live deployment."""
+
     name: str
     deployment: str | None = None
-    """The live one."""
+    """The live deployment."""
     commit: str = ""
     catalog: dict[str, Any] | None = None
     access: dict[str, Any] = field(default_factory=dict)

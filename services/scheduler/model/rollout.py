@@ -10,6 +10,8 @@ RolloutStatus = Literal["starting", "live", "failed", "superseded"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
+    """Starts the instances of a deployment beside those of the live one, and replaces them once it is healthy."""
+
     deployment: str
     app: str
     commit: str

@@ -15,6 +15,8 @@ FINAL_STATUSES: frozenset[RunStatus] = frozenset({"succeeded", "failed", "cancel
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
+    """One execution of a pipeline."""
+
     id: str
     app: str
     pipeline: str
@@ -29,13 +31,13 @@ class Run:
     priority: int = 0
     attempt: int = 1
     version: int = 1
-    """Grows with every change that a caller can see: the ETag."""
+    """The ETag: incremented with every change that the API shows."""
     deadline: float = math.inf
-    """When it must have begun, or must have ended."""
+    """Until when a queued run must start, and a running one must finish."""
     chain: str | None = None
-    """The run that a chain of runs began with, for itself, too; None when it is alone."""
+    """The first run of the chain, which refers to itself; None for a run without a chain."""
     position: int | None = None
-    """Its place in the chain; None when an attempt of the chain before this one had it there."""
+    """Index in the chain; None for a run of an earlier attempt of the chain."""
     started_at: float | None = None
     finished_at: float | None = None
 
@@ -44,11 +46,11 @@ class Run:
         return self.status in FINAL_STATUSES
 
     def get_stage(self, task: Task) -> dict[str, Any]:
-        """What one of its tasks is to do."""
+        """The part of the plan that describes one task."""
         stage: dict[str, Any] = self.plan["stages"][task.replica]
         return stage
 
     @property
     def is_chain_head(self) -> bool:
-        """Whether other runs continue it, and it ends with the last of them."""
+        """Whether other runs continue this one; it ends with the last of them."""
         return self.chain == self.id

@@ -8,15 +8,15 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """A pipeline that starts by itself."""
+    """A pipeline that is started by time."""
 
     app: str
     pipeline: str
     spec: dict[str, Any]
-    """As in the manifest."""
+    """As written in the manifest."""
     paused: bool = False
     next_at: float | None = None
     last_at: float | None = None
     last_run: str | None = None
     problem: str | None = None
-    """Why nothing was started the last time."""
+    """Why the last start failed."""

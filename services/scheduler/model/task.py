@@ -23,34 +23,36 @@ FAILED_STATES: frozenset[TaskState] = frozenset({"failed", "canceled"})
 
 
 QueueEntry = tuple[str, str]
-"""A run that waits, and the resource class that it waits for."""
+"""Run and resource class of a ready stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
+    """One stage of a run, or one instance of a component."""
+
     id: str
     kind: TaskKind
     app: str
     name: str
-    """The stage's or component's."""
+    """Name of the stage or component."""
     state: TaskState
     created_at: float
     spec: dict[str, Any] = field(default_factory=dict)
-    """What an instance is to be; what a stage is to do is in the plan of its run."""
+    """Specification of an instance; that of a stage is in the plan of its run."""
     run: str | None = None
     replica: int = 0
     fingerprint: str = ""
-    """Instances with one fingerprint are the same: same manifest, commit and secret values."""
+    """Hash of manifest, commit and secret versions: instances with equal fingerprints are interchangeable."""
     resource_class: str = "cpu"
     priority: int = 0
     reason: Reason | None = None
     attempt: int = 0
     lost: int = 0
-    """How often a worker vanished with it."""
+    """How often its worker or engine was lost."""
     failures: int = 0
-    """Failures since it was last healthy (instance) or in this attempt of the run (stage)."""
+    """Failures since the instance was last healthy, or of the stage in this attempt of the run."""
     token: int = 0
-    """Fencing token: grows with every claim."""
+    """Fencing token: incremented with every claim."""
     worker: str | None = None
     lease_until: float | None = None
     not_before: float | None = None
@@ -58,7 +60,7 @@ class Task:
     stop: bool = False
     stop_after: float | None = None
     phase: str | None = None
-    """What the worker last said of it, such as `pulling`, `running`, `healthy`."""
+    """What the worker reported last, such as `pulling`, `running`, `healthy`."""
     detail: str | None = None
     progress: list[float] | None = None
     endpoint: dict[str, Any] | None = None
@@ -82,14 +84,14 @@ class Task:
 
 
 class ReadyTask(NamedTuple):
-    """A ready task that somebody is told of."""
+    """A ready task, as its message to workers names it."""
 
     task: str
     resource_class: str
 
 
 class ClaimCandidate(NamedTuple):
-    """A ready task in the line."""
+    """A ready task that a worker may claim next."""
 
     task: str
     app: str

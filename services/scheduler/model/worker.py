@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 WORKER_ALIVE_S = 60.0
-"""A worker that was heard within this counts as being there."""
+"""A worker is alive while its last heartbeat is younger than this."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
+    """A worker as of its last heartbeat."""
+
     name: str
     host: str
     classes: list[str]
@@ -20,5 +22,5 @@ class Worker:
     seen_at: float
 
     def is_alive(self, now: float) -> bool:
-        """Whether it was heard of lately."""
+        """Whether its last heartbeat is recent."""
         return now - self.seen_at < WORKER_ALIVE_S

@@ -1,4 +1,4 @@
-"""From pipelines' manifests to a run's plan, and from the plan to what a worker is told. Pure."""
+"""Planner: builds a run plan from pipeline manifests, and the stage spec of a lease from the plan. Pure."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def build_run_plan(
     config_maps: ConfigMaps,
     cache: str = "read",
 ) -> dict[str, Any]:
-    """The plan of a run; under `then` those of the runs that continue it, with what each is handed.
+    """The plan of a run; `then` holds the plans of the runs that continue it, with the variables that each inherits.
 
-    `sources` and `targets` are locations (or values) by variable, as the caller named them; `config_maps` the app's.
+    `sources` and `targets` are the caller's locations (or values) by variable; `config_maps` are those of the app.
     """
     plans = []
     for position, pipeline in enumerate(chain):
@@ -71,7 +71,7 @@ def build_run_plan(
 
 @memoize_by_identity
 def _shared_plan(pipeline: ExperimentPipeline) -> dict[str, Any]:
-    """What the plans of all runs of a pipeline have in common."""
+    """The part of the plan that all runs of a pipeline share."""
     return {
         "timeout": pipeline.spec.timeout,
         "sources": {name: source.to_json() for name, source in mounted_locations(pipeline).items()},
@@ -83,7 +83,7 @@ def _shared_plan(pipeline: ExperimentPipeline) -> dict[str, Any]:
 def _add_config_maps(
     stages: Sequence[dict[str, Any]], pipeline: ExperimentPipeline, config_maps: ConfigMaps
 ) -> Iterator[dict[str, Any]]:
-    """With the order of `envFrom` and the values, of stages that name a ConfigMap."""
+    """Add `env_from`, with order and values, to stages that use a ConfigMap."""
     for stage, declared in zip(stages, pipeline.spec.stages, strict=True):
         sources = env_sources_to_json(declared.env_from, config_maps) if declared.env_from else []
         yield {**stage, "env_from": sources} if sources else stage
@@ -91,7 +91,7 @@ def _add_config_maps(
 
 @memoize_by_identity
 def mounted_locations(pipeline: ExperimentPipeline) -> dict[str, Location]:
-    """What `mountFrom` gives, by variable."""
+    """The locations of `mountFrom`, by variable."""
     mounted = ((variable.name, variable.mount_from) for variable in pipeline.spec.vars)
     return {name: _parse_mount(source.box, source.path) for name, source in mounted if source}
 
@@ -123,12 +123,12 @@ def _build_stage(stage: Stage) -> dict[str, Any]:
 
 
 def new_run_id() -> str:
-    """Nobody can guess it: to some it is all that a run is protected by."""
+    """Random and unguessable: anonymous runs are protected by their id alone."""
     return f"r_{secrets.token_hex(10)}"
 
 
 def build_stage_tasks(run: Run) -> list[Task]:
-    """The run's tasks as they begin: those that wait for nothing are ready."""
+    """The run's new tasks; those without inputs from other stages are ready."""
     return [
         Task(
             id=f"t_{run.id.partition('_')[2]}_{index}",
@@ -155,7 +155,7 @@ def instance_log_name(task: Task) -> str:
 
 
 def attempt_area(run: str, stage: str, token: int) -> str:
-    """Where one attempt leaves its outputs: private to the claim, so that a superseded one can never mix in."""
+    """Path prefix of one attempt's outputs. The token keeps a superseded attempt from writing to the same place."""
     return f"runs/{run}/{stage}/{token}"
 
 
@@ -164,7 +164,7 @@ def attempt_output(run: str, stage: str, token: int, variable: str) -> Location:
 
 
 def find_output_location(run: Run, task: Task, variable: str) -> Location:
-    """Where a stage that has succeeded left a variable; one from the cache left it to an earlier run."""
+    """Where an output of a succeeded stage is; of a stage from the cache it is with the run that produced it."""
     reused = (task.result or {}).get("reused")
     if reused:
         return attempt_output(reused["run"], reused["stage"], reused["token"], variable)
@@ -172,7 +172,7 @@ def find_output_location(run: Run, task: Task, variable: str) -> Location:
 
 
 def producing_stages(run: Run) -> dict[str, str]:
-    """Variable → the stage that writes it."""
+    """The stage that writes each variable."""
     return {variable: stage["name"] for stage in run.plan["stages"] for variable in stage["outputs"]}
 
 
@@ -190,7 +190,7 @@ COPIED_STAGE_FIELDS = (
 
 
 def build_stage_spec(run: Run, task: Task, siblings: Mapping[str, Task]) -> dict[str, Any]:
-    """The stage spec of a lease. `siblings` are the run's tasks by stage name, the finished ones with their tokens."""
+    """The stage spec of a lease. `siblings`: the run's tasks by stage name, with those that produced the inputs."""
     stage_by_output, stage = producing_stages(run), run.get_stage(task)
     inputs = []
     for variable in stage["inputs"]:
@@ -224,7 +224,7 @@ def _input_source(source: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def publication_moves(run: Run, task: Task) -> list[dict[str, Any]]:
-    """The moves that bring a finished stage's outputs to where the caller wanted them."""
+    """The moves of a finished stage's outputs to the targets of the submission."""
     targets, outputs = run.plan["targets"], run.get_stage(task)["outputs"]
     return [
         {"source": find_output_location(run, task, name).to_json(), "target": targets[name]}

@@ -1,4 +1,4 @@
-"""What a caller asks for when a run is submitted, checked against what the pipeline's API says. Pure."""
+"""Submissions: validates the request body of a new run against the pipeline's API. Pure."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from services.scheduler.plans import planner
 NUMERIC_DATATYPES = frozenset({"FP32", "FP64", "INT32", "INT64"})
 MAX_PRIORITY = 10
 MAX_SHOWN_CHARS = 80
-"""Characters of a wrong value in the answer."""
+"""How many characters of an invalid value an error message shows."""
 CACHE_MODES = ("off", "read", "refresh")
-"""Stages with `cache: true`: run them; take what there is; run them and keep that."""
+"""For stages with `cache: true`: ignore the cache, use it, or run and overwrite the entry."""
 MAX_LABELS = 32
 MAX_LABEL_LENGTH = 256
 KNOWN_FIELDS = frozenset({"inputs", "outputs", "labels", "priority", "cache", "callback"})
@@ -32,7 +32,7 @@ KNOWN_FIELDS = frozenset({"inputs", "outputs", "labels", "priority", "cache", "c
 
 @dataclass(frozen=True)
 class Submitter:
-    """Who asks, and all boxes of the app."""
+    """The user who submits, and all boxes of the app."""
 
     app: str
     name: str
@@ -41,7 +41,7 @@ class Submitter:
 
 @dataclass(frozen=True)
 class BoxAccess:
-    """The boxes of a pipeline, as far as they are this user's."""
+    """The boxes that a pipeline is connected to, for one user."""
 
     user: Submitter
     connected: Sequence[str]
@@ -49,7 +49,7 @@ class BoxAccess:
 
 @dataclass(frozen=True)
 class Submission:
-    """What a caller asked for, checked: ready to become rows."""
+    """A validated submission."""
 
     run: str
     plan: dict[str, Any]
@@ -59,9 +59,9 @@ class Submission:
     priority: int
     callback: dict[str, Any] | None
     required_locations: tuple[tuple[str, Location], ...]
-    """Files and folders that must exist, with the variables that name them."""
+    """Files and folders that must exist, with their variables."""
     targets: tuple[tuple[str, Location], ...]
-    """Folders of boxes that outputs go to, with their variables."""
+    """Folders in boxes that outputs are published to, with their variables."""
 
 
 def parse_submission(
@@ -74,9 +74,9 @@ def parse_submission(
     run: str,
     config_maps: ConfigMaps,
 ) -> Submission:
-    """`chain`: the pipeline and those that continue it; `config_maps`: the app's.
+    """Validate `body`. `chain`: the pipeline and those that continue it; `config_maps`: those of the app.
 
-    Raises Invalid, whose `errors` name each input, output or field that does not fit.
+    Raises Invalid, whose `errors` name each invalid input, output or field.
     """
     if not isinstance(body, dict):
         raise Invalid("the body must be a JSON object with inputs")
@@ -125,7 +125,7 @@ def parse_submission(
 
 
 def api_without_manifest(chain: Sequence[ExperimentPipeline], inputs: Mapping[str, Any]) -> ApiSpec:
-    """What the API of a pipeline that has none would say, given the inputs that it is to take."""
+    """An API for a pipeline that declares none, inferred from the given inputs."""
     read_names = {variable.name for pipeline in chain for stage in pipeline.spec.stages for variable in stage.inputs}
     written_names = {name for pipeline in chain for name in output_producers(pipeline)}
     api_inputs = [
@@ -149,7 +149,7 @@ def _box_access(user: Submitter, pipeline: ExperimentPipeline) -> BoxAccess:
 
 
 def _first_consumer(chain: Sequence[ExperimentPipeline], variable: str) -> int:
-    """The place of the first pipeline that takes the variable from outside."""
+    """Index of the first pipeline that reads the variable from outside of the chain."""
     return next((position for position, pipeline in enumerate(chain) if variable in external_variables(pipeline)), 0)
 
 
@@ -193,7 +193,7 @@ def _parse_source(item: ApiInput, value: Any, access: BoxAccess) -> dict[str, An
 
 
 def _shorten(value: Any) -> str:
-    """A JSON value in a sentence; of a list or an object only which of them it is."""
+    """A JSON value for an error message; a list or an object is only named as such."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
     text = json.dumps(value)
@@ -201,7 +201,7 @@ def _shorten(value: Any) -> str:
 
 
 def matches_datatype(datatype: str, value: Any) -> bool:
-    """Whether a JSON value is of this datatype (FILE and FOLDER never are: they are places)."""
+    """Whether a JSON value is of this datatype; never for FILE and FOLDER, which are locations."""
     if datatype == "BOOL":
         return isinstance(value, bool)
     if datatype in NUMERIC_DATATYPES:
@@ -214,7 +214,7 @@ def matches_datatype(datatype: str, value: Any) -> bool:
 
 
 def parse_location(value: str, access: BoxAccess, *, folder: bool) -> Location:
-    """`<box>/<group>/<file>`, or `<group>/<file>` when one box is connected. Raises ValueError with what to write."""
+    """Parse `<box>/<group>/<file>`, or `<group>/<file>` with one connected box. Raises ValueError with the remedy."""
     segments, boxes = value.removesuffix("/").split("/"), access.connected
     if any(segment in ("", ".", "..") for segment in segments):
         raise ValueError(
@@ -237,7 +237,7 @@ def parse_location(value: str, access: BoxAccess, *, folder: bool) -> Location:
 
 
 def _check_location(app: str, location: Location) -> Location:
-    """Raises ValueError for what databox would refuse when the work is done."""
+    """Raises ValueError for a location that databox would reject after the run."""
     if problem := location_error(app, location):
         raise ValueError(problem)
     return location
@@ -265,12 +265,12 @@ def _parse_outputs(api: ApiSpec, values: Any, access_of: AccessOf, run: str, err
 
 
 def _resolve_target(value: Any, access: BoxAccess, default_group: str) -> Location | None:
-    """Where an output goes; None when it is kept with the run."""
+    """Where an output is published; None when it stays with the run."""
     if isinstance(value, str):
         return parse_location(value, access, folder=True)
     if value is not None:
         raise ValueError("must be the name of a folder")
-    if len(access.connected) != 1 or access.user.name == ANONYMOUS:  # who has no files
+    if len(access.connected) != 1 or access.user.name == ANONYMOUS:  # an anonymous user has no files
         return None
     location = Location(box=access.connected[0], user=access.user.name, group=default_group)
     return _check_location(access.user.app, location)

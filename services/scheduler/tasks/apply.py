@@ -21,20 +21,20 @@ from services.scheduler.tasks import transitions
 
 @dataclass(frozen=True)
 class AppliedTransition:
-    """What a change of a stage has led to; who is to hear of it after the commit."""
+    """What a transition has changed, for the notifications after the commit."""
 
     dispatched: tuple[ReadyTask, ...] = ()
-    """What is ready now."""
+    """Tasks that became ready and are to be published."""
     workers_to_stop: frozenset[str] = frozenset()
-    """Workers that are to stop something."""
+    """Workers that have a task to stop."""
     has_publications: bool = False
-    """Outputs are to be brought to their places, or not any more."""
+    """Whether the output publisher has to start or cancel a publication."""
     ended_run: Mapping[str, Any] | None = None
-    """Which run has ended, and how."""
+    """Fields of the log line of a run that has ended."""
 
 
 async def lock_task(conn: Connection, task_id: str) -> tuple[Run | None, Task | None, float]:
-    """The task and its run, held in the common order, and the time in epoch seconds (0 if there is no such task)."""
+    """Lock the run and then the task; also returns the time in epoch seconds (0 when there is no such task)."""
     owner = await tasks.get_owner(conn, task_id)
     if owner is None:
         return None, None, 0.0
@@ -46,7 +46,7 @@ async def lock_task(conn: Connection, task_id: str) -> tuple[Run | None, Task | 
 async def apply_transition(
     deps: Dependencies, conn: Connection, run: Run, task: Task | None, columns: Mapping[str, Any], now: float
 ) -> AppliedTransition:
-    """Write a task's new columns and all that follows from them for its run, which is held."""
+    """Write a task's new columns and what follows for its run and other stages. The run must be locked."""
     changes: dict[str, Mapping[str, Any]] = {}
     if task is not None:
         if columns.get("state") == "publishing" and not planner.publication_moves(run, replace(task, **columns)):
@@ -65,7 +65,7 @@ async def apply_transition(
         changes[ready_task.task] = {**changes[ready_task.task], "rung_at": now}
     for task_id in sorted(changes):
         await tasks.update_task(conn, task_id, changes[task_id])
-    if step.tasks and not step.run:  # what was halted may have been the last that was open
+    if step.tasks and not step.run:  # the halted stages may have been the last open ones
         final_stages = [replace(stage, **step.tasks.get(stage.id, {})) for stage in stages]
         step = transitions.RunTransition(transitions.advance_run(run, final_stages, now, other_states).run, {})
     if step.run:
@@ -93,7 +93,7 @@ def _describe_end(run: Run, columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _affected_stages(conn: Connection, run: Run, changed: Task | None) -> tuple[list[Task], frozenset[TaskState]]:
-    """The stages that a changed one may change, and the states of the rest: of a run of thousands that is little."""
+    """The neighbours of a changed stage, and the distinct states of the others: few rows of a run with many stages."""
     if changed is not None and len(run.plan["stages"]) == 1:
         return [changed], frozenset()
     if changed is not None and changed.state not in FAILED_STATES and run.status != "canceling":
@@ -112,8 +112,8 @@ async def _affected_stages(conn: Connection, run: Run, changed: Task | None) -> 
 
 
 def publish_changes(deps: Dependencies, task: Task, run: Run | None, applied: AppliedTransition) -> None:
-    """Wake whom a changed task may concern; of an instance it is not known what has become of it."""
-    if run is None or deps.settings.app_stages is not None:  # with a limit, one that ends makes room
+    """Wake the loops and waiters that a changed task concerns. For an instance: the relay and the reconciler."""
+    if run is None or deps.settings.app_stages is not None:  # with a limit, its end may admit another
         deps.triggers.dispatch_relay()
     if run is None:
         deps.triggers.reconcile(task.app)
@@ -124,7 +124,7 @@ def publish_changes(deps: Dependencies, task: Task, run: Run | None, applied: Ap
 
 
 def notify_waiters(deps: Dependencies, run: str, applied: AppliedTransition) -> None:
-    """For those who look at the run, and for workers."""
+    """Notify requests that wait for the run, the callbacks, the publisher and workers with a task to stop."""
     deps.dispatcher.publish_soon(applied.dispatched)
     deps.triggers.callbacks()
     if applied.has_publications:

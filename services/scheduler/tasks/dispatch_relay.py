@@ -1,6 +1,6 @@
-"""The relay: rings for what is ready and was not rung for by who made it so, best first.
+"""Dispatch relay: publishes ready tasks that their transaction did not dispatch, in scheduling order.
 
-One that nobody took is rung again only while some worker has room.
+A task that no worker has claimed is published again only while some worker has a free slot.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ from services.scheduler.model.worker import Worker
 from services.scheduler.tasks.dispatcher import DEFAULT_CLASSES
 
 WINDOW_SIZE = 64
-"""Doorbells that may wait in the broker,"""
+"""How many messages may wait in the broker,"""
 PER_SLOT = 4
-"""or so many for each slot."""
+"""or how many for each slot of all workers, if that is more."""
 REDISPATCH_AFTER_S = 10.0
 REDISPATCH_CHECK_S = 2.0
 
 
 class DispatchRelay:
+    """Keeps the window of messages filled."""
+
     def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
         self._last_check = 0.0
 
     async def run_once(self) -> None:
-        """Ring for what is ready. Raises Unavailable when the broker is away: what was not rung for stays as it is."""
+        """Publish ready tasks. Raises Unavailable when the broker rejects some; those stay undispatched."""
         dispatcher = self._deps.dispatcher
         async with self._deps.db.read() as conn:
             now = await database_time(conn)
@@ -39,11 +41,11 @@ class DispatchRelay:
             async with self._deps.db.write() as conn:
                 await ready_queue.mark_dispatched(conn, [task.task for task in published], now)
         if len(published) < len(selected):
-            raise Unavailable("the message broker takes no doorbells at the moment")
+            raise Unavailable("the message broker is not accepting messages")
         await dispatcher.retry_failed()
 
     async def _select(self, conn: Connection, now: float) -> list[ReadyTask]:
-        """New ones where few are rung for, many at a time; old ones that nobody took, where somebody has room."""
+        """Undispatched tasks of classes whose window is half empty, and unclaimed ones of classes with free slots."""
         all_workers, dispatched = await workers.list_workers(conn), await ready_queue.count_dispatched(conn)
         window, app_limit = (
             max(WINDOW_SIZE, PER_SLOT * sum(worker.slots for worker in all_workers)),
@@ -56,7 +58,7 @@ class DispatchRelay:
             await ready_queue.list_undispatched(conn, low_classes, None, window // 2, app_limit) if low_classes else []
         )
         waiting_by_class = Counter(dispatched) + Counter(task.resource_class for task in undispatched)
-        # with a limit, one may be rung for in vain: this look alone knows whose turn it is
+        # with a limit, a dispatched task may not be claimable: only this query knows the order
         self._deps.dispatcher.refill(
             {}
             if app_limit
@@ -70,7 +72,7 @@ class DispatchRelay:
         ]
 
     def _is_redispatch_due(self, now: float) -> bool:
-        """Whether those that nobody took are to be looked at: now and then."""
+        """Whether to check unclaimed tasks again; at most every `REDISPATCH_CHECK_S`."""
         if now - self._last_check < REDISPATCH_CHECK_S:
             return False
         self._last_check = now
@@ -78,6 +80,6 @@ class DispatchRelay:
 
 
 def classes_with_free_slots(candidates: Iterable[Worker], now: float) -> frozenset[str]:
-    """The classes of which some living worker has room."""
+    """Resource classes for which some live worker has a free slot."""
     available = [worker for worker in candidates if worker.free > 0 and now - worker.seen_at < REDISPATCH_AFTER_S]
     return frozenset(resource_class for worker in available for resource_class in worker.classes)

@@ -1,8 +1,8 @@
-"""Doorbells: hints in the broker that a task is ready. The task's row is the outbox, and says for which was rung.
+"""Task dispatcher: publishes messages that a task is ready. They are hints; the task's row is the outbox.
 
-Few wait in the broker at a time, so that what is claimed is the best of what is ready, not the oldest. While there are
-some left, a transaction that makes tasks ready marks them as rung for, and rings after its commit; for all others, and
-again for those whose doorbell came to nothing, rings the relay.
+A window bounds how many messages wait in the broker, so that workers claim by priority and not by age. While the window
+has credits, the transaction that makes tasks ready marks them as dispatched, and publishes after its commit. All
+others, and those that no worker has claimed, are left to the dispatch relay.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from services.scheduler.model.task import ReadyTask
 
 DEFAULT_CLASSES = ("cpu", "gpu")
 MAX_DIRECT_DISPATCH = 8
-"""More that become ready together are left to the relay, which orders them."""
+"""More tasks that become ready together are left to the relay, which orders them."""
 WINDOW_REFRESH_S = 0.2
-"""After which what waits in the broker is counted again, while tasks are claimed,"""
+"""While workers claim tasks, the relay counts the waiting messages again after this time,"""
 WINDOW_REFRESH_CLAIMS = 16
-"""or after so many of them."""
+"""or after this many claims."""
 
 
 def task_queue(resource_class: str) -> Queue:
@@ -31,7 +31,7 @@ def task_queue(resource_class: str) -> Queue:
 
 
 class TaskDispatcher:
-    """`relay` asks for a look at what is ready, which is answered with `counted`."""
+    """`wake_relay` requests a run of the dispatch relay, which calls `refill`."""
 
     def __init__(self, bus: Bus, wake_relay: Callable[[], None]) -> None:
         self._bus, self._wake_relay = bus, wake_relay
@@ -40,15 +40,15 @@ class TaskDispatcher:
         self._claims = 0
         self._declared = False
         self._failed: set[ReadyTask] = set()
-        """Tasks that are marked as rung for, and whose doorbell the broker did not take."""
+        """Tasks that are marked as dispatched, but whose message the broker rejected."""
         self._publishing: set[asyncio.Task[None]] = set()
 
     def refill(self, credits: Mapping[str, int]) -> None:
-        """By class, how many more may wait in the broker."""
+        """Set how many more messages may wait in the broker, by resource class."""
         self._credits, self._refreshed_at, self._claims = dict(credits), time.monotonic(), 0
 
     def reserve(self, ready: Iterable[ReadyTask]) -> tuple[ReadyTask, ...]:
-        """Those of them that are to be marked, and rung for after the commit. The relay looks after the rest."""
+        """Select the tasks to mark as dispatched and to publish after the commit. The relay takes care of the rest."""
         candidates = tuple(ready)
         reserved = (
             [task for task in candidates if self._reserve_one(task.resource_class)]
@@ -60,7 +60,7 @@ class TaskDispatcher:
         return tuple(reserved)
 
     def _is_window_full(self, resource_class: str) -> bool:
-        """As was counted a moment ago: a look would find no room, until something is claimed."""
+        """Whether a recent count found the window full: until a claim the relay would find the same."""
         return self._credits.get(resource_class) == 0 and time.monotonic() - self._refreshed_at < WINDOW_REFRESH_S
 
     def _reserve_one(self, resource_class: str) -> bool:
@@ -69,13 +69,13 @@ class TaskDispatcher:
         return credits > 0
 
     def on_claim(self) -> None:
-        """A task was claimed while others wait: there is one doorbell less."""
+        """Note a claim while other tasks are ready: one message less waits in the broker."""
         self._claims += 1
         if self._claims >= WINDOW_REFRESH_CLAIMS or time.monotonic() - self._refreshed_at > WINDOW_REFRESH_S:
             self._wake_relay()
 
     def publish_soon(self, reserved: Iterable[ReadyTask]) -> None:
-        """Without waiting for the broker; the relay rings again for what it does not take."""
+        """Publish in the background; the relay retries what the broker rejects."""
         if ready_tasks := tuple(reserved):
             task = asyncio.create_task(self._publish_in_background(ready_tasks))
             self._publishing.add(task)
@@ -87,25 +87,25 @@ class TaskDispatcher:
             self._wake_relay()
 
     async def retry_failed(self) -> None:
-        """Ring for what the broker did not take. Raises Unavailable when it takes nothing now."""
+        """Publish again what the broker rejected. Raises Unavailable when it still rejects some."""
         pending, self._failed = self._failed, set()
         self._failed |= pending - set(await self.publish(pending))
         if self._failed:
-            raise Unavailable("the message broker takes no doorbells at the moment")
+            raise Unavailable("the message broker is not accepting messages")
 
     async def publish(self, ready_tasks: Iterable[ReadyTask]) -> tuple[ReadyTask, ...]:
-        """Those of them that the broker has taken."""
+        """Publish; returns the tasks whose message the broker has accepted."""
         pending = tuple(ready_tasks)
         with suppress(Unavailable):
             await self._declare_queues()
         results = await asyncio.gather(*(self._publish_one(ready_task) for ready_task in pending))
         published = tuple(ready_task for ready_task, is_accepted in zip(pending, results, strict=True) if is_accepted)
         if len(published) < len(pending):
-            self._declared = False  # its queues may be gone
+            self._declared = False  # a restarted broker may have lost the queues
         return published
 
     async def _declare_queues(self) -> None:
-        """The queues of the classes every mesh has, so that a doorbell waits for the first worker."""
+        """Declare the queues of the default classes, so that messages wait there for the first worker."""
         if not self._declared:
             for resource_class in DEFAULT_CLASSES:
                 await self._bus.declare(task_queue(resource_class))

@@ -1,7 +1,8 @@
-"""Expires leases without heartbeats, and releases tasks whose back-off is over."""
+"""Expiry: ends leases that were not renewed, and releases tasks whose back-off is over."""
 
 from __future__ import annotations
 
+from libs.common import log
 from libs.common.db import database_time
 from libs.common.periodic_task import for_each
 from services.scheduler.db import tasks
@@ -12,7 +13,7 @@ from services.scheduler.tasks.apply import AppliedTransition, apply_transition, 
 
 
 async def expire_leases(deps: Dependencies) -> None:
-    """Take tasks back from workers that were silent for a whole lease."""
+    """Take tasks back from workers that sent no heartbeat for a whole lease."""
     async with deps.db.read() as conn:
         expired = await tasks.list_expired(conn, await database_time(conn))
     await for_each((task.id for task in expired), lambda task: _expire_lease(deps, task))
@@ -30,11 +31,12 @@ async def _expire_lease(deps: Dependencies, task_id: str) -> None:
             await tasks.update_task(conn, task.id, columns)
         else:
             applied = await apply_transition(deps, conn, run, task, columns, now)
+    log.get("scheduler").warning("lease expired", task=task.id, app=task.app, worker=task.worker, token=task.token)
     publish_changes(deps, task, run, applied)
 
 
 async def release_backoffs(deps: Dependencies) -> None:
-    """Make ready what waited for the end of its pause after a failure."""
+    """Make tasks ready whose back-off is over."""
     async with deps.db.read() as conn:
         due_tasks = await tasks.list_backoff_over(conn, await database_time(conn))
     await for_each(due_tasks, lambda task: _release_backoff(deps, task), lambda task: task.id)

@@ -1,4 +1,4 @@
-"""Brings the outputs of a finished stage to where the caller wanted them; the last copy makes it succeeded."""
+"""Output publisher: copies the outputs of finished stages to their targets; then the stage succeeds."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from services.scheduler.plans import planner
 from services.scheduler.tasks import apply, transitions
 
 COPY_TIMEOUT_S = 600.0
-"""One publication; a longer one is asked for again and continues where it was."""
+"""Timeout of one request to databox; a longer publication is requested again and continues."""
 WITHDRAW_TIMEOUT_S = 10.0
-"""How long a run that is canceled waits for what was published of it to go."""
+"""How long a canceled run waits for databox to withdraw its published outputs."""
 MAX_CONCURRENT = 32
 FIRST_RETRY_S = 1.0
 MAX_DETAIL = 1000
 MAX_RETRY_S = 60.0
-"""Between two tries of one publication that fails for a reason that may pass."""
+"""Longest delay between two tries of a publication that fails with a retryable error."""
 
 
 @dataclass(frozen=True)
 class RetryDelay:
-    """The pause of a publication that failed."""
+    """Exponential back-off of one publication."""
 
     failures: int
     until: float
-    """Of the monotonic clock."""
+    """Seconds of the monotonic clock."""
 
     @classmethod
     def next_delay(cls, previous: RetryDelay | None, now: float) -> RetryDelay:
@@ -42,22 +42,22 @@ class RetryDelay:
 
 
 class OutputPublisher:
-    """Each publication takes its own time: one of many gigabytes holds up no other."""
+    """Publishes concurrently: a publication of many gigabytes does not delay others."""
 
     def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
         self._in_progress: dict[str, tuple[Task, asyncio.Task[None]]] = {}
-        """As it was when it was begun, and what is done with it."""
+        """By task id: the task as it was at the start, and its job."""
         self._delays: dict[str, RetryDelay] = {}
 
     async def run_once(self) -> None:
-        """Begin what waits for it, as far as there is room; end what is not wanted any more."""
+        """Start due publications up to `MAX_CONCURRENT`; cancel those of canceled runs."""
         async with self._deps.db.read() as conn:
             publishing = {task.id: task for task in await tasks.list_by_state(conn, "stage", "publishing")}
         self._delays = {task: delay for task, delay in self._delays.items() if task in publishing}
         for started, job in self._in_progress.values():
             if started.id in publishing and publishing[started.id].stop and not started.stop:
-                job.cancel()  # its end wakes us, and it is withdrawn
+                job.cancel()  # its end wakes the loop, which withdraws the outputs
         due_tasks = [task for task in publishing.values() if task.id not in self._in_progress and self._is_due(task)]
         for task in due_tasks[: MAX_CONCURRENT - len(self._in_progress)]:
             self._in_progress[task.id] = task, asyncio.create_task(self._publish_guarded(task))
@@ -71,8 +71,8 @@ class OutputPublisher:
             await (_withdraw_outputs if task.stop else _publish_outputs)(self._deps, task)
         except MeshError as error:
             await self._schedule_retry(task, error.detail)
-        except Exception as error:  # noqa: BLE001  a defect in one holds up no other; the traceback is logged
-            get("scheduler").exception("a publication broke", task=task.id)
+        except Exception as error:  # noqa: BLE001  a defect in one publication must not stop the others; logged
+            get("scheduler").exception("publishing crashed; will retry", task=task.id)
             await self._schedule_retry(task, repr(error))
         finally:
             del self._in_progress[task.id]
@@ -80,12 +80,12 @@ class OutputPublisher:
                 self._deps.triggers.output_publisher()
 
     async def _schedule_retry(self, task: Task, message: str) -> None:
-        """Until it is tried again, which is shown."""
+        """Delay the next try, and show why in the task's detail."""
         delay = self._delays[task.id] = RetryDelay.next_delay(self._delays.get(task.id), time.monotonic())
         seconds = delay.until - time.monotonic()
-        get("scheduler").info("a publication will be repeated", task=task.id, why=message, failures=delay.failures)
+        get("scheduler").info("publishing failed; will retry", task=task.id, why=message, failures=delay.failures)
         with suppress(MeshError):
-            await _show_problem(self._deps, task, f"{message}; it is tried again in {seconds:.0f} s")
+            await _show_problem(self._deps, task, f"{message}; retrying in {seconds:.0f} s")
 
     async def close(self) -> None:
         jobs = [job for _, job in self._in_progress.values()]
@@ -100,7 +100,7 @@ def _is_cancelled() -> bool:
 
 
 async def _publish_outputs(deps: Dependencies, task: Task) -> None:
-    """Raises MeshError when it may succeed another time."""
+    """Raises MeshError when the error is retryable."""
     async with deps.db.read() as conn:
         run = await runs.get(conn, task.app, task.run or "")
     if run is None:
@@ -117,11 +117,11 @@ async def _publish_outputs(deps: Dependencies, task: Task) -> None:
 
 
 async def _withdraw_outputs(deps: Dependencies, task: Task) -> None:
-    """Its run is to end: what was published of it goes, unless databox is away."""
+    """Withdraw the published outputs of a canceled run; without databox they stay."""
     try:
         await deps.services.databox.delete(_publication_path(task), timeout=WITHDRAW_TIMEOUT_S)
     except MeshError as error:
-        get("scheduler").warning("what was published of a canceled run may stay", task=task.id, why=error.detail)
+        get("scheduler").warning("failed to withdraw the outputs of a canceled run", task=task.id, why=error.detail)
     await _finish_task(deps, task, {"state": "canceled", "stop": False})
 
 
@@ -130,7 +130,7 @@ def _publication_path(task: Task) -> str:
 
 
 def publication_failure(error: MeshError) -> Reason:
-    """Why outputs cannot be where the caller wants them."""
+    """The reason of a stage whose outputs databox rejects."""
     return {**error.extensions, **reason("quota" if isinstance(error, TooLarge) else "output", error.detail)}
 
 

@@ -1,4 +1,4 @@
-"""What happens next to a task and to its run. Pure: rows in, changed columns out."""
+"""State transitions of tasks and runs. Pure: functions take rows and return changed columns."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from services.scheduler.model.run import Run
 from services.scheduler.model.task import FAILED_STATES, Task, TaskState
 
 MAX_LOST_WORKERS = 5
-"""How many workers may vanish with one task before the task is taken to be what kills them."""
+"""After this many lost workers a stage fails: it is likely what kills them."""
 INSTANCE_BACK_OFF_S = 1.0
 MAX_BACK_OFF_S = 60.0
 WAIT_REASONS = frozenset({"model_missing", "secrets"})
-"""Reasons of an instance that mean "not yet", not "broken"."""
+"""Reasons for which an instance waits instead of counting a failure."""
 
 ColumnUpdates = dict[str, Any]
 UNCLAIMED: Mapping[str, Any] = {
@@ -26,12 +26,12 @@ UNCLAIMED: Mapping[str, Any] = {
     "progress": None,
     "detail": None,
 }
-"""Columns of a task that nobody holds any more."""
+"""Columns of a task that is not claimed any more."""
 
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """What a worker says at the end of its lease."""
+    """What a worker reports at the end of an attempt."""
 
     outcome: str
     reason: Reason | None = None
@@ -43,7 +43,7 @@ class AttemptResult:
 
 
 def stage_after_report(run: Run, task: Task, attempt: AttemptResult, now: float) -> ColumnUpdates:
-    """The columns of a stage after its worker's last word."""
+    """Changed columns of a stage after its worker's report."""
     ended: ColumnUpdates = {"finished_at": now, "lease_until": None, "stop": False, "log_tail": list(attempt.log_tail)}
     if attempt.progress is not None:
         ended["progress"] = list(attempt.progress)
@@ -64,7 +64,7 @@ def stage_after_report(run: Run, task: Task, attempt: AttemptResult, now: float)
 
 
 def publishing_detail(run: Run, task: Task) -> str:
-    """What is shown of a stage whose outputs are on their way."""
+    """The detail that the API shows while outputs are published."""
     targets = {name: run.plan["targets"].get(name) for name in run.get_stage(task)["outputs"]}
     return ", ".join(
         f"publishing {name} to {target['box']}/{target['group']}/" for name, target in targets.items() if target
@@ -86,7 +86,7 @@ def _retry_columns(run: Run, task: Task, cause: Reason, now: float) -> ColumnUpd
 
 
 def instance_after_report(task: Task, attempt: AttemptResult, now: float) -> ColumnUpdates:
-    """The columns of an instance after its worker's last word: it comes back after a pause unless it is not wanted."""
+    """Changed columns of an instance after its worker's report: it restarts after a back-off unless it was stopped."""
     base = {**UNCLAIMED, "endpoint": None, "log_tail": list(attempt.log_tail)}
     if task.stop or attempt.outcome == "stopped":
         return {**base, "state": "stopped", "stop": False, "finished_at": now}
@@ -100,8 +100,8 @@ def instance_after_report(task: Task, attempt: AttemptResult, now: float) -> Col
 
 
 def task_after_expiry(task: Task, now: float) -> ColumnUpdates:
-    """The columns of a task whose worker was silent for a whole lease. A late report is refused by the token."""
-    cause = reason("lost", f"worker {task.worker} has not been heard of for a whole lease")
+    """Changed columns of a task whose lease has expired. The fencing token rejects a late report."""
+    cause = reason("lost", f"worker {task.worker} sent no heartbeat for a whole lease")
     if task.stop:
         return {
             **UNCLAIMED,
@@ -113,7 +113,7 @@ def task_after_expiry(task: Task, now: float) -> ColumnUpdates:
 
 
 def _task_after_loss(task: Task, cause: Reason, now: float) -> ColumnUpdates:
-    """Not the task's fault: it begins again at once, unless it is what its hosts cannot bear."""
+    """A lost worker is not the task's fault: it is ready again at once, at most `MAX_LOST_WORKERS` times."""
     if task.kind == "stage" and task.lost + 1 >= MAX_LOST_WORKERS:
         return {"state": "failed", "reason": cause, "lease_until": None, "lost": task.lost + 1, "finished_at": now}
     return {**UNCLAIMED, "state": "ready", "reason": cause, "lost": task.lost + 1}
@@ -128,7 +128,7 @@ class RunTransition:
 
 
 def find_neighbours(run: Run, task: Task) -> frozenset[str]:
-    """The stages that may start once this one has succeeded, and all that they wait for."""
+    """The stages that wait for this succeeded one, and all stages that those wait for."""
     if task.state != "succeeded":
         return frozenset()
     dependents = {name: waits for name, waits in run.plan["waits"].items() if task.name in waits}
@@ -138,9 +138,9 @@ def find_neighbours(run: Run, task: Task) -> frozenset[str]:
 def advance_run(
     run: Run, tasks: Iterable[Task], now: float, other_states: frozenset[TaskState] = frozenset()
 ) -> RunTransition:
-    """Start what can start, skip what never will, end the run when nothing is open.
+    """Make stages ready whose inputs are, halt open ones of a failed run, end the run when no stage is open.
 
-    `others`: the states of the stages that are not among `tasks`, and that nothing changes.
+    `other_states`: the states of the stages that are not in `tasks`, which stay as they are.
     """
     stages = {task.name: task for task in tasks}
     changes: dict[str, ColumnUpdates] = {}
@@ -157,7 +157,7 @@ def advance_run(
 
 
 def _halt_task(task: Task, run: Run, now: float) -> ColumnUpdates:
-    if task.state == "publishing":  # of a run that fails, what was made is still published
+    if task.state == "publishing":  # a failed run still publishes the outputs of succeeded stages
         return {"stop": True, "reason": run.reason} if run.status == "canceling" else {}
     if task.state == "claimed":
         return {"stop": True, "reason": run.reason or reason("canceled", "another stage failed")}
@@ -185,7 +185,7 @@ def _end_run(
 
 
 def canceled_run(run: Run, now: float) -> ColumnUpdates:
-    """How a run ends that was told to."""
+    """The final columns of a run that was canceled by a caller or by its deadline."""
     if run.reason and run.reason["code"] == "timeout":
         return {"status": "failed", "finished_at": now}
     if run.reason and run.reason["code"] == "expired":
@@ -194,7 +194,7 @@ def canceled_run(run: Run, now: float) -> ColumnUpdates:
 
 
 def deadline_reason(run: Run) -> Reason:
-    """Why this run must end, once its deadline is over."""
+    """The reason of a run that has passed its deadline."""
     limit = run.plan["timeout"]
     if run.started_at is None:
         return reason("expired", f"not started within {limit:g} s")
@@ -202,7 +202,7 @@ def deadline_reason(run: Run) -> Reason:
 
 
 def reset_for_retry(run: Run, tasks: Iterable[Task], from_stage: str | None) -> Mapping[str, ColumnUpdates]:
-    """The columns of the tasks to run again: all, or `from_stage`, what depends on it, and what did not succeed."""
+    """Changed columns of the tasks to run again: all, or `from_stage`, its dependents and all that did not succeed."""
     stages = {task.name: task for task in tasks}
     names = set(stages)
     if from_stage is not None:

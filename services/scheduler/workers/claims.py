@@ -1,6 +1,6 @@
-"""Claims: a worker that has room is given the task whose turn it is.
+"""Claims: a worker with a free slot gets a lease of the next ready task.
 
-Locks as `tasks.apply` does: the run, then its task.
+Lock order as in `tasks.apply`: the run, then its task.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ from services.scheduler.plans import planner
 from services.scheduler.runs import async_prediction
 
 MAX_ATTEMPTS = 5
-"""How often a worker whose task was taken by a faster one is told the next."""
+"""How often one request tries again after another worker has claimed its candidate."""
 MAX_CANDIDATES = 8
-"""Tasks that are looked at for it."""
+"""Ready tasks that one try reads."""
 
 
 class ClaimRequest(Message):
+    """A worker asks for a task; without free slots it gets instances only."""
+
     worker: str = Field(min_length=1, max_length=128)
     classes: tuple[str, ...] = ("cpu",)
     free: int = 0
 
 
 async def claim_next(deps: Dependencies, request: ClaimRequest) -> dict[str, Any]:
-    """The lease of the task whose turn it is, which need not be the one that was rung for, or of none."""
+    """The lease of the next task, which need not be the one that a message named; or no lease."""
     for _ in range(MAX_ATTEMPTS):
         async with deps.db.write() as conn:
             limit = deps.settings.app_stages
@@ -45,7 +47,7 @@ async def claim_next(deps: Dependencies, request: ClaimRequest) -> dict[str, Any
                 conn, request.worker, request.classes, stages=request.free > 0, limit=limit, max_tasks=MAX_CANDIDATES
             )
             if draining:
-                return {"lease": None, "reason": reason("draining", "this worker takes nothing new")}
+                return {"lease": None, "reason": reason("draining", "worker is draining")}
             claimed = await _claim_first(conn, candidates, request.worker, now, deps.settings.lease)
             if claimed is not None:
                 lease = await _build_lease(conn, *claimed, now, deps.settings)
@@ -63,7 +65,7 @@ async def claim_next(deps: Dependencies, request: ClaimRequest) -> dict[str, Any
 async def _claim_first(
     conn: Connection, candidates: Sequence[ClaimCandidate], worker: str, now: float, lease: float
 ) -> tuple[Task, Run | None] | None:
-    """The first of the line, or of those right behind it in its run, given to the worker; None: others were faster."""
+    """Claim the first candidate or one that follows it in the same run; None when other workers were faster."""
     if not candidates:
         return None
     app, run_id = candidates[0].app, candidates[0].run
@@ -77,7 +79,7 @@ async def _claim_first(
 
 
 async def _build_lease(conn: Connection, task: Task, run: Run | None, now: float, settings: Settings) -> dict[str, Any]:
-    """What the worker is to do, at which commit, and for how long it need not be heard."""
+    """The lease: what to run, at which commit, and how long it lasts without a heartbeat."""
     if run is None:
         instance_fields = {
             "instance_token": instance_token(settings.internal_token, task),
@@ -118,13 +120,13 @@ async def _build_stage_spec(conn: Connection, task: Task, run: Run, now: float, 
 
 
 def _log_start(run: Run | None) -> None:
-    """`run` as it was before the claim."""
+    """Log the start of a run; `run` is its state before the claim."""
     if run is not None and run.started_at is None:
         log.get("scheduler").info("run started", app=run.app, pipeline=run.pipeline, run=run.id, user=run.user)
 
 
 def _notify_claimed(deps: Dependencies, task: Task, *, has_more: bool) -> None:
-    """`more`: others wait."""
+    """`has_more`: other tasks are ready."""
     if has_more:
         deps.dispatcher.on_claim()
     if task.run:

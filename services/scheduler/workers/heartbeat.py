@@ -1,4 +1,4 @@
-"""What a worker says of what it holds, which keeps its leases, and the orders that answer it."""
+"""Heartbeats: a worker reports the tasks that it holds, which renews their leases, and gets orders."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ from services.scheduler.model.task import Task
 
 MAX_POLL_S = 30.0
 STOP_CHECK_S = 0.5
-"""How often a long poll looks at a stop that is due later, or was ordered through another scheduler."""
+"""How often a long poll reads the database for a stop that is due later or came through another scheduler."""
 
 
 class InstanceEndpoint(Message):
+    """Where an instance listens."""
+
     host: str = Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9.:_%-]+$")
     port: int = Field(ge=1, le=65535)
 
 
 class TaskStatus(Message):
+    """What the worker knows about one task."""
+
     task: str = Field(max_length=64)
     token: int = Field(ge=0, lt=1 << 63)
     state: str = Field(pattern=r"^[a-z_]{1,16}$")
@@ -39,6 +43,8 @@ class TaskStatus(Message):
 
 
 class Heartbeat(Message):
+    """The worker's capacity, and the status of its tasks in `have`."""
+
     host: str = ""
     classes: tuple[str, ...] = ("cpu",)
     slots: int = 0
@@ -50,7 +56,7 @@ class Heartbeat(Message):
 
 
 async def handle_heartbeat(deps: Dependencies, worker: str, heartbeat: Heartbeat) -> dict[str, Any]:
-    """Renew what the worker holds, note its news, answer with its orders: at once if any, else within `wait` s."""
+    """Renew leases, save changes, and return orders: at once when there are any, else after up to `wait` seconds."""
     with deps.notifier.subscribe(notifications.worker_orders(worker)) as subscription:
         revoked, orders, pending = await _renew_leases(deps, worker, heartbeat)
         remaining = 0.0 if revoked else min(heartbeat.wait, MAX_POLL_S)
@@ -107,16 +113,16 @@ async def _renew_leases(
 
 
 async def _update_routes(conn: Connection, app: str) -> bool:
-    """Whether the app's routes changed. One whose manifests cannot be read costs nobody else a lease."""
+    """Whether the app's routes have changed. An app with invalid manifests must not cost other tasks their lease."""
     try:
         return await reconciler.update_routes(conn, app)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        get("scheduler").error("routes are left as they were", app=app, exc_info=error)
+        get("scheduler").error("failed to update routes; keeping the old ones", app=app, exc_info=error)
         return False
 
 
 def changed_columns(task: Task, status: TaskStatus) -> dict[str, Any]:
-    """The columns of a task that its worker's words change."""
+    """The columns of a task that differ from its reported status."""
     reported: dict[str, Any] = {
         "phase": status.state,
         "detail": (status.detail or "").replace("\0", "\ufffd")[:1000] or None,
@@ -137,7 +143,7 @@ async def _pending_orders(deps: Dependencies, worker: str) -> tuple[dict[str, An
 
 
 def build_orders(claimed: Iterable[Task], now: float, *, draining: bool) -> tuple[dict[str, Any], bool]:
-    """The orders, and whether a stop is due later."""
+    """The orders, and whether a stop becomes due later."""
     stopping = [task for task in claimed if task.stop]
     due = [task for task in stopping if task.stop_after is None or task.stop_after <= now]
     stop = [{"task": task.id, "token": task.token} for task in due]

@@ -15,6 +15,8 @@ from services.scheduler.tasks.apply import AppliedTransition, apply_transition, 
 
 
 class TaskReport(Message):
+    """The end of an attempt: how it ended and what it produced."""
+
     worker: str
     token: int
     outcome: str = Field(pattern=r"^[a-z_]{1,16}$")
@@ -23,15 +25,15 @@ class TaskReport(Message):
     log_tail: TolerantList[str] = ()
     usage: StorableObject | None = None
     progress: tuple[FiniteFloat, FiniteFloat] | None = None
-    """The last that it told, which no heartbeat may have brought."""
+    """The final progress, which may be newer than the last heartbeat."""
     answer: StorableObject | None = None
-    """What the component said, of a prediction."""
+    """The component's response, of an asynchronous prediction."""
     content: str | None = Field(default=None, max_length=64)
-    """What the stage was made of, if its outputs are to be kept for others."""
+    """The cache key, when the outputs are to be cached."""
 
 
 class ReuseQuery(Message):
-    """What a stage that is about to run is made of."""
+    """Asks, before a stage runs, for cached outputs of an equal stage."""
 
     worker: str
     token: int
@@ -39,7 +41,7 @@ class ReuseQuery(Message):
 
 
 async def handle_report(deps: Dependencies, task_id: str, report: TaskReport) -> None:
-    """Take a worker's last word about a task. Raises Conflict when the lease is over: the result is dropped."""
+    """Apply a worker's final report of a task. Raises Conflict when the lease is over: the result is dropped."""
     result = transitions.AttemptResult(
         report.outcome, report.reason, report.outputs, report.log_tail, report.usage, report.answer, report.progress
     )
@@ -60,14 +62,14 @@ async def handle_report(deps: Dependencies, task_id: str, report: TaskReport) ->
 
 
 def require_current_lease(task: Task | None, worker: str, token: int) -> Task:
-    """Raises Conflict when the lease is over."""
+    """The task as claimed by this worker with this token. Raises Conflict when the lease is over."""
     if task is None or task.state != "claimed" or (task.token, task.worker) != (token, worker):
         raise Conflict("this lease is over; the result is dropped", code="stale_token")
     return task
 
 
 async def complete_from_cache(deps: Dependencies, task_id: str, query: ReuseQuery) -> bool:
-    """Let the stage succeed with what an earlier one made of the same. Whether there was one."""
+    """Complete the stage with cached outputs; False when the cache has none."""
     async with deps.db.write() as conn:
         run, stored, now = await lock_task(conn, task_id)
         task = require_current_lease(stored, query.worker, query.token)
