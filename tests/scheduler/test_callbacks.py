@@ -18,8 +18,8 @@ from multidict import CIMultiDictProxy
 
 from libs.common.http.server import bind
 from services.scheduler.callbacks import events
-from services.scheduler.callbacks.events import Delivery
 from services.scheduler.callbacks.safe_client import open_public_http
+from services.scheduler.model.callback import Delivery
 from tests.scheduler.conftest import Mesh
 from tests.scheduler.test_service import BODY, go_live
 

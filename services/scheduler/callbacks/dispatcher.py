@@ -12,10 +12,10 @@ import orjson
 from libs.common.db import database_time
 from libs.common.periodic_task import for_each
 from services.scheduler.callbacks import credentials, events
-from services.scheduler.callbacks.events import Callback, Delivery
 from services.scheduler.db import callbacks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.dependencies import Dependencies
+from services.scheduler.model.callback import Callback, Delivery
 from services.scheduler.runs import queries
 
 MAX_BATCH = 64

@@ -11,13 +11,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from yarl import URL
 
 from libs.common.identity import ANONYMOUS
 from libs.common.times import iso_time
+from services.scheduler.model.callback import Callback, Delivery
 from services.scheduler.model.run import Run
 
 FINAL_EVENTS = ("succeeded", "failed", "canceled", "expired")
@@ -30,34 +30,6 @@ MAX_HEADER_LENGTH = 4096
 RESERVED_HEADERS = re.compile(r"(webhook-.*|content-.*|host|connection|transfer-encoding|user-agent)", re.IGNORECASE)
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 HTTP_GONE = 410
-
-DeliveryState = Literal["pending", "delivered", "failed"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Callback:
-    """Whom to tell of a run, and what has been told."""
-
-    run: str
-    app: str
-    user: str
-    spec: dict[str, Any]
-    told: list[str] = field(default_factory=list)
-    version: int = 0
-    """That of the run when it was last looked at."""
-    open: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
-    id: str
-    run: str
-    event: str
-    body: str
-    created_at: float
-    state: DeliveryState = "pending"
-    tries: list[dict[str, Any]] = field(default_factory=list)
-    next_at: float | None = None
 
 
 def parse_callback(value: Any) -> dict[str, Any]:

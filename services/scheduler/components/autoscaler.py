@@ -8,71 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from libs.common.manifests.catalog import Catalog
-from libs.common.manifests.mlcomponent import MLComponent
-
-IDLE_TIMEOUT_S = 300.0
-
-
-@dataclass(frozen=True)
-class ScalingBounds:
-    """What the manifest says; `target`: calls under way or waiting for each instance."""
-
-    min_replicas: int
-    max_replicas: int
-    target: float
-    idle_timeout: float
-
-    @classmethod
-    def from_component(cls, component: MLComponent) -> ScalingBounds:
-        scaling = component.spec.scaling
-        return cls(
-            min_replicas=scaling.min,
-            max_replicas=scaling.max,
-            target=float(scaling.target_concurrency or instance_capacity(component)),
-            idle_timeout=scaling.idle_timeout or IDLE_TIMEOUT_S,
-        )
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> ScalingBounds:
-        return cls(document["least"], document["most"], document["target"], document["idle_timeout"])
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "least": self.min_replicas,
-            "most": self.max_replicas,
-            "target": self.target,
-            "idle_timeout": self.idle_timeout,
-        }
-
-    @property
-    def is_fixed(self) -> bool:
-        return self.min_replicas == self.max_replicas
-
-    def clamp(self, replicas: int) -> int:
-        return min(self.max_replicas, max(self.min_replicas, replicas))
-
-
-@dataclass(frozen=True)
-class ScaleState:
-    """`replicas` are wanted; `enough` would have been since `quiet_since` (epoch seconds; None: all are needed)."""
-
-    replicas: int
-    low_water_replicas: int = 0
-    below_since: float | None = None
-
-    def to_row(self) -> dict[str, Any]:
-        """Columns of `scheduler_scales`."""
-        return {"replicas": self.replicas, "enough": self.low_water_replicas, "quiet_since": self.below_since}
-
-
-def instance_capacity(component: MLComponent) -> int:
-    """Calls that one instance works on at the same time."""
-    service = component.spec.ml_service
-    return service.container_concurrency * (service.batching.max_size if service.batching else 1)
+from services.scheduler.model.scaling import ScaleState, ScalingBounds
 
 
 def scaling_for_revision(

@@ -15,9 +15,10 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.container import env_sources_to_json, secret_names
 from libs.common.manifests.mlcomponent import MLComponent
-from services.scheduler.components.autoscaler import ScaleState, ScalingBounds, initial_scale
+from services.scheduler.components.autoscaler import initial_scale
 from services.scheduler.model.app import App
 from services.scheduler.model.rollout import Rollout
+from services.scheduler.model.scaling import ScaleState, ScalingBounds
 from services.scheduler.model.task import Task
 from services.scheduler.model.worker import Worker
 from services.scheduler.tasks.transitions import WAIT_REASONS

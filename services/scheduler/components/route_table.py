@@ -9,8 +9,8 @@ from libs.common.manifests.apicomponent import APIComponent, Auth
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.mlcomponent import MLComponent
 from services.scheduler.components import desired
-from services.scheduler.components.autoscaler import ScalingBounds, instance_capacity
 from services.scheduler.model.reason import Reason, reason
+from services.scheduler.model.scaling import ScalingBounds, instance_capacity
 from services.scheduler.model.task import Task
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import RowMapping, and_, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
-from services.scheduler.components.autoscaler import ScaleState, ScalingBounds
 from services.scheduler.db.tables import autoscaling, load_reports
+from services.scheduler.model.scaling import ScaleState, ScalingBounds
 
 LOAD_TTL_S = 60.0
 ComponentKey = tuple[str, str]

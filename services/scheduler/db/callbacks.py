@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.callbacks.events import Callback, Delivery
 from services.scheduler.db import due_work as of_time
 from services.scheduler.db.tables import callbacks, deliveries
+from services.scheduler.model.callback import Callback, Delivery
 
 
 async def get(conn: AsyncConnection, run: str, *, lock: bool = False) -> Callback | None:

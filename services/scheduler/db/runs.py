@@ -10,11 +10,11 @@ from sqlalchemy import ColumnElement, Executable, bindparam, delete, func, or_, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow, Rows, insert_many
-from services.scheduler.callbacks.events import Callback
 from services.scheduler.db import due_work as of_time
 from services.scheduler.db.due_work import OPEN_RUN
 from services.scheduler.db.run_plan_cache import RunPlanCache
 from services.scheduler.db.tables import attempts, callbacks, deliveries, idempotency_keys, runs, tasks
+from services.scheduler.model.callback import Callback
 from services.scheduler.model.run import FINAL_STATUSES, Run
 
 WITHOUT_PLAN = [column for column in runs.c if column is not runs.c.plan]

@@ -13,9 +13,9 @@ from typing import Any
 from libs.common.db import Database
 from libs.common.disk import Disk
 from libs.common.errors import Invalid, MeshError, TooManyRequests
-from services.scheduler.callbacks.events import Callback
 from services.scheduler.db import Connection, idempotency, tasks
 from services.scheduler.db import runs as run_rows
+from services.scheduler.model.callback import Callback
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import ReadyTask, Task
 from services.scheduler.plans.planner import build_stage_tasks
