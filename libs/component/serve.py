@@ -1,8 +1,8 @@
 """Starts the component runtime in a foreign image: `python3 /opt/mlmesh/serve.py`.
 
-What lies beside this file is the platform's and stays out of the way of the module's own packages: the runtime and,
-where there are builds for this interpreter (`lib/cp311-gnu-x86_64`), its accelerators are imported first; then this
-folder leaves the import path and the working directory takes the first place. The module's own versions win.
+The packages beside this file must not shadow those of the module: the runtime and, if there are builds for this
+interpreter (`lib/cp311-gnu-x86_64`), its accelerators are imported first; then this folder is removed from the import
+path, and the working directory becomes its first entry. Versions that the module has installed win.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 
-OWN = os.path.dirname(os.path.abspath(__file__))
+RUNTIME_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
 def _libc() -> str:
@@ -22,15 +22,15 @@ def _libc() -> str:
         return "musl"
 
 
-def _accelerators() -> str:
+def _accelerator_folder() -> str:
     version = "cp{}{}".format(*sys.version_info[:2])
-    return os.path.join(OWN, "lib", "-".join((version, _libc(), platform.machine())))
+    return os.path.join(RUNTIME_FOLDER, "lib", "-".join((version, _libc(), platform.machine())))
 
 
 def _import_runtime() -> object:
-    """The runtime's entry, with everything that it needs already imported."""
-    outside = [path for path in sys.path if path and os.path.abspath(path) not in (OWN, os.getcwd())]
-    sys.path[:] = [OWN, *outside, _accelerators()]
+    """Import the runtime with everything that it needs, then restore the import path of the module."""
+    outside = [path for path in sys.path if path and os.path.abspath(path) not in (RUNTIME_FOLDER, os.getcwd())]
+    sys.path[:] = [RUNTIME_FOLDER, *outside, _accelerator_folder()]
     for name in ("orjson", "httptools", "uvloop"):
         try:
             importlib.import_module(name)

@@ -11,9 +11,9 @@ from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import Response, StreamingResponse
 
 HEARD: list[str] = []
-"""What was told to those that only tell it by being told."""
+"""Messages that applications recorded for the tests."""
 GO: list[asyncio.Event] = []
-"""The last one of it is what endless answers wait for."""
+"""Endless responses wait until the last one is set."""
 
 
 def afresh() -> None:
@@ -119,7 +119,7 @@ async def broken(socket: WebSocket) -> None:
 
 
 async def plain(scope: Any, receive: Any, send: Any) -> None:
-    """Knows no lifespan."""
+    """Does not support lifespan."""
     assert scope["type"] == "http"
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"plain"})
@@ -131,12 +131,12 @@ async def cannot_start(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def half(scope: Any, receive: Any, send: Any) -> None:
-    """Ends in the middle of its answer."""
+    """Returns in the middle of its response."""
     assert scope["type"] == "http"
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"half", "more_body": True})
 
 
 async def silent(scope: Any, receive: Any, send: Any) -> None:
-    """Returns without an answer."""
+    """Returns without sending a response."""
     assert scope["type"] == "http"

@@ -1,4 +1,4 @@
-"""A real HTTP server that answers as the gateway's file routes do."""
+"""A real HTTP server with the gateway's file routes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.component.serving import Answer, Served
 
 @dataclass
 class Boxes:
-    """What the file routes hold, and the calls that they got."""
+    """The stored files, and the requests that were received."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     calls: list[tuple[str, str, str | None, str | None]] = field(default_factory=list)

@@ -14,7 +14,7 @@ import numpy
 from mlmesh_component.function.context import Context
 
 GATE = threading.Event()
-"""Holds `slow` until a test opens it."""
+"""Blocks `slow` until a test sets it."""
 
 SEEN: list[Context] = []
 
@@ -153,7 +153,7 @@ WRONG: dict[str, Any] = {
 
 
 BATCHES: list[int] = []
-"""Sizes of the batches that `shout` and its kin were called with."""
+"""Sizes of the batches with which `shout` and similar functions were called."""
 
 
 def shout(text: list[str], times: list[int] = 1) -> list[dict[str, Any] | Exception]:  # type: ignore[assignment]
@@ -188,7 +188,7 @@ def breaks(text: list[str]) -> list[dict[str, Any]]:
 
 
 CLOSED: list[str] = []
-"""Generators that were told to end."""
+"""Generators that were closed."""
 
 
 def count(to: int, fail_at: int = -1) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Models saved by the libraries that developers use, loaded by their endings: run with their interpreter."""
+"""Loads models of real libraries by file extension; run by the interpreter that has these libraries."""
 
 import os
 import sys

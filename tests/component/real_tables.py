@@ -1,4 +1,4 @@
-"""What becomes of pandas' columns, tables and gaps: run with its interpreter, with orjson and without."""
+"""Output items of pandas' columns, tables and gaps, with orjson and without; runs in an environment with pandas."""
 
 import sys
 import warnings
@@ -63,7 +63,7 @@ CASES = [
 REFUSED = [
     (pandas.NA, MissingValue, "it is None"),
     (pandas.NaT, MissingValue, "it is None"),
-    (pandas.Series([True, None], dtype="boolean"), ItemError, "an element has no value, and BOOL has nothing for that"),
+    (pandas.Series([True, None], dtype="boolean"), ItemError, "an element has no value, which BOOL cannot represent"),
     (
         pandas.Series([pandas.Timedelta("1s")]),
         ItemError,

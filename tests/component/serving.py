@@ -1,4 +1,4 @@
-"""A component on the test's own loop, and a client that says exactly what came back."""
+"""A component on the test's event loop, and a client that returns status, headers and body."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Served:
         return await self.ask("POST", "/predict", json.dumps({"inputs": list(inputs), **members}).encode())
 
     async def raw(self, *sent: bytes, end: bool = False) -> bytes:
-        """Everything that comes back for these bytes until the other side closes."""
+        """Send bytes, and return everything that is received until the server closes."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             for data in sent:
@@ -86,7 +86,7 @@ async def serving(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread or process does; fails when it does not come."""
+    """Wait for a condition that another thread or process fulfils; fails after a timeout."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():  # noqa: ASYNC110 - what is awaited is not on this loop
             await asyncio.sleep(0.005)

@@ -260,9 +260,9 @@ async def test_a_stop_ends_what_would_not_end_itself() -> None:
     ("frame", "code"),
     [
         (b"\x81\x01a", 1002),  # not masked
-        (b"\xc1\x81\0\0\0\0a", 1002),  # compressed, which nobody agreed on
+        (b"\xc1\x81\0\0\0\0a", 1002),  # compressed, which was not negotiated
         (b"\x83\x81\0\0\0\0a", 1002),  # no such opcode
-        (b"\x80\x81\0\0\0\0a", 1002),  # the middle of nothing
+        (b"\x80\x81\0\0\0\0a", 1002),  # a continuation without a start
         (b"\x09\x81\0\0\0\0a", 1002),  # a ping in parts
         (b"\x81\x81\0\0\0\0\xff", 1007),  # not text
         (b"\x82\xff\xff\0\0\0\0\0\0\0", 1009),  # far too long

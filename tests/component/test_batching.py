@@ -1,4 +1,4 @@
-"""Batches: who is called together, each with an answer of their own, nobody made to wait for nothing."""
+"""Batching: which calls form a batch, results of each call, and no needless waiting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def item(name: str, data: Any, datatype: str = "str") -> dict[str, Any]:
 
 
 async def gather_answers(served: Served, requests: list[asyncio.Task[Answer]]) -> list[Answer]:
-    """The answers of requests of which the first is held at the gate until the others wait."""
+    """Await responses; the first call blocks at the gate until the others are queued."""
     executor = served.component._executor
     assert executor is not None
     await until(lambda: len(executor._waiting) == len(requests) - 1)

@@ -1,4 +1,4 @@
-"""Files of a call: those of its inputs come, those of its outputs go and are named."""
+"""Files of a call: inputs are downloaded, outputs are uploaded and named."""
 
 from __future__ import annotations
 

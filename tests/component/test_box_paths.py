@@ -1,4 +1,4 @@
-"""Where a named file lies, and how a stored one is named."""
+"""Parsing and formatting of file names in boxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program itself, as the platform and a person start it: processes, exit codes, last lines."""
+"""The program as the platform and a person start it: processes, exit codes, log lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATH = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 
 
 def interpreters() -> list[str]:
-    """This one, and every bare CPython from 3.9 that the machine has."""
+    """The current interpreter, and every bare CPython from 3.9 on this machine."""
     names = [f"python3.{minor}" for minor in range(9, 20)]
     paths = [Path(path) for name in names if (path := shutil.which(name, path="/usr/local/bin:/usr/bin"))]
     paths += [path for name in names for path in sorted(Path.home().glob(f".pyenv/versions/*/bin/{name}"))]
@@ -33,7 +33,7 @@ def interpreters() -> list[str]:
 
 @dataclass
 class Module:
-    """A module's checkout, with what it is served by."""
+    """The checkout of a module, which the runtime serves."""
 
     folder: Path
 
@@ -202,8 +202,7 @@ async def test_a_stop_waits_for_the_call_that_runs(module: Module) -> None:
         (
             "import nowhere",
             "app.bad:f",
-            "ModuleNotFoundError: No module named 'nowhere'; "
-            "the package that it is of belongs into requirements.txt, or into the image",
+            "ModuleNotFoundError: No module named 'nowhere'; add its package to requirements.txt, or to the image",
         ),
         (
             "",
@@ -221,7 +220,7 @@ async def test_a_stop_waits_for_the_call_that_runs(module: Module) -> None:
         ("", "app.bad", "'app.bad' is not of the form package.module:function"),
         ("def f(:", "app.bad:f", "SyntaxError: invalid syntax (bad.py, line 1)"),
         ("import sys; sys.exit('no licence')", "app.bad:f", "SystemExit: no licence"),
-        ("def f(x: complex): ...", "app.bad:f", "parameter 'x': no datatype stands for <class 'complex'>"),
+        ("def f(x: complex): ...", "app.bad:f", "parameter 'x': there is no datatype for <class 'complex'>"),
         (
             "def f(inputs):\n    ':type inputs.x: FP23'",
             "app.bad:f",

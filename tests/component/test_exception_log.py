@@ -1,4 +1,4 @@
-"""Whatever a function raises: 500 at once with an error id, its text for the app's owners, the rest for the log."""
+"""Exceptions of functions: 500 with an error id, the text for the app's owners, the traceback in the log."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ KINDS: dict[str, BaseException] = {
 }
 NAMES = {
     "surrogate": "ValueError: bad \\udcff name",
-    "textless": "tests.component.test_exception_log.Textless: (its text cannot be told: KeyError)",
-    "leaves": "tests.component.test_exception_log.Leaves: (its text cannot be told: SystemExit)",
-    "no text": "tests.component.test_exception_log.NoText: (its text cannot be told: TypeError)",
+    "textless": "tests.component.test_exception_log.Textless: (text not available: KeyError)",
+    "leaves": "tests.component.test_exception_log.Leaves: (text not available: SystemExit)",
+    "no text": "tests.component.test_exception_log.NoText: (text not available: TypeError)",
     "exit": "SystemExit: 3",
     "interrupt": "KeyboardInterrupt",
     "group": "ExceptionGroup: two (2 sub-exceptions)",
@@ -87,7 +87,7 @@ async def on_loop(kind: str) -> dict[str, Any]:
 
 
 class Trap:
-    """It raises when it is looked at."""
+    """Raises when an attribute is read."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -131,7 +131,7 @@ def all_or_none(kind: list[str]) -> list[Any]:
 
 
 def bad_end(kind: str) -> Iterator[dict[str, Any]]:
-    """It does not end well when nobody reads any more."""
+    """Raises when it is closed early."""
     try:
         while True:
             yield {"piece": "x" * 100_000}
@@ -222,7 +222,7 @@ async def test_a_generator_that_ends_badly_leaves_its_slot_free(
             writer.write(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
             assert await reader.read(100)
             writer.close()
-    # each one was answered, so each slot before it was free
+    # each call was answered, so the slot was free again
     assert "ValueError: bad \\udcff name" in capsys.readouterr().err
 
 
@@ -246,7 +246,7 @@ async def test_only_owners_are_told_what_it_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     if function == "in_pieces" and path != "/predict":
-        return  # a function that yields answers there alone
+        return  # generator functions respond on this route only
     item: dict[str, Any] = text("kind", "surrogate")
     if path != "/predict":
         item = {"name": "kind", "datatype": "BYTES", "shape": [1], "data": ["surrogate"]}

@@ -1,4 +1,4 @@
-"""Slots, queue, deadlines and the end."""
+"""The executor: slots, queue, deadlines and draining."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_past_its_deadline_a_call_is_504_and_its_slot_is_taken_until_the_f
         assert executor.running_count == 1
         assert functions.SEEN[0].cancelled
         second = await call(served)
-        assert (second.status, second.json["detail"]) == (504, "The call waited for its turn until its deadline.")
+        assert (second.status, second.json["detail"]) == (504, "The call waited in the queue until its deadline.")
         functions.GATE.set()
         await until(lambda: executor.running_count == 0)
         assert (await call(served)).status == 200

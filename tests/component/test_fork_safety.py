@@ -254,7 +254,7 @@ async def test_a_process_that_is_left_behind_keeps_neither_port_nor_callers(modu
 
 
 def test_only_what_is_still_the_components_own_is_let_go(tmp_path: Path) -> None:
-    """In a process of its own: it forks, and a handler of the module's stays."""
+    """Runs in a separate process: only handlers that are still the component's are restored."""
     module = Module(tmp_path)
     module.write("forks.py", FORKS)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

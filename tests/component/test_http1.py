@@ -1,4 +1,4 @@
-"""The same bytes to both parsers; each must read the same requests and refuse the same rubbish."""
+"""Both HTTP parsers on the same bytes: same requests, same errors."""
 
 from __future__ import annotations
 

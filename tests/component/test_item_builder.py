@@ -1,4 +1,4 @@
-"""What becomes of values that a function returns, with and without a declared datatype."""
+"""Output items of returned values, with and without a declared datatype."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_declared_datatype_is_taken_where_it_can_hold_the_value(
         (np.array([3], dtype="timedelta64[ns]"), r"an array of timedelta64\[ns\] has no datatype; return its seconds"),
         ([pathlib.Path("/tmp/x")], "a list of files has no datatype; return each as an output of its own"),
         ([None], "a list of NoneType has no datatype"),
-        ([True, None], "an element has no value, and BOOL has nothing for that"),
+        ([True, None], "an element has no value, which BOOL cannot represent"),
         ([True, 1], "a list of bool and int has no datatype"),
         ([1.5, "a"], "a list of float and str has no datatype"),
         ([[1], 2], "a list of lists of different lengths has no shape"),
@@ -242,7 +242,7 @@ def test_a_value_is_taken_where_it_fits(value: Any, declared: str, data: list[An
         (NAN, ("INT64",), "nan is not a whole number, but INT64 is declared"),
         (math.inf, ("INT64",), "inf is not a whole number, but INT64 is declared"),
         (decimal.Decimal("0.5"), ("INT64",), "0.5 is not a whole number, but INT64 is declared"),
-        ([1, None], ("INT64",), "an element has no value, and INT64 has nothing for that"),
+        ([1, None], ("INT64",), "an element has no value, which INT64 cannot represent"),
         ([], ("FILE",), "a list is not a file"),
     ],
 )
@@ -268,7 +268,7 @@ def test_a_number_that_does_not_fit_is_named(value: Any, declared: tuple[str, ..
 def test_of_several_datatypes_one_that_can_hold_it_is_taken(
     value: Any, declared: tuple[str, ...], datatype: str
 ) -> None:
-    """A bool is no number and a number no bool: its own datatype stays, and is refused by who declared another."""
+    """A bool is not a number: it keeps its datatype, which a different declaration refuses."""
     assert build_item("y", value, declared)["datatype"] == datatype
 
 

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, as its text has it and as an unmodified client speaks it."""
+"""The Open Inference Protocol, by its specification and with an unmodified client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that a function returns: which cannot be kept, what is said of them, and to whom."""
+"""Files that a function returns: which are refused, and who sees the reason."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HERE = "tests.component.test_output_files:"
 
 
 def two_files(first: str, second: str, context: Context) -> dict[str, Any]:
-    """Files of these names, which are written as in Python."""
+    """Create files with these names, given as Python literals."""
     paths = {}
     for output, name in (("first", first), ("second", second)):
         (context.folder / output).mkdir()
@@ -60,7 +60,7 @@ async def test_a_result_that_is_refused_is_a_problem(boxes: Boxes, status: int, 
 
 
 def is_possible_here(name: str) -> bool:
-    """Whether this file system can hold a file of this name."""
+    """Whether this file system supports the name."""
     try:
         return name not in (".", "..") and 0 < len(os.fsencode(name)) <= 255 and "\0" not in name
     except UnicodeEncodeError:
@@ -75,7 +75,7 @@ async def test_a_returned_file_that_no_box_can_hold_is_told_at_once(boxes: Boxes
     body = json.dumps({"inputs": [text("first", "fine.txt"), text("second", ascii(name)[1:-1])]}).encode()
     async with serving(HERE + "two_files", url=boxes.url, namespace="app", boxes=("data",)) as served:
         answer = await served.ask("POST", "/predict", body)
-    detail = "The function's output 'second' is a file that no box can hold, "
+    detail = "The function's output 'second' is a file whose name no box accepts, "
     assert (answer.status, "retry-after" in answer.headers) == (500, False)
     assert answer.json["detail"] == f"{detail}{name!a}: {rule}; give it another name."
     assert boxes.calls == []

@@ -1,4 +1,4 @@
-"""What a function returned against what it declares, and the answer against the description of it."""
+"""Returned values against the declared outputs, and responses against the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_of_outputs_without_names_only_what_says_nothing_takes_the_datatype() ->
 def test_what_does_not_fit_is_told_with_output_value_and_datatype(declared: str, value: Any, message: str) -> None:
     with pytest.raises(WrongOutput) as wrong:
         build_outputs({"y": value}, declare_outputs(f"y: {declared}"))
-    assert wrong.value.detail == f"The function's output 'y' cannot be answered: {message}."
+    assert wrong.value.detail == f"The function's output 'y' cannot be returned: {message}."
 
 
 @pytest.mark.parametrize(
@@ -241,14 +241,14 @@ def test_an_item_of_ones_own_may_hold_what_may_be_returned_by_name(item: Any, ex
 def test_an_item_of_ones_own_that_is_wrong_is_named(item: Any, message: str) -> None:
     with pytest.raises(WrongOutput) as wrong:
         build_outputs([{"name": "y", **item}], Schema())
-    assert wrong.value.detail == f"The function's output 'y' cannot be answered: {message}."
+    assert wrong.value.detail == f"The function's output 'y' cannot be returned: {message}."
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["y", "y"], "The function returned its output 'y' twice; give each a name of its own."),
-        (["x", "y", "z", "y"], "The function returned its output 'y' twice; give each a name of its own."),
+        (["y", "y"], "The function returned its output 'y' twice; give each output its own name."),
+        (["x", "y", "z", "y"], "The function returned its output 'y' twice; give each output its own name."),
         (["x", ""], "The function's output 1 ('') has no name."),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a parameter gets for what comes: in our own form, in the Open Inference Protocol's, and as it is published."""
+"""Values of parameters: from mlmesh's JSON, from the Open Inference Protocol, and in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ NOT_TAKEN: list[tuple[Any, dict[str, Any], str]] = [
     (Literal["a", "b"], item("str", "c"), "must be one of 'a', 'b', not 'c'"),
     (datetime.datetime, item("str", "2026-01-31"),
      "must be a date-time in ISO 8601 like 2026-01-31T12:00:00Z, not '2026-01-31'"),
-    (datetime.date, item("str", "2026-02-30"), "2026-02-30 is no date: day is out of range for month"),
+    (datetime.date, item("str", "2026-02-30"), "2026-02-30 is not a valid date: day is out of range for month"),
     (datetime.date, item("str", "20260131"), "must be a date in ISO 8601 like 2026-01-31, not '20260131'"),
     (bytes, item("str", "a"), "must be bytes in base64, not 'a'"),
     (bytes, item("str", "YWJj="), "must be bytes in base64, not 'YWJj='"),
@@ -320,17 +320,17 @@ def test_null_and_nothing_are_none() -> None:
 @pytest.mark.parametrize(
     ("annotation", "sentence"),
     [
-        (list[list[float]], "a list of list[float] cannot come; a list holds numbers, bool, str, dict, models, "
+        (list[list[float]], "a list of list[float] is not supported; a list may hold numbers, bool, str, dict, models, "
          "members of an Enum, dates or bytes"),
-        (list[str | None], "a list of str | None cannot come; a list holds"),
-        (list[pathlib.Path], "a list of Path cannot come; a list holds"),
-        (list[int | str], "a list of int | str cannot come; a list holds"),
-        (list[Any], "a list of Any cannot come; a list holds"),
-        (list[numpy.ndarray], "a list of ndarray cannot come; a list holds"),
+        (list[str | None], "a list of str | None is not supported; a list may hold"),
+        (list[pathlib.Path], "a list of Path is not supported; a list may hold"),
+        (list[int | str], "a list of int | str is not supported; a list may hold"),
+        (list[Any], "a list of Any is not supported; a list may hold"),
+        (list[numpy.ndarray], "a list of ndarray is not supported; a list may hold"),
         (str | datetime.date, "date is never reached behind str: write str last"),
         (dict[str, Any] | Options, "Options is never reached behind dict[str, typing.Any]: write"),
         (list[str] | list[Color], "is never reached behind list[str]: write list[str] last"),
-        (bytes | str, "bytes and str cannot be told apart: both come as text"),
+        (bytes | str, "bytes and str cannot be distinguished: both are sent as text"),
         (Objects, "Objects has the value (1, 2); values are str, int, float or bool"),
         (Nothing, "Nothing has no values"),
     ],

@@ -1,4 +1,4 @@
-"""What return annotations tell of the outputs."""
+"""Outputs that are declared by return annotations."""
 
 from __future__ import annotations
 

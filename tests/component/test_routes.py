@@ -1,4 +1,4 @@
-"""What callers get, over real sockets, by both parsers."""
+"""The routes, over real sockets, with both parsers."""
 
 from __future__ import annotations
 
@@ -185,13 +185,13 @@ async def test_a_function_that_leaves_the_interpreter_does_not_take_it_along() -
         ("no name", "The function's output 0 (None) has no name."),
         ("no datatype", "The function's output 0 ('x') has no datatype."),
         ("no data", "The function's output 0 ('x') has no data."),
-        ("object", "The function's output 'y' cannot be answered: object has no datatype."),
+        ("object", "The function's output 'y' cannot be returned: object has no datatype."),
         (
             "none",
             "The function's output 'y' is None, but it is not optional: say `:type outputs.y: str, optional` in the "
             "docstring, or Optional in the TypedDict, dataclass or model that the function is annotated to return.",
         ),
-        ("ragged", "The function's output 'y' cannot be answered: a list of lists of different lengths has no shape."),
+        ("ragged", "The function's output 'y' cannot be returned: a list of lists of different lengths has no shape."),
         ("key", "The function returned a dict with the key 1; names of outputs are strings."),
         ("file", "The function's output 'y' names a file that cannot be read."),
     ],

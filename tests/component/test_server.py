@@ -1,4 +1,4 @@
-"""Rubbish and haste on the socket, by both parsers."""
+"""Malformed, pipelined and slow requests on the socket, with both parsers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that come in pieces."""
+"""Streamed responses."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ async def test_a_warm_up_runs_to_the_end_of_the_stream(kind: str) -> None:
 
 
 async def test_a_stream_cannot_be_batched() -> None:
-    with pytest.raises(LoadError, match="that cannot be batched"):
+    with pytest.raises(LoadError, match="a generator function cannot be batched"):
         async with serving("count", batch_size=4):
             pass
 

@@ -1,4 +1,4 @@
-"""What a user of tritonclient does: run with the address of a server (and its base path) that has the model `mean`."""
+"""A user's program with tritonclient; its argument is the address of a server that serves the model `mean`."""
 
 import sys
 

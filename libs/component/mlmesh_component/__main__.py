@@ -20,7 +20,7 @@ EXIT_GRACE_SECONDS = 2.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code: 0 after a stop, 1 when it cannot be served, 2 for settings that cannot be used."""
+    """Return the exit code: 0 after a stop signal, 1 if the target cannot be served, 2 for invalid settings."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr,unused-ignore]
     try:
@@ -57,7 +57,7 @@ async def _serve_component(settings: Settings) -> None:
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop where it is installed."""
+    """Use uvloop if it is installed."""
     try:
         uvloop: Any = importlib.import_module("uvloop")
     except ImportError:
@@ -67,7 +67,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def exit_process(code: int) -> None:
-    """End the process, also when a function hangs in a thread or left threads of its own behind."""
+    """Exit the process, even if a function hangs in a thread or left non-daemon threads running."""
     threading.Thread(target=_force_exit, args=(code,), daemon=True).start()
     sys.exit(code)
 

@@ -1,4 +1,4 @@
-"""A component that is a web application of its own."""
+"""Composition of a component that is a web application (ASGI)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ApplicationComponent(ComponentServer):
             await lifespan.start()
         except StartupFailed as error:
             lines = str(error).strip().splitlines()
-            raise LoadError(lines[-1] if lines else "its lifespan failed") from error
+            raise LoadError(lines[-1] if lines else "the lifespan startup failed") from error
         self._server.mark_ready(lifespan)
 
     async def close(self) -> None:

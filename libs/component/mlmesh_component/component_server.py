@@ -1,4 +1,4 @@
-"""The life of a component: listen, load, serve until it is told to stop, end what runs."""
+"""The lifecycle of a component process: listen, load, serve until a stop signal, drain."""
 
 from __future__ import annotations
 
@@ -23,50 +23,50 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class LoadError(Exception):
-    """The component cannot be served; the message is the last line of its log."""
+    """The component cannot be served; the message becomes the last line of its log."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(" ".join(reason.split()))
 
 
 class ComponentServer(ABC):
-    """One component in this process, on the running loop."""
+    """The one component of this process, on the running event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.loop = asyncio.get_running_loop()
         self.port = 0
-        """Where it listens; 0 until then."""
+        """The port of the listening socket; 0 until it is open."""
         self._stop = asyncio.Event()
 
     @abstractmethod
     async def start_listening(self) -> int:
-        """Listen; the port that it became."""
+        """Open the listening socket and return its port."""
 
     @abstractmethod
     async def load(self) -> Any:
-        """Import, warm up, and open; `LoadError` says in one line what went wrong."""
+        """Import, warm up and become ready; raises `LoadError` with a reason of one line."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Nothing new is accepted, and what runs may end within the grace."""
+        """Accept nothing new, and give running calls `GRACE_SECONDS` to end."""
 
     @abstractmethod
     def startup_message(self) -> str:
-        """What is told to somebody who started it by hand."""
+        """The text for a person who started the component by hand."""
 
     def stop(self) -> None:
         self._stop.set()
 
     async def listen(self) -> int:
-        """Listen; the port that it became, also written to the port file."""
+        """Open the listening socket and return its port, which is also written to the port file."""
         self.port = await self.start_listening()
         if self.settings.port_file is not None:
             _write_atomically(self.settings.port_file, f"{self.port}\n")
         return self.port
 
     async def run(self) -> None:
-        """Load and serve until `stop`, which ends it before it is loaded, too."""
+        """Load and serve until `stop` is called, which also interrupts loading."""
         await self.listen()
         loading = self.loop.create_task(self._load_and_announce())
         stopped = self.loop.create_task(self._stop.wait())
@@ -88,11 +88,11 @@ class ComponentServer(ABC):
             sys.stderr.flush()
 
     async def run_import(self, threads: ThreadPool, work: Callable[[], Any]) -> Any:
-        """What `work` makes of the developer's code, in a thread, so that health is answered meanwhile."""
+        """Run `work`, which imports the developer's code, in a thread: the loop keeps answering health checks."""
         return await threads.run(lambda: self._translate_errors(work))
 
     def _translate_errors(self, work: Callable[[], Any]) -> Any:
-        """The loop is the thread's for so long, for what a module makes of asyncio at import."""
+        """Turn every error into a `LoadError`. Modules may use asyncio at import, so the thread gets the event loop."""
         asyncio.set_event_loop(self.loop)
         try:
             return work()
@@ -106,7 +106,7 @@ class ComponentServer(ABC):
 
 
 async def serve_until_signal(server: ComponentServer) -> None:
-    """Serve until SIGTERM or SIGINT; a process that is forked meanwhile has none of what this one serves by."""
+    """Serve until SIGTERM or SIGINT. Forked children keep neither the signal handlers nor the sockets."""
     signals = SignalHandlers(*STOP_SIGNALS)
     for number in STOP_SIGNALS:
         server.loop.add_signal_handler(number, server.stop)
@@ -116,12 +116,12 @@ async def serve_until_signal(server: ComponentServer) -> None:
 
 
 def _suggest_fix(error: BaseException, target: str) -> str:
-    """What to do about a module that is not there; "" for any other error."""
+    """How to fix a missing module; "" for any other error."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
     if f"{target.partition(':')[0]}.".startswith(f"{error.name}."):
         return "; the manifest names a module that the repository does not have"
-    return "; the package that it is of belongs into requirements.txt, or into the image"
+    return "; add its package to requirements.txt, or to the image"
 
 
 def _write_atomically(path: str, text: str) -> None:

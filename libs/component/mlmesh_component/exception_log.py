@@ -1,6 +1,6 @@
-"""What the developer's code raised: logged under an error id, and told to callers.
+"""Exceptions of the developer's code: logged under an error id and reported to callers.
 
-The exception is theirs as well: its text may not be there, be of any size, or have no UTF-8.
+The exception class is the developer's, too: its text may raise, be of any size, or not be encodable.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from .function.context import Context
 from .problems import FunctionRaised
 
 MAX_TEXT = 2000
-"""Characters of an exception's text in an answer."""
+"""Characters of an exception's text in a response."""
 MAX_TRACEBACK = 100_000
-"""Characters of it in the log."""
+"""Characters of a traceback in the log."""
 
 
 _RUNTIME_FILES = (os.path.dirname(__file__) + os.sep, importlib.__file__, "<frozen importlib")
-"""How the names of files begin that lead to the developer's code."""
+"""Prefixes of file names whose frames are cut off from the top of a traceback."""
 
 
 class LoggedException:
-    """An exception, logged; every call that it ended is told of it."""
+    """An exception that has been logged; it becomes the problem of each call that it ended."""
 
     def __init__(self, error: BaseException, context: Context) -> None:
         self._text = describe_exception(error)
         self._error_id = log_exception(error, context.request_id)
 
     def build_members(self, context: Context) -> dict[str, str]:
-        """What a problem says of it. The exception's own words are for the app's owners."""
+        """The members of a problem document. Only owners of the app see the exception's text."""
         return {"error_id": self._error_id, **({"error": self._text} if context.is_owner_call else {})}
 
     def to_problem(self, context: Context) -> FunctionRaised:
@@ -41,22 +41,22 @@ class LoggedException:
 
 
 def log_exception(error: BaseException, request_id: str) -> str:
-    """The traceback goes to stderr, without the steps that are ours, under the error id that is returned."""
+    """Write the traceback without the runtime's own frames to stderr, and return its new error id."""
     error_id = uuid.uuid4().hex
-    with suppress(OSError, ValueError):  # nobody reads the log any more
+    with suppress(OSError, ValueError):  # stderr is closed
         sys.stderr.write(f"mlmesh: error {error_id} (request {request_id})\n{_format_traceback(error)}")
         sys.stderr.flush()
     return error_id
 
 
 def describe_exception(error: BaseException) -> str:
-    """Type and message, as the last line of a traceback has them."""
+    """Type and message, as in the last line of a traceback."""
     name, text = _qualified_name(type(error)), _exception_text(error)
     return f"{name}: {text}" if text else name
 
 
 def print_traceback(error: BaseException) -> None:
-    """To stderr, as Python does, from the developer's own code on."""
+    """Print the traceback to stderr, starting at the developer's own code."""
     sys.stderr.write(_format_traceback(error))
 
 
@@ -64,11 +64,11 @@ def _format_traceback(error: BaseException) -> str:
     tb = error.__traceback__
     while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_RUNTIME_FILES):
         tb = tb.tb_next
-    if tb is None and not isinstance(error, SyntaxError):  # that one says where it is
+    if tb is None and not isinstance(error, SyntaxError):  # its message has the position
         tb = error.__traceback__
     try:
         lines = traceback.format_exception(type(error), error, tb)
-    except Exception:  # noqa: BLE001 - exceptions hold others, and their texts are the developer's code
+    except Exception:  # noqa: BLE001 - the texts of chained exceptions are the developer's code
         return describe_exception(error) + "\n"
     return _make_printable("".join(lines), MAX_TRACEBACK).rstrip("\n") + "\n"
 
@@ -85,12 +85,12 @@ def _qualified_name(exception_class: type) -> str:
 def _exception_text(error: BaseException) -> str:
     try:
         return _make_printable(str(error), MAX_TEXT)
-    except BaseException as fault:  # noqa: BLE001 - it is the developer's code that makes the text
-        return f"(its text cannot be told: {_qualified_name(type(fault))})"
+    except BaseException as fault:  # noqa: BLE001 - `__str__` is the developer's code
+        return f"(text not available: {_qualified_name(type(fault))})"
 
 
 def _make_printable(text: str, limit: int) -> str:
-    """As UTF-8 can write it, and no longer than `limit` characters: the beginning and the end."""
+    """Escape what UTF-8 cannot encode, and keep beginning and end if it exceeds `limit` characters."""
     if len(text) > limit:
         text = f"{text[: limit // 2]} … {text[-limit // 2 :]}"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

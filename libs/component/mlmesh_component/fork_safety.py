@@ -1,4 +1,4 @@
-"""A process that the function forks is no second component: it lets go of what belongs to this one."""
+"""Fork safety: a process that the function forks drops the component's signal handlers and sockets."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ OPEN_FILES = ("/proc/self/fd", "/dev/fd")
 
 
 def install_fork_handlers(signals: SignalHandlers, port: Callable[[], int]) -> None:
-    """From now on, in every process that this one forks; `port` tells where this one listens, 0 for nowhere.
+    """Reset every child that this process forks from now on. `port` returns the listening port, or 0.
 
-    Signals wait meanwhile: one that reached the child too early would be told to this process's loop.
+    Signals are blocked during the fork: one that reached the child too early would wake the parent's event loop.
     """
 
     def reset_child() -> None:
@@ -36,9 +36,9 @@ def install_fork_handlers(signals: SignalHandlers, port: Callable[[], int]) -> N
 
 
 def exit_forked_children(target: Callable[..., Any]) -> Callable[..., Any]:
-    """The same plain function; a process that it forks, and lets come back from it, ends there as a script would.
+    """Wrap a plain function: a child process that it forks exits when it returns or raises, as a script does.
 
-    It would otherwise clean up after the call, and wait for further ones, while `target` waits for its end.
+    Otherwise the child would clean up after the call and serve further ones, while its parent waits for its exit.
     """
 
     parent_pid = os.getpid()
@@ -59,7 +59,7 @@ def exit_forked_children(target: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _exit_child(error: BaseException | None) -> None:
-    """This process, now: as the interpreter ends one that `error` has left, if there is one."""
+    """Exit now, with the output and the exit code of an interpreter that `error` (if any) terminated."""
     code = 0 if error is None else 1
     with suppress(BaseException):
         if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
@@ -74,7 +74,7 @@ def _exit_child(error: BaseException | None) -> None:
 
 
 class SignalHandlers:
-    """The handlers of some signals as they were when this was made."""
+    """The handlers of some signals at the time of construction, to restore them in forked children."""
 
     def __init__(self, *numbers: int) -> None:
         self._original: dict[int, Handler] = {number: signal.getsignal(number) for number in numbers}
@@ -82,18 +82,18 @@ class SignalHandlers:
         self._thread_state = threading.local()
 
     def record_installed(self) -> None:
-        """By now they are the component's own."""
+        """Record the current handlers as those that the component has installed."""
         self._installed = {number: signal.getsignal(number) for number in self._original}
 
     def block_signals(self) -> None:
-        """In this thread, until `unblock`."""
+        """Block the signals in this thread until `unblock_signals`."""
         self._thread_state.mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._original)
 
     def unblock_signals(self) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._thread_state.mask)
 
     def restore_handlers(self) -> None:
-        """What is still the component's own is as it was before; no signal wakes the component's loop any more."""
+        """Restore each handler that is still the component's, and detach signals from its event loop."""
         numbers = [number for number, handler in self._installed.items() if signal.getsignal(number) == handler]
         if numbers:
             signal.set_wakeup_fd(-1)
@@ -103,9 +103,9 @@ class SignalHandlers:
 
 
 def release_sockets(port: int) -> None:
-    """Let go of the sockets of this process at `port`: the listening one, and connections to it.
+    """Close the sockets of this process on `port`: the listening one and its connections.
 
-    Their numbers stay taken, by the null device: whatever object closes one later closes nothing else by it.
+    Their descriptors then refer to the null device: an object that closes one later cannot close an unrelated file.
     """
     if not port:
         return

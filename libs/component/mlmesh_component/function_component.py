@@ -1,4 +1,4 @@
-"""A component that is a function: its calls, and what they need."""
+"""Composition of a component that is one function: server, routes, executor, model and files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .settings import Settings
 from .thread_pool import ThreadPool
 
 READER_THREADS = 2
-"""Threads that read large bodies, and move files for functions that run on the loop."""
+"""Threads that parse large bodies, and transfer files for functions that run on the event loop."""
 
 
 class FunctionComponent(ComponentServer):
@@ -46,7 +46,7 @@ class FunctionComponent(ComponentServer):
         return await self._server.start_listening(self.settings.host, self.settings.port)
 
     async def load(self) -> Function:
-        """In a thread that later calls the function."""
+        """Import and warm up in one of the threads that call the function later."""
         try:
             function: Function = await self.run_import(self._call_threads, self._load_function)
             self._routes.set_status(STARTING, "The warm-up requests are being answered.")
@@ -78,7 +78,7 @@ class FunctionComponent(ComponentServer):
         return Function(target, model.load_model(self.settings.model_path, loader), batched=batched)
 
     async def _warm_up(self, function: Function) -> Executor:
-        """Every warm-up request answered, without a deadline: the start of the component has one."""
+        """Run every warm-up request. They have no deadline: the platform limits the start of a component."""
         predictor = Predictor(function, LocalFiles(keep_results=False), self._reader_threads)
         executor = self._build_executor(predictor)
         for number, body in enumerate(self.settings.warmup, 1):

@@ -1,6 +1,6 @@
-"""JSON to values and back; orjson where it is installed, with the same results as the standard library.
+"""JSON codec: orjson if it is installed, with the same results as the standard library.
 
-Not a number and the infinities are not JSON: refused when read, written as null.
+NaN and infinities are not JSON: refused when decoded, encoded as null.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ orjson: Any = _import_orjson()
 
 
 def decode(body: bytes | str) -> Any:
-    """The value; `ValueError` when this is not JSON in UTF-8, in the same words with orjson and without."""
+    """Decode JSON in UTF-8; raises `ValueError` with the same message with orjson and without."""
     text = body if isinstance(body, bytes) else body.encode("utf-8")
     if orjson is not None:
         try:
@@ -35,9 +35,9 @@ def decode(body: bytes | str) -> Any:
 
 
 def encode(value: Any) -> bytes:
-    """UTF-8; `TypeError` when something in it has no JSON form.
+    """Encode as UTF-8; raises `TypeError` for a value without a JSON form.
 
-    What orjson refuses is written as the standard library writes it.
+    Falls back to the standard library for what orjson refuses.
     """
     if orjson is None:
         return _encode_with_stdlib(value)
@@ -51,7 +51,7 @@ def encode(value: Any) -> bytes:
 
 
 def encode_with_escapes(document: Any) -> bytes:
-    """A document of ours, whatever texts it quotes: what has no UTF-8 is escaped in it."""
+    """Encode a document of the runtime; texts in it that UTF-8 cannot encode are escaped."""
     try:
         return encode(document)
     except TypeError:

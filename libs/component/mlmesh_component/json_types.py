@@ -1,6 +1,6 @@
-"""Values of the JSON types for those that are not: of arrays, tables, models, dates and the like. Pure.
+"""Conversion of arrays, tables, models, dates and the like to JSON types. Pure.
 
-Nothing here is imported to know its types: a value tells by what it has.
+Imports no library for its types: values are recognised by their attributes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FINE_TIMES = re.compile(r"datetime64\[(ns|ps|fs|as)\]")
 
 
 def to_json_type(value: Any) -> Any:
-    """A value of the JSON types for one that is not (one level; `TypeError` when there is none)."""
+    """Convert one level to a JSON type; raises `TypeError` for a value without a JSON form."""
     if isinstance(value, enum.Enum):
         return value.value
     if _is_missing(value):
@@ -42,7 +42,7 @@ def to_json_type(value: Any) -> Any:
 
 
 def _container_to_json_type(value: Any) -> Any:
-    """The same for subclasses of Python's own types, and for what can be walked through like them."""
+    """The same for subclasses of Python's types, and for other mappings, sequences and sets."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
@@ -60,28 +60,28 @@ def _container_to_json_type(value: Any) -> Any:
 
 
 def is_dataframe(value: Any) -> bool:
-    """A DataFrame of pandas."""
+    """Whether it is a DataFrame of pandas."""
     return hasattr(value, "to_dict") and hasattr(value, "columns")
 
 
 def _is_missing(value: Any) -> bool:
-    """The NA and NaT of pandas: where a cell has no value."""
+    """Whether it is NA or NaT of pandas: a cell without a value."""
     return type(value).__name__ in ("NAType", "NaTType") and type(value).__module__.startswith("pandas")
 
 
 def _array_to_list(value: Any) -> Any:
-    """Of arrays and scalars of numpy, tensors of torch, columns of pandas."""
+    """Convert arrays and scalars of numpy, tensors of torch, columns of pandas."""
     datatype = str(getattr(value, "dtype", ""))
     if datatype.startswith(("timedelta64", "complex")):
         raise TypeError(f"{datatype} has no JSON form")
     if _FINE_TIMES.fullmatch(datatype):
-        value = value.astype("datetime64[us]")  # numpy would tell the others as bare numbers
+        value = value.astype("datetime64[us]")  # numpy converts finer units to bare numbers
     elements = value.tolist()
-    return float(elements) if type(elements) is type(value) else elements  # numpy's long double stays what it is
+    return float(elements) if type(elements) is type(value) else elements  # tolist() keeps numpy's long double
 
 
 def _sort_set(values: Any) -> list[Any]:
-    """A set in the same order each time, where its values have one."""
+    """A list of the set's values, sorted if they can be compared."""
     try:
         return sorted(values)
     except TypeError:
@@ -89,7 +89,7 @@ def _sort_set(values: Any) -> list[Any]:
 
 
 def to_json_tree(value: Any) -> Any:
-    """The same with nothing in it that the standard library cannot write."""
+    """Convert all levels to types that the standard library can encode."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -102,7 +102,7 @@ def to_json_tree(value: Any) -> Any:
 
 
 def _key_to_text(key: Any) -> str:
-    """The text of a dict's key: a number, a date or a member of an Enum are keys, too."""
+    """The text of a dict's key, which may also be a number, a date or a member of an Enum."""
     if isinstance(key, enum.Enum):
         return _key_to_text(key.value)
     if isinstance(key, str):

@@ -1,10 +1,10 @@
-"""Everything that can be wrong with a call, drawn as one tree, and its RFC 9457 document.
+"""The error tree of a call; each error becomes an RFC 9457 problem document.
 
     Problem 500
     ├── Malformed 400       ├── MethodNotAllowed 405    ├── FunctionRaised 500
     ├── Unauthorized 401    ├── TooLarge 413            ├── WrongOutput 500
     ├── Forbidden 403       ├── Invalid 422             ├── Unavailable 503 ── Stopping
-    └── NotFound 404        └── TooManyCalls 429        ├── CutShort 503
+    └── NotFound 404        └── TooManyCalls 429        ├── CallAborted 503
                                                         └── TimedOut 504
 
 A class's docstring is its default detail.
@@ -19,7 +19,7 @@ from .http.framing import Headers
 
 PROBLEM_TYPE = b"application/problem+json"
 NOT_STARTED = (b"x-mlmesh-not-started", b"1")
-"""Marks a refusal that was given before the function was called: it may be tried elsewhere."""
+"""Marks an error response that was sent before the function was called: the gateway may retry elsewhere."""
 
 RETRY_AFTER_SECONDS = 1
 
@@ -53,36 +53,36 @@ class Problem(Exception):
 
 
 class Malformed(Problem):
-    """The request cannot be read."""
+    """The request cannot be parsed."""
 
     status = 400
 
 
 class Unauthorized(Problem):
-    """This component answers only calls that carry its own token."""
+    """Missing or wrong instance token."""
 
     status = 401
 
 
 class Forbidden(Problem):
-    """The caller may not do this."""
+    """Permission denied."""
 
     status = 403
 
 
 class NotFound(Problem):
-    """There is nothing at this address."""
+    """There is no such route."""
 
     status = 404
 
 
 class MethodNotAllowed(Problem):
-    """This address does not know this method."""
+    """Method not allowed."""
 
     status = 405
 
     def __init__(self, allowed: str) -> None:
-        super().__init__(f"This address knows only {allowed}.")
+        super().__init__(f"Method not allowed; use {allowed}.")
         self.allowed = allowed
 
     def build_headers(self) -> Headers:
@@ -90,7 +90,7 @@ class MethodNotAllowed(Problem):
 
 
 class TooLarge(Problem):
-    """This is larger than what is allowed here."""
+    """The content is too large."""
 
     status = 413
 
@@ -105,7 +105,7 @@ class Invalid(Problem):
 
 
 class TooManyCalls(Problem):
-    """As many calls wait as may; try again."""
+    """Too many calls are waiting; try again."""
 
     status = 429
     retryable = True
@@ -141,7 +141,7 @@ class FunctionRaised(Problem):
     """The function raised."""
 
     def __init__(self, error_id: str, error: str | None = None, what: str = "function") -> None:
-        """`error`: the exception's type and text, where it may be told."""
+        """`error`: the exception's type and text, if the caller may see it."""
         members = {"error_id": error_id} if error is None else {"error_id": error_id, "error": error}
         detail = f"The {what} raised; the traceback is in the component's log under the error id {error_id}."
         super().__init__(detail, **members)

@@ -1,4 +1,4 @@
-"""What a component is started with: environment first, arguments win. Read once and passed down."""
+"""The settings of a component: environment variables, overridden by arguments. Read once and passed down."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ DEFAULT_MAX_BODY_BYTES = 100 * 1024 * 1024
 
 
 class SettingsError(Exception):
-    """A setting of the component cannot be used."""
+    """A setting of the component is invalid."""
 
 
 @dataclass(frozen=True)
 class Settings:
     inference: str = ""
     app: str | None = None
-    """A web application instead: `package.module:app`."""
-    host: str = "0.0.0.0"  # noqa: S104 - a container is reached from outside; its token guards it
+    """A web application instead of a function: `package.module:app`."""
+    host: str = "0.0.0.0"  # noqa: S104 - containers are called from outside; the instance token protects them
     port: int = DEFAULT_PORT
     port_file: str | None = None
     token: str | None = None
@@ -31,7 +31,7 @@ class Settings:
     loader: str | None = None
     concurrency: int = 1
     batch_size: int | None = None
-    """The function takes as many requests at once; None: one, and its parameters are no lists."""
+    """The most requests in one call of the function. None: no batching, parameters are single values."""
     batch_delay: float = 0.0
     """Seconds."""
     timeout: float = DEFAULT_TIMEOUT_SECONDS
@@ -41,23 +41,23 @@ class Settings:
     boxes: tuple[str, ...] = ()
     model_box: str | None = None
     other_boxes: tuple[str, ...] = ()
-    """Those of the app that are not connected."""
+    """Boxes of the app that are not connected to this component."""
     component: str = "component"
     namespace: str = ""
 
     @property
     def target(self) -> str:
-        """What is served."""
+        """The import name of the function or application that is served."""
         return self.app or self.inference
 
     @property
     def local(self) -> bool:
-        """Started by hand: no platform around it."""
+        """Whether a person started it, without a platform."""
         return self.token is None and self.port_file is None
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
-    """The settings; `SettingsError` names the variable that cannot be used."""
+    """Read the settings; raises `SettingsError` with the name of the invalid variable."""
     options = _build_argument_parser().parse_args(arguments)
     values = _Environment(environment)
     inference = options.inference or values.get_text("MLMESH_INFERENCE") or ""

@@ -1,4 +1,4 @@
-"""What a person who started a component by hand is told: where it listens and what to type. Pure."""
+"""The startup message for a person who started a component by hand: its URL and a curl command. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not bound
 
 
 def local_url(settings: Settings, port: int) -> str:
-    """What one types on this machine."""
+    """The component's URL on this machine."""
     host = "127.0.0.1" if settings.host in _ANY_ADDRESS else settings.host
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 

@@ -1,7 +1,7 @@
-"""JSON read by the standard library exactly as orjson reads it: what that refuses is refused here, and said. Pure.
+"""Strict JSON decoder on the standard library: accepts and refuses the same as orjson, with a reason. Pure.
 
-The standard library alone takes more than JSON: infinite numbers, halves of surrogate pairs, any depth that its
-stack allows. Both read a whole number outside of 64 bits as a floating point number, and the last of equal keys.
+The standard library alone accepts more than JSON: infinite numbers, lone surrogates, any depth that its stack
+allows. Both decode an integer outside of 64 bits as a floating point number, and keep the last of equal keys.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import threading
 from typing import Any, NoReturn
 
 MAX_DEPTH = 1024
-"""Lists and objects within one another: orjson's own limit."""
+"""Levels of nested lists and objects: orjson's own limit."""
 
 _DIGITS = bytes.maketrans(b"123456789E:[ \t\r\n", b"000000000e,,,,,,")
 _LONG = b"0" * 20
 _LONG_INSIDE = b"," + _LONG
 _LONG_NEGATIVE = b"-" + b"0" * 19
 _LARGE_EXPONENT = re.compile(rb"0e\+?000")
-"""How numbers that the standard library reads otherwise look when every digit is a zero (`_DIGITS`)."""
+"""Patterns of numbers that need the slow path, in a text whose digits `_DIGITS` has made zeros."""
 
 _ESCAPES = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>\\u[dD][89a-fA-F]..)|\\.")
 _RECURSION_LIMIT_LOCK = threading.Lock()
 
 
 def decode(body: bytes) -> Any:
-    """The value; `ValueError` when this is not JSON in UTF-8."""
+    """Decode JSON in UTF-8; raises `ValueError` with the reason."""
     text = body.decode("utf-8")
     if text.startswith("\ufeff"):
         raise ValueError("it begins with a byte order mark; leave that out")
@@ -60,7 +60,7 @@ def _load_text(text: str, has_large: bool) -> Any:
 
 
 def _load_deep_text(text: str, has_large: bool) -> Any:
-    """Python before 3.12 counts these levels among those of its calls."""
+    """Raise the recursion limit: before Python 3.12 the decoder's levels count as calls."""
     with _RECURSION_LIMIT_LOCK:
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(limit + MAX_DEPTH)

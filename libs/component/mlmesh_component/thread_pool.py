@@ -1,4 +1,4 @@
-"""Threads that do what must not stop the loop, and the way back to it."""
+"""Daemon threads for work that must not block the event loop, and the call back into the loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 
 class ThreadPool:
-    """Exactly `count` threads that take work in order. They die with the process, hung or not."""
+    """A fixed number of daemon threads with one FIFO queue; a hung one does not keep the process alive."""
 
     def __init__(self, count: int, name: str) -> None:
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -21,14 +21,14 @@ class ThreadPool:
         self._work.put(work)
 
     async def run(self, work: Callable[[], Any]) -> Any:
-        """What `work` returns or raises, awaited."""
+        """Run `work` in a thread and return its result, or raise its exception."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
 
         def run_work() -> None:
             try:
                 result = work()
-            except BaseException as error:  # noqa: BLE001 - carried over to the one who awaits
+            except BaseException as error:  # noqa: BLE001 - the awaiting task raises it
                 call_in_loop(loop, _set_exception, future, error)
             else:
                 call_in_loop(loop, _set_result, future, result)
@@ -42,7 +42,7 @@ class ThreadPool:
 
 
 def call_in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *arguments: Any) -> None:
-    """Call `function` on the loop, from a thread; nothing when the loop is gone already."""
+    """Schedule `function` on the loop from a thread; does nothing if the loop is closed."""
     try:
         loop.call_soon_threadsafe(function, *arguments)
     except RuntimeError:
@@ -65,7 +65,7 @@ def _set_exception(future: asyncio.Future[Any], error: BaseException) -> None:
 
 
 class WorkFailed(Exception):
-    """What was raised in the thread cannot travel itself; it is the cause."""
+    """Wraps an exception of a thread that a future cannot carry; that exception is the cause."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(repr(error))

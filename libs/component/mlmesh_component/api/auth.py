@@ -1,4 +1,4 @@
-"""Who may ask, and under which id: the same for functions and for web applications."""
+"""Authentication by the instance token, and request ids; for functions and web applications alike."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from collections.abc import Mapping
 from ..problems import Unauthorized
 
 OWNER_HEADER = b"x-mlmesh-owner"
-"""Marks a call of an owner of the app."""
+"""Header of the gateway that marks a call of an owner of the app."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 class InstanceTokenAuth:
-    """`guarded`: only who shows the instance's token comes in."""
+    """Checks the instance token; `required` is False without one."""
 
     def __init__(self, token: str | None) -> None:
         self._token = token.encode("utf-8") if token else None
         self.required = self._token is not None
 
     def authenticate(self, headers: Mapping[bytes, bytes]) -> None:
-        """Raises `Unauthorized`."""
+        """Raise `Unauthorized` for a missing or wrong token."""
         token = headers.get(b"x-mlmesh-token", b"")
         if self._token is not None and not hmac.compare_digest(token, self._token):
             raise Unauthorized()
 
     def is_owner_call(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether an owner of the app calls. Only the gateway can say so: it strips what callers say."""
+        """Whether an owner of the app calls. The gateway strips this header from requests of callers."""
         return not self.required or OWNER_HEADER in headers
 
 

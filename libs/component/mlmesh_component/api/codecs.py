@@ -1,4 +1,4 @@
-"""The two forms of a call of the function: how a request's body is read, and how its answer is written."""
+"""The codecs of a call: parse the request's body, build the response; mlmesh's JSON and the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Codec(Protocol):
     request_id: str
 
     def parse_request(self, schema: Schema) -> Inputs:
-        """What is asked; raises `Problem`. May run in a thread."""
+        """Parse and validate the body; raises `Problem`. May run in a thread."""
 
     def build_response(self, result: Result) -> Response: ...
 
 
 class JsonCodec:
-    """The platform's own: `{"inputs": [item]}`, `{"outputs": [item]}`."""
+    """mlmesh's format: `{"inputs": [item]}`, `{"outputs": [item]}`."""
 
     def __init__(self, request: Request, request_id: str) -> None:
         self._request = request
@@ -46,7 +46,7 @@ class JsonCodec:
 
 
 class OipCodec:
-    """The Open Inference Protocol's."""
+    """The format of the Open Inference Protocol."""
 
     def __init__(self, request: Request, request_id: str, model: str) -> None:
         self._request = request
@@ -68,7 +68,7 @@ class OipCodec:
         if isinstance(result, ResponseStream):
             result.close()
             return oip_error_response(
-                Malformed("This model answers in pieces; call its predict route."), self.request_id
+                Malformed("This model streams its response; use the predict route."), self.request_id
             )
         length = self._infer.header_length
         if length is None:
@@ -83,7 +83,7 @@ def problem_response(problem: Problem, request_id: str) -> Response:
 
 
 def oip_error_response(problem: Problem, request_id: str) -> Response:
-    """A refusal as the Open Inference Protocol has it; what an operator needs to find it stays beside it."""
+    """An error in the format of the Open Inference Protocol, with the ids that an operator needs to find it."""
     document = {**problem.members, "error": problem.detail, "request_id": request_id}
     if raised := problem.members.get("error"):
         document["error"] = f"{problem.detail} {raised}"

@@ -1,4 +1,4 @@
-"""Requests to calls of the function: read, here or aside, and admitted."""
+"""Request dispatcher: parses a request, on the loop or in a thread, and submits it to the executor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .codecs import Codec
 from .tracing import create_tracing
 
 LARGE_BODY_BYTES = 256 * 1024
-"""A body larger than this is read in a thread, so that health and other calls are answered meanwhile."""
+"""A larger body is parsed in a thread, so that the loop keeps answering health checks and other calls."""
 
 HUNG_AFTER_SECONDS = 10.0
 
@@ -29,7 +29,7 @@ Cancel = Callable[[], None]
 
 
 class RequestDispatcher:
-    """`calls` is None until the component is ready; `reason` says what it waits for."""
+    """`executor` is None until the component is ready; `not_ready_reason` says what it waits for."""
 
     def __init__(
         self, settings: Settings, auth: InstanceTokenAuth, loop: asyncio.AbstractEventLoop, reader_threads: ThreadPool
@@ -46,7 +46,7 @@ class RequestDispatcher:
 
     @property
     def is_hung(self) -> bool:
-        """No call can be answered any more: the function hangs, as often as it may run."""
+        """Whether every slot is held by a call that hangs, so that no further call can start."""
         return self.executor is not None and self.executor.is_hung(max(HUNG_AFTER_SECONDS, self._settings.timeout))
 
     def require_executor(self) -> Executor:
@@ -55,7 +55,7 @@ class RequestDispatcher:
         return self.executor
 
     def dispatch_request(self, request: Request, codec: Codec, reply: Reply) -> Cancel:
-        """Raises `Problem` for what is not even admitted."""
+        """Start the call and return a function that cancels it; raises `Problem` if it is refused."""
         if self.stopping:
             raise Stopping()
         executor = self.require_executor()
@@ -113,7 +113,7 @@ def _submit_invocation(executor: Executor, invocation: Invocation, inputs: Input
 
 
 def _parse_timeout(header: bytes | None, limit: float) -> float:
-    """Seconds of this call: the component's own, or what is left of the caller's when that is less."""
+    """The timeout of this call in seconds: the caller's remaining time, at most the component's limit."""
     try:
         remaining = float(header) if header is not None else limit
     except ValueError:

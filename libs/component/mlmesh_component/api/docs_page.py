@@ -1,4 +1,4 @@
-"""The page that shows a component's description to people; it needs nothing from elsewhere. Pure."""
+"""The documentation page of a component: self-contained HTML, rendered from its OpenAPI document. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .openapi import JsonObject
 
 
 def render(document: JsonObject) -> str:
-    """What goes in, what comes out, and a field to try it."""
+    """Render the tables of inputs and outputs, and a form to send a request."""
     operation = document["paths"]["/predict"]["post"]
     request = operation["requestBody"]["content"]["application/json"]
     [answer, *_] = operation["responses"]["200"]["content"].values()
@@ -24,7 +24,7 @@ def render(document: JsonObject) -> str:
 
 
 def _curl_section(curl: str | None) -> str:
-    """A line for a shell, when whoever shows the page knows where callers call."""
+    """A curl command, if the document has one: only the gateway knows the public URL."""
     return f"<h2>On the command line</h2><pre>{html.escape(curl)}</pre>" if curl else ""
 
 
@@ -43,7 +43,7 @@ def _format_datatypes(item_schema: JsonObject) -> str:
 
 
 def _format_datatype(properties: JsonObject) -> str:
-    """With what becomes a list only by the function's wish; numbers always are one."""
+    """Name lists of texts and objects as such; numbers always come in a list."""
     name: str = properties["datatype"].get("const", "any")
     is_list = name in ("str", "dict") and properties["data"].get("type") == "array"
     return f"list of {name}" if is_list else name

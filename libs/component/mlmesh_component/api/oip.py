@@ -1,7 +1,7 @@
-"""The Open Inference Protocol, version 2: its tensors as items and back, with the binary extension. Pure.
+"""The Open Inference Protocol, version 2: converts tensors to items and back, with the binary extension. Pure.
 
 The protocol: https://github.com/kserve/open-inference-protocol; the extension: Triton's "Binary Tensor Data".
-A binary body is a JSON header and behind it the tensors' elements, little-endian, in the header's order.
+A binary body is a JSON header, followed by the tensors' elements, little-endian, in the header's order.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ANY = FieldType(listed=True)
 
 
 class InferRequest:
-    """One request and the form of its answer; `header_length` is known once the answer is encoded, if it is binary."""
+    """One request and the format of its response; `header_length` is set when a binary response is encoded."""
 
     def __init__(self, model: str) -> None:
         self._model = model
@@ -44,7 +44,7 @@ class InferRequest:
         self.header_length: int | None = None
 
     def parse_request(self, body: bytes, header_length: int | None, schema: Schema) -> Inputs:
-        """Raises `Malformed`, and `Invalid` with everything that does not fit."""
+        """Parse and validate; raises `Malformed`, or `Invalid` with an entry for each invalid input."""
         document, binary = _split_body(body, header_length) if body or schema.required_inputs else ({}, b"")
         self._parse_output_options(document)
         items = _TensorReader(binary).read_items(document.get("inputs"), schema)
@@ -62,7 +62,7 @@ class InferRequest:
             self._by_output[output["name"]] = _get_parameter(output, "binary_data", self._binary) is True
 
     def encode_response(self, outputs: list[Item]) -> bytes:
-        """The answer's body; `WrongOutput` names the output that has no form as a tensor."""
+        """Encode the response's body; raises `WrongOutput` with the output that cannot be a tensor."""
         described, blobs = [], []
         for item in outputs:
             text, blob = self._encode_output(item)
@@ -76,7 +76,7 @@ class InferRequest:
         return b"".join([header, *blobs])
 
     def _encode_output(self, item: Item) -> tuple[bytes, bytes | None]:
-        """Its description, and its elements if they are binary."""
+        """Return the JSON description of the tensor, and its elements if they are binary."""
         name = item["name"]
         try:
             datatype, shape, data = to_tensor(item)
@@ -113,7 +113,7 @@ def _tensor_metadata(field: Field) -> dict[str, Any]:
 
 
 def _split_body(body: bytes, header_length: int | None) -> tuple[dict[str, Any], bytes]:
-    """The JSON header and the binary rest."""
+    """Split a body into its JSON header and its binary part."""
     size = len(body) if header_length is None else header_length
     if size > len(body):
         raise Malformed(f"Inference-Header-Content-Length is {size}, but the body has {len(body)} bytes.")
@@ -136,7 +136,7 @@ def _get_name(element: Any) -> Any:
 
 
 class _TensorReader:
-    """The elements behind the header, taken in order."""
+    """Reads tensors in order, with their elements from JSON or from the binary part."""
 
     def __init__(self, content: bytes) -> None:
         self._unread = memoryview(content)

@@ -1,4 +1,4 @@
-"""The routes of the Open Inference Protocol: server, model, readiness and infer, for the one model that is here."""
+"""The routes of the Open Inference Protocol: server, model, readiness and infer, for the component's one model."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class OipRoutes:
         return None
 
     def _parse_resource(self, path: bytes) -> str:
-        """`server`, `live`, `ready`, `model` or `infer`."""
+        """Return `server`, `live`, `ready`, `model` or `infer`; raises `NotFound`."""
         match = _PATH.fullmatch(path)
         if match is None or match["version"] not in (None, oip.VERSION.encode()):
             raise NotFound()
         if match["model"] is None:
             return (match["health"] or b"server").decode()
         if unquote(match["model"].decode("latin-1")) != self._model:
-            raise NotFound(f"There is no such model; the one here is {self._model!r}.")
+            raise NotFound(f"There is no such model; this component serves {self._model!r}.")
         return (match["what"] or b"model").decode()
 
     def _build_document(self, resource: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Elements of tensors: from JSON or bytes into items, and back. Pure.
+"""Elements of tensors: unpacked from JSON or bytes into items, and packed again. Pure.
 
-Bytes are little-endian; an element of `BYTES` stands behind its length in four bytes.
+Bytes are little-endian; each element of `BYTES` is preceded by its length in four bytes.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ CODES = {
     "FP32": ("f", "FP32"),
     "FP64": ("d", "FP64"),
 }
-"""The protocol's datatypes of fixed size: their code in `struct` and numpy alike, and the datatype of an item."""
+"""The protocol's datatypes of fixed size: their code in `struct` and numpy, and the datatype of the item."""
 _TEXTS = ("str", "dict", "FILE")
 _LENGTH = struct.Struct("<I")
 
 
 class TensorError(Exception):
-    """What is wrong with one tensor."""
+    """One tensor is invalid."""
 
 
 def parse_shape(shape: Any) -> list[int]:
@@ -52,7 +52,7 @@ def unpack_numbers(content: bytes, code: str, count: int, *, keep_binary: bool) 
 
 
 def unpack_texts(content: bytes, *, keep_binary: bool) -> list[Any]:
-    """The elements of a BYTES tensor, each behind its length: texts, or with `keep` as they came."""
+    """Unpack the elements of a BYTES tensor as texts, or with `keep_binary` as bytes."""
     elements: list[Any] = []
     position = 0
     while position < len(content):
@@ -80,7 +80,7 @@ def flatten(data: Any) -> list[Any]:
 
 
 def build_text_item(name: str, values: Sequence[Any], shape: list[int], field_type: FieldType) -> Item:
-    """One element is one text where that will do, else they are a list."""
+    """A single element becomes one text if the type accepts that, otherwise the elements become a list."""
     datatype = next((candidate for candidate in field_type.datatypes if candidate in _TEXTS), "str")
     if field_type.nullable and list(values) == [None]:
         return {"name": name, "datatype": datatype, "data": None}
@@ -104,14 +104,14 @@ def _parse_text(value: Any, datatype: str) -> Any:
 
 
 def to_tensor(item: Item) -> tuple[str, list[int], list[Any]]:
-    """Datatype, shape and elements of an output item."""
+    """Return datatype, shape and elements of an output item."""
     data, shape = item["data"], item.get("shape")
     values = data if isinstance(data, list) else [] if data is None else [data]
     datatype = item["datatype"]
     if datatype not in TENSORS:
         datatype = "BYTES"
         if None in values:
-            raise TypeError("an element has no value, and BYTES has nothing for that")
+            raise TypeError("an element has no value, which BYTES cannot represent")
         values = [value if isinstance(value, str) else json_codec.encode(value).decode("utf-8") for value in values]
     fits = isinstance(shape, list) and math.prod(shape) == len(values)
     return datatype, shape if fits and shape is not None else [len(values)], values

@@ -1,4 +1,4 @@
-"""The description of a component: OpenAPI 3.1 from its schema, with examples. Pure."""
+"""The OpenAPI 3.1 document of a component, built from its schema, with examples. Pure."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _PROBLEMS = {
     "400": "The body is not JSON.",
     "413": "The body is too large.",
     "422": "An input is missing, unknown or of the wrong type; `errors` names it.",
-    "429": "As many calls wait as may; try again after Retry-After.",
-    "500": "The function raised, or what it returned cannot be answered.",
+    "429": "Too many calls are waiting; try again after Retry-After.",
+    "500": "The function raised, or its result cannot be returned.",
     "503": "The component is not ready or is being stopped; try again after Retry-After.",
     "504": "The function did not return in time.",
 }
 
 
 def build_document(settings: Settings, schema: Schema, *, yields: bool = False) -> JsonObject:
-    """`yields`: the answer comes in pieces, each of the schema's form."""
+    """Build the document. `yields`: the response is a stream of pieces that each fit the schema."""
     request, response = example_request(settings, schema), example_response(schema)
     operation = {
         "operationId": "predict",
@@ -70,7 +70,7 @@ def build_document(settings: Settings, schema: Schema, *, yields: bool = False) 
 
 
 def example_request(settings: Settings, schema: Schema) -> Any:
-    """A request that fits: the first one of the warm-up, else one made from the schema."""
+    """A valid request: the first warm-up request, otherwise one that is built from the schema."""
     if settings.warmup:
         return settings.warmup[0]
     return {"inputs": [_example_item(field) for field in schema.inputs if field.required or len(schema.inputs) == 1]}
@@ -182,7 +182,7 @@ def _data_schema(datatype: str, field_type: FieldType) -> JsonObject:
 
 
 def _data_schemas(datatype: str, field_type: FieldType) -> list[JsonObject]:
-    """Elements of one form: a list of them, or one alone."""
+    """The schemas of a list of elements and of a single element, as far as the type accepts them."""
     element = _element_schema(datatype, field_type)
     tensor = datatype in TENSORS
     schemas: list[JsonObject] = []
@@ -201,7 +201,7 @@ def _element_schema(datatype: str, field_type: FieldType) -> JsonObject:
 
 
 def _output_data_schema(datatype: str, field_type: FieldType) -> JsonObject:
-    """What `results` makes of values: numbers in lists, texts and objects alone or in lists."""
+    """What `item_builder` produces: numbers in lists, texts and objects single or in lists."""
     element: JsonObject = {"type": _TYPES[datatype]}
     if datatype in FLOATS:
         element = {"type": ["number", "null"], "description": "null: not a number, infinite or missing"}

@@ -1,4 +1,4 @@
-"""Requests to responses: health, readiness, the description of the component, and the calls of its function."""
+"""The routes of a function component: health, readiness, OpenAPI and documentation page, predict."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HUNG = "hung"
 
 
 class Routes:
-    """Answers of one component; `open` makes it ready."""
+    """Routes requests to handlers; `mark_ready` makes the component ready."""
 
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, reader_threads: ThreadPool) -> None:
         self._settings = settings
@@ -41,7 +41,7 @@ class Routes:
         self._oip_routes = OipRoutes(settings, self._dispatcher)
         self._pages: dict[bytes, tuple[bytes, bytes]] = {}
 
-    # -- what becomes of the component
+    # -- lifecycle
 
     def set_status(self, status: str, reason: str) -> None:
         self._status, self._dispatcher.not_ready_reason = status, reason
@@ -56,7 +56,7 @@ class Routes:
         self.set_status(READY, "")
 
     def stop(self) -> None:
-        """Nothing new is accepted any more."""
+        """Refuse new calls from now on."""
         self._dispatcher.stopping = True
 
     def close(self) -> None:
@@ -71,8 +71,8 @@ class Routes:
             return self._route_request(request, request_id, reply)
         except Problem as problem:
             reply(problem_response(problem, request_id))
-        except Exception:  # noqa: BLE001 - a fault of ours is answered like any other, and logged
-            sys.stderr.write("mlmesh: fault of the component's runtime\n" + traceback.format_exc())
+        except Exception:  # noqa: BLE001 - a bug of the runtime: log it and respond with 500
+            sys.stderr.write("mlmesh: internal error of the component runtime\n" + traceback.format_exc())
             reply(problem_response(Problem(), request_id))
         return None
 
@@ -109,7 +109,7 @@ class Routes:
         if self._dispatcher.stopping:
             return _json_response(503, {"status": "stopping", "reason": "The component is being stopped."}, request_id)
         if self._dispatcher.is_hung:
-            reason = "Every slot is held by a call that should have ended long ago."
+            reason = "Every slot is held by a call that is long past its deadline."
             return _json_response(503, {"status": HUNG, "reason": reason}, request_id)
         if self._status == READY:
             return _json_response(200, {"status": READY}, request_id)

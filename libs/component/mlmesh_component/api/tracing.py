@@ -1,4 +1,4 @@
-"""A span for each call, where the module brings OpenTelemetry's SDK and says where spans go."""
+"""OpenTelemetry spans of calls, if the module has the SDK installed and an endpoint is set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 class Tracing:
-    """`ImportError` when the SDK or its exporter is not there."""
+    """Raises `ImportError` if the SDK or its exporter is not installed."""
 
     def __init__(self, component: str) -> None:
         trace = importlib.import_module("opentelemetry.sdk.trace")
@@ -29,7 +29,7 @@ class Tracing:
         self._format: Any = propagation.TraceContextTextMapPropagator()
 
     def start_span(self, name: str, traceparent: str | None) -> tuple[Any, str]:
-        """The span of a call, and the `traceparent` of what the function itself calls."""
+        """Start the span of a call; also returns the `traceparent` for requests that the function sends."""
         parent = self._format.extract({"traceparent": traceparent or ""})
         span = self._tracer.start_span(name, context=parent, kind=self._api.SpanKind.SERVER)
         carrier: dict[str, str] = {}
@@ -44,7 +44,7 @@ class Tracing:
         span.end()
 
     def close(self) -> None:
-        """What was not sent yet is sent."""
+        """Export the remaining spans."""
         self._provider.shutdown()
 
 

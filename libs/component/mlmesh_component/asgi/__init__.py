@@ -1,1 +1,1 @@
-"""Serves a component that is a web application of its own (ASGI 3): HTTP both ways in pieces, WebSockets, lifespan."""
+"""ASGI 3 server for a component that is a web application: streamed HTTP, WebSockets, lifespan."""

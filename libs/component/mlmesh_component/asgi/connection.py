@@ -1,4 +1,4 @@
-"""A connection to the application: its requests one after the other, or the WebSocket that it becomes."""
+"""A connection of an ASGI application: runs its requests in order, or the WebSocket that it is upgraded to."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .websocket_session import WebSocketSession
 MAX_UNREAD_BYTES = 256 * 1024
 PING_INTERVAL_SECONDS = 30.0
 PING_TIMEOUT_SECONDS = 90.0
-"""A WebSocket's peer that answers no ping for so long is gone."""
+"""A WebSocket is closed if its peer has sent nothing, not even a pong, for this time."""
 
 
 class ConnectionOwner(Protocol):
-    """The server, as a connection sees it."""
+    """The part of the server that a connection needs."""
 
     loop: asyncio.AbstractEventLoop
     date_header: DateHeader
@@ -48,15 +48,17 @@ class AsgiConnection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._disconnected = asyncio.Event()
-        self._peer_eof = False  # the peer sends no more
+        self._peer_eof = False  # the peer has closed its sending side
         self._minor = 1
-        self._response_started = self._wrote = False  # the answer; something of it since the last look
+        self._response_started = self._wrote = (
+            False  # the response has started; something was written since the last probe
+        )
         self._closing = False
         self._paused = False
         self._awaits_continue = False
         self._last_activity = self._last_received = self._loop.time()
 
-    # -- what asyncio tells
+    # -- callbacks of asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -85,7 +87,7 @@ class AsgiConnection(asyncio.Protocol):
             self.pause_reading()
 
     def eof_received(self) -> bool:
-        """The peer sends no more; it may still want the answers to what it has sent."""
+        """The peer has closed its sending side; it may still be waiting for responses."""
         if self._websocket is not None or self._task is None:
             return False
         if not self._peer_eof:
@@ -95,11 +97,11 @@ class AsgiConnection(asyncio.Protocol):
         return True
 
     def _probe_peer(self, delay: float) -> None:
-        """Who has closed looks the same as who only sends no more, until something is sent: then nobody takes it."""
+        """Write something to find out whether the peer has closed both sides, which cannot be seen otherwise."""
         if self._task is None or self._transport.is_closing():
             return
         if self._response_started and not self._wrote:
-            self.abort()  # nothing can be sent within an answer to find out
+            self.abort()  # within a response nothing can be written to probe
             return
         if not self._response_started and self._minor > 0:
             self._transport.write(CONTINUE)
@@ -117,7 +119,7 @@ class AsgiConnection(asyncio.Protocol):
     # -- requests
 
     def _start_next_request(self) -> None:
-        """Begin the next request when its head is there."""
+        """Start the next request if its head has been received."""
         try:
             head = self._parser.next_head()
         except ProtocolError as error:
@@ -134,13 +136,13 @@ class AsgiConnection(asyncio.Protocol):
         try:
             await self._owner.handle_request(head, cycle, self._get_addresses())
         except ConnectionError:
-            pass  # the caller has gone
+            pass  # the caller has disconnected
         finally:
             self._task = None
         self._finish_request(cycle)
 
     def _finish_request(self, cycle: RequestCycle) -> None:
-        """The next request, if this one was read to its end and answered in full."""
+        """Go on with the next request if this one was read and answered completely; close otherwise."""
         if self._closing:
             return
         if not cycle.complete:
@@ -154,7 +156,7 @@ class AsgiConnection(asyncio.Protocol):
                 self.close()
 
     def _is_body_consumed(self) -> bool:
-        """What has come of a body that the application did not ask for is dropped; whether that was all of it."""
+        """Drop what has been received of a body that the application did not read; return whether that was all."""
         try:
             return self._parser.is_between_requests or self._parser.next_body_part()[1]
         except ProtocolError:
@@ -170,7 +172,7 @@ class AsgiConnection(asyncio.Protocol):
         peer, local = (self._transport.get_extra_info(name) for name in ("peername", "sockname"))
         return (peer[:2] if peer else None), (local[:2] if local else None)
 
-    # -- what a request does with its connection
+    # -- transport of requests and WebSockets
 
     async def receive_body(self) -> tuple[bytes, bool]:
         if self._awaits_continue:
@@ -188,15 +190,15 @@ class AsgiConnection(asyncio.Protocol):
                 return part, is_last
             if self._peer_eof:
                 self.abort()
-                raise ConnectionResetError("the caller has sent part of a request and no more")
+                raise ConnectionResetError("the caller closed its sending side within a request")
             self.resume_reading()
             await self._data_arrived.wait()
             if self._disconnected.is_set():
-                raise ConnectionResetError("the caller has gone")
+                raise ConnectionResetError("the caller has disconnected")
 
     async def write(self, data: bytes) -> None:
         if self._disconnected.is_set():
-            raise ConnectionResetError("the caller has gone")
+            raise ConnectionResetError("the caller has disconnected")
         self._response_started = self._wrote = True
         self._transport.write(data)
         await self._writable.wait()
@@ -222,7 +224,7 @@ class AsgiConnection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
-    # -- time and the end
+    # -- timeouts and closing
 
     def reject_request(self, error: ProtocolError) -> None:
         self.send_now(self._owner.protocol_error_response(error))
@@ -233,14 +235,14 @@ class AsgiConnection(asyncio.Protocol):
         self._loop.call_later(LINGER_SECONDS, self.abort)
 
     def _half_close(self) -> None:
-        """Close; what still comes is read for a moment, so that the answer is not lost by a reset."""
+        """Close the sending side and keep reading for a moment: a reset could destroy the response on its way."""
         self._closing = True
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
         self.close_after_delay()
 
     def check_timeouts(self, now: float) -> None:
-        """Let go of a peer that has stopped talking or reading."""
+        """Close the connection of a peer that has stopped sending or reading."""
         idle_seconds = now - self._last_activity
         if self._websocket is not None:
             if now - self._last_received > PING_TIMEOUT_SECONDS:
@@ -256,7 +258,7 @@ class AsgiConnection(asyncio.Protocol):
             self.close()
 
     def start_close(self) -> None:
-        """An idle connection is closed, a busy one after its answer; a WebSocket when its peer says goodbye, too."""
+        """Close when idle, after the current response, or after the closing handshake of the WebSocket."""
         if self._websocket is not None:
             self._websocket.start_close()
         elif self._task is None:

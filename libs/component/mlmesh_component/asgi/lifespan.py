@@ -1,4 +1,4 @@
-"""The application's own beginning and end (ASGI lifespan)."""
+"""The ASGI lifespan protocol: startup and shutdown of the application."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SHUTDOWN_SECONDS = 5.0
 
 
 class StartupFailed(Exception):
-    """The application says that it cannot start."""
+    """The application answered `lifespan.startup.failed`."""
 
 
 class Lifespan:
-    """An application that does not know lifespan is served without it."""
+    """Runs the lifespan; an application that does not support it is served without."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -31,12 +31,12 @@ class Lifespan:
         self.state: dict[str, Any] = {}
 
     async def start(self) -> None:
-        """Raises `StartFailed`, or what the application raised after it began to start."""
+        """Send `lifespan.startup` and wait; raises `StartupFailed`."""
         self._task = asyncio.get_running_loop().create_task(self._run_app())
         self._to_app.put_nowait({"type": "lifespan.startup"})
         message = await self._next_message()
         if message is not None and message["type"] == "lifespan.startup.failed":
-            raise StartupFailed(message.get("message") or "its lifespan says that it cannot start")
+            raise StartupFailed(message.get("message") or "the lifespan startup failed")
 
     async def stop(self) -> None:
         if self._task is None or self._task.done():
@@ -48,8 +48,8 @@ class Lifespan:
         await asyncio.wait([self._task])
 
     async def _next_message(self) -> Message | None:
-        """What the application says next; None when it has ended."""
-        assert self._task is not None  # noqa: S101 - `start` made it
+        """The application's next message; None if it has returned."""
+        assert self._task is not None  # noqa: S101 - set by `start`
         message = asyncio.get_running_loop().create_task(self._from_app.get())
         await asyncio.wait([message, self._task], return_when=asyncio.FIRST_COMPLETED)
         if message.done():
@@ -61,7 +61,7 @@ class Lifespan:
         scope = {"type": "lifespan", "asgi": ASGI, "state": self.state}
         try:
             await self.app(scope, self._to_app.get, self._receive_message)
-        except Exception:  # noqa: BLE001 - the specification: an application that raises here does not know lifespan
+        except Exception:  # noqa: BLE001 - by specification an application that raises here does not support lifespan
             return
 
     async def _receive_message(self, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""One HTTP request to the application and what it answers, both in pieces."""
+"""One HTTP request of an ASGI application and its response, both streamed."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ BODILESS_STATUSES = (204, 304)
 
 
 class HttpTransport(Protocol):
-    """The connection, as a request sees it."""
+    """The part of the connection that a request needs."""
 
     async def receive_body(self) -> tuple[bytes, bool]:
-        """The next piece of the request's body, and whether it was the last; waits for it."""
+        """Wait for the next part of the request's body; also returns whether it was the last."""
 
     async def write(self, data: bytes) -> None:
-        """Waits while the caller does not read."""
+        """Write, and wait while the caller does not read."""
 
     async def wait_disconnected(self) -> None:
-        """Returns when the caller has gone."""
+        """Return when the caller has disconnected."""
 
     def date_line(self) -> bytes: ...
 
 
 class RequestCycle:
-    """`complete` when the whole answer is written; `keep`: whether the connection can be used again."""
+    """`complete`: the response is written completely. `keep_alive`: the connection can be used again."""
 
     def __init__(self, head: RequestHead, transport: HttpTransport, *, keep_alive: bool) -> None:
         self._transport = transport
@@ -63,10 +63,10 @@ class RequestCycle:
         elif kind == "http.response.body" and self._start is not None and not self.complete:
             await self._send_body(self._start, message.get("body", b""), bool(message.get("more_body")))
         else:
-            raise RuntimeError(f"{kind} is not what comes next in an answer")
+            raise RuntimeError(f"unexpected message {kind} in an HTTP response")
 
     async def send_error(self, status: int, headers: Headers, body: bytes) -> None:
-        """Answer in the application's place, unless its own answer has begun."""
+        """Send a response in the application's place, unless its own has started."""
         if not self.started:
             fields = [(b"content-type", b"application/problem+json"), *headers]
             await self._send_body({"status": status, "headers": fields}, body, more_body=False)
@@ -87,7 +87,7 @@ class RequestCycle:
             self._finished.set()
 
     def _build_head(self, start: Message, length: int | None) -> bytes:
-        """`length` of the body, where it is known by now."""
+        """Build status line and headers; `length` is that of the body, None if it is not known yet."""
         status = int(start["status"])
         fields = [(bytes(name).lower(), bytes(value)) for name, value in start.get("headers", ())]
         names = {name for name, _ in fields}

@@ -1,4 +1,4 @@
-"""What an application is told about a request (ASGI scope), as its callers see it: behind the platform's address."""
+"""The ASGI scope of a request, with the address that callers see: the gateway's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..http.http1 import RequestHead
 from .lifespan import ASGI
 
 PREFIX = b"x-forwarded-prefix"
-"""Where the application begins, for its callers. What carries it comes from the gateway."""
+"""The public path prefix of the application. Only requests of the gateway have this header."""
 _FORWARDED = frozenset((PREFIX, b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-for"))
 _HIDDEN_HEADERS = _FORWARDED | {b"x-mlmesh-token", OWNER_HEADER, b"host"}
 
@@ -21,7 +21,7 @@ Address = Optional[tuple[str, int]]
 def build_scope(
     scope_type: str, head: RequestHead, peer: Address, server: Address, state: Mapping[str, Any], trusted: bool
 ) -> dict[str, Any]:
-    """`kind` is `http` or `websocket`. `trusted`: the peer may say on whose behalf it asks."""
+    """`scope_type` is `http` or `websocket`. `trusted`: the forwarded headers come from the gateway."""
     headers, forwarded = head.headers, head.headers if trusted else {}
     raw, _, query = head.target.partition(b"?")
     prefix = forwarded.get(PREFIX, b"").decode("latin-1")

@@ -1,4 +1,4 @@
-"""The listening socket of an application: who may ask, what the platform asks itself, and the application's turns."""
+"""The ASGI server: listens, authenticates, answers the platform's health routes and calls the application."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POLL_SECONDS = 0.02
 
 
 class AsgiServer:
-    """One listening socket. Belongs to the loop's thread. It has no lifespan until the application is there."""
+    """One listening socket, on the loop's thread. Not ready until it has the application's lifespan."""
 
     def __init__(self, token: str | None) -> None:
         self.loop = asyncio.get_running_loop()
@@ -50,7 +50,7 @@ class AsgiServer:
         self._lifespan = lifespan
 
     async def close(self, grace: float) -> None:
-        """Nothing new; what is being answered may end within `grace` seconds."""
+        """Accept nothing new, and give running requests `grace` seconds to end."""
         self.closing = True
         if self._listener is not None:
             self._listener.close()
@@ -84,7 +84,7 @@ class AsgiServer:
     # -- requests
 
     async def handle_request(self, head: RequestHead, cycle: RequestCycle, addresses: tuple[Any, Any]) -> None:
-        """The application's answer, or one in its place."""
+        """Run the application, or respond in its place."""
         self._active_requests += 1
         try:
             if (platform_response := self._platform_response(head)) is not None:
@@ -93,7 +93,7 @@ class AsgiServer:
             else:
                 await self._call_application("http", head, cycle, addresses)
                 if not cycle.started:
-                    raise Problem("The application returned without an answer.")
+                    raise Problem("The application returned without sending a response.")
         except Problem as problem:
             await cycle.send_error(
                 problem.status, problem.build_headers(), _problem_body(problem, get_request_id(head.headers))
@@ -115,7 +115,7 @@ class AsgiServer:
     async def _call_application(
         self, scope_type: str, head: RequestHead, channel: RequestCycle | WebSocketSession, addresses: tuple[Any, Any]
     ) -> None:
-        assert self._lifespan is not None  # noqa: S101 - `_check` looked
+        assert self._lifespan is not None  # noqa: S101 - checked by `_check_access`
         asgi_scope = scope.build_scope(scope_type, head, *addresses, self._lifespan.state, self._auth.required)
         try:
             await self._lifespan.app(asgi_scope, channel.receive, channel.send)
@@ -127,7 +127,7 @@ class AsgiServer:
             raise FunctionRaised(error_id, text, "application") from error
 
     def _platform_response(self, head: RequestHead) -> tuple[int, dict[str, Any]] | None:
-        """The answer to what the platform itself asks: it comes without the prefix of callers."""
+        """The response to the platform's own health checks, which have no public prefix; None for other requests."""
         path = head.target.partition(b"?")[0]
         if scope.PREFIX not in head.headers and path in (b"/healthz", b"/readyz"):
             if path == b"/healthz":
@@ -144,7 +144,7 @@ class AsgiServer:
             raise Unavailable(self.reason if not self.closing else "The component is being stopped.")
 
     def protocol_error_response(self, error: ProtocolError) -> bytes:
-        """What is not a request."""
+        """The response to bytes that are not a valid request."""
         problem = Problem(error.detail)
         problem.status = error.status
         return self._problem_response(problem, uuid.uuid4().hex)

@@ -1,4 +1,4 @@
-"""One WebSocket between a caller and the application."""
+"""One WebSocket between a caller and the application: frames on one side, ASGI messages on the other."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from .lifespan import Message
 
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 MAX_QUEUED_MESSAGES = 64
-"""Messages that the application has not taken yet, at which no more are read."""
+"""Reading pauses when the application has this many messages to receive."""
 
 
 class WebSocketTransport(Protocol):
-    """The connection, as a session sees it."""
+    """The part of the connection that a session needs."""
 
     async def write(self, data: bytes) -> None: ...
 
@@ -45,10 +45,10 @@ class WebSocketTransport(Protocol):
     def resume_reading(self) -> None: ...
 
     def close(self) -> None:
-        """After what is written has gone out."""
+        """Close after pending data has been sent."""
 
     def close_after_delay(self) -> None:
-        """Close soon, whatever comes."""
+        """Close after a moment, if the peer does not."""
 
 
 class WebSocketSession:
@@ -61,7 +61,7 @@ class WebSocketSession:
         self._disconnect: Message | None = None
         self._close_sent = False
         self.open = False
-        """Accepted, and neither side has closed it."""
+        """Accepted, and closed by neither side."""
 
     # -- the application's side
 
@@ -90,7 +90,7 @@ class WebSocketSession:
         elif kind == "websocket.close":
             self._close_by_app(int(message.get("code") or NORMAL), message.get("reason") or "")
         elif self._disconnect is None:
-            raise RuntimeError(f"{kind} is not what comes next on a WebSocket")
+            raise RuntimeError(f"unexpected message {kind} on a WebSocket")
 
     async def _accept_connection(self, message: Message) -> None:
         lines = [
@@ -105,20 +105,20 @@ class WebSocketSession:
         self.receive_data(b"")
 
     def reject_connection(self, response: bytes) -> None:
-        """Answer in HTTP if it was not accepted, else close."""
+        """Send an HTTP response if the WebSocket was not accepted, otherwise close it."""
         if self._disconnect is None and not self.open:
             self._transport.send_now(response)
         self._end_session(INTERNAL_ERROR, "")
 
     def _close_by_app(self, code: int, reason: str) -> None:
-        if self._disconnect is None and not self.open:  # refused before it was accepted
+        if self._disconnect is None and not self.open:  # rejected before it was accepted
             self._transport.send_now(FORBIDDEN)
         self._end_session(code, reason)
 
     # -- the caller's side
 
     def receive_data(self, data: bytes) -> None:
-        """Before it is accepted nothing is read of it."""
+        """Parse received bytes; frames stay buffered until the application has accepted."""
         self._frames.feed(data)
         try:
             while (self.open or self._close_sent) and (message := self._frames.next_message()) is not None:
@@ -146,16 +146,16 @@ class WebSocketSession:
             self._transport.send_now(encode_frame(PING, b""))
 
     def start_close(self) -> None:
-        """The component stops."""
+        """Close because the component stops."""
         self._end_session(GOING_AWAY, "the component is being stopped")
 
     def connection_lost(self) -> None:
-        """The connection is gone."""
+        """The peer has disconnected."""
         self._close_sent, self.open = True, False
         self._end_session(ABNORMAL, "")
 
     def _end_session(self, code: int, reason: str) -> None:
-        """Say so, once; the peer may answer that before the connection is closed."""
+        """Send a close frame once, and leave the peer time to answer it."""
         if not self._close_sent:
             self._close_sent = True
             if self.open:
@@ -175,4 +175,4 @@ def _message_content(kind: int, content: bytes) -> Message:
     try:
         return {"text": content.decode("utf-8"), "bytes": None}
     except UnicodeDecodeError as error:
-        raise FrameError(NOT_TEXT, "a text message is UTF-8") from error
+        raise FrameError(NOT_TEXT, "text messages must be UTF-8") from error

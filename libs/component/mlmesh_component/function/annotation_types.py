@@ -1,4 +1,4 @@
-"""What an annotation takes: the datatypes that stand for it and how an item becomes its value. Pure."""
+"""Annotations of parameters as field types: accepted datatypes, and the conversion of an item to the value. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BASE64 = validators.build_validator(bytes)
 
 
 def resolve_type(annotation: Any) -> FieldType:
-    """What this annotation takes; `SchemaError` when no datatype stands for it."""
+    """The field type of an annotation; raises `SchemaError` if no datatype corresponds to it."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation in (Any, object, inspect.Parameter.empty):
         return FieldType(scalar=True, listed=True)
@@ -49,7 +49,7 @@ def resolve_type(annotation: Any) -> FieldType:
 
 
 def make_nullable(field_type: FieldType) -> FieldType:
-    """The same, or None."""
+    """The same type that also accepts None."""
     if field_type.nullable:
         return field_type
     return dataclasses.replace(
@@ -71,7 +71,7 @@ def _get_single_value(item: Item) -> Any:
 
 
 def _resolve_union(arguments: Sequence[Any]) -> FieldType:
-    """By the datatype that comes, for a number the narrower one; then the first that takes the value."""
+    """Choose a member by the item's datatype, the narrower one for numbers, then the first that accepts the value."""
     annotations = [annotation for annotation in arguments if annotation is not type(None)]
     members = tuple(resolve_type(annotation) for annotation in annotations)
     if len(members) == 1:
@@ -113,7 +113,7 @@ def _is_tensor_type(field_type: FieldType) -> bool:
 def _check_distinct(
     first_annotation: Any, first_type: FieldType, second_annotation: Any, second_type: FieldType
 ) -> None:
-    """Raises `SchemaError` when nothing tells which of two is meant."""
+    """Raise `SchemaError` if two members of a union cannot be distinguished."""
     shared = set(first_type.datatypes or DATATYPES) & set(second_type.datatypes or DATATYPES) - set(TENSORS)
     if not shared or not ((first_type.single and second_type.single) or (first_type.listed and second_type.listed)):
         return
@@ -121,7 +121,7 @@ def _check_distinct(
     if first_type.takes_any:
         raise SchemaError(f"{second} is never reached behind {first}: write {first} last")
     if "str" in shared and validators.FORMATS[bytes] in (first_type.format, second_type.format):
-        raise SchemaError(f"{first} and {second} cannot be told apart: both come as text")
+        raise SchemaError(f"{first} and {second} cannot be distinguished: both are sent as text")
 
 
 def _get_name(annotation: Any) -> str:
@@ -155,7 +155,7 @@ def _resolve_list(arguments: Sequence[Any]) -> FieldType:
         or element_type.members
         or not (element_type.scalar if _is_tensor_type(element_type) else element_type.single)
     ):
-        raise SchemaError(f"a list of {_get_name(element)} cannot come; a list holds {_ELEMENTS}")
+        raise SchemaError(f"a list of {_get_name(element)} is not supported; a list may hold {_ELEMENTS}")
 
     def convert(item: Item) -> list[Any]:
         datatype = item["datatype"]
@@ -192,7 +192,7 @@ def _number_converter(element: Any) -> Callable[[Item], list[Any]]:
 
 
 def _convert_bytes(item: Item) -> bytes:
-    """The element of a tensor as it came, what is in a file, or a text's base64."""
+    """The bytes of a tensor's element, of a file, or of a text in base64."""
     data = item["data"]
     if isinstance(data, BinaryElements):
         return data.content
@@ -214,6 +214,6 @@ def _resolve_object(annotation: Any) -> FieldType:
     if _has_name(annotation, "Mapping") or (isinstance(annotation, type) and issubclass(annotation, dict)):
         return FieldType(("dict",), takes_any=True)
     if not validators.is_object(annotation):
-        raise SchemaError(f"no datatype stands for {annotation!r}")
+        raise SchemaError(f"there is no datatype for {annotation!r}")
     validate = validators.build_validator(annotation)
     return FieldType(("dict",), lambda item: validate(item["data"]))

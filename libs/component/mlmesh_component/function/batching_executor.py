@@ -1,4 +1,4 @@
-"""Calls performed together: what waits while a batch runs is the next one, so a lone caller waits for nobody."""
+"""Executor with dynamic batching: calls that arrive while a batch runs form the next one; a lone call never waits."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .schema import Inputs
 
 
 class BatchingExecutor(Executor):
-    """At most `size` calls in a batch and `concurrency` batches at once. Belongs to the loop's thread.
+    """At most `size` calls in a batch and `concurrency` batches at a time. Used on the loop's thread.
 
-    A batch smaller than the one before waits `delay` seconds for more: callers who were just answered come back.
+    A batch that is smaller than the previous one waits `delay` seconds: callers often send their next call at once.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class BatchingExecutor(Executor):
             self._start_batch()
 
     def _flush_early(self) -> None:
-        """The delay is over: what has come goes."""
+        """Start the batch after the delay, although it is not full."""
         self._delay_timer = None
         if self._free_slots and self._waiting:
             self._start_batch()
@@ -82,7 +82,7 @@ class BatchingExecutor(Executor):
             self._threads.submit(lambda: call_in_loop(self._loop, self._finish_batch, batch, self._run_batch(batch)))
 
     def _next_batch(self) -> list[Invocation]:
-        """The oldest calls; of one caller only when the function is told who calls."""
+        """Remove the oldest calls from the queue; only those of one caller if the function takes the context."""
         first = self._waiting[0]
         candidates = self._waiting
         if self._predictor.function.takes_context:
@@ -101,7 +101,7 @@ class BatchingExecutor(Executor):
     def _run_batch(self, batch: Sequence[Invocation]) -> list[Result]:
         try:
             return self._predictor.predict_batch([(get_inputs(invocation), invocation.context) for invocation in batch])
-        except BaseException:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
+        except BaseException:  # noqa: BLE001 - a bug of the runtime: log it, respond with 500, free the slot
             return [internal_error()] * len(batch)
 
     async def _run_batch_in_loop(self, batch: Sequence[Invocation]) -> None:
@@ -110,7 +110,7 @@ class BatchingExecutor(Executor):
             results = await self._predictor.predict_batch_async(
                 [(get_inputs(invocation), invocation.context) for invocation in batch]
             )
-        except Exception:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
+        except Exception:  # noqa: BLE001 - a bug of the runtime: log it, respond with 500, free the slot
             results = [internal_error()] * len(batch)
         finally:
             self._finish_batch(batch, results)

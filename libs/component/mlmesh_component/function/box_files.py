@@ -1,6 +1,6 @@
-"""The files of a call: those of its inputs are fetched to a local path, those of its outputs stored in a box.
+"""The files of a call: downloads those of its inputs to a local path, uploads those of its outputs to a box.
 
-Talks only to the platform's file routes, with the grant that came with the call. Never holds a key of the store.
+Uses only the platform's file routes, with the grant of the call. Never has credentials of the store.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .output_files import get_output_path
 SOCKET_TIMEOUT_SECONDS = 30.0
 BLOCK_BYTES = 1024 * 1024
 RETRYABLE_STATUSES = (408, 425, 429)
-"""Refusals that say nothing against the file."""
+"""Responses that do not mean that the file is refused."""
 
 
 class BoxFiles:
-    """Files in the connected boxes, in the area of the caller."""
+    """Files in the connected boxes, in the caller's folder."""
 
     def __init__(self, url: str, namespace: str, boxes: Boxes) -> None:
         self._url = urllib.parse.urlsplit(url)
@@ -33,7 +33,7 @@ class BoxFiles:
         self._boxes = boxes
 
     def fetch(self, items: list[Item], context: Context) -> list[Item]:
-        """The items with local paths in place of names, in the folder of the call."""
+        """Download files into the folder of the call, and replace their names by local paths."""
         places = [self._resolve_path(item) for item in items]
         return [
             item if at is None else {**item, "data": self._download_file(item["name"], index, at, context)}
@@ -49,12 +49,12 @@ class BoxFiles:
             raise invalid_input(item["name"], str(error)) from error
 
     def store(self, outputs: list[Item], context: Context) -> list[Item]:
-        """The items with names in place of local paths, stored in the default box."""
+        """Upload files to the default box, and replace local paths by names."""
         uploads = [(item, self._plan_upload(item, context) if is_file_item(item) else None) for item in outputs]
         return [item if target is None else self._store_file(item, *target, context) for item, target in uploads]
 
     def _plan_upload(self, item: Item, context: Context) -> tuple[str, BoxPath]:
-        """Its local path, and where it goes. All are looked at before the first is stored."""
+        """Return the local path and the target. All files are checked before the first is uploaded."""
         path, box = get_output_path(item, context), self._boxes.default_box
         if box is None:
             raise WrongOutput(f"The function's output {item['name']!r} is a file, but no box is connected.")
@@ -115,7 +115,7 @@ class BoxFiles:
 
 
 class _HttpExchange:
-    """One request and its answer; the connection is closed behind them."""
+    """One request and its response on a connection of their own."""
 
     def __init__(self, connection: http.client.HTTPConnection) -> None:
         self._connection = connection
@@ -130,7 +130,7 @@ class _HttpExchange:
         try:
             self._connection.request(method, target, body=body, headers=headers)
         except (BrokenPipeError, ConnectionResetError):
-            # refused before all of the body was sent: the reason may have arrived all the same
+            # refused before the whole body was sent: the response may have arrived nevertheless
             if self._connection.sock is None:
                 raise
         return self._connection.getresponse()
@@ -154,7 +154,7 @@ def _check_download(name: str, box_path: BoxPath, response: http.client.HTTPResp
         raise invalid_input(name, f"{box_path.path} in box {box_path.box} is refused as the name of a file")
     if response.status in (401, 403):
         raise Forbidden(f"The caller may not read files of box {box_path.box} (input {name!r}).")
-    raise Unavailable(f"The file of input {name!r} cannot be fetched: the answer was {response.status}.")
+    raise Unavailable(f"The file of input {name!r} cannot be fetched: the gateway responded with {response.status}.")
 
 
 def _check_complete(response: http.client.HTTPResponse, size: int) -> None:
@@ -174,7 +174,9 @@ def _check_upload(name: str, box_path: BoxPath, response: http.client.HTTPRespon
     if 400 <= response.status < 500 and response.status not in RETRYABLE_STATUSES:
         reason = _parse_detail(document) or response.status
         raise WrongOutput(f"{_describe_output(name, box_path)} is refused by box {box_path.box}: {reason}.")
-    raise CallAborted(f"{_describe_output(name, box_path)} cannot be stored: the answer was {response.status}.")
+    raise CallAborted(
+        f"{_describe_output(name, box_path)} cannot be stored: the gateway responded with {response.status}."
+    )
 
 
 def _describe_output(name: str, box_path: BoxPath) -> str:
@@ -182,7 +184,7 @@ def _describe_output(name: str, box_path: BoxPath) -> str:
 
 
 def _parse_detail(document: bytes) -> str | None:
-    """What a problem document says."""
+    """The `detail` of a problem document."""
     try:
         detail = json.loads(document)["detail"]
     except (ValueError, KeyError, TypeError):
@@ -191,5 +193,5 @@ def _parse_detail(document: bytes) -> str | None:
 
 
 def _describe_error(error: Exception) -> object:
-    """Without the local path that an error of the system may hold."""
+    """The error's text, without the local path of an `OSError`."""
     return getattr(error, "strerror", None) or error

@@ -1,6 +1,6 @@
-"""Where the file lies that an item names, and how a file that was stored is named in the answer. Pure.
+"""Names of files in items: parsed to a box and a path, and formatted for responses. Pure.
 
-`<group>/<file>` is in the default box, `<box>/<group>/<file>` in that one: as pipelines read them.
+`<group>/<file>` is in the default box, `<box>/<group>/<file>` in the named one, as in pipelines.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _NOT_GROUP_CHARACTER = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class InvalidFileName(Exception):
-    """This is not the name of a file in a connected box."""
+    """The name does not refer to a file in a connected box."""
 
 
 @dataclass(frozen=True)
 class Boxes:
-    """`model` is the box that the model came from, `others` are those of the app that are not connected."""
+    """`model` is the box of the model, `unconnected` are the app's other boxes, which are not connected."""
 
     connected: tuple[str, ...] = ()
     model: str | None = None
@@ -33,7 +33,7 @@ class Boxes:
 
     @property
     def default_box(self) -> str | None:
-        """Where a name without a box is looked for, and results go: not beside the model if there is another."""
+        """The box of names without a box and of results: preferably not the model's."""
         return next((box for box in self.connected if box != self.model), next(iter(self.connected), None))
 
 
@@ -45,7 +45,7 @@ class BoxPath:
 
 
 def parse_name(name: str, boxes: Boxes) -> BoxPath:
-    """Where the file of this name lies; `NameFault` when nowhere."""
+    """Parse a file name; raises `InvalidFileName`."""
     if fault := find_name_fault(name):
         raise InvalidFileName(f"must be {NAME_FORMAT}: {fault}")
     if boxes.default_box is None:
@@ -62,19 +62,19 @@ def parse_name(name: str, boxes: Boxes) -> BoxPath:
 
 
 def format_name(box_path: BoxPath, boxes: Boxes) -> str:
-    """What `place` finds there: without its box, unless the group would be taken for one."""
+    """Format a name that `parse_name` accepts; with the box if it is not the default, or the group has a box's name."""
     first = box_path.path.partition("/")[0]
     is_unambiguous = box_path.box == boxes.default_box and first not in (*boxes.connected, *boxes.unconnected)
     return box_path.path if is_unambiguous else f"{box_path.box}/{box_path.path}"
 
 
 def result_group(request_id: str) -> str:
-    """Where the files of an answer go: the id, with what a group's name cannot hold replaced."""
+    """The group of a call's results: its request id, with characters replaced that a group cannot have."""
     return "results/" + (_NOT_GROUP_CHARACTER.sub("-", request_id).strip(".") or "-")
 
 
 def find_unused_path(group: str, name: str, used_paths: Container[str]) -> str:
-    """`<group>/<name>`, or in a numbered folder of the group when another file of the call has that."""
+    """`<group>/<name>`, or a numbered folder of the group if another file of the call has that path."""
     path, number = f"{group}/{name}", 1
     while path in used_paths:
         number += 1
@@ -83,7 +83,7 @@ def find_unused_path(group: str, name: str, used_paths: Container[str]) -> str:
 
 
 def find_name_fault(path: str) -> str | None:
-    """Why no box can hold a file of this name: the rules of `libs/common/store_keys.py`, which is not here."""
+    """Why no box accepts this name: the rules of `libs/common/store_keys.py`, which cannot be imported here."""
     faults = (_find_segment_fault(segment) for segment in path.split("/"))
     return next((why for why in faults if why is not None), None) or _find_length_fault(path)
 

@@ -1,4 +1,4 @@
-"""What a function may know of the call that it answers."""
+"""The context of a call, for the function's parameter `context`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import time
 
 
 class Context:
-    """The call, for the function's parameter `context`.
+    """The call that a function handles.
 
-    `caller` is the caller's name where the API passes identities on; `deadline` is seconds since 1970, infinite when
-    there is none; `boxes` are the names of the connected boxes. `is_owners`: an owner of the app calls, who is told
-    what the function raised.
+    `caller` is the caller's name if the API passes identities on; `deadline` is seconds since 1970, infinite if
+    there is none; `boxes` are the names of the connected boxes. `is_owner_call`: an owner of the app calls, who may
+    see exceptions of the function.
     """
 
     def __init__(
@@ -36,29 +36,29 @@ class Context:
         self.traceparent = traceparent
         self.is_owner_call = is_owner_call
         self.stored_paths: set[str] = set()
-        """Names of the files that the call has stored."""
+        """Paths of the files that the call has stored."""
         self._cancelled = threading.Event()
         self._folder: str | None = None
 
     @property
     def remaining(self) -> float:
-        """Seconds left."""
+        """Seconds until the deadline."""
         return self.deadline - time.time()
 
     @property
     def cancelled(self) -> bool:
-        """Nobody waits for the answer any more: the caller is gone or the deadline has passed."""
+        """Whether nothing waits for the result any more: the caller has disconnected or the deadline has passed."""
         return self._cancelled.is_set()
 
     @property
     def folder(self) -> pathlib.Path:
-        """A folder of this call alone; it is removed with everything in it when the call is over."""
+        """A temporary folder of this call, removed with its content after the call."""
         if self._folder is None:
             self._folder = tempfile.mkdtemp(prefix="mlmesh-")
         return pathlib.Path(self._folder)
 
     def contains_path(self, path: str) -> bool:
-        """Whether what is there goes when the call is over."""
+        """Whether the path is in the temporary folder of this call."""
         if self._folder is None:
             return False
         return pathlib.Path(os.path.realpath(self._folder)) in pathlib.Path(os.path.realpath(path)).parents

@@ -1,6 +1,6 @@
-"""The datatype of elements, and the same elements in one that is declared. Pure.
+"""Datatypes of elements: inferred from the values, then cast to a declared datatype. Pure.
 
-None in a list of numbers is not-a-number; in a list of texts or objects it stays.
+None in a list of numbers becomes NaN; in a list of texts or objects it stays.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NONE = type(None)
 
 
 def infer_datatype(flat: list[Any], declared: Sequence[str], natural: str | None) -> tuple[str, list[Any]]:
-    """The datatype that the elements have by themselves, and all of one type; a gap among numbers is not-a-number."""
+    """Infer the datatype of the elements, and make them one type; a missing value among numbers becomes NaN."""
     kinds = set(map(type, flat))
     if kinds == {float}:
         return natural or "FP64", flat
@@ -34,7 +34,7 @@ def infer_datatype(flat: list[Any], declared: Sequence[str], natural: str | None
 def _infer_with_missing(
     flat: list[Any], value_types: set[type], declared: Sequence[str], natural: str | None
 ) -> tuple[str, list[Any]]:
-    """Numbers of both kinds, or with elements that have no value; of pandas' texts these are not-a-number."""
+    """Infer for integers mixed with floats, and for missing values, which are NaN among texts of pandas."""
     floats = [datatype for datatype in declared if datatype in FLOATS]
     if value_types <= {float, int} and (value_types or floats):
         if declared and not floats and None in flat:
@@ -53,11 +53,11 @@ def _infer_with_missing(
 
 
 def _missing_value_error(datatype: str) -> ItemError:
-    return ItemError(f"an element has no value, and {datatype} has nothing for that")
+    return ItemError(f"an element has no value, which {datatype} cannot represent")
 
 
 def cast_to_declared(natural: str, flat: list[Any], declared: Sequence[str]) -> tuple[str, list[Any]]:
-    """The first possible datatype that can hold all of them."""
+    """Cast the elements to the first possible datatype that can represent all of them."""
     possible = [natural] if natural in declared or not declared else []
     if natural in NUMBERS:
         alternatives = [datatype for datatype in declared if datatype in NUMBERS and datatype != natural]
@@ -74,7 +74,7 @@ def cast_to_declared(natural: str, flat: list[Any], declared: Sequence[str]) -> 
 
 
 def _cast_elements(datatype: str, flat: list[Any]) -> list[Any]:
-    """Numbers as those of this datatype; `ItemError` names the first that does not fit."""
+    """Cast numbers to the datatype; raises `ItemError` with the first that does not fit."""
     if datatype in INTEGERS:
         integers = flat if type(flat[0]) is int else [_to_integer(number, datatype) for number in flat]
         limit = RANGES[datatype]
@@ -101,7 +101,7 @@ def _to_floats(numbers: Sequence[Any]) -> list[float]:
 
 
 def _check_singles(numbers: list[float]) -> list[float]:
-    """Infinity is one of them; what becomes infinite is too large."""
+    """Check the range of FP32. Infinity is allowed; a finite number that would become infinite is not."""
     try:
         struct.pack(f"<{len(numbers)}f", *numbers)
     except OverflowError as error:

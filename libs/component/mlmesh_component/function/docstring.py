@@ -1,4 +1,4 @@
-"""The schema that a docstring tells: `:param inputs.NAME: text`, `:type inputs.NAME: FP32 or FP64, optional`. Pure."""
+"""Schemas in docstrings: `:param inputs.NAME: text`, `:type inputs.NAME: FP32 or FP64, optional`. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FieldTexts = dict[tuple[str, str, str], str]
 
 
 def parse_schema(text: str | None) -> Schema | None:
-    """The schema of this docstring, None when it names neither an input nor an output."""
+    """Parse the schema; None if the docstring declares neither inputs nor outputs."""
     doc = inspect.cleandoc(text or "")
     texts = _parse_field_texts(doc)
     if not texts:
@@ -27,7 +27,7 @@ def parse_schema(text: str | None) -> Schema | None:
 
 
 def parse_summary(text: str | None) -> str:
-    """What stands before the first field."""
+    """The text before the first field."""
     lines: list[str] = []
     for line in inspect.cleandoc(text or "").splitlines():
         if _ANY_FIELD.match(line):

@@ -1,6 +1,6 @@
-"""Who is called when: as many calls at once as `concurrency`, a bounded queue behind them, a deadline for each.
+"""The executor: runs up to `concurrency` calls at a time, with a bounded queue and a deadline for each call.
 
-The slot of a call is free again when the function has really returned, not when its caller has been answered.
+The slot of a call is free again when the function has returned, not when its caller has got a response.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from .predictor import Predictor, Result
 from .schema import Inputs
 
 MAX_QUEUED_PER_SLOT = 12
-"""A gateway lets ten wait, and a tenth more that are not of the caller who has all the others."""
+"""The gateway sends up to ten waiting calls for each slot, and a tenth more in reserve for further callers."""
 NO_DEADLINE = float("inf")
 
 
 def _ignore_result(result: Result) -> None:
-    """Has been answered."""
+    """Replaces the callback of a call that has its result."""
 
 
 class Invocation:
-    """One call; `answer` is called once, on the loop, unless the caller has gone."""
+    """One call of the function; `on_result` is called once, on the loop, unless the call is cancelled before."""
 
     __slots__ = (
         "_on_result",
@@ -51,11 +51,11 @@ class Invocation:
         self.task: asyncio.Task[None] | None = None
         self.stream: ResponseStream | None = None
         self.queued_at = 0.0
-        """When it began to wait, on the loop's clock; 0 when it did not have to."""
+        """Start of its time in the queue, on the loop's clock; 0 if it did not wait."""
         self.queue_seconds = 0.0
-        """Seconds until it was started."""
+        """Time in the queue."""
         self.batch_size = 0
-        """How many calls its batch had; 0 without batching."""
+        """Calls in its batch; 0 without batching."""
         self._on_result = on_result
 
     def set_result(self, result: Result) -> None:
@@ -64,23 +64,23 @@ class Invocation:
             on_result, self._on_result = (
                 self._on_result,
                 _ignore_result,
-            )  # it may know this call: no circle is left behind
+            )  # break the reference cycle
             on_result(result)
 
     @property
     def has_waiter(self) -> bool:
-        """Somebody waits for the answer or for more of it."""
+        """Whether the caller still waits for the result, or for more of the stream."""
         return not self.is_done or (self.stream is not None and not self.stream.ended)
 
     def abort(self, problem: Problem) -> None:
-        """Answer with this, or let an answer that has begun end with it."""
+        """End the call with this problem, also a stream that has started."""
         self.set_result(problem)
         if self.stream is not None:
             self.stream.end(problem)
         self.cancel()
 
     def cancel(self) -> None:
-        """Nobody waits for the answer any more."""
+        """Cancel the call: nothing waits for its result any more."""
         self.is_done = True
         self._on_result = _ignore_result
         self.context.cancel()
@@ -91,7 +91,7 @@ class Invocation:
 
 
 class Executor:
-    """All calls of one component. Belongs to the loop's thread."""
+    """All calls of one component. Used on the loop's thread."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, predictor: Predictor, threads: ThreadPool, concurrency: int
@@ -109,7 +109,7 @@ class Executor:
         self._idle: asyncio.Future[None] | None = None
 
     def submit(self, invocation: Invocation, inputs: Inputs) -> None:
-        """Start the call, or let it wait; `TooManyCalls` when as many wait as may."""
+        """Start or queue the call; raises `TooManyCalls` if the queue is full."""
         invocation.inputs = inputs
         if invocation.deadline < self._next_deadline:
             self._arm_deadline(invocation.deadline)
@@ -122,13 +122,13 @@ class Executor:
             raise TooManyCalls()
 
     def cancel(self, invocation: Invocation) -> None:
-        """The caller is gone: what waits is never started, what runs is told."""
+        """Remove a queued call, or cancel a running one, because its caller has disconnected."""
         invocation.cancel()
         if invocation not in self._running and invocation in self._waiting:
             self._waiting.remove(invocation)
 
     async def drain(self, grace: float) -> None:
-        """When no call runs or waits; after `grace` seconds the rest is answered as it is."""
+        """Wait until no call runs or waits; after `grace` seconds abort the remaining ones."""
         if self._running or self._waiting:
             self._idle = self._loop.create_future()
             await asyncio.wait([self._idle], timeout=grace)
@@ -139,7 +139,7 @@ class Executor:
             invocation.abort(CallAborted())
 
     def is_hung(self, overdue_seconds: float) -> bool:
-        """Whether every slot is held by a call that should have ended `patience` seconds ago."""
+        """Whether every slot is held by a call that is `overdue_seconds` past its deadline."""
         latest = self._loop.time() - overdue_seconds
         return len(self._running) >= self._concurrency and all(
             invocation.deadline < latest for invocation in self._running
@@ -167,12 +167,12 @@ class Executor:
             return self._predictor.predict(get_inputs(invocation), invocation.context)
         except Problem as problem:
             return problem
-        except BaseException:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
+        except BaseException:  # noqa: BLE001 - a bug of the runtime: log it, respond with 500, free the slot
             return internal_error()
 
     def _start_task(self, invocation: Invocation) -> None:
-        # the call learns of its task in the task's first step: one that is cancelled before would never free the slot
-        # (until then the loop itself holds the task)
+        # the task registers itself in its first step: one that is cancelled before that would never free the slot
+        # (until then the loop holds the reference)
         self._loop.create_task(self._run_in_loop(invocation))
 
     async def _run_in_loop(self, invocation: Invocation) -> None:
@@ -184,7 +184,7 @@ class Executor:
             result = await self._predictor.predict_async(get_inputs(invocation), invocation.context)
         except Problem as problem:
             result = problem
-        except Exception:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
+        except Exception:  # noqa: BLE001 - a bug of the runtime: log it, respond with 500, free the slot
             result = internal_error()
         finally:
             self._finish_invocation(invocation, result)
@@ -197,7 +197,7 @@ class Executor:
             self._idle.set_result(None)
         invocation.set_result(result)
 
-    # -- deadlines: one alarm for the earliest of them, since nearly all calls end long before
+    # -- deadlines: one timer for the earliest, since nearly all calls end long before theirs
 
     def _arm_deadline(self, deadline: float) -> None:
         if self._deadline_timer is not None:
@@ -209,7 +209,7 @@ class Executor:
         now = self._loop.time()
         for invocation in [invocation for invocation in self._waiting if invocation.deadline <= now]:
             self._waiting.remove(invocation)
-            invocation.set_result(TimedOut("The call waited for its turn until its deadline."))
+            invocation.set_result(TimedOut("The call waited in the queue until its deadline."))
         for invocation in [
             invocation for invocation in self._running if invocation.deadline <= now and invocation.has_waiter
         ]:
@@ -223,10 +223,10 @@ class Executor:
 
 def get_inputs(invocation: Invocation) -> Inputs:
     if invocation.inputs is None:
-        raise RuntimeError("a call is started before it is admitted")
+        raise RuntimeError("the call has no inputs: it was not submitted")
     return invocation.inputs
 
 
 def internal_error() -> Problem:
-    sys.stderr.write("mlmesh: fault of the component's runtime\n" + traceback.format_exc())
+    sys.stderr.write("mlmesh: internal error of the component runtime\n" + traceback.format_exc())
     return Problem()

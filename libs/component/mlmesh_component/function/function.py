@@ -1,4 +1,4 @@
-"""The developer's function: found by name, called by parameter names."""
+"""The developer's function: imported by name, called with keyword arguments."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .schema import Inputs, Schema, SchemaError
 
 
 class TargetError(Exception):
-    """There is no such function."""
+    """The import name does not refer to a function."""
 
 
 def import_target(name: str) -> Callable[..., Any]:
-    """What `package.module:attribute` names; what the module raises while it is imported passes."""
+    """Import `package.module:attribute`; exceptions of the module itself are not caught."""
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
         raise TargetError(f"{name!r} is not of the form package.module:function")
@@ -37,7 +37,7 @@ def import_target(name: str) -> Callable[..., Any]:
 
 
 def _explain_name_conflict(module_name: str) -> str:
-    """Python's own modules (`site`, `types`) hide those of the same name in a repository."""
+    """Explain that a module of the standard library (`site`, `types`) hides one of the repository."""
     stdlib_modules = getattr(sys, "stdlib_module_names", ())  # from 3.10 on
     return (
         "; Python has a module of this name itself, so call yours something else"
@@ -47,7 +47,7 @@ def _explain_name_conflict(module_name: str) -> str:
 
 
 class Function:
-    """A function with its schema and its model, ready to be called; `batched`: for several requests at once."""
+    """A function with its schema and its model. `batched`: one call handles several requests."""
 
     def __init__(self, target: Callable[..., Any], model: Any = None, *, batched: bool = False) -> None:
         self._signature = signature.read_signature(target, batched=batched)
@@ -57,19 +57,19 @@ class Function:
         self.takes_context = "context" in self._signature.reserved
         self.schema: Schema = signature.build_schema(target, batched=batched)
         self.is_async = inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(
-            getattr(target, "__call__", None)  # noqa: B004 - an object's own, to see whether that is async
+            getattr(target, "__call__", None)  # noqa: B004 - a callable object may have an async __call__
         )
         self.is_generator, yields_async = _inspect_generator(target)
         self.is_async = self.is_async or yields_async
         if not (self.is_async or self.is_generator):
             self.target = exit_forked_children(target)
         if self.is_generator and batched:
-            raise SchemaError("it yields its answer in pieces: that cannot be batched")
+            raise SchemaError("a generator function cannot be batched")
         if "model" in self._signature.reserved and model is None and _is_required(target, "model"):
             raise SchemaError("it takes a model, but none is given: name modelBox and modelPath (locally: --model)")
 
     def build_arguments(self, inputs: Inputs, context: Context) -> dict[str, Any]:
-        """By parameter name; `Invalid` names the inputs whose values their annotations refuse."""
+        """Arguments by parameter name; raises `Invalid` with the inputs that their annotations refuse."""
         arguments: dict[str, Any] = {}
         for name in self._signature.reserved:
             arguments[name] = self._get_reserved_value(name, inputs, context)
@@ -78,7 +78,7 @@ class Function:
         return arguments
 
     def build_batch_arguments(self, requests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The arguments of several requests as those of one call: a list a parameter, but one model for all."""
+        """Merge the arguments of several requests for one call: a list for each parameter, but one model."""
         arguments: dict[str, Any] = {}
         for name in self._signature.reserved:
             arguments[name] = self._model if name == "model" else [request[name] for request in requests]
@@ -116,8 +116,8 @@ class Function:
 
 
 def _inspect_generator(target: Callable[..., Any]) -> tuple[bool, bool]:
-    """Whether its answer comes in pieces, and whether that is asynchronous."""
-    callables = (target, getattr(target, "__call__", None))  # noqa: B004 - an object's own
+    """Whether it is a generator function, and whether it is an asynchronous one."""
+    callables = (target, getattr(target, "__call__", None))  # noqa: B004 - of a callable object
     is_async = any(inspect.isasyncgenfunction(function) for function in callables)
     return is_async or any(inspect.isgeneratorfunction(function) for function in callables), is_async
 

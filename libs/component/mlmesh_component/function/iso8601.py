@@ -1,4 +1,4 @@
-"""Dates and times as texts in ISO 8601: the same ones on every Python. Pure."""
+"""ISO 8601 dates and times: accepts the same texts on every Python version. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from .items import format_value
 
 FORMATS: dict[Any, str] = {datetime.datetime: "date-time", datetime.date: "date", datetime.time: "time"}
-"""JSON Schema's names of the forms."""
+"""Format names of JSON Schema."""
 
 EXAMPLES: dict[Any, str] = {
     datetime.datetime: "2026-01-31T12:00:00Z",
@@ -28,18 +28,18 @@ _PATTERNS = {
 
 
 def parse_value(kind: Any, value: Any) -> Any:
-    """A `datetime`, `date` or `time`; `ValueError` when this is none. What is finer than microseconds is cut off."""
+    """Parse a `datetime`, `date` or `time`; raises `ValueError`. Digits beyond microseconds are dropped."""
     match = _PATTERNS[kind].fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"must be a {FORMATS[kind]} in ISO 8601 like {EXAMPLES[kind]}, not {format_value(value)}")
     try:
         return kind.fromisoformat(_normalize_text(match))
     except ValueError as error:
-        raise ValueError(f"{value} is no {FORMATS[kind]}: {error}") from error
+        raise ValueError(f"{value} is not a valid {FORMATS[kind]}: {error}") from error
 
 
 def _normalize_text(match: re.Match[str]) -> str:
-    """Before 3.11 it reads microseconds in six digits alone, and no Z."""
+    """Normalise for `fromisoformat`: before Python 3.11 it needs six digits of microseconds and knows no Z."""
     named = match.groupdict()
     text, fraction, offset = named["whole"], named.get("fraction"), named.get("offset") or ""
     if fraction:

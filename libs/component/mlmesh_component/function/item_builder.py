@@ -1,4 +1,4 @@
-"""A returned value as an output item: of the declared datatype where it fits, else of its own. Pure."""
+"""Builds output items from returned values, with a declared datatype if one fits, else with the natural one. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .items import Item, ItemError
 _JSON = frozenset((float, int, bool, str, dict, list))
 _ELEMENTS = frozenset((float, int, bool, str, dict))
 MAX_DIMENSIONS = 64
-"""Those that numpy knows."""
+"""The limit of numpy."""
 _DTYPES = {
     **dict.fromkeys(("float16", "bfloat16", "float32"), "FP32"),
     "float64": "FP64",
@@ -25,16 +25,16 @@ _DTYPES = {
     **dict.fromkeys(("int64", "uint32", "uint64"), "INT64"),
     "bool": "BOOL",
 }
-"""The datatypes of numpy's, torch's and pandas' element types; others are told by their elements."""
+"""The datatypes of numpy's, torch's and pandas' dtypes; for others the elements are inspected."""
 _TEXTS = ("<U", ">U", "str", "datetime64")
 
 
 class MissingValue(ItemError):
-    """It is None, or the NA of pandas."""
+    """The value is None, or NA of pandas."""
 
 
 def build_item(name: str, value: Any, declared: Sequence[str] = ()) -> Item:
-    """The output item of a returned value; of several possible datatypes a declared one is taken."""
+    """Build the output item of a returned value, preferably with a declared datatype."""
     if type(value) not in _JSON and not isinstance(value, os.PathLike):
         if hasattr(value, "dtype") and hasattr(value, "tolist") and not isinstance(value, (str, float)):
             return _build_from_array(name, value, declared)
@@ -55,7 +55,7 @@ def build_item(name: str, value: Any, declared: Sequence[str] = ()) -> Item:
 
 
 def _to_json_value(value: Any, declared: Sequence[str]) -> Any:
-    """A value of JSON's types, its elements as they are; a Decimal is a number only where one is declared."""
+    """Convert to a JSON type, without the elements; a Decimal becomes a number only if one is declared."""
     while not (value is None or type(value) in _JSON):
         if isinstance(value, os.PathLike) and not isinstance(value, enum.Enum):
             raise ItemError("a list of files has no datatype; return each as an output of its own")
@@ -79,7 +79,7 @@ def _datatype_error(value: Any) -> ItemError:
 
 
 def _build_from_array(name: str, value: Any, declared: Sequence[str]) -> Item:
-    """Of numpy, torch or pandas; only what may not fit is looked at element by element."""
+    """Build from an array of numpy, torch or pandas; checks elements only if they may not fit."""
     dtype = str(value.dtype).rsplit(".", 1)[-1]
     shape = [int(length) for length in value.shape] or [1]
     natural = _DTYPES.get(dtype)
@@ -110,7 +110,7 @@ def _build_from_list(name: str, value: list[Any], declared: Sequence[str]) -> It
 
 
 def _flatten_nested(value: list[Any], declared: Sequence[str]) -> tuple[list[Any], list[int]]:
-    """The elements of nested lists, row by row, and their shape."""
+    """Flatten nested lists in row-major order; also returns their shape."""
     flat = _to_json_values(value, declared)
     shape = [len(flat)]
     while list in set(map(type, flat)):

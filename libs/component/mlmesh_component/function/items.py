@@ -1,6 +1,6 @@
-"""Items: `{"name", "datatype", "data", "shape"?, "content_type"?}`, and what is wrong with one. Pure.
+"""Items, `{"name", "datatype", "data", "shape"?, "content_type"?}`, and their validation. Pure.
 
-Numbers travel as a one-dimensional list with their `shape` beside it; `FILE` carries the name of a file.
+Numbers are sent as a one-dimensional list with a separate `shape`; the data of a `FILE` is a file name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ TENSORS = (*NUMBERS, "BOOL")
 DATATYPES = (*TENSORS, "str", "dict", "FILE")
 
 RANGES = {"INT32": 2**31, "INT64": 2**63}
-"""From minus this to one less."""
+"""Each range is from minus this number to one less than it."""
 _NUMBER_TYPES = frozenset((int, float))
 _ELEMENTS = {
     "FP32": (_NUMBER_TYPES, "numbers"),
@@ -31,7 +31,7 @@ MAX_VALUE_CHARACTERS = 60
 
 
 class BinaryElements:
-    """The elements of a tensor as they came in binary: `code` is numpy's name of their form, `<f4` and so on."""
+    """Elements of a tensor in binary form; `code` is their numpy dtype, such as `<f4`."""
 
     __slots__ = ("code", "content")
 
@@ -48,27 +48,27 @@ _TEXTS = {
 
 
 class ItemError(Exception):
-    """A value has no form as an item."""
+    """A value cannot be represented as an item."""
 
 
 def format_value(value: Any) -> str:
-    """A value in a sentence, cut off where it is long."""
+    """Format a value for an error message, shortened if it is long."""
     try:
         text = repr(value)
-    except ValueError:  # Python writes no number of more than 4300 digits
+    except ValueError:  # Python does not convert integers of more than 4300 digits
         return "a number of thousands of digits"
     return text if len(text) <= MAX_VALUE_CHARACTERS else text[:MAX_VALUE_CHARACTERS] + "…"
 
 
 def is_file_item(item: Mapping[str, Any]) -> bool:
-    """Whether it names a file; one that may be left out can be null."""
+    """Whether the item names a file; an optional one may be null."""
     return item.get("datatype") == "FILE" and item["data"] is not None
 
 
 def find_fault(item: Mapping[str, Any], scalar: bool = False, single: bool = True, listed: bool = False) -> str | None:
-    """What is wrong with this input item, None when it is well-formed; `scalar` lets a bare number pass.
+    """Describe what is wrong with an input item; None if it is well-formed. `scalar`: a bare number is allowed.
 
-    `single`, `listed`: whether one text or object will do, and whether a list of them will.
+    `single`, `listed`: one text or object is allowed, a list of them is allowed.
     """
     datatype = item.get("datatype")
     if not isinstance(datatype, str) or datatype not in DATATYPES:
@@ -105,7 +105,7 @@ def _find_list_fault(datatype: str, data: Any) -> str | None:
     limit = RANGES.get(datatype)
     if not kinds.issuperset(map(type, data)):
         if limit is not None and any(type(value) is float and abs(value) >= limit for value in data):
-            return f"data has a number that does not fit into {datatype}"  # a long whole one, read as a float
+            return f"data has a number that does not fit into {datatype}"  # a long integer is decoded as a float
         return f"data must be a one-dimensional list of {noun}"
     if limit is not None and data and not (-limit <= min(data) and max(data) < limit):
         return f"data has a number that does not fit into {datatype}"
@@ -126,7 +126,7 @@ def _find_shape_fault(shape: Any, data: Sequence[Any]) -> str | None:
 
 
 def select_datatype(datatype: str, declared: tuple[str, ...]) -> str:
-    """A declared datatype that can hold what `datatype` holds, else `datatype` itself."""
+    """A declared datatype that can represent the values of `datatype`, otherwise `datatype` itself."""
     if datatype in declared:
         return datatype
     family = FLOATS if datatype in FLOATS else NUMBERS if datatype in INTEGERS else ()

@@ -1,4 +1,4 @@
-"""The files of a call on this machine, without a platform: names are local paths."""
+"""The files of a call without a platform: names are local paths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .output_files import get_output_path
 
 
 class LocalFiles:
-    """`keeps`: what a call leaves in its own folder is copied to one that stays when the call is over."""
+    """`keep_results`: copy results out of the folder of the call, which is removed after the call."""
 
     def __init__(self, keep_results: bool = True) -> None:
         self._keep_results = keep_results

@@ -1,4 +1,4 @@
-"""The model of a component: a loader of the developer's, else one by file ending, else the path itself."""
+"""Loads the model of a component: with the developer's loader, by file extension, or as its path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zipfile
 from typing import Any, Callable
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-"""How Git LFS begins what it commits in a file's place."""
+"""The first bytes of the pointer that Git LFS commits in place of a file."""
 
 
 class ModelError(Exception):
@@ -17,7 +17,7 @@ class ModelError(Exception):
 
 
 def load_model(path: str | None, loader: Callable[[str], Any] | None) -> Any:
-    """The model at `path` (None without a path); what the loaders themselves raise passes."""
+    """Load the model at `path` (None without a path); exceptions of the loader are not caught."""
     if path is None:
         return None
     if not os.path.exists(path):
@@ -59,7 +59,7 @@ def _load_pickle(path: str) -> Any:
         return importlib.import_module("joblib").load(path)
     except ImportError:
         with open(path, "rb") as file:
-            return pickle.load(file)  # noqa: S301 - the model is the developer's own, like the code
+            return pickle.load(file)  # noqa: S301 - the model is as trusted as the developer's code
 
 
 def _load_onnx(path: str) -> Any:
@@ -68,18 +68,18 @@ def _load_onnx(path: str) -> Any:
 
 
 def _load_torch(path: str) -> Any:
-    """A TorchScript archive, or whatever was saved: weights, or a whole module, whose classes the code brings."""
+    """Load a TorchScript archive, or saved weights or modules, whose classes are in the developer's code."""
     torch = _import_library("torch", path)
     if _is_torchscript(path):
         return torch.jit.load(path, map_location="cpu")
     try:
-        return torch.load(path, map_location="cpu", weights_only=False)  # the model is the developer's own
-    except TypeError:  # an old torch, which knows nothing else
+        return torch.load(path, map_location="cpu", weights_only=False)  # the model is as trusted as the code
+    except TypeError:  # an old torch without this parameter
         return torch.load(path, map_location="cpu")
 
 
 def _is_torchscript(path: str) -> bool:
-    """TorchScript archives carry their code; other ones only data."""
+    """Whether the archive has code, as those of TorchScript do."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -87,7 +87,7 @@ def _is_torchscript(path: str) -> bool:
 
 
 def _load_safetensors(path: str) -> Any:
-    """Tensors of torch where it is installed, else of numpy."""
+    """Load as tensors of torch if it is installed, otherwise as arrays of numpy."""
     try:
         importlib.import_module("torch")
     except ImportError:

@@ -1,4 +1,4 @@
-"""Output items as the body of an answer."""
+"""Encoding of output items as the JSON body of a response."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .items import Item
 
 
 def encode_outputs(items: list[Item]) -> bytes:
-    """The answer's body; `WrongOutput` names the output that has no JSON form."""
+    """Encode the body; raises `WrongOutput` with the output that has no JSON form."""
     try:
         return json_codec.encode({"outputs": items})
     except TypeError as error:

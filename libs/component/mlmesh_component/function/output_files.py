@@ -1,4 +1,4 @@
-"""FILE items that a function returned: local paths, of files that a box could hold."""
+"""Checks of FILE items that a function returned: readable files with names that a box accepts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .context import Context
 from .items import Item
 
 MAX_NAME_CHARACTERS = 80
-"""Characters of a file's name in a message."""
+"""Characters of a file's name in an error message."""
 
 
 def get_output_path(output: Item, context: Context) -> str:
-    """The local path that a returned FILE item names; `WrongOutput` when it is no file, or none that a box can hold."""
+    """The local path of a FILE output; raises `WrongOutput` if it is not a file, or no box accepts its name."""
     path, subject = output["data"], f"The function's output {output['name']!r}"
     try:
         _check_readable(path)
@@ -28,7 +28,7 @@ def get_output_path(output: Item, context: Context) -> str:
     name = os.path.basename(path)
     if fault := find_name_fault(name):
         raise WrongOutput(
-            f"{subject} is a file that no box can hold, {_shorten_name(name)}: {fault}; give it another name."
+            f"{subject} is a file whose name no box accepts, {_shorten_name(name)}: {fault}; give it another name."
         )
     return str(path)
 

@@ -1,4 +1,4 @@
-"""What a function returned, as output items that fit its schema."""
+"""Builds the output items of a call from what the function returned, and checks them against the schema."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _ELEMENT = {"str": str, "dict": dict}
 
 
 def build_outputs(result: Any, schema: Schema) -> list[Item]:
-    """The output items of what the function returned; `WrongOutput` says which one is none, or does not fit.
+    """Build the output items; raises `WrongOutput` with the output that does not fit the schema.
 
-    An optional output that is None is left out.
+    Optional outputs that are None are omitted.
     """
     if isinstance(result, (list, tuple)) and not hasattr(result, "_fields"):
         items = [_check_returned_item(index, item, schema) for index, item in enumerate(result)]
@@ -54,7 +54,7 @@ def _build_output(name: Any, value: Any, schema: Schema) -> Item | None:
 
 
 def _declared_datatypes(field: Field) -> tuple[str, ...]:
-    """Nothing is demanded of an output that is not known by name."""
+    """The declared datatypes; none for outputs that are not declared by name."""
     return field.type.datatypes if field.name else ()
 
 
@@ -92,7 +92,7 @@ def _get_named_values(result: Any, schema: Schema) -> Mapping[Any, Any]:
 
 
 def _check_returned_item(index: int, item: Any, schema: Schema) -> Item | None:
-    """One that the function has made itself."""
+    """Check an item that the function has built itself."""
     if not isinstance(item, dict):
         raise WrongOutput(f"The function's output {index} is {type(item).__name__}, not an item.")
     for key in ("name", "datatype"):
@@ -111,11 +111,11 @@ def _check_unique_names(names: list[str]) -> None:
     if len(set(names)) == len(names):
         return
     twice = next(name for index, name in enumerate(names) if name in names[:index])
-    raise WrongOutput(f"The function returned its output {twice!r} twice; give each a name of its own.")
+    raise WrongOutput(f"The function returned its output {twice!r} twice; give each output its own name.")
 
 
 def _normalize_item(item: Item) -> Item:
-    """Its data may be what a value may be that is returned by name; its shape, if it has one, stays."""
+    """Convert data as for values returned by name, if it is not well-formed; keep an existing shape."""
     if isinstance(item["data"], os.PathLike):
         item = {**item, "data": os.fspath(item["data"])}
     fault = _find_output_fault(item)
@@ -134,7 +134,7 @@ def _normalize_item(item: Item) -> Item:
 
 
 def _normalize_shape(shape: Any) -> Any:
-    """A tuple as array libraries have it, or their own kind of numbers."""
+    """Convert a tuple, or integers of array libraries, to a list of int."""
     try:
         return [operator.index(length) for length in shape]
     except TypeError:
@@ -142,7 +142,7 @@ def _normalize_shape(shape: Any) -> Any:
 
 
 def _find_output_fault(item: Item) -> str | None:
-    """What is wrong with a returned item. Texts and objects may also come as a list of them."""
+    """Describe what is wrong with a returned item. Texts and objects may be single or in lists."""
     datatype, data = item["datatype"], item["data"]
     if datatype in _ELEMENT and isinstance(data, list):
         kinds = (_ELEMENT[datatype], type(None))
@@ -157,13 +157,13 @@ def _find_output_fault(item: Item) -> str | None:
 
 
 def _output_error(name: str, reason: object) -> WrongOutput:
-    return WrongOutput(f"The function's output {name!r} cannot be answered: {reason}.")
+    return WrongOutput(f"The function's output {name!r} cannot be returned: {reason}.")
 
 
 def select_outputs(items: list[Item], output_fields: tuple[str, ...], schema: Schema) -> list[Item]:
-    """Those of the outputs that were asked for, in that order; `Invalid` names one that does not exist.
+    """Select the requested outputs in that order; raises `Invalid` for one that does not exist.
 
-    `WrongOutput` when one is declared and asked for, and the function did not return it.
+    Raises `WrongOutput` if a declared output is requested and the function did not return it.
     """
     by_name = {item["name"]: item for item in items}
     declared = {field.name for field in schema.outputs}

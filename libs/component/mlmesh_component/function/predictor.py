@@ -1,4 +1,4 @@
-"""One predict call from its checked inputs to the bytes of its answer: files in, function, outputs, files out."""
+"""Runs one prediction: fetches files, calls the function, builds outputs, stores files, encodes the response."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class FileStore(Protocol):
 
 
 class ThreadRunner(Protocol):
-    """Runs blocking work in a thread of its own."""
+    """Runs blocking work in a thread."""
 
     async def run(self, work: Callable[[], Any]) -> Any: ...
 
 
 @dataclass(frozen=True)
 class PreparedCall:
-    """One request of a batch that can be called; `index` is its place among those that came."""
+    """One valid request of a batch, with its arguments; `index` is its position in the batch."""
 
     index: int
     inputs: Inputs
@@ -44,7 +44,7 @@ class PreparedCall:
 
 
 class Predictor:
-    """Calls the function and makes its answer; every fault of it is a `Problem`."""
+    """Calls the function and encodes its result; every error of the function becomes a `Problem`."""
 
     def __init__(self, function: Function, files: FileStore, threads: ThreadRunner) -> None:
         self.function = function
@@ -52,7 +52,7 @@ class Predictor:
         self._threads = threads
 
     def predict(self, inputs: Inputs, context: Context) -> bytes:
-        """In a thread, for a plain function."""
+        """Call a plain function, in a thread."""
         try:
             arguments = self._build_arguments(self._fetch_files(inputs, context), context)
             try:
@@ -64,7 +64,7 @@ class Predictor:
             context.close()
 
     async def predict_async(self, inputs: Inputs, context: Context) -> bytes:
-        """On the loop, for an `async def`; only files go through a thread."""
+        """Call an `async def` on the loop; only files use a thread."""
         try:
             arguments = await self._build_arguments_async(inputs, context)
             try:
@@ -82,7 +82,7 @@ class Predictor:
             context.close()
 
     def stream(self, inputs: Inputs, context: Context) -> Generator[bytes, None, None]:
-        """In a thread, for a generator: the answer's document for each value that it yields."""
+        """Run a generator, in a thread; yields an encoded document for each value."""
         try:
             values = self.function.target(**self._build_arguments(self._fetch_files(inputs, context), context))
             try:
@@ -100,7 +100,7 @@ class Predictor:
             context.close()
 
     async def stream_async(self, inputs: Inputs, context: Context) -> AsyncGenerator[bytes, None]:
-        """On the loop, for an asynchronous generator; only files go through a thread."""
+        """Run an asynchronous generator on the loop; only files use a thread."""
         try:
             values = self.function.target(**await self._build_arguments_async(inputs, context))
             try:
@@ -124,7 +124,7 @@ class Predictor:
             context.close()
 
     def predict_batch(self, requests: Sequence[tuple[Inputs, Context]]) -> list[Result]:
-        """In a thread, several requests in one call; each gets its own answer or fault, in their order."""
+        """Call the function once for several requests, in a thread; returns a result or problem for each, in order."""
         try:
             calls, results = self._prepare_calls(requests)
             if calls:
@@ -132,7 +132,7 @@ class Predictor:
                     returned = self.function.target(
                         **self.function.build_batch_arguments([call.arguments for call in calls])
                     )
-                except BaseException as error:  # noqa: BLE001 - the developer's code may raise whatever it likes
+                except BaseException as error:  # noqa: BLE001 - the developer's code may raise anything
                     returned = LoggedException(error, calls[0].context)
                 self._finish_batch(calls, returned, results)
             return [results[index] for index in range(len(requests))]
@@ -140,7 +140,7 @@ class Predictor:
             _close_contexts(requests)
 
     async def predict_batch_async(self, requests: Sequence[tuple[Inputs, Context]]) -> list[Result]:
-        """The same on the loop, for an `async def`; files go through a thread."""
+        """The same for an `async def` on the loop; files use a thread."""
         try:
             calls, results = await self._threads.run(lambda: self._prepare_calls(requests))
             if calls:
@@ -160,7 +160,7 @@ class Predictor:
     def _prepare_calls(
         self, requests: Sequence[tuple[Inputs, Context]]
     ) -> tuple[list[PreparedCall], dict[int, Result]]:
-        """What can be called, and the faults of the rest by their index."""
+        """Return the requests that can be called, and the problems of the others by index."""
         calls: list[PreparedCall] = []
         results: dict[int, Result] = {}
         for index, (inputs, context) in enumerate(requests):
@@ -195,7 +195,7 @@ class Predictor:
             )
         except Problem as problem:
             return problem
-        except BaseException as error:  # noqa: BLE001 - what was returned is the developer's: the others of the batch are not
+        except BaseException as error:  # noqa: BLE001 - an error in one result must not fail the other calls of the batch
             return LoggedException(error, call.context).to_problem(call.context)
 
     def _fetch_files(self, inputs: Inputs, context: Context) -> Inputs:
@@ -205,7 +205,7 @@ class Predictor:
         return dataclasses.replace(inputs, items=items)
 
     def _build_arguments(self, inputs: Inputs, context: Context) -> dict[str, Any]:
-        """Validators of the developer's models may raise, too."""
+        """Build arguments; validators of the developer's models may raise anything."""
         try:
             return self.function.build_arguments(inputs, context)
         except Problem:
@@ -214,7 +214,7 @@ class Predictor:
             raise LoggedException(error, context).to_problem(context) from error
 
     async def _build_arguments_async(self, inputs: Inputs, context: Context) -> Mapping[str, Any]:
-        """What files hold may become a value, too."""
+        """The same on the loop; in a thread if files are fetched or read."""
         if not inputs.has_files:
             return self._build_arguments(inputs, context)
         arguments: Mapping[str, Any] = await self._threads.run(
@@ -223,7 +223,7 @@ class Predictor:
         return arguments
 
     def _build_outputs(self, returned: Any, inputs: Inputs, context: Context) -> list[Item]:
-        """As may what makes plain values of them."""
+        """Build outputs; methods of returned objects may raise anything."""
         schema = self.function.schema
         try:
             return select_outputs(build_outputs(returned, schema), inputs.output_fields, schema)
@@ -246,10 +246,10 @@ def _has_files(outputs: list[Item]) -> bool:
 
 
 def _close_generator(values: Generator[Any, None, None], context: Context) -> None:
-    """What a generator raises at its end is logged: its caller has left, or has been told of another fault."""
+    """Close the generator; an exception is only logged: the caller has disconnected or got another error."""
     try:
         values.close()
-    except BaseException as error:  # noqa: BLE001 - the developer's code may raise whatever it likes
+    except BaseException as error:  # noqa: BLE001 - the developer's code may raise anything
         log_exception(error, context.request_id)
 
 
@@ -263,5 +263,5 @@ async def _close_generator_async(values: AsyncGenerator[Any, None], context: Con
 
 
 def _is_cancellation(error: BaseException, *contexts: Context) -> bool:
-    """Whether the task was cancelled by us: nobody waits any more. A function may raise the same by itself."""
+    """Whether the executor cancelled the task. A function may also raise these exceptions itself."""
     return isinstance(error, (asyncio.CancelledError, GeneratorExit)) and all(context.cancelled for context in contexts)

@@ -1,6 +1,6 @@
-"""The outputs that a function's return annotation tells: a TypedDict, dataclass, NamedTuple or pydantic model. Pure.
+"""Outputs from a return annotation: a TypedDict, dataclass, NamedTuple or pydantic model. Pure.
 
-Of `dict[str, X]` it is known what its outputs hold, not which they are. An annotation that says nothing is no fault.
+`dict[str, X]` declares the type of the outputs, not their names. Other annotations are ignored.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NONE = type(None)
 
 
 def add_outputs(schema: Schema, annotation: Any, *, batched: bool = False) -> Schema:
-    """The schema of a docstring, with what the return annotation says of the outputs."""
+    """Add the outputs of the return annotation to the schema of a docstring."""
     optional, answer_type = _unwrap_optional(_get_answer_annotation(annotation, batched))
     if _is_mapping(answer_type):
         arguments = typing.get_args(answer_type)
@@ -49,7 +49,7 @@ def add_outputs(schema: Schema, annotation: Any, *, batched: bool = False) -> Sc
 
 
 def _merge_fields(documented: Field, annotated: Field | None) -> Field:
-    """A docstring's words go before the annotation's."""
+    """Merge two declarations; the docstring's wins over the annotation's."""
     if annotated is None:
         return documented
     field_type = documented.type if documented.type.datatypes else annotated.type
@@ -62,7 +62,7 @@ def _merge_fields(documented: Field, annotated: Field | None) -> Field:
 
 
 def _get_answer_annotation(annotation: Any, batched: bool) -> Any:
-    """Of the list of a batch's, or of those that are yielded, that of one."""
+    """The annotation of one result: the element of a batch's list, or of an iterator."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     is_iterable = (
         isinstance(origin, type) and issubclass(origin, _ITERABLES) and not issubclass(origin, collections.abc.Mapping)
@@ -73,7 +73,7 @@ def _get_answer_annotation(annotation: Any, batched: bool) -> Any:
 
 
 def _unwrap_optional(annotation: Any) -> tuple[bool, Any]:
-    """Whether it may be None, and the one other thing that it may be; an exception is no answer."""
+    """Whether it may be None, and its one other type; exceptions in batch results are ignored."""
     choices = _list_choices(annotation)
     alternatives = [choice for choice in choices if choice is not _NONE and not _is_subclass(choice, BaseException)]
     return _NONE in choices, alternatives[0] if len(alternatives) == 1 else Any
@@ -82,7 +82,7 @@ def _unwrap_optional(annotation: Any) -> tuple[bool, Any]:
 def _list_fields(answer_type: Any) -> Iterable[Field]:
     try:
         hints = typing.get_type_hints(answer_type, include_extras=True) if isinstance(answer_type, type) else {}
-    except Exception:  # noqa: BLE001 - the developer's annotations may raise whatever they like
+    except Exception:  # noqa: BLE001 - the developer's annotations may raise anything
         return ()
     if dataclasses.is_dataclass(answer_type):
         names: Iterable[str] = [field.name for field in dataclasses.fields(answer_type)]
@@ -110,7 +110,7 @@ def _build_field(name: str, annotation: Any, text: str = "", is_optional: bool =
 
 
 def _list_choices(annotation: Any) -> tuple[Any, ...]:
-    """The types that it may be one of."""
+    """The member types of a union or `Literal`."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return tuple(dict.fromkeys(type(value) for value in arguments))
@@ -118,13 +118,13 @@ def _list_choices(annotation: Any) -> tuple[Any, ...]:
 
 
 def _get_marker(annotation: Any) -> str:
-    """TypedDict's words around a type, of `typing` or `typing_extensions`."""
+    """`NotRequired`, `Required` or `ReadOnly` of a TypedDict, of `typing` or `typing_extensions`; otherwise ""."""
     name = getattr(typing.get_origin(annotation), "_name", None)
     return name if name in ("NotRequired", "Required", "ReadOnly") else ""
 
 
 def _resolve_datatypes(annotation: Any) -> tuple[str, ...]:
-    """Those that a value of this type is answered with; none: any."""
+    """The datatypes of outputs of this type; empty: any."""
     while hasattr(annotation, "__metadata__"):
         annotation = annotation.__origin__
     origin, arguments, choices = typing.get_origin(annotation), typing.get_args(annotation), _list_choices(annotation)

@@ -1,6 +1,6 @@
-"""What a function takes and gives, and whether a request fits. Pure.
+"""The schema of a function's inputs and outputs, and the validation of requests. Pure.
 
-A schema comes from the docstring (`docstring`) or the signature (`signature`) of the function.
+A schema is built from the docstring (`docstring`) and the signature (`signature`) of the function.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ DEFAULT_MODEL_KEY = "default"
 
 
 class SchemaError(Exception):
-    """The function cannot be served as it is written."""
+    """The function's signature or docstring cannot be served."""
 
 
 def get_data(item: Item) -> Any:
-    """The value of an item whose parameter says nothing about it."""
+    """The value of an item without conversion."""
     return item["data"]
 
 
 @dataclass(frozen=True)
 class FieldType:
-    """What one annotation takes: datatypes (none: any), and how an item becomes its value.
+    """The type of an input or output: its datatypes (empty: any), and the conversion of an item to the value.
 
-    `convert` raises `ValueError` with what is wrong. `scalar`: a bare number will do for a list of one.
-    `packed`: it takes the elements of a tensor in binary as they came, too.
-    `single`, `listed`: one text or object will do, a list of them will. `format`: JSON Schema's, of a text.
-    `anything`: it takes each value of its datatypes. `members`: the kinds of a `Union`.
+    `convert` raises `ValueError` with the reason. `scalar`: accepts a bare number for a list of one.
+    `binary`: accepts binary elements of a tensor without unpacking.
+    `single`, `listed`: accepts one text or object, a list of them. `format`: JSON Schema's format of a text.
+    `takes_any`: accepts every value of its datatypes. `members`: the types of a `Union`.
     """
 
     datatypes: tuple[str, ...] = ()
@@ -58,9 +58,9 @@ class Field:
 
 @dataclass(frozen=True)
 class Schema:
-    """`open`: inputs that are not named here are taken too.
+    """`is_open`: accepts inputs that are not declared.
 
-    `others`: outputs that are not named here: whether they may be None, and the datatype of an empty list.
+    `default_output`: for undeclared outputs, whether they may be None, and the datatype of an empty list.
     """
 
     inputs: tuple[Field, ...] = ()
@@ -83,21 +83,21 @@ class Schema:
 
 @dataclass(frozen=True)
 class Inputs:
-    """A request that fits: well-formed items of known names."""
+    """A validated request."""
 
     items: list[Item]
     parameters: list[Any]
     output_fields: tuple[str, ...]
     has_files: bool
-    """Whether an item is a FILE."""
+    """Whether any item is a FILE."""
     encode_outputs: Callable[[list[Item]], bytes] = encode_outputs
-    """Makes the answer's body of the outputs."""
+    """Encodes the outputs as the body of the response."""
 
 
 def validate_request(body: Any, schema: Schema) -> Inputs:
-    """The inputs of a predict request; `Invalid` names everything in it that does not fit.
+    """Validate a predict request; raises `Invalid` with an entry for everything that is wrong.
 
-    Where no input is required, `inputs` may be left out.
+    `inputs` may be omitted if no input is required.
     """
     if not isinstance(body, dict):
         raise invalid_input("body", "must be an object with inputs")

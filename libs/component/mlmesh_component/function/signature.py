@@ -1,6 +1,6 @@
-"""The schema that annotated parameters tell: `def f(text: str, top_k: int = 3) -> dict`. Pure.
+"""Schemas from annotated parameters: `def f(text: str, top_k: int = 3) -> dict`. Pure.
 
-Each input is passed by its name. The parameters of `CLASSIC` are ours and never inputs.
+Inputs are passed as keyword arguments. `RESERVED_PARAMETERS` are provided by the runtime and never inputs.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ RESERVED_PARAMETERS = ("parameters", "inputs", "model", "output_fields", "contex
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """`ours`: the names of `CLASSIC` that it takes; `inputs`: the parameters that are inputs."""
+    """`reserved`: the `RESERVED_PARAMETERS` that the function has; `inputs`: its other parameters."""
 
     reserved: tuple[str, ...]
     inputs: tuple[Field, ...]
 
 
 def read_signature(function: Callable[..., Any], *, batched: bool = False) -> Signature:
-    """`SchemaError` names the parameter that cannot be an input. `batched`: `list[X]` is an X of each request."""
+    """Read the parameters; raises `SchemaError`. `batched`: `list[X]` is an X of each request."""
     parameters = _list_parameters(function)
     reserved = tuple(parameter.name for parameter in parameters if parameter.name in RESERVED_PARAMETERS)
     input_parameters = [parameter for parameter in parameters if parameter.name not in RESERVED_PARAMETERS]
@@ -45,14 +45,14 @@ def read_signature(function: Callable[..., Any], *, batched: bool = False) -> Si
 
 
 def build_schema(function: Callable[..., Any], *, batched: bool = False) -> Schema:
-    """The one schema of a function: its docstring's, with what its annotations say of inputs and outputs."""
+    """Build the schema of a function from its docstring and its annotations."""
     return return_annotation.add_outputs(
         _build_input_schema(function, batched), _return_annotation(function), batched=batched
     )
 
 
 def _build_input_schema(function: Callable[..., Any], batched: bool) -> Schema:
-    """The docstring's, with the parameters that are inputs of their own."""
+    """The schema of the docstring, extended by the parameters that are inputs."""
     text = inspect.getdoc(function)
     signature = read_signature(function, batched=batched)
     docstring_schema = docstring.parse_schema(text)
@@ -107,10 +107,10 @@ def _get_hints(function: Callable[..., Any]) -> Mapping[str, Any]:
 
 
 def _return_annotation(function: Callable[..., Any]) -> Any:
-    """Its return annotation; one that cannot be read says nothing."""
+    """The return annotation; `Any` if it cannot be evaluated."""
     try:
         return _get_hints(function).get("return", Any)
-    except Exception:  # noqa: BLE001 - the developer's annotations may raise whatever they like
+    except Exception:  # noqa: BLE001 - the developer's annotations may raise anything
         return Any
 
 

@@ -1,4 +1,4 @@
-"""Calls whose answers come in pieces, because the function yields them."""
+"""Executor for generator functions: each call produces a response stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .executor import Executor, Invocation, get_inputs, internal_error
 
 
 class StreamingExecutor(Executor):
-    """A slot is free again when the function has yielded its last, or was told that nobody reads any more."""
+    """A slot is free again when the generator has ended or been closed."""
 
     def _start_in_thread(self, invocation: Invocation) -> None:
         invocation.stream = stream = ResponseStream(self._loop, lambda: invocation.set_result(stream))
@@ -30,7 +30,7 @@ class StreamingExecutor(Executor):
                         break
         except Problem as problem:
             return problem
-        except BaseException:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
+        except BaseException:  # noqa: BLE001 - a bug of the runtime: log it, respond with 500, free the slot
             return internal_error()
         return None
 
@@ -50,7 +50,7 @@ class StreamingExecutor(Executor):
                 problem = None
         except Problem as error:
             problem = error
-        except Exception:  # noqa: BLE001 - not the function's own, so ours: answered and logged, the slot is freed
+        except Exception:  # noqa: BLE001 - a bug of the runtime: log it, respond with 500, free the slot
             problem = internal_error()
         finally:
             try:
@@ -59,7 +59,7 @@ class StreamingExecutor(Executor):
                 self._finish_stream(invocation, stream, problem)
 
     def _finish_stream(self, invocation: Invocation, stream: ResponseStream, problem: Problem | None) -> None:
-        """What nothing has come of yet is answered like any other call."""
+        """End the stream; a problem before the first piece becomes an ordinary response."""
         result = problem if problem is not None and not stream.started else stream
         self._finish_invocation(invocation, result)
         stream.end(problem)

@@ -1,4 +1,4 @@
-"""JSON values as what annotations say: models, dataclasses, members of an Enum, dates, bytes. Pure."""
+"""Validators that convert JSON values to annotated types: models, dataclasses, Enum members, dates, bytes. Pure."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from . import iso8601
 from .items import format_value
 
 Validator = Callable[[Any], Any]
-"""Of a JSON value what is annotated; raises `ValueError` with what is wrong."""
+"""Converts a JSON value to the annotated type; raises `ValueError` with the reason."""
 
 UNIONS = (Union, getattr(types, "UnionType", Union))
 FORMATS: Mapping[Any, str] = {**iso8601.FORMATS, bytes: "byte"}
-"""Annotations whose values are texts in JSON, and JSON Schema's name of their form."""
+"""Annotations whose values are texts in JSON, with their JSON Schema format."""
 
 _JSON_TYPES = (int, float, bool, str, list, dict)
 _PYDANTIC_METHODS = ("model_validate", "parse_obj")
 
 
 class InvalidValue(ValueError):
-    """What is wrong with a value, and where in it: `size`, `[2].size`."""
+    """A value is invalid; `path` says where in it: `size`, `[2].size`."""
 
     def __init__(self, message: str, path: str = "") -> None:
         self.message, self.path = message, path
@@ -35,14 +35,14 @@ class InvalidValue(ValueError):
 
 
 def prefix_path(step: str, error: ValueError) -> InvalidValue:
-    """The error of a part as the whole's."""
+    """The same error with a path that starts one level higher."""
     if isinstance(error, InvalidValue):
         return InvalidValue(error.message, step + error.path)
     return InvalidValue(str(error), step)
 
 
 def build_validator(annotation: Any) -> Validator:
-    """A value whose annotation says nothing to us passes as it is."""
+    """Build the validator of an annotation; values of unknown types are not changed."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in UNIONS:
         return _union_validator(arguments)
@@ -80,7 +80,7 @@ def _validate_type(annotation: type, value: Any) -> Any:
 
 
 def _union_validator(arguments: Sequence[Any]) -> Validator:
-    """The first that takes the value."""
+    """Try the members in order."""
     validators = [build_validator(argument) for argument in arguments if argument is not type(None)]
     nullable = len(validators) < len(arguments)
 
@@ -91,7 +91,7 @@ def _union_validator(arguments: Sequence[Any]) -> Validator:
 
 
 def validate_first_match(validators: Sequence[Validator], value: Any) -> Any:
-    """What the first of them makes of it; what is wrong by each when none takes it."""
+    """Return the result of the first validator that accepts the value, or raise the reasons of all."""
     errors: list[ValueError] = []
     for read in validators:
         try:
@@ -103,7 +103,7 @@ def validate_first_match(validators: Sequence[Validator], value: Any) -> Any:
     raise ValueError("; or ".join(dict.fromkeys(str(error) for error in errors)))
 
 
-# -- one of several
+# -- Enum and Literal
 
 
 def is_enum(annotation: Any) -> bool:
@@ -111,7 +111,7 @@ def is_enum(annotation: Any) -> bool:
 
 
 def list_choices(annotation: Any) -> list[tuple[Any, Any]]:
-    """The values that may come for a `Literal` or an `Enum`, each with what the function gets; None not among them."""
+    """The JSON values of a `Literal` or an `Enum`, each with the value for the function; without None."""
     if is_enum(annotation):
         return [(member.value, member) for member in annotation]
     pairs = [
@@ -149,7 +149,7 @@ def _validate_base64(value: Any) -> bytes:
 
 
 def is_object(annotation: Any) -> bool:
-    """A pydantic model, of either version, or a dataclass."""
+    """Whether it is a pydantic model, of version 1 or 2, or a dataclass."""
     return any(hasattr(annotation, name) for name in _PYDANTIC_METHODS) or _is_dataclass(annotation)
 
 
@@ -172,7 +172,7 @@ def _pydantic_validator(validate_model: Validator) -> Validator:
     def validate(value: Any) -> Any:
         try:
             return validate_model(value)
-        except ValueError as error:  # pydantic's own is one, in both of its versions
+        except ValueError as error:  # the base of pydantic's ValidationError in both versions
             list_errors = getattr(error, "errors", None)
             if list_errors is None:
                 raise
@@ -187,7 +187,7 @@ def _format_error(error: Mapping[str, Any]) -> str:
 
 
 class _DataclassValidator:
-    """A dataclass of a JSON object, its fields checked as far as their annotations say something."""
+    """Builds a dataclass from a JSON object; validates fields whose annotations are known."""
 
     def __init__(self, cls: Any) -> None:
         self._cls = cls
@@ -195,7 +195,7 @@ class _DataclassValidator:
 
     @functools.cached_property
     def _validators(self) -> dict[str, Validator]:
-        """Looked up late: a dataclass may hold itself."""
+        """Built lazily: a dataclass may refer to itself."""
         hints = typing.get_type_hints(self._cls)
         return {name: build_validator(hints[name]) for name in self._fields}
 

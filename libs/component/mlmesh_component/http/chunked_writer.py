@@ -1,4 +1,4 @@
-"""The pieces of a response whose length nobody knows, on their way into a connection."""
+"""Writes the body of a streamed response, whose length is not known, to a connection."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Callable
 
 
 class ChunkedWriter:
-    """`chunked`: in HTTP/1.1's transfer coding; without it the end of the connection ends the response."""
+    """`chunked`: use the chunked transfer coding; without it (HTTP/1.0) closing the connection ends the body."""
 
     def __init__(self, transport: asyncio.Transport, chunked: bool, on_end: Callable[[], None]) -> None:
         self._transport = transport

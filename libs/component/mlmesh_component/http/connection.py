@@ -1,4 +1,4 @@
-"""A connection: requests in, responses out in order. It works on one at a time; pipelined ones wait their turn."""
+"""A connection of the HTTP server: handles one request at a time; pipelined requests wait in its parser."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ KEEP_ALIVE_SECONDS = 75.0
 STALL_TIMEOUT_SECONDS = 30.0
 LINGER_SECONDS = 2.0
 MAX_UNREAD_BYTES = 256 * 1024
-"""More than this of later requests is left in the kernel while one is answered."""
+"""Reading pauses when this much of later requests is buffered while one is handled."""
 PROBE_AFTER_SECONDS = 0.5
-"""Until the first look whether a peer who sends no more is still there; twice as long until each further one."""
+"""Delay of the first probe of a peer that has closed its sending side; it doubles with each further probe."""
 MAX_JOINED_WRITE_BYTES = 64 * 1024
-"""Up to here head and body are written as one."""
+"""Up to this size, head and body are joined for one write."""
 
 
 class RequestHandler(Protocol):
     def handle_request(self, request: Request, reply: Callable[[Response], None]) -> Callable[[], None] | None:
-        """Answer now or later by `reply`; returns what to call when the caller goes before that."""
+        """Call `reply` now or later; returns a function to call if the caller disconnects before."""
 
     def handle_protocol_error(self, error: ProtocolError) -> Response:
-        """The answer to what is not a request."""
+        """The response to bytes that are not a valid request."""
 
 
 class RequestParser(Protocol):
@@ -46,7 +46,7 @@ class RequestParser(Protocol):
 
 
 class ConnectionOwner(Protocol):
-    """The server, as a connection sees it."""
+    """The part of the server that a connection needs."""
 
     loop: asyncio.AbstractEventLoop
     date_header: DateHeader
@@ -58,7 +58,7 @@ class ConnectionOwner(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """One connection; `_request` is the one that is being answered."""
+    """One connection; `_request` is the request that is being handled."""
 
     def __init__(self, owner: ConnectionOwner, parser: RequestParser) -> None:
         self._owner = owner
@@ -70,11 +70,11 @@ class Connection(asyncio.Protocol):
         self._processing = False
         self._writable = True
         self._reading = True
-        self._peer_eof = False  # the peer sends no more
-        self._closing = False  # the last response is written or about to be
+        self._peer_eof = False  # the peer has closed its sending side
+        self._closing = False  # the last response has been written, or is about to be
         self._last_activity = owner.loop.time()
 
-    # -- what asyncio tells
+    # -- callbacks of asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
             self._reading = False
 
     def eof_received(self) -> bool:
-        """The peer sends no more; it may still want the answers to what it has sent."""
+        """The peer has closed its sending side; it may still be waiting for responses."""
         if self._request is None or self._stream is not None:
             return False
         if not self._peer_eof:
@@ -109,7 +109,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def _probe_peer(self, delay: float) -> None:
-        """Who has closed looks the same as who only sends no more, until something is sent: then nobody takes it."""
+        """Write something to find out whether the peer has closed both sides, which cannot be seen otherwise."""
         if self._request is None or self._transport.is_closing():
             return
         if self._stream is None and self._request.minor > 0:
@@ -133,7 +133,7 @@ class Connection(asyncio.Protocol):
     # -- requests
 
     def _process_requests(self) -> None:
-        """Begin the next request if it is there; a response that comes at once goes on in this loop, not deeper."""
+        """Handle buffered requests in a loop: an immediate response must not recurse into the next request."""
         if self._processing:
             return
         self._processing = True
@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
         self._finish_response(keep_alive)
 
     def _start_stream(self, response: Response, stream: ResponseStream, *, keep_alive: bool, chunked: bool) -> None:
-        """The request stays the one that is being answered until the stream ends."""
+        """Send the head; the request stays current until the stream ends."""
         self._stream = stream
         if not self._writable:
             stream.pause()
@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
         stream.attach_sink(ChunkedWriter(self._transport, chunked, lambda: self._finish_response(keep_alive)))
 
     def _finish_response(self, keep_alive: bool) -> None:
-        """The response is written."""
+        """The response has been written completely."""
         self._request = None
         self._on_disconnect = None
         self._stream = None
@@ -222,17 +222,17 @@ class Connection(asyncio.Protocol):
             self._transport.write(body)
 
     def _reject_request(self, error: ProtocolError) -> None:
-        """Answer and close; what still comes is read for a moment, so that the answer is not lost by a reset."""
+        """Respond, close the sending side and keep reading for a moment: a reset could destroy the response."""
         self._closing = True
         self._write_response(self._owner.handler.handle_protocol_error(error), b"connection: close\r\n", with_body=True)
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._owner.loop.call_later(LINGER_SECONDS, self.abort)
 
-    # -- time and the end
+    # -- timeouts and closing
 
     def check_timeouts(self, now: float) -> None:
-        """Let go of a peer that has stopped talking or reading."""
+        """Close the connection of a peer that has stopped sending or reading."""
         idle_seconds = now - self._last_activity
         if self._request is not None or self._closing:
             if not self._writable and idle_seconds > STALL_TIMEOUT_SECONDS:
@@ -241,7 +241,7 @@ class Connection(asyncio.Protocol):
             if idle_seconds > KEEP_ALIVE_SECONDS:
                 self._transport.close()
         elif idle_seconds > STALL_TIMEOUT_SECONDS:
-            self._reject_request(ProtocolError(408, "The request did not come to an end in time."))
+            self._reject_request(ProtocolError(408, "The request was not complete in time."))
 
     def close(self) -> None:
         self._closing = True
@@ -253,4 +253,4 @@ class Connection(asyncio.Protocol):
 
 
 _NO_TRANSPORT: Any = None
-"""Stands for the transport until `connection_made`, which asyncio calls first."""
+"""Placeholder until `connection_made`, which asyncio calls first."""

@@ -1,6 +1,6 @@
-"""What a request is and where it ends (RFC 9112, 6): the rules that both parsers keep. Pure.
+"""Requests and where they end (RFC 9112, 6): the framing rules that both parsers share. Pure.
 
-What two readers could understand differently (a length twice, a length beside chunks) is refused.
+Refuses what two implementations could interpret differently (two lengths, a length beside chunks).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 200
 MAX_LENGTH_DIGITS = 18
 MAX_FRAMING_BYTES = 64 * 1024
-"""Of chunks' lines and trailers, besides those that chunks of one byte need."""
+"""Limit of chunk lines and trailers, beyond what chunks of one byte need."""
 FRAMING_PER_BYTE = 16
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class ProtocolError(Exception):
-    """The peer does not speak HTTP/1.1 as it should; the connection cannot go on."""
+    """The peer violates HTTP/1.1; the connection has to be closed."""
 
     def __init__(self, status: int, detail: str) -> None:
         self.status = status
@@ -34,7 +34,7 @@ class Limits:
 
 
 class Request:
-    """One complete request. Header names are lower case; a repeated header is joined with commas."""
+    """One complete request. Header names are lower case; repeated headers are joined with commas."""
 
     __slots__ = ("body", "headers", "keep_alive", "method", "minor", "target")
 
@@ -51,7 +51,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Framing:
-    """How the body is delimited: `length` bytes, or chunks when it is None."""
+    """How the body ends: after `length` bytes, or with the last chunk if that is None."""
 
     length: int | None
     keep_alive: bool
@@ -62,7 +62,7 @@ SINGLE_HEADERS = frozenset((b"content-length", b"transfer-encoding", b"host"))
 
 
 def fold_headers(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """The fields as a dictionary; those that decide where a request ends or goes must not be repeated."""
+    """The fields as a dictionary; headers that determine framing or routing must not be repeated."""
     if len(fields) > MAX_HEADERS:
         raise ProtocolError(431, f"The request has more than {MAX_HEADERS} headers.")
     headers: dict[bytes, bytes] = {}
@@ -77,7 +77,7 @@ def fold_headers(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def determine_framing(headers: dict[bytes, bytes], minor: int, limits: Limits) -> Framing:
-    """How this request's body ends and what becomes of the connection; refuses what is ambiguous."""
+    """Determine where the body ends and whether the connection stays open; raises for ambiguous framing."""
     if minor == 1 and b"host" not in headers:
         raise ProtocolError(400, "The header host is missing.")
     connection = headers.get(b"connection", b"").lower()
@@ -101,7 +101,7 @@ def head_too_large(limits: Limits) -> ProtocolError:
 
 
 def offers_websocket(method: bytes, headers: dict[bytes, bytes]) -> bool:
-    """Whether there is an offer to switch protocols that is worth an answer (RFC 9110, 7.8; RFC 6455, 4.1)."""
+    """Whether the request asks for an upgrade to WebSocket (RFC 9110, 7.8; RFC 6455, 4.1)."""
     is_upgrade = b"websocket" in _split_header(headers, b"upgrade") and b"upgrade" in _split_header(
         headers, b"connection"
     )
@@ -114,11 +114,11 @@ def _split_header(headers: dict[bytes, bytes], name: bytes) -> list[bytes]:
 
 def _check_chunked(headers: dict[bytes, bytes], minor: int) -> None:
     if b"content-length" in headers:
-        raise ProtocolError(400, "Both content-length and transfer-encoding are given.")
+        raise ProtocolError(400, "The request has both content-length and transfer-encoding.")
     if minor == 0:
         raise ProtocolError(400, "HTTP/1.0 has no transfer-encoding.")
     if headers[b"transfer-encoding"].lower() != b"chunked":
-        raise ProtocolError(501, "The only transfer-encoding that is known here is chunked.")
+        raise ProtocolError(501, "The only supported transfer-encoding is chunked.")
 
 
 def _parse_content_length(value: bytes | None) -> int:

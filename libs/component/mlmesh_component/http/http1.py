@@ -1,7 +1,7 @@
-"""HTTP/1.1 requests out of bytes, in pure Python (RFC 9112). Never touches a socket.
+"""HTTP/1.1 request parser in pure Python (RFC 9112). Performs no I/O.
 
-Pull-style: `feed` bytes, `take` complete requests one by one; pipelined requests wait as bytes. Everything that could
-be read in two ways (obsolete folding, bare line feeds, two lengths, a length beside chunks) is refused.
+Pull-style: `feed` bytes, get complete requests from `next_request`; pipelined requests stay buffered as bytes. Refuses
+everything ambiguous (obsolete folding, bare line feeds, two lengths, a length beside chunks).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LINE_START = re.compile(_TOKEN + rb"(?: [!-~\x80-\xff]*(?: [HTP/0-9.]{0,8})?)?\
 
 
 class RequestHead:
-    """All of a request but its body."""
+    """A request without its body."""
 
     __slots__ = ("framing", "headers", "method", "minor", "target")
 
@@ -42,18 +42,18 @@ class RequestHead:
 
 
 class Http1Parser:
-    """The requests of one connection."""
+    """Parses the requests of one connection."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._buffer = b""
-        self._position = 0  # where the unread bytes of the buffer begin
-        self._searched = 0  # up to where no end of a head was found
+        self._position = 0  # start of the unread bytes in the buffer
+        self._searched = 0  # end of the part that has been searched for the end of the head
         self._head: RequestHead | None = None
         self._parts: list[bytes] = []
-        self._body_size = 0  # bytes of body in the parts
-        self._chunk_missing = -1  # bytes missing of this chunk and its line end; -1: a chunk's line is next
-        self._in_trailer = False  # the last chunk is read, its trailer is next
+        self._body_size = 0  # bytes of body in `_parts`
+        self._chunk_missing = -1  # missing bytes of this chunk; -1: a chunk's size line is next
+        self._in_trailer = False  # the last chunk has been read, the trailer is next
         self._trailer_size = 0
 
     def feed(self, data: bytes) -> None:
@@ -63,17 +63,17 @@ class Http1Parser:
 
     @property
     def unread_bytes(self) -> int:
-        """Bytes that are received and not read yet."""
+        """Bytes that are buffered and not parsed yet."""
         return len(self._buffer) - self._position
 
     @property
     def is_idle(self) -> bool:
-        """Between two requests: nothing has begun."""
+        """Whether no request has started."""
         return self._head is None and self.unread_bytes == 0
 
     @property
     def expects_continue(self) -> bool:
-        """The peer waits for our word before it sends the body; true once a request."""
+        """Whether the peer waits for `100 Continue` before it sends the body; true once per request."""
         head = self._head
         if head is None or not head.framing.expects_continue or self._body_size or self.unread_bytes:
             return False
@@ -81,7 +81,7 @@ class Http1Parser:
         return True
 
     def next_request(self) -> Request | None:
-        """The next complete request, None when more bytes are needed."""
+        """The next complete request; None if more bytes are needed."""
         if self._head is None:
             self._head = self._parse_head()
             if self._head is None:
@@ -121,7 +121,7 @@ class Http1Parser:
             self._position += 2
 
     def _check_beginning(self) -> None:
-        """Refuse what can no longer become a request, before the peer has sent all of it."""
+        """Raise early for bytes that cannot become a request line any more."""
         line, newline, _ = self._buffer[self._position :].partition(b"\n")
         if newline:
             if not line.endswith(b"\r") or _REQUEST_LINE.fullmatch(line[:-1]) is None:

@@ -1,4 +1,4 @@
-"""The parser of `http1`, on httptools (llhttp) where that is installed: same requests, same refusals."""
+"""HTTP/1.1 request parser on httptools (llhttp), if that is installed: same results and errors as `http1`."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def is_available() -> bool:
 
 
 def select_parser() -> Callable[[Limits], Any]:
-    """The parser to use here."""
+    """The faster parser that is available."""
     return LlhttpParser if is_available() else Http1Parser
 
 
 class LlhttpParser:
-    """The requests of one connection, parsed as the bytes come; complete ones wait in order."""
+    """Parses the requests of one connection while bytes arrive; queues complete ones."""
 
     def __init__(self, limits: Limits) -> None:
         self._httptools = importlib.import_module("httptools")
@@ -44,7 +44,7 @@ class LlhttpParser:
         self._requests: deque[Request] = deque()
         self._error: ProtocolError | None = None
         self._fallback: Http1Parser | None = None
-        self._pending = 0  # bytes fed since the last complete request
+        self._pending = 0  # bytes that were fed since the last complete request
         self._reset_request()
 
     def _reset_request(self) -> None:
@@ -57,7 +57,7 @@ class LlhttpParser:
         self._parts: list[bytes] = []
         self._body_size = 0
 
-    # -- what the connection asks
+    # -- interface of the connection
 
     def feed(self, data: bytes) -> None:
         if self._fallback is not None:
@@ -77,13 +77,11 @@ class LlhttpParser:
             self._error = self._find_excess()
 
     def _find_excess(self) -> ProtocolError | None:
-        """Of what has been fed of a request that is not complete, not all may be its body."""
+        """The error if an incomplete request has too large a head, or too much framing around its body."""
         if self._framing is None:
             return head_too_large(self._limits) if self._pending > self._limits.head else None
         allowed = self._limits.head + MAX_FRAMING_BYTES + (FRAMING_PER_BYTE + 1) * self._body_size
-        return (
-            ProtocolError(400, "The chunks of the body have too much around them.") if self._pending > allowed else None
-        )
+        return ProtocolError(400, "The chunk headers of the body are too large.") if self._pending > allowed else None
 
     def _feed_parser(self, data: bytes) -> None:
         try:
@@ -92,7 +90,7 @@ class LlhttpParser:
             self._switch_parser(data[upgrade.args[0] :])
 
     def _switch_parser(self, unparsed: bytes) -> None:
-        """An offer to upgrade may be ignored (RFC 9110, 7.8), but llhttp stops at it: the other parser goes on."""
+        """Go on with the pure Python parser: upgrades may be ignored (RFC 9110, 7.8), but llhttp stops there."""
         fields = [b"%s: %s\r\n" % field for field in self._fields]
         line = b"%s %s HTTP/%s\r\n" % (
             self._parser.get_method(),
@@ -130,7 +128,7 @@ class LlhttpParser:
             raise self._error
         return self._fallback.next_request() if self._fallback is not None else None
 
-    # -- what httptools calls
+    # -- callbacks of httptools
 
     def on_message_begin(self) -> None:
         self._started = True

@@ -1,4 +1,4 @@
-"""A response and its head as bytes."""
+"""HTTP responses and their heads as bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATUS_LINES: dict[int, bytes] = {
 
 
 class Response:
-    """`body` is all of it, or nothing yet when there is a `stream`."""
+    """`body` is complete, or empty if there is a `stream`."""
 
     __slots__ = ("body", "content_type", "headers", "status", "stream")
 
@@ -35,7 +35,7 @@ class Response:
         self.headers = headers
 
     def add_timing(self, queue_seconds: float, batch_size: int) -> Response:
-        """Told with it: the seconds spent waiting for a turn, and how many calls its batch had, if there was one."""
+        """Add headers with the time in the queue, and with the size of the batch, if there was one."""
         timing_headers: Headers = (
             (b"server-timing", b"queue;dur=%.1f" % (queue_seconds * 1000) if queue_seconds else NO_QUEUE_TIME),
         )
@@ -61,7 +61,7 @@ def id_header(request_id: str) -> Headers:
 
 
 class DateHeader:
-    """The date header, written once a second."""
+    """Caches the date header for a second."""
 
     def __init__(self) -> None:
         self._second = 0

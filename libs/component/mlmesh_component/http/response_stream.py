@@ -1,4 +1,4 @@
-"""An answer that comes in pieces: from a function that yields to a caller who may read slowly, or leave."""
+"""A streamed response: from a generator function to a caller, with back-pressure and cancellation."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .. import json_codec
 from ..problems import Problem
 
 MAX_PIECES_IN_FLIGHT = 16
-"""Pieces of a thread that are on their way; it waits for the caller with more."""
+"""A thread waits when this many of its pieces have not been written yet."""
 
 
 class StreamSink(Protocol):
-    """The caller's connection; it says `pause` and `resume` to the stream."""
+    """The caller's connection, which calls `pause` and `resume` of the stream."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -30,7 +30,7 @@ class StreamFormat(Protocol):
 
 
 class EventStreamFormat:
-    """Server-sent events: a message each, then the event `end`, or `error` with the problem."""
+    """Server-sent events: a message for each piece, then the event `end`, or `error` with the problem."""
 
     content_type = b"text/event-stream"
 
@@ -47,7 +47,7 @@ class EventStreamFormat:
 
 
 class JsonLinesFormat:
-    """One document a line; the last one is a problem when it went wrong."""
+    """JSON lines: a document for each piece; after an error the last one is the problem."""
 
     content_type = b"application/x-ndjson"
 
@@ -62,14 +62,14 @@ class JsonLinesFormat:
 
 
 def select_format(accept: bytes, request_id: str) -> StreamFormat:
-    """What the caller asked for; events without a word."""
+    """The format that the `accept` header asks for; events by default."""
     return JsonLinesFormat(request_id) if b"ndjson" in accept or b"jsonl" in accept else EventStreamFormat(request_id)
 
 
 class ResponseStream:
-    """Belongs to the loop's thread, but for `send`.
+    """Used on the loop's thread, except for `send_from_thread`.
 
-    `begin` is called before the first piece: it chooses the framing and attaches the sink.
+    `_on_first_piece` is called before the first piece: it sends the head, sets the format and attaches the sink.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, begin: Callable[[], None]) -> None:
@@ -82,25 +82,25 @@ class ResponseStream:
         self._writable = asyncio.Event()
         self._writable.set()
         self.problem: Problem | None = None
-        """What it ended with."""
+        """The error that ended the stream."""
         self.started = False
         self.ended = False
 
-    # -- from the function
+    # -- side of the function
 
     def send_from_thread(self, piece: bytes) -> bool:
-        """From a thread; waits while the caller does not read. False: nobody reads any more."""
+        """Send a piece from a thread, and wait while the caller does not read. False: the stream has ended."""
         self._window.acquire()
         if self.ended:
             return False
         try:
             self._loop.call_soon_threadsafe(self._receive_piece, piece)
         except RuntimeError:
-            return False  # the loop is gone, and its callers with it
+            return False  # the loop is closed
         return True
 
     async def send_from_loop(self, piece: bytes) -> bool:
-        """The same on the loop."""
+        """The same on the event loop."""
         await self._writable.wait()
         self._write_piece(piece)
         return not self.ended
@@ -122,7 +122,7 @@ class ResponseStream:
             self._sink.write(self.format.format_piece(piece))
 
     def end(self, problem: Problem | None = None) -> None:
-        """Nothing more comes; `problem`: because it went wrong."""
+        """End the stream, with a `problem` after an error."""
         if self.ended:
             return
         self.problem = problem
@@ -133,7 +133,7 @@ class ResponseStream:
                 sink.write(last)
             sink.end()
 
-    # -- from the caller's side
+    # -- side of the caller
 
     def attach_sink(self, sink: StreamSink) -> None:
         self._sink = sink
@@ -148,7 +148,7 @@ class ResponseStream:
         self._unacknowledged = 0
 
     def close(self) -> None:
-        """Nobody reads any more: whoever sends is told at the next piece."""
+        """Stop the stream without an end message; the sender learns it with its next piece."""
         self.ended, self._sink = True, None
         self._writable.set()
         for _ in range(MAX_PIECES_IN_FLIGHT):
@@ -156,14 +156,14 @@ class ResponseStream:
 
 
 class DiscardingSink:
-    """A sink that takes a stream to its end; `ended` hears what it ended with."""
+    """Consumes a stream and drops its pieces; calls `on_end` with the problem or None."""
 
     def __init__(self, stream: ResponseStream, on_end: Callable[[Problem | None], None]) -> None:
         self._stream = stream
         self._on_end = on_end
 
     def write(self, data: bytes) -> None:
-        """Nobody reads it."""
+        """Drop the piece."""
 
     def end(self) -> None:
         self._on_end(self._stream.problem)

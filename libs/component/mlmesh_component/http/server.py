@@ -1,7 +1,4 @@
-"""The listening socket and its connections: bytes in, requests to the handler, responses out in order.
-
-Knows HTTP, nothing of functions.
-"""
+"""The HTTP server: a listening socket and its connections, which pass requests to one handler."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ FLUSH_SECONDS = 2.0
 
 
 class HttpServer:
-    """One listening socket. Belongs to the loop's thread."""
+    """One listening socket, on the loop's thread."""
 
     def __init__(self, handler: RequestHandler, parser: Callable[[Limits], RequestParser], limits: Limits) -> None:
         self.handler = handler
@@ -34,7 +31,7 @@ class HttpServer:
         self._all_closed: asyncio.Future[None] | None = None
 
     async def start_listening(self, host: str, port: int) -> int:
-        """Listen; the port that it became."""
+        """Open the listening socket and return its port."""
         listener = await self.loop.create_server(self._create_connection, host, port, backlog=BACKLOG)
         self._listener = listener
         self._check_connections()
@@ -52,7 +49,7 @@ class HttpServer:
             self._check_timer.cancel()
 
     async def close(self) -> None:
-        """Close the connections, after what is written has gone out."""
+        """Close the connections after pending data has been sent."""
         for connection in list(self.connections):
             connection.close()
         if self.connections:

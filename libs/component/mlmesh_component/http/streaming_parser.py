@@ -1,4 +1,4 @@
-"""Requests whose bodies are read while they come: the head first, then piece by piece. Never touches a socket."""
+"""HTTP/1.1 request parser with streamed bodies: first the head, then the body in parts. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from .framing import Limits
 from .http1 import Http1Parser, RequestHead
 
 UNLIMITED = Limits(body=2**62)
-"""The application decides how much it reads."""
+"""The application limits how much it reads."""
 
 
 class StreamingParser(Http1Parser):
-    """The requests of one connection."""
+    """Parses the requests of one connection."""
 
     def next_head(self) -> RequestHead | None:
-        """The head of the next request, None when more bytes are needed; the same until its body has ended."""
+        """The head of the current request, until its body has been read; None if more bytes are needed."""
         if self._head is None:
             self._head = self._parse_head()
         return self._head
 
     def next_body_part(self) -> tuple[bytes, bool]:
-        """What has come of the body since the last piece, and whether that was its end."""
+        """What has been received of the body since the last part, and whether the body has ended."""
         head = self._head
         if head is None:
             return b"", True
@@ -38,10 +38,10 @@ class StreamingParser(Http1Parser):
 
     @property
     def is_between_requests(self) -> bool:
-        """No request has begun that is not read to its end."""
+        """Whether every started request has been read completely."""
         return self._head is None
 
     def take_unread(self) -> bytes:
-        """Everything that is not read; nothing is left."""
+        """Remove and return all bytes that are not parsed."""
         unread, self._position = self._buffer[self._position :], len(self._buffer)
         return unread

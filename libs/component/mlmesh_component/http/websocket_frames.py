@@ -1,4 +1,4 @@
-"""WebSocket frames (RFC 6455) of a server: bytes to messages and back. Never touches a socket."""
+"""WebSocket frames (RFC 6455) of a server: parses bytes to messages, and encodes frames. Performs no I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class FrameError(Exception):
-    """The peer does not keep to the protocol; `code` closes the connection."""
+    """The peer violates the protocol; the connection is closed with `code`."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -25,14 +25,14 @@ class FrameError(Exception):
 
 @dataclass(frozen=True)
 class WebSocketMessage:
-    """A whole message: TEXT, BINARY, CLOSE, PING or PONG."""
+    """A complete message: TEXT, BINARY, CLOSE, PING or PONG."""
 
     opcode: int
     content: bytes
 
     @property
     def code(self) -> int:
-        """Why a CLOSE closes."""
+        """The status code of a CLOSE."""
         return int.from_bytes(self.content[:2], "big") if len(self.content) >= 2 else NO_STATUS
 
     @property
@@ -41,7 +41,7 @@ class WebSocketMessage:
 
 
 def accept_key(key: bytes) -> bytes:
-    return base64.b64encode(hashlib.sha1(key + _GUID).digest())  # noqa: S324 - the protocol's
+    return base64.b64encode(hashlib.sha1(key + _GUID).digest())  # noqa: S324 - demanded by the protocol
 
 
 def encode_frame(opcode: int, content: bytes) -> bytes:
@@ -60,7 +60,7 @@ def encode_close(code: int, reason: str = "") -> bytes:
 
 
 class FrameParser:
-    """What a client sends."""
+    """Parses the frames of a client."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -72,7 +72,7 @@ class FrameParser:
         self._buffer += data
 
     def next_message(self) -> WebSocketMessage | None:
-        """The next whole message; raises `FrameError`."""
+        """The next complete message; raises `FrameError`."""
         while (frame := self._parse_frame()) is not None:
             final, opcode, content = frame
             if opcode >= CLOSE:
@@ -96,7 +96,7 @@ class FrameParser:
                 return None
             size = int.from_bytes(buffer[2:position], "big")
         if size + self._size > MAX_MESSAGE_BYTES:
-            raise FrameError(TOO_BIG, f"a message may have {MAX_MESSAGE_BYTES} bytes")
+            raise FrameError(TOO_BIG, f"message exceeds {MAX_MESSAGE_BYTES} bytes")
         if len(buffer) < position + 4 + size:
             return None
         mask, content = buffer[position : position + 4], buffer[position + 4 : position + 4 + size]
@@ -105,13 +105,13 @@ class FrameParser:
 
     def _check_header(self, buffer: bytes, final: bool, opcode: int, size: int) -> None:
         if buffer[0] & 0x70:
-            raise FrameError(PROTOCOL_ERROR, "no extension was agreed on")
+            raise FrameError(PROTOCOL_ERROR, "no extension was negotiated")
         if not buffer[1] & 0x80:
-            raise FrameError(PROTOCOL_ERROR, "a client's frames are masked")
+            raise FrameError(PROTOCOL_ERROR, "client frames must be masked")
         if opcode not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
-            raise FrameError(PROTOCOL_ERROR, f"there is no opcode {opcode}")
+            raise FrameError(PROTOCOL_ERROR, f"unknown opcode {opcode}")
         if opcode >= CLOSE and (not final or size > MAX_CONTROL_BYTES):
-            raise FrameError(PROTOCOL_ERROR, "a control frame is short and whole")
+            raise FrameError(PROTOCOL_ERROR, "control frames must be short and unfragmented")
 
     def _add_fragment(self, final: bool, opcode: int, content: bytes) -> WebSocketMessage | None:
         if (opcode == CONTINUATION) != bool(self._opcode):
