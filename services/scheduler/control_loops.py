@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import os
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -18,20 +15,18 @@ from libs.common.messages import AccessChanged, FileChanged, RevisionReady
 from libs.common.periodic_task import MAX_BACK_OFF_S, PeriodicTask, for_each
 from services.scheduler.callbacks import dispatcher
 from services.scheduler.components import load_reports, reconciler, registry_sync
-from services.scheduler.db import apps, leader, rollouts, tasks
+from services.scheduler.db import apps, rollouts, tasks
 from services.scheduler.db import due_work as of_time
 from services.scheduler.dependencies import Dependencies
-from services.scheduler.runs import chain_controller, queries, retention, schedules
+from services.scheduler.leader_election import LEADER_RENEW_S, LeaderElection
+from services.scheduler.observation import ObservationWindow
+from services.scheduler.runs import chain_controller, commands, retention, schedules
 from services.scheduler.runs.change_poller import POLL_S, RunChangePoller
 from services.scheduler.tasks import expiry
 from services.scheduler.tasks.dispatch_relay import DispatchRelay
 from services.scheduler.tasks.output_publisher import OutputPublisher
 
 EVENT_QUEUE = Queue("scheduler.events", (RevisionReady.tag, AccessChanged.tag, FileChanged.tag))
-LEADERSHIP = "loops"
-LEADER_LEASE_S = 6.0
-"""How long the loops may stand still after the leader was killed."""
-LEADER_RENEW_S = 2.0
 RESIGN_TIMEOUT_S = 1.0
 TIMER_INTERVAL_S = 1.0
 """Leases that end, pauses that are over, models that appeared by link."""
@@ -50,54 +45,10 @@ RETENTION_S = 60.0
 """What time makes due otherwise is woken by the tick."""
 
 
-class LeaderElection:
-    """Whether this scheduler leads, on its own monotonic clock, so that a stalled one stops believing it."""
-
-    def __init__(self, deps: Dependencies) -> None:
-        self._deps = deps
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
-        self._leader_until = 0.0
-
-    @property
-    def is_leader(self) -> bool:
-        return time.monotonic() < self._leader_until
-
-    async def renew_leadership(self) -> None:
-        started = time.monotonic()
-        async with self._deps.db.write() as conn:
-            acquired = await leader.acquire_leadership(conn, LEADERSHIP, self._owner, LEADER_LEASE_S)
-        self._leader_until = started + LEADER_LEASE_S - LEADER_RENEW_S if acquired else 0.0
-
-    async def resign(self) -> None:
-        """At a stop in order: the next one need not wait."""
-        if self.is_leader:
-            self._leader_until = 0.0
-            async with self._deps.db.write() as conn:
-                await leader.release_leadership(conn, LEADERSHIP, self._owner)
-
-
-class ObservationWindow:
-    """Whether this scheduler could have heard every worker for a whole lease.
-
-    After a start, a pause of the process or an outage of the database nobody's silence means anything yet.
-    """
-
-    def __init__(self, lease: float) -> None:
-        self._lease = lease
-        self._observed_since = self._last_observed = -math.inf
-
-    def observe(self, now: float) -> bool:
-        """`now`: seconds of one monotonic clock, told at every step that the database answered."""
-        if now - self._last_observed > self._lease / 2:
-            self._observed_since = now
-        self._last_observed = now
-        return now - self._observed_since >= self._lease
-
-
 class ControlLoops:
     def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
-        self._election = LeaderElection(deps)
+        self._election = LeaderElection(deps.db)
         self._dirty: set[str] = set()
         self._last_full_reconcile = 0.0
         self._workers_observed = ObservationWindow(deps.settings.lease)
@@ -204,7 +155,7 @@ class ControlLoops:
             self.output_publisher.wake()
         steps = {
             expiry.release_backoffs: due.backoffs,
-            queries.cancel_overdue_runs: due.overdue_runs,
+            commands.cancel_overdue_runs: due.overdue_runs,
             schedules.start_due_schedules: due.schedules,
             chain_controller.advance_chains: due.chains,
             expiry.expire_leases: due.expired_leases and can_expire,

@@ -17,7 +17,7 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from libs.common.http.server import bind
-from services.scheduler.callbacks import events
+from services.scheduler.callbacks import events, signing
 from services.scheduler.callbacks.safe_client import open_public_http
 from services.scheduler.model.callback import Delivery
 from tests.scheduler.conftest import Mesh
@@ -55,8 +55,10 @@ def test_what_cannot_be_a_callback_is_refused_with_what_to_write(value: Any, mes
 
 
 def test_callers_without_a_name_share_no_secret() -> None:
-    assert events.signing_secret("key", "leaf", "alice", "r_1") == events.signing_secret("key", "leaf", "alice", "r_2")
-    assert events.signing_secret("key", "leaf", "anonymous", "r_1") != events.signing_secret(
+    assert signing.signing_secret("key", "leaf", "alice", "r_1") == signing.signing_secret(
+        "key", "leaf", "alice", "r_2"
+    )
+    assert signing.signing_secret("key", "leaf", "anonymous", "r_1") != signing.signing_secret(
         "key", "leaf", "anonymous", "r_2"
     )
 

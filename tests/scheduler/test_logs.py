@@ -4,15 +4,8 @@ import pytest
 
 from libs.common.errors import Malformed
 from services.scheduler.model.task import Task
-from services.scheduler.runs.logs import (
-    CHUNK_BYTES,
-    AttemptFollower,
-    LogCursor,
-    RunLogReader,
-    log_event,
-    parse_last_event_id,
-    visible_attempts,
-)
+from services.scheduler.runs.log_events import AttemptFollower, LogCursor, RunLogReader, log_event, parse_last_event_id
+from services.scheduler.runs.logs import CHUNK_BYTES, visible_attempts
 
 
 def followed() -> AttemptFollower:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scheduler.control_loops import ObservationWindow
+from services.scheduler.observation import ObservationWindow
 
 LEASE_S = 10.0
 

@@ -9,20 +9,20 @@ import pytest
 
 from libs.common.db import Database
 from services.scheduler.db import runs
-from services.scheduler.runs import queries as scheduler_runs
+from services.scheduler.runs import waiting
 from tests.scheduler.conftest import ALICE, Mesh
 from tests.scheduler.test_service import BODY, go_live
 
 
 def noted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[Any, ...]]:
     """The calls of one of the functions with which waiters look."""
-    calls, real = [], getattr(scheduler_runs, name)
+    calls, real = [], getattr(waiting, name)
 
     async def look(*arguments: Any, **named: Any) -> Any:
         calls.append(arguments)
         return await real(*arguments, **named)
 
-    monkeypatch.setattr(scheduler_runs, name, look)
+    monkeypatch.setattr(waiting, name, look)
     return calls
 
 

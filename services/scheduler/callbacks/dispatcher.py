@@ -11,7 +11,7 @@ import orjson
 
 from libs.common.db import database_time
 from libs.common.periodic_task import for_each
-from services.scheduler.callbacks import credentials, events
+from services.scheduler.callbacks import credentials, events, signing
 from services.scheduler.db import callbacks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.dependencies import Dependencies
@@ -89,11 +89,11 @@ async def _deliver_once(deps: Dependencies, delivery: Delivery) -> None:
 
 async def _post_delivery(deps: Dependencies, callback: Callback, delivery: Delivery) -> tuple[int | None, str | None]:
     body = delivery.body.encode()
-    key = events.signing_secret(deps.settings.internal_token, callback.app, callback.user, callback.run)
+    key = signing.signing_secret(deps.settings.internal_token, callback.app, callback.user, callback.run)
     try:
         headers = {
             **credentials.decrypt_headers(deps.settings.internal_token, callback.run, callback.spec),
-            **events.sign_delivery(key, delivery.id, int(time.time()), body),
+            **signing.sign_delivery(key, delivery.id, int(time.time()), body),
             "Content-Type": "application/cloudevents+json; charset=utf-8",
             "User-Agent": "mlmesh",
         }

@@ -21,7 +21,6 @@ from services.scheduler.model.rollout import Rollout
 from services.scheduler.model.scaling import ScaleState, ScalingBounds
 from services.scheduler.model.task import Task
 from services.scheduler.model.worker import Worker
-from services.scheduler.tasks.transitions import WAIT_REASONS
 
 DRAIN_DELAY_S = 3.0
 """From the switch of the routes to the stop of an old instance: gateways learn of the switch, calls in flight end."""
@@ -183,30 +182,3 @@ def matching_tasks(instances: Iterable[DesiredInstance], tasks: Iterable[Task]) 
 
 def _task_key(task: Task) -> tuple[str, int, str]:
     return task.name, task.replica, task.fingerprint
-
-
-def is_blocked(task: Task) -> bool:
-    """Whether it waits for something that is not the rollout's to wait for, such as a model that is not trained yet."""
-    return task.state == "waiting" and (task.reason or {}).get("code") in WAIT_REASONS
-
-
-def has_failed(task: Task) -> bool:
-    """Whether it ended before it was ever healthy."""
-    return task.state == "waiting" and task.failures > 0 and not is_blocked(task)
-
-
-def rollout_verdict(tasks: Iterable[Task]) -> tuple[str, list[Task]]:
-    """`failed` with those to blame, `ready` when each is healthy or held back, else `starting` with the others."""
-    tasks = list(tasks)
-    if failing := [task for task in tasks if has_failed(task)]:
-        return "failed", failing
-    pending = [task for task in tasks if not task.is_healthy and not is_blocked(task)]
-    return ("starting", pending) if pending else ("ready", [])
-
-
-def status_line(task: Task) -> str:
-    """One line for a deployment's step: `digits: model_missing weights/digits.joblib`."""
-    why = task.reason or {}
-    state = task.phase if task.state == "claimed" else why.get("code", task.state)
-    detail = (task.detail if task.state == "claimed" else why.get("detail")) or ""
-    return f"{task.name}: {state or 'starting'} {detail}".rstrip()

@@ -8,7 +8,7 @@ instances go.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -16,21 +16,18 @@ from libs.common.db import database_time
 from libs.common.locations import Location
 from libs.common.manifests.catalog import Catalog
 from services.scheduler import notifications
-from services.scheduler.components import autoscaler, desired, rollout_reporter, route_table
+from services.scheduler.components import autoscaler, desired, rollout_reporter, rollout_verdict, route_table
 from services.scheduler.components.desired import InstanceSet
 from services.scheduler.db import Connection, apps, autoscaling, routes, tasks, workers
 from services.scheduler.db import rollouts as rollout_rows
-from services.scheduler.db import runs as run_rows
-from services.scheduler.db import schedules as schedule_rows
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.app import App
 from services.scheduler.model.reason import reason
 from services.scheduler.model.rollout import Rollout
 from services.scheduler.model.task import Task
-from services.scheduler.runs import queries, schedules
+from services.scheduler.runs import schedules
 
 CHECKING_MODEL = "checking_model"
-LOG_LINES = 20
 
 
 async def reconcile_app(deps: Dependencies, name: str) -> None:
@@ -214,7 +211,7 @@ async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: R
     """The app as it is afterwards."""
     app, new_instances = instance_set.app, instance_set.desired_by_rollout(rollout)
     new_tasks = desired.matching_tasks(new_instances, instance_set.tasks)
-    verdict, verdict_tasks = desired.rollout_verdict(new_tasks)
+    verdict, verdict_tasks = rollout_verdict.rollout_verdict(new_tasks)
     if len(new_tasks) < len(new_instances):
         verdict, verdict_tasks = "starting", []
     earlier_steps = [step for step in rollout.steps if step["name"] not in ("start", "switch")]
@@ -222,7 +219,7 @@ async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: R
     start = {
         "name": "start",
         "started_at": started_at,
-        "detail": "; ".join(desired.status_line(task) for task in new_tasks),
+        "detail": "; ".join(rollout_verdict.status_line(task) for task in new_tasks),
     }
     if verdict == "starting":
         steps = [*earlier_steps, {**start, "status": "running", "finished_at": None}]
@@ -230,14 +227,14 @@ async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: R
             await rollout_rows.update_rollout(conn, rollout.deployment, {"steps": steps, "reported": False})
         return instance_set
     if verdict == "failed":
-        columns = {"status": "failed", "errors": [instance_error(task) for task in verdict_tasks]}
+        columns = {"status": "failed", "errors": [rollout_verdict.instance_error(task) for task in verdict_tasks]}
         steps = [*earlier_steps, {**start, "status": "failed", "finished_at": now}]
         await rollout_rows.update_rollout(conn, rollout.deployment, {**columns, "steps": steps, "reported": False})
         await _stop_unwanted(conn, instance_set, now)
         return instance_set
     finished = {**start, "status": "succeeded", "finished_at": now}
     steps = [*earlier_steps, finished, rollout_step("switch", "succeeded", now, finished=now)]
-    warnings = [instance_warning(task) for task in new_tasks if task.is_healthy and task.detail]
+    warnings = [rollout_verdict.instance_warning(task) for task in new_tasks if task.is_healthy and task.detail]
     rollout_columns = {"status": "live", "steps": steps, "warnings": warnings, "reported": False}
     await rollout_rows.update_rollout(conn, rollout.deployment, rollout_columns)
     app_columns: dict[str, Any] = {
@@ -259,39 +256,3 @@ async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: R
 async def _stop_unwanted(conn: Connection, instance_set: InstanceSet, now: float) -> None:
     """Order the stop of what the live revision does not want."""
     await _stop_instances(conn, desired.to_stop(instance_set.desired_live, instance_set.tasks), now)
-
-
-def instance_error(task: Task) -> dict[str, Any]:
-    """A deployment's error about an instance that did not start, with its last log lines."""
-    why: Mapping[str, Any] = task.reason or {}
-    message = f"component {task.name} did not start: {why.get('code', 'failed')}: {why.get('detail') or 'no detail'}"
-    return {
-        "message": message,
-        "component": task.name,
-        "reason": why.get("code"),
-        "log_tail": (task.log_tail or [])[-LOG_LINES:],
-    }
-
-
-def instance_warning(task: Task) -> dict[str, Any]:
-    """A deployment's warning about an instance that serves all the same."""
-    position = {"file": None, "line": None, "column": None}
-    return {**position, "message": f"component {task.name}: {task.detail}", "component": task.name}
-
-
-async def remove_app(deps: Dependencies, name: str) -> None:
-    """End an app: its routes, instances and runs."""
-    async with deps.db.write() as conn:
-        now = await database_time(conn)
-        await apps.remove(conn, name)
-        deps.catalogs.invalidate(name)
-        await routes.save_app_routes(conn, name, None)
-        await autoscaling.replace_app_scales(conn, name, {})
-        await schedule_rows.remove_schedules(conn, name)
-        for task in await tasks.list_instances(conn, name):
-            columns = {"stop": True} if task.state == "claimed" else {"state": "stopped", "finished_at": now}
-            await tasks.update_task(conn, task.id, columns)
-        open_runs = await run_rows.list_open_runs(conn, name)
-    for run in open_runs:
-        await queries.cancel_if_open(deps, name, run.id)
-    deps.notifier.notify(notifications.ROUTE_TABLE)

@@ -14,7 +14,7 @@ from libs.common.log import get
 from libs.common.manifests.catalog import Catalog
 from libs.common.periodic_task import for_each
 from libs.common.protocol.message import Message
-from services.scheduler.components import reconciler
+from services.scheduler.components import app_removal
 from services.scheduler.db import apps, counters, rollouts
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.rollout import Rollout
@@ -111,7 +111,7 @@ async def sync_access(deps: Dependencies) -> set[str]:
     async def sync_app_access(name: str) -> None:
         app_access = feed.apps[name]
         if app_access is None:
-            await reconciler.remove_app(deps, name)
+            await app_removal.remove_app(deps, name)
         elif _is_valid_access(name, app_access):
             async with deps.db.write() as conn:
                 await apps.put(conn, name, {"access": app_access})

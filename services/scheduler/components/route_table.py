@@ -8,7 +8,7 @@ from typing import Any
 from libs.common.manifests.apicomponent import APIComponent, Auth
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.mlcomponent import MLComponent
-from services.scheduler.components import desired
+from services.scheduler.components import rollout_verdict
 from services.scheduler.model.reason import Reason, reason
 from services.scheduler.model.scaling import ScalingBounds, instance_capacity
 from services.scheduler.model.task import Task
@@ -96,7 +96,7 @@ def _stored_token(task: Task) -> dict[str, str]:
 
 def can_wake(tasks: list[Task]) -> bool:
     """Whether a call now would find an instance soon: none is known to fail or to wait for something else."""
-    return not any(desired.has_failed(task) or desired.is_blocked(task) for task in tasks)
+    return not any(rollout_verdict.has_failed(task) or rollout_verdict.is_blocked(task) for task in tasks)
 
 
 def blocking_reason(tasks: list[Task]) -> Reason:

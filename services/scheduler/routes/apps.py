@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.scheduler.components import reconciler, status
+from services.scheduler.components import app_removal, status
 from services.scheduler.db import apps
 from services.scheduler.routes.dependencies import DependenciesDep
 
@@ -23,4 +23,4 @@ async def show_app(deps: DependenciesDep, ns: str) -> dict[str, Any]:
 
 @router.delete("/apps/{ns}", status_code=204)
 async def delete_app(deps: DependenciesDep, ns: str) -> None:
-    await reconciler.remove_app(deps, ns)
+    await app_removal.remove_app(deps, ns)

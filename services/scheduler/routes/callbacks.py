@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from libs.common.db import database_time
 from libs.common.errors import NotFound
-from services.scheduler.callbacks import events
+from services.scheduler.callbacks import events, signing
 from services.scheduler.db import callbacks
 from services.scheduler.routes.dependencies import DependenciesDep
 from services.scheduler.routes.runs import RunScopeDep, require_visible_run
@@ -24,7 +24,7 @@ async def list_deliveries(deps: DependenciesDep, scope: RunScopeDep, run_id: str
         callback = await callbacks.get(conn, run_id)
         deliveries = await callbacks.list_deliveries(conn, run_id)
     key = deps.settings.internal_token
-    secret = events.signing_secret(key, callback.app, callback.user, callback.run) if callback and scope.user else None
+    secret = signing.signing_secret(key, callback.app, callback.user, callback.run) if callback and scope.user else None
     callback_json = events.callback_to_json(callback.spec, secret) if callback else None
     return {
         "items": [events.delivery_to_json(delivery) for delivery in deliveries],

@@ -18,7 +18,7 @@ from services.scheduler.db import runs as run_rows
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.routes.dependencies import RETRY_AFTER_S, CallerDep, DependenciesDep, parse_prefer_wait
-from services.scheduler.runs import logs, outputs, queries, retention, views
+from services.scheduler.runs import commands, log_events, logs, outputs, queries, retention, views, waiting
 
 STATUSES = ("queued", "running", "succeeded", "failed", "canceling", "canceled", "expired")
 PAGE_SIZE = 100
@@ -129,7 +129,7 @@ async def show_run(
     run, body = await queries.get_run(deps, scope.app, run_id, owner=scope.owner)
     scope.check_visible(run)
     if (seconds := parse_prefer_wait(prefer)) > 0:
-        run, body = await queries.wait_for_run(deps, scope.app, run_id, seconds, if_none_match, owner=scope.owner)
+        run, body = await waiting.wait_for_run(deps, scope.app, run_id, seconds, if_none_match, owner=scope.owner)
     if if_none_match == views.run_etag(run):
         return Response(status_code=304, headers={"ETag": views.run_etag(run)})
     headers = {"ETag": views.run_etag(run)} | ({} if run.is_final else {"Retry-After": RETRY_AFTER_S})
@@ -146,7 +146,7 @@ async def require_visible_run(deps: Dependencies, scope: RunScope, run_id: str) 
 @router.post("/api/v1/apps/{ns}/runs/{run_id}/cancel", status_code=202)
 async def cancel_run(deps: DependenciesDep, scope: RunScopeDep, run_id: str) -> Any:
     await require_visible_run(deps, scope, run_id)
-    await queries.cancel_run(deps, scope.app, run_id)
+    await commands.cancel_run(deps, scope.app, run_id)
     return (await queries.get_run(deps, scope.app, run_id, owner=scope.owner))[1]
 
 
@@ -156,7 +156,7 @@ async def retry_run(
     deps: DependenciesDep, scope: RunScopeDep, run_id: str, stage: Annotated[str | None, Query(alias="from")] = None
 ) -> Any:
     await require_visible_run(deps, scope, run_id)
-    await queries.retry_run(deps, scope.app, run_id, stage)
+    await commands.retry_run(deps, scope.app, run_id, stage)
     return (await queries.get_run(deps, scope.app, run_id, owner=scope.owner))[1]
 
 
@@ -185,11 +185,11 @@ async def stream_changes(
     etag = f'"{since}"' if since else '""'
     while not deps.notifier.closed:
         try:
-            run, body = await queries.wait_for_run(deps, app, run_id, KEEP_ALIVE_S, etag, owner=owner)
+            run, body = await waiting.wait_for_run(deps, app, run_id, KEEP_ALIVE_S, etag, owner=owner)
         except (NotFound, Gone):
             return
         if views.run_etag(run) == etag:
-            yield logs.KEEP_ALIVE
+            yield log_events.KEEP_ALIVE
         else:
             etag = views.run_etag(run)
             yield b"id: %s\nevent: run\ndata: %s\n\n" % (etag.strip('"').encode(), orjson.dumps(body))
@@ -213,7 +213,7 @@ async def show_log(
     if stage is not None and stage not in run.plan["waits"]:
         raise NotFound(f"no stage {stage}; stages are {', '.join(run.plan['waits'])}")
     if follow:
-        stream = logs.stream_events(deps, run, stage, await logs.resolve_cursor(deps, run, last_event_id))
+        stream = log_events.stream_events(deps, run, stage, await log_events.resolve_cursor(deps, run, last_event_id))
         return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     if attempt is None and "range" not in request.headers:
         return StreamingResponse(logs.stream_text(deps, run, stage), media_type=TEXT_PLAIN)

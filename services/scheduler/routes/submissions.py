@@ -9,10 +9,10 @@ from starlette.responses import Response
 from libs.common.errors import Invalid
 from libs.common.http.hot_routes import OrjsonResponse, RouteRequest, post_route
 from libs.common.identity import ANONYMOUS, OWNER_USER, caller_from_headers
-from services.scheduler.callbacks import events
+from services.scheduler.callbacks import events, signing
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.routes.dependencies import RETRY_AFTER_S, get_dependencies, parse_prefer_wait
-from services.scheduler.runs import create, queries, views
+from services.scheduler.runs import create, views, waiting
 from services.scheduler.runs.writer import SubmittedRun
 
 MAX_KEY_LENGTH = 255
@@ -24,7 +24,7 @@ async def submit_run(request: RouteRequest) -> Response:
     submitted = await create.submit_run(deps, ns, path, user, await request.body(), key)
     if submitted.callback is None:
         return await _respond(deps, request, submitted, {})
-    secret = events.signing_secret(deps.settings.internal_token, ns, user, submitted.run.id)
+    secret = signing.signing_secret(deps.settings.internal_token, ns, user, submitted.run.id)
     return await _respond(deps, request, submitted, {"callback": events.callback_to_json(submitted.callback, secret)})
 
 
@@ -54,7 +54,7 @@ async def _respond(
     seconds = parse_prefer_wait(request.headers.get("prefer"))
     if seconds <= 0:
         return OrjsonResponse({**views.run_to_json(run, submitted.stages), **extra}, 202, headers)
-    run, body = await queries.wait_for_run(deps, run.app, run.id, seconds, None, owner=run.user == OWNER_USER)
+    run, body = await waiting.wait_for_run(deps, run.app, run.id, seconds, None, owner=run.user == OWNER_USER)
     headers = {"Location": headers["Location"], "Preference-Applied": "wait"} if run.is_final else headers
     return OrjsonResponse({**body, **extra}, 200 if run.is_final else 202, headers)
 

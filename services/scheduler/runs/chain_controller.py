@@ -9,7 +9,7 @@ from services.scheduler.db import runs as run_rows
 from services.scheduler.db import tasks
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.plans.planner import new_run_id
-from services.scheduler.runs import chain, queries, writer
+from services.scheduler.runs import chain, commands, writer
 
 
 async def advance_chains(deps: Dependencies) -> None:
@@ -41,7 +41,7 @@ async def _advance_chain(deps: Dependencies, app: str, chain_id: str) -> bool:
             await writer.insert_runs(conn, [writer.start_run(draft, now)])
             await run_rows.update_run(conn, first, {})
     if step.cancel_run is not None:
-        await queries.cancel_if_open(deps, app, step.cancel_run)
+        await commands.cancel_if_open(deps, app, step.cancel_run)
     deps.triggers.dispatch_relay()
     deps.triggers.callbacks()
     deps.notifier.notify(notifications.run_changed(chain_id))

@@ -3,122 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
-import orjson
-
-from libs.common.errors import Malformed, NotFound
+from libs.common.errors import NotFound
 from libs.common.http.ranges import RangeDecision, Span, decide_range
-from services.scheduler import notifications
-from services.scheduler.db import runs as run_rows
 from services.scheduler.db import tasks
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
-from services.scheduler.model.task import OPEN_STATES, Task
+from services.scheduler.model.task import Task
 from services.scheduler.plans import planner
 
 CHUNK_BYTES = 65536
 POLL_S = 1.0
 LOG_WAIT_S = 5.0
 """How long one read waits for a log to grow before the task's state is looked at again."""
-KEEP_ALIVE = b": waiting\n\n"
-EVENT_ID = re.compile(r"(?P<stage>[^:]+):(?P<attempt>[0-9]{1,9}):(?P<offset>[0-9]{1,15})")
-BAD_EVENT_ID = "Last-Event-ID: not an id of this stream; start again without it"
 TaskAttempt = tuple[Task, int]
-
-
-@dataclass(frozen=True)
-class LogCursor:
-    """A position in a run's logs; events carry it as `stage:attempt:offset`."""
-
-    stage: str
-    attempt: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.stage}:{self.attempt}:{self.offset}"
-
-
-def parse_last_event_id(last_event_id: str | None) -> LogCursor | None:
-    if not last_event_id:
-        return None
-    match = EVENT_ID.fullmatch(last_event_id)
-    if match is None:
-        raise Malformed(BAD_EVENT_ID)
-    return LogCursor(match["stage"], int(match["attempt"]), int(match["offset"]))
-
-
-async def resolve_cursor(deps: Dependencies, run: Run, last_event_id: str | None) -> LogCursor | None:
-    """Where a reader goes on. Raises Malformed for what is no place in the run's logs."""
-    cursor = parse_last_event_id(last_event_id)
-    if cursor is not None and not await _cursor_exists(deps, run, cursor):
-        raise Malformed(BAD_EVENT_ID)
-    return cursor
-
-
-async def _cursor_exists(deps: Dependencies, run: Run, cursor: LogCursor) -> bool:
-    started = [(task.name, attempt) for task, attempt in await _list_attempts(deps, run, cursor.stage)]
-    if (cursor.stage, cursor.attempt) not in started:
-        return False
-    name = planner.log_name(run.id, cursor.stage, cursor.attempt)
-    return cursor.offset <= await _log_size(deps, run.app, name)
-
-
-@dataclass
-class AttemptFollower:
-    """What a reader has of one attempt's log. Only whole lines are passed on: a character is never cut."""
-
-    cursor: LogCursor
-    finished: bool = False
-    _partial: bytes = b""
-
-    @property
-    def read_offset(self) -> int:
-        return self.cursor.offset + len(self._partial)
-
-    def take_lines(self, data: bytes = b"", *, at_end: bool = False) -> bytes:
-        """What can be passed on now that `data` came; `last`: nothing follows it."""
-        self._partial += data
-        cut = max(self._partial.rfind(b"\n"), self._partial.rfind(b"\r")) + 1  # progress bars end no line
-        if at_end or (not cut and len(self._partial) > CHUNK_BYTES):
-            cut = len(self._partial)
-        lines, self._partial = self._partial[:cut], self._partial[cut:]
-        self.cursor = replace(self.cursor, offset=self.cursor.offset + cut)
-        return lines
-
-
-@dataclass
-class RunLogReader:
-    """All attempts that a reader has seen; those before the place it resumes from are over for it."""
-
-    resume_from: LogCursor | None
-    followers: dict[tuple[str, int], AttemptFollower] = field(default_factory=dict)
-
-    def follower_for(self, stage: str, attempt: int) -> AttemptFollower:
-        if (stage, attempt) not in self.followers:
-            resumes_here = self.resume_from is not None and (stage, attempt) == (
-                self.resume_from.stage,
-                self.resume_from.attempt,
-            )
-            cursor = self.resume_from if resumes_here and self.resume_from else LogCursor(stage, attempt, 0)
-            self.followers[stage, attempt] = AttemptFollower(
-                cursor, finished=self.resume_from is not None and not resumes_here
-            )
-            if resumes_here:
-                self.resume_from = None
-        return self.followers[stage, attempt]
 
 
 async def stream_text(deps: Dependencies, run: Run, stage: str | None) -> AsyncIterator[bytes]:
     """All attempts in order; a line before each tells them apart when there are several."""
-    attempts = await _list_attempts(deps, run, stage)
+    attempts = await list_attempts(deps, run, stage)
     for task, attempt in attempts:
         if len(attempts) > 1:
             yield f"--- {task.name}, attempt {attempt} ---\n".encode()
-        async for data in _stream_log(deps, run.app, planner.log_name(run.id, task.name, attempt), 0):
+        async for data in stream_log(deps, run.app, planner.log_name(run.id, task.name, attempt), 0):
             yield data
 
 
@@ -135,26 +45,26 @@ async def open_range(
     deps: Dependencies, run: Run, stage: str | None, attempt: int | None, headers: Mapping[str, str]
 ) -> LogRange:
     """Of the attempt named, else of the last one that has begun. Raises NotFound."""
-    attempts = [(task, number) for task, number in await _list_attempts(deps, run, stage) if attempt in (None, number)]
+    attempts = [(task, number) for task, number in await list_attempts(deps, run, stage) if attempt in (None, number)]
     if not attempts:
         raise NotFound("no such attempt has begun")
     task, number = attempts[-1]
     name = planner.log_name(run.id, task.name, number)
-    size = await _log_size(deps, run.app, name)
+    size = await log_size(deps, run.app, name)
     decision = decide_range(headers, f"{run.id}-{task.name}-{number}-{size}", size)
     return LogRange(decision, size, _stream_span(deps, run.app, name, decision.span))
 
 
 async def _stream_span(deps: Dependencies, app: str, name: str, span: Span) -> AsyncIterator[bytes]:
     remaining = span.length
-    async for data in _stream_log(deps, app, name, span.start):
+    async for data in stream_log(deps, app, name, span.start):
         yield data[:remaining]
         remaining -= len(data)
         if remaining <= 0:
             return
 
 
-async def _log_size(deps: Dependencies, app: str, name: str) -> int:
+async def log_size(deps: Dependencies, app: str, name: str) -> int:
     path, params = f"/internal/apps/{app}/logs/{name}", {"offset": 1 << 60}
     try:
         async with deps.services.databox.stream("GET", path, params=params) as response:
@@ -163,7 +73,7 @@ async def _log_size(deps: Dependencies, app: str, name: str) -> int:
         return 0
 
 
-async def _list_attempts(deps: Dependencies, run: Run, stage: str | None) -> list[TaskAttempt]:
+async def list_attempts(deps: Dependencies, run: Run, stage: str | None) -> list[TaskAttempt]:
     async with deps.db.read() as conn:
         stages = {task.id: task for task in await tasks.list_by_run(conn, run.id) if stage in (None, task.name)}
         rows = await tasks.list_attempts(conn, stages)
@@ -175,7 +85,7 @@ def visible_attempts(attempts: Iterable[TaskAttempt]) -> list[TaskAttempt]:
     return [(task, attempt) for task, attempt in attempts if attempt <= task.attempt]
 
 
-async def _stream_log(deps: Dependencies, app: str, name: str, offset: int, wait: float = 0.0) -> AsyncIterator[bytes]:
+async def stream_log(deps: Dependencies, app: str, name: str, offset: int, wait: float = 0.0) -> AsyncIterator[bytes]:
     try:
         path, params = f"/internal/apps/{app}/logs/{name}", {"offset": offset, "wait": wait}
         async with deps.services.databox.stream("GET", path, params=params) as response:
@@ -185,89 +95,12 @@ async def _stream_log(deps: Dependencies, app: str, name: str, offset: int, wait
         return
 
 
-async def stream_events(
-    deps: Dependencies, run: Run, stage: str | None, since: LogCursor | None
-) -> AsyncIterator[bytes]:
-    """One event a piece of log, attempt after attempt, until the run has ended and everything was sent."""
-    reader = RunLogReader(since)
-    with deps.notifier.subscribe(notifications.run_changed(run.id)) as subscription:
-        while not deps.notifier.closed:
-            is_idle = True
-            current = await _reload_run(deps, run)
-            attempts = await _list_attempts(deps, run, stage)
-            async for piece in _new_events(deps, run, attempts, reader):
-                is_idle = False
-                yield piece
-            if current.is_final:
-                yield b"event: end\ndata: " + orjson.dumps({"status": current.status}) + b"\n\n"
-                return
-            if is_idle:
-                yield KEEP_ALIVE
-                await _wait_for_change(deps, run, attempts, reader, subscription)
-
-
-async def _new_events(
-    deps: Dependencies, run: Run, attempts: list[TaskAttempt], reader: RunLogReader
-) -> AsyncIterator[bytes]:
-    """What has come since the last look."""
-    for task, attempt in attempts:
-        follower = reader.follower_for(task.name, attempt)
-        if follower.finished:
-            continue
-        name = planner.log_name(run.id, task.name, attempt)
-        async for data in _stream_log(deps, run.app, name, follower.read_offset):
-            if lines := follower.take_lines(data):
-                yield log_event(follower.cursor, lines)
-        if not _can_grow(task, attempt):
-            follower.finished = True
-            if lines := follower.take_lines(at_end=True):
-                yield log_event(follower.cursor, lines)
-
-
-async def _wait_for_change(
-    deps: Dependencies,
-    run: Run,
-    attempts: list[TaskAttempt],
-    reader: RunLogReader,
-    subscription: notifications.Subscription,
-) -> None:
-    """Until any of the logs has grown, or the run has changed; not for ever."""
-    waits = [asyncio.create_task(_wait_for_notification(subscription))]
-    for task, attempt in attempts:
-        if _can_grow(task, attempt):
-            name, read = (
-                planner.log_name(run.id, task.name, attempt),
-                reader.follower_for(task.name, attempt).read_offset,
-            )
-            waits.append(asyncio.create_task(_wait_for_growth(deps, run.app, name, read)))
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
-
-
-async def _wait_for_growth(deps: Dependencies, app: str, name: str, offset: int) -> None:
-    async for _ in _stream_log(deps, app, name, offset, LOG_WAIT_S):
-        return
-    await asyncio.sleep(LOG_WAIT_S)  # its end, or an error, is told by the run
-
-
-async def _wait_for_notification(subscription: notifications.Subscription) -> None:
-    await subscription.wait(LOG_WAIT_S)
-
-
-def _can_grow(task: Task, attempt: int) -> bool:
-    return task.state in OPEN_STATES and attempt == task.attempt
-
-
 async def tail_instance_log(deps: Dependencies, task: Task, *, follow: bool) -> AsyncIterator[bytes]:
     """The log of an instance's newest attempt; with `follow`, until that attempt is over."""
     offset, live = 0, follow
     while True:
         started, previous_offset = time.monotonic(), offset
-        async for data in _stream_log(
+        async for data in stream_log(
             deps, task.app, planner.instance_log_name(task), offset, LOG_WAIT_S if live else 0.0
         ):
             offset += len(data)
@@ -279,14 +112,3 @@ async def tail_instance_log(deps: Dependencies, task: Task, *, follow: bool) -> 
         live = current is not None and current.is_open and current.attempt == task.attempt
         if live and offset == previous_offset:
             await asyncio.sleep(max(0.0, POLL_S - (time.monotonic() - started)))
-
-
-async def _reload_run(deps: Dependencies, run: Run) -> Run:
-    async with deps.db.read() as conn:
-        return await run_rows.get(conn, run.app, run.id) or run
-
-
-def log_event(cursor: LogCursor, data: bytes) -> bytes:
-    text = data.decode(errors="replace").removesuffix("\n")
-    lines = "".join(f"data: {line}\n" for line in re.split("\r?\n|\r", text))
-    return f"id: {cursor}\nevent: log\n{lines}\n".encode()

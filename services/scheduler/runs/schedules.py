@@ -19,7 +19,7 @@ from services.scheduler.model.run import Run
 from services.scheduler.model.schedule import Schedule
 from services.scheduler.plans.planner import new_run_id
 from services.scheduler.plans.submission import Submitter, api_without_manifest, parse_submission
-from services.scheduler.runs import create, queries, writer
+from services.scheduler.runs import commands, create, writer
 
 MAX_PROBLEM = 1000
 ERROR_RETRY_S = 3600.0
@@ -72,7 +72,7 @@ async def _start_run(deps: Dependencies, due: Schedule) -> None:
         accepted, chain, problem = None, (), error.detail
     previous_run = await _find_previous_run(deps, due)
     if previous_run is not None and due.spec["concurrencyPolicy"] == "Replace":
-        await queries.cancel_if_open(deps, due.app, previous_run.id)
+        await commands.cancel_if_open(deps, due.app, previous_run.id)
     async with deps.db.write() as conn:
         now = await database_time(conn)
         current = await schedule_rows.get(conn, due.app, due.pipeline)

@@ -1,0 +1,29 @@
+"""Removal of an app: its routes, schedules, instances and open runs."""
+
+from __future__ import annotations
+
+from libs.common.db import database_time
+from services.scheduler import notifications
+from services.scheduler.db import apps, autoscaling, routes, tasks
+from services.scheduler.db import runs as run_rows
+from services.scheduler.db import schedules as schedule_rows
+from services.scheduler.dependencies import Dependencies
+from services.scheduler.runs import commands
+
+
+async def remove_app(deps: Dependencies, name: str) -> None:
+    """End an app: its routes, instances and runs."""
+    async with deps.db.write() as conn:
+        now = await database_time(conn)
+        await apps.remove(conn, name)
+        deps.catalogs.invalidate(name)
+        await routes.save_app_routes(conn, name, None)
+        await autoscaling.replace_app_scales(conn, name, {})
+        await schedule_rows.remove_schedules(conn, name)
+        for task in await tasks.list_instances(conn, name):
+            columns = {"stop": True} if task.state == "claimed" else {"state": "stopped", "finished_at": now}
+            await tasks.update_task(conn, task.id, columns)
+        open_runs = await run_rows.list_open_runs(conn, name)
+    for run in open_runs:
+        await commands.cancel_if_open(deps, name, run.id)
+    deps.notifier.notify(notifications.ROUTE_TABLE)

@@ -1,0 +1,56 @@
+"""What the states of its instances mean for a rollout. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from services.scheduler.model.task import Task
+from services.scheduler.tasks.transitions import WAIT_REASONS
+
+LOG_LINES = 20
+
+
+def is_blocked(task: Task) -> bool:
+    """Whether it waits for something that is not the rollout's to wait for, such as a model that is not trained yet."""
+    return task.state == "waiting" and (task.reason or {}).get("code") in WAIT_REASONS
+
+
+def has_failed(task: Task) -> bool:
+    """Whether it ended before it was ever healthy."""
+    return task.state == "waiting" and task.failures > 0 and not is_blocked(task)
+
+
+def rollout_verdict(tasks: Iterable[Task]) -> tuple[str, list[Task]]:
+    """`failed` with those to blame, `ready` when each is healthy or held back, else `starting` with the others."""
+    tasks = list(tasks)
+    if failing := [task for task in tasks if has_failed(task)]:
+        return "failed", failing
+    pending = [task for task in tasks if not task.is_healthy and not is_blocked(task)]
+    return ("starting", pending) if pending else ("ready", [])
+
+
+def status_line(task: Task) -> str:
+    """One line for a deployment's step: `digits: model_missing weights/digits.joblib`."""
+    why = task.reason or {}
+    state = task.phase if task.state == "claimed" else why.get("code", task.state)
+    detail = (task.detail if task.state == "claimed" else why.get("detail")) or ""
+    return f"{task.name}: {state or 'starting'} {detail}".rstrip()
+
+
+def instance_error(task: Task) -> dict[str, Any]:
+    """A deployment's error about an instance that did not start, with its last log lines."""
+    why: Mapping[str, Any] = task.reason or {}
+    message = f"component {task.name} did not start: {why.get('code', 'failed')}: {why.get('detail') or 'no detail'}"
+    return {
+        "message": message,
+        "component": task.name,
+        "reason": why.get("code"),
+        "log_tail": (task.log_tail or [])[-LOG_LINES:],
+    }
+
+
+def instance_warning(task: Task) -> dict[str, Any]:
+    """A deployment's warning about an instance that serves all the same."""
+    position = {"file": None, "line": None, "column": None}
+    return {**position, "message": f"component {task.name}: {task.detail}", "component": task.name}

@@ -1,0 +1,108 @@
+"""Commands on runs that exist: cancel and retry. A change is committed before the response."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from libs.common.db import database_time
+from libs.common.errors import Conflict, Invalid
+from libs.common.periodic_task import for_each
+from services.scheduler.db import Connection, callbacks, tasks
+from services.scheduler.db import runs as run_rows
+from services.scheduler.dependencies import Dependencies
+from services.scheduler.model.reason import reason
+from services.scheduler.model.run import Run
+from services.scheduler.runs.queries import require_run
+from services.scheduler.tasks import apply, transitions
+
+
+async def cancel_run(deps: Dependencies, app: str, run_id: str) -> None:
+    """Idempotent. Raises Conflict when it has ended otherwise."""
+    async with deps.db.write() as conn:
+        now = await database_time(conn)
+        run = await require_run(conn, app, run_id)
+        if run.status in ("canceling", "canceled"):
+            return
+        if run.is_final:
+            raise Conflict(f"the run has {run.status}", code="finished")
+        run = await run_rows.update_run(
+            conn, run, {"status": "canceling", "reason": reason("canceled", "a caller canceled it")}
+        )
+        transition = await apply.apply_transition(deps, conn, run, None, {}, now)
+    _notify_changes(deps, run_id, transition)
+
+
+async def cancel_if_open(deps: Dependencies, app: str, run_id: str) -> None:
+    """Cancel it unless it has ended by itself."""
+    with suppress(Conflict):
+        await cancel_run(deps, app, run_id)
+
+
+async def cancel_overdue_runs(deps: Dependencies) -> None:
+    """End runs that were not started, or did not finish, in time."""
+    async with deps.db.read() as conn:
+        overdue = await run_rows.list_overdue(conn, await database_time(conn))
+    await for_each(overdue, lambda run: _cancel_overdue(deps, run), lambda run: run.id)
+
+
+async def _cancel_overdue(deps: Dependencies, overdue_run: Run) -> None:
+    async with deps.db.write() as conn:
+        now = await database_time(conn)
+        run = await run_rows.get(conn, overdue_run.app, overdue_run.id, lock=True)
+        if run is None or run.is_final or run.status == "canceling" or run.deadline >= now:
+            return
+        run = await run_rows.update_run(conn, run, {"status": "canceling", "reason": transitions.deadline_reason(run)})
+        transition = await apply.apply_transition(deps, conn, run, None, {}, now)
+    _notify_changes(deps, overdue_run.id, transition)
+
+
+async def retry_run(deps: Dependencies, app: str, run_id: str, from_stage: str | None) -> None:
+    """Run it again, all or from a stage on; with it what continued it, or the chain that it is part of.
+
+    Raises Conflict unless it failed, was canceled or expired.
+    """
+    async with deps.db.write() as conn:
+        now = await database_time(conn)
+        await _reopen_chain(conn, app, run_id)
+        run = await require_run(conn, app, run_id)
+        stages = await tasks.list_by_run(conn, run_id)
+        if run.is_chain_head:
+            await run_rows.detach_successors(conn, run.id)
+        if run.status not in ("failed", "canceled", "expired"):
+            raise Conflict(f"only a failed, canceled or expired run can be retried; this one is {run.status}")
+        names = [task.name for task in stages]
+        if from_stage is not None and from_stage not in names:
+            raise Invalid(f"no stage {from_stage}; stages are {', '.join(names)}")
+        for task, columns in transitions.reset_for_retry(run, stages, from_stage).items():
+            await tasks.update_task(conn, task, columns)
+        run_columns = {
+            "status": "queued",
+            "reason": None,
+            "attempt": run.attempt + 1,
+            "started_at": None,
+            "finished_at": None,
+            "deadline": now + run.plan["timeout"],
+        }
+        run = await run_rows.update_run(conn, run, {**run_columns, "created_at": run.created_at})
+        await callbacks.update_callback(conn, run.id, {"open": True})
+        transition = await apply.apply_transition(deps, conn, run, None, {}, now)
+    _notify_changes(deps, run_id, transition)
+
+
+async def _reopen_chain(conn: Connection, app: str, run_id: str) -> None:
+    """The chain goes on when its last run does. Locked before that one: chains are locked from the front."""
+    run = await run_rows.get(conn, app, run_id)
+    if run is None or run.chain is None or run.is_chain_head:
+        return
+    if run.position is None:
+        raise Conflict(f"a later attempt of {run.chain} has taken the place of this run; retry that one")
+    first = await require_run(conn, app, run.chain)
+    if first.is_final and first.status != "succeeded":
+        await run_rows.update_run(conn, first, {"status": "running", "reason": None, "finished_at": None})
+        await callbacks.update_callback(conn, first.id, {"open": True})
+
+
+def _notify_changes(deps: Dependencies, run_id: str, transition: apply.AppliedTransition) -> None:
+    deps.triggers.dispatch_relay()
+    deps.triggers.chains()
+    apply.notify_waiters(deps, run_id, transition)
