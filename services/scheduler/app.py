@@ -1,4 +1,4 @@
-"""The composition of the service: its parts, its loops, its routes."""
+"""Composition root: opens the dependencies, starts the control loops, mounts the routes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROUTE_MODULES = (table, runs, callbacks, schedules, apps, components, admin)
 
 
 def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
-    """Opens its own bus when none is given. Raises BadSetting without the internal token."""
+    """The ASGI application; opens a bus unless `bus` is passed. Raises BadSetting without an internal token."""
     require_settings(settings, "internal_token")
 
     @asynccontextmanager

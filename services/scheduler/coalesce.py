@@ -1,4 +1,4 @@
-"""Looks at runs that several wait for: those who are woken by one ring look together."""
+"""Request coalescing (singleflight): waiters that are woken by one notification share one query."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Result = TypeVar("Result")
 
 
 class Coalescer(Generic[Result]):
-    """A look that has begun is never joined: it may have seen what was there before the ring."""
+    """Coalesces only reads that have not started: a running one may predate the notification."""
 
     def __init__(self) -> None:
         self._pending: dict[str, asyncio.Task[Result]] = {}
 
     async def run(self, key: str, read: Callable[[], Awaitable[Result]]) -> Result:
-        """What `look` finds; one call of it for all who come in the same step of the loop."""
+        """The result of `read`, which is called once for all callers of the same key in one step of the event loop."""
         task = self._pending.get(key)
         if task is None:
             task = self._pending[key] = asyncio.create_task(self._start(key, read))

@@ -1,4 +1,4 @@
-"""The scheduler's loops. Those that decide run in one scheduler at a time: the one that holds the leader's row."""
+"""The scheduler's control loops. Loops that decide run in one scheduler at a time: the leader."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from services.scheduler.tasks.output_publisher import OutputPublisher
 EVENT_QUEUE = Queue("scheduler.events", (RevisionReady.tag, AccessChanged.tag, FileChanged.tag))
 RESIGN_TIMEOUT_S = 1.0
 TIMER_INTERVAL_S = 1.0
-"""Leases that end, pauses that are over, models that appeared by link."""
+"""Period of the timers: leases that expire, back-offs that are over, runs past their deadline."""
 IDLE_TIMER_S, SHARED_IDLE_TIMER_S = 5.0, 2.0
-"""The same while nothing is under way; the second where another scheduler may begin something."""
+"""The same while nothing is timed; the second where another scheduler may start something."""
 REGISTRY_SYNC_S = 15.0
 FULL_RECONCILE_S = 60.0
-"""How often every app is looked at without a reason."""
+"""Period in which every app is reconciled, changed or not."""
 DISPATCH_RELAY_S = 10.0
 IDLE_AUTOSCALE_S = 5.0
 DISPATCH_MIN_INTERVAL_S = 0.01
-"""Between two looks at what is ready, however much comes."""
+"""Shortest pause between two passes of the dispatch relay."""
 CALLBACKS_MIN_INTERVAL_S = 0.2
-"""Between two looks at what is to be told, however often runs change."""
+"""Shortest pause between two passes of the callback dispatcher."""
 RETENTION_S = 60.0
-"""What time makes due otherwise is woken by the tick."""
+"""Fallback period; the timers wake the loop when something is due."""
 
 
 class ControlLoops:
@@ -71,7 +71,7 @@ class ControlLoops:
         idle_interval = min(SHARED_IDLE_TIMER_S if deps.db.shared else IDLE_TIMER_S, deps.settings.lease / 4)
         self.timers = self._leader_only(
             "timers", self._run_timers, idle_interval, back_off=self._timer_interval
-        )  # a slower one is never steady
+        )  # a longer back-off would keep the observation window from ever filling
         self.autoscaler = self._leader_only("autoscaler", self._run_autoscaler, TIMER_INTERVAL_S)
         self.reconciler = self._leader_only("reconciler", self._reconcile_dirty, FULL_RECONCILE_S)
 
@@ -90,18 +90,18 @@ class ControlLoops:
         return PeriodicTask(name, run_if_leader, interval, back_off, min_interval)
 
     def on_load_report(self) -> None:
-        """A component that scales."""
+        """A gateway reported load: run the autoscaler now."""
         self._autoscale_after = 0.0
         self.autoscaler.wake()
 
     def mark_dirty(self, app: str) -> None:
-        """Something of this app changed."""
+        """Reconcile this app in the next pass."""
         self._dirty.add(app)
         self.reconciler.wake()
         self.hurry_timers()
 
     def hurry_timers(self) -> None:
-        """Something has begun that time makes due."""
+        """Something timed has started: run the timers within one interval."""
         self.timers.run_within(self._timer_interval)
 
     async def run(self) -> None:
@@ -127,7 +127,7 @@ class ControlLoops:
                     await self._election.resign()
 
     async def _renew_leadership(self) -> None:
-        """Lead from the first moment on if nobody else does."""
+        """Renew the leadership; a new leader starts its loops at once."""
         was_leader = self._election.is_leader
         await self._election.renew_leadership()
         if self._election.is_leader and not was_leader:
@@ -151,7 +151,7 @@ class ControlLoops:
             self.callbacks.wake()
         if due.rollouts:
             self.reconciler.wake()
-        if due.publications:  # the report may have come to another scheduler
+        if due.publications:  # another scheduler may have received the report
             self.output_publisher.wake()
         steps = {
             expiry.release_backoffs: due.backoffs,
@@ -186,7 +186,7 @@ class ControlLoops:
             raise
 
     async def _collect_dirty(self) -> None:
-        """Apps with a rollout or with an instance that waits for a model; all of them now and then."""
+        """Mark apps with a rollout or an instance that waits for a model; every app once per FULL_RECONCILE_S."""
         async with self._deps.db.read() as conn:
             self._dirty |= {rollout.app for rollout in await rollouts.list_active_rollouts(conn)}
             waiting = await tasks.list_by_state(conn, "instance", "waiting")
@@ -196,7 +196,7 @@ class ControlLoops:
                 self._dirty |= set(await apps.list_names(conn))
 
     async def _consume_events(self) -> None:
-        """Doorbells of the registry and of the databox."""
+        """Events of the registry and of databox: hints to synchronise or reconcile early."""
         async with self._deps.bus.consume(EVENT_QUEUE) as consumer:
             while True:
                 delivery = await consumer.next()

@@ -1,4 +1,4 @@
-"""What the scheduler's functions need, put together once."""
+"""The dependency container of routes and control loops; functions below them take what they need."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from services.scheduler.tasks.dispatcher import TaskDispatcher
 
 SHARED_POLL_S = 1.0
 SINGLE_POLL_S = 15.0
-"""Where no other scheduler is expected."""
+"""With SQLite, where no other scheduler can change the database."""
 
 
 @dataclass
 class LoopTriggers:
-    """How a request tells the loops that there is something to do."""
+    """Wakes the control loops when a request leaves work for them."""
 
     dispatch_relay: Callable[[], None] = lambda: None
     output_publisher: Callable[[], None] = lambda: None
@@ -36,7 +36,7 @@ class LoopTriggers:
     registry_sync: Callable[[], None] = lambda: None
     autoscaler: Callable[[], None] = lambda: None
     timers: Callable[[], None] = lambda: None
-    """Something that time makes due has begun."""
+    """Something timed has started."""
 
 
 @dataclass(frozen=True)
@@ -55,5 +55,5 @@ class Dependencies:
 
     @property
     def poll_interval(self) -> float:
-        """Seconds between two looks for what another scheduler may have changed."""
+        """Seconds between two reads for changes by another scheduler."""
         return SHARED_POLL_S if self.db.shared else SINGLE_POLL_S

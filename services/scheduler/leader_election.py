@@ -6,22 +6,24 @@ import os
 import socket
 import time
 
+from libs.common import log
 from libs.common.db import Database
 from services.scheduler.db import leader
 
 LEADERSHIP = "loops"
 LEADER_LEASE_S = 6.0
-"""How long the loops may stand still after the leader was killed."""
+"""The longest time without a leader after one was killed."""
 LEADER_RENEW_S = 2.0
 
 
 class LeaderElection:
-    """Whether this scheduler leads, on its own monotonic clock, so that a stalled one stops believing it."""
+    """A lease in the database, valid by the local monotonic clock, so that a stalled leader steps down."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
         self._leader_until = 0.0
+        self._holds_lease = False
 
     @property
     def is_leader(self) -> bool:
@@ -32,10 +34,14 @@ class LeaderElection:
         async with self._db.write() as conn:
             acquired = await leader.acquire_leadership(conn, LEADERSHIP, self._owner, LEADER_LEASE_S)
         self._leader_until = started + LEADER_LEASE_S - LEADER_RENEW_S if acquired else 0.0
+        if acquired != self._holds_lease:
+            self._holds_lease = acquired
+            log.get("scheduler").info("leadership gained" if acquired else "leadership lost", owner=self._owner)
 
     async def resign(self) -> None:
-        """At a stop in order: the next one need not wait."""
+        """Release the lease at shutdown, so that the next leader need not wait for it to expire."""
         if self.is_leader:
             self._leader_until = 0.0
             async with self._db.write() as conn:
                 await leader.release_leadership(conn, LEADERSHIP, self._owner)
+            log.get("scheduler").info("leadership released", owner=self._owner)

@@ -1,6 +1,6 @@
-"""Bells: a change made by one request wakes the requests that wait for it, without a query each.
+"""In-process publish/subscribe: a change made by one request wakes the requests that wait for it.
 
-Bells are hints within one process: whoever waits looks at the database afterwards, and now and then without a ring.
+Notifications are hints within one process: a waiter reads the database afterwards, and polls it slowly without one.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ RUN_ENDED = "end:"
 
 
 def run_changed(run_id: str) -> str:
-    """Something of it has changed."""
+    """Key: something about the run has changed."""
     return RUN_CHANGED + run_id
 
 
 def run_ended(run_id: str) -> str:
-    """It has ended."""
+    """Key: the run has ended."""
     return RUN_ENDED + run_id
 
 
@@ -41,7 +41,7 @@ class Notifier:
             event.set()
 
     def close(self) -> None:
-        """Wake everybody for good: the service stops."""
+        """Wake all subscribers for good: the service stops."""
         self._closed = True
         for events in self._subscribers.values():
             for event in events:
@@ -49,7 +49,7 @@ class Notifier:
 
     @contextmanager
     def subscribe(self, key: str) -> Iterator[Subscription]:
-        """Listen before looking, so that no ring is missed between the look and the wait."""
+        """Subscribe before reading the database, so that no change between the read and the wait is missed."""
         event = asyncio.Event()
         self._subscribers[key].add(event)
         try:
@@ -60,7 +60,7 @@ class Notifier:
                 del self._subscribers[key]
 
     def list_watched_runs(self) -> list[str]:
-        """Those that somebody listens for."""
+        """Ids of the runs that have subscribers."""
         return list({key.partition(":")[2] for key in self._subscribers if key.startswith((RUN_CHANGED, RUN_ENDED))})
 
     @property
@@ -74,7 +74,7 @@ class Subscription:
         self._notifier = notifier
 
     async def wait(self, seconds: float) -> bool:
-        """Whether it rang; True at once when the service stops."""
+        """Whether a notification arrived; True immediately when the service stops."""
         if self._notifier.closed:
             return True
         try:

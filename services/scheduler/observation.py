@@ -1,4 +1,4 @@
-"""Observation windows: silence means something only after an uninterrupted time of listening."""
+"""Observation window: silence of a worker or gateway counts only after a full window of uninterrupted listening."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 
 
 class ObservationWindow:
-    """Whether this scheduler could have heard every worker for a whole lease.
+    """Whether this scheduler was up, and the database reachable, for a whole lease.
 
-    After a start, a pause of the process or an outage of the database nobody's silence means anything yet.
+    After a start, a pause of the process or an outage of the database, leases must not expire yet.
     """
 
     def __init__(self, lease: float) -> None:
@@ -16,7 +16,7 @@ class ObservationWindow:
         self._observed_since = self._last_observed = -math.inf
 
     def observe(self, now: float) -> bool:
-        """`now`: seconds of one monotonic clock, told at every step that the database answered."""
+        """Note that the database answered at `now` (monotonic seconds). True once the window is full."""
         if now - self._last_observed > self._lease / 2:
             self._observed_since = now
         self._last_observed = now

@@ -147,7 +147,7 @@ def test_what_a_run_in_this_state_cannot_do_is_409(app: Application) -> None:
     assert app.call("DELETE", path).status == 409
     assert app.ended(place)["status"] == "succeeded"
     refused = app.call("POST", f"{path}/cancel")
-    assert (refused.status, refused.json()["detail"]) == (409, "the run has succeeded")
+    assert (refused.status, refused.json()["detail"]) == (409, "cannot cancel: the run has already succeeded")
 
 
 @pytest.mark.parametrize("cursor", ["x", "MTIz", "%00", "../..", "9" * 400])

@@ -134,7 +134,7 @@ async def test_a_retry_of_the_first_makes_the_others_anew(mesh: Mesh) -> None:
     status, answer, _ = await mesh.call("POST", f"/internal/apps/leaf/runs/{old}/retry")
     assert (status, answer["detail"]) == (
         409,
-        f"a later attempt of {first} has taken the place of this run; retry that one",
+        f"a later attempt of {first} replaced this run; retry that one",
     )
 
 

@@ -62,7 +62,7 @@ async def test_a_run_at_work_is_not_removed_nor_a_part_of_a_chain(mesh: Mesh) ->
     await mesh.until(lambda: mesh.status(first, "failed"))
     second = (await mesh.run(first))["chain"][1]["id"]
     status, answer, _ = await mesh.call("DELETE", f"/internal/apps/leaf/runs/{second}")
-    assert (status, answer["detail"]) == (409, f"the run is a part of {first}; delete that one")
+    assert (status, answer["detail"]) == (409, f"the run belongs to the chain {first}; delete that run")
     assert (await mesh.call("DELETE", f"/internal/apps/leaf/runs/{first}"))[0] == 204
     assert (await mesh.call("GET", f"/internal/apps/leaf/runs/{second}"))[0] == 410
     other = {**ALICE, "X-Mlmesh-User": "eve"}

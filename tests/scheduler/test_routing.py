@@ -20,7 +20,7 @@ async def test_an_instance_that_refuses_is_told_to_owners_in_its_own_words_and_t
     assert found["reason"] == {"code": "unhealthy", "detail": "Every slot is held."}
     assert [one["detail"] for one in found["instances"]] == ["Every slot is held."]
     assert (await mesh.table())["components"]["echo"]["reason"] == {
-        "code": "unhealthy", "detail": "its instances refuse calls or do not answer; one is replaced when that lasts"
+        "code": "unhealthy", "detail": "its instances fail their health checks; one that does not recover is replaced"
     }  # fmt: skip
     await mesh.sync(healthy(lease))
     _, found, _ = await mesh.call("GET", "/api/v1/apps/leaf/components/echo", headers=OWNER)

@@ -74,7 +74,7 @@ async def test_what_overlaps_is_allowed_refused_or_replaced(mesh: Mesh, database
     await live(mesh, "Forbid", "d2")
     last = (await schedule(mesh))["last_run"]
     found = await started(mesh, database_url)
-    assert (found["problem"], found["last_run"]) == (f"not started: {last} has not ended", last)
+    assert (found["problem"], found["last_run"]) == (f"not started: the previous run {last} has not ended", last)
     await live(mesh, "Replace", "d3")
     found = await started(mesh, database_url)
     assert (found["problem"], found["last_run"] == last) == (None, False)

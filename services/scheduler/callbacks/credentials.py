@@ -1,4 +1,4 @@
-"""Credentials that the database must not hold in clear; their keys are derived from the internal token of the services.
+"""Credentials that the database must not hold in clear text; keys are derived from the internal token.
 
 Headers of callbacks are stored sealed (AES-256-GCM): what was sealed for one run opens for no other. The token that an
 instance asks its callers for is not stored: it is computed from the instance's name whenever it is needed.
@@ -21,7 +21,7 @@ HEADERS_PURPOSE = "callback headers"
 
 
 def encrypt_headers(internal_token: str, run: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The callback of a run as it is stored."""
+    """The callback of a run as it is stored, its headers encrypted."""
     if not isinstance(spec["headers"], Mapping):
         return dict(spec)
     encrypted = Encryptor(internal_token, HEADERS_PURPOSE).encrypt(orjson.dumps(spec["headers"]), run.encode())
@@ -35,20 +35,20 @@ def decrypt_headers(internal_token: str, run: str, spec: Mapping[str, Any]) -> d
     try:
         decrypted = Encryptor(internal_token, HEADERS_PURPOSE).decrypt(b64decode(spec["headers"]), run.encode())
     except DecryptionFailed as error:
-        raise ValueError("its headers cannot be opened: MLMESH_INTERNAL_TOKEN has changed") from error
+        raise ValueError("cannot decrypt the callback headers: MLMESH_INTERNAL_TOKEN has changed") from error
     headers: dict[str, str] = orjson.loads(decrypted)
     return headers
 
 
 def instance_token(internal_token: str, task: Task) -> str:
-    """What calls to the instance have to show; an instance that an earlier release started keeps what it was given."""
+    """The token that an instance requires of its callers; instances of an earlier release keep their stored token."""
     if stored_token := task.spec.get("instance_token"):
         return str(stored_token)
     return _derive_token(internal_token, task.id)
 
 
 def add_endpoint_tokens(internal_token: str, app_routes: Mapping[str, Any]) -> dict[str, Any]:
-    """An app's document of the routing table, with the token of each endpoint."""
+    """An app's part of the route table, with the token of each endpoint."""
     components = {
         name: {**component, "endpoints": [_add_token(internal_token, endpoint) for endpoint in component["endpoints"]]}
         for name, component in app_routes.get("components", {}).items()

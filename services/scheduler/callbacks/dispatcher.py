@@ -1,4 +1,4 @@
-"""Tells the callbacks of runs what has happened, again and again until they have heard it."""
+"""The webhook dispatcher: turns changes of runs into deliveries and sends them until the receiver accepts one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from services.scheduler.model.callback import Callback, Delivery
 from services.scheduler.runs import queries
 
 MAX_BATCH = 64
-"""Deliveries of one step."""
+"""Callbacks, and deliveries, of one pass."""
 
 
 async def dispatch_callbacks(deps: Dependencies) -> None:
-    """What cannot be noticed of one run holds no delivery up."""
+    """One pass. An error while enqueueing does not delay deliveries."""
     await for_each((_enqueue_changed, _deliver_due), lambda half: half(deps), lambda half: half.__name__)
 
 
@@ -44,7 +44,7 @@ async def _deliver_due(deps: Dependencies) -> None:
 
 
 async def _enqueue_events(deps: Dependencies, run_id: str) -> None:
-    """Make deliveries of what is to be told; in one transaction with the mark that it was made."""
+    """Insert deliveries for the run's new events and record, in the same transaction, that they were enqueued."""
     async with deps.db.write() as conn:
         now = await database_time(conn)
         callback = await callbacks.get(conn, run_id, lock=True)
@@ -61,7 +61,7 @@ async def _enqueue_events(deps: Dependencies, run_id: str) -> None:
             await callbacks.add_delivery(conn, delivery)
         spec = credentials.encrypt_headers(
             deps.settings.internal_token, run_id, callback.spec
-        )  # an earlier release did not
+        )  # rows of an earlier release hold plain headers
         columns = {
             "told": [*callback.told, *new_events],
             "version": run.version,
@@ -100,4 +100,4 @@ async def _post_delivery(deps: Dependencies, callback: Callback, delivery: Deliv
         status = await deps.public_http.post(callback.spec["url"], body, headers)
     except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
         return None, (str(error) or type(error).__name__)[:500]
-    return status, None if 200 <= status < 300 else f"it answered {status}"
+    return status, None if 200 <= status < 300 else f"receiver answered {status}"

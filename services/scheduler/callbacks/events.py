@@ -1,4 +1,4 @@
-"""A run's callback: what may be asked for, what is told when, and how it is signed (Standard Webhooks 1.0). Pure.
+"""A run's callback: validation of the request, the events to send, and the retry schedule. Pure.
 
 A delivery's body is a CloudEvent 1.0 in JSON, whose `data` is the run as `GET` shows it. Its id stays the same however
 often it is sent, so that a receiver can drop the second one.
@@ -19,7 +19,7 @@ from services.scheduler.model.run import Run
 FINAL_EVENTS = ("succeeded", "failed", "canceled", "expired")
 EVENTS = ("started", *FINAL_EVENTS)
 RETRY_DELAYS_S = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 36000.0)
-"""Between the tries of one delivery: a receiver may be away for a day."""
+"""Between the attempts of one delivery: a receiver may be down for a day."""
 MAX_URL_LENGTH = 2048
 MAX_HEADERS = 16
 MAX_HEADER_LENGTH = 4096
@@ -29,7 +29,7 @@ HTTP_GONE = 410
 
 
 def parse_callback(value: Any) -> dict[str, Any]:
-    """The callback of a submission, checked. Raises ValueError with what to write."""
+    """The validated callback of a submission. Raises ValueError with advice."""
     if not isinstance(value, dict) or value.keys() - {"url", "events", "headers"} or "url" not in value:
         raise ValueError("must be {url, events?, headers?}")
     return {
@@ -75,12 +75,12 @@ def _parse_headers(value: Any) -> dict[str, str]:
 
 
 def callback_to_json(spec: Mapping[str, Any], secret: str | None) -> dict[str, Any]:
-    """What its caller may see of it: headers may be credentials."""
+    """The callback as its caller may see it, without headers, which may be credentials."""
     return {"url": spec["url"], "events": spec["events"], **({"secret": secret} if secret else {})}
 
 
 def due_events(callback: Callback, run: Run) -> dict[str, str]:
-    """What is to be told now: a mark for each time that it happens → the event."""
+    """Events to send now, by event key; a retried run has its events again, under new keys."""
     happened = {f"started {run.started_at}": "started"} if run.started_at is not None else {}
     if run.is_final:
         happened[f"{run.status} {run.finished_at}"] = run.status
@@ -95,7 +95,7 @@ def due_events(callback: Callback, run: Run) -> dict[str, str]:
 def build_cloud_event(
     delivery_id: str, run: Run, event: str, run_json: Mapping[str, Any], public_url: str
 ) -> dict[str, Any]:
-    """The CloudEvent."""
+    """The CloudEvent 1.0 of one event."""
     time = run.started_at if event == "started" else run.finished_at
     return {
         "specversion": "1.0",
@@ -112,7 +112,7 @@ def build_cloud_event(
 def delivery_after_attempt(
     delivery: Delivery, status: int | None, error: str | None, seconds: float, now: float
 ) -> dict[str, Any]:
-    """The delivery's columns after a try; `status`: what the receiver answered, None when it could not be reached."""
+    """The delivery's columns after an attempt; `status`: the receiver's HTTP status, None when it was unreachable."""
     attempts = [*delivery.tries, {"at": iso_time(now), "status": status, "error": error, "seconds": round(seconds, 3)}]
     if status is not None and 200 <= status < 300:
         return {"state": "delivered", "tries": attempts, "next_at": None}

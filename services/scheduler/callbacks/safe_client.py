@@ -1,7 +1,7 @@
-"""Calls to addresses that callers name: public ones only, and those that the operator allows.
+"""SSRF-safe HTTP client for URLs that callers choose: public addresses, and networks that the operator allows.
 
-A host is looked up once and the addresses that came out are connected to, so neither a spelling nor a name that is
-changed between a check and the call opens anything.
+A host is resolved once and the client connects to the resulting addresses, so neither a spelling nor a DNS record that
+changes between the check and the request reaches an internal address.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from libs.common.http.addresses import Address, NetworkPolicy, PrivateAddressErr
 TIMEOUT_S = 15.0
 RESOLVE_TIMEOUT_S = 2.0
 MAX_RESPONSE_BYTES = 2048
-"""Bytes of an answer that are read, so that its connection ends in order."""
+"""Bytes of a response that are read, so that its connection closes cleanly."""
 
 
 class PublicHttpClient:
@@ -27,7 +27,7 @@ class PublicHttpClient:
         self._session, self._reach = session, reach
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """The status of the answer; redirects are not followed. Raises OSError, aiohttp.ClientError, TimeoutError."""
+        """The HTTP status; redirects are not followed. Raises OSError, aiohttp.ClientError, TimeoutError."""
         target = URL(url)
         async with asyncio.timeout(TIMEOUT_S):
             addresses = await self._reach.resolve(target.host or "", target.port or 0)
@@ -53,7 +53,7 @@ class PublicHttpClient:
             return response.status
 
     async def explain_refusal(self, url: str) -> str | None:
-        """Why this URL will never be called; None when it may be, or when its name cannot be found out now."""
+        """Why requests to this URL are refused; None when they are allowed, or when its host cannot be resolved now."""
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT_S):
                 await self._reach.resolve(URL(url).host or "")
@@ -70,7 +70,7 @@ def _host_header(target: URL) -> str:
 
 
 def _certificate_name(target: URL) -> str | None:
-    """The name that a certificate must have; None when it must have the address itself."""
+    """The host name that the certificate must match; None for an IP address or plain HTTP."""
     if target.scheme != "https":
         return None
     try:

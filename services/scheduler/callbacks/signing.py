@@ -10,14 +10,14 @@ from libs.common.identity import ANONYMOUS
 
 
 def signing_secret(key: str, app: str, user: str, run: str) -> str:
-    """What a caller's callbacks from an app are signed with. Callers who say nobody is theirs share no secret."""
+    """The key that signs a user's callbacks from an app. Anonymous callers get one for each run, and share none."""
     owner = user if user != ANONYMOUS else f"{user}\0{run}"
     digest = hmac.digest(key.encode(), f"callback\0{app}\0{owner}".encode(), hashlib.sha256)
     return "whsec_" + base64.b64encode(digest).decode()
 
 
 def sign_delivery(secret: str, delivery_id: str, at: int, body: bytes) -> dict[str, str]:
-    """The headers of one try at `at` (epoch seconds)."""
+    """The signature headers of one attempt at `at` (epoch seconds)."""
     key = base64.b64decode(secret.removeprefix("whsec_"))
     text = f"{delivery_id}.{at}.".encode() + body
     signature = base64.b64encode(hmac.digest(key, text, hashlib.sha256)).decode()

@@ -12,7 +12,7 @@ from services.scheduler.runs import commands
 
 
 async def remove_app(deps: Dependencies, name: str) -> None:
-    """End an app: its routes, instances and runs."""
+    """Delete an app's routes and schedules, stop its instances, cancel its runs."""
     async with deps.db.write() as conn:
         now = await database_time(conn)
         await apps.remove(conn, name)

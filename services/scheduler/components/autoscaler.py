@@ -1,7 +1,7 @@
-"""How many instances of a component there should be. Pure.
+"""The autoscaler: how many instances a component should have. Pure.
 
-As many as its load asks for at once when it grows; fewer only when less would have been enough all along for the idle
-timeout, so that a pause between two bursts costs nobody a cold start.
+Scales up immediately with load; scales down only after fewer instances would have sufficed for the whole idle timeout
+(a stabilization window), so that a pause between two bursts causes no cold start.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from services.scheduler.model.scaling import ScaleState, ScalingBounds
 def scaling_for_revision(
     catalog: Catalog, scales: Mapping[str, ScaleState]
 ) -> dict[str, tuple[ScalingBounds, ScaleState]]:
-    """Of the components of a revision that goes live, those whose number changes: as many as there were, awake."""
+    """Bounds and state of the scaled components of a revision that goes live: current replicas, at least one."""
     scaling = {}
     for name, component in catalog.components.items():
         bounds = ScalingBounds.from_component(component)
@@ -28,14 +28,14 @@ def scaling_for_revision(
 
 
 def initial_scale(bounds: ScalingBounds) -> ScaleState:
-    """A component begins with an instance even if it may have none: whether it starts at all is worth knowing."""
+    """One instance, even if the minimum is zero: a rollout shows whether the component starts at all."""
     return ScaleState(bounds.clamp(1))
 
 
 def decide_replicas(
     scale: ScaleState, bounds: ScalingBounds, load: float | None, now: float, *, silence_is_idle: bool = True
 ) -> ScaleState:
-    """`load`: calls under way or waiting, a mean; None: nobody calls. `steady`: silence means that nobody calls."""
+    """`load`: mean of calls in flight or queued, None without a report. `silence_is_idle`: no report means no calls."""
     needed = bounds.clamp(0 if load is None else max(1, math.ceil(round(load / bounds.target, 2))))
     if needed >= scale.replicas:
         return ScaleState(needed)

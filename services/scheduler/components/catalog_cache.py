@@ -1,4 +1,4 @@
-"""The live catalogs of apps, kept as they were read: a revision never changes."""
+"""A cache of the apps' live catalogs. Revisions are immutable, so only which one is live can become stale."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.scheduler.db import Connection, apps
 
 MAX_CATALOGS = 1024
 FRESH_S = 0.2
-"""How long another scheduler's switch to a revision may go unnoticed here."""
+"""How long another scheduler's switch to a new revision may go unnoticed here."""
 LiveCatalog = tuple[Catalog, str]
 
 
@@ -23,17 +23,17 @@ class CatalogCache:
         self._reads: Coalescer[LiveCatalog] = Coalescer()
         self._recent: dict[str, tuple[float, LiveCatalog]] = {}
         self._catalogs: OrderedDict[tuple[str, str], Catalog] = OrderedDict()
-        """By app and deployment."""
+        """LRU cache, by app and deployment."""
 
     async def get_live(self, app: str) -> LiveCatalog:
-        """The app's catalog and its commit; those who ask within a moment are told the same. Raises NotFound."""
+        """The app's live catalog and commit, at most FRESH_S old. Raises NotFound."""
         recent = self._recent.get(app)
         if recent is not None and time.monotonic() < recent[0]:
             return recent[1]
         return await self._reads.run(app, lambda: self._load_live(app))
 
     def invalidate(self, app: str) -> None:
-        """Another revision may be live."""
+        """Another revision may be live: read it again."""
         self._recent.pop(app, None)
 
     async def _load_live(self, app: str) -> LiveCatalog:
@@ -55,5 +55,5 @@ class CatalogCache:
     async def _read_catalog(self, conn: Connection, app: str, deployment: str) -> Catalog:
         live_app = await apps.get(conn, app)
         if live_app is None or live_app.catalog is None or live_app.deployment != deployment:
-            raise Unavailable(f"{app} is being changed", retry_after=FRESH_S)
+            raise Unavailable(f"a new revision of {app} is going live; try again", retry_after=FRESH_S)
         return Catalog.from_json(live_app.catalog)

@@ -1,4 +1,4 @@
-"""Which component instances should exist, and what their states mean for a rollout. Pure."""
+"""Desired state: which component instances should exist, and the difference to those that do. Pure."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from services.scheduler.model.task import Task
 from services.scheduler.model.worker import Worker
 
 DRAIN_DELAY_S = 3.0
-"""From the switch of the routes to the stop of an old instance: gateways learn of the switch, calls in flight end."""
+"""From the switch of the routes to the stop of an old instance: gateways update, calls in flight end."""
 RESTART = "anew"
-"""In the spec of an instance that is to be started anew."""
+"""Key in the spec of an instance that must be restarted."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def desired_instances(
     *,
     min_replicas: int = 0,
 ) -> list[DesiredInstance]:
-    """All instances of a revision, at least so many of each component.
+    """All instances of a revision, at least `min_replicas` of each component.
 
-    `secrets` are the versions of the app's secret values: a new one makes a new instance.
+    `secrets` are the versions of the app's secret values: a new version requires a new instance.
     """
     instances = []
     for name, component in sorted(catalog.components.items()):
@@ -66,7 +66,7 @@ def desired_instances(
         bounds = ScalingBounds.from_component(component)
         scale = scales.get(name) or initial_scale(bounds)
         other_boxes = sorted(set(catalog.boxes) - set(spec["boxes"]))
-        full_spec = {**spec, "commit": commit, "other_boxes": other_boxes}  # they follow from the commit
+        full_spec = {**spec, "commit": commit, "other_boxes": other_boxes}  # the fingerprint has the commit
         for replica in range(max(min_replicas, bounds.clamp(scale.replicas))):
             instances.append(DesiredInstance(name, replica, fingerprint, full_spec, resource_class))
     return instances
@@ -74,7 +74,7 @@ def desired_instances(
 
 @dataclass(frozen=True)
 class InstanceSet:
-    """An app's instances: those that there are, and those that there should be."""
+    """An app's instances: the existing tasks, and the desired ones (compare a Kubernetes ReplicaSet)."""
 
     app: App
     scales: Mapping[str, ScaleState]
@@ -83,9 +83,9 @@ class InstanceSet:
 
     @property
     def replaced_ids(self) -> frozenset[str]:
-        """Ids of instances that are to be replaced by others like them, and stop when those are healthy.
+        """Ids of instances that equal ones replace; they stop when the replacement is healthy.
 
-        Because somebody wants them started anew, or because their worker drains while another could have them.
+        They were restarted, or their worker drains while another worker has their resource class.
         """
         restarting = {task.id for task in self.tasks if task.spec.get(RESTART)}
         draining = {worker.name for worker in self.workers if worker.draining}
@@ -104,7 +104,7 @@ class InstanceSet:
         )
 
     def desired_by_rollout(self, rollout: Rollout) -> list[DesiredInstance]:
-        """One of each at least, also of what sleeps: a revision that cannot start must not go live."""
+        """Instances of the new revision, at least one per component: a revision that cannot start must not go live."""
         return desired_instances(
             Catalog.from_json(rollout.catalog), rollout.commit, self._secret_versions, self.scales, min_replicas=1
         )
@@ -116,9 +116,9 @@ class InstanceSet:
 
 
 def instance_spec(name: str, component: MLComponent, config_maps: ConfigMaps) -> dict[str, Any]:
-    """What makes it this instance and no other: when it changes, another takes its place. `config_maps`: the app's.
+    """The spec that identifies an instance: when it changes, a new instance replaces the old. `config_maps`: the app's.
 
-    A field that only some have (`env_from`) is not in the spec of the others: it would start them anew.
+    An optional field (`env_from`) is left out where it is empty: adding it would restart existing instances.
     """
     spec, service = component.spec, component.spec.ml_service
     sources = env_sources_to_json(spec.env_from, config_maps)
@@ -157,13 +157,13 @@ def model_location(box: str | None, path: str | None) -> dict[str, Any] | None:
 def to_start(
     instances: Iterable[DesiredInstance], tasks: Iterable[Task], replaced: Container[str] = ()
 ) -> list[DesiredInstance]:
-    """The wanted instances that no open task stands for, or only one that is `leaving`."""
+    """Desired instances without an open task, or whose only task is being replaced."""
     keys = {_task_key(task) for task in tasks if task.is_open and not task.stop and task.id not in replaced}
     return [instance for instance in instances if instance.key not in keys]
 
 
 def to_stop(instances: Iterable[DesiredInstance], tasks: Collection[Task], replaced: Container[str] = ()) -> list[Task]:
-    """The open tasks that nobody wants, or wants any more where they are, and that were not yet told so."""
+    """Open tasks that are not desired, or whose replacement is healthy, and that have no stop order yet."""
     keys = {instance.key for instance in instances}
     healthy_keys = {_task_key(task) for task in tasks if task.is_healthy and not task.stop and task.id not in replaced}
     unwanted = (
@@ -175,7 +175,7 @@ def to_stop(instances: Iterable[DesiredInstance], tasks: Collection[Task], repla
 
 
 def matching_tasks(instances: Iterable[DesiredInstance], tasks: Iterable[Task]) -> list[Task]:
-    """The open tasks that stand for the wanted instances."""
+    """The open tasks of these instances."""
     keys = {instance.key for instance in instances}
     return [task for task in tasks if task.is_open and not task.stop and _task_key(task) in keys]
 

@@ -1,4 +1,4 @@
-"""What gateways say of the calls they have, and the numbers of instances that follow from it."""
+"""Load reports of gateways, and the replica counts that the autoscaler derives from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.scheduler.dependencies import Dependencies
 
 NAME_PATTERN = r"^[^\x00]{1,128}$"
 LOAD_FRESH_S = 3.0
-"""How long a gateway's word counts. It speaks every second while there are calls."""
+"""How long a load report counts; gateways send one every second while there are calls."""
 
 
 class ComponentLoad(Message):
@@ -35,7 +35,7 @@ async def record_load_report(deps: Dependencies, report: LoadReport) -> None:
 
 
 async def update_scaling(deps: Dependencies, *, silence_is_idle: bool) -> set[str] | None:
-    """Decide anew; the apps for which that makes a difference. None: no component scales."""
+    """Run the autoscaler. Returns the apps whose replica counts changed; None if no component scales."""
     async with deps.db.read() as conn:
         now = await database_time(conn)
         scaling = await autoscaling.list_scaled_components(conn)

@@ -1,8 +1,8 @@
-"""Brings what runs of an app to what its manifests say, and its routes with it: all at once, or not at all.
+"""The reconciler: brings an app's instances and routes to the state that its manifests describe.
 
-A rollout starts what is new beside what is live. When every new instance is healthy (or waits for something that is not
-the rollout's, such as a model) one transaction makes the revision live and writes the routes; otherwise the new
-instances go.
+A rollout starts the new instances beside the live ones. When each new instance is healthy, or blocked by something
+outside the rollout such as a missing model, one transaction makes the revision live and writes the routes. If one
+fails, the new instances are stopped.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ CHECKING_MODEL = "checking_model"
 
 
 async def reconcile_app(deps: Dependencies, name: str) -> None:
-    """One step for one app. Raises Unavailable when a service it needs is away; repeating it is harmless."""
+    """One pass for one app; idempotent. Raises Unavailable when a service it needs is down."""
     rollout = await _begin_rollout(deps, name)
     async with deps.db.write() as conn:
         await _start_and_stop(conn, name, rollout)
-    deps.triggers.dispatch_relay()  # a call may wait for what was added
+    deps.triggers.dispatch_relay()  # a request may be waiting for a new instance
     await _check_models(deps, name)
     async with deps.db.write() as conn:
         changed = await evaluate_rollout(conn, name)
@@ -48,7 +48,7 @@ async def reconcile_app(deps: Dependencies, name: str) -> None:
 
 
 async def _begin_rollout(deps: Dependencies, name: str) -> Rollout | None:
-    """The rollout to work on: the newest one, its boxes made. Older ones are superseded."""
+    """The newest open rollout, its boxes declared; older ones become superseded."""
     async with deps.db.read() as conn:
         open_rollouts = await rollout_rows.list_active_rollouts(conn, name)
     if open_rollouts[1:]:
@@ -73,7 +73,7 @@ def rollout_step(
 
 
 async def declare_boxes(deps: Dependencies, name: str, extra: Iterable[Catalog]) -> None:
-    """The live boxes and those of `more`; a box that is in neither is detached, its data kept."""
+    """Declare the boxes of the live revision and of `extra`; databox detaches all others and keeps their data."""
     async with deps.db.read() as conn:
         app = await apps.get(conn, name)
     catalogs = ([Catalog.from_json(app.catalog)] if app and app.catalog else []) + list(extra)
@@ -86,9 +86,9 @@ async def declare_boxes(deps: Dependencies, name: str, extra: Iterable[Catalog])
 
 
 async def restart_component(deps: Dependencies, name: str, component: str) -> None:
-    """Start the instances of a component anew, with the model as it is now.
+    """Restart the instances of a component, with the current model.
 
-    One that serves goes on until the new one is healthy; one that does not is stopped at once.
+    A healthy instance serves until its replacement is healthy; an unhealthy one is stopped immediately.
     """
     async with deps.db.write() as conn:
         instances = [
@@ -101,7 +101,7 @@ async def restart_component(deps: Dependencies, name: str, component: str) -> No
 
 
 async def _start_and_stop(conn: Connection, name: str, rollout: Rollout | None) -> None:
-    """Add the instances that are missing, order the stop of those that nobody wants."""
+    """Add missing instances, order the stop of unwanted ones."""
     now = await database_time(conn)
     instance_set = await _load_instance_set(conn, name)
     instances = instance_set.desired_live + (instance_set.desired_by_rollout(rollout) if rollout else [])
@@ -150,7 +150,7 @@ def _new_task_row(app: str, instance: desired.DesiredInstance, now: float) -> di
 
 
 async def _check_models(deps: Dependencies, name: str) -> None:
-    """Let instances start whose model has appeared."""
+    """Make instances ready whose model exists now."""
     async with deps.db.read() as conn:
         waiting = [task for task in await tasks.list_instances(conn, name) if waits_for_model(task)]
     if not waiting:
@@ -169,26 +169,26 @@ async def _check_models(deps: Dependencies, name: str) -> None:
 
 
 def waits_for_model(task: Task) -> bool:
-    """Whether it waits for a model and not for the end of a back-off."""
+    """Whether the instance waits for its model, not for the end of a back-off."""
     return task.state == "waiting" and task.not_before is None and task.spec["model"] is not None
 
 
 async def evaluate_rollout(conn: Connection, name: str) -> bool:
-    """End the rollout if it can be, write the routes. Whether a revision went live or the routes changed."""
+    """Finish the rollout if its verdict allows, then write the routes. Whether the route table changed."""
     instance_set = await _load_instance_set(conn, name)
     rollouts = await rollout_rows.list_active_rollouts(conn, name)
-    if rollouts and rollouts[-1].steps:  # one that came in a moment ago has not been prepared
+    if rollouts and rollouts[-1].steps:  # without steps it has just arrived, and its boxes are not declared yet
         instance_set = await _apply_verdict(conn, instance_set, rollouts[-1], await database_time(conn))
     return await _write_routes(conn, instance_set)
 
 
 async def update_routes(conn: Connection, name: str) -> bool:
-    """Write the routes of what is live as its instances are now. Whether they changed."""
+    """Write the routes of the live revision from the current instances. Whether they changed."""
     return await _write_routes(conn, await _load_instance_set(conn, name))
 
 
 async def _write_routes(conn: Connection, instance_set: InstanceSet) -> bool:
-    """Written from a look that was taken when nobody else could write: a heartbeat may have come in between."""
+    """Write from a read made under the lock of the table: a heartbeat may have changed the instances before it."""
     if instance_set.app.catalog is None:
         return False
     old_routes = await routes.get_app_routes(conn, instance_set.app.name)
@@ -208,7 +208,7 @@ def _build_routes(instance_set: InstanceSet, old_routes: dict[str, Any]) -> dict
 
 
 async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: Rollout, now: float) -> InstanceSet:
-    """The app as it is afterwards."""
+    """Fail the rollout, make it live or update its steps. Returns the instance set afterwards."""
     app, new_instances = instance_set.app, instance_set.desired_by_rollout(rollout)
     new_tasks = desired.matching_tasks(new_instances, instance_set.tasks)
     verdict, verdict_tasks = rollout_verdict.rollout_verdict(new_tasks)
@@ -254,5 +254,5 @@ async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: R
 
 
 async def _stop_unwanted(conn: Connection, instance_set: InstanceSet, now: float) -> None:
-    """Order the stop of what the live revision does not want."""
+    """Order the stop of instances that the live revision does not want."""
     await _stop_instances(conn, desired.to_stop(instance_set.desired_live, instance_set.tasks), now)

@@ -1,4 +1,4 @@
-"""Takes in what the registry decided: revisions to roll out, who may call. Pulled, so that no lost message matters."""
+"""Pulls deployments and access lists from the registry. Polling makes lost messages harmless."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class AccessFeed(Message):
 
 
 async def sync_registry(deps: Dependencies) -> set[str]:
-    """The apps for which something is new.
+    """Pull everything. Returns the apps that changed.
 
-    What is to start is asked for before who may call, and taken in after: no revision goes live without its users.
+    Deployments are fetched before access lists and stored after them: no revision goes live without its users.
     """
     response = await deps.services.registry.get("/internal/deployments", status="starting")
     return await sync_access(deps) | await sync_deployments(deps, RevisionList.model_validate(response).items)
@@ -68,7 +68,7 @@ async def sync_deployments(deps: Dependencies, items: Iterable[Revision]) -> set
 
 
 def catalog_problem(catalog: dict[str, Any]) -> str | None:
-    """Why this release cannot work with a revision, if it cannot."""
+    """Why this release cannot read the catalog; None if it can."""
     try:
         Catalog.from_json(catalog)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -77,16 +77,16 @@ def catalog_problem(catalog: dict[str, Any]) -> str | None:
 
 
 async def _reject_revision(deps: Dependencies, item: Revision, problem: str) -> None:
-    get("scheduler").error("a revision is refused", app=item.app, deployment=item.id, why=problem)
+    get("scheduler").error("Revision rejected", app=item.app, deployment=item.id, why=problem)
     body = {"status": "failed", "errors": [{"message": problem}]}
     try:
         await deps.services.registry.post(f"/internal/deployments/{item.id}/report", body)
     except (NotFound, Conflict):
-        return  # the app is gone, or a newer deployment has taken its place
+        return  # the app is deleted, or a newer deployment supersedes this one
 
 
 async def _add_rollout(deps: Dependencies, item: Revision) -> bool:
-    """Whether it is new."""
+    """Insert a rollout for the revision. Whether it is new."""
     async with deps.db.write() as conn:
         rollout = Rollout(
             deployment=item.id,
@@ -99,6 +99,8 @@ async def _add_rollout(deps: Dependencies, item: Revision) -> bool:
         added = await rollouts.add_rollout(conn, rollout)
         if added:
             await apps.put(conn, item.app, {})
+    if added:
+        get("scheduler").info("rollout started", app=item.app, deployment=item.id, commit=item.commit[:10])
     return added
 
 
@@ -128,6 +130,6 @@ def _is_valid_access(app: str, app_access: Any) -> bool:
     try:
         AppAccess.model_validate(app_access)
     except ValidationError as error:
-        get("scheduler").error("who may call an app is left as it was", app=app, why=str(error)[:MAX_REASON_LENGTH])
+        get("scheduler").error("Invalid access list ignored", app=app, why=str(error)[:MAX_REASON_LENGTH])
         return False
     return True

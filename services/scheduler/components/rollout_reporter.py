@@ -1,4 +1,4 @@
-"""Tells the registry how its deployments go."""
+"""Reports rollout progress to the registry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.scheduler.model.rollout import Rollout
 
 
 async def report_rollouts(deps: Dependencies) -> None:
-    """Report rollouts that changed to the registry. Raises Unavailable when it is away; they stay to be told."""
+    """Report all changed rollouts. Raises Unavailable when the registry is down; the next pass reports them again."""
     async with deps.db.read() as conn:
         changed_rollouts = await rollouts.list_unreported_rollouts(conn)
     await for_each(changed_rollouts, lambda rollout: _report_rollout(deps, rollout), lambda rollout: rollout.deployment)
@@ -35,14 +35,14 @@ async def _report_rollout(deps: Dependencies, rollout: Rollout) -> None:
 def _log_outcome(rollout: Rollout) -> None:
     fields = {"app": rollout.app, "deployment": rollout.deployment, "commit": rollout.commit[:10]}
     if rollout.status == "live":
-        log.get("scheduler").info("deployment is live", **fields)
+        log.get("scheduler").info("rollout live", **fields)
     elif rollout.status == "failed":
         why = next((error.get("message") for error in rollout.errors or ()), None)
-        log.get("scheduler").warning("deployment failed", **fields, why=why)
+        log.get("scheduler").warning("rollout failed", **fields, why=why)
 
 
 async def _post_report(deps: Dependencies, rollout: Rollout, body: dict[str, Any]) -> None:
     try:
         await deps.services.registry.post(f"/internal/deployments/{rollout.deployment}/report", body)
     except (NotFound, Conflict):
-        return  # the app is gone, or a newer deployment has taken its place
+        return  # the app is deleted, or a newer deployment supersedes this one

@@ -12,17 +12,17 @@ LOG_LINES = 20
 
 
 def is_blocked(task: Task) -> bool:
-    """Whether it waits for something that is not the rollout's to wait for, such as a model that is not trained yet."""
+    """Whether the instance waits for something outside the rollout, such as a model that is not trained yet."""
     return task.state == "waiting" and (task.reason or {}).get("code") in WAIT_REASONS
 
 
 def has_failed(task: Task) -> bool:
-    """Whether it ended before it was ever healthy."""
+    """Whether the instance exited before it was ever healthy."""
     return task.state == "waiting" and task.failures > 0 and not is_blocked(task)
 
 
 def rollout_verdict(tasks: Iterable[Task]) -> tuple[str, list[Task]]:
-    """`failed` with those to blame, `ready` when each is healthy or held back, else `starting` with the others."""
+    """`failed` with the failed tasks, `ready` if all are healthy or blocked, else `starting` with the pending ones."""
     tasks = list(tasks)
     if failing := [task for task in tasks if has_failed(task)]:
         return "failed", failing
@@ -31,7 +31,7 @@ def rollout_verdict(tasks: Iterable[Task]) -> tuple[str, list[Task]]:
 
 
 def status_line(task: Task) -> str:
-    """One line for a deployment's step: `digits: model_missing weights/digits.joblib`."""
+    """One line for a rollout step: `digits: model_missing weights/digits.joblib`."""
     why = task.reason or {}
     state = task.phase if task.state == "claimed" else why.get("code", task.state)
     detail = (task.detail if task.state == "claimed" else why.get("detail")) or ""
@@ -39,7 +39,7 @@ def status_line(task: Task) -> str:
 
 
 def instance_error(task: Task) -> dict[str, Any]:
-    """A deployment's error about an instance that did not start, with its last log lines."""
+    """The rollout error of an instance that did not start, with its last log lines."""
     why: Mapping[str, Any] = task.reason or {}
     message = f"component {task.name} did not start: {why.get('code', 'failed')}: {why.get('detail') or 'no detail'}"
     return {
@@ -51,6 +51,6 @@ def instance_error(task: Task) -> dict[str, Any]:
 
 
 def instance_warning(task: Task) -> dict[str, Any]:
-    """A deployment's warning about an instance that serves all the same."""
+    """The rollout warning of an instance that serves in spite of a problem."""
     position = {"file": None, "line": None, "column": None}
     return {**position, "message": f"component {task.name}: {task.detail}", "component": task.name}

@@ -1,4 +1,4 @@
-"""The routing table's document of one app, from its live manifests, its instances and its users. Pure."""
+"""An app's part of the route table, built from its live manifests, instances and users. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from services.scheduler.model.task import Task
 def build_app_routes(
     catalog: Catalog, tasks: Iterable[Task], access: Mapping[str, Any], old_routes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """`tasks` are the app's open instances of the live revision; `before` is its document until now."""
+    """`tasks`: the open instances of the live revision; `old_routes`: the app's part of the table until now."""
     tasks = list(tasks)
     old_components = old_routes.get("components", {})
     apis = [api_to_json(name, api) for name, api in sorted(catalog.apis.items()) if api.spec.published]
@@ -67,7 +67,7 @@ def auth_to_json(auth: Auth) -> dict[str, Any]:
 
 
 def component_routes(manifest: MLComponent, tasks: list[Task], stored_openapi: Any) -> dict[str, Any]:
-    """`described`: what an instance said of itself when there was one."""
+    """`stored_openapi`: the description that an earlier instance reported."""
     routable = [task for task in tasks if task.endpoint and task.phase != "unhealthy"]
     endpoints = [
         {"id": task.id, "host": task.endpoint["host"], "port": task.endpoint["port"], **_stored_token(task)}
@@ -90,21 +90,21 @@ def component_routes(manifest: MLComponent, tasks: list[Task], stored_openapi: A
 
 
 def _stored_token(task: Task) -> dict[str, str]:
-    """That of an instance which an earlier release started; the others' are computed when the table is read."""
+    """The token of an instance of an earlier release; other tokens are computed when the table is read."""
     return {"token": task.spec["instance_token"]} if "instance_token" in task.spec else {}
 
 
 def can_wake(tasks: list[Task]) -> bool:
-    """Whether a call now would find an instance soon: none is known to fail or to wait for something else."""
+    """Whether a cold start would succeed: no instance is known to fail or to be blocked."""
     return not any(rollout_verdict.has_failed(task) or rollout_verdict.is_blocked(task) for task in tasks)
 
 
 def blocking_reason(tasks: list[Task]) -> Reason:
-    """Why nothing answers, in one reason."""
+    """The reason that no instance answers."""
     for task in tasks:
         if task.reason:
             return {key: task.reason[key] for key in ("code", "detail") if key in task.reason}
     phase = next((task.phase for task in tasks if task.phase), None)
-    if phase == "unhealthy":  # why, in its own words, is for owners
-        return reason(phase, "its instances refuse calls or do not answer; one is replaced when that lasts")
-    return reason(phase or "starting", "an instance is being started" if tasks else "no instance exists yet")
+    if phase == "unhealthy":  # the detail that the instance reports is for owners
+        return reason(phase, "its instances fail their health checks; one that does not recover is replaced")
+    return reason(phase or "starting", "an instance is starting" if tasks else "no instance exists yet")

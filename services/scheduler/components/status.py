@@ -1,4 +1,4 @@
-"""The components of an app as owners see them."""
+"""Status of an app's components, for owners."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.scheduler.runs import views
 
 
 async def list_components(deps: Dependencies, app: str) -> list[dict[str, Any]]:
-    """The components of the live revision and of one that is being rolled out."""
+    """Components of the live revision and of active rollouts."""
     async with deps.db.read() as conn:
         live_app = await apps.get(conn, app)
         instances = await tasks.list_instances(conn, app)

@@ -1,1 +1,1 @@
-"""The scheduler's HTTP side: bodies in, functions of the service called, answers out. No decision is made here."""
+"""HTTP handlers: parse the request, call a function of the service, build the response. They decide nothing."""

@@ -1,4 +1,4 @@
-"""`/api/v1/workers` and `/api/v1/queues`: what operators look at."""
+"""`/api/v1/workers` and `/api/v1/queues`, for operators."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ async def list_workers(deps: DependenciesDep, caller: CallerDep) -> dict[str, An
 
 @router.post("/workers/{name}/drain", status_code=202)
 async def drain_worker(deps: DependenciesDep, caller: CallerDep, name: str, off: bool = False) -> dict[str, Any]:
-    """The worker takes nothing new and hands back what it has not begun; its instances move where another takes them.
+    """Drain: the worker claims nothing, returns tasks it has not started, and its instances move to other workers.
 
-    `?off=true` takes the order back.
+    `?off=true` ends the drain.
     """
     caller.require_scope("admin")
     async with deps.db.write() as conn:
@@ -49,7 +49,7 @@ async def drain_worker(deps: DependenciesDep, caller: CallerDep, name: str, off:
 
 @router.get("/queues")
 async def list_queues(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
-    """What waits for workers, by resource class, and what nobody could use."""
+    """Ready tasks and dead letters, by resource class."""
     caller.require_scope("read")
     async with deps.db.read() as conn:
         now = await database_time(conn)
@@ -74,7 +74,7 @@ async def list_dead_letters(deps: DependenciesDep, caller: CallerDep, name: str)
 
 @router.post("/queues/{name}/redrive", status_code=202)
 async def redrive_queue(deps: DependenciesDep, caller: CallerDep, name: str) -> dict[str, Any]:
-    """What was refused is queued again."""
+    """Move dead letters back to the queue."""
     caller.require_scope("admin")
     return {"name": name, "redriven": await deps.bus.redrive(_find_queue(name))}
 

@@ -1,4 +1,4 @@
-"""What the registry asks about an app, and its removal."""
+"""Internal API for the registry: status and deletion of an app."""
 
 from __future__ import annotations
 

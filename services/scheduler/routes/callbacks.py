@@ -1,4 +1,4 @@
-"""What a run's callback was told, and telling it again."""
+"""Deliveries of a run's callback: list and redeliver."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def list_deliveries(deps: DependenciesDep, scope: RunScopeDep, run_id: str
 @router.post("/internal/apps/{ns}/runs/{run_id}/deliveries/{delivery}/redeliver", status_code=202)
 @router.post("/api/v1/apps/{ns}/runs/{run_id}/deliveries/{delivery}/redeliver", status_code=202)
 async def redeliver_event(deps: DependenciesDep, scope: RunScopeDep, run_id: str, delivery: str) -> dict[str, Any]:
-    """At once, whatever became of it before; it keeps its id."""
+    """Send a delivery again now, whatever its state; it keeps its id."""
     await require_visible_run(deps, scope, run_id)
     async with deps.db.write() as conn:
         now = await database_time(conn)

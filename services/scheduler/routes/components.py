@@ -1,4 +1,4 @@
-"""`/api/v1/apps/{ns}/components`: states, reasons, instances, logs."""
+"""`/api/v1/apps/{ns}/components`: status, restart and logs of components."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def show_component(deps: DependenciesDep, caller: CallerDep, ns: str, name
 
 @router.post("/{name}/restart", status_code=202)
 async def restart_component(deps: DependenciesDep, caller: CallerDep, ns: str, name: str) -> dict[str, Any]:
-    """New instances of the same deployment, with the model as it is now; the old ones serve until those are healthy."""
+    """Restart with the current model; healthy instances serve until their replacements are healthy."""
     caller.require_scope("write", ns)
     await status.get_component(deps, ns, name)
     await reconciler.restart_component(deps, ns, name)
@@ -38,7 +38,7 @@ async def restart_component(deps: DependenciesDep, caller: CallerDep, ns: str, n
 
 @router.get("/{name}/logs")
 async def show_logs(deps: DependenciesDep, caller: CallerDep, ns: str, name: str, follow: bool = False) -> Response:
-    """The log of the newest instance that has started."""
+    """The log of the newest started instance."""
     caller.require_scope("read", ns)
     async with deps.db.read() as conn:
         task = await tasks.find_newest_started(conn, ns, name)

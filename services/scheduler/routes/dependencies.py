@@ -1,6 +1,6 @@
-"""What routes are given: the service's parts and who is calling.
+"""FastAPI dependencies: the container of the service and the caller.
 
-Coroutines, though they wait for nothing: the framework runs plain functions in threads.
+They are coroutines although they await nothing: FastAPI runs plain functions in a thread pool.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ CallerDep = Annotated[Caller, Depends(_caller)]
 
 MAX_WAIT_S = 60.0
 RETRY_AFTER_S = "1"
-"""Until the next look at a run."""
+"""Seconds until a client should poll a run again."""
 
 
 def parse_prefer_wait(prefer: str | None) -> float:
-    """The N of `Prefer: wait=N`, at most 60."""
+    """The N of `Prefer: wait=N`, at most MAX_WAIT_S."""
     match = re.search(r"\bwait=([0-9]{1,6})\b", prefer or "")
     return min(float(match[1]), MAX_WAIT_S) if match else 0.0

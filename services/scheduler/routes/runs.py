@@ -1,4 +1,4 @@
-"""Runs: for callers (through the gateway, their own runs only) and for owners (`/api/v1`, all of an app's)."""
+"""Runs: for callers (through the gateway, their own runs) and for owners (`/api/v1`, all runs of an app)."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ router = APIRouter()
 
 
 class RunScope:
-    """Which runs this request may see: a caller's own, or all of the app's.
+    """The runs that a request may access: the caller's, or all of the app.
 
-    A run of nobody's is for who knows its id.
+    A run of an anonymous caller is visible to anyone who knows its id.
     """
 
     def __init__(self, caller: Caller, app: str, owner: bool) -> None:
         self.app = app
         self.list_path = f"/api/v1/apps/{app}/runs" if owner else f"/{app}/runs"
-        """The public path."""
+        """The public path, for links."""
         self.owner = owner or caller.user == OWNER_USER
         self.user = None if owner else caller.user
         self.pipelines = None if owner or "*" in caller.pipelines else caller.pipelines
 
     def check_visible(self, run: Run) -> Run:
-        """Raises NotFound for another's run, as if it were not there."""
+        """Raises NotFound for a run of another user, as if it did not exist."""
         is_visible = self.user is None or run.user in (self.user, ANONYMOUS)
         first_pipeline = run.plan.get("began_with", run.pipeline)
         if not is_visible or (self.pipelines is not None and not self.pipelines & {run.pipeline, first_pipeline}):
@@ -76,7 +76,7 @@ async def list_runs(
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = PAGE_SIZE,
 ) -> Response:
-    if scope.user == ANONYMOUS:  # one sees a run whose id one was told
+    if scope.user == ANONYMOUS:  # anonymous callers share a user: only a run's id grants access
         return OrjsonResponse({"items": [], "next": None})
     pipelines = scope.pipelines
     if pipeline is not None:
@@ -137,7 +137,7 @@ async def show_run(
 
 
 async def require_visible_run(deps: Dependencies, scope: RunScope, run_id: str) -> Run:
-    """Raises NotFound."""
+    """The run, if the scope may see it. Raises NotFound, Gone."""
     async with deps.db.read() as conn:
         return scope.check_visible(await queries.require_run(conn, scope.app, run_id, lock=False))
 
@@ -163,7 +163,7 @@ async def retry_run(
 @router.delete("/internal/apps/{ns}/runs/{run_id}", status_code=204)
 @router.delete("/api/v1/apps/{ns}/runs/{run_id}", status_code=204)
 async def delete_run(deps: DependenciesDep, scope: RunScopeDep, run_id: str, files: bool = False) -> None:
-    """With `?files=true` what it has published, too."""
+    """Delete the run; with `?files=true` its published files, too."""
     await require_visible_run(deps, scope, run_id)
     await retention.delete_run(deps, scope.app, run_id, files=files)
 
@@ -173,7 +173,7 @@ async def delete_run(deps: DependenciesDep, scope: RunScopeDep, run_id: str, fil
 async def stream_events(
     deps: DependenciesDep, scope: RunScopeDep, run_id: str, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
-    """The run whenever it changes, as server-sent events, to its end; an id is the ETag without its quotes."""
+    """Server-sent events with the run after each change until it ends; an event id is the ETag without quotes."""
     await require_visible_run(deps, scope, run_id)
     stream = stream_changes(deps, scope.app, run_id, last_event_id, owner=scope.owner)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})

@@ -1,4 +1,4 @@
-"""`/api/v1/apps/{ns}/schedules`: what starts by itself, when, and how the last start went."""
+"""`/api/v1/apps/{ns}/schedules`: list, pause and resume schedules."""
 
 from __future__ import annotations
 

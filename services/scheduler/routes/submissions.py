@@ -1,4 +1,4 @@
-"""New runs. Direct routes: few are called more."""
+"""Submission of runs and async predictions. These are hot routes, which bypass FastAPI."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_KEY_LENGTH = 255
 
 
 async def submit_run(request: RouteRequest) -> Response:
-    """A run of the pipeline that is published at the path."""
+    """Submit a run of the pipeline that is published at the path."""
     deps, ns, path, user, key = _parse_request(request)
     submitted = await create.submit_run(deps, ns, path, user, await request.body(), key)
     if submitted.callback is None:
@@ -29,14 +29,14 @@ async def submit_run(request: RouteRequest) -> Response:
 
 
 async def submit_prediction(request: RouteRequest) -> Response:
-    """A prediction of the component that is published at the path, as a run."""
+    """Submit a prediction, as a run, to the component that is published at the path."""
     deps, ns, path, user, key = _parse_request(request)
     submitted = await create.submit_prediction(deps, ns, path, user, await request.body(), key)
     return await _respond(deps, request, submitted, {})
 
 
 def _parse_request(request: RouteRequest) -> tuple[Dependencies, str, str, str, str | None]:
-    """The parts, app, path, user and Idempotency-Key."""
+    """The dependencies, app, path, user and Idempotency-Key of a submission."""
     user, key = caller_from_headers(request.headers).user, request.headers.get("idempotency-key")
     if key is not None and len(key) > MAX_KEY_LENGTH:
         raise Invalid(f"Idempotency-Key: at most {MAX_KEY_LENGTH} characters")

@@ -1,4 +1,4 @@
-"""The routing table, for gateways, and what they say of their calls."""
+"""Internal API for gateways: the route table and load reports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/internal")
 
 @router.get("/table")
 async def get_route_table(deps: DependenciesDep, since: int = -1, wait: float = 0.0) -> Response:
-    """What changed after version `since`, waited for; everything for who has none (-1) or one that never was."""
+    """Changes after version `since` (long poll); the full table for -1 or for a version that never existed."""
     remaining = min(wait, MAX_WAIT_S)
     with deps.notifier.subscribe(notifications.ROUTE_TABLE) as subscription:
         while True:

@@ -1,4 +1,4 @@
-"""Claim, sync, report: what workers ask for, past the framework as all that is asked for most."""
+"""Internal API for workers: claim, sync (heartbeat), reuse, report. These are hot routes, which bypass FastAPI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A prediction as a run: one stage, which sends the request to the component as often as it takes."""
+"""An async prediction: a run with one stage, which sends the stored request to the component until it answers."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ STAGE_NAME = "predict"
 REQUEST_VARIABLE = "request"
 MAX_BODY_BYTES = 10_000_000
 MAX_WAIT_S = 3600.0
-"""How long an instance is waited for."""
+"""How long the run waits for an instance."""
 
 
 async def prepare_async_prediction(deps: Dependencies, app: str, path: str, user: str, raw: bytes) -> Run:
-    """The run, its request in the store. Raises NotFound, Malformed, TooLarge."""
+    """Store the request body and build the run. Raises NotFound, Malformed, TooLarge."""
     component, commit = await _find_component(deps, app, path)
     raw = check_body_size(raw) or b"{}"
     try:
@@ -51,18 +51,18 @@ async def prepare_async_prediction(deps: Dependencies, app: str, path: str, user
 
 
 def check_body_size(raw: bytes) -> bytes:
-    """A body that a run is made of. Raises TooLarge."""
+    """The body unchanged. Raises TooLarge."""
     if len(raw) > MAX_BODY_BYTES:
-        raise TooLarge(f"a request that becomes a run may have {MAX_BODY_BYTES} bytes", limit=MAX_BODY_BYTES)
+        raise TooLarge(f"the request body exceeds the limit of {MAX_BODY_BYTES} bytes", limit=MAX_BODY_BYTES)
     return raw
 
 
 async def delete_stored_request(deps: Dependencies, draft: Run) -> None:
-    """The request of a run that did not come to be."""
+    """Delete the stored request body of a run that was not created."""
     try:
         await deps.services.databox.delete(f"/internal/apps/{draft.app}/areas/runs/{draft.id}")
     except MeshError as error:
-        get("scheduler").warning("a request stays that nobody needs", run=draft.id, why=error.detail)
+        get("scheduler").warning("Failed to delete the request of a rejected run", run=draft.id, why=error.detail)
 
 
 def build_prediction_plan(
@@ -100,7 +100,7 @@ def build_prediction_plan(
 
 
 def grant_call(internal_token: str, run: Run, call: dict[str, Any]) -> dict[str, Any]:
-    """The call with what lets its worker make it as the caller."""
+    """The call with a grant: the worker sends it on behalf of the run's user."""
     expires = time.time() + call["timeout"] + 2 * MAX_WAIT_S
     grant = Grant(run.app, run.user, (), expires, call["path"])
     return {**call, "grant": GrantSigner(internal_token).sign(grant)}
@@ -123,6 +123,6 @@ async def _store_request(deps: Dependencies, app: str, location: Location, conte
     try:
         async with deps.services.session.put(url, data=io.BytesIO(content), headers=headers) as response:
             if response.status >= 400:
-                raise Unavailable(f"the store does not take the request: {response.status}")
+                raise Unavailable(f"the object store rejected the request body: HTTP {response.status}")
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise Unavailable("the store cannot be reached") from error
+        raise Unavailable("the object store is unreachable") from error

@@ -1,4 +1,4 @@
-"""Runs that continue one another: what comes after one has ended, and what it is handed. Pure."""
+"""Chains of runs: what follows when a run of the chain has ended, and which inputs it inherits. Pure."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from services.scheduler.tasks import transitions
 
 @dataclass(frozen=True)
 class ChainStep:
-    """What to do with a chain. Nothing of it: one of its runs is still at work."""
+    """The next action of a chain; all fields None while one of its runs is active."""
 
     final_columns: transitions.ColumnUpdates | None = None
-    """New columns of the run that it began with: the chain has ended."""
+    """Final columns of the first run: the chain has ended."""
     start_position: int | None = None
-    """The place at which a run begins."""
+    """Position of the run to start."""
     cancel_run: str | None = None
-    """The run that must end before the chain can."""
+    """Id of the run to cancel, before the chain can end."""
 
 
 def next_chain_step(first: Run, first_stages: Sequence[Task], successors: Sequence[Run], now: float) -> ChainStep:
-    """`own` are the stages of the run that the chain began with, `rest` the runs after it, in order."""
+    """`first_stages`: the stages of the first run; `successors`: the later runs, in order."""
     last = successors[-1] if successors else None
     if last is None and any(task.state != "succeeded" for task in first_stages):
         return ChainStep()
@@ -48,7 +48,7 @@ def _failure_reason(last: Run) -> Reason:
 
 
 def build_successor(first: Run, previous: Run, stages: Sequence[Task], position: int, new_id: str) -> Run:
-    """The draft of the run at this place, handed what the one before it had and made."""
+    """The run at `position`, with the inputs that it inherits from the previous run."""
     following = first.plan["then"][position - 1]
     values = {target: _variable_source(previous, stages, source) for target, source in following["given"].items()}
     handed = {name: value for name, value in values.items() if value is not None}
@@ -70,7 +70,7 @@ def build_successor(first: Run, previous: Run, stages: Sequence[Task], position:
 
 
 def _variable_source(run: Run, stages: Sequence[Task], variable: str) -> Mapping[str, Any] | None:
-    """Where a variable of a run that has succeeded is; None when it was not given."""
+    """Location or value of a variable of a succeeded run; None if the caller did not set it."""
     producer = planner.producing_stages(run).get(variable)
     if producer is None:
         source: Mapping[str, Any] | None = run.plan["sources"].get(variable)

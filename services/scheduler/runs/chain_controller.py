@@ -1,4 +1,4 @@
-"""Brings chains of runs on: starts the run that continues one that succeeded, ends the chain with its last."""
+"""The chain controller: starts the successor of a succeeded run, and ends the chain with its last run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def _advance_fully(deps: Dependencies, app: str, first: str) -> None:
 
 
 async def _advance_chain(deps: Dependencies, app: str, chain_id: str) -> bool:
-    """Whether a run was started, after which there may be more to do."""
+    """Take one step. Whether a run was started, so that another step may follow."""
     async with deps.db.write() as conn:
         now = await database_time(conn)
         first = await run_rows.get(conn, app, chain_id, lock=True)
@@ -38,8 +38,11 @@ async def _advance_chain(deps: Dependencies, app: str, chain_id: str) -> bool:
             previous = successors[-1] if successors else first
             stages = await tasks.list_by_run(conn, previous.id)
             draft = chain.build_successor(first, previous, stages, step.start_position, new_run_id())
-            await writer.insert_runs(conn, [writer.start_run(draft, now)])
+            new_run = writer.start_run(draft, now)
+            await writer.insert_runs(conn, [new_run])
             await run_rows.update_run(conn, first, {})
+    if deps.settings.run_log and step.start_position is not None:
+        writer.log_submission(new_run.run)
     if step.cancel_run is not None:
         await commands.cancel_if_open(deps, app, step.cancel_run)
     deps.triggers.dispatch_relay()

@@ -1,4 +1,4 @@
-"""One look a second for all who wait for runs: what another scheduler has changed rings here, too."""
+"""Polls the versions of all watched runs once a second, to notify waiters of changes by other schedulers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from services.scheduler.dependencies import Dependencies
 
 POLL_S = 1.0
 MAX_QUERY_RUNS = 1000
-"""Runs in one query."""
+"""Runs per query."""
 
 
 class RunChangePoller:
     def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
         self._seen: dict[str, int] = {}
-        """The version of each run that somebody waits for."""
+        """Last seen version of each watched run."""
 
     async def poll(self) -> None:
-        """Rings for what has changed, and for what is looked at for the first time: its change may have come before."""
+        """Notify for changed runs, and for newly watched ones: their change may have come before the first poll."""
         versions: dict[str, int] = {}
         watched = self._deps.notifier.list_watched_runs()
         for start in range(0, len(watched), MAX_QUERY_RUNS):

@@ -17,14 +17,14 @@ from services.scheduler.tasks import apply, transitions
 
 
 async def cancel_run(deps: Dependencies, app: str, run_id: str) -> None:
-    """Idempotent. Raises Conflict when it has ended otherwise."""
+    """Cancel a run; idempotent. Raises Conflict when it has already ended in another way."""
     async with deps.db.write() as conn:
         now = await database_time(conn)
         run = await require_run(conn, app, run_id)
         if run.status in ("canceling", "canceled"):
             return
         if run.is_final:
-            raise Conflict(f"the run has {run.status}", code="finished")
+            raise Conflict(f"cannot cancel: the run has already {run.status}", code="finished")
         run = await run_rows.update_run(
             conn, run, {"status": "canceling", "reason": reason("canceled", "a caller canceled it")}
         )
@@ -33,13 +33,13 @@ async def cancel_run(deps: Dependencies, app: str, run_id: str) -> None:
 
 
 async def cancel_if_open(deps: Dependencies, app: str, run_id: str) -> None:
-    """Cancel it unless it has ended by itself."""
+    """Cancel a run unless it has ended."""
     with suppress(Conflict):
         await cancel_run(deps, app, run_id)
 
 
 async def cancel_overdue_runs(deps: Dependencies) -> None:
-    """End runs that were not started, or did not finish, in time."""
+    """Cancel runs that did not start, or did not finish, before their deadline."""
     async with deps.db.read() as conn:
         overdue = await run_rows.list_overdue(conn, await database_time(conn))
     await for_each(overdue, lambda run: _cancel_overdue(deps, run), lambda run: run.id)
@@ -57,7 +57,7 @@ async def _cancel_overdue(deps: Dependencies, overdue_run: Run) -> None:
 
 
 async def retry_run(deps: Dependencies, app: str, run_id: str, from_stage: str | None) -> None:
-    """Run it again, all or from a stage on; with it what continued it, or the chain that it is part of.
+    """Run it again, from the start or from a stage; its successors follow, and its chain reopens.
 
     Raises Conflict unless it failed, was canceled or expired.
     """
@@ -90,12 +90,12 @@ async def retry_run(deps: Dependencies, app: str, run_id: str, from_stage: str |
 
 
 async def _reopen_chain(conn: Connection, app: str, run_id: str) -> None:
-    """The chain goes on when its last run does. Locked before that one: chains are locked from the front."""
+    """Reopen the chain of a retried run. Lock order: the first run of a chain before its successors."""
     run = await run_rows.get(conn, app, run_id)
     if run is None or run.chain is None or run.is_chain_head:
         return
     if run.position is None:
-        raise Conflict(f"a later attempt of {run.chain} has taken the place of this run; retry that one")
+        raise Conflict(f"a later attempt of {run.chain} replaced this run; retry that one")
     first = await require_run(conn, app, run.chain)
     if first.is_final and first.status != "succeeded":
         await run_rows.update_run(conn, first, {"status": "running", "reason": None, "finished_at": None})

@@ -1,4 +1,4 @@
-"""How runs begin: what callers and schedules ask for becomes a run, checked against the live revision."""
+"""Creation of runs: validates a submission against the live revision and hands the run to the writer."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from services.scheduler.model.run import Run
 from services.scheduler.plans import submission
 from services.scheduler.plans.planner import new_run_id
 from services.scheduler.runs import async_prediction
-from services.scheduler.runs.writer import SubmitRequest, SubmittedRun
+from services.scheduler.runs.writer import SubmitRequest, SubmittedRun, log_submission
 
 MAX_DEPTH = 128
-"""Lists and objects within one another: documents that hold a body are written by orjson, which stops at 254."""
+"""Nesting limit of a body: orjson writes at most 254 levels, and stored documents wrap the body in some."""
 
 
 async def find_pipeline_api(deps: Dependencies, app: str, path: str) -> tuple[Catalog, APIComponent, str]:
@@ -37,13 +37,13 @@ async def find_pipeline_api(deps: Dependencies, app: str, path: str) -> tuple[Ca
 
 @memoize_by_identity
 def _pipeline_apis(catalog: Catalog) -> dict[str, APIComponent]:
-    """The published APIs of pipelines, by path."""
+    """The published APIs that start pipelines, by path."""
     apis = [api for api in catalog.apis.values() if api.spec.published and api.spec.experiment_pipeline]
     return {api.spec.restful_api.path: api for api in reversed(apis) if api.spec.restful_api.path}
 
 
 async def submit_run(deps: Dependencies, app: str, path: str, user: str, raw: bytes, key: str | None) -> SubmittedRun:
-    """A new run, or the one that this Idempotency-Key made before. Raises Invalid, Conflict, TooManyRequests."""
+    """A new run, or the existing one of this Idempotency-Key. Raises Invalid, Conflict, TooManyRequests."""
     catalog, api, commit = await find_pipeline_api(deps, app, path)
     assert api.spec.experiment_pipeline is not None  # noqa: S101  `published` chose it by this
     body = _decode_body(raw)
@@ -62,18 +62,22 @@ async def submit_run(deps: Dependencies, app: str, path: str, user: str, raw: by
         SubmitRequest(run, path, key, "" if key is None else _hash_body(body), callback)
     )
     deps.triggers.timers()
+    if deps.settings.run_log and submitted.run.id == run.id:
+        log_submission(submitted.run)
     return submitted
 
 
 async def submit_prediction(
     deps: Dependencies, app: str, path: str, user: str, raw: bytes, key: str | None
 ) -> SubmittedRun:
-    """A prediction as a run, or the one that this key made before. Raises as `submit` does."""
+    """A prediction as a run, or the existing one of this key. Raises as `submit_run` does."""
     run = await async_prediction.prepare_async_prediction(deps, app, path, user, raw)
     submitted = None
     try:
         submitted = await deps.run_writer.submit(SubmitRequest(run, path, key, hashlib.sha256(raw).hexdigest()))
         deps.triggers.timers()
+        if deps.settings.run_log and submitted.run.id == run.id:
+            log_submission(submitted.run)
         return submitted
     finally:
         if submitted is None or submitted.run.id != run.id:
@@ -81,14 +85,14 @@ async def submit_prediction(
 
 
 def resolve_chain(catalog: Catalog, pipeline: str) -> tuple[ExperimentPipeline, ...]:
-    """The pipeline and those that continue it. Raises NotFound."""
+    """The pipeline and its successors (`continueWith`). Raises NotFound."""
     if pipeline not in catalog.pipelines:
-        raise NotFound(f"there is no pipeline {pipeline}")
+        raise NotFound(f"no pipeline {pipeline}")
     return follow_chain(catalog.pipelines, pipeline)
 
 
 def first_api_spec(catalog: Catalog, pipeline: str) -> ApiSpec | None:
-    """What the pipeline's first API says of its inputs and outputs."""
+    """The spec of the first API of the pipeline; None without an API."""
     specs = (api.spec for _, api in sorted(catalog.apis.items()))
     return next(
         (spec.api_spec for spec in specs if spec.experiment_pipeline and spec.experiment_pipeline.name == pipeline),
@@ -97,7 +101,7 @@ def first_api_spec(catalog: Catalog, pipeline: str) -> ApiSpec | None:
 
 
 def build_run(app: str, chain: Sequence[ExperimentPipeline], accepted: submission.Submission, user: str) -> Run:
-    """The run before it is admitted, which is when it begins."""
+    """The run before the writer assigns its creation time."""
     return Run(
         id=accepted.run,
         app=app,
@@ -121,7 +125,7 @@ def _decode_body(raw: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         raise Invalid(f"the body is not JSON: {error}") from error
     if contains_nul(raw.decode()):
-        raise Invalid("the body has the character U+0000 in a text, which cannot be kept; leave it out")
+        raise Invalid("the body contains the character U+0000, which cannot be stored; remove it")
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_nested_deeper(body, MAX_DEPTH):
         raise Invalid(f"the body is nested more than {MAX_DEPTH} levels deep")
     return body
@@ -140,7 +144,7 @@ def _hash_body(body: Any) -> str:
 
 
 async def check_locations(deps: Dependencies, app: str, accepted: submission.Submission) -> None:
-    """Raises Invalid, which names what is missing, and outputs that nothing could be published to."""
+    """Check with databox. Raises Invalid, naming missing inputs and output folders that cannot be written."""
     if not accepted.required_locations and not accepted.targets:
         return
     body = {
@@ -153,7 +157,7 @@ async def check_locations(deps: Dependencies, app: str, accepted: submission.Sub
     except Unavailable:
         if accepted.required_locations:
             raise
-        return  # nothing is needed yet, and room may be found later
+        return  # no input is required, and the outputs are checked again when they are published
     sources = zip(accepted.required_locations, response["sources"], strict=True)
     refusals = zip(accepted.targets, response.get("refusals", ()), strict=False)
     errors = [(name, f"{location} does not exist") for (name, location), files in sources if not files]

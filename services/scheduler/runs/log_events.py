@@ -45,7 +45,7 @@ def parse_last_event_id(last_event_id: str | None) -> LogCursor | None:
 
 
 async def resolve_cursor(deps: Dependencies, run: Run, last_event_id: str | None) -> LogCursor | None:
-    """Where a reader goes on. Raises Malformed for what is no place in the run's logs."""
+    """The position to resume from. Raises Malformed when it does not exist in the run's logs."""
     cursor = parse_last_event_id(last_event_id)
     if cursor is not None and not await _cursor_exists(deps, run, cursor):
         raise Malformed(BAD_EVENT_ID)
@@ -62,7 +62,7 @@ async def _cursor_exists(deps: Dependencies, run: Run, cursor: LogCursor) -> boo
 
 @dataclass
 class AttemptFollower:
-    """What a reader has of one attempt's log. Only whole lines are passed on: a character is never cut."""
+    """Progress of a reader through one attempt's log. Only complete lines are sent, so no character is cut."""
 
     cursor: LogCursor
     finished: bool = False
@@ -73,9 +73,9 @@ class AttemptFollower:
         return self.cursor.offset + len(self._partial)
 
     def take_lines(self, data: bytes = b"", *, at_end: bool = False) -> bytes:
-        """What can be passed on now that `data` came; `last`: nothing follows it."""
+        """The complete lines after `data` was read; `at_end`: the remainder, too."""
         self._partial += data
-        cut = max(self._partial.rfind(b"\n"), self._partial.rfind(b"\r")) + 1  # progress bars end no line
+        cut = max(self._partial.rfind(b"\n"), self._partial.rfind(b"\r")) + 1  # progress bars use \r
         if at_end or (not cut and len(self._partial) > CHUNK_BYTES):
             cut = len(self._partial)
         lines, self._partial = self._partial[:cut], self._partial[cut:]
@@ -85,7 +85,7 @@ class AttemptFollower:
 
 @dataclass
 class RunLogReader:
-    """All attempts that a reader has seen; those before the place it resumes from are over for it."""
+    """The followers of all attempts; attempts before the resume position are finished."""
 
     resume_from: LogCursor | None
     followers: dict[tuple[str, int], AttemptFollower] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class RunLogReader:
 async def stream_events(
     deps: Dependencies, run: Run, stage: str | None, since: LogCursor | None
 ) -> AsyncIterator[bytes]:
-    """One event a piece of log, attempt after attempt, until the run has ended and everything was sent."""
+    """One event per piece of log, attempt after attempt, until the run has ended and everything is sent."""
     reader = RunLogReader(since)
     with deps.notifier.subscribe(notifications.run_changed(run.id)) as subscription:
         while not deps.notifier.closed:
@@ -129,7 +129,7 @@ async def stream_events(
 async def _new_events(
     deps: Dependencies, run: Run, attempts: list[TaskAttempt], reader: RunLogReader
 ) -> AsyncIterator[bytes]:
-    """What has come since the last look."""
+    """Events for what the logs gained since the last read."""
     for task, attempt in attempts:
         follower = reader.follower_for(task.name, attempt)
         if follower.finished:
@@ -151,7 +151,7 @@ async def _wait_for_change(
     reader: RunLogReader,
     subscription: notifications.Subscription,
 ) -> None:
-    """Until any of the logs has grown, or the run has changed; not for ever."""
+    """Wait until a log grows or the run changes, at most LOG_WAIT_S."""
     waits = [asyncio.create_task(_wait_for_notification(subscription))]
     for task, attempt in attempts:
         if _can_grow(task, attempt):
@@ -171,7 +171,7 @@ async def _wait_for_change(
 async def _wait_for_growth(deps: Dependencies, app: str, name: str, offset: int) -> None:
     async for _ in stream_log(deps, app, name, offset, LOG_WAIT_S):
         return
-    await asyncio.sleep(LOG_WAIT_S)  # its end, or an error, is told by the run
+    await asyncio.sleep(LOG_WAIT_S)  # the log ended or failed: a change of the run wakes the reader
 
 
 async def _wait_for_notification(subscription: notifications.Subscription) -> None:

@@ -1,4 +1,4 @@
-"""Logs, read from the databox: a run's as one text, or as server-sent events that can be resumed; an instance's."""
+"""Logs of runs (as one text, or a byte range of an attempt) and of instances, read from databox."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from services.scheduler.plans import planner
 CHUNK_BYTES = 65536
 POLL_S = 1.0
 LOG_WAIT_S = 5.0
-"""How long one read waits for a log to grow before the task's state is looked at again."""
+"""How long one read waits for a log to grow before the task's state is read again."""
 TaskAttempt = tuple[Task, int]
 
 
 async def stream_text(deps: Dependencies, run: Run, stage: str | None) -> AsyncIterator[bytes]:
-    """All attempts in order; a line before each tells them apart when there are several."""
+    """All attempts in order, each under a heading line when there are several."""
     attempts = await list_attempts(deps, run, stage)
     for task, attempt in attempts:
         if len(attempts) > 1:
@@ -34,7 +34,7 @@ async def stream_text(deps: Dependencies, run: Run, stage: str | None) -> AsyncI
 
 @dataclass(frozen=True)
 class LogRange:
-    """What of one attempt's log is asked for."""
+    """The requested range of one attempt's log."""
 
     decision: RangeDecision
     size: int
@@ -44,10 +44,10 @@ class LogRange:
 async def open_range(
     deps: Dependencies, run: Run, stage: str | None, attempt: int | None, headers: Mapping[str, str]
 ) -> LogRange:
-    """Of the attempt named, else of the last one that has begun. Raises NotFound."""
+    """The range of the given attempt, else of the last started one. Raises NotFound."""
     attempts = [(task, number) for task, number in await list_attempts(deps, run, stage) if attempt in (None, number)]
     if not attempts:
-        raise NotFound("no such attempt has begun")
+        raise NotFound("no such attempt has started")
     task, number = attempts[-1]
     name = planner.log_name(run.id, task.name, number)
     size = await log_size(deps, run.app, name)
@@ -81,7 +81,7 @@ async def list_attempts(deps: Dependencies, run: Run, stage: str | None) -> list
 
 
 def visible_attempts(attempts: Iterable[TaskAttempt]) -> list[TaskAttempt]:
-    """Without those that began after their tasks were read, which say nothing of them yet: the next look has them."""
+    """Without attempts that started after their tasks were read; the next read returns them."""
     return [(task, attempt) for task, attempt in attempts if attempt <= task.attempt]
 
 
@@ -96,7 +96,7 @@ async def stream_log(deps: Dependencies, app: str, name: str, offset: int, wait:
 
 
 async def tail_instance_log(deps: Dependencies, task: Task, *, follow: bool) -> AsyncIterator[bytes]:
-    """The log of an instance's newest attempt; with `follow`, until that attempt is over."""
+    """The log of an instance's newest attempt; with `follow`, until that attempt ends."""
     offset, live = 0, follow
     while True:
         started, previous_offset = time.monotonic(), offset

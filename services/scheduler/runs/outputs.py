@@ -1,4 +1,4 @@
-"""The files that a run has left, with links for whoever asked."""
+"""Output files of runs, with download links."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.scheduler.plans import planner
 
 
 async def list_output_files(deps: Dependencies, run: Run, variable: str) -> list[dict[str, Any]]:
-    """The files of an output variable: where they were published, or where the stage left them."""
+    """The files of an output variable: the published ones, or those in the area of the stage."""
     outputs = run.plan["outputs"]
     if variable not in outputs:
         raise NotFound(f"no output {variable}; outputs are {', '.join(outputs) or 'none'}")
@@ -26,7 +26,7 @@ async def list_output_files(deps: Dependencies, run: Run, variable: str) -> list
 
 
 async def _output_location(deps: Dependencies, run: Run, variable: str) -> dict[str, Any] | None:
-    """None when the stage that writes it has not succeeded yet."""
+    """Location of the variable; None while the stage that writes it has not succeeded."""
     async with deps.db.read() as conn:
         chain_runs = await runs.list_chain(conn, run.id) if run.is_chain_head else [run]
         producer = next(

@@ -1,4 +1,4 @@
-"""Why stages that are ready have not begun: the line that they stand in, and the workers in front of it. Pure."""
+"""Pending reasons: why a ready stage has not started, from a snapshot of the queue and the workers. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class QueueSnapshot:
     ready: Sequence[QueueEntry] = ()
     """Ready stages, best first."""
     workers: Sequence[Worker] = ()
-    """Those that were heard lately."""
+    """Alive workers."""
 
     def pending_reason(self, task: Task) -> Reason:
-        """Why nobody has taken this task yet."""
+        """Why no worker has claimed this task yet."""
         if self is NO_SNAPSHOT:
             return reason("starting")
         resource_class = task.resource_class

@@ -1,4 +1,4 @@
-"""What callers do with runs that have begun: look, wait, cancel, retry. A change is committed before the answer."""
+"""Queries of runs and their JSON representation."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from services.scheduler.runs.pending_reason import NO_SNAPSHOT, QueueSnapshot
 
 
 async def get_run(deps: Dependencies, app: str, run_id: str, *, owner: bool = False) -> tuple[Run, dict[str, Any]]:
-    """The run and its representation. Raises NotFound, Gone."""
+    """The run and its JSON. Raises NotFound, Gone."""
     async with deps.db.read() as conn:
         run = await require_run(conn, app, run_id, lock=False)
         return run, await load_run_json(conn, run, owner=owner)
 
 
 async def load_run_json(conn: Connection, run: Run, *, owner: bool = False) -> dict[str, Any]:
-    """Its representation, for an owner of the app or for others."""
+    """The run's JSON, for an owner of the app or for others."""
     stages = await tasks.list_by_run(conn, run.id)
     chain_runs = await run_rows.list_chain(conn, run.chain) if run.chain else ()
     return views.run_to_json(run, stages, await _queue_snapshot(conn, stages), chain_runs, owner=owner)
 
 
 async def _queue_snapshot(conn: Connection, stages: Iterable[Task]) -> QueueSnapshot:
-    """Asked for only when somebody waits in it."""
+    """Loaded only when a stage is ready."""
     if not any(task.state == "ready" for task in stages):
         return NO_SNAPSHOT
     return QueueSnapshot(
@@ -47,7 +47,7 @@ async def list_runs(deps: Dependencies, runs: list[Run], *, owner: bool) -> list
 
 
 async def require_run(conn: Connection, app: str, run_id: str, *, lock: bool = True) -> Run:
-    """Raises NotFound, Gone."""
+    """The run, by default with its row locked. Raises NotFound, Gone."""
     run = await run_rows.get(conn, app, run_id, lock=lock)
     if run is None:
         raise await not_found_error(conn, app, run_id)

@@ -1,6 +1,6 @@
-"""Runs that go: by a caller's word or by age. A mark stays where a run was, until its files are gone and long after.
+"""Deletes runs: on request, or after the retention period. A tombstone remains while files are deleted, and long after.
 
-What attempts left that were not accepted goes, too.
+Also deletes the files of attempts whose results were rejected.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from services.scheduler.runs.queries import require_run
 
 MAX_BATCH = 100
 TOMBSTONE_TTL_S = 365 * 86400.0
-"""How long a run that is gone is told from one that never was."""
+"""How long a deleted run answers 410 instead of 404."""
 
 
 async def delete_run(deps: Dependencies, app: str, run_id: str, *, files: bool) -> None:
-    """The run, those that continued it, and their logs; with `files` what they have published, too.
+    """Delete the run, its successors and their logs; with `files` their published files, too.
 
-    Raises Conflict while one of them is at work.
+    Raises Conflict while one of them is active.
     """
     async with deps.db.write() as conn:
         run = await require_run(conn, app, run_id)
         if run.chain and not run.is_chain_head:
-            raise Conflict(f"the run is a part of {run.chain}; delete that one")
+            raise Conflict(f"the run belongs to the chain {run.chain}; delete that run")
         chain_runs = await _list_chain_runs(conn, run)
         if open_run := next((chain_run for chain_run in chain_runs if not chain_run.is_final), None):
             raise Conflict(f"the run {open_run.id} is {open_run.status}; cancel it first", code="running")
@@ -59,7 +59,7 @@ async def _delete_rows(conn: Connection, run: Run, now: float, *, files: bool) -
 
 
 async def enforce_retention(deps: Dependencies) -> None:
-    """Remove runs that are too old, then the files of those that are gone, and of attempts that came to nothing."""
+    """Delete expired runs, then files of deleted runs and of rejected attempts."""
     async with deps.db.read() as conn:
         now = await database_time(conn)
         limits = {
@@ -77,7 +77,7 @@ async def enforce_retention(deps: Dependencies) -> None:
 async def _delete_expired(deps: Dependencies, name: str, cutoff: float, now: float) -> None:
     async with deps.db.write() as conn:
         for expired in await run_rows.list_ended_before(conn, name, cutoff, MAX_BATCH):
-            run = await run_rows.get(conn, name, expired.id, lock=True)  # somebody may retry it at this moment
+            run = await run_rows.get(conn, name, expired.id, lock=True)  # a caller may retry it at this moment
             chain_runs = await _list_chain_runs(conn, run) if run else []
             if all(chain_run.is_final for chain_run in chain_runs):
                 for chain_run in chain_runs:
@@ -85,7 +85,7 @@ async def _delete_expired(deps: Dependencies, name: str, cutoff: float, now: flo
 
 
 def retention_seconds(manifest: dict[str, Any] | None, default: float) -> float:
-    """How long runs of an app (its PlatformApp, if it has one) are kept after their end, in seconds."""
+    """Retention of an app's runs after their end in seconds; `manifest`: the PlatformApp, if any."""
     configured = (manifest or {}).get("spec", {}).get("retention")
     return default if configured is None else float(configured)
 
@@ -97,7 +97,7 @@ async def _clean_tombstones(deps: Dependencies) -> None:
         try:
             await _delete_files(deps, tombstone["app"], tombstone["left"])
         except MeshError as error:
-            get("scheduler").info("files of a removed run are still there", run=tombstone["run"], why=error.detail)
+            get("scheduler").info("Failed to delete the files of a run", run=tombstone["run"], why=error.detail)
             continue
         async with deps.db.write() as conn:
             await tombstones.mark_cleaned(conn, tombstone["run"])
@@ -113,14 +113,14 @@ async def _clean_attempts(deps: Dependencies, now: float) -> None:
 
 async def _clean_attempt(deps: Dependencies, attempt: AttemptRef) -> None:
     area = planner.attempt_area(attempt.run, attempt.stage, attempt.token)
-    with suppress(NotFound):  # the app is gone, and all that it had
+    with suppress(NotFound):  # the app is deleted, with all its files
         await deps.services.databox.delete(f"/internal/apps/{attempt.app}/areas/{area}")
     async with deps.db.write() as conn:
         await tasks.mark_attempt_swept(conn, attempt)
 
 
 async def _delete_files(deps: Dependencies, app: str, cleanup: dict[str, Any]) -> None:
-    """What was published first: it is known by what the areas hold."""
+    """Published files before areas: databox recognises published files by the contents of the areas."""
     if cleanup["published"]:
         await deps.services.databox.post(f"/internal/apps/{app}/removals", {"moves": cleanup["published"]})
     for area in cleanup["areas"]:

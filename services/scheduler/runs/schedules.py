@@ -1,4 +1,4 @@
-"""Pipelines that start by themselves. A start that was missed is made up for once, however many were."""
+"""Schedules: start pipelines at cron times. Missed starts are coalesced into one."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from services.scheduler.runs import commands, create, writer
 MAX_PROBLEM = 1000
 ERROR_RETRY_S = 3600.0
 SCHEDULE_LABEL = "mlmesh.schedule"
-"""Of a run that began by itself; its value is the pipeline."""
+"""Label of a scheduled run; its value is the pipeline."""
 
 
 async def save_schedules(conn: Connection, app: str, catalog: Catalog, now: float) -> None:
-    """The schedules of a revision that went live. One whose times are the same keeps its next start and its pause."""
+    """Store the schedules of a revision that goes live. Unchanged times keep their next start; a pause stays."""
     stored = {row.pipeline: row for row in await schedule_rows.list_by_app(conn, app)}
     declared = {name: pipeline.spec.schedule for name, pipeline in catalog.pipelines.items() if pipeline.spec.schedule}
     for name, schedule in declared.items():
@@ -49,7 +49,7 @@ async def start_due_schedules(deps: Dependencies) -> None:
 
 
 async def _start_guarded(deps: Dependencies, due: Schedule) -> None:
-    """One that breaks is not tried again every second."""
+    """Start a due schedule; after an unexpected error the next try is ERROR_RETRY_S later."""
     try:
         await _start_run(deps, due)
     except MeshError:
@@ -65,7 +65,7 @@ async def _start_guarded(deps: Dependencies, due: Schedule) -> None:
 
 
 async def _start_run(deps: Dependencies, due: Schedule) -> None:
-    """One transaction makes the run and sets the next start: nobody starts it twice."""
+    """Insert the run and set the next start in one transaction, so that no start runs twice."""
     try:
         accepted, chain = await _build_submission(deps, due)
     except (Invalid, NotFound) as error:
@@ -83,19 +83,21 @@ async def _start_run(deps: Dependencies, due: Schedule) -> None:
         if accepted is None:
             columns["problem"] = problem[:MAX_PROBLEM]
         elif previous_run is not None and due.spec["concurrencyPolicy"] == "Forbid":
-            columns["problem"] = f"not started: {previous_run.id} has not ended"
+            columns["problem"] = f"not started: the previous run {previous_run.id} has not ended"
         elif (await run_rows.count_queued(conn, due.app, limit := deps.settings.waiting_runs))[0] >= limit:
-            columns["problem"] = f"not started: {due.app} has {limit} waiting runs"
+            columns["problem"] = f"not started: {due.app} has reached its limit of {limit} waiting runs"
         else:
             new_run = writer.start_run(create.build_run(due.app, chain, accepted, OWNER_USER), now)
             await writer.insert_runs(conn, [new_run])
             columns["last_run"] = new_run.run.id
         await schedule_rows.update_schedule(conn, current, columns)
+    if deps.settings.run_log and "last_run" in columns:
+        writer.log_submission(new_run.run)
     deps.triggers.dispatch_relay()
 
 
 async def _build_submission(deps: Dependencies, due: Schedule) -> Any:
-    """What a caller would have asked for. Raises Invalid, NotFound."""
+    """The submission that a caller would send, and its chain. Raises Invalid, NotFound."""
     catalog, commit = await deps.catalogs.get_live(due.app)
     chain = create.resolve_chain(catalog, due.pipeline)
     api = create.first_api_spec(catalog, due.pipeline) or api_without_manifest(chain, due.spec["inputs"])
@@ -109,14 +111,14 @@ async def _build_submission(deps: Dependencies, due: Schedule) -> Any:
 
 
 async def _find_previous_run(deps: Dependencies, due: Schedule) -> Run | None:
-    """The run of the start before, if it has not ended."""
+    """The run of the last start, if it has not ended."""
     async with deps.db.read() as conn:
         run = await run_rows.get(conn, due.app, due.last_run) if due.last_run else None
     return run if run is not None and not run.is_final else None
 
 
 async def set_paused(deps: Dependencies, app: str, pipeline: str, *, paused: bool) -> Schedule:
-    """Pause it, or let it go on with the next start from now. Raises NotFound."""
+    """Pause a schedule, or resume it with the next start after now. Raises NotFound."""
     async with deps.db.write() as conn:
         schedule = await schedule_rows.get(conn, app, pipeline)
         if schedule is None:

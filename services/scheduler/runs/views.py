@@ -1,4 +1,4 @@
-"""Runs and instances as callers see them. Pure."""
+"""Serializers: the JSON of runs, stages, instances, workers and schedules. Pure."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def run_to_json(
     full: bool = True,
     owner: bool = False,
 ) -> dict[str, Any]:
-    """`queue` explains why a stage waits; `chained` are the runs of its chain.
+    """`queue` explains why a stage waits; `chain_runs` are the runs of its chain.
 
-    In a list it is not `whole`: what may be large is left out. An `owner` of the app sees what a function raised.
+    A list is not `full`: it omits large fields. Only an `owner` of the app sees messages of exceptions.
     """
     stages = [stage_to_json(task, queue, run.user, owner=owner) for task in tasks]
     done = sum(task.state == "succeeded" for task in tasks)
@@ -70,12 +70,12 @@ def run_to_json(
 
 
 def prediction_response(tasks: Iterable[Task]) -> Any:
-    """What a component said, of a prediction that was made a run."""
+    """The response of the component, for an async prediction."""
     return next((task.result["answer"] for task in tasks if task.result and task.result.get("answer")), None)
 
 
 def chain_to_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Every run of the chain in order, those that are still to come without an id; empty for a run that is alone."""
+    """Every run of the chain in order, future ones without an id; empty for a run without a chain."""
     started = [
         {"id": run.id, "pipeline": run.pipeline, "status": run.status, "self": f"/{run.app}/runs/{run.id}"}
         for run in runs
@@ -93,7 +93,7 @@ def stage_to_json(task: Task, queue: QueueSnapshot, user: str, *, owner: bool) -
     if task.state == "ready":
         why = queue.pending_reason(task)
     elif task.state == "waiting" and why is None:
-        why = reason("inputs", "waits for stages before it")
+        why = reason("inputs", "waits for earlier stages")
     elif status == "running" and task.phase == "pulling" and why is None:
         why = reason("image_pull", task.detail or "")
     return {
@@ -113,12 +113,12 @@ def stage_to_json(task: Task, queue: QueueSnapshot, user: str, *, owner: bool) -
 
 
 def visible_reason(why: Reason | None, *, owner: bool) -> Reason | None:
-    """An exception's own words (`error`) are the owners'; anybody may quote its `error_id` to them."""
+    """The reason without the exception's message (`error`), unless for an owner; callers can quote its `error_id`."""
     return why if owner or why is None else {key: value for key, value in why.items() if key != "error"}
 
 
 def reused_result(task: Task, user: str) -> dict[str, Any] | None:
-    """Whose result the stage took over. The run is told to its own user alone: an id may be all that protects it."""
+    """The source of a reused result. Only the user of that run sees its id, which may be all that protects it."""
     source = (task.result or {}).get("reused")
     if source is None:
         return None
@@ -135,7 +135,7 @@ def version_etag(run: str, version: int) -> str:
 
 
 def component_to_json(name: str, tasks: Sequence[Task], *, asleep: bool = False) -> dict[str, Any]:
-    """A component's state from its open instances of the live or starting revision; `asleep`: nobody calls it."""
+    """A component's status from its open instances; `asleep`: scaled to zero."""
     healthy = [task for task in tasks if task.is_healthy]
     failed = next((task.reason for task in tasks if task.reason), None)
     unhealthy = next((task for task in tasks if task.state == "claimed" and task.phase == "unhealthy"), None)
@@ -206,7 +206,7 @@ def schedule_to_json(schedule: Schedule) -> dict[str, Any]:
 def queue_to_json(
     queue: Queue, depth: Mapping[str, Any] | None, letters: Iterable[DeadLetter], now: float
 ) -> dict[str, Any]:
-    """`depth` None: nothing waits."""
+    """`depth`: None when no task waits."""
     oldest = depth["oldest"] if depth else None
     return {
         "name": queue.name,

@@ -15,9 +15,9 @@ from services.scheduler.runs.queries import get_run, load_run_json, require_run
 async def wait_for_run(
     deps: Dependencies, app: str, run_id: str, seconds: float, etag: str | None, *, owner: bool = False
 ) -> tuple[Run, dict[str, Any]]:
-    """The run once its ETag is no longer `etag` (without one: once it has ended), or after `seconds`.
+    """The run as soon as its ETag differs from `etag` (None: as soon as it has ended), or after `seconds`.
 
-    While nothing changes a waiter costs no query: who changes the run rings, and the lookout for other schedulers.
+    While nothing changes a waiter costs no query: a change notifies it, and the change poller covers other schedulers.
     """
     deadline = time.monotonic() + seconds
 
@@ -38,7 +38,7 @@ async def wait_for_run(
 
 
 async def _get_if_ended(deps: Dependencies, app: str, run_id: str, *, owner: bool) -> tuple[Run, dict[str, Any]] | None:
-    """The run and its representation, which is made only when it has ended. Raises NotFound, Gone."""
+    """The run and its JSON if it has ended, else None. Raises NotFound, Gone."""
     async with deps.db.read() as conn:
         run = await require_run(conn, app, run_id, lock=False)
         return (run, await load_run_json(conn, run, owner=owner)) if run.is_final else None

@@ -1,4 +1,4 @@
-"""How many more runs of each app may wait, and what time it is: as counted a moment ago."""
+"""A cached quota of waiting runs per app, and an estimate of the database's clock, from a recent count."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ REFRESH_S = 0.25
 class QuotaSample:
     remaining: int
     database_time: float
-    """Epoch seconds on the database's clock, when it was counted."""
+    """Database time of the count, in epoch seconds."""
     sampled_at: float
-    """The same on this process's own clock."""
+    """Monotonic time of the count."""
 
 
 class WaitingRunQuota:
@@ -26,7 +26,7 @@ class WaitingRunQuota:
         self._samples |= {app: QuotaSample(number, now, time.monotonic()) for app, number in remaining.items()}
 
     def try_reserve(self, requested: Mapping[str, int]) -> float | None:
-        """The time in epoch seconds if there is room for all, which they have then; None: it is to be counted."""
+        """Reserve for all. The database time if the cached counts allow it; None if a new count is required."""
         now = time.monotonic()
         samples = {app: self._samples.get(app) for app in requested}
         fresh = [sample for sample in samples.values() if sample is not None and now - sample.sampled_at < REFRESH_S]

@@ -1,4 +1,4 @@
-"""The door for new runs: those that come at the same time are written in one transaction, before any is answered."""
+"""Group commit of new runs: concurrent submissions share a transaction, and each is answered after its commit."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from libs.common import log
 from libs.common.db import Database
 from libs.common.disk import Disk
 from libs.common.errors import Invalid, MeshError, TooManyRequests
@@ -23,15 +24,15 @@ from services.scheduler.runs.waiting_quota import WaitingRunQuota
 from services.scheduler.tasks.dispatcher import TaskDispatcher
 
 MAX_BATCH = 64
-"""Runs of one transaction."""
+"""Runs per transaction."""
 MAX_CONCURRENT_WRITES = 2
-"""Transactions at a time: while the database is at work on one, the next is put together."""
+"""Concurrent transactions: while the database executes one, the next batch is built."""
 BUSY_RETRY_S = 5.0
 
 
 @dataclass(frozen=True)
 class SubmitRequest:
-    """A run that somebody asks for. `key`: what tells it from another like it; `body`: the hash of what was sent."""
+    """A run to insert. `key`: its Idempotency-Key; `body`: the hash of the request body."""
 
     run: Run
     path: str
@@ -46,7 +47,7 @@ class SubmitRequest:
 
 @dataclass(frozen=True)
 class SubmittedRun:
-    """The run, new or of an earlier request with the same key."""
+    """The run: new, or of an earlier request with the same key."""
 
     run: Run
     stages: list[Task]
@@ -58,7 +59,7 @@ QueuedRequest = tuple[SubmitRequest, asyncio.Future[SubmittedRun]]
 
 
 class RunWriter:
-    """`limit`: runs of one app that may wait to be started."""
+    """Writes runs in batches. `limit`: waiting runs per app."""
 
     def __init__(self, db: Database, limit: int, dispatcher: TaskDispatcher, disk: Disk | None = None) -> None:
         self._db, self._limit, self._dispatcher, self._disk = db, limit, dispatcher, disk
@@ -67,10 +68,10 @@ class RunWriter:
         self._batcher: asyncio.Task[None] | None = None
         self._writes: set[asyncio.Task[None]] = set()
         self._unfinished = 0
-        """For how many something is written."""
+        """Requests in transactions that have not finished."""
 
     async def submit(self, request: SubmitRequest) -> SubmittedRun:
-        """Raises DiskFull, Invalid, TooManyRequests, Unavailable."""
+        """Insert the run with the next batch. Raises DiskFull, Invalid, TooManyRequests, Unavailable."""
         if self._disk is not None:
             self._disk.check_free_space()
         future: asyncio.Future[SubmittedRun] = asyncio.get_running_loop().create_future()
@@ -80,7 +81,7 @@ class RunWriter:
         return await future
 
     async def _write_batches(self) -> None:
-        """Ends in the same step in which it finds nobody: who comes after that begins another."""
+        """Runs while the queue has entries. No await separates the last check from the end, so no entry is missed."""
         try:
             while self._queue:
                 if len(self._writes) >= MAX_CONCURRENT_WRITES:
@@ -88,7 +89,7 @@ class RunWriter:
                     continue
                 batch = self._next_batch()
                 if (now := self._reserve_quota(batch)) is None:
-                    await asyncio.gather(*self._writes)  # what they write is to be counted
+                    await asyncio.gather(*self._writes)  # the count must include them
                     await self._write_batch(batch, self._insert_checked)
                 else:
                     self._unfinished += len(batch)
@@ -99,12 +100,12 @@ class RunWriter:
             self._batcher = None
 
     def _next_batch(self) -> list[QueuedRequest]:
-        """A writer's share of those who are here, or else the first would take all and leave the next with few."""
+        """Split the backlog evenly between the writers."""
         share = -(-(len(self._queue) + self._unfinished) // MAX_CONCURRENT_WRITES)
         return [self._queue.popleft() for _ in range(min(share, MAX_BATCH, len(self._queue)))]
 
     def _reserve_quota(self, batch: Sequence[QueuedRequest]) -> float | None:
-        """When they begin, if nothing has to be looked up for them."""
+        """The creation time if the fast path is possible: no key in the batch, and quota left in the cache."""
         if any(request.key is not None for request, _ in batch):
             return None
         return self._quota.try_reserve(Counter(request.run.app for request, _ in batch))
@@ -119,14 +120,14 @@ class RunWriter:
             outcomes = [error] * len(batch)
         for (_, future), outcome in zip(batch, outcomes, strict=True):
             if future.done():
-                continue  # the caller is gone; the run stays
+                continue  # the caller disconnected; the run stays
             if isinstance(outcome, BaseException):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
 
     async def _insert_fast(self, now: float, requests: Sequence[SubmitRequest]) -> Sequence[Outcome]:
-        """Nothing but new runs: one statement."""
+        """The fast path: one INSERT statement, no reads."""
         try:
             submitted = [start_run(request.run, now, request.callback) for request in requests]
             reserved = self._reserve_dispatch(submitted)
@@ -140,7 +141,7 @@ class RunWriter:
     async def _insert_checked(self, requests: Sequence[SubmitRequest]) -> Sequence[Outcome]:
         async with self._db.write() as conn:
             remaining, now = await _count_remaining(conn, requests, self._limit)
-            outcomes, new = await resolve_batch(conn, requests, remaining, now)
+            outcomes, new = await resolve_batch(conn, requests, remaining, self._limit, now)
             reserved = self._reserve_dispatch(new)
             await insert_runs(conn, new, {ready_task.task: now for ready_task in reserved})
         self._quota.refresh(remaining, now)
@@ -165,10 +166,12 @@ async def _count_remaining(
 
 
 async def resolve_batch(
-    conn: Connection, requests: Sequence[SubmitRequest], remaining: dict[str, int], now: float
+    conn: Connection, requests: Sequence[SubmitRequest], remaining: dict[str, int], limit: int, now: float
 ) -> tuple[list[Outcome], list[SubmittedRun]]:
-    """What each is told, in order; and the new runs among them, which have no rows yet. `room`: by app, until it is
-    taken."""
+    """The outcome of each request, in order, and the new runs among them, which are not inserted yet.
+
+    `remaining`: quota by app, which this decrements, out of `limit`.
+    """
     new_keys = await idempotency.insert_keys(
         conn, [_key_row(request, now) for request in requests if request.key is not None], now
     )
@@ -181,7 +184,7 @@ async def resolve_batch(
         elif remaining[request.run.app] <= 0:
             if key is not None:
                 await idempotency.delete_key(conn, key)
-            message = f"{request.run.app} has as many waiting runs as it may"
+            message = f"{request.run.app} has reached its limit of {limit} waiting runs"
             outcomes.append(TooManyRequests(message, retry_after=BUSY_RETRY_S))
         else:
             remaining[request.run.app] -= 1
@@ -191,15 +194,19 @@ async def resolve_batch(
 
 
 def start_run(draft: Run, now: float, callback: dict[str, Any] | None = None) -> SubmittedRun:
-    """The run that a draft becomes now, with its stages."""
+    """The run with its creation time, deadline and stages."""
     run = Run(**{**draft.__dict__, "created_at": now, "deadline": now + draft.plan["timeout"]})
     return SubmittedRun(run, build_stage_tasks(run), callback)
+
+
+def log_submission(run: Run) -> None:
+    log.get("scheduler").info("run submitted", app=run.app, pipeline=run.pipeline, run=run.id, user=run.user)
 
 
 async def insert_runs(
     conn: Connection, new: Sequence[SubmittedRun], dispatched: Mapping[str, float] = MappingProxyType({})
 ) -> None:
-    """The rows of new runs. `rung`: when was rung for a task."""
+    """Insert new runs with their tasks and callbacks. `dispatched`: time of dispatch by task."""
     stages = [tasks.new_task_row(task, dispatched.get(task.id)) for submitted in new for task in submitted.stages]
     with_callback = [(submitted.run, submitted.callback) for submitted in new if submitted.callback is not None]
     callbacks = [Callback(run=run.id, app=run.app, user=run.user, spec=spec) for run, spec in with_callback]
@@ -212,10 +219,10 @@ def _key_row(request: SubmitRequest, now: float) -> dict[str, Any]:
 
 
 async def _find_existing(conn: Connection, request: SubmitRequest, new: Sequence[SubmittedRun]) -> Outcome:
-    """What the first request with this key was told; it may be one of the same transaction."""
+    """The outcome of the first request with this key, which may be in the same batch."""
     assert request.idempotency_key is not None  # noqa: S101  only requests with a key have an earlier one
     existing = await idempotency.find_key(conn, request.idempotency_key)
-    if existing is None:  # it was refused a moment ago, in the same transaction
+    if existing is None:  # rejected a moment ago, in the same transaction
         return TooManyRequests("the first request with this Idempotency-Key was refused", retry_after=BUSY_RETRY_S)
     body, run_id = existing
     if body != request.body:
