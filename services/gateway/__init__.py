@@ -1,5 +1,5 @@
-"""The one public port: says who is calling, finds what is called, and passes bytes on in both directions.
+"""The API gateway, the only public port: authenticates callers, routes requests and streams bodies both ways.
 
-Owns the routes, credentials' checks, grants and the copy of the scheduler's table on disk. Never reads a body, a
-database or the bus, and never decides what runs: it serves on from its table while the other services are away.
+Owns routing, credential checks, grants and the cached copy of the scheduler's route table on disk. Never parses a body,
+reads a database or the bus, or decides what runs: it serves from its route table while the other services are down.
 """

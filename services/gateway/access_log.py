@@ -1,4 +1,4 @@
-"""The access log: a line of JSON on standard output for each request, written several at a time."""
+"""The access log: one line of JSON on standard output for each request, written in batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.gateway.proxy.response_writer import ResponseWriter
 
 FLUSH_S = 0.5
 MAX_BUFFERED_LINES = 1000
-"""So many lines do not wait for the next flush."""
+"""Lines at which the buffer is flushed before the interval is over."""
 
 
 class AccessLog:
@@ -25,7 +25,7 @@ class AccessLog:
         self._lines: list[bytes] = []
 
     def record(self, request: Request, response: ResponseWriter, seconds: float) -> None:
-        """Status 0: the caller hung up before there was one."""
+        """Buffer one line. Status 0: the client disconnected before the response started."""
         self._lines.append(
             orjson.dumps(
                 {
@@ -46,7 +46,7 @@ class AccessLog:
             self.flush()
 
     async def run(self) -> None:
-        """Writes for ever what was noted."""
+        """Flush the buffer periodically, and once more when cancelled."""
         try:
             while True:
                 await asyncio.sleep(FLUSH_S)

@@ -1,4 +1,4 @@
-"""The gateway as a pure ASGI application."""
+"""The gateway as an ASGI application: composition, lifespan, routing of a request, errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from services.gateway.tracing import create_tracing
 
 
 def create(settings: Settings, bus: Bus | None = None) -> ASGIApp:
-    """The gateway; it has no use for the bus."""
+    """The gateway; it does not use the bus."""
     return Gateway(settings)
 
 
@@ -102,11 +102,11 @@ class Gateway:
         try:
             await self._respond(request, receive, response)
         except ClientDisconnected:
-            self._log.debug("the caller hung up", path=request.raw_path)
+            self._log.debug("Client disconnected", path=request.raw_path)
         except MeshError as error:
             await self._send_error(error, request, response)
-        except Exception as error:  # noqa: BLE001  a defect: the caller gets the request id, the log the traceback
-            self._log.error("a request failed", path=request.raw_path, exc_info=error)
+        except Exception as error:  # noqa: BLE001  a bug: the caller gets the request id, the log the traceback
+            self._log.error("Request crashed in the gateway", path=request.raw_path, exc_info=error)
             await self._send_error(MeshError(), request, response)
         finally:
             elapsed = time.perf_counter() - started
@@ -117,9 +117,9 @@ class Gateway:
                 self._access_log.record(request, response, elapsed)
 
     async def _send_error(self, error: MeshError, request: Request, response: ResponseWriter) -> None:
-        """Once the answer has started only cutting it off can tell the caller."""
+        """Send the error, as a page to browsers. A response that has started can only be aborted."""
         if response.status:
-            self._log.warning("an answer was cut off", why=error.detail)
+            self._log.warning("Response aborted after it had started", path=request.raw_path, error=error.detail)
         elif request.wants_html:
             page = html_pages.render_error(error, request.id, self._settings.public_url, request.raw_path)
             await response.send_error_page(error, page)
@@ -135,7 +135,7 @@ class Gateway:
         table = self._watcher.table
         is_model = response.oip_errors
         if route.ns and route.kind != "hooks" and not table.has_route(route.ns, route.path, is_model=is_model):
-            table = await self._watcher.refresh()  # never refused for news that are on their way
+            table = await self._watcher.refresh()  # an app or instance may be newer than this copy of the table
         if origins := cors.get_allowed_origins(table, route):
             response.cors_headers = cors.build_response_headers(origins, request.by_name.get(cors.ORIGIN))
             if cors.is_preflight(request):

@@ -1,4 +1,7 @@
-"""Errors whose answers need a header of their own."""
+"""Errors whose responses carry a header of their own.
+
+The docstring of a class is its default message, as in `libs.common.errors`.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +11,30 @@ from libs.common.errors import MeshError, MethodNotAllowed, NotFound, Unauthoriz
 
 
 class MissingCredentials(Unauthorized):
-    """No credentials, or ones that are not valid here."""
+    """Missing or invalid credentials."""
 
     challenge: ClassVar[str] = "Bearer"
 
 
 class InvalidAppCredentials(Unauthorized):
-    """No credentials, or ones that are not valid for this app."""
+    """Missing or invalid credentials for this app."""
 
     def __init__(self, ns: str, *, basic: bool = True) -> None:
-        """`basic`: a password may be right here; a browser asks for one only then."""
+        """`basic`: the API accepts passwords; only then the browser asks for one."""
         super().__init__()
         self.ns = ns
         self.scheme = "Basic" if basic else "Bearer"
 
 
 class NoLiveApp(NotFound):
-    """No app of this name is live here; of one that waits or failed the owner is told why elsewhere."""
+    """No app of this name is live; `mlmesh app show` tells its owner why."""
 
     def __init__(self, ns: str) -> None:
-        super().__init__(f'there is no app "{ns}" that is live; what keeps one says: mlmesh app show {ns}')
+        super().__init__(f'no app "{ns}" is live; see why with: mlmesh app show {ns}')
 
 
 class WrongApiKind(NotFound):
-    """The API is something else than what this address is for."""
+    """The API is a pipeline where a function was called, or the other way round."""
 
     def __init__(self, ns: str, path: str, target: str) -> None:
         what = "a pipeline; start it" if target == "pipeline" else "a function; call it"
@@ -41,7 +44,7 @@ class WrongApiKind(NotFound):
 
 class WrongMethod(MethodNotAllowed):
     def __init__(self, allowed: tuple[str, ...]) -> None:
-        super().__init__(f"this address knows {', '.join(allowed)}")
+        super().__init__(f"Method not allowed; use {', '.join(allowed)}")
         self.allowed = allowed
 
 

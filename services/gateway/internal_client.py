@@ -1,4 +1,4 @@
-"""The other three services as the gateway asks them."""
+"""Clients of the internal services: registry, scheduler and databox."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESPONSE_TIMEOUT_S = 10.0
 
 
 class InternalService:
-    """One other service, by its address."""
+    """One service at its internal address."""
 
     def __init__(self, pool: ConnectionPool, name: str, url: str, token: str) -> None:
         parts = urlsplit(url)
@@ -29,7 +29,7 @@ class InternalService:
     async def request_json(
         self, method: str, target: str, body: Any = None, *, timeout: float = RESPONSE_TIMEOUT_S
     ) -> Any:
-        """The decoded answer, None when there is no content. Raises the service's error, or Unavailable."""
+        """The decoded response, None without content. Raises the service's error, or Unavailable."""
         headers: Headers = [(b"authorization", self.authorization)]
         if identity := log.current_request_id():
             headers.append((b"x-request-id", identity.encode()))
@@ -43,7 +43,7 @@ class InternalService:
         return orjson.loads(response) if response and status == 200 else None
 
     async def check_health(self) -> str | None:
-        """Why it does not answer; None when it does."""
+        """Why the service does not respond; None when it does."""
         try:
             await self.request_json("GET", "/healthz", timeout=2.0)
         except MeshError as error:

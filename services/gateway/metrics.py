@@ -1,6 +1,6 @@
-"""Numbers of this gateway, in a registry of its own: several services can live in one process.
+"""Prometheus metrics of this gateway, in a registry of its own: several services can share a process.
 
-A call counts in plain numbers; Prometheus' own, which are slower, learn of them when somebody asks.
+Requests are counted in plain numbers, which are flushed to the slower Prometheus metrics when those are read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from services.gateway.routing.route_table import RouteTable
 
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
-"""Set where several processes share the numbers: whichever is asked answers for all."""
+"""The variable that is set where several gateway processes share their metrics: each renders the sum of all."""
 FLUSH_S = 0.5
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 BATCH_SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -25,7 +25,7 @@ COMPONENT_LABELS = ("app", "component")
 
 
 class BulkHistogram(Histogram):
-    """A histogram that takes many values at once."""
+    """A histogram that takes many values in one call."""
 
     def add_buffer(self, buffer: HistogramBuffer) -> None:
         for bucket, count in zip(self._buckets, buffer.counts, strict=True):
@@ -35,7 +35,7 @@ class BulkHistogram(Histogram):
 
 
 class HistogramBuffer:
-    """Values that a histogram does not know yet."""
+    """Values not flushed to a histogram yet, counted by bucket."""
 
     __slots__ = ("_bounds", "counts", "total")
 
@@ -53,7 +53,7 @@ class HistogramBuffer:
 
 
 class ComponentStats:
-    """The numbers of one component."""
+    """Predictions of one component since the last flush."""
 
     def __init__(self) -> None:
         self.in_flight = 0
@@ -67,7 +67,7 @@ class ComponentStats:
         self.in_flight += 1
 
     def end_call(self, status: int, seconds: float, queue_seconds: float = 0.0, batch_size: int = 0) -> None:
-        """Status 0: the caller hung up before there was one."""
+        """Status 0: the client disconnected before the response started."""
         self.in_flight -= 1
         self.statuses[status] += 1
         self.latencies.observe(seconds)
@@ -130,7 +130,7 @@ class Metrics:
         self._components: dict[tuple[str, str], ComponentStats] = {}
 
     def count_request(self, method: str, status: int, seconds: float) -> None:
-        """Status 0: the caller hung up before there was one."""
+        """Status 0: the client disconnected before the response started."""
         self._request_counts[method, status] += 1
         self._request_latencies.observe(seconds)
 
@@ -141,7 +141,7 @@ class Metrics:
         return stats
 
     def render(self, table: RouteTable) -> bytes:
-        """In Prometheus' format."""
+        """All metrics in the text format of Prometheus."""
         self._update_gauges(table)
         if MULTIPROC_DIR not in os.environ:
             return generate_latest(self._registry)
@@ -150,14 +150,14 @@ class Metrics:
         return generate_latest(combined)
 
     async def flush_periodically(self) -> None:
-        """For ever, where there are several processes: what the others may be asked for."""
+        """Flush for the other processes' `render`; returns at once where there is only one process."""
         while MULTIPROC_DIR in os.environ:
             await asyncio.sleep(FLUSH_S)
             self._flush_all()
 
     def _update_gauges(self, table: RouteTable) -> None:
         self._flush_all()
-        if MULTIPROC_DIR not in os.environ:  # there Prometheus' client cannot forget
+        if MULTIPROC_DIR not in os.environ:  # Prometheus' client cannot clear a gauge there
             self._instances.clear()
         for app in table.apps.values():
             for component in app.components.values():

@@ -1,4 +1,4 @@
-"""Whether this gateway can serve, part by part."""
+"""Readiness of the gateway, with a report for each dependency."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from services.gateway.routing.table_watcher import TableWatcher
 
 
 class Readiness:
-    """Not ready before there is a table and all services have answered once; with a table from disk ready at once.
+    """Ready once there is a route table and all services have responded once; at once with a table from disk.
 
-    A disk that is full is told, too: nothing that is decided can be kept.
+    Later outages of services are reported but keep it ready; a full disk makes it not ready.
     """
 
     def __init__(self, watcher: TableWatcher, services: InternalServices, disk: Disk) -> None:
@@ -28,7 +28,7 @@ class Readiness:
     async def build_report(self) -> dict[str, Any]:
         services = self._services.list_all()
         reasons = await asyncio.gather(*(service.check_health() for service in services))
-        problems = {"table": None if self._watcher.has_table else "there has been no table yet"}
+        problems = {"table": None if self._watcher.has_table else "no route table has been received yet"}
         problems |= {service.name: reason for service, reason in zip(services, reasons, strict=True)}
         self._was_ready = self._was_ready or (self._watcher.has_table and not any(reasons))
         disk_problem = None if self._disk.has_free_space() else self._disk.describe_full()

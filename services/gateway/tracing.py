@@ -1,6 +1,6 @@
-"""OpenTelemetry, for who wants it: a span for each request, told on to where it goes. Needs the extra `otel`.
+"""Optional OpenTelemetry tracing: a span for each request, propagated to the upstream. Needs the extra `otel`.
 
-The SDK's own variables say where spans go: `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_SERVICE_NAME` and their kin.
+Configured by the SDK's own variables: `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_SERVICE_NAME` and others.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Tracing:
         self._format: Any = propagation.TraceContextTextMapPropagator()
 
     def start_span(self, request: Request) -> Any:
-        """The request's span, which is the parent of what it causes from now on."""
+        """Start the span of a request, and make it the parent of the upstream's spans."""
         parent = self._format.extract({TRACEPARENT.decode(): request.by_name.get(TRACEPARENT, b"").decode("latin-1")})
         span = self._tracer.start_span(
             f"{request.method} {request.raw_path}",
@@ -66,7 +66,7 @@ class Tracing:
         span.end()
 
     def close(self) -> None:
-        """What was not sent yet is sent."""
+        """Send the remaining spans."""
         self._provider.shutdown()
 
 

@@ -1,4 +1,4 @@
-"""What was found out lately."""
+"""A bounded TTL cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ V = TypeVar("V")
 
 
 class TTLCache(Generic[K, V]):
-    """Forgets after 60 s, and the oldest when there are too many."""
+    """Entries expire after 60 s; the oldest is dropped when the cache is full."""
 
     def __init__(self) -> None:
         self._entries: dict[K, tuple[float, V]] = {}

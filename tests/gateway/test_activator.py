@@ -125,7 +125,7 @@ async def test_a_caller_who_does_not_wait_so_long_is_told_in_time(mesh: Mesh) ->
     await publish_apps(mesh, scaled_to_zero())
     headers = {**ALICE, "X-Request-Timeout": "0.2"}
     status, _, answer = await mesh.call("POST", PREDICT, data=b"{}", headers=headers)
-    assert (status, answer["detail"]) == (504, "classifier had no instance within 0.2 s")
+    assert (status, answer["detail"]) == (504, "No instance of classifier became ready within 0.2 s")
 
 
 async def test_what_is_left_of_a_callers_patience_goes_with_the_call(mesh: Mesh) -> None:

@@ -30,7 +30,7 @@ async def test_an_address_is_refused(mesh: Mesh, method: str, path: str, status:
 
 UNKNOWN = [
     ("POST", "/nobody/digits/predict",
-     'there is no app "nobody" that is live; what keeps one says: mlmesh app show nobody'),
+     'no app "nobody" is live; see why with: mlmesh app show nobody'),
     ("POST", "/demo/unknown/predict", 'the app "demo" has no API at "unknown"'),
     ("POST", "/demo/train/predict",
      '"train" of demo is a pipeline; start it with POST /demo/train/runs, or: mlmesh run start demo train'),

@@ -107,6 +107,9 @@ async def test_an_owner_reaches_files_and_runs_that_nobody_published(mesh: Mesh)
     assert (await mesh.call("GET", "/bare/files/data/", headers=bearer_auth("root")))[0] == 200
     assert (await mesh.call("GET", "/bare/runs", headers=bearer_auth("root")))[0] == 200
     status, _, problem = await mesh.call("GET", "/bare/files/data/", headers=ALICE)
-    assert (status, problem["detail"]) == (404, "bare publishes no files: an APIComponent with files would")
+    assert (status, problem["detail"]) == (
+        404,
+        "bare publishes no files; an APIComponent with files would publish them",
+    )
     status, _, problem = await mesh.call("GET", "/bare/runs", headers=ALICE)
-    assert (status, problem["detail"]) == (404, "bare publishes neither a pipeline nor a function, and has no runs")
+    assert (status, problem["detail"]) == (404, "bare has no runs: it publishes neither a pipeline nor a function")

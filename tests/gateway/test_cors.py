@@ -107,7 +107,7 @@ async def test_a_refused_page_is_told_where_pages_are_named(mesh: Mesh) -> None:
     await publish_app(mesh, cors_app(mesh.component.port))
     _, _, document = await mesh.call("OPTIONS", PREDICT, headers=preflight(OTHER))
     assert document["detail"] == (
-        "pages of https://other.example may not call this; the APIComponent says which may, in restfulApi.cors"
+        "origin https://other.example may not call this API; allow it in restfulApi.cors of the APIComponent"
     )
 
 

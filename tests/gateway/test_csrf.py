@@ -47,6 +47,6 @@ async def test_only_this_sites_pages_change_something_with_a_remembered_password
     response_status, _, answer = await mesh.call(method, path, headers=headers)
     assert response_status == status
     if status == 403:
-        assert answer["detail"].startswith("a page of another site may not use the password that the browser remembers")
+        assert answer["detail"].startswith("a page of another site cannot use the password that the browser has saved")
         targets = {request.target for part in (mesh.component, mesh.databox) for request in part.requests}
         assert targets <= {"/healthz"}

@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from libs.common.errors import TooManyRequests
 from services.gateway.predict import load_balancer
@@ -35,51 +36,68 @@ def build_component(*names: str, concurrency: int = 1) -> Component:
 
 
 def list_picks(balancer: LoadBalancer, component: Component) -> list[str]:
-    turn = balancer.admit_call(component, CALLER)
-    return [endpoint.id for endpoint in iter(turn.pick_next, None)]
+    picker = balancer.admit_call(component, CALLER)
+    return [endpoint.id for endpoint in iter(picker.pick_next, None)]
 
 
 def pick_first(balancer: LoadBalancer, component: Component, first: str, caller: Caller = CALLER) -> InstancePicker:
-    turn = balancer.admit_call(component, caller)
-    chosen = turn.pick_next()
+    picker = balancer.admit_call(component, caller)
+    chosen = picker.pick_next()
     assert chosen is not None
     assert chosen.id == first
-    return turn
+    return picker
 
 
 def test_the_least_busy_is_first_and_each_is_tried_once(clock: Clock) -> None:
     balancer, component = LoadBalancer(), build_component("a", "b", "c")
-    turn = pick_first(balancer, component, "a")
+    picker = pick_first(balancer, component, "a")
     assert list_picks(balancer, component) == ["b", "c", "a"]
-    turn.release_instance()
+    picker.release_instance()
     assert list_picks(balancer, component) == ["a", "b", "c"]
 
 
 def test_one_that_failed_is_tried_last_until_it_has_rested(clock: Clock) -> None:
     balancer, component = LoadBalancer(), build_component("a", "b")
     for ejection in (1.0, 2.0, 4.0):
-        turn = pick_first(balancer, component, "a")
-        turn.record_failure()
-        turn.release_instance()
+        picker = pick_first(balancer, component, "a")
+        picker.record_failure()
+        picker.release_instance()
         clock.now += ejection - 0.1
         assert list_picks(balancer, component) == ["b", "a"]
         clock.now += 0.2
         assert list_picks(balancer, component) == ["a", "b"]
-    turn = pick_first(balancer, component, "a")
-    turn.record_success()
-    turn.record_failure()
-    turn.release_instance()
+    picker = pick_first(balancer, component, "a")
+    picker.record_success()
+    picker.record_failure()
+    picker.release_instance()
     clock.now += 1.1
     assert list_picks(balancer, component)[0] == "a"
+
+
+def test_an_ejection_and_the_return_are_one_log_line_each(clock: Clock) -> None:
+    balancer, component = LoadBalancer(), build_component("a")
+    with capture_logs() as lines:
+        for picker in [pick_first(balancer, component, "a") for _ in range(3)]:
+            picker.record_failure()
+            picker.close()
+        for _ in range(2):
+            picker = pick_first(balancer, component, "a")
+            picker.record_success()
+            picker.close()
+    instance = {"app": "app", "component": "c", "instance": "a", "log_level": "warning", "logger_name": "gateway"}
+    assert lines == [
+        {"event": "Instance ejected from load balancing", "seconds": 1.0, "failures": 1, **instance},
+        {"event": "Instance returned to load balancing", **instance},
+    ]
 
 
 def test_too_many_calls_are_refused_with_the_time_that_those_before_them_need(clock: Clock) -> None:
     balancer, component = LoadBalancer(), build_component("a", concurrency=2)
     with ExitStack() as calls:
-        turn = pick_first(balancer, component, "a")
+        picker = pick_first(balancer, component, "a")
         clock.now += 0.5
-        turn.record_success()
-        turn.release_instance()
+        picker.record_success()
+        picker.release_instance()
         for number in range(24):
             calls.enter_context(closing(pick_first(balancer, component, "a", ("app", str(number)))))
         with pytest.raises(TooManyRequests) as refused:
@@ -112,7 +130,7 @@ def test_nobody_takes_all_places(
 
 def test_nothing_is_remembered_of_callers_who_have_no_places(clock: Clock) -> None:
     balancer, component = LoadBalancer(), build_component("a")
-    turn = balancer.admit_call(component, CALLER)
-    turn.pick_next()
-    turn.close()
+    picker = balancer.admit_call(component, CALLER)
+    picker.pick_next()
+    picker.close()
     assert not balancer._in_flight

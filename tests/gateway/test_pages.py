@@ -150,9 +150,9 @@ def test_a_password_is_asked_for_only_where_one_can_be_right() -> None:
         ("/", 200, "/demo/digits/docs"),
         ("/demo", 200, "/demo/digits/docs"),
         ("/demo/", 200, "/demo/digits/docs"),
-        ("/nobody", 404, "there is no app &quot;nobody&quot; that is live"),
+        ("/nobody", 404, "no app &quot;nobody&quot; is live"),
         ("/demo/nothing/docs", 404, "has no API at &quot;nothing&quot;"),
-        ("/demo/digits/docs", 401, "No credentials"),
+        ("/demo/digits/docs", 401, "Missing or invalid credentials"),
         ("/%3Cscript%3E", 404, "&lt;script&gt;"),
     ],
 )

@@ -138,7 +138,7 @@ async def test_a_caller_who_calls_too_often_is_told_when_to_come_again(tmp_path:
         assert [status for status, _, _ in responses][:2] == [200, 200]
         status, headers, answer = responses[-1]
         assert (status, headers["Retry-After"]) == (429, "1")
-        assert answer["detail"] == "a caller may make 2 calls a second here"
+        assert answer["detail"] == "rate limit exceeded: 2 calls per second for each caller"
         assert (await mesh.call("POST", "/demo/keyed/predict", headers={"X-API-Key": "key-of-bob"}))[0] == 200
 
 
@@ -182,7 +182,7 @@ async def test_why_a_component_refuses_is_passed_on(mesh: Mesh) -> None:
     async with serve(ComponentServer(reply=Reply(503, detail, headers={"X-Mlmesh-Not-Started": "1"}))) as busy:
         await publish_ports(mesh, busy.port)
         _, _, problem = await mesh.call("POST", PREDICT, data=b"body", headers=ALICE)
-    assert problem["detail"] == f"classifier does not take calls at the moment: {detail['detail']}"
+    assert problem["detail"] == f"classifier does not accept calls at the moment: {detail['detail']}"
 
 
 async def test_a_component_cannot_speak_for_the_mesh(mesh: Mesh) -> None:

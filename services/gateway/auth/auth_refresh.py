@@ -1,4 +1,4 @@
-"""Callers whom nobody knows yet: a key that was made a moment ago may be on its way here."""
+"""Unknown credentials: wait briefly for an update of the route table before 401, since a new key may be on its way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.gateway.routing.table_watcher import TableWatcher
 from services.gateway.ttl_cache import TTLCache
 
 PROPAGATION_S = 0.25
-"""How long news may take from where a key is made."""
+"""The time that a new API key needs to reach the route table."""
 
 
 class AuthRefresh:
@@ -20,9 +20,9 @@ class AuthRefresh:
         self._seen_credentials: TTLCache[bytes, bool] = TTLCache()
 
     async def wait_for_update(self, table: RouteTable, ns: str, request: Request) -> RouteTable:
-        """The table as it is when this app has changed in it, or news would have been here by now.
+        """The route table after the app changed in it, or after `PROPAGATION_S`.
 
-        The second time the same credentials come they are not waited for.
+        Waits once for the same credentials: repeated wrong ones get their 401 at once.
         """
         credentials = [request.by_name.get(name, b"") for name in (b"authorization", b"x-api-key", b"x-mlmesh-grant")]
         digest = hashlib.sha256(b"\0".join(credentials)).digest()

@@ -1,4 +1,4 @@
-"""Who is calling: Basic passwords, API keys and the tokens of an app's owners."""
+"""Authenticates callers by Basic password, API key or the API token of an app's owner."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from services.gateway.proxy.request import Request
 from services.gateway.routing.route_table import Api, App
 
 MAX_CACHED_CREDENTIALS = 10_000
-"""Remembered for each app."""
+"""Credentials cached for each app; the cache is emptied when it is full."""
 READ_METHODS = ("GET", "HEAD")
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a request shows; none of it is checked."""
+    """The credentials of a request, not verified."""
 
     basic: tuple[str, str] | None = None
     key: str | None = None
@@ -67,9 +67,9 @@ class Authenticator:
         self._passwords = PasswordChecker()
 
     async def authenticate_api(self, app: App, api: Api, request: Request, method: str = "") -> str:
-        """The user's name on this API. Raises NotACaller, Forbidden, TooManyRequests.
+        """The user's name on this API. Raises InvalidAppCredentials, Forbidden, TooManyRequests.
 
-        Who was let in by what the app itself knows is let in again while the app stays as it is.
+        Right passwords and API keys are cached until the app changes in the route table; owners' tokens are not.
         """
         self._csrf_guard.check(request, (api,))
         headers = request.by_name
@@ -86,7 +86,7 @@ class Authenticator:
         return user
 
     async def _find_owner_or_anonymous(self, app: App, api: Api, credentials: Credentials, method: str) -> str:
-        """An owner, or anybody where that is said."""
+        """The owner, or the anonymous user where the API allows it. Raises InvalidAppCredentials."""
         user = None
         if await self._is_owner(app, credentials, method, required=not api.none):
             user = OWNER_USER
@@ -97,9 +97,9 @@ class Authenticator:
         return user
 
     async def authenticate_runs(self, app: App, request: Request, *, has_run_id: bool) -> Identity:
-        """The user and the pipelines whose runs may be seen. Raises NotFound, NotACaller, Forbidden.
+        """The user and the pipelines whose runs are visible. Raises NotFound, InvalidAppCredentials, Forbidden.
 
-        `named`: the request names a run. Runs of APIs that are open to all are for who knows their ids.
+        Runs of open APIs are visible to every caller who names a run's id (`has_run_id`); only owners can list them.
         """
         self._csrf_guard.check(request, app.list_run_apis())
         credentials = parse_credentials(request.by_name)
@@ -119,24 +119,24 @@ class Authenticator:
         if open_apis:
             return Identity(ANONYMOUS, _list_pipeline_names(open_apis))
         if not closed_apis:
-            raise NotFound(f"{app.ns} publishes neither a pipeline nor a function, and has no runs")
+            raise NotFound(f"{app.ns} has no runs: it publishes neither a pipeline nor a function")
         raise InvalidAppCredentials(app.ns, basic=any(api.basic is not None for api in closed_apis))
 
     async def authenticate_files(self, app: App, request: Request, method: str = "") -> str:
-        """The user whose files these are. Raises NotFound, NotACaller, Forbidden, TooManyRequests."""
+        """The user whose files are requested. Raises NotFound, InvalidAppCredentials, Forbidden, TooManyRequests."""
         method = method or request.method
         api = app.find_api("files")
         if api is None and await self._is_owner(app, parse_credentials(request.by_name), method, required=False):
             return OWNER_USER
         if api is None:
-            raise NotFound(f"{app.ns} publishes no files: an APIComponent with files would")
+            raise NotFound(f"{app.ns} publishes no files; an APIComponent with files would publish them")
         user = await self.authenticate_api(app, api, request, method)
         if user == ANONYMOUS:
             raise Forbidden("anonymous callers have no files")
         return user
 
     async def can_write_files(self, app: App, request: Request) -> bool:
-        """Whether somebody who reads these files may change them, too. Raises NotFound, NotACaller."""
+        """Whether the caller may also change the files. Raises NotFound, InvalidAppCredentials."""
         try:
             await self.authenticate_files(app, request, "PUT")
         except Forbidden:
@@ -149,7 +149,7 @@ class Authenticator:
     async def _find_users(
         self, app: App, apis: tuple[Api, ...], credentials: Credentials, request: Request
     ) -> list[str | None]:
-        """For each API who it is there, None when nobody. All its passwords are one try."""
+        """The user on each API, None where the credentials do not match. All passwords count as one attempt."""
         matching: frozenset[str] = frozenset()
         name = ""
         secrets = {api.basic for api in apis if api.basic is not None}
@@ -162,7 +162,7 @@ class Authenticator:
         return [name if api.basic in matching else (key_user or None) if api.api_key else None for api in apis]
 
     async def _is_owner(self, app: App, credentials: Credentials, method: str, *, required: bool) -> bool:
-        """An owner's token is given; Forbidden when it is one that may only read."""
+        """Whether the token is an owner's. Raises Forbidden when it is read-only, Unavailable only when `required`."""
         if credentials.bearer is None:
             return False
         try:
@@ -176,12 +176,12 @@ class Authenticator:
         if caller.has_scope("read" if method in READ_METHODS else "write", app.ns):
             return True
         if caller.has_scope("read", app.ns):
-            raise Forbidden("this token may only read")
+            raise Forbidden("this token is read-only")
         return False
 
 
 def _find_key_user(app: App, credentials: Credentials) -> str:
-    """Whose API key is given; nobody's is empty."""
+    """The user of the API key; empty when no key matches."""
     keys = (key for key in (credentials.key, credentials.bearer) if key is not None)
     return next((user for key in keys if (user := app.keys.get(hash_secret(key), ""))), "")
 

@@ -1,7 +1,7 @@
-"""Whether a request was made by another site's page in its visitor's browser.
+"""Protection against cross-site request forgery (CSRF).
 
-A browser adds the Basic password that it remembers to whatever any page lets it send. It also says where the page came
-from: what changes something is refused then. Other credentials are never added without the page knowing them.
+A browser adds a saved Basic password to requests from pages of any site, and names the page's origin. Requests that
+change something are refused when the origin is foreign. Browsers never add API keys or tokens by themselves.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ class CsrfGuard:
         self._trusted_proxies = trusted_proxies
 
     def check(self, request: Request, apis: Iterable[Api]) -> None:
-        """`apis` may name origins of other sites that may; all of them together may not. Raises Forbidden."""
-        if request.method in SAFE_METHODS and request.take_transport is None:  # a WebSocket is begun with GET
+        """Raises Forbidden, unless the CORS origins of one of `apis` name the page's origin."""
+        if request.method in SAFE_METHODS and request.take_transport is None:  # a WebSocket starts with GET
             return
         by_name = request.by_name
         origin, site = by_name.get(b"origin"), by_name.get(b"sec-fetch-site")
-        if origin is None and site is None:  # no browser, or an old one's own page
+        if origin is None and site is None:  # not a browser, or an old one on our own page
             return
         if by_name.get(b"authorization", b"")[:6].lower() != b"basic " or b"x-api-key" in by_name:
             return
         page = (origin or b"").decode("latin-1")
         if self._is_cross_site(request, origin, site) and not any(page in api.cors for api in apis):
             raise Forbidden(
-                "a page of another site may not use the password that the browser remembers here;"
-                " let it send an API key or a token"
+                "a page of another site cannot use the password that the browser has saved for this one;"
+                " send an API key or a token instead"
             )
 
     def _is_cross_site(self, request: Request, origin: bytes | None, site: bytes | None) -> bool:
@@ -49,7 +49,7 @@ class CsrfGuard:
 
 
 def _parse_authority(origin: str) -> str:
-    """Host and port. TLS may end before us, so the scheme says nothing."""
+    """Host and port. TLS may terminate at a proxy, so the scheme is not compared."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:

@@ -1,7 +1,7 @@
-"""How many wrong passwords may be tried: for one user from an address, and for all users from an address.
+"""Throttles wrong passwords: for one user from one network, and for all users from one network.
 
-Both are buckets that fill again with time. What was tried is counted before it is checked, and a right password is
-given back, so that many at once get no further than one after another.
+Both limits are leaky buckets. An attempt is counted before the check and refunded when the password is right, so
+concurrent attempts get no further than sequential ones.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from libs.common.errors import TooManyRequests
 from services.gateway.proxy.forwarded import get_client_network
 
 MAX_BUCKETS = 10_000
-"""Buckets that are remembered, of each kind."""
+"""Buckets kept for each limit; the least recently used is dropped."""
 
 
 @dataclass(frozen=True)
 class Limit:
     burst: int
-    """At once."""
+    """Attempts without waiting."""
     refill_s: float
-    """Seconds until one more may be tried."""
+    """Seconds until one more attempt is allowed."""
 
 
 USER_LIMIT = Limit(10, 6.0)
@@ -33,14 +33,14 @@ class LeakyBuckets:
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
         self._levels: dict[Hashable, tuple[float, float]] = {}
-        """How much is used up, and when that was so; the one that was touched last is last."""
+        """Level and the time it was computed; ordered by last use."""
 
     def get_wait_seconds(self, key: Hashable, now: float) -> float:
-        """Seconds until something may be taken; 0 when it may be now."""
+        """Seconds until the bucket has space for one; 0 when it has."""
         return max(0.0, (self._get_level(key, now) + 1 - self._limit.burst) * self._limit.refill_s)
 
     def add(self, key: Hashable, now: float, amount: float = 1) -> None:
-        """Negative: give back."""
+        """Raise the level by `amount`; negative amounts lower it."""
         level = max(0.0, self._get_level(key, now) + amount)
         self._levels.pop(key, None)
         if len(self._levels) >= MAX_BUCKETS:
@@ -59,19 +59,19 @@ class PasswordThrottle:
         self._users, self._networks = LeakyBuckets(USER_LIMIT), LeakyBuckets(NETWORK_LIMIT)
 
     def count_attempt(self, address: str, ns: str, user: str) -> None:
-        """Counts one try. Raises TooManyRequests, with nothing counted, when there were too many."""
+        """Count one attempt. Raises TooManyRequests, without counting, at the limit."""
         network, now = get_client_network(address), self._clock()
         user_wait = self._users.get_wait_seconds((network, ns, user), now)
         network_wait = self._networks.get_wait_seconds(network, now)
         if user_wait or network_wait:
-            who = "for this user" if user_wait else "for different users"
-            detail = f"too many wrong passwords {who} from this address; wait before the next"
+            scope = "for this user" if user_wait else "for different users"
+            detail = f"too many wrong passwords {scope} from this address; wait before the next"
             raise TooManyRequests(detail, retry_after=max(user_wait, network_wait))
         self._users.add((network, ns, user), now)
         self._networks.add(network, now)
 
     def refund_attempt(self, address: str, ns: str, user: str) -> None:
-        """The try that was counted was none."""
+        """Undo `count_attempt` after a right password, and clear the user's bucket."""
         network, now = get_client_network(address), self._clock()
         self._users.add((network, ns, user), now, -USER_LIMIT.burst)
         self._networks.add(network, now, -1)

@@ -1,4 +1,4 @@
-"""Whether a password is right. Checking one is work: it is done once for each, and not for who only guesses."""
+"""Checks Basic passwords against Argon2 hashes in a few threads, with a cache and a throttle: a check is expensive."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from services.gateway.routing.route_table import App
 from services.gateway.ttl_cache import TTLCache
 
 MAX_CONCURRENT_CHECKS = 2
-"""Passwords checked at the same time: each takes a CPU for a moment."""
+"""Each check keeps a processor busy for some milliseconds."""
 CHECK_TIMEOUT_S = 10.0
-"""A check waits no longer for its turn."""
+"""How long a check may wait for a thread and run."""
 
 CheckKey = tuple[str, str, str, str, str]
 """App, secret, user, the hash there, and the digest of the password: a changed password is a changed hash."""
@@ -44,9 +44,9 @@ class PasswordChecker:
     async def find_matching_secrets(
         self, app: App, secrets: Collection[str], user: str, password: str, address: Callable[[], str]
     ) -> frozenset[str]:
-        """Those of the secrets that hold this user with this password. Raises TooManyRequests.
+        """The secrets that contain this user with this password. Raises TooManyRequests.
 
-        A user who is in none of them takes as long as one who is: how long it takes tells nothing.
+        Unknown users are checked against a dummy hash, so the time taken does not reveal which users exist.
         """
         digest = hashlib.sha256(password.encode()).hexdigest()
         keys = [(app.ns, secret, user, app.users.get(secret, {}).get(user, ""), digest) for secret in secrets]
@@ -78,6 +78,4 @@ class PasswordChecker:
         try:
             return await asyncio.wait_for(check, CHECK_TIMEOUT_S) and bool(hashed)
         except TimeoutError as error:
-            raise TooManyRequests(
-                "too many passwords are checked at the moment", retry_after=CHECK_TIMEOUT_S
-            ) from error
+            raise TooManyRequests("too many password checks in progress", retry_after=CHECK_TIMEOUT_S) from error

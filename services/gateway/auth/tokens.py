@@ -1,4 +1,4 @@
-"""API tokens, as registry knows them."""
+"""Verifies API tokens at the registry, and caches the results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.gateway.internal_client import InternalService
 from services.gateway.ttl_cache import TTL_S, TTLCache
 
 FRESH_S = 1.0
-"""So long a token that was revoked may still be good."""
+"""How long a verification is used without asking again: the longest that a revoked token still works."""
 VERIFY_TIMEOUT_S = 3.0
 
 
@@ -26,7 +26,7 @@ class Verification:
     """None: the token is not valid."""
     verified_at: float
     usable_until: float
-    """Without registry."""
+    """While the registry is down."""
 
 
 class TokenVerifier:
@@ -37,9 +37,9 @@ class TokenVerifier:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def verify(self, token: str) -> Caller:
-        """Raises NoCredentials when the token is not valid, Unavailable when that cannot be said now.
+        """The token's name and scopes. Raises MissingCredentials when it is invalid, Unavailable when that is unknown.
 
-        While registry is away a token is what it was, no longer than it was made for.
+        While the registry is down the last verification counts for `TTL_S`, but not beyond the token's expiry.
         """
         key = hash_secret(token)
         verification = self._get_fresh(key)

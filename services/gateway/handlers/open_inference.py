@@ -1,4 +1,4 @@
-"""The Open Inference Protocol at an app's address: which server this is, and its models, the published components."""
+"""`/{ns}/v2`: the Open Inference Protocol. An app is a server, its published components are the models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class OpenInferenceHandler:
     async def handle(
         self, app: App, route: Route, request: Request, receive: Receive, response: ResponseWriter
     ) -> None:
-        """Server and health ask for no credentials: they say nothing about the app."""
+        """Server metadata and health need no credentials: they reveal nothing about the app."""
         path = route.suffix.rstrip("/")
         methods = ("POST",) if path.endswith("/infer") else ("GET", "HEAD")
         if request.method not in methods:
@@ -64,7 +64,7 @@ class OpenInferenceHandler:
         await self._predictions.handle(PredictionRequest(app, api, component, user, request, body, target), response)
 
     async def _authenticate_model(self, app: App, name: str, request: Request) -> tuple[Api, str]:
-        """The first API of this model that lets the caller in."""
+        """The first API of this model that accepts the caller's credentials, and the user there."""
         refusal: Exception = NotFound(f"there is no model {name!r}")
         for api in app.models.get(name, ()):
             try:
@@ -75,6 +75,6 @@ class OpenInferenceHandler:
 
 
 def _check_ready(component: Component) -> None:
-    """One that sleeps is ready: a call wakes it. Raises Unavailable."""
+    """A component scaled to zero is ready: a call starts it. Raises Unavailable."""
     if not component.endpoints and component.cold_start_timeout is None:
         raise no_instance_error(component)

@@ -1,6 +1,6 @@
-"""Small pages for people with a browser: what runs here and where to go, what an API takes, why something is refused.
+"""HTML pages for browsers: home, app, API documentation and errors.
 
-Plain HTML that needs nothing from elsewhere; every text from outside is escaped.
+Plain HTML without external resources; every text from outside is escaped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TARGET_NAMES = {"ml": "function", "pipeline": "pipeline", "files": "files", "pip
 
 
 def render_home(table: RouteTable, url: str, *, show_all: bool) -> str:
-    """What runs here: all of it for who is on this machine, for others what anybody may call."""
+    """The apps and their APIs: all of them (`show_all`), or only APIs without credentials."""
     apps = [
         _render_app_section(app, apis)
         for _, app in sorted(table.apps.items())
@@ -36,7 +36,7 @@ def render_home(table: RouteTable, url: str, *, show_all: bool) -> str:
 
 
 def render_app(app: App, url: str, *, show_all: bool) -> str:
-    """Raises NotFound when nothing of it is for this visitor."""
+    """The APIs of one app. Raises NotFound when none is visible."""
     if not (apis := _list_visible_apis(app, show_all)):
         raise NotFound()
     return _fill_template(
@@ -45,9 +45,9 @@ def render_app(app: App, url: str, *, show_all: bool) -> str:
 
 
 def render_error(error: MeshError, request_id: str, url: str, path: str) -> str:
-    """The same sentence as in the problem document, and for who needs credentials how to get in.
+    """The error's message as in the problem document, and how to log in where credentials are missing.
 
-    A browser asks for passwords by itself; in place of a page that only keys open stands a field for one.
+    Browsers ask for passwords by themselves; documentation that needs an API key gets a form for the key.
     """
     hint = _render_cli_hint(url) if isinstance(error, Unauthorized) else f"<p>{HOME_LINK}</p>"
     if isinstance(error, InvalidAppCredentials) and error.scheme == "Bearer" and path.endswith("/docs"):
@@ -59,10 +59,10 @@ def render_error(error: MeshError, request_id: str, url: str, path: str) -> str:
 
 
 def render_api_docs(document: Document) -> str:
-    """What a function takes and answers, with a form; of anything else its operations."""
+    """Inputs and outputs of a function with a form to try it; for other APIs the list of operations."""
     try:
         return of_function.render(dict(document))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # not in the form that our runtime writes
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # not written by our component runtime
         return render_operations(document)
 
 
@@ -144,7 +144,7 @@ def _render_operation(method: str, path: str, operation: Document) -> str:
 
 
 def _render_responses(operation: Document) -> str:
-    """What each status means; what is said of all others says nothing of this operation."""
+    """The documented statuses, without `default`."""
     items = (
         f"<li><code>{escape(str(status))}</code> {escape(str(_as_mapping(response).get('description') or ''))}</li>"
         for status, response in _as_mapping(operation.get("responses")).items()
@@ -216,7 +216,7 @@ document.getElementById("with").addEventListener("submit", async (event) => {
   try {
     const answer = await asked(location.href);
     if (!answer.ok) { said.textContent = (await answer.json()).detail; return; }
-    window.fetch = asked;  // the form of the page shows the key, too; it is kept nowhere else
+    window.fetch = asked;  // the form on the page sends the key, too; it is stored nowhere else
     document.open(); document.write(await answer.text()); document.close();
   } catch (error) { said.textContent = String(error); }
 });

@@ -1,7 +1,7 @@
-"""Whether a visitor is on this machine, and so may see what is not for everybody. Pure.
+"""Whether a request comes from this machine, and may see apps that are not public. Pure.
 
-A proxy on this machine calls from it for anybody. Most say so in a header, or pass on the name that was typed; one that
-does neither stands before a mesh that is published under a name, which its public address tells.
+A reverse proxy on this machine also connects from a loopback address. It is recognised by a proxy header, by the host
+that the client typed, or by the mesh's public address.
 """
 
 from __future__ import annotations

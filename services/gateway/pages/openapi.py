@@ -1,4 +1,4 @@
-"""Descriptions that callers read: of a component, a pipeline, the platform; as documents; `pages` shows them."""
+"""OpenAPI documents of a component, a pipeline and the platform. `html_pages` renders them. Pure."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ PLATFORM_OPERATIONS: tuple[tuple[str, str, str], ...] = (
 
 
 def build_platform_document(url: str) -> Document:
-    """The platform's own API."""
+    """The document of `/api/v1`."""
     paths: Document = {}
     for method, path, summary in PLATFORM_OPERATIONS:
         names = [part[1 : part.index("}")] for part in path.split("/") if part.startswith("{")]
@@ -82,7 +82,7 @@ def build_platform_document(url: str) -> Document:
 
 
 def build_component_document(described: Mapping[str, Any], api: Api, url: str) -> Document:
-    """What a component says of itself, at the address and with the credentials that callers use."""
+    """The component's own document, with the public address and the credentials of the API."""
     own_components = described.get("components")
     components = {**(own_components if isinstance(own_components, Mapping) else {}), **_list_security_schemes(api)}
     paths = _add_curl(described.get("paths"), url, _list_security_requirements(api))
@@ -96,7 +96,7 @@ def build_component_document(described: Mapping[str, Any], api: Api, url: str) -
 
 
 def _add_curl(paths: Any, url: str, security: list[Document]) -> Any:
-    """The paths, and how to call predict; what is not in the form that our runtime writes stays as it is."""
+    """The paths with a curl command for predict; documents not written by our runtime stay unchanged."""
     try:
         operation = paths["/predict"]["post"]
         example = operation["requestBody"]["content"]["application/json"]["example"]
@@ -171,7 +171,7 @@ def _list_security_requirements(api: Api) -> list[Document]:
 
 
 def build_curl_command(url: str, body: Any, security: list[Document]) -> str:
-    """A line for a shell that makes this call, with the first kind of credentials that is taken."""
+    """The shell command for this call, with the first kind of credentials that the API accepts."""
     options = {
         "basic": "-u NAME ",
         "key": '-H "X-API-Key: $KEY" ',

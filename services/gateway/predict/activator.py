@@ -1,4 +1,4 @@
-"""Calls of a component that sleeps wait until it has an instance."""
+"""Holds calls of a component that is scaled to zero until an instance is ready (Knative: activator)."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Activator:
     async def wait_until_ready(
         self, caller: Caller, component: Component, body: Body, client_timeout: float
     ) -> Component:
-        """The component with an instance, or as it is when waiting makes no sense any more.
+        """The component with an instance, or unchanged when the cold start took too long or failed.
 
-        `patience`: seconds that the caller will wait. Raises TooManyRequests when as many wait as may, or nearly all of
-        them are this caller's; TimedOut; and Gone when the caller hung up.
+        Raises TooManyRequests when the queue is full, for the component or for this caller; TimedOut after
+        `client_timeout` seconds; ClientDisconnected.
         """
         if component.cold_start_timeout is None:
-            return component  # nearly all calls
+            return component  # the common case
         with self._count_pending(caller, component):
             return await self._wait_for_instance(caller[0], component, body, client_timeout)
 
@@ -67,11 +67,12 @@ class Activator:
                     component = self._get_component(ns, component.name)
         except TimeoutError:
             if client_timeout < cold_start_timeout:
-                raise TimedOut(f"{component.name} had no instance within {client_timeout:g} s") from None
+                detail = f"No instance of {component.name} became ready within {client_timeout:g} s"
+                raise TimedOut(detail) from None
         return component
 
     async def _wait_for_table_change(self, body: Body) -> None:
-        """Returns when the table changed. Raises Gone; a caller whose body is still to come is not watched."""
+        """Raises ClientDisconnected; that is noticed only after the whole body was read."""
         futures: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._watcher.change_event.wait())}
         if body.finished:
             futures.add(asyncio.ensure_future(body.wait_for_disconnect()))

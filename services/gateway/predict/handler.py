@@ -1,4 +1,4 @@
-"""A call of a component: admitted, held while it wakes, passed on to an instance with what that may know."""
+"""Handles a prediction: rate limit, cold start, choice of an instance, headers for the instance, metrics."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from services.gateway.proxy.upstream_connection import Headers
 from services.gateway.routing.route_table import Api, App, Component, Endpoint
 
 PREDICT_MARGIN_S = 2.0
-"""The component's own deadline comes first, because its answer says more."""
+"""Added to the timeout, so that the component's own deadline comes first: its error says more."""
 USER_HEADER = HEADER_USER.lower().encode()
 OWNER_HEADER = (b"x-mlmesh-owner", b"1")
-"""Whom the component tells what its function raised."""
-INTERNAL_HEADERS = frozenset({TIMEOUT_HEADER})
-"""Headers that an app with its own credentials does not get."""
-HEADERS_NOT_FORWARDED = CREDENTIAL_HEADERS | INTERNAL_HEADERS
+"""Marks a call of an owner or a worker: the component may then reveal the exception of its function."""
+REPLACED_HEADERS = frozenset({TIMEOUT_HEADER})
+"""Headers of the caller that the gateway sets anew."""
+HEADERS_NOT_FORWARDED = CREDENTIAL_HEADERS | REPLACED_HEADERS
 
 
 @dataclass(slots=True)
 class PredictionRequest:
-    """Who calls what."""
+    """One authenticated call of a component."""
 
     app: App
     api: Api
@@ -47,7 +47,7 @@ class PredictionRequest:
     target: str
     """The path at the instance, percent-encoded."""
     from_worker: bool = False
-    """A worker calls for the user; the scheduler knows whom it tells what."""
+    """A worker performs an asynchronous prediction for the user."""
 
 
 class PredictionHandler:
@@ -91,7 +91,7 @@ class PredictionHandler:
 
     async def _predict(self, prediction: PredictionRequest, caller: Caller, response: ResponseWriter) -> None:
         component, client_timeout = prediction.component, prediction.request.client_timeout
-        # a place is for who has sent the request; an application may want to read a long one while it comes
+        # a slow upload must not occupy a slot of the component; a web application may stream a long body
         await prediction.body.prefetch(until_full=not component.is_web_app or prediction.body.is_small)
         if component.cold_start_timeout is not None:
             started = time.perf_counter()
@@ -103,7 +103,7 @@ class PredictionHandler:
         await self._forward_to_instance(prediction, caller, response, min(component.timeout, client_timeout))
 
     def _get_caller(self, prediction: PredictionRequest) -> Caller:
-        """Whom places and rates are counted for: a user, or the network of who did not say."""
+        """The app and the user, or the network of an anonymous client: what rates and concurrency are counted for."""
         if prediction.user != ANONYMOUS:
             return prediction.app.ns, prediction.user
         return prediction.app.ns, get_client_network(self._trusted_proxies.get_client_address(prediction.request))
@@ -127,7 +127,7 @@ class PredictionHandler:
 
     def _build_headers(self, prediction: PredictionRequest, timeout: float) -> Headers:
         is_web_app, request = prediction.component.is_web_app, prediction.request
-        dropped = INTERNAL_HEADERS if is_web_app and prediction.api.is_open else HEADERS_NOT_FORWARDED
+        dropped = REPLACED_HEADERS if is_web_app and prediction.api.is_open else HEADERS_NOT_FORWARDED
         headers = [
             *self._trusted_proxies.build_upstream_headers(request, dropped),
             *self._build_caller_headers(prediction),
@@ -154,7 +154,7 @@ class PredictionHandler:
 
 
 class InstanceCandidates:
-    """A component's instances as places for a call."""
+    """The instances of a component as upstream candidates."""
 
     def __init__(self, picker: InstancePicker) -> None:
         self._picker = picker
@@ -178,10 +178,10 @@ def get_component(app: App, api: Api) -> Component:
 
 def no_instance_error(component: Component) -> Unavailable:
     members = {"reason": component.reason} if component.reason else {}
-    detail = f"no instance of {component.name} can take this at the moment"
+    detail = f"no instance of {component.name} is available"
     return Unavailable(detail, retry_after=1.0, **members)
 
 
 def build_token_header(endpoint: Endpoint) -> tuple[bytes, bytes]:
-    """What only the gateway can show an instance."""
+    """The secret by which an instance recognises the gateway."""
     return (b"x-mlmesh-token", endpoint.token.encode())

@@ -1,4 +1,4 @@
-"""Which instance of a component gets a call, and how many calls may wait for one."""
+"""Load balancer: least outstanding calls, outlier ejection, and a bounded queue for each component."""
 
 from __future__ import annotations
 
@@ -9,56 +9,58 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
+from libs.common import log
 from libs.common.errors import TooManyRequests
 from services.gateway.routing.route_table import Component, Endpoint
 
 MAX_QUEUED_PER_SLOT = 10
-"""Calls that may wait, for each one that may run."""
+"""Calls that may wait for each one that runs."""
 EJECTION_S = 1.0
-"""How long an instance that failed is avoided, if there is another; twice as long with each further failure."""
+"""How long a failed instance is the last choice; doubles with each consecutive failure."""
 MAX_EJECTION_S = 30.0
 RESERVE_DIVISOR = 10
-"""One in so many places is not for who has all the others. In a queue it is beyond the places that one caller may have;
-an application has no queue, and keeps it back."""
+"""One in ten places is reserved for other callers when one caller has all the rest: on top of the queue of a function,
+within the concurrency of a web application, which has no queue."""
 EWMA_DECAY = 0.9
-"""The share that a new measurement leaves to what was known."""
+"""Weight of the previous mean in the moving average of latency."""
 STATS_TTL_S = 300.0
+"""Statistics of an instance are dropped after this time without calls."""
 
 K = TypeVar("K", bound=Hashable)
 Caller = tuple[str, str]
-"""The app, and who calls there."""
+"""App, and user or client network."""
 InFlightCounts = Counter[tuple[Caller, str]]
-"""Places by caller and component."""
+"""Calls in flight by caller and component."""
 
 
 @dataclass(slots=True)
 class InstanceStats:
-    """What calls have shown of one instance. Times are seconds of a monotonic clock."""
+    """Statistics of one instance. Times are seconds of a monotonic clock."""
 
+    instance: str
     last_used: float
     outstanding: int = 0
     latency_ewma: float = 0.0
-    """Seconds of a call, a moving mean; 0 until one was answered."""
+    """Moving average of seconds per call; 0 before the first response."""
     consecutive_failures: int = 0
-    """In a row."""
     ejected_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyLimit:
     per_caller: int
-    """Places that one caller may have."""
+    """Calls in flight that one caller may have."""
     total: int
 
     def is_reached(self, in_flight: int, in_flight_of_caller: int) -> bool:
-        """For a caller who has `own` of those that are taken."""
+        """Whether a caller with `in_flight_of_caller` of the calls in flight gets no more."""
         return in_flight >= self.per_caller and (in_flight >= self.total or in_flight_of_caller >= self.per_caller)
 
 
 class InstancePicker:
-    """The instances of a component for one call: each once, the least busy first, those that rest last.
+    """The instances of a component for one call: each once, by outstanding calls, ejected ones last.
 
-    An instance counts as busy until the next is wanted or the turn is closed.
+    A picked instance counts the call as outstanding until the next pick or `close`.
     """
 
     __slots__ = ("_candidates", "_in_flight", "_in_flight_key", "_picked_at", "_stats")
@@ -94,13 +96,19 @@ class InstancePicker:
             stats.latency_ewma = (
                 EWMA_DECAY * stats.latency_ewma + (1 - EWMA_DECAY) * latency if stats.latency_ewma else latency
             )
-            stats.consecutive_failures, stats.ejected_until = 0, 0.0
+            if stats.consecutive_failures:
+                stats.consecutive_failures, stats.ejected_until = 0, 0.0
+                self._log("Instance returned to load balancing")
 
     def record_failure(self) -> None:
-        """It could not be reached, or broke off without an answer."""
+        """The instance was unreachable, or closed the connection without a response: eject it for a while."""
         if (stats := self._stats) is not None:
-            stats.ejected_until = time.monotonic() + min(MAX_EJECTION_S, EJECTION_S * 2.0**stats.consecutive_failures)
+            now, seconds = time.monotonic(), min(MAX_EJECTION_S, EJECTION_S * 2.0**stats.consecutive_failures)
+            is_new = stats.ejected_until <= now
+            stats.ejected_until = now + seconds
             stats.consecutive_failures += 1
+            if is_new:  # one line for all calls that fail together
+                self._log("Instance ejected from load balancing", seconds=seconds, failures=stats.consecutive_failures)
 
     def release_instance(self) -> None:
         if self._stats is not None:
@@ -108,13 +116,18 @@ class InstancePicker:
             self._stats = None
 
     def close(self) -> None:
-        """The call is over, once; its caller has this place no longer."""
+        """End the call; to be called once."""
         self.release_instance()
         decrement(self._in_flight, self._in_flight_key)
 
+    def _log(self, event: str, **fields: float) -> None:
+        if (stats := self._stats) is not None:
+            (app, _), component = self._in_flight_key
+            log.get("gateway").warning(event, app=app, component=component, instance=stats.instance, **fields)
+
 
 def decrement(counts: Counter[K], key: K) -> None:
-    """One place less; who has none is forgotten."""
+    """Subtract one; keys with a count of 0 are removed."""
     counts[key] -= 1
     if not counts[key]:
         del counts[key]
@@ -127,7 +140,7 @@ class LoadBalancer:
         self._swept_at = time.monotonic()
 
     def admit_call(self, component: Component, caller: Caller) -> InstancePicker:
-        """Raises TooManyRequests when all instances have as many calls as they may, or nearly all are this caller's."""
+        """Count a call in. Raises TooManyRequests when the queue is full, for the component or for this caller."""
         candidates = [(endpoint, self._get_stats(endpoint.id)) for endpoint in component.endpoints]
         slots = component.concurrency * len(candidates)
         outstanding = sum([stats.outstanding for _, stats in candidates])
@@ -136,7 +149,7 @@ class LoadBalancer:
             build_web_app_limit(slots) if component.is_web_app else build_queue_limit(slots * (MAX_QUEUED_PER_SLOT + 1))
         )
         if candidates and limit.is_reached(outstanding, self._in_flight[key]):
-            latency = max(state.latency_ewma for _, state in candidates)
+            latency = max(stats.latency_ewma for _, stats in candidates)
             raise TooManyRequests(
                 f"{component.name} has too many calls waiting", retry_after=max(1.0, latency * outstanding / slots)
             )
@@ -146,11 +159,11 @@ class LoadBalancer:
         stats = self._stats.get(instance)
         if stats is None:
             self._drop_idle_stats()
-            stats = self._stats[instance] = InstanceStats(last_used=time.monotonic())
+            stats = self._stats[instance] = InstanceStats(instance, last_used=time.monotonic())
         return stats
 
     def _drop_idle_stats(self) -> None:
-        """Forget instances that are gone, as far as calls can show that."""
+        """Drop statistics of instances that get no more calls, at most every `STATS_TTL_S`."""
         now = time.monotonic()
         if now - self._swept_at > STATS_TTL_S:
             self._swept_at = now

@@ -1,4 +1,4 @@
-"""How much each component that scales is called, told to the scheduler every second and at once when somebody waits."""
+"""Reports the concurrency of autoscaled components to the scheduler: every second, and at once on a cold start."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ComponentKey = tuple[str, str]
 
 @dataclass(slots=True)
 class ConcurrencyMeter:
-    """Calls under way or waiting: how many now, and their mean since the last reading."""
+    """Calls in flight: the number now, and the time-weighted mean since the last reading."""
 
     updated_at: float
     read_at: float
     in_flight: int = 0
     call_seconds: float = 0.0
-    """Calls times seconds."""
+    """Integral of calls over time."""
 
     def add(self, calls: int, time: float) -> None:
         self.call_seconds += self.in_flight * (time - self.updated_at)
@@ -52,7 +52,7 @@ class LoadReporter:
         self._log = log.get("gateway")
 
     def start_call(self, ns: str, component: Component) -> None:
-        """A call of a component that scales."""
+        """A call of an autoscaled component starts."""
         now = asyncio.get_running_loop().time()
         meter = self._meters.get((ns, component.name))
         if meter is None:
@@ -63,12 +63,12 @@ class LoadReporter:
         self._meters[ns, component.name].add(-1, asyncio.get_running_loop().time())
 
     def report_now(self, ns: str, component: Component) -> None:
-        """A call waits for an instance that is not there."""
+        """A call waits for a cold start: send a report now."""
         self._urgent.add((ns, component.name))
         self._wake.set()
 
     async def run(self) -> None:
-        """Tells for ever; a word that does not arrive is said again with the next one."""
+        """Send reports for ever; a lost report is made up for by the next."""
         clock = asyncio.get_running_loop().time
         due = clock() + REPORT_INTERVAL_S
         while True:
@@ -86,7 +86,7 @@ class LoadReporter:
                 )
 
     def _read_loads(self, now: float) -> dict[ComponentKey, float]:
-        """The means of all that were called since the last reading; who was not is forgotten."""
+        """The mean concurrency of components called since the last reading; the meters of others are dropped."""
         active = {
             name: meter.in_flight > 0 or meter.call_seconds > 0 or meter.updated_at > meter.read_at
             for name, meter in self._meters.items()
@@ -103,4 +103,4 @@ class LoadReporter:
                 "POST", "/internal/loads", {"gateway": self._name, "loads": entries}, timeout=REPORT_TIMEOUT_S
             )
         except MeshError as error:
-            self._log.info("the load is not told", why=error.detail)
+            self._log.warning("Failed to report load to scheduler", error=error.detail)

@@ -11,15 +11,15 @@ from services.gateway.proxy.request import Request
 from services.gateway.proxy.upstream_connection import Headers
 
 REPLAY_BYTES = 64 * 1024
-"""As much of a body is kept for a second attempt."""
+"""Bytes of a body that are kept for a retry."""
 
 
 class ClientDisconnected(Exception):
-    """The caller has hung up: nobody waits for an answer."""
+    """The client closed its connection before the response was complete."""
 
 
 class Body:
-    """The caller's bytes. The first 64 KB are kept, so that an attempt that came to nothing can be repeated."""
+    """The bytes that the client sends. The first 64 KB are kept, so that a failed attempt can be retried elsewhere."""
 
     __slots__ = (
         "_first_bytes",
@@ -41,17 +41,17 @@ class Body:
         self.chunked = b"transfer-encoding" in request.by_name
         self.bytes_read = 0
         self.replay_buffer: bytes | None = b""
-        """All that was read; None when that is too much to repeat."""
+        """All bytes read so far; None when they are too many to keep."""
         self.finished = False
         self.disconnected = False
         self._is_prefetched = False
         self._first_bytes = b""
-        """What was read before it was passed on."""
+        """Bytes read by `prefetch`."""
         if limit is not None and (self.length or 0) > limit:
-            raise TooLarge(f"a body may have {limit} bytes here", limit=limit)
+            raise TooLarge(f"the request body exceeds the limit of {limit} bytes", limit=limit)
 
     async def prefetch(self, *, until_full: bool = False) -> None:
-        """Read the first piece, or as much as is kept, however often that is asked for; raises as `read` does."""
+        """Read the first piece, or as much as can be kept (`until_full`). Idempotent; raises as `read` does."""
         if not self._is_prefetched:
             self._is_prefetched = True
             self._first_bytes = await self.read()
@@ -60,12 +60,12 @@ class Body:
 
     @property
     def is_small(self) -> bool:
-        """It says that all of it can be kept."""
+        """Whether its declared length fits into the replay buffer."""
         return not self.chunked and (self.length or 0) <= REPLAY_BYTES
 
     @property
     def buffered(self) -> bytes:
-        """What was read: all of it, or that which was read at first when it is too much to repeat."""
+        """The bytes to send first: all bytes read so far, or those of `prefetch` when there is no replay buffer."""
         return self.replay_buffer if self.replay_buffer is not None else self._first_bytes
 
     @property
@@ -73,7 +73,7 @@ class Body:
         return self.replay_buffer is not None and not self.disconnected
 
     async def read(self) -> bytes:
-        """The next piece; raises TooLarge, SlowBody, and Gone when the caller hung up."""
+        """The next piece. Raises TooLarge, SlowBody, ClientDisconnected."""
         message: Any = await self._receive()
         if message["type"] == "http.disconnect":
             self.disconnected = True
@@ -83,22 +83,22 @@ class Body:
         return self.record_piece(piece)
 
     def record_piece(self, piece: bytes) -> bytes:
-        """The same piece, that was read. Raises TooLarge."""
+        """Count and buffer a piece, and return it. Raises TooLarge."""
         self.bytes_read += len(piece)
         if self._limit is not None and self.bytes_read > self._limit:
-            raise TooLarge(f"a body may have {self._limit} bytes here", limit=self._limit)
+            raise TooLarge(f"the request body exceeds the limit of {self._limit} bytes", limit=self._limit)
         if self.replay_buffer is not None:
             self.replay_buffer = self.replay_buffer + piece if self.bytes_read <= REPLAY_BYTES else None
         return piece
 
     async def wait_for_disconnect(self) -> None:
-        """Returns when the caller is gone."""
+        """Returns when the client has disconnected."""
         while not self.disconnected:
             message: Any = await self._receive()
             self.disconnected = message["type"] == "http.disconnect"
 
     def build_framing_headers(self) -> Headers:
-        """How the body's end is told; called after the first piece was read."""
+        """Content-Length or Transfer-Encoding; to be called after `prefetch`."""
         if self.length is not None:
             return [(b"content-length", str(self.length).encode())]
         if self.finished:

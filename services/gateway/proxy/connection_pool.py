@@ -1,4 +1,4 @@
-"""Connections that are kept for the next exchange, and whole small answers."""
+"""A pool of idle upstream connections, and `fetch` for small responses."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from services.gateway.proxy.upstream_connection import Headers, UpstreamConnecti
 
 CONNECT_TIMEOUT_S = 2.0
 IDLE_TIMEOUT_S = 30.0
-"""A connection that has been idle for about as long is closed."""
+"""Idle connections are closed after about this time."""
 SWEEPS = 3
 MAX_IDLE_PER_ADDRESS = 64
-"""Kept for each address."""
+"""Idle connections beyond this number are closed."""
 
 Address = tuple[str, int]
 
 
 class ConnectFailed(Unavailable):
-    """Nothing answers at this address."""
+    """Cannot connect to this address."""
 
 
 class ConnectionPool:
-    """Connections by address, the last used first."""
+    """Idle connections by address; the most recently used is reused first."""
 
     def __init__(self) -> None:
         self._idle: dict[Address, deque[UpstreamConnection]] = {}
 
     async def acquire(self, address: Address, *, new: bool = False) -> UpstreamConnection:
-        """An idle connection, or a new one. Raises CannotConnect."""
+        """An idle connection, or a new one. Raises ConnectFailed."""
         idle = self._idle.get(address)
         while idle and not new:
             conn = idle.pop()
@@ -47,7 +47,7 @@ class ConnectionPool:
         return conn
 
     def release(self, address: Address, connection: UpstreamConnection) -> None:
-        """Back after an exchange; kept when it can be used again."""
+        """Return a connection after an exchange; it is closed unless it is reusable."""
         idle = self._idle.setdefault(address, deque())
         if not connection.is_reusable or len(idle) >= MAX_IDLE_PER_ADDRESS:
             connection.abort()
@@ -56,7 +56,7 @@ class ConnectionPool:
         idle.append(connection)
 
     async def close_idle_periodically(self) -> None:
-        """For ever: close what has been idle for too long, forget addresses that are no longer used."""
+        """Close connections that were idle too long, for ever."""
         while True:
             await asyncio.sleep(IDLE_TIMEOUT_S / SWEEPS)
             self._close_idle()
@@ -78,7 +78,7 @@ class ConnectionPool:
 
 
 def encode_head(method: str, target: bytes, headers: Headers) -> bytes:
-    """The request line and headers as sent."""
+    """The request line and headers, encoded."""
     lines = [b"%b %b HTTP/1.1" % (method.encode(), target)]
     lines += [b"%b: %b" % header for header in headers]
     return b"\r\n".join(lines) + b"\r\n\r\n"
@@ -111,7 +111,7 @@ async def fetch(
     *,
     timeout: float,
 ) -> tuple[int, bytes]:
-    """A whole small answer: status and body. Raises Unavailable, TimedOut."""
+    """Status and body of a small response. Raises Unavailable, TimedOut."""
     all_headers = [(b"host", encode_host(address)), *headers]
     if body:
         all_headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

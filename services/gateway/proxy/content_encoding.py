@@ -1,4 +1,4 @@
-"""Bodies that come packed (RFC 9110, 8.4.1), passed on as what is inside: nobody behind has to know of it."""
+"""Decompresses request bodies (Content-Encoding, RFC 9110, 8.4.1), so that upstreams need not."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from services.gateway.proxy.request import Request
 
 CONTENT_ENCODING = b"content-encoding"
 MAX_PIECE = 256 * 1024
-"""Bytes that are unpacked at once, however few they were before."""
+"""Bytes decompressed in one step, whatever the ratio of compression."""
 GZIP, ZLIB, RAW_DEFLATE = 31, 15, -15
-"""What the library calls window bits: they say what is around the packed bytes."""
+"""zlib's window bits, which select the format."""
 WINDOW_BITS = {b"gzip": GZIP, b"x-gzip": GZIP, b"deflate": ZLIB}
 IDENTITY = (b"", b"identity")
 
 
 def decode_body(request: Request, receive: Receive, limit: int | None) -> Body:
-    """The body of a request, of at most `limit` bytes when it is unpacked. Raises UnknownEncoding, TooLarge."""
+    """The body, of at most `limit` bytes after decompression. Raises UnknownEncoding, TooLarge."""
     encoding = request.by_name.get(CONTENT_ENCODING)
     if encoding is None:
         return Body(request, receive, limit)
@@ -36,40 +36,40 @@ def decode_body(request: Request, receive: Receive, limit: int | None) -> Body:
 
 
 class Decompressor:
-    """Bytes in, bytes out in pieces of bounded size."""
+    """Compressed bytes in, decompressed bytes out in pieces of bounded size."""
 
     def __init__(self, kind: int) -> None:
         self._kind = kind
         self._pending = b""
         self._stream: Any = None
-        """None before the first byte, and between two members of gzip."""
+        """None before the first byte, and between two gzip members."""
 
     def feed(self, data: bytes) -> None:
         self._pending += data
 
     def read_piece(self) -> bytes:
-        """The next piece; empty when more has to be fed. Raises Malformed."""
+        """The next piece; empty when it needs more input. Raises Malformed."""
         while self._ensure_stream():
             try:
                 piece: bytes = self._stream.decompress(self._pending, MAX_PIECE)
             except zlib.error as error:
-                raise Malformed(f"the body cannot be unpacked: {error}") from error
+                raise Malformed(f"cannot decompress the request body: {error}") from error
             self._pending = self._stream.unconsumed_tail
             if self._stream.eof:
                 self._pending, self._stream = self._stream.unused_data, None
                 if self._kind != GZIP and self._pending:
-                    raise Malformed("the body goes on behind the end of what is packed")
+                    raise Malformed("the request body continues after the end of its compressed data")
             if piece or self._stream is not None:
                 return piece
         return b""
 
     def finish(self) -> None:
-        """No more is fed. Raises Malformed when there should have been more."""
+        """The input has ended. Raises Malformed when it is incomplete."""
         if self._stream is not None or self._pending:
-            raise Malformed("the body ends before the end of what is packed")
+            raise Malformed("the request body ends before its compressed data is complete")
 
     def _ensure_stream(self) -> bool:
-        """Whether there is something to go on with."""
+        """Whether there is a stream, and input for it."""
         if self._stream is None and self._pending:
             if self._kind == ZLIB and len(self._pending) < 2:
                 return False
@@ -77,14 +77,14 @@ class Decompressor:
         return self._stream is not None
 
     def _choose_window_bits(self) -> int:
-        """Some clients send deflate as it is, without the two bytes that RFC 1950 puts before it."""
+        """Some clients send raw deflate, without the two header bytes of RFC 1950."""
         first = int.from_bytes(self._pending[:2], "big")
         framed = self._pending[0] & 0x0F == 8 and first % 31 == 0
         return RAW_DEFLATE if self._kind == ZLIB and not framed else self._kind
 
 
 class DecodedBody(Body):
-    """Its bytes, its length and its limit are those of what is inside."""
+    """A body whose bytes, length and limit are those of the decompressed content."""
 
     __slots__ = ("_decompressor", "_input_ended")
 
@@ -103,7 +103,7 @@ class DecodedBody(Body):
                 break
             await self._receive_input()
         else:
-            await asyncio.sleep(0)  # a few bytes may become many pieces: others have their turn in between
+            await asyncio.sleep(0)  # a few bytes may expand to many pieces: let other tasks run in between
         return self.record_piece(piece)
 
     async def _receive_input(self) -> None:

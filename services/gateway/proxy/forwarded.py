@@ -1,4 +1,4 @@
-"""Who may say on whose behalf a request comes, and what is passed on of that."""
+"""Forwarded headers (RFC 7239 and X-Forwarded-*): which proxies are trusted, and what goes to the upstream."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from services.gateway.proxy.upstream_connection import Headers
 
 X_FORWARDED_FOR, FORWARDED = b"x-forwarded-for", b"forwarded"
 IPV6_PREFIX_BITS = 64
-"""Bits of an IPv6 address that a provider gives a customer: the others are the customer's own to vary."""
+"""The IPv6 prefix that a provider assigns to one customer."""
 
 
 class TrustedProxies:
-    """Who may say on whose behalf a request comes."""
+    """The proxies whose forwarded headers are believed (`MLMESH_TRUSTED_PROXIES`)."""
 
     def __init__(self, trusted: tuple[str, ...]) -> None:
         try:
@@ -25,7 +25,7 @@ class TrustedProxies:
         self._trusts = lru_cache(maxsize=1024)(self._is_trusted)
 
     def build_upstream_headers(self, request: Request, without: frozenset[bytes] = CREDENTIAL_HEADERS) -> Headers:
-        """A request's headers for the next one, with its id and its origin."""
+        """The request's end-to-end headers, with forwarded headers and the request id."""
         headers = request.list_end_to_end_headers(without=without)
         return [*headers, *self.build_forwarded_headers(request), (b"x-request-id", request.id.encode())]
 
@@ -44,7 +44,7 @@ class TrustedProxies:
         ]
 
     def get_client_address(self, request: Request) -> str:
-        """The address of who calls: the nearest that is not one of the trusted."""
+        """The client's address: the last in the chain that is not a trusted proxy."""
         if not self._trusts_peer(request):
             return request.peer
         addresses = _join_header_lines(request, X_FORWARDED_FOR).decode("latin-1").split(",")
@@ -52,7 +52,7 @@ class TrustedProxies:
         return next((address for address in chain if not self._trusts(address)), chain[-1])
 
     def get_requested_host(self, request: Request) -> bytes:
-        """The host, with its port, that the caller typed."""
+        """Host and port as the client requested them."""
         forwarded_host = request.by_name.get(b"x-forwarded-host") if self._trusts_peer(request) else None
         return forwarded_host or request.by_name.get(b"host", b"")
 
@@ -65,17 +65,17 @@ class TrustedProxies:
         except ValueError:
             return False
         if isinstance(parsed, IPv6Address):
-            parsed = parsed.ipv4_mapped or parsed  # so an IPv4 caller is called where both are listened to
+            parsed = parsed.ipv4_mapped or parsed  # how a dual-stack socket names an IPv4 client
         return any(parsed in network for network in self._networks)
 
 
 def _join_header_lines(request: Request, name: bytes) -> bytes:
-    """All of a list; some proxies add a line of their own to it."""
+    """All lines of a list header; some proxies append a line instead of an element."""
     return b", ".join(value for header, value in request.headers if header == name)
 
 
 def _strip_port(node: str) -> str:
-    """An address as it is: some proxies write `192.0.2.1:4711` or `[2001:db8::1]:4711`."""
+    """The address alone: some proxies write `192.0.2.1:4711` or `[2001:db8::1]:4711`."""
     if node.startswith("["):
         return node[1:].partition("]")[0]
     return node.partition(":")[0] if node.count(":") == 1 else node
@@ -83,7 +83,7 @@ def _strip_port(node: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _build_origin_headers(peer: str, proto: str, host: bytes) -> Headers:
-    """What the next one is told about a request that nobody passed on before."""
+    """Forwarded headers of a request that came without a proxy."""
     client, scheme = peer.encode(), proto.encode("latin-1")
     node = b'"[%b]"' % client if b":" in client else client
     return [
@@ -96,7 +96,7 @@ def _build_origin_headers(peer: str, proto: str, host: bytes) -> Headers:
 
 @lru_cache(maxsize=4096)
 def get_client_network(address: str) -> str:
-    """What one caller has of addresses."""
+    """What counts as one client: an IPv4 address, or an IPv6 /64."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A call that is passed on: what is sent, and the places where it can go."""
+"""Values of a proxied call: what is sent, and its upstream candidates."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from services.gateway.proxy.upstream_connection import Headers
 
 @dataclass(slots=True)
 class Upstream:
-    """Where a call can go."""
+    """One address that can serve a call."""
 
     address: Address
     headers: Headers
-    """For this place only."""
+    """Headers for this upstream only."""
 
 
 class UpstreamCandidates(Protocol):
-    """The places to try, best first; it hears how it went at the one that it named last."""
+    """Upstreams to try, best first; outcomes are recorded for the one picked last."""
 
     def pick_next(self) -> Upstream | None: ...
 
@@ -31,7 +31,7 @@ class UpstreamCandidates(Protocol):
     def record_failure(self) -> None: ...
 
     def close(self) -> None:
-        """The call is over."""
+        """End the call."""
 
 
 @dataclass(slots=True)
@@ -42,19 +42,19 @@ class ProxyCall:
     headers: Headers
     candidates: UpstreamCandidates
     no_upstream_error: Callable[[], MeshError]
-    """What is raised when no place took it."""
+    """The error when no upstream accepted the call."""
     response_timeout: float
-    """Seconds from the body's end to the answer's beginning."""
+    """Seconds from the end of the request body to the start of the response."""
     bounded_response: bool = False
-    """The answer's end, too, must come within that time."""
+    """The response must also end within that time."""
     is_internal: bool = False
-    """It goes to another service of the mesh, which may say what a component may not."""
+    """The upstream is a service of the mesh, and may send internal headers."""
     take_transport: TakeTransport | None = None
-    """The caller's connection, where a WebSocket is wanted."""
+    """Takes over the client's connection for a WebSocket."""
 
 
 class SingleUpstream:
-    """One place."""
+    """The only candidate."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream: Upstream | None = upstream
@@ -64,6 +64,6 @@ class SingleUpstream:
         return upstream
 
     def record_success(self) -> None:
-        """There is no choice to learn for."""
+        """There is nothing to balance."""
 
     record_failure = close = record_success

@@ -1,4 +1,4 @@
-"""A request as ASGI brings it: headers, who is behind it, and the body as a stream that can be repeated at first."""
+"""A request from its ASGI scope, and its headers for the upstream."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORWARDED_HEADERS = frozenset(
 CREDENTIAL_HEADERS = frozenset({b"authorization", b"x-api-key"})
 INTERNAL_PREFIX = b"x-mlmesh-"
 TIMEOUT_HEADER = b"x-request-timeout"
-"""Seconds that the caller will wait."""
+"""Header of the client: seconds that it will wait."""
 
 
 @dataclass(slots=True)
@@ -36,19 +36,19 @@ class Request:
     raw_path: str
     query: bytes
     headers: Headers
-    """As they came."""
+    """As received."""
     peer: str
     scheme: str
     by_name: dict[bytes, bytes] = field(default_factory=dict)
     id: str = ""
     user: str = ""
-    """Who calls, once that is known."""
+    """The authenticated user; empty before authentication."""
     take_transport: TakeTransport | None = None
-    """Takes the connection from HTTP; only where the caller offers a WebSocket."""
+    """Takes over the connection for a WebSocket; set where the client offers that upgrade."""
 
     @property
     def wants_html(self) -> bool:
-        """Whether a person with a browser wants to see something."""
+        """Whether a browser asks for a page."""
         return self.method in ("GET", "HEAD") and b"text/html" in self.by_name.get(b"accept", b"").lower()
 
     @classmethod
@@ -71,7 +71,7 @@ class Request:
 
     @property
     def client_timeout(self) -> float:
-        """Seconds that the caller will wait; infinite when that was not said, or not as a number."""
+        """Seconds that the client will wait; infinite without a valid header."""
         value = self.by_name.get(TIMEOUT_HEADER)
         if value is None:
             return math.inf
@@ -82,22 +82,22 @@ class Request:
         return math.inf if math.isnan(seconds) else max(0.0, seconds)
 
     def set_traceparent(self, traceparent: bytes) -> None:
-        """The next one is told this as its parent."""
+        """Make this span the parent of the upstream's."""
         name = b"traceparent"
         self.headers = [*(header for header in self.headers if header[0] != name), (name, traceparent)]
         self.by_name[name] = traceparent
 
     def remove_header(self, name: bytes) -> None:
-        """The next one is not told this."""
+        """Keep a header from the upstream."""
         self.headers = [header for header in self.headers if header[0] != name]
         del self.by_name[name]
 
     def build_target(self, path: str) -> bytes:
-        """`path` with this request's query."""
+        """`path` with the query of this request."""
         return path.encode("latin-1") + (b"?" + self.query if self.query else b"")
 
     def list_end_to_end_headers(self, *, without: frozenset[bytes] = frozenset()) -> Headers:
-        """Headers for the next one: nothing of this connection, nothing that only we may say."""
+        """Headers for the upstream, without hop-by-hop, forwarded and internal ones."""
         dropped = HOP_BY_HOP | FORWARDED_HEADERS | without | {b"host", b"content-length", b"x-request-id"}
         repeats = len(self.by_name) != len(self.headers)
         if repeats or self.by_name.get(b"connection", b"keep-alive") != b"keep-alive":

@@ -1,4 +1,4 @@
-"""The answer to one request: started once, ours or passed on."""
+"""Writes the response to one request: the gateway's own, or the upstream's as a stream."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ class ResponseWriter:
         self._send = send
         self._request_id_header = (b"x-request-id", request_id.encode())
         self.status = 0
-        """0 until it has started."""
+        """0 before the response has started."""
         self.oip_errors = False
-        """Refusals have the form of the Open Inference Protocol."""
+        """Errors have the form of the Open Inference Protocol."""
         self.cors_headers: Headers = []
-        """Told with whatever is answered, which then says nothing of its own about pages of other origins."""
+        """Added to every response; the upstream's own CORS headers are dropped then."""
         self.bytes_sent = 0
-        """Bytes of the body."""
+        """Bytes of the response body."""
         self.queue_seconds = 0.0
-        """Seconds that the call waited for its turn, as its instance says."""
+        """Seconds in the instance's queue, from its Server-Timing."""
         self.batch_size = 0
-        """Calls in its batch, as its instance says; 0 without batching."""
+        """Calls in the instance's batch; 0 without batching."""
         self._timings: list[bytes] = []
 
     def add_timing(self, metric: bytes, seconds: float) -> None:
-        """Told to the caller as `Server-Timing`; nothing once the answer has started."""
+        """Add a metric to `Server-Timing`; without effect after the response has started."""
         self._timings.append(b"%b;dur=%.1f" % (metric, seconds * 1000))
 
     async def stream_upstream(self, upstream: UpstreamConnection, *, is_internal: bool) -> None:
-        """The answer that comes over `upstream`, piece by piece. What is not `ours` may not say what only we may."""
+        """Stream the upstream's response. Internal headers pass only from services of the mesh (`is_internal`)."""
         headers, has_cors = [], bool(self.cors_headers)
         for header in upstream.headers:
             if header[0] == SERVER_TIMING:
@@ -91,7 +91,7 @@ class ResponseWriter:
         await self.send(status, orjson.dumps(document), {"Content-Type": "application/json"})
 
     async def send_preflight(self, headers: Headers) -> None:
-        """A page of another origin may send what its browser has asked about."""
+        """Accept a CORS preflight request."""
         await self._send_start(204, headers, body_follows=True)
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -99,15 +99,15 @@ class ResponseWriter:
         await self.send(200, html.encode(), {"Content-Type": HTML_CONTENT_TYPE})
 
     async def redirect_to(self, location: str) -> None:
-        """To the page that a browser wants."""
+        """Redirect a browser with 303."""
         await self.send(303, b"", {"Location": location})
 
     async def send_error_page(self, error: MeshError, page: str) -> None:
-        """A refusal that a person reads in a browser."""
+        """Send an error as an HTML page."""
         await self.send(error.status, page.encode(), {**get_error_headers(error), "Content-Type": HTML_CONTENT_TYPE})
 
     async def redirect_to_directory(self, request: Request) -> None:
-        """To the same address with a slash behind it; named relatively, as whoever stands before us has it."""
+        """Redirect to the same path with a slash at its end; relative, because a proxy may add a prefix."""
         location = request.raw_path.rpartition("/")[2] + "/"
         await self.send(307, b"", {"Location": request.build_target(location).decode("latin-1")})
 
@@ -119,7 +119,7 @@ class ResponseWriter:
         await self.send(error.status, orjson.dumps(document), headers)
 
     def encode_upgrade_head(self, upstream: UpstreamConnection) -> bytes:
-        """The head of an answer after which the connection no longer speaks HTTP."""
+        """The head of the response 101, after which the connection is a tunnel."""
         self.status = upstream.status
         upstream_headers = upstream.headers
         forwarded = [
@@ -154,7 +154,7 @@ def _parse_queue_seconds(timing: bytes) -> float:
 
 
 def _parse_number(text: bytes) -> float:
-    """A number that an instance tells of itself; 0 when it cannot be counted."""
+    """A number from an instance's header; 0 when it is negative, infinite or malformed."""
     try:
         number = float(text)
     except ValueError:

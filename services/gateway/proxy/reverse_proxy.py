@@ -1,4 +1,4 @@
-"""Passes a request on and its answer back, streaming both ways; repeats it where nothing can have happened yet."""
+"""The reverse proxy: streams request and response, and retries where the upstream cannot have started the call."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from services.gateway.proxy.upstream_request import DisconnectWatcher, UpstreamR
 
 DETAIL_TIMEOUT_S = 1.0
 MAX_REJECTION_BODY = 16 * 1024
-"""Bytes of a refusal that are read for what it says."""
+"""Bytes of a rejection that are read for its detail."""
 MAX_DETAIL = 500
-"""Characters of it that are passed on."""
+"""Characters of the detail that the client gets."""
 
 
 class ReverseProxy:
@@ -31,7 +31,7 @@ class ReverseProxy:
         self._log = log.get("gateway")
 
     async def forward(self, call: ProxyCall, body: Body, response: ResponseWriter) -> None:
-        """Raises what kept it from an answer; Gone when the caller hung up."""
+        """Forward to the first candidate that accepts the call. Raises its error, or ClientDisconnected."""
         candidates, rejection = call.candidates, None
         try:
             await body.prefetch()
@@ -43,7 +43,7 @@ class ReverseProxy:
                 except RejectedByInstance as error:
                     if error.upstream_status == Unavailable.status:
                         candidates.record_failure()
-                        self._log.warning("a component refuses calls", component=call.name, why=error.reason)
+                        self._log.warning("Instance rejected a call", component=call.name, reason=error.reason)
                     rejection = error.to_client_error(call.name)
                 except UpstreamClosed:
                     candidates.record_failure()
@@ -56,7 +56,7 @@ class ReverseProxy:
         raise rejection or call.no_upstream_error()
 
     async def _send_to(self, call: ProxyCall, upstream: Upstream, body: Body, response: ResponseWriter) -> None:
-        """A connection that went stale while it was idle is replaced once."""
+        """Retry once on a new connection when an idle one turns out to be closed."""
         conn = await self._pool.acquire(upstream.address)
         try:
             await self._send_on(conn, call, upstream, body, response)
@@ -102,12 +102,12 @@ class ReverseProxy:
 
     async def _run_tunnel(self, conn: UpstreamConnection, call: ProxyCall, response: ResponseWriter) -> None:
         if call.take_transport is None:
-            raise UpstreamClosed(f"{call.name} switches to a protocol that nobody asked for")
+            raise UpstreamClosed(f"{call.name} sent an unexpected protocol upgrade")
         await run_tunnel(call.take_transport, conn, response.encode_upgrade_head(conn))
 
 
 class RejectedByInstance(UpstreamClosed):
-    """The component has refused this call before it began with it."""
+    """The instance rejected the call before starting it: safe to retry elsewhere."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__()
@@ -115,15 +115,15 @@ class RejectedByInstance(UpstreamClosed):
         self.reason = reason
 
     def to_client_error(self, name: str) -> MeshError:
-        """What the caller is told when nobody else takes it."""
+        """The error for the client when no other instance accepts the call."""
         if self.upstream_status == TooManyRequests.status:
             return TooManyRequests(f"{name} has too many calls waiting", retry_after=1.0)
         suffix = f": {self.reason}" if self.reason else ""
-        return Unavailable(f"{name} does not take calls at the moment{suffix}")
+        return Unavailable(f"{name} does not accept calls at the moment{suffix}")
 
 
 async def _read_detail(rejection: UpstreamConnection) -> str:
-    """Why, in the component's own words; empty when it says nothing, or not in time."""
+    """The detail of the component's problem document; empty when there is none within `DETAIL_TIMEOUT_S`."""
     content = b""
     try:
         async with asyncio.timeout(DETAIL_TIMEOUT_S):

@@ -1,4 +1,4 @@
-"""Two connections joined: the bytes of one go out at the other, until one ends."""
+"""A WebSocket tunnel: copies bytes between the client's and the upstream's connection until one closes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import cast
 from services.gateway.proxy.upstream_connection import UpstreamConnection
 
 UPGRADE_HEADERS = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket"))
-"""What both sides of a hop say when a WebSocket begins."""
+"""Headers of a WebSocket handshake, in both directions."""
 
 TakeTransport = Callable[[asyncio.Protocol], asyncio.Transport]
-"""Gives a caller's connection away, to be spoken on directly."""
+"""Hands the client's transport over to another protocol."""
 
 
 class TunnelSide(asyncio.Protocol):
-    """One of the two; `ended` is set when it is lost."""
+    """One side of the tunnel; `closed` is set when its connection is lost."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
@@ -45,7 +45,7 @@ class TunnelSide(asyncio.Protocol):
 
 
 async def run_tunnel(take_transport: TakeTransport, upstream: UpstreamConnection, head: bytes) -> None:
-    """Returns when both are closed. Raises Lost when the instance is gone before it begins."""
+    """Returns when both sides are closed. Raises UpstreamClosed when the upstream is gone before the start."""
     client_side, upstream_side = TunnelSide(), TunnelSide()
     client_side.peer, upstream_side.peer = upstream_side, client_side
     transport, trailing_bytes = upstream.detach_transport(upstream_side)

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to somewhere else, with back-pressure both ways."""
+"""An HTTP/1.1 client connection to an upstream, with back-pressure both ways."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from libs.common.errors import MeshError, Unavailable
 
 SWITCHING_PROTOCOLS = 101
 LINGER_ZERO = struct.pack("ii", 1, 0)
-"""Lingering, for no time."""
+"""SO_LINGER with 0 s: `abort` sends a reset."""
 HIGH_WATER = 256 * 1024
-"""Bytes received and not yet passed on at which reading pauses."""
+"""Received bytes not yet read at which reading from the socket pauses."""
 
 Headers = list[tuple[bytes, bytes]]
 
 
 class UpstreamClosed(Unavailable):
-    """The connection ended before the answer did."""
+    """The upstream closed the connection before its response was complete."""
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """One exchange at a time: `begin`, `write`, `head`, `chunk` until it is empty."""
+    """One exchange at a time: `start_exchange`, `write`, `read_head`, `read_chunk` until it returns nothing."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -36,9 +36,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._busy = False
         self.closed = False
         self.is_new = True
-        """No answer has come over it yet: it cannot have gone stale."""
+        """It has carried no exchange yet, so the upstream cannot have closed it as idle."""
         self.idle_sweeps = 0
-        """How often it was found idle."""
+        """Sweeps of the pool that found it idle."""
 
     def start_exchange(self, *, without_body: bool = False) -> None:
         self.status = 0
@@ -59,12 +59,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def is_exhausted(self) -> bool:
-        """The whole answer has been read."""
+        """The whole response has been read."""
         return self.complete and not self._chunks
 
     @property
     def has_data(self) -> bool:
-        """The next bytes of the answer, or its end, are here."""
+        """`read_chunk` would return at once."""
         return self.complete or bool(self._chunks)
 
     @property
@@ -84,12 +84,12 @@ class UpstreamConnection(asyncio.Protocol):
         await self._writable.wait()
 
     async def read_head(self) -> None:
-        """Returns when status and headers are here."""
+        """Returns when status and headers have been received."""
         while not self._head_received:
             await self._wait_for_data()
 
     async def read_chunk(self) -> bytes:
-        """The next bytes of the body, empty at its end."""
+        """The next bytes of the body; empty at its end."""
         while not self._chunks and not self.complete:
             await self._wait_for_data()
         if not self._chunks:
@@ -102,7 +102,7 @@ class UpstreamConnection(asyncio.Protocol):
         return chunk
 
     def fail(self, error: MeshError) -> None:
-        """End the exchange; whoever waits for its answer gets `error`."""
+        """Abort the exchange: a pending or later read raises `error`."""
         if self.complete:
             return
         self._error = self._error or error
@@ -110,7 +110,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._wake_reader()
 
     def abort(self) -> None:
-        """A reset: what is only closed could still want its answer."""
+        """Close with a reset, so that the upstream stops working on the request."""
         self.closed = True
         self._writable.set()
         if self._transport is not None:
@@ -120,7 +120,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.abort()
 
     def detach_transport(self, protocol: asyncio.BaseProtocol) -> tuple[asyncio.Transport, bytes]:
-        """After the status 101: the transport, which is `protocol`'s from now on, and what came behind the head."""
+        """After status 101: give the transport to `protocol`; with the bytes received after the head."""
         if self._transport is None or self.closed:
             raise UpstreamClosed()
         transport, self._transport = self._transport, None
@@ -167,7 +167,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._busy or self.complete:
-            self.abort()  # nobody asked
+            self.abort()  # unsolicited data
             return
         if self._head_received and self.status == SWITCHING_PROTOCOLS:
             self._trailing_bytes += data
@@ -177,7 +177,7 @@ class UpstreamConnection(asyncio.Protocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._trailing_bytes = data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
-            failure = UpstreamClosed("the answer is not HTTP")
+            failure = UpstreamClosed("the upstream's response is not valid HTTP")
             failure.__cause__ = error
             self.fail(failure)
 

@@ -1,4 +1,4 @@
-"""The request's side of one exchange: sent as the caller brings it, watched while the answer is awaited."""
+"""Sends a request to an upstream as it arrives, enforces the timeout, and watches for a disconnect of the client."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from services.gateway.proxy.proxy_call import ProxyCall, Upstream
 from services.gateway.proxy.upstream_connection import UpstreamClosed, UpstreamConnection
 
 SEND_STALL_S = 60.0
-"""How long a place may leave a request's bytes unread."""
+"""How long an upstream may stop reading the request."""
 WATCH_AFTER_S = 0.05
-"""An answer that comes within this is not worth a task that watches whether the caller is still there."""
+"""Only requests older than this get a task that watches for a disconnect: most are over sooner."""
 
 
 class DisconnectWatcher:
-    """Exchanges that are young: who is no longer young is told so, and watches its caller from then on."""
+    """Starts watching for a client disconnect in requests older than 50 ms, with one timer for all."""
 
     def __init__(self) -> None:
         self._pending: dict[UpstreamRequest, float] = {}
@@ -44,7 +44,7 @@ class DisconnectWatcher:
 
 
 class UpstreamRequest:
-    """Ends by itself, with an error for who awaits the answer, when that takes too long or nobody waits any more."""
+    """One request; fails its connection on timeout, and when the client disconnects or its body fails."""
 
     __slots__ = (
         "_body",
@@ -71,7 +71,7 @@ class UpstreamRequest:
         self._response_started = False
 
     def start(self, upstream: Upstream) -> None:
-        """Send what is there; a body that is still to come is sent by a task."""
+        """Send the head and the buffered body; a task sends a body that has not been received yet."""
         body, call = self._body, self._call
         framing = body.build_framing_headers()
         self._chunked = bool(framing) and framing[0][0] == b"transfer-encoding"
@@ -86,18 +86,18 @@ class UpstreamRequest:
             self._task = asyncio.create_task(self._send_body())
 
     def mark_response_started(self) -> None:
-        """The answer has begun."""
+        """The response has started: only bounded responses keep the timeout."""
         if not self._call.bounded_response:
             self._response_started = True
             self._cancel_timer()
 
     @property
     def needs_no_cleanup(self) -> bool:
-        """Nothing was begun that has to be ended: so with nearly all exchanges."""
+        """No task, timer or unsent body: `finish` can be skipped. The common case."""
         return self._task is None and self._timer is None and self._body.finished
 
     async def finish(self) -> None:
-        """Part of a request on it makes a connection useless for the next."""
+        """Stop task and timer; a connection with half a request on it is aborted."""
         self._cancel_timer()
         if self._task is not None:
             self._task.cancel()
@@ -110,7 +110,7 @@ class UpstreamRequest:
         self._task = asyncio.create_task(self._watch_client())
 
     async def _send_body(self) -> None:
-        """Send all, then watch whether the caller is still there."""
+        """Send the body, then watch for a disconnect."""
         body, connection = self._body, self._connection
         try:
             while not body.finished:
@@ -122,13 +122,13 @@ class UpstreamRequest:
             self._set_deadline(self._call.response_timeout)
             await body.wait_for_disconnect()
         except ClientDisconnected:
-            pass  # as after `hung_up`
+            pass  # as after `wait_for_disconnect`
         except MeshError as error:
-            connection.fail(error)  # it is the caller's body that cannot be had
+            connection.fail(error)  # the client's body failed, not the upstream
         except TimeoutError:
-            connection.fail(TimedOut(f"{self._call.name} does not read what it is sent"))
+            connection.fail(TimedOut(f"{self._call.name} stopped reading the request body"))
         finally:
-            connection.fail(UpstreamClosed())  # whatever ends the sending ends an exchange that is not complete
+            connection.fail(UpstreamClosed())  # has no effect when the exchange is complete
 
     async def _watch_client(self) -> None:
         await self._body.wait_for_disconnect()
@@ -144,7 +144,7 @@ class UpstreamRequest:
 
     def _on_timeout(self) -> None:
         timeout = self._call.response_timeout
-        self._connection.fail(TimedOut(f"{self._call.name} did not answer within {timeout:g} s"))
+        self._connection.fail(TimedOut(f"{self._call.name} did not respond within {timeout:g} s"))
 
 
 def _encode_chunk(piece: bytes, chunked: bool) -> bytes:

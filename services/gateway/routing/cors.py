@@ -1,7 +1,7 @@
-"""Which pages of other origins may call an API and read what it answers: the CORS protocol of the Fetch standard.
+"""CORS (Fetch standard): which origins may call an API from a browser and read its responses.
 
-What a browser adds by itself (a remembered password, cookies) stays out of it: `Access-Control-Allow-Credentials` is
-never sent, so a page shows a key or a password that it was given. That is also why every header may be read.
+`Access-Control-Allow-Credentials` is never sent: saved passwords and cookies stay out, a page must send an API key or
+a password that it has. For that reason every response header may be exposed.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ REQUEST_METHOD, REQUEST_HEADERS = b"access-control-request-method", b"access-con
 VARY = (b"vary", b"Origin")
 EXPOSE_ALL_HEADERS = (b"access-control-expose-headers", b"*")
 MAX_AGE = (b"access-control-max-age", b"600")
-"""Seconds for which a browser asks no more."""
+"""Seconds for which a browser caches a preflight."""
 
 
 def get_allowed_origins(table: RouteTable, route: Route) -> Collection[str]:
-    """Whose pages may: as the API says, or any of the APIs that an address of the whole app is for."""
+    """The origins of the API, or of all APIs behind a path of the whole app."""
     app = table.apps.get(route.ns)
     if app is None or not app.uses_cors:
-        return (ANY_ORIGIN,) if route.kind == "links" else ()  # who has a link needs no more
+        return (ANY_ORIGIN,) if route.kind == "links" else ()  # a signed link is the only credential
     if route.kind not in ("runs", "files", "v2"):
         api = app.paths.get(route.path)
         return api.cors if api is not None else ()
@@ -44,7 +44,7 @@ def _list_apis(app: App, route: Route) -> Collection[Api]:
 
 
 def build_response_headers(allowed: Collection[str], origin: bytes | None) -> Headers:
-    """For every answer to a request of this origin; a cache is told when it is not one for all."""
+    """Headers for every response to this origin; `Vary` where the response depends on it."""
     if not allowed:
         return []
     if ANY_ORIGIN in allowed:
@@ -55,18 +55,18 @@ def build_response_headers(allowed: Collection[str], origin: bytes | None) -> He
 
 
 def is_preflight(request: Request) -> bool:
-    """A browser asks whether a page may, before it lets it."""
+    """Whether this is the question that browsers ask before a cross-origin request."""
     return request.method == "OPTIONS" and ORIGIN in request.by_name and REQUEST_METHOD in request.by_name
 
 
 def build_preflight_headers(allowed: Collection[str], request: Request) -> Headers:
-    """What the answer to a preflight says besides: a wrong method is refused in words that the page can read.
+    """Allows whatever method and headers are requested: the request itself gets an error that the page can read.
 
     Raises Forbidden.
     """
     origin, by_name = request.by_name[ORIGIN].decode("latin-1"), request.by_name
     if ANY_ORIGIN not in allowed and origin not in allowed:
-        raise Forbidden(f"pages of {origin} may not call this; the APIComponent says which may, in restfulApi.cors")
+        raise Forbidden(f"origin {origin} may not call this API; allow it in restfulApi.cors of the APIComponent")
     headers = [(b"access-control-allow-methods", by_name[REQUEST_METHOD]), MAX_AGE]
     requested = by_name.get(REQUEST_HEADERS)
     return [*headers, (b"access-control-allow-headers", requested)] if requested else headers

@@ -1,4 +1,4 @@
-"""What a path means, before anything is known of the app that it names."""
+"""Parses a path into a route, independent of which apps exist."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ METHODS: dict[Kind, tuple[str, ...]] = {
     "runs": ("GET", "HEAD", "POST", "DELETE"),
     "files": ("GET", "HEAD", "PUT", "DELETE"),
 }
-"""Kinds that are not here leave it to the component."""
+"""Allowed methods; kinds that are missing leave that to the component."""
 API_SUFFIXES: dict[str, Kind] = {"predict": "predict", "runs": "submit", "openapi.json": "describe", "docs": "page"}
 
 
 MAX_CACHED_PATH = 256
-"""Paths up to this length are remembered: the same few are called again and again."""
+"""Longest path whose route is cached: most calls repeat a few paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ class Route:
     """The API's path or the model's name, decoded."""
     box: str = ""
     suffix: str = ""
-    """What follows, percent-encoded as it came."""
+    """The remaining path, percent-encoded as received."""
     service: Literal["registry", "scheduler", "databox"] | None = None
     open: bool = False
 
 
 def parse_path(raw: str) -> Route | None:
-    """The meaning of a percent-encoded path; None when it has none. Raises Malformed."""
+    """The route of a percent-encoded path; None when there is none. Raises Malformed."""
     return _parse_cached(raw) if len(raw) <= MAX_CACHED_PATH else _parse(raw)
 
 
@@ -74,7 +74,7 @@ def _parse(raw: str) -> Route | None:
     if not raw.startswith("/"):
         return None
     if any(part in (".", "..") for part in unquote(raw).split("/")):
-        raise Malformed('a path has no "." or ".." in it')
+        raise Malformed('Path must not contain "." or ".." segments')
     first, _, remainder = raw[1:].partition("/")
     if first in RESERVED:
         return _parse_reserved(first, remainder)
@@ -90,7 +90,7 @@ def _parse(raw: str) -> Route | None:
 
 
 def _parse_oip(ns: str, suffix: str) -> Route:
-    """The Open Inference Protocol: `rest` is what follows the model's name, or all that follows `v2`."""
+    """The Open Inference Protocol: `suffix` follows the model's name, or `v2` where no model is named."""
     if not suffix.startswith("/models/"):
         return Route("v2", ns, suffix=suffix)
     model, slash, tail = suffix.removeprefix("/models/").partition("/")

@@ -1,4 +1,4 @@
-"""The scheduler's documents as the lookup structures that a request needs."""
+"""The route table: the scheduler's documents parsed into what a request looks up. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 Target = Literal["ml", "pipeline", "files", "pipelines"]
 Document = Mapping[str, Any]
 CredentialKey = tuple[Target, str | None, bytes | None, bytes | None]
-"""An API's target and path, and the credentials that were shown there."""
+"""Target and path of an API, and the credentials sent to it."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class Component:
     boxes: tuple[str, ...]
     endpoints: tuple[Endpoint, ...]
     is_web_app: bool = False
-    """It is a web application of its own: every path and method is passed on."""
+    """A web application: every path and method is forwarded."""
     reason: Document | None = None
     """Why there is no healthy endpoint."""
     openapi: Document | None = None
-    """What its last healthy instance said of itself."""
+    """The OpenAPI document of its last healthy instance."""
     scales: bool = False
-    """The number of its instances follows the calls."""
+    """Autoscaled: the gateway reports its load."""
     cold_start_timeout: float | None = None
-    """Nothing answers now; a call that waits may find an instance within so many seconds."""
+    """Set while it has no instance: seconds that a call may wait for one."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,18 @@ class Api:
     name: str | None = None
     title: str = ""
     basic: str | None = None
-    """Name of the secret that holds its users."""
+    """Name of the secret with its users and password hashes."""
     api_key: bool = False
     none: bool = False
     identity: bool = False
     cors: tuple[str, ...] = ()
-    """Origins of other sites whose pages may call; `*` is all of them."""
+    """CORS origins; `*` for all."""
     inputs: tuple[Document, ...] = ()
     outputs: tuple[Document, ...] = ()
 
     @property
     def is_open(self) -> bool:
-        """Nobody has to say who they are, and nobody can."""
+        """Accepts no credentials: all callers are anonymous."""
         return self.none and self.basic is None and not self.api_key
 
 
@@ -70,18 +70,18 @@ class App:
     components: Mapping[str, Component] = field(default_factory=dict)
     paths: Mapping[str, Api] = field(default_factory=dict)
     models: Mapping[str, tuple[Api, ...]] = field(default_factory=dict)
-    """The APIs of a component, by its name and by theirs."""
+    """APIs of components, by component name and by path."""
     uses_cors: bool = False
-    """Pages of other origins may call some of its APIs."""
+    """At least one API has CORS origins."""
     auth_cache: dict[CredentialKey, str] = field(default_factory=dict, compare=False)
-    """Who was let in by what."""
+    """Users by the credentials that were right; a changed app starts with an empty cache."""
 
     def find_api(self, target: Target) -> Api | None:
-        """The app's only API of a kind without a path."""
+        """The API of this target, for targets that an app has at most once."""
         return next((api for api in self.apis if api.target == target), None)
 
     def list_run_apis(self) -> tuple[Api, ...]:
-        """The APIs whose callers may have runs."""
+        """The APIs whose callers can have runs."""
         return tuple(api for api in self.apis if api.target in ("pipeline", "pipelines", "ml"))
 
 
@@ -91,10 +91,10 @@ class RouteTable:
     apps: Mapping[str, App] = field(default_factory=dict)
     documents: Mapping[str, Document] = field(default_factory=dict)
     invalid_apps: tuple[str, ...] = ()
-    """Apps whose documents cannot be read: they stay as they were, and change nothing for the others."""
+    """Apps with an invalid document: their last valid routes stay."""
 
     def has_route(self, ns: str, path: str, *, is_model: bool = False) -> bool:
-        """Whether a call there has somewhere to go; `path` is empty for what needs only the app."""
+        """Whether a call can be routed; an empty `path` asks for the app alone."""
         app = self.apps.get(ns)
         if app is None or not path:
             return app is not None
@@ -105,12 +105,12 @@ class RouteTable:
         return component is not None and (bool(component.endpoints) or component.cold_start_timeout is not None)
 
     def to_json(self) -> dict[str, Any]:
-        """What is kept on disk; `changed` reads it."""
+        """The form on disk, which `apply_delta` reads."""
         return {"version": self.version, "full": True, "apps": dict(self.documents)}
 
 
 def apply_delta(table: RouteTable, delta: Document) -> RouteTable:
-    """The table after the scheduler's answer; apps that did not change keep their very object."""
+    """The table after the scheduler's response; unchanged apps keep the same object, and with it their caches."""
     changes: Mapping[str, Document | None] = delta["apps"]
     full, version = bool(delta.get("full")), int(delta["version"])
     documents = {} if full else dict(table.documents)

@@ -1,4 +1,4 @@
-"""The table as it is now: followed from the scheduler, kept on disk for the time when that is away."""
+"""Keeps the route table current by long polling the scheduler; a copy on disk serves while the scheduler is down."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ RETRY_S = 0.1
 MAX_RETRY_S = 1.0
 REFRESH_TIMEOUT_S = 1.0
 REFRESH_PAUSE_S = 0.02
-"""Between two looks, however many calls find nothing: a scan for paths costs the scheduler little."""
+"""Pause between two refreshes, so that a scan for unknown paths costs the scheduler little."""
 
 NO_VERSION = -1
-"""The version of a gateway that has no table yet; an empty one has version 0."""
+"""Sent before the first table was received; an empty table has version 0."""
 POLL_ERRORS = (MeshError, ValueError, KeyError, TypeError, OSError)
 
 
@@ -33,34 +33,41 @@ class TableWatcher:
         self._log = log.get("gateway")
         self.table = RouteTable()
         self.has_table = False
-        """There has been a table, from the scheduler or from disk."""
+        """A table was received from the scheduler or loaded from disk."""
         self._scheduler_down = False
         self._refresh_waiters: list[asyncio.Future[None]] = []
         self._refresh_requested = asyncio.Event()
         self._change_event = asyncio.Event()
 
     def load(self) -> None:
-        """What an earlier process left; an unreadable file counts as none."""
+        """Load the copy of an earlier process; an unreadable file is ignored."""
         try:
             self.table = apply_delta(RouteTable(), orjson.loads(self._file.read_bytes()))
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError) as error:
-            self._log.warning("the table on disk cannot be read", file=str(self._file), why=repr(error))
+            self._log.warning("Cannot read the route table on disk", file=str(self._file), error=repr(error))
             return
         self.has_table = True
 
     async def run(self) -> None:
-        """Follows for ever; while the scheduler is away the last table stays."""
+        """Poll for ever; the last table stays in use while the scheduler is down."""
         pause = 0.0
         while True:
             try:
                 await self.poll_once()
+                if self._scheduler_down:
+                    version = self.table.version
+                    self._log.warning("Connection to scheduler restored; route table refreshed", version=version)
                 pause, self._scheduler_down = 0.0, False
             except POLL_ERRORS as error:
+                if not self._scheduler_down:
+                    self._log.warning(
+                        "Lost connection to scheduler; serving the cached route table",
+                        version=self.table.version,
+                        error=str(error),
+                    )
                 self._scheduler_down = True
-                if not pause:
-                    self._log.warning("the table cannot be followed", why=str(error))
                 pause = min(MAX_RETRY_S, max(RETRY_S, pause * 2))
             await asyncio.sleep(pause)
 
@@ -69,7 +76,7 @@ class TableWatcher:
             await asyncio.to_thread(self._save, orjson.dumps(self.table.to_json()))
 
     async def refresh(self) -> RouteTable:
-        """The table as the scheduler has it at this moment; the last one while that is away."""
+        """The newest table of the scheduler; the last known one while the scheduler is down."""
         if not self._scheduler_down:
             waiter = asyncio.get_running_loop().create_future()
             self._refresh_waiters.append(waiter)
@@ -79,11 +86,11 @@ class TableWatcher:
 
     @property
     def change_event(self) -> asyncio.Event:
-        """Set when the table is no longer the one that it is now."""
+        """Set at the next change of the table; then replaced by a new event."""
         return self._change_event
 
     async def serve_refreshes(self) -> None:
-        """Looks for ever for those who wait for a fresh table, once for all who came by then."""
+        """Serve calls of `refresh` for ever: one request for all that wait at the time."""
         while True:
             await self._refresh_requested.wait()
             self._refresh_requested.clear()
@@ -91,14 +98,14 @@ class TableWatcher:
             try:
                 await self._fetch_changes(0, REFRESH_TIMEOUT_S)
             except POLL_ERRORS as error:
-                self._log.info("no fresh table", why=str(error))
+                self._log.warning("Route table refresh failed", error=str(error))
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
             await asyncio.sleep(REFRESH_PAUSE_S)
 
     async def _fetch_changes(self, wait: float, timeout: float) -> bool:
-        """Whether the table changed. Two may be under way: the answer that is older than the table is dropped."""
+        """Whether the table changed. Of two concurrent requests the older response is dropped."""
         since = self.table.version if self.has_table else NO_VERSION
         change = await self._scheduler.request_json(
             "GET", f"/internal/table?since={since}&wait={wait}", timeout=timeout
@@ -107,7 +114,7 @@ class TableWatcher:
         if newer:
             self.table = apply_delta(self.table, change)
             for ns in self.table.invalid_apps:
-                self._log.error("an app's routes cannot be read and stay as they were", app=ns)
+                self._log.error("Invalid routes of an app; keeping its last valid routes", app=ns)
             self._change_event.set()
             self._change_event = asyncio.Event()
         self.has_table = True
@@ -115,7 +122,7 @@ class TableWatcher:
 
     def _save(self, content: bytes) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = self._file.with_suffix(f".{os.getpid()}")  # several processes may keep one table
+        temporary = self._file.with_suffix(f".{os.getpid()}")  # several processes may share the file
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
             stream.write(content)
             stream.flush()
