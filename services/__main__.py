@@ -11,33 +11,33 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from libs.common.manifests.problems import Problem
-    from services.cli.service_factories import Create
+    from services.cli.service_factories import ServiceFactory
 
 
 INTERRUPTED = 130
 """As a shell reports SIGINT."""
 
 
-def create(name: str) -> Create:
-    found: Create = import_module(f"services.{name}.app").create
-    return found
+def load_service_factory(name: str) -> ServiceFactory:
+    factory: ServiceFactory = import_module(f"services.{name}.app").create
+    return factory
 
 
-def check(files: Mapping[str, bytes], applied: Mapping[str, bytes]) -> list[Problem]:
-    from services.registry.apply.request import read_applied_files as known
-    from services.registry.checks.catalog import check_manifests as checked
+def check_manifests(files: Mapping[str, bytes], applied: Mapping[str, bytes]) -> list[Problem]:
+    from services.registry.apply.request import read_applied_files as read_applied
+    from services.registry.checks.catalog import check_manifests as check_catalog
 
-    app, problems = known(applied)
-    return sorted([*problems, *checked(files, app.app, app.secrets, unread=app.unread)[1]])
-
-
-def upgrade(database_url: str) -> None:
-    from deploy.migrations import upgrade as upgraded
-
-    upgraded(database_url)
+    app, problems = read_applied(applied)
+    return sorted([*problems, *check_catalog(files, app.app, app.secrets, unread=app.unread)[1]])
 
 
-def remains() -> ModuleType:
+def upgrade_database(database_url: str) -> None:
+    from deploy.migrations import upgrade as run_migrations
+
+    run_migrations(database_url)
+
+
+def load_teardown() -> ModuleType:
     return import_module("services.worker.teardown")
 
 
@@ -45,11 +45,11 @@ def main() -> None:
     """While the command is imported, Ctrl-C ends it as it ends any program; from then on it is an exception."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from services.cli.command import main as command
-    from services.cli.service_factories import Parts
+    from services.cli.service_factories import ServiceFactories
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        sys.exit(command(Parts(create, check, upgrade, remains)))
+        sys.exit(command(ServiceFactories(load_service_factory, check_manifests, upgrade_database, load_teardown)))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

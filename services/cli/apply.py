@@ -12,10 +12,10 @@ import typer
 from services.cli import profile, render
 from services.cli.cli_errors import Failure
 from services.cli.client import Client
-from services.cli.session import Mesh, talks
+from services.cli.session import Mesh, mesh_command
 
 
-@talks
+@mesh_command
 def apply(
     mesh: Mesh,
     file: Annotated[Path, typer.Option("--file", "-f", help="PlatformApp, Repository, Secrets; - is standard input.")],
@@ -23,13 +23,15 @@ def apply(
     """Attach a module: send its PlatformApp, Repository and Secret declarations."""
     text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     headers = {"Content-Type": "application/yaml"}
-    with mesh.client.open("POST", "/api/v1/apply", text, headers=headers, params={"file": file.name}) as answer:
+    with mesh.client.open_response(
+        "POST", "/api/v1/apply", text, headers=headers, params={"file": file.name}
+    ) as answer:
         applied = answer.json()
-    mesh.say(applied, "\n".join(_lines(applied)))
+    mesh.print_sentence(applied, "\n".join(_applied_lines(applied)))
 
 
-def _lines(applied: dict[str, Any]) -> list[str]:
-    lines = [f"{one['kind']} {one['name']}: {one['action']}" for one in applied["applied"]]
+def _applied_lines(applied: dict[str, Any]) -> list[str]:
+    lines = [f"{resource['kind']} {resource['name']}: {resource['action']}" for resource in applied["applied"]]
     if hook := applied.get("webhook"):
         lines += ["webhook, shown this once:", f"  url     {hook['url']}", f"  secret  {hook['secret']}"]
     return lines
@@ -40,16 +42,16 @@ def login(
     token: Annotated[str | None, typer.Option("--token", help="Else it is read from standard input.")] = None,
 ) -> None:
     """Remember a mesh and a token for it, for this user."""
-    known = profile.Profile(profile.load({}, url).url, token or asked("token"))
-    Client(known).get("/api/v1/apps")
-    render.write(f"written to {profile.save(os.environ, known)}")
+    mesh_profile = profile.Profile(profile.load_profile({}, url).url, token or read_secret_text("token"))
+    Client(mesh_profile).get("/api/v1/apps")
+    render.write_lines(f"written to {profile.save_profile(os.environ, mesh_profile)}")
 
 
-def asked(what: str) -> str:
+def read_secret_text(what: str) -> str:
     """A secret text: typed unseen on a terminal, else all of standard input but the end of its last line."""
     try:
-        shown = f"{what} (typed unseen)"
-        value = typer.prompt(shown, hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
+        prompt = f"{what} (typed unseen)"
+        value = typer.prompt(prompt, hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
     except typer.Abort:
         value = ""
     if not value.strip():

@@ -7,100 +7,104 @@ from typing import Annotated, Any
 import typer
 
 from services.cli import deployments, render, times
-from services.cli.client import path
-from services.cli.session import App, Mesh, field, talks
+from services.cli.client import url_path
+from services.cli.session import App, Mesh, field, mesh_command
 
 nouns = typer.Typer(help="Modules on the mesh.", no_args_is_help=True)
 APPS = "/api/v1/apps"
 
 
 @nouns.command("list")
-@talks
-def listed(mesh: Mesh) -> None:
+@mesh_command
+def list_apps(mesh: Mesh) -> None:
     """All apps that this token may read."""
-    found = list(mesh.client.pages(APPS))
-    problem = {"problem": field("poll_error")} if any(app.get("poll_error") for app in found) else {}
-    mesh.table(
-        found,
+    apps = list(mesh.client.iterate_pages(APPS))
+    problem = {"problem": field("poll_error")} if any(app.get("poll_error") for app in apps) else {}
+    mesh.print_table(
+        apps,
         name=field("name"),
         title=field("title"),
         status=lambda app: (app.get("newest") or {}).get("status"),
-        live=lambda app: deployments.short((app.get("live") or {}).get("commit")),
-        live_since=lambda app: times.age((app.get("live") or {}).get("live_at")),
+        live=lambda app: deployments.short_commit((app.get("live") or {}).get("commit")),
+        live_since=lambda app: times.format_age((app.get("live") or {}).get("live_at")),
         **problem,
     )
 
 
 @nouns.command("show")
-@talks
-def show(mesh: Mesh, app: App) -> None:
+@mesh_command
+def show_app(mesh: Mesh, app: App) -> None:
     """Addresses, live deployment, components and boxes of one app."""
-    found = mesh.client.get(APPS + path(app))
-    mesh.show(found, _pairs(found))
+    details = mesh.client.get(APPS + url_path(app))
+    mesh.print_pairs(details, _app_pairs(details))
 
 
-def _pairs(found: dict[str, Any]) -> list[tuple[str, Any]]:
-    live, newest = found.get("live") or {}, found.get("newest") or {}
+def _app_pairs(details: dict[str, Any]) -> list[tuple[str, Any]]:
+    live, newest = details.get("live") or {}, details.get("newest") or {}
     lines = [
-        ("app", found["name"]),
-        ("title", found.get("title")),
-        ("repository", _origin(found.get("repository"))),
-        *_problem(found.get("repository")),
+        ("app", details["name"]),
+        ("title", details.get("title")),
+        ("repository", _repository_text(details.get("repository"))),
+        *_problem_pairs(details.get("repository")),
         (
             "live",
-            f"{deployments.short(live['commit'])}  {times.age(live['live_at'])}" if live else "nothing yet",
+            f"{deployments.short_commit(live['commit'])}  {times.format_age(live['live_at'])}"
+            if live
+            else "nothing yet",
         ),
     ]
     if newest and newest.get("id") != live.get("id"):
-        lines.append(("newest", f"{newest['status']} (mlmesh deployment show {found['name']} {newest['id']})"))
-    for api in found.get("apis", []):
+        lines.append(("newest", f"{newest['status']} (mlmesh deployment show {details['name']} {newest['id']})"))
+    for api in details.get("apis", []):
         lines.append(("api", f"{api['name']}  {api['url']}"))
         lines += [("docs", f"{api['name']}  {api['docs']}")] if api.get("docs") else []
-    lines += [("component", _component(one)) for one in found.get("components", [])]
-    lines += [("box", _box(one)) for one in found.get("boxes", [])]
-    missing = [f"{one['service']}: {one['detail']}" for one in found.get("unavailable", [])]
-    return [*lines, *(("unavailable", one) for one in missing)]
+    lines += [("component", _component_text(item)) for item in details.get("components", [])]
+    lines += [("box", _box_text(item)) for item in details.get("boxes", [])]
+    missing = [f"{item['service']}: {item['detail']}" for item in details.get("unavailable", [])]
+    return [*lines, *(("unavailable", item) for item in missing)]
 
 
-def _origin(repository: dict[str, Any] | None) -> str:
+def _repository_text(repository: dict[str, Any] | None) -> str:
     return f"{repository['url']} ({repository.get('branch') or 'main'})" if repository else "none"
 
 
-def _problem(repository: dict[str, Any] | None) -> list[tuple[str, Any]]:
+def _problem_pairs(repository: dict[str, Any] | None) -> list[tuple[str, Any]]:
     """Why nothing comes from the repository any more."""
     why = repository and repository.get("poll_error")
     return [("problem", why)] if why else []
 
 
-def _component(one: dict[str, Any]) -> str:
-    why = render.reason(one.get("reason"))
-    return f"{one['name']}  {one['status']}" + (f"  {why}" if why else "")
+def _component_text(component: dict[str, Any]) -> str:
+    why = render.reason_text(component.get("reason"))
+    return f"{component['name']}  {component['status']}" + (f"  {why}" if why else "")
 
 
-def _box(box: dict[str, Any]) -> str:
+def _box_text(box: dict[str, Any]) -> str:
     detached = "  detached" if box.get("detached") else ""
-    return f"{box['name']}  {render.size(box.get('used'))} of {render.size(box.get('capacity'))}{detached}"
+    return f"{box['name']}  {render.size_text(box.get('used'))} of {render.size_text(box.get('capacity'))}{detached}"
 
 
 @nouns.command("sync")
-@talks
-def sync(
+@mesh_command
+def sync_app(
     mesh: Mesh,
     app: App,
     wait: deployments.Wait = False,
     timeout: deployments.Timeout = deployments.DEFAULT_TIMEOUT,
 ) -> None:
     """Deploy the head of the app's branch now."""
-    within = times.duration(timeout) if wait else None
-    deployments.follow(mesh, app, mesh.client.post(f"{APPS}{path(app)}/sync"), within)
+    within = times.parse_duration(timeout) if wait else None
+    deployments.follow_deployment(mesh, app, mesh.client.post(f"{APPS}{url_path(app)}/sync"), within)
 
 
 @nouns.command("delete")
-@talks
-def delete(mesh: Mesh, app: App, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+@mesh_command
+def delete_app(
+    mesh: Mesh, app: App, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+) -> None:
     """Remove an app; its boxes keep their data."""
-    mesh.client.get(APPS + path(app))  # nobody is asked about what is not there
+    mesh.client.get(APPS + url_path(app))  # nobody is asked about what is not there
     if not yes:
         typer.confirm(f"delete {app}?", abort=True, err=True)
-    mesh.client.delete(APPS + path(app))
-    mesh.say({"deleted": app}, f"{app} is deleted; its boxes keep their data")
+    mesh.client.delete(APPS + url_path(app))
+    mesh.print_sentence({"deleted": app}, f"{app} is deleted; its boxes keep their data")

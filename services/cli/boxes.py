@@ -10,46 +10,45 @@ import typer
 from libs.common.errors import Malformed
 from services.cli import render, times, transfers
 from services.cli.cli_errors import Failure, NotReachable, WrongUsage
-from services.cli.client import Client
-from services.cli.client import path as joined
-from services.cli.session import App, Mesh, field, talks
+from services.cli.client import Client, url_path
+from services.cli.session import App, Mesh, field, mesh_command
 
 nouns = typer.Typer(help="Files of an app, in its boxes.", no_args_is_help=True)
 Place = Annotated[str, typer.Argument(metavar="BOX/GROUP/FILE", help="A trailing / (or no FILE) names the group.")]
 
 
 @nouns.command("ls")
-@talks
-def listed(
+@mesh_command
+def list_files(
     mesh: Mesh,
     app: App,
     place: Annotated[str, typer.Argument(metavar="[BOX[/GROUP]]", help="Default: the boxes themselves.")] = "",
 ) -> None:
     """Boxes of an app, or files in one."""
     if not place:
-        _boxes(mesh, app)
+        _list_boxes(mesh, app)
         return
-    mesh.table(
-        _files(mesh.client, app, place),
+    mesh.print_table(
+        _list_remote_files(mesh.client, app, place),
         name=field("name"),
-        size=lambda file: render.size(file.get("size")),
-        modified=lambda file: times.age(file.get("modified")),
+        size=lambda file: render.size_text(file.get("size")),
+        modified=lambda file: times.format_age(file.get("modified")),
     )
 
 
-def _boxes(mesh: Mesh, app: str) -> None:
-    mesh.table(
-        mesh.client.get("/api/v1/apps" + joined(app))["boxes"],
+def _list_boxes(mesh: Mesh, app: str) -> None:
+    mesh.print_table(
+        mesh.client.get("/api/v1/apps" + url_path(app))["boxes"],
         name=field("name"),
-        used=lambda box: render.size(box.get("used")),
-        capacity=lambda box: render.size(box.get("capacity")),
+        used=lambda box: render.size_text(box.get("used")),
+        capacity=lambda box: render.size_text(box.get("capacity")),
         detached=field("detached"),
     )
 
 
 @nouns.command("put")
-@talks
-def put(
+@mesh_command
+def put_files(
     mesh: Mesh,
     app: App,
     source: Annotated[
@@ -59,32 +58,32 @@ def put(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Store a file, or every file of a folder."""
-    sent = [_put(mesh.client, app, file, target, overwrite) for file, target in _uploads(source, place)]
-    mesh.say(sent, "\n".join(f"{one['path']}  {render.size(one['size'])}" for one in sent))
+    sent = [_upload_file(mesh.client, app, file, target, overwrite) for file, target in _plan_uploads(source, place)]
+    mesh.print_sentence(sent, "\n".join(f"{file['path']}  {render.size_text(file['size'])}" for file in sent))
 
 
-def _uploads(source: Path, place: str) -> list[tuple[Path, str]]:
-    _box(place)
-    if source != transfers.DASH and not source.exists():
+def _plan_uploads(source: Path, place: str) -> list[tuple[Path, str]]:
+    _require_group(place)
+    if source != transfers.STANDARD_STREAM and not source.exists():
         raise WrongUsage(f"there is no file or folder {source}")
     if source.is_dir():
-        found = transfers.files_below(source)
-        return [(file, f"{place.rstrip('/')}/{file.relative_to(source).as_posix()}") for file in found]
+        files = transfers.list_files(source)
+        return [(file, f"{place.rstrip('/')}/{file.relative_to(source).as_posix()}") for file in files]
     group = _is_group(place)
     if group and not transfers.has_name(source):
         raise WrongUsage(f"{place} names a group, and {source} has no name for a file in it; write BOX/GROUP/FILE")
     return [(source, f"{place.rstrip('/')}/{source.name}" if group else place)]
 
 
-def _put(client: Client, app: str, file: Path, target: str, overwrite: bool) -> dict[str, Any]:
+def _upload_file(client: Client, app: str, file: Path, target: str, overwrite: bool) -> dict[str, Any]:
     params = {"overwrite": overwrite or None, "upload": 1}
     headers = {"Content-Type": "application/octet-stream"}
-    with transfers.content_of(file) as content, render.transfer(target, content.size) as advance:
+    with transfers.open_content(file) as content, render.transfer_progress(target, content.size) as advance:
         if content.size is not None:
             headers["Content-Length"] = str(content.size)
-        pieces = content.pieces(advance)
+        pieces = content.read_pieces(advance)
         try:
-            with client.open("PUT", _url(app, target), pieces, headers=headers, params=params) as answer:
+            with client.open_response("PUT", _file_url(app, target), pieces, headers=headers, params=params) as answer:
                 return {"path": target, "size": content.sent, "etag": answer.headers.get("ETag")}
         except Malformed as error:
             if "presigned_put_url" in error.extensions:
@@ -93,8 +92,8 @@ def _put(client: Client, app: str, file: Path, target: str, overwrite: bool) -> 
 
 
 @nouns.command("get")
-@talks
-def get(
+@mesh_command
+def get_files(
     mesh: Mesh,
     app: App,
     place: Place,
@@ -104,24 +103,29 @@ def get(
     ] = Path("."),
 ) -> None:
     """Fetch a file, or every file of a group."""
-    got = [_get(mesh.client, app, source, path) for source, path in _downloads(mesh.client, app, place, target)]
-    if target != transfers.DASH:  # the file's own bytes are there
-        mesh.say([str(path) for path in got], "\n".join(map(str, got)))
+    paths = [
+        _download_file(mesh.client, app, source, path)
+        for source, path in _plan_downloads(mesh.client, app, place, target)
+    ]
+    if target != transfers.STANDARD_STREAM:  # the file's own bytes are there
+        mesh.print_sentence([str(path) for path in paths], "\n".join(map(str, paths)))
 
 
-def _downloads(client: Client, app: str, place: str, target: Path) -> list[tuple[str, Path]]:
+def _plan_downloads(client: Client, app: str, place: str, target: Path) -> list[tuple[str, Path]]:
     if not _is_group(place):
         return [(place, target / place.rpartition("/")[2] if target.is_dir() else target)]
     group = place.rstrip("/")
-    if target == transfers.DASH:
+    if target == transfers.STANDARD_STREAM:
         raise WrongUsage(f"{place} names a group; standard output takes one file, BOX/GROUP/FILE")
-    found = [(f"{group}/{file['name']}", _inside(target, file["name"])) for file in _files(client, app, place)]
-    if not found:
+    downloads = [
+        (f"{group}/{file['name']}", _safe_join(target, file["name"])) for file in _list_remote_files(client, app, place)
+    ]
+    if not downloads:
         raise Failure(f"there is no file in {group}")
-    return found
+    return downloads
 
 
-def _inside(folder: Path, name: str) -> Path:
+def _safe_join(folder: Path, name: str) -> Path:
     """Where a listed file goes; its name is another's word, so it must stay in the folder."""
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
@@ -129,54 +133,54 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _get(client: Client, app: str, source: str, target: Path) -> Path:
+def _download_file(client: Client, app: str, source: str, target: Path) -> Path:
     if target.is_dir():
         raise Failure(f"{target} is a folder of this machine; name the file that is to be written")
     headers = {"Accept": "application/octet-stream"}
-    with client.open("GET", _url(app, source), headers=headers, params={"download": 1}) as answer:
-        total, got = int(answer.headers.get("Content-Length") or 0), 0
-        with transfers.opened_target(target) as content, render.transfer(source, total) as advance:
-            while piece := answer.stream.read(transfers.CHUNK):
+    with client.open_response("GET", _file_url(app, source), headers=headers, params={"download": 1}) as answer:
+        total, received = int(answer.headers.get("Content-Length") or 0), 0
+        with transfers.open_target(target) as content, render.transfer_progress(source, total) as advance:
+            while piece := answer.stream.read(transfers.CHUNK_BYTES):
                 content.write(piece)
-                got += len(piece)
+                received += len(piece)
                 advance(len(piece))
-            if got < total:
-                raise NotReachable(f"{source} was cut off after {got} of {total} bytes; try again")
+            if received < total:
+                raise NotReachable(f"{source} was cut off after {received} of {total} bytes; try again")
     return target
 
 
 @nouns.command("rm")
-@talks
-def remove(
+@mesh_command
+def remove_files(
     mesh: Mesh, app: App, place: Place, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
 ) -> None:
     """Delete a file, or a group after a question."""
-    _box(place)
+    _require_group(place)
     if _is_group(place):
         place = f"{place.rstrip('/')}/"
-        count = len(_files(mesh.client, app, place))
+        count = len(_list_remote_files(mesh.client, app, place))
         if not count:
             raise Failure(f"there is no file in {place}")
         if not yes:
             typer.confirm(f"delete {place} with {count} file{'s' if count > 1 else ''}?", abort=True, err=True)
     else:
-        mesh.client.get(_url(app, place))  # nobody is told that what was never there is deleted
-    mesh.client.delete(_url(app, place))
-    mesh.say({"deleted": place}, f"{place} is deleted")
+        mesh.client.get(_file_url(app, place))  # nobody is told that what was never there is deleted
+    mesh.client.delete(_file_url(app, place))
+    mesh.print_sentence({"deleted": place}, f"{place} is deleted")
 
 
-def _files(client: Client, app: str, place: str) -> list[Any]:
-    return list(client.pages(_url(app, place.rstrip("/") + "/")))
+def _list_remote_files(client: Client, app: str, place: str) -> list[Any]:
+    return list(client.iterate_pages(_file_url(app, place.rstrip("/") + "/")))
 
 
 def _is_group(place: str) -> bool:
     return place.endswith("/") or place.count("/") == 1
 
 
-def _box(place: str) -> None:
+def _require_group(place: str) -> None:
     if "/" not in place.strip("/"):
         raise WrongUsage(f"{place} names a box alone; write BOX/GROUP/FILE or BOX/GROUP/")
 
 
-def _url(app: str, place: str) -> str:
-    return joined(app, "files", *place.split("/"))
+def _file_url(app: str, place: str) -> str:
+    return url_path(app, "files", *place.split("/"))

@@ -20,20 +20,20 @@ APPLICATION = "app.yaml"
 ATTACHING = frozenset({"PlatformApp", "Repository", "Secret"})
 
 
-def named(kind: type[Body], name: str, folder: Path) -> tuple[Body, Sequence[Manifest[Header]]]:
+def find_manifest(kind: type[Body], name: str, folder: Path) -> tuple[Body, Sequence[Manifest[Header]]]:
     """The manifest of this kind and name, and all that were read with it, those of app.yaml too. Raises Failure."""
     from libs.common.manifests import read_documents
 
-    read = files(folder)
-    found, problems = read_documents({**read.manifests, **read.applied})
-    known = {one.name: one.body for one in found if isinstance(one.body, kind)}
-    if name not in known:
-        why = f": {problems[0]}" if problems else f"; there are {', '.join(sorted(known)) or 'none'}"
+    read = read_files(folder)
+    documents, problems = read_documents({**read.manifests, **read.applied})
+    bodies = {document.name: document.body for document in documents if isinstance(document.body, kind)}
+    if name not in bodies:
+        why = f": {problems[0]}" if problems else f"; there are {', '.join(sorted(bodies)) or 'none'}"
         raise Failure(f"no {kind.__name__} {name!r} in {folder}{why}")
-    return known[name], found
+    return bodies[name], documents
 
 
-class Files(NamedTuple):
+class CheckoutFiles(NamedTuple):
     """Manifests, and app.yaml when `mlmesh apply` sends it; named as a person here opens them."""
 
     root: Path
@@ -42,32 +42,32 @@ class Files(NamedTuple):
     applied: Mapping[str, bytes]
 
 
-def files(folder: Path) -> Files:
+def read_files(folder: Path) -> CheckoutFiles:
     """Raises Failure."""
     if not folder.is_dir():
         raise Failure(f"{folder} is not a folder")
     from libs.common.repository_tree import is_manifest_file
 
-    sent = _application(repository(folder) / APPLICATION)
-    top = _root(folder, sent)
-    found = sorted(file for file in top.rglob("*") if is_manifest_file(file.name) and file.is_file())
-    manifests = {shown(file): content(file) for file in found if file.as_posix() not in sent}
+    sent = _read_application(repository_root(folder) / APPLICATION)
+    top = _manifest_root(folder, sent)
+    paths = sorted(file for file in top.rglob("*") if is_manifest_file(file.name) and file.is_file())
+    manifests = {display_name(file): read_content(file) for file in paths if file.as_posix() not in sent}
     if not manifests:
         raise Failure(f"no manifests: there is neither a folder {folder / DEFAULT_FOLDER} nor a *.yml file in {top}")
-    return Files(top, manifests, sent)
+    return CheckoutFiles(top, manifests, sent)
 
 
-def repository(folder: Path) -> Path:
+def repository_root(folder: Path) -> Path:
     """`folder`, or where it is when it is the folder of manifests."""
     return folder.parent if folder.name == DEFAULT_FOLDER else folder
 
 
-def shown(file: Path) -> str:
+def display_name(file: Path) -> str:
     """Its name as a deployment shows it: bytes that are not UTF-8 as escapes."""
     return os.fsencode(file).decode(errors="backslashreplace")
 
 
-def content(file: Path) -> bytes:
+def read_content(file: Path) -> bytes:
     """Of one that is too large a byte too much, so that the check itself says so."""
     from libs.common.manifests.reading import MAX_FILE
 
@@ -75,27 +75,27 @@ def content(file: Path) -> bytes:
         return opened.read(MAX_FILE + 1)
 
 
-def _application(file: Path) -> dict[str, bytes]:
+def _read_application(file: Path) -> dict[str, bytes]:
     """The file, unless it is something else that is called so, such as a manifest."""
     from libs.common.manifests import KINDS
     from libs.common.manifests.parsing import InvalidYaml, parse
 
     if not file.is_file():
         return {}
-    found = {file.as_posix(): content(file)}
+    application = {file.as_posix(): read_content(file)}
     try:
-        documents = [root.to_plain() for root in parse(found[file.as_posix()])]
+        documents = [root.to_plain() for root in parse(application[file.as_posix()])]
     except InvalidYaml:
-        return found
-    kinds = {str(one.get("kind")) for one in documents if isinstance(one, dict)}
-    return found if kinds & ATTACHING and not kinds & (KINDS.keys() - ATTACHING) else {}
+        return application
+    kinds = {str(document.get("kind")) for document in documents if isinstance(document, dict)}
+    return application if kinds & ATTACHING and not kinds & (KINDS.keys() - ATTACHING) else {}
 
 
-def _root(folder: Path, sent: Mapping[str, bytes]) -> Path:
+def _manifest_root(folder: Path, sent: Mapping[str, bytes]) -> Path:
     """Where a deployment looks: as the Repository in app.yaml says, else in `manifests`; or the folder itself."""
     from libs.common.manifests import Repository, read_documents
 
-    specs = [one.body.spec for one in read_documents(sent)[0] if isinstance(one.body, Repository)]
+    specs = [document.body.spec for document in read_documents(sent)[0] if isinstance(document.body, Repository)]
     named = specs[0].path if specs and folder.name != DEFAULT_FOLDER else DEFAULT_FOLDER
     if (folder / named).is_dir():
         return folder / named

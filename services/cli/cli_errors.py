@@ -44,13 +44,13 @@ def exit_code(error: Exception) -> int:
     return REFUSED if isinstance(error, Unauthorized | Forbidden) else FAILED
 
 
-def sentences(error: Exception) -> list[str]:
+def error_lines(error: Exception) -> list[str]:
     """What to print: the error's own sentence, and below it the places that it names."""
     match error:
         case MeshError():
-            return _of_mesh(error)
+            return _mesh_error_lines(error)
         case typer.TyperException():
-            return _of_usage(error)
+            return _usage_error_lines(error)
         case typer.Abort():
             return ["nothing is done; there was no yes"]
         case UnicodeError():
@@ -60,7 +60,7 @@ def sentences(error: Exception) -> list[str]:
     return [str(error) or type(error).__name__]
 
 
-def _of_usage(error: Any) -> list[str]:
+def _usage_error_lines(error: Any) -> list[str]:
     """What is wrong, the form that is right, and where to read on. Of a noun without a command: its whole help."""
     message: str = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
@@ -72,17 +72,17 @@ def _of_usage(error: Any) -> list[str]:
     return [f"{message[:1].lower()}{message[1:]}; write {usage}, or see: {context.command_path} --help"]
 
 
-def _of_mesh(error: MeshError) -> list[str]:
-    return [error.detail, *(f"  {line}" for line in _places(error.extensions) if line not in error.detail)]
+def _mesh_error_lines(error: MeshError) -> list[str]:
+    return [error.detail, *(f"  {line}" for line in _problem_lines(error.extensions) if line not in error.detail)]
 
 
-def _places(members: dict[str, Any]) -> Iterator[str]:
-    for one in members.get("errors") or ():
-        if isinstance(one, dict) and one.get("message"):
-            yield place(one)
+def _problem_lines(members: dict[str, Any]) -> Iterator[str]:
+    for problem in members.get("errors") or ():
+        if isinstance(problem, dict) and problem.get("message"):
+            yield format_problem(problem)
 
 
-def place(problem: dict[str, Any]) -> str:
+def format_problem(problem: dict[str, Any]) -> str:
     """`file:line:column: sentence`, or what of it is known."""
     position = [str(problem[key]) for key in ("file", "line", "column") if problem.get(key) not in (None, "")]
     where = ":".join(position) or str(problem.get("input") or problem.get("field") or "")

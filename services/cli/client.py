@@ -18,15 +18,15 @@ from libs.common.errors import MeshError, Unauthorized, from_problem
 from services.cli.cli_errors import NotReachable, WrongUsage
 from services.cli.profile import Profile
 
-SILENCE_S = 90.0
+READ_TIMEOUT_S = 90.0
 """Longest silence of a mesh in an answer; it holds a request at most 60 s when asked to wait."""
-PROBE_S = 2.0
+PROBE_TIMEOUT_S = 2.0
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 Body = bytes | Iterable[bytes]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     headers: Message
     """In any case, as HTTP has them."""
@@ -45,35 +45,35 @@ class Client:
     def __init__(self, profile: Profile) -> None:
         self.url = profile.url
         self._token = profile.token
-        self._opener = _opener(profile.url)
+        self._opener = _create_opener(profile.url)
 
     def get(self, path: str, **params: Any) -> Any:
-        return self.call("GET", path, params=params)
+        return self.request_json("GET", path, params=params)
 
     def post(self, path: str, body: Any = None, **params: Any) -> Any:
-        return self.call("POST", path, body, params=params)
+        return self.request_json("POST", path, body, params=params)
 
     def put(self, path: str, body: Any = None, **params: Any) -> Any:
-        return self.call("PUT", path, body, params=params)
+        return self.request_json("PUT", path, body, params=params)
 
     def delete(self, path: str, **params: Any) -> Any:
-        return self.call("DELETE", path, params=params)
+        return self.request_json("DELETE", path, params=params)
 
-    def call(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+    def request_json(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
         """The decoded answer; `body` is sent as JSON."""
-        headers = {"Accept": "application/json", **more.pop("headers", {})}
-        data = None if body is None else _encoded(body)
+        headers = {"Accept": "application/json", **options.pop("headers", {})}
+        data = None if body is None else _encode_json(body)
         if data is not None:
             headers["Content-Type"] = "application/json"
-        with self.open(method, path, data, headers=headers, **more) as answer:
+        with self.open_response(method, path, data, headers=headers, **options) as answer:
             return answer.json()
 
-    def pages(self, path: str, **params: Any) -> Iterator[Any]:
+    def iterate_pages(self, path: str, **params: Any) -> Iterator[Any]:
         """Every item of a list, page after page."""
-        return each_item(self.url, lambda cursor: self.get(path, **params, cursor=cursor))
+        return iterate_items(self.url, lambda cursor: self.get(path, **params, cursor=cursor))
 
     @contextmanager
-    def open(
+    def open_response(
         self,
         method: str,
         path: str,
@@ -81,19 +81,19 @@ class Client:
         *,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, Any] | None = None,
-    ) -> Iterator[Answer]:
+    ) -> Iterator[Response]:
         """An answer whose body is still to be read. Raises the mesh's error, or NotReachable."""
         request = urllib.request.Request(  # noqa: S310  the profile allows http and https alone
-            self.url + path + _query(params or {}), data, {**self._identity(), **(headers or {})}, method=method
+            self.url + path + _query_string(params or {}), data, {**self._identity(), **(headers or {})}, method=method
         )
         try:
-            with self._opener.open(request, timeout=SILENCE_S) as response:
-                yield Answer(response.status, response.headers, response)
+            with self._opener.open(request, timeout=READ_TIMEOUT_S) as response:
+                yield Response(response.status, response.headers, response)
         except urllib.error.HTTPError as error:
             if error.code == 304:
-                yield Answer(304, error.headers, error)
+                yield Response(304, error.headers, error)
             else:
-                raise _refusal(error, self.url) from error
+                raise _error_from_response(error, self.url) from error
         except BrokenPipeError:  # of what reads our output; towards the mesh it comes as URLError
             raise
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
@@ -104,11 +104,11 @@ class Client:
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
 
-def each_item(url: str, page_at: Callable[[str | None], Any]) -> Iterator[Any]:
+def iterate_items(url: str, get_page: Callable[[str | None], Any]) -> Iterator[Any]:
     """Every item of a list, page after page. Raises NotReachable when what answers at `url` has no such list."""
     cursor: str | None = None
     while True:
-        page = page_at(cursor)
+        page = get_page(cursor)
         if not isinstance(page, dict) or not isinstance(page.get("items"), list):
             raise NotReachable(f"what answers at {url} is not a mesh: its answer is not a list of items")
         yield from page["items"]
@@ -117,16 +117,16 @@ def each_item(url: str, page_at: Callable[[str | None], Any]) -> Iterator[Any]:
             return
 
 
-def answers(url: str) -> bool:
+def is_mesh_running(url: str) -> bool:
     """Whether a mesh answers there now."""
     try:
-        with _opener(url).open(f"{url}/healthz", timeout=PROBE_S) as answer:
+        with _create_opener(url).open(f"{url}/healthz", timeout=PROBE_TIMEOUT_S) as answer:
             return bool(answer.status == 200)
     except (OSError, http.client.HTTPException, ValueError):
         return False
 
 
-def path(*segments: str) -> str:
+def url_path(*segments: str) -> str:
     """`/a/b/c`, each segment quoted (a segment may hold `/` only as `%2F`)."""
     try:
         return "/" + "/".join(quote(segment, safe="") for segment in segments)
@@ -134,7 +134,7 @@ def path(*segments: str) -> str:
         raise WrongUsage(f"{error.object!r} is not UTF-8") from error
 
 
-def _encoded(body: Any) -> bytes:
+def _encode_json(body: Any) -> bytes:
     try:
         return json.dumps(body, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -148,39 +148,39 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _opener(url: str) -> urllib.request.OpenerDirector:
+def _create_opener(url: str) -> urllib.request.OpenerDirector:
     proxies: dict[str, str] | None = {} if urlsplit(url).hostname in LOOPBACK else None
     return urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler(proxies))
 
 
-def _query(params: Mapping[str, Any]) -> str:
-    given = {key: _text(value) for key, value in params.items() if value is not None}
-    return f"?{urlencode(given)}" if given else ""
+def _query_string(params: Mapping[str, Any]) -> str:
+    pairs = {key: _param_text(value) for key, value in params.items() if value is not None}
+    return f"?{urlencode(pairs)}" if pairs else ""
 
 
-def _text(value: Any) -> str:
+def _param_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _refusal(error: urllib.error.HTTPError, url: str) -> MeshError:
+def _error_from_response(error: urllib.error.HTTPError, url: str) -> MeshError:
     content = error.read()
     try:
-        found = json.loads(content)
+        document = json.loads(content)
     except ValueError:
-        found = None
-    body = found if isinstance(found, dict) else {"detail": content[:500].decode(errors="replace").strip()}
+        document = None
+    body = document if isinstance(document, dict) else {"detail": content[:500].decode(errors="replace").strip()}
     detail = str(body.get("detail") or f"{url} answered with status {error.code}")
-    hint = _hint(error.code, {**body, "detail": detail}, url)
-    refusal = from_problem(error.code, {**body, "detail": (detail.removesuffix(".") if hint else detail) + hint})
-    refusal.retry_after = _seconds(error.headers.get("Retry-After"))
-    return refusal
+    hint = _error_hint(error.code, {**body, "detail": detail}, url)
+    mesh_error = from_problem(error.code, {**body, "detail": (detail.removesuffix(".") if hint else detail) + hint})
+    mesh_error.retry_after = _parse_seconds(error.headers.get("Retry-After"))
+    return mesh_error
 
 
-def _seconds(text: str | None) -> float | None:
+def _parse_seconds(text: str | None) -> float | None:
     return float(text) if text and re.fullmatch(r"[0-9]{1,6}", text.strip()) else None
 
 
-def _hint(status: int, body: Mapping[str, Any], url: str) -> str:
+def _error_hint(status: int, body: Mapping[str, Any], url: str) -> str:
     """Where to look, or how to get in."""
     if status == Unauthorized.status:
         return f"; this is {url}: set MLMESH_TOKEN, or type: mlmesh login {url}"

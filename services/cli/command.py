@@ -31,43 +31,43 @@ from services.cli import (
     validate,
     workers,
 )
-from services.cli.cli_errors import FAILED, INTERRUPTED, READER_GONE, Failure, exit_code, sentences
-from services.cli.service_factories import Parts
+from services.cli.cli_errors import FAILED, INTERRUPTED, READER_GONE, Failure, error_lines, exit_code
+from services.cli.service_factories import ServiceFactories
 
 SERVICES = ("registry", "scheduler", "databox")
 """`worker` is a noun as well, with commands of its own."""
 
 
-def main(parts: Parts, arguments: Sequence[str] | None = None) -> int:
+def main(parts: ServiceFactories, arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    if not standard_streams.prepare():
-        return failed(Failure("standard output is closed; there is nowhere to print to"))
+    if not standard_streams.prepare_streams():
+        return report_error(Failure("standard output is closed; there is nowhere to print to"))
     try:
-        code = int(tree()(args=arguments, obj=parts, prog_name="mlmesh", standalone_mode=False) or 0)
+        code = int(build_command_tree()(args=arguments, obj=parts, prog_name="mlmesh", standalone_mode=False) or 0)
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # as the framework ends it
-            standard_streams.give_up(sys.stdout)
+            standard_streams.discard_output(sys.stdout)
             return READER_GONE
         return ended.code if isinstance(ended.code, int) else FAILED
     except (MeshError, OSError, UnicodeError, typer.TyperException, typer.Abort) as error:
-        return failed(error)
+        return report_error(error)
     if code == INTERRUPTED:
-        render.note("mlmesh: interrupted")
+        render.write_note("mlmesh: interrupted")
     return code
 
 
-def failed(error: Exception) -> int:
+def report_error(error: Exception) -> int:
     """Say why, in a sentence; the exit code."""
     if isinstance(error, typer.Abort):
-        render.note("")  # behind the question
-    for line in sentences(error):
-        render.note(f"mlmesh: {line}" if not line.startswith(" ") else line)
+        render.write_note("")  # behind the question
+    for line in error_lines(error):
+        render.write_note(f"mlmesh: {line}" if not line.startswith(" ") else line)
     if isinstance(error, OSError):  # standard output may be what failed
-        standard_streams.give_up(sys.stdout)
+        standard_streams.discard_output(sys.stdout)
     return exit_code(error)
 
 
-def tree() -> typer.Typer:
+def build_command_tree() -> typer.Typer:
     root = typer.Typer(
         help="Push a Git repository with a few manifests; get a web service.",
         no_args_is_help=True,
@@ -75,10 +75,10 @@ def tree() -> typer.Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    root.callback()(version)
+    root.callback()(root_options)
     for name, command in COMMANDS.items():
         root.command(name)(command)
-    for name, nouns in NOUNS.items():
+    for name, nouns in COMMAND_GROUPS.items():
         root.add_typer(nouns, name=name)
     return root
 
@@ -87,7 +87,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "up": up.up,
     "down": down.down,
     "gateway": gateway_processes.gateway,
-    **{name: service_process.service(name) for name in SERVICES},
+    **{name: service_process.service_command(name) for name in SERVICES},
     "migrate": service_process.migrate,
     "init": init.init,
     "validate": validate.validate,
@@ -95,7 +95,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "login": apply.login,
     "predict": predict.predict,
 }
-NOUNS = {
+COMMAND_GROUPS = {
     "serve": serve_local.nouns,
     "app": apps.nouns,
     "deployment": deployments.nouns,
@@ -111,15 +111,15 @@ NOUNS = {
 }
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version as of
 
-        render.write(f"mlmesh {of('mlmesh')}")
+        render.write_lines(f"mlmesh {of('mlmesh')}")
         raise typer.Exit()
 
 
-def version(
+def root_options(
     show: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,

@@ -15,46 +15,48 @@ if TYPE_CHECKING:
     from libs.common.manifests.fields import Header
 
 
-def of(
+def build_environment(
     env: Sequence[EnvVar],
     env_from: Sequence[EnvFrom],
     manifests: Sequence[Manifest[Header]],
     shell: Mapping[str, str],
-    who: str,
+    owner: str,
 ) -> dict[str, str]:
     """`envFrom` in its order, then `env`. The values of Secrets are those of this shell; `who` lacks one is said."""
     from libs.common.manifests import ConfigMap
 
-    config_maps = {one.name: one.body.data for one in manifests if isinstance(one.body, ConfigMap)}
-    found: dict[str, str] = {}
+    config_maps = {item.name: item.body.data for item in manifests if isinstance(item.body, ConfigMap)}
+    values: dict[str, str] = {}
     for source in env_from:
         if source.config_map_ref:
-            found |= _values(source.config_map_ref.name, config_maps)
+            values |= _config_map_values(source.config_map_ref.name, config_maps)
         elif source.secret_ref:
-            found.update(_of_shell(source.secret_ref.name, manifests, shell, who))
-    return {**found, **{one.name: one.value for one in env}}
+            values.update(_secret_values(source.secret_ref.name, manifests, shell, owner))
+    return {**values, **{item.name: item.value for item in env}}
 
 
-def _values(name: str, config_maps: ConfigMaps) -> Mapping[str, str]:
+def _config_map_values(name: str, config_maps: ConfigMaps) -> Mapping[str, str]:
     if name not in config_maps:
         raise Failure(f"there is no ConfigMap {name!r}; there are {', '.join(sorted(config_maps)) or 'none'}")
     return config_maps[name]
 
 
-def _of_shell(
-    secret: str, manifests: Sequence[Manifest[Header]], shell: Mapping[str, str], who: str
+def _secret_values(
+    secret: str, manifests: Sequence[Manifest[Header]], shell: Mapping[str, str], owner: str
 ) -> Iterator[tuple[str, str]]:
-    keys = list(_keys(secret, manifests))
+    keys = list(_secret_keys(secret, manifests))
     if not keys:
-        render.note(f'{who}: Secret "{secret}" names no keys here; name them in its manifest (keys)')
+        render.write_note(f'{owner}: Secret "{secret}" names no keys here; name them in its manifest (keys)')
     for key in keys:
         if key in shell:
             yield key, shell[key]
         else:
-            render.note(f'{who}: {key} of Secret "{secret}" is not set; set it in the environment of this command')
+            render.write_note(
+                f'{owner}: {key} of Secret "{secret}" is not set; set it in the environment of this command'
+            )
 
 
-def _keys(secret: str, manifests: Sequence[Manifest[Header]]) -> Iterator[str]:
+def _secret_keys(secret: str, manifests: Sequence[Manifest[Header]]) -> Iterator[str]:
     from libs.common.manifests import Secret
 
     for manifest in manifests:

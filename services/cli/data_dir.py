@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from libs.common.settings import Settings
 
 KEY_BYTES = 32
-RECORD = "container.json"
+PROCESS_STATE_FILE = "container.json"
 """By which the process runtime finds what it started."""
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock_data_dir(folder: Path) -> Iterator[None]:
     """The folder, made when missing, for this process alone; the system frees it however the process ends."""
-    if wrong := preflight.of_folder(folder) or preflight.of_file(folder / "lock"):
+    if wrong := preflight.folder_problem(folder) or preflight.file_problem(folder / "lock"):
         raise Failure(wrong)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        close_to_others(folder)
+        restrict_access(folder)
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise Failure(f"{folder} cannot be used: {error.strerror}; choose another --data") from error
     try:
-        _lock(handle, folder)
+        _lock_file(handle, folder)
         yield
     finally:
         os.close(handle)
 
 
-def close_to_others(folder: Path) -> None:
+def restrict_access(folder: Path) -> None:
     """Only its owner gets into the folder, whatever it was made with: keys, passwords and files lie there.
 
     Raises Failure for one that holds other things, which may be for others; OSError where it is somebody else's.
@@ -55,7 +55,7 @@ def close_to_others(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def _lock(handle: int, folder: Path) -> None:
+def _lock_file(handle: int, folder: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -72,7 +72,7 @@ def _lock(handle: int, folder: Path) -> None:
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
 
 
-def room(settings: Settings) -> None:
+def free_disk_space(settings: Settings) -> None:
     """On a full disk what stages and caches left there goes. Raises Failure when that is not enough."""
     from libs.common.disk import Disk
 
@@ -81,37 +81,37 @@ def room(settings: Settings) -> None:
         return
     shutil.rmtree(settings.data / "cache", ignore_errors=True)
     for task in (settings.scratch_folder / "tasks").glob("*/*/"):
-        _empty(task)
+        _empty_task_folder(task)
     if not disk.has_free_space():
         raise Failure(f"{disk.describe_full()}; remove files from that disk, or choose another --data")
 
 
-def _empty(task: Path) -> None:
+def _empty_task_folder(task: Path) -> None:
     """But for the record of its process: one that runs still holds its files, and is to be ended."""
     for path in task.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
-        elif path.name != RECORD:
+        elif path.name != PROCESS_STATE_FILE:
             path.unlink(missing_ok=True)
 
 
-def key(folder: Path, name: str, preset: str | None = None) -> str:
+def load_or_create_key(folder: Path, name: str, preset: str | None = None) -> str:
     """The secret text in `folder/name` (0600): `preset`, else what is there, else a new one."""
     path = folder / name
-    if preset is None and (known := known_key(folder, name)):
-        return known
-    made = preset or secrets.token_urlsafe(KEY_BYTES)
+    if preset is None and (existing := load_key(folder, name)):
+        return existing
+    value = preset or secrets.token_urlsafe(KEY_BYTES)
     new = path.with_name(f"{name}.new")
     new.unlink(missing_ok=True)
     new.touch(0o600)
-    new.write_text(made + "\n")
+    new.write_text(value + "\n")
     new.replace(path)
-    return made
+    return value
 
 
-def known_key(folder: Path, name: str) -> str:
+def load_key(folder: Path, name: str) -> str:
     """What was made earlier; nothing when it was not. Raises Failure."""
     path = folder / name
-    if wrong := preflight.of_key(path):
+    if wrong := preflight.key_problem(path):
         raise Failure(wrong)
     return path.read_text().strip() if path.exists() else ""

@@ -11,9 +11,9 @@ import typer
 from libs.common.errors import MeshError
 from services.cli import render
 from services.cli.cli_errors import Failure
-from services.cli.data_dir import known_key, locked
-from services.cli.service_factories import Parts
-from services.cli.service_process import configured
+from services.cli.data_dir import load_key, lock_data_dir
+from services.cli.service_factories import ServiceFactories
+from services.cli.service_process import load_settings
 
 if TYPE_CHECKING:
     from libs.common.settings import Settings
@@ -26,36 +26,38 @@ def down(
     data: Annotated[Path | None, typer.Option("--data", help="Of the mesh; default ~/.local/share/mlmesh.")] = None,
 ) -> None:
     """Remove the containers and networks that `mlmesh up --runtime docker` left; the data stays."""
-    parts: Parts = context.obj
-    settings = configured(data=data)
+    parts: ServiceFactories = context.obj
+    settings = load_settings(data=data)
     settings = settings.with_values(
         data=settings.data.absolute(),
         runtime=settings.runtime if settings.runtime.startswith(DOCKER) else "docker://",
-        internal_token=settings.internal_token or known_key(settings.data, "internal-token"),
+        internal_token=settings.internal_token or load_key(settings.data, "internal-token"),
     )
     if not settings.internal_token:
         raise Failure(f"there has been no mesh in {settings.data}; name its folder with --data")
-    with locked(settings.data):
-        tasks, networks = asyncio.run(parts.remains().remove(settings))
-    render.write(f"{_number(tasks, 'container')} and {_number(networks, 'network')} removed; the data stays")
+    with lock_data_dir(settings.data):
+        tasks, networks = asyncio.run(parts.load_teardown().remove(settings))
+    render.write_lines(
+        f"{_count_text(tasks, 'container')} and {_count_text(networks, 'network')} removed; the data stays"
+    )
 
 
-def tell(settings: Settings, parts: Parts) -> None:
+def note_remaining_containers(settings: Settings, parts: ServiceFactories) -> None:
     """At the end of `up`: whether anything runs on."""
     if not settings.runtime.startswith(DOCKER):
         return
     try:
-        left = asyncio.run(parts.remains().count(settings))
+        containers = asyncio.run(parts.load_teardown().count(settings))
     except MeshError:
         return  # the engine has ended, too
-    if left:
-        runs = "runs" if left == 1 else "run"
+    if containers:
+        runs = "runs" if containers == 1 else "run"
         where = "" if settings.data == type(settings).from_values().data.absolute() else f" --data {settings.data}"
-        render.note(
-            f"{_number(left, 'container')} {runs} on: mlmesh up{where} --runtime docker goes on with them, "
+        render.write_note(
+            f"{_count_text(containers, 'container')} {runs} on: mlmesh up{where} --runtime docker goes on with them, "
             f"mlmesh down{where} removes them"
         )
 
 
-def _number(count: int, noun: str) -> str:
+def _count_text(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

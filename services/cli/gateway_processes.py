@@ -16,14 +16,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.service_process import configured, first, in_loop, serve, stopping
+from services.cli.service_process import (
+    load_settings,
+    run_event_loop,
+    serve_until_signal,
+    stop_on_signals,
+    wait_for_any,
+)
 
 if TYPE_CHECKING:
     from libs.common.settings import Settings
 
-AGAIN_S = 1.0
+RESTART_DELAY_S = 1.0
 """From the end of a process that nobody stopped to its successor."""
-STOP_S = 15.0
+STOP_TIMEOUT_S = 15.0
 
 
 Inherited = Annotated[int | None, typer.Option("--socket", hidden=True, help="A listening socket that is inherited.")]
@@ -31,59 +37,59 @@ Inherited = Annotated[int | None, typer.Option("--socket", hidden=True, help="A 
 
 def gateway(context: typer.Context, inherited: Inherited = None) -> None:
     """Run the service gateway, from MLMESH_* in the environment."""
-    settings = configured("internal_token")
+    settings = load_settings("internal_token")
     if inherited is not None:
-        in_loop(serve("gateway", settings, context.obj, socket.socket(fileno=inherited)))
+        run_event_loop(serve_until_signal("gateway", settings, context.obj, socket.socket(fileno=inherited)))
     elif settings.gateway_processes > 1:
-        in_loop(several("gateway", settings, settings.gateway_processes))
+        run_event_loop(run_processes("gateway", settings, settings.gateway_processes))
     else:
-        in_loop(serve("gateway", settings, context.obj))
+        run_event_loop(serve_until_signal("gateway", settings, context.obj))
 
 
-async def several(name: str, settings: Settings, count: int) -> None:
+async def run_processes(name: str, settings: Settings, count: int) -> None:
     """Until a signal."""
     from libs.common import log
     from libs.common.http.server import bind_shared, socket_url
     from libs.common.settings import DEFAULT_PORTS
 
-    bound = bind_shared(settings.host, DEFAULT_PORTS[name] if settings.port is None else settings.port, count)
-    numbers = settings.data / name / "metrics"
-    shutil.rmtree(numbers, ignore_errors=True)
-    numbers.mkdir(parents=True)
-    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(numbers)}
-    async with stopping() as stop:
-        keeping = [asyncio.create_task(keep(name, one, environ)) for one in bound]
-        log.get(name).info("listening", address=socket_url(bound[0]), processes=count)
-        await first(stop)
-        for task in keeping:
+    listeners = bind_shared(settings.host, DEFAULT_PORTS[name] if settings.port is None else settings.port, count)
+    metrics_folder = settings.data / name / "metrics"
+    shutil.rmtree(metrics_folder, ignore_errors=True)
+    metrics_folder.mkdir(parents=True)
+    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder)}
+    async with stop_on_signals() as stop:
+        supervisors = [asyncio.create_task(supervise(name, listener, environ)) for listener in listeners]
+        log.get(name).info("listening", address=socket_url(listeners[0]), processes=count)
+        await wait_for_any(stop)
+        for task in supervisors:
             task.cancel()
-        await asyncio.wait(keeping)
+        await asyncio.wait(supervisors)
 
 
-async def keep(name: str, bound: socket.socket, environ: dict[str, str]) -> None:
+async def supervise(name: str, listener: socket.socket, environ: dict[str, str]) -> None:
     """One process on this socket, again and again, until this task is cancelled: then it is stopped in order."""
     from libs.common import log
 
-    command = (sys.executable, "-m", "services", name, "--socket", str(bound.fileno()))
+    command = (sys.executable, "-m", "services", name, "--socket", str(listener.fileno()))
     while True:
         child = await asyncio.create_subprocess_exec(
-            *command, env=environ, pass_fds=(bound.fileno(),), stdin=asyncio.subprocess.PIPE, start_new_session=True
+            *command, env=environ, pass_fds=(listener.fileno(),), stdin=asyncio.subprocess.PIPE, start_new_session=True
         )
         try:
             code = await child.wait()
         except asyncio.CancelledError:
-            await stopped(child)
+            await stop_process(child)
             raise
         log.get(name).error("a process ended by itself", pid=child.pid, exit_code=code)
-        await asyncio.sleep(AGAIN_S)
+        await asyncio.sleep(RESTART_DELAY_S)
 
 
-async def stopped(child: asyncio.subprocess.Process) -> None:
+async def stop_process(child: asyncio.subprocess.Process) -> None:
     if child.returncode is not None:
         return
     child.send_signal(signal.SIGTERM)
     try:
-        async with asyncio.timeout(STOP_S):
+        async with asyncio.timeout(STOP_TIMEOUT_S):
             await child.wait()
     except TimeoutError:
         child.kill()

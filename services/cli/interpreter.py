@@ -14,16 +14,18 @@ HELP = "Interpreter that has the module's libraries, such as .venv/bin/python; d
 REQUIREMENTS = "requirements.txt"
 
 
-def chosen(given: str, folder: Path) -> str:
+def choose_interpreter(program: str, folder: Path) -> str:
     """The path of the one that was given, which is relative to where we are, else of our own.
 
     Nothing is installed: a person is told that requirements are theirs. Raises WrongUsage.
     """
-    if not given:
+    if not program:
         if (folder / REQUIREMENTS).exists():
-            render.note(f"runs with {sys.executable}, without {REQUIREMENTS}; --python names one that has installed it")
+            render.write_note(
+                f"runs with {sys.executable}, without {REQUIREMENTS}; --python names one that has installed it"
+            )
         return sys.executable
-    found = shutil.which(os.path.expanduser(given))
-    if found is None:
-        raise WrongUsage(f"--python {given}: there is no such program")
-    return os.path.abspath(found)
+    executable = shutil.which(os.path.expanduser(program))
+    if executable is None:
+        raise WrongUsage(f"--python {program}: there is no such program")
+    return os.path.abspath(executable)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli import checkout, container_env, interpreter, render
-from services.cli.arguments import assignments, value
+from services.cli.arguments import parse_assignments, parse_value
 from services.cli.cli_errors import Failure, WrongUsage
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from libs.common.manifests.experimentpipeline import ExperimentPipeline, Stage, Variable
     from libs.common.manifests.fields import Header
 
-GRACE_S = 10.0
-OF_FILES = frozenset({"FILE", "FOLDER"})
+STOP_GRACE_S = 10.0
+FILE_TYPES = frozenset({"FILE", "FOLDER"})
 
 
-def local(
+def run_local(
     pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="An ExperimentPipeline's name.")],
     inputs: Annotated[list[str] | None, typer.Option("--input", metavar="VAR=VALUE", help="A path or a value.")] = None,
     into: Annotated[Path, typer.Option("--into", help="Has a folder for each variable of a stage.")] = Path("results"),
@@ -40,122 +40,134 @@ def local(
     docker: Annotated[bool, typer.Option("--docker", help="In the stages' images, by the docker command.")] = False,
 ) -> None:
     """Run a pipeline of the checkout, and those that continue it, on this machine, as the platform would."""
-    chain, api, manifests = declared(pipeline, folder)
-    program = sys.executable if docker else interpreter.chosen(python, folder)
+    chain, api, manifests = load_chain(pipeline, folder)
+    program = sys.executable if docker else interpreter.choose_interpreter(python, folder)
     with tempfile.TemporaryDirectory(prefix="mlmesh-") as scratch:
-        parts = rehearsed(chain, api, dict(assignments(inputs or [])), into.resolve(), Path(scratch))
-        rehearsal = Rehearsal(folder.resolve(), Path(scratch), program, docker, manifests)
+        parts = resolve_chain_files(chain, api, dict(parse_assignments(inputs or [])), into.resolve(), Path(scratch))
+        local_run = LocalRun(folder.resolve(), Path(scratch), program, docker, manifests)
         for part in parts:
-            for stage in ordered(part.pipeline):
-                rehearsal.play(stage, {**part.reads, **part.writes})
+            for stage in order_stages(part.pipeline):
+                local_run.run_stage(stage, {**part.inputs, **part.outputs})
     for part in parts:
-        for name, place in part.writes.items():
-            render.write(f"{name}  {place}")
+        for name, place in part.outputs.items():
+            render.write_lines(f"{name}  {place}")
 
 
 @dataclass(frozen=True)
-class Part:
+class ChainPart:
     """One pipeline of a chain, and where its variables are."""
 
     pipeline: ExperimentPipeline
-    reads: Mapping[str, Path]
-    writes: Mapping[str, Path]
+    inputs: Mapping[str, Path]
+    outputs: Mapping[str, Path]
 
 
-def declared(
+def load_chain(
     name: str, folder: Path
 ) -> tuple[Sequence[ExperimentPipeline], Mapping[str, ApiInput], Sequence[Manifest[Header]]]:
     """The pipeline and those that continue it, what its API says of their inputs, and all manifests. Raises Failure."""
     from libs.common.manifests import APIComponent, data_flow
     from libs.common.manifests.experimentpipeline import ExperimentPipeline
 
-    _, found = checkout.named(ExperimentPipeline, name, folder)
-    pipelines = {one.body.metadata.name: one.body for one in found if isinstance(one.body, ExperimentPipeline)}
-    apis = [one.body.spec for one in found if isinstance(one.body, APIComponent)]
-    of_it = [api for api in apis if api.experiment_pipeline is not None and api.experiment_pipeline.name == name]
-    inputs = {item.name: item for api in of_it if api.api_spec for item in api.api_spec.inputs}
-    return data_flow.follow_chain(pipelines, name), inputs, found
+    _, documents = checkout.find_manifest(ExperimentPipeline, name, folder)
+    pipelines = {
+        document.body.metadata.name: document.body
+        for document in documents
+        if isinstance(document.body, ExperimentPipeline)
+    }
+    apis = [document.body.spec for document in documents if isinstance(document.body, APIComponent)]
+    pipeline_apis = [
+        api for api in apis if api.experiment_pipeline is not None and api.experiment_pipeline.name == name
+    ]
+    inputs = {item.name: item for api in pipeline_apis if api.api_spec for item in api.api_spec.inputs}
+    return data_flow.follow_chain(pipelines, name), inputs, documents
 
 
-def rehearsed(
+def resolve_chain_files(
     chain: Sequence[ExperimentPipeline],
     api: Mapping[str, ApiInput],
     values: Mapping[str, str],
     into: Path,
     scratch: Path,
-) -> list[Part]:
+) -> list[ChainPart]:
     """Everything in its place before anything runs; of a chain each pipeline has a folder. Raises Failure."""
     from libs.common.manifests.data_flow import inherited_variables
 
-    links = [{}, *(inherited_variables(before, after) for before, after in itertools.pairwise(chain))]
-    wanted = [outside(pipeline, link) for pipeline, link in zip(chain, links, strict=True)]
-    known = {one.name for variables in wanted for one in variables}
-    if unknown := values.keys() - known:
-        raise WrongUsage(f"{', '.join(sorted(unknown))}: inputs are {', '.join(sorted(known)) or 'none'}")
-    found: list[Part] = []
-    for pipeline, link, variables in zip(chain, links, wanted, strict=True):
-        earlier = {**found[-1].reads, **found[-1].writes} if found else {}
-        reads = {theirs: earlier[ours] for theirs, ours in link.items() if ours in earlier}
-        reads |= given(variables, api, values, scratch)
-        found.append(Part(pipeline, reads, made(pipeline, into / pipeline.metadata.name if chain[1:] else into)))
-    return found
+    links = [{}, *(inherited_variables(previous, following) for previous, following in itertools.pairwise(chain))]
+    external = [external_variables(pipeline, link) for pipeline, link in zip(chain, links, strict=True)]
+    names = {variable.name for variables in external for variable in variables}
+    if unknown := values.keys() - names:
+        raise WrongUsage(f"{', '.join(sorted(unknown))}: inputs are {', '.join(sorted(names)) or 'none'}")
+    parts: list[ChainPart] = []
+    for pipeline, link, variables in zip(chain, links, external, strict=True):
+        earlier = {**parts[-1].inputs, **parts[-1].outputs} if parts else {}
+        reads = {
+            target_name: earlier[source_name] for target_name, source_name in link.items() if source_name in earlier
+        }
+        reads |= resolve_inputs(variables, api, values, scratch)
+        parts.append(
+            ChainPart(
+                pipeline, reads, create_output_folders(pipeline, into / pipeline.metadata.name if chain[1:] else into)
+            )
+        )
+    return parts
 
 
-def outside(pipeline: ExperimentPipeline, handed: Collection[str]) -> list[Variable]:
+def external_variables(pipeline: ExperimentPipeline, inherited: Collection[str]) -> list[Variable]:
     """The variables that no stage writes and no pipeline before hands on."""
     from libs.common.manifests.data_flow import output_producers
 
-    inside = {*output_producers(pipeline), *handed}
-    return [one for one in pipeline.spec.vars if one.name not in inside]
+    internal = {*output_producers(pipeline), *inherited}
+    return [variable for variable in pipeline.spec.vars if variable.name not in internal]
 
 
-def ordered(pipeline: ExperimentPipeline) -> list[Stage]:
+def order_stages(pipeline: ExperimentPipeline) -> list[Stage]:
     from libs.common.manifests import stage_graph
 
     stages = {stage.name: stage for stage in pipeline.spec.stages}
     return [stages[name] for name in stage_graph.sort_stages(pipeline.spec.stages)]
 
 
-def given(
-    wanted: Iterable[Variable], api: Mapping[str, ApiInput], values: Mapping[str, str], scratch: Path
+def resolve_inputs(
+    variables: Iterable[Variable], api: Mapping[str, ApiInput], values: Mapping[str, str], scratch: Path
 ) -> dict[str, Path]:
     """The paths of variables from outside; a value becomes a file, as on the platform. Raises Failure."""
-    found = {}
-    for name, mounted in ((one.name, one.mount_from) for one in wanted):
+    paths = {}
+    for name, mount in ((variable.name, variable.mount_from) for variable in variables):
         if name in values:
-            found[name] = _path(name, values[name], api.get(name), scratch)
-        elif mounted is not None:
-            raise WrongUsage(f"{name} comes from {mounted.box}/{mounted.path} on the platform; say --input {name}=PATH")
+            paths[name] = _input_path(name, values[name], api.get(name), scratch)
+        elif mount is not None:
+            raise WrongUsage(f"{name} comes from {mount.box}/{mount.path} on the platform; say --input {name}=PATH")
         elif name not in api or api[name].required:
             raise WrongUsage(f"{name} is missing; say --input {name}=VALUE")
-    return found
+    return paths
 
 
-def _path(name: str, text: str, api: ApiInput | None, scratch: Path) -> Path:
+def _input_path(name: str, text: str, api: ApiInput | None, scratch: Path) -> Path:
     types = set(api.type.datatypes) if api is not None else set()
     place = Path(text).expanduser()
-    if place.exists() and (not types or types & OF_FILES):
+    if place.exists() and (not types or types & FILE_TYPES):
         return place.resolve()
-    if types and types <= OF_FILES:
+    if types and types <= FILE_TYPES:
         raise Failure(f"{name}: there is no {place}")
-    content = value(text)
-    suffix, written = (".txt", content) if isinstance(content, str) else (".json", json.dumps(content))
+    content = parse_value(text)
+    suffix, file_text = (".txt", content) if isinstance(content, str) else (".json", json.dumps(content))
     file = scratch / f"{name}{suffix}"
-    file.write_text(written)
+    file.write_text(file_text)
     return file
 
 
-def made(pipeline: ExperimentPipeline, into: Path) -> dict[str, Path]:
+def create_output_folders(pipeline: ExperimentPipeline, into: Path) -> dict[str, Path]:
     """An empty folder for each variable that a stage writes. Raises Failure."""
-    found = {one.name: into / one.name for stage in pipeline.spec.stages for one in stage.outputs}
-    for place in found.values():
+    folders = {output.name: into / output.name for stage in pipeline.spec.stages for output in stage.outputs}
+    for place in folders.values():
         if place.exists() and any(place.iterdir()):
             raise Failure(f"{place} is not empty; remove it, or say where else with --into")
         place.mkdir(parents=True, exist_ok=True)
-    return found
+    return folders
 
 
-class Rehearsal:
+class LocalRun:
     def __init__(
         self, folder: Path, scratch: Path, python: str, docker: bool, manifests: Sequence[Manifest[Header]]
     ) -> None:
@@ -165,10 +177,10 @@ class Rehearsal:
         self._docker = docker
         self._manifests = manifests
 
-    def play(self, stage: Stage, paths: Mapping[str, Path]) -> None:
+    def run_stage(self, stage: Stage, paths: Mapping[str, Path]) -> None:
         """Raises Failure with what a run would say."""
-        reads = {one.name: paths[one.name] for one in stage.inputs if one.name in paths}
-        writes = {one.name: paths[one.name] for one in stage.outputs}
+        reads = {item.name: paths[item.name] for item in stage.inputs if item.name in paths}
+        writes = {item.name: paths[item.name] for item in stage.outputs}
         from libs.common.manifests.variables import environment_name
 
         progress = self._scratch / f"{stage.name}.progress"
@@ -177,27 +189,31 @@ class Rehearsal:
             for place in (progress, *writes.values()):
                 place.chmod(0o666 if place is progress else 0o777)
         environ = {
-            **container_env.of(stage.env, stage.env_from, self._manifests, os.environ, f"stage {stage.name}"),
+            **container_env.build_environment(
+                stage.env, stage.env_from, self._manifests, os.environ, f"stage {stage.name}"
+            ),
             **{environment_name(name): str(place) for name, place in {**reads, **writes}.items()},
             "MLMESH_PROGRESS": str(progress),
         }
-        render.note(f"stage {stage.name}")
-        began = time.monotonic()
-        code = self._run(stage, environ, reads.values(), [*writes.values(), progress])
+        render.write_note(f"stage {stage.name}")
+        started_at = time.monotonic()
+        code = self._run_process(stage, environ, reads.values(), [*writes.values(), progress])
         if code:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             raise Failure(f"stage {stage.name}: {how}")
         for name, place in writes.items():
             if not any(place.iterdir()):
                 raise Failure(f"stage {stage.name} wrote nothing to {name}")
-        render.note(f"stage {stage.name}: succeeded in {time.monotonic() - began:.1f} s")
+        render.write_note(f"stage {stage.name}: succeeded in {time.monotonic() - started_at:.1f} s")
 
-    def _run(self, stage: Stage, environ: Mapping[str, str], reads: Iterable[Path], writes: Iterable[Path]) -> int:
-        command = self._contained(stage, environ, reads, writes) if self._docker else self._bare(stage)
+    def _run_process(
+        self, stage: Stage, environ: Mapping[str, str], reads: Iterable[Path], writes: Iterable[Path]
+    ) -> int:
+        command = self._docker_command(stage, environ, reads, writes) if self._docker else self._process_command(stage)
         path = os.pathsep.join([str(Path(self._python).parent), os.environ.get("PATH", "")])
-        own: Any = {} if self._docker else {"cwd": self._folder, "env": {**os.environ, **environ, "PATH": path}}
+        options: Any = {} if self._docker else {"cwd": self._folder, "env": {**os.environ, **environ, "PATH": path}}
         try:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **own)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
         except OSError as error:
             raise Failure(f"stage {stage.name}: {command[0]}: {error.strerror}") from error
         try:
@@ -205,19 +221,21 @@ class Rehearsal:
         except subprocess.TimeoutExpired:
             raise Failure(f"stage {stage.name}: timeout, not finished within {stage.timeout:g} s") from None
         finally:
-            _end(process)
+            _stop_process(process)
 
-    def _bare(self, stage: Stage) -> list[str]:
+    def _process_command(self, stage: Stage) -> list[str]:
         if stage.entry_point is None:
             raise Failure(f"stage {stage.name} has no entryPoint: its image knows what to run; say --docker")
         return list(stage.entry_point)
 
-    def _contained(
+    def _docker_command(
         self, stage: Stage, environ: Mapping[str, str], reads: Iterable[Path], writes: Iterable[Path]
     ) -> list[str]:
-        mounts = [f"--volume={one}:{one}:ro" for one in reads] + [f"--volume={one}:{one}" for one in writes]
-        ours = {name for name, text in environ.items() if os.environ.get(name) == text}  # secrets: not in its arguments
-        values = [f"--env={name}" if name in ours else f"--env={name}={text}" for name, text in environ.items()]
+        mounts = [f"--volume={path}:{path}:ro" for path in reads] + [f"--volume={path}:{path}" for path in writes]
+        inherited = {
+            name for name, text in environ.items() if os.environ.get(name) == text
+        }  # secrets: not in its arguments
+        values = [f"--env={name}" if name in inherited else f"--env={name}={text}" for name, text in environ.items()]
         image = stage.image.existing_image_name or ""
         options = ["--rm", "--init", "--cap-drop=ALL", "--security-opt=no-new-privileges", *mounts, *values]
         words = list(stage.entry_point or ())
@@ -225,12 +243,12 @@ class Rehearsal:
         return ["docker", "run", *options, *entry, image, *words[1:]]
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _stop_process(process: subprocess.Popen[bytes]) -> None:
     """Stop, grace, kill: it and what it has started."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(GRACE_S)
+            process.wait(STOP_GRACE_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from services.cli import render
-from services.cli.client import Answer
+from services.cli.client import Response
 
 CHUNK = 64 * 1024
 
 
-def printed(answer: Answer) -> None:
+def print_logs(answer: Response) -> None:
     if "event-stream" in answer.headers.get("Content-Type", ""):
-        render.log(events(answer.stream))
+        render.write_log(parse_events(answer.stream))
     else:
-        render.log(_pieces(answer))
+        render.write_log(_read_pieces(answer))
 
 
-def _pieces(answer: Answer) -> Iterator[bytes]:
+def _read_pieces(answer: Response) -> Iterator[bytes]:
     while piece := answer.stream.read(CHUNK):
         yield piece
 
 
-def events(stream: Iterable[bytes]) -> Iterator[bytes]:
+def parse_events(stream: Iterable[bytes]) -> Iterator[bytes]:
     """The data of each event, its lines as they were; comments and other fields are skipped."""
     data: list[bytes] = []
     for raw in stream:

@@ -18,30 +18,32 @@ from services.cli.cli_errors import Failure
 if TYPE_CHECKING:
     from libs.common.settings import Settings
 
-TOKENS = ("admin-token", "internal-token")
+TOKEN_FILES = ("admin-token", "internal-token")
 SECRET_KEY = "secret-key"  # noqa: S105  a file's name
-KEY_BYTES = 4096
+MAX_KEY_BYTES = 4096
 """More than any key has."""
-OF_STORE = ("", "objects", "incoming")
-TABLE = "gateway/table.json"
-OF_A_MESH = ("store/objects", "registry/git", TABLE)
+STORE_FOLDERS = ("", "objects", "incoming")
+ROUTE_TABLE_FILE = "gateway/table.json"
+MESH_DATA = ("store/objects", "registry/git", ROUTE_TABLE_FILE)
 """What is there only when a database has been there."""
-KINDS = {stat.S_IFDIR: "a folder", stat.S_IFREG: "a file", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+FILE_TYPES = {stat.S_IFDIR: "a folder", stat.S_IFREG: "a file", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
-def check(settings: Settings) -> None:
+def check_data_dir(settings: Settings) -> None:
     """The folder of `mlmesh up`. Raises Failure."""
-    _none(_of_keys(settings))
+    _raise_first(_key_problems(settings))
     for name in ("registry", "databox", "worker"):
         check_service(settings, name)
-    _none(filter(None, [of_folder(settings.data / "gateway"), of_file(settings.data / TABLE)]))
+    _raise_first(
+        filter(None, [folder_problem(settings.data / "gateway"), file_problem(settings.data / ROUTE_TABLE_FILE)])
+    )
     check_database(settings.database_url)
-    _none(_of_remains(settings))
+    _raise_first(_leftover_problems(settings))
 
 
 def check_service(settings: Settings, name: str) -> None:
     """Where one service writes. Raises Failure. A gateway by itself goes on without its table on the disk."""
-    _none(filter(None, map(of_folder, _folders(settings, name))))
+    _raise_first(filter(None, map(folder_problem, _service_folders(settings, name))))
 
 
 def check_database(url: str) -> None:
@@ -51,23 +53,23 @@ def check_database(url: str) -> None:
     file = damage.database_file(url)
     if file is None:
         return
-    for one in (file, *(file.with_name(file.name + more) for more in ("-wal", "-shm"))):
-        _none(filter(None, [of_file(one)]))
+    for path in (file, *(file.with_name(file.name + suffix) for suffix in ("-wal", "-shm"))):
+        _raise_first(filter(None, [file_problem(path)]))
     if file.exists():
         damage.check_file(file)
 
 
-def of_folder(folder: Path) -> str | None:
+def folder_problem(folder: Path) -> str | None:
     """Why `folder` cannot be written to, or be made."""
-    if wrong := _of_name(folder):
+    if wrong := _folder_name_problem(folder):
         return wrong
-    there = next((one for one in (folder, *folder.parents) if os.path.lexists(one)), folder)
-    if not there.is_dir():
-        return f"{there} is {_kind(there)}, where a folder belongs; move it away, or choose another place"
-    return _kept_from(there, os.R_OK | os.W_OK | os.X_OK)
+    existing = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
+    if not existing.is_dir():
+        return f"{existing} is {_file_type(existing)}, where a folder belongs; move it away, or choose another place"
+    return _permission_problem(existing, os.R_OK | os.W_OK | os.X_OK)
 
 
-def _of_name(folder: Path) -> str | None:
+def _folder_name_problem(folder: Path) -> str | None:
     try:
         str(folder).encode()
     except UnicodeEncodeError:
@@ -77,29 +79,29 @@ def _of_name(folder: Path) -> str | None:
     return None
 
 
-def of_file(path: Path, wanted: int = os.R_OK | os.W_OK) -> str | None:
+def file_problem(path: Path, access_mode: int = os.R_OK | os.W_OK) -> str | None:
     """Why `path` is no file that can be read and written; one that is not there can be made."""
     if not os.path.lexists(path):
         return None
     if not path.is_file():
-        return f"{path} is {_kind(path)}, where a file belongs; move it away, or put the file back"
-    return _kept_from(path, wanted)
+        return f"{path} is {_file_type(path)}, where a file belongs; move it away, or put the file back"
+    return _permission_problem(path, access_mode)
 
 
-def of_key(path: Path) -> str | None:
+def key_problem(path: Path) -> str | None:
     """Why `path` holds no key; one that is not there can be made."""
     if not os.path.lexists(path):
         return None
-    if wrong := of_file(path, os.R_OK):
+    if wrong := file_problem(path, os.R_OK):
         return wrong
     with path.open("rb") as file:
-        content = file.read(KEY_BYTES).strip()
-    if is_key(content, token=path.name in TOKENS):
+        content = file.read(MAX_KEY_BYTES).strip()
+    if is_key(content, token=path.name in TOKEN_FILES):
         return None
-    found = "is empty" if not content else "holds no key: one line of plain text is expected"
-    if path.name in TOKENS:
-        return f"{path} {found}; restore it from a backup, or remove it, and a new one is made"
-    return f"{path} {found}; {_restored(path)}"
+    defect = "is empty" if not content else "holds no key: one line of plain text is expected"
+    if path.name in TOKEN_FILES:
+        return f"{path} {defect}; restore it from a backup, or remove it, and a new one is made"
+    return f"{path} {defect}; {_restore_advice(path)}"
 
 
 def is_key(content: bytes, *, token: bool) -> bool:
@@ -112,25 +114,26 @@ def is_key(content: bytes, *, token: bool) -> bool:
         return False
 
 
-def _of_keys(settings: Settings) -> Iterator[str]:
+def _key_problems(settings: Settings) -> Iterator[str]:
     presets = {"admin-token": settings.admin_token, "internal-token": settings.internal_token}
     for name, preset in {**presets, SECRET_KEY: settings.secret_key}.items():
         path = settings.data / name
-        if wrong := of_file(path) if preset else of_key(path):
+        if wrong := file_problem(path) if preset else key_problem(path):
             yield wrong
     path, database = settings.data / SECRET_KEY, settings.data / "mlmesh.db"
-    if not settings.secret_key and not path.exists() and not settings.database and _size(database):
-        yield f"{path} is missing beside {database.name}; {_restored(path)}, or set MLMESH_SECRET_KEY if that was used"
+    if not settings.secret_key and not path.exists() and not settings.database and _file_size(database):
+        advice = f"{_restore_advice(path)}, or set MLMESH_SECRET_KEY if that was used"
+        yield f"{path} is missing beside {database.name}; {advice}"
 
 
-def _restored(key: Path) -> str:
+def _restore_advice(key: Path) -> str:
     return (
         "restore it from a backup, without it the mesh's secrets cannot be read; "
         f"or move {key.parent} away to begin anew"
     )
 
 
-def _folders(settings: Settings, name: str) -> list[Path]:
+def _service_folders(settings: Settings, name: str) -> list[Path]:
     match name:
         case "registry":
             return [settings.data / "registry", settings.data / "registry" / "git"]
@@ -140,60 +143,59 @@ def _folders(settings: Settings, name: str) -> list[Path]:
             return [(scratch if docker else settings.data) / "cache", scratch, scratch / "tasks"]
         case "databox":
             scheme, _, store = settings.store_url.partition("://")
-            return [Path(store) / part for part in OF_STORE] if scheme == "file" else []
+            return [Path(store) / part for part in STORE_FOLDERS] if scheme == "file" else []
     return []
 
 
-def _of_remains(settings: Settings) -> Iterator[str]:
+def _leftover_problems(settings: Settings) -> Iterator[str]:
     """An empty or missing database would make a new mesh over the files of an old one."""
     database = settings.data / "mlmesh.db"
-    if settings.database or _size(database):
+    if settings.database or _file_size(database):
         return
-    old = next((part for part in OF_A_MESH if _is_used(settings.data / part)), None)
+    old = next((part for part in MESH_DATA if _is_used(settings.data / part)), None)
     if old:
-        found = "is empty" if database.exists() else "is missing"
+        defect = "is empty" if database.exists() else "is missing"
         yield (
-            f"{database} {found}, but {settings.data / old} is of a mesh that had one; "
+            f"{database} {defect}, but {settings.data / old} is of a mesh that had one; "
             f"restore it from a backup, or move {settings.data} away to begin anew"
         )
 
 
 def _is_used(path: Path) -> bool:
-    return any(path.iterdir()) if path.is_dir() else bool(_size(path))
+    return any(path.iterdir()) if path.is_dir() else bool(_file_size(path))
 
 
-def _size(path: Path) -> int:
+def _file_size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _kind(path: Path) -> str:
+def _file_type(path: Path) -> str:
     if not path.exists():
         return f"a link to {os.readlink(path)}, which is not there"
-    return KINDS.get(stat.S_IFMT(path.stat().st_mode), "a device")
+    return FILE_TYPES.get(stat.S_IFMT(path.stat().st_mode), "a device")
 
 
-def _kept_from(path: Path, wanted: int) -> str | None:
+def _permission_problem(path: Path, access_mode: int) -> str | None:
     """Why this user may not do with `path` what it is for."""
-    if os.access(path, wanted, effective_ids=True):
+    if os.access(path, access_mode, effective_ids=True):
         return None
     if os.statvfs(path).f_flag & os.ST_RDONLY:
         return f"{path} is on a file system that is mounted read-only; mount it writable, or choose another place"
-    found, done = path.stat(), "read and written" if wanted & os.W_OK else "read"
-    if found.st_uid != os.geteuid():
-        return (
-            f"{path} cannot be {done} by this user: it belongs to {_user(found.st_uid)}; run as that user, or chown it"
-        )
-    mode = ("u+rw" if wanted & os.W_OK else "u+r") + ("X" if path.is_dir() else "")
-    return f"{path} cannot be {done}: its mode is {stat.S_IMODE(found.st_mode):04o}; chmod {mode} {path}"
+    status, action = path.stat(), "read and written" if access_mode & os.W_OK else "read"
+    if status.st_uid != os.geteuid():
+        owner = _user_name(status.st_uid)
+        return f"{path} cannot be {action} by this user: it belongs to {owner}; run as that user, or chown it"
+    mode = ("u+rw" if access_mode & os.W_OK else "u+r") + ("X" if path.is_dir() else "")
+    return f"{path} cannot be {action}: its mode is {stat.S_IMODE(status.st_mode):04o}; chmod {mode} {path}"
 
 
-def _user(number: int) -> str:
+def _user_name(number: int) -> str:
     try:
         return f"user {pwd.getpwuid(number).pw_name}"
     except KeyError:
         return f"user {number}"
 
 
-def _none(found: Iterator[str]) -> None:
-    for sentence in found:
+def _raise_first(problems: Iterator[str]) -> None:
+    for sentence in problems:
         raise Failure(sentence)

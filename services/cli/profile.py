@@ -24,30 +24,30 @@ class Profile:
     token: str
 
 
-def file(environ: Mapping[str, str]) -> Path:
+def config_file(environ: Mapping[str, str]) -> Path:
     folder = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or Path.home()) / ".config"
     return Path(folder) / "mlmesh" / "config.json"
 
 
-def known(environ: Mapping[str, str]) -> Profile:
+def load_default(environ: Mapping[str, str]) -> Profile:
     """The mesh that commands speak to when nothing else is said; without an address when there is none."""
-    written = _read(file(environ))
-    return Profile(written.url, written.tokens.get(written.url, ""))
+    config = _read_config(config_file(environ))
+    return Profile(config.url, config.tokens.get(config.url, ""))
 
 
-def load(environ: Mapping[str, str], url: str | None = None) -> Profile:
+def load_profile(environ: Mapping[str, str], url: str | None = None) -> Profile:
     """A token that was written down goes only to the address that it was written down with."""
-    written = _read(file(environ))
-    address = (url or environ.get("MLMESH_URL") or written.url or DEFAULT_URL).rstrip("/")
-    if not is_address(address):
+    config = _read_config(config_file(environ))
+    address = (url or environ.get("MLMESH_URL") or config.url or DEFAULT_URL).rstrip("/")
+    if not is_mesh_url(address):
         raise WrongUsage(f"{address} is not an address of a mesh; write http://host:port")
-    token = (environ.get("MLMESH_TOKEN") or written.tokens.get(address, "")).strip()
+    token = (environ.get("MLMESH_TOKEN") or config.tokens.get(address, "")).strip()
     if not re.fullmatch(r"[!-~]*", token):
         raise WrongUsage("MLMESH_TOKEN holds characters that no token has; set it to the token alone")
     return Profile(address, token)
 
 
-def is_address(text: str) -> bool:
+def is_mesh_url(text: str) -> bool:
     """Whether `text` is `http://host:port`, perhaps with a path below which the mesh answers."""
     try:
         parts = urlsplit(text)
@@ -56,40 +56,40 @@ def is_address(text: str) -> bool:
         return False
 
 
-def save(environ: Mapping[str, str], profile: Profile, *, current: bool = True) -> Path:
+def save_profile(environ: Mapping[str, str], profile: Profile, *, current: bool = True) -> Path:
     """Add a mesh, as the one that commands speak to when it is `current`. Readable by this user alone.
 
     The same token elsewhere is the same mesh that has moved.
     """
-    path = file(environ)
+    path = config_file(environ)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        written = _read(path)
+        config = _read_config(path)
     except Failure:  # it is written anew
-        written = _Written("", {})
-    others = {url: token for url, token in written.tokens.items() if token != profile.token}
-    url = written.url if not current and written.url in others else profile.url
+        config = _ConfigFile("", {})
+    other_tokens = {url: token for url, token in config.tokens.items() if token != profile.token}
+    url = config.url if not current and config.url in other_tokens else profile.url
     new = path.with_name(f"{path.name}.{os.getpid()}")
     new.touch(0o600)
-    new.write_text(json.dumps({"url": url, "tokens": {**others, profile.url: profile.token}}, indent=2) + "\n")
+    new.write_text(json.dumps({"url": url, "tokens": {**other_tokens, profile.url: profile.token}}, indent=2) + "\n")
     new.replace(path)
     return path
 
 
 @dataclass(frozen=True)
-class _Written:
+class _ConfigFile:
     url: str
     tokens: Mapping[str, str]
     """Of each mesh that is known, by its address."""
 
 
-def _read(path: Path) -> _Written:
+def _read_config(path: Path) -> _ConfigFile:
     try:
-        written = json.loads(path.read_text())
-        url = str(written["url"]).rstrip("/")
-        tokens = written["tokens"] if "tokens" in written else {url: written["token"]}  # as 0.1 wrote it
-        return _Written(url, {str(known): str(token) for known, token in tokens.items()})
+        document = json.loads(path.read_text())
+        url = str(document["url"]).rstrip("/")
+        tokens = document["tokens"] if "tokens" in document else {url: document["token"]}  # as 0.1 wrote it
+        return _ConfigFile(url, {str(address): str(token) for address, token in tokens.items()})
     except FileNotFoundError:
-        return _Written("", {})
+        return _ConfigFile("", {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Failure(f"{path} cannot be read; write it anew with: mlmesh login URL") from error

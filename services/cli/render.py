@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NOT_A_TERMINAL_WIDTH = 1000
 """Columns; a table that goes into a file or a pipe is not wrapped."""
-PROSE = ("TITLE", "REASON", "MESSAGE", "PROBLEM", "KEYS", "MISSING", "SCOPES", "CLASSES")
+PROSE_COLUMNS = ("TITLE", "REASON", "MESSAGE", "PROBLEM", "KEYS", "MISSING", "SCOPES", "CLASSES")
 """Columns that may be broken into lines; what one copies (ids, names, addresses) is not."""
 PROSE_WIDTH = 16
 """Columns of the terminal that such a column has at least."""
@@ -32,7 +32,7 @@ COLOURS = {
 }  # fmt: skip
 
 
-def write(text: str) -> None:
+def write_lines(text: str) -> None:
     """Lines on stdout; the end of the last one may be missing."""
     sys.stdout.write(escape_controls(text if text.endswith("\n") else text + "\n"))
     sys.stdout.flush()
@@ -42,7 +42,7 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty()
 
 
-def log(pieces: Iterable[bytes]) -> None:
+def write_log(pieces: Iterable[bytes]) -> None:
     """What a program wrote: as it is into a file or a pipe, its characters made harmless on a terminal."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     harmless = is_terminal(sys.stdout)
@@ -54,27 +54,27 @@ def log(pieces: Iterable[bytes]) -> None:
         sys.stdout.flush()
 
 
-def note(text: str) -> None:
+def write_note(text: str) -> None:
     """A remark for a person, beside the data."""
     sys.stderr.write(escape_controls(text) + "\n")
     sys.stderr.flush()
 
 
-def document(value: Any) -> None:
-    write(json.dumps(value, indent=2, ensure_ascii=False))
+def write_json(value: Any) -> None:
+    write_lines(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     grid = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
     for title in titles:
-        grid.add_column(title, overflow="fold", no_wrap=title not in PROSE)
-    cells = [[Text(escape_to_line(cell), COLOURS.get(cell, "")) for cell in map(text, row)] for row in rows]
+        grid.add_column(title, overflow="fold", no_wrap=title not in PROSE_COLUMNS)
+    cells = [[Text(escape_to_line(cell), COLOURS.get(cell, "")) for cell in map(cell_text, row)] for row in rows]
     for row in cells:
         grid.add_row(*row)
-    console = _console()
+    console = _create_console()
     console.width = max(console.width, _least_width(titles, cells))  # a line that is longer is the terminal's to break
     console.print(grid)
 
@@ -83,40 +83,40 @@ def _least_width(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
     """Columns of the terminal with which no id, name or address is broken."""
     columns = zip(titles, zip(*rows, strict=True), strict=True) if rows else ()
     widths = [
-        PROSE_WIDTH if title in PROSE else max(len(title), *(cell.cell_len for cell in column))
+        PROSE_WIDTH if title in PROSE_COLUMNS else max(len(title), *(cell.cell_len for cell in column))
         for title, column in columns
     ]
     return sum(widths) + GAP * len(widths)
 
 
-def pairs(values: Iterable[tuple[str, Any]]) -> None:
+def write_pairs(values: Iterable[tuple[str, Any]]) -> None:
     """One `name  value` a line, empty ones left out."""
-    shown = [(name, text(value)) for name, value in values if value not in (None, "", [], {})]
-    width = max((len(name) for name, _ in shown), default=0)
-    for name, value in shown:
-        write(f"{name.ljust(width)}  {escape_to_line(value)}")
+    entries = [(name, cell_text(value)) for name, value in values if value not in (None, "", [], {})]
+    width = max((len(name) for name, _ in entries), default=0)
+    for name, value in entries:
+        write_lines(f"{name.ljust(width)}  {escape_to_line(value)}")
 
 
-def text(value: Any) -> str:
+def cell_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, dict) and "code" in value:
-        return reason(value)
+        return reason_text(value)
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
     return "yes" if value is True else "no" if value is False else str(value)
 
 
-def reason(value: dict[str, Any] | None) -> str:
+def reason_text(value: dict[str, Any] | None) -> str:
     """`code: detail` of a machine-readable reason."""
     if not value:
         return ""
-    known = [str(value.get("code") or ""), str(value.get("detail") or "")]
-    found = ": ".join(part for part in known if part)
-    return f"{found} (exit code {value['exit_code']})" if value.get("exit_code") is not None else found
+    parts = [str(value.get("code") or ""), str(value.get("detail") or "")]
+    summary = ": ".join(part for part in parts if part)
+    return f"{summary} (exit code {value['exit_code']})" if value.get("exit_code") is not None else summary
 
 
-def size(count: float | None) -> str:
+def size_text(count: float | None) -> str:
     if count is None:
         return ""
     for unit in ("B", "kB", "MB", "GB"):
@@ -127,7 +127,7 @@ def size(count: float | None) -> str:
 
 
 @contextmanager
-def transfer(what: str, total: int | None) -> Iterator[Any]:
+def transfer_progress(what: str, total: int | None) -> Iterator[Any]:
     """A progress bar over bytes, None when nobody knows how many; yields `advance(count)`."""
     if not sys.stderr.isatty():
         yield lambda count: None
@@ -135,38 +135,38 @@ def transfer(what: str, total: int | None) -> Iterator[Any]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=_create_console(stderr=True), transient=True) as progress:
         bar = progress.add_task(escape_to_line(what), total=total)
         yield lambda count: progress.advance(bar, count)
 
 
 @contextmanager
-def live() -> Iterator[Any]:
+def live_lines() -> Iterator[Any]:
     """A place on the terminal that is drawn anew; yields `draw(lines)`. Elsewhere each line that is new is printed."""
     if not sys.stderr.isatty():
-        told: set[str] = set()
-        yield lambda lines: _note_new(lines, told)
+        printed: set[str] = set()
+        yield lambda lines: _note_new(lines, printed)
         return
     from rich.live import Live
     from rich.text import Text
 
-    with Live(console=_console(stderr=True), transient=True, refresh_per_second=8) as place:
+    with Live(console=_create_console(stderr=True), transient=True, refresh_per_second=8) as place:
         yield lambda lines: place.update(Text(escape_controls("\n".join(lines))))
 
 
-def _note_new(lines: Sequence[str], told: set[str]) -> None:
+def _note_new(lines: Sequence[str], printed: set[str]) -> None:
     for line in lines:
-        if line not in told:
-            told.add(line)
-            note(line)
+        if line not in printed:
+            printed.add(line)
+            write_note(line)
 
 
-def bar(done: int, total: int, width: int = 20) -> str:
+def progress_bar(done: int, total: int, width: int = 20) -> str:
     filled = min(width, width * done // total) if total > 0 else 0
     return f"{'━' * filled}{'╌' * (width - filled)} {done}/{total}"
 
 
-def _console(stderr: bool = False) -> Console:
+def _create_console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout

@@ -7,45 +7,45 @@ from pathlib import Path
 from typing import Any
 
 from libs.common.errors import Invalid, MeshError
-from services.cli.arguments import value
+from services.cli.arguments import parse_value
 from services.cli.cli_errors import WrongUsage
-from services.cli.client import Client, path
+from services.cli.client import Client, url_path
 
-HERE = ("/", "./", "../", "~")
+LOCAL_PREFIXES = ("/", "./", "../", "~")
 """How what cannot be a file of a box begins."""
 GROUP = "inputs"
 
 
-def started(client: Client, app: str, api: str, typed: dict[str, str], more: dict[str, Any]) -> Any:
+def submit_run(client: Client, app: str, api: str, typed: dict[str, str], options: dict[str, Any]) -> Any:
     """The run. Raises WrongUsage with what to type for each input that is a file of this machine, and of no box."""
     try:
-        inputs = {name: _value(text) for name, text in typed.items()}
-        return client.post(path(app, api, "runs"), {"inputs": inputs, **more})
-    except (_File, Invalid) as error:
-        names = _refused(error) if isinstance(error, Invalid) else typed.keys()
-        files = {name: file for name in names if (file := _file(typed.get(name, "")))}
+        inputs = {name: _parse_value(text) for name, text in typed.items()}
+        return client.post(url_path(app, api, "runs"), {"inputs": inputs, **options})
+    except (_LocalFile, Invalid) as error:
+        names = _refused_inputs(error) if isinstance(error, Invalid) else typed.keys()
+        files = {name: file for name in names if (file := _local_file(typed.get(name, "")))}
         if not files:
             raise
-        raise WrongUsage(_advice(client, app, api, files)) from error
+        raise WrongUsage(_upload_advice(client, app, api, files)) from error
 
 
-class _File(Exception):
+class _LocalFile(Exception):
     """This input is a file of this machine."""
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
-        found = value(text)
+        parsed = parse_value(text)
     except WrongUsage:
-        if _file(text):
-            raise _File from None
+        if _local_file(text):
+            raise _LocalFile from None
         raise
-    if isinstance(found, str) and found.startswith(HERE) and _file(found):
-        raise _File
-    return found
+    if isinstance(parsed, str) and parsed.startswith(LOCAL_PREFIXES) and _local_file(parsed):
+        raise _LocalFile
+    return parsed
 
 
-def _file(text: str) -> str:
+def _local_file(text: str) -> str:
     """The path that is typed, when there is such a file."""
     typed = text.removeprefix("@")
     try:
@@ -54,14 +54,16 @@ def _file(text: str) -> str:
         return ""
 
 
-def _refused(error: Invalid) -> list[str]:
+def _refused_inputs(error: Invalid) -> list[str]:
     return [
-        str(one["input"]) for one in error.extensions.get("errors") or () if isinstance(one, dict) and "input" in one
+        str(problem["input"])
+        for problem in error.extensions.get("errors") or ()
+        if isinstance(problem, dict) and "input" in problem
     ]
 
 
-def _advice(client: Client, app: str, api: str, files: dict[str, str]) -> str:
-    boxes = _boxes(client, app)
+def _upload_advice(client: Client, app: str, api: str, files: dict[str, str]) -> str:
+    boxes = _list_boxes(client, app)
     box = boxes[0] if len(boxes) == 1 else "BOX"
     puts, inputs = [], []
     for name, file in files.items():
@@ -78,10 +80,10 @@ def _advice(client: Client, app: str, api: str, files: dict[str, str]) -> str:
     )
 
 
-def _boxes(client: Client, app: str) -> list[str]:
+def _list_boxes(client: Client, app: str) -> list[str]:
     """As far as this caller may know them."""
     try:
-        found = client.get("/api/v1/apps" + path(app))
+        details = client.get("/api/v1/apps" + url_path(app))
     except MeshError:
         return []
-    return [one["name"] for one in found.get("boxes") or () if not one.get("detached")]
+    return [box["name"] for box in details.get("boxes") or () if not box.get("detached")]

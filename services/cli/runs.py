@@ -8,16 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from services.cli import local_run, render, times
-from services.cli.arguments import assignments
+from services.cli.arguments import parse_assignments
 from services.cli.cli_errors import Failure
-from services.cli.logs import printed
-from services.cli.run_inputs import started
-from services.cli.run_view import lines
-from services.cli.runs_client import Runs
-from services.cli.session import App, Mesh, field, talks, talks_without_data
+from services.cli.logs import print_logs
+from services.cli.run_inputs import submit_run
+from services.cli.run_view import run_lines
+from services.cli.runs_client import RunsClient
+from services.cli.session import App, Mesh, field, mesh_command, mesh_command_without_json
 
 nouns = typer.Typer(help="Long computations.", no_args_is_help=True)
-HELD_S = 20
+LONG_POLL_S = 20
 """How long the mesh may hold one question about a run."""
 ENDED = ("succeeded", "failed", "canceled", "expired")
 RunId = Annotated[str, typer.Argument(metavar="RUN")]
@@ -26,8 +26,8 @@ Stage = Annotated[str | None, typer.Option("--stage", help="Of this stage alone.
 
 
 @nouns.command("start")
-@talks
-def start(
+@mesh_command
+def start_run(
     mesh: Mesh,
     app: App,
     api: Annotated[str, typer.Argument(metavar="PATH", help="The API's path.")],
@@ -39,18 +39,21 @@ def start(
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
 ) -> None:
     """Start a run of the pipeline behind an API."""
-    more = {"priority": priority, "labels": dict(assignments(labels or [])), "cache": cache}
-    body = {"outputs": dict(assignments(outputs or [])), **{name: value for name, value in more.items() if value}}
-    run = started(mesh.client, app, api, dict(assignments(inputs or [])), body)
-    _finish(mesh, app, _watched(Runs(mesh.client, app), run) if wait else run, whole=wait)
+    options = {"priority": priority, "labels": dict(parse_assignments(labels or [])), "cache": cache}
+    body = {
+        "outputs": dict(parse_assignments(outputs or [])),
+        **{name: value for name, value in options.items() if value},
+    }
+    run = submit_run(mesh.client, app, api, dict(parse_assignments(inputs or [])), body)
+    _print_result(mesh, app, _watch_until_ended(RunsClient(mesh.client, app), run) if wait else run, full=wait)
 
 
-nouns.command("local")(local_run.local)
+nouns.command("local")(local_run.run_local)
 
 
 @nouns.command("list")
-@talks
-def listed(
+@mesh_command
+def list_runs(
     mesh: Mesh,
     app: App,
     pipeline: Annotated[str | None, typer.Option("--pipeline", help="Of this one alone.")] = None,
@@ -58,126 +61,128 @@ def listed(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
 ) -> None:
     """The newest runs."""
-    mesh.table(
-        mesh.listed(app, Runs(mesh.client, app).get(pipeline=pipeline, status=status, limit=limit)["items"]),
+    mesh.print_table(
+        mesh.require_app(app, RunsClient(mesh.client, app).get(pipeline=pipeline, status=status, limit=limit)["items"]),
         id=field("id"),
         pipeline=field("pipeline"),
         status=field("status"),
-        created=lambda run: times.age(run.get("created_at")),
-        took=lambda run: times.between(run.get("started_at"), run.get("finished_at")),
+        created=lambda run: times.format_age(run.get("created_at")),
+        took=lambda run: times.format_interval(run.get("started_at"), run.get("finished_at")),
         reason=field("reason"),
     )
 
 
 @nouns.command("show")
-@talks
-def show(mesh: Mesh, app: App, run: RunId) -> None:
+@mesh_command
+def show_run(mesh: Mesh, app: App, run: RunId) -> None:
     """State, stages, inputs and outputs of one run."""
-    found = Runs(mesh.client, app).get(run)
-    mesh.say(found, "\n".join(lines(found)))
+    details = RunsClient(mesh.client, app).get(run)
+    mesh.print_sentence(details, "\n".join(run_lines(details)))
 
 
 @nouns.command("watch")
-@talks
-def watch(mesh: Mesh, app: App, run: RunId) -> None:
+@mesh_command
+def watch_run(mesh: Mesh, app: App, run: RunId) -> None:
     """Follow a run to its end, with its progress; exit code 1 when it does not succeed."""
-    runs = Runs(mesh.client, app)
-    _finish(mesh, app, _watched(runs, runs.get(run)))
+    runs = RunsClient(mesh.client, app)
+    _print_result(mesh, app, _watch_until_ended(runs, runs.get(run)))
 
 
 @nouns.command("logs")
-@talks_without_data
-def logs(mesh: Mesh, app: App, run: RunId, stage: Stage = None, follow: Follow = False) -> None:
+@mesh_command_without_json
+def show_logs(mesh: Mesh, app: App, run: RunId, stage: Stage = None, follow: Follow = False) -> None:
     """What the stages wrote."""
     params = {"stage": stage, "follow": 1 if follow else None}
-    with Runs(mesh.client, app).open("GET", run, "logs", params=params) as answer:
-        printed(answer)
+    with RunsClient(mesh.client, app).open_response("GET", run, "logs", params=params) as answer:
+        print_logs(answer)
 
 
 @nouns.command("cancel")
-@talks
-def cancel(mesh: Mesh, app: App, run: RunId) -> None:
+@mesh_command
+def cancel_run(mesh: Mesh, app: App, run: RunId) -> None:
     """End a run early."""
-    found = Runs(mesh.client, app).post(run, "cancel")
-    mesh.say(found, f"run {run} is {found['status']}")
+    canceled = RunsClient(mesh.client, app).post(run, "cancel")
+    mesh.print_sentence(canceled, f"run {run} is {canceled['status']}")
 
 
 @nouns.command("retry")
-@talks
-def retry(
+@mesh_command
+def retry_run(
     mesh: Mesh,
     app: App,
     run: RunId,
     stage: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Keep what came before it.")] = None,
 ) -> None:
     """Run it again: all of it, or from a stage on."""
-    found = Runs(mesh.client, app).post(run, "retry", **{"from": stage})
-    mesh.say(found, f"run {run} is {found['status']}, attempt {found['attempt']}")
+    retried = RunsClient(mesh.client, app).post(run, "retry", **{"from": stage})
+    mesh.print_sentence(retried, f"run {run} is {retried['status']}, attempt {retried['attempt']}")
 
 
 @nouns.command("delete")
-@talks
-def delete(
+@mesh_command
+def delete_run(
     mesh: Mesh,
     app: App,
     run: RunId,
     files: Annotated[bool, typer.Option("--files", help="What it has published, too.")] = False,
 ) -> None:
     """Remove a run that has ended, and its logs."""
-    Runs(mesh.client, app).delete(run, files=files)
-    mesh.say({"id": run}, f"run {run} is gone")
+    RunsClient(mesh.client, app).delete(run, files=files)
+    mesh.print_sentence({"id": run}, f"run {run} is gone")
 
 
 @nouns.command("outputs")
-@talks
-def outputs(
+@mesh_command
+def list_outputs(
     mesh: Mesh,
     app: App,
     run: RunId,
     variable: Annotated[str | None, typer.Argument(metavar="[VAR]", help="Default: all.")] = None,
 ) -> None:
     """Files that a run left."""
-    runs = Runs(mesh.client, app)
+    runs = RunsClient(mesh.client, app)
     names = [variable] if variable else list(runs.get(run)["outputs"])
-    found = [{"variable": name, **file} for name in names for file in runs.pages(run, "outputs", name)]
-    mesh.table(
-        found,
+    files = [{"variable": name, **file} for name in names for file in runs.iterate_pages(run, "outputs", name)]
+    mesh.print_table(
+        files,
         variable=field("variable"),
         name=field("name"),
-        size=lambda file: render.size(file.get("size")),
-        modified=lambda file: times.age(file.get("modified")),
+        size=lambda file: render.size_text(file.get("size")),
+        modified=lambda file: times.format_age(file.get("modified")),
     )
 
 
-def _watched(runs: Runs, run: dict[str, Any]) -> dict[str, Any]:
+def _watch_until_ended(runs: RunsClient, run: dict[str, Any]) -> dict[str, Any]:
     """The run at its end. Ctrl-C leaves the run alone, shows how far it is and says how to go on."""
     bars = render.is_terminal(sys.stderr)
     try:
-        with render.live() as draw:
+        with render.live_lines() as draw:
             while run["status"] not in ENDED:
-                draw(list(lines(run, whole=False, bars=bars)))
-                run = _next(runs, run)
+                draw(list(run_lines(run, full=False, bars=bars)))
+                run = _wait_for_change(runs, run)
         return run
     except KeyboardInterrupt:
-        render.write("\n".join(lines(run)))
-        again = f"mlmesh run watch {runs.app} {run['id']}"
-        render.note(f"the run goes on; watch it again: {again}; end it: {again.replace('watch', 'cancel')}")
+        render.write_lines("\n".join(run_lines(run)))
+        watch_command = f"mlmesh run watch {runs.app} {run['id']}"
+        render.write_note(
+            f"the run goes on; watch it again: {watch_command}; end it: {watch_command.replace('watch', 'cancel')}"
+        )
         raise
 
 
-def _next(runs: Runs, run: dict[str, Any]) -> dict[str, Any]:
+def _wait_for_change(runs: RunsClient, run: dict[str, Any]) -> dict[str, Any]:
     """The run as soon as it differs; the tag of what is known comes from the mesh itself."""
-    known = run.get("_etag")
-    headers = {"Prefer": f"wait={HELD_S}", "If-None-Match": known} if known else {}
-    with runs.open("GET", run["id"], headers=headers) as answer:
+    etag = run.get("_etag")
+    headers = {"Prefer": f"wait={LONG_POLL_S}", "If-None-Match": etag} if etag else {}
+    with runs.open_response("GET", run["id"], headers=headers) as answer:
         if answer.status == 304:
             return run
-        found: dict[str, Any] = answer.json()
-        return found | {"_etag": answer.headers.get("ETag")}
+        document: dict[str, Any] = answer.json()
+        return document | {"_etag": answer.headers.get("ETag")}
 
 
-def _finish(mesh: Mesh, app: str, run: dict[str, Any], *, whole: bool = True) -> None:
+def _print_result(mesh: Mesh, app: str, run: dict[str, Any], *, full: bool = True) -> None:
     run = {key: value for key, value in run.items() if key != "_etag"}
-    mesh.say(run, "\n".join(lines(run, whole=whole)))
+    mesh.print_sentence(run, "\n".join(run_lines(run, full=full)))
     if run["status"] in ENDED[1:]:
         raise Failure(f"run {run['id']} {run['status']}; see: mlmesh run logs {app} {run['id']}")

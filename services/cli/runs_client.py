@@ -7,41 +7,41 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from libs.common.errors import Unauthorized
-from services.cli.client import Answer, Client, each_item, path
+from services.cli.client import Client, Response, iterate_items, url_path
 
 
-class Runs:
+class RunsClient:
     """The first call finds out which it is."""
 
     def __init__(self, client: Client, app: str) -> None:
         self.app = app
         self._client = client
-        self._root = "/api/v1/apps" + path(app, "runs")
+        self._root = "/api/v1/apps" + url_path(app, "runs")
 
-    def get(self, *rest: str, **params: Any) -> Any:
-        with self.open("GET", *rest, params=params) as answer:
-            return answer.json()
+    def get(self, *segments: str, **params: Any) -> Any:
+        with self.open_response("GET", *segments, params=params) as response:
+            return response.json()
 
-    def post(self, *rest: str, **params: Any) -> Any:
-        with self.open("POST", *rest, params=params) as answer:
-            return answer.json()
+    def post(self, *segments: str, **params: Any) -> Any:
+        with self.open_response("POST", *segments, params=params) as response:
+            return response.json()
 
-    def delete(self, *rest: str, **params: Any) -> None:
-        with self.open("DELETE", *rest, params=params):
+    def delete(self, *segments: str, **params: Any) -> None:
+        with self.open_response("DELETE", *segments, params=params):
             pass
 
-    def pages(self, *rest: str) -> Iterator[Any]:
+    def iterate_pages(self, *segments: str) -> Iterator[Any]:
         """Every item of a list, page after page."""
-        return each_item(self._client.url, lambda cursor: self.get(*rest, cursor=cursor))
+        return iterate_items(self._client.url, lambda cursor: self.get(*segments, cursor=cursor))
 
     @contextmanager
-    def open(self, method: str, *rest: str, **more: Any) -> Iterator[Answer]:
+    def open_response(self, method: str, *segments: str, **options: Any) -> Iterator[Response]:
         """The answer, as `Client.open` has it; no owner's token is tried as a caller's key."""
-        tail = path(*rest) if rest else ""
+        tail = url_path(*segments) if segments else ""
         with ExitStack() as stack:
             try:
-                answer = stack.enter_context(self._client.open(method, self._root + tail, **more))
+                response = stack.enter_context(self._client.open_response(method, self._root + tail, **options))
             except Unauthorized:
-                self._root = path(self.app, "runs")
-                answer = stack.enter_context(self._client.open(method, self._root + tail, **more))
-            yield answer
+                self._root = url_path(self.app, "runs")
+                response = stack.enter_context(self._client.open_response(method, self._root + tail, **options))
+            yield response

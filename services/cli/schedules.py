@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from services.cli import times
-from services.cli.client import path
-from services.cli.session import Mesh, field, talks
+from services.cli.client import url_path
+from services.cli.session import Mesh, field, mesh_command
 
 nouns = typer.Typer(help="Pipelines that start by themselves.", no_args_is_help=True)
 App = Annotated[str, typer.Argument(metavar="APP")]
@@ -16,31 +16,35 @@ Pipeline = Annotated[str, typer.Argument(metavar="PIPELINE")]
 
 
 @nouns.command("list")
-@talks
-def listed(mesh: Mesh, app: App) -> None:
+@mesh_command
+def list_schedules(mesh: Mesh, app: App) -> None:
     """When each starts next, and what came of the last start."""
-    mesh.table(
-        mesh.listed(app, mesh.client.pages(f"/api/v1/apps{path(app)}/schedules")),
+    mesh.print_table(
+        mesh.require_app(app, mesh.client.iterate_pages(f"/api/v1/apps{url_path(app)}/schedules")),
         pipeline=field("pipeline"),
         cron=field("cron"),
         timezone=field("timezone"),
-        next=lambda one: "paused" if one.get("paused") else times.age(one.get("next_at")),
+        next=lambda schedule: "paused" if schedule.get("paused") else times.format_age(schedule.get("next_at")),
         last=field("last_run"),
         problem=field("problem"),
     )
 
 
 @nouns.command("pause")
-@talks
-def pause(mesh: Mesh, app: App, pipeline: Pipeline) -> None:
+@mesh_command
+def pause_schedule(mesh: Mesh, app: App, pipeline: Pipeline) -> None:
     """Start it no more until it is resumed."""
-    mesh.say(mesh.client.post(f"/api/v1/apps{path(app)}/schedules{path(pipeline)}/pause"), f"{pipeline} is paused")
+    mesh.print_sentence(
+        mesh.client.post(f"/api/v1/apps{url_path(app)}/schedules{url_path(pipeline)}/pause"), f"{pipeline} is paused"
+    )
 
 
 @nouns.command("resume")
-@talks
-def resume(mesh: Mesh, app: App, pipeline: Pipeline) -> None:
+@mesh_command
+def resume_schedule(mesh: Mesh, app: App, pipeline: Pipeline) -> None:
     """Let it start again, at its next time."""
-    found = mesh.client.post(f"/api/v1/apps{path(app)}/schedules{path(pipeline)}/resume")
-    next_at = found.get("next_at")
-    mesh.say(found, f"{pipeline} starts next at {times.moment(next_at)} ({times.age(next_at)})")
+    schedule = mesh.client.post(f"/api/v1/apps{url_path(app)}/schedules{url_path(pipeline)}/resume")
+    next_at = schedule.get("next_at")
+    mesh.print_sentence(
+        schedule, f"{pipeline} starts next at {times.format_time(next_at)} ({times.format_age(next_at)})"
+    )

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from libs.common.manifests import MLComponent
 
 nouns = typer.Typer(help="Serve from a checkout, without a platform.", no_args_is_help=True)
-OURS = "MLMESH_"
+RUNTIME_PREFIX = "MLMESH_"
 """What the runtime reads; that of this shell is for the command."""
 
 
 @nouns.callback()
-def group() -> None:
+def serve() -> None:
     """Makes `local` a word of its own."""
 
 
 @nouns.command("local")
-def local(
+def serve_local(
     component: Annotated[str, typer.Argument(metavar="COMPONENT", help="An MLComponent's name, or module:function.")],
     model: Annotated[
         Path | None, typer.Option("--model", help="The model's file or folder, as it is in modelBox.", exists=True)
@@ -43,35 +43,38 @@ def local(
 
     There are no boxes: a FILE is a path of this machine. What requirements.txt names must be in the interpreter.
     """
-    own = {"MLMESH_HOST": host, **({} if port is None else {"MLMESH_PORT": str(port)})}
-    own |= {"MLMESH_MODEL_PATH": str(model.resolve())} if model else {}
-    declared = _declared(component, folder, model)
-    command = _command(interpreter.chosen(python, folder))
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    overrides = {"MLMESH_HOST": host, **({} if port is None else {"MLMESH_PORT": str(port)})}
+    overrides |= {"MLMESH_MODEL_PATH": str(model.resolve())} if model else {}
+    declared = _manifest_environment(component, folder, model)
+    command = _runtime_command(interpreter.choose_interpreter(python, folder))
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(RUNTIME_PREFIX)}
     os.chdir(folder)
-    os.execvpe(command[0], command, {**environ, **declared, **own})  # noqa: S606  signals reach it directly
+    os.execvpe(command[0], command, {**environ, **declared, **overrides})  # noqa: S606  signals reach it directly
 
 
-def _declared(component: str, folder: Path, model: Path | None) -> dict[str, str]:
+def _manifest_environment(component: str, folder: Path, model: Path | None) -> dict[str, str]:
     """The environment of its container."""
     if ":" in component:
         return {"MLMESH_INFERENCE": component}
     from libs.common.manifests import MLComponent
 
-    found, manifests = checkout.named(MLComponent, component, folder)
-    spec, service = found.spec, found.spec.ml_service
+    manifest, manifests = checkout.find_manifest(MLComponent, component, folder)
+    spec, service = manifest.spec, manifest.spec.ml_service
     if service.model_box and model is None:
-        render.note(
+        render.write_note(
             f"{component} has no model here: --model is for {service.model_path} of the box {service.model_box}"
         )
-    return {**container_env.of(spec.env, spec.env_from, manifests, os.environ, component), **contract(found)}
+    return {
+        **container_env.build_environment(spec.env, spec.env_from, manifests, os.environ, component),
+        **runtime_environment(manifest),
+    }
 
 
-def contract(component: MLComponent) -> dict[str, str]:
+def runtime_environment(component: MLComponent) -> dict[str, str]:
     """What the component runtime is told of the manifest, as the worker tells it."""
     spec, service = component.spec, component.spec.ml_service
     batching = service.batching
-    found: Mapping[str, str | None] = {
+    values: Mapping[str, str | None] = {
         "MLMESH_COMPONENT_NAME": component.metadata.name,
         "MLMESH_INFERENCE": service.inference,
         "MLMESH_APP": service.app,
@@ -85,10 +88,10 @@ def contract(component: MLComponent) -> dict[str, str]:
         "MLMESH_BOXES": json.dumps([box.name for box in spec.connected_boxes]),
         "MLMESH_MODEL_BOX": service.model_box,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _command(python: str) -> list[str]:
+def _runtime_command(python: str) -> list[str]:
     """Another interpreter gets the runtime as a container does: none of our packages comes before the module's own."""
     import mlmesh_component
 

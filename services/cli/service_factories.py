@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from libs.common.manifests.problems import Problem
 
-Create = Callable[..., Any]
+ServiceFactory = Callable[..., Any]
 """`create(settings, bus=None)`, an ASGI app."""
 START_ORDER = ("databox", "registry", "scheduler", "worker", "gateway")
 """The gateway opens last and closes first: nobody meets half a mesh. They stop in the opposite order."""
 
 
 @dataclass(frozen=True)
-class Parts:
+class ServiceFactories:
     """Functions that import what they need when they are called."""
 
-    create: Callable[[str], Create]
-    check: Callable[[Mapping[str, bytes], Mapping[str, bytes]], list[Problem]]
+    load_factory: Callable[[str], ServiceFactory]
+    check_manifests: Callable[[Mapping[str, bytes], Mapping[str, bytes]], list[Problem]]
     """Manifest files, and files that `mlmesh apply` sends."""
-    upgrade: Callable[[str], None]
+    upgrade_database: Callable[[str], None]
     """The database at this URL to the current schema."""
-    remains: Callable[[], ModuleType]
+    load_teardown: Callable[[], ModuleType]
     """`services.worker.teardown`: what a mesh leaves on a Docker Engine."""

@@ -18,7 +18,7 @@ import typer
 from services.cli import render
 from services.cli.cli_errors import Failure, NotReachable, WrongUsage
 from services.cli.preflight import check_database, check_service
-from services.cli.service_factories import Parts
+from services.cli.service_factories import ServiceFactories
 
 if TYPE_CHECKING:
     from libs.common.db import Database
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 WITH_DATABASE = ("registry", "scheduler", "databox")
 REQUIRED = {"registry": ("internal_token", "secret_key")}
-SELDOM = (10_000, 20, 50)
+GC_THRESHOLDS = (10_000, 20, 50)
 """When garbage is looked for."""
 DATABASE_WAIT_S = 30.0
 """How long a service that starts waits for its database, and"""
-DATABASE_LOOK_S = 1.0
+DATABASE_RETRY_S = 1.0
 """how long until it asks again."""
 
 
-def service(name: str) -> Callable[[typer.Context], None]:
+def service_command(name: str) -> Callable[[typer.Context], None]:
     """The command that runs the service `name` until a signal."""
 
     def command(context: typer.Context) -> None:
-        settings = configured(*REQUIRED.get(name, ("internal_token",)))
-        in_loop(serve(name, settings, context.obj))
+        settings = load_settings(*REQUIRED.get(name, ("internal_token",)))
+        run_event_loop(serve_until_signal(name, settings, context.obj))
 
     command.__doc__ = f"Run the service {name}, from MLMESH_* in the environment."
     return command
@@ -47,15 +47,15 @@ def service(name: str) -> Callable[[typer.Context], None]:
 
 def migrate(context: typer.Context) -> None:
     """Bring the database to the current schema."""
-    parts: Parts = context.obj
-    settings = configured()
+    parts: ServiceFactories = context.obj
+    settings = load_settings()
     check_database(settings.database_url)
-    asyncio.run(reachable(settings.database_url))
-    parts.upgrade(settings.database_url)
-    render.write("the database has the current schema")
+    asyncio.run(check_database_connection(settings.database_url))
+    parts.upgrade_database(settings.database_url)
+    render.write_lines("the database has the current schema")
 
 
-def configured(*required: str, **over: Any) -> Settings:
+def load_settings(*required: str, **over: Any) -> Settings:
     """The settings of this process, with its log set up. Raises WrongUsage, which names the variable."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # till `stopping`: an exception might be lost in an import
     from libs.common import log
@@ -72,14 +72,16 @@ def configured(*required: str, **over: Any) -> Settings:
     return settings
 
 
-def in_loop(work: Coroutine[Any, Any, None]) -> None:
+def run_event_loop(work: Coroutine[Any, Any, None]) -> None:
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work)
 
 
-async def serve(name: str, settings: Settings, parts: Parts, given: socket.socket | None = None) -> None:
+async def serve_until_signal(
+    name: str, settings: Settings, parts: ServiceFactories, inherited: socket.socket | None = None
+) -> None:
     """One service until a signal; on the socket that is `given`, for as long as its giver lives."""
     from libs.common import log
     from libs.common.http.server import bind, run_server, socket_url
@@ -88,29 +90,29 @@ async def serve(name: str, settings: Settings, parts: Parts, given: socket.socke
     check_service(settings, name)
     if name in WITH_DATABASE:
         check_database(settings.database_url)
-    bound = given or bind(settings.host, DEFAULT_PORTS[name] if settings.port is None else settings.port)
+    bound = inherited or bind(settings.host, DEFAULT_PORTS[name] if settings.port is None else settings.port)
     if name in WITH_DATABASE:
-        await usable(settings.database_url, DATABASE_WAIT_S)
-    async with stopping() as stop, run_server(parts.create(name)(settings), bound) as ended:
-        if given is not None:
+        await wait_for_database(settings.database_url, DATABASE_WAIT_S)
+    async with stop_on_signals() as stop, run_server(parts.load_factory(name)(settings), bound) as ended:
+        if inherited is not None:
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)  # its end
-        garbage_is_rare()
+        tune_gc()
         log.get(name).info("listening", address=socket_url(bound))
-        await first(stop, ended)
+        await wait_for_any(stop, ended)
         if ended.is_set():
             raise Failure(f"{name} ended by itself; its log says why")
 
 
-def garbage_is_rare() -> None:
+def tune_gc() -> None:
     """What a service has at its start stays; a request leaves hardly any that is not freed at once.
 
     A look at everything takes as long as a hundred requests.
     """
     gc.freeze()
-    gc.set_threshold(*SELDOM)
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
-async def usable(database_url: str, within: float) -> None:
+async def wait_for_database(database_url: str, within: float) -> None:
     """Waits so many seconds for a database that is away, as one is that restarts. Raises what `current` raises."""
     from libs.common import log
 
@@ -118,36 +120,36 @@ async def usable(database_url: str, within: float) -> None:
     end = clock() + (0.0 if database_url.startswith("sqlite") else within)
     while True:
         try:
-            return await current(database_url)
+            return await check_schema(database_url)
         except NotReachable as error:
             if clock() >= end:
                 raise
             log.get("database").warning("waits for the database", why=str(error))
-            await asyncio.sleep(DATABASE_LOOK_S)
+            await asyncio.sleep(DATABASE_RETRY_S)
 
 
-async def reachable(database_url: str) -> None:
+async def check_database_connection(database_url: str) -> None:
     """Raises NotReachable."""
-    with _told_where(database_url):
-        async with _database(database_url) as database:
+    with _name_database_in_errors(database_url):
+        async with _open_database(database_url) as database:
             await database.ready()
 
 
-async def current(database_url: str) -> None:
+async def check_schema(database_url: str) -> None:
     """Raises Failure unless the database has the schema that this release works on; NotReachable."""
     from libs.common.db import SCHEMA
 
-    with _told_where(database_url):
-        async with _database(database_url) as database:
-            found = await database.schema_revision()
-    if found is None:
+    with _name_database_in_errors(database_url):
+        async with _open_database(database_url) as database:
+            schema = await database.schema_revision()
+    if schema is None:
         raise Failure("the database has no tables yet; make them with: mlmesh migrate")
-    if found != SCHEMA:
-        raise Failure(f"the database has schema {found}, this release works on {SCHEMA}; try: mlmesh migrate")
+    if schema != SCHEMA:
+        raise Failure(f"the database has schema {schema}, this release works on {SCHEMA}; try: mlmesh migrate")
 
 
 @asynccontextmanager
-async def _database(url: str) -> AsyncIterator[Database]:
+async def _open_database(url: str) -> AsyncIterator[Database]:
     from libs.common.db import Database
 
     database = Database(url, pool=1)
@@ -158,45 +160,47 @@ async def _database(url: str) -> AsyncIterator[Database]:
 
 
 @contextmanager
-def _told_where(database_url: str) -> Iterator[None]:
+def _name_database_in_errors(database_url: str) -> Iterator[None]:
     from libs.common.errors import Unavailable
 
     try:
         yield
     except Unavailable as error:
         why = error.__cause__ or error
-        raise NotReachable(f"MLMESH_DATABASE: {hidden(database_url)} does not answer: {why}".splitlines()[0]) from error
+        raise NotReachable(
+            f"MLMESH_DATABASE: {hide_password(database_url)} does not answer: {why}".splitlines()[0]
+        ) from error
 
 
-def hidden(url: str) -> str:
+def hide_password(url: str) -> str:
     """The address without its password."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
 
 
 @asynccontextmanager
-async def stopping() -> AsyncIterator[asyncio.Event]:
+async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
     """An event that the first SIGINT or SIGTERM sets; the second ends the process at once."""
-    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    loop, stop_event = asyncio.get_running_loop(), asyncio.Event()
 
     def stop(number: signal.Signals) -> None:
-        if asked.is_set():
+        if stop_event.is_set():
             os._exit(128 + number)
-        asked.set()
+        stop_event.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
     try:
-        yield asked
+        yield stop_event
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
 
 
-async def first(*events: asyncio.Event) -> None:
+async def wait_for_any(*events: asyncio.Event) -> None:
     """Until one of `events` is set."""
-    waiting = [asyncio.create_task(event.wait()) for event in events]
+    tasks = [asyncio.create_task(event.wait()) for event in events]
     try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for one in waiting:
-            one.cancel()
+        for task in tasks:
+            task.cancel()

@@ -14,7 +14,7 @@ import typer
 
 from libs.common.errors import Forbidden, Unauthorized
 from services.cli import profile, render
-from services.cli.client import Client, path
+from services.cli.client import Client, url_path
 
 P = ParamSpec("P")
 App = Annotated[str, typer.Argument(metavar="APP", help="The app's namespace.")]
@@ -27,62 +27,62 @@ class Mesh:
     client: Client
     as_json: bool
 
-    def table(self, items: Sequence[Any], **columns: Callable[[Any], Any]) -> None:
+    def print_table(self, items: Sequence[Any], **columns: Callable[[Any], Any]) -> None:
         """`items` as JSON, or as a table whose columns are made by the functions."""
         if self.as_json:
-            render.document(list(items))
+            render.write_json(list(items))
         else:
             titles = [name.strip("_").replace("_", " ").upper() for name in columns]
-            render.table(titles, [[cell(item) for cell in columns.values()] for item in items])
+            render.write_table(titles, [[cell(item) for cell in columns.values()] for item in items])
 
-    def listed(self, app: str, items: Iterable[Any]) -> list[Any]:
+    def require_app(self, app: str, items: Iterable[Any]) -> list[Any]:
         """`items` of an app. When there are none: raises NotFound if that is because there is no such app."""
-        found = list(items)
-        if not found:
+        rows = list(items)
+        if not rows:
             with suppress(Unauthorized, Forbidden):  # a caller's key, which may read runs and no more
-                self.client.get("/api/v1/apps" + path(app))
-        return found
+                self.client.get("/api/v1/apps" + url_path(app))
+        return rows
 
-    def show(self, value: Any, pairs: Iterable[tuple[str, Any]]) -> None:
+    def print_pairs(self, value: Any, pairs: Iterable[tuple[str, Any]]) -> None:
         if self.as_json:
-            render.document(value)
+            render.write_json(value)
         else:
-            render.pairs(pairs)
+            render.write_pairs(pairs)
 
-    def say(self, value: Any, sentence: str) -> None:
+    def print_sentence(self, value: Any, sentence: str) -> None:
         if self.as_json:
-            render.document(value)
+            render.write_json(value)
         else:
-            render.write(sentence)
+            render.write_lines(sentence)
 
 
 def field(name: str) -> Callable[[Any], Any]:
     return lambda item: item.get(name)
 
 
-def talks(function: Callable[Concatenate[Mesh, P], None]) -> Callable[..., None]:
+def mesh_command(function: Callable[Concatenate[Mesh, P], None]) -> Callable[..., None]:
     """Give the command `--url` and `--json`, and call it with a Mesh."""
     return _with_mesh(function, json=True)
 
 
-def talks_without_data(function: Callable[Concatenate[Mesh, P], None]) -> Callable[..., None]:
+def mesh_command_without_json(function: Callable[Concatenate[Mesh, P], None]) -> Callable[..., None]:
     """The same for a command whose output is not data (or is always JSON)."""
     return _with_mesh(function, json=False)
 
 
 def _with_mesh(function: Callable[..., None], json: bool) -> Callable[..., None]:
     @functools.wraps(function)
-    def command(url: str | None, as_json: bool = False, **given: Any) -> None:
-        function(Mesh(Client(profile.load(os.environ, url)), as_json), **given)
+    def command(url: str | None, as_json: bool = False, **arguments: Any) -> None:
+        function(Mesh(Client(profile.load_profile(os.environ, url)), as_json), **arguments)
 
     signature = inspect.signature(function, eval_str=True)
-    own = list(signature.parameters.values())[1:]
-    added = [_option("url", Url, None)] + ([_option("as_json", Json, False)] if json else [])
-    keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
+    parameters = list(signature.parameters.values())[1:]
+    added = [_option_parameter("url", Url, None)] + ([_option_parameter("as_json", Json, False)] if json else [])
+    keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
     command.__signature__ = signature.replace(parameters=[*keywords, *added])  # type: ignore[attr-defined]
     command.__annotations__ = {}
     return command
 
 
-def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def _option_parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

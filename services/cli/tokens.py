@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from services.cli import render, times
-from services.cli.client import path
-from services.cli.session import App, Mesh, field, talks
+from services.cli.client import url_path
+from services.cli.session import App, Mesh, field, mesh_command
 
 tokens = typer.Typer(help="Credentials of operators and developers.", no_args_is_help=True)
 keys = typer.Typer(help="API keys of an app's callers.", no_args_is_help=True)
@@ -20,69 +20,69 @@ Expires = Annotated[str | None, typer.Option("--expires-in", help="Such as 12h o
 
 
 @tokens.command("create")
-@talks
-def create(mesh: Mesh, name: str, scopes: Scopes, expires_in: Expires = None) -> None:
+@mesh_command
+def create_token(mesh: Mesh, name: str, scopes: Scopes, expires_in: Expires = None) -> None:
     """Make a token; it is shown this once."""
     body: dict[str, Any] = {"name": name, "scopes": scopes}
-    made = mesh.client.post(TOKENS, body | ({"expires_in": expires_in} if expires_in else {}))
-    _once(mesh, made, "token")
+    token = mesh.client.post(TOKENS, body | ({"expires_in": expires_in} if expires_in else {}))
+    _print_once(mesh, token, "token")
 
 
 @tokens.command("list")
-@talks
-def listed(mesh: Mesh) -> None:
+@mesh_command
+def list_tokens(mesh: Mesh) -> None:
     """All tokens, without their texts."""
-    mesh.table(
-        list(mesh.client.pages(TOKENS)),
+    mesh.print_table(
+        list(mesh.client.iterate_pages(TOKENS)),
         id=field("id"),
         name=field("name"),
-        scopes=lambda one: " ".join(one["scopes"]),
-        created=lambda one: times.age(one.get("created_at")),
-        expires=lambda one: times.age(one.get("expires_at")),
+        scopes=lambda token: " ".join(token["scopes"]),
+        created=lambda token: times.format_age(token.get("created_at")),
+        expires=lambda token: times.format_age(token.get("expires_at")),
     )
 
 
 @tokens.command("revoke")
-@talks
-def revoke(mesh: Mesh, token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its name or id.")]) -> None:
+@mesh_command
+def revoke_token(mesh: Mesh, token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its name or id.")]) -> None:
     """End a token."""
-    mesh.client.delete(TOKENS + path(token))
-    mesh.say({"revoked": token}, f"{token} is revoked; it works for one more minute at most")
+    mesh.client.delete(TOKENS + url_path(token))
+    mesh.print_sentence({"revoked": token}, f"{token} is revoked; it works for one more minute at most")
 
 
 @keys.command("create")
-@talks
+@mesh_command
 def create_key(mesh: Mesh, app: App, user: Annotated[str, typer.Option("--user", help="Who its bearer is.")]) -> None:
     """Make an API key; it is shown this once."""
-    _once(mesh, mesh.client.post(_keys(app), {"user": user}), "key")
+    _print_once(mesh, mesh.client.post(_keys_path(app), {"user": user}), "key")
 
 
 @keys.command("list")
-@talks
-def listed_keys(mesh: Mesh, app: App) -> None:
+@mesh_command
+def list_keys(mesh: Mesh, app: App) -> None:
     """All API keys of an app, without their texts."""
-    mesh.table(
-        list(mesh.client.pages(_keys(app))),
+    mesh.print_table(
+        list(mesh.client.iterate_pages(_keys_path(app))),
         id=field("id"),
         user=field("user"),
-        created=lambda one: times.age(one.get("created_at")),
+        created=lambda key: times.format_age(key.get("created_at")),
     )
 
 
 @keys.command("revoke")
-@talks
+@mesh_command
 def revoke_key(mesh: Mesh, app: App, key: Annotated[str, typer.Argument(metavar="KEY", help="Its id.")]) -> None:
     """End an API key."""
-    mesh.client.delete(_keys(app) + path(key))
-    mesh.say({"revoked": key}, f"{key} is revoked")
+    mesh.client.delete(_keys_path(app) + url_path(key))
+    mesh.print_sentence({"revoked": key}, f"{key} is revoked")
 
 
-def _once(mesh: Mesh, made: dict[str, Any], name: str) -> None:
+def _print_once(mesh: Mesh, credential: dict[str, Any], name: str) -> None:
     """The secret text alone on stdout, so that it can be captured."""
-    mesh.say(made, made[name])
+    mesh.print_sentence(credential, credential[name])
     if not mesh.as_json:
-        render.note(f"this {name} is not shown again")
+        render.write_note(f"this {name} is not shown again")
 
 
-def _keys(app: str) -> str:
-    return "/api/v1/apps" + path(app, "keys")
+def _keys_path(app: str) -> str:
+    return "/api/v1/apps" + url_path(app, "keys")

@@ -14,8 +14,8 @@ from typing import IO
 
 from services.cli.cli_errors import Failure
 
-CHUNK = 256 * 1024
-DASH = Path("-")
+CHUNK_BYTES = 256 * 1024
+STANDARD_STREAM = Path("-")
 
 
 @dataclass
@@ -27,9 +27,9 @@ class Content:
     size: int | None
     sent: int = 0
 
-    def pieces(self, advance: Callable[[int], None]) -> Iterator[bytes]:
+    def read_pieces(self, advance: Callable[[int], None]) -> Iterator[bytes]:
         """As many as were there at the beginning. Raises Failure when they have become fewer."""
-        while piece := self.stream.read(CHUNK if self.size is None else min(CHUNK, self.size - self.sent)):
+        while piece := self.stream.read(CHUNK_BYTES if self.size is None else min(CHUNK_BYTES, self.size - self.sent)):
             self.sent += len(piece)
             advance(len(piece))
             yield piece
@@ -38,44 +38,44 @@ class Content:
 
 
 @contextmanager
-def content_of(source: Path) -> Iterator[Content]:
+def open_content(source: Path) -> Iterator[Content]:
     """Raises Failure when it cannot be read."""
-    if source == DASH:
+    if source == STANDARD_STREAM:
         if sys.stdin is None:
             raise Failure("standard input is closed")
         yield Content("standard input", sys.stdin.buffer, None)
         return
     with source.open("rb") as stream:
         state = os.fstat(stream.fileno())
-        known = stat.S_ISREG(state.st_mode) and state.st_size  # files of /proc have content, but no size
-        yield Content(str(source), stream, state.st_size if known else None)
+        size = stat.S_ISREG(state.st_mode) and state.st_size  # files of /proc have content, but no size
+        yield Content(str(source), stream, state.st_size if size else None)
 
 
 def has_name(source: Path) -> bool:
     """Whether a file in a box can be named after it: a pipe or a device is there for what comes through it."""
-    return source != DASH and source.is_file()
+    return source != STANDARD_STREAM and source.is_file()
 
 
-def files_below(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     """Every file, in order. Raises Failure, naming what is there and cannot be sent."""
-    found = sorted(_files(folder))
-    if not found:
+    files = sorted(_walk_files(folder))
+    if not files:
         raise Failure(f"there is no file in {folder}")
-    return found
+    return files
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    def unreadable(error: OSError) -> None:
+def _walk_files(folder: Path) -> Iterator[Path]:
+    def raise_unreadable(error: OSError) -> None:
         raise Failure(f"{error.filename} cannot be read: {error.strerror}") from error
 
-    for parent, folders, names in os.walk(folder, onerror=unreadable):
+    for parent, folders, names in os.walk(folder, onerror=raise_unreadable):
         for path in (Path(parent, name) for name in (*folders, *names)):
-            if reason := _reason(path):
+            if reason := _refusal_reason(path):
                 raise Failure(f"{path!s:.200} {reason}; nothing was sent".encode(errors="backslashreplace").decode())
         yield from (Path(parent, name) for name in names)
 
 
-def _reason(path: Path) -> str | None:
+def _refusal_reason(path: Path) -> str | None:
     if path.is_dir():
         return "is a link to a folder" if path.is_symlink() else None
     if not path.exists():
@@ -92,21 +92,21 @@ def _reason(path: Path) -> str | None:
 
 
 @contextmanager
-def opened_target(target: Path) -> Iterator[IO[bytes]]:
+def open_target(target: Path) -> Iterator[IO[bytes]]:
     """For the bytes of a file, which is there under its name once all of them are."""
-    if target == DASH:
+    if target == STANDARD_STREAM:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     elif target.exists() and not target.is_file():  # a pipe or a device
         with target.open("wb") as stream:
             yield stream
     else:
-        with _aside(target) as stream:
+        with _open_temporary(target) as stream:
             yield stream
 
 
 @contextmanager
-def _aside(target: Path) -> Iterator[IO[bytes]]:
+def _open_temporary(target: Path) -> Iterator[IO[bytes]]:
     """Its name is short, and nobody else's: what is fetched may have any other."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".mlmesh-{secrets.token_hex(16)}")

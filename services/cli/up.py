@@ -15,19 +15,19 @@ import typer
 
 from services.cli import down, preflight, profile, render
 from services.cli.cli_errors import Failure
-from services.cli.client import answers
-from services.cli.data_dir import key, locked, room
-from services.cli.service_factories import START_ORDER, Parts
-from services.cli.service_process import configured, first, garbage_is_rare, in_loop, stopping
+from services.cli.client import is_mesh_running
+from services.cli.data_dir import free_disk_space, load_or_create_key, lock_data_dir
+from services.cli.service_factories import START_ORDER, ServiceFactories
+from services.cli.service_process import load_settings, run_event_loop, stop_on_signals, tune_gc, wait_for_any
 
 if TYPE_CHECKING:
     from libs.common.bus import Bus
     from libs.common.settings import Settings
 
 READY_TIMEOUT_S = 60.0
-ASK_INTERVAL_S = 0.05
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
-ISOLATES_NOTHING = (
+POLL_INTERVAL_S = 0.05
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
+NO_ISOLATION_NOTE = (
     "the process runtime isolates nothing: components and stages run as you, with your files; for your own code"
 )
 
@@ -49,29 +49,29 @@ def up(
 ) -> None:
     """Run all five services in one process, until Ctrl-C."""
     chosen = {"host": host, "port": port, "data": data, "runtime": runtime and f"{runtime}://"}
-    settings = configured(**chosen)
-    told: dict[str, Any] = {} if "run_log" in settings.model_fields_set else {"run_log": True}
-    told["runtime"] = settings.runtime  # a default is said, too: the registry warns of what it does not do
-    told["repository_networks"] = (
+    settings = load_settings(**chosen)
+    overrides: dict[str, Any] = {} if "run_log" in settings.model_fields_set else {"run_log": True}
+    overrides["runtime"] = settings.runtime  # a default is said, too: the registry warns of what it does not do
+    overrides["repository_networks"] = (
         settings.reachable_repository_networks
     )  # by the host that the mesh listens on: services have others
-    settings = settings.with_values(data=settings.data.absolute(), **told)
-    with locked(settings.data):
-        room(settings)
-        preflight.check(settings)
+    settings = settings.with_values(data=settings.data.absolute(), **overrides)
+    with lock_data_dir(settings.data):
+        free_disk_space(settings)
+        preflight.check_data_dir(settings)
         settings = settings.with_values(
-            admin_token=key(settings.data, "admin-token", settings.admin_token),
-            internal_token=settings.internal_token or key(settings.data, "internal-token"),
-            secret_key=settings.secret_key or key(settings.data, "secret-key"),
+            admin_token=load_or_create_key(settings.data, "admin-token", settings.admin_token),
+            internal_token=settings.internal_token or load_or_create_key(settings.data, "internal-token"),
+            secret_key=settings.secret_key or load_or_create_key(settings.data, "secret-key"),
         )
-        _migrate(settings)
+        _migrate_database(settings)
         if settings.runtime.startswith("process"):
-            render.note(ISOLATES_NOTHING)
-        in_loop(_run(settings, context.obj))
-        down.tell(settings, context.obj)
+            render.write_note(NO_ISOLATION_NOTE)
+        run_event_loop(_run_mesh(settings, context.obj))
+        down.note_remaining_containers(settings, context.obj)
 
 
-def _migrate(settings: Settings) -> None:
+def _migrate_database(settings: Settings) -> None:
     """In a process of its own: what only a migration needs is not kept in memory for ever."""
     environ = {
         **os.environ,
@@ -86,40 +86,40 @@ def _migrate(settings: Settings) -> None:
         raise Failure(f"the database could not be brought to the current schema: {why}")
 
 
-async def _run(settings: Settings, parts: Parts) -> None:
+async def _run_mesh(settings: Settings, parts: ServiceFactories) -> None:
     from libs.common.bus import open_bus
 
-    async with stopping() as stop, open_bus(settings.bus) as bus, AsyncExitStack() as running:
-        sockets = _sockets(settings)
-        address = _public(settings, sockets["gateway"])
-        ended = await _started(settings.with_values(public_url=address), parts, bus, sockets, running, stop)
+    async with stop_on_signals() as stop, open_bus(settings.bus) as bus, AsyncExitStack() as running:
+        sockets = _bind_sockets(settings)
+        address = _public_url(settings, sockets["gateway"])
+        ended = await _start_services(settings.with_values(public_url=address), parts, bus, sockets, running, stop)
         if not stop.is_set():
-            await _ready(address, sockets["gateway"], stop)
+            await _wait_until_ready(address, sockets["gateway"], stop)
         if not stop.is_set():
-            await asyncio.to_thread(_remember, profile.Profile(address, settings.admin_token or ""))
-            render.write(f"ready {address}")
-            await first(stop, *ended.values())
+            await asyncio.to_thread(_save_profile, profile.Profile(address, settings.admin_token or ""))
+            render.write_lines(f"ready {address}")
+            await wait_for_any(stop, *ended.values())
         if not stop.is_set():
             names = ", ".join(name for name, event in ended.items() if event.is_set())
             raise Failure(f"{names} ended by itself; the log says why")
 
 
-def _remember(mesh: profile.Profile) -> None:
+def _save_profile(mesh: profile.Profile) -> None:
     """Commands speak to this mesh from now on, unless another one that they know answers."""
     try:
-        before = profile.known(os.environ)
+        current = profile.load_default(os.environ)
     except Failure:  # it is written anew
-        before = profile.Profile("", "")
-    other = bool(before.url) and before.token != mesh.token and answers(before.url)
-    profile.save(os.environ, mesh, current=not other)
+        current = profile.Profile("", "")
+    other = bool(current.url) and current.token != mesh.token and is_mesh_running(current.url)
+    profile.save_profile(os.environ, mesh, current=not other)
     if other:
-        render.note(
-            f"commands speak to {before.url} as before, which answers, too; for this mesh write --url {mesh.url}, "
+        render.write_note(
+            f"commands speak to {current.url} as before, which answers, too; for this mesh write --url {mesh.url}, "
             f"or set MLMESH_URL={mesh.url}"
         )
 
 
-def _sockets(settings: Settings) -> dict[str, socket.socket]:
+def _bind_sockets(settings: Settings) -> dict[str, socket.socket]:
     """All bound before anything starts: an address in use is told at once."""
     from libs.common.http.server import bind
     from libs.common.settings import DEFAULT_PORTS
@@ -128,18 +128,18 @@ def _sockets(settings: Settings) -> dict[str, socket.socket]:
     return {name: gateway if name == "gateway" else bind("127.0.0.1", 0) for name in START_ORDER}
 
 
-def _public(settings: Settings, gateway: socket.socket) -> str:
+def _public_url(settings: Settings, gateway: socket.socket) -> str:
     if "public_url" in settings.model_fields_set:
         return settings.public_url
     from libs.common.http.server import socket_url
 
     port = gateway.getsockname()[1]
-    return f"http://127.0.0.1:{port}" if settings.host in EVERYWHERE else socket_url(gateway)
+    return f"http://127.0.0.1:{port}" if settings.host in ANY_ADDRESS else socket_url(gateway)
 
 
-async def _started(
+async def _start_services(
     settings: Settings,
-    parts: Parts,
+    parts: ServiceFactories,
     bus: Bus,
     sockets: dict[str, socket.socket],
     stack: AsyncExitStack,
@@ -154,25 +154,27 @@ async def _started(
         if stop.is_set():
             break
         host, port = sockets[name].getsockname()[:2]
-        own = settings.with_values(host=host, port=port, **addresses)
+        service_settings = settings.with_values(host=host, port=port, **addresses)
         try:
-            ended[name] = await stack.enter_async_context(run_server(parts.create(name)(own, bus), sockets[name]))
+            ended[name] = await stack.enter_async_context(
+                run_server(parts.load_factory(name)(service_settings, bus), sockets[name])
+            )
         except CannotStart as error:
             why = error.extensions.get("why")
-            said = f"{name} cannot start: {why}" if why else f"{name} ended while it was starting; its log says why"
-            raise Failure(said) from error
-    garbage_is_rare()
+            message = f"{name} cannot start: {why}" if why else f"{name} ended while it was starting; its log says why"
+            raise Failure(message) from error
+    tune_gc()
     return ended
 
 
-async def _ready(address: str, gateway: socket.socket, stop: asyncio.Event) -> None:
+async def _wait_until_ready(address: str, gateway: socket.socket, stop: asyncio.Event) -> None:
     """Until the gateway says that every part is ready. Raises Failure, which names the parts that are not."""
     import aiohttp
 
     from libs.common.http.server import socket_url
 
     host, port = gateway.getsockname()[:2]
-    url = (f"http://127.0.0.1:{port}" if host in EVERYWHERE else socket_url(gateway)) + "/readyz"
+    url = (f"http://127.0.0.1:{port}" if host in ANY_ADDRESS else socket_url(gateway)) + "/readyz"
     parts: dict[str, Any] = {}
     try:
         async with asyncio.timeout(READY_TIMEOUT_S), aiohttp.ClientSession() as session:
@@ -181,7 +183,7 @@ async def _ready(address: str, gateway: socket.socket, stop: asyncio.Event) -> N
                     if answer.status == 200:
                         return
                     parts = (await answer.json(content_type=None)).get("parts", {})
-                await asyncio.sleep(ASK_INTERVAL_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
     except TimeoutError as error:
         missing = "; ".join(f"{name}: {part.get('reason')}" for name, part in parts.items() if not part.get("ready"))
         raise Failure(f"the mesh at {address} was not ready after {READY_TIMEOUT_S:.0f} s ({missing})") from error

@@ -9,7 +9,7 @@ import typer
 
 from services.cli import checkout, render, repository_checks
 from services.cli.cli_errors import FAILED
-from services.cli.service_factories import Parts
+from services.cli.service_factories import ServiceFactories
 
 if TYPE_CHECKING:
     from libs.common.manifests.problems import Problem
@@ -28,24 +28,24 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check manifests and their references offline, with the Secrets of app.yaml at the repository's root."""
-    parts: Parts = context.obj
-    found = checkout.files(folder)
-    sent = {**found.applied, **{file.as_posix(): checkout.content(file) for file in applied or ()}}
-    problems = parts.check(found.manifests, sent)
-    problems += repository_checks.beside(checkout.repository(folder), found.root)
-    errors = [one for one in problems if one.severity == "error"]
+    parts: ServiceFactories = context.obj
+    files = checkout.read_files(folder)
+    sent = {**files.applied, **{file.as_posix(): checkout.read_content(file) for file in applied or ()}}
+    problems = parts.check_manifests(files.manifests, sent)
+    problems += repository_checks.check_repository(checkout.repository_root(folder), files.root)
+    errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
-        render.document([_shown(one) for one in problems])
+        render.write_json([_problem_to_json(problem) for problem in problems])
     else:
-        for one in problems:
-            render.write(f"{one}")
+        for problem in problems:
+            render.write_lines(f"{problem}")
     if errors:
         raise typer.Exit(FAILED)
     if not as_json:
-        render.note(f"{len(found.manifests)} file{'' if len(found.manifests) == 1 else 's'}, no errors")
+        render.write_note(f"{len(files.manifests)} file{'' if len(files.manifests) == 1 else 's'}, no errors")
 
 
-def _shown(problem: Problem) -> dict[str, object]:
+def _problem_to_json(problem: Problem) -> dict[str, object]:
     return {
         "severity": problem.severity,
         "file": problem.file,

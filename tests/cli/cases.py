@@ -47,9 +47,9 @@ class Case:
     replies: Replies
     files: dict[str, str] = field(default_factory=dict)
 
-    def prepare(self, mesh: FakeMesh, folder: Path) -> None:
+    def prepare_mesh(self, mesh: FakeMesh, folder: Path) -> None:
         for (method, path), reply in self.replies.items():
-            mesh.answers(method, path, reply)
+            mesh.set_replies(method, path, reply)
         for name, text in self.files.items():
             (folder / name).write_text(text)
 

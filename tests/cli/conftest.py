@@ -7,27 +7,27 @@ from pathlib import Path
 import pytest
 import structlog
 
-from services.__main__ import check, create, remains, upgrade
+from services.__main__ import check_manifests, load_service_factory, load_teardown, upgrade_database
 from services.cli.command import main
-from services.cli.service_factories import Parts
-from tests.cli.damaged_data_dir import leave
+from services.cli.service_factories import ServiceFactories
+from tests.cli.damaged_data_dir import create_data_dir
 from tests.cli.fake_mesh import FakeMesh, fake_mesh
 
 
 @dataclass(frozen=True)
-class Done:
+class CommandResult:
     code: int
     out: str
     err: str
 
 
-Run = Callable[..., Done]
+Run = Callable[..., CommandResult]
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """The folder of a mesh that has been."""
-    return leave(tmp_path / "data")
+    return create_data_dir(tmp_path / "data")
 
 
 @pytest.fixture
@@ -43,10 +43,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Run `mlmesh` with these arguments in this process, whose log is its own again afterwards."""
 
-    def command(*arguments: str) -> Done:
-        code = main(Parts(create, check, upgrade, remains), list(arguments))
-        said = capsys.readouterr()
-        return Done(code, said.out, said.err)
+    def command(*arguments: str) -> CommandResult:
+        code = main(
+            ServiceFactories(load_service_factory, check_manifests, upgrade_database, load_teardown), list(arguments)
+        )
+        output = capsys.readouterr()
+        return CommandResult(code, output.out, output.err)
 
     yield command
     structlog.reset_defaults()
@@ -54,7 +56,7 @@ def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
 
 @pytest.fixture
 def mesh(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeMesh]:
-    with fake_mesh() as found:
-        monkeypatch.setenv("MLMESH_URL", found.url)
+    with fake_mesh() as fake:
+        monkeypatch.setenv("MLMESH_URL", fake.url)
         monkeypatch.setenv("MLMESH_TOKEN", "secret-token")
-        yield found
+        yield fake

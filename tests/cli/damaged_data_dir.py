@@ -15,7 +15,7 @@ from libs.common.db import SCHEMA
 from libs.common.errors import MeshError
 from libs.common.settings import Settings
 from services.cli import preflight
-from services.cli.data_dir import locked
+from services.cli.data_dir import lock_data_dir
 
 Damage = Callable[[Path], object]
 PAGE = 4096
@@ -24,7 +24,7 @@ FOLDERS = (
 )  # fmt: skip
 
 
-def leave(data: Path) -> Path:
+def create_data_dir(data: Path) -> Path:
     """What a mesh has in its folder."""
     for folder in FOLDERS:
         (data / folder).mkdir(parents=True)
@@ -44,17 +44,17 @@ def leave(data: Path) -> Path:
     return data
 
 
-def said(data: Path) -> str:
+def preflight_message(data: Path) -> str:
     """What `mlmesh up` would say; nothing when it would start."""
     try:
-        with locked(data):
-            preflight.check(Settings.from_values(data=data))
+        with lock_data_dir(data):
+            preflight.check_data_dir(Settings.from_values(data=data))
     except MeshError as error:
         return error.detail
     return ""
 
 
-def state(folder: Path) -> dict[str, bytes]:
+def read_files(folder: Path) -> dict[str, bytes]:
     """Files with what is in them; the lock is for whoever comes."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -63,28 +63,28 @@ def state(folder: Path) -> dict[str, bytes]:
     }
 
 
-def remove(path: Path) -> None:
+def remove_path(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
 
-def made(what: Callable[[Path], object]) -> Damage:
+def replace_with(what: Callable[[Path], object]) -> Damage:
     """Something of another kind in its place."""
 
-    def damaged(path: Path) -> None:
-        remove(path)
+    def replace_path(path: Path) -> None:
+        remove_path(path)
         what(path)
 
-    return damaged
+    return replace_path
 
 
-def half(path: Path) -> None:
+def truncate_half(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
-def noise(path: Path) -> None:
+def fill_with_noise(path: Path) -> None:
     path.write_bytes(random.Random(1).randbytes(path.stat().st_size))
 
 
@@ -95,20 +95,20 @@ def noisy_page(path: Path) -> None:
         file.write(random.Random(1).randbytes(PAGE))
 
 
-def bound(path: Path) -> None:
+def create_socket(path: Path) -> None:
     """A socket; its address may be long."""
-    with closing(socket.socket(socket.AF_UNIX)) as made:
-        here = Path.cwd()
+    with closing(socket.socket(socket.AF_UNIX)) as unix_socket:
+        working_dir = Path.cwd()
         os.chdir(path.parent)
         try:
-            made.bind(path.name)
+            unix_socket.bind(path.name)
         finally:
-            os.chdir(here)
+            os.chdir(working_dir)
 
 
-a_folder, a_pipe, a_socket = made(Path.mkdir), made(os.mkfifo), made(bound)
-a_file, a_lost_link = made(Path.touch), made(lambda path: path.symlink_to("/nowhere/it"))
+a_folder, a_pipe, a_socket = replace_with(Path.mkdir), replace_with(os.mkfifo), replace_with(create_socket)
+a_file, a_lost_link = replace_with(Path.touch), replace_with(lambda path: path.symlink_to("/nowhere/it"))
 
 
-def text(content: bytes) -> Damage:
+def write_content(content: bytes) -> Damage:
     return lambda path: path.write_bytes(content)

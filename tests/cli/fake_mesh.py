@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 
 @dataclass(frozen=True)
-class Asked:
+class RecordedRequest:
     method: str
     path: str
     query: dict[str, str]
@@ -42,20 +42,20 @@ class FakeMesh:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.asked: list[Asked] = []
+        self.requests: list[RecordedRequest] = []
         self._replies: dict[tuple[str, str], list[Reply]] = {}
 
-    def answers(self, method: str, path: str, *replies: Any) -> None:
+    def set_replies(self, method: str, path: str, *replies: Any) -> None:
         """What is not a Reply is the body of a 200."""
-        given = [one if isinstance(one, Reply) else Reply(body=one) for one in replies]
-        self._replies[method, path] = given
+        queued = [reply if isinstance(reply, Reply) else Reply(body=reply) for reply in replies]
+        self._replies[method, path] = queued
 
-    def reply(self, asked: Asked) -> Reply:
-        self.asked.append(asked)
-        known = self._replies.get((asked.method, asked.path))
-        if known is None:
-            return Reply(404, {"detail": f"no such route: {asked.method} {asked.path}"})
-        return known.pop(0) if len(known) > 1 else known[0]
+    def next_reply(self, request: RecordedRequest) -> Reply:
+        self.requests.append(request)
+        queued = self._replies.get((request.method, request.path))
+        if queued is None:
+            return Reply(404, {"detail": f"no such route: {request.method} {request.path}"})
+        return queued.pop(0) if len(queued) > 1 else queued[0]
 
 
 @contextmanager
@@ -74,28 +74,28 @@ def fake_mesh() -> Iterator[FakeMesh]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    def _answer(self) -> None:
-        place = urlsplit(self.path)
+    def _handle_request(self) -> None:
+        url = urlsplit(self.path)
         chunked = self.headers.get("Transfer-Encoding") == "chunked"
-        body = self._chunks() if chunked else self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        query = {name: values[0] for name, values in parse_qs(place.query).items()}
-        asked = Asked(self.command, place.path, query, {k.lower(): v for k, v in self.headers.items()}, body)
-        reply = self.server.mesh.reply(asked)  # type: ignore[attr-defined]
+        body = self._read_chunks() if chunked else self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        request = RecordedRequest(self.command, url.path, query, {k.lower(): v for k, v in self.headers.items()}, body)
+        reply = self.server.mesh.reply(request)  # type: ignore[attr-defined]
         self.send_response(reply.status)
         for name, value in {"Content-Length": str(len(reply.content)), **reply.headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(reply.content)
 
-    def _chunks(self) -> bytes:
-        found = b""
+    def _read_chunks(self) -> bytes:
+        content = b""
         while size := int(self.rfile.readline(), 16):
-            found += self.rfile.read(size)
+            content += self.rfile.read(size)
             self.rfile.readline()
         self.rfile.readline()
-        return found
+        return content
 
-    do_GET = do_POST = do_PUT = do_DELETE = _answer
+    do_GET = do_POST = do_PUT = do_DELETE = _handle_request
 
     def log_message(self, *_args: Any) -> None:
         """Not on the test's stderr."""

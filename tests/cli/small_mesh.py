@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from services.__main__ import check, remains, upgrade
+from services.__main__ import check_manifests, load_teardown, upgrade_database
 from services.cli.command import main
-from services.cli.service_factories import Create, Parts
+from services.cli.service_factories import ServiceFactories, ServiceFactory
 
 
-def create(name: str) -> Create:
-    def made(settings: Any, bus: Any = None) -> Any:
+def create(name: str) -> ServiceFactory:
+    def create_app(settings: Any, bus: Any = None) -> Any:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "lifespan":
                 await lifespan(name, settings, bus, receive, send)
@@ -27,7 +27,7 @@ def create(name: str) -> Create:
 
         return app
 
-    return made
+    return create_app
 
 
 async def lifespan(name: str, settings: Any, bus: Any, receive: Any, send: Any) -> None:
@@ -35,11 +35,11 @@ async def lifespan(name: str, settings: Any, bus: Any, receive: Any, send: Any) 
     if os.environ.get("SMALL_MESH_ENDS") == name:
         await send({"type": "lifespan.startup.failed", "message": "cannot"})
         return
-    about = {"port": settings.port, "registry": settings.registry_url, "bus": id(bus)}
-    told(event="started", name=name, reach=settings.repository_reach, **about)
+    details = {"port": settings.port, "registry": settings.registry_url, "bus": id(bus)}
+    log_event(event="started", name=name, reach=settings.repository_reach, **details)
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    told(event="stopped", name=name)
+    log_event(event="stopped", name=name)
     await send({"type": "lifespan.shutdown.complete"})
 
 
@@ -51,10 +51,10 @@ async def answer(send: Any) -> None:
     await send({"type": "http.response.body", "body": json.dumps({"parts": parts}).encode()})
 
 
-def told(**event: Any) -> None:
+def log_event(**event: Any) -> None:
     with Path(os.environ["SMALL_MESH_LOG"]).open("a") as log:
         log.write(json.dumps(event) + "\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main(Parts(create, check, upgrade, remains)))
+    sys.exit(main(ServiceFactories(create, check_manifests, upgrade_database, load_teardown)))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from services.cli.times import age
+from services.cli.times import format_age
 from tests.cli.conftest import Run
 from tests.cli.fake_mesh import FakeMesh, Reply
 
@@ -29,19 +29,19 @@ STEP = {"name": "fetch", "status": "succeeded", "detail": "main"}
 
 def test_apps_are_a_table(run: Run, mesh: FakeMesh) -> None:
     item = {"name": "a", "title": "An app", "live": LIVE, "newest": {**LIVE, "status": "failed"}}
-    mesh.answers(
+    mesh.set_replies(
         "GET", "/api/v1/apps", {"items": [item, {"name": "b", "title": "", "live": None, "newest": None}], "next": None}
     )
     lines = [line.split() for line in run("app", "list").out.splitlines()]
     assert lines == [
         ["NAME", "TITLE", "STATUS", "LIVE", "LIVE", "SINCE"],
-        ["a", "An", "app", "failed", "0123456789", *age(LIVE["live_at"]).split()],
+        ["a", "An", "app", "failed", "0123456789", *format_age(LIVE["live_at"]).split()],
         ["b"],
     ]
 
 
 def test_one_app_is_shown_with_its_addresses_and_reasons(run: Run, mesh: FakeMesh) -> None:
-    found = {
+    app = {
         "name": "a", "title": "An app", "repository": {"url": "file:///r", "branch": "main"},
         "live": LIVE, "newest": LIVE,
         "apis": [{"name": "digits", "url": "http://m/a/digits/predict", "docs": "http://m/a/digits/docs"}],
@@ -49,34 +49,34 @@ def test_one_app_is_shown_with_its_addresses_and_reasons(run: Run, mesh: FakeMes
         "boxes": [{"name": "w", "used": 1500, "capacity": 10**9, "detached": False}],
         "unavailable": [{"service": "databox", "detail": "cannot be reached"}],
     }  # fmt: skip
-    mesh.answers("GET", "/api/v1/apps/a", found)
+    mesh.set_replies("GET", "/api/v1/apps/a", app)
     assert run("app", "show", "a").out.splitlines() == [
         "app          a",
         "title        An app",
         "repository   file:///r (main)",
-        f"live         0123456789  {age(LIVE['live_at'])}",
+        f"live         0123456789  {format_age(LIVE['live_at'])}",
         "api          digits  http://m/a/digits/predict",
         "docs         digits  http://m/a/digits/docs",
         "component    c  waiting  model_missing: w/m",
         "box          w  1.5 kB of 1.0 GB",
         "unavailable  databox: cannot be reached",
     ]
-    assert json.loads(run("app", "show", "a", "--json").out) == found
+    assert json.loads(run("app", "show", "a", "--json").out) == app
 
 
 def test_what_is_wrong_with_a_repository_is_shown(run: Run, mesh: FakeMesh) -> None:
     why = "branch main is not there any more; the repository has: trunk"
     items = [{"name": "a", "title": "", "live": None, "newest": None, "poll_error": why}, {"name": "b"}]
-    mesh.answers("GET", "/api/v1/apps", {"items": items, "next": None})
+    mesh.set_replies("GET", "/api/v1/apps", {"items": items, "next": None})
     first, second, *_ = run("app", "list").out.splitlines()
     assert (first.split()[-1], second.split()[:2]) == ("PROBLEM", ["a", "branch"])
-    mesh.answers("GET", "/api/v1/apps/a", {"name": "a", "repository": {"url": "file:///r", "poll_error": why}})
+    mesh.set_replies("GET", "/api/v1/apps/a", {"name": "a", "repository": {"url": "file:///r", "poll_error": why}})
     assert run("app", "show", "a").out.splitlines()[2] == f"problem     {why}"
 
 
 def test_sync_waits_until_it_is_live(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
-    mesh.answers("GET", "/api/v1/apps/a/deployments/d1", STARTED, {**LIVE, "steps": [STEP]})
+    mesh.set_replies("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
+    mesh.set_replies("GET", "/api/v1/apps/a/deployments/d1", STARTED, {**LIVE, "steps": [STEP]})
     done = run("app", "sync", "a", "--wait")
     live = "deployment d1  live  0123456789  Ada  first\n  fetch        succeeded  main\n"
     assert (done.code, done.out, done.err) == (0, live, "deployment d1  pending\n" + live)
@@ -84,8 +84,8 @@ def test_sync_waits_until_it_is_live(run: Run, mesh: FakeMesh) -> None:
 
 def test_a_deployment_that_needs_a_person_is_not_waited_for(run: Run, mesh: FakeMesh) -> None:
     step = {"name": "secrets", "status": "waiting", "detail": 'secret "users" has no value; set it'}
-    mesh.answers("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
-    mesh.answers("GET", "/api/v1/apps/a/deployments/d1", {**STARTED, "steps": [step]})
+    mesh.set_replies("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
+    mesh.set_replies("GET", "/api/v1/apps/a/deployments/d1", {**STARTED, "steps": [step]})
     done = run("app", "sync", "a", "--wait")
     assert done.code == 1
     assert done.err.splitlines()[-1] == (
@@ -94,8 +94,8 @@ def test_a_deployment_that_needs_a_person_is_not_waited_for(run: Run, mesh: Fake
 
 
 def test_a_wait_has_an_end(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
-    mesh.answers("GET", "/api/v1/apps/a/deployments/d1", STARTED)
+    mesh.set_replies("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
+    mesh.set_replies("GET", "/api/v1/apps/a/deployments/d1", STARTED)
     done = run("app", "sync", "a", "--wait", "--timeout", "0.5s")
     assert (done.code, done.err.splitlines()[-1]) == (
         1, "mlmesh: deployment d1 is still pending after 0.5 s, and goes on; see: mlmesh deployment show a d1",
@@ -105,8 +105,8 @@ def test_a_wait_has_an_end(run: Run, mesh: FakeMesh) -> None:
 
 def test_a_deployment_that_fails_is_exit_code_1_with_its_errors(run: Run, mesh: FakeMesh) -> None:
     error = {"file": "manifests/a.yml", "line": 3, "column": 5, "message": "a typo"}
-    mesh.answers("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
-    mesh.answers("GET", "/api/v1/apps/a/deployments/d1", {**LIVE, "status": "failed", "errors": [error]})
+    mesh.set_replies("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
+    mesh.set_replies("GET", "/api/v1/apps/a/deployments/d1", {**LIVE, "status": "failed", "errors": [error]})
     done = run("app", "sync", "a", "--wait")
     assert done.code == 1
     assert done.err.splitlines()[-1] == "mlmesh: deployment d1 failed; see: mlmesh deployment show a d1"
@@ -114,44 +114,44 @@ def test_a_deployment_that_fails_is_exit_code_1_with_its_errors(run: Run, mesh: 
 
 
 def test_the_newest_deployment_is_shown_by_default(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("GET", "/api/v1/apps/a/deployments", {"items": [LIVE], "next": None})
-    mesh.answers("GET", "/api/v1/apps/a/deployments/d1", LIVE)
+    mesh.set_replies("GET", "/api/v1/apps/a/deployments", {"items": [LIVE], "next": None})
+    mesh.set_replies("GET", "/api/v1/apps/a/deployments/d1", LIVE)
     assert run("deployment", "show", "a").out == "deployment d1  live  0123456789  Ada  first\n"
 
 
 def test_an_app_without_deployment_says_what_to_do(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("GET", "/api/v1/apps/a/deployments", {"items": [], "next": None})
+    mesh.set_replies("GET", "/api/v1/apps/a/deployments", {"items": [], "next": None})
     done = run("deployment", "show", "a")
     assert (done.code, done.out) == (1, "")
     assert "push to its repository, or type: mlmesh app sync a" in done.err
 
 
 def test_a_rollback_names_the_deployment_to_go_to(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("POST", "/api/v1/apps/a/rollback", Reply(202, STARTED))
+    mesh.set_replies("POST", "/api/v1/apps/a/rollback", Reply(202, STARTED))
     run("deployment", "rollback", "a", "d0")
     run("deployment", "rollback", "a")
-    assert [asked.json() for asked in mesh.asked] == [{"deployment": "d0"}, {}]
+    assert [request.json() for request in mesh.requests] == [{"deployment": "d0"}, {}]
 
 
 def test_an_app_is_not_deleted_without_a_yes(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("DELETE", "/api/v1/apps/a", Reply(204))
-    mesh.answers("GET", "/api/v1/apps/a", {"name": "a"})
+    mesh.set_replies("DELETE", "/api/v1/apps/a", Reply(204))
+    mesh.set_replies("GET", "/api/v1/apps/a", {"name": "a"})
     assert run("app", "delete", "a").code == 1
-    assert [asked.method for asked in mesh.asked] == ["GET"]
+    assert [request.method for request in mesh.requests] == ["GET"]
     assert run("app", "delete", "a", "--yes").out == "a is deleted; its boxes keep their data\n"
-    assert [asked.method for asked in mesh.asked] == ["GET", "GET", "DELETE"]
+    assert [request.method for request in mesh.requests] == ["GET", "GET", "DELETE"]
 
 
 def test_nobody_is_asked_about_an_app_that_is_not_there(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("GET", "/api/v1/apps/nope", Reply(404, {"detail": "no app nope"}))
+    mesh.set_replies("GET", "/api/v1/apps/nope", Reply(404, {"detail": "no app nope"}))
     done = run("app", "delete", "nope")
     assert (done.code, done.out, done.err) == (1, "", "mlmesh: no app nope\n")
 
 
 def test_further_lines_of_a_reason_stand_below_the_first(run: Run, mesh: FakeMesh) -> None:
     step = {"name": "start", "status": "failed", "detail": "pip says\nno such package"}
-    found = {**LIVE, "status": "failed", "steps": [step], "errors": [{"message": "pip says\nno such package"}]}
-    mesh.answers("GET", "/api/v1/apps/a/deployments/d1", found)
+    deployment = {**LIVE, "status": "failed", "steps": [step], "errors": [{"message": "pip says\nno such package"}]}
+    mesh.set_replies("GET", "/api/v1/apps/a/deployments/d1", deployment)
     assert run("deployment", "show", "a", "d1").out.splitlines()[1:] == [
         "  start        failed     pip says", "    | no such package",
         "  error: pip says", "    | no such package",

@@ -21,16 +21,16 @@ def test_a_file_is_put_under_its_name_or_a_new_one(
     run: Run, mesh: FakeMesh, tmp_path: Path, place: str, target: str
 ) -> None:
     (tmp_path / "x.bin").write_bytes(b"content")
-    mesh.answers("PUT", FILES + target, Reply(201, headers={"ETag": '"e"'}))
+    mesh.set_replies("PUT", FILES + target, Reply(201, headers={"ETag": '"e"'}))
     assert run("box", "put", "a", str(tmp_path / "x.bin"), place).code == 0
-    assert (mesh.asked[0].body, mesh.asked[0].query) == (b"content", {"upload": "1"})
+    assert (mesh.requests[0].body, mesh.requests[0].query) == (b"content", {"upload": "1"})
 
 
 def test_an_empty_file_says_that_it_is_one(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
     (tmp_path / "x").touch()
-    mesh.answers("PUT", f"{FILES}/b/g/x", Reply(201))
+    mesh.set_replies("PUT", f"{FILES}/b/g/x", Reply(201))
     assert run("box", "put", "a", str(tmp_path / "x"), "b/g/", "--overwrite").code == 0
-    assert mesh.asked[0].query == {"upload": "1", "overwrite": "true"}
+    assert mesh.requests[0].query == {"upload": "1", "overwrite": "true"}
 
 
 @pytest.fixture
@@ -38,14 +38,14 @@ def pipe() -> Iterator[Callable[[bytes], str]]:
     """The path of a pipe with these bytes in it, as a shell's `<(command)` or `command |` gives one."""
     ends: list[int] = []
 
-    def made(content: bytes) -> str:
+    def create_pipe(content: bytes) -> str:
         reading, writing = os.pipe()
         os.write(writing, content)
         os.close(writing)
         ends.append(reading)
         return f"/dev/fd/{reading}"
 
-    yield made
+    yield create_pipe
     for end in ends:
         os.close(end)
 
@@ -54,22 +54,22 @@ def pipe() -> Iterator[Callable[[bytes], str]]:
 def test_what_comes_through_a_pipe_is_stored(
     run: Run, mesh: FakeMesh, pipe: Callable[[bytes], str], content: bytes
 ) -> None:
-    mesh.answers("PUT", f"{FILES}/b/g/x", Reply(201))
+    mesh.set_replies("PUT", f"{FILES}/b/g/x", Reply(201))
     assert run("box", "put", "a", pipe(content), "b/g/x").out == f"b/g/x  {len(content)} B\n"
-    assert (mesh.asked[0].body, mesh.asked[0].query) == (content, {"upload": "1"})
+    assert (mesh.requests[0].body, mesh.requests[0].query) == (content, {"upload": "1"})
 
 
 def test_a_dash_is_standard_input(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    mesh.answers("PUT", f"{FILES}/b/g/x", Reply(201))
+    mesh.set_replies("PUT", f"{FILES}/b/g/x", Reply(201))
     monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"\x00typed")))
     assert run("box", "put", "a", "-", "b/g/x").code == 0
-    assert mesh.asked[0].body == b"\x00typed"
+    assert mesh.requests[0].body == b"\x00typed"
 
 
 def test_a_file_whose_size_nobody_knows_is_stored_whole(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("PUT", f"{FILES}/b/g/x", Reply(201))
+    mesh.set_replies("PUT", f"{FILES}/b/g/x", Reply(201))
     assert run("box", "put", "a", "/proc/self/limits", "b/g/x").code == 0
-    assert mesh.asked[0].body.startswith(b"Limit")
+    assert mesh.requests[0].body.startswith(b"Limit")
 
 
 @pytest.mark.parametrize("place", ["b/g", "b/g/"])
@@ -78,7 +78,7 @@ def test_what_has_no_name_needs_one_in_the_box(
 ) -> None:
     for source in ("-", pipe(b"x")):
         done = run("box", "put", "a", source, place)
-        assert (done.code, "write BOX/GROUP/FILE" in done.err, mesh.asked) == (2, True, [])
+        assert (done.code, "write BOX/GROUP/FILE" in done.err, mesh.requests) == (2, True, [])
 
 
 def a_pipe(path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_folder_with_something_that_cannot_be_sent_is_not_sent(
     (tmp_path / "f" / "a").write_text("1")
     make(tmp_path / "f" / "odd")
     done = run("box", "put", "a", str(tmp_path / "f"), "b/g")
-    assert (done.code, mesh.asked) == (1, [])
+    assert (done.code, mesh.requests) == (1, [])
     assert (str(tmp_path / "f" / "odd") in done.err, f" {reason}; nothing was sent" in done.err) == (True, True)
 
 
@@ -109,53 +109,53 @@ def test_a_folder_is_put_file_by_file(run: Run, mesh: FakeMesh, tmp_path: Path) 
     (tmp_path / "f" / "sub").mkdir(parents=True)
     (tmp_path / "f" / "one").write_text("1")
     (tmp_path / "f" / "sub" / "two").write_text("22")
-    mesh.answers("PUT", f"{FILES}/b/g/one", Reply(201))
-    mesh.answers("PUT", f"{FILES}/b/g/sub/two", Reply(201))
+    mesh.set_replies("PUT", f"{FILES}/b/g/one", Reply(201))
+    mesh.set_replies("PUT", f"{FILES}/b/g/sub/two", Reply(201))
     assert run("box", "put", "a", str(tmp_path / "f"), "b/g").out == "b/g/one  1 B\nb/g/sub/two  2 B\n"
 
 
 def test_a_box_alone_is_no_place_for_a_file(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("1")
     done = run("box", "put", "a", str(tmp_path / "x"), "b")
-    assert (done.code, mesh.asked) == (2, [])
+    assert (done.code, mesh.requests) == (2, [])
     assert run("box", "rm", "a", "b/").code == 2
 
 
 def test_a_file_that_exists_is_replaced_only_when_asked(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("1")
     exists = {"detail": "the file exists; add ?overwrite=true to replace it", "presigned_put_url": "http://x"}
-    mesh.answers("PUT", f"{FILES}/b/g/x", Reply(400, exists))
+    mesh.set_replies("PUT", f"{FILES}/b/g/x", Reply(400, exists))
     done = run("box", "put", "a", str(tmp_path / "x"), "b/g/")
     assert (done.code, done.err) == (1, "mlmesh: b/g/x exists; --overwrite replaces it\n")
 
 
 def test_a_full_box_is_told_with_its_figures(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("1")
-    mesh.answers("PUT", f"{FILES}/b/g/x", Reply(413, {"detail": "box b is full", "used": 9, "capacity": 10}))
+    mesh.set_replies("PUT", f"{FILES}/b/g/x", Reply(413, {"detail": "box b is full", "used": 9, "capacity": 10}))
     done = run("box", "put", "a", str(tmp_path / "x"), "b/g/")
     assert (done.code, done.err) == (1, "mlmesh: box b is full\n")
 
 
 def test_a_file_is_fetched_into_a_folder_or_under_a_name(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
-    mesh.answers("GET", f"{FILES}/b/g/x", Reply(200, b"content"))
+    mesh.set_replies("GET", f"{FILES}/b/g/x", Reply(200, b"content"))
     assert run("box", "get", "a", "b/g/x", str(tmp_path)).out == f"{tmp_path / 'x'}\n"
     assert run("box", "get", "a", "b/g/x", str(tmp_path / "y")).code == 0
     assert [(tmp_path / name).read_bytes() for name in ("x", "y")] == [b"content", b"content"]
-    assert mesh.asked[0].query == {"download": "1"}
+    assert mesh.requests[0].query == {"download": "1"}
 
 
 def test_a_dash_is_standard_output(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("GET", f"{FILES}/b/g/x", Reply(200, b"content"))
+    mesh.set_replies("GET", f"{FILES}/b/g/x", Reply(200, b"content"))
     assert run("box", "get", "a", "b/g/x", "-").out == "content"
 
 
 def test_a_group_does_not_go_to_standard_output(run: Run, mesh: FakeMesh) -> None:
     done = run("box", "get", "a", "b/g/", "-")
-    assert (done.code, mesh.asked) == (2, [])
+    assert (done.code, mesh.requests) == (2, [])
 
 
 def test_a_device_is_written_to_and_stays_one(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
-    mesh.answers("GET", f"{FILES}/b/g/x", Reply(200, b"content"))
+    mesh.set_replies("GET", f"{FILES}/b/g/x", Reply(200, b"content"))
     os.mkfifo(tmp_path / "pipe")
     reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     try:
@@ -167,40 +167,40 @@ def test_a_device_is_written_to_and_stays_one(run: Run, mesh: FakeMesh, tmp_path
 
 @pytest.mark.parametrize("name", ["x" * 255, ".x.part"])
 def test_any_name_can_be_fetched_beside_any_other(run: Run, mesh: FakeMesh, tmp_path: Path, name: str) -> None:
-    others = [f"{name}.part", f".{name}.part", f"{name}.tmp"] if len(name) < 200 else []
-    for other in others:
+    neighbours = [f"{name}.part", f".{name}.part", f"{name}.tmp"] if len(name) < 200 else []
+    for other in neighbours:
         (tmp_path / other).write_text("mine")
-    mesh.answers("GET", f"{FILES}/b/g/{name}", Reply(200, b"content"))
+    mesh.set_replies("GET", f"{FILES}/b/g/{name}", Reply(200, b"content"))
     assert run("box", "get", "a", f"b/g/{name}", str(tmp_path)).code == 0
     assert (tmp_path / name).read_bytes() == b"content"
-    assert [(tmp_path / other).read_text() for other in others] == ["mine"] * len(others)
+    assert [(tmp_path / other).read_text() for other in neighbours] == ["mine"] * len(neighbours)
 
 
 def test_a_group_is_fetched_whole(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
-    mesh.answers("GET", f"{FILES}/b/g/", {"items": [{"name": "x"}, {"name": "sub/y"}], "next": None})
-    mesh.answers("GET", f"{FILES}/b/g/x", Reply(200, b"1"))
-    mesh.answers("GET", f"{FILES}/b/g/sub/y", Reply(200, b"2"))
+    mesh.set_replies("GET", f"{FILES}/b/g/", {"items": [{"name": "x"}, {"name": "sub/y"}], "next": None})
+    mesh.set_replies("GET", f"{FILES}/b/g/x", Reply(200, b"1"))
+    mesh.set_replies("GET", f"{FILES}/b/g/sub/y", Reply(200, b"2"))
     assert run("box", "get", "a", "b/g/", str(tmp_path / "out")).code == 0
     assert ((tmp_path / "out" / "x").read_bytes(), (tmp_path / "out" / "sub" / "y").read_bytes()) == (b"1", b"2")
 
 
 def test_a_listed_name_cannot_lead_out_of_the_folder(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
-    mesh.answers("GET", f"{FILES}/b/g/", {"items": [{"name": "../../evil"}], "next": None})
+    mesh.set_replies("GET", f"{FILES}/b/g/", {"items": [{"name": "../../evil"}], "next": None})
     done = run("box", "get", "a", "b/g/", str(tmp_path / "out"))
     assert done.code == 1
     assert "leads out of" in done.err
 
 
 def test_what_is_cut_off_in_the_middle_leaves_no_file_of_that_name(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
-    mesh.answers("GET", f"{FILES}/b/g/x", Reply(200, b"half", {"Content-Length": "8"}))
+    mesh.set_replies("GET", f"{FILES}/b/g/x", Reply(200, b"half", {"Content-Length": "8"}))
     assert run("box", "get", "a", "b/g/x", str(tmp_path / "x")).code == 3
-    assert not [one for one in tmp_path.iterdir() if one.is_file()]
+    assert not [entry for entry in tmp_path.iterdir() if entry.is_file()]
 
 
 def test_files_and_boxes_are_listed(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("GET", f"{FILES}/b/g/", {"items": [{"name": "x", "size": 10, "modified": "t"}], "next": None})
+    mesh.set_replies("GET", f"{FILES}/b/g/", {"items": [{"name": "x", "size": 10, "modified": "t"}], "next": None})
     box = {"name": "b", "used": 10, "capacity": 1000, "detached": False}
-    mesh.answers("GET", "/api/v1/apps/a", {"boxes": [box]})
+    mesh.set_replies("GET", "/api/v1/apps/a", {"boxes": [box]})
     assert run("box", "ls", "a", "b/g").out.split() == ["NAME", "SIZE", "MODIFIED", "x", "10", "B", "t"]
     assert run("box", "ls", "a").out.split() == [
         "NAME",
@@ -217,10 +217,10 @@ def test_files_and_boxes_are_listed(run: Run, mesh: FakeMesh) -> None:
 
 
 def test_a_file_or_a_group_is_removed(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("DELETE", f"{FILES}/b/g/x", Reply(204))
-    mesh.answers("DELETE", f"{FILES}/b/g/", Reply(204))
-    mesh.answers("GET", f"{FILES}/b/g/x", {"presigned_get_url": "http://m/links/x"})
-    mesh.answers("GET", f"{FILES}/b/g/", {"items": [{"name": "x"}], "next": None})
+    mesh.set_replies("DELETE", f"{FILES}/b/g/x", Reply(204))
+    mesh.set_replies("DELETE", f"{FILES}/b/g/", Reply(204))
+    mesh.set_replies("GET", f"{FILES}/b/g/x", {"presigned_get_url": "http://m/links/x"})
+    mesh.set_replies("GET", f"{FILES}/b/g/", {"items": [{"name": "x"}], "next": None})
     assert run("box", "rm", "a", "b/g/x").code == 0
     assert run("box", "rm", "a", "b/g/", "-y").code == 0
 
@@ -230,12 +230,12 @@ def test_a_group_is_deleted_after_a_question_only(
     run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.setattr("sys.stdin", StringIO("n\n"))
-    mesh.answers("GET", f"{FILES}/b/g/", {"items": [{"name": "x"}, {"name": "y"}], "next": None})
-    mesh.answers("DELETE", f"{FILES}/b/g/", Reply(204))
+    mesh.set_replies("GET", f"{FILES}/b/g/", {"items": [{"name": "x"}, {"name": "y"}], "next": None})
+    mesh.set_replies("DELETE", f"{FILES}/b/g/", Reply(204))
     done = run("box", "rm", "a", place)
     assert (done.code, done.out.strip()) == (1, "")
     assert done.err.endswith("mlmesh: nothing is done; there was no yes\n")
-    assert [one.method for one in mesh.asked] == ["GET"]
+    assert [request.method for request in mesh.requests] == ["GET"]
     assert run("box", "rm", "a", place, "--yes").out == "b/g/ is deleted\n"
 
 
@@ -248,15 +248,15 @@ def test_a_group_is_deleted_after_a_question_only(
     ],
 )
 def test_what_is_not_there_is_not_said_to_be_deleted(run: Run, mesh: FakeMesh, place: str, sentence: str) -> None:
-    mesh.answers("GET", f"{FILES}/b/g/", {"items": [], "next": None})
-    mesh.answers("GET", f"{FILES}/b/g/x", Reply(404, {"detail": "there is no file b/g/x"}))
+    mesh.set_replies("GET", f"{FILES}/b/g/", {"items": [], "next": None})
+    mesh.set_replies("GET", f"{FILES}/b/g/x", Reply(404, {"detail": "there is no file b/g/x"}))
     done = run("box", "rm", "a", place)
     assert (done.code, done.out, done.err) == (1, "", f"mlmesh: {sentence}\n")
 
 
 def test_a_file_is_not_fetched_over_a_folder(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
-    mesh.answers("GET", f"{FILES}/b/g/x", Reply(200, b"content"))
+    mesh.set_replies("GET", f"{FILES}/b/g/x", Reply(200, b"content"))
     done = run("box", "get", "a", "b/g/x", str(tmp_path))
     assert (done.code, done.out) == (1, "")
     assert done.err == f"mlmesh: {tmp_path}/x is a folder of this machine; name the file that is to be written\n"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from libs.common.errors import Conflict, Forbidden, Invalid, MeshError, NotFound, Unauthorized, Unavailable
-from services.cli.cli_errors import Failure, NotReachable, WrongUsage, exit_code, place, sentences
+from services.cli.cli_errors import Failure, NotReachable, WrongUsage, error_lines, exit_code, format_problem
 
 
 @pytest.mark.parametrize(
@@ -20,13 +20,13 @@ def test_the_exit_code_tells_kinds_of_failure_apart(error: Exception, code: int)
 def test_an_error_is_its_sentence_and_the_places_that_it_names() -> None:
     where = {"file": "a.yml", "line": 3, "column": 5, "message": "a typo"}
     error = Invalid("two things are wrong", errors=[where, {"input": "image", "message": "missing"}])
-    assert sentences(error) == ["two things are wrong", "  a.yml:3:5: a typo", "  image: missing"]
+    assert error_lines(error) == ["two things are wrong", "  a.yml:3:5: a typo", "  image: missing"]
 
 
 def test_a_place_that_the_sentence_names_is_not_named_again() -> None:
     wrong = [{"input": "a", "message": "is missing"}, {"input": "b", "message": "is no number"}]
-    assert sentences(Invalid("a: is missing; b: is no number", errors=wrong)) == ["a: is missing; b: is no number"]
-    assert sentences(Invalid("a: is missing", errors=wrong)) == ["a: is missing", "  b: is no number"]
+    assert error_lines(Invalid("a: is missing; b: is no number", errors=wrong)) == ["a: is missing; b: is no number"]
+    assert error_lines(Invalid("a: is missing", errors=wrong)) == ["a: is missing", "  b: is no number"]
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_a_place_that_the_sentence_names_is_not_named_again() -> None:
     ],
 )
 def test_a_place_is_written_as_far_as_it_is_known(problem: dict[str, object], line: str) -> None:
-    assert place(problem) == line
+    assert format_problem(problem) == line

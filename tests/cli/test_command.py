@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.command import COMMANDS, NOUNS
-from tests.cli.conftest import Done, Run
+from services.cli.command import COMMAND_GROUPS, COMMANDS
+from tests.cli.conftest import CommandResult, Run
 from tests.cli.fake_mesh import FakeMesh, Reply
 
 CONTRACT = {
@@ -39,8 +39,8 @@ SINGLE = {
 
 def test_every_command_of_the_contract_exists() -> None:
     assert set(COMMANDS) >= SINGLE
-    known = {noun: {command.name for command in group.registered_commands} for noun, group in NOUNS.items()}
-    assert {noun: CONTRACT[noun] - known.get(noun, set()) for noun in CONTRACT} == {noun: set() for noun in CONTRACT}
+    commands = {noun: {command.name for command in group.registered_commands} for noun, group in COMMAND_GROUPS.items()}
+    assert {noun: CONTRACT[noun] - commands.get(noun, set()) for noun in CONTRACT} == {noun: set() for noun in CONTRACT}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_wrong_usage_is_exit_code_2_and_a_sentence_that_says_how(run: Run, words
 
 
 def test_the_version_needs_no_command(run: Run) -> None:
-    assert run("--version") == Done(0, f"mlmesh {version('mlmesh')}\n", "")
+    assert run("--version") == CommandResult(0, f"mlmesh {version('mlmesh')}\n", "")
 
 
 def test_a_mesh_that_is_not_there_is_exit_code_3(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ def test_a_mesh_that_is_not_there_is_exit_code_3(run: Run, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_token_is_exit_code_4(run: Run, mesh: FakeMesh, status: int) -> None:
-    mesh.answers("GET", "/api/v1/apps", Reply(status, {"detail": "not with this token"}))
+    mesh.set_replies("GET", "/api/v1/apps", Reply(status, {"detail": "not with this token"}))
     done = run("app", "list")
     assert done.code == 4
     assert done.err.startswith("mlmesh: not with this token")
@@ -97,18 +97,22 @@ def test_a_file_that_is_not_there_is_named(run: Run, mesh: FakeMesh) -> None:
 
 def test_the_address_can_be_an_option(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLMESH_URL", "http://127.0.0.1:9")
-    mesh.answers("GET", "/api/v1/apps", {"items": [], "next": None})
+    mesh.set_replies("GET", "/api/v1/apps", {"items": [], "next": None})
     assert run("app", "list", "--url", mesh.url, "--json").out == "[]\n"
 
 
 def test_login_checks_the_token_and_remembers_it(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLMESH_URL")
     monkeypatch.delenv("MLMESH_TOKEN")
-    mesh.answers("GET", "/api/v1/apps", Reply(401, {"detail": "no such token"}), {"items": [], "next": None})
+    mesh.set_replies("GET", "/api/v1/apps", Reply(401, {"detail": "no such token"}), {"items": [], "next": None})
     assert run("login", mesh.url, "--token", "wrong").code == 4
     assert run("login", mesh.url, "--token", "right").code == 0
     assert run("app", "list", "--json").out == "[]\n"
-    assert [asked.headers["authorization"] for asked in mesh.asked] == ["Bearer wrong", "Bearer right", "Bearer right"]
+    assert [request.headers["authorization"] for request in mesh.requests] == [
+        "Bearer wrong",
+        "Bearer right",
+        "Bearer right",
+    ]
 
 
 def test_apply_sends_the_file_and_shows_the_webhook(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
@@ -118,19 +122,19 @@ def test_apply_sends_the_file_and_shows_the_webhook(run: Run, mesh: FakeMesh, tm
         "webhook": {"url": "http://m/hooks/a", "secret": "s3"},
         "warnings": [],
     }
-    mesh.answers("POST", "/api/v1/apply", answer)
+    mesh.set_replies("POST", "/api/v1/apply", answer)
     (tmp_path / "a.yaml").write_text("kind: PlatformApp\n")
     done = run("apply", "-f", str(tmp_path / "a.yaml"))
     assert done.out.splitlines() == [
         "PlatformApp a: created", "webhook, shown this once:", "  url     http://m/hooks/a", "  secret  s3",
     ]  # fmt: skip
-    assert (mesh.asked[0].body, mesh.asked[0].query) == (b"kind: PlatformApp\n", {"file": "a.yaml"})
+    assert (mesh.requests[0].body, mesh.requests[0].query) == (b"kind: PlatformApp\n", {"file": "a.yaml"})
     assert json.loads(run("apply", "-f", str(tmp_path / "a.yaml"), "--json").out) == answer
 
 
 def test_a_refused_file_shows_where_it_is_wrong(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
     where = {"file": "a.yaml", "line": 2, "column": 1, "message": "unknown kind"}
-    mesh.answers("POST", "/api/v1/apply", Reply(422, {"detail": "a.yaml:2:1: unknown kind", "errors": [where]}))
+    mesh.set_replies("POST", "/api/v1/apply", Reply(422, {"detail": "a.yaml:2:1: unknown kind", "errors": [where]}))
     (tmp_path / "a.yaml").write_text("x: 1\n")
     done = run("apply", "-f", str(tmp_path / "a.yaml"))
     assert (done.code, done.err) == (1, "mlmesh: a.yaml:2:1: unknown kind\n")

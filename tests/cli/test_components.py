@@ -5,10 +5,17 @@ from tests.cli.fake_mesh import FakeMesh
 
 
 def test_an_instance_that_refuses_calls_is_shown_with_why(run: Run, mesh: FakeMesh) -> None:
-    told = {"id": "i_1", "status": "unhealthy", "worker": "w", "reason": None, "detail": "Every slot is held."}
+    instance = {"id": "i_1", "status": "unhealthy", "worker": "w", "reason": None, "detail": "Every slot is held."}
     why = {"code": "unhealthy", "detail": "Every slot is held."}
-    found = {"name": "c", "status": "unhealthy", "reason": why, "instances": [told], "error": None, "log_tail": []}
-    mesh.answers("GET", "/api/v1/apps/a/components/c", found)
+    component = {
+        "name": "c",
+        "status": "unhealthy",
+        "reason": why,
+        "instances": [instance],
+        "error": None,
+        "log_tail": [],
+    }
+    mesh.set_replies("GET", "/api/v1/apps/a/components/c", component)
     assert run("component", "show", "a", "c").out.splitlines() == [
         "component  c",
         "status     unhealthy",

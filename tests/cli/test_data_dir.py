@@ -8,39 +8,39 @@ import pytest
 
 from libs.common.settings import Settings
 from services.cli.cli_errors import Failure
-from services.cli.data_dir import key, locked, room
+from services.cli.data_dir import free_disk_space, load_or_create_key, lock_data_dir
 
 
 def test_a_folder_belongs_to_one_at_a_time(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    with locked(folder):
+    with lock_data_dir(folder):
         with pytest.raises(
             Failure, match=f"{folder} is in use by process {os.getpid()}; stop it, or choose another --data"
         ):
-            with locked(folder):
+            with lock_data_dir(folder):
                 pass
-    with locked(folder):
+    with lock_data_dir(folder):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Failure, match="file is a file, where a folder belongs"):
-        with locked(tmp_path / "file" / "data"):
+        with lock_data_dir(tmp_path / "file" / "data"):
             pass
 
 
 def test_a_key_is_made_once_and_kept(tmp_path: Path) -> None:
-    made = key(tmp_path, "secret-key")
-    assert len(made) >= 43
-    assert key(tmp_path, "secret-key") == made
+    key = load_or_create_key(tmp_path, "secret-key")
+    assert len(key) >= 43
+    assert load_or_create_key(tmp_path, "secret-key") == key
     assert stat.S_IMODE((tmp_path / "secret-key").stat().st_mode) == 0o600
 
 
 def test_a_preset_key_replaces_what_is_there(tmp_path: Path) -> None:
-    key(tmp_path, "admin-token")
-    assert key(tmp_path, "admin-token", "mine") == "mine"
-    assert key(tmp_path, "admin-token") == "mine"
+    load_or_create_key(tmp_path, "admin-token")
+    assert load_or_create_key(tmp_path, "admin-token", "mine") == "mine"
+    assert load_or_create_key(tmp_path, "admin-token") == "mine"
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o750, 0o777, 0o701])
@@ -52,7 +52,7 @@ def test_a_folder_that_others_can_read_is_closed(tmp_path: Path, mode: int, used
         (folder / "lock").touch()
         (folder / "mlmesh.db").touch(0o644)
     folder.chmod(mode)
-    with locked(folder):
+    with lock_data_dir(folder):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
@@ -62,7 +62,7 @@ def test_a_folder_of_other_things_is_left_as_it_is(tmp_path: Path) -> None:
     (folder / "letters.txt").touch()
     folder.chmod(0o755)
     with pytest.raises(Failure, match="can be read by other users and holds other files; choose another --data"):
-        with locked(folder):
+        with lock_data_dir(folder):
             pytest.fail("it was opened")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o755
 
@@ -73,6 +73,6 @@ def test_on_a_full_disk_what_tells_of_processes_that_run_is_kept(tmp_path: Path)
     for name in ("container.json", "log", "lease.json", "outputs/large"):
         (task / name).touch()
     with pytest.raises(Failure, match="remove files from that disk"):
-        room(Settings.from_values(data=tmp_path, disk_reserve=1 << 60))
-    left = {path.name for path in tmp_path.rglob("*")}
-    assert left == {"scratch", "tasks", "w1", "mlmesh-1-1", "container.json"}
+        free_disk_space(Settings.from_values(data=tmp_path, disk_reserve=1 << 60))
+    names = {path.name for path in tmp_path.rglob("*")}
+    assert names == {"scratch", "tasks", "w1", "mlmesh-1-1", "container.json"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.command import COMMANDS, NOUNS
+from services.cli.command import COMMAND_GROUPS, COMMANDS
 from tests.cli.cases import APPS, CASES, Case
 from tests.cli.conftest import Run
 from tests.cli.fake_mesh import FakeMesh, Reply
@@ -38,20 +38,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_table_has_every_command() -> None:
-    nouns = {f"{noun} {command.name}" for noun, group in NOUNS.items() for command in group.registered_commands}
-    written = {" ".join(case.words[:2]) if case.words[0] in NOUNS else case.words[0] for case in CASES}
+    nouns = {
+        f"{noun} {command.name}" for noun, group in COMMAND_GROUPS.items() for command in group.registered_commands
+    }
+    written = {" ".join(case.words[:2]) if case.words[0] in COMMAND_GROUPS else case.words[0] for case in CASES}
     assert {*COMMANDS, *nouns} - HERE - {"login"} == written
 
 
 @every_command
 def test_it_works(run: Run, mesh: FakeMesh, folder: Path, case: Case) -> None:
-    case.prepare(mesh, folder)
+    case.prepare_mesh(mesh, folder)
     assert run(*case.words).code == 0
 
 
 @every_command
 def test_no_mesh(run: Run, mesh: FakeMesh, folder: Path, monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
-    case.prepare(mesh, folder)
+    case.prepare_mesh(mesh, folder)
     monkeypatch.setenv("MLMESH_URL", "http://127.0.0.1:9")
     done = run(*case.words)
     assert (done.code, done.out, len(done.err.splitlines())) == (3, "", 1)
@@ -60,7 +62,7 @@ def test_no_mesh(run: Run, mesh: FakeMesh, folder: Path, monkeypatch: pytest.Mon
 
 @every_command
 def test_a_bad_address(run: Run, mesh: FakeMesh, folder: Path, monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
-    case.prepare(mesh, folder)
+    case.prepare_mesh(mesh, folder)
     monkeypatch.setenv("MLMESH_URL", "http://127.0.0.1:99999")
     done = run(*case.words)
     sentence = "mlmesh: http://127.0.0.1:99999 is not an address of a mesh; write http://host:port\n"
@@ -70,10 +72,10 @@ def test_a_bad_address(run: Run, mesh: FakeMesh, folder: Path, monkeypatch: pyte
 @every_command
 @pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (404, 1), (500, 1)])
 def test_refusals(run: Run, mesh: FakeMesh, folder: Path, case: Case, status: int, code: int) -> None:
-    case.prepare(mesh, folder)
+    case.prepare_mesh(mesh, folder)
     for method, path in case.replies:
-        mesh.answers(method, path, Reply(status, {"detail": "because"}))
-        mesh.answers(method, path.removeprefix(APPS), Reply(status, {"detail": "because"}))  # of runs: as a caller
+        mesh.set_replies(method, path, Reply(status, {"detail": "because"}))
+        mesh.set_replies(method, path.removeprefix(APPS), Reply(status, {"detail": "because"}))  # of runs: as a caller
     done = run(*case.words)
     assert (done.code, done.out, len(done.err.splitlines())) == (code, "", 1), done
     assert done.err.startswith("mlmesh: because"), done.err
@@ -82,9 +84,9 @@ def test_refusals(run: Run, mesh: FakeMesh, folder: Path, case: Case, status: in
 @every_command
 def test_another_server(run: Run, mesh: FakeMesh, folder: Path, case: Case) -> None:
     """What answers is no mesh: a page for every address."""
-    case.prepare(mesh, folder)
+    case.prepare_mesh(mesh, folder)
     for method, path in case.replies:
-        mesh.answers(method, path, Reply(404, b"<html>not found</html>", {"Content-Type": "text/html"}))
+        mesh.set_replies(method, path, Reply(404, b"<html>not found</html>", {"Content-Type": "text/html"}))
     done = run(*case.words)
     assert (done.code, done.out, len(done.err.splitlines())) == (1, "", 1)
 
@@ -93,9 +95,9 @@ def test_another_server(run: Run, mesh: FakeMesh, folder: Path, case: Case) -> N
 def test_a_reader_that_went_away(
     run: Run, mesh: FakeMesh, folder: Path, monkeypatch: pytest.MonkeyPatch, case: Case, broken: int
 ) -> None:
-    case.prepare(mesh, folder)
-    with monkeypatch.context() as here, open(broken, "w", closefd=False) as nobody:
-        here.setattr("sys.stdout", nobody)
+    case.prepare_mesh(mesh, folder)
+    with monkeypatch.context() as patch, open(broken, "w", closefd=False) as nobody:
+        patch.setattr("sys.stdout", nobody)
         done = run(*case.words)
     assert (done.code, done.err) == (141, "")
 
@@ -114,8 +116,8 @@ LISTS = [("component", "components"), ("run", "runs"), ("schedule", "schedules")
 
 @pytest.mark.parametrize(("noun", "what"), LISTS)
 def test_an_empty_list_of_an_unknown_app_is_refused(run: Run, mesh: FakeMesh, noun: str, what: str) -> None:
-    mesh.answers("GET", f"{APPS}/nope/{what}", {"items": []})
-    mesh.answers("GET", f"{APPS}/nope", Reply(404, {"detail": 'there is no app "nope"'}))
+    mesh.set_replies("GET", f"{APPS}/nope/{what}", {"items": []})
+    mesh.set_replies("GET", f"{APPS}/nope", Reply(404, {"detail": 'there is no app "nope"'}))
     done = run(noun, "list", "nope")
     assert (done.code, done.out, done.err) == (1, "", 'mlmesh: there is no app "nope"\n')
 
@@ -123,7 +125,7 @@ def test_an_empty_list_of_an_unknown_app_is_refused(run: Run, mesh: FakeMesh, no
 @pytest.mark.parametrize("app", [Reply(body={"name": "a"}), Reply(401), Reply(403)])
 @pytest.mark.parametrize(("noun", "what"), LISTS)
 def test_an_empty_list_of_an_app_is_shown(run: Run, mesh: FakeMesh, noun: str, what: str, app: Reply) -> None:
-    mesh.answers("GET", f"{APPS}/a/{what}", {"items": []})
-    mesh.answers("GET", f"{APPS}/a", app)
+    mesh.set_replies("GET", f"{APPS}/a/{what}", {"items": []})
+    mesh.set_replies("GET", f"{APPS}/a", app)
     done = run(noun, "list", "a", "--json")
     assert (done.code, done.out.strip()) == (0, "[]")

@@ -31,17 +31,17 @@ class Gateway:
         }  # fmt: skip
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([MLMESH, "gateway"], env=environ, stderr=log, stdin=subprocess.DEVNULL)
-        self.url = until(lambda: re.search(r"http://[\d.:]+", self.log.read_text()))[0]
-        until(self.answers)
+        self.url = wait_until(lambda: re.search(r"http://[\d.:]+", self.log.read_text()))[0]
+        wait_until(self.is_healthy)
 
-    def answers(self) -> bool:
+    def is_healthy(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.url}/healthz", timeout=5.0) as answer:  # noqa: S310  our own
                 return bool(answer.status == 200)
         except OSError:
             return False
 
-    def children(self) -> set[int]:
+    def list_children(self) -> set[int]:
         """Those that serve."""
         return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and self._is_child(entry)}
 
@@ -52,15 +52,15 @@ class Gateway:
             return False
 
 
-def until(look: Callable[[], Any]) -> Any:
+def wait_until(get_result: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + DEADLINE_S
-    while not (found := look()):
+    while not (result := get_result()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    return found
+    return result
 
 
-def alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
     try:
         return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
     except OSError:
@@ -78,33 +78,33 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
 
 
 def test_a_process_that_dies_is_replaced_and_the_port_goes_on_answering(gateway: Gateway) -> None:
-    before = until(lambda: found if len(found := gateway.children()) == 2 else None)
-    os.kill(min(before), signal.SIGKILL)
-    after = until(lambda: found if len(found := gateway.children() - {min(before)}) == 2 else None)
-    assert max(before) in after
-    assert all(gateway.answers() for _ in range(10))
+    old_pids = wait_until(lambda: pids if len(pids := gateway.list_children()) == 2 else None)
+    os.kill(min(old_pids), signal.SIGKILL)
+    new_pids = wait_until(lambda: pids if len(pids := gateway.list_children() - {min(old_pids)}) == 2 else None)
+    assert max(old_pids) in new_pids
+    assert all(gateway.is_healthy() for _ in range(10))
     gateway.process.terminate()
     assert gateway.process.wait(DEADLINE_S) == 0
-    assert not any(alive(child) for child in after)
+    assert not any(is_alive(child) for child in new_pids)
 
 
 def test_nothing_goes_on_without_the_process_that_holds_them(gateway: Gateway) -> None:
-    children = until(lambda: found if len(found := gateway.children()) == 2 else None)
+    children = wait_until(lambda: pids if len(pids := gateway.list_children()) == 2 else None)
     gateway.process.kill()
-    until(lambda: not any(alive(child) for child in children))
+    wait_until(lambda: not any(is_alive(child) for child in children))
 
 
 def test_the_numbers_of_all_are_told_by_each(gateway: Gateway) -> None:
     """Those of the others a moment later."""
 
-    def counted() -> float:
-        asked = urllib.request.Request(f"{gateway.url}/metrics", headers={"Authorization": "Bearer x"})  # noqa: S310
-        with urllib.request.urlopen(asked, timeout=5.0) as answer:  # noqa: S310  our own
+    def count_requests() -> float:
+        request = urllib.request.Request(f"{gateway.url}/metrics", headers={"Authorization": "Bearer x"})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=5.0) as answer:  # noqa: S310  our own
             text = answer.read().decode()
-        found = re.search(r'mlmesh_gateway_requests_total\{method="GET",status="200"\} ([\d.]+)', text)
-        return float(found[1]) if found else 0.0
+        match = re.search(r'mlmesh_gateway_requests_total\{method="GET",status="200"\} ([\d.]+)', text)
+        return float(match[1]) if match else 0.0
 
-    until(lambda: len(gateway.children()) == 2)
-    first = counted()
-    assert all(gateway.answers() for _ in range(20))
-    until(lambda: counted() >= first + 20)
+    wait_until(lambda: len(gateway.list_children()) == 2)
+    first = count_requests()
+    assert all(gateway.is_healthy() for _ in range(20))
+    wait_until(lambda: count_requests() >= first + 20)

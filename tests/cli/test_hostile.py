@@ -22,15 +22,15 @@ ATTACKS = ["\x1b]0;owned\x07", "\x1b[2J", "\x9b2J", "\u202etxt.exe", "\r$ ", "\x
 every_command = pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(case.words[:2]))
 
 
-def poisoned(value: Any, attack: str, name: str = "") -> Any:
+def inject_attack(value: Any, attack: str, name: str = "") -> Any:
     match value:
         case Reply(status, body, headers):
-            text = (body or b"") + attack.encode() if isinstance(body, bytes) else poisoned(body, attack)
+            text = (body or b"") + attack.encode() if isinstance(body, bytes) else inject_attack(body, attack)
             return Reply(status, text, headers)
         case dict():
-            return {key: poisoned(one, attack, key) for key, one in value.items()}
+            return {key: inject_attack(item, attack, key) for key, item in value.items()}
         case list():
-            return [poisoned(one, attack, name) for one in value]
+            return [inject_attack(item, attack, name) for item in value]
         case str() if name not in DECIDES:
             return value + attack
     return value
@@ -51,27 +51,27 @@ def test_nothing_that_is_printed_commands_the_terminal(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("services.cli.render.is_terminal", lambda _stream: True)
-    case.prepare(mesh, tmp_path)
+    case.prepare_mesh(mesh, tmp_path)
     for (method, path), reply in case.replies.items():
-        mesh.answers(method, path, poisoned(reply, attack))
+        mesh.set_replies(method, path, inject_attack(reply, attack))
     done = run(*case.words)
     assert commands_in(done.out + done.err) == []
     for (method, path), _ in case.replies.items():
-        mesh.answers(method, path, Reply(400, {"detail": f"no {attack}", "errors": [{"message": attack}]}))
+        mesh.set_replies(method, path, Reply(400, {"detail": f"no {attack}", "errors": [{"message": attack}]}))
     done = run(*case.words)
     assert commands_in(done.out + done.err) == []
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_json_says_what_the_mesh_said(run: Run, mesh: FakeMesh, attack: str) -> None:
-    found = {"name": "a", "title": attack, "status": attack}
-    mesh.answers("GET", "/api/v1/apps/a", found)
+    app = {"name": "a", "title": attack, "status": attack}
+    mesh.set_replies("GET", "/api/v1/apps/a", app)
     out = run("app", "show", "a", "--json").out
-    assert json.loads(out) == found
+    assert json.loads(out) == app
     assert commands_in(out) == []
 
 
 def test_logs_into_a_pipe_are_what_the_program_wrote(run: Run, mesh: FakeMesh) -> None:
     raw = b"\x1b[31mred\x1b[0m\r\n"
-    mesh.answers("GET", "/api/v1/apps/a/runs/r1/logs", Reply(200, raw, {"Content-Type": "text/plain"}))
+    mesh.set_replies("GET", "/api/v1/apps/a/runs/r1/logs", Reply(200, raw, {"Content-Type": "text/plain"}))
     assert run("run", "logs", "a", "r1").out.encode() == raw

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from services.cli.cli_errors import WrongUsage
-from services.cli.init import app_name, templates
+from services.cli.init import app_name, list_templates
 from tests.cli.conftest import Run
 
 
-@pytest.mark.parametrize("template", templates())
+@pytest.mark.parametrize("template", list_templates())
 def test_a_template_validates_and_passes_its_own_tests(run: Run, tmp_path: Path, template: str) -> None:
     folder = tmp_path / 'My "50%" Module'
     assert run("init", str(folder), "--template", template).code == 0

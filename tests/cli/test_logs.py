@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from services.cli.logs import events
+from services.cli.logs import parse_events
 
 
 def test_events_are_their_data_and_nothing_else() -> None:
@@ -14,8 +14,8 @@ def test_events_are_their_data_and_nothing_else() -> None:
         b"data:three\r\n",
         b"\r\n",
     ]
-    assert list(events(stream)) == [b"one\ntwo\n", b"three\n"]
+    assert list(parse_events(stream)) == [b"one\ntwo\n", b"three\n"]
 
 
 def test_an_event_that_was_cut_is_not_shown() -> None:
-    assert list(events([b"data: one\n"])) == []
+    assert list(parse_events([b"data: one\n"])) == []

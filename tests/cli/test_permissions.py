@@ -15,7 +15,7 @@ from libs.common.settings import Settings
 from services.cli import preflight
 from services.cli.cli_errors import Failure
 from tests.cli.conftest import Run
-from tests.cli.damaged_data_dir import Damage, a_file, noise, remove, said, text
+from tests.cli.damaged_data_dir import Damage, a_file, fill_with_noise, preflight_message, remove_path, write_content
 
 NOBODY = 65534
 
@@ -33,7 +33,7 @@ def of_a_user(data: Path) -> Iterator[Path]:
         with acting_as(user):
             yield copied
     finally:
-        shutil.rmtree(place, onerror=lambda _what, path, _why: opened(Path(path).parent, path))
+        shutil.rmtree(place, onerror=lambda _what, path, _why: make_accessible(Path(path).parent, path))
 
 
 @contextmanager
@@ -46,9 +46,9 @@ def acting_as(user: int) -> Iterator[None]:
         os.seteuid(was)
 
 
-def opened(folder: Path, path: str) -> None:
+def make_accessible(folder: Path, path: str) -> None:
     folder.chmod(0o700)
-    remove(Path(path))
+    remove_path(Path(path))
 
 
 @pytest.mark.parametrize(
@@ -66,15 +66,15 @@ def opened(folder: Path, path: str) -> None:
 def test_a_mode_that_keeps_its_owner_out_is_told(of_a_user: Path, name: str, mode: int, sentence: str) -> None:
     path = of_a_user / name
     path.chmod(mode)
-    found = said(of_a_user)
+    message = preflight_message(of_a_user)
     path.chmod(0o700)
-    assert found == f"{path} cannot be {sentence} {path}"
+    assert message == f"{path} cannot be {sentence} {path}"
 
 
 def test_what_belongs_to_somebody_else_is_told() -> None:
     with acting_as(os.geteuid() or NOBODY):
-        found = [preflight.of_folder(Path("/")), preflight.of_file(Path("/etc/passwd"))]
-    assert found == [
+        messages = [preflight.folder_problem(Path("/")), preflight.file_problem(Path("/etc/passwd"))]
+    assert messages == [
         f"{path} cannot be read and written by this user: it belongs to user root; run as that user, or chown it"
         for path in ("/", "/etc/passwd")
     ]
@@ -82,7 +82,7 @@ def test_what_belongs_to_somebody_else_is_told() -> None:
 
 def test_a_key_that_can_only_be_read_is_one(of_a_user: Path) -> None:
     (of_a_user / "secret-key").chmod(0o400)
-    assert said(of_a_user) == ""
+    assert preflight_message(of_a_user) == ""
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_each_command_says_it_in_one_line(
     sentence: str,
 ) -> None:
     harms: dict[str, list[tuple[str, Damage]]] = {
-        "down": [("internal-token", text(b"\xff"))],
+        "down": [("internal-token", write_content(b"\xff"))],
         "databox": [("store/objects", a_file)],
         "worker": [("scratch", a_file)],
     }
-    for name, harm in harms.get(command[0], [("mlmesh.db", noise)]):
+    for name, harm in harms.get(command[0], [("mlmesh.db", fill_with_noise)]):
         harm(data / name)
     for name, value in {"DATA": str(data), "PORT": "0", **variables}.items():
         monkeypatch.setenv(f"MLMESH_{name}", value)
@@ -124,7 +124,7 @@ def test_each_command_says_it_in_one_line(
 
 def test_a_worker_of_containers_keeps_nothing_in_the_data_folder(data: Path) -> None:
     """Which may be nowhere: its cache is with what containers see."""
-    remove(data)
+    remove_path(data)
     data.touch()
     scratch = data.parent / "scratch"
     preflight.check_service(Settings.from_values(data=data, scratch=scratch, runtime="docker://"), "worker")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Done, Run
+from tests.cli.conftest import CommandResult, Run
 from tests.cli.fake_mesh import FakeMesh, Reply
 
 ANSWER = {"outputs": [{"name": "digit", "datatype": "INT64", "shape": [1], "data": [3]}]}
@@ -13,10 +13,10 @@ IMAGE = {"properties": {"name": {"const": "image"}, "datatype": {"enum": ["FP32"
 
 
 def test_inputs_get_the_datatypes_that_the_function_declares(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("GET", "/a/digits/openapi.json", {"components": {"schemas": {"Image": IMAGE}}})
-    mesh.answers("POST", "/a/digits/predict", ANSWER)
+    mesh.set_replies("GET", "/a/digits/openapi.json", {"components": {"schemas": {"Image": IMAGE}}})
+    mesh.set_replies("POST", "/a/digits/predict", ANSWER)
     assert json.loads(run("predict", "a", "digits", "--input", "image=[1, 2]", "--input", "top=3").out) == ANSWER
-    assert mesh.asked[1].json() == {
+    assert mesh.requests[1].json() == {
         "inputs": [
             {"name": "image", "datatype": "FP32", "shape": [2], "data": [1, 2]},
             {"name": "top", "datatype": "INT64", "shape": [1], "data": [3]},
@@ -25,29 +25,29 @@ def test_inputs_get_the_datatypes_that_the_function_declares(run: Run, mesh: Fak
 
 
 def test_a_function_without_description_is_called_all_the_same(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("POST", "/a/digits/predict", ANSWER)
+    mesh.set_replies("POST", "/a/digits/predict", ANSWER)
     assert run("predict", "a", "digits", "--input", "text=hello").code == 0
-    assert mesh.asked[1].json() == {"inputs": [{"name": "text", "datatype": "str", "data": "hello"}]}
+    assert mesh.requests[1].json() == {"inputs": [{"name": "text", "datatype": "str", "data": "hello"}]}
 
 
 def test_a_whole_request_can_come_from_a_file(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"inputs": []}')
-    mesh.answers("POST", "/a/digits/predict", ANSWER)
+    mesh.set_replies("POST", "/a/digits/predict", ANSWER)
     assert run("predict", "a", "digits", "--json", str(tmp_path / "x.json")).code == 0
-    assert mesh.asked[0].json() == {"inputs": []}
+    assert mesh.requests[0].json() == {"inputs": []}
 
 
 def test_an_answer_in_pieces_is_a_line_each_and_its_fault_the_last(run: Run, mesh: FakeMesh) -> None:
     lines = [json.dumps(ANSWER), json.dumps({"status": 500, "title": "x", "detail": "it broke"})]
-    whole = Reply(200, "".join(line + "\n" for line in lines).encode(), {"Content-Type": "application/x-ndjson"})
-    mesh.answers("POST", "/a/digits/predict", whole)
+    reply = Reply(200, "".join(line + "\n" for line in lines).encode(), {"Content-Type": "application/x-ndjson"})
+    mesh.set_replies("POST", "/a/digits/predict", reply)
     done = run("predict", "a", "digits", "--input", "text=hello")
     assert (done.code, done.out, done.err) == (1, lines[0] + "\n", "mlmesh: it broke\n")
 
 
 def test_a_wrong_input_is_named(run: Run, mesh: FakeMesh) -> None:
     problem = {"detail": "the inputs do not fit", "errors": [{"input": "image", "message": "missing"}]}
-    mesh.answers("POST", "/a/digits/predict", Reply(422, problem))
+    mesh.set_replies("POST", "/a/digits/predict", Reply(422, problem))
     done = run("predict", "a", "digits", "--input", "x=1")
     assert (done.code, done.err) == (1, "mlmesh: the inputs do not fit\n  image: missing\n")
 
@@ -58,23 +58,25 @@ def starting(code: str) -> Reply:
 
 
 def test_a_function_that_starts_is_waited_for_and_that_is_said(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("POST", "/a/f/predict", starting("model_missing"), starting("starting"), starting("starting"), ANSWER)
+    mesh.set_replies(
+        "POST", "/a/f/predict", starting("model_missing"), starting("starting"), starting("starting"), ANSWER
+    )
     done = run("predict", "a", "f")
     assert (done.code, json.loads(done.out)) == (0, ANSWER)
     assert done.err == "waiting for a: model_missing: soon\nwaiting for a: starting: soon\n"
-    assert len(mesh.asked) == 4
+    assert len(mesh.requests) == 4
 
 
 def test_it_is_not_waited_for_what_is_not_wanted_or_does_not_come_by_itself(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("POST", "/a/f/predict", starting("starting"), starting("exited"))
+    mesh.set_replies("POST", "/a/f/predict", starting("starting"), starting("exited"))
     sentence = "mlmesh: no instance of f can take this at the moment: {}: soon\n"
-    assert run("predict", "a", "f", "--no-wait") == Done(1, "", sentence.format("starting"))
-    assert run("predict", "a", "f") == Done(1, "", sentence.format("exited"))
+    assert run("predict", "a", "f", "--no-wait") == CommandResult(1, "", sentence.format("starting"))
+    assert run("predict", "a", "f") == CommandResult(1, "", sentence.format("exited"))
 
 
 def test_the_wait_is_bounded(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.cli.predict.START_TIMEOUT_S", 0.3)
-    mesh.answers("POST", "/a/f/predict", starting("starting"))
+    mesh.set_replies("POST", "/a/f/predict", starting("starting"))
     done = run("predict", "a", "f")
     assert (done.code, done.err.splitlines()[1:]) == (
         1, ["mlmesh: no instance of f can take this at the moment: starting: soon"],
@@ -82,18 +84,18 @@ def test_the_wait_is_bounded(run: Run, mesh: FakeMesh, monkeypatch: pytest.Monke
 
 
 def test_a_function_without_inputs_is_called(run: Run, mesh: FakeMesh) -> None:
-    mesh.answers("POST", "/a/hello/predict", ANSWER)
+    mesh.set_replies("POST", "/a/hello/predict", ANSWER)
     assert run("predict", "a", "hello").code == 0
-    assert mesh.asked[0].json() == {"inputs": []}
+    assert mesh.requests[0].json() == {"inputs": []}
 
 
 def test_numbers_are_what_the_function_wants(run: Run, mesh: FakeMesh) -> None:
     numbers = {"properties": {"name": {"const": "numbers"}, "datatype": {"const": "INT64"}}}
     code = {"properties": {"name": {"const": "code"}, "datatype": {"const": "str"}}}
-    mesh.answers("GET", "/a/f/openapi.json", {"anyOf": [numbers, code]})
-    mesh.answers("POST", "/a/f/predict", ANSWER)
+    mesh.set_replies("GET", "/a/f/openapi.json", {"anyOf": [numbers, code]})
+    mesh.set_replies("POST", "/a/f/predict", ANSWER)
     assert run("predict", "a", "f", "--input", "numbers=1,4,2,8", "--input", "code=007").code == 0
-    assert mesh.asked[1].json()["inputs"] == [
+    assert mesh.requests[1].json()["inputs"] == [
         {"name": "numbers", "datatype": "INT64", "shape": [4], "data": [1, 4, 2, 8]},
         {"name": "code", "datatype": "str", "data": "007"},
     ]
@@ -103,13 +105,15 @@ def test_numbers_are_what_the_function_wants(run: Run, mesh: FakeMesh) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("detail", "printed"),
     [
         ("The function raised; look in the log.", "The function raised; look in the log (error id e1)"),
         ("The function raised; it is in the log under e1.", "The function raised; it is in the log under e1"),
     ],
 )
-def test_an_error_of_the_function_is_told_under_its_own_id_once(run: Run, mesh: FakeMesh, said: str, told: str) -> None:
+def test_an_error_of_the_function_is_told_under_its_own_id_once(
+    run: Run, mesh: FakeMesh, detail: str, printed: str
+) -> None:
     body = {"error_id": "e1", "request_id": "q1", "error": "ValueError: no"}
-    mesh.answers("POST", "/a/f/predict", Reply(500, {**body, "detail": said}))
-    assert run("predict", "a", "f").err == f"mlmesh: {told}; ValueError: no\n"
+    mesh.set_replies("POST", "/a/f/predict", Reply(500, {**body, "detail": detail}))
+    assert run("predict", "a", "f").err == f"mlmesh: {printed}; ValueError: no\n"

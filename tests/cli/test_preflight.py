@@ -17,13 +17,13 @@ from tests.cli.damaged_data_dir import (
     a_lost_link,
     a_pipe,
     a_socket,
-    half,
-    noise,
+    fill_with_noise,
     noisy_page,
-    remove,
-    said,
-    state,
-    text,
+    preflight_message,
+    read_files,
+    remove_path,
+    truncate_half,
+    write_content,
 )  # fmt: skip
 
 BEGIN_ANEW = "restore it from a backup, or move {data} away to begin anew"
@@ -35,12 +35,16 @@ NO_KEY = "holds no key: one line of plain text is expected; "
 
 
 CASES: list[tuple[str, Damage, str]] = [
-    ("mlmesh.db", half, "the database {path} is damaged (database disk image is malformed); " + BEGIN_ANEW),
-    ("mlmesh.db", noise, "the database {path} is damaged (file is not a database); " + BEGIN_ANEW),
+    ("mlmesh.db", truncate_half, "the database {path} is damaged (database disk image is malformed); " + BEGIN_ANEW),
+    ("mlmesh.db", fill_with_noise, "the database {path} is damaged (file is not a database); " + BEGIN_ANEW),
     ("mlmesh.db", noisy_page, "the database {path} is damaged (database disk image is malformed); " + BEGIN_ANEW),
-    ("mlmesh.db", text(b"x"), "the database {path} is damaged (file is not a database); " + BEGIN_ANEW),
-    ("mlmesh.db", text(b""), "{path} is empty, but {data}/store/objects is of a mesh that had one; " + BEGIN_ANEW),
-    ("mlmesh.db", remove, "{path} is missing, but {data}/store/objects is of a mesh that had one; " + BEGIN_ANEW),
+    ("mlmesh.db", write_content(b"x"), "the database {path} is damaged (file is not a database); " + BEGIN_ANEW),
+    (
+        "mlmesh.db",
+        write_content(b""),
+        "{path} is empty, but {data}/store/objects is of a mesh that had one; " + BEGIN_ANEW,
+    ),
+    ("mlmesh.db", remove_path, "{path} is missing, but {data}/store/objects is of a mesh that had one; " + BEGIN_ANEW),
     ("mlmesh.db", a_folder, "{path} is a folder, " + NO_FILE),
     ("mlmesh.db", a_pipe, "{path} is a pipe, " + NO_FILE),
     ("mlmesh.db", a_lost_link, "{path} is a link to /nowhere/it, which is not there, " + NO_FILE),
@@ -50,20 +54,20 @@ CASES: list[tuple[str, Damage, str]] = [
         case
         for name, advice in (("admin-token", NEW_ONE), ("internal-token", NEW_ONE), ("secret-key", SECRETS))
         for case in (
-            (name, text(b"\xff\xfe\x00"), "{path} " + NO_KEY + advice),
-            (name, text(b"one\ntwo\n"), "{path} " + NO_KEY + advice),
-            (name, text(b"x" * 10 + b"\0" * 10), "{path} " + NO_KEY + advice),
-            (name, text(b""), "{path} is empty; " + advice),
-            (name, text(b" \n"), "{path} is empty; " + advice),
+            (name, write_content(b"\xff\xfe\x00"), "{path} " + NO_KEY + advice),
+            (name, write_content(b"one\ntwo\n"), "{path} " + NO_KEY + advice),
+            (name, write_content(b"x" * 10 + b"\0" * 10), "{path} " + NO_KEY + advice),
+            (name, write_content(b""), "{path} is empty; " + advice),
+            (name, write_content(b" \n"), "{path} is empty; " + advice),
             (name, a_folder, "{path} is a folder, " + NO_FILE),
             (name, a_pipe, "{path} is a pipe, " + NO_FILE),
             (name, a_lost_link, "{path} is a link to /nowhere/it, which is not there, " + NO_FILE),
         )
     ),
-    ("admin-token", text(b"two words"), "{path} " + NO_KEY + NEW_ONE),
+    ("admin-token", write_content(b"two words"), "{path} " + NO_KEY + NEW_ONE),
     (
         "secret-key",
-        remove,
+        remove_path,
         "{path} is missing beside mlmesh.db; " + SECRETS + ", or set MLMESH_SECRET_KEY if that was used",
     ),
     ("lock", a_folder, "{path} is a folder, " + NO_FILE),
@@ -72,33 +76,47 @@ CASES: list[tuple[str, Damage, str]] = [
     *(
         (name, a_file, "{path} is a file, " + NO_FOLDER)
         for name in (
-            "", "cache", "gateway", "registry", "registry/git", "scratch", "scratch/tasks",
-            "store", "store/objects", "store/incoming",
+            "",
+            "cache",
+            "gateway",
+            "registry",
+            "registry/git",
+            "scratch",
+            "scratch/tasks",
+            "store",
+            "store/objects",
+            "store/incoming",
         )
     ),
     ("scratch", a_lost_link, "{path} is a link to /nowhere/it, which is not there, " + NO_FOLDER),
     ("store", a_pipe, "{path} is a pipe, " + NO_FOLDER),
-]  # fmt: skip
+]
 HARMLESS: list[tuple[str, Damage]] = [
-    ("lock", remove), ("admin-token", remove), ("internal-token", remove), ("secret-key", text(b"two words")),
-    ("gateway/table.json", text(b"\xff")), ("store/etags", a_file), ("scratch", remove), ("cache", remove),
-    ("mlmesh.db-wal", text(b"noise")),
-]  # fmt: skip
+    ("lock", remove_path),
+    ("admin-token", remove_path),
+    ("internal-token", remove_path),
+    ("secret-key", write_content(b"two words")),
+    ("gateway/table.json", write_content(b"\xff")),
+    ("store/etags", a_file),
+    ("scratch", remove_path),
+    ("cache", remove_path),
+    ("mlmesh.db-wal", write_content(b"noise")),
+]
 
 
 @pytest.mark.parametrize(("name", "harm", "sentence"), CASES)
 def test_what_cannot_be_used_is_told_and_left_as_it_is(data: Path, name: str, harm: Damage, sentence: str) -> None:
     path = data / name if name else data
     harm(path)
-    before = state(data)
-    assert said(data) == sentence.format(path=path, data=data)
-    assert state(data) == before
+    old_state = read_files(data)
+    assert preflight_message(data) == sentence.format(path=path, data=data)
+    assert read_files(data) == old_state
 
 
 @pytest.mark.parametrize(("name", "harm"), HARMLESS)
 def test_what_can_be_made_anew_stops_nobody(data: Path, name: str, harm: Damage) -> None:
     harm(data / name)
-    assert said(data) == ""
+    assert preflight_message(data) == ""
 
 
 def test_a_start_that_was_broken_off_is_begun_again(tmp_path: Path) -> None:
@@ -107,21 +125,21 @@ def test_a_start_that_was_broken_off_is_begun_again(tmp_path: Path) -> None:
     (data / "store" / "objects").mkdir(parents=True)
     data.chmod(0o700)
     (data / "secret-key").write_text("x")
-    assert said(data) == ""
+    assert preflight_message(data) == ""
     (data / "mlmesh.db").touch()
-    assert said(data) == ""
+    assert preflight_message(data) == ""
 
 
 def test_what_is_preset_needs_no_file(data: Path) -> None:
     (data / "secret-key").unlink()
     (data / "internal-token").write_bytes(b"\xff")
     (data / "admin-token").write_bytes(b"")
-    preflight.check(Settings.from_values(data=data, secret_key="s", internal_token="i", admin_token="a"))
+    preflight.check_data_dir(Settings.from_values(data=data, secret_key="s", internal_token="i", admin_token="a"))
 
 
 def test_what_is_kept_elsewhere_is_looked_at_there(data: Path, tmp_path: Path) -> None:
     for name in ("mlmesh.db", "scratch", "store"):
-        remove(data / name)
+        remove_path(data / name)
     other = tmp_path / "other"
     other.write_text("x" * 1000)
     elsewhere: list[tuple[dict[str, Any], str]] = [
@@ -130,10 +148,12 @@ def test_what_is_kept_elsewhere_is_looked_at_there(data: Path, tmp_path: Path) -
         ({"store": f"file://{other}"}, f"{other} is a file, where a folder belongs"),
     ]
     for over, sentence in elsewhere:
-        with pytest.raises(MeshError) as found:
-            preflight.check(Settings.from_values(data=data, **over))
-        assert found.value.detail.startswith(sentence)
-    preflight.check(Settings.from_values(data=data, database="postgresql+asyncpg://u@h/d", store="s3://a:b@h/c"))
+        with pytest.raises(MeshError) as caught:
+            preflight.check_data_dir(Settings.from_values(data=data, **over))
+        assert caught.value.detail.startswith(sentence)
+    preflight.check_data_dir(
+        Settings.from_values(data=data, database="postgresql+asyncpg://u@h/d", store="s3://a:b@h/c")
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,4 +166,4 @@ def test_what_is_kept_elsewhere_is_looked_at_there(data: Path, tmp_path: Path) -
 )
 def test_a_place_where_no_folder_can_be_is_told(tmp_path: Path, name: str, sentence: str) -> None:
     (tmp_path / "file").touch()
-    assert said(tmp_path / name).startswith(sentence.format(place=tmp_path))
+    assert preflight_message(tmp_path / name).startswith(sentence.format(place=tmp_path))

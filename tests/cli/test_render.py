@@ -15,7 +15,7 @@ from services.cli import render
     ],
 )  # fmt: skip
 def test_sizes_are_decimal(count: int | None, expected: str) -> None:
-    assert render.size(count) == expected
+    assert render.size_text(count) == expected
 
 
 @pytest.mark.parametrize(
@@ -28,24 +28,24 @@ def test_sizes_are_decimal(count: int | None, expected: str) -> None:
     ],
 )
 def test_a_reason_is_one_line(reason: dict[str, object] | None, expected: str) -> None:
-    assert render.reason(reason) == expected
+    assert render.reason_text(reason) == expected
 
 
 def test_a_table_in_a_pipe_is_neither_wrapped_nor_coloured(capsys: pytest.CaptureFixture[str]) -> None:
-    render.table(["NAME", "STATUS"], [["x" * 200, "live"], ["[bold]y[/]", None]])
+    render.write_table(["NAME", "STATUS"], [["x" * 200, "live"], ["[bold]y[/]", None]])
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert [line.split() for line in out.splitlines()] == [["NAME", "STATUS"], ["x" * 200, "live"], ["[bold]y[/]"]]
 
 
 def test_progress_is_silent_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with render.transfer("a", 10) as advance:
+    with render.transfer_progress("a", 10) as advance:
         advance(5)
     assert capsys.readouterr() == ("", "")
 
 
 def test_where_there_is_no_terminal_each_change_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with render.live() as draw:
+    with render.live_lines() as draw:
         draw(["one"])
         draw(["one", "two"])
         draw(["three", "two"])
@@ -56,7 +56,7 @@ def test_no_id_is_broken_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -
     screen = Screen()
     monkeypatch.setattr("sys.stdout", screen)
     monkeypatch.setenv("COLUMNS", "40")
-    render.table(["ID", "NAME", "REASON"], [["r_" + "0" * 30, "a" * 20, "word " * 20]])
+    render.write_table(["ID", "NAME", "REASON"], [["r_" + "0" * 30, "a" * 20, "word " * 20]])
     lines = screen.getvalue().splitlines()
     assert f"r_{'0' * 30}  {'a' * 20}  word" in lines[1]
     assert len(lines) > 4
@@ -72,10 +72,10 @@ class Screen(io.StringIO):
 
 
 def test_pairs_are_aligned_and_empty_ones_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    render.pairs([("a", 1), ("long", None), ("longer", "x"), ("none", [])])
+    render.write_pairs([("a", 1), ("long", None), ("longer", "x"), ("none", [])])
     assert capsys.readouterr().out == "a       1\nlonger  x\n"
 
 
 def test_a_bar_shows_its_share() -> None:
-    assert render.bar(3, 10, width=10) == "━━━╌╌╌╌╌╌╌ 3/10"
-    assert render.bar(0, 0, width=4) == "╌╌╌╌ 0/0"
+    assert render.progress_bar(3, 10, width=10) == "━━━╌╌╌╌╌╌╌ 3/10"
+    assert render.progress_bar(0, 0, width=4) == "╌╌╌╌ 0/0"

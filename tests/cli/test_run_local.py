@@ -52,7 +52,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def local(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run_local(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "services", "run", "local", "--folder", str(checkout), *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=60.0)
 
@@ -60,53 +60,55 @@ def local(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_its_stages_run_in_order_with_the_platforms_contract(checkout: Path) -> None:
     into = checkout / "out"
     options = json.dumps({"trace": str(checkout / "trace")})
-    done = local(checkout, "copy", "--input", f"options={options}", "--into", str(into))
+    done = run_local(checkout, "copy", "--input", f"options={options}", "--into", str(into))
     assert done.returncode == 0, done.stderr
     first, second = (into / "second" / "marks").read_text().split()
     assert (into / "first" / "mark").read_text() == first != second
     assert (checkout / "trace").read_text() == "one\ntwo\n"
     assert f"second  {into / 'second'}" in done.stdout
-    again = local(checkout, "copy", "--into", str(into))
-    assert (again.returncode, "is not empty" in again.stderr) == (1, True)
+    repeated = run_local(checkout, "copy", "--into", str(into))
+    assert (repeated.returncode, "is not empty" in repeated.stderr) == (1, True)
 
 
 def test_a_file_is_an_input_and_an_optional_one_may_be_left_out(checkout: Path) -> None:
     (checkout / "options.json").write_text(json.dumps({"exit": {"two": 3}}))
-    assert local(checkout, "copy", "--into", str(checkout / "a")).returncode == 0
-    failed = local(checkout, "copy", "--input", f"options=@{checkout / 'options.json'}", "--into", str(checkout / "b"))
+    assert run_local(checkout, "copy", "--into", str(checkout / "a")).returncode == 0
+    failed = run_local(
+        checkout, "copy", "--input", f"options=@{checkout / 'options.json'}", "--into", str(checkout / "b")
+    )
     assert failed.returncode == 1
     assert "stage two: exit code 3" in failed.stderr
     assert "stage two gives up" in failed.stdout
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (["other"], 1, "no ExperimentPipeline 'other'"),
         (["copy", "--input", "nothing=1"], 2, "nothing: inputs are options"),
         (["copy", "--input", "options"], 2, "write NAME=VALUE"),
     ],
 )
-def test_what_does_not_fit_is_said(checkout: Path, words: list[str], code: int, said: str) -> None:
-    done = local(checkout, *words, "--into", str(checkout / "out"))
-    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+def test_what_does_not_fit_is_said(checkout: Path, words: list[str], code: int, message: str) -> None:
+    done = run_local(checkout, *words, "--into", str(checkout / "out"))
+    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
 
 
 def test_pipelines_that_continue_one_another_hand_on_their_variables(checkout: Path) -> None:
     chained = PIPELINE.replace("---\n", CONTINUED, 1)
     (checkout / "manifests" / "copy.yml").write_text(chained)
     into = checkout / "out"
-    done = local(checkout, "copy", "--into", str(into), "--input", "sign=!")
+    done = run_local(checkout, "copy", "--into", str(into), "--input", "sign=!")
     assert done.returncode == 0, done.stderr
     assert (into / "shouted" / "third" / "out").read_text() == (into / "copy" / "second" / "marks").read_text() + "!"
-    failed = local(checkout, "copy", "--into", str(checkout / "again"))
+    failed = run_local(checkout, "copy", "--into", str(checkout / "again"))
     assert (failed.returncode, "sign is missing" in failed.stderr) == (2, True), failed.stderr
     assert not (checkout / "again" / "copy" / "first" / "mark").exists()
 
 
 def test_a_constant_of_the_platform_is_asked_for(checkout: Path) -> None:
     (checkout / "manifests" / "copy.yml").write_text(WITH_CONSTANT)
-    done = local(checkout, "copy")
+    done = run_local(checkout, "copy")
     assert done.returncode == 2
     assert "options comes from results/g/f on the platform" in done.stderr
 
@@ -120,7 +122,7 @@ def test_an_interpreter_is_found_from_where_one_is(checkout: Path, monkeypatch: 
     (checkout / "here" / "bin" / "python3").symlink_to(sys.executable)
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
     monkeypatch.chdir(checkout / "here")
-    done = local(checkout, "copy", "--python", "bin/python3", "--into", "out")
+    done = run_local(checkout, "copy", "--python", "bin/python3", "--into", "out")
     assert done.returncode == 0, done.stderr
     assert Path("out", "out", "x").read_text() == f"{checkout / 'here' / 'bin' / 'python3'}\n"
 
@@ -151,10 +153,10 @@ def test_values_of_secrets_are_those_of_the_shell(checkout: Path, monkeypatch: p
     (checkout / "app.yaml").write_text(SECRETS.replace("mine", "other").replace("[A_TOKEN, B_TOKEN]", "[]"))
     monkeypatch.setenv("A_TOKEN", "hunter")
     monkeypatch.delenv("B_TOKEN", raising=False)
-    done = local(checkout, "copy", "--into", str(checkout / "out"))
+    done = run_local(checkout, "copy", "--into", str(checkout / "out"))
     assert (done.returncode, (checkout / "out" / "out" / "x").read_text()) == (0, "hunter\n"), done.stderr
-    said = [line for line in done.stderr.splitlines() if "Secret" in line]
-    assert said == [
+    notes = [line for line in done.stderr.splitlines() if "Secret" in line]
+    assert notes == [
         'stage one: B_TOKEN of Secret "mine" is not set; set it in the environment of this command',
         'stage one: Secret "other" names no keys here; name them in its manifest (keys)',
     ]
@@ -168,10 +170,10 @@ def test_values_of_config_maps_come_in_the_order_of_env_from(checkout: Path, mon
     file.write_text(text.replace("'WRITES'", json.dumps(WRITES_ITS_SECRETS)) + SECRETS + PLAIN)
     monkeypatch.setenv("A_TOKEN", "hunter")
     monkeypatch.setenv("B_TOKEN", "gatherer")
-    assert local(checkout, "copy", "--into", str(checkout / "out")).returncode == 0
+    assert run_local(checkout, "copy", "--into", str(checkout / "out")).returncode == 0
     assert (checkout / "out" / "out" / "x").read_text() == "plain gatherer\n"
     file.write_text(file.read_text().replace(f", envFrom: [{sources}]", ", envFrom: [{configMapRef: {name: no}}]"))
-    done = local(checkout, "copy", "--into", str(checkout / "other"))
+    done = run_local(checkout, "copy", "--into", str(checkout / "other"))
     assert (done.returncode, done.stderr) == (1, "mlmesh: there is no ConfigMap 'no'; there are plain\n")
 
 
@@ -180,7 +182,7 @@ def test_a_stage_that_takes_too_long_is_ended(checkout: Path) -> None:
         "      entryPoint: python3 -u stages.py one\n", "      entryPoint: sleep 60\n      timeout: 1s\n"
     )
     (checkout / "manifests" / "copy.yml").write_text(slow)
-    done = local(checkout, "copy", "--into", str(checkout / "out"))
+    done = run_local(checkout, "copy", "--into", str(checkout / "out"))
     assert done.returncode == 1
     assert "stage one: timeout, not finished within 1 s" in done.stderr
 
@@ -196,6 +198,6 @@ def test_a_stage_in_its_image_writes_as_the_images_user(
     (checkout / "manifests" / "copy.yml").write_text(text.replace("WRITES", writes) + SECRETS)
     monkeypatch.setenv("DOCKER_HOST", docker_engine.url)
     monkeypatch.setenv("A_TOKEN", "x")
-    done = local(checkout, "copy", "--docker", "--into", str(checkout / "out"))
+    done = run_local(checkout, "copy", "--docker", "--into", str(checkout / "out"))
     assert done.returncode == 0, done.stderr
     assert (checkout / "out" / "out" / "x").read_text() == "x\n"

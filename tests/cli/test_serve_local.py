@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from libs.common.manifests import MLComponent
-from services.cli.serve_local import contract
+from services.cli.serve_local import runtime_environment
 from services.scheduler.components.desired import instance_spec
 from services.worker.lease import Lease
 from services.worker.runtime import spec
@@ -92,48 +92,50 @@ def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "module"
     (folder / "manifests").mkdir(parents=True)
     (folder / "service.py").write_text(FUNCTION)
-    for name, (service, more) in COMPONENTS.items():
+    for name, (service, extra) in COMPONENTS.items():
         function = "own" if name == "cold" else name
-        (folder / "manifests" / f"{name}.yml").write_text(MANIFEST % (name, function, service, more))
+        (folder / "manifests" / f"{name}.yml").write_text(MANIFEST % (name, function, service, extra))
     return folder
 
 
 @contextmanager
-def served(cwd: Path, *words: str, **environ: str) -> Iterator[tuple[int, str]]:
+def serve_component(cwd: Path, *words: str, **environ: str) -> Iterator[tuple[int, str]]:
     """Its port, and what it said until it was ready."""
     command = [sys.executable, "-m", "services", "serve", "local", "--port", "0", *words]
-    here = {"PYTHONPATH": os.getcwd(), **environ}
-    with subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True, env={**os.environ, **here}) as process:
+    environment = {"PYTHONPATH": os.getcwd(), **environ}
+    with subprocess.Popen(
+        command, cwd=cwd, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+    ) as process:
         try:
-            yield _ready(process)
+            yield _wait_until_ready(process)
         finally:
             process.terminate()
 
 
-def _ready(process: subprocess.Popen[str]) -> tuple[int, str]:
+def _wait_until_ready(process: subprocess.Popen[str]) -> tuple[int, str]:
     assert process.stderr is not None
-    said = ""
+    output = ""
     for line in process.stderr:
-        said += line
-        if found := re.search(r"is ready on http://127\.0\.0\.\d:(\d+)\b", line):
-            return int(found[1]), said
-    raise AssertionError(said)
+        output += line
+        if match := re.search(r"is ready on http://127\.0\.0\.\d:(\d+)\b", line):
+            return int(match[1]), output
+    raise AssertionError(output)
 
 
-def predicted(port: int, data: str = "hi") -> Answer:
+def post_predict(port: int, data: str = "hi") -> Answer:
     return ask(port, "POST", "/predict", json.dumps({"inputs": [text("text", data)]}).encode())
 
 
-def refused(folder: Path, component: str) -> str:
+def serve_error(folder: Path, component: str) -> str:
     """What it says when it cannot be served."""
     command = [sys.executable, "-m", "services", "serve", "local", component, "--port", "0", "--folder", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60.0)
-    assert done.returncode == 1
-    return done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60.0)
+    assert result.returncode == 1
+    return result.stderr
 
 
-def outputs(answer: Answer) -> dict[str, Any]:
-    return {one["name"]: one["data"] for one in answer.json["outputs"]}
+def outputs_by_name(answer: Answer) -> dict[str, Any]:
+    return {output["name"]: output["data"] for output in answer.json["outputs"]}
 
 
 def test_it_is_told_of_the_manifest_what_the_worker_tells_a_container() -> None:
@@ -142,65 +144,67 @@ def test_it_is_told_of_the_manifest_what_the_worker_tells_a_container() -> None:
     )
     document = {**instance_spec("c", component, {}), "instance_token": "t"}
     lease = Lease(task="t", kind="instance", token=1, attempt=1, app="a", commit="c", spec=document)
-    theirs = spec.component_environment(
+    worker_environment = spec.component_environment(
         lease, ContainerSite(worker="w", installation="x", folder=Path("/s"), mesh_url="u"), None
     )
     of_the_platform = {"MLMESH_HOST", "MLMESH_INSTANCE_TOKEN", "MLMESH_NAMESPACE", "MLMESH_OTHER_BOXES", "MLMESH_URL"}
-    assert contract(component) == {name: value for name, value in theirs.items() if name not in of_the_platform}
+    assert runtime_environment(component) == {
+        name: value for name, value in worker_environment.items() if name not in of_the_platform
+    }
 
 
 def test_loader_batching_and_env_are_the_manifests(checkout: Path) -> None:
     (checkout / "model").write_text("weights")
-    with served(checkout.parent, "told", "--folder", "module", "--model", "module/model") as (port, _):
-        assert outputs(predicted(port)) == {"model": "WEIGHTS", "calls": [1], "level": "7"}
+    with serve_component(checkout.parent, "told", "--folder", "module", "--model", "module/model") as (port, _):
+        assert outputs_by_name(post_predict(port)) == {"model": "WEIGHTS", "calls": [1], "level": "7"}
 
 
 def test_a_web_application_is_served_where_it_is_said(checkout: Path) -> None:
     web = (MANIFEST % ("web", "web", "", "  env: [{name: LEVEL, value: '7'}]\n")).replace("inference:", "app:")
     (checkout / "manifests" / "web.yml").write_text(web)
-    with served(checkout, "web", "--host", "127.0.0.2") as (port, said):
-        assert f"mlmesh: service:web is ready on http://127.0.0.2:{port}/\n" in said
+    with serve_component(checkout, "web", "--host", "127.0.0.2") as (port, output):
+        assert f"mlmesh: service:web is ready on http://127.0.0.2:{port}/\n" in output
         with urllib.request.urlopen(f"http://127.0.0.2:{port}/") as answer:
             assert answer.read() == b"7"
 
 
 def test_a_model_that_is_not_given_is_named(checkout: Path) -> None:
-    assert refused(checkout, "told").startswith("told has no model here: --model is for g/m of the box b\n")
+    assert serve_error(checkout, "told").startswith("told has no model here: --model is for g/m of the box b\n")
 
 
 def test_the_deadline_is_the_manifests(checkout: Path) -> None:
-    with served(checkout, "slow") as (port, _):
-        assert predicted(port).status == 504
+    with serve_component(checkout, "slow") as (port, _):
+        assert post_predict(port).status == 504
 
 
 def test_what_fails_to_warm_up_is_not_served(checkout: Path) -> None:
-    assert "warm-up request 1: 422 text: is missing" in refused(checkout, "cold")
+    assert "warm-up request 1: 422 text: is missing" in serve_error(checkout, "cold")
 
 
 def test_a_returned_file_is_there_when_its_answer_is_read(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
-    with served(checkout, "page", TMPDIR=str(tmp_path / "tmp")) as (port, _):
-        pages = [Path(outputs(predicted(port, data))["page"]) for data in ("one", "two")]
+    with serve_component(checkout, "page", TMPDIR=str(tmp_path / "tmp")) as (port, _):
+        pages = [Path(outputs_by_name(post_predict(port, data))["page"]) for data in ("one", "two")]
     assert [page.read_text() for page in pages] == ["one", "two"]
     assert {page.name for page in pages} == {"page.txt"}
-    assert [one.name for one in (tmp_path / "tmp").iterdir()] == [pages[0].parents[2].name]
+    assert [entry.name for entry in (tmp_path / "tmp").iterdir()] == [pages[0].parents[2].name]
 
 
 def test_an_interpreter_is_found_from_where_one_is_and_gets_nothing_of_ours(checkout: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", "venv"], cwd=checkout.parent, check=True)
     words = ("own", "--folder", "module", "--python", "venv/bin/python")
-    with served(checkout.parent, *words, MLMESH_URL="http://127.0.0.1:9") as (port, said):
-        found = outputs(predicted(port))
-    assert found["python"] == str(checkout.parent / "venv" / "bin" / "python")
-    assert "component" not in found["path"]
-    assert found["url"] == "none"
-    assert "requirements.txt" not in said
+    with serve_component(checkout.parent, *words, MLMESH_URL="http://127.0.0.1:9") as (port, output):
+        values = outputs_by_name(post_predict(port))
+    assert values["python"] == str(checkout.parent / "venv" / "bin" / "python")
+    assert "component" not in values["path"]
+    assert values["url"] == "none"
+    assert "requirements.txt" not in output
 
 
 def test_who_has_requirements_is_told_that_they_are_not_installed(checkout: Path) -> None:
     (checkout / "requirements.txt").write_text("numpy\n")
-    with served(checkout, "own") as (_, said):
-        assert f"runs with {sys.executable}, without requirements.txt; --python names one that has " in said
+    with serve_component(checkout, "own") as (_, output):
+        assert f"runs with {sys.executable}, without requirements.txt; --python names one that has " in output
 
 
 @pytest.mark.parametrize("words", [("serve", "local", "own"), ("run", "local", "copy")])
@@ -225,7 +229,7 @@ def test_a_template_is_served_as_its_readme_says(run: Run, tmp_path: Path) -> No
     model = str(tmp_path / "model.json")
     subprocess.run([sys.executable, *train.replace("/tmp/model.json", model).split()], cwd=folder, check=True)
     words = serve.replace("/tmp/model.json", model).split()[2:]
-    with served(folder, *words) as (port, said):
-        answer = predicted(port, "the train was late again")
-    assert (answer.status, set(outputs(answer))) == (200, {"label", "probabilities"})
-    assert "has no model" not in said
+    with serve_component(folder, *words) as (port, output):
+        answer = post_predict(port, "the train was late again")
+    assert (answer.status, set(outputs_by_name(answer))) == (200, {"label", "probabilities"})
+    assert "has no model" not in output

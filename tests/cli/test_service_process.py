@@ -37,9 +37,9 @@ def test_a_bad_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_a_database_that_stays_away_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_process, "DATABASE_LOOK_S", 0.01)
+    monkeypatch.setattr(service_process, "DATABASE_RETRY_S", 0.01)
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         port = unheard.getsockname()[1]
         with pytest.raises(NotReachable, match=rf"postgresql\+asyncpg://a:\*\*\*@127.0.0.1:{port}/x does not answer"):
-            await service_process.usable(f"postgresql+asyncpg://a:b@127.0.0.1:{port}/x", 0.1)
+            await service_process.wait_for_database(f"postgresql+asyncpg://a:b@127.0.0.1:{port}/x", 0.1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.up import ISOLATES_NOTHING
+from services.cli.up import NO_ISOLATION_NOTE
 from tests.cli.fake_mesh import FakeMesh
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def test_a_closed_output_is_a_sentence() -> None:
 
 
 def test_a_full_disk_is_a_sentence(mesh: FakeMesh) -> None:
-    mesh.answers("GET", "/api/v1/apps", {"items": [], "next": None})
+    mesh.set_replies("GET", "/api/v1/apps", {"items": [], "next": None})
     code, _, err = shell("$mlmesh app list --json >/dev/full")
     assert (code, err) == (1, "mlmesh: [Errno 28] No space left on device\n")
 
@@ -50,7 +50,7 @@ def test_closed_errors_change_no_exit_code() -> None:
 
 
 def test_a_character_that_the_output_cannot_have_is_an_escape(mesh: FakeMesh) -> None:
-    mesh.answers("GET", "/api/v1/apps", {"items": [{"name": "höhe"}], "next": None})
+    mesh.set_replies("GET", "/api/v1/apps", {"items": [{"name": "höhe"}], "next": None})
     code, out, _ = shell("$mlmesh app list", PYTHONIOENCODING="ascii")
     assert (code, out.split()[-1]) == (0, "h\\xf6he")
 
@@ -83,4 +83,4 @@ def test_ctrl_c_while_it_starts_ends_it_without_a_traceback(tmp_path: Path, modu
         timeout=END_TIMEOUT_S,
     )  # fmt: skip
     assert (done.returncode in (-signal.SIGINT, 130, 0), done.stdout) == (True, "")
-    assert set(done.stderr.splitlines()) <= {"mlmesh: interrupted", ISOLATES_NOTHING}
+    assert set(done.stderr.splitlines()) <= {"mlmesh: interrupted", NO_ISOLATION_NOTE}

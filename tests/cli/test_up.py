@@ -57,26 +57,26 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.communicate()
 
 
-def ready(process: subprocess.Popen[str]) -> str:
+def wait_until_ready(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line.startswith("ready http://127.0.0.1:"), process.communicate()
     return line.removeprefix("ready ").strip()
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def wait_for_end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=END_TIMEOUT_S)
     return process.returncode, out, err
 
 
-def events(tmp_path: Path, kind: str) -> list[dict[str, Any]]:
-    found = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
-    return [event for event in found if event["event"] == kind]
+def read_events(tmp_path: Path, kind: str) -> list[dict[str, Any]]:
+    all_events = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    return [event for event in all_events if event["event"] == kind]
 
 
-def until(true: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + END_TIMEOUT_S
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -84,21 +84,21 @@ def until(true: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_five_services_start_and_stop_in_order(start: Start, tmp_path: Path, number: signal.Signals) -> None:
     process = start()
-    address = ready(process)
+    address = wait_until_ready(process)
     with urllib.request.urlopen(f"{address}/readyz") as answer:  # noqa: S310
         assert answer.status == 200
     process.send_signal(number)
-    code, out, err = ended(process)
+    code, out, err = wait_for_end(process)
     assert (code, out) == (0, "")
     assert err.startswith("the process runtime isolates nothing")
-    assert [event["name"] for event in events(tmp_path, "started")] == START_ORDER
-    assert [event["name"] for event in events(tmp_path, "stopped")] == START_ORDER[::-1]
+    assert [event["name"] for event in read_events(tmp_path, "started")] == START_ORDER
+    assert [event["name"] for event in read_events(tmp_path, "stopped")] == START_ORDER[::-1]
 
 
 def test_services_share_one_bus_and_know_one_another(start: Start, tmp_path: Path) -> None:
     process = start()
-    ready(process)
-    started = {event["name"]: event for event in events(tmp_path, "started")}
+    wait_until_ready(process)
+    started = {event["name"]: event for event in read_events(tmp_path, "started")}
     assert len({event["bus"] for event in started.values()}) == 1
     assert len({event["port"] for event in started.values()}) == 5
     assert {event["registry"] for event in started.values()} == {f"http://127.0.0.1:{started['registry']['port']}"}
@@ -107,9 +107,9 @@ def test_services_share_one_bus_and_know_one_another(start: Start, tmp_path: Pat
 def test_keys_are_made_once_for_their_owner_alone_and_the_client_is_configured(start: Start, tmp_path: Path) -> None:
     for _ in range(2):
         process = start()
-        address = ready(process)
+        address = wait_until_ready(process)
         process.terminate()
-        assert ended(process)[0] == 0
+        assert wait_for_end(process)[0] == 0
         keys = {
             name: (tmp_path / "data" / name).read_text() for name in ("admin-token", "internal-token", "secret-key")
         }
@@ -121,54 +121,54 @@ def test_keys_are_made_once_for_their_owner_alone_and_the_client_is_configured(s
 
 
 def test_the_environment_presets_the_admin_token(start: Start, tmp_path: Path) -> None:
-    ready(start(MLMESH_ADMIN_TOKEN="mine"))
+    wait_until_ready(start(MLMESH_ADMIN_TOKEN="mine"))
     assert (tmp_path / "data" / "admin-token").read_text() == "mine\n"
 
 
 def test_a_second_start_on_the_same_folder_is_refused(start: Start, tmp_path: Path) -> None:
     first = start()
-    ready(first)
-    code, out, err = ended(start())
+    wait_until_ready(first)
+    code, out, err = wait_for_end(start())
     assert (code, out) == (1, "")
     assert err == f"mlmesh: {tmp_path}/data is in use by process {first.pid}; stop it, or choose another --data\n"
 
 
 def test_an_address_in_use_is_told(start: Start) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        code, out, err = ended(start("--port", str(port)))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        code, out, err = wait_for_end(start("--port", str(port)))
     assert (code, out) == (1, "")
     assert err.endswith(f"mlmesh: cannot listen on 127.0.0.1:{port}: Address already in use\n")
 
 
 def test_a_service_that_cannot_start_ends_all(start: Start, tmp_path: Path) -> None:
-    code, out, err = ended(start(SMALL_MESH_ENDS="scheduler"))
+    code, out, err = wait_for_end(start(SMALL_MESH_ENDS="scheduler"))
     assert (code, out) == (1, "")
     assert "mlmesh: scheduler ended while it was starting; its log says why" in err
-    assert [event["name"] for event in events(tmp_path, "stopped")] == ["registry", "databox"]
+    assert [event["name"] for event in read_events(tmp_path, "stopped")] == ["registry", "databox"]
 
 
 def test_a_signal_before_it_is_ready_stops_it_too(start: Start, tmp_path: Path) -> None:
     process = start(SMALL_MESH_UNREADY="scheduler")
-    until(lambda: (tmp_path / "events").exists() and len(events(tmp_path, "started")) == 5)
+    wait_until(lambda: (tmp_path / "events").exists() and len(read_events(tmp_path, "started")) == 5)
     process.terminate()
-    assert ended(process)[:2] == (0, "")
+    assert wait_for_end(process)[:2] == (0, "")
 
 
 def test_a_second_mesh_leaves_the_command_line_with_the_first_while_that_answers(start: Start, tmp_path: Path) -> None:
     written, second = tmp_path / "mlmesh" / "config.json", ("--data", str(tmp_path / "second"))
     first = start()
-    address = ready(first)
+    address = wait_until_ready(first)
     process = start(*second)
-    other = ready(process)
+    other = wait_until_ready(process)
     process.terminate()
     note = f"commands speak to {address} as before, which answers, too; for this mesh write --url {other}, "
-    assert note + f"or set MLMESH_URL={other}\n" in ended(process)[2]
+    assert note + f"or set MLMESH_URL={other}\n" in wait_for_end(process)[2]
     profile = json.loads(written.read_text())
     assert (profile["url"], set(profile["tokens"])) == (address, {address, other})
     first.terminate()
-    ended(first)
-    third = ready(start(*second))
+    wait_for_end(first)
+    third = wait_until_ready(start(*second))
     profile = json.loads(written.read_text())
     assert (profile["url"], set(profile["tokens"])) == (third, {address, third})
 
@@ -196,9 +196,9 @@ def test_any_address_of_this_machine_can_be_listened_on(start: Start, host: str)
 def test_a_place_where_it_cannot_be_is_a_sentence(
     start: Start, words: tuple[str, ...], code: int, sentence: str
 ) -> None:
-    found = ended(start(*words))
-    assert found[:2] == (code, "")
-    assert found[2].splitlines()[-1].startswith(sentence)
+    done = wait_for_end(start(*words))
+    assert done[:2] == (code, "")
+    assert done[2].splitlines()[-1].startswith(sentence)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_repositories_are_kept_from_the_loopback_by_where_the_mesh_listens(
 ) -> None:
     """Its registry always listens on the loopback."""
     process = start("--host", host, **environ)
-    ready(process)
+    wait_until_ready(process)
     process.send_signal(signal.SIGINT)
-    ended(process)
-    assert {"127.0.0.0/8" in event["reach"] for event in events(tmp_path, "started")} == {has_loopback}
+    wait_for_end(process)
+    assert {"127.0.0.0/8" in event["reach"] for event in read_events(tmp_path, "started")} == {has_loopback}

@@ -59,7 +59,7 @@ COMPONENT = (
 MISSING = 'manifests/c.yml:4:99: there is no Secret "keys"; add one, or correct the name\n'
 
 
-def together(*documents: str) -> str:
+def join_documents(*documents: str) -> str:
     return "---\n".join(documents)
 
 
@@ -72,55 +72,57 @@ def module(tmp_path: Path) -> Path:
 
 APPLICATIONS = [
     (None, MISSING),
-    (together(APP, REPOSITORY, SECRET), ""),
-    (together(APP, REPOSITORY), MISSING),
+    (join_documents(APP, REPOSITORY, SECRET), ""),
+    (join_documents(APP, REPOSITORY), MISSING),
     # what apply would refuse is told, and a Secret in it is not called missing
-    (together(APP, SECRET.replace("TOKEN]", "TOKEN], typo: 1")), "app.yaml:9:23: unknown field"),
-    (together(APP, "a: b: c\n"), "app.yaml:6:5: invalid YAML"),
+    (join_documents(APP, SECRET.replace("TOKEN]", "TOKEN], typo: 1")), "app.yaml:9:23: unknown field"),
+    (join_documents(APP, "a: b: c\n"), "app.yaml:6:5: invalid YAML"),
     # another tool's file, a manifest that has no business there
     ("runtime: python39\n", MISSING),
     ("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: keys}\n", MISSING),
-    (together(APP, COMPONENT, SECRET), MISSING),
+    (join_documents(APP, COMPONENT, SECRET), MISSING),
 ]
 
 
-@pytest.mark.parametrize(("application", "told"), APPLICATIONS)
-def test_secrets_that_app_yaml_declares_are_known(run: Run, module: Path, application: str | None, told: str) -> None:
+@pytest.mark.parametrize(("application", "message"), APPLICATIONS)
+def test_secrets_that_app_yaml_declares_are_known(
+    run: Run, module: Path, application: str | None, message: str
+) -> None:
     if application is not None:
         (module / "app.yaml").write_text(application)
     for folder in (module, module / "manifests"):
         done = run("validate", str(folder))
-        assert (done.code, done.out.count("\n")) == ((1, 1) if told else (0, 0)), done
-        assert done.out.startswith(f"{module}/{told}" if told else "")
+        assert (done.code, done.out.count("\n")) == ((1, 1) if message else (0, 0)), done
+        assert done.out.startswith(f"{module}/{message}" if message else "")
 
 
 def test_a_namespace_is_compared_with_that_of_app_yaml(run: Run, module: Path) -> None:
-    (module / "app.yaml").write_text(together(APP, SECRET))
+    (module / "app.yaml").write_text(join_documents(APP, SECRET))
     (module / "manifests" / "b.yml").write_text(BOX.replace("name: models", "name: models, namespace: other"))
     assert 'namespace "other" is not this app\'s; write "leafscan"' in run("validate", str(module)).out
 
 
 def test_other_files_that_are_applied_are_named(run: Run, module: Path) -> None:
-    more = module / "secrets.yaml"
-    more.write_text(SECRET.replace("name: keys", "name: keys, namespace: leafscan"))
-    assert run("validate", str(module), "--with", str(more)).code == 0
-    more.write_text(SECRET)
-    done = run("validate", str(module), "--with", str(more))
-    assert done.out == f"{more}:3:1: say for which app: add a PlatformApp, or metadata.namespace\n"
+    secrets_file = module / "secrets.yaml"
+    secrets_file.write_text(SECRET.replace("name: keys", "name: keys, namespace: leafscan"))
+    assert run("validate", str(module), "--with", str(secrets_file)).code == 0
+    secrets_file.write_text(SECRET)
+    done = run("validate", str(module), "--with", str(secrets_file))
+    assert done.out == f"{secrets_file}:3:1: say for which app: add a PlatformApp, or metadata.namespace\n"
     assert run("validate", str(module), "--with", str(module / "no.yaml")).code == 1
 
 
 def test_app_yaml_is_no_manifest_and_says_where_they_are(run: Run, module: Path) -> None:
-    (module / "app.yaml").write_text(together(APP, REPOSITORY, SECRET))
+    (module / "app.yaml").write_text(join_documents(APP, REPOSITORY, SECRET))
     (module / "manifests").rename(module / "deploy")
     (module / "other.yml").write_text("not: a manifest\n")
-    (module / "app.yaml").write_text(together(APP, REPOSITORY.replace("a.git", "a.git, path: ./deploy"), SECRET))
+    (module / "app.yaml").write_text(join_documents(APP, REPOSITORY.replace("a.git", "a.git, path: ./deploy"), SECRET))
     assert run("validate", str(module)).err == "1 file, no errors\n"
-    (module / "app.yaml").write_text(together(APP, REPOSITORY.replace("a.git", "a.git, path: nowhere"), SECRET))
-    told = f"mlmesh: there is no folder {module}/nowhere, the path of the Repository in app.yaml\n"
-    assert run("validate", str(module)).err == told
+    (module / "app.yaml").write_text(join_documents(APP, REPOSITORY.replace("a.git", "a.git, path: nowhere"), SECRET))
+    message = f"mlmesh: there is no folder {module}/nowhere, the path of the Repository in app.yaml\n"
+    assert run("validate", str(module)).err == message
     (module / "other.yml").unlink()
-    (module / "app.yaml").write_text(together(APP, REPOSITORY.replace("a.git", "a.git, path: ."), SECRET))
+    (module / "app.yaml").write_text(join_documents(APP, REPOSITORY.replace("a.git", "a.git, path: ."), SECRET))
     assert run("validate", str(module)).err == "1 file, no errors\n"
 
 
@@ -151,8 +153,8 @@ def test_a_link_instead_of_a_manifest_is_refused_as_a_deployment_refuses_it(run:
     (tmp_path / "other").mkdir()
     (tmp_path / "other/manifests").symlink_to("../real")
     done = run("validate", str(tmp_path / "one"))
-    said = "not a regular file; commit the manifest itself instead of a link"
-    assert (done.code, done.out.splitlines()[0]) == (1, f"{tmp_path}/one/manifests/a.yml:1:1: {said}")
+    message = "not a regular file; commit the manifest itself instead of a link"
+    assert (done.code, done.out.splitlines()[0]) == (1, f"{tmp_path}/one/manifests/a.yml:1:1: {message}")
     done = run("validate", str(tmp_path / "other"))
     assert (done.code, done.out.partition(": ")[2].partition(";")[0]) == (1, "a link, which is not followed")
 

@@ -15,7 +15,7 @@ from deploy.migrations import upgrade
 from libs.common.db import SCHEMA, SCHEMA_TABLE
 from libs.common.errors import MeshError
 from services.cli.cli_errors import Failure
-from services.cli.service_process import current
+from services.cli.service_process import check_schema
 from services.databox.db import metadata as databox
 from services.registry.db import metadata as registry
 from services.scheduler.db import metadata as scheduler
@@ -59,12 +59,12 @@ def test_a_second_upgrade_changes_nothing(database_url: str) -> None:
 
 def test_services_refuse_a_schema_that_they_do_not_know(database_url: str) -> None:
     with pytest.raises(Failure, match="has no tables yet; make them with: mlmesh migrate"):
-        asyncio.run(current(database_url))
+        asyncio.run(check_schema(database_url))
     upgrade(database_url)
-    asyncio.run(current(database_url))
+    asyncio.run(check_schema(database_url))
     asyncio.run(renamed(database_url, "9999"))
     with pytest.raises(Failure, match=f"has schema 9999, this release works on {SCHEMA}"):
-        asyncio.run(current(database_url))
+        asyncio.run(check_schema(database_url))
     with pytest.raises(MeshError, match="another release"):
         upgrade(database_url)
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from typer.main import get_command
 
-from services.cli.command import tree
+from services.cli.command import build_command_tree
 
 HEAD = """\
 # The command line
@@ -73,7 +73,7 @@ same sentence, in the log and in answers with status 500, when it is read.
 
 
 def page() -> str:
-    return HEAD + "".join(_sections(get_command(tree()), "mlmesh"))
+    return HEAD + "".join(_sections(get_command(build_command_tree()), "mlmesh"))
 
 
 def _sections(command: Any, name: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.command import COMMANDS, NOUNS
+from services.cli.command import COMMAND_GROUPS, COMMANDS
 from tests.docs import command_page
 from tests.docs.settings_page import page
 
@@ -67,7 +67,7 @@ def _code(text: str) -> str:
 
 def known(line: str) -> bool:
     words = [word for word in shlex.split(line.replace("$", "")) if not word.startswith("-")]
-    single, noun = words[0] in COMMANDS, NOUNS.get(words[0])
+    single, noun = words[0] in COMMANDS, COMMAND_GROUPS.get(words[0])
     if noun is None or len(words) == 1:
         return single or noun is not None
     return words[1] in {command.name for command in noun.registered_commands}
