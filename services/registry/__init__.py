@@ -1,4 +1,12 @@
-"""Owns apps, repositories, revisions, deployments, secrets, tokens and webhooks: what Git says and who may say it.
+"""The registry owns apps, repositories, revisions, deployments, secrets, tokens and webhooks.
 
-Never runs a container, never opens a box, and never routes a caller: the scheduler reads what is validated here.
+It never runs a container, opens a box or routes a request: the scheduler runs the revisions that are validated here.
+
+    git/          clones of repositories, remote addresses and credentials, webhooks, polling
+    checks/       rules for manifests: files in, a catalog and problems out; pure
+    deployments/  a deployment's states, the decision about a push, the worker that deploys
+    apply/        `mlmesh apply`: the request and its execution
+    secrets/      encryption of secret values, tokens and who they belong to
+    db/           tables and every SQL statement
+    routes/       HTTP
 """

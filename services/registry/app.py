@@ -1,4 +1,4 @@
-"""The composition of the service: its parts, its loops, its routes."""
+"""Composes the service: dependencies, background loops, routes."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ ROUTES = (apply, apps, deployments, secrets, keys, tokens, validate, hooks, inte
 
 
 def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
-    """Opens its own bus when none is given. Raises BadSetting without the internal token or the secret key."""
+    """The ASGI app; opens a bus unless one is given. Raises BadSetting without the internal token or the secret key."""
     require_settings(settings, "internal_token", "secret_key")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with _open_dependencies(settings, bus) as deps:
-            app.state.parts = deps
+            app.state.dependencies = deps
             yield
 
     def readiness_checks() -> Mapping[str, ReadinessCheck]:
-        deps: Dependencies = app.state.parts
+        deps: Dependencies = app.state.dependencies
         return {"database": deps.database.ready}
 
     app = create_app("registry", settings, lifespan=lifespan, checks=readiness_checks)
@@ -51,7 +51,7 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> AsyncIterator[Dependencies]:
-    """Everything that lives as long as the service; loops and their work end with it."""
+    """Opens connections and starts the loops; both end with the service."""
     async with AsyncExitStack() as stack:
         bus = external_bus if external_bus is not None else await stack.enter_async_context(open_bus(settings.bus))
         peers = await stack.enter_async_context(open_service_clients(settings))
@@ -75,7 +75,7 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
 
 
 class _ServiceStopped(Exception):
-    """The service ends, and with it its background work: all of it can be repeated."""
+    """Cancels the background work when the service stops; the next start repeats it."""
 
 
 @asynccontextmanager
@@ -89,12 +89,12 @@ async def _open_task_group() -> AsyncIterator[asyncio.TaskGroup]:
 
 
 def uses_process_runtime(settings: Settings) -> bool:
-    """As `mlmesh up` says to all; a registry that was told nothing of the workers' runtime does not know."""
+    """Whether workers run processes. Known only where the runtime is set, as `mlmesh up` does for every service."""
     return "runtime" in settings.model_fields_set and settings.runtime.startswith("process")
 
 
 def build_address_policy(settings: Settings) -> AddressPolicy:
-    """What the mesh itself keeps is of other apps, too."""
+    """Excludes the mesh's own data folders: they hold files of all apps."""
     private_folders = [settings.data, settings.scratch_folder]
     if settings.store_url.startswith("file://"):
         private_folders.append(Path(settings.store_url.removeprefix("file://")))

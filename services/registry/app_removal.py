@@ -1,9 +1,10 @@
-"""Tells the scheduler of deleted apps until it has heard, and drops what this host keeps of them."""
+"""Removes deleted apps: notifies the scheduler until it answers, then deletes the cached clone."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
+from libs.common import log
 from libs.common.db import Database
 from libs.common.errors import NotFound
 from libs.common.http.client import ServiceClient
@@ -31,8 +32,9 @@ class AppRemover:
             await self._remove_app(app)
 
     async def _remove_app(self, app: str) -> None:
-        with suppress(NotFound):  # it never knew the app, which is as good
+        with suppress(NotFound):  # the scheduler has never seen the app
             await self._scheduler.delete(f"/internal/apps/{app}")
         await self._git_cache.delete(app)
         async with self._database.write() as conn:
             await apps.finish_removal(conn, app)
+        log.get("registry").info("App removed", app=app)

@@ -1,4 +1,4 @@
-"""An app and its repository, as values."""
+"""An app and its repository as values, and how manifests become them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from libs.common.manifests import PlatformApp
 from libs.common.manifests import Repository as Manifest
 
 WEBHOOK_KEY = "secret"
-"""The key under which a webhook secret is kept, generated or given."""
+"""The key of the webhook secret within its Secret, whether generated or set by the owner."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class App:
         return cls(manifest.namespace, spec.title, spec.description, spec.module_kind, spec.owners)
 
     def declared_fields(self) -> dict[str, Any]:
-        """What a PlatformApp says of it."""
+        """The columns that a PlatformApp manifest sets."""
         return {
             "title": self.title,
             "description": self.description,
@@ -39,7 +39,7 @@ class App:
 
 @dataclass(frozen=True)
 class Repository:
-    """`head` is the newest commit of the branch that was seen, `abandoned` the head that a rollback left."""
+    """`head` is the branch's newest known commit, `abandoned` the head that a rollback moved away from."""
 
     app: str
     name: str
@@ -64,7 +64,7 @@ class Repository:
         )  # fmt: skip
 
     def declared_fields(self) -> dict[str, Any]:
-        """What a Repository manifest says of it."""
+        """The columns that a Repository manifest sets."""
         names = ("name", "url", "branch", "path", "credentials", "poll_interval", "webhook_secret")
         return {name: getattr(self, name) for name in names}
 

@@ -1,4 +1,4 @@
-"""What the routes work with, made once when the service starts, and who calls them."""
+"""Dependencies of the routes: created once at start and injected by FastAPI, together with the caller."""
 
 from __future__ import annotations
 
@@ -38,24 +38,29 @@ class Dependencies:
     peers: ServiceClients
 
     async def read_remote_head(self, app: str, timeout: float) -> str | None:
-        """The head of the app's branch, if Git says it within `timeout` seconds. Raises NoBranch."""
+        """Ask the remote for the head of the app's branch; None when it fails or takes longer than `timeout` seconds.
+
+        Raises BranchNotFound.
+        """
         try:
             _repository, remote = await self.remotes.resolve_app(app)
             return await self.git_cache.read_remote_head(remote, timeout)
         except BranchNotFound:
             raise
         except MeshError as error:
-            log.get("registry").info("git did not say the head in time", app=app, why=error.detail)
+            log.get("registry").info(
+                "Could not read the remote head; the deployment will resolve it", app=app, why=error.detail
+            )
             return None
 
     def publish_access_change(self, app: str) -> None:
-        """Tell the scheduler, and let a deployment that waits for a value go on."""
+        """Notify the scheduler, and resume deployments that wait for a secret value."""
         self.events.publish_soon(AccessChanged(app=app))
         self.deployment_worker.wake()
 
 
 async def _get_dependencies(request: Request) -> Dependencies:
-    deps: Dependencies = request.app.state.parts
+    deps: Dependencies = request.app.state.dependencies
     return deps
 
 

@@ -1,4 +1,4 @@
-"""Rings on the bus, in the background: whoever rings has committed already, and nobody waits for a broker."""
+"""Publishes events on the bus in the background, after the commit: no request waits for the broker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class EventPublisher:
         self._log = log.get("registry")
 
     def publish_soon(self, *messages: Message) -> None:
-        """Lost rings only delay: the scheduler looks by itself every few seconds."""
+        """A lost event only delays: the scheduler also polls the registry every few seconds."""
         for message in messages:
             self._group.create_task(self._publish(message))
 
@@ -25,4 +25,4 @@ class EventPublisher:
         try:
             await self._bus.publish(message)
         except MeshError as error:
-            self._log.info("a message was not taken", key=message.key, why=error.detail)
+            self._log.info("Failed to publish event; the scheduler will poll", key=message.key, why=error.detail)

@@ -1,4 +1,4 @@
-"""Background work, one piece an app at a time and a few apps at once."""
+"""Runs background jobs: one at a time for each key, with a limit on all together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from libs.common.errors import MeshError
 
 
 class KeyedExecutor:
-    """A piece that raises is logged and ends; `again` is called when one was asked for while another ran."""
+    """Logs a job that raises and goes on; calls `on_missed` when a job was submitted while its key was busy."""
 
     def __init__(self, name: str, group: asyncio.TaskGroup, max_concurrent: int, on_missed: Callable[[], None]) -> None:
         self._name = name
@@ -33,9 +33,9 @@ class KeyedExecutor:
             async with self._slots:
                 await job()
         except MeshError as error:
-            self._log.warning("will be tried again", work=self._name, app=key, why=error.detail)
-        except Exception as error:  # noqa: BLE001  one app's defect must not end the others' work: it is logged whole
-            self._log.error("work failed", work=self._name, app=key, exc_info=error)
+            self._log.warning("Background job failed; will retry", job=self._name, app=key, why=error.detail)
+        except Exception as error:  # noqa: BLE001  a bug in one app's job must not stop the others; logged with its traceback
+            self._log.error("Background job crashed", job=self._name, app=key, exc_info=error)
         finally:
             self._busy.discard(key)
             if key in self._missed:

@@ -1,4 +1,4 @@
-"""Bodies of requests as bytes, never more than is allowed."""
+"""Reads request bodies up to a size limit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from libs.common.errors import TooLarge
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Raises TooLarge as soon as more than `limit` bytes are announced or have come."""
+    """Raises TooLarge as soon as Content-Length or the bytes received exceed `limit`."""
     content_length = request.headers.get("content-length", "0")
     if content_length.isascii() and content_length.isdigit() and int(content_length) > limit:
         raise TooLarge(f"the body has {content_length} bytes; at most {limit} are accepted")

@@ -165,11 +165,11 @@ def start_registry(tmp_path: Path, peers: FakePeers) -> StartRegistry:
         bus = MemoryBus()
         async with AsyncExitStack() as stack:
             keys = ("revision.ready.v1", "access.changed.v1")
-            doorbells = await stack.enter_async_context(bus.consume(Queue("tests", keys)))
+            messages = await stack.enter_async_context(bus.consume(Queue("tests", keys)))
             bound = bind("127.0.0.1", 0)
             await stack.enter_async_context(run_server(create(settings, bus), bound))
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            yield Registry(socket_url(bound), session, settings, peers, doorbells)
+            yield Registry(socket_url(bound), session, settings, peers, messages)
 
     return run_registry
 

@@ -1,0 +1,1 @@
+"""`mlmesh apply`: parses the manifests that attach an app to the mesh and writes them."""

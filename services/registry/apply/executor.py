@@ -1,4 +1,4 @@
-"""One `apply` carried out: everything of the file in one transaction, or nothing."""
+"""Executes one apply request in one transaction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def invalid_from_problems(problems: list[Problem]) -> Invalid:
 
 
 class ApplyExecutor:
-    """`public_url` is where the webhook's address begins."""
+    """`public_url` is the base of the webhook's URL."""
 
     def __init__(self, database: Database, vault: Vault, public_url: str, request: ApplyRequest) -> None:
         self._database = database
@@ -49,7 +49,7 @@ class ApplyExecutor:
         return self._response
 
     def _record_action(self, kind: str, name: str, current: object, desired: object) -> bool:
-        """Note it; whether there is something to write."""
+        """Add the manifest to the response; whether there is something to write."""
         action = "created" if current is None else "unchanged" if current == desired else "changed"
         self._actions.append({"kind": kind, "name": name, "action": action})
         return action != "unchanged"
@@ -89,7 +89,7 @@ class ApplyExecutor:
             await deployments.add(conn, self._app, DeploymentTrigger.APPLY, now)
 
     def _ensure_webhook_secret(self, desired: Repository, encrypted: bytes | None) -> bytes | None:
-        """The generated secret as it is kept; a new one is shown in this answer and never again."""
+        """The encrypted webhook secret; a new one is in this response and never shown again."""
         if desired.webhook_secret is not None:
             return None
         if encrypted is not None:

@@ -1,4 +1,4 @@
-"""What `apply` was given: one app's PlatformApp, Repository and Secret declarations. Pure."""
+"""The manifests of one `apply`: an app's PlatformApp, Repository and Secret declarations. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ APPLY_KINDS = (PlatformApp, Repository, Secret)
 
 @dataclass(frozen=True)
 class ApplyRequest:
-    """`repository` is kept with its place in the file: what it refers to is checked against the app's secrets."""
+    """`repository` keeps its position in the file, for problems with the secrets it refers to."""
 
     app: str
     platform: Manifest[Any] | None
@@ -30,7 +30,7 @@ class ApplyRequest:
     secrets: tuple[Manifest[Any], ...]
 
     def check_repository_secrets(self, declared_names: Sequence[str]) -> list[Problem]:
-        """Secrets that the Repository names and that neither this file nor the app (`known`) declares."""
+        """Problems of secrets that the Repository names and neither this file nor the app declares."""
         if self.repository is None:
             return []
         spec, names = self.repository.body.spec, {*declared_names, *(secret.name for secret in self.secrets)}
@@ -43,7 +43,7 @@ class ApplyRequest:
 
 
 def parse_apply_request(file: str, body: bytes) -> tuple[ApplyRequest | None, list[Problem]]:
-    """The application and the warnings, or no application and every error; `file` is what the places name."""
+    """The request and its warnings, or None and every error; positions name `file`."""
     manifests, problems = read_documents({file: body})
     if not manifests and not problems:
         problems.append(Problem(file, 1, 1, "nothing to apply; send a PlatformApp, a Repository, Secret declarations"))
@@ -59,7 +59,7 @@ def parse_apply_request(file: str, body: bytes) -> tuple[ApplyRequest | None, li
 
 @dataclass(frozen=True)
 class AppliedFiles:
-    """What a deployment knows of an app to which some files were applied; `unread` are their documents with errors."""
+    """What applied files say about an app, for checks offline; `unread` are documents with errors."""
 
     app: str | None
     secrets: tuple[str, ...]
@@ -67,7 +67,7 @@ class AppliedFiles:
 
 
 def read_applied_files(files: Mapping[str, bytes]) -> tuple[AppliedFiles, list[Problem]]:
-    """What is in these files, each as `apply` is given it, and what `apply` would say of it."""
+    """Read files as `apply` would, one request a file, and collect its problems."""
     manifest_set, problems = (
         read_files(files),
         [problem for file in files for problem in parse_apply_request(file, files[file])[1]],
@@ -86,7 +86,7 @@ def _build_request(app: str, manifests: Sequence[Manifest[Any]]) -> ApplyRequest
 
 
 def _find_namespace(manifests: Sequence[Manifest[Any]]) -> str | None:
-    """The PlatformApp's namespace, or what the others call theirs."""
+    """The PlatformApp's namespace, else the first one that another manifest names."""
     for manifest in manifests:
         if isinstance(manifest.body, PlatformApp):
             return manifest.body.namespace

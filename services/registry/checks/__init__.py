@@ -1,0 +1,1 @@
+"""Rules for manifests: files in, a catalog and problems out. Pure: no I/O, no database."""

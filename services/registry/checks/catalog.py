@@ -1,4 +1,4 @@
-"""The whole app that a set of manifests describes, and whether it fits together.
+"""Checks the manifests of an app and builds its catalog.
 
 Pure: files in, catalog and problems out. Rules within one manifest are in `libs.common.manifests`.
 """
@@ -26,7 +26,7 @@ from services.registry.checks.references import check_references
 
 __all__ = ["Catalog", "check_manifests"]
 
-DEFAULT_FOLDER: Final = "manifests"  # the folder that is read by default; named when there is no file to name
+DEFAULT_FOLDER: Final = "manifests"  # the default folder of manifests, named where no file can be
 Body = TypeVar("Body", bound=Header)
 
 
@@ -40,9 +40,9 @@ def check_manifests(
 ) -> tuple[Catalog | None, list[Problem]]:
     """The catalog and the warnings, or no catalog and every error.
 
-    `namespace` is the app's; without it (a check offline) the manifests must only agree. `secrets` are declared
-    elsewhere than in these files, `unread` are documents there that could not be read. `processes`: what will run is no
-    containers, without images and limits. What may be in a document that could not be read is not called missing.
+    `namespace` is the app's; without it (a check offline) the manifests must agree on one. `secrets` and `unread` come
+    from applied files: declared secrets, and documents with errors. `processes`: workers run processes, so fields of
+    containers have no effect. A name that a document with errors may declare is not reported as missing.
     """
     manifest_set = read_files(files)
     manifests, problems = manifest_set.manifests, list(manifest_set.problems)

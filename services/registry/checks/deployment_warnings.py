@@ -1,4 +1,4 @@
-"""What a deployment warns of: what it stops, and what of the manifests a mesh that runs processes does not do. Pure."""
+"""Warnings of a deployment: resources that it stops, and fields that process runtimes ignore. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ IGNORED_MESSAGE = (
 )
 
 MAX_STOPPED_WARNINGS = 20
-"""Warnings of one deployment about what it stops."""
+"""Further ones are counted in one warning."""
 
 
 def warn_of_stopped(live: Catalog, new: Catalog, folder: str) -> Iterator[Problem]:
-    """One warning for each thing of `live` that has no manifest any more; `folder` is where manifests are read."""
+    """One warning for each resource of `live` without a manifest in `new`; `folder` holds the manifests."""
     resources = [
         *(f"component {name}" for name in live.components if name not in new.components),
         *(f"pipeline {name}" for name in live.pipelines if name not in new.pipelines),
@@ -34,7 +34,7 @@ def warn_of_stopped(live: Catalog, new: Catalog, folder: str) -> Iterator[Proble
 
 
 def warn_of_ignored_fields(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:
-    """One warning for each container that a manifest describes."""
+    """One warning for each container with fields that only containers have."""
     for manifest in manifests:
         for path, written in _iter_containers(manifest.body):
             if written:
@@ -43,7 +43,7 @@ def warn_of_ignored_fields(manifests: Sequence[Manifest[Header]]) -> Iterator[Pr
 
 
 def _iter_containers(body: Header) -> Iterator[tuple[Path, list[str]]]:
-    """Where each is described, and its fields that only containers have, as far as they are written."""
+    """The path of each container in the manifest, and the container-only fields that are set there."""
     if isinstance(body, MLComponent):
         spec = body.spec
         python = ["mlService.python"] if "python" in spec.ml_service.model_fields_set else []

@@ -1,4 +1,4 @@
-"""Rules about who gives a pipeline its variables: a caller, a stage, a mount, or the pipeline before it. Pure."""
+"""Data-flow checks: a pipeline gets each variable from a caller, a stage, a mount or the previous pipeline. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ Chain = Sequence[ExperimentPipeline]
 
 @dataclass(frozen=True, slots=True)
 class PipelineStart:
-    """What starts a chain of pipelines: how it is called, and the variables that it names."""
+    """A schedule or an API that starts a chain of pipelines; `title` is its field in the manifest."""
 
     title: str
     variables: frozenset[str]
     chain: Chain
 
     def provides(self, index: int, variable: str) -> bool:
-        """Whether the pipeline at this place of the chain gets the variable."""
+        """Whether the pipeline at this index of the chain receives the variable."""
         return variable in self.variables or (
             index > 0 and variable in inherited_variables(self.chain[index - 1], self.chain[index])
         )
 
 
 PipelineStarts = Mapping[str, Sequence[tuple[PipelineStart, int]]]
-"""Of each pipeline, with its place in their chains."""
+"""The starts that reach a pipeline, each with the pipeline's index in the chain; by pipeline."""
 
 
 def select_pipelines(manifests: Sequence[Manifest[Header]]) -> Pipelines:
@@ -66,7 +66,7 @@ def list_starts(manifests: Sequence[Manifest[Header]], pipelines: Pipelines) -> 
 
 
 def list_optional_inputs(manifests: Sequence[Manifest[Header]], pipeline: str) -> frozenset[str]:
-    """Inputs of the pipeline that its callers may leave out."""
+    """Inputs of the pipeline that an API marks as not required."""
     apis = (manifest.body.spec for manifest in manifests if isinstance(manifest.body, APIComponent))
     pipeline_apis = (api for api in apis if api.experiment_pipeline and api.experiment_pipeline.name == pipeline)
     return frozenset(
@@ -75,7 +75,7 @@ def list_optional_inputs(manifests: Sequence[Manifest[Header]], pipeline: str) -
 
 
 def check_schedule_inputs(chain: Chain, manifest: Manifest[Header], body: ExperimentPipeline) -> Iterator[Problem]:
-    """What a schedule gives, a pipeline of the chain takes; nothing is said of a chain that is not known."""
+    """Each input of a schedule is an open variable of the chain. An empty chain (not readable) is not checked."""
     for name in body.spec.schedule.inputs if body.spec.schedule and chain else ():
         path = ("spec", "schedule", "inputs", name)
         if not any(name == variable.name for pipeline in chain for variable in pipeline.spec.vars):
@@ -89,7 +89,7 @@ def check_schedule_inputs(chain: Chain, manifest: Manifest[Header], body: Experi
 def check_unprovided_inputs(
     starts: PipelineStarts, manifest: Manifest[Header], body: ExperimentPipeline
 ) -> Iterator[Problem]:
-    """Inputs that a stage would wait for in vain, however the pipeline is started."""
+    """Inputs of stages that at least one start of the pipeline does not provide."""
     pipeline_starts = starts.get(body.metadata.name, ())
     for path, stage, name in list_inputs_without_source(body):
         for start, index in pipeline_starts:
@@ -108,7 +108,7 @@ def check_unprovided_inputs(
 
 
 def list_inputs_without_source(body: ExperimentPipeline) -> Iterator[tuple[Path, str, str]]:
-    """Inputs of stages, each variable once, that no stage writes and that are not mounted: path, stage, variable."""
+    """Path, stage and variable of inputs that no stage writes and no mount provides; each variable once."""
     open_names = set(external_variables(body))
     for index, stage in enumerate(body.spec.stages):
         for position, variable in enumerate(stage.inputs):
@@ -118,7 +118,7 @@ def list_inputs_without_source(body: ExperimentPipeline) -> Iterator[tuple[Path,
 
 
 def check_api_spec(manifest: Manifest[Header], api: ApiSpec, chain: Chain) -> Iterator[Problem]:
-    """The inputs and outputs that a caller names, against the variables of the pipelines."""
+    """The inputs and outputs of an API against the variables of the chain."""
     for index, name in enumerate(item.name for item in api.inputs):
         path: Path = ("spec", "apiSpec", "inputs", index, "name")
         first = next(
@@ -152,7 +152,7 @@ def unknown_variable_message(name: str, chain: Chain) -> str:
 def check_continue_with(
     pipelines: Pipelines, manifest: Manifest[Header], body: ExperimentPipeline
 ) -> Iterator[Problem]:
-    """What a pipeline hands on exists on both sides, and the chain comes to an end."""
+    """The variables of continueWith exist in both pipelines, and the chain has no cycle."""
     next_reference = body.spec.continue_with
     if next_reference is None or next_reference.experiment_pipeline.name not in pipelines:
         return

@@ -8,10 +8,10 @@ from libs.common.manifests import Problem
 
 
 def error_without_position(message: str) -> dict[str, Any]:
-    """An error that has no place in a manifest."""
+    """An error without a position in a manifest."""
     return {"file": None, "line": None, "column": None, "message": message}
 
 
 def problem_to_json(problem: Problem) -> dict[str, Any]:
-    """A problem as deployments and checks show it."""
+    """A problem in the JSON of deployments and of validate."""
     return {"file": problem.file, "line": problem.line, "column": problem.column, "message": problem.message}

@@ -1,7 +1,4 @@
-"""Rules between the manifests of an app: what they name exists.
-
-Pure, as the catalog that calls it.
-"""
+"""Checks that everything a manifest refers to exists in the app. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,13 +32,13 @@ from services.registry.checks.pipeline_inputs import (
 )
 
 MAX_PROBLEMS: Final = 100
-"""Nobody reads more of them, and there may be millions."""
-SINGLETON_TARGETS: Final = ("files", "pipelines")  # targets with one address in the whole app
+"""Reported at most; a generated file may have millions."""
+SINGLETON_TARGETS: Final = ("files", "pipelines")  # targets with one address an app
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestLookup:
-    """The manifests by kind and name; secrets that are declared elsewhere have no known keys."""
+    """The manifests by kind and name; None for secrets that are declared elsewhere."""
 
     manifests: Sequence[Manifest[Header]]
     names: Mapping[str, Mapping[str, Manifest[Header] | None]]
@@ -52,14 +49,14 @@ class ManifestLookup:
     """Keys of Secrets and ConfigMaps that cannot be environment names."""
 
     def may_contain(self, kind: str, name: str) -> bool:
-        """Whether a document that could not be read may be it."""
+        """Whether a document with errors may be this manifest."""
         return any(InvalidManifest(*pair) in self.unread for pair in product((kind, None), (name, None)))
 
     def may_contain_any(self, *kinds: str) -> bool:
         return any(document.kind is None or document.kind in kinds for document in self.unread)
 
     def get_chain(self, first: str) -> Sequence[ExperimentPipeline]:
-        """The pipeline and those that continue it; nothing when one of them could not be read."""
+        """The pipeline and those that continue it; empty when one of them may be in a document with errors."""
         chain = follow_chain(self.pipelines, first)
         next_name = next_pipeline_name(chain[-1]) if chain else None
         return () if next_name is not None and self.may_contain("ExperimentPipeline", next_name) else chain
@@ -68,7 +65,7 @@ class ManifestLookup:
 def check_references(
     manifests: Sequence[Manifest[Header]], secrets: Collection[str], unread: Sequence[InvalidManifest] = ()
 ) -> Iterator[Problem]:
-    """The first of them, and that there are more."""
+    """The first MAX_PROBLEMS problems, and a note when there are more."""
     problems = _check_all_references(manifests, secrets, unread)
     yield from islice(problems, MAX_PROBLEMS)
     if (next_problem := next(problems, None)) is not None:
@@ -189,7 +186,7 @@ def check_api(lookup: ManifestLookup, manifest: Manifest[Header], body: APICompo
 
 
 def check_addresses(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:
-    """Two APIComponents at one address."""
+    """APIComponents that share an address."""
     first_by_address: dict[str, Manifest[Header]] = {}
     for manifest in manifests:
         if not isinstance(manifest.body, APIComponent):

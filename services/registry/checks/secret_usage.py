@@ -1,4 +1,4 @@
-"""Which secrets a catalog uses, and which of them wait for values. Pure."""
+"""Which secrets a catalog uses, and which of them lack values. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from libs.common.manifests.container import EnvFrom, ImageSource, secret_names
 
 
 def list_password_secrets(catalog: Catalog) -> list[str]:
-    """Secrets that hold user names and passwords: their verifiers go to the scheduler."""
+    """Secrets with user names and passwords (basic auth); the scheduler receives their verifiers."""
     basic = (api.spec.restful_api.auth.basic for api in catalog.apis.values())
     return sorted({credentials.credentials for credentials in basic if credentials is not None})
 
 
 def list_used_secrets(catalog: Catalog) -> dict[str, str]:
-    """Every secret that something names, and the first thing that does."""
+    """Every secret that is referred to, with the first manifest that does."""
     users: dict[str, str] = {}
     for name, user in chain(_iter_api_secrets(catalog), _iter_component_secrets(catalog), _iter_stage_secrets(catalog)):
         users.setdefault(name, user)
@@ -28,7 +28,7 @@ def list_used_secrets(catalog: Catalog) -> dict[str, str]:
 def list_missing_values(
     app: str, used: Mapping[str, str], declared: Mapping[str, tuple[str, ...]], present: Mapping[str, frozenset[str]]
 ) -> list[str]:
-    """A sentence for every used secret without all of its values; `present` are the keys that have one."""
+    """A sentence for every used secret that lacks values; `present` are the keys with a value."""
     return [
         sentence for name, user in used.items() if (sentence := _describe_missing(app, name, user, declared, present))
     ]

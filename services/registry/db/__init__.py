@@ -1,4 +1,4 @@
-"""The registry's tables and everything that is asked of them. The one place of SQL here; never calls the network."""
+"""The registry's tables and every SQL statement of the service. Never calls the network."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection as Connection
 

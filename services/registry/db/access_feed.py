@@ -1,4 +1,4 @@
-"""Who may call which app, as one versioned feed: password verifiers, API keys, versions of secrets."""
+"""A versioned feed of access to apps: password verifiers, API keys, versions of secrets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNTER_NAME = "access"
 
 
 async def record_change(conn: AsyncConnection, app: str, *, deleted: bool = False) -> None:
-    """The app's access changed. Writers wait here for one another, so versions are committed in their order."""
+    """Give the app the next version. The row lock on the counter makes versions commit in order."""
     counter = upsert(conn, counters).values(name=COUNTER_NAME, value=1)
     increment = counter.on_conflict_do_update(index_elements=["name"], set_={"value": counters.c.value + 1})
     version = (await conn.execute(increment.returning(counters.c.value))).scalar_one()
@@ -26,7 +26,7 @@ async def record_change(conn: AsyncConnection, app: str, *, deleted: bool = Fals
 
 
 async def list_changes(conn: AsyncConnection, since: int) -> dict[str, Any]:
-    """What changed after version `since`; everything when that version was never given out."""
+    """Apps that changed after version `since`; all of them when that version does not exist (another database)."""
     stored = (await conn.execute(select(counters.c.value).where(counters.c.name == COUNTER_NAME))).scalar()
     version = int(stored or 0)
     base_version = since if since <= version else 0
@@ -54,7 +54,7 @@ async def _describe_app(conn: AsyncConnection, app: str) -> dict[str, Any]:
 async def _load_verifiers(
     conn: AsyncConnection, app: str, secret: Secret, declared: list[list[str] | None]
 ) -> dict[str, str]:
-    """A key that no declaration names lets nobody in, also when it was set before that could be known."""
+    """Only declared keys are users, including keys that were set before the declaration was read."""
     declared_keys = [secret.keys if keys is None else keys for keys in declared]
     verifiers = await secrets.get_verifiers(conn, app, secret.name)
     return {
@@ -65,9 +65,9 @@ async def _load_verifiers(
 
 
 async def _load_password_secrets(conn: AsyncConnection, app: str) -> dict[str, list[list[str] | None]]:
-    """Secrets that the live or a starting revision names as basic credentials; verifiers of others stay here.
+    """Secrets that a live or starting revision uses for basic auth, with the keys that each revision declares.
 
-    With the keys that each of these revisions declares; None when it leaves that to others.
+    None where a revision does not declare the keys.
     """
     query = select(revisions.c.passwords, revisions.c.catalog["secrets"].label("declared"))
     query = query.join(deployments, deployments.c.revision == revisions.c.id)

@@ -13,7 +13,7 @@ from services.registry.db.tables import apps, removals, repositories
 
 
 async def get(conn: AsyncConnection, name: str, *, lock: bool = False) -> App | None:
-    """With `lock`, decisions about the app wait for one another until the transaction ends."""
+    """With `lock`, takes the app's row lock until the transaction ends."""
     query = select(apps).where(apps.c.name == name)
     row = (await conn.execute(query.with_for_update() if lock else query)).mappings().first()
     return _to_app(row) if row else None
@@ -36,7 +36,7 @@ async def update_app(conn: AsyncConnection, app: App) -> None:
 
 
 async def remove(conn: AsyncConnection, name: str, now: float) -> bool:
-    """Whether there was one. What the scheduler still has of it is remembered as a removal."""
+    """Whether it existed. Adds a removal, which the scheduler still has to confirm."""
     deleted = (await conn.execute(delete(apps).where(apps.c.name == name))).rowcount > 0
     if deleted:
         await conn.execute(upsert(conn, removals).values(app=name, since=now).on_conflict_do_nothing())
@@ -44,7 +44,7 @@ async def remove(conn: AsyncConnection, name: str, now: float) -> bool:
 
 
 async def list_removing(conn: AsyncConnection) -> list[str]:
-    """Apps that are deleted here and not yet at the scheduler."""
+    """Apps that are deleted here and not yet by the scheduler."""
     return list((await conn.execute(select(removals.c.app).order_by(removals.c.since))).scalars())
 
 
@@ -58,13 +58,13 @@ async def get_repository(conn: AsyncConnection, app: str) -> Repository | None:
 
 
 async def list_poll_errors(conn: AsyncConnection) -> dict[str, str]:
-    """What is wrong with repositories, by their apps."""
+    """Errors of the last poll, by app."""
     query = select(repositories.c.app, repositories.c.poll_error).where(repositories.c.poll_error.is_not(None))
     return {row.app: row.poll_error for row in await conn.execute(query)}
 
 
 async def put_repository(conn: AsyncConnection, repository: Repository) -> None:
-    """Make or change it; a changed one has seen no head yet."""
+    """Insert or replace; forgets the head of the previous repository."""
     values: dict[str, Any] = {**repository.declared_fields(), "webhook_sealed": repository.webhook_sealed, "head": None}
     values |= {"abandoned": None, "poll_error": None, "polled_at": repository.polled_at}
     statement = upsert(conn, repositories).values(app=repository.app, **values)
@@ -72,35 +72,35 @@ async def put_repository(conn: AsyncConnection, repository: Repository) -> None:
 
 
 async def seconds_until_poll(conn: AsyncConnection) -> float | None:
-    """Seconds until the next poll interval is over, negative when one is; None without a repository."""
+    """Seconds until the next poll is due, negative when overdue; None without a repository."""
     first = func.min(repositories.c.polled_at + repositories.c.poll_interval)
     return cast(float | None, (await conn.execute(select(first - DatabaseNow()))).scalar_one())
 
 
 async def list_due_repositories(conn: AsyncConnection, now: float) -> list[Repository]:
-    """Repositories whose poll interval is over."""
+    """Repositories whose poll is due."""
     query = select(repositories).where(repositories.c.polled_at + repositories.c.poll_interval <= now)
     return [Repository(**row) for row in (await conn.execute(query)).mappings()]
 
 
 async def claim_poll(conn: AsyncConnection, repository: Repository, now: float) -> bool:
-    """Whether this poll is ours: of several replicas one gets it."""
+    """Whether this replica won the poll (compare and swap on polled_at)."""
     unclaimed = (repositories.c.app == repository.app) & (repositories.c.polled_at == repository.polled_at)
     return (await conn.execute(update(repositories).where(unclaimed).values(polled_at=now))).rowcount > 0
 
 
 async def record_head(conn: AsyncConnection, app: str, head: str) -> None:
-    """Git said what the branch's head is. A head that a rollback left is left until the branch is elsewhere."""
+    """Store the branch's head. An abandoned head stays abandoned until the branch moves."""
     abandoned = case((repositories.c.abandoned == head, head), else_=null())
     await update_repository(conn, app, head=head, abandoned=abandoned, poll_error=None)
 
 
 async def abandon_head(conn: AsyncConnection, app: str, head: str | None) -> None:
-    """A rollback leaves the branch's `head`, or the one that was seen last."""
+    """Mark the branch's `head`, or the last known one, as abandoned by a rollback."""
     abandoned = repositories.c.head if head is None else head
     await update_repository(conn, app, head=abandoned, abandoned=abandoned)
 
 
 async def update_repository(conn: AsyncConnection, app: str, **columns: Any) -> None:
-    """Remember what Git said: `head`, `abandoned`, `poll_error`."""
+    """Set `head`, `abandoned` or `poll_error`."""
     await conn.execute(update(repositories).where(repositories.c.app == app).values(**columns))

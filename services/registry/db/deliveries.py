@@ -1,4 +1,4 @@
-"""Rows of webhook deliveries that were already answered."""
+"""Rows of handled webhook deliveries, for idempotency."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from libs.common.db import upsert
 from services.registry.db.tables import deliveries
 
 RETENTION_S = 7 * 24 * 3600.0
-"""Forges repeat a delivery within days, not weeks."""
+"""Forges redeliver within days, not weeks."""
 
 
 async def find_delivery(conn: AsyncConnection, app: str, delivery: str) -> tuple[bool, str | None]:
-    """Whether it was answered before, and with which deployment."""
+    """Whether the delivery was handled before, and its deployment."""
     query = select(deliveries.c.deployment).where(deliveries.c.app == app, deliveries.c.id == delivery)
     row = (await conn.execute(query)).first()
     return row is not None, row[0] if row else None

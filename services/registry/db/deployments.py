@@ -1,4 +1,4 @@
-"""Rows of revisions, deployments and their steps. Every change of a status is guarded by the status before it."""
+"""Rows of revisions, deployments and their steps. Every change of a status names the statuses it may start from."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def get_live(conn: AsyncConnection, app: str) -> Deployment | None:
 
 
 async def get_latest(conn: AsyncConnection, app: str, before_seq: int | None = None) -> Deployment | None:
-    """The newest one that counts: those that brought nothing new, or were overtaken, do not."""
+    """The newest one that was not superseded."""
     query = select(deployments).where(deployments.c.app == app, deployments.c.status != "superseded")
     query = query.order_by(deployments.c.seq.desc()).limit(1)
     rows = await _load_with_steps(conn, query if before_seq is None else query.where(deployments.c.seq < before_seq))
@@ -60,7 +60,7 @@ async def get_latest(conn: AsyncConnection, app: str, before_seq: int | None = N
 
 
 async def load_push_context(conn: AsyncConnection, app: str, abandoned: str | None, commit: str | None) -> PushContext:
-    """What a push of `commit` is judged by."""
+    """The facts that decide about a push of `commit`."""
     commit_known = False
     if commit is not None:
         query = select(deployments.c.id).where(deployments.c.app == app, deployments.c.commit_id == commit).limit(1)
@@ -69,7 +69,7 @@ async def load_push_context(conn: AsyncConnection, app: str, abandoned: str | No
 
 
 async def get_previous_live(conn: AsyncConnection, live: Deployment) -> Deployment | None:
-    """What was live before `live` and is another commit: where a rollback goes."""
+    """The last live deployment of another commit before `live`: the target of a rollback."""
     query = select(deployments).where(deployments.c.app == live.app, deployments.c.seq < live.seq)
     query = query.where(deployments.c.live_at.is_not(None), deployments.c.commit_id != live.commit_id)
     rows = await _load_with_steps(conn, query.order_by(deployments.c.seq.desc()).limit(1))
@@ -77,12 +77,12 @@ async def get_previous_live(conn: AsyncConnection, live: Deployment) -> Deployme
 
 
 async def has_revision(conn: AsyncConnection, app: str) -> bool:
-    """Whether the app's manifests have ever been read from Git."""
+    """Whether the app's manifests were read from Git at least once."""
     return (await conn.execute(select(revisions.c.id).where(revisions.c.app == app).limit(1))).first() is not None
 
 
 async def find_by_commit(conn: AsyncConnection, app: str, commit: str) -> Deployment | None:
-    """The newest deployment of a commit; one that became a revision before those that did not."""
+    """The newest deployment of a commit; those with a revision come first."""
     query = select(deployments).where(deployments.c.app == app, deployments.c.commit_id == commit)
     query = query.order_by(deployments.c.revision.is_(None), deployments.c.seq.desc())
     rows = await _load_with_steps(conn, query.limit(1))
@@ -90,28 +90,32 @@ async def find_by_commit(conn: AsyncConnection, app: str, commit: str) -> Deploy
 
 
 async def lock_if_status(conn: AsyncConnection, deployment: str, statuses: Sequence[str]) -> bool:
-    """Whether its status is one of `within`, until the transaction ends."""
+    """Whether its status is one of `statuses`; holds the row lock until the transaction ends."""
     query = select(deployments.c.id).where(deployments.c.id == deployment, deployments.c.status.in_(statuses))
     return (await conn.execute(query.with_for_update())).first() is not None
 
 
 async def update_if_status(conn: AsyncConnection, deployment: str, statuses: Sequence[str], **columns: Any) -> bool:
-    """Whether its status was one of `within`; then it is changed now."""
+    """Set columns if its status is one of `statuses`; whether it was."""
     guarded = update(deployments).where(deployments.c.id == deployment, deployments.c.status.in_(statuses))
     return (await conn.execute(guarded.values(**columns))).rowcount > 0
 
 
-async def supersede_older(conn: AsyncConnection, app: str, status: str, before_seq: int, now: float) -> None:
-    """End the app's deployments in `status` that are older than `before_seq`."""
-    await conn.execute(_update_older(app, status, before_seq).values(status="superseded", finished_at=now))
+async def supersede_older(conn: AsyncConnection, app: str, status: str, before_seq: int, now: float) -> list[str]:
+    """Supersede the app's deployments in `status` that are older than `before_seq`; their ids."""
+    return await _supersede(conn, _update_older(app, status, before_seq), now)
 
 
-async def supersede_awaiting_head(conn: AsyncConnection, app: str, before_seq: int, now: float) -> None:
-    """End those that would ask Git what a newer deployment, `before_seq`, asks now."""
-    asking = _update_older(app, "pending", before_seq).where(
-        deployments.c.pinned.is_(None), deployments.c.revision.is_(None)
-    )
-    await conn.execute(asking.values(status="superseded", finished_at=now))
+async def supersede_awaiting_head(conn: AsyncConnection, app: str, before_seq: int, now: float) -> list[str]:
+    """Supersede older deployments that await the branch's head, which the newer one fetches now; their ids."""
+    awaiting = _update_older(app, "pending", before_seq)
+    awaiting = awaiting.where(deployments.c.pinned.is_(None), deployments.c.revision.is_(None))
+    return await _supersede(conn, awaiting, now)
+
+
+async def _supersede(conn: AsyncConnection, update_older: Update, now: float) -> list[str]:
+    statement = update_older.values(status="superseded", finished_at=now).returning(deployments.c.id)
+    return list((await conn.execute(statement)).scalars())
 
 
 def _update_older(app: str, status: str, before_seq: int) -> Update:

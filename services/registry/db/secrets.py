@@ -1,4 +1,4 @@
-"""Rows of secrets: declared keys and sealed values."""
+"""Rows of secrets: declared keys and encrypted values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.registry.db.tables import secret_values, secrets
 
 @dataclass(frozen=True)
 class Secret:
-    """`present` are the keys that have a value."""
+    """`keys` are declared; `keys_set` have a value."""
 
     name: str
     keys: tuple[str, ...]
@@ -23,13 +23,13 @@ class Secret:
     keys_set: frozenset[str]
 
     def declares_key(self, key: str) -> bool:
-        """A declaration that names no keys leaves them free."""
+        """A declaration without keys allows any key."""
         return not self.keys or key in self.keys
 
 
 @dataclass(frozen=True)
 class EncryptedValue:
-    """A value as it is stored, and the verifier for a password."""
+    """The columns of a value: ciphertext, and a verifier where it may be a password."""
 
     sealed: bytes
     verifier: str | None
@@ -50,14 +50,14 @@ async def list_secrets(conn: AsyncConnection, app: str) -> dict[str, Secret]:
 
 
 async def declare(conn: AsyncConnection, app: str, name: str, keys: Iterable[str], now: float) -> None:
-    """Make it, or change its declared keys; values stay."""
+    """Insert the secret, or change its declared keys; values stay."""
     values = {"keys": list(keys), "updated_at": now}
     statement = upsert(conn, secrets).values(app=app, name=name, version=0, **values)
     await conn.execute(statement.on_conflict_do_update(index_elements=["app", "name"], set_=values))
 
 
 async def get_values(conn: AsyncConnection, app: str, name: str) -> dict[str, bytes]:
-    """The sealed values by key."""
+    """The encrypted values by key."""
     query = select(secret_values.c.key, secret_values.c.sealed).where(
         secret_values.c.app == app, secret_values.c.name == name
     )
@@ -74,7 +74,7 @@ async def get_verifiers(conn: AsyncConnection, app: str, name: str) -> dict[str,
 async def put_values(
     conn: AsyncConnection, app: str, name: str, changed: Mapping[str, EncryptedValue | None], now: float
 ) -> None:
-    """Set keys, or remove those that are None; an undeclared secret is made."""
+    """Set keys, delete those that are None; inserts a secret that is not declared yet."""
     await conn.execute(
         upsert(conn, secrets).values(app=app, name=name, keys=[], version=0, updated_at=now).on_conflict_do_nothing()
     )
@@ -94,6 +94,6 @@ async def _put_value(conn: AsyncConnection, app: str, name: str, key: str, value
 
 
 async def remove(conn: AsyncConnection, app: str, name: str) -> bool:
-    """Whether there was one."""
+    """Whether it existed."""
     await conn.execute(delete(secret_values).where(secret_values.c.app == app, secret_values.c.name == name))
     return (await conn.execute(delete(secrets).where(secrets.c.app == app, secrets.c.name == name))).rowcount > 0

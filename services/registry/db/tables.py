@@ -25,7 +25,7 @@ NAME = String(63)
 ID = String(32)
 HASH = String(64)
 COUNTER = BigInteger().with_variant(Integer, "sqlite")
-"""SQLite numbers rows by itself only in a column that is INTEGER to the letter."""
+"""SQLite auto-increments only a column whose type is exactly INTEGER."""
 
 
 def _app_column() -> Column[str]:

@@ -41,7 +41,7 @@ class ApiKey:
 
 
 async def add(conn: AsyncConnection, token: Token) -> bool:
-    """False when there is one of this name."""
+    """False when the name is taken."""
     statement = upsert(conn, tokens).values(**{**token.__dict__, "scopes": list(token.scopes)}).on_conflict_do_nothing()
     return (await conn.execute(statement)).rowcount > 0
 
@@ -56,7 +56,7 @@ async def list_tokens(conn: AsyncConnection) -> list[Token]:
 
 
 async def remove(conn: AsyncConnection, token: str) -> bool:
-    """By id or by name; whether there was one."""
+    """By id or by name; whether it existed."""
     condition = or_(tokens.c.id == token, tokens.c.name == token)
     return (await conn.execute(delete(tokens).where(condition))).rowcount > 0
 

@@ -1,0 +1,1 @@
+"""The deployment's state machine: values, the decision about a push, the worker, transitions in the database."""

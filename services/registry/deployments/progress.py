@@ -1,12 +1,14 @@
-"""What is written while a deployment goes on: each call is one transaction, in which nobody else writes of this app.
+"""The transitions of a pending deployment, each in one transaction under the app's row lock, and their log lines.
 
-Raises Overtaken when the deployment is not `pending` any more: a newer one, another replica, or a delete was first.
+Every method raises Superseded when the deployment is no longer `pending`: a newer deployment, another replica or the
+deletion of the app came first.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from libs.common import log
@@ -22,7 +24,15 @@ from services.registry.git.cache import Commit
 
 
 class Superseded(Exception):
-    """This deployment is not ours to go on with."""
+    """This worker must not continue the deployment."""
+
+
+@dataclass(frozen=True)
+class StartResult:
+    """`waiting_for`: the secret values that are missing; None when the deployment is `starting`."""
+
+    waiting_for: str | None
+    superseded: tuple[str, ...] = ()
 
 
 class DeploymentProgress:
@@ -31,7 +41,7 @@ class DeploymentProgress:
 
     @asynccontextmanager
     async def _locked_deployment(self, deployment: Deployment) -> AsyncIterator[tuple[Connection, float]]:
-        """A transaction and its time."""
+        """A transaction that holds the app's and the deployment's row locks, and its time."""
         async with self._database.write() as conn:
             if await apps.get(conn, deployment.app, lock=True) is None:
                 raise Superseded
@@ -40,23 +50,25 @@ class DeploymentProgress:
             yield conn, await database_time(conn)
 
     async def start(self, deployment: Deployment) -> StepHistory:
-        """The fetch begins; older deployments that would ask Git the same are not needed any more."""
+        """Start the fetch, and supersede older deployments that await the same head."""
         async with self._locked_deployment(deployment) as (conn, now):
-            await deployments.supersede_awaiting_head(conn, deployment.app, deployment.seq, now)
+            superseded = await deployments.supersede_awaiting_head(conn, deployment.app, deployment.seq, now)
             steps = StepHistory().start("fetch", now)
             await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
-        _log_event(deployment, "deployment began")
+        log_superseded(deployment, superseded)
+        log_event(deployment, "Deployment started", trigger=deployment.cause)
         return steps
 
     async def wait_for_credentials(self, deployment: Deployment, reason: str) -> None:
-        """The fetch waits for Git credentials."""
+        """Let the fetch wait for values of the Secret with the Git credentials."""
         if StepHistory(deployment.steps).waiting_reason == reason:
             return
         async with self._locked_deployment(deployment) as (conn, now):
-            await deployments.supersede_awaiting_head(conn, deployment.app, deployment.seq, now)
+            superseded = await deployments.supersede_awaiting_head(conn, deployment.app, deployment.seq, now)
             steps = StepHistory().start("fetch", now).wait(reason)
             await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
-        _log_event(deployment, "deployment waits", why=reason)
+        log_superseded(deployment, superseded)
+        log_event(deployment, "Deployment waiting", why=reason)
 
     async def record_commit(self, deployment: Deployment, steps: StepHistory, commit: Commit) -> StepHistory:
         async with self._locked_deployment(deployment) as (conn, now):
@@ -70,13 +82,13 @@ class DeploymentProgress:
     async def finish_unchanged(
         self, deployment: Deployment, steps: StepHistory, commit: Commit, existing: Deployment
     ) -> None:
-        detail = f"the head {commit.id[:12]} brings nothing new: deployment {existing.id} is {existing.status}"
+        detail = f"no new commit: {commit.id[:12]} is {existing.status} in deployment {existing.id}"
         async with self._locked_deployment(deployment) as (conn, now):
             await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.finish(now, detail=detail).steps)
             columns = {"status": "superseded", "finished_at": now, **_commit_columns(commit)}
             await deployments.update_if_status(conn, deployment.id, PENDING_ONLY, **columns)
             await apps.record_head(conn, deployment.app, commit.id)
-        _log_event(deployment, "deployment brings nothing new", commit=commit.id[:10])
+        log_event(deployment, "Deployment superseded", by=existing.id, why=detail)
 
     async def fail(self, deployment: Deployment, steps: StepHistory, errors: list[dict[str, Any]]) -> None:
         async with self._locked_deployment(deployment) as (conn, now):
@@ -84,15 +96,14 @@ class DeploymentProgress:
             await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
             columns = {"status": "failed", "errors": errors, "finished_at": now}
             await deployments.update_if_status(conn, deployment.id, PENDING_ONLY, **columns)
-        fields = {"app": deployment.app, "deployment": deployment.id, "why": errors[0]["message"]}
-        log.get("registry").warning("deployment failed", **fields)
+        log_failed(deployment, errors)
 
     async def save_revision(
         self, deployment: Deployment, steps: StepHistory, commit: Commit, catalog: Catalog, warnings: list[Problem]
     ) -> bool:
-        """Write the revision, end older deployments that still wait, and release it. Whether it is `starting`."""
+        """Write the revision, supersede older pending deployments, and start it. Whether it is `starting` now."""
         async with self._locked_deployment(deployment) as (conn, now):
-            await deployments.supersede_older(conn, deployment.app, "pending", deployment.seq, now)
+            superseded = await deployments.supersede_older(conn, deployment.app, "pending", deployment.seq, now)
             for name, keys in catalog.secrets.items():
                 await secrets.declare(conn, deployment.app, name, keys, now)
             revision = await deployments.add_revision(
@@ -103,50 +114,62 @@ class DeploymentProgress:
                 conn, deployment.id, PENDING_ONLY, revision=revision, warnings=warnings_json
             )
             steps = steps.finish(now).start("revision", now).finish(now)
-            waits = await start_or_wait(conn, deployment, steps, catalog, now)
-        return _log_start(deployment, waits, warnings=len(warnings))
+            result = await _start_or_wait(conn, deployment, steps, catalog, now)
+        log_superseded(deployment, superseded)
+        return _log_start(deployment, result, warnings=len(warnings))
 
     async def resume(self, deployment: Deployment, revision: str) -> bool:
-        """Go on with one that waited for values of secrets. Whether it is `starting` now."""
+        """Start a deployment that waited for values of secrets. Whether it is `starting` now."""
         async with self._locked_deployment(deployment) as (conn, now):
             catalog = Catalog.from_json(await deployments.get_catalog(conn, revision))
-            waits = await start_or_wait(
-                conn, deployment, StepHistory(deployment.steps).drop_from("secrets"), catalog, now
-            )
-        return _log_start(deployment, waits, warnings=len(deployment.warnings))
+            steps = StepHistory(deployment.steps).drop_from("secrets")
+            result = await _start_or_wait(conn, deployment, steps, catalog, now)
+        return _log_start(deployment, result, warnings=len(deployment.warnings))
 
 
-def _log_start(deployment: Deployment, waits: str | None, *, warnings: int) -> bool:
-    if waits is None:
-        _log_event(deployment, "deployment starts", warnings=warnings)
-    elif waits != StepHistory(deployment.steps).waiting_reason:
-        _log_event(deployment, "deployment waits", why=waits)
-    return waits is None
+def _log_start(deployment: Deployment, result: StartResult, *, warnings: int) -> bool:
+    log_superseded(deployment, result.superseded)
+    if result.waiting_for is None:
+        log_event(deployment, "Deployment handed to the scheduler", warnings=warnings)
+    elif result.waiting_for != StepHistory(deployment.steps).waiting_reason:
+        log_event(deployment, "Deployment waiting", why=result.waiting_for)
+    return result.waiting_for is None
 
 
-def _log_event(deployment: Deployment, event: str, **fields: Any) -> None:
+def log_event(deployment: Deployment, event: str, **fields: Any) -> None:
     log.get("registry").info(event, app=deployment.app, deployment=deployment.id, **fields)
+
+
+def log_failed(deployment: Deployment, errors: Sequence[Mapping[str, Any]]) -> None:
+    why = errors[0]["message"] if errors else None
+    log.get("registry").warning("Deployment failed", app=deployment.app, deployment=deployment.id, why=why)
+
+
+def log_superseded(newer: Deployment, superseded: Iterable[str]) -> None:
+    for deployment in superseded:
+        log.get("registry").info("Deployment superseded", app=newer.app, deployment=deployment, by=newer.id)
 
 
 def _commit_columns(commit: Commit) -> dict[str, Any]:
     return {"commit_id": commit.id, "author": commit.author, "message": commit.message}
 
 
-async def start_or_wait(
+async def _start_or_wait(
     conn: Connection, deployment: Deployment, steps: StepHistory, catalog: Catalog, now: float
-) -> str | None:
-    """None: it is `starting` now. Else the reason for which it waits; nothing changed but, perhaps, that."""
+) -> StartResult:
+    """Set the deployment to `starting` if all secrets have values; else only record what it waits for."""
     steps = steps.start("secrets", now)
     if reasons := await _list_missing_values(conn, deployment.app, catalog):
         steps = steps.wait("; ".join(reasons))
-        await _wait_for_secrets(conn, deployment, steps)
-        return steps.waiting_reason
+        if StepHistory(deployment.steps).waiting_reason != steps.waiting_reason:
+            await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
+        return StartResult(steps.waiting_reason)
     await deployments.update_if_status(conn, deployment.id, PENDING_ONLY, status="starting")
     steps = steps.finish(now).start("announce", now).finish(now)
     await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
-    await deployments.supersede_older(conn, deployment.app, "starting", deployment.seq, now)
+    superseded = await deployments.supersede_older(conn, deployment.app, "starting", deployment.seq, now)
     await access_feed.record_change(conn, deployment.app)
-    return None
+    return StartResult(None, tuple(superseded))
 
 
 async def _list_missing_values(conn: Connection, app: str, catalog: Catalog) -> list[str]:
@@ -154,8 +177,3 @@ async def _list_missing_values(conn: Connection, app: str, catalog: Catalog) -> 
     declared = {name: catalog.secrets.get(name) or secret.keys for name, secret in stored.items()}
     keys_set = {name: secret.keys_set for name, secret in stored.items()}
     return secret_usage.list_missing_values(app, secret_usage.list_used_secrets(catalog), declared, keys_set)
-
-
-async def _wait_for_secrets(conn: Connection, deployment: Deployment, steps: StepHistory) -> None:
-    if StepHistory(deployment.steps).waiting_reason != steps.waiting_reason:
-        await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)

@@ -1,55 +1,89 @@
-"""What the scheduler reports of a deployment that it starts."""
+"""The scheduler's transitions of a deployment: starting to live, failed or superseded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from libs.common.db import Database, database_time
+from libs.common.errors import NotFound
 from libs.common.manifests.catalog import Catalog
 from services.registry.apps import App
 from services.registry.db import Connection, apps, deployments
 from services.registry.db.deployments import SCHEDULER
+from services.registry.deployments.progress import log_event, log_failed, log_superseded
 from services.registry.deployments.state import Deployment, DeploymentStep
 
 
-async def apply_report(
-    conn: Connection,
-    deployment: Deployment,
-    status: str,
-    steps: Sequence[DeploymentStep],
-    errors: list[dict[str, Any]],
-    warnings: list[dict[str, Any]],
-    now: float,
-) -> None:
-    """Replace what was reported before. Repeated and late reports change nothing that has ended."""
-    await deployments.replace_steps(conn, deployment.id, SCHEDULER, steps)
-    await deployments.update_if_status(
-        conn, deployment.id, ("starting", "live", "superseded"), reported_warnings=warnings
-    )
-    if status == "live":
-        await _go_live(conn, deployment, now)
-    elif status == "failed":
-        columns = {"status": "failed", "errors": errors, "finished_at": now}
-        await deployments.update_if_status(conn, deployment.id, ("starting",), **columns)
-    elif status == "superseded":
-        await deployments.update_if_status(conn, deployment.id, ("starting",), status="superseded", finished_at=now)
+@dataclass(frozen=True)
+class Report:
+    """What the scheduler reports; each report replaces its previous steps and warnings."""
+
+    status: str
+    steps: Sequence[DeploymentStep]
+    errors: Sequence[dict[str, Any]]
+    warnings: Sequence[dict[str, Any]]
 
 
-async def _go_live(conn: Connection, deployment: Deployment, now: float) -> None:
-    """The scheduler knows what is routed, so even one that was superseded here goes live, unless a newer one is."""
+async def apply_report(database: Database, deployment_id: str, report: Report) -> None:
+    """Apply a report in one transaction. Repeated and late reports change no final status. Raises NotFound."""
+    async with database.write() as conn:
+        deployment = await deployments.get(conn, deployment_id)
+        if deployment is None or await apps.get(conn, deployment.app, lock=True) is None:
+            raise NotFound(f"there is no deployment {deployment_id}")
+        now = await database_time(conn)
+        await _save_details(conn, deployment_id, report)
+        changed = await _change_status(conn, deployment, report, now)
+        superseded: list[str] = []
+        if changed and report.status == "live":
+            superseded = await deployments.supersede_older(conn, deployment.app, "live", deployment.seq, now)
+    if changed:
+        _log_change(deployment, report)
+        log_superseded(deployment, superseded)
+
+
+async def _save_details(conn: Connection, deployment: str, report: Report) -> None:
+    await deployments.replace_steps(conn, deployment, SCHEDULER, report.steps)
+    statuses = ("starting", "live", "superseded")
+    await deployments.update_if_status(conn, deployment, statuses, reported_warnings=list(report.warnings))
+
+
+async def _change_status(conn: Connection, deployment: Deployment, report: Report, now: float) -> bool:
+    """Whether the report changed the status."""
+    if report.status == "live":
+        return await _go_live(conn, deployment, now)
+    if report.status == "starting":
+        return False
+    columns: dict[str, Any] = {"status": report.status, "finished_at": now}
+    if report.status == "failed":
+        columns["errors"] = list(report.errors)
+    return await deployments.update_if_status(conn, deployment.id, ("starting",), **columns)
+
+
+async def _go_live(conn: Connection, deployment: Deployment, now: float) -> bool:
+    """The scheduler decides what is routed: a deployment that was superseded here goes live unless a newer one is."""
     live = await deployments.get_live(conn, deployment.app)
     if live is not None and live.seq >= deployment.seq:
-        return
-    changed = await deployments.update_if_status(
-        conn, deployment.id, ("starting", "superseded"), status="live", live_at=now, finished_at=None
-    )
+        return False
+    columns = {"status": "live", "live_at": now, "finished_at": None}
+    changed = await deployments.update_if_status(conn, deployment.id, ("starting", "superseded"), **columns)
     if changed:
-        await deployments.supersede_older(conn, deployment.app, "live", deployment.seq, now)
         await _update_app(conn, deployment)
+    return changed
+
+
+def _log_change(deployment: Deployment, report: Report) -> None:
+    if report.status == "failed":
+        log_failed(deployment, report.errors)
+    elif report.status == "live":
+        log_event(deployment, "Deployment live", commit=deployment.commit_id)
+    else:
+        log_event(deployment, "Deployment superseded")
 
 
 async def _update_app(conn: Connection, deployment: Deployment) -> None:
-    """A PlatformApp in Git says what the app is called, from the moment that its revision is live."""
+    """Copy the PlatformApp of a live revision to the app."""
     if deployment.revision is None:
         return
     catalog = Catalog.from_json(await deployments.get_catalog(conn, deployment.revision))

@@ -1,4 +1,4 @@
-"""A deployment as a value, and what a push to an app means for it. Pure.
+"""A deployment as a value, its states and steps, and when a failed fetch is retried. Pure.
 
 pending ──▶ starting ──▶ live ──▶ superseded
    └──────────┴──▶ failed, superseded
@@ -18,9 +18,9 @@ OPEN_STATUSES = ("pending", "building", "starting")
 PENDING_ONLY = ("pending",)
 FIRST_RETRY_S = 30.0
 MAX_RETRY_S = 3600.0
-"""A fetch that failed is tried again after the first, twice as long each time, and at last after this."""
+"""Exponential back-off of a failed fetch: from FIRST_RETRY_S, doubled each time, to MAX_RETRY_S."""
 MAX_COUNTED_RETRIES = 10
-"""Deployments of an app that are looked at: more failures do not make the pause longer."""
+"""Deployments of an app that are read: more failures do not make the back-off longer."""
 
 
 class DeploymentTrigger(StrEnum):
@@ -35,7 +35,7 @@ class DeploymentTrigger(StrEnum):
 class DeploymentStep:
     name: str
     status: str
-    """running, waiting, succeeded or failed; the scheduler's steps have the same words."""
+    """running, waiting, succeeded or failed, as in the scheduler's steps."""
     detail: str | None = None
     started_at: float | None = None
     finished_at: float | None = None
@@ -47,7 +47,7 @@ class DeploymentStep:
 
 @dataclass(frozen=True)
 class Deployment:
-    """`seq` orders deployments; `pinned` is the commit that a rollback wants, else the branch's head counts."""
+    """`seq` orders deployments; `pinned` is the commit of a rollback, None means the branch's head."""
 
     seq: int
     id: str
@@ -83,27 +83,27 @@ class Deployment:
 
     @property
     def awaits_head(self) -> bool:
-        """Its commit is what Git says the branch's head is, and Git has not said it to the end."""
+        """Pending, deploys the branch's head, and has no revision of it yet."""
         return self.status == "pending" and self.pinned is None and self.revision is None
 
     @property
     def is_queued(self) -> bool:
-        """Not begun: Git is still to be asked, whatever is pushed until then."""
+        """Has not started: it will deploy whatever is pushed until then."""
         return self.awaits_head and not self.steps
 
     @property
     def is_unfetched(self) -> bool:
-        """It failed before Git had brought the branch's head: of that commit nothing is known yet."""
+        """Failed before the branch's head was fetched, so its commit is not known."""
         return self.status == "failed" and self.commit_id is None and self.pinned is None
 
     @property
     def target_commit(self) -> str | None:
-        """The commit that it deploys, as far as it is known."""
+        """The commit to deploy, if it is known yet."""
         return self.commit_id or self.pinned
 
 
 def get_fetch_retry_time(newest_first: Sequence[Deployment]) -> float | None:
-    """When a fetch that failed is due again, later each time; None when the newest one did not fail at its fetch."""
+    """When to retry a failed fetch, with back-off; None when the newest deployment did not fail at its fetch."""
     relevant = [
         deployment
         for deployment in newest_first
@@ -118,20 +118,20 @@ def get_fetch_retry_time(newest_first: Sequence[Deployment]) -> float | None:
 
 
 def describe_failed_fetch(newest_first: Sequence[Deployment], head: str, retry_time: float) -> str:
-    """What is shown until the next try."""
+    """The poll error that is shown until the retry."""
     failure = next(deployment for deployment in newest_first if deployment.is_unfetched)
     why = failure.errors[0]["message"]
     return f"commit {head[:12]} could not be fetched: {why}; tried again after {iso_time(retry_time)}"
 
 
 def select_due(pending: Sequence[Deployment]) -> list[Deployment]:
-    """The pending deployments of one app (oldest first) to go on with: of those that ask Git the newest is enough."""
+    """Of one app's pending deployments (oldest first), those to run: of those that await the head only the newest."""
     return [deployment for deployment in pending if deployment is pending[-1] or not deployment.awaits_head]
 
 
 @dataclass(frozen=True)
 class StepHistory:
-    """The steps of a deployment as they go on; the last one is the present one."""
+    """The steps of a deployment; the last one is current."""
 
     steps: tuple[DeploymentStep, ...] = ()
 
@@ -153,5 +153,5 @@ class StepHistory:
 
     @property
     def waiting_reason(self) -> str | None:
-        """What the present step waits for."""
+        """What the current step waits for."""
         return self.steps[-1].detail if self.steps and self.steps[-1].status == "waiting" else None

@@ -1,8 +1,8 @@
-"""From a pending deployment to one that the scheduler starts: fetch, validate, write the revision, announce.
+"""Runs pending deployments: fetch, validate, write the revision, hand it to the scheduler.
 
-One deployment of an app at a time, in their order. Of those that ask Git for the branch's head only the newest: an
-older push that arrives late changes nothing, one behind a rollback has its turn after it. Two replicas may do the same
-work; the change of status is guarded, and one of them wins.
+Deployments of an app run one at a time in order. Of those that await the branch's head only the newest runs: a late
+delivery of an older push changes nothing, and a push after a rollback runs after it. Two replicas may do the same work;
+the transition is conditional on the status, so that one of them wins.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from services.registry.git.tree import InvalidRevision
 from services.registry.keyed_executor import KeyedExecutor
 
 SCAN_INTERVAL_S = 5.0
-"""How often pending deployments are looked for without a ring: one that another replica took, or that waited."""
+"""Interval of scans for pending deployments that no event announced: of another replica, or waiting ones."""
 MAX_CONCURRENT_DEPLOYMENTS = 4
-"""Deployments of different apps that are fetched and checked at the same time."""
-INTERNAL_ERROR = "an error in the registry stopped this deployment; its log has the details"
+"""Deployments of different apps that run at the same time."""
+INTERNAL_ERROR = "internal error in the registry; its log has the details"
 
 
 class DeploymentWorker:
@@ -51,7 +51,7 @@ class DeploymentWorker:
         *,
         process_runtime: bool = False,
     ) -> None:
-        """`processes`: the workers run no containers."""
+        """`process_runtime`: workers run processes, not containers."""
         self._process_runtime = process_runtime
         self._database = database
         self._git_cache = git_cache
@@ -80,7 +80,7 @@ class DeploymentWorker:
             await self._deploy_guarded(deployment)
 
     async def _deploy_guarded(self, deployment: Deployment) -> None:
-        """Whatever happens is told in the deployment; only a lost database leaves it for the next look."""
+        """Record any error in the deployment; if the database is unavailable, leave it for the next scan."""
         try:
             with suppress(Superseded):
                 await self._deploy(deployment)
@@ -121,7 +121,7 @@ class DeploymentWorker:
             self._publish_events(deployment, starting)
 
     async def _find_duplicate(self, deployment: Deployment, commit: Commit) -> Deployment | None:
-        """The deployment that carries this commit already, when a push or a poll turns out to bring nothing new."""
+        """The deployment that already has this commit, when a push or a poll brought no new one."""
         if deployment.cause not in (DeploymentTrigger.PUSH, DeploymentTrigger.POLL):
             return None
         async with self._database.read() as conn:

@@ -1,7 +1,7 @@
-"""Where repositories may be: an address as an app's owner wrote it becomes what Git is given, judged and held to that.
+"""Decides which repository addresses may be contacted, and pins Git to the addresses that were checked.
 
-The host is looked up once, judged, and Git connects to what came out. What Git is given is put together anew from the
-parts that were judged, so that it cannot read an address in another way.
+A host is resolved once and checked, and Git connects to those IP addresses. The URL for Git is built anew from the
+checked parts, so that Git cannot parse it in another way.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from services.registry.git.error_messages import GitFailed
 from services.registry.git.repository_url import InvalidRepositoryUrl, RepositoryUrl, parse_repository_url
 
 FOLDER_NOT_ALLOWED = (
-    "the mesh reads no repository at this file:// address: it must be a Git repository that the mesh's user can read,"
-    " in a folder that its operator allows (MLMESH_REPOSITORY_FOLDERS)"
+    "cannot read this file:// address: it must be a Git repository that the mesh's user can read,"
+    " in a folder that the operator allows (MLMESH_REPOSITORY_FOLDERS)"
 )
 NETWORK_NOT_ALLOWED = (
-    "the mesh asks {host} for no repository: it leads to a network that its operator does not allow"
-    " (MLMESH_REPOSITORY_NETWORKS)"
+    "cannot contact {host}: it is in a network that the operator does not allow (MLMESH_REPOSITORY_NETWORKS)"
 )
 HOST_NOT_FOUND = "could not resolve host {host}; is the url of the Repository right?"
 
@@ -33,16 +32,16 @@ PROXIES = {
 }
 """The variables that curl reads for each scheme."""
 PROXY_ONLY = {"no_proxy": "", "NO_PROXY": ""}
-"""A host that nobody has judged is asked through the proxy or not at all."""
+"""A host that could not be checked is contacted through the proxy only."""
 
 
 class AddressNotAllowed(GitFailed):
-    """The address leads to where no repository may be."""
+    """The policy does not allow this address."""
 
 
 @dataclass(frozen=True)
 class GitTarget:
-    """What Git is given for an address, and what holds it to what was judged."""
+    """Arguments, environment and ssh options that pin Git to a checked address."""
 
     url: str
     arguments: tuple[str, ...] = ()
@@ -62,7 +61,7 @@ class AddressPolicy:
         self._reach = NetworkPolicy(networks)
 
     async def resolve(self, url: str, timeout: float) -> GitTarget:
-        """Raises NotAllowed; GitFailed when the host has no address, or is not told within `timeout` seconds."""
+        """Raises AddressNotAllowed; GitFailed when the host is not resolved within `timeout` seconds."""
         try:
             repository_url = parse_repository_url(url)
         except InvalidRepositoryUrl as error:
@@ -81,7 +80,7 @@ class AddressPolicy:
         return pin_addresses(repository_url, addresses)
 
     async def explain_refusal(self, url: str, timeout: float) -> str | None:
-        """Why this address will never be asked; None when it may be, or when its host has no address now."""
+        """Why the policy does not allow this address; None when it does, or when the host is not resolved now."""
         try:
             await self.resolve(url, timeout)
         except AddressNotAllowed as error:
@@ -99,7 +98,7 @@ class AddressPolicy:
 
 
 def pin_addresses(repository_url: RepositoryUrl, addresses: list[Address]) -> GitTarget:
-    """Git's connections go to `addresses`, whatever the host's name leads to by then."""
+    """A target that connects only to `addresses`, even if the DNS changes."""
     if repository_url.scheme == "ssh":
         host_key_alias = (
             repository_url.host
@@ -119,5 +118,5 @@ def pin_addresses(repository_url: RepositoryUrl, addresses: list[Address]) -> Gi
 
 
 def uses_proxy(repository_url: RepositoryUrl, environ: Mapping[str, str]) -> bool:
-    """Whether a proxy of the operator connects, which may know hosts that we do not, and judges by itself."""
+    """Whether Git connects through the operator's proxy, which resolves and checks hosts itself."""
     return any(environ.get(name) for name in PROXIES.get(repository_url.scheme, ()))

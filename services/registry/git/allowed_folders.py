@@ -1,7 +1,7 @@
-"""Which repositories of this host may be read: those that lie, with all that Git reads for them, where it is allowed.
+"""Local repositories that may be read: all files that Git would read for them must be in allowed folders.
 
-A repository is more than a folder: links, a `.git` that is a file, a worktree's common folder and borrowed objects lead
-elsewhere, and what they lead to is told to whoever owns the app.
+A repository is more than a folder: symlinks, a `.git` file, a worktree's common folder and alternate object stores lead
+to other folders, whose content the owner of the app could read.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 SUFFIXES = ("/.git", "", ".git/.git", ".git")
-"""What Git tries after a path, in its order."""
+"""Suffixes that Git tries for a path, in its order."""
 MAX_ALTERNATES_DEPTH = 5
-"""Repositories that borrow objects from one another, in a row; Git has the same limit."""
+"""Nested alternates; Git has the same limit."""
 MAX_BYTES = 64 * 1024
-"""Of a file that names folders."""
+"""The largest file that names folders (gitdir, commondir, alternates)."""
 PLAIN_QUOTED = re.compile(r'"[^"\\]*"')
 
 
 class RepositoryForbidden(Exception):
-    """Not there, not allowed, not a repository or not to be read: which of them is nobody's business."""
+    """Missing, not allowed, not a repository or not readable; the caller must not learn which."""
 
 
 class AllowedFolders:
-    """`allowed` folders and all below them, but for what is below those that are `closed`."""
+    """`allowed` folders and everything below, except what is below `closed` folders."""
 
     def __init__(self, allowed: Iterable[str], closed: Iterable[Path]) -> None:
         self._allowed = [Path(folder).resolve() for folder in allowed]
         self._closed = [folder.resolve() for folder in closed]
 
     def is_allowed(self, path: Path) -> bool:
-        """`path` without links."""
+        """`path` must be resolved."""
         fits = any(path.is_relative_to(folder) for folder in self._allowed)
         return fits and not any(path.is_relative_to(folder) for folder in self._closed)
 
     def find_repository(self, path: str) -> Path:
-        """The Git folder that serves this path, without links. Raises Forbidden."""
+        """The resolved Git folder for a path. Raises RepositoryForbidden."""
         try:
             repository = self._find_git_folder(path)
             self._check_repository(repository)
@@ -58,7 +58,7 @@ class AllowedFolders:
         raise RepositoryForbidden
 
     def _resolve_allowed(self, path: Path) -> Path:
-        """Judged before anything of it is looked at."""
+        """Resolve and check a path before it is opened."""
         resolved = path.resolve()
         if not self.is_allowed(resolved):
             raise RepositoryForbidden
@@ -72,7 +72,7 @@ class AllowedFolders:
         self._check_alternates(repository / "objects", MAX_ALTERNATES_DEPTH)
 
     def _check_links(self, folder: Path, seen: set[Path]) -> None:
-        """Those in a folder, and those in the folders that they lead to."""
+        """Check symlinks in a folder, and in the folders they point to."""
         seen.add(folder)
         for link in _iter_links(folder):
             target = self._resolve_allowed(link)
@@ -85,18 +85,20 @@ class AllowedFolders:
             if depth_left == 0:
                 raise RepositoryForbidden
             joined = os.path.join(os.path.realpath(objects), path)
-            target = self._resolve_allowed(Path(os.path.normpath(joined)))  # Git too goes up before it follows links
+            target = self._resolve_allowed(
+                Path(os.path.normpath(joined))
+            )  # like Git: normalize `..` before following links
             self._check_links(target, set())
             self._check_alternates(target, depth_left - 1)
 
 
 def _read_path(file: Path, label: str = "") -> Path:
-    """The path that a file holds, spaces and all; it begins at the file's folder."""
+    """The path in a file, including spaces; relative to the file's folder."""
     return file.parent / _read_small_file(file).removeprefix(label).rstrip("\r\n")
 
 
 def _read_small_file(file: Path) -> str:
-    """Of a small file; anything may be where one is looked for."""
+    """Raises RepositoryForbidden for a large file; the content is not trusted."""
     with file.open("rb") as opened:
         content = opened.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
@@ -105,7 +107,7 @@ def _read_small_file(file: Path) -> str:
 
 
 def _read_alternates(file: Path) -> Iterator[str]:
-    """Its lines as Git reads them. Raises Forbidden for one that is escaped: Git writes none."""
+    """The lines as Git parses them. Raises RepositoryForbidden for escapes, which Git does not write."""
     for line in _read_small_file(file).split("\n"):
         if line.startswith('"') and not PLAIN_QUOTED.fullmatch(line):
             raise RepositoryForbidden
@@ -114,7 +116,7 @@ def _read_alternates(file: Path) -> Iterator[str]:
 
 
 def _is_repository(folder: Path) -> bool:
-    """As Git sees it: a worktree has its objects elsewhere."""
+    """Git's own test; a worktree has its objects in the common folder."""
     has = (folder / "objects").is_dir() and (folder / "refs").is_dir()
     return os.path.lexists(folder / "HEAD") and (has or (folder / "commondir").is_file())
 

@@ -1,6 +1,6 @@
-"""An app's repository as Git has it: its head, a commit's manifests, its whole tree. A shallow bare cache per app.
+"""A cache of shallow bare clones, one an app: the remote's head, a commit's manifests, its whole tree.
 
-The cache is worth nothing but time: it may be lost at any moment and is made anew from the repository.
+The cache only saves time: it may be lost at any moment and is fetched again from the remote.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ from services.registry.git.tree import (
 )
 
 MAX_MESSAGE = 2000
-"""Characters of a commit's message that are kept."""
+"""Characters; the rest of a commit's message is cut."""
 FETCH_TIMEOUT_S = 120.0
 IDLE_TIMEOUT_S = 20.0
 HEAD_TIMEOUT_S = 20.0
 TIMEOUT_MARGIN_S = 1.0
-"""A command that prints all at its end is judged by its silence, which has the better sentence."""
+"""Lets the idle timeout end a command before the total timeout: its message is clearer."""
 READ_TIMEOUT_S = 20.0
 ARCHIVE_TIMEOUT_S = 300.0
 MAX_ENTRIES = 10_000
-"""Paths of one commit that warnings may be about; nothing is told of more."""
+"""Paths of one commit that are searched for warnings."""
 MAX_READ_BYTES = 4 * 2**20
-"""Bytes that are read for warnings."""
+"""Content of one commit that is read for warnings."""
 BRANCH_PREFIX = "refs/heads/"
 HEAD_REF = "refs/mlmesh/head"
 ATTRIBUTES = "* -export-ignore -export-subst\n"
-"""The archive is the tree as it was committed, whatever its .gitattributes say."""
+"""Archives contain the tree as committed: the repository's .gitattributes have no effect."""
 FETCH_COMMAND = (
     "fetch", "--progress", "--force", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
     "--no-auto-maintenance",
 )  # fmt: skip
-OLD_GIT_WARNING = "this Git cannot be held to the addresses of hosts that were judged; install 2.37 or newer"
+OLD_GIT_WARNING = "Git is too old to connect to checked addresses only; install 2.37 or newer"
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class Commit:
 
 
 class GitCache:
-    """Copies of the apps' repositories below `folder`; `locations` says where the repositories may be."""
+    """Clones below `folder`; `address_policy` decides which remotes may be contacted."""
 
     def __init__(self, folder: Path, address_policy: AddressPolicy, idle_timeout: float = IDLE_TIMEOUT_S) -> None:
-        """A server that says nothing for `silence` seconds of a fetch is given up."""
+        """A fetch without output for `idle_timeout` seconds is stopped."""
         self._idle_timeout = idle_timeout
         self._folder = folder / "git"
         self._git = GitClient(folder / "home")
@@ -72,7 +72,7 @@ class GitCache:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def check_git_version(self) -> None:
-        """Say in the log what this host's Git cannot do."""
+        """Log a warning when this host's Git cannot pin connections."""
         try:
             version = await self._git.get_version()
         except (GitFailed, OSError):
@@ -81,14 +81,14 @@ class GitCache:
             log.get("registry").warning(OLD_GIT_WARNING, version=".".join(map(str, version)) or "none")
 
     async def read_remote_head(self, remote: GitRemote, timeout: float = HEAD_TIMEOUT_S) -> str:
-        """The branch's newest commit, asked without fetching. Raises NoBranch."""
+        """The branch's newest commit, by `git ls-remote`. Raises BranchNotFound."""
         heads = await self._list_remote_heads(remote, f"{BRANCH_PREFIX}{remote.branch}", timeout)
         if remote.branch not in heads:
             raise await self._branch_not_found(remote, timeout)
         return heads[remote.branch]
 
     async def _list_remote_heads(self, remote: GitRemote, pattern: str, timeout: float) -> dict[str, str]:
-        """Branches and their newest commits."""
+        """Branches that match `pattern`, with their newest commits."""
         output = await self._transport.run(
             remote, ("ls-remote", "--quiet"), pattern, timeout=timeout + TIMEOUT_MARGIN_S, idle_timeout=timeout
         )
@@ -104,14 +104,14 @@ class GitCache:
         return BranchNotFound(describe_missing_branch(remote.branch, sorted(heads), branch_seen=remote.branch_seen))
 
     async def fetch(self, app: str, remote: GitRemote, commit: str | None = None) -> Commit:
-        """Bring the branch's head, or `commit`, into the cache. Raises GitFailed with Git's reason."""
+        """Fetch the branch's head, or `commit`, into the cache; a damaged clone is replaced. Raises GitFailed."""
         async with self._locks.setdefault(app, asyncio.Lock()):
             try:
                 return await self._fetch_commit(app, remote, commit)
             except GitFailed:
                 if await self._is_intact(app):
                     raise
-            log.get("registry").warning("a damaged copy of a repository is fetched anew", app=app)
+            log.get("registry").warning("Cached clone is damaged; fetching it again", app=app)
             await asyncio.to_thread(shutil.rmtree, self._cache_path(app), ignore_errors=True)
             return await self._fetch_commit(app, remote, commit)
 
@@ -124,7 +124,7 @@ class GitCache:
         return await self._read_commit(cache, commit or HEAD_REF)
 
     async def _is_intact(self, app: str) -> bool:
-        """Whether Git takes it for a repository, and what it last brought can be read."""
+        """Whether the clone is a valid repository whose last head is readable."""
         cache = self._cache_path(app)
         if not cache.is_dir():
             return True
@@ -147,7 +147,7 @@ class GitCache:
         return True
 
     async def read_manifests(self, app: str, commit: str, path: str) -> dict[str, bytes]:
-        """Every manifest below `path`, by its path in the repository. Raises Refused before reading too much."""
+        """The manifests below `path`, by path in the repository. Raises InvalidRevision before reading too much."""
         cache = self._cache_path(app)
         pathspec = () if path == "." else ("--", path)
         arguments = ("ls-tree", "-r", "-l", "-z", "--full-tree", commit, *pathspec)
@@ -155,19 +155,19 @@ class GitCache:
         return await self._read_blobs(cache, select_manifests(list(parse_entries(listing)), path, commit))
 
     async def read_tree_contents(self, app: str, commit: str) -> TreeContents:
-        """What of the whole tree a warning may be about; nothing of a tree that cannot be listed in time."""
+        """The links and package files of the tree, for warnings; empty when the tree cannot be read in time."""
         cache = self._cache_path(app)
         try:
             entries = await self._list_relevant_entries(cache, commit)
             readable = take_within_limit([entry for entry in entries if entry.needs_content], MAX_READ_BYTES)
             return build_contents(entries, await self._read_blobs(cache, readable))
         except (TimeoutError, GitFailed) as error:
-            fields = {"app": app, "commit": commit, "why": str(error) or "it took too long"}
-            log.get("registry").warning("the tree of a commit was not looked at", **fields)
+            fields = {"app": app, "commit": commit, "why": str(error) or "timeout"}
+            log.get("registry").warning("Could not read the tree of a commit; its warnings are missing", **fields)
             return TreeContents()
 
     async def _list_relevant_entries(self, cache: Path, commit: str) -> list[TreeEntry]:
-        """At most MAX_LISTED entries, of a tree of any size."""
+        """At most MAX_ENTRIES entries, of a tree of any size."""
         arguments, entries, remainder = ("ls-tree", "-r", "-l", "-z", "--full-tree", commit), list[TreeEntry](), b""
         async with aclosing(self._git.stream(*arguments, folder=cache, timeout=READ_TIMEOUT_S)) as chunks:
             async for chunk in chunks:
@@ -178,7 +178,7 @@ class GitCache:
         return entries[:MAX_ENTRIES]
 
     def stream_archive(self, app: str, commit: str) -> AsyncIterator[bytes]:
-        """A gzipped tar of the tree at a commit that the cache has."""
+        """A gzipped tar of the tree of a cached commit."""
         return self._git.stream(
             "archive", "--format=tar.gz", "-1", commit, folder=self._cache_path(app), timeout=ARCHIVE_TIMEOUT_S
         )
@@ -226,6 +226,6 @@ class GitCache:
 
 
 def _remove_leftovers(cache: Path) -> None:
-    """What a killed fetch left would stop the next one; only one runs at a time, so whatever is here is nobody's."""
+    """Delete locks of a killed fetch: fetches of an app run one at a time, so no process holds them."""
     for lock in (*cache.glob("*.lock"), *cache.glob("refs/**/*.lock"), *cache.glob("objects/pack/tmp_*")):
         lock.unlink(missing_ok=True)

@@ -1,8 +1,7 @@
-"""Git as a subprocess: https, ssh and file only, no prompts, no hooks, no submodules, bounded time and size.
+"""Runs Git as a subprocess: https, ssh and file only, no prompts, hooks or submodules, bounded time and size.
 
-Redirects are not followed: they would lead to hosts that nobody judged.
-Every call runs with a home of its own and an environment made here: nothing of the host's or the user's Git
-configuration counts, and no credential is ever an argument.
+Git follows no redirects: they may lead to hosts that the address policy has not checked. Every call has its own HOME
+and environment, so the configuration of the host or the user has no effect; credentials are never arguments.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from services.registry.git.error_messages import GitFailed, explain_git_error, f
 from services.registry.git.process_io import CHUNK_BYTES, IdleTimeout, communicate, get_pipes, read_stderr
 
 MAX_FILE_BYTES = 1 << 30
-"""The largest file (a pack) that Git may write here."""
+"""The largest file (a pack) that Git may write."""
 KILL_WAIT_S = 5.0
 PROTOCOLS = "https:http:ssh:file"
 INHERITED_VARIABLES = (
@@ -57,17 +56,17 @@ CONFIGURATION = """\
 """
 
 NO_TARGET = GitTarget("")
-"""For what asks no other host."""
+"""For commands without a remote."""
 
 
 VERSION = re.compile(r"(\d+)\.(\d+)")
 VERSION_TIMEOUT_S = 10.0
 MIN_VERSION = (2, 37)
-"""The first Git that connects to addresses that it is given."""
+"""The first version with http.curloptResolve, which pins connections to checked addresses."""
 
 
 class GitClient:
-    """`home` is a folder of our own, made whenever it is missing."""
+    """`home` is Git's HOME; it is created again when it is removed."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -85,9 +84,9 @@ class GitClient:
         timeout: float,
         idle_timeout: float | None = None,
     ) -> bytes:
-        """What Git printed. Raises GitFailed with Git's own reason, free of credentials.
+        """Run a command and return its output. Raises GitFailed with Git's own message, without credentials.
 
-        `silence` is how many seconds it may print nothing at all, for commands that tell their progress.
+        `idle_timeout` is the longest time in seconds without output, for commands that report progress.
         """
         self._ensure_home()
         with write_auth_files(credentials, self._home, target.ssh_options) as auth:
@@ -98,7 +97,7 @@ class GitClient:
                     code = await process.wait()
             except IdleTimeout as error:
                 raise GitFailed(
-                    f"the repository's server has said nothing for {idle_timeout:g} s and was given up"
+                    f"the repository's server sent nothing for {idle_timeout:g} s; Git was stopped"
                 ) from error
             except TimeoutError as error:
                 raise GitFailed(f"git {arguments[0]} took longer than {timeout:g} s and was stopped") from error
@@ -109,7 +108,7 @@ class GitClient:
         return output
 
     async def stream(self, *arguments: str, folder: Path, timeout: float) -> AsyncGenerator[bytes, None]:
-        """What Git prints, in pieces; for output that may be large."""
+        """Run a command and yield its output in chunks, for large output."""
         async with asyncio.timeout(timeout), self._start_process(arguments, folder, GitAuth()) as process:
             pipes = get_pipes(process)
             pipes.stdin.close()
@@ -120,12 +119,12 @@ class GitClient:
                 raise GitFailed(explain_git_error(errors.decode(errors="replace")))
 
     async def get_version(self) -> tuple[int, ...]:
-        """As `git version 2.39.5 (Apple Git-154)` tells it."""
+        """Parsed from `git version 2.39.5 (Apple Git-154)`; empty when unknown."""
         match = VERSION.search((await self.run("version", timeout=VERSION_TIMEOUT_S)).decode(errors="replace"))
         return tuple(map(int, match.groups())) if match else ()
 
     async def find_redirect_location(self, target: GitTarget, credentials: Credentials, timeout: float) -> str:
-        """Where a repository that redirects has moved to, by its own word; empty when it does not say."""
+        """The Location header of a repository that redirects (read from a trace of curl), or empty."""
         self._ensure_home()
         with tempfile.TemporaryDirectory(prefix="trace-", dir=self._home) as folder:
             trace = Path(folder) / "trace"
@@ -136,7 +135,7 @@ class GitClient:
             return find_last_location(trace.read_text(errors="replace") if trace.exists() else "")
 
     def _ensure_home(self) -> None:
-        """Somebody may remove what lies in the data folder while we run; Git goes by no other configuration."""
+        """The data folder may be removed while the service runs; Git must not fall back to another configuration."""
         if not self._configuration.is_file():
             self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._configuration.write_text(CONFIGURATION)
@@ -175,7 +174,7 @@ class GitClient:
 
 
 async def _kill_process(process: Process) -> None:
-    """Kill Git and the helpers that it started, in whatever state they are."""
+    """Kill Git's process group: Git and the helpers that it started."""
     if process.returncode is not None:
         return
     with suppress(ProcessLookupError):

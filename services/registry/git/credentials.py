@@ -1,4 +1,4 @@
-"""How a Secret's values reach Git: through an askpass program or a key file, never as an argument or in an error."""
+"""Git credentials from a Secret: passed by an askpass script or a key file, never as an argument or in an error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ esac
 
 @dataclass(frozen=True)
 class Credentials:
-    """Empty fields are not used; a key goes with the hosts that it may be shown to."""
+    """Empty fields are not used; a private key needs known_hosts."""
 
     username: str = ""
     password: str = field(default="", repr=False)
@@ -40,7 +40,7 @@ NO_CREDENTIALS = Credentials()
 
 @dataclass(frozen=True)
 class GitAuth:
-    """What Git's environment gets, and the texts that no error may show."""
+    """Environment variables for Git, and texts that errors must not contain."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
@@ -58,14 +58,14 @@ def parse_credentials(values: Mapping[str, str], url: str) -> Credentials:
 
 
 def _default_token_user(url: str) -> str:
-    """Forges take any user name beside a token, but for Bitbucket."""
+    """Forges accept any user name with a token; Bitbucket requires this one."""
     host = urlsplit(url).hostname or ""
     return "x-token-auth" if host == "bitbucket.org" else "x-access-token"
 
 
 @contextmanager
 def write_auth_files(credentials: Credentials, home: Path, ssh_options: Sequence[str] = ()) -> Iterator[GitAuth]:
-    """The environment for one call of Git; its files exist as long as the call. `ssh` are more options of ssh."""
+    """Write the files for one Git command; they are deleted at its end. `ssh_options` are added to ssh."""
     command = " ".join((SSH_COMMAND, *(f"-o {shlex.quote(option)}" for option in ssh_options)))
     if credentials == NO_CREDENTIALS:
         yield GitAuth({"GIT_SSH_COMMAND": command})

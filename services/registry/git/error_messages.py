@@ -1,4 +1,4 @@
-"""Git's reasons as sentences for developers: what went wrong in Git's own words, and what to do. Pure."""
+"""Git's error output as one sentence: its own words, and advice. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from libs.common.errors import Invalid
 
 MAX_BRANCHES = 10
 MAX_REASON = 500
-"""Characters of Git's reason that are kept."""
+"""Characters; a longer message is cut."""
 NOISE_PREFIXES = ("hint:", "warning:", "Cloning into", "Please make sure you have", "and the repository exists")
 USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
 PROGRESS = re.compile(r"(remote: )?[A-Z][a-z]+ (objects|deltas)\b|remote: Total \d|From ")
@@ -33,7 +33,7 @@ LOCATION = re.compile(r"<= Recv header: location: *(\S+)", re.IGNORECASE)
 
 
 class GitFailed(Invalid):
-    """Git could not do it."""
+    """A Git command failed."""
 
 
 class BranchNotFound(GitFailed):
@@ -41,7 +41,7 @@ class BranchNotFound(GitFailed):
 
 
 def describe_missing_branch(branch: str, branches: Sequence[str], *, branch_seen: bool) -> str:
-    """`seen`: the branch has been there before. It may have another name now, so the others are named."""
+    """Names the existing branches: with `branch_seen` the branch existed before and may be renamed."""
     names = ", ".join(branches[:MAX_BRANCHES]) + (
         f" and {hidden} more" if (hidden := len(branches) - MAX_BRANCHES) > 0 else ""
     )
@@ -50,7 +50,7 @@ def describe_missing_branch(branch: str, branches: Sequence[str], *, branch_seen
 
 
 def explain_git_error(errors: str, hidden: tuple[str, ...] = ()) -> str:
-    """In one line, without hints, credentials or our paths; with advice where there is some."""
+    """One line without hints, `hidden` texts or user info in URLs; with advice for known errors."""
     lines = [line.strip() for line in errors.splitlines()]
     messages = [
         SEVERITY_LABEL.sub("", line)
@@ -61,11 +61,11 @@ def explain_git_error(errors: str, hidden: tuple[str, ...] = ()) -> str:
     for secret in hidden:
         text = text.replace(secret, "***") if secret else text
     text = USER_INFO.sub("", text)[:MAX_REASON]
-    advice = next((text_of_advice for sign, text_of_advice in ADVICE if sign in text), None)
+    advice = next((hint for sign, hint in ADVICE if sign in text), None)
     return f"{text}; {advice}" if advice else text
 
 
 def find_last_location(trace: str) -> str:
-    """Where the last redirect in a trace of curl leads to."""
+    """The last Location header in a trace of curl, or empty."""
     locations = LOCATION.findall(trace)
     return str(locations[-1]) if locations else ""

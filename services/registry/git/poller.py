@@ -1,4 +1,4 @@
-"""Asks Git for the heads of the branches, for those whose forge cannot call: one `ls-remote` an interval."""
+"""Polls remotes for new heads, for forges that cannot send webhooks: one `git ls-remote` an interval."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from services.registry.git.remotes import RemoteResolver
 from services.registry.keyed_executor import KeyedExecutor
 
 SCAN_INTERVAL_S = 5.0
-"""How often it is seen which repositories are due, when none is due sooner: one may have been added or changed."""
+"""The longest time between scans for due repositories: one may have been added or changed."""
 MIN_SCAN_INTERVAL_S = 1.0
-"""Between two looks; no interval can be shorter."""
+"""The shortest time between scans, and so the shortest poll interval."""
 MAX_CONCURRENT_POLLS = 4
-"""Repositories that are asked at the same time."""
+"""Remotes that are polled at the same time."""
 
 
 class Poller:
@@ -73,7 +73,7 @@ class Poller:
             await self._retry_failed_fetch(repository, head)
 
     async def _retry_failed_fetch(self, repository: Repository, head: str) -> None:
-        """Nothing was pushed since; but a fetch of it may have failed."""
+        """The head has not changed; deploy it again if its fetch failed and the back-off is over."""
         async with self._database.read() as conn:
             newest, now = (
                 await deployments.list_page(conn, repository.app, MAX_COUNTED_RETRIES),
@@ -93,7 +93,7 @@ class Poller:
                 await apps.update_repository(conn, repository.app, poll_error=poll_error)
 
     async def _add_deployment(self, repository: Repository, head: str, *, is_retry: bool) -> None:
-        """Deploy a head that is new, or was `seen` and not fetched, unless a deployment is about to ask Git anyway."""
+        """Add a deployment of a new head, or of a failed fetch (`is_retry`), unless a pending one awaits the head."""
         async with self._database.write() as conn:
             if await apps.get(conn, repository.app, lock=True) is None:
                 return

@@ -1,4 +1,4 @@
-"""What a program that was started reads and prints, bounded in size and, if wanted, in its silence."""
+"""Standard streams of a subprocess, with limits on size and on time without output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHUNK_BYTES = 64 * 1024
 
 
 class IdleTimeout(Exception):
-    """The program has printed nothing for too long."""
+    """The process printed nothing for too long."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def get_pipes(process: Process) -> ProcessPipes:
 
 
 async def communicate(pipes: ProcessPipes, stdin_data: bytes, idle_timeout: float | None) -> tuple[bytes, bytes]:
-    """What it prints on its two outputs until their end. Raises Silent after `silence` seconds without a byte."""
+    """Write stdin, return stdout and stderr. Raises IdleTimeout after `idle_timeout` seconds without a byte."""
     try:
         async with asyncio.timeout(idle_timeout) as watchdog, asyncio.TaskGroup() as group:
             output = group.create_task(
@@ -53,7 +53,7 @@ async def communicate(pipes: ProcessPipes, stdin_data: bytes, idle_timeout: floa
 
 
 async def read_stderr(pipes: ProcessPipes) -> bytes:
-    """What it says of its failure, when all that it printed was read."""
+    """The end of stderr; call it when stdout was read to its end."""
     return await _read_last(_iter_chunks(pipes.stderr), MAX_ERROR_BYTES)
 
 
@@ -73,7 +73,7 @@ async def _iter_chunks_watched(
 
 
 async def _write_stdin(stdin: asyncio.StreamWriter, stdin_data: bytes) -> None:
-    """Git may end before it has read all, and says why on its other end. uvloop calls that a RuntimeError."""
+    """Git may exit before it has read all of stdin; stderr says why. uvloop raises RuntimeError then."""
     with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
         if stdin_data:
             stdin.write(stdin_data)
@@ -82,7 +82,7 @@ async def _write_stdin(stdin: asyncio.StreamWriter, stdin_data: bytes) -> None:
 
 
 async def _read_first(chunks: AsyncIterator[bytes], limit: int) -> bytes:
-    """The first `limit` bytes; the rest is read too, or Git would wait for us, and dropped."""
+    """The first `limit` bytes. Reads and drops the rest, or Git would block on a full pipe."""
     buffer = bytearray()
     async for chunk in chunks:
         buffer += chunk[: limit - len(buffer)]
@@ -90,7 +90,7 @@ async def _read_first(chunks: AsyncIterator[bytes], limit: int) -> bytes:
 
 
 async def _read_last(chunks: AsyncIterator[bytes], limit: int) -> bytes:
-    """The last `limit` bytes: why it failed is what it says at its end, behind all of its progress."""
+    """The last `limit` bytes: the error follows the progress output."""
     buffer = bytearray()
     async for chunk in chunks:
         buffer += chunk

@@ -1,4 +1,4 @@
-"""Where an app's manifests come from, with the credentials that its Secret holds."""
+"""Resolves an app's Repository to a Git remote: address, branch and decrypted credentials."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from services.registry.git.credentials import NO_CREDENTIALS, Credentials, parse
 from services.registry.secrets.vault import Vault
 
 GENERATED_WEBHOOK = "(webhook)"
-"""The place of a generated webhook secret in the vault: no name of a Secret looks like this."""
+"""Names the generated webhook secret in the vault; not a valid name of a Secret."""
 
 
 @dataclass(frozen=True)
 class GitRemote:
-    """Where an app's manifests come from."""
+    """The repository, branch and folder of an app's manifests."""
 
     url: str
     branch: str = "main"
     path: str = "manifests"
     credentials: Credentials = NO_CREDENTIALS
     branch_seen: bool = False
-    """Whether the branch has been there before."""
+    """Whether the branch existed before."""
 
 
 class NoRepository(Conflict):
@@ -41,7 +41,7 @@ class RemoteResolver:
         self._vault = vault
 
     async def resolve_app(self, app: str) -> tuple[Repository, GitRemote]:
-        """Raises NoRepository or Incomplete."""
+        """Raises NoRepository or MissingCredentials."""
         async with self._database.read() as conn:
             repository = await apps.get_repository(conn, app)
         if repository is None:
@@ -61,7 +61,7 @@ class RemoteResolver:
             raise MissingCredentials(f"{secret_name} has no complete values yet: {error.detail}") from error
 
     async def get_secret_values(self, app: str, name: str) -> dict[str, str]:
-        """A Secret's values in clear. They leave this process only to Git and to the worker that starts a task."""
+        """A Secret's decrypted values. Only Git and the worker that starts a task may receive them."""
         async with self._database.read() as conn:
             encrypted = await secrets.get_values(conn, app, name)
         return {key: self._vault.decrypt(app, name, key, value) for key, value in encrypted.items()}

@@ -1,6 +1,6 @@
-"""Addresses of repositories in parts, as Git and what it starts read them. Pure.
+"""Parses URLs of repositories. Pure.
 
-Every part is of letters that mean one thing to all of them (Git, curl, ssh, the resolver); other addresses are refused.
+Accepts only characters that Git, curl, ssh and the resolver parse alike; any other URL is invalid.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from libs.common.http.addresses import Address
 DEFAULT_PORTS = {"http": 80, "https": 443, "ssh": 22, "file": 0}
 URL = re.compile(r"(https?|ssh|file)://([^/?#\\]*)(.*)", re.DOTALL | re.IGNORECASE)
 SCP_LIKE = re.compile(r"((?!-)[\w.-]+)@([\w.-]+):(.+)", re.ASCII | re.DOTALL)
-"""user@host:path, which is ssh; its path begins at the user's home."""
+"""user@host:path, Git's scp-like syntax for ssh; the path is relative to the user's home."""
 AUTHORITY = re.compile(r"(?:(.*)@)?(\[[^\[\]]+\]|[^:\[\]@]+)(?::(\d{0,5}))?", re.DOTALL)
 HOST_NAME = re.compile(r"(?!-)[a-z0-9._-]+")
 NUMERIC_HOST = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)")
-"""The resolver and curl read this as an IPv4 address, in one of its many spellings."""
+"""A spelling of an IPv4 address that the resolver and curl accept."""
 USER = re.compile(r"(?!-)[\w.~+-]+", re.ASCII)
 UNQUOTED = "/%:@!$&'()*+,;=~-._?"
 MAX_SHOWN = 300
@@ -29,12 +29,12 @@ UPLOAD_PACK_QUERY = "/info/refs?service=git-upload-pack"
 
 
 class InvalidRepositoryUrl(Exception):
-    """This is no address of a repository."""
+    """Not a valid URL of a repository."""
 
 
 @dataclass(frozen=True)
 class RepositoryUrl:
-    """`host` is a name in ASCII, or an address; `user` may hold a password; a `short` one is user@host:path."""
+    """`host` is an ASCII name or an IP address; `user` may contain a password; `scp_like` is user@host:path."""
 
     scheme: str
     user: str
@@ -49,12 +49,12 @@ class RepositoryUrl:
 
     @property
     def is_address(self) -> bool:
-        """Whether the host is an address and no name."""
+        """Whether the host is an IP address in any spelling."""
         return ":" in self.host or NUMERIC_HOST.fullmatch(self.host) is not None
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Where a connection goes."""
+        """Scheme, host and port."""
         return self.scheme, self.host, self.port
 
     @property
@@ -69,7 +69,7 @@ class RepositoryUrl:
         return replace(self, host=str(address))
 
     def follow_redirect(self, location: str) -> Self | None:
-        """Where a redirect of Git's first question leads to, when that is the same place."""
+        """The URL after a redirect of Git's first request, or None when the origin differs."""
         if not location:
             return None
         try:
@@ -82,7 +82,7 @@ class RepositoryUrl:
 
 
 def parse_repository_url(url: str) -> RepositoryUrl:
-    """Raises NotALocator."""
+    """Raises InvalidRepositoryUrl."""
     if short := SCP_LIKE.fullmatch(url):
         return RepositoryUrl("ssh", short[1], _parse_host(short[2]), DEFAULT_PORTS["ssh"], short[3], scp_like=True)
     parts = URL.fullmatch(url)
@@ -95,7 +95,7 @@ def parse_repository_url(url: str) -> RepositoryUrl:
         return RepositoryUrl(scheme, "", "", 0, path)
     authority = AUTHORITY.fullmatch(parts[2])
     if authority is None or int(authority[3] or 0) > 65535:
-        raise InvalidRepositoryUrl("the url of the Repository has no host, or a port that is no number")
+        raise InvalidRepositoryUrl("the url of the Repository has no host, or its port is not a number")
     port = int(authority[3] or 0) or DEFAULT_PORTS[scheme]
     path = path if path.startswith("/") else f"/{path}"
     return RepositoryUrl(
@@ -104,26 +104,26 @@ def parse_repository_url(url: str) -> RepositoryUrl:
 
 
 def _parse_host(text: str) -> str:
-    """A name as it is looked up, or an address. Digits and dots of other scripts are digits and dots."""
+    """The host in ASCII, or an IP address. NFKC turns digits and dots of other scripts into ASCII."""
     try:
         if text.startswith("["):
             return str(IPv6Address(text[1:-1].partition("%")[0]))
         plain = unicodedata.normalize("NFKC", text).encode("idna").decode().lower().removesuffix(".")
     except ValueError as error:
-        raise InvalidRepositoryUrl(f"{text} is no host's name") from error
+        raise InvalidRepositoryUrl(f"{text} is not a valid host name") from error
     if HOST_NAME.fullmatch(plain) is None:
-        raise InvalidRepositoryUrl(f"{text} is no host's name")
+        raise InvalidRepositoryUrl(f"{text} is not a valid host name")
     return plain
 
 
 def _parse_user(scheme: str, text: str) -> str:
-    """Git decodes an address before it looks for the host of ssh: no encoded letter may be in front of it."""
+    """Git decodes a URL before it finds the host of ssh: percent-encoding is not allowed before the host."""
     if scheme == "ssh" and text and USER.fullmatch(text) is None:
-        raise InvalidRepositoryUrl("the user in the url of the Repository has letters that ssh does not take")
+        raise InvalidRepositoryUrl("the user in the url of the Repository has characters that ssh does not accept")
     return quote(text, safe="%:")
 
 
 def redact_url(url: str) -> str:
-    """An address as errors show it: without what may be a secret; that of a question as that of its repository."""
+    """A URL for error messages: without user info and query, and without the suffix of Git's first request."""
     parts = urlsplit(url.removesuffix(UPLOAD_PACK_QUERY))
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:MAX_SHOWN]

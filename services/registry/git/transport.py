@@ -1,7 +1,7 @@
-"""Repositories of others, asked by their address: only where they may be, and where they were looked up.
+"""Runs Git commands against remotes, only at addresses that the policy allows and has resolved.
 
-A redirect within one place (scheme, host, port) is followed, as forges send one for an address without `.git` and for a
-repository with a new name. Any other is refused with the new address, which the owner of the app can write.
+A redirect within one origin (scheme, host, port) is followed: forges redirect addresses without `.git` and renamed
+repositories. Any other redirect is an error with the new address, which the owner of the app can set.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from services.registry.git.repository_url import parse_repository_url, redact_ur
 LOOKUP_TIMEOUT_S = 10.0
 MAX_REDIRECTS = 3
 READABLE_ERRORS = (NO_REF, "not our ref", "git ", "nothing for")
-"""What is told of a repository that may be read; the last are our own words."""
+"""Errors of an allowed local repository, shown as they are; the last two are our own messages."""
 
 NO_CONNECTION = "connect to host"
-"""What ssh says of an address at which nobody listens."""
+"""Part of ssh's message when a connection fails."""
 
 
 class GitTransport:
@@ -39,7 +39,7 @@ class GitTransport:
         timeout: float,
         idle_timeout: float | None = None,
     ) -> bytes:
-        """What Git printed for `command` about `what` of the repository. Raises GitFailed with its reason."""
+        """The output of `command` for `refs` of the remote. Raises GitFailed with Git's message."""
 
         async def run_at(target: GitTarget) -> bytes:
             arguments = (*command, *target.arguments, "--", target.url, *refs)
@@ -62,7 +62,7 @@ class GitTransport:
         raise GitFailed(f"{redact_url(remote.url)} redirects more than {MAX_REDIRECTS} times")
 
     async def _follow_redirect(self, url: str, target: GitTarget, credentials: Credentials, timeout: float) -> str:
-        """The address that a redirect leads to. Raises GitFailed when it is at another place."""
+        """The target of a redirect. Raises GitFailed when it is at another origin."""
         location = await self._git.find_redirect_location(target, credentials, timeout)
         if new_url := parse_repository_url(url).follow_redirect(location):
             return new_url.url
@@ -73,7 +73,7 @@ class GitTransport:
 
 
 async def _run_at_first_address(run: Callable[[GitTarget], Awaitable[bytes]], target: GitTarget) -> bytes:
-    """Of the host's addresses at the first one that takes a connection."""
+    """Try the host's addresses in order until a connection succeeds."""
     try:
         return await run(target)
     except GitFailed as error:

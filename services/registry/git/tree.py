@@ -1,4 +1,4 @@
-"""What `git ls-tree` and `git cat-file` print, read; and which of it a deployment takes. Pure."""
+"""Parses `git ls-tree` and `git cat-file`, and selects the manifests of a commit. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REGULAR_FILE_MODES = ("100644", "100755")
 
 @dataclass(frozen=True)
 class TreeEntry:
-    """One file of a commit."""
+    """A file of a commit."""
 
     mode: str
     oid: str
@@ -33,14 +33,14 @@ class TreeEntry:
 
     @property
     def is_relevant(self) -> bool:
-        """Whether a warning may be about it."""
+        """Whether a warning may concern it."""
         return (
             self.mode in (LINK_MODE, SUBMODULE_MODE) or is_misnamed_manifest(self.path) or is_relevant_path(self.path)
         )
 
     @property
     def needs_content(self) -> bool:
-        """Whether such a warning needs its content."""
+        """Whether such a warning needs the file's content."""
         return (
             self.size <= MAX_LINK_TARGET_BYTES
             if self.mode == LINK_MODE
@@ -50,15 +50,15 @@ class TreeEntry:
 
 @dataclass(frozen=True)
 class TreeContents:
-    """What warnings of a deployment are about, besides its manifests."""
+    """Files of a commit that a deployment may warn about, besides its manifests."""
 
     items: tuple[TreePath, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """Paths that tell which packages the repository asks for; texts only of those that are read for it."""
+    """Package files by path (requirements.txt …), with content only where a warning needs it."""
 
 
 class InvalidRevision(Exception):
-    """The manifests of a commit are too many, too large, not there, or wrong."""
+    """The manifests of a commit are missing, invalid, too many or too large."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(problems[0].message)
@@ -68,7 +68,7 @@ class InvalidRevision(Exception):
 def parse_entries(listing: bytes) -> Iterator[TreeEntry]:
     """The lines of `git ls-tree -r -l -z`: `<mode> <type> <oid> <size>\\t<path>`, each ended by NUL.
 
-    A name that is not UTF-8 is shown with its bytes as escapes: two of them must not become one.
+    Bytes that are not UTF-8 become escapes, so that different names stay different.
     """
     for line in listing.decode(errors="backslashreplace").split("\0"):
         facts, _, path = line.partition("\t")
@@ -78,14 +78,14 @@ def parse_entries(listing: bytes) -> Iterator[TreeEntry]:
 
 
 def select_manifests(entries: list[TreeEntry], path: str, commit: str) -> list[TreeEntry]:
-    """The manifests among `entries`, or Refused with the first reason not to read them."""
+    """The manifests among `entries`. Raises InvalidRevision."""
     if any(entry.path == path and entry.mode == LINK_MODE for entry in entries):
         raise InvalidRevision(Problem(path, 1, 1, LINKED_FOLDER))
     return check_manifest_limits([entry for entry in entries if is_manifest_file(entry.path)], path, commit)
 
 
 def check_manifest_limits(entries: list[TreeEntry], path: str, commit: str) -> list[TreeEntry]:
-    """`entries`, or Refused with the first reason not to read them."""
+    """`entries`, unchanged. Raises InvalidRevision for the first that breaks a limit."""
     if not entries:
         raise InvalidRevision(
             Problem(path, 1, 1, f"there is no manifest (*.yaml, *.yml) in {path} at commit {commit[:12]}")
@@ -106,7 +106,7 @@ def check_manifest_limits(entries: list[TreeEntry], path: str, commit: str) -> l
 
 
 def take_within_limit(entries: list[TreeEntry], limit: int) -> list[TreeEntry]:
-    """The first ones whose sizes together are below `limit` bytes."""
+    """The first entries whose total size is at most `limit` bytes."""
     total, selected = 0, []
     for entry in entries:
         if (total := total + entry.size) > limit:
@@ -116,7 +116,7 @@ def take_within_limit(entries: list[TreeEntry], limit: int) -> list[TreeEntry]:
 
 
 def build_contents(entries: list[TreeEntry], texts: Mapping[str, bytes]) -> TreeContents:
-    """`texts` are those of the entries that were read; nothing is said of a link whose target was not."""
+    """`texts` are the contents that were read; a link without one is left out."""
     relevant = [
         entry for entry in entries if entry.path in texts or not (entry.mode == LINK_MODE and entry.needs_content)
     ]
@@ -133,7 +133,7 @@ def _build_item(entry: TreeEntry, texts: Mapping[str, bytes]) -> TreePath:
 
 
 def parse_blobs(output: bytes, entries: list[TreeEntry]) -> Mapping[str, bytes]:
-    """The answers of `git cat-file --batch` (`<oid> <type> <size>\\n<content>\\n` each), in the order asked."""
+    """The output of `git cat-file --batch` (`<oid> <type> <size>\\n<content>\\n` each), in the order of `entries`."""
     blobs: dict[str, bytes] = {}
     position = 0
     for entry in entries:

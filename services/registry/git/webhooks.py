@@ -1,7 +1,7 @@
-"""Push webhooks: which forge speaks, whether its signature is true, and what it says.
+"""Push webhooks: detects the forge, verifies its signature, parses the push. Pure.
 
-Signatures are checked on the raw bytes, before anything is parsed. Forms: GitHub "Validating webhook deliveries",
-Gitea "Webhooks"; Forgejo and Gogs sign as Gitea does, each under header names of its own.
+Signatures are verified on the raw bytes, before parsing. Formats: GitHub "Validating webhook deliveries", Gitea
+"Webhooks"; Forgejo and Gogs sign like Gitea, with their own header names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Kind = Literal["ping", "push", "deletion", "other"]
 
 @dataclass(frozen=True)
 class Forge:
-    """Where a forge writes what: header names in lower case, and what stands before the hex digest."""
+    """A forge's header names in lower case, and the prefix of its hex digest."""
 
     name: str
     signature: str
@@ -38,12 +38,12 @@ FORGES = (
     Forge("gogs", "x-gogs-signature", "x-gogs-event", "x-gogs-delivery"),
     Forge("github", "x-hub-signature-256", "x-github-event", "x-github-delivery", prefix="sha256="),
 )
-"""In this order, because Gitea and Forgejo also send the headers of the forges that they came from."""
+"""The most specific first: Gitea and Forgejo also send the headers of the forges they derive from."""
 
 
 @dataclass(frozen=True)
 class Push:
-    """What a delivery says. `commit` is what the forge calls the branch's new head: a hint, Git decides."""
+    """A parsed delivery. `commit` is the forge's hint about the new head; Git decides."""
 
     kind: Kind
     branch: str | None = None
@@ -51,13 +51,13 @@ class Push:
 
 
 def detect_forge(headers: Mapping[str, str]) -> Forge | None:
-    """The forge whose signature these headers (any case) carry."""
+    """The forge that sent these headers (any case), by its signature header."""
     header_names = {name.lower() for name in headers}
     return next((forge for forge in FORGES if forge.signature in header_names), None)
 
 
 def is_signature_valid(forge: Forge, headers: Mapping[str, str], body: bytes, secret: str) -> bool:
-    """Whether `body` carries the forge's signature made with `secret`. An empty secret signs nothing."""
+    """Verify the HMAC of `body`. Nothing is valid for an empty secret."""
     signature = _get_header(headers, forge.signature)
     expected = forge.prefix + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     return bool(secret) and hmac.compare_digest(signature.encode(), expected.encode())
@@ -74,9 +74,9 @@ def get_delivery_id(forge: Forge, headers: Mapping[str, str]) -> str | None:
 
 
 def parse_push(forge: Forge | None, headers: Mapping[str, str], body: bytes) -> Push:
-    """What the delivery announces; without a forge (bearer token) an empty body announces a push to any branch.
+    """Parse the delivery; without a forge (bearer token) an empty body means a push to any branch.
 
-    Raises Malformed when the body is not what the forge's events look like.
+    Raises Malformed when the body does not have the format of the forge's events.
     """
     event = _get_header(headers, forge.event) if forge else "push"
     if event == "ping":
@@ -106,7 +106,7 @@ def _parse_commit(value: object) -> str | None:
 
 
 def _parse_document(headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:
-    """The JSON object, which GitHub can also wrap into a form."""
+    """The JSON object; GitHub may also send it as a form field."""
     try:
         if _get_header(headers, "content-type").startswith("application/x-www-form-urlencoded"):
             body = parse_qs(body.decode(), strict_parsing=True)["payload"][0].encode()

@@ -1,1 +1,1 @@
-"""HTTP: each module is one noun of the API. Routes check scopes, open transactions and render; they decide nothing."""
+"""HTTP: one module a noun of the API. Routes check scopes, open transactions and render JSON; they decide nothing."""

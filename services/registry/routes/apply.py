@@ -15,7 +15,7 @@ from services.registry.request_body import read_body
 router = APIRouter()
 MAX_BYTES = 1 << 20
 LOOKUP_TIMEOUT_S = 2.0
-"""A host that is not found within this is asked by the deployment, which says so."""
+"""A host that is not resolved in this time is checked again by the deployment."""
 DEFAULT_FILE_NAME = "app.yaml"
 
 
@@ -23,7 +23,7 @@ DEFAULT_FILE_NAME = "app.yaml"
 async def apply(
     request: Request, deps: DependenciesDep, caller: CallerDep, file: str = DEFAULT_FILE_NAME
 ) -> dict[str, Any]:
-    """`file` is the name that errors show."""
+    """`file` is the file name in error positions."""
     apply_request, problems = parse_apply_request(file, await read_body(request, MAX_BYTES))
     if apply_request is None:
         raise invalid_from_problems([problem for problem in problems if problem.severity == "error"])
@@ -35,7 +35,7 @@ async def apply(
 
 
 async def _check_repository_url(deps: Dependencies, apply_request: ApplyRequest) -> None:
-    """A Repository that would never be asked is refused at once."""
+    """Raises Invalid for a Repository at an address that the policy does not allow."""
     if apply_request.repository is None:
         return
     if why := await deps.address_policy.explain_refusal(apply_request.repository.body.spec.url, LOOKUP_TIMEOUT_S):

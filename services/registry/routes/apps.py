@@ -1,4 +1,4 @@
-"""`/api/v1/apps`: what there is, made of what every service knows of it."""
+"""`/api/v1/apps`: apps, combined from the registry, the scheduler and databox."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from services.registry.deployments.state import Deployment
 
 router = APIRouter(prefix="/api/v1/apps")
 PEER_TIMEOUT_S = 2.0
-"""A part that takes longer is shown as unavailable."""
+"""A service that takes longer is shown as unavailable."""
 
 
 class NewApp(BaseModel):
@@ -112,7 +112,7 @@ async def show_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[st
 
 
 async def _get_or_unavailable(peer: ServiceClient, path: str) -> dict[str, Any]:
-    """A missing part is named, and never an error of the whole."""
+    """The response, or an `unavailable` entry: a failing service must not fail the page."""
     try:
         return dict(await peer.get(path, timeout=PEER_TIMEOUT_S) or {})
     except MeshError as error:
@@ -120,7 +120,7 @@ async def _get_or_unavailable(peer: ServiceClient, path: str) -> dict[str, Any]:
 
 
 def _list_apis(deps: Dependencies, ns: str, catalog: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The published APIs with their addresses."""
+    """The published APIs with their URLs."""
     if catalog is None:
         return []
     parsed, root = Catalog.from_json(catalog), f"{deps.settings.public_url}/{ns}"
@@ -129,7 +129,7 @@ def _list_apis(deps: Dependencies, ns: str, catalog: dict[str, Any] | None) -> l
 
 
 def _list_addresses(root: str, spec: Any, catalog: Catalog) -> Iterator[dict[str, Any]]:
-    """Where it answers: a function and a pipeline have a page that describes them, files an address for each box."""
+    """URLs of an API: functions and pipelines have a page of documentation, files one URL for each box."""
     path = f"{root}/{spec.restful_api.path}"
     if spec.ml_component:
         component = catalog.components.get(spec.ml_component.name)
@@ -147,7 +147,7 @@ def _list_addresses(root: str, spec: Any, catalog: Catalog) -> Iterator[dict[str
 
 @router.delete("/{ns}", status_code=204)
 async def delete_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> None:
-    """Its rows go at once; routes and instances as soon as the scheduler hears of it. Boxes keep their data."""
+    """Deletes the rows now; the scheduler then removes routes and instances. Boxes keep their data."""
     caller.require_scope("write", ns)
     async with deps.database.write() as conn:
         if not await apps.remove(conn, ns, await database_time(conn)):

@@ -13,18 +13,19 @@ from libs.common.http.pagination import Cursors, next_page_link
 from libs.common.storable_text import StorableText
 from services.registry.db import Connection, apps, deployments
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep, DeploymentNotFound
+from services.registry.deployments.progress import log_superseded
 from services.registry.deployments.state import Deployment, DeploymentTrigger
 from services.registry.git.error_messages import BranchNotFound
 from services.registry.git.remotes import NoRepository
 
 router = APIRouter(prefix="/api/v1/apps/{ns}")
 HEAD_TIMEOUT_S = 3.0
-"""A rollback waits no longer for a Git server: what was seen last is left then."""
+"""How long a rollback waits for the remote's head; after that it abandons the last known head."""
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 class RollbackTarget(BaseModel):
-    """Where a rollback goes: a deployment, a commit that was live, or (neither) what was live before."""
+    """The target of a rollback: a deployment, a commit that was live, or by default the previous live deployment."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -68,7 +69,7 @@ async def show_deployment(ns: str, deployment: str, deps: DependenciesDep, calle
 
 @router.post("/sync", status_code=202)
 async def sync(ns: str, deps: DependenciesDep, caller: CallerDep, response: Response) -> dict[str, Any]:
-    """Deploy the branch's head, also when it was deployed before."""
+    """Deploy the branch's head, even when it was deployed before."""
     caller.require_scope("write", ns)
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:
@@ -83,7 +84,7 @@ async def sync(ns: str, deps: DependenciesDep, caller: CallerDep, response: Resp
 async def rollback(
     ns: str, deps: DependenciesDep, caller: CallerDep, response: Response, body: RollbackTarget | None = None
 ) -> dict[str, Any]:
-    """Deploy an older commit again. The head that it leaves is not deployed by itself; one that is pushed later is."""
+    """Deploy an older commit again. The abandoned head is not deployed automatically; a later push is."""
     caller.require_scope("write", ns)
     head = await _read_abandoned_head(deps, ns) if await _has_pending_head(deps, ns) else None
     async with deps.database.write() as conn:
@@ -92,12 +93,13 @@ async def rollback(
         commit, now = await _find_target_commit(conn, ns, body or RollbackTarget()), await database_time(conn)
         await apps.abandon_head(conn, ns, head)
         deployment = await deployments.add(conn, ns, DeploymentTrigger.ROLLBACK, now, pinned=commit)
-        await deployments.supersede_older(conn, ns, "pending", deployment.seq, now)
+        superseded = await deployments.supersede_older(conn, ns, "pending", deployment.seq, now)
+    log_superseded(deployment, superseded)
     return accept_deployment(deps, deployment, response)
 
 
 async def _read_abandoned_head(deps: Dependencies, ns: str) -> str | None:
-    """The head that a rollback leaves, when Git tells one now."""
+    """The remote's head, which a rollback abandons; None when it cannot be read now."""
     try:
         return await deps.read_remote_head(ns, HEAD_TIMEOUT_S)
     except BranchNotFound:
@@ -105,7 +107,7 @@ async def _read_abandoned_head(deps: Dependencies, ns: str) -> str | None:
 
 
 async def _has_pending_head(deps: Dependencies, ns: str) -> bool:
-    """Whether the head that is to be left may be newer than the one that was seen last."""
+    """Whether the remote's head may be newer than the last known one."""
     async with deps.database.read() as conn:
         return any(deployment.awaits_head for deployment in await deployments.list_by_status(conn, "pending", ns))
 

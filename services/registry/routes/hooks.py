@@ -1,4 +1,4 @@
-"""`POST /hooks/{ns}`: a forge says that something was pushed. A hint: Git is asked what is true."""
+"""`POST /hooks/{ns}`: a forge reports a push. A delivery is only a hint: Git decides what the head is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from libs.common import log
 from libs.common.db import database_time
 from libs.common.errors import NotFound, Unauthorized
 from services.registry.apps import Repository
@@ -32,9 +33,9 @@ from services.registry.secrets.verification import authenticate_token
 
 router = APIRouter()
 AUTHORIZATION = "x-mlmesh-authorization"
-"""The caller's own Authorization, as the gateway passes it on."""
+"""The caller's Authorization header, as the gateway forwards it."""
 HEAD_TIMEOUT_S = 0.7
-"""Forges give a delivery up within seconds; a Git server that is slower than this is asked by the deployment."""
+"""Forges stop waiting within seconds; the deployment asks a slower remote."""
 
 
 @router.post("/hooks/{ns}")
@@ -64,7 +65,7 @@ async def handle_hook(ns: str, request: Request, deps: DependenciesDep) -> Respo
 
 
 def _ignored_response(detail: str | None) -> Response:
-    """Nothing is deployed. What is wrong with the repository is told where its owner looks for deliveries."""
+    """Nothing is deployed. The repository's error is shown in the forge's list of deliveries."""
     return JSONResponse({"status": "ignored", "detail": detail}) if detail else Response(status_code=204)
 
 
@@ -79,7 +80,7 @@ async def _get_repository(deps: Dependencies, ns: str) -> Repository:
     async with deps.database.read() as conn:
         repository = await apps.get_repository(conn, ns)
     if repository is None:
-        raise NotFound("there is no app with a Repository of this name")
+        raise NotFound("there is no app of this name with a Repository")
     return repository
 
 
@@ -89,7 +90,7 @@ async def _authenticate(
     secret = await deps.remotes.get_webhook_secret(repository)
     if forge is not None:
         if not is_signature_valid(forge, headers, body, secret):
-            raise Unauthorized("the signature does not fit the body and the webhook's secret")
+            raise Unauthorized("the signature does not match the body and the webhook's secret")
         return
     token = parse_bearer_token(headers.get(AUTHORIZATION, ""))
     if token is None:
@@ -98,11 +99,11 @@ async def _authenticate(
         return
     caller, _ = await authenticate_token(deps.settings, deps.database, token)
     if not caller.has_scope("write", repository.app):
-        raise Unauthorized("this token does not allow to deploy this app")
+        raise Unauthorized("this token cannot deploy this app")
 
 
 async def _find_delivery(deps: Dependencies, ns: str, delivery: str | None) -> Response | None:
-    """The answer to a delivery that was answered before."""
+    """The response to a redelivery; None for a new delivery."""
     if delivery is None:
         return None
     async with deps.database.read() as conn:
@@ -132,13 +133,19 @@ async def _handle_push(deps: Dependencies, ns: str, push: Push, delivery: str | 
             now = await database_time(conn)
             await deliveries.prune(conn, now)
             await deliveries.record_delivery(conn, ns, delivery, deployment.id, now)
+    _log_push(ns, push, deployment.id, status)
     if status == 202:
         deps.deployment_worker.wake()
     return _deployment_response(status, deployment)
 
 
+def _log_push(ns: str, push: Push, deployment: str | None, status: int) -> None:
+    fields = {"branch": push.branch, "commit": push.commit, "deployment": deployment, "status": status}
+    log.get("registry").info("Push received", app=ns, **fields)
+
+
 async def _apply_decision(conn: Connection, ns: str, push: Push, head: str | None) -> tuple[int, Deployment]:
-    """Status and deployment of the answer, by what is true under the app's lock."""
+    """Decide again under the app's row lock; HTTP status and deployment of the response."""
     context = await _load_context(conn, ns, push)
     decision = decide_push(push.commit, context)
     if decision is PushDecision.JOIN and context.newest is not None:

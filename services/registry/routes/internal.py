@@ -1,4 +1,4 @@
-"""`/internal/…`: what scheduler, gateway and worker ask of the registry (docs/internal-api.md)."""
+"""`/internal/…`: the API for scheduler, gateway and worker (docs/internal-api.md)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
-from libs.common.db import database_time
 from libs.common.errors import Conflict, NotFound
 from services.registry.db import access_feed, apps, deployments
 from services.registry.dependencies import AppNotFound, Dependencies, DependenciesDep
-from services.registry.deployments import scheduler_reports
+from services.registry.deployments.scheduler_reports import Report, apply_report
 from services.registry.deployments.state import Deployment, DeploymentStep
 from services.registry.git.error_messages import GitFailed
 from services.registry.secrets.verification import authenticate_token
@@ -46,7 +45,7 @@ class ReportedError(InternalBody):
     log_tail: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Its place always, known or not; the rest where there is some."""
+        """The position is always present; other fields only when set."""
         place = {"message", "file", "line", "column"}
         return self.model_dump(include=place) | self.model_dump(mode="json", exclude=place, exclude_defaults=True)
 
@@ -95,13 +94,7 @@ def _describe_deployment(deployment: Deployment, catalog: dict[str, Any]) -> dic
 async def report_deployment(deployment: str, body: DeploymentReport, deps: DependenciesDep) -> None:
     steps = [DeploymentStep(**step.model_dump()) for step in body.steps]
     errors = [error.to_json() for error in body.errors]
-    async with deps.database.write() as conn:
-        row = await deployments.get(conn, deployment)
-        if row is None or await apps.get(conn, row.app, lock=True) is None:
-            raise NotFound(f"there is no deployment {deployment}")
-        await scheduler_reports.apply_report(
-            conn, row, body.status, steps, errors, list(body.warnings), await database_time(conn)
-        )
+    await apply_report(deps.database, deployment, Report(body.status, steps, errors, body.warnings))
 
 
 @router.get("/access")
@@ -112,7 +105,7 @@ async def list_access_changes(deps: DependenciesDep, since: int = 0) -> dict[str
 
 @router.post("/apps/{ns}/secrets/values")
 async def get_secret_values(ns: str, body: SecretNames, deps: DependenciesDep) -> dict[str, Any]:
-    """Only for the worker that starts a task; never logged."""
+    """Decrypted values, for the worker that starts a task. Never logged."""
     values_by_name = {name: await deps.remotes.get_secret_values(ns, name) for name in body.names}
     missing = [name for name, pairs in values_by_name.items() if not pairs]
     if missing:
@@ -132,11 +125,11 @@ async def stream_source(ns: str, commit: str, deps: DependenciesDep) -> Streamin
 
 
 async def _ensure_fetched(deps: Dependencies, ns: str, commit: str) -> None:
-    """Another replica may have fetched it, or the cache was lost."""
+    """Fetch a commit that another replica deployed, or that was lost with the cache."""
     if await deps.git_cache.has_commit(ns, commit):
         return
     try:
         _repository, remote = await deps.remotes.resolve_app(ns)
         await deps.git_cache.fetch(ns, remote, commit)
     except GitFailed as error:
-        raise NotFound(f"Git does not give commit {commit[:12]}: {error.detail}") from error
+        raise NotFound(f"cannot fetch commit {commit[:12]}: {error.detail}") from error

@@ -1,4 +1,4 @@
-"""`/api/v1/apps/{ns}/keys`: API keys of callers, each acting as one user."""
+"""`/api/v1/apps/{ns}/keys`: API keys; a caller with a key acts as its user."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def list_keys(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[s
 
 @router.post("", status_code=201)
 async def create_key(ns: str, body: NewKey, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
-    """The key itself is in this answer and nowhere else."""
+    """The key is only in this response; its hash is stored."""
     caller.require_scope("write", ns)
     text = secret_texts.new_token("mlmesh_key")
     async with deps.database.write() as conn:

@@ -1,4 +1,4 @@
-"""`/api/v1/apps/{ns}/secrets`: values go in and are never shown again."""
+"""`/api/v1/apps/{ns}/secrets`: write-only values of secrets."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from services.registry.secrets.vault import hash_password
 router = APIRouter(prefix="/api/v1/apps/{ns}/secrets")
 USER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 MAX_PASSWORD = 256
-"""Characters; what is longer is a key or a file, and gets no verifier."""
+"""Characters; a longer value is a key or a file and gets no verifier."""
 MAX_VALUE = 64 * 1024
 MAX_KEYS = 256
 
 
 def _check_encodable(value: SecretStr) -> SecretStr:
-    """JSON can spell half a character, which nothing can store."""
+    """JSON can contain a lone surrogate, which has no encoding."""
     try:
         value.get_secret_value().encode()
     except UnicodeEncodeError as error:
@@ -42,7 +42,7 @@ Value = Annotated[SecretStr, AfterValidator(_check_encodable)]
 
 
 class Values(BaseModel):
-    """Keys that are not named keep their values; null removes one."""
+    """Other keys keep their values; null deletes a key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -85,7 +85,7 @@ async def put_secret(ns: str, name: Name, body: Values, deps: DependenciesDep, c
         declared = await secrets.list_secrets(conn, ns)
         if name in declared or await deployments.has_revision(
             conn, ns
-        ):  # until Git was read nobody knows what it declares
+        ):  # unknown until the manifests were read from Git
             check_declared(ns, name, [key for key, value in new_values.items() if value is not None], declared)
         if not changed:
             return
@@ -111,7 +111,7 @@ def check_declared(ns: str, name: str, keys: Iterable[str], declared: Mapping[st
 async def _encrypt_changed(
     deps: Dependencies, ns: str, name: str, new_values: Mapping[str, str | None]
 ) -> dict[str, EncryptedValue | None]:
-    """What differs from what is stored: the same value again rolls no component."""
+    """Encrypt only values that differ from the stored ones: an equal value must not restart components."""
     current = await deps.remotes.get_secret_values(ns, name)
     changed = {key: value for key, value in new_values.items() if current.get(key) != value}
     return await asyncio.to_thread(_encrypt_values, deps, ns, name, changed)
@@ -129,7 +129,7 @@ def _encrypt_values(
 
 @router.delete("/{name}/{key}", status_code=204)
 async def delete_key(ns: str, name: str, key: str, deps: DependenciesDep, caller: CallerDep) -> None:
-    """One key goes, the others stay."""
+    """Delete one key."""
     caller.require_scope("write", ns)
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:

@@ -37,7 +37,7 @@ async def list_tokens(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any
 
 @router.post("", status_code=201)
 async def create_token(body: NewToken, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
-    """The token itself is in this answer and nowhere else."""
+    """The token is only in this response; its hash is stored."""
     caller.require_scope("admin")
     scopes, text = secret_texts.validate_scopes(body.scopes), secret_texts.new_token("mlmesh")
     async with deps.database.write() as conn:
@@ -51,7 +51,7 @@ async def create_token(body: NewToken, deps: DependenciesDep, caller: CallerDep)
 
 @router.delete("/{token}", status_code=204)
 async def delete_token(token: str, deps: DependenciesDep, caller: CallerDep) -> None:
-    """By id or by name. The gateway forgets it within a second."""
+    """By id or by name. The gateway stops accepting it within a second."""
     caller.require_scope("admin")
     async with deps.database.write() as conn:
         if not await tokens.remove(conn, token):

@@ -1,4 +1,4 @@
-"""`/api/v1/validate` and `/api/v1/schema`: manifests checked, and described, without an app."""
+"""`/api/v1/validate` and `/api/v1/schema`: checks manifests without an app, and returns their JSON schemas."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_BYTES = 16_000_000
 
 
 class ManifestFiles(BaseModel):
-    """Texts by their paths in the repository; `namespace` and `secrets` are the app's, when there is one."""
+    """Texts by path in the repository; `namespace` and `secrets` are those of an app, if there is one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,7 +49,7 @@ async def validate_files(request: Request) -> dict[str, Any]:
 
 @router.get("/schema/{kind}.json")
 async def get_schema(kind: str) -> dict[str, Any]:
-    """The name in any case: `mlcomponent.json` too."""
+    """The kind is case-insensitive: `mlcomponent.json`."""
     kind_name = next((name for name in KINDS if name.lower() == kind.lower()), None)
     if kind_name is None:
         raise NotFound(f"there is no kind {kind!r}; the kinds are {', '.join(KINDS)}")

@@ -1,4 +1,4 @@
-"""Tokens and API keys: random, shown once, kept as their SHA-256. 256 random bits need no slow hash."""
+"""Tokens and API keys: random, shown once, stored as SHA-256 (256 random bits need no slow hash)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ RANDOM_BYTES = 32
 SCOPE = re.compile(r"admin|(read|write)(:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?")
 NAME = re.compile(r"[A-Za-z0-9._@ -]{1,64}")
 ADMIN_NAME = "admin"
-"""What the token of the settings is called."""
+"""The name of the token in the settings (MLMESH_ADMIN_TOKEN)."""
 
 
 def new_token(kind: str) -> str:
-    """A new secret text such as `mlmesh_…`; `kind` tells people (and secret scanners) what it is."""
+    """A random token such as `mlmesh_…`; the prefix `kind` identifies it to people and secret scanners."""
     return f"{kind}_{secrets.token_urlsafe(RANDOM_BYTES)}"
 
 
 def new_id() -> str:
-    """A name for a row that outsiders see: short, random, good in a URL."""
+    """A short random id for URLs."""
     return secrets.token_hex(8)
 
 
@@ -32,7 +32,7 @@ def hash_token(token: str) -> str:
 
 
 def constant_time_equal(presented: str, expected: str) -> bool:
-    """Compared in constant time; an empty `expected` is no token."""
+    """Constant-time comparison; an empty `expected` matches nothing."""
     return bool(expected) and hmac.compare_digest(presented.encode(), expected.encode())
 
 
@@ -41,11 +41,11 @@ def is_expired(expires_at: float | None, now: float) -> bool:
 
 
 def validate_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
-    """Raises Invalid, which names the first one that is no scope."""
+    """The scopes without duplicates. Raises Invalid with the first unknown one."""
     unique = tuple(dict.fromkeys(scopes))
     wrong = next((scope for scope in unique if not SCOPE.fullmatch(scope)), None)
     if wrong is not None:
-        raise Invalid(f"{wrong!r} is no scope; there are admin, read, write, read:<app>, write:<app>")
+        raise Invalid(f"unknown scope {wrong!r}; use admin, read, write, read:<app> or write:<app>")
     if not unique:
         raise Invalid("a token needs at least one scope")
     return unique

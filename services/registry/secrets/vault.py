@@ -1,6 +1,6 @@
-"""Secret values at rest: AES-256-GCM, bound to their place, and argon2id verifiers for passwords.
+"""Encrypts secret values at rest (AES-256-GCM) and hashes passwords (argon2id).
 
-A sealed value opens only under the app, name and key for which it was sealed: a row copied elsewhere is worthless.
+App, name and key are associated data: a row that is copied elsewhere cannot be decrypted.
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ def _associated_data(app: str, name: str, key: str) -> bytes:
 
 
 def hash_password(value: str) -> str:
-    """An argon2id hash of `value`. Takes milliseconds of CPU: call it in a thread."""
+    """An argon2id hash. Takes milliseconds of CPU: call it in a thread."""
     return HASHER.hash(value)

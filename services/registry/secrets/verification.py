@@ -1,4 +1,4 @@
-"""Whose token it is, and what it allows."""
+"""Authenticates API tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.registry.secrets.tokens import ADMIN_NAME, constant_time_equal, ha
 
 
 async def authenticate_token(settings: Settings, database: Database, token: str) -> tuple[Caller, float | None]:
-    """And for how many seconds it is good; None: for ever. Raises Unauthorized for a token that is unknown or over."""
+    """The caller and the seconds until the token expires (None: never). Raises Unauthorized."""
     if constant_time_equal(token, settings.admin_token or ""):
         return Caller(token_name=ADMIN_NAME, scopes=frozenset({"admin"})), None
     async with database.read() as conn:

@@ -7,7 +7,7 @@ from services.registry.deployments.push_decision import (
     PushDecision,
     decide_push,
     find_existing_deployment,
-    is_nothing_new,
+    needs_no_deployment,
 )
 from tests.registry.deployments.examples import HEAD, LIVE, NEW, OLD, ROLLBACK, deployment
 
@@ -88,7 +88,7 @@ def test_a_push_is_judged_by_what_is_known(commit: str | None, scene: PushContex
     ],
 )
 def test_a_head_is_new_unless_it_is_live_or_was_left_on_purpose(head: str, scene: PushContext, expected: bool) -> None:
-    assert is_nothing_new(head, scene) is expected
+    assert needs_no_deployment(head, scene) is expected
 
 
 def test_what_settles_a_head_is_what_brings_it_or_what_is_live() -> None:

@@ -313,17 +313,38 @@ async def test_packages_that_no_process_gets_are_told(
 
 
 async def test_each_change_of_a_deployment_is_a_line_of_the_log(registry: Registry, working_copy: WorkingCopy) -> None:
-    working_copy.commit({"manifests/api.yml": PROTECTED_API, "manifests/more.YML": ""})
+    commit = working_copy.commit({"manifests/api.yml": PROTECTED_API, "manifests/more.YML": ""})
     with capture_logs() as lines:
         await registry.apply(working_copy)
         await poll_until(registry.get_newest, lambda it: any(step["status"] == "waiting" for step in it["steps"]))
         await registry.call("PUT", "/api/v1/apps/leafscan/secrets/api-users", {"data": {"alice": "sesame"}})
         deployment = await registry.wait_for_status("starting", "failed")
-    events = [line for line in lines if line["event"].startswith("deployment")]
+        await registry.make_live()
+        second = (await registry.call("POST", "/api/v1/apps/leafscan/sync")).body["id"]
+        await registry.wait_for_status("starting", deployment=second)
+        await registry.report(second, status="failed", errors=[{"message": "it did not start"}])
+        third = (await registry.call("POST", "/api/v1/apps/leafscan/sync")).body["id"]
+        await registry.wait_for_status("starting", deployment=third)
+        await registry.report(third, status="live")
+    events = [line for line in lines if line["event"].startswith("Deployment")]
     why = NO_VALUE
     fields = {"logger_name": "registry", "app": "leafscan", "deployment": deployment["id"], "log_level": "info"}
     assert events == [
-        {"event": "deployment began", **fields},
-        {"event": "deployment waits", "why": why, **fields},
-        {"event": "deployment starts", "warnings": 1, **fields},
+        {"event": "Deployment started", "trigger": "apply", **fields},
+        {"event": "Deployment waiting", "why": why, **fields},
+        {"event": "Deployment handed to the scheduler", "warnings": 1, **fields},
+        {"event": "Deployment live", "commit": commit, **fields},
+        {"event": "Deployment started", "trigger": "sync", **fields, "deployment": second},
+        {"event": "Deployment handed to the scheduler", "warnings": 1, **fields, "deployment": second},
+        {
+            "event": "Deployment failed",
+            "why": "it did not start",
+            **fields,
+            "deployment": second,
+            "log_level": "warning",
+        },
+        {"event": "Deployment started", "trigger": "sync", **fields, "deployment": third},
+        {"event": "Deployment handed to the scheduler", "warnings": 1, **fields, "deployment": third},
+        {"event": "Deployment live", "commit": commit, **fields, "deployment": third},
+        {"event": "Deployment superseded", "by": third, **fields},
     ]

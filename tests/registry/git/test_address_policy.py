@@ -41,7 +41,7 @@ async def test_no_spelling_leads_to_a_network_that_is_not_allowed(
     address_policy: AddressPolicy, host: str, form: str
 ) -> None:
     with pytest.raises(
-        AddressNotAllowed, match=r"a network that its operator does not allow \(MLMESH_REPOSITORY_NETWORKS\)"
+        AddressNotAllowed, match=r"a network that the operator does not allow \(MLMESH_REPOSITORY_NETWORKS\)"
     ):
         await address_policy.resolve(form.format(host), DEADLINE_S)
 

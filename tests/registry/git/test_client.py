@@ -45,7 +45,7 @@ async def test_a_server_that_stops_in_the_middle_is_given_up_and_one_that_tells_
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     assert await GitClient(tmp_path / "home").run("fetch", timeout=60, idle_timeout=2) == b""
     git.write_text(git.read_text().replace("$THEN", "sleep 60"))
-    with pytest.raises(GitFailed, match="has said nothing for 2 s"):
+    with pytest.raises(GitFailed, match="sent nothing for 2 s"):
         await GitClient(tmp_path / "home").run("fetch", timeout=60, idle_timeout=2)
 
 

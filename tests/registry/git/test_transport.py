@@ -164,7 +164,7 @@ async def test_ssh_goes_to_the_next_address_of_a_host_that_does_not_answer_at_on
     assert addresses == ["127.0.0.2"]
 
 
-SILENT = "the repository's server has said nothing for 0.5 s and was given up"
+SILENT = "the repository's server sent nothing for 0.5 s; Git was stopped"
 
 
 @pytest.mark.parametrize("form", ["http://127.0.0.1:{}/a", "https://127.0.0.1:{}/a", "ssh://git@127.0.0.1:{}/a"])

@@ -154,7 +154,7 @@ async def test_an_older_push_that_arrives_late_does_not_go_live(registry: Regist
     assert never_seen.status == 202
     ended = await registry.wait_for_status("superseded", "starting", deployment=never_seen.body["id"])
     assert ended["status"] == "superseded"
-    assert "brings nothing new" in ended["steps"][0]["detail"]
+    assert "no new commit" in ended["steps"][0]["detail"]
     assert (await registry.get("/api/v1/apps/leafscan"))["live"]["id"] == live["id"]
 
 

@@ -36,7 +36,7 @@ def test_scopes_keep_their_order_and_are_named_once() -> None:
     "scope", ["", "root", "read:", "read:Leaf", "read:-x", "admin:x", "read:a b", "read:" + "a" * 64]
 )
 def test_what_is_no_scope_is_named(scope: str) -> None:
-    with pytest.raises(Invalid, match=f"{scope!r} is no scope"):
+    with pytest.raises(Invalid, match=f"unknown scope {scope!r}"):
         validate_scopes(["read", scope])
 
 
