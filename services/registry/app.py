@@ -24,6 +24,7 @@ from services.registry.git.cache import GitCache
 from services.registry.git.poller import Poller
 from services.registry.git.remotes import RemoteResolver
 from services.registry.routes import apply, apps, deployments, hooks, internal, keys, secrets, tokens, validate
+from services.registry.secrets.reader import SecretReader
 from services.registry.secrets.vault import Vault
 
 ROUTES = (apply, apps, deployments, secrets, keys, tokens, validate, hooks, internal)
@@ -58,19 +59,30 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
         group = await stack.enter_async_context(_open_task_group())
-        vault, address_policy = Vault(settings.secret_key), build_address_policy(settings)
+        vault = Vault(settings.secret_key)
+        secret_reader, address_policy = SecretReader(database, vault), build_address_policy(settings)
         git_cache = GitCache(settings.data / "registry", address_policy)
         group.create_task(git_cache.check_git_version(), name="git version")
-        remotes, events = RemoteResolver(database, vault), EventPublisher(bus, group)
+        remotes, events = RemoteResolver(database, secret_reader), EventPublisher(bus, group)
         deployment_worker = DeploymentWorker(
             database, git_cache, remotes, events, group, process_runtime=uses_process_runtime(settings)
         )
-        poller = Poller(database, git_cache, remotes, deployment_worker, group)
+        poller = Poller(database, git_cache, remotes, deployment_worker.wake, group)
         app_remover = AppRemover(database, git_cache, peers.scheduler)
         for loop in (deployment_worker.loop, poller.loop, app_remover.loop):
             group.create_task(loop.run(), name=loop.name)
         yield Dependencies(
-            settings, database, vault, address_policy, git_cache, remotes, deployment_worker, app_remover, events, peers
+            settings=settings,
+            database=database,
+            vault=vault,
+            secret_reader=secret_reader,
+            address_policy=address_policy,
+            git_cache=git_cache,
+            remotes=remotes,
+            deployment_worker=deployment_worker,
+            app_remover=app_remover,
+            events=events,
+            peers=peers,
         )
 
 

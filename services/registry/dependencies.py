@@ -21,6 +21,7 @@ from services.registry.git.address_policy import AddressPolicy
 from services.registry.git.cache import GitCache
 from services.registry.git.error_messages import BranchNotFound
 from services.registry.git.remotes import RemoteResolver
+from services.registry.secrets.reader import SecretReader
 from services.registry.secrets.vault import Vault
 
 
@@ -29,6 +30,7 @@ class Dependencies:
     settings: Settings
     database: Database
     vault: Vault
+    secret_reader: SecretReader
     address_policy: AddressPolicy
     git_cache: GitCache
     remotes: RemoteResolver

@@ -15,8 +15,8 @@ from services.registry.checks.problems import problem_to_json
 from services.registry.db import Connection, access_feed, apps, deployments, secrets
 from services.registry.db.secrets import Secret
 from services.registry.deployments.state import DeploymentTrigger
-from services.registry.git.remotes import GENERATED_WEBHOOK
 from services.registry.secrets import tokens
+from services.registry.secrets.reader import GENERATED_WEBHOOK
 from services.registry.secrets.vault import Vault
 
 

@@ -9,10 +9,10 @@ from sqlalchemy import RowMapping, Update, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.manifests.catalog import Catalog
+from services.registry.db.ids import new_id
 from services.registry.db.tables import deployments, revisions, steps
 from services.registry.deployments.push_decision import PushContext
 from services.registry.deployments.state import Deployment, DeploymentStep
-from services.registry.secrets.tokens import new_id
 
 REGISTRY, SCHEDULER = "registry", "scheduler"
 COLUMNS = [column for column in deployments.c if column.name not in ("reported_warnings", "finished_at")]

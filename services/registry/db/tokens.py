@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
 from libs.common.times import iso_time
+from services.registry.db.ids import new_id
 from services.registry.db.tables import api_keys, tokens
-from services.registry.secrets.tokens import new_id
 
 
 @dataclass(frozen=True)

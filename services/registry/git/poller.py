@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from libs.common.db import Database, database_time
@@ -16,7 +17,6 @@ from services.registry.deployments.state import (
     describe_failed_fetch,
     get_fetch_retry_time,
 )
-from services.registry.deployments.worker import DeploymentWorker
 from services.registry.git.cache import GitCache
 from services.registry.git.remotes import RemoteResolver
 from services.registry.keyed_executor import KeyedExecutor
@@ -35,13 +35,13 @@ class Poller:
         database: Database,
         git_cache: GitCache,
         remotes: RemoteResolver,
-        deployment_worker: DeploymentWorker,
+        wake_worker: Callable[[], None],
         group: asyncio.TaskGroup,
     ) -> None:
         self._database = database
         self._git_cache = git_cache
         self._remotes = remotes
-        self._deployment_worker = deployment_worker
+        self._wake_worker = wake_worker
         self._executor = KeyedExecutor("poll", group, MAX_CONCURRENT_POLLS, on_missed=lambda: None)
         self.loop = PeriodicTask("poll", self._start_due_polls, SCAN_INTERVAL_S)
 
@@ -108,4 +108,4 @@ class Poller:
                 conn, repository.app, head=head, poll_error=current.poll_error if is_retry else None
             )
             await deployments.add(conn, repository.app, DeploymentTrigger.POLL, await database_time(conn))
-        self._deployment_worker.wake()
+        self._wake_worker()

@@ -87,7 +87,7 @@ async def _get_repository(deps: Dependencies, ns: str) -> Repository:
 async def _authenticate(
     deps: Dependencies, repository: Repository, forge: Forge | None, headers: Mapping[str, str], body: bytes
 ) -> None:
-    secret = await deps.remotes.get_webhook_secret(repository)
+    secret = await deps.secret_reader.get_webhook_secret(repository)
     if forge is not None:
         if not is_signature_valid(forge, headers, body, secret):
             raise Unauthorized("the signature does not match the body and the webhook's secret")

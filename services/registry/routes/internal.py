@@ -106,7 +106,7 @@ async def list_access_changes(deps: DependenciesDep, since: int = 0) -> dict[str
 @router.post("/apps/{ns}/secrets/values")
 async def get_secret_values(ns: str, body: SecretNames, deps: DependenciesDep) -> dict[str, Any]:
     """Decrypted values, for the worker that starts a task. Never logged."""
-    values_by_name = {name: await deps.remotes.get_secret_values(ns, name) for name in body.names}
+    values_by_name = {name: await deps.secret_reader.get_values(ns, name) for name in body.names}
     missing = [name for name, pairs in values_by_name.items() if not pairs]
     if missing:
         raise Conflict(f"no value yet for {', '.join(missing)}", missing=missing)

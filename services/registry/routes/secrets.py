@@ -112,7 +112,7 @@ async def _encrypt_changed(
     deps: Dependencies, ns: str, name: str, new_values: Mapping[str, str | None]
 ) -> dict[str, EncryptedValue | None]:
     """Encrypt only values that differ from the stored ones: an equal value must not restart components."""
-    current = await deps.remotes.get_secret_values(ns, name)
+    current = await deps.secret_reader.get_values(ns, name)
     changed = {key: value for key, value in new_values.items() if current.get(key) != value}
     return await asyncio.to_thread(_encrypt_values, deps, ns, name, changed)
 

@@ -11,6 +11,7 @@ from libs.common.db import database_time
 from libs.common.errors import Conflict, NotFound
 from libs.common.manifests import quantities
 from services.registry.db import tokens
+from services.registry.db.ids import new_id
 from services.registry.dependencies import CallerDep, DependenciesDep
 from services.registry.secrets import tokens as secret_texts
 
@@ -43,7 +44,7 @@ async def create_token(body: NewToken, deps: DependenciesDep, caller: CallerDep)
     async with deps.database.write() as conn:
         now = await database_time(conn)
         expires_at = now + body.expires_in if body.expires_in is not None else None
-        token = tokens.Token(secret_texts.new_id(), body.name, secret_texts.hash_token(text), scopes, now, expires_at)
+        token = tokens.Token(new_id(), body.name, secret_texts.hash_token(text), scopes, now, expires_at)
         if body.name == secret_texts.ADMIN_NAME or not await tokens.add(conn, token):
             raise Conflict(f'there is a token "{body.name}" already')
     return {**token.to_json(), "token": text}

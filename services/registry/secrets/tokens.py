@@ -22,11 +22,6 @@ def new_token(kind: str) -> str:
     return f"{kind}_{secrets.token_urlsafe(RANDOM_BYTES)}"
 
 
-def new_id() -> str:
-    """A short random id for URLs."""
-    return secrets.token_hex(8)
-
-
 def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 

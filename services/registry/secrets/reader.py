@@ -1,0 +1,31 @@
+"""Reads and decrypts the values of Secrets."""
+
+from __future__ import annotations
+
+from libs.common.db import Database
+from services.registry.apps import WEBHOOK_KEY, Repository
+from services.registry.db import secrets
+from services.registry.secrets.vault import Vault
+
+GENERATED_WEBHOOK = "(webhook)"
+"""Names the generated webhook secret in the vault; not a valid name of a Secret."""
+
+
+class SecretReader:
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+
+    async def get_values(self, app: str, name: str) -> dict[str, str]:
+        """A Secret's decrypted values. Only Git and the worker that starts a task may receive them."""
+        async with self._database.read() as conn:
+            encrypted = await secrets.get_values(conn, app, name)
+        return {key: self._vault.decrypt(app, name, key, value) for key, value in encrypted.items()}
+
+    async def get_webhook_secret(self, repository: Repository) -> str:
+        """Empty when the Secret that signs webhooks has no value yet."""
+        if repository.webhook_secret is not None:
+            return (await self.get_values(repository.app, repository.webhook_secret)).get(WEBHOOK_KEY, "")
+        if repository.webhook_sealed is None:
+            return ""
+        return self._vault.decrypt(repository.app, GENERATED_WEBHOOK, WEBHOOK_KEY, repository.webhook_sealed)
