@@ -1,4 +1,4 @@
-"""The registry as a real service on a real database, beside a scheduler and a databox that only answer."""
+"""The registry as a real service on a real database, with fakes for scheduler and databox."""
 
 import asyncio
 import io
@@ -29,7 +29,7 @@ ADMIN_HEADERS = {identity.HEADER_SCOPES: "admin", identity.HEADER_TOKEN_NAME: "t
 
 @dataclass
 class FakePeers:
-    """Stands for scheduler and databox: real HTTP, answers as the test wants them."""
+    """A fake of scheduler and databox: real HTTP, with the responses that the test sets."""
 
     url: str = ""
     responses: dict[str, tuple[int, Any]] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class ApiResponse:
 
 @dataclass
 class Registry:
-    """The running service and how the gateway would call it."""
+    """The running service, called as the gateway calls it."""
 
     url: str
     session: aiohttp.ClientSession
@@ -89,14 +89,14 @@ class Registry:
         return (await self.get(f"/api/v1/apps/{app}/deployments?limit=1"))["items"][0]
 
     async def wait_for_status(self, *status: str, app: str = "leafscan", deployment: str | None = None) -> Any:
-        """The deployment, or the newest one, as soon as it is in one of `status`."""
+        """The deployment (default: the newest) as soon as its status is one of `status`."""
         path = f"/api/v1/apps/{app}/deployments/{deployment}"
         return await poll_until(
             lambda: self.get(path) if deployment else self.get_newest(app), lambda it: it["status"] in status
         )
 
     async def make_live(self, app: str = "leafscan") -> Any:
-        """Play the scheduler for the newest deployment: it starts, and it is live."""
+        """Report the newest deployment as live, as the scheduler does."""
         deployment = await self.wait_for_status("starting", app=app)
         answer = await self.report(deployment["id"], status="live")
         assert answer.status == 204
@@ -107,7 +107,7 @@ class Registry:
 
 
 async def poll_until(fetch: Callable[[], Any], is_expected: Callable[[Any], bool]) -> Any:
-    """Ask again until the answer is good; fails with the last one."""
+    """Fetch again until the result is as expected; fails with the last one."""
     result: Any = None
     try:
         async with asyncio.timeout(DEADLINE_S):
@@ -147,7 +147,7 @@ class StartRegistry(Protocol):
 
 @pytest.fixture
 def start_registry(tmp_path: Path, peers: FakePeers) -> StartRegistry:
-    """Starts the service on a database; a second time on what the first one left, or as another host beside it."""
+    """Starts the service on a database: again after it stopped, or as a second replica (`host`)."""
 
     @asynccontextmanager
     async def run_registry(database: str, host: str = "host", **overrides: Any) -> AsyncIterator[Registry]:
@@ -184,13 +184,13 @@ async def make_tables(url: str) -> None:
 
 @pytest.fixture
 async def registry(start_registry: StartRegistry, sqlite_url: str) -> AsyncIterator[Registry]:
-    """On SQLite, which is quick; what differs between databases takes `either`."""
+    """On SQLite, which is fast; tests that depend on the database use `each_registry`."""
     async with start_registry(sqlite_url) as service:
         yield service
 
 
 @pytest.fixture
 async def each_registry(start_registry: StartRegistry, database_url: str) -> AsyncIterator[Registry]:
-    """On each kind of database in turn."""
+    """On each kind of database."""
     async with start_registry(database_url) as service:
         yield service

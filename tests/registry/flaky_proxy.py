@@ -1,11 +1,11 @@
-"""A telephone line to a real server, which a test can cut and mend."""
+"""A TCP proxy to a real server that a test can disconnect and connect again."""
 
 import asyncio
 from contextlib import suppress
 
 
 class FlakyProxy:
-    """Forwards connections from `port` on this host to another address while it is whole."""
+    """Forwards connections from `port` on this host to another address while connected."""
 
     def __init__(self, host: str, port: int) -> None:
         self._upstream = (host, port)
@@ -18,7 +18,7 @@ class FlakyProxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def disconnect(self) -> None:
-        """End every talk, and take no more."""
+        """Close all connections and accept no more."""
         if self._server is not None:
             self._server.close()
             self._server = None

@@ -1,4 +1,4 @@
-"""The service as a whole: two replicas, a database that is away, what the logs do not show."""
+"""The whole service: two replicas, an unavailable database, no secrets in logs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def test_two_replicas_share_the_work_and_end_at_the_newest_head(
 
 @pytest.fixture
 async def database_proxy(postgres_url: str) -> AsyncIterator[FlakyProxy]:
-    """To the database server of `postgres_url`."""
+    """A proxy to the database server of `postgres_url`."""
     far = urlsplit(postgres_url)
     line = FlakyProxy(far.hostname or "127.0.0.1", far.port or 5432)
     await line.connect()

@@ -1,4 +1,4 @@
-"""A developer's repository for tests: real Git, on this disk."""
+"""A developer's working copy for tests, with real Git."""
 
 import subprocess
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ MODULE = {"manifests/component.yaml": COMPONENT, "manifests/api.yml": API, "digi
 
 
 class WorkingCopy:
-    """A working copy; what is committed in it is what the mesh can fetch from `url`."""
+    """The mesh fetches its commits from `url`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

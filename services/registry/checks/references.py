@@ -80,17 +80,14 @@ def _check_all_references(
     names: dict[str, dict[str, Manifest[Header] | None]] = {"Secret": dict.fromkeys(secrets)}
     for manifest in manifests:
         names.setdefault(manifest.kind, {})[manifest.name] = manifest
-    pipelines_by_name, invalid_keys = (
-        select_pipelines(manifests),
-        {(manifest.kind, manifest.name): list_invalid_keys(manifest.body) for manifest in manifests},
-    )
+    pipelines = select_pipelines(manifests)
     lookup = ManifestLookup(
-        manifests,
-        names,
-        frozenset(unread),
-        pipelines_by_name,
-        group_by_pipeline(list_starts(manifests, pipelines_by_name)),
-        invalid_keys,
+        manifests=manifests,
+        names=names,
+        unread=frozenset(unread),
+        pipelines=pipelines,
+        starts=group_by_pipeline(list_starts(manifests, pipelines)),
+        invalid_keys={(manifest.kind, manifest.name): list_invalid_keys(manifest.body) for manifest in manifests},
     )
     starts_known = not lookup.may_contain_any(APIComponent.__name__, ExperimentPipeline.__name__)
     for manifest in manifests:

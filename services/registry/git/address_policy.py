@@ -89,34 +89,30 @@ class AddressPolicy:
             return None
         return None
 
-    async def _resolve_file(self, repository_url: RepositoryUrl) -> GitTarget:
+    async def _resolve_file(self, url: RepositoryUrl) -> GitTarget:
         try:
-            folder = await asyncio.to_thread(self._folders.find_repository, unquote(repository_url.path))
+            folder = await asyncio.to_thread(self._folders.find_repository, unquote(url.path))
         except RepositoryForbidden as error:
             raise AddressNotAllowed(FOLDER_NOT_ALLOWED) from error
         return GitTarget(f"file://{quote(str(folder))}", ("--upload-pack=git-upload-pack --strict",))
 
 
-def pin_addresses(repository_url: RepositoryUrl, addresses: list[Address]) -> GitTarget:
+def pin_addresses(url: RepositoryUrl, addresses: list[Address]) -> GitTarget:
     """A target that connects only to `addresses`, even if the DNS changes."""
-    if repository_url.scheme == "ssh":
-        host_key_alias = (
-            repository_url.host
-            if repository_url.port == repository_url.default_port
-            else f"[{repository_url.host}]:{repository_url.port}"
-        )
-        fallback = pin_addresses(repository_url, addresses[1:]) if addresses[1:] else None
+    if url.scheme == "ssh":
+        host_key_alias = url.host if url.port == url.default_port else f"[{url.host}]:{url.port}"
+        fallback = pin_addresses(url, addresses[1:]) if addresses[1:] else None
         options = (f"HostName={addresses[0]}", f"HostKeyAlias={host_key_alias}", "CheckHostIP=no")
-        return GitTarget(repository_url.url, ssh_options=options, fallback=fallback)
-    if repository_url.is_address:
-        return GitTarget(repository_url.with_host(addresses[0]).url)
+        return GitTarget(url.url, ssh_options=options, fallback=fallback)
+    if url.is_address:
+        return GitTarget(url.with_host(addresses[0]).url)
     address_list = ",".join(f"[{address}]" if address.version == 6 else str(address) for address in addresses)
-    key, value = "http.curloptResolve", f"{repository_url.host}:{repository_url.port}:{address_list}"
+    key, value = "http.curloptResolve", f"{url.host}:{url.port}:{address_list}"
     return GitTarget(
-        repository_url.url, environment={"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": key, "GIT_CONFIG_VALUE_0": value}
+        url.url, environment={"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": key, "GIT_CONFIG_VALUE_0": value}
     )
 
 
-def uses_proxy(repository_url: RepositoryUrl, environ: Mapping[str, str]) -> bool:
+def uses_proxy(url: RepositoryUrl, environ: Mapping[str, str]) -> bool:
     """Whether Git connects through the operator's proxy, which resolves and checks hosts itself."""
-    return any(environ.get(name) for name in PROXIES.get(repository_url.scheme, ()))
+    return any(environ.get(name) for name in PROXIES.get(url.scheme, ()))

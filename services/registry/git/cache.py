@@ -93,11 +93,7 @@ class GitCache:
             remote, ("ls-remote", "--quiet"), pattern, timeout=timeout + TIMEOUT_MARGIN_S, idle_timeout=timeout
         )
         lines = (line.partition("\t") for line in output.decode(errors="replace").splitlines())
-        return {
-            ref_name.removeprefix(BRANCH_PREFIX): commit
-            for commit, _, ref_name in lines
-            if ref_name.startswith(BRANCH_PREFIX)
-        }
+        return {ref.removeprefix(BRANCH_PREFIX): commit for commit, _, ref in lines if ref.startswith(BRANCH_PREFIX)}
 
     async def _branch_not_found(self, remote: GitRemote, timeout: float) -> BranchNotFound:
         heads = await self._list_remote_heads(remote, f"{BRANCH_PREFIX}*", timeout)

@@ -1,4 +1,4 @@
-"""What `apply` accepts, and where it points when it does not."""
+"""Manifests that `apply` accepts, and positions of its errors."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # ruff: noqa: E501  -- a case is a line: what is written, and what is answered
-"""The whole app: what its manifests say of each other."""
+"""Rules between the manifests of an app."""
 
 import json
 
@@ -45,7 +45,7 @@ SCORE = (
     + "  stages:\n"
     + "    - {name: score, image: {existingImageName: i}, inputs: [{name: model}, {name: photos}], outputs: [{name: report}]}\n"
 )
-"""Continues `train`, whose model and photos it is handed."""
+"""Continues `train` and receives its model and photos."""
 APP = format_header("PlatformApp", "leafscan") + "  title: Leaf scanner\n"
 
 

@@ -1,4 +1,4 @@
-"""Which secrets a catalog uses, and which wait."""
+"""Which secrets a catalog uses, and which lack values."""
 
 import pytest
 

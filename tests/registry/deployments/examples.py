@@ -1,4 +1,4 @@
-"""Deployments in the states that tests of decisions need."""
+"""Example deployments for tests of decisions."""
 
 from dataclasses import replace
 
@@ -15,4 +15,4 @@ def deployment(
 
 LIVE = deployment("live", HEAD)
 ROLLBACK = replace(deployment("pending", None, ()), pinned=OLD)
-"""Asked for, not begun: HEAD is what it leaves."""
+"""A queued rollback that abandons HEAD."""

@@ -1,4 +1,4 @@
-"""Pushes, syncs, rollbacks and deliveries in any order: the newest head, or the rollback behind it, ends live."""
+"""Pushes, syncs, rollbacks and deliveries in any order: at the end the newest head or a later rollback is live."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ OPEN = ("pending", "starting")
 
 @dataclass
 class Scenario:
-    """One app, what is done to it, and the commit that has to be live in the end."""
+    """An app, the actions on it, and the commit that must be live at the end."""
 
     registry: Registry
     app: str
@@ -27,7 +27,7 @@ class Scenario:
     commits: list[str]
     expected_commit: str
     head: str
-    """What was pushed last."""
+    """The last pushed commit."""
     responses: list[tuple[ApiResponse, str]] = field(default_factory=list)
 
     async def run_step(self, step: str) -> None:
@@ -38,17 +38,17 @@ class Scenario:
         await self._deliver_head()
 
     async def push_back(self) -> None:
-        """The branch is forced to where it was at first."""
+        """Force-push the first commit."""
         self.work.git("reset", "--quiet", "--hard", self.commits[0])
         await self._deliver_head()
 
     async def push_forth(self) -> None:
-        """The branch is forced to the newest commit that there ever was."""
+        """Force-push the newest commit that ever existed."""
         self.work.git("reset", "--quiet", "--hard", self.commits[-1])
         await self._deliver_head()
 
     async def _deliver_head(self) -> None:
-        """A head that is where it was is delivered once more, which undoes no rollback."""
+        """Deliver the head; an unchanged head is a redelivery, which must not undo a rollback."""
         head = self.work.git("rev-parse", "HEAD")
         if head != self.head:
             self.head = self.expected_commit = head
@@ -57,11 +57,11 @@ class Scenario:
         self.responses.append((answer, head))
 
     async def late(self) -> None:
-        """The first push is delivered once more."""
+        """Redeliver the first push."""
         await self.forge.push(self.commits[0])
 
     async def unknown(self) -> None:
-        """Something without a commit's name asks for a deployment."""
+        """Deliver a push without a commit."""
         await self.forge.push(None)
 
     async def sync(self) -> None:
@@ -74,7 +74,7 @@ class Scenario:
         self.expected_commit = self.commits[0]
 
     async def settle(self) -> None:
-        """Play the scheduler until nothing is open."""
+        """Report deployments as live, as the scheduler does, until none is open."""
         newest = f"/api/v1/apps/{self.app}/deployments"
 
         async def list_open() -> list[str]:

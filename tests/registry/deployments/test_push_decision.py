@@ -1,4 +1,4 @@
-"""What a push means: every case of what is known when it arrives."""
+"""The decision about a push, for every state of the app."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Deployments as values: their order, their steps, when a fetch is tried again."""
+"""Deployments as values: their order, their steps, when a failed fetch is retried."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""From a push to a deployment that the scheduler starts, over the real service and real Git."""
+"""Deployments up to the scheduler's start, with the real service and real Git."""
 
 import pytest
 from sqlalchemy import update

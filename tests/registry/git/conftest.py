@@ -1,4 +1,4 @@
-"""The cache of repositories on this disk, without a service around it."""
+"""A Git cache for local repositories, without the service."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Where repositories may be, and what holds Git to it."""
+"""Which addresses the policy allows, and how Git is pinned to them."""
 
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Repositories of this host: only where they may be, with everything that Git would read for them."""
+"""Local repositories: every file that Git would read must be in an allowed folder."""
 
 import os
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def local(allowed_folder: Path) -> WorkingCopy:
 
 @pytest.fixture
 def foreign(tmp_path: Path) -> WorkingCopy:
-    """A repository of somebody else, where none is allowed."""
+    """A repository outside of the allowed folder."""
     copy = WorkingCopy(tmp_path / "others")
     copy.commit({"a": "1"})
     return copy
@@ -117,7 +117,7 @@ def second_borrowed_objects_behind_a_quote(allowed_folder: Path, foreign: Path) 
 
 
 def borrowed_objects_above_a_link(allowed_folder: Path, foreign: Path) -> str:
-    """Git goes up from the link's name, the system from where the link leads to."""
+    """Git resolves `..` before the link, the operating system after it."""
     (allowed_folder / "deep/inner").mkdir(parents=True)
     (allowed_folder / "deep/x/objects").mkdir(parents=True)
     (allowed_folder / "down").symlink_to("deep/inner")
@@ -132,7 +132,7 @@ def borrowed_objects_by_another_name(allowed_folder: Path, foreign: Path) -> str
 
 
 def borrowed_objects_with_a_separator_in_their_name(allowed_folder: Path, foreign: Path) -> str:
-    """That is no end of a line to Git."""
+    """A form feed does not end a line for Git."""
     (allowed_folder / "a").mkdir()
     (allowed_folder / "own/.git/objects/b").mkdir()
     (allowed_folder / "a\x0cb").symlink_to(foreign / ".git/objects")

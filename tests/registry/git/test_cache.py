@@ -1,4 +1,4 @@
-"""Cached copies of repositories, fetched with real Git over file://."""
+"""Cached clones, fetched with real Git over file://."""
 
 import asyncio
 import shutil

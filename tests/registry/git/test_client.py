@@ -34,7 +34,7 @@ async def test_hooks_and_configuration_of_the_repository_and_of_this_user_do_not
 async def test_a_server_that_stops_in_the_middle_is_given_up_and_one_that_tells_its_progress_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Git itself is stood for by a program: what counts is what it prints."""
+    """A script replaces Git: only its output matters."""
     programs = tmp_path / "bin"
     programs.mkdir()
     git = programs / "git"

@@ -1,4 +1,4 @@
-"""Git credentials: which forms there are, how Git gets them, and that no error shows them."""
+"""Git credentials: their forms, how Git receives them, and that no error contains them."""
 
 import stat
 import subprocess

@@ -1,4 +1,4 @@
-"""Git's reasons: its own words, nothing secret, and what to do."""
+"""Git's errors: its own words, without secrets, with advice."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""New commits are found without a webhook."""
+"""Polling finds new commits without a webhook."""
 
 import pytest
 
@@ -80,7 +80,7 @@ async def test_a_branch_that_is_gone_is_told_on_the_app_and_in_the_list(
 async def test_a_fetch_that_failed_is_tried_again_and_shown_until_then(
     registry: Registry, working_copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The head can be asked, its objects cannot be had until the repository is mended."""
+    """The head can be read, but its objects cannot be fetched until the repository is repaired."""
     monkeypatch.setattr("services.registry.deployments.state.FIRST_RETRY_S", 2.0)
     await registry.apply(working_copy, pollInterval="1s")
     await registry.make_live()

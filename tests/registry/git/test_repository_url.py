@@ -1,4 +1,4 @@
-"""Addresses of repositories: every part means the same to Git, curl, ssh and the resolver, or they are refused."""
+"""URLs of repositories: valid only if Git, curl, ssh and the resolver parse them alike."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Remote repositories over HTTP and ssh: credentials, redirects, addresses, servers that do not answer."""
+"""Remotes over HTTP and ssh: credentials, redirects, addresses, servers that do not respond."""
 
 import asyncio
 from base64 import b64encode
@@ -39,7 +39,7 @@ async def test_what_git_cannot_fetch_is_told_in_its_own_words(
 
 @pytest.fixture
 async def auth_server() -> AsyncIterator[str]:
-    """A server that wants credentials, and refuses them all but remembers none."""
+    """A server that requires credentials: 404 for the right ones, 401 for all others."""
 
     async def refuse(request: web.Request) -> web.Response:
         header = request.headers.get("Authorization", "")
@@ -75,7 +75,7 @@ async def test_missing_credentials_never_prompt(git_cache: GitCache, auth_server
 
 
 class RedirectingServer:
-    """A server that sends every question to `location` but those about `served`, and knows what it was asked."""
+    """A server that redirects requests to `location`, except those below `served`, and records them."""
 
     def __init__(self) -> None:
         self.location, self.served, self.requests, self.port = "", "", list[str](), 0
@@ -145,7 +145,7 @@ async def test_redirects_have_an_end(git_cache: GitCache, redirecting_server: Re
 async def test_ssh_goes_to_the_next_address_of_a_host_that_does_not_answer_at_one(
     git_cache: GitCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody listens at the first; at the second somebody answers who is no ssh."""
+    """Nothing listens at the first address; at the second a server answers that is not ssh."""
     addresses: list[str] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Which forge, whose signature, what it says: tables of cases."""
+"""Detection of forges, signatures and the parsing of pushes: tables of cases."""
 
 import hashlib
 import hmac

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from libs.common import identity
 from services.registry.checks.catalog import check_manifests
@@ -114,6 +115,19 @@ async def test_deleting_is_told_to_the_scheduler_until_it_has_heard(
         assert (await registry.get("/internal/access"))["apps"]["leafscan"] == {"users": {}, "keys": {}, "secrets": {}}
 
 
+async def test_the_end_of_a_removal_is_a_line_of_the_log(registry: Registry) -> None:
+    registry.peers.responses["DELETE /internal/apps/leafscan"] = (204, None)
+    await registry.call("POST", "/api/v1/apps", {"name": "leafscan"})
+    with capture_logs() as lines:
+        await registry.call("DELETE", "/api/v1/apps/leafscan")
+
+        async def list_removals() -> list[Any]:
+            return [line for line in lines if line["event"] == "App removed"]
+
+        removals = await poll_until(list_removals, bool)
+    assert removals == [{"event": "App removed", "log_level": "info", "logger_name": "registry", "app": "leafscan"}]
+
+
 async def test_a_deleted_app_leaves_nothing_to_a_new_one_of_its_name(
     each_registry: Registry, working_copy: WorkingCopy
 ) -> None:
@@ -171,7 +185,7 @@ async def test_sync_needs_an_app_with_a_repository(registry: Registry) -> None:
 
 
 def test_the_addresses_of_an_app_are_those_that_answer() -> None:
-    """A web application has no predict, files have an address for each box."""
+    """A web application has no predict URL; files have one URL for each box."""
     api = "apiVersion: mlmesh/v1\nkind: APIComponent\nmetadata: {{name: {0}}}\nspec: {{{1}, restfulApi: {{{2}}}}}\n"
     auth = "auth: {none: {}}"
     component = (

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from libs.common import identity
 from services.registry.routes.hooks import AUTHORIZATION
@@ -14,7 +15,7 @@ from tests.registry.working_copy import COMPONENT, WorkingCopy
 
 
 class Forge:
-    """Sends what GitHub sends."""
+    """Sends deliveries in GitHub's format."""
 
     def __init__(self, registry: Registry, secret: str, app: str = "leafscan") -> None:
         self.registry = registry
@@ -40,7 +41,7 @@ class Forge:
 
 
 async def attach_app(registry: Registry, working_copy: WorkingCopy) -> Forge:
-    """The app is live at its first commit; polling is far away."""
+    """Apply an app and make its first commit live; polling is effectively off."""
     answer = await registry.apply(working_copy, pollInterval="1h")
     assert answer.body["webhook"]["url"] == "http://127.0.0.1:8000/hooks/leafscan"
     await registry.make_live()
@@ -55,6 +56,17 @@ async def test_a_push_is_accepted_at_once_and_deployed(each_registry: Registry, 
     assert answer.headers["Location"] == f"/api/v1/apps/leafscan/deployments/{answer.body['id']}"
     deployment = await each_registry.wait_for_status("starting", deployment=answer.body["id"])
     assert (deployment["trigger"], deployment["commit"]) == ("push", second)
+
+
+async def test_a_push_is_a_line_of_the_log(registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(registry, working_copy)
+    commit = working_copy.commit({})
+    with capture_logs() as lines:
+        response = await forge.push(commit)
+    assert [line for line in lines if line["event"] == "Push received"] == [
+        {"event": "Push received", "log_level": "info", "logger_name": "registry", "app": "leafscan", "branch": "main",
+         "commit": commit, "deployment": response.body["id"], "status": 202},
+    ]  # fmt: skip
 
 
 async def test_an_unknown_app_is_404_before_anything_else(registry: Registry) -> None:

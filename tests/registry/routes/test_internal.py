@@ -1,4 +1,4 @@
-"""What the scheduler and the worker ask."""
+"""The internal API for scheduler and worker."""
 
 import io
 import shutil

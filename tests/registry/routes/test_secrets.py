@@ -1,4 +1,4 @@
-"""Secrets: values go in, verifiers and versions come out, and values only to a worker."""
+"""Secrets: write-only values, verifiers and versions in the access feed, values for a worker."""
 
 import sqlite3
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Manifests checked and described without an app."""
+"""Validation and schemas of manifests without an app."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Tokens: what is random, what is kept, which scopes there are."""
+"""Tokens: random text, stored hash, scopes."""
 
 import pytest
 
