@@ -17,7 +17,7 @@ import pytest
 
 from libs.common.manifests import MLComponent
 from services.cli.serve_local import runtime_environment
-from services.scheduler.components.desired import instance_spec
+from services.scheduler.components.desired import build_instance_spec
 from services.worker.lease import Lease
 from services.worker.runtime import spec
 from services.worker.runtime.spec import ContainerSite
@@ -142,7 +142,7 @@ def test_it_is_told_of_the_manifest_what_the_worker_tells_a_container() -> None:
     component = MLComponent.model_validate(
         {"apiVersion": "mlmesh/v1", "kind": "MLComponent", "metadata": {"name": "c"}, "spec": EVERYTHING}
     )
-    document = {**instance_spec("c", component, {}), "instance_token": "t"}
+    document = {**build_instance_spec("c", component, {}).to_json(), "instance_token": "t"}
     lease = Lease(task="t", kind="instance", token=1, attempt=1, app="a", commit="c", spec=document)
     worker_environment = spec.component_environment(
         lease, ContainerSite(worker="w", installation="x", folder=Path("/s"), mesh_url="u"), None

@@ -50,7 +50,7 @@ def orders(text: bytes) -> dict[str, dict[str, Any]]:
     )
     run = Run(id="r_1", app="leaf", pipeline="train", user="alice", status="queued", plan=asked.plan, created_at=1.0)
     tasks = {task.name: task for task in build_stage_tasks(run)}
-    return {name: planner.build_stage_spec(run, task, tasks) for name, task in tasks.items()}
+    return {name: planner.build_stage_spec(run, task, tasks).to_json() for name, task in tasks.items()}
 
 
 def test_a_worker_is_told_the_values_in_the_order_of_the_manifest() -> None:

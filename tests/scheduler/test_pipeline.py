@@ -140,7 +140,7 @@ def claimed(task: Task, token: int) -> Task:
 def test_the_order_of_a_first_stage_names_the_callers_files_and_values() -> None:
     run = a_run({"inputs": {"raw": "g/a.csv", "rate": 0.5}})
     prepare, train = build_stage_tasks(run)
-    order = planner.build_stage_spec(run, claimed(prepare, 3), {"prepare": prepare, "train": train})
+    order = planner.build_stage_spec(run, claimed(prepare, 3), {"prepare": prepare, "train": train}).to_json()
     assert order["inputs"] == [
         {"name": "raw", "kind": "file", "source": {"box": "data", "user": "alice", "group": "g", "file": "a.csv"}},
         {"name": "rate", "kind": "value", "value": 0.5, "suffix": ".json", "source": None},
@@ -152,14 +152,14 @@ def test_the_order_of_a_first_stage_names_the_callers_files_and_values() -> None
 def test_an_optional_input_that_was_not_given_is_left_out() -> None:
     run = a_run({"inputs": {"raw": "g/a.csv"}})
     prepare, train = build_stage_tasks(run)
-    order = planner.build_stage_spec(run, claimed(prepare, 1), {"prepare": prepare, "train": train})
+    order = planner.build_stage_spec(run, claimed(prepare, 1), {"prepare": prepare, "train": train}).to_json()
     assert [one["name"] for one in order["inputs"]] == ["raw"]
 
 
 def test_a_later_stage_reads_what_the_accepted_attempt_left() -> None:
     run = a_run({"inputs": {"raw": "g/a.csv"}})
     prepare, train = build_stage_tasks(run)
-    order = planner.build_stage_spec(run, claimed(train, 1), {"prepare": claimed(prepare, 4), "train": train})
+    order = planner.build_stage_spec(run, claimed(train, 1), {"prepare": claimed(prepare, 4), "train": train}).to_json()
     assert order["inputs"] == [
         {"name": "features", "kind": "folder", "source": {"area": "runs/r_1/prepare/4/features"}}
     ]

@@ -33,7 +33,8 @@ class EnvSource(Message):
 class ContainerFields(Message):
     """Fields of a stage's and of an instance's specification."""
 
-    image: str
+    image: str | None
+    """None: a manifest without one, which only the process runtime can run."""
     env: Mapping[str, str] = Field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     """Secrets whose keys become environment variables."""

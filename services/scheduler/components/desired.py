@@ -15,6 +15,8 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.container import env_sources_to_json, secret_names
 from libs.common.manifests.mlcomponent import MLComponent
+from libs.common.protocol.container import ContainerResources
+from libs.common.protocol.instance import BatchLimits, InstanceSpec
 from services.scheduler.components.autoscaler import initial_scale
 from services.scheduler.model.app import App
 from services.scheduler.model.rollout import Rollout
@@ -57,7 +59,7 @@ def desired_instances(
     """
     instances = []
     for name, component in sorted(catalog.components.items()):
-        spec = instance_spec(name, component, catalog.config_maps)
+        spec = build_instance_spec(name, component, catalog.config_maps).to_json()
         versions = {secret: secrets.get(secret) for secret in spec["secrets"]}
         fingerprint = hashlib.sha256(orjson.dumps([commit, spec, versions], option=orjson.OPT_SORT_KEYS)).hexdigest()[
             :16
@@ -115,43 +117,44 @@ class InstanceSet:
         return versions
 
 
-def instance_spec(name: str, component: MLComponent, config_maps: ConfigMaps) -> dict[str, Any]:
+def build_instance_spec(name: str, component: MLComponent, config_maps: ConfigMaps) -> InstanceSpec:
     """The spec that identifies an instance: when it changes, a new instance replaces the old. `config_maps`: the app's.
 
     An optional field (`env_from`) is left out where it is empty: adding it would restart existing instances.
     """
     spec, service = component.spec, component.spec.ml_service
     sources = env_sources_to_json(spec.env_from, config_maps)
-    return {
-        "component": name,
-        "image": spec.image.existing_image_name,
-        "inference": service.inference,
-        "app": service.app,
-        "loader": service.loader,
-        "python": service.python,
-        "port": spec.service_port,
-        "env": {variable.name: variable.value for variable in spec.env},
-        "secrets": secret_names(spec.env_from),
-        **({"env_from": sources} if sources else {}),
-        "boxes": [box.name for box in spec.connected_boxes],
-        "concurrency": service.container_concurrency,
-        "batching": service.batching and service.batching.model_dump(),
-        "timeout": service.timeout,
-        "warmup": [dict(request) for request in service.warmup],
-        "model": model_location(service.model_box, service.model_path),
-        "start_timeout": spec.start_timeout,
-        "resources": spec.resources.model_dump(),
-        "read_only_root": spec.security.read_only_root,
-        "egress": spec.security.egress,
-        "image_credentials": spec.image.credentials,
-    }
+    optional: dict[str, Any] = {"env_from": sources} if sources else {}
+    return InstanceSpec(
+        component=name,
+        image=spec.image.existing_image_name,
+        inference=service.inference,
+        app=service.app,
+        loader=service.loader,
+        python=service.python,
+        port=spec.service_port,
+        env={variable.name: variable.value for variable in spec.env},
+        secrets=tuple(secret_names(spec.env_from)),
+        boxes=tuple(box.name for box in spec.connected_boxes),
+        concurrency=service.container_concurrency,
+        batching=BatchLimits.model_validate(service.batching.model_dump()) if service.batching else None,
+        timeout=service.timeout,
+        warmup=tuple(dict(request) for request in service.warmup),
+        model=model_location(service.model_box, service.model_path),
+        start_timeout=spec.start_timeout,
+        resources=ContainerResources.model_validate(spec.resources.model_dump()),
+        read_only_root=spec.security.read_only_root,
+        egress=spec.security.egress,
+        image_credentials=spec.image.credentials,
+        **optional,
+    )
 
 
-def model_location(box: str | None, path: str | None) -> dict[str, Any] | None:
+def model_location(box: str | None, path: str | None) -> Location | None:
     if box is None or path is None:
         return None
     group, _, file = path.rpartition("/")
-    return Location(box=box, user=OWNER_USER, group=group, file=file or None).to_json()
+    return Location(box=box, user=OWNER_USER, group=group, file=file or None)
 
 
 def to_start(

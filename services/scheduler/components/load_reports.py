@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import Field, FiniteFloat
-
 from libs.common.db import database_time
-from libs.common.http.tolerant_list import TolerantList
-from libs.common.protocol.message import Message
+from libs.common.protocol.load_report import LoadReport
 from services.scheduler.components import autoscaler
 from services.scheduler.db import autoscaling
 from services.scheduler.dependencies import Dependencies
 
-NAME_PATTERN = r"^[^\x00]{1,128}$"
 LOAD_FRESH_S = 3.0
 """How long a load report counts; gateways send one every second while there are calls."""
-
-
-class ComponentLoad(Message):
-    app: str = Field(pattern=NAME_PATTERN)
-    component: str = Field(pattern=NAME_PATTERN)
-    load: FiniteFloat = Field(ge=0, description="calls under way or waiting, a mean since the last word")
-
-
-class LoadReport(Message):
-    gateway: str = Field(pattern=NAME_PATTERN)
-    loads: TolerantList[ComponentLoad] = ()
 
 
 async def record_load_report(deps: Dependencies, report: LoadReport) -> None:

@@ -19,6 +19,7 @@ from libs.common.manifests.data_flow import (
 )
 from libs.common.manifests.experimentpipeline import ExperimentPipeline, Stage
 from libs.common.memoize import memoize_by_identity
+from libs.common.protocol.stage import StageInput, StageOutput, StageSpec
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import Task
 
@@ -186,35 +187,36 @@ COPIED_STAGE_FIELDS = (
     "egress",
     "image_credentials",
     "timeout",
+    "env_from",
 )
+"""Fields of a plan's stage that its specification has, too."""
 
 
-def build_stage_spec(run: Run, task: Task, siblings: Mapping[str, Task]) -> dict[str, Any]:
+def build_stage_spec(run: Run, task: Task, siblings: Mapping[str, Task]) -> StageSpec:
     """The stage spec of a lease. `siblings`: the run's tasks by stage name, with those that produced the inputs."""
     stage_by_output, stage = producing_stages(run), run.get_stage(task)
-    inputs = []
+    inputs: list[StageInput] = []
     for variable in stage["inputs"]:
         if variable in stage_by_output:
             producing_task = siblings[stage_by_output[variable]]
             source = find_output_location(run, producing_task, variable)
-            inputs.append({"name": variable, "kind": "folder", "source": source.to_json()})
+            inputs.append(StageInput(name=variable, kind="folder", source=source))
         elif (named_source := run.plan["sources"].get(variable)) is not None:
-            inputs.append({"name": variable, **_input_source(named_source)})
+            inputs.append(StageInput.model_validate({"name": variable, **_input_source(named_source)}))
     outputs = [
-        {"name": variable, "target": attempt_output(run.id, task.name, task.token, variable).to_json()}
+        StageOutput(name=variable, target=attempt_output(run.id, task.name, task.token, variable))
         for variable in stage["outputs"]
     ]
-    return {
-        "run": run.id,
-        "pipeline": run.pipeline,
-        "stage": task.name,
-        **{name: stage[name] for name in COPIED_STAGE_FIELDS},
-        **{name: stage[name] for name in ("env_from",) if name in stage},
-        "inputs": inputs,
-        "outputs": outputs,
-        "log": log_name(run.id, task.name, task.attempt),
-        "cache": run.plan.get("cache", "off") if stage.get("cache") else "off",
-    }
+    return StageSpec(
+        run=run.id,
+        pipeline=run.pipeline,
+        stage=task.name,
+        **{name: stage[name] for name in COPIED_STAGE_FIELDS if name in stage},
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        log=log_name(run.id, task.name, task.attempt),
+        cache=run.plan.get("cache", "off") if stage.get("cache") else "off",
+    )
 
 
 def _input_source(source: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from starlette.responses import JSONResponse
 
+from libs.common.protocol.load_report import LoadReport
 from services.scheduler import notifications
 from services.scheduler.callbacks import credentials
 from services.scheduler.components import load_reports
@@ -42,5 +43,5 @@ def _with_tokens(deps: Dependencies, documents: dict[str, Any]) -> dict[str, Any
 
 
 @router.post("/loads", status_code=204)
-async def receive_load_report(deps: DependenciesDep, report: load_reports.LoadReport) -> None:
+async def receive_load_report(deps: DependenciesDep, report: LoadReport) -> None:
     await load_reports.record_load_report(deps, report)

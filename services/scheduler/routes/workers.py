@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 from libs.common.http.hot_routes import OrjsonResponse, RouteRequest, post_route
+from libs.common.protocol.claim import ClaimRequest
+from libs.common.protocol.heartbeat import Heartbeat
+from libs.common.protocol.report import ReportResponse, ReuseQuery, ReuseResponse, TaskReport
 from services.scheduler.routes.dependencies import get_dependencies
 from services.scheduler.workers import claims, heartbeat, reports
 
 
 async def claim_task(request: RouteRequest) -> OrjsonResponse:
-    return OrjsonResponse(
-        await claims.claim_next(get_dependencies(request), await request.read_model(claims.ClaimRequest))
-    )
+    claimed = await claims.claim_next(get_dependencies(request), await request.read_model(ClaimRequest))
+    return OrjsonResponse(claimed.to_json())
 
 
 async def sync_worker(request: RouteRequest) -> OrjsonResponse:
-    heartbeat_body = await request.read_model(heartbeat.Heartbeat)
-    return OrjsonResponse(
-        await heartbeat.handle_heartbeat(get_dependencies(request), request.path_params["worker"], heartbeat_body)
-    )
+    body = await request.read_model(Heartbeat)
+    orders = await heartbeat.handle_heartbeat(get_dependencies(request), request.path_params["worker"], body)
+    return OrjsonResponse(orders.to_json())
 
 
 async def reuse_result(request: RouteRequest) -> OrjsonResponse:
-    reuse_query = await request.read_model(reports.ReuseQuery)
-    return OrjsonResponse(
-        {
-            "reused": await reports.complete_from_cache(
-                get_dependencies(request), request.path_params["task"], reuse_query
-            )
-        }
-    )
+    query = await request.read_model(ReuseQuery)
+    reused = await reports.complete_from_cache(get_dependencies(request), request.path_params["task"], query)
+    return OrjsonResponse(ReuseResponse(reused=reused).to_json())
 
 
 async def report_task(request: RouteRequest) -> OrjsonResponse:
-    task_report = await request.read_model(reports.TaskReport)
-    await reports.handle_report(get_dependencies(request), request.path_params["task"], task_report)
-    return OrjsonResponse({"accepted": True})
+    report = await request.read_model(TaskReport)
+    await reports.handle_report(get_dependencies(request), request.path_params["task"], report)
+    return OrjsonResponse(ReportResponse(accepted=True).to_json())
 
 
 ROUTES = (

@@ -15,6 +15,7 @@ from libs.common.locations import Location
 from libs.common.log import get
 from libs.common.manifests.experimentpipeline import Retries
 from libs.common.manifests.mlcomponent import MLComponent
+from libs.common.protocol.stage import PredictionCall
 from libs.common.signed_tokens import Grant, GrantSigner
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
@@ -99,11 +100,11 @@ def build_prediction_plan(
     }
 
 
-def grant_call(internal_token: str, run: Run, call: dict[str, Any]) -> dict[str, Any]:
+def grant_call(internal_token: str, run: Run, call: dict[str, Any]) -> PredictionCall:
     """The call with a grant: the worker sends it on behalf of the run's user."""
     expires = time.time() + call["timeout"] + 2 * MAX_WAIT_S
     grant = Grant(run.app, run.user, (), expires, call["path"])
-    return {**call, "grant": GrantSigner(internal_token).sign(grant)}
+    return PredictionCall(**call, grant=GrantSigner(internal_token).sign(grant))
 
 
 async def _find_component(deps: Dependencies, app: str, path: str) -> tuple[MLComponent, str]:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any
-
-from pydantic import Field
 
 from libs.common import log
-from libs.common.protocol.message import Message
+from libs.common.protocol.claim import ClaimRequest, ClaimResponse, Lease
+from libs.common.protocol.stage import StageSpec
 from libs.common.settings import Settings
 from services.scheduler import notifications
 from services.scheduler.callbacks.credentials import instance_token
@@ -30,15 +28,7 @@ MAX_CANDIDATES = 8
 """Ready tasks that one try reads."""
 
 
-class ClaimRequest(Message):
-    """A worker asks for a task; without free slots it gets instances only."""
-
-    worker: str = Field(min_length=1, max_length=128)
-    classes: tuple[str, ...] = ("cpu",)
-    free: int = 0
-
-
-async def claim_next(deps: Dependencies, request: ClaimRequest) -> dict[str, Any]:
+async def claim_next(deps: Dependencies, request: ClaimRequest) -> ClaimResponse:
     """The lease of the next task, which need not be the one that a message named; or no lease."""
     for _ in range(MAX_ATTEMPTS):
         async with deps.db.write() as conn:
@@ -47,7 +37,7 @@ async def claim_next(deps: Dependencies, request: ClaimRequest) -> dict[str, Any
                 conn, request.worker, request.classes, stages=request.free > 0, limit=limit, max_tasks=MAX_CANDIDATES
             )
             if draining:
-                return {"lease": None, "reason": reason("draining", "worker is draining")}
+                return ClaimResponse(lease=None, reason=reason("draining", "the worker is draining"))
             claimed = await _claim_first(conn, candidates, request.worker, now, deps.settings.lease)
             if claimed is not None:
                 lease = await _build_lease(conn, *claimed, now, deps.settings)
@@ -56,10 +46,10 @@ async def claim_next(deps: Dependencies, request: ClaimRequest) -> dict[str, Any
             _notify_claimed(deps, claimed[0], has_more=has_more)
             if deps.settings.run_log:
                 _log_start(claimed[1])
-            return {"lease": lease, "reason": None, "more": has_more}
+            return ClaimResponse(lease=lease, reason=None, more=has_more)
         if not candidates:
             break
-    return {"lease": None, "reason": reason("nothing_ready")}
+    return ClaimResponse(lease=None, reason=reason("nothing_ready"))
 
 
 async def _claim_first(
@@ -78,7 +68,7 @@ async def _claim_first(
     return None
 
 
-async def _build_lease(conn: Connection, task: Task, run: Run | None, now: float, settings: Settings) -> dict[str, Any]:
+async def _build_lease(conn: Connection, task: Task, run: Run | None, now: float, settings: Settings) -> Lease:
     """The lease: what to run, at which commit, and how long it lasts without a heartbeat."""
     if run is None:
         instance_fields = {
@@ -87,20 +77,21 @@ async def _build_lease(conn: Connection, task: Task, run: Run | None, now: float
         }
         spec, commit = {**task.spec, **instance_fields}, task.spec["commit"]
     else:
-        spec, commit = await _build_stage_spec(conn, task, run, now, settings.internal_token), run.plan["commit"]
-    return {
-        "task": task.id,
-        "kind": task.kind,
-        "attempt": task.attempt,
-        "token": task.token,
-        "app": task.app,
-        "lease_seconds": settings.lease,
-        "commit": commit,
-        "spec": spec,
-    }
+        stage_spec = await _build_stage_spec(conn, task, run, now, settings.internal_token)
+        spec, commit = stage_spec.to_json(), run.plan["commit"]
+    return Lease(
+        task=task.id,
+        kind=task.kind,
+        attempt=task.attempt,
+        token=task.token,
+        app=task.app,
+        lease_seconds=settings.lease,
+        commit=commit,
+        spec=spec,
+    )
 
 
-async def _build_stage_spec(conn: Connection, task: Task, run: Run, now: float, token: str) -> dict[str, Any]:
+async def _build_stage_spec(conn: Connection, task: Task, run: Run, now: float, token: str) -> StageSpec:
     if run.started_at is None:
         status = "running" if run.status == "queued" else run.status
         started = {"started_at": now, "status": status, "deadline": now + run.plan["timeout"]}
@@ -115,7 +106,7 @@ async def _build_stage_spec(conn: Connection, task: Task, run: Run, now: float, 
     )
     stage_spec = planner.build_stage_spec(run, task, siblings)
     if call := stage.get("call"):
-        stage_spec["call"] = async_prediction.grant_call(token, run, call)
+        return stage_spec.model_copy(update={"call": async_prediction.grant_call(token, run, call)})
     return stage_spec
 
 

@@ -2,42 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field, FiniteFloat
-
 from libs.common.errors import Conflict
-from libs.common.http.tolerant_list import StorableObject, TolerantList
-from libs.common.protocol.message import Message
+from libs.common.protocol.report import ReuseQuery, TaskReport
 from services.scheduler.db import stage_cache, tasks
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.task import Task
 from services.scheduler.tasks import transitions
 from services.scheduler.tasks.apply import AppliedTransition, apply_transition, lock_task, publish_changes
-
-
-class TaskReport(Message):
-    """The end of an attempt: how it ended and what it produced."""
-
-    worker: str
-    token: int
-    outcome: str = Field(pattern=r"^[a-z_]{1,16}$")
-    reason: StorableObject | None = None
-    outputs: StorableObject | None = None
-    log_tail: TolerantList[str] = ()
-    usage: StorableObject | None = None
-    progress: tuple[FiniteFloat, FiniteFloat] | None = None
-    """The final progress, which may be newer than the last heartbeat."""
-    answer: StorableObject | None = None
-    """The component's response, of an asynchronous prediction."""
-    content: str | None = Field(default=None, max_length=64)
-    """The cache key, when the outputs are to be cached."""
-
-
-class ReuseQuery(Message):
-    """Asks, before a stage runs, for cached outputs of an equal stage."""
-
-    worker: str
-    token: int
-    content: str = Field(max_length=64)
 
 
 async def handle_report(deps: Dependencies, task_id: str, report: TaskReport) -> None:
