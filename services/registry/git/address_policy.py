@@ -48,7 +48,7 @@ class GitTarget:
     environment: Mapping[str, str] = field(default_factory=dict)
     ssh_options: tuple[str, ...] = ()
     fallback: GitTarget | None = None
-    """For ssh, which takes one address: the same at the host's next one."""
+    """The target at the host's next address, for ssh, which connects to one address only."""
 
     @property
     def is_local(self) -> bool:
