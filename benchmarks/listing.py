@@ -17,7 +17,7 @@ from services.scheduler.model.run import Run
 from services.scheduler.plans import planner
 from services.scheduler.runs.pending_reason import NO_SNAPSHOT
 from services.scheduler.runs.views import run_to_json as shown
-from tests.scheduler.test_pipeline import a_run
+from tests.scheduler.test_run_plans import make_run
 from tests.servers.fleet import Fleet
 from tests.servers.provision import Missing
 
@@ -70,7 +70,7 @@ async def measured(url: str) -> list[Finding]:
 
 async def past(database: Database, number: int) -> None:
     """Runs that have ended, of ten users and five pipelines."""
-    plan = a_run({"inputs": {"raw": "in/a.csv"}}).plan
+    plan = make_run({"inputs": {"raw": "in/a.csv"}}).plan
     base = time.time()
     for start in range(0, number, AT_ONCE):
         some = [finished(plan, base - start - index, random.Random(start + index)) for index in range(AT_ONCE)]
@@ -119,7 +119,7 @@ async def claim_ms(database: Database) -> float:
             await tasks.claim_task(c, found.task, "w", time.time(), 15.0)
             await tasks.update_task(c, found.task, {"state": "ready"})
 
-    plan = a_run({"inputs": {"raw": "in/a.csv"}}).plan
+    plan = make_run({"inputs": {"raw": "in/a.csv"}}).plan
     waits = Run(id=f"r_{time.time_ns()}", app="oak", pipeline="p", user="u", status="queued", plan=plan,
                 created_at=time.time(), deadline=time.time() + 1000)  # fmt: skip
     async with database.write() as c:

@@ -1,4 +1,4 @@
-"""The scheduler as a real service on a real database, beside a registry and a databox that only answer."""
+"""The scheduler as a real service on a real database, with fakes of registry and databox."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ OWNER = {HEADER_USER: "developer", HEADER_PIPELINES: "*", HEADER_SCOPES: "admin"
 
 
 @dataclass
-class Neighbours:
-    """Stands for registry and databox: real HTTP, state as the test sets it."""
+class FakeServices:
+    """Fake registry and databox over real HTTP; the test sets their state."""
 
     deployments: list[dict[str, Any]] = field(default_factory=list)
     access: dict[str, Any] = field(default_factory=dict)
@@ -44,19 +44,19 @@ class Neighbours:
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     publications: list[tuple[str, Any]] = field(default_factory=list)
     stored: list[tuple[str, bytes]] = field(default_factory=list)
-    removed: list[tuple[str, Any]] = field(default_factory=list)
-    quota_left: bool = True
-    refusal: tuple[int, dict[str, Any]] | None = None
-    """How publications are answered."""
-    tried: int = 0
-    """Publications, whatever became of them."""
-    held: set[str] = field(default_factory=set)
-    """Groups whose publication takes as long as they are here."""
-    away: bool = False
-    room_left: bool = True
+    removals: list[tuple[str, Any]] = field(default_factory=list)
+    has_quota: bool = True
+    publication_error: tuple[int, dict[str, Any]] | None = None
+    """Status and body of the response to publications."""
+    publication_attempts: int = 0
+    """Number of publication requests."""
+    held_groups: set[str] = field(default_factory=set)
+    """Groups whose publication blocks while they are in this set."""
+    is_away: bool = False
+    has_space: bool = True
 
     async def handle(self, request: web.Request) -> web.Response:
-        if self.away:
+        if self.is_away:
             return web.json_response({"detail": "away"}, status=503)
         path = request.path
         if path == "/internal/deployments":
@@ -66,83 +66,88 @@ class Neighbours:
             return web.json_response({"version": self.version, "apps": new})
         if path.endswith("/report"):
             self.reports[path.split("/")[3]] = await request.json()
-            self.deployments = [one for one in self.deployments if one["id"] != path.split("/")[3]]
+            self.deployments = [item for item in self.deployments if item["id"] != path.split("/")[3]]
             return web.Response(status=204)
         if path.endswith("/sources"):
-            asked = await request.json()
-            places = asked["locations"]
-            found = [[{"name": place.get("file"), "size": 1}] if self._has(place) else [] for place in places]
-            refusals = [None if self.room_left else f"box {place['box']} is full" for place in asked.get("targets", ())]
-            return web.json_response({"sources": found, "refusals": refusals})
+            query = await request.json()
+            locations = query["locations"]
+            sources = [
+                [{"name": location.get("file"), "size": 1}] if self._has_file(location) else []
+                for location in locations
+            ]
+            refusals = [
+                None if self.has_space else f"box {location['box']} is full" for location in query.get("targets", ())
+            ]
+            return web.json_response({"sources": sources, "refusals": refusals})
         if path.endswith("/targets"):
-            places = [one["location"] for one in (await request.json())["files"]]
-            urls = [f"http://{request.host}/links/{place['area']}/{place['file']}" for place in places]
+            locations = [item["location"] for item in (await request.json())["files"]]
+            urls = [f"http://{request.host}/links/{location['area']}/{location['file']}" for location in locations]
             return web.json_response({"targets": [{"url": url} for url in urls]})
         if path.startswith("/links/"):
             self.stored.append((path.removeprefix("/links/"), await request.read()))
             return web.Response(status=201)
         if request.method == "DELETE" or path.endswith("/removals"):
-            self.removed.append((path, await request.json() if request.can_read_body else None))
+            self.removals.append((path, await request.json() if request.can_read_body else None))
             return web.Response(status=204)
         if "/publications/" in path:
             moves = (await request.json())["moves"]
-            self.tried += 1
-            if self.refusal is not None:
-                return web.json_response(self.refusal[1], status=self.refusal[0])
-            while self.held & {move["target"]["group"] for move in moves}:  # noqa: ASYNC110  a test lets it go
+            self.publication_attempts += 1
+            if self.publication_error is not None:
+                return web.json_response(self.publication_error[1], status=self.publication_error[0])
+            while self.held_groups & {move["target"]["group"] for move in moves}:  # noqa: ASYNC110  a test lets it go
                 await asyncio.sleep(0.01)
             self.publications.append((path.rpartition("/")[2], moves))
-            answer = {"files": {}} if self.quota_left else {"detail": "box data is full", "used": 9}
-            return web.json_response(answer, status=200 if self.quota_left else 413)
+            answer = {"files": {}} if self.has_quota else {"detail": "box data is full", "used": 9}
+            return web.json_response(answer, status=200 if self.has_quota else 413)
         return web.json_response({}, status=200)
 
-    def _has(self, place: dict[str, Any]) -> bool:
-        return f"{place.get('group')}/{place.get('file')}" in self.files
+    def _has_file(self, location: dict[str, Any]) -> bool:
+        return f"{location.get('group')}/{location.get('file')}" in self.files
 
 
 class Mesh:
-    """The running scheduler, and a worker's and a caller's side of it."""
+    """The running scheduler, with the requests of workers and callers."""
 
-    def __init__(self, peer: ServiceClient, neighbours: Neighbours, bus: MemoryBus) -> None:
+    def __init__(self, peer: ServiceClient, services: FakeServices, bus: MemoryBus) -> None:
         self.peer = peer
-        self.neighbours = neighbours
+        self.services = services
         self.bus = bus
 
-    async def deploy(self, identity: str, catalog: dict[str, Any] | None = None, app: str = "leaf") -> None:
-        item = {"id": identity, "app": app, "commit": f"commit-{identity}", "catalog": catalog or catalog_json()}
-        self.neighbours.deployments.append(item)
+    async def deploy(self, deployment: str, catalog: dict[str, Any] | None = None, app: str = "leaf") -> None:
+        item = {"id": deployment, "app": app, "commit": f"commit-{deployment}", "catalog": catalog or catalog_json()}
+        self.services.deployments.append(item)
         await self.bus.declare(EVENT_QUEUE)
-        await self.bus.publish(RevisionReady(app=app, deployment=identity))
+        await self.bus.publish(RevisionReady(app=app, deployment=deployment))
 
-    async def live(self, identity: str) -> None:
-        await self.until(lambda: self.reported(identity, "live"))
+    async def until_live(self, identity: str) -> None:
+        await self.until(lambda: self.is_reported(identity, "live"))
 
-    async def reported(self, identity: str, status: str) -> bool:
-        return self.neighbours.reports.get(identity, {}).get("status") == status
+    async def is_reported(self, deployment: str, status: str) -> bool:
+        return self.services.reports.get(deployment, {}).get("status") == status
 
     async def until(self, check: Callable[[], Awaitable[Any]]) -> Any:
         async with asyncio.timeout(DEADLINE_S):
-            while not (found := await check()):  # noqa: ASYNC110  what is awaited is in another service
+            while not (result := await check()):  # noqa: ASYNC110  what is awaited is in another service
                 await asyncio.sleep(0.02)
-            return found
+            return result
 
     async def claim(self, worker: str = "w1", kind: str | None = None, free: int = 2) -> dict[str, Any]:
-        """The next lease (of this kind), waited for; without `free` slots an instance's."""
+        """Wait for the next lease (of this kind); without `free` slots only an instance's."""
 
         async def lease() -> Any:
             body = {"worker": worker, "classes": ["cpu"], "task": None, "free": free}
-            found = (await self.peer.post("/internal/claims", body))["lease"]
-            return found if found and kind in (None, found["kind"]) else None
+            claimed = (await self.peer.post("/internal/claims", body))["lease"]
+            return claimed if claimed and kind in (None, claimed["kind"]) else None
 
-        found: dict[str, Any] = await self.until(lease)
-        return found
+        claimed: dict[str, Any] = await self.until(lease)
+        return claimed
 
-    async def sync(self, *have: dict[str, Any], worker: str = "w1", wait: float = 0.0) -> Any:
+    async def send_heartbeat(self, *have: dict[str, Any], worker: str = "w1", wait: float = 0.0) -> Any:
         body = {"host": "here", "classes": ["cpu"], "slots": 2, "free": 2, "wait": wait, "have": list(have)}
         return await self.peer.post(f"/internal/workers/{worker}/sync", body)
 
-    async def report(self, lease: dict[str, Any], outcome: str, worker: str = "w1", **more: Any) -> Any:
-        body = {"worker": worker, "token": lease["token"], "outcome": outcome, **more}
+    async def report(self, lease: dict[str, Any], outcome: str, worker: str = "w1", **fields: Any) -> Any:
+        body = {"worker": worker, "token": lease["token"], "outcome": outcome, **fields}
         return await self.peer.post(f"/internal/tasks/{lease['task']}/report", body)
 
     async def call(
@@ -165,32 +170,32 @@ class Mesh:
     async def submit(self, body: Any, **headers: str) -> tuple[int, Any, dict[str, str]]:
         return await self.call("POST", "/internal/apps/leaf/apis/train/runs", body, {**ALICE, **headers})
 
-    async def run(self, identity: str) -> Any:
+    async def get_run(self, identity: str) -> Any:
         return (await self.call("GET", f"/internal/apps/leaf/runs/{identity}"))[1]
 
-    async def status(self, identity: str, *wanted: str) -> bool:
-        return (await self.run(identity))["status"] in wanted
+    async def has_status(self, identity: str, *statuses: str) -> bool:
+        return (await self.get_run(identity))["status"] in statuses
 
-    async def table(self) -> Any:
+    async def get_app_routes(self) -> Any:
         return (await self.peer.get("/internal/table", since=-1))["apps"]["leaf"]
 
 
-def healthy(lease: dict[str, Any], **more: Any) -> dict[str, Any]:
+def healthy_status(lease: dict[str, Any], **fields: Any) -> dict[str, Any]:
     endpoint = {"host": "127.0.0.1", "port": 4000 + lease["token"]}
-    return {"task": lease["task"], "token": lease["token"], "state": "healthy", "endpoint": endpoint, **more}
+    return {"task": lease["task"], "token": lease["token"], "state": "healthy", "endpoint": endpoint, **fields}
 
 
 @asynccontextmanager
-async def neighbours_running() -> AsyncIterator[tuple[str, Neighbours]]:
-    neighbours = Neighbours()
+async def run_fake_services() -> AsyncIterator[tuple[str, FakeServices]]:
+    services = FakeServices()
     app = web.Application(client_max_size=20_000_000)
-    app.router.add_route("*", "/{path:.*}", neighbours.handle)
+    app.router.add_route("*", "/{path:.*}", services.handle)
     runner = web.AppRunner(app)
     await runner.setup()
     bound = bind("127.0.0.1", 0)
     await web.SockSite(runner, bound).start()
     try:
-        yield socket_url(bound), neighbours
+        yield socket_url(bound), services
     finally:
         await runner.cleanup()
 
@@ -202,7 +207,7 @@ async def mesh(database_url: str, tmp_path: Path, request: pytest.FixtureRequest
     await database.create_all(metadata)
     await database.close()
     bus = MemoryBus()
-    async with neighbours_running() as (url, neighbours):
+    async with run_fake_services() as (url, services):
         settings = Settings.from_values(
             database=database_url, internal_token="t", registry_url=url, databox_url=url, lease=LEASE_S, data=tmp_path
         )
@@ -213,4 +218,4 @@ async def mesh(database_url: str, tmp_path: Path, request: pytest.FixtureRequest
             run_server(create(settings, bus), bound),
             open_service_clients(settings.with_values(scheduler_url=socket_url(bound))) as peers,
         ):
-            yield Mesh(peers.scheduler, neighbours, bus)
+            yield Mesh(peers.scheduler, services, bus)

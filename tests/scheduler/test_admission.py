@@ -16,9 +16,9 @@ from services.scheduler.db import idempotency, metadata, runs
 from services.scheduler.model.run import Run
 from services.scheduler.runs.writer import RunWriter, SubmitRequest, SubmittedRun
 from services.scheduler.tasks.dispatcher import TaskDispatcher
-from tests.scheduler.test_pipeline import a_run
+from tests.scheduler.test_run_plans import make_run
 
-PLAN = a_run({"inputs": {"raw": "in/a.csv"}}).plan
+PLAN = make_run({"inputs": {"raw": "in/a.csv"}}).plan
 
 
 def asked(number: int, key: str | None = None, body: str = "b", app: str = "leaf") -> SubmitRequest:

@@ -16,10 +16,10 @@ async def test_a_prediction_becomes_a_run_whose_result_is_the_answer(mesh: Mesh)
     headers = {**ALICE, "Idempotency-Key": "k"}
     status, run, answered = await mesh.call("POST", CALLS, {"inputs": [1]}, headers)
     assert (status, answered["Location"], run["result"]) == (202, f"/leaf/runs/{run['id']}", None)
-    assert mesh.neighbours.stored == [(f"runs/{run['id']}/request/body.json", b'{"inputs":[1]}')]
+    assert mesh.services.stored == [(f"runs/{run['id']}/request/body.json", b'{"inputs":[1]}')]
     assert (await mesh.call("POST", CALLS, {"inputs": [1]}, headers))[1]["id"] == run["id"]
-    (unused,) = [path.removesuffix("/request/body.json") for path, _ in mesh.neighbours.stored[1:]]
-    assert mesh.neighbours.removed == [(f"/internal/apps/leaf/areas/{unused}", None)]
+    (unused,) = [path.removesuffix("/request/body.json") for path, _ in mesh.services.stored[1:]]
+    assert mesh.services.removals == [(f"/internal/apps/leaf/areas/{unused}", None)]
     assert (await mesh.call("POST", CALLS, {"inputs": [2]}, headers))[0] == 422
     lease = await mesh.claim(kind="stage")
     call = lease["spec"]["call"]
@@ -86,7 +86,7 @@ async def test_a_key_of_nobodys_makes_no_run(mesh: Mesh) -> None:
 async def test_a_prediction_without_a_body_is_one_without_inputs(mesh: Mesh) -> None:
     await go_live(mesh)
     assert (await mesh.send("POST", CALLS, b"", ALICE))[0] == 202
-    assert [content for _, content in mesh.neighbours.stored] == [b"{}"]
+    assert [content for _, content in mesh.services.stored] == [b"{}"]
 
 
 async def test_a_prediction_that_cannot_be_a_run_is_refused(mesh: Mesh) -> None:

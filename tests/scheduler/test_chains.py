@@ -59,9 +59,9 @@ BODY = {"inputs": {"raw": "in/a.csv", "strict": {"on": True}}, "outputs": {"mark
 
 
 async def submitted(mesh: Mesh) -> str:
-    mesh.neighbours.files.add("in/a.csv")
+    mesh.services.files.add("in/a.csv")
     await mesh.deploy("d1", catalog_json(CHAIN))
-    await mesh.live("d1")
+    await mesh.until_live("d1")
     status, run, _ = await mesh.submit(BODY)
     assert status == 202
     return str(run["id"])
@@ -83,23 +83,23 @@ def shown(run: dict[str, Any]) -> list[tuple[str, str]]:
 
 async def test_each_run_of_a_chain_is_handed_what_the_one_before_had_and_made(mesh: Mesh) -> None:
     first = await submitted(mesh)
-    assert shown(await mesh.run(first)) == [("train", "queued"), ("score", "waiting"), ("print", "waiting")]
+    assert shown(await mesh.get_run(first)) == [("train", "queued"), ("score", "waiting"), ("print", "waiting")]
     fit = await played(mesh, "fit")
     assert {one["name"]: one["kind"] for one in fit["spec"]["inputs"]} == {"raw": "file"}
     mark = await played(mesh, "mark")
     given = {one["name"]: one for one in mark["spec"]["inputs"]}
     assert given["weights"]["source"] == {"area": f"runs/{first}/fit/{fit['token']}/model"}
     assert (given["raw"]["source"]["file"], given["strict"]["value"]) == ("a.csv", {"on": True})
-    run = await mesh.run(first)
+    run = await mesh.get_run(first)
     assert (run["status"], run["finished_at"]) == ("running", None)
     await played(mesh, "print")
-    await mesh.until(lambda: mesh.status(first, "succeeded"))
-    targets = [moves[0]["target"]["group"] for _, moves in mesh.neighbours.publications]
+    await mesh.until(lambda: mesh.has_status(first, "succeeded"))
+    targets = [moves[0]["target"]["group"] for _, moves in mesh.services.publications]
     assert targets == ["seen", f"runs/{first}/page"]
-    run = await mesh.run(first)
+    run = await mesh.get_run(first)
     assert shown(run) == [("train", "succeeded"), ("score", "succeeded"), ("print", "succeeded")]
     for one in run["chain"]:  # alice may call train only: what continues it is hers, too
-        assert (await mesh.run(one["id"]))["chain"] == run["chain"]
+        assert (await mesh.get_run(one["id"]))["chain"] == run["chain"]
     answer = await mesh.call("GET", f"/internal/apps/leaf/runs/{first}/outputs/page")
     assert (answer[0], answer[1]["items"]) == (200, [])
 
@@ -108,29 +108,29 @@ async def test_a_chain_ends_with_the_run_that_failed_and_goes_on_when_that_is_re
     first = await submitted(mesh)
     await played(mesh, "fit")
     await played(mesh, "mark", "failed")
-    await mesh.until(lambda: mesh.status(first, "failed"))
-    run = await mesh.run(first)
+    await mesh.until(lambda: mesh.has_status(first, "failed"))
+    run = await mesh.get_run(first)
     second = run["chain"][1]["id"]
     assert (run["reason"]["run"], run["reason"]["pipeline"], run["reason"]["detail"]) == (second, "score", "boom")
     assert (await mesh.call("POST", f"/internal/apps/leaf/runs/{second}/retry"))[0] == 202
-    assert (await mesh.run(first))["status"] == "running"
+    assert (await mesh.get_run(first))["status"] == "running"
     await played(mesh, "mark")
     await played(mesh, "print")
-    await mesh.until(lambda: mesh.status(first, "succeeded"))
+    await mesh.until(lambda: mesh.has_status(first, "succeeded"))
 
 
 async def test_a_retry_of_the_first_makes_the_others_anew(mesh: Mesh) -> None:
     first = await submitted(mesh)
     await played(mesh, "fit")
     await played(mesh, "mark", "failed")
-    await mesh.until(lambda: mesh.status(first, "failed"))
-    old = (await mesh.run(first))["chain"][1]["id"]
+    await mesh.until(lambda: mesh.has_status(first, "failed"))
+    old = (await mesh.get_run(first))["chain"][1]["id"]
     assert (await mesh.call("POST", f"/internal/apps/leaf/runs/{first}/retry"))[0] == 202
     for stage in ("fit", "mark", "print"):
         await played(mesh, stage)
-    await mesh.until(lambda: mesh.status(first, "succeeded"))
-    assert old not in [one["id"] for one in (await mesh.run(first))["chain"]]
-    assert (await mesh.run(old))["status"] == "failed"
+    await mesh.until(lambda: mesh.has_status(first, "succeeded"))
+    assert old not in [one["id"] for one in (await mesh.get_run(first))["chain"]]
+    assert (await mesh.get_run(old))["status"] == "failed"
     status, answer, _ = await mesh.call("POST", f"/internal/apps/leaf/runs/{old}/retry")
     assert (status, answer["detail"]) == (
         409,
@@ -145,13 +145,13 @@ async def test_cancel_of_a_chain_ends_the_run_that_is_at_work(mesh: Mesh) -> Non
     assert (await mesh.call("POST", f"/internal/apps/leaf/runs/{first}/cancel"))[0] == 202
 
     async def stopped() -> bool:
-        orders = await mesh.sync({"task": lease["task"], "token": lease["token"], "state": "running"})
+        orders = await mesh.send_heartbeat({"task": lease["task"], "token": lease["token"], "state": "running"})
         return bool(orders["stop"])
 
     await mesh.until(stopped)
     await mesh.report(lease, "canceled")
-    await mesh.until(lambda: mesh.status(first, "canceled"))
-    run = await mesh.run(first)
+    await mesh.until(lambda: mesh.has_status(first, "canceled"))
+    run = await mesh.get_run(first)
     assert shown(run) == [("train", "canceled"), ("score", "canceled"), ("print", "waiting")]
     listed = (await mesh.call("GET", "/api/v1/apps/leaf/runs", headers=OWNER))[1]["items"]
     assert sorted(one["pipeline"] for one in listed) == ["score", "train"]

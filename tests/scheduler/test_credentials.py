@@ -9,7 +9,7 @@ from libs.common.db import Database
 from services.scheduler.callbacks import credentials
 from services.scheduler.db.tables import callbacks, metadata, tasks
 from services.scheduler.model.task import Task
-from tests.scheduler.conftest import Mesh, healthy
+from tests.scheduler.conftest import Mesh, healthy_status
 from tests.scheduler.test_service import BODY, go_live
 
 SPEC = {"url": "https://example.com/", "events": ["failed"], "headers": {"Authorization": "Bearer sesame"}}
@@ -49,7 +49,7 @@ async def test_the_worker_and_the_gateway_get_an_instance_s_token_and_the_databa
 ) -> None:
     lease = await go_live(mesh)
     token = lease["spec"]["instance_token"]
-    endpoints = (await mesh.table())["components"]["echo"]["endpoints"]
+    endpoints = (await mesh.get_app_routes())["components"]["echo"]["endpoints"]
     assert [endpoint["token"] for endpoint in endpoints] == [token]
     assert len(token) >= 32
     database = Database(database_url)
@@ -68,11 +68,11 @@ async def test_an_instance_that_an_earlier_release_started_keeps_its_token(mesh:
         given = {**spec, "instance_token": "given"}
         await c.execute(update(tasks).where(tasks.c.id == lease["task"]).values(spec=given))
     await database.close()
-    await mesh.sync(healthy(lease, state="unhealthy"))
-    await mesh.sync(healthy(lease))
+    await mesh.send_heartbeat(healthy_status(lease, state="unhealthy"))
+    await mesh.send_heartbeat(healthy_status(lease))
 
     async def routed() -> bool:
-        return [one["token"] for one in (await mesh.table())["components"]["echo"]["endpoints"]] == ["given"]
+        return [one["token"] for one in (await mesh.get_app_routes())["components"]["echo"]["endpoints"]] == ["given"]
 
     await mesh.until(routed)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.scheduler.conftest import Mesh, healthy
+from tests.scheduler.conftest import Mesh, healthy_status
 from tests.scheduler.manifests import catalog_json
 
 IDLE_S = 1.0
@@ -26,7 +26,7 @@ async def asleep(mesh: Mesh, lease: dict[str, Any]) -> None:
     """The instance is told to stop once nobody called; it does."""
 
     async def ordered() -> bool:
-        return bool((await mesh.sync(healthy(lease)))["stop"])
+        return bool((await mesh.send_heartbeat(healthy_status(lease)))["stop"])
 
     await mesh.until(ordered)
     await mesh.report(lease, "stopped")
@@ -35,46 +35,46 @@ async def asleep(mesh: Mesh, lease: dict[str, Any]) -> None:
 async def test_a_component_sleeps_when_nobody_calls_and_wakes_with_the_first_call(mesh: Mesh) -> None:
     await mesh.deploy("d1", scaled(0, 2))
     lease = await mesh.claim()
-    await mesh.sync(healthy(lease, openapi={"openapi": "3.1.0"}))
-    await mesh.live("d1")
-    echo = (await mesh.table())["components"]["echo"]
+    await mesh.send_heartbeat(healthy_status(lease, openapi={"openapi": "3.1.0"}))
+    await mesh.until_live("d1")
+    echo = (await mesh.get_app_routes())["components"]["echo"]
     assert (echo["scales"], echo["wakes_within"], len(echo["endpoints"])) == (True, None, 1)
 
     await asleep(mesh, lease)
-    echo = (await mesh.table())["components"]["echo"]
+    echo = (await mesh.get_app_routes())["components"]["echo"]
     assert (echo["endpoints"], echo["wakes_within"], echo["openapi"]) == ([], 120.0, {"openapi": "3.1.0"})
     [shown] = [one for one in await shown_components(mesh) if one["name"] == "echo"]
     assert shown["status"] == "asleep"
 
     await called(mesh, 1.0)
     again = await mesh.claim()
-    await mesh.sync(healthy(again))
-    assert [one["id"] for one in (await mesh.table())["components"]["echo"]["endpoints"]] == [again["task"]]
+    await mesh.send_heartbeat(healthy_status(again))
+    assert [one["id"] for one in (await mesh.get_app_routes())["components"]["echo"]["endpoints"]] == [again["task"]]
 
 
 async def test_more_calls_are_more_instances_up_to_the_most(mesh: Mesh) -> None:
     await mesh.deploy("d1", scaled(1, 3))
     leases = [await mesh.claim()]
-    await mesh.sync(healthy(leases[0]))
-    await mesh.live("d1")
+    await mesh.send_heartbeat(healthy_status(leases[0]))
+    await mesh.until_live("d1")
     await called(mesh, 40.0)
     leases += [await mesh.claim(), await mesh.claim()]
-    await mesh.sync(*map(healthy, leases))
-    assert len((await mesh.table())["components"]["echo"]["endpoints"]) == 3
+    await mesh.send_heartbeat(*map(healthy_status, leases))
+    assert len((await mesh.get_app_routes())["components"]["echo"]["endpoints"]) == 3
     assert {lease["spec"]["component"] for lease in leases} == {"echo"}
 
 
 async def test_a_new_version_of_a_sleeping_component_shows_that_it_starts(mesh: Mesh) -> None:
     await mesh.deploy("d1", scaled(0, 2))
     lease = await mesh.claim()
-    await mesh.sync(healthy(lease))
-    await mesh.live("d1")
+    await mesh.send_heartbeat(healthy_status(lease))
+    await mesh.until_live("d1")
     await asleep(mesh, lease)
     await mesh.deploy("d2", scaled(0, 2))
     broken = await mesh.claim()
     await mesh.report(broken, "failed", reason={"code": "exited", "detail": "ImportError"})
-    await mesh.until(lambda: mesh.reported("d2", "failed"))
-    assert (await mesh.table())["components"]["echo"]["wakes_within"] == 120.0
+    await mesh.until(lambda: mesh.is_reported("d2", "failed"))
+    assert (await mesh.get_app_routes())["components"]["echo"]["wakes_within"] == 120.0
 
 
 async def shown_components(mesh: Mesh) -> Any:

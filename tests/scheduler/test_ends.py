@@ -9,7 +9,7 @@ import pytest
 from libs.common.db import Database
 from services.scheduler.db import runs
 from tests.scheduler.conftest import Mesh
-from tests.scheduler.test_publisher import at_work, tried
+from tests.scheduler.test_output_publisher import has_attempts, start_publication
 from tests.scheduler.test_service import BODY, go_live
 
 Reach = Callable[[Mesh], Awaitable[str]]
@@ -40,30 +40,30 @@ async def lost(mesh: Mesh) -> str:
 
 
 async def publishing(mesh: Mesh) -> str:
-    mesh.neighbours.held.add("held")
-    before = mesh.neighbours.tried
-    run = await at_work(mesh, "held")
-    await mesh.until(lambda: tried(mesh, before + 1))
+    mesh.services.held_groups.add("held")
+    before = mesh.services.publication_attempts
+    run = await start_publication(mesh, "held")
+    await mesh.until(lambda: has_attempts(mesh, before + 1))
     return run
 
 
 async def failing(mesh: Mesh) -> str:
     """Publishing, again and again."""
-    mesh.neighbours.refusal = (503, {"detail": "the store is away"})
-    before = mesh.neighbours.tried
-    run = await at_work(mesh, "small")
-    await mesh.until(lambda: tried(mesh, before + 1))
+    mesh.services.publication_error = (503, {"detail": "the store is away"})
+    before = mesh.services.publication_attempts
+    run = await start_publication(mesh, "small")
+    await mesh.until(lambda: has_attempts(mesh, before + 1))
     return run
 
 
 async def away(mesh: Mesh) -> str:
     """Publishing, while databox is away altogether."""
-    return await at_work(mesh, "small", away=True)
+    return await start_publication(mesh, "small", away=True)
 
 
 async def succeeded(mesh: Mesh) -> str:
-    run = await at_work(mesh, "good")
-    await mesh.until(lambda: mesh.status(run, "succeeded"))
+    run = await start_publication(mesh, "good")
+    await mesh.until(lambda: mesh.has_status(run, "succeeded"))
     return run
 
 
@@ -105,15 +105,15 @@ async def test_a_run_ends_from_every_state_and_can_be_retried_or_deleted(
     assert (await mesh.call("DELETE", address))[0] == 409, "it has not ended"
     assert (await mesh.call("POST", f"{address}/retry"))[0] == 409
     status = await end(mesh, database_url, run)
-    await mesh.until(lambda: mesh.status(run, status))
-    assert all(one["status"] in ("succeeded", "canceled") for one in (await mesh.run(run))["stages"])
+    await mesh.until(lambda: mesh.has_status(run, status))
+    assert all(one["status"] in ("succeeded", "canceled") for one in (await mesh.get_run(run))["stages"])
     if status == "failed":
-        assert (await mesh.run(run))["reason"]["code"] == "timeout"
-    mesh.neighbours.away, mesh.neighbours.refusal = False, None
-    mesh.neighbours.held.clear()
+        assert (await mesh.get_run(run))["reason"]["code"] == "timeout"
+    mesh.services.is_away, mesh.services.publication_error = False, None
+    mesh.services.held_groups.clear()
     assert (await mesh.call("POST", f"{address}/retry"))[0] == 202
     await mesh.call("POST", f"{address}/cancel")
-    await mesh.until(lambda: mesh.status(run, "canceled"))
+    await mesh.until(lambda: mesh.has_status(run, "canceled"))
     assert (await mesh.call("DELETE", address))[0] == 204
     assert (await mesh.call("GET", address))[0] == 410
 
@@ -127,5 +127,5 @@ async def test_one_that_has_ended_is_not_canceled_and_can_be_deleted(mesh: Mesh,
     assert (await mesh.call("POST", f"{address}/retry"))[0] == again
     if again == 202:
         await mesh.call("POST", f"{address}/cancel")
-        await mesh.until(lambda: mesh.status(run, "canceled"))
+        await mesh.until(lambda: mesh.has_status(run, "canceled"))
     assert (await mesh.call("DELETE", address))[0] == 204

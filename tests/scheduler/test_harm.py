@@ -8,7 +8,7 @@ from typing import Any
 from libs.common.db import Database
 from services.scheduler.db import apps, autoscaling, schedules
 from services.scheduler.model.schedule import Schedule
-from tests.scheduler.conftest import OWNER, Mesh, healthy
+from tests.scheduler.conftest import OWNER, Mesh, healthy_status
 from tests.scheduler.manifests import catalog_json
 from tests.scheduler.test_service import BODY, go_live
 
@@ -46,13 +46,13 @@ async def test_a_bad_entry_of_a_heartbeat_costs_the_others_nothing(mesh: Mesh) -
     stage = await mesh.claim(kind="stage")
     for number, bad in enumerate(BAD_HAVE, 1):
         good = {"task": stage["task"], "token": stage["token"], "state": "running", "progress": [number, 99]}
-        have = [1, {**healthy(first), **bad}, good, {}]
+        have = [1, {**healthy_status(first), **bad}, good, {}]
         said = {"host": "here", "classes": ["cpu"], "slots": 2, "free": 1, "wait": 0, "have": have}
         status, answer, _ = await mesh.send("POST", "/internal/workers/w1/sync", raw(said), {})
         assert status == 200, (bad, answer)
         runs = (await mesh.call("GET", "/api/v1/apps/leaf/runs", headers=OWNER))[1]["items"]
         assert runs[0]["stages"][0]["progress"] == [number, 99], bad
-    assert (await mesh.table())["components"]["echo"]["endpoints"], "nor the bad one its lease"
+    assert (await mesh.get_app_routes())["components"]["echo"]["endpoints"], "nor the bad one its lease"
 
 
 async def test_a_bad_load_costs_the_others_nothing(mesh: Mesh, database_url: str) -> None:
@@ -81,30 +81,30 @@ async def test_a_result_that_cannot_be_kept_is_refused_for_good(mesh: Mesh) -> N
 
 
 async def test_a_revision_that_cannot_be_read_fails_and_another_goes_live(mesh: Mesh) -> None:
-    mesh.neighbours.deployments += [
+    mesh.services.deployments += [
         {"id": "none"},
         7,  # type: ignore[list-item]
         {"id": "bad", "app": "other", "commit": "c", "catalog": {"components": {"x": 1}}},
     ]
     await go_live(mesh)
-    report = mesh.neighbours.reports["bad"]
+    report = mesh.services.reports["bad"]
     assert report["status"] == "failed"
     assert report["errors"][0]["message"].startswith("the scheduler cannot read this revision: ")
 
 
 async def test_access_that_cannot_be_read_leaves_the_others_theirs(mesh: Mesh) -> None:
-    mesh.neighbours.access = {"aaa": {"users": [1]}, "bbb": 7}
+    mesh.services.access = {"aaa": {"users": [1]}, "bbb": 7}
     await go_live_with(mesh)
-    assert (await mesh.table())["keys"] == {"k": "bob"}
+    assert (await mesh.get_app_routes())["keys"] == {"k": "bob"}
 
 
 async def go_live_with(mesh: Mesh) -> None:
-    odd = mesh.neighbours.access
+    odd = mesh.services.access
     leaf = {"users": {"callers": {"alice": "hash"}}, "keys": {"k": "bob"}, "secrets": {}}
-    mesh.neighbours.access, mesh.neighbours.version = {**odd, "leaf": leaf}, 1
+    mesh.services.access, mesh.services.version = {**odd, "leaf": leaf}, 1
     await mesh.deploy("d1")
-    await mesh.sync(healthy(await mesh.claim()))
-    await mesh.live("d1")
+    await mesh.send_heartbeat(healthy_status(await mesh.claim()))
+    await mesh.until_live("d1")
 
 
 async def test_an_app_whose_manifests_cannot_be_read_costs_nobody_else_a_lease(mesh: Mesh, database_url: str) -> None:
@@ -112,19 +112,21 @@ async def test_an_app_whose_manifests_cannot_be_read_costs_nobody_else_a_lease(m
     lease = await go_live(mesh)
     await mesh.deploy("d2", app="aaa")
     broken = await mesh.claim(kind="instance")
-    await mesh.sync(healthy(lease), healthy(broken))
-    await mesh.live("d2")
+    await mesh.send_heartbeat(healthy_status(lease), healthy_status(broken))
+    await mesh.until_live("d2")
     other = Database(database_url)
     async with other.write() as c:
         await apps.put(c, "aaa", {"catalog": {"components": 7}})
     await other.close()
-    await mesh.sync(healthy(lease, openapi={"openapi": "4"}), {**healthy(broken), "state": "unhealthy"})
-    assert (await mesh.table())["components"]["echo"]["openapi"] == {"openapi": "4"}
+    await mesh.send_heartbeat(
+        healthy_status(lease, openapi={"openapi": "4"}), {**healthy_status(broken), "state": "unhealthy"}
+    )
+    assert (await mesh.get_app_routes())["components"]["echo"]["openapi"] == {"openapi": "4"}
     await mesh.deploy("d3", catalog_json(), app="zzz")
     while (other_lease := await mesh.claim(kind="instance"))["app"] != "zzz":
         continue  # on a slow machine the first leases are over by now
-    await mesh.sync(healthy(other_lease))
-    await mesh.live("d3")
+    await mesh.send_heartbeat(healthy_status(other_lease))
+    await mesh.until_live("d3")
 
 
 async def test_a_schedule_that_cannot_be_started_holds_up_neither_the_next_nor_a_lease(
@@ -151,7 +153,7 @@ async def again(mesh: Mesh, task: str) -> bool:
 async def test_an_application_without_a_description_goes_live_with_a_warning(mesh: Mesh) -> None:
     await mesh.deploy("d1")
     why = "its /openapi.json is no description: it is not a JSON object"
-    await mesh.sync(healthy(await mesh.claim(), detail=why))
-    await mesh.live("d1")
-    warning = mesh.neighbours.reports["d1"]["warnings"][0]
+    await mesh.send_heartbeat(healthy_status(await mesh.claim(), detail=why))
+    await mesh.until_live("d1")
+    warning = mesh.services.reports["d1"]["warnings"][0]
     assert warning["message"] == f"component echo: {why}"

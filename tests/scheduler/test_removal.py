@@ -20,7 +20,7 @@ async def finished(mesh: Mesh) -> tuple[str, int]:
     await mesh.report(await mesh.claim(kind="stage"), "succeeded")
     lease = await mesh.claim(kind="stage")
     await mesh.report(lease, "succeeded")
-    await mesh.until(lambda: mesh.status(run["id"], "succeeded"))
+    await mesh.until(lambda: mesh.has_status(run["id"], "succeeded"))
     return run["id"], lease["token"]
 
 
@@ -35,7 +35,7 @@ async def test_a_run_is_removed_with_its_logs_and_files_and_is_gone_afterwards(m
     await mesh.until(lambda: _calls(mesh, 3))
     source = {"area": f"runs/{run}/train/{token}/model"}
     target = {"box": "data", "user": "alice", "group": "weights"}
-    assert mesh.neighbours.removed == [
+    assert mesh.services.removals == [
         ("/internal/apps/leaf/removals", {"moves": [{"source": source, "target": target}]}),
         (f"/internal/apps/leaf/areas/runs/{run}", None),
         (f"/internal/apps/leaf/areas/logs/runs/{run}", None),
@@ -43,14 +43,14 @@ async def test_a_run_is_removed_with_its_logs_and_files_and_is_gone_afterwards(m
 
 
 async def _calls(mesh: Mesh, count: int) -> bool:
-    return len(mesh.neighbours.removed) >= count
+    return len(mesh.services.removals) >= count
 
 
 async def test_without_its_files_only_what_is_its_own_goes(mesh: Mesh) -> None:
     run, _ = await finished(mesh)
     assert (await mesh.call("DELETE", f"/internal/apps/leaf/runs/{run}"))[0] == 204
     await mesh.until(lambda: _calls(mesh, 2))
-    assert [path for path, _ in mesh.neighbours.removed if path.endswith("/removals")] == []
+    assert [path for path, _ in mesh.services.removals if path.endswith("/removals")] == []
 
 
 async def test_a_run_at_work_is_not_removed_nor_a_part_of_a_chain(mesh: Mesh) -> None:
@@ -59,8 +59,8 @@ async def test_a_run_at_work_is_not_removed_nor_a_part_of_a_chain(mesh: Mesh) ->
     assert (status, answer["detail"]) == (409, f"the run {first} is queued; cancel it first")
     await played(mesh, "fit")
     await played(mesh, "mark", "failed")
-    await mesh.until(lambda: mesh.status(first, "failed"))
-    second = (await mesh.run(first))["chain"][1]["id"]
+    await mesh.until(lambda: mesh.has_status(first, "failed"))
+    second = (await mesh.get_run(first))["chain"][1]["id"]
     status, answer, _ = await mesh.call("DELETE", f"/internal/apps/leaf/runs/{second}")
     assert (status, answer["detail"]) == (409, f"the run belongs to the chain {first}; delete that run")
     assert (await mesh.call("DELETE", f"/internal/apps/leaf/runs/{first}"))[0] == 204
@@ -84,7 +84,7 @@ async def test_runs_go_by_age_and_what_is_at_work_stays(often: None, mesh: Mesh)
         return (await mesh.call("GET", address))[0] == 410
 
     await mesh.until(gone)
-    assert (await mesh.run(waiting["id"]))["status"] == "queued"
+    assert (await mesh.get_run(waiting["id"]))["status"] == "queued"
 
 
 async def test_what_an_attempt_left_that_was_not_accepted_goes_when_it_can_upload_no_more(
@@ -99,7 +99,7 @@ async def test_what_an_attempt_left_that_was_not_accepted_goes_when_it_can_uploa
     await mesh.report(await mesh.claim(kind="stage"), "failed", reason={"code": "quota", "detail": "full"})
     await mesh.until(lambda: _calls(mesh, 2))
     left = [f"runs/{run['id']}/prepare/{first['token']}", f"runs/{run['id']}/train/1"]
-    assert mesh.neighbours.removed == [(f"/internal/apps/leaf/areas/{area}", None) for area in left]
+    assert mesh.services.removals == [(f"/internal/apps/leaf/areas/{area}", None) for area in left]
 
 
 def test_an_app_says_how_long_its_runs_are_kept() -> None:
@@ -129,7 +129,7 @@ async def test_a_removed_run_frees_its_idempotency_key(mesh: Mesh, database_url:
     await go_live(mesh)
     _, run, _ = await mesh.submit(BODY, **{"Idempotency-Key": "k"})
     assert (await mesh.call("POST", f"/internal/apps/leaf/runs/{run['id']}/cancel"))[0] == 202
-    await mesh.until(lambda: mesh.status(run["id"], "canceled"))
+    await mesh.until(lambda: mesh.has_status(run["id"], "canceled"))
     assert (await mesh.call("DELETE", f"/internal/apps/leaf/runs/{run['id']}"))[0] == 204
     status, again, _ = await mesh.submit(BODY, **{"Idempotency-Key": "k"})
     assert (status, again["id"] != run["id"]) == (202, True)

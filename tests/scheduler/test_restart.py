@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.scheduler.conftest import OWNER, Mesh, healthy
-from tests.scheduler.test_drain import endpoints
+from tests.scheduler.conftest import OWNER, Mesh, healthy_status
 from tests.scheduler.test_service import go_live
+from tests.scheduler.test_worker_drain import list_endpoints
 
 RESTART = "/api/v1/apps/leaf/components/echo/restart"
 
@@ -15,15 +15,17 @@ async def test_the_old_instance_serves_until_the_new_one_does(mesh: Mesh) -> Non
     assert (status, shown["name"], shown["status"]) == (202, "echo", "healthy")
     new = await mesh.claim(kind="instance")
     assert new["task"] != old["task"]
-    orders = await mesh.sync(healthy(old))
-    assert (orders["stop"], await endpoints(mesh)) == ([], [old["task"]])
-    await mesh.sync(healthy(old), healthy(new))
+    orders = await mesh.send_heartbeat(healthy_status(old))
+    assert (orders["stop"], await list_endpoints(mesh)) == ([], [old["task"]])
+    await mesh.send_heartbeat(healthy_status(old), healthy_status(new))
 
     async def ordered() -> bool:
-        return old["task"] in [one["task"] for one in (await mesh.sync(healthy(old), healthy(new)))["stop"]]
+        return old["task"] in [
+            one["task"] for one in (await mesh.send_heartbeat(healthy_status(old), healthy_status(new)))["stop"]
+        ]
 
     await mesh.until(ordered)
-    assert await endpoints(mesh) == [new["task"]]
+    assert await list_endpoints(mesh) == [new["task"]]
     assert (await mesh.peer.post("/internal/claims", {"worker": "w1", "classes": ["cpu"], "free": 2}))["lease"] is None
 
 
@@ -32,8 +34,8 @@ async def test_one_that_does_not_start_leaves_the_old_one_serving(mesh: Mesh) ->
     await mesh.call("POST", RESTART, headers=OWNER)
     new = await mesh.claim(kind="instance")
     await mesh.report(new, "failed", reason={"code": "error", "detail": "the model is broken"})
-    assert (await mesh.sync(healthy(old)))["stop"] == []
-    assert await endpoints(mesh) == [old["task"]]
+    assert (await mesh.send_heartbeat(healthy_status(old)))["stop"] == []
+    assert await list_endpoints(mesh) == [old["task"]]
 
 
 async def test_only_who_may_write_restarts_and_only_what_there_is(mesh: Mesh) -> None:

@@ -15,7 +15,7 @@ from services.scheduler.model.rollout import Rollout
 from services.scheduler.notifications import Notifier
 from services.scheduler.runs.writer import RunWriter
 from services.scheduler.tasks.dispatcher import TaskDispatcher
-from tests.scheduler.conftest import neighbours_running
+from tests.scheduler.conftest import run_fake_services
 from tests.scheduler.manifests import catalog_json
 
 
@@ -26,7 +26,7 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
     database = Database(database_url)
     await database.create_all(metadata)
     fresh = Rollout(deployment="d1", app="leaf", commit="c", status="starting", catalog=catalog_json(), created_at=1.0)
-    async with neighbours_running() as (url, _), open_public_http([]) as outside:
+    async with run_fake_services() as (url, _), open_public_http([]) as outside:
         settings = Settings.from_values(database=database_url, internal_token="t", registry_url=url, databox_url=url)
         async with open_service_clients(settings) as peers:
             bus = MemoryBus()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.scheduler.components.route_table import build_app_routes
-from tests.scheduler.conftest import OWNER, Mesh, healthy
+from tests.scheduler.conftest import OWNER, Mesh, healthy_status
 from tests.scheduler.manifests import MANIFESTS, catalog
 from tests.scheduler.test_service import go_live
 
@@ -14,15 +14,15 @@ NONE: list[str] = []
 
 async def test_an_instance_that_refuses_is_told_to_owners_in_its_own_words_and_to_callers_in_ours(mesh: Mesh) -> None:
     lease = await go_live(mesh)
-    await mesh.sync(healthy(lease, state="unhealthy", detail="Every slot is held."))
+    await mesh.send_heartbeat(healthy_status(lease, state="unhealthy", detail="Every slot is held."))
     _, found, _ = await mesh.call("GET", "/api/v1/apps/leaf/components/echo", headers=OWNER)
     assert found["status"] == "unhealthy"
     assert found["reason"] == {"code": "unhealthy", "detail": "Every slot is held."}
     assert [one["detail"] for one in found["instances"]] == ["Every slot is held."]
-    assert (await mesh.table())["components"]["echo"]["reason"] == {
+    assert (await mesh.get_app_routes())["components"]["echo"]["reason"] == {
         "code": "unhealthy", "detail": "its instances fail their health checks; one that does not recover is replaced"
     }  # fmt: skip
-    await mesh.sync(healthy(lease))
+    await mesh.send_heartbeat(healthy_status(lease))
     _, found, _ = await mesh.call("GET", "/api/v1/apps/leaf/components/echo", headers=OWNER)
     assert (found["status"], found["reason"]) == ("healthy", None)
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from libs.common.db import Database
-from tests.scheduler.conftest import OWNER, Mesh, healthy
+from tests.scheduler.conftest import OWNER, Mesh, healthy_status
 from tests.scheduler.manifests import MANIFESTS, catalog_json
 
 TIMES = b"timezone: Europe/Berlin, inputs: {raw: in/a.csv}"
@@ -21,10 +21,10 @@ def scheduled(policy: str) -> dict[str, Any]:
 
 
 async def live(mesh: Mesh, policy: str, deployment: str = "d1") -> None:
-    mesh.neighbours.files.add("in/a.csv")
+    mesh.services.files.add("in/a.csv")
     await mesh.deploy(deployment, scheduled(policy))
-    await mesh.sync(healthy(await mesh.claim(free=0)))
-    await mesh.live(deployment)
+    await mesh.send_heartbeat(healthy_status(await mesh.claim(free=0)))
+    await mesh.until_live(deployment)
 
 
 async def make_due(database_url: str) -> None:
@@ -95,7 +95,7 @@ async def test_a_paused_schedule_starts_nothing_and_goes_on_from_now(mesh: Mesh,
 
 async def test_a_start_that_cannot_be_says_why_and_is_tried_at_its_next_time(mesh: Mesh, database_url: str) -> None:
     await live(mesh, "Allow")
-    mesh.neighbours.files.clear()
+    mesh.services.files.clear()
     found = await started(mesh, database_url)
     assert found["problem"] == "raw: data/in/a.csv does not exist"
     assert (found["next_at"] is not None, await runs(mesh)) == (True, [])
@@ -104,8 +104,8 @@ async def test_a_start_that_cannot_be_says_why_and_is_tried_at_its_next_time(mes
 async def test_a_schedule_that_left_the_manifest_is_gone(mesh: Mesh) -> None:
     await live(mesh, "Allow")
     await mesh.deploy("d2")
-    await mesh.sync(healthy(await mesh.claim(free=0)))
-    await mesh.live("d2")
+    await mesh.send_heartbeat(healthy_status(await mesh.claim(free=0)))
+    await mesh.until_live("d2")
     assert (await mesh.call("GET", "/api/v1/apps/leaf/schedules", headers=OWNER))[1]["items"] == []
 
 

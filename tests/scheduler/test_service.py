@@ -10,20 +10,20 @@ import pytest
 
 from libs.common.errors import Conflict
 from services.scheduler.tasks import dispatcher
-from tests.scheduler.conftest import ALICE, OWNER, Mesh, healthy
+from tests.scheduler.conftest import ALICE, OWNER, Mesh, healthy_status
 
 BODY = {"inputs": {"raw": "in/a.csv"}, "outputs": {"model": "weights"}}
 
 
 async def go_live(mesh: Mesh) -> dict[str, Any]:
     """The module rolled out; its lease of the component without a model."""
-    mesh.neighbours.access = {"leaf": {"users": {"callers": {"alice": "hash"}}, "keys": {"k": "bob"}, "secrets": {}}}
-    mesh.neighbours.version = 1
-    mesh.neighbours.files.add("in/a.csv")
+    mesh.services.access = {"leaf": {"users": {"callers": {"alice": "hash"}}, "keys": {"k": "bob"}, "secrets": {}}}
+    mesh.services.version = 1
+    mesh.services.files.add("in/a.csv")
     await mesh.deploy("d1")
     lease = await mesh.claim()
-    await mesh.sync(healthy(lease, openapi={"openapi": "3.1.0"}))
-    await mesh.live("d1")
+    await mesh.send_heartbeat(healthy_status(lease, openapi={"openapi": "3.1.0"}))
+    await mesh.until_live("d1")
     return lease
 
 
@@ -34,16 +34,16 @@ async def test_a_run_goes_through_its_stages_and_publishes_its_outputs(mesh: Mes
     prepare = await mesh.claim(kind="stage")
     assert (prepare["kind"], prepare["spec"]["stage"]) == ("stage", "prepare")
     have = {"task": prepare["task"], "token": prepare["token"], "state": "running", "progress": [3, 10]}
-    await mesh.sync(have)
-    seen = await mesh.run(run["id"])
+    await mesh.send_heartbeat(have)
+    seen = await mesh.get_run(run["id"])
     assert (seen["status"], seen["stages"][0]["progress"]) == ("running", [3, 10])
     await mesh.report(prepare, "succeeded", outputs={"features": {"files": 1, "bytes": 9}})
     train = await mesh.claim(kind="stage")
     assert train["spec"]["inputs"][0]["source"] == {"area": f"runs/{run['id']}/prepare/{prepare['token']}/features"}
     await mesh.report(train, "succeeded")
-    await mesh.until(lambda: mesh.status(run["id"], "succeeded"))
+    await mesh.until(lambda: mesh.has_status(run["id"], "succeeded"))
     target = {"box": "data", "user": "alice", "group": "weights"}
-    assert [moves[0]["target"] for _, moves in mesh.neighbours.publications] == [target]
+    assert [moves[0]["target"] for _, moves in mesh.services.publications] == [target]
 
 
 async def test_a_body_that_no_document_could_hold_is_refused(mesh: Mesh) -> None:
@@ -63,7 +63,7 @@ async def test_a_stage_that_exits_3_fails_the_run_with_code_and_log(mesh: Mesh) 
     lease = await mesh.claim()
     why = {"code": "error", "detail": "boom", "exit_code": 3}
     await mesh.report(lease, "failed", reason=why, log_tail=["boom"], progress=[4, 4])
-    seen = await mesh.run(run["id"])
+    seen = await mesh.get_run(run["id"])
     assert (seen["status"], seen["progress"], seen["stages"][0]["progress"]) == ("failed", [0, 2], [4, 4])
     assert seen["reason"] == {**why, "stage": "prepare", "log_tail": ["boom"]}
     assert [stage["status"] for stage in seen["stages"]] == ["failed", "skipped"]
@@ -71,12 +71,12 @@ async def test_a_stage_that_exits_3_fails_the_run_with_code_and_log(mesh: Mesh) 
 
 async def test_outputs_over_quota_fail_the_stage_with_the_figures(mesh: Mesh) -> None:
     await go_live(mesh)
-    mesh.neighbours.quota_left = False
+    mesh.services.has_quota = False
     _, run, _ = await mesh.submit(BODY)
     await mesh.report(await mesh.claim(), "succeeded")
     await mesh.report(await mesh.claim(), "succeeded")
-    await mesh.until(lambda: mesh.status(run["id"], "failed"))
-    reason = (await mesh.run(run["id"]))["reason"]
+    await mesh.until(lambda: mesh.has_status(run["id"], "failed"))
+    reason = (await mesh.get_run(run["id"]))["reason"]
     assert (reason["code"], reason["used"], reason["stage"]) == ("quota", 9, "train")
 
 
@@ -88,10 +88,10 @@ async def test_a_silent_workers_stage_is_given_to_another_and_its_late_report_is
     assert (second["task"], second["token"]) == (first["task"], first["token"] + 1)
     with pytest.raises(Conflict):
         await mesh.report(first, "succeeded", "w1")
-    orders = await mesh.sync({"task": first["task"], "token": first["token"], "state": "running"})
+    orders = await mesh.send_heartbeat({"task": first["task"], "token": first["token"], "state": "running"})
     assert orders["gone"] == [{"task": first["task"], "token": first["token"]}]
     await mesh.report(second, "succeeded", "w2")
-    assert (await mesh.run(run["id"]))["stages"][0]["status"] == "succeeded"
+    assert (await mesh.get_run(run["id"]))["stages"][0]["status"] == "succeeded"
 
 
 async def test_cancel_reaches_the_worker_at_once_and_is_idempotent(mesh: Mesh) -> None:
@@ -102,9 +102,9 @@ async def test_cancel_reaches_the_worker_at_once_and_is_idempotent(mesh: Mesh) -
     status, seen, _ = await mesh.call("POST", address)
     assert (status, seen["status"]) == (202, "canceling")
     have = {"task": lease["task"], "token": lease["token"], "state": "running"}
-    assert (await mesh.sync(have, wait=5.0))["stop"] == [{"task": lease["task"], "token": lease["token"]}]
+    assert (await mesh.send_heartbeat(have, wait=5.0))["stop"] == [{"task": lease["task"], "token": lease["token"]}]
     await mesh.report(lease, "canceled")
-    seen = await mesh.run(run["id"])
+    seen = await mesh.get_run(run["id"])
     assert (seen["status"], [stage["status"] for stage in seen["stages"]]) == ("canceled", ["canceled", "canceled"])
     assert (await mesh.call("POST", address))[0] == 202
 
@@ -119,7 +119,7 @@ async def test_a_finished_run_cannot_be_canceled_but_a_failed_one_retried(mesh: 
     assert (status, seen["attempt"], seen["status"]) == (202, 2, "queued")
     await mesh.report(await mesh.claim(), "succeeded")
     await mesh.report(await mesh.claim(), "succeeded")
-    await mesh.until(lambda: mesh.status(run["id"], "succeeded"))
+    await mesh.until(lambda: mesh.has_status(run["id"], "succeeded"))
     assert (await mesh.call("POST", f"{address}/retry"))[0] == 409
 
 
@@ -134,11 +134,11 @@ async def test_a_submission_that_does_not_fit_names_the_input_and_makes_no_run(m
 
 async def test_an_output_for_which_no_room_is_left_is_refused_before_the_work(mesh: Mesh) -> None:
     await go_live(mesh)
-    mesh.neighbours.room_left = False
+    mesh.services.has_space = False
     status, problem, _ = await mesh.submit(BODY)
     assert (status, problem["errors"]) == (422, [{"input": "model", "message": "box data is full"}])
     assert (await mesh.call("GET", "/internal/apps/leaf/runs"))[1]["items"] == []
-    mesh.neighbours.room_left = True
+    mesh.services.has_space = True
     assert (await mesh.submit(BODY))[0] == 202
 
 
@@ -286,9 +286,9 @@ async def test_a_program_that_writes_the_character_zero_ends_like_any_other(mesh
     _, run, _ = await mesh.submit(BODY)
     lease = await mesh.claim()
     have = {"task": lease["task"], "token": lease["token"], "state": "running", "detail": "a\0b", "progress": [1, 2]}
-    await mesh.sync(have)
+    await mesh.send_heartbeat(have)
     await mesh.report(lease, "failed", reason={"code": "error", "detail": "c\0d"}, log_tail=["\0", "c\0d"])
-    seen = await mesh.run(run["id"])
+    seen = await mesh.get_run(run["id"])
     assert (seen["status"], seen["reason"]["detail"].replace("\ufffd", "\0")) == ("failed", "c\0d")
 
 

@@ -77,7 +77,7 @@ async def test_who_waits_for_the_end_is_told_of_it_and_not_woken_by_stages(
     lease = await mesh.claim(kind="stage")
     for number in range(20):
         have = {"task": lease["task"], "token": lease["token"], "state": "running", "progress": [number, 20]}
-        await mesh.sync(have)
+        await mesh.send_heartbeat(have)
     assert not waiting.done()
     before = len(looks)
     assert before <= 3, "at first, and for looks of the lookout, which come once a second"

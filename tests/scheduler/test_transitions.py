@@ -1,4 +1,4 @@
-"""What follows from a worker's last word, a lost lease, a cancel: tables of rows before and after."""
+"""State transitions after a report, an expired lease and a cancellation, as tables of rows."""
 
 from __future__ import annotations
 
@@ -17,54 +17,54 @@ NOW = 100.0
 RETRIES = {"backoff": 10.0, "factor": 2.0, "reasons": ["error"]}
 
 
-def task(name: str, state: Any, **more: Any) -> Task:
+def task(name: str, state: Any, **fields: Any) -> Task:
     return Task(**{"id": name, "kind": "stage", "app": "leaf", "name": name, "state": state,
-                   "created_at": 1.0, "token": 1, "worker": "w", **more})  # fmt: skip
+                   "created_at": 1.0, "token": 1, "worker": "w", **fields})  # fmt: skip
 
 
-def run(status: Any = "running", *, retries: int = 0, **more: Any) -> Run:
+def run(status: Any = "running", *, retries: int = 0, **fields: Any) -> Run:
     waits: dict[str, list[str]] = {"a": [], "b": ["a"], "c": []}
     stage = {"retries": {**RETRIES, "limit": retries}, "outputs": ["made", "kept"]}
     targets = {"made": {"box": "data", "user": "u", "group": "weights"}}
     plan = {"waits": waits, "timeout": 50.0, "stages": [stage], "targets": targets}
-    return Run(id="r", app="leaf", pipeline="p", user="u", status=status, created_at=1.0, plan=plan, **more)
+    return Run(id="r", app="leaf", pipeline="p", user="u", status=status, created_at=1.0, plan=plan, **fields)
 
 
 def test_success_is_published_first() -> None:
-    after = transitions.stage_after_report(run(), task("a", "claimed"), AttemptResult("succeeded"), NOW)
-    assert (after["state"], after["finished_at"]) == ("publishing", None)
-    assert (after["phase"], after["detail"]) == ("publishing", "publishing made to data/weights/")
+    columns = transitions.stage_after_report(run(), task("a", "claimed"), AttemptResult("succeeded"), NOW)
+    assert (columns["state"], columns["finished_at"]) == ("publishing", None)
+    assert (columns["phase"], columns["detail"]) == ("publishing", "publishing made to data/weights/")
 
 
 def test_failure_keeps_the_reason_with_its_exit_code_and_log() -> None:
     why = {"code": "error", "detail": "boom", "exit_code": 3}
-    after = transitions.stage_after_report(
+    columns = transitions.stage_after_report(
         run(), task("a", "claimed"), AttemptResult("failed", why, log_tail=("x", "boom")), NOW
     )
-    assert (after["state"], after["reason"], after["log_tail"]) == ("failed", why, ["x", "boom"])
+    assert (columns["state"], columns["reason"], columns["log_tail"]) == ("failed", why, ["x", "boom"])
 
 
 @pytest.mark.parametrize(
     ("code", "failures", "state"), [("error", 0, "waiting"), ("error", 1, "failed"), ("oom", 0, "failed")]
 )
 def test_retries_are_for_their_reasons_and_limited(code: str, failures: int, state: str) -> None:
-    before = task("a", "claimed", failures=failures)
-    after = transitions.stage_after_report(run(retries=1), before, AttemptResult("failed", reason(code)), NOW)
-    assert after["state"] == state
+    failed_task = task("a", "claimed", failures=failures)
+    columns = transitions.stage_after_report(run(retries=1), failed_task, AttemptResult("failed", reason(code)), NOW)
+    assert columns["state"] == state
 
 
 def test_a_retry_waits_for_its_back_off() -> None:
-    after = transitions.stage_after_report(
+    columns = transitions.stage_after_report(
         run(retries=5), task("a", "claimed", failures=2), AttemptResult("failed", reason("error")), NOW
     )
-    assert after["not_before"] == NOW + 40.0
+    assert columns["not_before"] == NOW + 40.0
 
 
 def test_a_canceling_run_retries_nothing() -> None:
-    after = transitions.stage_after_report(
+    columns = transitions.stage_after_report(
         run("canceling", retries=1), task("a", "claimed"), AttemptResult("failed", reason("error")), NOW
     )
-    assert after["state"] == "failed"
+    assert columns["state"] == "failed"
 
 
 def test_a_lost_lease_makes_a_stage_ready_again_until_it_was_lost_too_often() -> None:
@@ -75,8 +75,8 @@ def test_a_lost_lease_makes_a_stage_ready_again_until_it_was_lost_too_often() ->
 
 def test_a_stage_that_its_host_took_with_it_is_ready_again_whatever_its_retries() -> None:
     why = {"code": "lost", "detail": "the engine was away"}
-    after = transitions.stage_after_report(run(), task("a", "claimed"), AttemptResult("lost", why), NOW)
-    assert (after["state"], after["reason"], after["lost"], after["worker"]) == ("ready", why, 1, None)
+    columns = transitions.stage_after_report(run(), task("a", "claimed"), AttemptResult("lost", why), NOW)
+    assert (columns["state"], columns["reason"], columns["lost"], columns["worker"]) == ("ready", why, 1, None)
     worn = task("a", "claimed", lost=transitions.MAX_LOST_WORKERS - 1)
     assert transitions.stage_after_report(run(), worn, AttemptResult("lost", why), NOW)["state"] == "failed"
     assert (
@@ -101,17 +101,17 @@ def test_an_instance_that_exits_comes_back_after_a_growing_pause() -> None:
 
 
 def test_an_instance_without_its_model_waits_without_a_failure() -> None:
-    after = transitions.instance_after_report(
+    columns = transitions.instance_after_report(
         task("a", "claimed", kind="instance"), AttemptResult("failed", reason("model_missing")), NOW
     )
-    assert (after["state"], "failures" in after) == ("waiting", False)
+    assert (columns["state"], "failures" in columns) == ("waiting", False)
 
 
 def test_an_unwanted_instance_stays_stopped() -> None:
-    after = transitions.instance_after_report(
+    columns = transitions.instance_after_report(
         task("a", "claimed", kind="instance", stop=True), AttemptResult("failed"), NOW
     )
-    assert after["state"] == "stopped"
+    assert columns["state"] == "stopped"
 
 
 def states(step: transitions.RunTransition) -> dict[str, Any]:
@@ -163,11 +163,11 @@ def test_a_canceled_run_with_nothing_open_is_canceled() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "code"),
+    ("late_run", "code"),
     [(run(), "expired"), (replace(run(), started_at=49.0), "timeout")],
 )
-def test_a_run_that_is_late_has_not_begun_or_not_ended(before: Run, code: str) -> None:
-    assert transitions.deadline_reason(before)["code"] == code
+def test_a_run_that_is_late_has_not_begun_or_not_ended(late_run: Run, code: str) -> None:
+    assert transitions.deadline_reason(late_run)["code"] == code
 
 
 def test_retry_from_a_stage_runs_it_and_what_depends_on_it() -> None:

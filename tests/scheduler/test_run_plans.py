@@ -1,4 +1,4 @@
-"""From a body to a run's plan, and from the plan to a worker's order."""
+"""Submissions become run plans, and run plans become stage specs."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ ALICE = submission.Submitter("leaf", "alice", {"data", "other"})
 
 
 def submit(body: Any, user: submission.Submitter = ALICE, *, required: bool = True) -> submission.Submission:
-    found = catalog()
-    spec = found.apis["train"].spec.api_spec or ApiSpec()
+    app_catalog = catalog()
+    spec = app_catalog.apis["train"].spec.api_spec or ApiSpec()
     if not required:
-        spec = spec.model_copy(update={"inputs": [one.model_copy(update={"required": False}) for one in spec.inputs]})
-    chain = [found.pipelines["train"]]
+        spec = spec.model_copy(
+            update={"inputs": [api_input.model_copy(update={"required": False}) for api_input in spec.inputs]}
+        )
+    chain = [app_catalog.pipelines["train"]]
     return submission.parse_submission(
-        chain, spec, body, user=user, commit="c0ffee", run="r_1", config_maps=found.config_maps
+        chain, spec, body, user=user, commit="c0ffee", run="r_1", config_maps=app_catalog.config_maps
     )
 
 
-def a_run(body: Any) -> Run:
-    asked = submit(body)
-    return Run(id="r_1", app="leaf", pipeline="train", user="alice", status="queued", plan=asked.plan, created_at=1.0)
+def make_run(body: Any) -> Run:
+    parsed = submit(body)
+    return Run(id="r_1", app="leaf", pipeline="train", user="alice", status="queued", plan=parsed.plan, created_at=1.0)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_a_body_that_does_not_fit_is_refused_with_what_to_write(body: Any, error
     with pytest.raises(Invalid) as caught:
         submit(body)
     listed = caught.value.extensions.get("errors")
-    assert (listed and [(one["input"], one["message"]) for one in listed]) == errors
+    assert (listed and [(error["input"], error["message"]) for error in listed]) == errors
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def test_an_output_without_a_folder_goes_to_the_only_box() -> None:
 
 
 def test_stages_without_inputs_from_others_are_ready_at_once() -> None:
-    stages = build_stage_tasks(a_run({"inputs": {"raw": "g/a"}}))
+    stages = build_stage_tasks(make_run({"inputs": {"raw": "g/a"}}))
     assert [(task.name, task.state) for task in stages] == [("prepare", "ready"), ("train", "waiting")]
 
 
@@ -138,7 +140,7 @@ def claimed(task: Task, token: int) -> Task:
 
 
 def test_the_order_of_a_first_stage_names_the_callers_files_and_values() -> None:
-    run = a_run({"inputs": {"raw": "g/a.csv", "rate": 0.5}})
+    run = make_run({"inputs": {"raw": "g/a.csv", "rate": 0.5}})
     prepare, train = build_stage_tasks(run)
     order = planner.build_stage_spec(run, claimed(prepare, 3), {"prepare": prepare, "train": train}).to_json()
     assert order["inputs"] == [
@@ -150,14 +152,14 @@ def test_the_order_of_a_first_stage_names_the_callers_files_and_values() -> None
 
 
 def test_an_optional_input_that_was_not_given_is_left_out() -> None:
-    run = a_run({"inputs": {"raw": "g/a.csv"}})
+    run = make_run({"inputs": {"raw": "g/a.csv"}})
     prepare, train = build_stage_tasks(run)
     order = planner.build_stage_spec(run, claimed(prepare, 1), {"prepare": prepare, "train": train}).to_json()
-    assert [one["name"] for one in order["inputs"]] == ["raw"]
+    assert [stage_input["name"] for stage_input in order["inputs"]] == ["raw"]
 
 
 def test_a_later_stage_reads_what_the_accepted_attempt_left() -> None:
-    run = a_run({"inputs": {"raw": "g/a.csv"}})
+    run = make_run({"inputs": {"raw": "g/a.csv"}})
     prepare, train = build_stage_tasks(run)
     order = planner.build_stage_spec(run, claimed(train, 1), {"prepare": claimed(prepare, 4), "train": train}).to_json()
     assert order["inputs"] == [
@@ -166,7 +168,7 @@ def test_a_later_stage_reads_what_the_accepted_attempt_left() -> None:
 
 
 def test_only_outputs_of_the_api_are_published() -> None:
-    run = a_run({"inputs": {"raw": "g/a.csv"}, "outputs": {"model": "weights"}})
+    run = make_run({"inputs": {"raw": "g/a.csv"}, "outputs": {"model": "weights"}})
     prepare, train = build_stage_tasks(run)
     assert planner.publication_moves(run, claimed(prepare, 1)) == []
     assert planner.publication_moves(run, claimed(train, 2)) == [
