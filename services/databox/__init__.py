@@ -1,5 +1,5 @@
-"""Boxes, the files in them and their quotas, links to them, and logs kept as files.
+"""Boxes, their files and quotas, presigned links, and logs stored as files.
 
-Owns the store's keys and the `databox_` tables. Never knows what a run or a component is, never starts anything,
-and never decides who may call: the gateway says whose files a call is about.
+Owns the store's keys and the `databox_` tables. Knows no runs or components, starts nothing, and does not authorise
+callers: the gateway authenticates them and passes the user in the path.
 """

@@ -1,4 +1,4 @@
-"""The composition of the service."""
+"""Composes the service: its dependencies, routes and readiness checks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from services.databox.routes import boxes, files, links, logs, staging
 
 
 def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
-    """The service as an ASGI app; it opens the bus of its settings unless it is given one."""
+    """The service as an ASGI app; without `bus` it opens the one of its settings."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -43,7 +43,7 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
 
 
 async def handle_not_found(scope: Scope, _receive: Receive, _send: Send) -> None:
-    """No route matched: none matches a path with a line break."""
+    """Answers 404; 400 for a path with a line break, which no route matches."""
     if "\n" in scope["path"]:
         raise Malformed("the path holds control characters")
     raise NotFound

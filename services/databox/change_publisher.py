@@ -1,4 +1,4 @@
-"""Doorbells: telling the mesh that the files of a box changed."""
+"""Publishes `file.changed` events when the files of a box change."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from libs.common.messages import FileChanged
 from libs.common.periodic_task import PeriodicTask
 
 IDLE_INTERVAL_S = 3600.0
-"""Nothing is due without a ring."""
+"""The loop has nothing to do until `mark_changed` wakes it."""
 
 
 class BoxChangePublisher:
-    """Rings behind the call that changed something, and again until the bus took it: a caller never waits for it."""
+    """Publishes in the background and retries until the bus accepts the event; callers never wait for it."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._pending: set[tuple[str, str]] = set()
-        self.loop = PeriodicTask("databox doorbells", self.publish_pending, IDLE_INTERVAL_S)
+        self.loop = PeriodicTask("databox change publisher", self.publish_pending, IDLE_INTERVAL_S)
 
     def mark_changed(self, app: str, box: str) -> None:
         self._pending.add((app, box))

@@ -1,4 +1,4 @@
-"""The tables of databox: capacities, reservations, the journal of publications. Files are in the store alone."""
+"""Tables of databox: boxes with their capacity, reservations, the journal of publications. Files are in the store."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ class Box:
     capacity: int
     detached: bool
     version: int
-    """Grows whenever databox changed what is in the box: a figure counted at the same number is still good."""
+    """Incremented whenever databox changes the content; usage counted at the same version is still valid."""
 
 
 @dataclass(frozen=True)
 class Reservation:
-    """Room for a file that is on its way. `before` is the mark of what had the `key` when a link was given out."""
+    """Bytes reserved for an upload. `old_version` is the version that `key` had when its upload link was issued."""
 
     id: str
     app: str
@@ -85,10 +85,10 @@ class Reservation:
 
 @dataclass(frozen=True)
 class Publication:
-    """What was asked for and how far it is.
+    """A publication and its progress.
 
-    `moves`: keys of folders, source and target. `fresh`: the targets that did not exist before; None until that is
-    known. `answer`: None until all is copied.
+    `moves`: keys of folders, source and target. `created_keys`: target keys that did not exist before; None until they
+    are known. `result`: None until everything is copied.
     """
 
     moves: list[list[str]]
@@ -97,7 +97,7 @@ class Publication:
 
 
 async def declare_boxes(conn: AsyncConnection, app: str, capacities: Mapping[str, int]) -> None:
-    """Make and resize these boxes; the app's others are detached."""
+    """Create or resize these boxes; detach all other boxes of the app."""
     detach = update(boxes).where(boxes.c.app == app, boxes.c.name.not_in(capacities))
     await conn.execute(detach.values(detached=True))
     for name, capacity in sorted(capacities.items()):
@@ -114,21 +114,21 @@ async def list_boxes(conn: AsyncConnection, app: str) -> list[Box]:
 
 
 async def get_box(conn: AsyncConnection, app: str, name: str, *, lock: bool = False) -> Box | None:
-    """With `lock`, nobody else reserves room in the box until the transaction ends."""
+    """With `lock`, no other transaction reserves bytes in the box until this one ends."""
     query = select(boxes).where(boxes.c.app == app, boxes.c.name == name)
     row = (await conn.execute(query.with_for_update() if lock else query)).one_or_none()
     return None if row is None else Box(row.name, row.capacity, row.detached, row.changes)
 
 
 async def bump_version(conn: AsyncConnection, app: str, name: str) -> int:
-    """Note that the box's content changed; the new number of changes, 0 when there is no such box."""
+    """Increment the box's version; returns the new one, 0 if the box does not exist."""
     this_box = (boxes.c.app == app, boxes.c.name == name)
     await conn.execute(update(boxes).where(*this_box).values(changes=boxes.c.changes + 1))
     return int((await conn.execute(select(boxes.c.changes).where(*this_box))).scalar() or 0)
 
 
 async def sum_reserved_bytes(conn: AsyncConnection, app: str, name: str, excluded_ids: Sequence[str] = ()) -> int:
-    """Bytes reserved in the box at this time, not counting the reservations `without`."""
+    """Bytes that are reserved in the box now, without those of `excluded_ids`."""
     total = select(func.coalesce(func.sum(reservations.c.size), 0)).where(
         reservations.c.app == app,
         reservations.c.box == name,
@@ -139,7 +139,7 @@ async def sum_reserved_bytes(conn: AsyncConnection, app: str, name: str, exclude
 
 
 async def list_link_reservations(conn: AsyncConnection, app: str, name: str) -> dict[str, str | None]:
-    """Keys that links were given out for with a reservation, and the mark of what was there before."""
+    """Keys with an upload link that holds a reservation, and the version each key had when the link was issued."""
     query = select(reservations.c.key, reservations.c.before).where(
         reservations.c.app == app, reservations.c.box == name, reservations.c.key.is_not(None)
     )
@@ -184,7 +184,7 @@ async def delete_publication(conn: AsyncConnection, app: str, name: str) -> None
 
 
 async def delete_expired(conn: AsyncConnection, publications_s: float) -> None:
-    """Remove reservations that are over and publications older than this."""
+    """Delete expired reservations, and publications older than `publications_s` seconds."""
     now = await database_time(conn)
     await conn.execute(delete(reservations).where(reservations.c.expires_at <= now))
     await conn.execute(delete(publications).where(publications.c.created_at < now - publications_s))

@@ -1,4 +1,4 @@
-"""What the routes work with, put together once."""
+"""Dependencies of the routes, created once per process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from services.databox.files.uploads import Uploads
 from services.databox.store import Store, open_store
 
 MAINTENANCE_INTERVAL_S = 60.0
-"""How often what is over is removed, and what the store needs is made when it is missing."""
+"""How often expired rows are deleted, and folders or buckets of the store are recreated if they are missing."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Dependencies:
 
 @asynccontextmanager
 async def open_dependencies(settings: Settings, bus: Bus | None) -> AsyncIterator[Dependencies]:
-    """The parts, with their loops running."""
+    """The dependencies, with their background loops running."""
     async with AsyncExitStack() as stack:
         signer = TokenSigner(settings.internal_token)
         database = Database(settings.database_url)
@@ -59,7 +59,7 @@ async def open_dependencies(settings: Settings, bus: Bus | None) -> AsyncIterato
         cursors = Cursors(settings.internal_token, "databox cursor")
         deps = _build_dependencies(database, message_bus, store, signer, cursors)
         await _start_loops(
-            stack, deps.changes.loop, PeriodicTask("databox tidying", deps.run_maintenance, MAINTENANCE_INTERVAL_S)
+            stack, deps.changes.loop, PeriodicTask("databox maintenance", deps.run_maintenance, MAINTENANCE_INTERVAL_S)
         )
         yield deps
 

@@ -1,4 +1,4 @@
-"""What a body must hash to: `Content-Digest` (RFC 9530), and `Content-MD5`, which older clients send. Pure."""
+"""Digests of a request body: `Content-Digest` (RFC 9530), and `Content-MD5` of older clients. Pure."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class Digest:
         return hashlib.new(HASHES[self.algorithm], usedforsecurity=False)
 
     def verify(self, hasher: hashlib._Hash) -> None:
-        """Raises Malformed when what was hashed is something else."""
+        """Raises Malformed if the hash differs."""
         if not hmac.compare_digest(hasher.digest(), self.value):
-            raise Malformed(f"the body's {self.algorithm} is not what {self.header} says; nothing was stored")
+            raise Malformed(f"the body's {self.algorithm} does not match {self.header}; nothing was stored")
 
 
 def parse_digests(headers: Mapping[str, str]) -> tuple[Digest, ...]:
-    """What the headers of a request say of its body. Raises Malformed when that cannot be read."""
+    """Digests that the request's headers declare. Raises Malformed for an invalid header."""
     digests = parse_content_digest(headers.get("content-digest")), parse_content_md5(headers.get("content-md5"))
     return tuple(digest for digest in digests if digest is not None)
 
 
 def parse_content_md5(header: str | None) -> Digest | None:
-    """Raises Malformed when it is no MD5."""
+    """Raises Malformed unless the header is a base64 MD5."""
     if header is None:
         return None
     value = _decode_base64("Content-MD5", header.strip())
@@ -50,7 +50,7 @@ def parse_content_md5(header: str | None) -> Digest | None:
 
 
 def parse_content_digest(header: str | None) -> Digest | None:
-    """The strongest known digest in the header; None when there is none. Raises Malformed when it cannot be read."""
+    """The strongest supported digest of the header, or None. Raises Malformed for an invalid header."""
     digests: dict[str, Digest] = {}
     for text in (header or "").split(","):
         if not text.strip():

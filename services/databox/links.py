@@ -1,4 +1,4 @@
-"""Links that lead through databox: what one allows, signed into its token. Pure; time is passed in."""
+"""Presigned links that databox serves itself: method, key, expiry and size limit, signed. Pure; time is passed in."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from libs.common.signed_tokens import InvalidSignature, TokenSigner
 
 Method = Literal["GET", "PUT"]
 RFC5987_SAFE = "!#$&+-.^_`|~"
-"""What RFC 5987 leaves as it is, beside letters and digits."""
+"""Characters that RFC 5987 allows unescaped, besides letters and digits."""
 DEFAULT_LIFETIME_S = 3600
 MAX_LIFETIME_S = 24 * 3600
 INTERNAL_LIFETIME_S = 6 * 3600
-"""How long a link for a worker lives."""
+"""Lifetime of a link for another service."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """Allows `method` on `key` until `expires` (epoch seconds); a PUT of at most `size` bytes when that is given."""
+    """Allows `method` on `key` until `expires` (epoch seconds); `size` limits the bytes of a PUT."""
 
     method: Method
     key: str
@@ -31,12 +31,12 @@ class Link:
         return signer.sign("databox link", [self.method, self.key, int(self.expires), self.size])
 
     def to_url(self, base: str, signer: TokenSigner) -> str:
-        """`base`: where databox answers, or the gateway, for who will use it."""
+        """`base`: the URL of databox or of the gateway, whichever the user of the link reaches."""
         return f"{base}/links/{self.to_token(signer)}"
 
 
 def verify_link(signer: TokenSigner, token: str, method: str, now: float) -> Link:
-    """The link of `token`. Raises Forbidden when it is forged, over, or for another method. HEAD is as good as GET."""
+    """Raises Forbidden if the token is forged, expired, or for another method. A GET link also allows HEAD."""
     try:
         allowed_method, key, expires, size = signer.verify("databox link", token)
     except InvalidSignature as error:
@@ -49,7 +49,7 @@ def verify_link(signer: TokenSigner, token: str, method: str, now: float) -> Lin
 
 
 def content_disposition(key: str) -> str:
-    """The `Content-Disposition` of a file (RFC 6266): its name for everyone, and as it is for who reads RFC 5987."""
+    """The `Content-Disposition` of a file (RFC 6266): an ASCII name, and the exact one (RFC 5987)."""
     name = key.rpartition("/")[2]
     plain = "".join(char if char.isascii() and char not in '"\\%;' else "_" for char in name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=RFC5987_SAFE)}"

@@ -40,7 +40,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Databox:
-    """The running service and how the others call it."""
+    """The running service, and a client for its routes."""
 
     url: str
     session: aiohttp.ClientSession
@@ -48,7 +48,7 @@ class Databox:
     change_consumer: Consumer
 
     async def call(self, method: str, path: str, **how: Any) -> Response:
-        """As a caller who may write, unless `headers` say otherwise."""
+        """A request with write permission, unless `headers` override it."""
         headers = {"Authorization": f"Bearer {TOKEN}", HEADER_SCOPES: "write:shop", **how.pop("headers", {})}
         return await self.fetch(method, self.url + path, headers=headers, **how)
 
@@ -68,7 +68,7 @@ class Databox:
         return await self.call(method, where + (f"?{query}" if query else ""), **how)
 
     async def put(self, path: str, content: bytes = b"x", *, user: str = "alice") -> Response:
-        """Whatever was there."""
+        """Store a file; replaces an existing one."""
         response = await self.request_file("PUT", path, user=user, query="overwrite=true", data=content)
         assert response.status == 201, response.body
         return response
@@ -100,7 +100,7 @@ StartDatabox = Callable[[Settings], AbstractAsyncContextManager[Databox]]
 
 @asynccontextmanager
 async def start_databox(settings: Settings) -> AsyncIterator[Databox]:
-    """A replica of the service of these settings, on a port of its own."""
+    """Start a replica of the service with these settings, on its own port."""
     bound, bus = bind("127.0.0.1", 0), MemoryBus()
     service_settings = settings.with_values(
         databox_url=socket_url(bound), public_url=socket_url(bound).replace("127.0.0.1", "localhost")
@@ -128,7 +128,7 @@ def store_urls(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str]
 
 @pytest.fixture(params=ENVIRONMENTS)
 def urls(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
-    """Of a new database and an empty store."""
+    """URLs of a new database and an empty store."""
     if request.param == "embedded":
         return request.getfixturevalue("sqlite_url"), f"file://{tmp_path / 'store'}"
     return request.getfixturevalue("postgres_url"), request.getfixturevalue("minio_url")
@@ -136,7 +136,7 @@ def urls(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
 
 @pytest.fixture
 async def settings(urls: tuple[str, str], tmp_path: Path) -> Settings:
-    """Of an empty store and a database with the tables."""
+    """Settings with an empty store and a database that has the tables."""
     database, store = urls
     new_database = Database(database)
     await new_database.create_all(metadata)

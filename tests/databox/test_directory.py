@@ -1,4 +1,4 @@
-"""What only the directory store has: etags beside the files, leftovers, its own order of a tree."""
+"""The directory store: its ETag cache, abandoned uploads, and the order of a listing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A body that is refused early, sent by a client that reads the answer only after all of it."""
+"""An upload that is rejected early, from a client that sends the whole body before it reads the response."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def put_blocks(url: str, path: str, blocks: int, *, chunked: bool, close: bool) 
 @pytest.mark.parametrize("close", [True, False])
 @pytest.mark.parametrize("chunked", [True, False])
 @pytest.mark.parametrize("blocks", [1, 100, 800])
-async def test_who_sends_all_of_it_first_reads_the_refusal(
+async def test_client_that_sends_the_whole_body_first_reads_the_rejection(
     databox: Databox, blocks: int, chunked: bool, close: bool
 ) -> None:
     path = "/internal/apps/shop/users/alice/files/data/g/f"

@@ -1,4 +1,4 @@
-"""Links of the directory store: what they allow, to whom, how long."""
+"""Presigned links of the directory store: method, expiry, size limit."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_an_upload_by_link_is_counted_and_limited(databox: Databox) -> Non
     assert await databox.list_names("data/") == ["g/f"]
 
 
-async def test_an_upload_by_link_rings_the_doorbell(databox: Databox) -> None:
+async def test_an_upload_by_link_publishes_a_file_changed_event(databox: Databox) -> None:
     assert (await databox.fetch("PUT", link_url(databox, Link("PUT", KEY, 2e9)), data=b"x")).status == 200
     assert (await databox.next_change()).box == "data"
 

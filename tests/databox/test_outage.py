@@ -1,4 +1,4 @@
-"""The database is away: who needs it is told to come again, who does not is served."""
+"""The database is unavailable: routes that need it return 503 with Retry-After, all others work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.databox.conftest import TOKEN, Databox, start_databox
 
 @pytest.fixture
 async def settings(tmp_path: Path) -> Settings:
-    """A database that is a file, which the test takes away."""
+    """Settings with a SQLite file that the test moves away."""
     folder = tmp_path / "database"
     folder.mkdir()
     url = f"sqlite+aiosqlite:///{folder / 'db'}"
@@ -29,7 +29,7 @@ async def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def databox_without_database(settings: Settings) -> AsyncIterator[Databox]:
-    """A running databox whose database has gone: opening it fails as it does when a server is away."""
+    """A running databox whose database file is gone: connecting fails as with a stopped server."""
     folder = Path(settings.database_url.removeprefix("sqlite+aiosqlite:///")).parent
     async with start_databox(settings) as first:
         await first.declare_boxes(data=1000)
@@ -41,7 +41,7 @@ async def databox_without_database(settings: Settings) -> AsyncIterator[Databox]
         yield databox
 
 
-async def test_callers_are_told_to_come_again(databox_without_database: Databox) -> None:
+async def test_routes_return_503_with_retry_after(databox_without_database: Databox) -> None:
     responses = await asyncio.gather(
         databox_without_database.request_file("GET", "data/g/f"),
         databox_without_database.request_file("GET", "data/g/"),

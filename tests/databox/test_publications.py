@@ -1,4 +1,4 @@
-"""Publishing a stage's outputs: once, all or nothing, also over a crash."""
+"""Publications of a stage's outputs: idempotent and atomic, also across a crash."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_what_replaces_needs_only_the_difference(databox: Databox) -> None
     assert (await databox.get_box())["used"] == 1000
 
 
-async def test_a_publication_rings_the_doorbell_of_its_boxes(databox: Databox) -> None:
+async def test_a_publication_publishes_file_changed_events(databox: Databox) -> None:
     await store_outputs(databox, model=b"trained")
     await publish_moves(databox)
     assert (await databox.next_change()).box == "data"
@@ -126,7 +126,7 @@ async def test_the_same_publication_at_the_same_time_is_done_once(databox: Datab
 
 
 class FailingStore:
-    """A store whose server goes away after two copies."""
+    """A store that becomes unavailable after two copies."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -163,7 +163,7 @@ async def write_outputs(deps: Dependencies, names: str, size: int) -> None:
 
 
 async def begin_failing_publication(deps: Dependencies) -> None:
-    """Begin a publication of five files that fails in the middle."""
+    """Begin a publication of five files that fails after two."""
     async with deps.database.write() as conn:
         await db.declare_boxes(conn, "shop", {"data": 500})
     await write_outputs(deps, "abcde", 100)
@@ -177,7 +177,7 @@ async def list_published(deps: Dependencies) -> list[str]:
     return [stat.key.rpartition("/")[2] async for stat in deps.store.list("shop/data/users/")]
 
 
-async def test_what_broke_off_is_finished_by_the_next_call(settings: Settings) -> None:
+async def test_an_interrupted_publication_is_completed_by_the_next_call(settings: Settings) -> None:
     async with open_test_dependencies(settings) as deps:
         await begin_failing_publication(deps)
         assert len(await list_published(deps)) == 2
@@ -187,7 +187,7 @@ async def test_what_broke_off_is_finished_by_the_next_call(settings: Settings) -
         assert await list_published(deps) == list("abcde")
 
 
-async def test_what_broke_off_and_does_not_fit_any_more_is_removed(settings: Settings) -> None:
+async def test_an_interrupted_publication_over_quota_is_rolled_back(settings: Settings) -> None:
     async with open_test_dependencies(settings) as deps:
         await begin_failing_publication(deps)
         async with deps.database.write() as conn:
@@ -199,7 +199,7 @@ async def test_what_broke_off_and_does_not_fit_any_more_is_removed(settings: Set
         assert await list_published(deps) == []
 
 
-async def test_room_is_held_while_a_publication_is_broken_off(settings: Settings) -> None:
+async def test_an_interrupted_publication_keeps_its_reservation(settings: Settings) -> None:
     async with open_test_dependencies(settings) as deps:
         await begin_failing_publication(deps)
         async with deps.database.read() as conn:
@@ -222,7 +222,7 @@ async def test_a_file_where_a_folder_is_is_refused_for_good_and_leaves_nothing(
     response = await publish_moves(databox, "p1", (OUT, target))
     assert response.status == 409, response.body
     assert (response.body["file"], response.body["in_the_way"]) == (file, in_the_way)
-    assert response.body["detail"].startswith(f"{file} cannot be stored: {in_the_way} is there")
+    assert response.body["detail"].startswith(f"{file} cannot be stored: {in_the_way} exists")
     box = await databox.get_box()
     assert (box["used"], box["reserved"]) == (1, 0)
 
@@ -249,7 +249,7 @@ async def test_a_withdrawn_publication_leaves_what_was_there_before(databox: Dat
 
 
 class PausingStore(FailingStore):
-    """A store whose copies wait for a word."""
+    """A store whose copies wait for `resume`."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
@@ -261,7 +261,7 @@ class PausingStore(FailingStore):
         return await self._store.copy(source, target)
 
 
-async def test_one_that_is_under_way_ends_when_it_is_withdrawn(settings: Settings) -> None:
+async def test_withdrawing_stops_a_running_publication(settings: Settings) -> None:
     async with open_test_dependencies(settings) as deps:
         async with deps.database.write() as conn:
             await db.declare_boxes(conn, "shop", {"data": 5000})

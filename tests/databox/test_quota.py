@@ -1,4 +1,4 @@
-"""Capacity: what is refused, exactly, and what is free again afterwards."""
+"""Quotas: which uploads are rejected, and when reserved bytes are released."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_a_body_that_does_not_fit_is_refused_with_the_figures(databox: Dat
     assert status_and_usage(response) == (413, 1000, 0, 1000)
 
 
-async def test_a_body_of_unknown_size_is_cut_off_where_it_does_not_fit(databox: Databox) -> None:
+async def test_a_body_of_unknown_size_is_rejected_when_it_exceeds_the_quota(databox: Databox) -> None:
     await databox.put("data/g/first", b"x" * 600)
     response = await databox.request_file("PUT", "data/g/second", data=as_chunks(b"x" * 400, b"x"))
     assert status_and_usage(response) == (413, 600, 0, 1000)
@@ -71,7 +71,7 @@ async def test_a_body_of_unknown_size_is_cut_off_where_it_does_not_fit(databox: 
     assert ((await databox.get_box())["used"], (await databox.get_box())["reserved"]) == (1000, 0)
 
 
-async def test_a_file_that_is_replaced_gives_its_room(databox: Databox) -> None:
+async def test_a_replaced_file_frees_its_bytes(databox: Databox) -> None:
     await databox.put("data/g/f", b"x" * 900)
     await databox.put("data/g/f", b"y" * 1000)
     assert status_and_usage(
@@ -90,7 +90,7 @@ async def test_an_empty_file_fits_into_a_full_box(databox: Databox) -> None:
     assert (await databox.request_file("PUT", "data/g/empty", query="upload=1")).status == 201
 
 
-async def test_deleting_gives_room(databox: Databox) -> None:
+async def test_deleting_frees_bytes(databox: Databox) -> None:
     await databox.put("data/g/a", b"x" * 500)
     await databox.put("data/g/b", b"x" * 500)
     assert (await databox.request_file("DELETE", "data/g/a")).status == 204
@@ -161,7 +161,7 @@ async def test_a_full_box_gives_out_no_links(databox: Databox) -> None:
     assert status_and_usage(await databox.request_file("PUT", "data/g/other", query="size=1")) == (413, 1000, 0, 1000)
 
 
-async def test_what_slipped_through_a_link_is_found_at_the_next_put(databox: Databox) -> None:
+async def test_an_oversized_upload_by_link_is_counted_at_the_next_put(databox: Databox) -> None:
     link = (await databox.request_file("PUT", "data/g/f")).body["presigned_put_url"]
     direct = databox.settings.store_url.startswith("s3")
     response = await databox.fetch("PUT", link, data=b"x" * 1100)
@@ -182,15 +182,15 @@ async def test_a_box_can_be_resized(databox: Databox) -> None:
     assert status_and_usage(await databox.request_file("PUT", "data/g/h", data=b"x")) == (413, 2000, 0, 10)
 
 
-async def test_a_failed_upload_keeps_no_room(databox: Databox) -> None:
+async def test_a_failed_upload_releases_its_reservation(databox: Databox) -> None:
     header = {"Content-Digest": "sha-256=:AAAA:"}
     assert (await databox.request_file("PUT", "data/g/f", data=b"x" * 900, headers=header)).status == 400
     box = await databox.get_box()
     assert (box["used"], box["reserved"]) == (0, 0)
 
 
-async def test_many_small_files_at_once_are_all_stored(databox: Databox) -> None:
-    """In turn: none is refused because others change the box at the same time."""
+async def test_many_concurrent_small_uploads_are_all_stored(databox: Databox) -> None:
+    """Concurrent uploads are serialised; none is rejected because the box is busy."""
     await databox.declare_boxes(data=10_000)
     responses = await asyncio.gather(
         *(databox.request_file("PUT", f"data/g/{number}", data=b"x" * 10) for number in range(150))
@@ -200,7 +200,7 @@ async def test_many_small_files_at_once_are_all_stored(databox: Databox) -> None
     assert (box["used"], box["reserved"]) == (1500, 0)
 
 
-async def test_of_many_at_once_as_many_are_stored_as_fit(databox: Databox) -> None:
+async def test_concurrent_uploads_are_stored_up_to_the_capacity(databox: Databox) -> None:
     responses = await asyncio.gather(
         *(databox.request_file("PUT", f"data/g/{number}", data=b"x" * 100) for number in range(30))
     )

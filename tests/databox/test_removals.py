@@ -1,4 +1,4 @@
-"""Taking back what was published, on every store."""
+"""Revoking publications, on every store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def urls(request: pytest.FixtureRequest, store_urls: Callable[[str], tuple[str, 
 
 
 @pytest.mark.parametrize("later", [b"evil", b"of somebody else"])
-async def test_what_was_published_is_taken_back_and_what_others_put_there_stays(databox: Databox, later: bytes) -> None:
+async def test_published_files_are_deleted_and_later_uploads_stay(databox: Databox, later: bytes) -> None:
     await databox.put("data/results/kept", b"kept")
     await store_outputs(databox, model=b"trained", report=b"good")
     await publish_moves(databox)

@@ -1,4 +1,4 @@
-"""Inputs and outputs of what runs: sources, targets, areas."""
+"""Stage-in and stage-out: sources, targets, areas."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Logs kept as files: chunk after chunk, each named by the offset of its first byte.
+"""Logs stored as files: one file per chunk, named by the offset of its first byte.
 
 <app>/.internal/logs/<name>/<offset, 16 digits>      at most 64 KB each
-<app>/.internal/logs/<name>/end                      when no more will come
+<app>/.internal/logs/<name>/end                      the log is complete
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ MAX_LOG_BYTES = 100 * 1000**2
 TRUNCATION_NOTE = f"\n[mlmesh: the log is cut here, at {MAX_LOG_BYTES // 1000**2} MB]\n".encode()
 END_FILE = "end"
 POLL_S = 1.0
-"""How soon a reader sees what came in through another replica."""
+"""Poll interval of a waiting reader: how soon it sees chunks that another replica stored."""
 MAX_CACHED_LOGS = 1000
-"""Logs whose size is kept in memory."""
+"""Logs whose size is cached in memory."""
 CHUNK_NAME = re.compile(r"[0-9]{16}")
 
 
@@ -42,14 +42,14 @@ class LogTail:
 
 
 def plan_append(size: int, offset: int, data: bytes) -> list[tuple[int, bytes]]:
-    """What to store of `data`, which begins at `offset` of a log that has `size` bytes: only what is new.
+    """The chunks to store of `data`, which begins at `offset`, for a log of `size` bytes: only the new bytes.
 
-    Raises Conflict, with the offset that is expected, when bytes between are missing. Nothing after the cut is kept.
+    Raises Conflict with the `expected` offset if bytes are missing in between. A truncated log takes no more bytes.
     """
     if size > MAX_LOG_BYTES:
         return []
     if offset > size:
-        raise Conflict(f"the log has {size} bytes; send what comes next", expected=size)
+        raise Conflict(f"the log has {size} bytes; send the bytes from that offset", expected=size)
     new_data = data[size - offset :]
     if size + len(new_data) <= MAX_LOG_BYTES:
         return [(size, new_data)] if new_data else []
@@ -59,7 +59,7 @@ def plan_append(size: int, offset: int, data: bytes) -> list[tuple[int, bytes]]:
 
 @dataclass
 class CachedLog:
-    """What this process knows of a log."""
+    """Cached state of a log in this process."""
 
     root: str
     tail: LogTail | None = None
@@ -77,7 +77,7 @@ class LogFiles:
         self._cache: OrderedDict[str, CachedLog] = OrderedDict()
 
     async def append(self, app: str, name: str, offset: int, data: bytes, *, end: bool) -> None:
-        """Idempotent: bytes that are there already are not stored again."""
+        """Idempotent: bytes that are stored already are skipped."""
         log = self._get_log(app, name)
         async with log.write_lock:
             if log.tail is None or log.tail.size != offset:
@@ -94,11 +94,11 @@ class LogFiles:
             log.tail = replace(tail, ended=True)
 
     async def get_size(self, app: str, name: str) -> int:
-        """Of the log as it is now; 0 when there is none."""
+        """Current size of the log; 0 if there is none."""
         return (await self._refresh_tail(self._get_log(app, name))).size
 
     async def read_from(self, app: str, name: str, offset: int, *, wait: float) -> AsyncIterator[bytes]:
-        """The bytes from `offset`; when there are none, those that come within `wait` seconds."""
+        """The bytes from `offset`; if there are none, those that arrive within `wait` seconds."""
         log, deadline = self._get_log(app, name), time.monotonic() + wait
         while True:
             growth_event, position, ended = log.growth_event, offset, False
@@ -116,7 +116,7 @@ class LogFiles:
     async def _read_chunk(self, stat: Stat) -> bytes:
         try:
             return await self._read_file(stat)
-        except Unavailable:  # a worker sent the chunk again, perhaps longer, through another replica
+        except Unavailable:  # a worker sent the chunk again, perhaps a longer one, to another replica
             return await self._read_file(await self._store.stat(stat.key) or stat)
 
     async def _read_file(self, stat: Stat) -> bytes:
@@ -140,7 +140,7 @@ class LogFiles:
 
 
 def _key_before(root: str, offset: int) -> str:
-    """What sorts right before a chunk of this offset."""
+    """The key that sorts right before a chunk of this offset."""
     return f"{root}{offset - 1:016d}" if offset > 0 else root
 
 

@@ -1,4 +1,4 @@
-"""Which version of a file a request means, and whether it may be replaced. Pure."""
+"""Preconditions of a write: `If-Match` and its like, and `overwrite`. Pure."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def stat_version(stat: Stat | None) -> Version | None:
 
 
 def build_replace_check(conditions: Conditions, *, overwrite: bool) -> ReplaceCheck:
-    """A file that is there stays, unless it may be overwritten or the request names it by `If-Match`.
+    """A check that an existing file is replaced only with `overwrite`, or if `If-Match` names its version.
 
-    Raises Exists, PreconditionFailed.
+    The check raises FileExists, PreconditionFailed.
     """
 
     def check_replace(old: Stat | None) -> ExpectedVersion | None:

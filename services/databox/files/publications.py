@@ -1,6 +1,6 @@
-"""Publishing: folders copied to their final place, all or nothing, once, however often it is asked for.
+"""Publications: copy folders to their final location, all or nothing. Idempotent by id.
 
-The journal is written first, so what was begun is finished by the next call with the same id.
+A row of the journal is written first; the next call with the same id completes an interrupted publication.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from services.databox.store import Stat, Store
 MAX_CONCURRENT_COPIES = 8
 """Files copied at the same time."""
 RESERVATION_LIFETIME_S = 24 * 3600.0
-"""How long the room of a publication that was begun stays reserved."""
+"""How long the bytes of an interrupted publication stay reserved."""
 RETENTION_S = 30 * 24 * 3600.0
-"""How long a repeated call gets the first answer."""
+"""How long a repeated call returns the first result."""
 FINAL_ERRORS = (Conflict, Forbidden, Gone, Invalid, NotFound, TooLarge)
-"""A publication that ends so would end so again: nothing of it is left."""
+"""Errors that a retry would repeat: the publication is rolled back."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,16 @@ class Publications:
         self._withdrawn: set[tuple[str, str]] = set()
 
     async def publish(self, app: str, name: str, moves: Sequence[tuple[Location, Location]]) -> dict[str, Any]:
-        """The numbers of what was copied.
+        """Number and size of the copied files.
 
-        Raises one of REFUSALS, with nothing left behind: TooLarge when it does not fit, Conflict, which names the
-        `file` and what is `in_the_way`.
+        Raises one of FINAL_ERRORS after a roll-back: TooLarge if the files do not fit; Conflict, with the `file` and
+        the path `in_the_way`, if a file and a folder have the same name.
         """
         async with self._lock_publication(app, name):
             return await self._publish_locked(app, name, list(_folder_moves(app, moves)))
 
     async def withdraw(self, app: str, name: str) -> None:
-        """Nothing of it is left: what was copied goes, unless it took the place of something. Idempotent."""
+        """Cancel and roll back: delete the copies, except those that replaced a file. Idempotent."""
         self._withdrawn.add((app, name))
         try:
             async with self._lock_publication(app, name):
@@ -119,7 +119,7 @@ class Publications:
         return copies, existing_keys
 
     async def _refuse_clashes(self, copies: list[FileCopy], targets: list[str], existing_keys: Set[str]) -> None:
-        """Raises Conflict when a file would be where a folder is, or the other way round. `there`: in the targets."""
+        """Raises Conflict if a file would replace a folder, or a folder a file."""
         new_keys = {copy.target for copy in copies if box_of_key(copy.target)}
         parent_folders = {folder for name in new_keys for folder in enclosing_folders(name)}
         unlisted = {folder for folder in parent_folders if not any(folder.startswith(target) for target in targets)}
@@ -128,7 +128,7 @@ class Publications:
             raise _clash_error(*key_pair)
 
     async def _refresh_usage(self, boxes: set[tuple[str, str]]) -> None:
-        """Nobody noted what was copied before the publication broke off."""
+        """An interrupted publication did not record its copies: discard the counted usage."""
         for owner in sorted(boxes):
             await self._quota.commit(*owner)
 
@@ -145,7 +145,7 @@ class Publications:
     async def _roll_back(
         self, app: str, name: str, copies: list[FileCopy], boxes: set[tuple[str, str]], created_keys: Sequence[str]
     ) -> None:
-        """What somebody else has put there meanwhile stays."""
+        """Delete the created files, except those that another upload has replaced since."""
         sizes = {copy.target: copy.source.size for copy in copies}
         for key in created_keys:
             stat = await self._store.stat(key)
@@ -157,7 +157,7 @@ class Publications:
             await db.delete_publication(conn, app, name)
 
     async def _copy_files(self, app: str, name: str, copies: list[FileCopy]) -> None:
-        """What was begun is waited for when another fails: a copy that comes later could not be undone."""
+        """Waits for running copies if one fails: a copy that completes later could not be rolled back."""
         pending, errors = iter(copies), list[Exception]()
         workers = (
             self._copy_pending(app, name, pending, errors) for _ in range(min(MAX_CONCURRENT_COPIES, len(copies)))
@@ -175,7 +175,7 @@ class Publications:
                     return
                 if copy.replaced is None or copy.replaced.etag != copy.source.etag:
                     await self._store.copy(copy.source, copy.target)
-        except Exception as error:  # noqa: BLE001  raised by who waits for all of them
+        except Exception as error:  # noqa: BLE001  _copy_files raises it after all have ended
             errors.append(error)
 
     async def _finish_publication(
@@ -206,7 +206,7 @@ def _target_boxes(moves: Sequence[Sequence[str]]) -> set[tuple[str, str]]:
 
 
 def find_clash(new_keys: Set[str], all_keys: Set[str]) -> tuple[str, str] | None:
-    """One of `mine` and what is in its way: of two among `names` one would be a file and a folder at once."""
+    """A new key and the key in its way, where one name would be both a file and a folder; None if there is none."""
     for name in sorted(all_keys):
         for folder in enclosing_folders(name):
             if folder in all_keys and (name in new_keys or folder in new_keys):
@@ -216,7 +216,7 @@ def find_clash(new_keys: Set[str], all_keys: Set[str]) -> tuple[str, str] | None
 
 def _clash_error(key: str, other: str) -> Conflict:
     file, obstacle = display_key(key), display_key(other)
-    detail = f"{file} cannot be stored: {obstacle} is there, and a file and a folder cannot have the same name"
+    detail = f"{file} cannot be stored: {obstacle} exists, and a file and a folder cannot have the same name"
     return Conflict(detail, file=file, in_the_way=obstacle)
 
 

@@ -1,7 +1,7 @@
-"""How full a box is, and room for what is on its way.
+"""Quotas of boxes: used bytes, counted by listing the store, and reserved bytes of uploads in progress, as rows.
 
-Used is what the store lists; reserved are rows, so every replica knows of every file on its way. What was counted is
-good while the box's number of changes stays, and not for long: where links bypass databox, it cannot see their files.
+A count is cached while the box's version stays the same, and not for long: with presigned links files reach the store
+without passing through databox.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from services.databox import db
 from services.databox.store import Stat, Store
 
 RETRY_TIMEOUT_S = 10.0
-"""How long a box is counted again that other replicas change at the same time."""
+"""How long a reservation is retried while other replicas change the box."""
 LOCK_TIMEOUT_S = 30.0
-"""The longest that a change waits for those before it."""
+"""Longest wait for the lock of a box."""
 MAX_SAMPLE_AGE_S = 30.0
-"""The longest that a count is good for."""
+"""Longest time that a count is reused."""
 FAST_COUNT_S = 0.05
-"""A count that took less than this is made anew each time, where links bypass databox."""
+"""With presigned links, a count that took less than this is never reused."""
 REUSE_FACTOR = 20.0
-"""A count that took longer is good for this many times as long."""
+"""A slower count is reused for this multiple of its duration."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class UsageSample:
     duration: float
 
     def is_fresh(self, now: float, requested_at: float, presigned_links: bool) -> bool:
-        """At `now`, for who asked at `asked` and waited for a turn since."""
+        """Whether the sample may answer a request of `requested_at`, which has waited for the lock until `now`."""
         if not presigned_links:
             return now - self.started_at < MAX_SAMPLE_AGE_S
         is_slow_and_recent = self.duration >= FAST_COUNT_S and now - self.started_at < min(
@@ -65,10 +65,10 @@ class UsageSample:
 
 @dataclass(frozen=True)
 class ReservationRequest:
-    """Room for `least` to `most` more bytes, beyond the `replaced` ones that they take the place of.
+    """Asks for `min_bytes` to `max_bytes`; the file that is replaced frees `replaced_bytes`.
 
-    `id` is the reservation's; asking again changes it. `instead` are reservations for the same bytes.
-    A `key` makes it one for a link: over when something else than `before` is there.
+    `id` is the reservation's; a second request with it changes it. `replaces` are reservations for the same bytes.
+    With `key` it belongs to an upload link, and ends when the file's version is no longer `old_version`.
     """
 
     app: str
@@ -88,7 +88,7 @@ def link_reservation_id(key: str) -> str:
 
 
 def file_version(stat: Stat | None) -> str | None:
-    """Tells one version of a file from the next, in a listing and on its own."""
+    """Identifies a version of a file; the same in a listing and in a single lookup."""
     return None if stat is None else f"{stat.etag} {int(stat.modified)}"
 
 
@@ -98,7 +98,7 @@ class Quota:
         self._store = store
         self._samples: dict[tuple[str, str], UsageSample] = {}
         self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
-        """Who changes a box next, in the order in which they came: else each would make the others' counts useless."""
+        """Serialises the changes of a box in this process: concurrent ones would invalidate each other's counts."""
 
     async def get_usage(self, app: str, box: db.Box) -> BoxUsage:
         sample, _is_new = await self._get_sample(app, box.name, time.monotonic())
@@ -106,8 +106,8 @@ class Quota:
             return BoxUsage(sample.used, await db.sum_reserved_bytes(conn, app, box.name), box.capacity)
 
     async def reserve(self, request: ReservationRequest) -> int:
-        """The number of bytes reserved. Raises TooLarge with the figures, NotFound when there is no such box,
-        Unavailable when the box is too busy."""
+        """The number of reserved bytes. Raises TooLarge with the usage, NotFound if there is no such box,
+        Unavailable if the box is too busy."""
         requested_at = time.monotonic()
         async with self._lock_box(request.app, request.box):
             return await self._reserve_locked(request, requested_at)
@@ -119,7 +119,7 @@ class Quota:
             async with asyncio.timeout(LOCK_TIMEOUT_S):
                 await lock.acquire()
         except TimeoutError as error:
-            raise Unavailable(f"too many change box {box} at once", retry_after=LOCK_TIMEOUT_S) from error
+            raise Unavailable(f"too many concurrent changes of box {box}", retry_after=LOCK_TIMEOUT_S) from error
         try:
             yield
         finally:
@@ -135,12 +135,12 @@ class Quota:
             self._samples.pop((request.app, request.box), None)
             if is_new and usage is not None:
                 raise usage.full_error(request.box)
-        raise Unavailable(f"box {request.box} changes too quickly to be counted")
+        raise Unavailable(f"box {request.box} changes too quickly to count its files")
 
     async def _try_reserve(
         self, request: ReservationRequest, sample: UsageSample
     ) -> tuple[int | None, BoxUsage | None]:
-        """What was granted, else why not: the use of the box, or nothing when the count is not good any more."""
+        """The granted bytes; or None and the usage if they do not fit; or twice None if the sample is outdated."""
         async with self._db.write() as conn:
             box = await db.get_box(conn, request.app, request.box, lock=True)
             if box is None or box.version != sample.box_version:
@@ -163,7 +163,7 @@ class Quota:
             await db.delete_reservations(conn, ids)
 
     async def commit(self, app: str, box: str, ids: Sequence[str] = (), growth: int | None = None) -> None:
-        """The content changed, by `grown` bytes when that is known; what was reserved for it is free."""
+        """Record that the content changed, by `growth` bytes if that is known, and release the reservations `ids`."""
         async with self._locks[app, box]:
             sample = self._samples.pop((app, box), None)
             async with self._db.write() as conn:
@@ -173,7 +173,7 @@ class Quota:
                 self._samples[app, box] = UsageSample(version, sample.used + growth, sample.started_at, sample.duration)
 
     async def _get_sample(self, app: str, box: str, requested_at: float) -> tuple[UsageSample, bool]:
-        """A count that is still good, or of this moment; and whether it is as new as it can be."""
+        """A sample that may be used, and whether it was counted just now."""
         async with self._db.read() as conn:
             row = await db.get_box(conn, app, box)
         if row is None:

@@ -12,12 +12,12 @@ from libs.common.errors import MeshError
 from services.databox.files.quota import Quota, ReservationRequest, link_reservation_id
 
 RESERVATION_LIFETIME_S = 120.0
-"""How long the room of an upload stays reserved after databox died in the middle of it."""
+"""How long the bytes of an upload stay reserved if databox dies in the middle of it."""
 RESERVATION_RENEW_S = 40.0
 
 
 class UploadReservation:
-    """Reserved room that grows with an upload; free again on leaving the context, unless it was `filled`."""
+    """Reserved bytes that grow with an upload; released when the context ends without `commit`."""
 
     def __init__(self, quota: Quota, app: str, box: str, key: str, replaced_bytes: int) -> None:
         self._quota = quota
@@ -30,7 +30,7 @@ class UploadReservation:
         self._committed = False
 
     async def ensure(self, min_bytes: int, max_bytes: int) -> None:
-        """Raises TooLarge unless `least` bytes fit."""
+        """Reserve at least `min_bytes`. Raises TooLarge if they do not fit."""
         if min_bytes <= self._granted and time.monotonic() - self._requested_at < RESERVATION_RENEW_S:
             return
         request = ReservationRequest(
@@ -61,5 +61,7 @@ class UploadReservation:
             await self._quota.release([self._id])
         except MeshError as release_error:
             log.get("databox").warning(
-                "room stays reserved for a while", why=release_error.detail, seconds=RESERVATION_LIFETIME_S
+                "failed to release upload reservation; it expires by itself",
+                why=release_error.detail,
+                seconds=RESERVATION_LIFETIME_S,
             )

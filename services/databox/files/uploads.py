@@ -1,4 +1,4 @@
-"""A file on its way into the store: checked, counted, and refused before it is seen."""
+"""Uploads: verify digests and limits, and reserve quota, before a file becomes visible in the store."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from services.databox.files.reservations import UploadReservation
 from services.databox.store import ExpectedVersion, Stat, Store
 
 RESERVATION_STEP_BYTES = 16 * 1024**2
-"""Room is reserved in such steps while the size is not known."""
+"""Bytes are reserved in such steps while the size is unknown."""
 
 ReplaceCheck = Callable[[Stat | None], ExpectedVersion | None]
-"""Whether a file may come in place of what is there (None: nothing), and whether it must be that still then."""
+"""Raises unless a file may replace the existing one (None: no file); returns the version the store must still hold."""
 
 
 def allow_any_version(_old: Stat | None) -> None:
-    """Whatever is there may be replaced."""
+    """Any existing file may be replaced."""
 
 
 class Uploads:
@@ -39,9 +39,9 @@ class Uploads:
         limit: int | None = None,
         check_replace: ReplaceCheck = allow_any_version,
     ) -> Stat:
-        """Keep `body` under `key`, unless it is over the box's capacity or `limit`, or not what `digests` say.
+        """Store `body` under `key`. Raises TooLarge over the box's capacity or `limit`, Malformed for a wrong digest.
 
-        What `judge` raises when it is told what is there passes; what it answers is for the store to watch over.
+        Errors of `check_replace` propagate; the store enforces the version that it returns.
         """
         if limit is not None and size is not None and size > limit:
             raise _limit_error(limit)
@@ -67,7 +67,7 @@ class Uploads:
 
 
 async def refuse_clash(store: Store, key: str) -> None:
-    """Raises Conflict when `key` is a folder, or one of its folders a file: not every store would show both."""
+    """Raises Conflict if `key` is a folder, or one of its folders is a file: not every store can hold both."""
     async for stat in store.list(f"{key}/", limit=1):
         raise Conflict(f"there is a folder of this name, with {stat.key.rpartition('/')[2]} in it")
     for folder in enclosing_folders(key):
@@ -105,4 +105,4 @@ async def _enforce_limit(body: AsyncIterator[bytes], limit: int | None) -> Async
 
 
 def _limit_error(limit: int) -> TooLarge:
-    return TooLarge(f"this link is for at most {limit} bytes", limit=limit)
+    return TooLarge(f"this link allows at most {limit} bytes", limit=limit)

@@ -1,1 +1,1 @@
-"""What databox answers. Each route reads the request, asks one part, and words the answer."""
+"""HTTP routes. Each one parses the request, calls one dependency, and builds the response."""

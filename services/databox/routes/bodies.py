@@ -1,4 +1,4 @@
-"""Bodies of requests as they come in, and files as they go out."""
+"""Streams request bodies into the store, and files into responses."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ PEEK_BYTES = 64
 
 
 async def read_chunks(request: Request) -> AsyncIterator[bytes]:
-    """The body. Raises Malformed when the sender goes away before its end."""
+    """The body. Raises Malformed if the client disconnects before its end."""
     try:
         async for chunk in request.stream():
             if chunk:
                 yield chunk
     except ClientDisconnect as error:
-        raise Malformed("the sender went away before the end of the body; nothing was stored") from error
+        raise Malformed("the client disconnected before the end of the body; nothing was stored") from error
 
 
 def content_length(request: Request) -> int | None:
-    """The size of the body, when it was said beforehand."""
+    """The declared size of the body, if any."""
     header = request.headers.get("content-length", "")
     return int(header) if header.isascii() and header.isdigit() else None
 
 
 async def read_body(request: Request) -> AsyncIterator[bytes] | None:
-    """The body; None when there is none, or when it is the `{}` of a client that always sends JSON."""
+    """The body; None if it is empty, or the `{}` of a client that always sends JSON."""
     body = read_chunks(request)
     if _is_json(request):
         start = await _read_start(body)
@@ -54,7 +54,7 @@ def _is_json(request: Request) -> bool:
 
 
 async def _read_start(body: AsyncIterator[bytes]) -> bytes:
-    """Enough to tell `{}` from anything else."""
+    """Enough bytes to recognise `{}`."""
     start = b""
     while len(start) < PEEK_BYTES and (chunk := await anext(body, b"")):
         start += chunk
@@ -62,7 +62,7 @@ async def _read_start(body: AsyncIterator[bytes]) -> bytes:
 
 
 async def _chain_body(start: bytes, remainder: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """A body whose beginning was read already."""
+    """A body whose start has been read already."""
     yield start
     async for chunk in remainder:
         yield chunk
@@ -77,9 +77,9 @@ async def store_body(
     check_replace: ReplaceCheck,
     limit: int | None = None,
 ) -> Stat:
-    """Raises Malformed for a part of a file: only whole ones are stored."""
+    """Raises Malformed for `Content-Range`: a partial upload is not supported."""
     if "content-range" in request.headers:
-        raise Malformed("Content-Range: a file is stored as a whole; send all of it, without this header")
+        raise Malformed("Content-Range: partial uploads are not supported; send the whole file without this header")
     digests = parse_digests(request.headers)
     return await uploads.store_file(
         key, body, content_length(request), digests=digests, limit=limit, check_replace=check_replace
@@ -87,13 +87,12 @@ async def store_body(
 
 
 def join_headers(request: Request) -> Mapping[str, str]:
-    """The headers; what came in several lines is one list."""
+    """The headers; repeated ones are joined by commas."""
     return {name: ", ".join(request.headers.getlist(name)) for name in set(request.headers)}
 
 
 async def send_file(store: Store, stat: Stat, request: Request) -> Response:
-    """The file, a part of it, or that the caller has it already. Raises NotFound when it has just gone,
-    PreconditionFailed when another version is asked for."""
+    """The file, a range of it, or 304. Raises NotFound if it was deleted, PreconditionFailed for another version."""
     decision = decide_range(join_headers(request), stat.etag, stat.size, stat.modified)
     if decision.status == 416:
         return problem_response(RangeNotSatisfiable(), {"Content-Range": f"bytes */{stat.size}"})

@@ -1,4 +1,4 @@
-"""The boxes of an app, for the scheduler, which declares them, and the registry, which shows them."""
+"""Boxes of an app: the scheduler declares them, the registry lists them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A caller's files: the public file routes, as the gateway forwards them.
+"""Files of a user: the public file routes, as the gateway forwards them.
 
-The path is read from the request's raw bytes and decoded once, so no encoding of a name is mistaken for another.
+The path is parsed from the request's raw bytes and decoded once, so that differently encoded names stay distinct.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ BINARY_TYPE = "application/octet-stream"
 
 @dataclass(frozen=True)
 class BoxPath:
-    """What the request's path names, in a box that is there."""
+    """The file, group or box that a request's path names; the box exists."""
 
     app: str
     box: str
     address: BoxAddress
     writable: bool
-    """By this caller."""
+    """Whether this caller may write."""
 
     @property
     def key(self) -> str:
@@ -48,7 +48,7 @@ class BoxPath:
 
 
 async def resolve_path(request: Request, deps: DependenciesDep) -> BoxPath:
-    """Raises Invalid and Malformed for bad names, Forbidden for a caller without files, NotFound without the box."""
+    """Raises Invalid or Malformed for bad names, Forbidden for a user without files, NotFound without the box."""
     app, user, box, path = _split_path(request.scope["raw_path"])
     resolved = parse_address(app, box, user, path)
     async with deps.database.read() as conn:
@@ -79,9 +79,9 @@ async def upload_file(
     size: Annotated[int | None, Query(ge=0)] = None,
     expires: str | None = None,
 ) -> Response:
-    """Bytes are stored; without bytes a link to PUT them is given out. What is there is replaced by neither unasked."""
+    """Store the body; without a body return an upload link. Neither replaces an existing file unless asked to."""
     if target.address.kind != "file":
-        raise Invalid("bytes go to a file: <group>/<file>")
+        raise Invalid("upload to a file path: <group>/<file>")
     lifetime, conditions = links.parse_lifetime(expires), Conditions.from_headers(join_headers(request))
     check_replace = build_replace_check(conditions, overwrite=overwrite)
     body = read_chunks(request) if empty else await read_body(request)
@@ -94,7 +94,7 @@ async def upload_file(
     except PreconditionFailed:
         if conditions.guards_writes:
             raise
-        return await _file_exists_response(target, deps, lifetime)  # since a moment ago
+        return await _file_exists_response(target, deps, lifetime)  # stored since the check
     return Response(status_code=201, headers={"ETag": f'"{stat.etag}"'})
 
 
@@ -114,7 +114,7 @@ async def _upload_link_response(
 
 
 def _reservation_request(target: BoxPath, old: Stat | None, size: int | None, lifetime: int) -> ReservationRequest:
-    """Without a size nothing is reserved, but a full box gives out no link."""
+    """Without a size nothing is reserved, but a full box issues no link."""
     return ReservationRequest(
         target.app,
         target.box,
@@ -159,7 +159,7 @@ async def get_path(
 @router.head("/{box}")
 @router.head("/{box}/{path:path}")
 async def head_path(request: Request, target: BoxPathDep, deps: DependenciesDep) -> Response:
-    """A folder is always there: its listing may be empty."""
+    """A folder always exists; its listing may be empty."""
     if target.address.kind != "file":
         return Response()
     return await send_file(deps.store, await _get_existing(target, deps), request)
@@ -202,7 +202,7 @@ async def _list_page(folder: str, deps: Dependencies, prefix: str, cursor: str |
 
 
 def _public_path(request: Request) -> str:
-    """The path as the caller wrote it to the gateway."""
+    """The path of the gateway's URL."""
     app, _user, box, path = _split_path(request.scope["raw_path"])
     return f"/{app}/files/{box}/{path}"
 

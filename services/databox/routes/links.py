@@ -1,4 +1,4 @@
-"""Links that lead through databox: `/links/{token}`, no other credential. Bytes in and out as an S3 server would."""
+"""Presigned links that databox serves: `/links/{token}`. The token is the only credential, as with S3."""
 
 from __future__ import annotations
 

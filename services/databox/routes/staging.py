@@ -1,4 +1,4 @@
-"""Files for what runs: where a stage's inputs are, where its outputs go, and their publication."""
+"""Stage-in and stage-out: sources of inputs, targets of outputs, and publications."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SourcesRequest(BaseModel):
     links: bool = False
     reader: Audience = "inside"
     targets: list[Location] = []
-    """Folders that something is to be published to later."""
+    """Folders that outputs will be published to later."""
 
 
 class TargetFile(BaseModel):
@@ -56,7 +56,7 @@ async def list_sources(ns: str, request: SourcesRequest, deps: DependenciesDep) 
 
 
 async def _refusal_reason(ns: str, folder: str, deps: Dependencies) -> str | None:
-    """Why nothing could be published there as things are; None when something could."""
+    """Why publishing to the folder would fail now; None if it would not."""
     owner = box_of_key(folder)
     if owner is None:
         return None
@@ -68,7 +68,7 @@ async def _refusal_reason(ns: str, folder: str, deps: Dependencies) -> str | Non
     if usage.available > 0:
         return None
     async for _ in deps.store.list(folder, limit=1):
-        return None  # what is replaced gives its room
+        return None  # a replaced file frees its bytes
     return usage.full_error(box.name).detail
 
 
@@ -102,7 +102,7 @@ async def delete_area(ns: str, area: str, deps: DependenciesDep) -> None:
 
 @router.post("/removals", status_code=204)
 async def revoke_published(ns: str, request: MovesRequest, deps: DependenciesDep) -> None:
-    """What publications brought: files of the target whose version is the source's. What came there since stays."""
+    """Delete published files: those of the target whose version is still the source's."""
     for source, target in [(location_key(ns, move.source), location_key(ns, move.target)) for move in request.moves]:
         async for stat in deps.store.list(source):
             published = await deps.store.stat(target + stat.key.removeprefix(source))
@@ -113,7 +113,7 @@ async def revoke_published(ns: str, request: MovesRequest, deps: DependenciesDep
 async def _delete_if_unchanged(stat: Stat, deps: Dependencies) -> None:
     try:
         await deps.store.delete(stat.key, expected=ExpectedVersion.from_stat(stat))
-    except PreconditionFailed:  # replaced in this moment
+    except PreconditionFailed:  # replaced since the check
         return
     if owner := box_of_key(stat.key):
         await deps.quota.commit(*owner, growth=-stat.size)
@@ -130,7 +130,7 @@ async def _list_files(key: str, deps: Dependencies, audience: Audience | None) -
 
 
 async def _file_to_json(stat: Stat, name: str, deps: Dependencies, audience: Audience | None) -> dict[str, Any]:
-    """With a link for `reader`, if there is one."""
+    """With a link for `audience`, if one is given."""
     entry = {"name": name, "size": stat.size, "etag": stat.etag, "modified": iso_time(stat.modified)}
     if audience is not None:
         entry["url"] = await deps.store.link("GET", stat.key, LINK_LIFETIMES_S[audience], audience)
@@ -145,7 +145,7 @@ def _file_key(ns: str, location: Location) -> str:
 
 
 async def _reserve_target(key: str, size: int, deps: Dependencies) -> None:
-    """Room for a file in a box; the internal area has no capacity."""
+    """Reserve the bytes of a file in a box; the internal area has no quota."""
     owner = box_of_key(key)
     if owner is None:
         return

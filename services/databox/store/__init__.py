@@ -1,6 +1,6 @@
-"""Where bytes are kept: a folder of this machine (`file://`) or an S3 server (`s3://`).
+"""Object store: a directory of this machine (`file://`) or an S3 server (`s3://`).
 
-Knows keys, not boxes or callers. A put is seen whole or not at all; a listing is in the order of the keys' bytes.
+Knows keys, not boxes or callers. A put is atomic; a listing is in the byte order of the keys.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from libs.common.signed_tokens import TokenSigner
 from services.databox.links import Link, Method
 
 Audience = Literal["inside", "public"]
-"""Who will use a link: another service, or a caller from outside. They reach the store under different addresses."""
+"""Who will use a link: another service, or an external caller. They reach the store at different addresses."""
 LIST_BATCH = 1000
 CHUNK_BYTES = 256 * 1024
 
@@ -39,7 +39,7 @@ class Stat:
 
 @dataclass(frozen=True)
 class ExpectedVersion:
-    """A change is made only while the key has this version; with None only while nothing is there."""
+    """Precondition of a change: the key must have this version; with None it must not exist."""
 
     etag: str | None
 
@@ -49,54 +49,54 @@ class ExpectedVersion:
 
     @staticmethod
     def mismatch_error(key: str) -> PreconditionFailed:
-        """What a store raises where another version is there."""
+        """The error of a store if the precondition fails."""
         return PreconditionFailed(f"{key} was changed at the same time")
 
 
 class Store(Protocol):
     @property
     def has_presigned_links(self) -> bool:
-        """Whether a PUT by link reaches the store without passing through databox."""
+        """Whether a PUT by link goes to the store directly, without passing through databox."""
 
     async def put(
         self, key: str, body: AsyncIterator[bytes], size: int | None = None, *, expected: ExpectedVersion | None = None
     ) -> Stat:
-        """Keep `body`, all of it before anybody sees it. What `body` raises passes, and nothing is kept.
+        """Store `body` atomically. Errors of `body` propagate, and nothing is stored.
 
-        `size` is the exact number of bytes when it is known. Raises PreconditionFailed when another version is there
-        than `only` says: of several at once that say the same, one is kept. Raises Conflict when `key` is in the way
-        of a folder, or the other way round, Unavailable when the store is away.
+        `size` is the exact number of bytes if it is known. Raises PreconditionFailed if the key has another version
+        than `expected`; of concurrent puts with the same `expected`, one succeeds. Raises Conflict if `key` would be
+        both a file and a folder, Unavailable if the store does not respond.
         """
 
     def get(self, stat: Stat, span: Span | None = None) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """The bytes of what `stat` described. Raises NotFound when that is gone, Unavailable when it was replaced."""
+        """The content of the version `stat`. Raises NotFound if it was deleted, Unavailable if it was replaced."""
 
     async def stat(self, key: str) -> Stat | None: ...
 
     def list(self, prefix: str, start_after: str = "", limit: int | None = None) -> AsyncIterator[Stat]:
-        """Whose keys begin with `prefix` and are greater than `after`, in order, at most `limit`."""
+        """Files whose keys begin with `prefix` and are greater than `start_after`, in order, at most `limit`."""
 
     async def delete(self, key: str, *, expected: ExpectedVersion | None = None) -> None:
-        """It is no error when there is nothing. Raises PreconditionFailed as `put` does.
+        """A missing key is no error. Raises PreconditionFailed as `put` does.
 
-        Not every S3 server knows conditions of a DELETE: there, what comes in the same moment is not seen.
+        Not every S3 server supports a conditional DELETE; on the others a concurrent put may be deleted.
         """
 
     async def copy(self, source: Stat, target: str) -> Stat:
-        """A copy inside the store. Raises NotFound when the source is gone."""
+        """Copy inside the store. Raises NotFound if the source was deleted."""
 
     async def link(self, method: Method, key: str, expires: int, audience: Audience, size: int | None = None) -> str:
-        """A URL that allows `method` on `key` for `expires` seconds to whoever has it.
+        """A presigned URL that allows `method` on `key` for `expires` seconds.
 
-        One to read from outside says which name the file is to be saved under.
+        A public GET link also sets the file name of the download.
         """
 
     async def ready(self) -> None:
-        """Raises Unavailable unless the store takes files; makes what it needs when that is missing."""
+        """Readiness check: creates a missing folder or bucket. Raises Unavailable if the store cannot be written."""
 
 
 async def list_in_batches(stats: Iterator[Stat], run_in_thread: RunInThread, limit: int | None) -> AsyncIterator[Stat]:
-    """What a blocking listing finds, a batch at a time, each in a thread of `run`."""
+    """Iterate a blocking listing; each batch is read in a thread by `run_in_thread`."""
     remaining = limit if limit is not None else sys.maxsize
     while remaining > 0:
         batch_size = min(LIST_BATCH, remaining)
@@ -114,7 +114,7 @@ def _next_batch(stats: Iterator[Stat], size: int) -> tuple[Stat, ...]:
 
 @asynccontextmanager
 async def open_store(settings: Settings, signer: TokenSigner) -> AsyncIterator[Store]:
-    """The store at `settings.store_url`. One that is away does not fail here: every call, and `ready`, says so."""
+    """The store at `settings.store_url`. An unreachable one fails at each call and in `ready`, not here."""
     scheme, _, folder = settings.store_url.partition("://")
     if scheme == "file":
         from services.databox.store.directory import DirectoryStore
@@ -133,4 +133,4 @@ async def open_store(settings: Settings, signer: TokenSigner) -> AsyncIterator[S
         async with open_s3(settings.store_url, settings.store_public_url, databox_url) as store:
             yield store
     else:
-        raise ValueError(f"MLMESH_STORE: {scheme}:// is not known; use file:///… or s3://…")
+        raise ValueError(f"MLMESH_STORE: unknown scheme {scheme}://; use file:///… or s3://…")

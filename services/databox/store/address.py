@@ -1,4 +1,4 @@
-"""The address of an S3 store, as the setting has it. Pure."""
+"""The address of an S3 bucket, parsed from the setting MLMESH_STORE. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class S3Address:
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """Raises ValueError when a part is missing."""
+        """Raises ValueError if a part is missing."""
         parts = urlsplit(url)
         options = parse_qs(parts.query)
         bucket = parts.path.strip("/")

@@ -1,8 +1,8 @@
-"""The store in a folder of this machine.
+"""The store in a directory of this machine.
 
 ROOT/objects/<key>   the bytes
 ROOT/etags/          the etags of the objects
-ROOT/incoming/       what is still being written
+ROOT/incoming/       files that are being written
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from services.databox.store.listing import walk_keys
 from services.databox.store.transfer import check_size
 
 MOVE_ATTEMPTS = 5
-"""How often a rename is repeated when somebody just removed the empty folder that it goes to."""
+"""Attempts of a rename whose target folder a concurrent delete may just have removed."""
 RETRY_AFTER_S = 5.0
 LOCK_COUNT = 64
 ABANDONED_AFTER_S = 24 * 3600.0
-"""How long nothing was written to a file on its way before it is given up."""
+"""An incoming file without writes for this long is deleted."""
 
 
 class DirectoryStore:
@@ -69,7 +69,7 @@ class DirectoryStore:
             incoming.unlink(missing_ok=True)
 
     def _write_chunk(self, file: BinaryIO, chunk: bytes, update_hash: Callable[[bytes], None]) -> None:
-        """Raises DiskFull: who sends it may not have said how much it is, and others write at the same time."""
+        """Raises DiskFull. Checked per chunk: the size may be unknown, and other uploads fill the disk meanwhile."""
         self._disk.check_free_space(len(chunk))
         file.write(chunk)
         update_hash(chunk)
@@ -83,7 +83,7 @@ class DirectoryStore:
         return Stat(key, state.st_size, etag, state.st_mtime)
 
     def _lock_for(self, key: str) -> Lock:
-        """One thread at a time changes a key: others may wait that have the same remainder."""
+        """The lock of a key; keys with the same hash remainder share one."""
         return self._locks[hash(key) % len(self._locks)]
 
     def _check_version(self, key: str, expected: ExpectedVersion | None) -> None:
@@ -95,7 +95,7 @@ class DirectoryStore:
         try:
             file = await asyncio.to_thread((self._objects / stat.key).open, "rb")
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise NotFound(f"{stat.key} is gone") from error
+            raise NotFound(f"{stat.key} was deleted") from error
         with file:
             state = os.fstat(file.fileno())
             if (state.st_size, state.st_mtime) != (stat.size, stat.modified):
@@ -145,7 +145,7 @@ class DirectoryStore:
         try:
             return await asyncio.to_thread(self._copy_file, source, target)
         except FileNotFoundError as error:
-            raise NotFound(f"{source.key} is gone") from error
+            raise NotFound(f"{source.key} was deleted") from error
         except OSError as error:
             raise _translate_error(error, target) from error
 
@@ -172,7 +172,7 @@ class DirectoryStore:
 
 
 def _delete_abandoned(incoming: Path) -> None:
-    """Remove what was being written when databox died."""
+    """Delete files that databox was writing when it died."""
     for path in incoming.iterdir():
         try:
             if time.time() - path.stat().st_mtime > ABANDONED_AFTER_S:
@@ -195,7 +195,7 @@ async def _read_span(file: BinaryIO, span: Span) -> AsyncIterator[bytes]:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """Files are never written in place, so two names may share the bytes where the file system knows links."""
+    """Files are never modified in place, so a hard link can stand for a copy where the file system supports it."""
     try:
         os.link(source, target)
     except FileNotFoundError:
@@ -217,7 +217,7 @@ def _move_file(source: Path, target: Path) -> None:
 
 
 def _remove_empty_folders(folder: Path, root: Path) -> None:
-    """Remove the folders that became empty."""
+    """Remove empty parent folders."""
     while folder != root:
         try:
             folder.rmdir()

@@ -1,7 +1,7 @@
-"""Etags of files in a folder: SHA-256 of the content, remembered beside it.
+"""ETag cache of the directory store: SHA-256 of each file's content, one small file per key.
 
-One is believed as long as its identity (inode, size, time of change) is that of the file; else it is computed again.
-So a crash between the two writes, a file put there by hand, or anything else in these small files does no harm.
+An entry is valid while inode, size and modification time are those of the file; otherwise the hash is computed again.
+So a crash between the two writes, a file that was copied in by hand, or a damaged entry does no harm.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ MAX_ENTRY_BYTES = 200
 
 
 class EtagCache:
-    """Kept under `folder`, a small file a key; written in `incoming` first."""
+    """Entries are files in `folder`, written to `incoming` first and then renamed."""
 
     def __init__(self, folder: Path, incoming: Path) -> None:
         self._folder = folder
         self._incoming = incoming
 
     def get(self, key: str, file: Path, state: os.stat_result) -> str:
-        """The etag of `file`, whose state is `state`. Raises FileNotFoundError when it has gone meanwhile."""
+        """The ETag of `file`, whose state is `state`. Raises FileNotFoundError if it was deleted meanwhile."""
         entry = ENTRY.fullmatch(self._read_entry(key))
         if entry is not None and entry["identity"].decode() == _file_identity(state):
             return entry["etag"].decode()
         return self._compute_etag(key, file)
 
     def _read_entry(self, key: str) -> bytes:
-        """Nothing where nothing can be read: it is computed again then."""
+        """Empty if the entry cannot be read; the caller computes the hash then."""
         try:
             with self._entry_path(key).open("rb") as opened:
                 return opened.read(MAX_ENTRY_BYTES)
@@ -58,18 +58,18 @@ class EtagCache:
     def _compute_etag(self, key: str, file: Path) -> str:
         with file.open("rb") as opened:
             etag = file_digest(opened, "sha256").hexdigest()[:ETAG_DIGITS]
-            with suppress(OSError):  # to read a file, nothing need be written
+            with suppress(OSError):  # reading must work on a read-only disk
                 self.put(key, etag, os.fstat(opened.fileno()))
         return etag
 
     def _entry_path(self, key: str) -> Path:
-        """Named by hash: no name is too long, and a file and a folder never meet."""
+        """Named by hash: never too long, and never both a file and a folder."""
         name = sha256(key.encode()).hexdigest()
         return self._folder / name[:2] / name[2:]
 
 
 def _remove_obstacle(path: Path) -> None:
-    """What is there and is none of ours goes."""
+    """Delete a file or folder that blocks the entry's path."""
     if not path.parent.is_dir():
         path.parent.unlink()
     path.parent.mkdir(parents=True, exist_ok=True)

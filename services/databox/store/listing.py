@@ -1,4 +1,4 @@
-"""Keys in a tree of files, in the order of an S3 listing: by the bytes of the whole key."""
+"""Lists the keys of a directory tree in the order of an S3 listing: by the bytes of the whole key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _walk_folder(root: Path, folder: str, prefix: bytes, start_after: bytes) -> 
 
 
 def _list_names(folder: Path) -> list[str]:
-    """Folders end with `/`, which gives them their place in the order."""
+    """Names of folders end with `/`, so that they sort as their keys do."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in entries if _is_listable(entry)]
@@ -36,7 +36,7 @@ def _list_names(folder: Path) -> list[str]:
 
 
 def _is_listable(entry: os.DirEntry[str]) -> bool:
-    """Nobody can ask for a name that is no text: somebody put it there by hand."""
+    """Skips names that are not UTF-8: no request can name them."""
     try:
         entry.name.encode()
     except UnicodeEncodeError:

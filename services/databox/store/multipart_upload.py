@@ -1,6 +1,6 @@
-"""A file sent to an S3 server in parts, seen by others when the last one is there.
+"""S3 multipart upload: the file becomes visible when the upload completes.
 
-Not every server discards a single PUT that was cut off, so only what is in memory as a whole is sent by one.
+Not every server discards a single PUT that was cut off, so a single PUT is used only for a body that is in memory.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from libs.common import log
 from libs.common.errors import MeshError, PreconditionFailed, Unavailable
 
 PART_BYTES = 5 * 1024**2
-"""The least that S3 allows, because one is in memory for each upload; at most 10,000 parts make 50 GB."""
+"""The minimum of S3, since each upload holds one part in memory; 10,000 parts allow 50 GB."""
 UPLOAD_ID = re.compile(rb"<UploadId>([^<]+)</UploadId>")
 
 
@@ -33,7 +33,7 @@ class SendCompletion(Protocol):
 
 
 class MultipartUpload:
-    """Leaving the context makes the file out of the parts; leaving it with an error makes nothing."""
+    """Completes the upload when the context ends, and aborts it on an error."""
 
     def __init__(self, send: SendRequest, send_completion: SendCompletion, key: str) -> None:
         self._send = send
@@ -46,7 +46,7 @@ class MultipartUpload:
         response = await self._send("POST", self._key, query={"uploads": ""})
         upload_id = UPLOAD_ID.search(response.body)
         if upload_id is None:
-            raise Unavailable("the S3 server did not begin an upload in parts")
+            raise Unavailable("S3 failed to start the multipart upload")
         self._upload_id = upload_id[1].decode()
         return self
 
@@ -74,10 +74,10 @@ class MultipartUpload:
         body = f"<CompleteMultipartUpload>{''.join(parts)}</CompleteMultipartUpload>".encode()
         response = await self._send_completion(data=body, query={"uploadId": self._upload_id})
         if b"<Error>" in response.body:
-            raise Unavailable("the S3 server did not put the parts together")
+            raise Unavailable("S3 failed to complete the multipart upload")
 
     async def _abort_upload(self) -> None:
         try:
             await self._send("DELETE", self._key, query={"uploadId": self._upload_id})
         except MeshError as error:
-            log.get("store").warning("parts of an upload stay behind", key=self._key, why=error.detail)
+            log.get("store").warning("failed to abort multipart upload", key=self._key, why=error.detail)

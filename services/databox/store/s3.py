@@ -1,8 +1,8 @@
 """The store on an S3 server: `s3://access:secret@host:port/bucket`, with `?tls=1` and `?region=` when needed.
 
-The SDK signs, lists and copies; bytes move over presigned URLs. Calls of the SDK that reach the server run in a few
-threads of their own. A presigned URL is good for the host that it was signed for: one endpoint for inside, one public.
-Where callers do not reach the server, their links lead through databox.
+The SDK signs, lists and copies; content is transferred over presigned URLs. Blocking calls of the SDK run in a thread
+pool. A presigned URL is valid only for the host it was signed for: one endpoint for services, one for callers.
+If callers cannot reach the server, their links lead through databox.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ T = TypeVar("T")
 THREADS = 8
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 60.0
-"""How long the server may say nothing, also while it copies."""
+"""Longest silence of the server, also while it copies."""
 OWN_LINK_LIFETIME = timedelta(hours=1)
-"""For a presigned URL that we use ourselves, at once: only the start of the request counts."""
+"""Lifetime of a URL that databox uses immediately; S3 checks it only when the request starts."""
 CONNECTIONS = 100
 RETRY_AFTER_S = 2.0
 ERROR_CODE = re.compile(rb"<Code>([^<]+)</Code>")
@@ -64,7 +64,7 @@ class S3Response:
 
 
 class FileReplaced(Unavailable):
-    """The file has just been replaced."""
+    """The file was just replaced."""
 
 
 class S3Store:
@@ -78,7 +78,7 @@ class S3Store:
         session: aiohttp.ClientSession,
         pool: ThreadPoolExecutor,
     ) -> None:
-        """Callers reach the server at `public_url`; else their links lead `through` databox."""
+        """Callers reach the server at `public_url`; without one their links are those of `databox_url`."""
         self._bucket = address.bucket
         self._client = _create_client(address, address.host, tls=address.tls)
         self._signers = {"inside": self._client}
@@ -111,7 +111,7 @@ class S3Store:
                     await upload.add_part(piece)
         stat = await self.stat(key)
         if stat is None:
-            raise Unavailable(f"{key} was stored and has gone again")
+            raise Unavailable(f"{key} was stored and deleted again")
         return stat
 
     @asynccontextmanager
@@ -138,7 +138,7 @@ class S3Store:
     def _iterate_stats(self, prefix: str, start_after: str) -> Iterator[Stat]:
         for entry in self._client.list_objects(self._bucket, prefix, recursive=True, start_after=start_after or None):
             key = entry.object_name or ""
-            if not key.endswith("/"):  # the empty marker of a folder, not a file
+            if not key.endswith("/"):  # marker of an empty folder
                 modified = entry.last_modified.timestamp() if entry.last_modified else 0.0
                 yield Stat(key, entry.size or 0, (entry.etag or "").strip('"'), modified)
 
@@ -153,10 +153,10 @@ class S3Store:
     async def _send_conditional(
         self, method: str, key: str, expected: ExpectedVersion | None, **options: Any
     ) -> S3Response:
-        """The answer to a request that is to be refused unless `only` this version is there."""
+        """The response to a request with the precondition `expected`. Raises PreconditionFailed."""
         try:
             return await self._send_request(method, key, headers=_condition_headers(expected), **options)
-        except NotFound as error:  # what S3 says where `If-Match` finds nothing
+        except NotFound as error:  # S3 answers 404 if `If-Match` finds no object
             raise (
                 ExpectedVersion.mismatch_error(key)
                 if expected is not None and expected.etag and method != "DELETE"
@@ -170,7 +170,7 @@ class S3Store:
         await self._run_in_thread(lambda: self._client.copy_object(self._bucket, target, origin))
         stat = await self.stat(target)
         if stat is None:
-            raise Unavailable(f"{target} was copied and has gone again")
+            raise Unavailable(f"{target} was copied and deleted again")
         return stat
 
     async def link(self, method: Method, key: str, expires: int, audience: Audience, size: int | None = None) -> str:
@@ -284,12 +284,12 @@ def _error_from_response(status: int, body: bytes) -> MeshError:
 
 def _translate_code(code: str, message: str) -> MeshError:
     if code in NOT_FOUND_CODES:
-        return NotFound("the file is gone")
+        return NotFound("the file was deleted")
     if code in NAME_CONFLICT_CODES:
         return Conflict("a file and a folder cannot have the same name")
     if code in ("PreconditionFailed", "ConditionalRequestConflict"):
-        return FileReplaced("the file has just been replaced")
-    return Unavailable(f"the S3 server refuses: {code} {message}".strip(), retry_after=RETRY_AFTER_S)
+        return FileReplaced("the file was just replaced")
+    return Unavailable(f"the S3 server rejected the request: {code} {message}".strip(), retry_after=RETRY_AFTER_S)
 
 
 def _unreachable_error() -> Unavailable:

@@ -1,4 +1,4 @@
-"""Bodies on their way into the store."""
+"""Iterators over upload bodies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from libs.common.errors import Malformed
 
 
 async def check_size(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
-    """`body`; raises Malformed when it has not `size` bytes."""
+    """`body`, unchanged. Raises Malformed unless it has exactly `size` bytes."""
     remaining = size
     async for chunk in body:
         remaining -= len(chunk)
@@ -16,11 +16,11 @@ async def check_size(body: AsyncIterator[bytes], size: int) -> AsyncIterator[byt
             break
         yield chunk
     if remaining:
-        raise Malformed(f"the body has not the {size} bytes that were announced; nothing was stored")
+        raise Malformed(f"the body does not have the declared {size} bytes; nothing was stored")
 
 
 async def split_pieces(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
-    """The same bytes in pieces of `size`, the last one smaller, perhaps empty."""
+    """The same bytes in pieces of `size`; the last one is smaller, and may be empty."""
     buffer = bytearray()
     async for chunk in body:
         buffer += chunk
