@@ -80,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self._read_chunks() if chunked else self.rfile.read(int(self.headers.get("Content-Length") or 0))
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         request = RecordedRequest(self.command, url.path, query, {k.lower(): v for k, v in self.headers.items()}, body)
-        reply = self.server.mesh.reply(request)  # type: ignore[attr-defined]
+        reply = self.server.mesh.next_reply(request)  # type: ignore[attr-defined]
         self.send_response(reply.status)
         for name, value in {"Content-Length": str(len(reply.content)), **reply.headers}.items():
             self.send_header(name, value)
