@@ -20,6 +20,7 @@ from libs.common.http.server import bind
 from services.scheduler.callbacks import events, signing
 from services.scheduler.callbacks.safe_client import open_public_http
 from services.scheduler.model.callback import Delivery
+from services.scheduler.plans import callback_request
 from tests.scheduler.conftest import Mesh
 from tests.scheduler.test_service import BODY, go_live
 
@@ -51,7 +52,7 @@ URL = "https://example.com/heard"
 )
 def test_what_cannot_be_a_callback_is_refused_with_what_to_write(value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        events.parse_callback(value)
+        callback_request.parse_callback(value)
 
 
 def test_callers_without_a_name_share_no_secret() -> None:
@@ -64,7 +65,10 @@ def test_callers_without_a_name_share_no_secret() -> None:
 
 
 def test_events_may_be_written_with_their_family() -> None:
-    assert events.parse_callback({"url": URL, "events": ["run.failed", "started"]})["events"] == ["failed", "started"]
+    assert callback_request.parse_callback({"url": URL, "events": ["run.failed", "started"]})["events"] == [
+        "failed",
+        "started",
+    ]
 
 
 SPELLINGS = ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost", "[::ffff:127.0.0.1]"]

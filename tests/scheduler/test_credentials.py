@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from libs.common.db import Database
-from services.scheduler.callbacks import credentials
+from services.scheduler import credentials
 from services.scheduler.db.tables import callbacks, metadata, tasks
 from services.scheduler.model.task import Task
 from tests.scheduler.conftest import Mesh, healthy_status

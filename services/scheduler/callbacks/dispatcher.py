@@ -11,7 +11,8 @@ import orjson
 
 from libs.common.db import database_time
 from libs.common.periodic_task import for_each
-from services.scheduler.callbacks import credentials, events, signing
+from services.scheduler import credentials
+from services.scheduler.callbacks import events, signing
 from services.scheduler.db import callbacks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.dependencies import Dependencies

@@ -16,8 +16,7 @@ from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.data_flow import external_variables, output_producers, producing_pipeline
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.store_keys import location_error
-from services.scheduler.callbacks import events
-from services.scheduler.plans import planner
+from services.scheduler.plans import callback_request, planner
 
 NUMERIC_DATATYPES = frozenset({"FP32", "FP64", "INT32", "INT64"})
 MAX_PRIORITY = 10
@@ -292,7 +291,7 @@ def _parse_extras(body: Mapping[str, Any], errors: Errors) -> tuple[dict[str, st
 
 def _parse_callback(value: Any, errors: Errors) -> dict[str, Any] | None:
     try:
-        return None if value is None else events.parse_callback(value)
+        return None if value is None else callback_request.parse_callback(value)
     except ValueError as error:
         errors.append(("callback", str(error)))
         return None

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Response
 from starlette.responses import JSONResponse
 
 from libs.common.protocol.load_report import LoadReport
-from services.scheduler import notifications
-from services.scheduler.callbacks import credentials
+from services.scheduler import credentials, notifications
 from services.scheduler.components import load_reports
 from services.scheduler.db import counters, routes
 from services.scheduler.dependencies import Dependencies

@@ -15,7 +15,7 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.data_flow import follow_chain
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.memoize import memoize_by_identity
-from services.scheduler.callbacks import credentials
+from services.scheduler import credentials
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.plans import submission

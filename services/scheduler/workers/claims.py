@@ -13,7 +13,7 @@ from libs.common.protocol.claim import ClaimRequest, ClaimResponse, Lease
 from libs.common.protocol.stage import StageSpec
 from libs.common.settings import Settings
 from services.scheduler import notifications
-from services.scheduler.callbacks.credentials import instance_token
+from services.scheduler.credentials import instance_token
 from services.scheduler.db import Connection, ready_queue, runs, tasks
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.reason import reason

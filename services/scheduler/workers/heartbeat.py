@@ -30,7 +30,7 @@ class WorkerOrders:
 
 
 async def handle_heartbeat(deps: Dependencies, worker: str, heartbeat: Heartbeat) -> HeartbeatResponse:
-    """Renew what the worker holds, note its news, answer with its orders: at once if any, else within `wait` s."""
+    """Renew leases, save changes, and return orders: at once when there are any, else after up to `wait` seconds."""
     with deps.notifier.subscribe(notifications.worker_orders(worker)) as subscription:
         revoked, orders = await _renew_leases(deps, worker, heartbeat)
         remaining = 0.0 if revoked else min(heartbeat.wait, MAX_POLL_S)
@@ -118,6 +118,7 @@ async def _pending_orders(deps: Dependencies, worker: str) -> WorkerOrders:
 
 
 def build_orders(claimed: Iterable[Task], now: float, *, draining: bool) -> WorkerOrders:
+    """Stops that are due now, and whether others become due later."""
     stopping = [task for task in claimed if task.stop]
     due = [task for task in stopping if task.stop_after is None or task.stop_after <= now]
     stop = tuple(TaskRef(task=task.id, token=task.token) for task in due)
