@@ -100,7 +100,7 @@ class Metrics:
         )
         self._queued = Counter(
             "mlmesh_prediction_queue_seconds",
-            "Time that predictions waited for their turn",
+            "Time that predictions waited in the queues of instances",
             COMPONENT_LABELS,
             registry=registry,
         )
@@ -120,7 +120,7 @@ class Metrics:
         )
         self._instances = Gauge(
             "mlmesh_instances",
-            "Instances that take calls",
+            "Instances that receive calls",
             COMPONENT_LABELS,
             registry=registry,
             multiprocess_mode="mostrecent",

@@ -9,7 +9,7 @@ from tests.gateway.mesh import Mesh, run_services, wait_until, wait_until_ready
 
 @pytest.fixture
 async def mesh(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Mesh]:
-    """A gateway that is ready, with the app `demo`. Whatever a test does to it, no task of it is left behind."""
+    """A ready gateway with the app `demo`; fails when a test leaves tasks behind."""
     async with run_services(tmp_path) as mesh:
         if mark := request.node.get_closest_marker("settings"):
             mesh.settings = mesh.settings.with_values(**mark.kwargs)

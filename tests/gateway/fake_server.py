@@ -1,4 +1,4 @@
-"""A tiny HTTP server that answers as it is told and remembers what it was asked."""
+"""A fake HTTP server: sends configured replies and records the requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     pieces: list[bytes] | None = None
     gate: asyncio.Event | None = None
-    """Waited for before the last piece."""
+    """Set to release the last piece."""
 
 
 S = TypeVar("S", bound="FakeServer")
@@ -41,7 +41,7 @@ class FakeServer:
     requests: list[ReceivedRequest] = field(default_factory=list)
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
     never_responds: bool = False
-    """Never answer; wait for the caller to hang up."""
+    """Send no response; wait until the client disconnects."""
     holding: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def build_reply(self, request: ReceivedRequest) -> Reply:

@@ -1,4 +1,4 @@
-"""A gateway on a real socket between stand-ins of the other services and of two components."""
+"""A gateway on a real socket, with fake servers for the other services and a component."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ALICE = basic_auth("alice", "secret")
 class Registry(FakeServer):
     revoked: set[str] = field(default_factory=set)
     seconds_left: dict[str, float] = field(default_factory=dict)
-    """Seconds for which a token is good yet."""
+    """Remaining validity in seconds, by token."""
 
     async def build_reply(self, request: ReceivedRequest) -> Reply:
         if request.target != "/internal/tokens/verify":
@@ -153,7 +153,7 @@ class Mesh:
     url: str = ""
 
     async def call(self, method: str, path: str, **options: Any) -> tuple[int, Any, Any]:
-        """Status, headers, and the decoded answer."""
+        """Status, headers, and the decoded response."""
         target = URL(self.url + path, encoded=True)
         async with self.session.request(method, target, allow_redirects=False, **options) as answer:
             is_json = "json" in answer.content_type
@@ -169,7 +169,7 @@ class Mesh:
 
 @asynccontextmanager
 async def enter_all(parts: Sequence[AbstractAsyncContextManager[Any]]) -> AsyncIterator[None]:
-    """All at once: a server takes a moment to stop."""
+    """Start and stop all concurrently: a server takes a moment to stop."""
     await asyncio.gather(*(part.__aenter__() for part in parts))
     try:
         yield
@@ -179,7 +179,7 @@ async def enter_all(parts: Sequence[AbstractAsyncContextManager[Any]]) -> AsyncI
 
 @asynccontextmanager
 async def run_services(folder: Path, **overrides: Any) -> AsyncIterator[Mesh]:
-    """Everything but the gateway."""
+    """All servers except the gateway."""
     registry, scheduler, databox, component = Registry(), Scheduler(), FakeServer(), FakeServer()
     parts = [serve(service) for service in (registry, scheduler, databox, component)]
     async with enter_all(parts), aiohttp.ClientSession() as session:
@@ -192,14 +192,14 @@ async def run_services(folder: Path, **overrides: Any) -> AsyncIterator[Mesh]:
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:
-    """Polls with a deadline."""
+    """Poll a condition, with a deadline."""
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110  nothing tells when
             await asyncio.sleep(0.01)
 
 
 async def publish_app(mesh: Mesh, app: dict[str, Any]) -> None:
-    """The app `demo` is this from now on, and the gateway has heard of it."""
+    """Publish a new version of the app `demo`, and wait until the gateway has it."""
     mesh.scheduler.publish({"demo": app})
     requests_before = len(mesh.scheduler.requests)
     await wait_until(lambda: len(mesh.scheduler.requests) > requests_before + 1)

@@ -1,4 +1,4 @@
-"""Calls of a component that sleeps are held until it has an instance."""
+"""Cold starts: calls of a component that is scaled to zero are held until an instance is ready."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def scaled_to_zero(*ports: int, **overrides: Any) -> dict[str, Any]:
 
 
 def reported_loads(mesh: Mesh) -> list[float]:
-    """The loads that the gateway told of, in their order."""
+    """The loads that the gateway reported, in order."""
     reports = [orjson.loads(request.body) for request in mesh.scheduler.requests if request.target == "/internal/loads"]
     return [load["load"] for report in reports for load in report["loads"] if load["component"] == "classifier"]
 
@@ -101,7 +101,7 @@ async def test_one_caller_cannot_take_all_places_of_a_component_that_sleeps(mesh
 
 
 async def hold_when_possible(mesh: Mesh) -> asyncio.Task[Any]:
-    """A call that is held, once there is room for it."""
+    """Retry until a call is held instead of rejected."""
     async with asyncio.timeout(10):
         while True:
             call = asyncio.create_task(mesh.call("POST", PREDICT, data=b"{}", headers=ALICE))

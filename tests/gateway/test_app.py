@@ -1,4 +1,4 @@
-"""What the gateway does with every address, with and without the other services."""
+"""Every kind of route, with and without the other services."""
 
 import time
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""Who may call what: one table of cases over real sockets."""
+"""Authentication: a table of credentials, routes and statuses, over real sockets."""
 
 import asyncio
 import hashlib

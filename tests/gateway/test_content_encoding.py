@@ -1,4 +1,4 @@
-"""Bodies that come packed reach components and services unpacked; what is no such thing is refused."""
+"""Compressed request bodies are decompressed for components and services; malformed ones are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of other origins that call an API and read its answers."""
+"""CORS: preflights, allowed origins, and headers of responses and errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def preflight(origin: str, method: str = "POST", headers: str = "authorization,x
 
 
 def cors_headers(headers: Any) -> dict[str, str]:
-    """What an answer says about pages of other origins."""
+    """The CORS headers and `Vary` of a response."""
     return {
         name.lower(): value for name, value in headers.items() if name.lower().startswith(("access-control-", "vary"))
     }
@@ -113,7 +113,7 @@ async def test_a_refused_page_is_told_where_pages_are_named(mesh: Mesh) -> None:
 
 async def test_an_api_that_is_new_is_asked_for_at_once(mesh: Mesh) -> None:
     mesh.scheduler.apps["young"] = cors_app(mesh.component.port)
-    mesh.scheduler.version += 1  # nobody is told
+    mesh.scheduler.version += 1  # without notifying the gateway
     status, headers, _ = await mesh.call("OPTIONS", PREDICT.replace("demo", "young"), headers=preflight(LAB))
     assert (status, headers[ALLOW]) == (204, LAB)
 
@@ -191,7 +191,7 @@ async def test_a_password_counts_only_from_pages_that_are_named(
 
 
 class Application:
-    """Says itself who may."""
+    """A web application that sends CORS headers of its own."""
 
     async def __call__(self, request: ReceivedRequest) -> Reply:
         return Reply(headers={ALLOW: "https://evil.example", "Access-Control-Allow-Credentials": "true", "X-Mine": "1"})

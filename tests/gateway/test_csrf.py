@@ -1,4 +1,4 @@
-"""What another site's page can make a browser send with the password that it remembers."""
+"""CSRF: cross-site requests with a saved Basic password are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which instance is chosen, and when there are too many calls."""
+"""Choice of an instance, ejection of failed ones, and limits of concurrency."""
 
 from __future__ import annotations
 

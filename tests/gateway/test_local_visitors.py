@@ -1,4 +1,4 @@
-"""Who is taken for a visitor on this machine."""
+"""Which requests count as coming from this machine."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Callers and components that do not keep to HTTP, or keep to it badly: nobody else notices."""
+"""Malformed and abusive HTTP of clients and components: refused, without effect on other calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def post(*lines: bytes, body: bytes = b"") -> bytes:
 
 
 async def exchange_bytes(mesh: Mesh, content: bytes) -> bytes:
-    """What comes back until the gateway closes, or falls silent."""
+    """The bytes received until the gateway closes the connection, or is silent for a second."""
     url = URL(mesh.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
     received = b""
@@ -88,7 +88,7 @@ async def test_what_the_gateway_adds_is_not_of_the_callers_connection(mesh: Mesh
 
 
 TRICKLE = 15
-"""Connections, more than the component has places."""
+"""More connections than the component has slots."""
 
 
 async def test_who_has_not_sent_the_request_holds_no_place(mesh: Mesh) -> None:
@@ -157,7 +157,7 @@ Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 @asynccontextmanager
 async def serve_bytes(behave: Behaviour) -> AsyncIterator[int]:
-    """The port of a component that answers with bytes of its own."""
+    """The port of a component that responds with arbitrary bytes."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""Metrics and the access log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PREDICT = "/demo/digits/predict"
 
 @dataclass
 class BatchingServer(FakeServer):
-    """Says of each call that it waited a quarter of a second, and was one of three."""
+    """Reports for each call 250 ms in the queue and a batch of three."""
 
     headers: dict[str, str] = field(default_factory=lambda: {"Server-Timing": "queue;dur=250.0", "X-Mlmesh-Batch": "3"})
 

@@ -1,4 +1,4 @@
-"""Whom a component tells what its function raised: only the gateway says that an owner calls."""
+"""The header that marks an owner's call: set by the gateway alone, forged ones are dropped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BOB = {"X-API-Key": "key-of-bob"}
 
 
 def worker_grant(user: str, call: str = "digits") -> dict[str, str]:
-    """A worker's credential for this user's prediction; it is made long before the last test runs."""
+    """The grant of a worker for this user's prediction; valid for a day, since it is created at import."""
     return {"X-Mlmesh-Grant": GrantSigner(INTERNAL).sign(Grant("demo", user, (), time.time() + 86_400, call))}
 
 

@@ -1,4 +1,4 @@
-"""What a browser is shown, and what everybody else still gets."""
+"""HTML pages for browsers; other clients still get JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many wrong passwords are taken, with time passed in."""
+"""Limits of wrong passwords, with a fake clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wrong passwords end in 429 for who sends them, and for nobody else."""
+"""Wrong passwords lead to 429 for the client that sends them, and for no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls pass through, streaming both ways."""
+"""The reverse proxy: streaming both ways, retries, timeouts, limits."""
 
 import asyncio
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A call leaves nothing behind that only the garbage collector could free: its pauses are other callers' delays."""
+"""Calls create no reference cycles: pauses of the garbage collector would delay other calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BODY = b'{"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1.
 
 
 async def count_cycles(address: URL, path: str, *headers: str) -> Counter[str]:
-    """What the calls of one connection leave in circles, by type."""
+    """Objects in reference cycles after the calls of one connection, by type."""
     lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(BODY)}", *headers, "", ""]
     request = "\r\n".join(lines).encode() + BODY
     reader, writer = await asyncio.open_connection(address.host, address.port)

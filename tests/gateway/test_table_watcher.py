@@ -22,7 +22,7 @@ CALL = "/late/digits/predict"
 async def test_what_the_table_lacks_is_looked_for_before_it_is_refused(mesh: Mesh) -> None:
     assert (await mesh.call("POST", CALL, headers=ALICE))[0] == 404
     mesh.scheduler.apps |= {"late": app_document()}
-    mesh.scheduler.version += 1  # nobody is told
+    mesh.scheduler.version += 1  # without notifying the gateway
     assert (await mesh.call("POST", CALL, headers=ALICE))[0] == 503
     mesh.scheduler.apps |= {"late": app_document(mesh.component.port)}
     mesh.scheduler.version += 1

@@ -1,4 +1,4 @@
-"""How long the gateway takes registry's word for a token."""
+"""How long a token's verification is cached, with and without the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spans of a call, as a collector gets them."""
+"""Spans of a call, as a collector receives them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Components that are web applications of their own, behind the gateway: every path, both ways, WebSockets too."""
+"""Web applications behind the gateway: every path and method, streams and WebSockets."""
 
 from __future__ import annotations
 

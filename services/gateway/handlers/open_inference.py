@@ -41,8 +41,9 @@ class OpenInferenceHandler:
         elif path == "/health/live":
             await response.send_json({"live": True})
         elif path == "/health/ready":
-            for api in (model_apis for apis in app.models.values() for model_apis in apis):
-                _check_ready(get_component(app, api))
+            for apis in app.models.values():
+                for api in apis:
+                    _check_ready(get_component(app, api))
             await response.send_json({"ready": True})
         else:
             raise NotFound()

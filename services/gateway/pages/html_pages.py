@@ -29,8 +29,8 @@ def render_home(table: RouteTable, url: str, *, show_all: bool) -> str:
         for _, app in sorted(table.apps.items())
         if (apis := _list_visible_apis(app, show_all))
     ]
-    note = "" if show_all else "<p>What is not for everybody is not listed here.</p>"
-    listed = "\n".join(apps) or "<p>Nothing that anybody may call.</p>" if not show_all else "\n".join(apps) or NO_APPS
+    note = "" if show_all else "<p>Only APIs that need no credentials are listed.</p>"
+    listed = "\n".join(apps) or "<p>No API without credentials.</p>" if not show_all else "\n".join(apps) or NO_APPS
     body = f"<p>A mesh of functions, pipelines and files.</p>\n{listed}\n{note}{_render_cli_hint(url)}"
     return _fill_template("mlmesh", body)
 

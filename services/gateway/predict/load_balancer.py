@@ -98,7 +98,7 @@ class InstancePicker:
             )
             if stats.consecutive_failures:
                 stats.consecutive_failures, stats.ejected_until = 0, 0.0
-                self._log("Instance returned to load balancing")
+                self._log_event("Instance returned to load balancing")
 
     def record_failure(self) -> None:
         """The instance was unreachable, or closed the connection without a response: eject it for a while."""
@@ -108,7 +108,9 @@ class InstancePicker:
             stats.ejected_until = now + seconds
             stats.consecutive_failures += 1
             if is_new:  # one line for all calls that fail together
-                self._log("Instance ejected from load balancing", seconds=seconds, failures=stats.consecutive_failures)
+                self._log_event(
+                    "Instance ejected from load balancing", seconds=seconds, failures=stats.consecutive_failures
+                )
 
     def release_instance(self) -> None:
         if self._stats is not None:
@@ -120,7 +122,7 @@ class InstancePicker:
         self.release_instance()
         decrement(self._in_flight, self._in_flight_key)
 
-    def _log(self, event: str, **fields: float) -> None:
+    def _log_event(self, event: str, **fields: float) -> None:
         if (stats := self._stats) is not None:
             (app, _), component = self._in_flight_key
             log.get("gateway").warning(event, app=app, component=component, instance=stats.instance, **fields)

@@ -38,8 +38,8 @@ def decode_body(request: Request, receive: Receive, limit: int | None) -> Body:
 class Decompressor:
     """Compressed bytes in, decompressed bytes out in pieces of bounded size."""
 
-    def __init__(self, kind: int) -> None:
-        self._kind = kind
+    def __init__(self, window_bits: int) -> None:
+        self._window_bits = window_bits
         self._pending = b""
         self._stream: Any = None
         """None before the first byte, and between two gzip members."""
@@ -57,7 +57,7 @@ class Decompressor:
             self._pending = self._stream.unconsumed_tail
             if self._stream.eof:
                 self._pending, self._stream = self._stream.unused_data, None
-                if self._kind != GZIP and self._pending:
+                if self._window_bits != GZIP and self._pending:
                     raise Malformed("the request body continues after the end of its compressed data")
             if piece or self._stream is not None:
                 return piece
@@ -71,7 +71,7 @@ class Decompressor:
     def _ensure_stream(self) -> bool:
         """Whether there is a stream, and input for it."""
         if self._stream is None and self._pending:
-            if self._kind == ZLIB and len(self._pending) < 2:
+            if self._window_bits == ZLIB and len(self._pending) < 2:
                 return False
             self._stream = zlib.decompressobj(self._choose_window_bits())
         return self._stream is not None
@@ -80,7 +80,7 @@ class Decompressor:
         """Some clients send raw deflate, without the two header bytes of RFC 1950."""
         first = int.from_bytes(self._pending[:2], "big")
         framed = self._pending[0] & 0x0F == 8 and first % 31 == 0
-        return RAW_DEFLATE if self._kind == ZLIB and not framed else self._kind
+        return RAW_DEFLATE if self._window_bits == ZLIB and not framed else self._window_bits
 
 
 class DecodedBody(Body):
