@@ -28,7 +28,7 @@ async def gather_answers(served: Served, requests: list[asyncio.Task[Answer]]) -
     """Await responses; the first call blocks at the gate until the others are queued."""
     executor = served.component._executor
     assert executor is not None
-    await until(lambda: len(executor._waiting) == len(requests) - 1)
+    await until(lambda: len(executor.calls.waiting) == len(requests) - 1)
     functions.GATE.set()
     return [await request for request in requests]
 

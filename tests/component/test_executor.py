@@ -34,7 +34,7 @@ def call(served: Served, **headers: str) -> asyncio.Task[Answer]:
 async def waiting(served: Served, count: int) -> None:
     executor = served.component._executor
     assert executor is not None
-    await until(lambda: len(executor._waiting) == count)
+    await until(lambda: len(executor.calls.waiting) == count)
 
 
 async def test_no_more_calls_run_at_once_than_concurrency_says() -> None:
@@ -75,12 +75,12 @@ async def test_past_its_deadline_a_call_is_504_and_its_slot_is_taken_until_the_f
         assert "x-mlmesh-not-started" not in late.headers
         executor = served.component._executor
         assert executor is not None
-        assert executor.running_count == 1
+        assert len(executor.calls.running) == 1
         assert functions.SEEN[0].cancelled
         second = await call(served)
         assert (second.status, second.json["detail"]) == (504, "The call waited in the queue until its deadline.")
         functions.GATE.set()
-        await until(lambda: executor.running_count == 0)
+        await until(lambda: len(executor.calls.running) == 0)
         assert (await call(served)).status == 200
         assert len(functions.SEEN) == 2
 
@@ -96,7 +96,9 @@ async def test_a_component_whose_calls_all_hang_is_no_longer_ready(
         stuck = await served.ask("GET", "/readyz")
         assert (stuck.status, stuck.json["status"]) == (503, "hung")
         functions.GATE.set()
-        await until(lambda: served.component._executor is not None and served.component._executor.running_count == 0)
+        executor = served.component._executor
+        assert executor is not None
+        await until(lambda: len(executor.calls.running) == 0)
         assert (await served.ask("GET", "/readyz")).status == 200
 
 
@@ -114,7 +116,7 @@ async def test_past_its_deadline_a_function_on_the_loop_is_cancelled() -> None:
         assert (await call(served)).status == 504
         executor = served.component._executor
         assert executor is not None
-        await until(lambda: executor.running_count == 0)
+        await until(lambda: len(executor.calls.running) == 0)
 
 
 async def test_a_shorter_deadline_behind_a_longer_one_is_kept() -> None:
@@ -170,12 +172,12 @@ async def test_after_the_grace_what_still_runs_is_answered_as_cut_short() -> Non
         await waiting(served, 1)
         executor = served.component._executor
         assert executor is not None
-        await executor.drain(0.01)
+        await executor.calls.drain(0.01)
         both = sorted([await running, await queued], key=lambda answer: "x-mlmesh-not-started" in answer.headers)
         assert [answer.status for answer in both] == [503, 503]
         assert [answer.headers.get("x-mlmesh-not-started") for answer in both] == [None, "1"]
         functions.GATE.set()
-        await until(lambda: executor.running_count == 0)
+        await until(lambda: len(executor.calls.running) == 0)
 
 
 async def test_a_caller_that_goes_before_the_function_has_begun_leaves_the_slot_free() -> None:
@@ -185,6 +187,6 @@ async def test_a_caller_that_goes_before_the_function_has_begun_leaves_the_slot_
         answers: list[Result] = []
         invocation = Invocation(Context("r1"), NO_DEADLINE, answers.append)
         executor.submit(invocation, Inputs([], [], (), False))
-        executor.cancel(invocation)
-        await until(lambda: executor.running_count == 0)
+        executor.calls.cancel(invocation)
+        await until(lambda: len(executor.calls.running) == 0)
     assert (answers, functions.SEEN) == ([], [])

@@ -161,7 +161,7 @@ async def test_a_caller_that_goes_cancels_a_function_on_the_loop(parser: Any) ->
         writer.close()
         executor = served.component._executor
         assert executor is not None
-        await until(lambda: executor.running_count == 0)
+        await until(lambda: len(executor.calls.running) == 0)
 
 
 async def test_a_reader_that_does_not_read_holds_only_itself_up(parser: Any) -> None:

@@ -47,7 +47,7 @@ async def lines(served: Served, *inputs: dict[str, Any]) -> tuple[Answer, list[A
 
 def running(served: Served) -> int:
     assert served.component._executor is not None
-    return served.component._executor.running_count
+    return len(served.component._executor.calls.running)
 
 
 def numbers(pieces: list[Any]) -> list[int]:

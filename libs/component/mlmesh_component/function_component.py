@@ -14,12 +14,12 @@ from .function.batching_executor import BatchingExecutor
 from .function.box_files import BoxFiles
 from .function.box_paths import Boxes
 from .function.context import Context
-from .function.executor import NO_DEADLINE, Executor, Invocation
+from .function.executor import NO_DEADLINE, Executor, Invocation, SlotExecutor
 from .function.function import Function, import_target
 from .function.local_files import LocalFiles
 from .function.predictor import Predictor, Result
+from .function.runners import CallRunner, StreamRunner
 from .function.schema import validate_request
-from .function.streaming_executor import StreamingExecutor
 from .http.connection import RequestParser
 from .http.framing import Limits
 from .http.response_stream import DiscardingSink, ResponseStream
@@ -62,7 +62,7 @@ class FunctionComponent(ComponentServer):
         self._routes.stop()
         self._server.stop_accepting()
         if self._executor is not None:
-            await self._executor.drain(GRACE_SECONDS)
+            await self._executor.calls.drain(GRACE_SECONDS)
         await self._server.close()
         await self._reader_threads.run(self._routes.close)
 
@@ -91,8 +91,9 @@ class FunctionComponent(ComponentServer):
     def _build_executor(self, predictor: Predictor) -> Executor:
         settings = self.settings
         if settings.batch_size is None:
-            executor_class = StreamingExecutor if predictor.function.is_generator else Executor
-            return executor_class(self.loop, predictor, self._call_threads, settings.concurrency)
+            runner_class = StreamRunner if predictor.function.is_generator else CallRunner
+            runner = runner_class(self.loop, predictor, self._call_threads)
+            return SlotExecutor(self.loop, runner.start, settings.concurrency)
         size, delay = settings.batch_size, settings.batch_delay
         return BatchingExecutor(self.loop, predictor, self._call_threads, settings.concurrency, size, delay)
 

@@ -74,7 +74,7 @@ class RequestDispatcher:
             executor.submit(invocation, codec.parse_request(self.schema))
         else:
             self._reader_threads.submit(lambda: self._parse_in_thread(executor, invocation, codec))
-        return lambda: executor.cancel(invocation)
+        return lambda: executor.calls.cancel(invocation)
 
     def _start_span(self, context: Context) -> Any:
         if self.tracing is None:

@@ -50,9 +50,8 @@ class AsgiConnection(asyncio.Protocol):
         self._disconnected = asyncio.Event()
         self._peer_eof = False  # the peer has closed its sending side
         self._minor = 1
-        self._response_started = self._wrote = (
-            False  # the response has started; something was written since the last probe
-        )
+        self._response_started = False
+        self._wrote = False  # something of the response, since the last probe
         self._closing = False
         self._paused = False
         self._awaits_continue = False

@@ -57,13 +57,13 @@ class RequestCycle:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "http.response.start" and self._start is None:
+        message_type = message["type"]
+        if message_type == "http.response.start" and self._start is None:
             self._start = message
-        elif kind == "http.response.body" and self._start is not None and not self.complete:
+        elif message_type == "http.response.body" and self._start is not None and not self.complete:
             await self._send_body(self._start, message.get("body", b""), bool(message.get("more_body")))
         else:
-            raise RuntimeError(f"unexpected message {kind} in an HTTP response")
+            raise RuntimeError(f"unexpected message {message_type} in an HTTP response")
 
     async def send_error(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a response in the application's place, unless its own has started."""

@@ -78,19 +78,19 @@ class WebSocketSession:
         return self._disconnect
 
     async def send(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "websocket.accept" and not self.open and self._disconnect is None:
+        message_type = message["type"]
+        if message_type == "websocket.accept" and not self.open and self._disconnect is None:
             await self._accept_connection(message)
-        elif kind == "websocket.send" and self.open:
+        elif message_type == "websocket.send" and self.open:
             text = message.get("text")
             content = (
                 encode_frame(TEXT, text.encode("utf-8")) if text is not None else encode_frame(BINARY, message["bytes"])
             )
             await self._transport.write(content)
-        elif kind == "websocket.close":
+        elif message_type == "websocket.close":
             self._close_by_app(int(message.get("code") or NORMAL), message.get("reason") or "")
         elif self._disconnect is None:
-            raise RuntimeError(f"unexpected message {kind} on a WebSocket")
+            raise RuntimeError(f"unexpected message {message_type} on a WebSocket")
 
     async def _accept_connection(self, message: Message) -> None:
         lines = [
@@ -169,8 +169,8 @@ class WebSocketSession:
             self._readable.set()
 
 
-def _message_content(kind: int, content: bytes) -> Message:
-    if kind == BINARY:
+def _message_content(opcode: int, content: bytes) -> Message:
+    if opcode == BINARY:
         return {"bytes": content, "text": None}
     try:
         return {"text": content.decode("utf-8"), "bytes": None}

@@ -80,20 +80,20 @@ def _resolve_union(arguments: Sequence[Any]) -> FieldType:
         zip(annotations, members), 2
     ):
         _check_distinct(first_annotation, first_type, second_annotation, second_type)
-    narrowest_first = sorted(members, key=lambda kind: len(kind.datatypes or DATATYPES))
+    narrowest_first = sorted(members, key=lambda member: len(member.datatypes or DATATYPES))
 
     def convert(item: Item) -> Any:
-        converters = [kind.convert for kind in narrowest_first if _accepts_item(kind, item)]
+        converters = [member.convert for member in narrowest_first if _accepts_item(member, item)]
         if not converters:
             raise ValueError("must be a list" if not isinstance(item["data"], list) else "must not be a list")
         return validators.validate_first_match(converters, item)
 
     union_type = FieldType(
-        tuple(dict.fromkeys(name for kind in members for name in kind.datatypes)),
+        tuple(dict.fromkeys(name for member in members for name in member.datatypes)),
         convert,
-        scalar=any(kind.scalar for kind in members),
-        single=any(kind.single for kind in members if not _is_tensor_type(kind)),
-        listed=any(kind.listed for kind in members),
+        scalar=any(member.scalar for member in members),
+        single=any(member.single for member in members if not _is_tensor_type(member)),
+        listed=any(member.listed for member in members),
         members=members,
     )
     return make_nullable(union_type) if len(members) < len(arguments) else union_type

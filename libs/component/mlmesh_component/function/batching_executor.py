@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from ..problems import CallAborted, TooManyCalls
 from ..thread_pool import ThreadPool, call_in_loop
-from .executor import Executor, Invocation, get_inputs, internal_error
+from .executor import MAX_QUEUED_PER_SLOT, CallTracker, Invocation, get_inputs, internal_error
 from .predictor import Predictor, Result
 from .schema import Inputs
 
 
-class BatchingExecutor(Executor):
+class BatchingExecutor:
     """At most `size` calls in a batch and `concurrency` batches at a time. Used on the loop's thread.
 
     A batch that is smaller than the previous one waits `delay` seconds: callers often send their next call at once.
@@ -27,7 +27,11 @@ class BatchingExecutor(Executor):
         size: int,
         delay: float,
     ) -> None:
-        super().__init__(loop, predictor, threads, concurrency * size)
+        self.calls = CallTracker(loop)
+        self._loop = loop
+        self._predictor = predictor
+        self._threads = threads
+        self._limit = concurrency * size * MAX_QUEUED_PER_SLOT
         self._free_slots = concurrency
         self._max_size = size
         self._delay = delay
@@ -36,21 +40,20 @@ class BatchingExecutor(Executor):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def is_hung(self, overdue_seconds: float) -> bool:
-        latest = self._loop.time() - overdue_seconds
-        return not self._free_slots and all(invocation.deadline < latest for invocation in self._running)
+        return not self._free_slots and self.calls.is_overdue(overdue_seconds)
 
     def submit(self, invocation: Invocation, inputs: Inputs) -> None:
-        if len(self._waiting) >= self._limit:
+        if len(self.calls.waiting) >= self._limit:
             raise TooManyCalls()
         invocation.inputs, invocation.queued_at = inputs, self._loop.time()
-        if invocation.deadline < self._next_deadline:
-            self._arm_deadline(invocation.deadline)
-        self._waiting.append(invocation)
+        if invocation.deadline < self.calls.next_deadline:
+            self.calls.arm_deadline(invocation.deadline)
+        self.calls.waiting.append(invocation)
         self._start_batches()
 
     def _start_batches(self) -> None:
-        while self._free_slots and self._waiting:
-            if len(self._waiting) < min(self._max_size, self._previous_size):
+        while self._free_slots and self.calls.waiting:
+            if len(self.calls.waiting) < min(self._max_size, self._previous_size):
                 if self._delay_timer is None:
                     self._delay_timer = self._loop.call_later(self._delay, self._flush_early)
                 return
@@ -59,7 +62,7 @@ class BatchingExecutor(Executor):
     def _flush_early(self) -> None:
         """Start the batch after the delay, although it is not full."""
         self._delay_timer = None
-        if self._free_slots and self._waiting:
+        if self._free_slots and self.calls.waiting:
             self._start_batch()
         self._start_batches()
 
@@ -70,7 +73,7 @@ class BatchingExecutor(Executor):
         batch = self._next_batch()
         self._previous_size = len(batch)
         self._free_slots -= 1
-        self._running.update(batch)
+        self.calls.running.update(batch)
         now = self._loop.time()
         for invocation in batch:
             invocation.queue_seconds, invocation.batch_size = now - invocation.queued_at, len(batch)
@@ -83,19 +86,19 @@ class BatchingExecutor(Executor):
 
     def _next_batch(self) -> list[Invocation]:
         """Remove the oldest calls from the queue; only those of one caller if the function takes the context."""
-        first = self._waiting[0]
-        candidates = self._waiting
+        first = self.calls.waiting[0]
+        candidates = self.calls.waiting
         if self._predictor.function.takes_context:
             candidates = type(candidates)(
                 invocation for invocation in candidates if invocation.context.caller == first.context.caller
             )
         batch = [invocation for invocation, _ in zip(candidates, range(self._max_size))]
-        if candidates is self._waiting:
+        if candidates is self.calls.waiting:
             for _ in batch:
-                self._waiting.popleft()
+                self.calls.waiting.popleft()
         else:
             for invocation in batch:
-                self._waiting.remove(invocation)
+                self.calls.waiting.remove(invocation)
         return batch
 
     def _run_batch(self, batch: Sequence[Invocation]) -> list[Result]:
@@ -117,9 +120,8 @@ class BatchingExecutor(Executor):
 
     def _finish_batch(self, batch: Sequence[Invocation], results: Sequence[Result]) -> None:
         self._free_slots += 1
-        self._running.difference_update(batch)
+        self.calls.running.difference_update(batch)
         self._start_batches()
         for invocation, result in zip(batch, results):
             invocation.set_result(result)
-        if self._idle is not None and not self._running and not self._waiting and not self._idle.done():
-            self._idle.set_result(None)
+        self.calls.notify_if_idle()

@@ -17,17 +17,17 @@ _NONE = type(None)
 
 def infer_datatype(flat: list[Any], declared: Sequence[str], natural: str | None) -> tuple[str, list[Any]]:
     """Infer the datatype of the elements, and make them one type; a missing value among numbers becomes NaN."""
-    kinds = set(map(type, flat))
-    if kinds == {float}:
+    element_types = set(map(type, flat))
+    if element_types == {float}:
         return natural or "FP64", flat
-    if kinds == {int}:
+    if element_types == {int}:
         return natural or "INT64", flat
-    if kinds == {bool}:
+    if element_types == {bool}:
         return "BOOL", flat
-    value_types = kinds - {_NONE}
-    for kind in (str, dict):
-        if value_types == {kind} or (not value_types and kind.__name__ in (natural, *declared)):
-            return kind.__name__, flat
+    value_types = element_types - {_NONE}
+    for element_type in (str, dict):
+        if value_types == {element_type} or (not value_types and element_type.__name__ in (natural, *declared)):
+            return element_type.__name__, flat
     return _infer_with_missing(flat, value_types, declared, natural)
 
 
@@ -48,7 +48,7 @@ def _infer_with_missing(
         and all(math.isnan(value) for value in flat if type(value) is float)
     ):
         return infer_datatype([None if type(value) is float else value for value in flat], declared, natural)
-    names = sorted(kind.__name__ for kind in set(map(type, flat)))
+    names = sorted(element_type.__name__ for element_type in set(map(type, flat)))
     raise ItemError("a list of " + " and ".join(names) + " has no datatype")
 
 

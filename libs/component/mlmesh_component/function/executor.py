@@ -9,13 +9,12 @@ import asyncio
 import sys
 import traceback
 from collections import deque
-from typing import Callable
+from typing import Callable, Protocol
 
 from ..http.response_stream import ResponseStream
 from ..problems import CallAborted, Problem, Stopping, TimedOut, TooManyCalls
-from ..thread_pool import ThreadPool, call_in_loop
 from .context import Context
-from .predictor import Predictor, Result
+from .predictor import Result
 from .schema import Inputs
 
 MAX_QUEUED_PER_SLOT = 12
@@ -90,135 +89,119 @@ class Invocation:
             self.task.cancel()
 
 
-class Executor:
-    """All calls of one component. Used on the loop's thread."""
+class CallTracker:
+    """The waiting and the running calls of a component, and their deadlines. Used on the loop's thread."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, predictor: Predictor, threads: ThreadPool, concurrency: int
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._predictor = predictor
-        self._threads = threads
-        self._start_run = self._start_task if predictor.function.is_async else self._start_in_thread
-        self._concurrency = concurrency
-        self._limit = concurrency * MAX_QUEUED_PER_SLOT
-        self._waiting: deque[Invocation] = deque()
-        self._running: set[Invocation] = set()
+        self.waiting: deque[Invocation] = deque()
+        self.running: set[Invocation] = set()
+        self.next_deadline = NO_DEADLINE
+        self.idle: asyncio.Future[None] | None = None
+        """Awaited by `drain`."""
         self._deadline_timer: asyncio.TimerHandle | None = None
-        self._next_deadline = NO_DEADLINE
-        self._idle: asyncio.Future[None] | None = None
-
-    def submit(self, invocation: Invocation, inputs: Inputs) -> None:
-        """Start or queue the call; raises `TooManyCalls` if the queue is full."""
-        invocation.inputs = inputs
-        if invocation.deadline < self._next_deadline:
-            self._arm_deadline(invocation.deadline)
-        if len(self._running) < self._concurrency:
-            self._start_invocation(invocation)
-        elif len(self._waiting) < self._limit:
-            invocation.queued_at = self._loop.time()
-            self._waiting.append(invocation)
-        else:
-            raise TooManyCalls()
 
     def cancel(self, invocation: Invocation) -> None:
-        """Remove a queued call, or cancel a running one, because its caller has disconnected."""
+        """Remove a waiting call, or cancel a running one, because its caller has disconnected."""
         invocation.cancel()
-        if invocation not in self._running and invocation in self._waiting:
-            self._waiting.remove(invocation)
+        if invocation not in self.running and invocation in self.waiting:
+            self.waiting.remove(invocation)
 
     async def drain(self, grace: float) -> None:
         """Wait until no call runs or waits; after `grace` seconds abort the remaining ones."""
-        if self._running or self._waiting:
-            self._idle = self._loop.create_future()
-            await asyncio.wait([self._idle], timeout=grace)
-        for invocation in self._waiting:
+        if self.running or self.waiting:
+            self.idle = self._loop.create_future()
+            await asyncio.wait([self.idle], timeout=grace)
+        for invocation in self.waiting:
             invocation.set_result(Stopping())
-        self._waiting.clear()
-        for invocation in list(self._running):
+        self.waiting.clear()
+        for invocation in list(self.running):
             invocation.abort(CallAborted())
 
-    def is_hung(self, overdue_seconds: float) -> bool:
-        """Whether every slot is held by a call that is `overdue_seconds` past its deadline."""
-        latest = self._loop.time() - overdue_seconds
-        return len(self._running) >= self._concurrency and all(
-            invocation.deadline < latest for invocation in self._running
-        )
+    def notify_if_idle(self) -> None:
+        if self.idle is not None and not self.running and not self.waiting and not self.idle.done():
+            self.idle.set_result(None)
 
-    @property
-    def running_count(self) -> int:
-        return len(self._running)
-
-    def _start_invocation(self, invocation: Invocation) -> None:
-        self._running.add(invocation)
-        if invocation.queued_at:
-            invocation.queue_seconds = self._loop.time() - invocation.queued_at
-        self._start_run(invocation)
-
-    def _start_in_thread(self, invocation: Invocation) -> None:
-        self._threads.submit(
-            lambda: call_in_loop(self._loop, self._finish_invocation, invocation, self._run_invocation(invocation))
-        )
-
-    def _run_invocation(self, invocation: Invocation) -> Result:
-        try:
-            if invocation.is_done:
-                return CallAborted()
-            return self._predictor.predict(get_inputs(invocation), invocation.context)
-        except Problem as problem:
-            return problem
-        except BaseException:  # noqa: BLE001 - a bug of the runtime: log it, respond with 500, free the slot
-            return internal_error()
-
-    def _start_task(self, invocation: Invocation) -> None:
-        # the task registers itself in its first step: one that is cancelled before that would never free the slot
-        # (until then the loop holds the reference)
-        self._loop.create_task(self._run_in_loop(invocation))
-
-    async def _run_in_loop(self, invocation: Invocation) -> None:
-        result: Result = CallAborted()
-        invocation.task = asyncio.current_task()
-        try:
-            if invocation.is_done:
-                return
-            result = await self._predictor.predict_async(get_inputs(invocation), invocation.context)
-        except Problem as problem:
-            result = problem
-        except Exception:  # noqa: BLE001 - a bug of the runtime: log it, respond with 500, free the slot
-            result = internal_error()
-        finally:
-            self._finish_invocation(invocation, result)
-
-    def _finish_invocation(self, invocation: Invocation, result: Result) -> None:
-        self._running.discard(invocation)
-        if self._waiting:
-            self._start_invocation(self._waiting.popleft())
-        elif self._idle is not None and not self._running and not self._idle.done():
-            self._idle.set_result(None)
-        invocation.set_result(result)
+    def is_overdue(self, seconds: float) -> bool:
+        """Whether every running call is `seconds` past its deadline."""
+        latest = self._loop.time() - seconds
+        return all(invocation.deadline < latest for invocation in self.running)
 
     # -- deadlines: one timer for the earliest, since nearly all calls end long before theirs
 
-    def _arm_deadline(self, deadline: float) -> None:
+    def arm_deadline(self, deadline: float) -> None:
         if self._deadline_timer is not None:
             self._deadline_timer.cancel()
-        self._next_deadline = deadline
+        self.next_deadline = deadline
         self._deadline_timer = self._loop.call_at(deadline, self._on_deadline) if deadline < NO_DEADLINE else None
 
     def _on_deadline(self) -> None:
         now = self._loop.time()
-        for invocation in [invocation for invocation in self._waiting if invocation.deadline <= now]:
-            self._waiting.remove(invocation)
+        for invocation in [invocation for invocation in self.waiting if invocation.deadline <= now]:
+            self.waiting.remove(invocation)
             invocation.set_result(TimedOut("The call waited in the queue until its deadline."))
-        for invocation in [
-            invocation for invocation in self._running if invocation.deadline <= now and invocation.has_waiter
-        ]:
-            invocation.abort(TimedOut())
-        deadlines = [invocation.deadline for invocation in self._waiting] + [
-            invocation.deadline for invocation in self._running if invocation.has_waiter
-        ]
+        pending = [invocation for invocation in self.running if invocation.has_waiter]
+        for invocation in pending:
+            if invocation.deadline <= now:
+                invocation.abort(TimedOut())
+        pending = [invocation for invocation in self.running if invocation.has_waiter]
         self._deadline_timer = None
-        self._arm_deadline(min(deadlines, default=NO_DEADLINE))
+        self.arm_deadline(min((invocation.deadline for invocation in (*self.waiting, *pending)), default=NO_DEADLINE))
+
+
+class Executor(Protocol):
+    calls: CallTracker
+
+    def submit(self, invocation: Invocation, inputs: Inputs) -> None:
+        """Start or queue the call; raises `TooManyCalls` if the queue is full."""
+
+    def is_hung(self, overdue_seconds: float) -> bool:
+        """Whether every slot is held by a call that is `overdue_seconds` past its deadline."""
+
+
+OnFinished = Callable[[Invocation, Result], None]
+
+
+class SlotExecutor:
+    """Gives each call a slot of its own. `start` runs a call and calls back when the function has returned."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, start: Callable[[Invocation, OnFinished], None], concurrency: int
+    ) -> None:
+        self.calls = CallTracker(loop)
+        self._loop = loop
+        self._start = start
+        self._concurrency = concurrency
+        self._limit = concurrency * MAX_QUEUED_PER_SLOT
+
+    def submit(self, invocation: Invocation, inputs: Inputs) -> None:
+        calls = self.calls
+        invocation.inputs = inputs
+        if invocation.deadline < calls.next_deadline:
+            calls.arm_deadline(invocation.deadline)
+        if len(calls.running) < self._concurrency:
+            calls.running.add(invocation)
+            self._start(invocation, self._finish)
+        elif len(calls.waiting) < self._limit:
+            invocation.queued_at = self._loop.time()
+            calls.waiting.append(invocation)
+        else:
+            raise TooManyCalls()
+
+    def is_hung(self, overdue_seconds: float) -> bool:
+        return len(self.calls.running) >= self._concurrency and self.calls.is_overdue(overdue_seconds)
+
+    def _finish(self, invocation: Invocation, result: Result) -> None:
+        calls = self.calls
+        calls.running.discard(invocation)
+        if calls.waiting:
+            following = calls.waiting.popleft()
+            following.queue_seconds = self._loop.time() - following.queued_at
+            calls.running.add(following)
+            self._start(following, self._finish)
+        elif calls.idle is not None:
+            calls.notify_if_idle()
+        invocation.set_result(result)
 
 
 def get_inputs(invocation: Invocation) -> Inputs:

@@ -27,15 +27,17 @@ _PATTERNS = {
 }
 
 
-def parse_value(kind: Any, value: Any) -> Any:
+def parse_value(date_class: Any, value: Any) -> Any:
     """Parse a `datetime`, `date` or `time`; raises `ValueError`. Digits beyond microseconds are dropped."""
-    match = _PATTERNS[kind].fullmatch(value) if isinstance(value, str) else None
+    match = _PATTERNS[date_class].fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"must be a {FORMATS[kind]} in ISO 8601 like {EXAMPLES[kind]}, not {format_value(value)}")
+        raise ValueError(
+            f"must be a {FORMATS[date_class]} in ISO 8601 like {EXAMPLES[date_class]}, not {format_value(value)}"
+        )
     try:
-        return kind.fromisoformat(_normalize_text(match))
+        return date_class.fromisoformat(_normalize_text(match))
     except ValueError as error:
-        raise ValueError(f"{value} is not a valid {FORMATS[kind]}: {error}") from error
+        raise ValueError(f"{value} is not a valid {FORMATS[date_class]}: {error}") from error
 
 
 def _normalize_text(match: re.Match[str]) -> str:

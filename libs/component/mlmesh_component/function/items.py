@@ -88,22 +88,22 @@ def find_fault(item: Mapping[str, Any], scalar: bool = False, single: bool = Tru
 
 
 def _find_text_fault(datatype: str, item: Mapping[str, Any], single: bool, listed: bool) -> str | None:
-    data, (kinds, noun) = item["data"], _TEXTS[datatype]
-    if single and type(data) in kinds:
+    data, (allowed_types, noun) = item["data"], _TEXTS[datatype]
+    if single and type(data) in allowed_types:
         return None
     if not listed or (single and not isinstance(data, list)):
         return f"data must be {noun} or a list of them" if listed else f"data must be {noun}"
-    if not isinstance(data, list) or not kinds.issuperset(map(type, data)):
+    if not isinstance(data, list) or not allowed_types.issuperset(map(type, data)):
         return f"data must be a list, each of it {noun}"
     return _find_shape_fault(item.get("shape"), data)
 
 
 def _find_list_fault(datatype: str, data: Any) -> str | None:
-    kinds, noun = _ELEMENTS[datatype]
+    allowed_types, noun = _ELEMENTS[datatype]
     if not isinstance(data, list):
         return f"data must be a list of {noun}"
     limit = RANGES.get(datatype)
-    if not kinds.issuperset(map(type, data)):
+    if not allowed_types.issuperset(map(type, data)):
         if limit is not None and any(type(value) is float and abs(value) >= limit for value in data):
             return f"data has a number that does not fit into {datatype}"  # a long integer is decoded as a float
         return f"data must be a one-dimensional list of {noun}"

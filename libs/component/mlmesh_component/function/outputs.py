@@ -145,10 +145,10 @@ def _find_output_fault(item: Item) -> str | None:
     """Describe what is wrong with a returned item. Texts and objects may be single or in lists."""
     datatype, data = item["datatype"], item["data"]
     if datatype in _ELEMENT and isinstance(data, list):
-        kinds = (_ELEMENT[datatype], type(None))
+        allowed_types = (_ELEMENT[datatype], type(None))
         return (
             None
-            if all(isinstance(element, kinds) for element in data)
+            if all(isinstance(element, allowed_types) for element in data)
             else f"data must be {datatype}, or a list of {datatype}"
         )
     if data is None and datatype in DATATYPES:

@@ -93,9 +93,9 @@ def _union_validator(arguments: Sequence[Any]) -> Validator:
 def validate_first_match(validators: Sequence[Validator], value: Any) -> Any:
     """Return the result of the first validator that accepts the value, or raise the reasons of all."""
     errors: list[ValueError] = []
-    for read in validators:
+    for validate in validators:
         try:
-            return read(value)
+            return validate(value)
         except ValueError as error:
             errors.append(error)
     if len(errors) == 1:

@@ -72,9 +72,9 @@ class ResponseStream:
     `_on_first_piece` is called before the first piece: it sends the head, sets the format and attaches the sink.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, begin: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_first_piece: Callable[[], None]) -> None:
         self._loop = loop
-        self._on_first_piece = begin
+        self._on_first_piece = on_first_piece
         self._sink: StreamSink | None = None
         self.format: StreamFormat = JsonLinesFormat("")
         self._window = threading.Semaphore(MAX_PIECES_IN_FLIGHT)
