@@ -37,6 +37,41 @@ async def for_each(
         raise first
 
 
+class WakeSignal:
+    """Wakes a periodic task. It may exist before its task, so that what wakes the task need not know it."""
+
+    def __init__(self) -> None:
+        self._woken = asyncio.Event()
+        self._due = math.inf
+        """When the next step is due at the latest, on the event loop's clock."""
+        self._pause: asyncio.Timeout | None = None
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def run_within(self, within: float) -> None:
+        """Make the next step start in `within` seconds at the latest."""
+        due = asyncio.get_running_loop().time() + within
+        if self._pause is None:
+            self._due = min(self._due, due)
+        elif due < (self._pause.when() or math.inf):
+            self._pause.reschedule(due)
+
+    def clear(self) -> None:
+        self._woken.clear()
+        self._due = math.inf
+
+    async def wait_until(self, deadline: float) -> None:
+        """Wait for `wake`, until `deadline` on the event loop's clock or what `run_within` has set."""
+        try:  # not wait_for, which before Python 3.12 may lose a cancellation
+            async with asyncio.timeout_at(min(deadline, self._due)) as self._pause:
+                await self._woken.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._pause = None
+
+
 class PeriodicTask:
     """Runs `step` every `interval` seconds and at once after `wake()`.
 
@@ -52,6 +87,7 @@ class PeriodicTask:
         interval: float,
         max_back_off: float = MAX_BACK_OFF_S,
         min_interval: float = 0.0,
+        signal: WakeSignal | None = None,
     ) -> None:
         """`back_off`: longest pause in seconds after a step that failed; `rest`: the shortest after any."""
         self.name = name
@@ -59,43 +95,25 @@ class PeriodicTask:
         self._interval = interval
         self._max_back_off = max_back_off
         self._min_interval = min_interval
-        self._woken = asyncio.Event()
+        self._signal = WakeSignal() if signal is None else signal
         self._failures = 0
-        self._due = math.inf
-        """When the next step is due at the latest, on the event loop's clock."""
-        self._pause: asyncio.Timeout | None = None
         self._log = log.get("loop")
 
     def wake(self) -> None:
-        self._woken.set()
+        self._signal.wake()
 
     def run_within(self, within: float) -> None:
-        """Make the next step in `within` seconds at the latest: called in a step, or while it waits for the next."""
-        due = asyncio.get_running_loop().time() + within
-        if self._pause is None:
-            self._due = min(self._due, due)
-        elif due < (self._pause.when() or math.inf):
-            self._pause.reschedule(due)
+        """Make the next step start in `within` seconds at the latest."""
+        self._signal.run_within(within)
 
     async def run(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
-            self._woken.clear()
-            self._due = math.inf
+            self._signal.clear()
             pause = await self._run_once()
             if self._min_interval:
                 await asyncio.sleep(self._min_interval)
-            await self._wait_until(min(clock() + pause, self._due))
-
-    async def _wait_until(self, deadline: float) -> None:
-        """For a ring, no longer than `until` on the event loop's clock."""
-        try:  # not wait_for, which before Python 3.12 may lose a cancellation
-            async with asyncio.timeout_at(deadline) as self._pause:
-                await self._woken.wait()
-        except TimeoutError:
-            return
-        finally:
-            self._pause = None
+            await self._signal.wait_until(clock() + pause)
 
     async def _run_once(self) -> float:
         try:

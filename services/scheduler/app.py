@@ -15,13 +15,14 @@ from libs.common.http.client import open_service_clients
 from libs.common.settings import Settings, require_settings
 from services.scheduler.callbacks.safe_client import open_public_http
 from services.scheduler.components.catalog_cache import CatalogCache
-from services.scheduler.control_loops import ControlLoops
+from services.scheduler.control_loops import TIMER_INTERVAL_S, ControlLoops
 from services.scheduler.db import open_database
-from services.scheduler.dependencies import Dependencies, LoopTriggers
+from services.scheduler.dependencies import Dependencies
 from services.scheduler.notifications import Notifier
 from services.scheduler.routes import admin, apps, callbacks, components, runs, schedules, submissions, table, workers
 from services.scheduler.runs.writer import RunWriter
 from services.scheduler.tasks.dispatcher import TaskDispatcher
+from services.scheduler.triggers import LoopTriggers
 
 DIRECT_ROUTES = (*submissions.ROUTES, *workers.ROUTES)
 ROUTE_MODULES = (table, runs, callbacks, schedules, apps, components, admin)
@@ -56,8 +57,8 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         db = open_database(settings.database_url)
         stack.push_async_callback(db.close)
         public_http = await stack.enter_async_context(open_public_http(settings.callback_networks))
-        triggers = LoopTriggers()
-        dispatcher = TaskDispatcher(bus, lambda: triggers.dispatch_relay())
+        triggers = LoopTriggers(timer_interval=min(TIMER_INTERVAL_S, settings.lease / 4))
+        dispatcher = TaskDispatcher(bus, triggers.dispatch_relay.wake)
         disk = Disk(settings.data, settings.disk_reserve) if db.dialect == "sqlite" else None
         run_writer = RunWriter(db, settings.waiting_runs, dispatcher, disk)
         deps = Dependencies(
@@ -73,15 +74,6 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
             triggers,
         )
         loops = ControlLoops(deps)
-        deps.triggers.dispatch_relay = loops.dispatch_relay.wake
-        deps.triggers.output_publisher = loops.output_publisher.wake
-        deps.triggers.retention = loops.retention.wake
-        deps.triggers.callbacks = loops.callbacks.wake
-        deps.triggers.chains = loops.timers.wake
-        deps.triggers.reconcile = loops.mark_dirty
-        deps.triggers.registry_sync = loops.registry_sync.wake
-        deps.triggers.autoscaler = loops.on_load_report
-        deps.triggers.timers = loops.hurry_timers
         loops_task = asyncio.create_task(loops.run(), name="scheduler")
         try:
             yield deps

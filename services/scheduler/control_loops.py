@@ -12,7 +12,7 @@ from libs.common.db import database_time
 from libs.common.errors import MeshError
 from libs.common.log import get
 from libs.common.messages import AccessChanged, FileChanged, RevisionReady
-from libs.common.periodic_task import MAX_BACK_OFF_S, PeriodicTask, for_each
+from libs.common.periodic_task import MAX_BACK_OFF_S, PeriodicTask, WakeSignal, for_each
 from services.scheduler.callbacks import dispatcher
 from services.scheduler.components import load_reports, reconciler, registry_sync
 from services.scheduler.db import apps, rollouts, tasks
@@ -49,7 +49,7 @@ class ControlLoops:
     def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
         self._election = LeaderElection(deps.db)
-        self._dirty: set[str] = set()
+        self._triggers = deps.triggers
         self._last_full_reconcile = 0.0
         self._workers_observed = ObservationWindow(deps.settings.lease)
         self._gateways_observed = ObservationWindow(2 * load_reports.LOAD_FRESH_S)
@@ -58,26 +58,44 @@ class ControlLoops:
         self.leadership = PeriodicTask("leader", self._renew_leadership, LEADER_RENEW_S, max_back_off=LEADER_RENEW_S)
         self.change_poller = PeriodicTask("change_poller", RunChangePoller(deps).poll, POLL_S)
         self.dispatch_relay = PeriodicTask(
-            "relay", DispatchRelay(deps).run_once, DISPATCH_RELAY_S, min_interval=DISPATCH_MIN_INTERVAL_S
+            "relay",
+            DispatchRelay(deps).run_once,
+            DISPATCH_RELAY_S,
+            min_interval=DISPATCH_MIN_INTERVAL_S,
+            signal=deps.triggers.dispatch_relay,
         )
         self._publisher = OutputPublisher(deps)
-        self.output_publisher = self._leader_only("publisher", self._publisher.run_once, REGISTRY_SYNC_S)
-        self.callbacks = self._leader_only(
-            "callbacks", lambda: dispatcher.dispatch_callbacks(deps), RETENTION_S, min_interval=CALLBACKS_MIN_INTERVAL_S
+        self.output_publisher = self._leader_only(
+            "publisher", deps.triggers.output_publisher, self._publisher.run_once, REGISTRY_SYNC_S
         )
-        self.retention = self._leader_only("retention", lambda: retention.enforce_retention(deps), RETENTION_S)
-        self.registry_sync = self._leader_only("registry_sync", self._sync_registry, REGISTRY_SYNC_S)
-        self._timer_interval = min(TIMER_INTERVAL_S, deps.settings.lease / 4)
+        self.callbacks = self._leader_only(
+            "callbacks",
+            deps.triggers.callbacks,
+            lambda: dispatcher.dispatch_callbacks(deps),
+            RETENTION_S,
+            min_interval=CALLBACKS_MIN_INTERVAL_S,
+        )
+        self.retention = self._leader_only(
+            "retention", deps.triggers.retention, lambda: retention.enforce_retention(deps), RETENTION_S
+        )
+        self.registry_sync = self._leader_only(
+            "registry_sync", deps.triggers.registry_sync, self._sync_registry, REGISTRY_SYNC_S
+        )
         idle_interval = min(SHARED_IDLE_TIMER_S if deps.db.shared else IDLE_TIMER_S, deps.settings.lease / 4)
         self.timers = self._leader_only(
-            "timers", self._run_timers, idle_interval, back_off=self._timer_interval
+            "timers", deps.triggers.timers, self._run_timers, idle_interval, back_off=self._triggers.timer_interval
         )  # a longer back-off would keep the observation window from ever filling
-        self.autoscaler = self._leader_only("autoscaler", self._run_autoscaler, TIMER_INTERVAL_S)
-        self.reconciler = self._leader_only("reconciler", self._reconcile_dirty, FULL_RECONCILE_S)
+        self.autoscaler = self._leader_only(
+            "autoscaler", deps.triggers.autoscaler, self._run_autoscaler, TIMER_INTERVAL_S
+        )
+        self.reconciler = self._leader_only(
+            "reconciler", deps.triggers.reconciler, self._reconcile_dirty, FULL_RECONCILE_S
+        )
 
     def _leader_only(
         self,
         name: str,
+        signal: WakeSignal,
         step: Callable[[], Awaitable[object]],
         interval: float,
         min_interval: float = 0.0,
@@ -87,22 +105,7 @@ class ControlLoops:
             if self._election.is_leader:
                 await step()
 
-        return PeriodicTask(name, run_if_leader, interval, back_off, min_interval)
-
-    def on_load_report(self) -> None:
-        """A gateway reported load: run the autoscaler now."""
-        self._autoscale_after = 0.0
-        self.autoscaler.wake()
-
-    def mark_dirty(self, app: str) -> None:
-        """Reconcile this app in the next pass."""
-        self._dirty.add(app)
-        self.reconciler.wake()
-        self.hurry_timers()
-
-    def hurry_timers(self) -> None:
-        """Something timed has started: run the timers within one interval."""
-        self.timers.run_within(self._timer_interval)
+        return PeriodicTask(name, run_if_leader, interval, back_off, min_interval, signal)
 
     async def run(self) -> None:
         try:
@@ -136,16 +139,16 @@ class ControlLoops:
 
     async def _sync_registry(self) -> None:
         for app in await registry_sync.sync_registry(self._deps):
-            self.mark_dirty(app)
+            self._triggers.reconcile(app)
 
     async def _run_timers(self) -> None:
         async with self._deps.db.read() as conn:
             now = await database_time(conn)
             due = await of_time.find_due_work(conn, now)
         if due.is_busy:
-            self.hurry_timers()
+            self._triggers.hurry_timers()
         elif due.next_at is not None:
-            self.timers.run_within(max(self._timer_interval, due.next_at - now))
+            self.timers.run_within(max(self._triggers.timer_interval, due.next_at - now))
         can_expire = self._workers_observed.observe(time.monotonic())
         if due.callbacks:
             self.callbacks.wake()
@@ -166,34 +169,37 @@ class ControlLoops:
     async def _run_autoscaler(self) -> None:
         now = time.monotonic()
         can_scale_down = self._gateways_observed.observe(now)
-        if now < self._autoscale_after:
+        if now < self._autoscale_after and not self._triggers.load_reported.is_set():
             return
+        self._triggers.load_reported.clear()
         changed_apps = await load_reports.update_scaling(self._deps, silence_is_idle=can_scale_down)
         self._autoscale_after = now + IDLE_AUTOSCALE_S if changed_apps is None else 0.0
         for app in changed_apps or ():
-            self.mark_dirty(app)
+            self._triggers.reconcile(app)
 
     async def _reconcile_dirty(self) -> None:
         await self._collect_dirty()
-        names, self._dirty = self._dirty, set()
-        await for_each(sorted(names), self._reconcile_app)
+        names = sorted(self._triggers.dirty_apps)
+        self._triggers.dirty_apps.clear()
+        await for_each(names, self._reconcile_app)
 
     async def _reconcile_app(self, app: str) -> None:
         try:
             await reconciler.reconcile_app(self._deps, app)
         except Exception:
-            self._dirty.add(app)
+            self._triggers.dirty_apps.add(app)
             raise
 
     async def _collect_dirty(self) -> None:
         """Mark apps with a rollout or an instance that waits for a model; every app once per FULL_RECONCILE_S."""
         async with self._deps.db.read() as conn:
-            self._dirty |= {rollout.app for rollout in await rollouts.list_active_rollouts(conn)}
+            dirty_apps = self._triggers.dirty_apps
+            dirty_apps.update(rollout.app for rollout in await rollouts.list_active_rollouts(conn))
             waiting = await tasks.list_by_state(conn, "instance", "waiting")
-            self._dirty |= {task.app for task in waiting if reconciler.waits_for_model(task)}
+            dirty_apps.update(task.app for task in waiting if reconciler.waits_for_model(task))
             if time.monotonic() - self._last_full_reconcile > FULL_RECONCILE_S:
                 self._last_full_reconcile = time.monotonic()
-                self._dirty |= set(await apps.list_names(conn))
+                dirty_apps.update(await apps.list_names(conn))
 
     async def _consume_events(self) -> None:
         """Events of the registry and of databox: hints to synchronise or reconcile early."""
@@ -201,7 +207,7 @@ class ControlLoops:
             while True:
                 delivery = await consumer.next()
                 if isinstance(delivery.message, FileChanged):
-                    self.mark_dirty(delivery.message.app)
+                    self._triggers.reconcile(delivery.message.app)
                 else:
                     self.registry_sync.wake()
                 await delivery.ack()

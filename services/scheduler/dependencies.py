@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,26 +16,11 @@ from services.scheduler.model.run import Run
 from services.scheduler.notifications import Notifier
 from services.scheduler.runs.writer import RunWriter
 from services.scheduler.tasks.dispatcher import TaskDispatcher
+from services.scheduler.triggers import LoopTriggers
 
 SHARED_POLL_S = 1.0
 SINGLE_POLL_S = 15.0
 """With SQLite, where no other scheduler can change the database."""
-
-
-@dataclass
-class LoopTriggers:
-    """Wakes the control loops when a request leaves work for them."""
-
-    dispatch_relay: Callable[[], None] = lambda: None
-    output_publisher: Callable[[], None] = lambda: None
-    callbacks: Callable[[], None] = lambda: None
-    retention: Callable[[], None] = lambda: None
-    chains: Callable[[], None] = lambda: None
-    reconcile: Callable[[str], None] = lambda _app: None
-    registry_sync: Callable[[], None] = lambda: None
-    autoscaler: Callable[[], None] = lambda: None
-    timers: Callable[[], None] = lambda: None
-    """Something timed has started."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +34,7 @@ class Dependencies:
     catalogs: CatalogCache
     dispatcher: TaskDispatcher
     run_writer: RunWriter
-    triggers: LoopTriggers = field(default_factory=LoopTriggers)
+    triggers: LoopTriggers
     run_reads: Coalescer[tuple[Run, dict[str, Any]] | None] = field(default_factory=Coalescer)
 
     @property

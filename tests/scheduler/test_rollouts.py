@@ -15,6 +15,7 @@ from services.scheduler.model.rollout import Rollout
 from services.scheduler.notifications import Notifier
 from services.scheduler.runs.writer import RunWriter
 from services.scheduler.tasks.dispatcher import TaskDispatcher
+from services.scheduler.triggers import LoopTriggers
 from tests.scheduler.conftest import run_fake_services
 from tests.scheduler.manifests import catalog_json
 
@@ -32,7 +33,9 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
             bus = MemoryBus()
             doorbells = TaskDispatcher(bus, lambda: None)
             admissions, catalogs = RunWriter(database, 100, doorbells), CatalogCache(database)
-            parts = Dependencies(settings, database, bus, peers, Notifier(), outside, catalogs, doorbells, admissions)
+            parts = Dependencies(
+                settings, database, bus, peers, Notifier(), outside, catalogs, doorbells, admissions, LoopTriggers(1.0)
+            )
             async with database.write() as c:
                 await apps.put(c, "leaf", {})
             async with database.write() as c:

@@ -33,7 +33,7 @@ async def _enqueue_changed(deps: Dependencies) -> None:
         changed = await callbacks.list_changed(conn, MAX_BATCH)
     await for_each((callback.run for callback in changed), lambda run: _enqueue_events(deps, run))
     if len(changed) == MAX_BATCH:
-        deps.triggers.callbacks()
+        deps.triggers.callbacks.wake()
 
 
 async def _deliver_due(deps: Dependencies) -> None:
@@ -41,7 +41,7 @@ async def _deliver_due(deps: Dependencies) -> None:
         due = await callbacks.list_due_deliveries(conn, await database_time(conn), MAX_BATCH)
     await asyncio.gather(*(_deliver_once(deps, delivery) for delivery in due))
     if len(due) == MAX_BATCH:
-        deps.triggers.callbacks()
+        deps.triggers.callbacks.wake()
 
 
 async def _enqueue_events(deps: Dependencies, run_id: str) -> None:
@@ -85,7 +85,7 @@ async def _deliver_once(deps: Dependencies, delivery: Delivery) -> None:
         columns = events.delivery_after_attempt(delivery, status, error, seconds, now)
         await callbacks.update_delivery(conn, delivery.id, columns)
     if columns["next_at"] is not None:
-        asyncio.get_running_loop().call_later(columns["next_at"] - now, deps.triggers.callbacks)
+        asyncio.get_running_loop().call_later(columns["next_at"] - now, deps.triggers.callbacks.wake)
 
 
 async def _post_delivery(deps: Dependencies, callback: Callback, delivery: Delivery) -> tuple[int | None, str | None]:

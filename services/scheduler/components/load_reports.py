@@ -16,7 +16,7 @@ async def record_load_report(deps: Dependencies, report: LoadReport) -> None:
     async with deps.db.write() as conn:
         loads = [((item.app, item.component), item.load) for item in report.loads]
         await autoscaling.record_loads(conn, report.gateway, loads, await database_time(conn))
-    deps.triggers.autoscaler()
+    deps.triggers.report_load()
 
 
 async def update_scaling(deps: Dependencies, *, silence_is_idle: bool) -> set[str] | None:

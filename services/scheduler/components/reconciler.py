@@ -35,11 +35,11 @@ async def reconcile_app(deps: Dependencies, name: str) -> None:
     rollout = await _begin_rollout(deps, name)
     async with deps.db.write() as conn:
         await _start_and_stop(conn, name, rollout)
-    deps.triggers.dispatch_relay()  # a request may be waiting for a new instance
+    deps.triggers.dispatch_relay.wake()  # a request may be waiting for a new instance
     await _check_models(deps, name)
     async with deps.db.write() as conn:
         changed = await evaluate_rollout(conn, name)
-    deps.triggers.dispatch_relay()
+    deps.triggers.dispatch_relay.wake()
     if changed:
         deps.catalogs.invalidate(name)
         deps.notifier.notify(notifications.ROUTE_TABLE)

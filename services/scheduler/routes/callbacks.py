@@ -44,5 +44,5 @@ async def redeliver_event(deps: DependenciesDep, scope: RunScopeDep, run_id: str
             raise NotFound(f"no delivery {delivery}")
         await callbacks.update_delivery(conn, delivery, {"state": "pending", "next_at": now})
         updated = next(item for item in await callbacks.list_deliveries(conn, run_id) if item.id == delivery)
-    deps.triggers.callbacks()
+    deps.triggers.callbacks.wake()
     return events.delivery_to_json(updated)

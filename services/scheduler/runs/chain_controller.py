@@ -45,8 +45,8 @@ async def _advance_chain(deps: Dependencies, app: str, chain_id: str) -> bool:
         writer.log_submission(new_run.run)
     if step.cancel_run is not None:
         await commands.cancel_if_open(deps, app, step.cancel_run)
-    deps.triggers.dispatch_relay()
-    deps.triggers.callbacks()
+    deps.triggers.dispatch_relay.wake()
+    deps.triggers.callbacks.wake()
     deps.notifier.notify(notifications.run_changed(chain_id))
     deps.notifier.notify(notifications.run_ended(chain_id))
     return step.start_position is not None

@@ -103,6 +103,6 @@ async def _reopen_chain(conn: Connection, app: str, run_id: str) -> None:
 
 
 def _notify_changes(deps: Dependencies, run_id: str, transition: apply.AppliedTransition) -> None:
-    deps.triggers.dispatch_relay()
-    deps.triggers.chains()
+    deps.triggers.dispatch_relay.wake()
+    deps.triggers.timers.wake()
     apply.notify_waiters(deps, run_id, transition)

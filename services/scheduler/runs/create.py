@@ -61,7 +61,7 @@ async def submit_run(deps: Dependencies, app: str, path: str, user: str, raw: by
     submitted = await deps.run_writer.submit(
         SubmitRequest(run, path, key, "" if key is None else _hash_body(body), callback)
     )
-    deps.triggers.timers()
+    deps.triggers.hurry_timers()
     if deps.settings.run_log and submitted.run.id == run.id:
         log_submission(submitted.run)
     return submitted
@@ -75,7 +75,7 @@ async def submit_prediction(
     submitted = None
     try:
         submitted = await deps.run_writer.submit(SubmitRequest(run, path, key, hashlib.sha256(raw).hexdigest()))
-        deps.triggers.timers()
+        deps.triggers.hurry_timers()
         if deps.settings.run_log and submitted.run.id == run.id:
             log_submission(submitted.run)
         return submitted

@@ -40,7 +40,7 @@ async def delete_run(deps: Dependencies, app: str, run_id: str, *, files: bool) 
         now = await database_time(conn)
         for chain_run in chain_runs:
             await _delete_rows(conn, chain_run, now, files=files)
-    deps.triggers.retention()
+    deps.triggers.retention.wake()
 
 
 async def _list_chain_runs(conn: Connection, run: Run) -> list[Run]:

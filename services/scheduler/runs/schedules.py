@@ -93,7 +93,7 @@ async def _start_run(deps: Dependencies, due: Schedule) -> None:
         await schedule_rows.update_schedule(conn, current, columns)
     if deps.settings.run_log and "last_run" in columns:
         writer.log_submission(new_run.run)
-    deps.triggers.dispatch_relay()
+    deps.triggers.dispatch_relay.wake()
 
 
 async def _build_submission(deps: Dependencies, due: Schedule) -> Any:

@@ -114,21 +114,21 @@ async def _affected_stages(conn: Connection, run: Run, changed: Task | None) -> 
 def publish_changes(deps: Dependencies, task: Task, run: Run | None, applied: AppliedTransition) -> None:
     """Wake the loops and waiters that a changed task concerns. For an instance: the relay and the reconciler."""
     if run is None or deps.settings.app_stages is not None:  # with a limit, its end may admit another
-        deps.triggers.dispatch_relay()
+        deps.triggers.dispatch_relay.wake()
     if run is None:
         deps.triggers.reconcile(task.app)
         return
     if run.chain:
-        deps.triggers.chains()
+        deps.triggers.timers.wake()
     notify_waiters(deps, run.id, applied)
 
 
 def notify_waiters(deps: Dependencies, run: str, applied: AppliedTransition) -> None:
     """Notify requests that wait for the run, the callbacks, the publisher and workers with a task to stop."""
     deps.dispatcher.publish_soon(applied.dispatched)
-    deps.triggers.callbacks()
+    deps.triggers.callbacks.wake()
     if applied.has_publications:
-        deps.triggers.output_publisher()
+        deps.triggers.output_publisher.wake()
     deps.notifier.notify(notifications.run_changed(run))
     if applied.ended_run:
         deps.notifier.notify(notifications.run_ended(run))

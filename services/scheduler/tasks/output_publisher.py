@@ -77,7 +77,7 @@ class OutputPublisher:
         finally:
             del self._in_progress[task.id]
             if len(self._in_progress) == MAX_CONCURRENT - 1 or _is_cancelled():
-                self._deps.triggers.output_publisher()
+                self._deps.triggers.output_publisher.wake()
 
     async def _schedule_retry(self, task: Task, message: str) -> None:
         """Delay the next try, and show why in the task's detail."""

@@ -121,5 +121,5 @@ def _notify_claimed(deps: Dependencies, task: Task, *, has_more: bool) -> None:
     if has_more:
         deps.dispatcher.on_claim()
     if task.run:
-        deps.triggers.callbacks()
+        deps.triggers.callbacks.wake()
         deps.notifier.notify(notifications.run_changed(task.run))
