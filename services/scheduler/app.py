@@ -13,14 +13,16 @@ from libs.common.disk import Disk
 from libs.common.http.app import ReadinessCheck, create_app
 from libs.common.http.client import open_service_clients
 from libs.common.settings import Settings, require_settings
-from services.scheduler.callbacks.safe_client import open_public_http
-from services.scheduler.components.catalog_cache import CatalogCache
+from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.control_loops import TIMER_INTERVAL_S, ControlLoops
 from services.scheduler.db import open_database
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.notifications import Notifier
+from services.scheduler.public_http import open_public_http
 from services.scheduler.routes import admin, apps, callbacks, components, runs, schedules, submissions, table, workers
+from services.scheduler.runs.create import RunCreator
 from services.scheduler.runs.writer import RunWriter
+from services.scheduler.tasks.apply import TransitionApplier
 from services.scheduler.tasks.dispatcher import TaskDispatcher
 from services.scheduler.triggers import LoopTriggers
 
@@ -61,17 +63,22 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         dispatcher = TaskDispatcher(bus, triggers.dispatch_relay.wake)
         disk = Disk(settings.data, settings.disk_reserve) if db.dialect == "sqlite" else None
         run_writer = RunWriter(db, settings.waiting_runs, dispatcher, disk)
+        notifier = Notifier()
+        applier = TransitionApplier(dispatcher, notifier, triggers, settings.app_stages, settings.run_log)
+        catalogs = CatalogCache(db)
+        run_creator = RunCreator(service_clients, catalogs, public_http, run_writer, triggers, settings)
         deps = Dependencies(
             settings,
             db,
             bus,
             service_clients,
-            Notifier(),
+            notifier,
             public_http,
-            CatalogCache(db),
+            catalogs,
             dispatcher,
-            run_writer,
             triggers,
+            applier,
+            run_creator,
         )
         loops = ControlLoops(deps)
         loops_task = asyncio.create_task(loops.run(), name="scheduler")

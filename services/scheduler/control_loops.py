@@ -56,27 +56,30 @@ class ControlLoops:
         self._autoscale_after = 0.0
         self._log = get("scheduler")
         self.leadership = PeriodicTask("leader", self._renew_leadership, LEADER_RENEW_S, max_back_off=LEADER_RENEW_S)
-        self.change_poller = PeriodicTask("change_poller", RunChangePoller(deps).poll, POLL_S)
+        self.change_poller = PeriodicTask("change_poller", RunChangePoller(deps.db, deps.notifier).poll, POLL_S)
         self.dispatch_relay = PeriodicTask(
             "relay",
-            DispatchRelay(deps).run_once,
+            DispatchRelay(deps.db, deps.dispatcher, deps.settings.app_stages).run_once,
             DISPATCH_RELAY_S,
             min_interval=DISPATCH_MIN_INTERVAL_S,
             signal=deps.triggers.dispatch_relay,
         )
-        self._publisher = OutputPublisher(deps)
+        self._publisher = OutputPublisher(deps.db, deps.services.databox, deps.applier)
         self.output_publisher = self._leader_only(
             "publisher", deps.triggers.output_publisher, self._publisher.run_once, REGISTRY_SYNC_S
         )
         self.callbacks = self._leader_only(
             "callbacks",
             deps.triggers.callbacks,
-            lambda: dispatcher.dispatch_callbacks(deps),
+            lambda: dispatcher.dispatch_callbacks(deps.db, deps.public_http, deps.triggers, deps.settings),
             RETENTION_S,
             min_interval=CALLBACKS_MIN_INTERVAL_S,
         )
         self.retention = self._leader_only(
-            "retention", deps.triggers.retention, lambda: retention.enforce_retention(deps), RETENTION_S
+            "retention",
+            deps.triggers.retention,
+            lambda: retention.enforce_retention(deps.db, deps.services.databox, deps.settings),
+            RETENTION_S,
         )
         self.registry_sync = self._leader_only(
             "registry_sync", deps.triggers.registry_sync, self._sync_registry, REGISTRY_SYNC_S
@@ -138,7 +141,9 @@ class ControlLoops:
                 loop.wake()
 
     async def _sync_registry(self) -> None:
-        for app in await registry_sync.sync_registry(self._deps):
+        for app in await registry_sync.sync_registry(
+            self._deps.db, self._deps.services.registry, self._deps.catalogs, self._deps.applier, self._deps.notifier
+        ):
             self._triggers.reconcile(app)
 
     async def _run_timers(self) -> None:
@@ -156,15 +161,37 @@ class ControlLoops:
             self.reconciler.wake()
         if due.publications:  # another scheduler may have received the report
             self.output_publisher.wake()
-        steps = {
-            expiry.release_backoffs: due.backoffs,
-            commands.cancel_overdue_runs: due.overdue_runs,
-            schedules.start_due_schedules: due.schedules,
-            chain_controller.advance_chains: due.chains,
-            expiry.expire_leases: due.expired_leases and can_expire,
+        steps: dict[Callable[[], Awaitable[None]], bool] = {
+            self._release_backoffs: due.backoffs,
+            self._cancel_overdue_runs: due.overdue_runs,
+            self._start_due_schedules: due.schedules,
+            self._advance_chains: due.chains,
+            self._expire_leases: due.expired_leases and can_expire,
         }
         due_steps = (step for step, is_due in steps.items() if is_due)
-        await for_each(due_steps, lambda step: step(self._deps), lambda step: step.__qualname__)
+        await for_each(due_steps, lambda step: step(), lambda step: step.__name__.lstrip("_"))
+
+    async def _release_backoffs(self) -> None:
+        await expiry.release_backoffs(self._deps.db, self._deps.applier)
+
+    async def _cancel_overdue_runs(self) -> None:
+        await commands.cancel_overdue_runs(self._deps.db, self._deps.applier)
+
+    async def _start_due_schedules(self) -> None:
+        await schedules.start_due_schedules(
+            self._deps.db,
+            self._deps.services.databox,
+            self._deps.catalogs,
+            self._deps.applier,
+            self._deps.triggers,
+            self._deps.settings,
+        )
+
+    async def _advance_chains(self) -> None:
+        await chain_controller.advance_chains(self._deps.db, self._deps.applier)
+
+    async def _expire_leases(self) -> None:
+        await expiry.expire_leases(self._deps.db, self._deps.applier)
 
     async def _run_autoscaler(self) -> None:
         now = time.monotonic()
@@ -172,7 +199,7 @@ class ControlLoops:
         if now < self._autoscale_after and not self._triggers.load_reported.is_set():
             return
         self._triggers.load_reported.clear()
-        changed_apps = await load_reports.update_scaling(self._deps, silence_is_idle=can_scale_down)
+        changed_apps = await load_reports.update_scaling(self._deps.db, silence_is_idle=can_scale_down)
         self._autoscale_after = now + IDLE_AUTOSCALE_S if changed_apps is None else 0.0
         for app in changed_apps or ():
             self._triggers.reconcile(app)
@@ -185,7 +212,9 @@ class ControlLoops:
 
     async def _reconcile_app(self, app: str) -> None:
         try:
-            await reconciler.reconcile_app(self._deps, app)
+            await reconciler.reconcile_app(
+                self._deps.db, self._deps.services, self._deps.catalogs, self._deps.notifier, self._deps.triggers, app
+            )
         except Exception:
             self._triggers.dirty_apps.add(app)
             raise

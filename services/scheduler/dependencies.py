@@ -9,12 +9,13 @@ from libs.common.bus import Bus
 from libs.common.db import Database
 from libs.common.http.client import ServiceClients
 from libs.common.settings import Settings
-from services.scheduler.callbacks.safe_client import PublicHttpClient
+from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.coalesce import Coalescer
-from services.scheduler.components.catalog_cache import CatalogCache
 from services.scheduler.model.run import Run
 from services.scheduler.notifications import Notifier
-from services.scheduler.runs.writer import RunWriter
+from services.scheduler.public_http import PublicHttpClient
+from services.scheduler.runs.create import RunCreator
+from services.scheduler.tasks.apply import TransitionApplier
 from services.scheduler.tasks.dispatcher import TaskDispatcher
 from services.scheduler.triggers import LoopTriggers
 
@@ -33,8 +34,9 @@ class Dependencies:
     public_http: PublicHttpClient
     catalogs: CatalogCache
     dispatcher: TaskDispatcher
-    run_writer: RunWriter
     triggers: LoopTriggers
+    applier: TransitionApplier
+    run_creator: RunCreator
     run_reads: Coalescer[tuple[Run, dict[str, Any]] | None] = field(default_factory=Coalescer)
 
     @property

@@ -18,9 +18,9 @@ from multidict import CIMultiDictProxy
 
 from libs.common.http.server import bind
 from services.scheduler.callbacks import events, signing
-from services.scheduler.callbacks.safe_client import open_public_http
 from services.scheduler.model.callback import Delivery
 from services.scheduler.plans import callback_request
+from services.scheduler.public_http import open_public_http
 from tests.scheduler.conftest import Mesh
 from tests.scheduler.test_service import BODY, go_live
 

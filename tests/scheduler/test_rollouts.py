@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from libs.common.bus.memory import MemoryBus
 from libs.common.db import Database
 from libs.common.http.client import open_service_clients
 from libs.common.settings import Settings
-from services.scheduler.callbacks.safe_client import open_public_http
+from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.components import reconciler
-from services.scheduler.components.catalog_cache import CatalogCache
 from services.scheduler.db import apps, metadata, rollouts
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.rollout import Rollout
 from services.scheduler.notifications import Notifier
-from services.scheduler.runs.writer import RunWriter
-from services.scheduler.tasks.dispatcher import TaskDispatcher
 from services.scheduler.triggers import LoopTriggers
 from tests.scheduler.conftest import run_fake_services
 from tests.scheduler.manifests import catalog_json
@@ -27,15 +22,9 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
     database = Database(database_url)
     await database.create_all(metadata)
     fresh = Rollout(deployment="d1", app="leaf", commit="c", status="starting", catalog=catalog_json(), created_at=1.0)
-    async with run_fake_services() as (url, _), open_public_http([]) as outside:
+    async with run_fake_services() as (url, _):
         settings = Settings.from_values(database=database_url, internal_token="t", registry_url=url, databox_url=url)
         async with open_service_clients(settings) as peers:
-            bus = MemoryBus()
-            doorbells = TaskDispatcher(bus, lambda: None)
-            admissions, catalogs = RunWriter(database, 100, doorbells), CatalogCache(database)
-            parts = Dependencies(
-                settings, database, bus, peers, Notifier(), outside, catalogs, doorbells, admissions, LoopTriggers(1.0)
-            )
             async with database.write() as c:
                 await apps.put(c, "leaf", {})
             async with database.write() as c:
@@ -43,7 +32,9 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
                 assert not await reconciler.evaluate_rollout(c, "leaf")
             async with database.read() as c:
                 assert [one.steps for one in await rollouts.list_active_rollouts(c, "leaf")] == [[]]
-            await reconciler.reconcile_app(parts, "leaf")
+            await reconciler.reconcile_app(
+                database, peers, CatalogCache(database), Notifier(), LoopTriggers(1.0), "leaf"
+            )
             async with database.read() as c:
                 (after,) = await rollouts.list_active_rollouts(c, "leaf")
             assert [step["name"] for step in after.steps] == ["boxes", "start"]

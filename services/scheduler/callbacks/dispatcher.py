@@ -9,44 +9,52 @@ import time
 import aiohttp
 import orjson
 
-from libs.common.db import database_time
+from libs.common.db import Database, database_time
 from libs.common.periodic_task import for_each
+from libs.common.settings import Settings
 from services.scheduler import credentials
 from services.scheduler.callbacks import events, signing
 from services.scheduler.db import callbacks
 from services.scheduler.db import runs as run_rows
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.callback import Callback, Delivery
+from services.scheduler.public_http import PublicHttpClient
 from services.scheduler.runs import queries
+from services.scheduler.triggers import LoopTriggers
 
 MAX_BATCH = 64
 """Callbacks, and deliveries, of one pass."""
 
 
-async def dispatch_callbacks(deps: Dependencies) -> None:
+async def dispatch_callbacks(
+    db: Database, public_http: PublicHttpClient, triggers: LoopTriggers, settings: Settings
+) -> None:
     """One pass. An error while enqueueing does not delay deliveries."""
-    await for_each((_enqueue_changed, _deliver_due), lambda half: half(deps), lambda half: half.__name__)
+    steps = {
+        "enqueue": lambda: _enqueue_changed(db, triggers, settings),
+        "deliver": lambda: _deliver_due(db, public_http, triggers, settings),
+    }
+    await for_each(steps, lambda name: steps[name]())
 
 
-async def _enqueue_changed(deps: Dependencies) -> None:
-    async with deps.db.read() as conn:
+async def _enqueue_changed(db: Database, triggers: LoopTriggers, settings: Settings) -> None:
+    async with db.read() as conn:
         changed = await callbacks.list_changed(conn, MAX_BATCH)
-    await for_each((callback.run for callback in changed), lambda run: _enqueue_events(deps, run))
+    await for_each((callback.run for callback in changed), lambda run: _enqueue_events(db, settings, run))
     if len(changed) == MAX_BATCH:
-        deps.triggers.callbacks.wake()
+        triggers.callbacks.wake()
 
 
-async def _deliver_due(deps: Dependencies) -> None:
-    async with deps.db.read() as conn:
+async def _deliver_due(db: Database, public_http: PublicHttpClient, triggers: LoopTriggers, settings: Settings) -> None:
+    async with db.read() as conn:
         due = await callbacks.list_due_deliveries(conn, await database_time(conn), MAX_BATCH)
-    await asyncio.gather(*(_deliver_once(deps, delivery) for delivery in due))
+    await asyncio.gather(*(_deliver_once(db, public_http, triggers, settings, delivery) for delivery in due))
     if len(due) == MAX_BATCH:
-        deps.triggers.callbacks.wake()
+        triggers.callbacks.wake()
 
 
-async def _enqueue_events(deps: Dependencies, run_id: str) -> None:
+async def _enqueue_events(db: Database, settings: Settings, run_id: str) -> None:
     """Insert deliveries for the run's new events and record, in the same transaction, that they were enqueued."""
-    async with deps.db.write() as conn:
+    async with db.write() as conn:
         now = await database_time(conn)
         callback = await callbacks.get(conn, run_id, lock=True)
         run = await run_rows.get(conn, callback.app, run_id) if callback else None
@@ -56,12 +64,12 @@ async def _enqueue_events(deps: Dependencies, run_id: str) -> None:
         run_json = await queries.load_run_json(conn, run) if new_events else {}
         for event in new_events.values():
             delivery_id = f"m_{secrets.token_hex(10)}"
-            cloud_event = events.build_cloud_event(delivery_id, run, event, run_json, deps.settings.public_url)
+            cloud_event = events.build_cloud_event(delivery_id, run, event, run_json, settings.public_url)
             body = orjson.dumps(cloud_event).decode()
             delivery = Delivery(id=delivery_id, run=run_id, event=event, body=body, next_at=now, created_at=now)
             await callbacks.add_delivery(conn, delivery)
         spec = credentials.encrypt_headers(
-            deps.settings.internal_token, run_id, callback.spec
+            settings.internal_token, run_id, callback.spec
         )  # rows of an earlier release hold plain headers
         columns = {
             "told": [*callback.told, *new_events],
@@ -72,33 +80,37 @@ async def _enqueue_events(deps: Dependencies, run_id: str) -> None:
         await callbacks.update_callback(conn, run_id, columns)
 
 
-async def _deliver_once(deps: Dependencies, delivery: Delivery) -> None:
-    async with deps.db.read() as conn:
+async def _deliver_once(
+    db: Database, public_http: PublicHttpClient, triggers: LoopTriggers, settings: Settings, delivery: Delivery
+) -> None:
+    async with db.read() as conn:
         callback = await callbacks.get(conn, delivery.run)
     if callback is None:
         return
     started = time.monotonic()
-    status, error = await _post_delivery(deps, callback, delivery)
+    status, error = await _post_delivery(public_http, settings, callback, delivery)
     seconds = time.monotonic() - started
-    async with deps.db.write() as conn:
+    async with db.write() as conn:
         now = await database_time(conn)
         columns = events.delivery_after_attempt(delivery, status, error, seconds, now)
         await callbacks.update_delivery(conn, delivery.id, columns)
     if columns["next_at"] is not None:
-        asyncio.get_running_loop().call_later(columns["next_at"] - now, deps.triggers.callbacks.wake)
+        asyncio.get_running_loop().call_later(columns["next_at"] - now, triggers.callbacks.wake)
 
 
-async def _post_delivery(deps: Dependencies, callback: Callback, delivery: Delivery) -> tuple[int | None, str | None]:
+async def _post_delivery(
+    public_http: PublicHttpClient, settings: Settings, callback: Callback, delivery: Delivery
+) -> tuple[int | None, str | None]:
     body = delivery.body.encode()
-    key = signing.signing_secret(deps.settings.internal_token, callback.app, callback.user, callback.run)
+    key = signing.signing_secret(settings.internal_token, callback.app, callback.user, callback.run)
     try:
         headers = {
-            **credentials.decrypt_headers(deps.settings.internal_token, callback.run, callback.spec),
+            **credentials.decrypt_headers(settings.internal_token, callback.run, callback.spec),
             **signing.sign_delivery(key, delivery.id, int(time.time()), body),
             "Content-Type": "application/cloudevents+json; charset=utf-8",
             "User-Agent": "mlmesh",
         }
-        status = await deps.public_http.post(callback.spec["url"], body, headers)
+        status = await public_http.post(callback.spec["url"], body, headers)
     except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
         return None, (str(error) or type(error).__name__)[:500]
     return status, None if 200 <= status < 300 else f"receiver answered {status}"

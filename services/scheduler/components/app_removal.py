@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from libs.common.db import database_time
+from libs.common.db import Database, database_time
 from services.scheduler import notifications
+from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.db import apps, autoscaling, routes, tasks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.db import schedules as schedule_rows
-from services.scheduler.dependencies import Dependencies
+from services.scheduler.notifications import Notifier
 from services.scheduler.runs import commands
+from services.scheduler.tasks.apply import TransitionApplier
 
 
-async def remove_app(deps: Dependencies, name: str) -> None:
+async def remove_app(
+    db: Database, catalogs: CatalogCache, applier: TransitionApplier, notifier: Notifier, name: str
+) -> None:
     """Delete an app's routes and schedules, stop its instances, cancel its runs."""
-    async with deps.db.write() as conn:
+    async with db.write() as conn:
         now = await database_time(conn)
         await apps.remove(conn, name)
-        deps.catalogs.invalidate(name)
+        catalogs.invalidate(name)
         await routes.save_app_routes(conn, name, None)
         await autoscaling.replace_app_scales(conn, name, {})
         await schedule_rows.remove_schedules(conn, name)
@@ -25,5 +29,5 @@ async def remove_app(deps: Dependencies, name: str) -> None:
             await tasks.update_task(conn, task.id, columns)
         open_runs = await run_rows.list_open_runs(conn, name)
     for run in open_runs:
-        await commands.cancel_if_open(deps, name, run.id)
-    deps.notifier.notify(notifications.ROUTE_TABLE)
+        await commands.cancel_if_open(db, applier, name, run.id)
+    notifier.notify(notifications.ROUTE_TABLE)

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from libs.common.db import database_time
+from libs.common.db import Database, database_time
 from libs.common.protocol.load_report import LoadReport
 from services.scheduler.components import autoscaler
 from services.scheduler.db import autoscaling
-from services.scheduler.dependencies import Dependencies
+from services.scheduler.triggers import LoopTriggers
 
 LOAD_FRESH_S = 3.0
 """How long a load report counts; gateways send one every second while there are calls."""
 
 
-async def record_load_report(deps: Dependencies, report: LoadReport) -> None:
-    async with deps.db.write() as conn:
+async def record_load_report(db: Database, triggers: LoopTriggers, report: LoadReport) -> None:
+    async with db.write() as conn:
         loads = [((item.app, item.component), item.load) for item in report.loads]
         await autoscaling.record_loads(conn, report.gateway, loads, await database_time(conn))
-    deps.triggers.report_load()
+    triggers.report_load()
 
 
-async def update_scaling(deps: Dependencies, *, silence_is_idle: bool) -> set[str] | None:
+async def update_scaling(db: Database, *, silence_is_idle: bool) -> set[str] | None:
     """Run the autoscaler. Returns the apps whose replica counts changed; None if no component scales."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         now = await database_time(conn)
         scaling = await autoscaling.list_scaled_components(conn)
         if not scaling:
@@ -33,7 +33,7 @@ async def update_scaling(deps: Dependencies, *, silence_is_idle: bool) -> set[st
     }
     changes = {name: scale for name, scale in decisions.items() if scale != scaling[name][1]}
     if changes:
-        async with deps.db.write() as conn:
+        async with db.write() as conn:
             for name, scale in changes.items():
                 await autoscaling.update_scale(conn, name, scale)
     return {name[0] for name, scale in changes.items() if scale.replicas != scaling[name][1].replicas}

@@ -12,53 +12,63 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from libs.common.db import database_time
+from libs.common.db import Database, database_time
+from libs.common.http.client import ServiceClient, ServiceClients
 from libs.common.locations import Location
 from libs.common.manifests.catalog import Catalog
 from services.scheduler import notifications
+from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.components import autoscaler, desired, rollout_reporter, rollout_verdict, route_table
 from services.scheduler.components.desired import InstanceSet
 from services.scheduler.db import Connection, apps, autoscaling, routes, tasks, workers
 from services.scheduler.db import rollouts as rollout_rows
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.app import App
 from services.scheduler.model.reason import reason
 from services.scheduler.model.rollout import Rollout
 from services.scheduler.model.task import Task
+from services.scheduler.notifications import Notifier
 from services.scheduler.runs import schedules
+from services.scheduler.triggers import LoopTriggers
 
 CHECKING_MODEL = "checking_model"
 
 
-async def reconcile_app(deps: Dependencies, name: str) -> None:
+async def reconcile_app(
+    db: Database,
+    services: ServiceClients,
+    catalogs: CatalogCache,
+    notifier: Notifier,
+    triggers: LoopTriggers,
+    name: str,
+) -> None:
     """One pass for one app; idempotent. Raises Unavailable when a service it needs is down."""
-    rollout = await _begin_rollout(deps, name)
-    async with deps.db.write() as conn:
+    rollout = await _begin_rollout(db, services.databox, name)
+    async with db.write() as conn:
         await _start_and_stop(conn, name, rollout)
-    deps.triggers.dispatch_relay.wake()  # a request may be waiting for a new instance
-    await _check_models(deps, name)
-    async with deps.db.write() as conn:
+    triggers.dispatch_relay.wake()  # a request may be waiting for a new instance
+    await _check_models(db, services.databox, name)
+    async with db.write() as conn:
         changed = await evaluate_rollout(conn, name)
-    deps.triggers.dispatch_relay.wake()
+    triggers.dispatch_relay.wake()
     if changed:
-        deps.catalogs.invalidate(name)
-        deps.notifier.notify(notifications.ROUTE_TABLE)
-        await declare_boxes(deps, name, [])
-    await rollout_reporter.report_rollouts(deps)
+        catalogs.invalidate(name)
+        notifier.notify(notifications.ROUTE_TABLE)
+        await declare_boxes(db, services.databox, name, [])
+    await rollout_reporter.report_rollouts(db, services.registry)
 
 
-async def _begin_rollout(deps: Dependencies, name: str) -> Rollout | None:
+async def _begin_rollout(db: Database, databox: ServiceClient, name: str) -> Rollout | None:
     """The newest open rollout, its boxes declared; older ones become superseded."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         open_rollouts = await rollout_rows.list_active_rollouts(conn, name)
     if open_rollouts[1:]:
-        async with deps.db.write() as conn:
+        async with db.write() as conn:
             for old in open_rollouts[:-1]:
                 await rollout_rows.update_rollout(conn, old.deployment, {"status": "superseded", "reported": False})
     newest = open_rollouts[-1] if open_rollouts else None
     if newest is not None and not newest.steps:
-        await declare_boxes(deps, name, [Catalog.from_json(newest.catalog)])
-        async with deps.db.write() as conn:
+        await declare_boxes(db, databox, name, [Catalog.from_json(newest.catalog)])
+        async with db.write() as conn:
             now = await database_time(conn)
             steps = [rollout_step("boxes", "succeeded", now, finished=now), rollout_step("start", "running", now)]
             await rollout_rows.update_rollout(conn, newest.deployment, {"steps": steps, "reported": False})
@@ -72,9 +82,9 @@ def rollout_step(
     return {"name": name, "status": status, "detail": detail, "started_at": started, "finished_at": finished}
 
 
-async def declare_boxes(deps: Dependencies, name: str, extra: Iterable[Catalog]) -> None:
+async def declare_boxes(db: Database, databox: ServiceClient, name: str, extra: Iterable[Catalog]) -> None:
     """Declare the boxes of the live revision and of `extra`; databox detaches all others and keeps their data."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         app = await apps.get(conn, name)
     catalogs = ([Catalog.from_json(app.catalog)] if app and app.catalog else []) + list(extra)
     boxes = {
@@ -82,22 +92,22 @@ async def declare_boxes(deps: Dependencies, name: str, extra: Iterable[Catalog])
         for catalog in catalogs
         for box, box_manifest in catalog.boxes.items()
     }
-    await deps.services.databox.put(f"/internal/apps/{name}/boxes", {"boxes": boxes})
+    await databox.put(f"/internal/apps/{name}/boxes", {"boxes": boxes})
 
 
-async def restart_component(deps: Dependencies, name: str, component: str) -> None:
+async def restart_component(db: Database, triggers: LoopTriggers, name: str, component: str) -> None:
     """Restart the instances of a component, with the current model.
 
     A healthy instance serves until its replacement is healthy; an unhealthy one is stopped immediately.
     """
-    async with deps.db.write() as conn:
+    async with db.write() as conn:
         instances = [
             task for task in await tasks.list_instances(conn, name) if task.name == component and not task.stop
         ]
         for task in (task for task in instances if task.is_healthy):
             await tasks.update_task(conn, task.id, {"spec": {**task.spec, desired.RESTART: True}})
         await _stop_instances(conn, [task for task in instances if not task.is_healthy], await database_time(conn))
-    deps.triggers.reconcile(name)
+    triggers.reconcile(name)
 
 
 async def _start_and_stop(conn: Connection, name: str, rollout: Rollout | None) -> None:
@@ -149,17 +159,15 @@ def _new_task_row(app: str, instance: desired.DesiredInstance, now: float) -> di
     return task.__dict__
 
 
-async def _check_models(deps: Dependencies, name: str) -> None:
+async def _check_models(db: Database, databox: ServiceClient, name: str) -> None:
     """Make instances ready whose model exists now."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         waiting = [task for task in await tasks.list_instances(conn, name) if waits_for_model(task)]
     if not waiting:
         return
     locations = [task.spec["model"] for task in waiting]
-    response = await deps.services.databox.post(
-        f"/internal/apps/{name}/sources", {"locations": locations, "links": False}
-    )
-    async with deps.db.write() as conn:
+    response = await databox.post(f"/internal/apps/{name}/sources", {"locations": locations, "links": False})
+    async with db.write() as conn:
         for task, files in zip(waiting, response["sources"], strict=True):
             unblocked = {"state": "ready", "reason": None, "not_before": None}
             blocked = {"reason": reason("model_missing", str(Location(**task.spec["model"])))}

@@ -7,17 +7,20 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from libs.common.db import database_time
+from libs.common.db import Database, database_time
 from libs.common.errors import Conflict, NotFound
+from libs.common.http.client import ServiceClient
 from libs.common.http.tolerant_list import TolerantList
 from libs.common.log import get
 from libs.common.manifests.catalog import Catalog
 from libs.common.periodic_task import for_each
 from libs.common.protocol.message import Message
+from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.components import app_removal
 from services.scheduler.db import apps, counters, rollouts
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.rollout import Rollout
+from services.scheduler.notifications import Notifier
+from services.scheduler.tasks.apply import TransitionApplier
 
 ACCESS = "access"
 MAX_REASON_LENGTH = 500
@@ -45,22 +48,26 @@ class AccessFeed(Message):
     apps: dict[str, Any] = Field(default_factory=dict)
 
 
-async def sync_registry(deps: Dependencies) -> set[str]:
+async def sync_registry(
+    db: Database, registry: ServiceClient, catalogs: CatalogCache, applier: TransitionApplier, notifier: Notifier
+) -> set[str]:
     """Pull everything. Returns the apps that changed.
 
     Deployments are fetched before access lists and stored after them: no revision goes live without its users.
     """
-    response = await deps.services.registry.get("/internal/deployments", status="starting")
-    return await sync_access(deps) | await sync_deployments(deps, RevisionList.model_validate(response).items)
+    response = await registry.get("/internal/deployments", status="starting")
+    return await sync_access(db, registry, catalogs, applier, notifier) | await sync_deployments(
+        db, registry, RevisionList.model_validate(response).items
+    )
 
 
-async def sync_deployments(deps: Dependencies, items: Iterable[Revision]) -> set[str]:
+async def sync_deployments(db: Database, registry: ServiceClient, items: Iterable[Revision]) -> set[str]:
     changed: set[str] = set()
 
     async def sync_revision(item: Revision) -> None:
         if problem := catalog_problem(item.catalog):
-            await _reject_revision(deps, item, problem)
-        elif await _add_rollout(deps, item):
+            await _reject_revision(registry, item, problem)
+        elif await _add_rollout(db, item):
             changed.add(item.app)
 
     await for_each(items, sync_revision, lambda item: item.id)
@@ -76,18 +83,18 @@ def catalog_problem(catalog: dict[str, Any]) -> str | None:
     return None
 
 
-async def _reject_revision(deps: Dependencies, item: Revision, problem: str) -> None:
+async def _reject_revision(registry: ServiceClient, item: Revision, problem: str) -> None:
     get("scheduler").error("Revision rejected", app=item.app, deployment=item.id, why=problem)
     body = {"status": "failed", "errors": [{"message": problem}]}
     try:
-        await deps.services.registry.post(f"/internal/deployments/{item.id}/report", body)
+        await registry.post(f"/internal/deployments/{item.id}/report", body)
     except (NotFound, Conflict):
         return  # the app is deleted, or a newer deployment supersedes this one
 
 
-async def _add_rollout(deps: Dependencies, item: Revision) -> bool:
+async def _add_rollout(db: Database, item: Revision) -> bool:
     """Insert a rollout for the revision. Whether it is new."""
-    async with deps.db.write() as conn:
+    async with db.write() as conn:
         rollout = Rollout(
             deployment=item.id,
             app=item.app,
@@ -104,24 +111,26 @@ async def _add_rollout(deps: Dependencies, item: Revision) -> bool:
     return added
 
 
-async def sync_access(deps: Dependencies) -> set[str]:
-    async with deps.db.read() as conn:
+async def sync_access(
+    db: Database, registry: ServiceClient, catalogs: CatalogCache, applier: TransitionApplier, notifier: Notifier
+) -> set[str]:
+    async with db.read() as conn:
         since = await counters.get_counter(conn, ACCESS)
-    feed = AccessFeed.model_validate(await deps.services.registry.get("/internal/access", since=since))
+    feed = AccessFeed.model_validate(await registry.get("/internal/access", since=since))
     changed: set[str] = set()
 
     async def sync_app_access(name: str) -> None:
         app_access = feed.apps[name]
         if app_access is None:
-            await app_removal.remove_app(deps, name)
+            await app_removal.remove_app(db, catalogs, applier, notifier, name)
         elif _is_valid_access(name, app_access):
-            async with deps.db.write() as conn:
+            async with db.write() as conn:
                 await apps.put(conn, name, {"access": app_access})
             changed.add(name)
 
     await for_each(feed.apps, sync_app_access)
     if feed.version != since:
-        async with deps.db.write() as conn:
+        async with db.write() as conn:
             await counters.set_counter(conn, ACCESS, feed.version)
     return changed
 

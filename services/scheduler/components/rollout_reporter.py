@@ -5,29 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from libs.common import log
+from libs.common.db import Database
 from libs.common.errors import Conflict, NotFound
+from libs.common.http.client import ServiceClient
 from libs.common.periodic_task import for_each
 from services.scheduler.db import rollouts
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.rollout import Rollout
 
 
-async def report_rollouts(deps: Dependencies) -> None:
+async def report_rollouts(db: Database, registry: ServiceClient) -> None:
     """Report all changed rollouts. Raises Unavailable when the registry is down; the next pass reports them again."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         changed_rollouts = await rollouts.list_unreported_rollouts(conn)
-    await for_each(changed_rollouts, lambda rollout: _report_rollout(deps, rollout), lambda rollout: rollout.deployment)
+    await for_each(
+        changed_rollouts, lambda rollout: _report_rollout(db, registry, rollout), lambda rollout: rollout.deployment
+    )
 
 
-async def _report_rollout(deps: Dependencies, rollout: Rollout) -> None:
+async def _report_rollout(db: Database, registry: ServiceClient, rollout: Rollout) -> None:
     body = {
         "status": rollout.status,
         "steps": rollout.steps,
         "errors": rollout.errors,
         "warnings": rollout.warnings,
     }
-    await _post_report(deps, rollout, body)
-    async with deps.db.write() as conn:
+    await _post_report(registry, rollout, body)
+    async with db.write() as conn:
         await rollouts.mark_rollout_reported(conn, rollout)
     _log_outcome(rollout)
 
@@ -41,8 +44,8 @@ def _log_outcome(rollout: Rollout) -> None:
         log.get("scheduler").warning("rollout failed", **fields, why=why)
 
 
-async def _post_report(deps: Dependencies, rollout: Rollout, body: dict[str, Any]) -> None:
+async def _post_report(registry: ServiceClient, rollout: Rollout, body: dict[str, Any]) -> None:
     try:
-        await deps.services.registry.post(f"/internal/deployments/{rollout.deployment}/report", body)
+        await registry.post(f"/internal/deployments/{rollout.deployment}/report", body)
     except (NotFound, Conflict):
         return  # the app is deleted, or a newer deployment supersedes this one

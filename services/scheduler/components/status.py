@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from libs.common.db import Database
 from libs.common.errors import NotFound
 from libs.common.manifests.catalog import Catalog
 from services.scheduler.components import route_table
 from services.scheduler.db import apps, autoscaling, rollouts, tasks
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.app import App
 from services.scheduler.runs import views
 
 
-async def list_components(deps: Dependencies, app: str) -> list[dict[str, Any]]:
+async def list_components(db: Database, app: str) -> list[dict[str, Any]]:
     """Components of the live revision and of active rollouts."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         live_app = await apps.get(conn, app)
         instances = await tasks.list_instances(conn, app)
         asleep = {name for name, scale in (await autoscaling.list_app_scales(conn, app)).items() if not scale.replicas}
@@ -29,8 +29,8 @@ async def list_components(deps: Dependencies, app: str) -> list[dict[str, Any]]:
     ]
 
 
-async def get_component(deps: Dependencies, app: str, name: str) -> dict[str, Any]:
-    components = {component["name"]: component for component in await list_components(deps, app)}
+async def get_component(db: Database, app: str, name: str) -> dict[str, Any]:
+    components = {component["name"]: component for component in await list_components(db, app)}
     if name not in components:
         raise NotFound(f"{app} has no component {name}; components are {', '.join(components) or 'none'}")
     return components[name]

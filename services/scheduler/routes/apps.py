@@ -17,10 +17,10 @@ router = APIRouter(prefix="/internal")
 async def show_app(deps: DependenciesDep, ns: str) -> dict[str, Any]:
     async with deps.db.read() as conn:
         app = await apps.get(conn, ns)
-    components = await status.list_components(deps, ns) if app else []
+    components = await status.list_components(deps.db, ns) if app else []
     return {"deployment": app.deployment if app else None, "components": components, "apis": status.list_apis(app)}
 
 
 @router.delete("/apps/{ns}", status_code=204)
 async def delete_app(deps: DependenciesDep, ns: str) -> None:
-    await app_removal.remove_app(deps, ns)
+    await app_removal.remove_app(deps.db, deps.catalogs, deps.applier, deps.notifier, ns)

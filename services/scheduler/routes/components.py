@@ -18,22 +18,22 @@ router = APIRouter(prefix="/api/v1/apps/{ns}/components")
 @router.get("")
 async def list_components(deps: DependenciesDep, caller: CallerDep, ns: str) -> dict[str, Any]:
     caller.require_scope("read", ns)
-    return {"items": await status.list_components(deps, ns), "next": None}
+    return {"items": await status.list_components(deps.db, ns), "next": None}
 
 
 @router.get("/{name}")
 async def show_component(deps: DependenciesDep, caller: CallerDep, ns: str, name: str) -> dict[str, Any]:
     caller.require_scope("read", ns)
-    return await status.get_component(deps, ns, name)
+    return await status.get_component(deps.db, ns, name)
 
 
 @router.post("/{name}/restart", status_code=202)
 async def restart_component(deps: DependenciesDep, caller: CallerDep, ns: str, name: str) -> dict[str, Any]:
     """Restart with the current model; healthy instances serve until their replacements are healthy."""
     caller.require_scope("write", ns)
-    await status.get_component(deps, ns, name)
-    await reconciler.restart_component(deps, ns, name)
-    return await status.get_component(deps, ns, name)
+    await status.get_component(deps.db, ns, name)
+    await reconciler.restart_component(deps.db, deps.triggers, ns, name)
+    return await status.get_component(deps.db, ns, name)
 
 
 @router.get("/{name}/logs")
@@ -43,7 +43,7 @@ async def show_logs(deps: DependenciesDep, caller: CallerDep, ns: str, name: str
     async with deps.db.read() as conn:
         task = await tasks.find_newest_started(conn, ns, name)
     if task is None:
-        await status.get_component(deps, ns, name)
+        await status.get_component(deps.db, ns, name)
         return Response(b"", media_type="text/plain; charset=utf-8")
-    log = tail_instance_log(deps, task, follow=follow)
+    log = tail_instance_log(deps.db, deps.services.databox, deps.notifier, task, follow=follow)
     return StreamingResponse(log, media_type="text/plain; charset=utf-8")

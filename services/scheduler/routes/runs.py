@@ -101,7 +101,7 @@ async def list_runs(
     following = None if last is None else cursors.make_cursor(scope.app, [last.created_at, last.id])
     headers = next_page_link(scope.list_path, request.scope["query_string"], following)
     return OrjsonResponse(
-        {"items": await queries.list_runs(deps, runs[:limit], owner=scope.owner), "next": following}, headers=headers
+        {"items": await queries.list_runs(deps.db, runs[:limit], owner=scope.owner), "next": following}, headers=headers
     )
 
 
@@ -126,10 +126,12 @@ async def show_run(
     prefer: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    run, body = await queries.get_run(deps, scope.app, run_id, owner=scope.owner)
+    run, body = await queries.get_run(deps.db, scope.app, run_id, owner=scope.owner)
     scope.check_visible(run)
     if (seconds := parse_prefer_wait(prefer)) > 0:
-        run, body = await waiting.wait_for_run(deps, scope.app, run_id, seconds, if_none_match, owner=scope.owner)
+        run, body = await waiting.wait_for_run(
+            deps.db, deps.run_reads, deps.notifier, scope.app, run_id, seconds, if_none_match, owner=scope.owner
+        )
     if if_none_match == views.run_etag(run):
         return Response(status_code=304, headers={"ETag": views.run_etag(run)})
     headers = {"ETag": views.run_etag(run)} | ({} if run.is_final else {"Retry-After": RETRY_AFTER_S})
@@ -146,8 +148,8 @@ async def require_visible_run(deps: Dependencies, scope: RunScope, run_id: str) 
 @router.post("/api/v1/apps/{ns}/runs/{run_id}/cancel", status_code=202)
 async def cancel_run(deps: DependenciesDep, scope: RunScopeDep, run_id: str) -> Any:
     await require_visible_run(deps, scope, run_id)
-    await commands.cancel_run(deps, scope.app, run_id)
-    return (await queries.get_run(deps, scope.app, run_id, owner=scope.owner))[1]
+    await commands.cancel_run(deps.db, deps.applier, scope.app, run_id)
+    return (await queries.get_run(deps.db, scope.app, run_id, owner=scope.owner))[1]
 
 
 @router.post("/internal/apps/{ns}/runs/{run_id}/retry", status_code=202)
@@ -156,8 +158,8 @@ async def retry_run(
     deps: DependenciesDep, scope: RunScopeDep, run_id: str, stage: Annotated[str | None, Query(alias="from")] = None
 ) -> Any:
     await require_visible_run(deps, scope, run_id)
-    await commands.retry_run(deps, scope.app, run_id, stage)
-    return (await queries.get_run(deps, scope.app, run_id, owner=scope.owner))[1]
+    await commands.retry_run(deps.db, deps.applier, scope.app, run_id, stage)
+    return (await queries.get_run(deps.db, scope.app, run_id, owner=scope.owner))[1]
 
 
 @router.delete("/internal/apps/{ns}/runs/{run_id}", status_code=204)
@@ -165,7 +167,7 @@ async def retry_run(
 async def delete_run(deps: DependenciesDep, scope: RunScopeDep, run_id: str, files: bool = False) -> None:
     """Delete the run; with `?files=true` its published files, too."""
     await require_visible_run(deps, scope, run_id)
-    await retention.delete_run(deps, scope.app, run_id, files=files)
+    await retention.delete_run(deps.db, deps.triggers, scope.app, run_id, files=files)
 
 
 @router.get("/internal/apps/{ns}/runs/{run_id}/events")
@@ -185,7 +187,9 @@ async def stream_changes(
     etag = f'"{since}"' if since else '""'
     while not deps.notifier.closed:
         try:
-            run, body = await waiting.wait_for_run(deps, app, run_id, KEEP_ALIVE_S, etag, owner=owner)
+            run, body = await waiting.wait_for_run(
+                deps.db, deps.run_reads, deps.notifier, app, run_id, KEEP_ALIVE_S, etag, owner=owner
+            )
         except (NotFound, Gone):
             return
         if views.run_etag(run) == etag:
@@ -213,11 +217,18 @@ async def show_log(
     if stage is not None and stage not in run.plan["waits"]:
         raise NotFound(f"no stage {stage}; stages are {', '.join(run.plan['waits'])}")
     if follow:
-        stream = log_events.stream_events(deps, run, stage, await log_events.resolve_cursor(deps, run, last_event_id))
+        stream = log_events.stream_events(
+            deps.db,
+            deps.services.databox,
+            deps.notifier,
+            run,
+            stage,
+            await log_events.resolve_cursor(deps.db, deps.services.databox, run, last_event_id),
+        )
         return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     if attempt is None and "range" not in request.headers:
-        return StreamingResponse(logs.stream_text(deps, run, stage), media_type=TEXT_PLAIN)
-    log_range = await logs.open_range(deps, run, stage, attempt, request.headers)
+        return StreamingResponse(logs.stream_text(deps.db, deps.services.databox, run, stage), media_type=TEXT_PLAIN)
+    log_range = await logs.open_range(deps.db, deps.services.databox, run, stage, attempt, request.headers)
     span = log_range.decision.span
     if log_range.decision.status == 416:
         return problem_response(RangeNotSatisfiable(), {"Content-Range": f"bytes */{log_range.size}"})
@@ -231,4 +242,4 @@ async def show_log(
 @router.get("/api/v1/apps/{ns}/runs/{run_id}/outputs/{variable}")
 async def list_files(deps: DependenciesDep, scope: RunScopeDep, run_id: str, variable: str) -> Any:
     run = await require_visible_run(deps, scope, run_id)
-    return {"items": await outputs.list_output_files(deps, run, variable)}
+    return {"items": await outputs.list_output_files(deps.db, deps.services.databox, run, variable)}

@@ -24,10 +24,10 @@ async def list_schedules(deps: DependenciesDep, caller: CallerDep, ns: str) -> d
 @router.post("/{pipeline}/pause")
 async def pause_schedule(deps: DependenciesDep, caller: CallerDep, ns: str, pipeline: str) -> dict[str, Any]:
     caller.require_scope("write", ns)
-    return views.schedule_to_json(await schedules.set_paused(deps, ns, pipeline, paused=True))
+    return views.schedule_to_json(await schedules.set_paused(deps.db, ns, pipeline, paused=True))
 
 
 @router.post("/{pipeline}/resume")
 async def resume_schedule(deps: DependenciesDep, caller: CallerDep, ns: str, pipeline: str) -> dict[str, Any]:
     caller.require_scope("write", ns)
-    return views.schedule_to_json(await schedules.set_paused(deps, ns, pipeline, paused=False))
+    return views.schedule_to_json(await schedules.set_paused(deps.db, ns, pipeline, paused=False))

@@ -12,7 +12,7 @@ from libs.common.identity import ANONYMOUS, OWNER_USER, caller_from_headers
 from services.scheduler.callbacks import events, signing
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.routes.dependencies import RETRY_AFTER_S, get_dependencies, parse_prefer_wait
-from services.scheduler.runs import create, views, waiting
+from services.scheduler.runs import views, waiting
 from services.scheduler.runs.writer import SubmittedRun
 
 MAX_KEY_LENGTH = 255
@@ -21,7 +21,7 @@ MAX_KEY_LENGTH = 255
 async def submit_run(request: RouteRequest) -> Response:
     """Submit a run of the pipeline that is published at the path."""
     deps, ns, path, user, key = _parse_request(request)
-    submitted = await create.submit_run(deps, ns, path, user, await request.body(), key)
+    submitted = await deps.run_creator.submit_run(ns, path, user, await request.body(), key)
     if submitted.callback is None:
         return await _respond(deps, request, submitted, {})
     secret = signing.signing_secret(deps.settings.internal_token, ns, user, submitted.run.id)
@@ -31,7 +31,7 @@ async def submit_run(request: RouteRequest) -> Response:
 async def submit_prediction(request: RouteRequest) -> Response:
     """Submit a prediction, as a run, to the component that is published at the path."""
     deps, ns, path, user, key = _parse_request(request)
-    submitted = await create.submit_prediction(deps, ns, path, user, await request.body(), key)
+    submitted = await deps.run_creator.submit_prediction(ns, path, user, await request.body(), key)
     return await _respond(deps, request, submitted, {})
 
 
@@ -54,7 +54,9 @@ async def _respond(
     seconds = parse_prefer_wait(request.headers.get("prefer"))
     if seconds <= 0:
         return OrjsonResponse({**views.run_to_json(run, submitted.stages), **extra}, 202, headers)
-    run, body = await waiting.wait_for_run(deps, run.app, run.id, seconds, None, owner=run.user == OWNER_USER)
+    run, body = await waiting.wait_for_run(
+        deps.db, deps.run_reads, deps.notifier, run.app, run.id, seconds, None, owner=run.user == OWNER_USER
+    )
     headers = {"Location": headers["Location"], "Preference-Applied": "wait"} if run.is_final else headers
     return OrjsonResponse({**body, **extra}, 200 if run.is_final else 202, headers)
 

@@ -43,4 +43,4 @@ def _with_tokens(deps: Dependencies, documents: dict[str, Any]) -> dict[str, Any
 
 @router.post("/loads", status_code=204)
 async def receive_load_report(deps: DependenciesDep, report: LoadReport) -> None:
-    await load_reports.record_load_report(deps, report)
+    await load_reports.record_load_report(deps.db, deps.triggers, report)

@@ -11,25 +11,31 @@ from services.scheduler.workers import claims, heartbeat, reports
 
 
 async def claim_task(request: RouteRequest) -> OrjsonResponse:
-    claimed = await claims.claim_next(get_dependencies(request), await request.read_model(ClaimRequest))
+    deps = get_dependencies(request)
+    claimed = await claims.claim_next(deps.db, deps.applier, deps.settings, await request.read_model(ClaimRequest))
     return OrjsonResponse(claimed.to_json())
 
 
 async def sync_worker(request: RouteRequest) -> OrjsonResponse:
+    deps = get_dependencies(request)
     body = await request.read_model(Heartbeat)
-    orders = await heartbeat.handle_heartbeat(get_dependencies(request), request.path_params["worker"], body)
+    orders = await heartbeat.handle_heartbeat(
+        deps.db, deps.notifier, deps.triggers, deps.settings, request.path_params["worker"], body
+    )
     return OrjsonResponse(orders.to_json())
 
 
 async def reuse_result(request: RouteRequest) -> OrjsonResponse:
+    deps = get_dependencies(request)
     query = await request.read_model(ReuseQuery)
-    reused = await reports.complete_from_cache(get_dependencies(request), request.path_params["task"], query)
+    reused = await reports.complete_from_cache(deps.db, deps.applier, request.path_params["task"], query)
     return OrjsonResponse(ReuseResponse(reused=reused).to_json())
 
 
 async def report_task(request: RouteRequest) -> OrjsonResponse:
+    deps = get_dependencies(request)
     report = await request.read_model(TaskReport)
-    await reports.handle_report(get_dependencies(request), request.path_params["task"], report)
+    await reports.handle_report(deps.db, deps.applier, request.path_params["task"], report)
     return OrjsonResponse(ReportResponse(accepted=True).to_json())
 
 

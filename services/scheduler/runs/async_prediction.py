@@ -11,13 +11,14 @@ import orjson
 from yarl import URL
 
 from libs.common.errors import Malformed, MeshError, NotFound, TooLarge, Unavailable
+from libs.common.http.client import ServiceClient, ServiceClients
 from libs.common.locations import Location
 from libs.common.log import get
 from libs.common.manifests.experimentpipeline import Retries
 from libs.common.manifests.mlcomponent import MLComponent
 from libs.common.protocol.stage import PredictionCall
 from libs.common.signed_tokens import Grant, GrantSigner
-from services.scheduler.dependencies import Dependencies
+from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.model.run import Run
 from services.scheduler.plans.planner import new_run_id
 
@@ -28,9 +29,11 @@ MAX_WAIT_S = 3600.0
 """How long the run waits for an instance."""
 
 
-async def prepare_async_prediction(deps: Dependencies, app: str, path: str, user: str, raw: bytes) -> Run:
+async def prepare_async_prediction(
+    services: ServiceClients, catalogs: CatalogCache, app: str, path: str, user: str, raw: bytes
+) -> Run:
     """Store the request body and build the run. Raises NotFound, Malformed, TooLarge."""
-    component, commit = await _find_component(deps, app, path)
+    component, commit = await _find_component(catalogs, app, path)
     raw = check_body_size(raw) or b"{}"
     try:
         orjson.loads(raw)
@@ -38,7 +41,7 @@ async def prepare_async_prediction(deps: Dependencies, app: str, path: str, user
         raise Malformed(f"the body is not JSON: {error}") from error
     prediction_id = new_run_id()
     source = Location(area=f"runs/{prediction_id}/{REQUEST_VARIABLE}", file="body.json")
-    await _store_request(deps, app, source, raw)
+    await _store_request(services, app, source, raw)
     plan = build_prediction_plan(component, path, commit=commit, user=user, source=source)
     return Run(
         id=prediction_id,
@@ -58,10 +61,10 @@ def check_body_size(raw: bytes) -> bytes:
     return raw
 
 
-async def delete_stored_request(deps: Dependencies, draft: Run) -> None:
+async def delete_stored_request(databox: ServiceClient, draft: Run) -> None:
     """Delete the stored request body of a run that was not created."""
     try:
-        await deps.services.databox.delete(f"/internal/apps/{draft.app}/areas/runs/{draft.id}")
+        await databox.delete(f"/internal/apps/{draft.app}/areas/runs/{draft.id}")
     except MeshError as error:
         get("scheduler").warning("Failed to delete the request of a rejected run", run=draft.id, why=error.detail)
 
@@ -107,8 +110,8 @@ def grant_call(internal_token: str, run: Run, call: dict[str, Any]) -> Predictio
     return PredictionCall(**call, grant=GrantSigner(internal_token).sign(grant))
 
 
-async def _find_component(deps: Dependencies, app: str, path: str) -> tuple[MLComponent, str]:
-    catalog, commit = await deps.catalogs.get_live(app)
+async def _find_component(catalogs: CatalogCache, app: str, path: str) -> tuple[MLComponent, str]:
+    catalog, commit = await catalogs.get_live(app)
     for api in catalog.apis.values():
         target = api.spec.ml_component
         if target is not None and api.spec.published and api.spec.restful_api.path == path:
@@ -116,13 +119,13 @@ async def _find_component(deps: Dependencies, app: str, path: str) -> tuple[MLCo
     raise NotFound(f"{app} publishes no component at {path}")
 
 
-async def _store_request(deps: Dependencies, app: str, location: Location, content: bytes) -> None:
+async def _store_request(services: ServiceClients, app: str, location: Location, content: bytes) -> None:
     body = {"files": [{"location": location.to_json(), "size": len(content)}]}
-    upload = await deps.services.databox.post(f"/internal/apps/{app}/targets", body)
+    upload = await services.databox.post(f"/internal/apps/{app}/targets", body)
     url = URL(upload["targets"][0]["url"], encoded=True)
     headers = {"Content-Type": "application/octet-stream"}
     try:
-        async with deps.services.session.put(url, data=io.BytesIO(content), headers=headers) as response:
+        async with services.session.put(url, data=io.BytesIO(content), headers=headers) as response:
             if response.status >= 400:
                 raise Unavailable(f"the object store rejected the request body: HTTP {response.status}")
     except (aiohttp.ClientError, TimeoutError) as error:

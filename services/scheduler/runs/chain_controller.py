@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from libs.common.db import database_time
+from libs.common.db import Database, database_time
 from libs.common.periodic_task import for_each
-from services.scheduler import notifications
 from services.scheduler.db import runs as run_rows
 from services.scheduler.db import tasks
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.plans.planner import new_run_id
 from services.scheduler.runs import chain, commands, writer
+from services.scheduler.tasks.apply import TransitionApplier
 
 
-async def advance_chains(deps: Dependencies) -> None:
-    async with deps.db.read() as conn:
+async def advance_chains(db: Database, applier: TransitionApplier) -> None:
+    async with db.read() as conn:
         open_chains = await run_rows.list_open_chains(conn)
-    await for_each(open_chains, lambda open_chain: _advance_fully(deps, *open_chain), lambda open_chain: open_chain[1])
+    await for_each(
+        open_chains, lambda open_chain: _advance_fully(db, applier, *open_chain), lambda open_chain: open_chain[1]
+    )
 
 
-async def _advance_fully(deps: Dependencies, app: str, first: str) -> None:
-    while await _advance_chain(deps, app, first):
+async def _advance_fully(db: Database, applier: TransitionApplier, app: str, first: str) -> None:
+    while await _advance_chain(db, applier, app, first):
         continue
 
 
-async def _advance_chain(deps: Dependencies, app: str, chain_id: str) -> bool:
+async def _advance_chain(db: Database, applier: TransitionApplier, app: str, chain_id: str) -> bool:
     """Take one step. Whether a run was started, so that another step may follow."""
-    async with deps.db.write() as conn:
+    async with db.write() as conn:
         now = await database_time(conn)
         first = await run_rows.get(conn, app, chain_id, lock=True)
         if first is None or first.is_final:
@@ -41,12 +42,9 @@ async def _advance_chain(deps: Dependencies, app: str, chain_id: str) -> bool:
             new_run = writer.start_run(draft, now)
             await writer.insert_runs(conn, [new_run])
             await run_rows.update_run(conn, first, {})
-    if deps.settings.run_log and step.start_position is not None:
+    if applier.log_runs and step.start_position is not None:
         writer.log_submission(new_run.run)
     if step.cancel_run is not None:
-        await commands.cancel_if_open(deps, app, step.cancel_run)
-    deps.triggers.dispatch_relay.wake()
-    deps.triggers.callbacks.wake()
-    deps.notifier.notify(notifications.run_changed(chain_id))
-    deps.notifier.notify(notifications.run_ended(chain_id))
+        await commands.cancel_if_open(db, applier, app, step.cancel_run)
+    applier.notify_chain(chain_id)
     return step.start_position is not None

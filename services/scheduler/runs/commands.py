@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from libs.common.db import database_time
+from libs.common.db import Database, database_time
 from libs.common.errors import Conflict, Invalid
 from libs.common.periodic_task import for_each
 from services.scheduler.db import Connection, callbacks, tasks
 from services.scheduler.db import runs as run_rows
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.reason import reason
 from services.scheduler.model.run import Run
 from services.scheduler.runs.queries import require_run
-from services.scheduler.tasks import apply, transitions
+from services.scheduler.tasks import transitions
+from services.scheduler.tasks.apply import TransitionApplier
 
 
-async def cancel_run(deps: Dependencies, app: str, run_id: str) -> None:
+async def cancel_run(db: Database, applier: TransitionApplier, app: str, run_id: str) -> None:
     """Cancel a run; idempotent. Raises Conflict when it has already ended in another way."""
-    async with deps.db.write() as conn:
+    async with db.write() as conn:
         now = await database_time(conn)
         run = await require_run(conn, app, run_id)
         if run.status in ("canceling", "canceled"):
@@ -28,40 +28,40 @@ async def cancel_run(deps: Dependencies, app: str, run_id: str) -> None:
         run = await run_rows.update_run(
             conn, run, {"status": "canceling", "reason": reason("canceled", "a caller canceled it")}
         )
-        transition = await apply.apply_transition(deps, conn, run, None, {}, now)
-    _notify_changes(deps, run_id, transition)
+        transition = await applier.apply_transition(conn, run, None, {}, now)
+    applier.notify_run_change(run_id, transition)
 
 
-async def cancel_if_open(deps: Dependencies, app: str, run_id: str) -> None:
+async def cancel_if_open(db: Database, applier: TransitionApplier, app: str, run_id: str) -> None:
     """Cancel a run unless it has ended."""
     with suppress(Conflict):
-        await cancel_run(deps, app, run_id)
+        await cancel_run(db, applier, app, run_id)
 
 
-async def cancel_overdue_runs(deps: Dependencies) -> None:
+async def cancel_overdue_runs(db: Database, applier: TransitionApplier) -> None:
     """Cancel runs that did not start, or did not finish, before their deadline."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         overdue = await run_rows.list_overdue(conn, await database_time(conn))
-    await for_each(overdue, lambda run: _cancel_overdue(deps, run), lambda run: run.id)
+    await for_each(overdue, lambda run: _cancel_overdue(db, applier, run), lambda run: run.id)
 
 
-async def _cancel_overdue(deps: Dependencies, overdue_run: Run) -> None:
-    async with deps.db.write() as conn:
+async def _cancel_overdue(db: Database, applier: TransitionApplier, overdue_run: Run) -> None:
+    async with db.write() as conn:
         now = await database_time(conn)
         run = await run_rows.get(conn, overdue_run.app, overdue_run.id, lock=True)
         if run is None or run.is_final or run.status == "canceling" or run.deadline >= now:
             return
         run = await run_rows.update_run(conn, run, {"status": "canceling", "reason": transitions.deadline_reason(run)})
-        transition = await apply.apply_transition(deps, conn, run, None, {}, now)
-    _notify_changes(deps, overdue_run.id, transition)
+        transition = await applier.apply_transition(conn, run, None, {}, now)
+    applier.notify_run_change(overdue_run.id, transition)
 
 
-async def retry_run(deps: Dependencies, app: str, run_id: str, from_stage: str | None) -> None:
+async def retry_run(db: Database, applier: TransitionApplier, app: str, run_id: str, from_stage: str | None) -> None:
     """Run it again, from the start or from a stage; its successors follow, and its chain reopens.
 
     Raises Conflict unless it failed, was canceled or expired.
     """
-    async with deps.db.write() as conn:
+    async with db.write() as conn:
         now = await database_time(conn)
         await _reopen_chain(conn, app, run_id)
         run = await require_run(conn, app, run_id)
@@ -85,8 +85,8 @@ async def retry_run(deps: Dependencies, app: str, run_id: str, from_stage: str |
         }
         run = await run_rows.update_run(conn, run, {**run_columns, "created_at": run.created_at})
         await callbacks.update_callback(conn, run.id, {"open": True})
-        transition = await apply.apply_transition(deps, conn, run, None, {}, now)
-    _notify_changes(deps, run_id, transition)
+        transition = await applier.apply_transition(conn, run, None, {}, now)
+    applier.notify_run_change(run_id, transition)
 
 
 async def _reopen_chain(conn: Connection, app: str, run_id: str) -> None:
@@ -100,9 +100,3 @@ async def _reopen_chain(conn: Connection, app: str, run_id: str) -> None:
     if first.is_final and first.status != "succeeded":
         await run_rows.update_run(conn, first, {"status": "running", "reason": None, "finished_at": None})
         await callbacks.update_callback(conn, first.id, {"open": True})
-
-
-def _notify_changes(deps: Dependencies, run_id: str, transition: apply.AppliedTransition) -> None:
-    deps.triggers.dispatch_relay.wake()
-    deps.triggers.timers.wake()
-    apply.notify_waiters(deps, run_id, transition)

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from libs.common.errors import Invalid, NotFound, Unavailable
+from libs.common.http.client import ServiceClient, ServiceClients
 from libs.common.json_nul import contains_nul
 from libs.common.manifests.apicomponent import APIComponent, ApiSpec
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.data_flow import follow_chain
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.memoize import memoize_by_identity
+from libs.common.settings import Settings
 from services.scheduler import credentials
-from services.scheduler.dependencies import Dependencies
+from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.model.run import Run
 from services.scheduler.plans import submission
 from services.scheduler.plans.planner import new_run_id
+from services.scheduler.public_http import PublicHttpClient
 from services.scheduler.runs import async_prediction
-from services.scheduler.runs.writer import SubmitRequest, SubmittedRun, log_submission
+from services.scheduler.runs.writer import RunWriter, SubmitRequest, SubmittedRun, log_submission
+from services.scheduler.triggers import LoopTriggers
 
 MAX_DEPTH = 128
 """Nesting limit of a body: orjson writes at most 254 levels, and stored documents wrap the body in some."""
 
 
-async def find_pipeline_api(deps: Dependencies, app: str, path: str) -> tuple[Catalog, APIComponent, str]:
+async def find_pipeline_api(catalogs: CatalogCache, app: str, path: str) -> tuple[Catalog, APIComponent, str]:
     """The live catalog, its pipeline's API at `path`, and the live commit. Raises NotFound."""
-    catalog, commit = await deps.catalogs.get_live(app)
+    catalog, commit = await catalogs.get_live(app)
     if path not in (apis := _pipeline_apis(catalog)):
         raise NotFound(f"{app} publishes no pipeline at {path}")
     return catalog, apis[path], commit
@@ -40,48 +45,6 @@ def _pipeline_apis(catalog: Catalog) -> dict[str, APIComponent]:
     """The published APIs that start pipelines, by path."""
     apis = [api for api in catalog.apis.values() if api.spec.published and api.spec.experiment_pipeline]
     return {api.spec.restful_api.path: api for api in reversed(apis) if api.spec.restful_api.path}
-
-
-async def submit_run(deps: Dependencies, app: str, path: str, user: str, raw: bytes, key: str | None) -> SubmittedRun:
-    """A new run, or the existing one of this Idempotency-Key. Raises Invalid, Conflict, TooManyRequests."""
-    catalog, api, commit = await find_pipeline_api(deps, app, path)
-    assert api.spec.experiment_pipeline is not None  # noqa: S101  `published` chose it by this
-    body = _decode_body(raw)
-    chain = resolve_chain(catalog, api.spec.experiment_pipeline.name)
-    submitter = submission.Submitter(app, user, catalog.boxes)
-    spec, configs = api.spec.api_spec or ApiSpec(), catalog.config_maps
-    accepted = submission.parse_submission(
-        chain, spec, body, user=submitter, commit=commit, run=new_run_id(), config_maps=configs
-    )
-    await check_locations(deps, app, accepted)
-    await _check_callback_url(deps, accepted.callback)
-    run, callback = build_run(app, chain, accepted, user), accepted.callback
-    if callback is not None:
-        callback = credentials.encrypt_headers(deps.settings.internal_token, run.id, callback)
-    submitted = await deps.run_writer.submit(
-        SubmitRequest(run, path, key, "" if key is None else _hash_body(body), callback)
-    )
-    deps.triggers.hurry_timers()
-    if deps.settings.run_log and submitted.run.id == run.id:
-        log_submission(submitted.run)
-    return submitted
-
-
-async def submit_prediction(
-    deps: Dependencies, app: str, path: str, user: str, raw: bytes, key: str | None
-) -> SubmittedRun:
-    """A prediction as a run, or the existing one of this key. Raises as `submit_run` does."""
-    run = await async_prediction.prepare_async_prediction(deps, app, path, user, raw)
-    submitted = None
-    try:
-        submitted = await deps.run_writer.submit(SubmitRequest(run, path, key, hashlib.sha256(raw).hexdigest()))
-        deps.triggers.hurry_timers()
-        if deps.settings.run_log and submitted.run.id == run.id:
-            log_submission(submitted.run)
-        return submitted
-    finally:
-        if submitted is None or submitted.run.id != run.id:
-            await async_prediction.delete_stored_request(deps, run)
 
 
 def resolve_chain(catalog: Catalog, pipeline: str) -> tuple[ExperimentPipeline, ...]:
@@ -143,7 +106,7 @@ def _hash_body(body: Any) -> str:
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-async def check_locations(deps: Dependencies, app: str, accepted: submission.Submission) -> None:
+async def check_locations(databox: ServiceClient, app: str, accepted: submission.Submission) -> None:
     """Check with databox. Raises Invalid, naming missing inputs and output folders that cannot be written."""
     if not accepted.required_locations and not accepted.targets:
         return
@@ -153,7 +116,7 @@ async def check_locations(deps: Dependencies, app: str, accepted: submission.Sub
         "targets": [location.to_json() for _, location in accepted.targets],
     }
     try:
-        response = await deps.services.databox.post(f"/internal/apps/{app}/sources", body)
+        response = await databox.post(f"/internal/apps/{app}/sources", body)
     except Unavailable:
         if accepted.required_locations:
             raise
@@ -167,7 +130,57 @@ async def check_locations(deps: Dependencies, app: str, accepted: submission.Sub
         raise Invalid(f"{errors[0][0]}: {errors[0][1]}", errors=listed)
 
 
-async def _check_callback_url(deps: Dependencies, callback: dict[str, Any] | None) -> None:
-    if callback is not None and (why := await deps.public_http.explain_refusal(callback["url"])) is not None:
+async def _check_callback_url(public_http: PublicHttpClient, callback: dict[str, Any] | None) -> None:
+    if callback is not None and (why := await public_http.explain_refusal(callback["url"])) is not None:
         message = f"url: {why}; callbacks reach public addresses, and what MLMESH_CALLBACK_NETWORKS allows"
         raise Invalid(f"callback: {message}", errors=[{"input": "callback", "message": message}])
+
+
+@dataclass(frozen=True)
+class RunCreator:
+    """Creates runs and async predictions from requests."""
+
+    services: ServiceClients
+    catalogs: CatalogCache
+    public_http: PublicHttpClient
+    run_writer: RunWriter
+    triggers: LoopTriggers
+    settings: Settings
+
+    async def submit_run(self, app: str, path: str, user: str, raw: bytes, key: str | None) -> SubmittedRun:
+        """A new run, or the existing one of this Idempotency-Key. Raises Invalid, Conflict, TooManyRequests."""
+        catalog, api, commit = await find_pipeline_api(self.catalogs, app, path)
+        assert api.spec.experiment_pipeline is not None  # noqa: S101  `published` chose it by this
+        body = _decode_body(raw)
+        chain = resolve_chain(catalog, api.spec.experiment_pipeline.name)
+        submitter = submission.Submitter(app, user, catalog.boxes)
+        spec, configs = api.spec.api_spec or ApiSpec(), catalog.config_maps
+        accepted = submission.parse_submission(
+            chain, spec, body, user=submitter, commit=commit, run=new_run_id(), config_maps=configs
+        )
+        await check_locations(self.services.databox, app, accepted)
+        await _check_callback_url(self.public_http, accepted.callback)
+        run, callback = build_run(app, chain, accepted, user), accepted.callback
+        if callback is not None:
+            callback = credentials.encrypt_headers(self.settings.internal_token, run.id, callback)
+        submitted = await self.run_writer.submit(
+            SubmitRequest(run, path, key, "" if key is None else _hash_body(body), callback)
+        )
+        self.triggers.hurry_timers()
+        if self.settings.run_log and submitted.run.id == run.id:
+            log_submission(submitted.run)
+        return submitted
+
+    async def submit_prediction(self, app: str, path: str, user: str, raw: bytes, key: str | None) -> SubmittedRun:
+        """A prediction as a run, or the existing one of this key. Raises as `submit_run` does."""
+        run = await async_prediction.prepare_async_prediction(self.services, self.catalogs, app, path, user, raw)
+        submitted = None
+        try:
+            submitted = await self.run_writer.submit(SubmitRequest(run, path, key, hashlib.sha256(raw).hexdigest()))
+            self.triggers.hurry_timers()
+            if self.settings.run_log and submitted.run.id == run.id:
+                log_submission(submitted.run)
+            return submitted
+        finally:
+            if submitted is None or submitted.run.id != run.id:
+                await async_prediction.delete_stored_request(self.services.databox, run)

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
+from libs.common.db import Database
 from libs.common.errors import Malformed
+from libs.common.http.client import ServiceClient
 from services.scheduler import notifications
 from services.scheduler.db import runs as run_rows
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import OPEN_STATES, Task
+from services.scheduler.notifications import Notifier
 from services.scheduler.plans import planner
 from services.scheduler.runs.logs import CHUNK_BYTES, LOG_WAIT_S, TaskAttempt, list_attempts, log_size, stream_log
 
@@ -44,20 +46,20 @@ def parse_last_event_id(last_event_id: str | None) -> LogCursor | None:
     return LogCursor(match["stage"], int(match["attempt"]), int(match["offset"]))
 
 
-async def resolve_cursor(deps: Dependencies, run: Run, last_event_id: str | None) -> LogCursor | None:
+async def resolve_cursor(db: Database, databox: ServiceClient, run: Run, last_event_id: str | None) -> LogCursor | None:
     """The position to resume from. Raises Malformed when it does not exist in the run's logs."""
     cursor = parse_last_event_id(last_event_id)
-    if cursor is not None and not await _cursor_exists(deps, run, cursor):
+    if cursor is not None and not await _cursor_exists(db, databox, run, cursor):
         raise Malformed(BAD_EVENT_ID)
     return cursor
 
 
-async def _cursor_exists(deps: Dependencies, run: Run, cursor: LogCursor) -> bool:
-    started = [(task.name, attempt) for task, attempt in await list_attempts(deps, run, cursor.stage)]
+async def _cursor_exists(db: Database, databox: ServiceClient, run: Run, cursor: LogCursor) -> bool:
+    started = [(task.name, attempt) for task, attempt in await list_attempts(db, run, cursor.stage)]
     if (cursor.stage, cursor.attempt) not in started:
         return False
     name = planner.log_name(run.id, cursor.stage, cursor.attempt)
-    return cursor.offset <= await log_size(deps, run.app, name)
+    return cursor.offset <= await log_size(databox, run.app, name)
 
 
 @dataclass
@@ -106,16 +108,16 @@ class RunLogReader:
 
 
 async def stream_events(
-    deps: Dependencies, run: Run, stage: str | None, since: LogCursor | None
+    db: Database, databox: ServiceClient, notifier: Notifier, run: Run, stage: str | None, since: LogCursor | None
 ) -> AsyncIterator[bytes]:
     """One event per piece of log, attempt after attempt, until the run has ended and everything is sent."""
     reader = RunLogReader(since)
-    with deps.notifier.subscribe(notifications.run_changed(run.id)) as subscription:
-        while not deps.notifier.closed:
+    with notifier.subscribe(notifications.run_changed(run.id)) as subscription:
+        while not notifier.closed:
             is_idle = True
-            current = await _reload_run(deps, run)
-            attempts = await list_attempts(deps, run, stage)
-            async for piece in _new_events(deps, run, attempts, reader):
+            current = await _reload_run(db, run)
+            attempts = await list_attempts(db, run, stage)
+            async for piece in _new_events(databox, run, attempts, reader):
                 is_idle = False
                 yield piece
             if current.is_final:
@@ -123,11 +125,11 @@ async def stream_events(
                 return
             if is_idle:
                 yield KEEP_ALIVE
-                await _wait_for_change(deps, run, attempts, reader, subscription)
+                await _wait_for_change(databox, run, attempts, reader, subscription)
 
 
 async def _new_events(
-    deps: Dependencies, run: Run, attempts: list[TaskAttempt], reader: RunLogReader
+    databox: ServiceClient, run: Run, attempts: list[TaskAttempt], reader: RunLogReader
 ) -> AsyncIterator[bytes]:
     """Events for what the logs gained since the last read."""
     for task, attempt in attempts:
@@ -135,7 +137,7 @@ async def _new_events(
         if follower.finished:
             continue
         name = planner.log_name(run.id, task.name, attempt)
-        async for data in stream_log(deps, run.app, name, follower.read_offset):
+        async for data in stream_log(databox, run.app, name, follower.read_offset):
             if lines := follower.take_lines(data):
                 yield log_event(follower.cursor, lines)
         if not _can_grow(task, attempt):
@@ -145,7 +147,7 @@ async def _new_events(
 
 
 async def _wait_for_change(
-    deps: Dependencies,
+    databox: ServiceClient,
     run: Run,
     attempts: list[TaskAttempt],
     reader: RunLogReader,
@@ -159,7 +161,7 @@ async def _wait_for_change(
                 planner.log_name(run.id, task.name, attempt),
                 reader.follower_for(task.name, attempt).read_offset,
             )
-            waits.append(asyncio.create_task(_wait_for_growth(deps, run.app, name, read)))
+            waits.append(asyncio.create_task(_wait_for_growth(databox, run.app, name, read)))
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -168,8 +170,8 @@ async def _wait_for_change(
         await asyncio.gather(*waits, return_exceptions=True)
 
 
-async def _wait_for_growth(deps: Dependencies, app: str, name: str, offset: int) -> None:
-    async for _ in stream_log(deps, app, name, offset, LOG_WAIT_S):
+async def _wait_for_growth(databox: ServiceClient, app: str, name: str, offset: int) -> None:
+    async for _ in stream_log(databox, app, name, offset, LOG_WAIT_S):
         return
     await asyncio.sleep(LOG_WAIT_S)  # the log ended or failed: a change of the run wakes the reader
 
@@ -182,8 +184,8 @@ def _can_grow(task: Task, attempt: int) -> bool:
     return task.state in OPEN_STATES and attempt == task.attempt
 
 
-async def _reload_run(deps: Dependencies, run: Run) -> Run:
-    async with deps.db.read() as conn:
+async def _reload_run(db: Database, run: Run) -> Run:
+    async with db.read() as conn:
         return await run_rows.get(conn, run.app, run.id) or run
 
 

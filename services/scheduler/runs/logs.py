@@ -7,12 +7,14 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
+from libs.common.db import Database
 from libs.common.errors import NotFound
+from libs.common.http.client import ServiceClient
 from libs.common.http.ranges import RangeDecision, Span, decide_range
 from services.scheduler.db import tasks
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import Task
+from services.scheduler.notifications import Notifier
 from services.scheduler.plans import planner
 
 CHUNK_BYTES = 65536
@@ -22,13 +24,13 @@ LOG_WAIT_S = 5.0
 TaskAttempt = tuple[Task, int]
 
 
-async def stream_text(deps: Dependencies, run: Run, stage: str | None) -> AsyncIterator[bytes]:
+async def stream_text(db: Database, databox: ServiceClient, run: Run, stage: str | None) -> AsyncIterator[bytes]:
     """All attempts in order, each under a heading line when there are several."""
-    attempts = await list_attempts(deps, run, stage)
+    attempts = await list_attempts(db, run, stage)
     for task, attempt in attempts:
         if len(attempts) > 1:
             yield f"--- {task.name}, attempt {attempt} ---\n".encode()
-        async for data in stream_log(deps, run.app, planner.log_name(run.id, task.name, attempt), 0):
+        async for data in stream_log(databox, run.app, planner.log_name(run.id, task.name, attempt), 0):
             yield data
 
 
@@ -42,39 +44,39 @@ class LogRange:
 
 
 async def open_range(
-    deps: Dependencies, run: Run, stage: str | None, attempt: int | None, headers: Mapping[str, str]
+    db: Database, databox: ServiceClient, run: Run, stage: str | None, attempt: int | None, headers: Mapping[str, str]
 ) -> LogRange:
     """The range of the given attempt, else of the last started one. Raises NotFound."""
-    attempts = [(task, number) for task, number in await list_attempts(deps, run, stage) if attempt in (None, number)]
+    attempts = [(task, number) for task, number in await list_attempts(db, run, stage) if attempt in (None, number)]
     if not attempts:
         raise NotFound("no such attempt has started")
     task, number = attempts[-1]
     name = planner.log_name(run.id, task.name, number)
-    size = await log_size(deps, run.app, name)
+    size = await log_size(databox, run.app, name)
     decision = decide_range(headers, f"{run.id}-{task.name}-{number}-{size}", size)
-    return LogRange(decision, size, _stream_span(deps, run.app, name, decision.span))
+    return LogRange(decision, size, _stream_span(databox, run.app, name, decision.span))
 
 
-async def _stream_span(deps: Dependencies, app: str, name: str, span: Span) -> AsyncIterator[bytes]:
+async def _stream_span(databox: ServiceClient, app: str, name: str, span: Span) -> AsyncIterator[bytes]:
     remaining = span.length
-    async for data in stream_log(deps, app, name, span.start):
+    async for data in stream_log(databox, app, name, span.start):
         yield data[:remaining]
         remaining -= len(data)
         if remaining <= 0:
             return
 
 
-async def log_size(deps: Dependencies, app: str, name: str) -> int:
+async def log_size(databox: ServiceClient, app: str, name: str) -> int:
     path, params = f"/internal/apps/{app}/logs/{name}", {"offset": 1 << 60}
     try:
-        async with deps.services.databox.stream("GET", path, params=params) as response:
+        async with databox.stream("GET", path, params=params) as response:
             return int(response.headers["X-Mlmesh-Log-Size"])
     except NotFound:
         return 0
 
 
-async def list_attempts(deps: Dependencies, run: Run, stage: str | None) -> list[TaskAttempt]:
-    async with deps.db.read() as conn:
+async def list_attempts(db: Database, run: Run, stage: str | None) -> list[TaskAttempt]:
+    async with db.read() as conn:
         stages = {task.id: task for task in await tasks.list_by_run(conn, run.id) if stage in (None, task.name)}
         rows = await tasks.list_attempts(conn, stages)
     return visible_attempts([(stages[row["task"]], row["attempt"]) for row in rows])
@@ -85,29 +87,33 @@ def visible_attempts(attempts: Iterable[TaskAttempt]) -> list[TaskAttempt]:
     return [(task, attempt) for task, attempt in attempts if attempt <= task.attempt]
 
 
-async def stream_log(deps: Dependencies, app: str, name: str, offset: int, wait: float = 0.0) -> AsyncIterator[bytes]:
+async def stream_log(
+    databox: ServiceClient, app: str, name: str, offset: int, wait: float = 0.0
+) -> AsyncIterator[bytes]:
     try:
         path, params = f"/internal/apps/{app}/logs/{name}", {"offset": offset, "wait": wait}
-        async with deps.services.databox.stream("GET", path, params=params) as response:
+        async with databox.stream("GET", path, params=params) as response:
             async for data in response.content.iter_chunked(CHUNK_BYTES):
                 yield data
     except NotFound:
         return
 
 
-async def tail_instance_log(deps: Dependencies, task: Task, *, follow: bool) -> AsyncIterator[bytes]:
+async def tail_instance_log(
+    db: Database, databox: ServiceClient, notifier: Notifier, task: Task, *, follow: bool
+) -> AsyncIterator[bytes]:
     """The log of an instance's newest attempt; with `follow`, until that attempt ends."""
     offset, live = 0, follow
     while True:
         started, previous_offset = time.monotonic(), offset
         async for data in stream_log(
-            deps, task.app, planner.instance_log_name(task), offset, LOG_WAIT_S if live else 0.0
+            databox, task.app, planner.instance_log_name(task), offset, LOG_WAIT_S if live else 0.0
         ):
             offset += len(data)
             yield data
-        if not live or deps.notifier.closed:
+        if not live or notifier.closed:
             return
-        async with deps.db.read() as conn:
+        async with db.read() as conn:
             current = await tasks.get(conn, task.id, lock=False)
         live = current is not None and current.is_open and current.attempt == task.attempt
         if live and offset == previous_offset:

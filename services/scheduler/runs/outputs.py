@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+from libs.common.db import Database
 from libs.common.errors import NotFound
+from libs.common.http.client import ServiceClient
 from services.scheduler.db import runs, tasks
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.plans import planner
 
 
-async def list_output_files(deps: Dependencies, run: Run, variable: str) -> list[dict[str, Any]]:
+async def list_output_files(db: Database, databox: ServiceClient, run: Run, variable: str) -> list[dict[str, Any]]:
     """The files of an output variable: the published ones, or those in the area of the stage."""
     outputs = run.plan["outputs"]
     if variable not in outputs:
         raise NotFound(f"no output {variable}; outputs are {', '.join(outputs) or 'none'}")
-    location = await _output_location(deps, run, variable)
+    location = await _output_location(db, run, variable)
     if location is None:
         return []
     body = {"locations": [location], "links": True, "reader": "public"}
-    response = await deps.services.databox.post(f"/internal/apps/{run.app}/sources", body)
+    response = await databox.post(f"/internal/apps/{run.app}/sources", body)
     files: list[dict[str, Any]] = response["sources"][0]
     return files
 
 
-async def _output_location(deps: Dependencies, run: Run, variable: str) -> dict[str, Any] | None:
+async def _output_location(db: Database, run: Run, variable: str) -> dict[str, Any] | None:
     """Location of the variable; None while the stage that writes it has not succeeded."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         chain_runs = await runs.list_chain(conn, run.id) if run.is_chain_head else [run]
         producer = next(
             (

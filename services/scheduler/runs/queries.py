@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from libs.common.db import database_time
+from libs.common.db import Database, database_time
 from libs.common.errors import Gone, MeshError, NotFound
 from services.scheduler.db import Connection, ready_queue, tasks, tombstones, workers
 from services.scheduler.db import runs as run_rows
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import Task
 from services.scheduler.runs import views
 from services.scheduler.runs.pending_reason import NO_SNAPSHOT, QueueSnapshot
 
 
-async def get_run(deps: Dependencies, app: str, run_id: str, *, owner: bool = False) -> tuple[Run, dict[str, Any]]:
+async def get_run(db: Database, app: str, run_id: str, *, owner: bool = False) -> tuple[Run, dict[str, Any]]:
     """The run and its JSON. Raises NotFound, Gone."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         run = await require_run(conn, app, run_id, lock=False)
         return run, await load_run_json(conn, run, owner=owner)
 
@@ -39,8 +38,8 @@ async def _queue_snapshot(conn: Connection, stages: Iterable[Task]) -> QueueSnap
     )
 
 
-async def list_runs(deps: Dependencies, runs: list[Run], *, owner: bool) -> list[dict[str, Any]]:
-    async with deps.db.read() as conn:
+async def list_runs(db: Database, runs: list[Run], *, owner: bool) -> list[dict[str, Any]]:
+    async with db.read() as conn:
         stages = await tasks.list_by_runs(conn, [run.id for run in runs])
         queue = await _queue_snapshot(conn, [task for run in stages.values() for task in run])
     return [views.run_to_json(run, stages[run.id], queue, full=False, owner=owner) for run in runs]

@@ -8,29 +8,31 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from libs.common.db import database_time
+from libs.common.db import Database, database_time
 from libs.common.errors import Conflict, MeshError, NotFound
+from libs.common.http.client import ServiceClient
 from libs.common.log import get
 from libs.common.periodic_task import for_each
+from libs.common.settings import Settings
 from services.scheduler.db import Connection, apps, stage_cache, tasks, tombstones
 from services.scheduler.db import runs as run_rows
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import AttemptRef
 from services.scheduler.plans import planner
 from services.scheduler.runs.queries import require_run
+from services.scheduler.triggers import LoopTriggers
 
 MAX_BATCH = 100
 TOMBSTONE_TTL_S = 365 * 86400.0
 """How long a deleted run answers 410 instead of 404."""
 
 
-async def delete_run(deps: Dependencies, app: str, run_id: str, *, files: bool) -> None:
+async def delete_run(db: Database, triggers: LoopTriggers, app: str, run_id: str, *, files: bool) -> None:
     """Delete the run, its successors and their logs; with `files` their published files, too.
 
     Raises Conflict while one of them is active.
     """
-    async with deps.db.write() as conn:
+    async with db.write() as conn:
         run = await require_run(conn, app, run_id)
         if run.chain and not run.is_chain_head:
             raise Conflict(f"the run belongs to the chain {run.chain}; delete that run")
@@ -40,7 +42,7 @@ async def delete_run(deps: Dependencies, app: str, run_id: str, *, files: bool) 
         now = await database_time(conn)
         for chain_run in chain_runs:
             await _delete_rows(conn, chain_run, now, files=files)
-    deps.triggers.retention.wake()
+    triggers.retention.wake()
 
 
 async def _list_chain_runs(conn: Connection, run: Run) -> list[Run]:
@@ -58,24 +60,24 @@ async def _delete_rows(conn: Connection, run: Run, now: float, *, files: bool) -
     await run_rows.delete_run(conn, run.id)
 
 
-async def enforce_retention(deps: Dependencies) -> None:
+async def enforce_retention(db: Database, databox: ServiceClient, settings: Settings) -> None:
     """Delete expired runs, then files of deleted runs and of rejected attempts."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         now = await database_time(conn)
         limits = {
-            name: now - retention_seconds(manifest, deps.settings.retention)
+            name: now - retention_seconds(manifest, settings.retention)
             for name, manifest in await apps.list_platform_apps(conn)
         }
         expired_apps = [
             name for name, cutoff in limits.items() if await run_rows.list_ended_before(conn, name, cutoff, 1)
         ]
-    await for_each(expired_apps, lambda name: _delete_expired(deps, name, limits[name], now))
-    await _clean_tombstones(deps)
-    await _clean_attempts(deps, now)
+    await for_each(expired_apps, lambda name: _delete_expired(db, name, limits[name], now))
+    await _clean_tombstones(db, databox)
+    await _clean_attempts(db, databox, now)
 
 
-async def _delete_expired(deps: Dependencies, name: str, cutoff: float, now: float) -> None:
-    async with deps.db.write() as conn:
+async def _delete_expired(db: Database, name: str, cutoff: float, now: float) -> None:
+    async with db.write() as conn:
         for expired in await run_rows.list_ended_before(conn, name, cutoff, MAX_BATCH):
             run = await run_rows.get(conn, name, expired.id, lock=True)  # a caller may retry it at this moment
             chain_runs = await _list_chain_runs(conn, run) if run else []
@@ -90,38 +92,38 @@ def retention_seconds(manifest: dict[str, Any] | None, default: float) -> float:
     return default if configured is None else float(configured)
 
 
-async def _clean_tombstones(deps: Dependencies) -> None:
-    async with deps.db.read() as conn:
+async def _clean_tombstones(db: Database, databox: ServiceClient) -> None:
+    async with db.read() as conn:
         pending = await tombstones.list_pending_cleanup(conn, MAX_BATCH)
     for tombstone in pending:
         try:
-            await _delete_files(deps, tombstone["app"], tombstone["left"])
+            await _delete_files(databox, tombstone["app"], tombstone["left"])
         except MeshError as error:
             get("scheduler").info("Failed to delete the files of a run", run=tombstone["run"], why=error.detail)
             continue
-        async with deps.db.write() as conn:
+        async with db.write() as conn:
             await tombstones.mark_cleaned(conn, tombstone["run"])
-    async with deps.db.write() as conn:
+    async with db.write() as conn:
         await tombstones.delete_older(conn, await database_time(conn) - TOMBSTONE_TTL_S)
 
 
-async def _clean_attempts(deps: Dependencies, now: float) -> None:
-    async with deps.db.read() as conn:
+async def _clean_attempts(db: Database, databox: ServiceClient, now: float) -> None:
+    async with db.read() as conn:
         attempts = await tasks.list_unswept_attempts(conn, now, MAX_BATCH)
-    await for_each(attempts, lambda attempt: _clean_attempt(deps, attempt), lambda attempt: attempt.task)
+    await for_each(attempts, lambda attempt: _clean_attempt(db, databox, attempt), lambda attempt: attempt.task)
 
 
-async def _clean_attempt(deps: Dependencies, attempt: AttemptRef) -> None:
+async def _clean_attempt(db: Database, databox: ServiceClient, attempt: AttemptRef) -> None:
     area = planner.attempt_area(attempt.run, attempt.stage, attempt.token)
     with suppress(NotFound):  # the app is deleted, with all its files
-        await deps.services.databox.delete(f"/internal/apps/{attempt.app}/areas/{area}")
-    async with deps.db.write() as conn:
+        await databox.delete(f"/internal/apps/{attempt.app}/areas/{area}")
+    async with db.write() as conn:
         await tasks.mark_attempt_swept(conn, attempt)
 
 
-async def _delete_files(deps: Dependencies, app: str, cleanup: dict[str, Any]) -> None:
+async def _delete_files(databox: ServiceClient, app: str, cleanup: dict[str, Any]) -> None:
     """Published files before areas: databox recognises published files by the contents of the areas."""
     if cleanup["published"]:
-        await deps.services.databox.post(f"/internal/apps/{app}/removals", {"moves": cleanup["published"]})
+        await databox.post(f"/internal/apps/{app}/removals", {"moves": cleanup["published"]})
     for area in cleanup["areas"]:
-        await deps.services.databox.delete(f"/internal/apps/{app}/areas/{area}")
+        await databox.delete(f"/internal/apps/{app}/areas/{area}")

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from libs.common.db import database_time
+from libs.common.db import Database, database_time
 from libs.common.errors import Invalid, MeshError, NotFound
+from libs.common.http.client import ServiceClient
 from libs.common.identity import OWNER_USER
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.schedule import next_start
 from libs.common.periodic_task import for_each
+from libs.common.settings import Settings
+from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.db import Connection
 from services.scheduler.db import runs as run_rows
 from services.scheduler.db import schedules as schedule_rows
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.model.schedule import Schedule
 from services.scheduler.plans.planner import new_run_id
 from services.scheduler.plans.submission import Submitter, api_without_manifest, parse_submission
 from services.scheduler.runs import commands, create, writer
+from services.scheduler.tasks.apply import TransitionApplier
+from services.scheduler.triggers import LoopTriggers
 
 MAX_PROBLEM = 1000
 ERROR_RETRY_S = 3600.0
@@ -40,22 +44,39 @@ async def save_schedules(conn: Connection, app: str, catalog: Catalog, now: floa
     await schedule_rows.remove_schedules(conn, app, frozenset(declared))
 
 
-async def start_due_schedules(deps: Dependencies) -> None:
-    async with deps.db.read() as conn:
+async def start_due_schedules(
+    db: Database,
+    databox: ServiceClient,
+    catalogs: CatalogCache,
+    applier: TransitionApplier,
+    triggers: LoopTriggers,
+    settings: Settings,
+) -> None:
+    async with db.read() as conn:
         due = await schedule_rows.list_due(conn, await database_time(conn))
     await for_each(
-        due, lambda schedule: _start_guarded(deps, schedule), lambda schedule: f"{schedule.app}/{schedule.pipeline}"
+        due,
+        lambda schedule: _start_guarded(db, databox, catalogs, applier, triggers, settings, schedule),
+        lambda schedule: f"{schedule.app}/{schedule.pipeline}",
     )
 
 
-async def _start_guarded(deps: Dependencies, due: Schedule) -> None:
+async def _start_guarded(
+    db: Database,
+    databox: ServiceClient,
+    catalogs: CatalogCache,
+    applier: TransitionApplier,
+    triggers: LoopTriggers,
+    settings: Settings,
+    due: Schedule,
+) -> None:
     """Start a due schedule; after an unexpected error the next try is ERROR_RETRY_S later."""
     try:
-        await _start_run(deps, due)
+        await _start_run(db, databox, catalogs, applier, triggers, settings, due)
     except MeshError:
         raise
     except Exception as error:
-        async with deps.db.write() as conn:
+        async with db.write() as conn:
             columns = {
                 "problem": f"not started: {error!r}"[:MAX_PROBLEM],
                 "next_at": await database_time(conn) + ERROR_RETRY_S,
@@ -64,16 +85,24 @@ async def _start_guarded(deps: Dependencies, due: Schedule) -> None:
         raise
 
 
-async def _start_run(deps: Dependencies, due: Schedule) -> None:
+async def _start_run(
+    db: Database,
+    databox: ServiceClient,
+    catalogs: CatalogCache,
+    applier: TransitionApplier,
+    triggers: LoopTriggers,
+    settings: Settings,
+    due: Schedule,
+) -> None:
     """Insert the run and set the next start in one transaction, so that no start runs twice."""
     try:
-        accepted, chain = await _build_submission(deps, due)
+        accepted, chain = await _build_submission(databox, catalogs, due)
     except (Invalid, NotFound) as error:
         accepted, chain, problem = None, (), error.detail
-    previous_run = await _find_previous_run(deps, due)
+    previous_run = await _find_previous_run(db, due)
     if previous_run is not None and due.spec["concurrencyPolicy"] == "Replace":
-        await commands.cancel_if_open(deps, due.app, previous_run.id)
-    async with deps.db.write() as conn:
+        await commands.cancel_if_open(db, applier, due.app, previous_run.id)
+    async with db.write() as conn:
         now = await database_time(conn)
         current = await schedule_rows.get(conn, due.app, due.pipeline)
         if current is None or current.paused or current.next_at != due.next_at:
@@ -84,21 +113,21 @@ async def _start_run(deps: Dependencies, due: Schedule) -> None:
             columns["problem"] = problem[:MAX_PROBLEM]
         elif previous_run is not None and due.spec["concurrencyPolicy"] == "Forbid":
             columns["problem"] = f"not started: the previous run {previous_run.id} has not ended"
-        elif (await run_rows.count_queued(conn, due.app, limit := deps.settings.waiting_runs))[0] >= limit:
+        elif (await run_rows.count_queued(conn, due.app, limit := settings.waiting_runs))[0] >= limit:
             columns["problem"] = f"not started: {due.app} has reached its limit of {limit} waiting runs"
         else:
             new_run = writer.start_run(create.build_run(due.app, chain, accepted, OWNER_USER), now)
             await writer.insert_runs(conn, [new_run])
             columns["last_run"] = new_run.run.id
         await schedule_rows.update_schedule(conn, current, columns)
-    if deps.settings.run_log and "last_run" in columns:
+    if settings.run_log and "last_run" in columns:
         writer.log_submission(new_run.run)
-    deps.triggers.dispatch_relay.wake()
+    triggers.dispatch_relay.wake()
 
 
-async def _build_submission(deps: Dependencies, due: Schedule) -> Any:
+async def _build_submission(databox: ServiceClient, catalogs: CatalogCache, due: Schedule) -> Any:
     """The submission that a caller would send, and its chain. Raises Invalid, NotFound."""
-    catalog, commit = await deps.catalogs.get_live(due.app)
+    catalog, commit = await catalogs.get_live(due.app)
     chain = create.resolve_chain(catalog, due.pipeline)
     api = create.first_api_spec(catalog, due.pipeline) or api_without_manifest(chain, due.spec["inputs"])
     body = {"inputs": due.spec["inputs"], "labels": {SCHEDULE_LABEL: due.pipeline}}
@@ -106,20 +135,20 @@ async def _build_submission(deps: Dependencies, due: Schedule) -> Any:
     accepted = parse_submission(
         chain, api, body, user=owner, commit=commit, run=new_run_id(), config_maps=catalog.config_maps
     )
-    await create.check_locations(deps, due.app, accepted)
+    await create.check_locations(databox, due.app, accepted)
     return accepted, chain
 
 
-async def _find_previous_run(deps: Dependencies, due: Schedule) -> Run | None:
+async def _find_previous_run(db: Database, due: Schedule) -> Run | None:
     """The run of the last start, if it has not ended."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         run = await run_rows.get(conn, due.app, due.last_run) if due.last_run else None
     return run if run is not None and not run.is_final else None
 
 
-async def set_paused(deps: Dependencies, app: str, pipeline: str, *, paused: bool) -> Schedule:
+async def set_paused(db: Database, app: str, pipeline: str, *, paused: bool) -> Schedule:
     """Pause a schedule, or resume it with the next start after now. Raises NotFound."""
-    async with deps.db.write() as conn:
+    async with db.write() as conn:
         schedule = await schedule_rows.get(conn, app, pipeline)
         if schedule is None:
             raise NotFound(f"{pipeline} has no schedule")

@@ -5,15 +5,25 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from libs.common.db import Database
 from services.scheduler import notifications
-from services.scheduler.dependencies import Dependencies
+from services.scheduler.coalesce import Coalescer
 from services.scheduler.model.run import Run
+from services.scheduler.notifications import Notifier
 from services.scheduler.runs import views
 from services.scheduler.runs.queries import get_run, load_run_json, require_run
 
 
 async def wait_for_run(
-    deps: Dependencies, app: str, run_id: str, seconds: float, etag: str | None, *, owner: bool = False
+    db: Database,
+    run_reads: Coalescer[tuple[Run, dict[str, Any]] | None],
+    notifier: Notifier,
+    app: str,
+    run_id: str,
+    seconds: float,
+    etag: str | None,
+    *,
+    owner: bool = False,
 ) -> tuple[Run, dict[str, Any]]:
     """The run as soon as its ETag differs from `etag` (None: as soon as it has ended), or after `seconds`.
 
@@ -22,23 +32,23 @@ async def wait_for_run(
     deadline = time.monotonic() + seconds
 
     async def read() -> tuple[Run, dict[str, Any]] | None:
-        return await (_get_if_ended if etag is None else get_run)(deps, app, run_id, owner=owner)
+        return await (_get_if_ended if etag is None else get_run)(db, app, run_id, owner=owner)
 
-    with deps.notifier.subscribe(
+    with notifier.subscribe(
         (notifications.run_ended if etag is None else notifications.run_changed)(run_id)
     ) as subscription:
         while True:
-            result = await deps.run_reads.run(f"{etag is None}/{owner}/{app}/{run_id}", read)
+            result = await run_reads.run(f"{etag is None}/{owner}/{app}/{run_id}", read)
             remaining = deadline - time.monotonic()
             if result is not None and (etag is None or views.run_etag(result[0]) != etag):
                 return result
-            if remaining <= 0 or deps.notifier.closed:
-                return result or await get_run(deps, app, run_id, owner=owner)
+            if remaining <= 0 or notifier.closed:
+                return result or await get_run(db, app, run_id, owner=owner)
             await subscription.wait(remaining)
 
 
-async def _get_if_ended(deps: Dependencies, app: str, run_id: str, *, owner: bool) -> tuple[Run, dict[str, Any]] | None:
+async def _get_if_ended(db: Database, app: str, run_id: str, *, owner: bool) -> tuple[Run, dict[str, Any]] | None:
     """The run and its JSON if it has ended, else None. Raises NotFound, Gone."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         run = await require_run(conn, app, run_id, lock=False)
         return (run, await load_run_json(conn, run, owner=owner)) if run.is_final else None

@@ -12,11 +12,13 @@ from typing import Any
 from libs.common import log
 from services.scheduler import notifications
 from services.scheduler.db import Connection, runs, tasks
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import FAILED_STATES, ReadyTask, Task, TaskState
+from services.scheduler.notifications import Notifier
 from services.scheduler.plans import planner
 from services.scheduler.tasks import transitions
+from services.scheduler.tasks.dispatcher import TaskDispatcher
+from services.scheduler.triggers import LoopTriggers
 
 
 @dataclass(frozen=True)
@@ -43,41 +45,98 @@ async def lock_task(conn: Connection, task_id: str) -> tuple[Run | None, Task | 
     return run, *await tasks.get_with_time(conn, task_id)
 
 
-async def apply_transition(
-    deps: Dependencies, conn: Connection, run: Run, task: Task | None, columns: Mapping[str, Any], now: float
-) -> AppliedTransition:
-    """Write a task's new columns and what follows for its run and other stages. The run must be locked."""
-    changes: dict[str, Mapping[str, Any]] = {}
-    if task is not None:
-        if columns.get("state") == "publishing" and not planner.publication_moves(run, replace(task, **columns)):
-            columns = {**columns, "state": "succeeded", "finished_at": now}
-        changes[task.id] = columns
-        task = replace(task, **columns)
-    stages, other_states = await _affected_stages(conn, run, task)
-    step = transitions.advance_run(run, stages, now, other_states)
-    for stage_id, update in step.tasks.items():
-        changes[stage_id] = {**changes.get(stage_id, {}), **update}
-    stages_by_id = {stage.id: stage for stage in stages}
-    dispatched = deps.dispatcher.reserve(
-        stages_by_id[stage_id].ready_task for stage_id in changes if changes[stage_id].get("state") == "ready"
-    )
-    for ready_task in dispatched:
-        changes[ready_task.task] = {**changes[ready_task.task], "rung_at": now}
-    for task_id in sorted(changes):
-        await tasks.update_task(conn, task_id, changes[task_id])
-    if step.tasks and not step.run:  # the halted stages may have been the last open ones
-        final_stages = [replace(stage, **step.tasks.get(stage.id, {})) for stage in stages]
-        step = transitions.RunTransition(transitions.advance_run(run, final_stages, now, other_states).run, {})
-    if step.run:
-        await runs.update_run(conn, run, step.run)
-    stopped = (stages_by_id[stage_id].worker for stage_id, update in step.tasks.items() if update.get("stop"))
-    return AppliedTransition(
-        dispatched,
-        frozenset(worker for worker in stopped if worker),
-        has_publications=any(columns.get("state") == "publishing" for columns in changes.values())
-        or any(stages_by_id[stage_id].state == "publishing" for stage_id in step.tasks),
-        ended_run=_describe_end(run, step.run) if "finished_at" in step.run else None,
-    )
+@dataclass(frozen=True)
+class TransitionApplier:
+    """Writes transitions inside the caller's transaction, and wakes waiters, workers and loops after its commit."""
+
+    dispatcher: TaskDispatcher
+    notifier: Notifier
+    triggers: LoopTriggers
+    app_limit: int | None
+    """How many stages of one app may run at a time."""
+    log_runs: bool
+
+    async def apply_transition(
+        self, conn: Connection, run: Run, task: Task | None, columns: Mapping[str, Any], now: float
+    ) -> AppliedTransition:
+        """Write a task's new columns and what follows for its run and other stages. The run must be locked."""
+        changes: dict[str, Mapping[str, Any]] = {}
+        if task is not None:
+            if columns.get("state") == "publishing" and not planner.publication_moves(run, replace(task, **columns)):
+                columns = {**columns, "state": "succeeded", "finished_at": now}
+            changes[task.id] = columns
+            task = replace(task, **columns)
+        stages, other_states = await _affected_stages(conn, run, task)
+        step = transitions.advance_run(run, stages, now, other_states)
+        for stage_id, update in step.tasks.items():
+            changes[stage_id] = {**changes.get(stage_id, {}), **update}
+        stages_by_id = {stage.id: stage for stage in stages}
+        dispatched = self.dispatcher.reserve(
+            stages_by_id[stage_id].ready_task for stage_id in changes if changes[stage_id].get("state") == "ready"
+        )
+        for ready_task in dispatched:
+            changes[ready_task.task] = {**changes[ready_task.task], "rung_at": now}
+        for task_id in sorted(changes):
+            await tasks.update_task(conn, task_id, changes[task_id])
+        if step.tasks and not step.run:  # the halted stages may have been the last open ones
+            final_stages = [replace(stage, **step.tasks.get(stage.id, {})) for stage in stages]
+            step = transitions.RunTransition(transitions.advance_run(run, final_stages, now, other_states).run, {})
+        if step.run:
+            await runs.update_run(conn, run, step.run)
+        stopped = (stages_by_id[stage_id].worker for stage_id, update in step.tasks.items() if update.get("stop"))
+        return AppliedTransition(
+            dispatched,
+            frozenset(worker for worker in stopped if worker),
+            has_publications=any(columns.get("state") == "publishing" for columns in changes.values())
+            or any(stages_by_id[stage_id].state == "publishing" for stage_id in step.tasks),
+            ended_run=_describe_end(run, step.run) if "finished_at" in step.run else None,
+        )
+
+    def publish_changes(self, task: Task, run: Run | None, applied: AppliedTransition) -> None:
+        """Wake the loops and waiters that a changed task concerns. For an instance: the relay and the reconciler."""
+        if run is None or self.app_limit is not None:  # with a limit, its end may admit another
+            self.triggers.dispatch_relay.wake()
+        if run is None:
+            self.triggers.reconcile(task.app)
+            return
+        if run.chain:
+            self.triggers.timers.wake()
+        self.notify_waiters(run.id, applied)
+
+    def notify_waiters(self, run: str, applied: AppliedTransition) -> None:
+        """Notify requests that wait for the run, the callbacks, the publisher and workers with a task to stop."""
+        self.dispatcher.publish_soon(applied.dispatched)
+        self.triggers.callbacks.wake()
+        if applied.has_publications:
+            self.triggers.output_publisher.wake()
+        self.notifier.notify(notifications.run_changed(run))
+        if applied.ended_run:
+            self.notifier.notify(notifications.run_ended(run))
+            if self.log_runs:
+                log.get("scheduler").info("run ended", **applied.ended_run)
+        for worker in applied.workers_to_stop:
+            self.notifier.notify(notifications.worker_orders(worker))
+
+    def notify_run_change(self, run: str, applied: AppliedTransition) -> None:
+        """After the commit of a change that a caller or a deadline made to a run."""
+        self.triggers.dispatch_relay.wake()
+        self.triggers.timers.wake()
+        self.notify_waiters(run, applied)
+
+    def notify_chain(self, run: str) -> None:
+        """After the commit of a step of the chain that began with this run."""
+        self.triggers.dispatch_relay.wake()
+        self.triggers.callbacks.wake()
+        self.notifier.notify(notifications.run_changed(run))
+        self.notifier.notify(notifications.run_ended(run))
+
+    def notify_claimed(self, task: Task, *, has_more: bool) -> None:
+        """After the commit of a claim. `has_more`: other tasks are ready."""
+        if has_more:
+            self.dispatcher.on_claim()
+        if task.run:
+            self.triggers.callbacks.wake()
+            self.notifier.notify(notifications.run_changed(task.run))
 
 
 def _describe_end(run: Run, columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,30 +168,3 @@ async def _affected_stages(conn: Connection, run: Run, changed: Task | None) -> 
     return [
         changed if changed and changed.id == stage.id else stage for stage in await tasks.list_by_run(conn, run.id)
     ], frozenset()
-
-
-def publish_changes(deps: Dependencies, task: Task, run: Run | None, applied: AppliedTransition) -> None:
-    """Wake the loops and waiters that a changed task concerns. For an instance: the relay and the reconciler."""
-    if run is None or deps.settings.app_stages is not None:  # with a limit, its end may admit another
-        deps.triggers.dispatch_relay.wake()
-    if run is None:
-        deps.triggers.reconcile(task.app)
-        return
-    if run.chain:
-        deps.triggers.timers.wake()
-    notify_waiters(deps, run.id, applied)
-
-
-def notify_waiters(deps: Dependencies, run: str, applied: AppliedTransition) -> None:
-    """Notify requests that wait for the run, the callbacks, the publisher and workers with a task to stop."""
-    deps.dispatcher.publish_soon(applied.dispatched)
-    deps.triggers.callbacks.wake()
-    if applied.has_publications:
-        deps.triggers.output_publisher.wake()
-    deps.notifier.notify(notifications.run_changed(run))
-    if applied.ended_run:
-        deps.notifier.notify(notifications.run_ended(run))
-        if deps.settings.run_log:
-            log.get("scheduler").info("run ended", **applied.ended_run)
-    for worker in applied.workers_to_stop:
-        deps.notifier.notify(notifications.worker_orders(worker))

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from libs.common.db import database_time
+from libs.common.db import Database, database_time
 from libs.common.errors import Unavailable
 from services.scheduler.db import Connection, ready_queue, workers
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.task import ReadyTask
 from services.scheduler.model.worker import Worker
-from services.scheduler.tasks.dispatcher import DEFAULT_CLASSES
+from services.scheduler.tasks.dispatcher import DEFAULT_CLASSES, TaskDispatcher
 
 WINDOW_SIZE = 64
 """How many messages may wait in the broker,"""
@@ -27,29 +26,29 @@ REDISPATCH_CHECK_S = 2.0
 class DispatchRelay:
     """Keeps the window of messages filled."""
 
-    def __init__(self, deps: Dependencies) -> None:
-        self._deps = deps
+    def __init__(self, db: Database, dispatcher: TaskDispatcher, app_limit: int | None) -> None:
+        """`app_limit`: how many stages of one app may run at a time."""
+        self._db, self._dispatcher, self._app_limit = db, dispatcher, app_limit
         self._last_check = 0.0
 
     async def run_once(self) -> None:
         """Publish ready tasks. Raises Unavailable when the broker rejects some; those stay undispatched."""
-        dispatcher = self._deps.dispatcher
-        async with self._deps.db.read() as conn:
+        async with self._db.read() as conn:
             now = await database_time(conn)
             selected = await self._select(conn, now)
-        if published := await dispatcher.publish(selected):
-            async with self._deps.db.write() as conn:
+        if published := await self._dispatcher.publish(selected):
+            async with self._db.write() as conn:
                 await ready_queue.mark_dispatched(conn, [task.task for task in published], now)
         if len(published) < len(selected):
             raise Unavailable("the message broker is not accepting messages")
-        await dispatcher.retry_failed()
+        await self._dispatcher.retry_failed()
 
     async def _select(self, conn: Connection, now: float) -> list[ReadyTask]:
         """Undispatched tasks of classes whose window is half empty, and unclaimed ones of classes with free slots."""
         all_workers, dispatched = await workers.list_workers(conn), await ready_queue.count_dispatched(conn)
         window, app_limit = (
             max(WINDOW_SIZE, PER_SLOT * sum(worker.slots for worker in all_workers)),
-            self._deps.settings.app_stages,
+            self._app_limit,
         )
         low_classes = [
             resource_class for resource_class in DEFAULT_CLASSES if dispatched.get(resource_class, 0) < window / 2
@@ -59,7 +58,7 @@ class DispatchRelay:
         )
         waiting_by_class = Counter(dispatched) + Counter(task.resource_class for task in undispatched)
         # with a limit, a dispatched task may not be claimable: only this query knows the order
-        self._deps.dispatcher.refill(
+        self._dispatcher.refill(
             {}
             if app_limit
             else {resource_class: window - waiting_by_class[resource_class] for resource_class in DEFAULT_CLASSES}

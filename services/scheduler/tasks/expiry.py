@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from libs.common import log
-from libs.common.db import database_time
+from libs.common.db import Database, database_time
 from libs.common.periodic_task import for_each
 from services.scheduler.db import tasks
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.task import Task
 from services.scheduler.tasks import transitions
-from services.scheduler.tasks.apply import AppliedTransition, apply_transition, lock_task, publish_changes
+from services.scheduler.tasks.apply import AppliedTransition, TransitionApplier, lock_task
 
 
-async def expire_leases(deps: Dependencies) -> None:
+async def expire_leases(db: Database, applier: TransitionApplier) -> None:
     """Take tasks back from workers that sent no heartbeat for a whole lease."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         expired = await tasks.list_expired(conn, await database_time(conn))
-    await for_each((task.id for task in expired), lambda task: _expire_lease(deps, task))
+    await for_each((task.id for task in expired), lambda task: _expire_lease(db, applier, task))
 
 
-async def _expire_lease(deps: Dependencies, task_id: str) -> None:
-    async with deps.db.write() as conn:
+async def _expire_lease(db: Database, applier: TransitionApplier, task_id: str) -> None:
+    async with db.write() as conn:
         run, task, now = await lock_task(conn, task_id)
         if task is None or task.state != "claimed" or (task.lease_until or 0) >= now:
             return
@@ -30,23 +29,23 @@ async def _expire_lease(deps: Dependencies, task_id: str) -> None:
         if run is None:
             await tasks.update_task(conn, task.id, columns)
         else:
-            applied = await apply_transition(deps, conn, run, task, columns, now)
+            applied = await applier.apply_transition(conn, run, task, columns, now)
     log.get("scheduler").warning("lease expired", task=task.id, app=task.app, worker=task.worker, token=task.token)
-    publish_changes(deps, task, run, applied)
+    applier.publish_changes(task, run, applied)
 
 
-async def release_backoffs(deps: Dependencies) -> None:
+async def release_backoffs(db: Database, applier: TransitionApplier) -> None:
     """Make tasks ready whose back-off is over."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         due_tasks = await tasks.list_backoff_over(conn, await database_time(conn))
-    await for_each(due_tasks, lambda task: _release_backoff(deps, task), lambda task: task.id)
+    await for_each(due_tasks, lambda task: _release_backoff(db, applier, task), lambda task: task.id)
 
 
-async def _release_backoff(deps: Dependencies, task: Task) -> None:
-    async with deps.db.write() as conn:
+async def _release_backoff(db: Database, applier: TransitionApplier, task: Task) -> None:
+    async with db.write() as conn:
         current = await tasks.get(conn, task.id)
         if current is None or current.state != "waiting":
             return
         state = "waiting" if current.kind == "instance" and current.spec.get("model") else "ready"
         await tasks.update_task(conn, task.id, {"state": state, "not_before": None})
-    publish_changes(deps, task, None, AppliedTransition())
+    applier.publish_changes(task, None, AppliedTransition())

@@ -7,14 +7,16 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from libs.common.db import Database
 from libs.common.errors import MeshError, TooLarge
+from libs.common.http.client import ServiceClient
 from libs.common.log import get
 from services.scheduler.db import runs, tasks
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.reason import Reason, reason
 from services.scheduler.model.task import Task
 from services.scheduler.plans import planner
 from services.scheduler.tasks import apply, transitions
+from services.scheduler.tasks.apply import TransitionApplier
 
 COPY_TIMEOUT_S = 600.0
 """Timeout of one request to databox; a longer publication is requested again and continues."""
@@ -44,15 +46,15 @@ class RetryDelay:
 class OutputPublisher:
     """Publishes concurrently: a publication of many gigabytes does not delay others."""
 
-    def __init__(self, deps: Dependencies) -> None:
-        self._deps = deps
+    def __init__(self, db: Database, databox: ServiceClient, applier: TransitionApplier) -> None:
+        self._db, self._databox, self._applier = db, databox, applier
         self._in_progress: dict[str, tuple[Task, asyncio.Task[None]]] = {}
         """By task id: the task as it was at the start, and its job."""
         self._delays: dict[str, RetryDelay] = {}
 
     async def run_once(self) -> None:
         """Start due publications up to `MAX_CONCURRENT`; cancel those of canceled runs."""
-        async with self._deps.db.read() as conn:
+        async with self._db.read() as conn:
             publishing = {task.id: task for task in await tasks.list_by_state(conn, "stage", "publishing")}
         self._delays = {task: delay for task, delay in self._delays.items() if task in publishing}
         for started, job in self._in_progress.values():
@@ -68,7 +70,7 @@ class OutputPublisher:
 
     async def _publish_guarded(self, task: Task) -> None:
         try:
-            await (_withdraw_outputs if task.stop else _publish_outputs)(self._deps, task)
+            await (_withdraw_outputs if task.stop else _publish_outputs)(self._db, self._databox, self._applier, task)
         except MeshError as error:
             await self._schedule_retry(task, error.detail)
         except Exception as error:  # noqa: BLE001  a defect in one publication must not stop the others; logged
@@ -77,7 +79,7 @@ class OutputPublisher:
         finally:
             del self._in_progress[task.id]
             if len(self._in_progress) == MAX_CONCURRENT - 1 or _is_cancelled():
-                self._deps.triggers.output_publisher.wake()
+                self._applier.triggers.output_publisher.wake()
 
     async def _schedule_retry(self, task: Task, message: str) -> None:
         """Delay the next try, and show why in the task's detail."""
@@ -85,7 +87,7 @@ class OutputPublisher:
         seconds = delay.until - time.monotonic()
         get("scheduler").info("publishing failed; will retry", task=task.id, why=message, failures=delay.failures)
         with suppress(MeshError):
-            await _show_problem(self._deps, task, f"{message}; retrying in {seconds:.0f} s")
+            await _show_problem(self._db, self._applier, task, f"{message}; retrying in {seconds:.0f} s")
 
     async def close(self) -> None:
         jobs = [job for _, job in self._in_progress.values()]
@@ -99,30 +101,30 @@ def _is_cancelled() -> bool:
     return current is not None and current.cancelling() > 0
 
 
-async def _publish_outputs(deps: Dependencies, task: Task) -> None:
+async def _publish_outputs(db: Database, databox: ServiceClient, applier: TransitionApplier, task: Task) -> None:
     """Raises MeshError when the error is retryable."""
-    async with deps.db.read() as conn:
+    async with db.read() as conn:
         run = await runs.get(conn, task.app, task.run or "")
     if run is None:
         return
     columns: dict[str, object] = {"state": "succeeded"}
     moves = planner.publication_moves(run, task)
     try:
-        await deps.services.databox.put(_publication_path(task), {"moves": moves}, timeout=COPY_TIMEOUT_S)
+        await databox.put(_publication_path(task), {"moves": moves}, timeout=COPY_TIMEOUT_S)
     except MeshError as error:
         if error.retryable or not 400 <= error.status < 500:
             raise
         columns = {"state": "failed", "reason": publication_failure(error)}
-    await _finish_task(deps, task, columns)
+    await _finish_task(db, applier, task, columns)
 
 
-async def _withdraw_outputs(deps: Dependencies, task: Task) -> None:
+async def _withdraw_outputs(db: Database, databox: ServiceClient, applier: TransitionApplier, task: Task) -> None:
     """Withdraw the published outputs of a canceled run; without databox they stay."""
     try:
-        await deps.services.databox.delete(_publication_path(task), timeout=WITHDRAW_TIMEOUT_S)
+        await databox.delete(_publication_path(task), timeout=WITHDRAW_TIMEOUT_S)
     except MeshError as error:
         get("scheduler").warning("failed to withdraw the outputs of a canceled run", task=task.id, why=error.detail)
-    await _finish_task(deps, task, {"state": "canceled", "stop": False})
+    await _finish_task(db, applier, task, {"state": "canceled", "stop": False})
 
 
 def _publication_path(task: Task) -> str:
@@ -134,21 +136,21 @@ def publication_failure(error: MeshError) -> Reason:
     return {**error.extensions, **reason("quota" if isinstance(error, TooLarge) else "output", error.detail)}
 
 
-async def _finish_task(deps: Dependencies, task: Task, columns: dict[str, object]) -> None:
-    async with deps.db.write() as conn:
+async def _finish_task(db: Database, applier: TransitionApplier, task: Task, columns: dict[str, object]) -> None:
+    async with db.write() as conn:
         run, current, now = await apply.lock_task(conn, task.id)
         if run is None or current is None or (current.state, current.token) != ("publishing", task.token):
             return
-        applied = await apply.apply_transition(deps, conn, run, current, {**columns, "finished_at": now}, now)
-    apply.publish_changes(deps, current, run, applied)
+        applied = await applier.apply_transition(conn, run, current, {**columns, "finished_at": now}, now)
+    applier.publish_changes(current, run, applied)
 
 
-async def _show_problem(deps: Dependencies, task: Task, message: str) -> None:
-    async with deps.db.write() as conn:
+async def _show_problem(db: Database, applier: TransitionApplier, task: Task, message: str) -> None:
+    async with db.write() as conn:
         run, current, _now = await apply.lock_task(conn, task.id)
         if run is None or current is None or (current.state, current.token) != ("publishing", task.token):
             return
         await tasks.update_task(
             conn, task.id, {"detail": f"{transitions.publishing_detail(run, task)}: {message}"[:MAX_DETAIL]}
         )
-    apply.publish_changes(deps, current, run, apply.AppliedTransition())
+    applier.publish_changes(current, run, apply.AppliedTransition())

@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from libs.common import log
+from libs.common.db import Database
 from libs.common.protocol.claim import ClaimRequest, ClaimResponse, Lease
 from libs.common.protocol.stage import StageSpec
 from libs.common.settings import Settings
-from services.scheduler import notifications
 from services.scheduler.credentials import instance_token
 from services.scheduler.db import Connection, ready_queue, runs, tasks
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.reason import reason
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import ClaimCandidate, Task
 from services.scheduler.plans import planner
 from services.scheduler.runs import async_prediction
+from services.scheduler.tasks.apply import TransitionApplier
 
 MAX_ATTEMPTS = 5
 """How often one request tries again after another worker has claimed its candidate."""
@@ -28,23 +28,25 @@ MAX_CANDIDATES = 8
 """Ready tasks that one try reads."""
 
 
-async def claim_next(deps: Dependencies, request: ClaimRequest) -> ClaimResponse:
+async def claim_next(
+    db: Database, applier: TransitionApplier, settings: Settings, request: ClaimRequest
+) -> ClaimResponse:
     """The lease of the next task, which need not be the one that a message named; or no lease."""
     for _ in range(MAX_ATTEMPTS):
-        async with deps.db.write() as conn:
-            limit = deps.settings.app_stages
+        async with db.write() as conn:
+            limit = settings.app_stages
             candidates, draining, now = await ready_queue.list_next_ready(
                 conn, request.worker, request.classes, stages=request.free > 0, limit=limit, max_tasks=MAX_CANDIDATES
             )
             if draining:
                 return ClaimResponse(lease=None, reason=reason("draining", "the worker is draining"))
-            claimed = await _claim_first(conn, candidates, request.worker, now, deps.settings.lease)
+            claimed = await _claim_first(conn, candidates, request.worker, now, settings.lease)
             if claimed is not None:
-                lease = await _build_lease(conn, *claimed, now, deps.settings)
+                lease = await _build_lease(conn, *claimed, now, settings)
         if claimed is not None:
             has_more = len(candidates) > 1
-            _notify_claimed(deps, claimed[0], has_more=has_more)
-            if deps.settings.run_log:
+            applier.notify_claimed(claimed[0], has_more=has_more)
+            if settings.run_log:
                 _log_start(claimed[1])
             return ClaimResponse(lease=lease, reason=None, more=has_more)
         if not candidates:
@@ -114,12 +116,3 @@ def _log_start(run: Run | None) -> None:
     """Log the start of a run; `run` is its state before the claim."""
     if run is not None and run.started_at is None:
         log.get("scheduler").info("run started", app=run.app, pipeline=run.pipeline, run=run.id, user=run.user)
-
-
-def _notify_claimed(deps: Dependencies, task: Task, *, has_more: bool) -> None:
-    """`has_more`: other tasks are ready."""
-    if has_more:
-        deps.dispatcher.on_claim()
-    if task.run:
-        deps.triggers.callbacks.wake()
-        deps.notifier.notify(notifications.run_changed(task.run))

@@ -6,14 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.db import database_time
+from libs.common.db import Database, database_time
 from libs.common.log import get
 from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse, TaskRef, TaskStatus
+from libs.common.settings import Settings
 from services.scheduler import notifications
 from services.scheduler.components import reconciler
 from services.scheduler.db import Connection, runs, tasks, workers
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.task import Task
+from services.scheduler.notifications import Notifier
+from services.scheduler.triggers import LoopTriggers
 
 MAX_POLL_S = 30.0
 STOP_CHECK_S = 0.5
@@ -29,33 +31,35 @@ class WorkerOrders:
     has_later_stops: bool
 
 
-async def handle_heartbeat(deps: Dependencies, worker: str, heartbeat: Heartbeat) -> HeartbeatResponse:
+async def handle_heartbeat(
+    db: Database, notifier: Notifier, triggers: LoopTriggers, settings: Settings, worker: str, heartbeat: Heartbeat
+) -> HeartbeatResponse:
     """Renew leases, save changes, and return orders: at once when there are any, else after up to `wait` seconds."""
-    with deps.notifier.subscribe(notifications.worker_orders(worker)) as subscription:
-        revoked, orders = await _renew_leases(deps, worker, heartbeat)
+    with notifier.subscribe(notifications.worker_orders(worker)) as subscription:
+        revoked, orders = await _renew_leases(db, notifier, triggers, settings, worker, heartbeat)
         remaining = 0.0 if revoked else min(heartbeat.wait, MAX_POLL_S)
         while remaining > 0 and not orders.stop and orders.draining == heartbeat.draining:
             pause = min(remaining, STOP_CHECK_S if orders.has_later_stops else remaining)
-            if await subscription.wait(pause) and deps.notifier.closed:
+            if await subscription.wait(pause) and notifier.closed:
                 break
             remaining -= pause
-            orders = await _pending_orders(deps, worker)
-    return HeartbeatResponse(
-        lease_seconds=deps.settings.lease, drain=orders.draining, stop=orders.stop, gone=tuple(revoked)
-    )
+            orders = await _pending_orders(db, worker)
+    return HeartbeatResponse(lease_seconds=settings.lease, drain=orders.draining, stop=orders.stop, gone=tuple(revoked))
 
 
-async def _renew_leases(deps: Dependencies, worker: str, heartbeat: Heartbeat) -> tuple[list[TaskRef], WorkerOrders]:
+async def _renew_leases(
+    db: Database, notifier: Notifier, triggers: LoopTriggers, settings: Settings, worker: str, heartbeat: Heartbeat
+) -> tuple[list[TaskRef], WorkerOrders]:
     changed_runs: set[str] = set()
     changed_apps: set[str] = set()
-    async with deps.db.write() as conn:
+    async with db.write() as conn:
         now = await database_time(conn)
         reported = {name: getattr(heartbeat, name) for name in ("host", "slots", "free", "labels")}
         draining = await workers.upsert_worker(
             conn, {"name": worker, "classes": list(heartbeat.classes), "seen_at": now, **reported}
         )
         claimed = {task.id: task for task in await tasks.list_claimed_by(conn, worker)}
-        until = now + deps.settings.lease
+        until = now + settings.lease
         revoked: list[TaskRef] = []
         renewed, updates = {}, {}
         for status in heartbeat.have:
@@ -79,11 +83,11 @@ async def _renew_leases(deps: Dependencies, worker: str, heartbeat: Heartbeat) -
         rerouted_apps = [app for app in sorted(changed_apps) if await _update_routes(conn, app)]
         orders = build_orders(claimed.values(), now, draining=draining)
     if rerouted_apps:
-        deps.notifier.notify(notifications.ROUTE_TABLE)
+        notifier.notify(notifications.ROUTE_TABLE)
     for run in changed_runs:
-        deps.notifier.notify(notifications.run_changed(run))
+        notifier.notify(notifications.run_changed(run))
     for app in changed_apps:
-        deps.triggers.reconcile(app)
+        triggers.reconcile(app)
     return revoked, orders
 
 
@@ -111,8 +115,8 @@ def changed_columns(task: Task, status: TaskStatus) -> dict[str, Any]:
     return {name: value for name, value in reported.items() if getattr(task, name) != value}
 
 
-async def _pending_orders(deps: Dependencies, worker: str) -> WorkerOrders:
-    async with deps.db.read() as conn:
+async def _pending_orders(db: Database, worker: str) -> WorkerOrders:
+    async with db.read() as conn:
         draining, now = await workers.get_draining(conn, worker)
         return build_orders(await tasks.list_stopping(conn, worker), now, draining=draining)
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from libs.common.db import Database
 from libs.common.errors import Conflict
 from libs.common.protocol.report import ReuseQuery, TaskReport
 from services.scheduler.db import stage_cache, tasks
-from services.scheduler.dependencies import Dependencies
 from services.scheduler.model.task import Task
 from services.scheduler.tasks import transitions
-from services.scheduler.tasks.apply import AppliedTransition, apply_transition, lock_task, publish_changes
+from services.scheduler.tasks.apply import AppliedTransition, TransitionApplier, lock_task
 
 
-async def handle_report(deps: Dependencies, task_id: str, report: TaskReport) -> None:
+async def handle_report(db: Database, applier: TransitionApplier, task_id: str, report: TaskReport) -> None:
     """Apply a worker's final report of a task. Raises Conflict when the lease is over: the result is dropped."""
     result = transitions.AttemptResult(
         report.outcome, report.reason, report.outputs, report.log_tail, report.usage, report.answer, report.progress
     )
-    async with deps.db.write() as conn:
+    async with db.write() as conn:
         run, stored, now = await lock_task(conn, task_id)
         task = require_current_lease(stored, report.worker, report.token)
         await tasks.end_attempt(conn, task, report.outcome, report.reason, report.usage, now)
@@ -24,12 +24,12 @@ async def handle_report(deps: Dependencies, task_id: str, report: TaskReport) ->
         if run is None:
             await tasks.update_task(conn, task.id, transitions.instance_after_report(task, result, now))
         else:
-            applied = await apply_transition(
-                deps, conn, run, task, transitions.stage_after_report(run, task, result, now), now
+            applied = await applier.apply_transition(
+                conn, run, task, transitions.stage_after_report(run, task, result, now), now
             )
             if report.content and report.outcome == "succeeded":
                 await stage_cache.save_entry(conn, task, report.content, report.outputs or {}, now)
-    publish_changes(deps, task, run, applied)
+    applier.publish_changes(task, run, applied)
 
 
 def require_current_lease(task: Task | None, worker: str, token: int) -> Task:
@@ -39,9 +39,9 @@ def require_current_lease(task: Task | None, worker: str, token: int) -> Task:
     return task
 
 
-async def complete_from_cache(deps: Dependencies, task_id: str, query: ReuseQuery) -> bool:
+async def complete_from_cache(db: Database, applier: TransitionApplier, task_id: str, query: ReuseQuery) -> bool:
     """Complete the stage with cached outputs; False when the cache has none."""
-    async with deps.db.write() as conn:
+    async with db.write() as conn:
         run, stored, now = await lock_task(conn, task_id)
         task = require_current_lease(stored, query.worker, query.token)
         entry = await stage_cache.find_entry(conn, task.app, query.content)
@@ -54,6 +54,6 @@ async def complete_from_cache(deps: Dependencies, task_id: str, query: ReuseQuer
             run, task, transitions.AttemptResult("succeeded", None, entry["outputs"]), now
         )
         result = {**columns["result"], "reused": source}
-        applied = await apply_transition(deps, conn, run, task, {**columns, "result": result}, now)
-    publish_changes(deps, task, run, applied)
+        applied = await applier.apply_transition(conn, run, task, {**columns, "result": result}, now)
+    applier.publish_changes(task, run, applied)
     return True
