@@ -15,8 +15,7 @@ from libs.common.messages import AccessChanged, FileChanged, RevisionReady
 from libs.common.periodic_task import MAX_BACK_OFF_S, PeriodicTask, WakeSignal, for_each
 from services.scheduler.callbacks import dispatcher
 from services.scheduler.components import load_reports, reconciler, registry_sync
-from services.scheduler.db import apps, rollouts, tasks
-from services.scheduler.db import due_work as of_time
+from services.scheduler.db import apps, due_work, rollouts, tasks
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.leader_election import LEADER_RENEW_S, LeaderElection
 from services.scheduler.observation import ObservationWindow
@@ -149,7 +148,7 @@ class ControlLoops:
     async def _run_timers(self) -> None:
         async with self._deps.db.read() as conn:
             now = await database_time(conn)
-            due = await of_time.find_due_work(conn, now)
+            due = await due_work.find_due_work(conn, now)
         if due.is_busy:
             self._triggers.hurry_timers()
         elif due.next_at is not None:

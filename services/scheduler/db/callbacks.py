@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.db import due_work as of_time
+from services.scheduler.db import due_work
 from services.scheduler.db.tables import callbacks, deliveries
 from services.scheduler.model.callback import Callback, Delivery
 
@@ -21,7 +21,7 @@ async def get(conn: AsyncConnection, run: str, *, lock: bool = False) -> Callbac
 
 async def list_changed(conn: AsyncConnection, limit: int) -> list[Callback]:
     """Callbacks whose run has a newer version than the one checked last."""
-    query = select(callbacks).select_from(of_time.CALLBACKS_WITH_RUN).where(of_time.RUN_CHANGED)
+    query = select(callbacks).select_from(due_work.CALLBACKS_WITH_RUN).where(due_work.RUN_CHANGED)
     return [Callback(**row) for row in (await conn.execute(query.limit(limit))).mappings()]
 
 
@@ -34,7 +34,7 @@ async def add_delivery(conn: AsyncConnection, delivery: Delivery) -> None:
 
 
 async def list_due_deliveries(conn: AsyncConnection, now: float, limit: int) -> list[Delivery]:
-    query = select(deliveries).where(of_time.delivery_due(now))
+    query = select(deliveries).where(due_work.delivery_due(now))
     return [
         Delivery(**row) for row in (await conn.execute(query.order_by(deliveries.c.next_at).limit(limit))).mappings()
     ]

@@ -49,7 +49,7 @@ async def list_next_ready(
     max_tasks: int = 1,
 ) -> tuple[list[ClaimCandidate], bool, float]:
     """The next tasks for a worker; when there are any, whether the worker is draining, and the database's time."""
-    params = {"by": worker, "classes": list(classes), "most": max_tasks}
+    params = {"worker_name": worker, "classes": list(classes), "max_rows": max_tasks}
     rows = (await conn.execute(_next_query(limit, stages), params)).all()
     if not rows:
         return [], False, 0.0
@@ -59,12 +59,12 @@ async def list_next_ready(
 
 @cache
 def _next_query(limit: int | None, stages: bool) -> Select[Any]:
-    draining = select(workers.c.draining).where(workers.c.name == bindparam("by")).scalar_subquery()
+    draining = select(workers.c.draining).where(workers.c.name == bindparam("worker_name")).scalar_subquery()
     query = _ready_in_order(limit).with_only_columns(tasks.c.id, tasks.c.app, tasks.c.run, draining, DatabaseNow())
     query = query.where(tasks.c.resource_class.in_(bindparam("classes", expanding=True)))
     if not stages:
         query = query.where(tasks.c.kind == "instance")
-    return query.limit(bindparam("most"))
+    return query.limit(bindparam("max_rows"))
 
 
 async def count_dispatched(conn: AsyncConnection) -> dict[str, int]:
@@ -78,8 +78,8 @@ async def list_undispatched(
     """The next ready tasks that were never dispatched, or that were dispatched before `dispatched_before`."""
     params = {
         "classes": list(classes),
-        "most": window,
-        **({} if dispatched_before is None else {"before": dispatched_before}),
+        "max_rows": window,
+        **({} if dispatched_before is None else {"dispatched_before": dispatched_before}),
     }
     return [
         ReadyTask(*row) for row in await conn.execute(_undispatched_query(limit, dispatched_before is None), params)
@@ -88,10 +88,10 @@ async def list_undispatched(
 
 @cache
 def _undispatched_query(limit: int | None, never_dispatched: bool) -> Select[Any]:
-    undispatched = tasks.c.rung_at.is_(None) if never_dispatched else tasks.c.rung_at < bindparam("before")
+    undispatched = tasks.c.rung_at.is_(None) if never_dispatched else tasks.c.rung_at < bindparam("dispatched_before")
     query = _ready_in_order(limit).with_only_columns(tasks.c.id, tasks.c.resource_class)
     query = query.where(undispatched, tasks.c.resource_class.in_(bindparam("classes", expanding=True)))
-    return query.limit(bindparam("most"))
+    return query.limit(bindparam("max_rows"))
 
 
 async def list_ready_stages(conn: AsyncConnection) -> list[QueueEntry]:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Executable, bindparam, delete, func, or_, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow, Rows, insert_many
-from services.scheduler.db import due_work as of_time
+from services.scheduler.db import due_work
 from services.scheduler.db.due_work import OPEN_RUN
 from services.scheduler.db.run_plan_cache import RunPlanCache
 from services.scheduler.db.tables import attempts, callbacks, deliveries, idempotency_keys, runs, tasks
@@ -20,16 +20,18 @@ from services.scheduler.model.run import FINAL_STATUSES, Run
 WITHOUT_PLAN = [column for column in runs.c if column is not runs.c.plan]
 NEW_RUN_COLUMNS = [field.name for field in fields(Run) if field.name not in ("reason", "started_at", "finished_at")]
 """Columns that a new run has a value for."""
-BY_KEY = (runs.c.app == bindparam("of"), runs.c.id == bindparam("this"))
+BY_KEY = (runs.c.app == bindparam("app_name"), runs.c.id == bindparam("run_id"))
 _SELECT_ALL, _SELECT_WITHOUT_PLAN = select(runs).where(*BY_KEY), select(*WITHOUT_PLAN).where(*BY_KEY)
 SELECT_ALL = {False: _SELECT_ALL, True: _SELECT_ALL.with_for_update()}
 SELECT_WITHOUT_PLAN = {False: _SELECT_WITHOUT_PLAN, True: _SELECT_WITHOUT_PLAN.with_for_update()}
 """Keys: whether to lock the row."""
 _BUMP_VERSION = update(runs).where(*BY_KEY).values(version=runs.c.version + 1)
 LOCK_AND_BUMP_ALL, LOCK_AND_BUMP = _BUMP_VERSION.returning(*runs.c), _BUMP_VERSION.returning(*WITHOUT_PLAN)
-_QUEUED = select(runs.c.id).where(runs.c.app == bindparam("of"), runs.c.status == "queued").limit(bindparam("most"))
+_QUEUED = (
+    select(runs.c.id).where(runs.c.app == bindparam("app_name"), runs.c.status == "queued").limit(bindparam("max_rows"))
+)
 COUNT_QUEUED = select(select(func.count()).select_from(_QUEUED.subquery()).scalar_subquery(), DatabaseNow())
-UPDATE = update(runs).where(runs.c.id == bindparam("this"))
+UPDATE = update(runs).where(runs.c.id == bindparam("run_id"))
 
 
 async def add(
@@ -59,7 +61,7 @@ async def lock_and_bump(conn: AsyncConnection, app: str, run: str) -> Run | None
 async def _load_run(
     conn: AsyncConnection, query: Executable, app: str, run: str, plan: dict[str, Any] | None
 ) -> Run | None:
-    row = (await conn.execute(query, {"of": app, "this": run})).mappings().first()
+    row = (await conn.execute(query, {"app_name": app, "run_id": run})).mappings().first()
     if row is None:
         return None
     loaded = Run(**row) if plan is None else Run(plan=plan, **row)
@@ -75,7 +77,7 @@ async def get_versions(conn: AsyncConnection, run_ids: Iterable[str]) -> dict[st
 async def update_run(conn: AsyncConnection, run: Run, columns: Mapping[str, Any]) -> Run:
     """Update the columns and increment the version, which is the run's ETag."""
     values = {**columns, "version": run.version + 1}
-    await conn.execute(UPDATE, {"this": run.id, **values})
+    await conn.execute(UPDATE, {"run_id": run.id, **values})
     return Run(**{**run.__dict__, **values})
 
 
@@ -87,13 +89,13 @@ async def bump_versions(conn: AsyncConnection, run_ids: Iterable[str]) -> None:
 
 async def list_overdue(conn: AsyncConnection, now: float) -> list[Run]:
     """Runs that have not started, or not finished, before their deadline."""
-    query = select(runs).where(of_time.run_overdue(now))
+    query = select(runs).where(due_work.run_overdue(now))
     return [Run(**row) for row in (await conn.execute(query)).mappings()]
 
 
 async def list_open_chains(conn: AsyncConnection) -> list[tuple[str, str]]:
     """App and first run of each open chain."""
-    query = select(runs.c.app, runs.c.id).where(of_time.OPEN_CHAIN)
+    query = select(runs.c.app, runs.c.id).where(due_work.OPEN_CHAIN)
     return [(row.app, row.id) for row in await conn.execute(query)]
 
 
@@ -184,5 +186,5 @@ def _label_value(conn: AsyncConnection, key: str) -> ColumnElement[Any]:
 
 async def count_queued(conn: AsyncConnection, app: str, limit: int) -> tuple[int, float]:
     """Number of queued runs of the app, counted up to `limit`, and the database's time in epoch seconds."""
-    count, database_time = (await conn.execute(COUNT_QUEUED, {"of": app, "most": limit})).one()
+    count, database_time = (await conn.execute(COUNT_QUEUED, {"app_name": app, "max_rows": limit})).one()
     return count, database_time

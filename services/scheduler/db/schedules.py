@@ -9,7 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
-from services.scheduler.db import due_work as of_time
+from services.scheduler.db import due_work
 from services.scheduler.db.tables import schedules
 from services.scheduler.model.schedule import Schedule
 
@@ -27,7 +27,7 @@ async def get(conn: AsyncConnection, app: str, pipeline: str) -> Schedule | None
 
 
 async def list_due(conn: AsyncConnection, now: float) -> list[Schedule]:
-    query = select(schedules).where(of_time.schedule_due(now))
+    query = select(schedules).where(due_work.schedule_due(now))
     return [Schedule(**row) for row in (await conn.execute(query.order_by(schedules.c.next_at))).mappings()]
 
 

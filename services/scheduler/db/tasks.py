@@ -10,7 +10,7 @@ from sqlalchemy import CursorResult, RowMapping, bindparam, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow, insert_many
-from services.scheduler.db import due_work as of_time
+from services.scheduler.db import due_work
 from services.scheduler.db.tables import attempts, tasks
 from services.scheduler.db.task_owner_cache import TaskOwner, TaskOwnerCache
 from services.scheduler.model.task import OPEN_STATES, AttemptRef, Task, TaskState
@@ -44,33 +44,33 @@ STATE_COLUMNS = [column for column in tasks.c if column.name not in ("spec", "op
 
 
 # Statements of claims and reports are built once: building one costs as much as executing it.
-SELECT = select(tasks).where(tasks.c.id == bindparam("id"))
+SELECT = select(tasks).where(tasks.c.id == bindparam("task_id"))
 SELECT_LOCKED = SELECT.with_for_update()
 SELECT_LOCKED_WITH_TIME = SELECT_LOCKED.add_columns(DatabaseNow().label("now"))
-SELECT_OWNER = select(tasks.c.app, tasks.c.run).where(tasks.c.id == bindparam("id"))
-SELECT_BY_RUN = select(*STATE_COLUMNS).where(tasks.c.run == bindparam("of")).order_by(tasks.c.replica)
+SELECT_OWNER = select(tasks.c.app, tasks.c.run).where(tasks.c.id == bindparam("task_id"))
+SELECT_BY_RUN = select(*STATE_COLUMNS).where(tasks.c.run == bindparam("run_id")).order_by(tasks.c.replica)
 SELECT_BY_NAMES = SELECT_BY_RUN.where(tasks.c.name.in_(bindparam("names", expanding=True)))
 SELECT_OTHER_STATES = (
     select(tasks.c.state)
     .distinct()
-    .where(tasks.c.run == bindparam("of"), tasks.c.name.not_in(bindparam("names", expanding=True)))
+    .where(tasks.c.run == bindparam("run_id"), tasks.c.name.not_in(bindparam("names", expanding=True)))
 )
 SELECT_CLAIMED_BY = select(*STATE_COLUMNS, tasks.c.endpoint).where(
-    tasks.c.worker == bindparam("by"), tasks.c.state == "claimed"
+    tasks.c.worker == bindparam("worker_name"), tasks.c.state == "claimed"
 )
 SELECT_STOPPING = SELECT_CLAIMED_BY.where(tasks.c.stop)
-UPDATE = update(tasks).where(tasks.c.id == bindparam("this"))
-UPDATE_LEASED = UPDATE.where(tasks.c.token == bindparam("held"), tasks.c.state == "claimed")
+UPDATE = update(tasks).where(tasks.c.id == bindparam("task_id"))
+UPDATE_LEASED = UPDATE.where(tasks.c.token == bindparam("lease_token"), tasks.c.state == "claimed")
 RENEW_LEASES = (
     update(tasks)
-    .where(tuple_(tasks.c.id, tasks.c.token).in_(bindparam("held", expanding=True)), tasks.c.state == "claimed")
+    .where(tuple_(tasks.c.id, tasks.c.token).in_(bindparam("leases", expanding=True)), tasks.c.state == "claimed")
     .values(lease_until=bindparam("until"))
 )
 CLAIM = (
     UPDATE.where(tasks.c.state == "ready", tasks.c.stop.is_(False))
     .values(
         state="claimed",
-        worker=bindparam("by"),
+        worker=bindparam("worker_name"),
         token=tasks.c.token + 1,
         attempt=tasks.c.attempt + 1,
         lease_until=bindparam("until"),
@@ -82,7 +82,9 @@ CLAIM = (
     )
     .returning(tasks)
 )
-END_ATTEMPT = update(attempts).where(attempts.c.task == bindparam("of"), attempts.c.token == bindparam("held"))
+END_ATTEMPT = update(attempts).where(
+    attempts.c.task == bindparam("task_id"), attempts.c.token == bindparam("lease_token")
+)
 
 
 def _task_from_row(row: RowMapping) -> Task:
@@ -101,13 +103,13 @@ async def add(conn: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
 
 async def get(conn: AsyncConnection, task: str, *, lock: bool = True) -> Task | None:
     """The task; `lock` keeps its row locked until the transaction ends."""
-    row = (await conn.execute(SELECT_LOCKED if lock else SELECT, {"id": task})).mappings().first()
+    row = (await conn.execute(SELECT_LOCKED if lock else SELECT, {"task_id": task})).mappings().first()
     return _task_from_row(row) if row else None
 
 
 async def get_with_time(conn: AsyncConnection, task: str) -> tuple[Task | None, float]:
     """The task, its row locked, and the database's time in epoch seconds; None and 0 when there is no such task."""
-    row = (await conn.execute(SELECT_LOCKED_WITH_TIME, {"id": task})).first()
+    row = (await conn.execute(SELECT_LOCKED_WITH_TIME, {"task_id": task})).first()
     if row is None:
         return None, 0.0
     *values, database_time = row
@@ -116,24 +118,24 @@ async def get_with_time(conn: AsyncConnection, task: str) -> tuple[Task | None, 
 
 async def list_by_run(conn: AsyncConnection, run: str) -> list[Task]:
     """The run's stages in the order of the manifest."""
-    return _tasks_from_result(await conn.execute(SELECT_BY_RUN, {"of": run}))
+    return _tasks_from_result(await conn.execute(SELECT_BY_RUN, {"run_id": run}))
 
 
 async def list_by_names(conn: AsyncConnection, run: str, names: Iterable[str]) -> list[Task]:
     """The run's stages with these names."""
-    return _tasks_from_result(await conn.execute(SELECT_BY_NAMES, {"of": run, "names": list(names)}))
+    return _tasks_from_result(await conn.execute(SELECT_BY_NAMES, {"run_id": run, "names": list(names)}))
 
 
 async def list_other_states(conn: AsyncConnection, run: str, excluded: Iterable[str]) -> frozenset[TaskState]:
     """The distinct states of the run's stages, except the excluded ones."""
-    return frozenset((await conn.execute(SELECT_OTHER_STATES, {"of": run, "names": list(excluded)})).scalars())
+    return frozenset((await conn.execute(SELECT_OTHER_STATES, {"run_id": run, "names": list(excluded)})).scalars())
 
 
 async def get_owner(conn: AsyncConnection, task: str) -> TaskOwner | None:
     """The task's app and run, which never change and are cached."""
     if (owner := TaskOwnerCache.for_connection(conn).get(task)) is not None:
         return owner
-    row = (await conn.execute(SELECT_OWNER, {"id": task})).first()
+    row = (await conn.execute(SELECT_OWNER, {"task_id": task})).first()
     return (row.app, row.run) if row else None
 
 
@@ -161,12 +163,12 @@ async def list_instances(conn: AsyncConnection, app: str) -> list[Task]:
 
 async def update_task(conn: AsyncConnection, task: str, columns: Mapping[str, Any]) -> None:
     if columns:
-        await conn.execute(UPDATE, {"this": task, **columns})
+        await conn.execute(UPDATE, {"task_id": task, **columns})
 
 
 async def claim_task(conn: AsyncConnection, task: str, worker: str, now: float, lease: float) -> Task | None:
     """Claim a ready task for a worker, with a new token and attempt; None when it is not ready any more."""
-    params = {"this": task, "by": worker, "until": now + lease, "now": now}
+    params = {"task_id": task, "worker_name": worker, "until": now + lease, "now": now}
     row = (await conn.execute(CLAIM, params)).mappings().first()
     if row is None:
         return None
@@ -180,7 +182,7 @@ async def claim_task(conn: AsyncConnection, task: str, worker: str, now: float, 
 async def end_attempt(conn: AsyncConnection, task: Task, outcome: str, reason: Any, usage: Any, now: float) -> None:
     sweep_at = now + UPLOAD_LINK_TTL_S if task.run and outcome != "succeeded" else None
     columns = {"outcome": outcome, "reason": reason, "usage": usage, "finished_at": now, "sweep_at": sweep_at}
-    await conn.execute(END_ATTEMPT, {"of": task.id, "held": task.token, **columns})
+    await conn.execute(END_ATTEMPT, {"task_id": task.id, "lease_token": task.token, **columns})
 
 
 async def list_unswept_attempts(conn: AsyncConnection, now: float, limit: int) -> list[AttemptRef]:
@@ -191,7 +193,7 @@ async def list_unswept_attempts(conn: AsyncConnection, now: float, limit: int) -
 
 
 async def mark_attempt_swept(conn: AsyncConnection, attempt: AttemptRef) -> None:
-    await conn.execute(END_ATTEMPT, {"of": attempt.task, "held": attempt.token, "sweep_at": None})
+    await conn.execute(END_ATTEMPT, {"task_id": attempt.task, "lease_token": attempt.token, "sweep_at": None})
 
 
 async def list_attempts(conn: AsyncConnection, task_ids: Iterable[str]) -> list[dict[str, Any]]:
@@ -204,28 +206,30 @@ async def list_attempts(conn: AsyncConnection, task_ids: Iterable[str]) -> list[
 async def renew_leases(conn: AsyncConnection, leased_tasks: Sequence[Task], until: float) -> None:
     """Renew leases until a time in epoch seconds; those that have ended meanwhile stay ended."""
     if leased_tasks:
-        await conn.execute(RENEW_LEASES, {"held": [(task.id, task.token) for task in leased_tasks], "until": until})
+        await conn.execute(RENEW_LEASES, {"leases": [(task.id, task.token) for task in leased_tasks], "until": until})
 
 
 async def update_from_heartbeat(conn: AsyncConnection, updates: Iterable[tuple[Task, Mapping[str, Any]]]) -> None:
     """Update tasks in this order; those whose lease has ended meanwhile are skipped."""
-    for _, group in groupby(updates, key=lambda update: update[1].keys()):
-        await conn.execute(UPDATE_LEASED, [{"this": task.id, "held": task.token, **columns} for task, columns in group])
+    for _, group in groupby(updates, key=lambda item: item[1].keys()):
+        await conn.execute(
+            UPDATE_LEASED, [{"task_id": task.id, "lease_token": task.token, **columns} for task, columns in group]
+        )
 
 
 async def list_claimed_by(conn: AsyncConnection, worker: str) -> list[Task]:
     """The worker's claimed tasks, without the large columns `spec` and `openapi`: each heartbeat reads them."""
-    return [_task_from_row(row) for row in (await conn.execute(SELECT_CLAIMED_BY, {"by": worker})).mappings()]
+    return [_task_from_row(row) for row in (await conn.execute(SELECT_CLAIMED_BY, {"worker_name": worker})).mappings()]
 
 
 async def list_stopping(conn: AsyncConnection, worker: str) -> list[Task]:
     """The worker's claimed tasks with a stop request, due now or later."""
-    return [_task_from_row(row) for row in (await conn.execute(SELECT_STOPPING, {"by": worker})).mappings()]
+    return [_task_from_row(row) for row in (await conn.execute(SELECT_STOPPING, {"worker_name": worker})).mappings()]
 
 
 async def list_expired(conn: AsyncConnection, now: float) -> list[Task]:
     """Claimed tasks whose lease has expired."""
-    query = select(tasks).where(of_time.lease_expired(now))
+    query = select(tasks).where(due_work.lease_expired(now))
     return [_task_from_row(row) for row in (await conn.execute(query)).mappings()]
 
 
@@ -236,7 +240,7 @@ async def list_by_state(conn: AsyncConnection, kind: str, state: str) -> list[Ta
 
 async def list_backoff_over(conn: AsyncConnection, now: float) -> list[Task]:
     """Waiting tasks whose back-off is over."""
-    query = select(tasks).where(of_time.backoff_over(now))
+    query = select(tasks).where(due_work.backoff_over(now))
     return [_task_from_row(row) for row in (await conn.execute(query)).mappings()]
 
 

@@ -13,7 +13,7 @@ from services.scheduler.db.tables import workers
 from services.scheduler.model.worker import Worker
 
 SELECT_DRAINING = select(
-    select(workers.c.draining).where(workers.c.name == bindparam("this")).scalar_subquery(), DatabaseNow()
+    select(workers.c.draining).where(workers.c.name == bindparam("worker_name")).scalar_subquery(), DatabaseNow()
 )
 
 
@@ -27,7 +27,7 @@ async def upsert_worker(conn: AsyncConnection, columns: Mapping[str, Any]) -> bo
 
 async def get_draining(conn: AsyncConnection, name: str) -> tuple[bool, float]:
     """Whether the worker is draining, and the database's time in epoch seconds."""
-    draining, database_time = (await conn.execute(SELECT_DRAINING, {"this": name})).one()
+    draining, database_time = (await conn.execute(SELECT_DRAINING, {"worker_name": name})).one()
     return bool(draining), database_time
 
 

@@ -207,8 +207,19 @@ def reset_for_retry(run: Run, tasks: Iterable[Task], from_stage: str | None) -> 
     names = set(stages)
     if from_stage is not None:
         names = {name for name in stages if stages[name].state != "succeeded"} | _downstream_stages(run, from_stage)
-    reset = {**UNCLAIMED, "state": "waiting", "reason": None, "failures": 0, "lost": 0, "not_before": None,
-             "stop": False, "result": None, "log_tail": None, "started_at": None, "finished_at": None}  # fmt: skip
+    reset = {
+        **UNCLAIMED,
+        "state": "waiting",
+        "reason": None,
+        "failures": 0,
+        "lost": 0,
+        "not_before": None,
+        "stop": False,
+        "result": None,
+        "log_tail": None,
+        "started_at": None,
+        "finished_at": None,
+    }
     return {stages[name].id: reset for name in names}
 
 
