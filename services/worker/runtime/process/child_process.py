@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from threading import Thread
 
@@ -27,6 +27,7 @@ class ChildProcess:
             arguments[0], arguments, env, file_actions=DEVNULL_ACTIONS, setsid=True, setsigdef=DEFAULT_SIGNALS
         )
         self._ended = asyncio.Event()
+        self._end_callbacks: set[Callable[[], None]] = set()
         Thread(target=self._reap, args=(asyncio.get_running_loop(),), name=f"child {self.pid}", daemon=True).start()
 
     @property
@@ -34,11 +35,26 @@ class ChildProcess:
         return self._ended.is_set()
 
     async def wait(self) -> None:
-        """Returns once it has ended."""
+        """Return once it has ended."""
         await self._ended.wait()
+
+    def add_end_callback(self, callback: Callable[[], None]) -> None:
+        """Call it in the loop once the process has ended; at once if it has."""
+        if self.has_ended:
+            callback()
+        else:
+            self._end_callbacks.add(callback)
+
+    def remove_end_callback(self, callback: Callable[[], None]) -> None:
+        self._end_callbacks.discard(callback)
 
     def _reap(self, loop: asyncio.AbstractEventLoop) -> None:
         with suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
         with suppress(RuntimeError):  # the loop has ended before
-            loop.call_soon_threadsafe(self._ended.set)
+            loop.call_soon_threadsafe(self._on_end)
+
+    def _on_end(self) -> None:
+        self._ended.set()
+        while self._end_callbacks:
+            self._end_callbacks.pop()()

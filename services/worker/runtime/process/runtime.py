@@ -10,7 +10,8 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -21,6 +22,7 @@ from services.worker.runtime import Container, Exit, Progress, RuntimeFailure
 from services.worker.runtime.process import orphans, short_path
 from services.worker.runtime.process.child_process import ChildProcess
 from services.worker.runtime.process.environments import VirtualEnvironments
+from services.worker.runtime.process.log_watcher import LogWatcher
 from services.worker.runtime.process.process_state import (
     ProcessState,
     load_state,
@@ -32,13 +34,9 @@ from services.worker.runtime.process.process_state import (
 from services.worker.runtime.spec import LOOPBACK, ContainerSpec
 
 POLL_S = 0.1
-"""How often a log or a process that is not our child is looked at."""
-QUIET_POLL_S = 1.0
-"""The same for a log that has been quiet for long:"""
-QUIET_FACTOR = 10.0
-"""a tenth of the time for which nothing came."""
+"""How often a process is checked that an earlier worker started."""
 STATE_POLL_S = 1.0
-"""How often it is seen whether its process, which may have ended without a word, is there."""
+"""The same while its log is followed, as long as it has not written its exit status."""
 PORT_POLL_S = 0.01
 """How often one that starts is looked at: somebody may be waiting for it."""
 KILL_TIMEOUT_S = 5.0
@@ -67,6 +65,7 @@ class ProcessRuntime:
         self._environments = environments
         self._folders: dict[str, Path] = {}
         self._children: dict[str, ChildProcess] = {}
+        self._log_watcher = LogWatcher()
 
     async def __aenter__(self) -> Self:
         """What tasks of a worker that was killed left behind is ended; those that run go on."""
@@ -158,35 +157,20 @@ class ProcessRuntime:
         raise RuntimeFailure("error", "it ended before it served")
 
     async def follow_log(self, name: str, offset: int) -> AsyncIterator[bytes]:
-        state = self._require_state(name)
+        state, child = self._require_state(name), self._children.get(name)
+        has_ended = _make_end_check(state, child)
+        clock = asyncio.get_running_loop().time
         with (state.folder / "log").open("rb") as file:
             file.seek(offset)
-            clock = asyncio.get_running_loop().time
-            last = seen = clock()
+            last_read = clock()
             while True:
-                # before the file is read: what was written until then is read
-                if child := self._children.get(name):
-                    over = child.has_ended
-                else:
-                    over = (state.folder / "exit").exists()
-                    if not over and clock() - seen >= STATE_POLL_S:  # the record costs more than a look
-                        over, seen = not state.is_running(), clock()
+                ended = has_ended()  # before the file is read: what was written until then is read
                 while chunk := file.read(CHUNK):
-                    last = clock()
+                    last_read = clock()
                     yield chunk
-                if over:
+                if ended:
                     return
-                await self._wait_for_end(name, min(QUIET_POLL_S, max(POLL_S, (clock() - last) / QUIET_FACTOR)))
-
-    async def _wait_for_end(self, name: str, seconds: float) -> None:
-        """Returns after `seconds`, or as soon as a child of ours has ended."""
-        child = self._children.get(name)
-        if child is None:
-            await asyncio.sleep(seconds)
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await child.wait()
+                await self._log_watcher.wait_for_change(file, last_read, has_ended, child)
 
     async def take_ownership(self, name: str, folder: Path) -> None:
         await asyncio.to_thread(grant_owner_access, folder / "outputs")  # all processes are this user's
@@ -257,3 +241,21 @@ def copy_source(spec: ContainerSpec) -> Path:
     else:
         shutil.copytree(spec.source, work, symlinks=True, dirs_exist_ok=True)
     return work
+
+
+def _make_end_check(state: ProcessState, child: ChildProcess | None) -> Callable[[], bool]:
+    """Whether the process has ended; one that an earlier worker started has an exit status, or is no longer there."""
+    last_check = time.monotonic()
+
+    def has_ended() -> bool:
+        nonlocal last_check
+        if child is not None:
+            return child.has_ended
+        if (state.folder / "exit").exists():
+            return True
+        if time.monotonic() - last_check < STATE_POLL_S:
+            return False
+        last_check = time.monotonic()
+        return not state.is_running()
+
+    return has_ended
