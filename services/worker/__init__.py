@@ -1,5 +1,5 @@
-"""Worker: one host's containers and scratch space. Claims tasks, runs them, reports how they ended.
+"""Worker: runs tasks on one host. It claims them, runs their containers or processes, and reports their outcome.
 
-Speaks to the scheduler, the databox and the registry over HTTP. Never sees the database, and decides nothing about
-what should run.
+It calls the scheduler, the databox and the registry over HTTP. It never accesses the database, and never decides what
+runs.
 """

@@ -32,13 +32,13 @@ from services.worker.runtime.process.runtime import ProcessRuntime
 RECONCILE_INTERVAL_S = 5.0
 SWEEP_INTERVAL_S = 60.0
 HEARTBEAT_PAUSE_S = 0.005
-"""Between two heartbeats: changes that come together travel together."""
+"""Pause between two heartbeats, so that simultaneous changes share one."""
 STOP_TIMEOUT_S = 25.0
-"""How long a stopping worker waits for what it hands back."""
+"""How long a stopping worker waits until its tasks are handed back."""
 
 
 def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
-    """The service as an ASGI app; it opens the bus of its settings unless it is given one."""
+    """Build the service as an ASGI app. It opens the bus of its settings unless one is passed."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -103,7 +103,7 @@ def find_component_program() -> Path:
 
 @asynccontextmanager
 async def run_worker_loops(context: WorkerContext, bus: Bus) -> AsyncIterator[HeldTasks]:
-    """The worker's loops. At the end what it holds is handed back, or left to run where the engine outlives it."""
+    """Run the worker's loops. On exit, hand back held tasks, or leave them on an engine that outlives the worker."""
     settings, held_tasks = context.settings, HeldTasks(context.settings.worker_slots)
     detach = not context.needs_source
     async with asyncio.TaskGroup() as tasks, asyncio.TaskGroup() as loops:
@@ -147,4 +147,4 @@ async def return_held_tasks(held_tasks: HeldTasks) -> None:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await held_tasks.wait_until_empty()
     except TimeoutError:
-        return  # their leases run out
+        return  # the leases expire

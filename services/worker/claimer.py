@@ -1,4 +1,4 @@
-"""Doorbells and claims: how this worker gets its work."""
+"""Claims tasks from the scheduler: when a message says that one is ready, and periodically."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from services.worker.held_tasks import HeldTasks
 from services.worker.lease import Lease
 
 CLAIM_INTERVAL_S = 15.0
-"""How often it is asked for work without a message; what nobody took is announced again by the scheduler."""
+"""How often the worker claims without a message: messages are only hints, and may be lost."""
 
 
 class TaskClaimer:
@@ -35,7 +35,7 @@ class TaskClaimer:
         self._claim_lock = asyncio.Lock()
 
     async def consume_notifications(self, bus: Bus, resource_class: str) -> None:
-        """Takes doorbells of one class while there is room."""
+        """Consume task-ready messages of one resource class; pause while no slot is free."""
         queue = Queue(f"tasks.{resource_class}", (f"{TaskReady.tag}.{resource_class}",))
         async with bus.consume(queue) as consumer:
             while True:
@@ -60,16 +60,16 @@ class TaskClaimer:
             if await self.claim_task(task):
                 await self.claim_until_full()
         except MeshError as error:
-            log.get("worker").info("claim failed; it is repeated until it succeeds", why=error.detail)
+            log.get("worker").info("Claim failed; retrying", why=error.detail)
             self.poll_loop.wake()
 
     async def claim_until_full(self) -> None:
-        """Whatever waits and fits."""
+        """Claim until no task is ready or no slot is free."""
         while await self.claim_task(None):
             continue
 
     async def claim_task(self, task: str | None) -> bool:
-        """Whether there may be another for us; one call at a time, so that `free` is true."""
+        """Claim one task; return whether there may be more. One claim at a time, so that `free` is accurate."""
         if self._held_tasks.draining:
             return False
         async with self._claim_lock:
@@ -86,10 +86,11 @@ class TaskClaimer:
             return bool(response.get("more", True))
 
     def _accept_lease(self, value: Any) -> None:
-        """One that cannot be read ends by itself: nobody renews it."""
+        """Start a lease. An invalid one is dropped; it expires because nobody renews it."""
         try:
             lease = Lease.from_json(value)
         except ValueError as error:
-            log.get("worker").error("a lease is left out", why=str(error))
+            log.get("worker").error("Received an invalid lease; dropping it", why=str(error))
             return
+        log.get("worker").info("Task claimed", **lease.log_fields)
         self._start_lease(lease)

@@ -1,4 +1,4 @@
-"""What every task of this worker works with."""
+"""What all tasks of a worker share: settings, clients, caches and the runtime."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from libs.common import log
 from libs.common.errors import Conflict
 from libs.common.http.client import ServiceClients
 from libs.common.settings import Settings
@@ -21,7 +22,7 @@ from services.worker.runtime import Progress, Runtime, RuntimeFailure
 from services.worker.runtime.spec import LOOPBACK, ContainerSite, ContainerSpec
 
 PROGRESS_INTERVAL_S = 0.25
-"""An installer writes many lines; one in this time is shown."""
+"""Minimum time between two progress lines that are reported: installers write many."""
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,20 @@ class WorkerContext:
     models: ModelCache
     file_cache: FileCache
     component_program: Path | None
-    """The component program on this host; None where containers bring their own."""
+    """The component runtime on this host; None where containers mount their own."""
     needs_source: bool
-    """The runtime needs the checkout (processes), or has all of it in the image (Docker)."""
+    """Whether the runtime needs the checkout (processes); Docker images contain it."""
 
     @property
     def tasks_folder(self) -> Path:
-        """Of this worker alone: several workers may share the scratch folder."""
+        """A folder per worker: several workers may share the scratch folder."""
         return self.settings.scratch_folder / "tasks" / self.worker
 
     def task_folder(self, lease: Lease) -> Path:
         return self.tasks_folder / lease.container_name
 
     async def build_site(self, lease: Lease) -> ContainerSite:
-        """Raises TaskFailed when the source is not to be had."""
+        """Collect what a container spec needs besides the lease. Raises TaskFailed if the source is unavailable."""
         try:
             source = await self.checkouts.get(lease.app, lease.commit) if self.needs_source else None
         except RuntimeFailure as error:
@@ -68,11 +69,11 @@ class WorkerContext:
         return await retry(lambda: self.runtime.mesh_url(lease.app, egress=not isolated))
 
     async def get_secrets(self, lease: Lease) -> dict[str, dict[str, str]]:
-        """Those of its environment. Raises TaskFailed."""
+        """Fetch the values of the secrets in its environment. Raises TaskFailed."""
         return await self._fetch_secrets(lease, lease.spec.get("secrets") or [])
 
     async def get_registry_login(self, lease: Lease) -> dict[str, str] | None:
-        """How the image registry is to be asked; None: without a name. Raises TaskFailed."""
+        """Return the credentials of the image registry; None: anonymous. Raises TaskFailed."""
         name = lease.spec.get("image_credentials")
         if not name:
             return None
@@ -94,11 +95,11 @@ class WorkerContext:
         return dict(response["secrets"])
 
     async def prepare_and_start(self, held_task: HeldTask, spec: ContainerSpec) -> None:
-        """Prepared and started. Raises TaskFailed."""
+        """Prepare and start the container. Raises TaskFailed."""
         await self.start(held_task, await self.prepare(held_task, spec))
 
     async def prepare(self, held_task: HeldTask, spec: ContainerSpec) -> ContainerSpec:
-        """What it needs is at hand; the same with exactly the image that it will have. Raises TaskFailed."""
+        """Pull or build what the container needs; return the spec with the exact image id. Raises TaskFailed."""
         spec = replace(spec, registry_login=await self.get_registry_login(held_task.lease))
         held_task.update_status(state="pulling")
         try:
@@ -110,7 +111,7 @@ class WorkerContext:
         return replace(spec, image_id=image_id)
 
     async def start(self, held_task: HeldTask, spec: ContainerSpec) -> None:
-        """Raises TaskFailed, or RuntimeFailure when the engine went away in between."""
+        """Raises TaskFailed, or RuntimeFailure("lost") if the engine went away during the start."""
         held_task.update_status(state="starting", detail=None)
         try:
             await retry(lambda: self.runtime.start(spec))
@@ -118,10 +119,12 @@ class WorkerContext:
             if error.code == "lost":
                 raise
             raise TaskFailed(error.code, error.detail) from error
+        event = "Instance started" if held_task.lease.kind == "instance" else "Stage started"
+        log.get("worker").info(event, **held_task.lease.log_fields)
 
 
 def get_installation_id(internal_token: str) -> str:
-    """What tells the containers of one mesh from those of another on the same engine."""
+    """Identify a mesh: its containers carry this id as a label, as several meshes may share an engine."""
     return hashlib.sha256(internal_token.encode()).hexdigest()[:12]
 
 

@@ -13,7 +13,7 @@ LOCK_POLL_S = 0.2
 
 @asynccontextmanager
 async def hold_file_lock(path: Path) -> AsyncIterator[None]:
-    """Alone among all workers that share the folder."""
+    """Hold an exclusive lock on `path` among all workers that share the folder."""
     with path.open("w") as file:
         while not _try_lock(file.fileno()):  # noqa: ASYNC110  another process holds it
             await asyncio.sleep(LOCK_POLL_S)

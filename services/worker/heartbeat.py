@@ -1,4 +1,4 @@
-"""The heartbeat: what this worker holds, and the orders that come back."""
+"""The heartbeat: renews leases, reports the status of held tasks, and applies the orders of the response."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from services.worker.held_tasks import HeldTasks
 
 MAX_WAIT_S = 5.0
 RESPONSE_MARGIN_S = 5.0
-"""What an answer may take beyond the wait that was asked for."""
+"""How long the response may take beyond the requested wait."""
 
 
 class Heartbeat:
-    """One call at a time; it is broken off and sent anew when something of our own changed.
+    """One long poll at a time; a change of a held task aborts it and sends the next.
 
-    While the scheduler is away the work goes on: only its word ends what this worker holds.
+    While the scheduler is unavailable the work continues: only an order ends a held task.
     """
 
     def __init__(self, settings: Settings, worker: str, held_tasks: HeldTasks, scheduler: ServiceClient) -> None:
@@ -28,7 +28,7 @@ class Heartbeat:
         self._lease_s = settings.lease
 
     async def run_once(self) -> None:
-        """After a change the answer is not waited for long, nor broken off: many changes cannot starve the lease."""
+        """After a change, send without wait or abort, so that frequent changes cannot starve lease renewal."""
         hurried = self._held_tasks.changed.is_set()
         self._held_tasks.changed.clear()
         if hurried:
@@ -69,7 +69,7 @@ class Heartbeat:
         }
 
     def _apply_orders(self, response: dict[str, Any]) -> None:
-        """An order that cannot be read holds up no other."""
+        """Apply the orders; an invalid one does not block the others."""
         self._lease_s = float(response.get("lease_seconds") or self._lease_s)
         self._held_tasks.draining = bool(response.get("drain"))
         for held_task in self._held_tasks.list_tasks() if self._held_tasks.draining else ():
@@ -78,7 +78,9 @@ class Heartbeat:
         for order in ("stop", "gone"):
             for entry in response.get(order) or ():
                 if not _is_valid_order(entry):
-                    log.get("worker").warning("an order is left out", order=order, entry=describe_entry(entry))
+                    log.get("worker").warning(
+                        "Received an invalid order; ignoring it", order=order, entry=describe_entry(entry)
+                    )
                 elif target := self._held_tasks.find(entry["task"], entry["token"]):
                     target.set_order("gone" if order == "gone" else "stop")
 

@@ -1,4 +1,4 @@
-"""What this worker holds now: leases, what is known of each, and the orders about them."""
+"""Held tasks: the leases of this worker, their status for the heartbeat, and the scheduler's orders."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from libs.common import log
 from services.worker.lease import Lease
 
 STAGE_UPDATE_DELAY_S = 0.1
-"""After which the scheduler is told how a stage goes; a short one has ended by then."""
+"""Delay of a heartbeat about a stage; a short stage ends within it."""
 Order = Literal["stop", "gone", "return"]
-"""`return`: this worker stops, hand it back unharmed."""
+"""`stop`: end it and report. `gone`: the lease is over, discard it. `return`: this worker stops, hand it back."""
 State = Literal["staging", "pulling", "starting", "running", "healthy", "unhealthy", "uploading", "stopping"]
 
 
 class HeldTask:
-    """One lease and what is known of it; every `show` wakes the heartbeat."""
+    """A lease and its status. Every change of the status wakes the heartbeat."""
 
     def __init__(self, lease: Lease, on_change: Callable[[Lease], None]) -> None:
         self.lease = lease
         self.order: Order | None = None
         self._status: dict[str, Any] = {"state": "staging"}
         self.reported_openapi: dict[str, Any] | None = None
-        """The description that the scheduler has: it is long, and not said again."""
+        """The OpenAPI document that the scheduler has; it is large, and sent once."""
         self._order_event = asyncio.Event()
         self._on_change = on_change
 
@@ -37,17 +37,17 @@ class HeldTask:
 
     @property
     def has_started(self) -> bool:
-        """What it does may have been seen by others."""
+        """Whether its command may have run: then it cannot be handed back."""
         return self._status["state"] not in ("staging", "pulling")
 
     @property
     def progress(self) -> list[int] | None:
-        """The last that it told."""
+        """The last progress, `[n, m]`."""
         progress: list[int] | None = self._status.get("progress")
         return progress
 
     def set_order(self, order: Order) -> None:
-        """The first order counts, but `gone` overrules any."""
+        """The first order counts, but `gone` overrides any other."""
         if self.order is None or order == "gone":
             self.order = order
         self._order_event.set()
@@ -66,12 +66,14 @@ class HeldTask:
         return {"task": self.lease.task, "token": self.lease.token, **defaults, **self._status, **unchanged}
 
     def dump_json(self) -> orjson.Fragment:
-        """Its document as JSON. What cannot be written of it is left out: the lease is to be kept all the same."""
+        """Serialize the status. Fields that are not JSON are left out, so that the lease is renewed all the same."""
         try:
             return orjson.Fragment(orjson.dumps(self.to_json()))
         except TypeError:
             invalid = {name for name, value in self._status.items() if not _is_serializable(value)}
-            log.get("worker").warning("cannot be told", task=self.lease.task, fields=sorted(invalid))
+            log.get("worker").warning(
+                "Status field is not JSON; leaving it out", task=self.lease.task, fields=sorted(invalid)
+            )
             valid = {name: value for name, value in self.to_json().items() if name not in invalid}
             return orjson.Fragment(orjson.dumps({"state": "running", **valid}))
 
@@ -94,7 +96,7 @@ class HeldTasks:
         self._removed = asyncio.Event()
 
     def add(self, lease: Lease) -> HeldTask | None:
-        """None when it is held already."""
+        """Return None if the lease is held already."""
         key = (lease.task, lease.token)
         if key in self._tasks:
             return None
@@ -108,7 +110,7 @@ class HeldTasks:
         self._removed.set()
 
     def _notify_change(self, lease: Lease) -> None:
-        """An instance's news are told at once: calls may wait for them. A stage's are for people, who look slowly."""
+        """Send changes of instances immediately, as requests may wait for them; those of stages after a delay."""
         if lease.kind == "instance":
             self.changed.set()
         elif self._delayed_change is None or self._delayed_change.when() < asyncio.get_running_loop().time():
@@ -133,5 +135,5 @@ class HeldTasks:
 
     @property
     def free_slots(self) -> int:
-        """Slots count stages only."""
+        """Free slots; only stages occupy one."""
         return max(0, self._slots - sum(held_task.lease.kind == "stage" for held_task in self._tasks.values()))

@@ -25,11 +25,16 @@ class Lease:
 
     @classmethod
     def from_json(cls, value: Any) -> Lease:
-        """Raises ValueError when it is none, which names the task if that is known."""
+        """Raises ValueError for an invalid lease; its message names the task if it is known."""
         if not isinstance(value, dict) or not all(type(value.get(name)) is kind for name, kind in LEASE_FIELDS.items()):
-            raise ValueError(f"no lease: {describe_entry(value)}")
+            raise ValueError(f"invalid lease: {describe_entry(value)}")
         return cls(**{name: value[name] for name in LEASE_FIELDS})
 
     @property
     def container_name(self) -> str:
         return f"mlmesh-{self.task}-{self.token}"
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """Fields of every log event about this lease."""
+        return {"task": self.task, "kind": self.kind, "app": self.app, "attempt": self.attempt, "token": self.token}

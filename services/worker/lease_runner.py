@@ -1,4 +1,4 @@
-"""The life of one lease on this worker: carried out, ended by order, reported, cleaned up."""
+"""Runs a lease from start to report: runs its work, applies orders, reports the outcome, cleans up."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from services.worker.work.monitoring import STOP_GRACE_S
 from services.worker.work.stage import Stage
 
 SHUTDOWN_CLEANUP_S = 5.0
-"""How long a stopping worker cleans up after what has ended."""
+"""How long a stopping worker waits for reports and clean-up of ended tasks."""
 MAX_ERROR_LENGTH = 1000
 HAND_BACK_TIMEOUT_S = 5.0
-"""How long a stopping worker tries to hand a task back."""
+"""How long a stopping worker tries to hand back a task."""
 
 
 class LeaseRunner:
-    """Keeps the lease beside the task's files, so that the next worker of this host can go on."""
+    """Saves each lease in the task's folder, so that the next worker on this host can adopt the task."""
 
     def __init__(self, context: WorkerContext, held_tasks: HeldTasks, group: asyncio.TaskGroup) -> None:
         self._context, self._held_tasks, self._group = context, held_tasks, group
         self._running: set[asyncio.Task[None]] = set()
         self._decided: set[asyncio.Task[Any]] = set()
-        """Tasks whose outcome is known: they only report and clean."""
+        """Tasks whose outcome is known: they only report and clean up."""
 
     def start_lease(self, lease: Lease) -> None:
         if held_task := self._held_tasks.add(lease):
             self._start_task(held_task, adopted=False)
 
     async def detach(self) -> None:
-        """No more of this worker; what runs is left as it is, what has ended is brought to its end."""
+        """Stop the loops of this worker. Running containers stay; ended tasks are reported and cleaned up."""
         if self._decided:
             await asyncio.wait(self._decided, timeout=SHUTDOWN_CLEANUP_S)
         for task in self._running:
@@ -60,7 +60,7 @@ class LeaseRunner:
         task.add_done_callback(self._running.discard)
 
     async def adopt_existing(self) -> None:
-        """What an earlier worker left: what runs goes on, what was being prepared is handed back, the rest goes."""
+        """Adopt the tasks of an earlier worker: continue running ones, hand back unstarted ones, remove orphans."""
         orphans = {container.name for container in await self._context.runtime.list_containers()}
         for file in sorted(self._context.tasks_folder.glob("*/lease.json")):
             lease = load_lease(file)
@@ -69,29 +69,29 @@ class LeaseRunner:
             if lease.container_name not in orphans:
                 held_task.set_order("return")
             orphans.discard(lease.container_name)
+            log.get("worker").info("Task adopted", **lease.log_fields)
             self._start_task(held_task, adopted=True)
         await self._remove_containers(orphans)
 
     async def remove_orphans(self) -> None:
-        """Containers of this worker that belong to no lease of it: one may have come up after its task was ended."""
+        """Remove containers of this worker without a lease: one may have started after its task had ended."""
         containers = await self._context.runtime.list_containers()
-        held = {
-            held_task.lease.container_name for held_task in self._held_tasks.list_tasks()
-        }  # read after: what is new here is not in the list
+        # held tasks are read after the list: newer ones are not in it
+        held = {held_task.lease.container_name for held_task in self._held_tasks.list_tasks()}
         await self._remove_containers({container.name for container in containers} - held)
 
     async def _remove_containers(self, names: set[str]) -> None:
         for name in sorted(names):
-            log.get("worker").info("container without a lease is removed", name=name)
+            log.get("worker").info("Removing orphaned container", name=name)
             await self._context.runtime.stop(name, STOP_GRACE_S)
             await self._context.runtime.remove(name)
 
     async def _run_guarded(self, held_task: HeldTask, *, adopted: bool) -> None:
-        """A defect in what follows a task ends no other: its lease is let go, and the scheduler gives it to another."""
+        """A defect in one task must not end the others: its lease is dropped, and the scheduler reassigns the task."""
         try:
             await self._run_lease(held_task, adopted=adopted)
         except Exception:  # noqa: BLE001  the traceback is logged
-            log.get("worker").exception("task was not brought to its end", task=held_task.lease.task)
+            log.get("worker").exception("Failed to finish task; dropping its lease", task=held_task.lease.task)
             self._held_tasks.remove(held_task)
 
     async def _run_lease(self, held_task: HeldTask, *, adopted: bool) -> None:
@@ -99,12 +99,12 @@ class LeaseRunner:
         work = work_class(held_task.lease)(self._context, held_task)
         outcome = redact_reason(await self._wait_for_outcome(work, adopted=adopted), folder, self._context.settings)
         self._mark_decided()
-        if outcome is None or outcome.outcome != "succeeded":  # else it has ended by itself
+        log_outcome(held_task.lease, outcome)
+        if outcome is None or outcome.outcome != "succeeded":  # else the container has ended
             await self._stop_container(held_task)
         if outcome is not None and (outcome.reason or {}).get("code") == disk.DISK_FULL:
-            await self._clean_up(
-                held_task.lease.container_name, folder
-            )  # nobody can take the report on a disk that is full
+            # first: an embedded scheduler cannot store the report on a full disk
+            await self._clean_up(held_task.lease.container_name, folder)
         if outcome is not None and outcome.outcome != "reused":
             await self._report_outcome(held_task, outcome)
         await self._clean_up(held_task.lease.container_name, folder)
@@ -118,14 +118,14 @@ class LeaseRunner:
             task.add_done_callback(self._decided.discard)
 
     async def _clean_up(self, name: str, folder: Path) -> None:
-        """Whatever remains is this worker's to remove, however long the engine is away."""
-        with suppress(RuntimeFailure):  # it was never made
+        """Remove container and files; retry for as long as the engine is unavailable."""
+        with suppress(RuntimeFailure):  # it was never created
             await retry(lambda: self._context.runtime.take_ownership(name, folder), timeout=None)
         await retry(lambda: self._context.runtime.remove(name), timeout=None)
         await asyncio.to_thread(stage_out.remove_tree, folder)
 
     async def _wait_for_outcome(self, work: Stage | Instance | AsyncPrediction, *, adopted: bool) -> Outcome | None:
-        """None when the task is no longer ours."""
+        """Run the work until it ends or an order arrives. None: the lease is over, report nothing."""
         held_task = work.held_task
         running = asyncio.create_task(self._run_work(work, adopted=adopted))
         order = asyncio.create_task(held_task.wait_for_order())
@@ -146,7 +146,7 @@ class LeaseRunner:
             reason = (disk.disk_full_failure(error) or TaskFailed("error", str(error))).reason
             return Outcome("failed", reason, log_tail=work.log.read_tail())
         except Exception as error:  # noqa: BLE001  a defect fails this task, not the worker; the traceback is logged
-            log.get("worker").exception("task broke", task=held_task.lease.task)
+            log.get("worker").exception("Task crashed in the worker", task=held_task.lease.task)
             return Outcome("failed", {"code": "error", "detail": repr(error)}, log_tail=work.log.read_tail())
         finally:
             for task in (running, order):
@@ -171,21 +171,23 @@ class LeaseRunner:
         await retry(lambda: self._context.runtime.stop(held_task.lease.container_name, grace), timeout=None)
 
     async def _report_outcome(self, held_task: HeldTask, outcome: Outcome) -> None:
-        """Repeated until it is answered or no longer wanted. A result that cannot be taken is a failure itself."""
+        """Retry until the scheduler answers or the lease is over. An outcome that it rejects becomes a failure."""
         try:
             await self._send_report(held_task, outcome)
         except (Conflict, NotFound) as error:
-            log.get("worker").info("result is not wanted", task=held_task.lease.task, why=error.detail)
-        except (MeshError, TypeError) as error:  # refused, or no JSON
-            log.get("worker").error("result is refused", task=held_task.lease.task, why=str(error))
+            log.get("worker").info(
+                "Scheduler rejected the report: lease is stale", task=held_task.lease.task, why=error.detail
+            )
+        except (MeshError, TypeError) as error:  # rejected, or not JSON
+            log.get("worker").error("Scheduler rejected the result", task=held_task.lease.task, why=str(error))
             if outcome.outcome == "returned":
                 return
-            reason = {"code": "output", "detail": f"the stage's result cannot be taken: {error}"[:MAX_ERROR_LENGTH]}
+            reason = {"code": "output", "detail": f"the scheduler rejected the result: {error}"[:MAX_ERROR_LENGTH]}
             with suppress(MeshError):
                 await self._send_report(held_task, Outcome("failed", reason))
 
     async def _send_report(self, held_task: HeldTask, outcome: Outcome) -> None:
-        """Raises what the scheduler answered, TypeError when the outcome cannot be written."""
+        """Raises the scheduler's error, or TypeError if the outcome is not JSON."""
         body = {
             "worker": self._context.worker,
             "token": held_task.lease.token,
@@ -211,8 +213,19 @@ def work_class(lease: Lease) -> type[Stage | Instance | AsyncPrediction]:
     return AsyncPrediction if lease.spec.get("call") else Stage
 
 
+def log_outcome(lease: Lease, outcome: Outcome | None) -> None:
+    """Log how the task ended; None: its lease was lost."""
+    logger = log.get("worker")
+    if outcome is None:
+        logger.warning("Lease lost; discarding the task", **lease.log_fields)
+        return
+    event = "Instance stopped" if lease.kind == "instance" else "Task ended"
+    reason = outcome.reason or {}
+    logger.info(event, **lease.log_fields, outcome=outcome.outcome, code=reason.get("code"), why=reason.get("detail"))
+
+
 def redact_reason(outcome: Outcome | None, folder: Path, settings: Settings) -> Outcome | None:
-    """Its reason without what is of this worker alone: links that allow something, and folders of its host."""
+    """Remove signed links and paths of this host from the reason."""
     if outcome is None or outcome.reason is None:
         return outcome
     detail = redact_links(str(outcome.reason.get("detail") or "")).replace(f"{folder}/", "")
@@ -222,17 +235,17 @@ def redact_reason(outcome: Outcome | None, folder: Path, settings: Settings) -> 
 
 
 def load_lease(file: Path) -> Lease | None:
-    """None, and its folder is gone, when the host went down before all of it was on the disk."""
+    """Read a saved lease. A truncated file (the host went down) returns None and its folder is removed."""
     try:
         return Lease.from_json(json.loads(file.read_text()))
     except ValueError:
-        log.get("worker").warning("a lease cannot be read; what belongs to it is removed", file=str(file))
+        log.get("worker").warning("Saved lease is unreadable; removing its folder", file=str(file))
         stage_out.remove_tree(file.parent)
         return None
 
 
 def save_lease(lease: Lease, folder: Path) -> None:
-    """Only for this user's eyes: it holds the instance's token."""
+    """Write the lease, readable by this user only: it contains the instance's token."""
     folder.mkdir(parents=True, exist_ok=True)
     new_file = folder / "lease.json.new"
     with open(new_file, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:

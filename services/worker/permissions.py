@@ -1,4 +1,4 @@
-"""Files that stages leave behind: with modes that keep everybody out, this worker too."""
+"""Restores access to files whose modes a stage has restricted, even for this worker."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 def grant_owner_access(folder: Path, *, folders_only: bool = False) -> None:
-    """What is this user's below `folder` can be read and removed, whatever modes a stage gave it."""
+    """Make this user's files below `folder` readable and removable, whatever modes a stage set."""
     if os.geteuid() == 0:
-        return  # no mode keeps it out
+        return  # root ignores modes
     _add_mode(str(folder), stat.S_IRWXU)
-    for parent, folders, files in os.walk(folder):  # a folder is opened before it is looked into
+    for parent, folders, files in os.walk(folder):  # top down: os.walk enters a folder after its mode has changed
         for name in folders:
             _add_mode(os.path.join(parent, name), stat.S_IRWXU)
         for name in () if folders_only else files:
@@ -21,7 +21,7 @@ def grant_owner_access(folder: Path, *, folders_only: bool = False) -> None:
 
 
 def _add_mode(path: str, bits: int) -> None:
-    with suppress(OSError):  # another user's, or gone
+    with suppress(OSError):  # another user's, or removed
         mode = os.lstat(path).st_mode
         if (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) and mode & bits != bits:
             os.chmod(path, stat.S_IMODE(mode) | bits)

@@ -1,4 +1,4 @@
-"""Calls that outlast a restart of the service they go to."""
+"""Retries transient errors until a deadline: a call outlasts a restart of the service."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from libs.common.errors import MeshError
 
 RETRY_DELAY_S = 0.5
 RETRY_TIMEOUT_S = 300.0
-"""How long a service may be away before the work that needs it fails."""
+"""How long a service may be unavailable before the task fails."""
 
 T = TypeVar("T")
 
 
 async def retry(call: Callable[[], Awaitable[T]], timeout: float | None = RETRY_TIMEOUT_S) -> T:
-    """What `call` answers; errors that may pass are tried again until `limit` seconds are over (None: for ever)."""
+    """Return the result of `call`; retry transient errors for `timeout` seconds (None: forever)."""
     end = None if timeout is None else time.monotonic() + timeout
     while True:
         try:
             return await call()
         except MeshError as error:
-            passing = error.retryable or type(error) is MeshError  # a bare one: the service broke
+            passing = error.retryable or type(error) is MeshError  # a bare MeshError: an internal error of the service
             if not passing or (end is not None and time.monotonic() > end):
                 raise
         await asyncio.sleep(RETRY_DELAY_S)

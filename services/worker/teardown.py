@@ -1,4 +1,4 @@
-"""What a mesh leaves on a Docker Engine when it ends: its containers run on, for the next start to go on with."""
+"""Counts and removes what a stopped mesh leaves on a Docker Engine; its containers keep running for the next start."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from services.worker.runtime.docker.client import EngineRefused, call_engine, li
 
 
 async def count(settings: Settings) -> int:
-    """Containers of tasks of this installation that run. Raises MeshError when the engine does not tell."""
+    """Count the running task containers of this installation. Raises MeshError if the engine does not respond."""
     async with open_engine(settings.runtime) as docker:
         return len(await list_containers(docker, _installation_label(settings), "mlmesh.worker", running=True))
 
 
 async def remove(settings: Settings) -> tuple[int, int]:
-    """All of this installation goes: how many containers of tasks and how many networks there were.
+    """Remove all containers and networks of this installation; return how many task containers and networks.
 
-    Raises MeshError when the engine does not answer.
+    Raises MeshError if the engine does not respond.
     """
     async with open_engine(settings.runtime) as docker:
         tasks = len(await list_containers(docker, _installation_label(settings), "mlmesh.worker"))
@@ -25,7 +25,7 @@ async def remove(settings: Settings) -> tuple[int, int]:
             try:
                 await call_engine(container.delete(force=True, v=True))
             except (NotFound, Conflict):
-                continue  # it is gone, or going
+                continue  # already removed, or being removed
         networks = await call_engine(docker.networks.list(filters={"label": _installation_label(settings)}))
         for network in networks:
             try:

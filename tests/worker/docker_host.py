@@ -1,4 +1,4 @@
-"""A worker's host with a Docker Engine."""
+"""A host with a Docker Engine on which tests run workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.worker.fake_mesh import FakeMesh
 
 
 class DockerHost:
-    """A worker's host: the engine, an image, a folder."""
+    """A host for workers: the engine, an image, a folder."""
 
     def __init__(self, mesh: FakeMesh, folder: Path, engine: Engine, image: str) -> None:
         self.mesh, self.folder, self.engine, self.image = mesh, folder, engine, image

@@ -1,4 +1,4 @@
-"""The worker's peers as one small HTTP server: a scheduler, a databox and a registry that keep everything in dicts."""
+"""Fake scheduler, databox and registry for a worker: one HTTP server with its data in dicts."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class FakeMesh:
     logs: dict[str, bytes] = field(default_factory=dict)
     ended_logs: set[str] = field(default_factory=set)
     cached_keys: set[str] = field(default_factory=set)
-    """What stages are made of whose outputs are kept."""
+    """Cache keys of stages whose outputs can be reused."""
     reuse_queries: list[str] = field(default_factory=list)
     secret_values: dict[str, dict[str, str]] = field(default_factory=dict)
     downloads: list[str] = field(default_factory=list)
     drain: bool = False
     link_gate: asyncio.Event | None = None
-    """Links are not answered before."""
+    """Downloads wait for this event."""
     url: str = ""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -61,7 +61,7 @@ class FakeMesh:
         return condition()
 
     async def wait_for_status(self, **values: Any) -> dict[str, Any]:
-        """The first holding in a heartbeat that has these values."""
+        """Wait for the first status in a heartbeat that has these values."""
 
         def find_status() -> dict[str, Any] | None:
             return next((status for status in self.statuses if values.items() <= status.items()), None)
@@ -174,7 +174,7 @@ class FakeMesh:
         )
 
     def add_stage(self, task: str, script: str, **over: Any) -> None:
-        """A stage waits that runs `script`."""
+        """Add a ready stage that runs `script`."""
         spec = {
             "run": "r", "pipeline": "p", "stage": "s", "image": "i", "entry_point": ["python", "-c", script], "env": {},
             "secrets": [], "resources": {}, "timeout": 60.0, "inputs": [], "outputs": [], "log": f"log-{task}", **over,

@@ -1,4 +1,4 @@
-"""An image registry with one image of one empty file, for those who say the name and the password."""
+"""An image registry with one image of one empty file, protected by a password."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ImageRegistry:
         return f"127.0.0.1:{self.port}/closed/empty:1"
 
     def fill(self, mark: str) -> None:
-        """`mark` makes it an image that the engine has never seen."""
+        """`mark` makes the image unknown to the engine."""
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w") as archive:
             archive.addfile(tarfile.TarInfo(f"empty-{mark}"))

@@ -1,4 +1,4 @@
-"""A worker with the process runtime, and what is left of its tasks."""
+"""Runs a worker with the process runtime and lists what remains of its tasks."""
 
 from __future__ import annotations
 

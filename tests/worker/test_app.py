@@ -1,4 +1,4 @@
-"""The worker as a whole on the process runtime, with its peers as a small server."""
+"""The whole worker on the process runtime, with fake peers."""
 
 from __future__ import annotations
 
@@ -63,16 +63,16 @@ time.sleep(0.6)
         (
             "import time; time.sleep(60)",
             {"timeout": 0.5},
-            {"code": "timeout", "detail": "it ran longer than 0.5 s"},
+            {"code": "timeout", "detail": "it ran longer than its timeout of 0.5 s"},
         ),
-        ("", {"outputs": [OUTPUT]}, {"code": "output", "detail": "output out: the stage wrote no file there"}),
+        ("", {"outputs": [OUTPUT]}, {"code": "output", "detail": "output out: the stage wrote no file"}),
         (
             "import os; os.symlink('/etc/passwd', os.environ['UNIP_PIPELINE_OUT'] + '/l')",
             {"outputs": [OUTPUT]},
             {
                 "code": "output",
-                "detail": "output out: l is a symbolic link to no file of this output, not a regular file; "
-                "copy what it leads to",
+                "detail": "output out: l is a symbolic link to something outside this output, not a regular file; "
+                "copy the target",
             },
         ),
         (
@@ -136,7 +136,7 @@ async def test_a_draining_worker_hands_back_what_it_has_not_begun_and_ends_the_r
         mesh.drain = True
         await mesh.wait_until(lambda: len(mesh.reports) == 2)
         mesh.add_stage("t3", "print('not here')")
-        await asyncio.sleep(0.5)  # several claims' time
+        await asyncio.sleep(0.5)  # enough time for several claims
     assert [(report["task"], report["outcome"]) for report in mesh.reports] == [("t2", "returned"), ("t1", "succeeded")]
     assert [lease["task"] for lease in mesh.waiting_leases] == ["t3"]
     mesh.link_gate.set()
@@ -190,10 +190,10 @@ async def test_an_instance_that_hangs_is_ended_and_says_so(
     async with run_worker(mesh, tmp_path):
         unhealthy = await mesh.wait_for_status(state="unhealthy")
         report = await mesh.wait_for_report()
-    assert unhealthy["detail"] == "its health check is not answered"
+    assert unhealthy["detail"] == "no response to the health check"
     assert (report["outcome"], report["reason"]) == (
         "failed",
-        {"code": "hung", "detail": "it was not ready for 0.5 s, though it had been: its health check is not answered"},
+        {"code": "hung", "detail": "it was unhealthy for 0.5 s: no response to the health check"},
     )
 
 

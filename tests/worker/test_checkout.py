@@ -1,4 +1,4 @@
-"""A tree never reaches outside its folder, with the interpreter's own check and without it."""
+"""An extracted tree never points outside its folder, with and without the interpreter's own check."""
 
 import io
 import tarfile

@@ -1,4 +1,4 @@
-"""A disk without room, and a stage that takes more of it than it may."""
+"""A full disk, and a stage that exceeds its disk limit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_a_stage_that_fills_the_disk_fails_with_that_reason(
     mesh: FakeMesh, tmp_path: Path, small_disk: Path
 ) -> None:
     mesh.add_stage("t1", GROWS.format(seconds=0), outputs=[OUTPUT])
-    async with run_worker(mesh, tmp_path, scratch=small_disk):
+    async with run_worker(mesh, tmp_path, scratch=small_disk, disk_reserve=0):
         report = await mesh.wait_for_report()
         await mesh.wait_until(lambda: "log-t1" in mesh.ended_logs)
     assert report["reason"] == {"code": "disk_full", "detail": "the worker's disk is full"}
@@ -46,7 +46,7 @@ async def test_a_stage_that_fills_the_disk_fails_with_that_reason(
 
 
 async def test_a_stage_is_ended_before_it_touches_the_reserve(mesh: FakeMesh, tmp_path: Path, small_disk: Path) -> None:
-    """One that has written next to nothing goes on."""
+    """A stage that has written almost nothing continues."""
     fills = "import os, time; time.sleep(0.5); open('x', 'wb').write(os.urandom(1_500_000)); time.sleep(60)"
     mesh.add_stage("t1", fills)
     mesh.add_stage("t2", "import time; time.sleep(3)")
@@ -78,7 +78,7 @@ async def test_a_stage_that_outgrows_its_share_is_ended(
     async with run_worker(mesh, tmp_path, scratch_limit=2_000_000):
         report = await mesh.wait_for_report()
         await mesh.wait_until(lambda: "log-t1" in mesh.ended_logs)
-    detail = "it has more than 0.002 GB of files on its worker (MLMESH_SCRATCH_LIMIT)"
+    detail = "it wrote more than 0.002 GB to its worker's disk (MLMESH_SCRATCH_LIMIT)"
     assert (report["outcome"], report["reason"]) == ("failed", {"code": "disk_full", "detail": detail})
     assert mesh.logs["log-t1"] == b"writing\n"
     assert list_task_folders(tmp_path) == []

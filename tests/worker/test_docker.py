@@ -1,4 +1,4 @@
-"""The worker as a whole on a Docker Engine, with its peers as a small server."""
+"""The whole worker on a Docker Engine, with fake peers."""
 
 from __future__ import annotations
 
@@ -78,15 +78,15 @@ print(int(status['CapEff'], 16), status['NoNewPrivs'], os.path.exists('/var/run/
         (
             {"entry_point": ["python3", "-c", "print('big'); x = bytearray(300_000_000)"],
              "resources": {"memory": 64_000_000}},
-            {"code": "oom", "detail": "it needed more memory than the 61 MiB that it may use; "
-             "say in its manifest how much it needs: resources: {memory: 2Gi}"},
+            {"code": "oom", "detail": "killed: exceeded its memory limit of 61 MiB; "
+             "request more in its manifest: resources: {memory: 2Gi}"},
         ),
         (
             {"image": "mlmesh-test/never-made:1"},
             {"code": "image"},
         ),
         ({"entry_point": ["no-such-program"]},
-         {"code": "error", "detail": "the image has no program no-such-program, with which this stage begins"}),
+         {"code": "error", "detail": "program not found in the image: no-such-program"}),
         ({"entry_point": ["python3", "-c", "raise SystemExit(3)"]},
          {"code": "error", "detail": "ended with status 3", "exit_code": 3}),
     ],
@@ -113,13 +113,13 @@ async def test_who_says_nothing_of_memory_has_a_share_of_it(mesh: FakeMesh, host
     mesh.add_stage("t2", "", image=host.image, entry_point=["python3", "-c", "x = bytearray(300_000_000)"])
     async with host.run_worker(task_memory="100M"):
         report = await mesh.wait_for_report()
-        assert (report["reason"]["code"], "more memory than the 95 MiB" in report["reason"]["detail"]) == ("oom", True)
+        assert (report["reason"]["code"], "memory limit of 95 MiB" in report["reason"]["detail"]) == ("oom", True)
 
 
 async def test_files_of_the_images_user_are_delivered_and_removed(
     mesh: FakeMesh, host: DockerHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The image's user is root, the worker (its rights are dropped as far as files go) is not."""
+    """The image's user is root; the worker pretends not to be."""
     script = """
 import os
 out = os.environ['UNIP_PIPELINE_OUT']
@@ -207,7 +207,7 @@ async def test_an_image_behind_a_password_is_pulled_with_its_secret(
     async with image_registry(host.token) as registry, host.run_worker():
         host.add_stage("", image=registry.image)
         closed = await mesh.wait_for_report()
-        assert (closed["reason"]["code"], "cannot be pulled" in closed["reason"]["detail"]) == ("image", True)
+        assert (closed["reason"]["code"], "cannot pull the image" in closed["reason"]["detail"]) == ("image", True)
         mesh.reports.clear()
         mesh.secret_values["closed"] = {"username": "ann"}
         host.add_stage("", image=registry.image, image_credentials="closed")
@@ -253,7 +253,7 @@ async def test_an_instance_that_knows_another_gateway_is_started_anew(mesh: Fake
         "lost",
         {
             "code": "lost",
-            "detail": "it knows the gateway at http://192.0.2.9:8000, which is at http://192.0.2.9:8001 now",
+            "detail": "it was started with the gateway at http://192.0.2.9:8000, which is now at http://192.0.2.9:8001",
         },
     )
     assert host.inspect_containers() == []
@@ -273,7 +273,7 @@ async def test_a_gateway_that_containers_do_not_reach_is_told(
             await mesh.wait_for_status(state="healthy")
             detail = await until_raised(worker.state.runtime.check_gateway)
             assert detail.startswith("containers of a cannot reach the gateway at http://10.")
-            assert "it does not answer; their calls with files fail" in detail
+            assert "no response; their requests for files fail" in detail
             async with await asyncio.start_server(answer_once, sock=gateway):
                 await until(lambda: is_reached(worker.state.runtime))
             mesh.stops.append({"task": "t1", "token": 7})

@@ -1,4 +1,4 @@
-"""A Docker Engine or a worker that goes away in the middle of a stage: nothing runs twice, and nothing is left."""
+"""A Docker Engine or worker that disappears during a stage: nothing runs twice, and nothing remains."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_a_killed_workers_container_is_finished_by_the_next(mesh: FakeMesh
 async def test_a_container_that_a_signal_ended_while_no_worker_looked_is_lost(
     mesh: FakeMesh, host: DockerHost, signal: str, outcome: str
 ) -> None:
-    """So it is after a restart of the host: the engine ends what it runs."""
+    """The same happens in a restart of the host: the engine stops its containers."""
     host.add_stage(
         "import signal, time; signal.signal(signal.SIGUSR1, lambda *_: exit(5)); print('here'); time.sleep(60)"
     )
@@ -53,13 +53,13 @@ async def test_a_container_that_a_signal_ended_while_no_worker_looked_is_lost(
 async def test_an_engine_that_goes_away_in_a_start_may_have_begun_it(
     mesh: FakeMesh, host: DockerHost, monkeypatch: pytest.MonkeyPatch, unanswered: str, outcome: str
 ) -> None:
-    """What was only created is started; what was being started is lost: its command may have run."""
+    """A created container is started; an interrupted start is lost, because the command may have run."""
     kind = DockerContainers if unanswered == "create" else DockerContainer
     call = getattr(kind, unanswered)
 
     async def away(*arguments: Any, **named: Any) -> Any:
         if "t1" not in named.get("name", arguments[0].id if unanswered == "start" else ""):
-            return await call(*arguments, **named)  # of a sandbox
+            return await call(*arguments, **named)  # a sandbox
         monkeypatch.undo()
         if unanswered == "create":
             await call(*arguments, **named)

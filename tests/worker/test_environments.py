@@ -1,4 +1,4 @@
-"""Which repositories share a virtual environment, and what is installed in it."""
+"""Virtual environments: which repositories share one, and what is installed in it."""
 
 import asyncio
 import subprocess
@@ -195,15 +195,15 @@ async def test_what_says_something_is_not_cut_and_its_progress_is_told() -> None
 @pytest.mark.parametrize(
     ("script", "patience", "expected"),
     [
-        ("echo one; exit 3", DEFAULT_TIMEOUTS, "the requirements cannot be installed:\none"),
-        ("cat; echo one; exit 3", DEFAULT_TIMEOUTS, "the requirements cannot be installed:\none"),
+        ("echo one; exit 3", DEFAULT_TIMEOUTS, "cannot install the requirements:\none"),
+        ("cat; echo one; exit 3", DEFAULT_TIMEOUTS, "cannot install the requirements:\none"),
         (
             "echo one; sleep 60", InstallTimeouts(1.0, 60.0),
-            "the requirements cannot be installed: nothing was said for 1 s, after:\none",
+            "cannot install the requirements: no output for 1 s; last lines:\none",
         ),
         (
             "while :; do echo one; sleep 0.4; done", InstallTimeouts(60.0, 1.0),
-            "the requirements cannot be installed within 1 s:",
+            "cannot install the requirements within 1 s:",
         ),
     ],
     ids=["it fails", "nobody answers its questions", "silent", "endless"],
@@ -217,7 +217,7 @@ async def test_what_cannot_be_installed_is_told_with_its_last_lines(
 
 
 async def test_what_an_installation_has_started_ends_with_it(tmp_path: Path) -> None:
-    """A lock that the program's child holds is free again."""
+    """A lock that its child process held is released."""
     held = tmp_path / "held"
     script = f"exec 9>{held}; flock 9; sleep 60 & echo started; wait"
     with pytest.raises(RuntimeFailure):
@@ -235,7 +235,7 @@ def test_an_installation_knows_no_key_of_the_mesh_and_the_operators_word_on_git_
 
 
 async def test_a_package_that_nobody_sends_fails_the_start(tmp_path: Path) -> None:
-    """An index that accepts and never answers, and pip's own patience with it longer than ours."""
+    """An index that never responds, while pip's own timeout is longer."""
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -245,6 +245,6 @@ async def test_a_package_that_nobody_sends_fails_the_start(tmp_path: Path) -> No
         index = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/simple"
         (tmp_path / "requirements.txt").write_text(f"--index-url {index}\nnothing-of-this-name\n")
         environments = VirtualEnvironments(tmp_path / "environments", InstallTimeouts(silence=8.0, total=60.0))
-        with pytest.raises(RuntimeFailure, match="nothing was said for 8 s, after:") as failed:
+        with pytest.raises(RuntimeFailure, match="no output for 8 s; last lines:") as failed:
             await environments.build(tmp_path, lambda _text: None)
         assert failed.value.code == "source"

@@ -1,4 +1,4 @@
-"""What a stage, a host that goes down or a defect may do to a worker: it goes on, and so do its other tasks."""
+"""Failure injection: truncated files, hostile stages and defects do not stop the worker or its other tasks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ time.sleep(1)
 async def test_a_task_that_cannot_be_brought_to_its_end_holds_nothing_else_up(
     mesh: FakeMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its lease is let go: the scheduler gives it to another in time."""
+    """The worker drops the lease; after its expiry the scheduler reassigns the task."""
     report = LeaseRunner._report_outcome
 
     async def broken(self: LeaseRunner, held_task: HeldTask, outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""What a host keeps of the files that it has had."""
+"""The file cache of a host."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_what_was_put_is_taken_as_it_was(tmp_path: Path, link: bool) -> No
 
 @pytest.mark.parametrize("link", [True, False])
 async def test_what_has_lost_bytes_is_forgotten(tmp_path: Path, link: bool) -> None:
-    """The host went down before all of it was on the disk."""
+    """A host that goes down may leave truncated files."""
     cache, source = FileCache(tmp_path / "shelf", hard_links=link), tmp_path / "source"
     source.write_bytes(b"content")
     await cache.add("k", source)

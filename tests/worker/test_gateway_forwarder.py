@@ -1,4 +1,4 @@
-"""A network's address on this host is stood in for by another address of the loopback network."""
+"""The gateway forwarder; another loopback address stands for the host's address in an app's network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def connect_through_forwarder(answer: Answer) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to what `answer` serves, through a forwarder."""
+    """Connect through a forwarder to a server that runs `answer`."""
     gateway = await asyncio.start_server(answer, sock=bind("127.0.0.1", 0))
     forwarder = GatewayForwarder(f"http://127.0.0.1:{gateway.sockets[0].getsockname()[1]}/")
     async with asyncio.timeout(20.0), gateway:

@@ -1,4 +1,4 @@
-"""Pulls of images: how far they are, and that one which stands still ends."""
+"""Image pulls: their progress, and the timeout of a stalled pull."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.servers.engine import Engine
 
 
 async def test_a_pull_that_stands_still_ends_and_says_so(docker_engine: Engine) -> None:
-    """The registry takes connections, and says nothing."""
+    """The registry accepts connections and never responds."""
     progress: list[str] = []
     writers: list[asyncio.StreamWriter] = []
     registry = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
     name = f"127.0.0.1:{registry.sockets[0].getsockname()[1]}/still:1"
     try:
         async with open_engine(docker_engine.runtime) as docker:
-            with pytest.raises(RuntimeFailure, match=r"the pull of .* stood still for 1 s") as ended:
+            with pytest.raises(RuntimeFailure, match=r"the pull of .* stalled for 1 s") as ended:
                 await Images(docker, stall=1.0).ensure_image(name, progress.append)
     finally:
         registry.close()

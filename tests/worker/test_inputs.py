@@ -1,4 +1,4 @@
-"""Inputs of a stage, whatever the names of their files."""
+"""Unusual file names of inputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ print(len(found), [one.name for one in found if one.read_text() != str(one.relat
 
 
 async def test_no_name_of_a_file_is_that_of_another_on_its_way(mesh: FakeMesh, tmp_path: Path) -> None:
-    """Some of each pair are large, so that they are on their way at the same time."""
+    """All files are downloaded concurrently, partial files included."""
     pairs = [(f"x{number}", f".x{number}.part") for number in range(30)]
     names = [*(name for pair in pairs for name in pair), "incoming", "incoming.part", "progress", "inputs/x"]
     mesh.files |= {f"b/g/{name}": (name * 1000).encode() for name in names}
@@ -47,4 +47,4 @@ async def test_a_name_that_this_host_cannot_have_is_named(mesh: FakeMesh, tmp_pa
     async with run_worker(mesh, tmp_path):
         report = await mesh.wait_for_report()
     assert (report["outcome"], report["reason"]["code"]) == ("failed", "input")
-    assert report["reason"]["detail"].endswith(f"of the name {'n' * 256}: File name too long")
+    assert report["reason"]["detail"].endswith(f"named {'n' * 256}: File name too long")

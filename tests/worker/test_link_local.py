@@ -1,4 +1,4 @@
-"""A cloud's metadata is stood in for by an address of a namespace that only the host leads to."""
+"""Link-local addresses are blocked for containers; an address in a network namespace stands for a cloud's metadata."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ip(*words: str) -> None:
 
 @pytest.fixture
 def metadata() -> Iterator[None]:
-    """Nobody listens there, so that who reaches it is refused."""
+    """Nothing listens there: whoever reaches it gets "connection refused"."""
     name = f"m{uuid.uuid4().hex[:8]}"
     ip("netns", "add", name)
     try:
@@ -50,6 +50,6 @@ async def test_a_clouds_metadata_is_reached_only_where_that_is_allowed(mesh: Fak
             mesh.add_stage(task, "", image=host.image, entry_point=["python3", "-u", "-c", SCRIPT])
             await mesh.wait_until(lambda: f"log-{task}" in mesh.ended_logs)  # noqa: B023
     async with host.run_worker(**values, link_local=True):
-        pass  # the rule goes
+        pass  # deletes the rule
     errors = {task: mesh.logs[f"log-{task}"].decode().strip() for task in ("t1", "t2", "t3")}
     assert errors == {"t1": "No route to host", "t2": "Connection refused", "t3": "No route to host"}

@@ -1,4 +1,4 @@
-"""Logs that are followed share one timer, and none of their readers waits longer than with a timer of its own."""
+"""Followed logs share one timer; readers wait no longer than with timers of their own."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ async def test_a_busy_log_is_checked_while_another_is_quiet(log_file: BinaryIO, 
     (tmp_path / "quiet").touch()
     watcher = LogWatcher()
     with log_file, (tmp_path / "quiet").open("rb") as quiet_file:
-        quiet = asyncio.create_task(wait_for_change(watcher, quiet_file, quiet_s=LONG_QUIET_S))
+        quiet_reader = asyncio.create_task(wait_for_change(watcher, quiet_file, quiet_s=LONG_QUIET_S))
         await asyncio.sleep(0)
         append(log_file)
         assert await wait_for_change(watcher, log_file) <= POLL_S + 0.5
-        assert not quiet.done()
+        assert not quiet_reader.done()
         append(quiet_file)
-        await quiet
+        await quiet_reader
 
 
 async def test_the_end_of_a_process_that_an_earlier_worker_started_wakes_its_reader(log_file: BinaryIO) -> None:

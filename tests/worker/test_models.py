@@ -1,4 +1,4 @@
-"""Models that a host keeps."""
+"""The model cache of a host."""
 
 from __future__ import annotations
 

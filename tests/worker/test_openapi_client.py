@@ -1,4 +1,4 @@
-"""What an application says of itself: taken when it is a description, and otherwise no harm to anybody."""
+"""OpenAPI documents of applications: valid ones are stored, others reported."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tests.worker.process_host import run_worker
 GOOD = b'{"openapi": "3.1.0", "paths": {}}'
 NESTED = b'{"a":' * 300 + b"1" + b"}" * 300
 BAD = [
-    (b"[1]", "it is not a JSON object"),
-    (b'"text"', "it is not a JSON object"),
-    (b"18446744073709551617", "it is not a JSON object"),
-    (b"null", "it is not a JSON object"),
-    (b"", "it is not JSON: Input is a zero-length, empty document"),
-    (b"<!doctype html><html></html>", "it is not JSON: unexpected character, expected a JSON value"),
-    (b'{"a": NaN}', "it is not JSON: unexpected character, expected a JSON value"),
-    (b'{"a": 1e999}', "it is not JSON: number is infinity when parsed as double"),
-    (b'{"a": "\\ud800"}', "it is not JSON: no low surrogate in string"),
-    (GOOD.decode().encode("utf-16"), "it is not JSON: str is not valid UTF-8: surrogates not allowed"),
-    (NESTED, f"it is nested more than {MAX_DEPTH} deep"),
-    (b'{"a":' * 5000 + b"1" + b"}" * 5000, "it is not JSON: depth limit exceeded"),
+    (b"[1]", "not a JSON object"),
+    (b'"text"', "not a JSON object"),
+    (b"18446744073709551617", "not a JSON object"),
+    (b"null", "not a JSON object"),
+    (b"", "not JSON: Input is a zero-length, empty document"),
+    (b"<!doctype html><html></html>", "not JSON: unexpected character, expected a JSON value"),
+    (b'{"a": NaN}', "not JSON: unexpected character, expected a JSON value"),
+    (b'{"a": 1e999}', "not JSON: number is infinity when parsed as double"),
+    (b'{"a": "\\ud800"}', "not JSON: no low surrogate in string"),
+    (GOOD.decode().encode("utf-16"), "not JSON: str is not valid UTF-8: surrogates not allowed"),
+    (NESTED, f"nested more than {MAX_DEPTH} levels deep"),
+    (b'{"a":' * 5000 + b"1" + b"}" * 5000, "not JSON: depth limit exceeded"),
 ]
 
 
@@ -95,10 +95,10 @@ async def send_gzip(_request: web.Request) -> web.Response:
 @pytest.mark.parametrize(
     ("handler", "why"),
     [
-        (send_endlessly, f"it has more than {MAX_BYTES} bytes"),
-        (never_finish, "it did not end within 0.5 s"),
-        (abort_response, "its answer broke off"),
-        (send_gzip, "it is encoded as 'gzip', though that was not asked for"),
+        (send_endlessly, f"larger than {MAX_BYTES} bytes"),
+        (never_finish, "not complete within 0.5 s"),
+        (abort_response, "the response ended early"),
+        (send_gzip, "it is encoded as 'gzip', although that was not accepted"),
     ],
 )
 async def test_an_answer_that_is_none_is_told_why(handler: object, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,4 +148,4 @@ async def test_an_application_is_healthy_whatever_it_says_of_itself(
         mesh.add_stage("t2", "")
         assert (await mesh.wait_for_report())["task"] == "t2", "other work goes on"
     assert status["openapi"] is None
-    assert status["detail"].startswith("its /openapi.json is no description: it is n")
+    assert status["detail"].startswith("invalid /openapi.json: n")

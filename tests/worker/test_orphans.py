@@ -1,4 +1,4 @@
-"""Processes that left their task's session: none outlives the task or its worker, nobody else's are touched."""
+"""Processes that escaped from their task's session end with the task or its worker; no others are touched."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIMITED = 'ulimit -S -m "$1"; echo; exec sleep 600'
 
 @pytest.fixture
 def escape_folder(tmp_path: Path) -> Iterator[Path]:
-    """Where processes that got out write; none of them is there after the test, whatever became of it."""
+    """The folder in which escaped processes write; they are killed after the test."""
     folder = tmp_path / "left"
     folder.mkdir()
     yield folder
@@ -40,7 +40,7 @@ def list_running(folder: Path) -> list[str]:
 
 
 def add_escaping_task(mesh: FakeMesh, kind: str, folder: Path, then: str) -> None:
-    """A task that leaves processes behind and then goes on with `then`."""
+    """Add a task that leaves processes behind and then runs `then`."""
     program = escapes.program(folder)
     if kind == "instance":
         mesh.tree = {"app.py": program + COMPONENT}
@@ -91,7 +91,7 @@ async def test_what_a_task_leaves_ends_with_its_worker(
 async def test_what_the_tasks_of_a_killed_worker_left_ends_when_the_next_one_starts(
     mesh: FakeMesh, tmp_path: Path, escape_folder: Path
 ) -> None:
-    """Also where the host, or somebody, killed the task as well: nobody reports its end."""
+    """The task is killed, too, so that its exit is not reported."""
     add_escaping_task(
         mesh, "stage", escape_folder, "os.kill(os.getppid(), signal.SIGKILL)".join(("import signal\n", "\n" + WAITS))
     )
@@ -142,7 +142,7 @@ while time.monotonic() < until:
     with open(folder + "/hops", "a") as hops:
         hops.write(".")
 """
-"""Each process begins the next one and ends."""
+"""Each process starts the next one and exits."""
 
 
 async def test_processes_that_begin_others_all_the_time_are_ended(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ async def test_processes_that_begin_others_all_the_time_are_ended(tmp_path: Path
     words = ["sh", "-c", 'ulimit -S -m "$1"; exec "$2" -c "$3" "$4"', "sh", str(tag), sys.executable, RUNS_AWAY]
     process = await asyncio.create_subprocess_exec(*words, str(tmp_path))
     await process.wait()
-    while not hops.exists() or hops.stat().st_size < 10:  # noqa: ASYNC110  it tells nobody
+    while not hops.exists() or hops.stat().st_size < 10:  # noqa: ASYNC110  there is no event to wait for
         await asyncio.sleep(0.01)
     await orphans.kill_tagged({tag})
     size = hops.stat().st_size

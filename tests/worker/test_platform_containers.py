@@ -1,4 +1,4 @@
-"""Whose gateway it is, when several installations share an engine."""
+"""Several installations share an engine: which one a gateway belongs to."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The probe: one connection for many questions, and no answer that holds it up."""
+"""The readiness probe: one connection for many requests, and no response that blocks it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Server:
         return len(self.writers)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """An empty answer closes the connection."""
+        """Respond with the next answer; an empty one closes the connection."""
         self.writers.append(writer)
         while (head := await reader.read(4096)) and self.answers:
             self.heads.append(head)
@@ -106,11 +106,11 @@ def not_ready_answer(body: bytes) -> bytes:
         (OK, None),
         (not_ready_answer(SAYS), "Every slot is held."),
         (not_ready_answer(b'{"reason": "' + b"x" * 2000 + b'"}'), "x" * 300),
-        (not_ready_answer(b'{"reason": 7}'), "its health check is answered with 503"),
-        (not_ready_answer(b"[]"), "its health check is answered with 503"),
-        (not_ready_answer(b"<html>"), "its health check is answered with 503"),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", "its health check is not answered"),
-        (b"", "its health check is not answered"),
+        (not_ready_answer(b'{"reason": 7}'), "its health check returned 503"),
+        (not_ready_answer(b"[]"), "its health check returned 503"),
+        (not_ready_answer(b"<html>"), "its health check returned 503"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "no response to the health check"),
+        (b"", "no response to the health check"),
     ],
 )
 async def test_why_it_is_not_ready(answer: bytes, refusal: str | None) -> None:

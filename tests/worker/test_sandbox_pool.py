@@ -1,4 +1,4 @@
-"""Sandboxes on a real engine: stages join them one at a time, and nothing depends on them."""
+"""The sandbox pool on a real engine: stages join sandboxes one at a time, and run without them, too."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ async def test_none_is_made_where_its_program_would_not_run(
 
 
 async def run_stage(mesh: FakeMesh, host: DockerHost) -> str:
-    """The network namespace of one stage."""
+    """Run a stage; return its network namespace."""
     mesh.reports.clear()
     mesh.logs.clear()
     host.add_stage(NAMESPACE)

@@ -1,4 +1,4 @@
-"""Short names of temporary folders."""
+"""Short paths of temporary folders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.worker.runtime.process import short_path
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where short names stand."""
+    """The folder of the links."""
     place = tmp_path / "s"
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))

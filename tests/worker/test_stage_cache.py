@@ -1,4 +1,4 @@
-"""The stage cache on a worker: what is the same by content is not run again."""
+"""The stage cache: a stage with the same key is not run again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pathlib.Path(os.environ['UNIP_PIPELINE_OUT'], 'x').write_text(text)
 
 
 async def run_stage(mesh: FakeMesh, folder: Path, task: str, cache: str = "read", **over: Any) -> dict[str, Any]:
-    """The report of a stage."""
+    """Run a stage; return its report."""
     inputs = {"inputs": [INPUT, VALUE], "outputs": [OUTPUT], "cache": cache, **over}
     mesh.add_stage(task, SCRIPT, **inputs)
     async with run_worker(mesh, folder):
@@ -68,7 +68,7 @@ KEYS = {
     (): "1b79840006d8b91444e787d0f9c676fdeb3b1041fac475f539a178e35f435d97",
     ("s",): "738ae076060d33b4f2a011911e816fd593ced310c6aed8d17bfdb5811da7f1d7",
 }
-"""Of stages with one Secret at most: as they were in version 0.1, so that what was made then is still used."""
+"""Keys of stages with at most one Secret, as in version 0.1: earlier results stay usable."""
 
 
 def make_key(**over: Any) -> str:

@@ -1,4 +1,4 @@
-"""What goes wrong between the store's links and this host is told without the links."""
+"""Transfer errors do not reveal signed links."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ LEASE = Lease("t1", "stage", 1, 1, "a", "c", {"outputs": [{"name": "out", "targe
 
 
 CASES = [(way, answer) for way in ("download", "upload") for answer in (None, *ANSWERS)]
-CASES.remove(("upload", "half"))  # the beginning of an answer is all that it needs
+CASES.remove(("upload", "half"))  # the head of a response is enough
 
 
 @pytest.mark.parametrize(("way", "answer"), CASES)
 async def test_no_failure_tells_the_link(way: str, answer: str | None, tmp_path: Path) -> None:
-    """None: nobody listens."""
+    """None: nothing listens."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -100,7 +100,7 @@ def test_what_a_stage_closed_is_opened_collected_and_removed() -> None:
 
 @pytest.mark.parametrize("absolute", [False, True])
 def test_a_link_to_a_file_of_the_same_output_is_that_file_once_more(tmp_path: Path, absolute: bool) -> None:
-    """As trainers leave `last.ckpt` beside the checkpoint that it stands for."""
+    """Trainers link `last.ckpt` to a checkpoint."""
     out = tmp_path / "outputs/out"
     (out / "d").mkdir(parents=True)
     (out / "d/epoch=3.ckpt").write_text("weights")
@@ -126,7 +126,7 @@ def test_any_other_link_in_an_output_is_refused(tmp_path: Path, target: str) -> 
     with pytest.raises(TaskFailed) as raised:
         stage_out.collect_outputs(LEASE, tmp_path)
     assert raised.value.reason["detail"] == (
-        "output out: l is a symbolic link to no file of this output, not a regular file; copy what it leads to"
+        "output out: l is a symbolic link to something outside this output, not a regular file; copy the target"
     )
 
 
@@ -144,7 +144,7 @@ def test_what_another_user_closed_is_named_without_the_hosts_folders() -> None:
 
 
 def as_somebody(work: Callable[[Path], None], prepare: Callable[[Path], None] = lambda _: None) -> None:
-    """`work` on a folder of its own as a user whom modes keep out, in a process of its own."""
+    """Run `work` on a folder in a child process, as a user who is not root."""
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent, "t1")
         folder.mkdir()

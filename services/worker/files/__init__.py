@@ -1,4 +1,4 @@
-"""Files of tasks: inputs, outputs, models, sources and logs on their way between this host and the other services.
+"""Files of tasks: inputs, outputs, models, sources and logs, moved between this host and the other services.
 
-Knows no container: what runs is the runtime's.
+Starts no container: that is the runtime's job.
 """

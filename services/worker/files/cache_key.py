@@ -1,4 +1,4 @@
-"""What a stage is made of, by content: two with the same key would leave the same outputs."""
+"""Cache key of a stage: a hash of everything that determines its outputs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ CHUNK = 1 << 20
 
 
 def stage_cache_key(lease: Lease, image_id: str, paths: Mapping[str, Path], *, needs_source: bool) -> str:
-    """`identity`: exactly which image; `with_source`: the commit counts, too. Secrets count by name, not by value.
+    """`image_id`: the exact image. `needs_source`: include the commit. Secrets count by name, not by value.
 
-    Their order counts: of a key that two of them have, the later one's value is used.
+    The order of secrets counts: for a key that two of them have, the later value wins.
     """
     spec = lease.spec
     inputs = {variable["name"]: hash_path(paths[variable["name"]]) for variable in spec["inputs"]}
@@ -30,13 +30,13 @@ def stage_cache_key(lease: Lease, image_id: str, paths: Mapping[str, Path], *, n
         "inputs": inputs,
         "outputs": sorted(variable["name"] for variable in spec["outputs"]),
     }
-    if sources := spec.get("env_from"):  # the values of ConfigMaps
+    if sources := spec.get("env_from"):  # values of ConfigMaps
         parts["env_from"] = sources
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def hash_path(path: Path) -> str:
-    """Of a file with its name, or of all files below a folder."""
+    """Hash a file with its name, or all files below a folder."""
     if path.is_file():
         return hash_files({path.name: hash_file(path)}.items())
     files = (file for file in path.rglob("*") if file.is_file())
@@ -44,7 +44,7 @@ def hash_path(path: Path) -> str:
 
 
 def hash_files(digests: Iterable[tuple[str, str]]) -> str:
-    """SHA-256 over the names and the SHA-256 of files."""
+    """Hash names and SHA-256 of files."""
     return hashlib.sha256(orjson.dumps(sorted(digests))).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Source trees by commit, fetched from the registry once and kept."""
+"""Cache of source trees by commit, fetched once from the registry."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CheckoutCache:
         self._registry = registry
 
     async def get(self, app: str, commit: str) -> Path:
-        """The folder of the tree. Raises RuntimeFailure("source")."""
+        """Return the folder of the tree. Raises RuntimeFailure("source")."""
         folder = self._root / app / commit
         if folder.is_dir():
             return folder
@@ -43,10 +43,12 @@ class CheckoutCache:
             await asyncio.to_thread(extract_archive, archive, tree)
             tree.rename(folder)
         except MeshError as error:
-            raise RuntimeFailure("source", f"no source of {app} at {commit[:12]}: {error.detail}") from error
+            raise RuntimeFailure(
+                "source", f"cannot fetch the source of {app} at {commit[:12]}: {error.detail}"
+            ) from error
         except (tarfile.TarError, OSError) as error:
             raise RuntimeFailure(
-                "source", f"the source of {app} at {commit[:12]} cannot be unpacked: {error}"
+                "source", f"the source of {app} at {commit[:12]} cannot be extracted: {error}"
             ) from error
         finally:
             shutil.rmtree(temp_folder, ignore_errors=True)
@@ -59,36 +61,36 @@ class CheckoutCache:
 
 
 def extract_archive(archive_file: Path, folder: Path) -> None:
-    """The tree in a new folder, without links that lead out of it. Raises tarfile.TarError, OSError."""
+    """Extract the tree into a new folder, without links that point outside. Raises tarfile.TarError, OSError."""
     folder.mkdir()
     with tarfile.open(archive_file, "r:*") as archive:
         if hasattr(tarfile, "data_filter"):
             archive.extractall(folder, filter=safe_member)  # noqa: S202
-        else:  # Python before 3.11.4; one after the other, as each is unpacked
+        else:  # Python before 3.11.4; lazily: each check sees the links extracted before
             members = (safe_member(member, str(folder)) for member in archive)
             archive.extractall(folder, (member for member in members if member))  # noqa: S202
     folder.chmod(0o755)
 
 
 def safe_member(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
-    """The member; None of a link that leads outside, which the deployment warns of. Raises tarfile.TarError."""
+    """Return the member; None for a link that points outside (deployments warn of it). Raises tarfile.TarError."""
     if member.issym() and (leaves_tree(member.name, member.linkname) or _leads_outside(member, folder)):
         return None
     return tarfile.data_filter(member, folder) if hasattr(tarfile, "data_filter") else check_member(member)
 
 
 def _leads_outside(link: tarfile.TarInfo, folder: str) -> bool:
-    """Whether it leads outside by way of links that are there."""
+    """Whether it points outside through links that were extracted before."""
     root = os.path.realpath(folder)
     target = os.path.realpath(os.path.join(root, os.path.dirname(link.name), link.linkname))
     return os.path.commonpath([root, target]) != root
 
 
 def check_member(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """The member when it lies in the folder, and is nothing special; raises tarfile.TarError."""
+    """Return a file, folder or link that stays inside. Raises tarfile.TarError for anything else."""
     if leaves_tree("", member.name) or (member.islnk() and leaves_tree("", member.linkname)):
-        raise tarfile.TarError(f"{member.name} would lie or point outside")
+        raise tarfile.TarError(f"{member.name} is or points outside")
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
-        raise tarfile.TarError(f"{member.name} is no file, folder or link")
+        raise tarfile.TarError(f"{member.name} is not a file, folder or link")
     member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
     return member

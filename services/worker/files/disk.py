@@ -1,4 +1,4 @@
-"""Room on this host's disk: what a stage may take of it, and whether any is left."""
+"""Disk limits: how much a stage may write, and whether the host's disk is full."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from services.worker.failures import TaskFailed
 
 SCAN_INTERVAL_S = 2.0
 CHECK_INTERVAL_S = 0.1
-"""Between two looks at what is free, which is one call: a disk is written to quickly."""
+"""Interval of checks of the free space, which cost one system call: a disk fills quickly."""
 MIN_SHARE = 10
-"""A stage that holds less than this part of the reserve is not what filled the disk."""
+"""A stage that uses less than a tenth of the reserve is not blamed for a full disk."""
 SCAN_REST_FACTOR = 20.0
-"""A look at many files is followed by a rest of so many times its length."""
+"""A scan of many files is followed by a pause of this multiple of its duration."""
 MIN_FREE_BYTES = 1 << 20
-"""Bytes: with less a disk is full."""
+"""Bytes: a disk with less free space is full."""
 DISK_FULL = "disk_full"
 
 
 async def wait_until_over_limit(folder: Path, limit: int, reserve: int | None = None) -> TaskFailed:
-    """Looks until `folder` holds more than `limit` bytes, or has a part in it that the disk's reserve is touched."""
+    """Return the failure once `folder` exceeds `limit` bytes, or contributes to using up the disk's reserve."""
     disk, next_scan = Disk(folder, reserve), 0.0
     while True:
         started = time.monotonic()
@@ -35,16 +35,16 @@ async def wait_until_over_limit(folder: Path, limit: int, reserve: int | None = 
             if used > limit:
                 gigabytes = f"{limit / 1e9:g} GB"
                 return TaskFailed(
-                    DISK_FULL, f"it has more than {gigabytes} of files on its worker (MLMESH_SCRATCH_LIMIT)"
+                    DISK_FULL, f"it wrote more than {gigabytes} to its worker's disk (MLMESH_SCRATCH_LIMIT)"
                 )
             if low and used > disk.free_and_reserve[1] // MIN_SHARE:
-                return TaskFailed(DISK_FULL, f"it has {used} bytes of files on its worker, and {disk.describe_full()}")
+                return TaskFailed(DISK_FULL, f"it wrote {used} bytes to its worker's disk, and {disk.describe_full()}")
             next_scan = time.monotonic() + max(SCAN_INTERVAL_S, SCAN_REST_FACTOR * (time.monotonic() - started))
         await asyncio.sleep(CHECK_INTERVAL_S)
 
 
 def count_used_bytes(folder: Path) -> int:
-    """Bytes on the disk below `folder`; what vanishes meanwhile counts nothing."""
+    """Bytes on the disk below `folder`; files that vanish during the scan count nothing."""
     total = 0
     for parent, _, files in os.walk(folder):
         for name in files:
@@ -60,7 +60,7 @@ def is_full(folder: Path) -> bool:
 
 
 def disk_full_failure(error: OSError) -> TaskFailed | None:
-    """What a worker that could not write says of it; None when that was not for want of room."""
+    """Translate a write error of a full disk; None for any other error."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     return TaskFailed(DISK_FULL, f"the worker's disk is full: {error.filename or error.strerror}")

@@ -1,4 +1,4 @@
-"""Files that this host has had and may need again: what a stage left for the next one, and constant data."""
+"""LRU cache of files on this host: outputs of a stage that the next one reads, and constant inputs."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from uuid import uuid4
 CAPACITY = 10 << 30
 """Bytes."""
 MAX_FILE_BYTES = CAPACITY // 4
-"""Of one file."""
+"""Bytes of one file."""
 
 
 class FileCache:
-    """By name and content. The file used longest ago goes first.
+    """Files by cache key; the least recently used one is evicted first.
 
-    `link`: what is taken from here cannot be written to, so it need not be a copy.
+    `hard_links`: tasks cannot write to their inputs, so that files need not be copied.
     """
 
     def __init__(self, root: Path, *, hard_links: bool, capacity: int = CAPACITY) -> None:
         self._root, self._hard_links, self._capacity = root, hard_links, capacity
         self._used: int | None = None
-        """Bytes, once they were counted."""
+        """Bytes in the cache; None until they are counted."""
 
     async def get_into(self, key: str, size: int, target: Path, incoming: Path) -> bool:
-        """Put the file at `target`, by way of the folder `aside`; False when it is not here with all its bytes."""
+        """Place the cached file at `target`, through the folder `incoming`. False: not cached, or truncated."""
         return await asyncio.to_thread(self._get_into, key, size, target, incoming)
 
     async def add(self, key: str, source: Path) -> None:
-        """Keep a file that is whole. What cannot be kept is not missed."""
+        """Add a complete file; failures are ignored."""
         await asyncio.to_thread(self._add, key, source)
 
     def _get_into(self, key: str, size: int, target: Path, incoming: Path) -> bool:
@@ -41,10 +41,10 @@ class FileCache:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._copy_or_link(cached, partial)
-            if partial.stat().st_size != size:  # the host went down before all of it was on the disk
+            if partial.stat().st_size != size:  # truncated: the host went down during a write
                 cached.unlink(missing_ok=True)
-                raise OSError(f"{cached} has been cut")
-            partial.rename(target)  # a copy that breaks off is not taken for the file
+                raise OSError(f"{cached} is truncated")
+            partial.rename(target)  # atomic: an aborted copy never appears at the target
             os.utime(cached)
         except OSError:
             partial.unlink(missing_ok=True)
@@ -83,7 +83,7 @@ class FileCache:
         return sum(file.stat().st_size for file in self._root.iterdir() if file.is_file())
 
     def _evict(self) -> None:
-        """A tenth more than needed, so that it is not made again at once."""
+        """Free a tenth more than needed, so that the next eviction is not immediate."""
         files = sorted(
             (file.stat().st_mtime, file.stat().st_size, file) for file in self._root.iterdir() if file.is_file()
         )
@@ -97,7 +97,7 @@ class FileCache:
 
 
 def file_cache_key(app: str, source: Mapping[str, Any], name: str, size: int, etag: str | None) -> str:
-    """What an attempt has left never changes; what is in a box may, and is told apart by its ETag."""
+    """Build the key of a file. Files of an attempt never change; those in a box may, so their ETag counts."""
     location = {part: source.get(part) for part in ("box", "user", "group", "area", "file")}
     version = None if source.get("area") else etag
     return hashlib.sha256(repr((app, sorted(location.items(), key=str), name, size, version)).encode()).hexdigest()

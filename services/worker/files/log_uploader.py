@@ -1,4 +1,4 @@
-"""A task's output on its way to databox: chunks numbered by their byte offset."""
+"""Uploads a task's log to the databox in chunks that carry their byte offset."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from services.worker.runtime import Runtime
 
 CHUNK = 64 * 1024
 FIRST_SEND_DELAY_S = 0.02
-"""What a first line waits for others."""
+"""How long the first line waits for more."""
 SEND_INTERVAL_S = 0.4
-"""Between two sendings of a log that goes on and on: a line waits no longer than this."""
+"""Interval of uploads of a busy log: the maximum delay of a line."""
 MAX_PENDING = 4 * CHUNK
-"""Bytes kept while databox is slow; then reading waits."""
+"""Bytes buffered while the databox is slow; then reading pauses."""
 DRAIN_TIMEOUT_S = 10.0
-"""How long the log of what has ended may take to reach databox before the outcome is reported without it."""
+"""How long the rest of the log may take before the outcome is reported without it."""
 TAIL_BYTES = 16 * 1024
 TAIL_LINES = 20
 
 
 class LogUploader:
-    """Follows one container's output from where an earlier worker had got (`log.sent`)."""
+    """Follows one container's output, from the offset that an earlier worker had reached (`log.sent`)."""
 
     def __init__(self, lease: Lease, folder: Path, runtime: Runtime, peers: ServiceClients) -> None:
         self._lease, self._runtime, self._peers = lease, runtime, peers
@@ -49,19 +49,19 @@ class LogUploader:
         return self._tail.decode(errors="replace").splitlines()[-TAIL_LINES:]
 
     async def wait_until_sent(self) -> None:
-        """The rest has been sent, or took too long; at once when nothing was ever followed."""
+        """Wait until the rest is uploaded, with a time limit; return immediately if nothing was followed."""
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
                 await self._finished.wait()
 
     async def send_end(self) -> None:
-        """Tell that no more will come; who reads then need not wait. Nobody waits for this: the task has ended."""
+        """Mark the log as complete, so that its readers stop waiting. Best effort: the task has ended."""
         if self._read_all and self._finished.is_set() and not self._rejected:
             with suppress(MeshError):
                 await self._post_once(b"", end=1)
 
     async def run(self) -> None:
-        """Returns when the container has ended and all was sent."""
+        """Return when the container has exited and its whole log is uploaded."""
         self._finished.clear()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read_log())
@@ -69,7 +69,7 @@ class LogUploader:
         self._finished.set()
 
     async def _read_log(self) -> None:
-        overlap = min(self._offset, TAIL_BYTES)  # what an earlier worker has sent, for the tail
+        overlap = min(self._offset, TAIL_BYTES)  # an earlier worker sent this part; it is read for the tail
         try:
             async for chunk in self._runtime.follow_log(self._lease.container_name, self._offset - overlap):
                 self._tail = (self._tail + chunk)[-TAIL_BYTES:]
@@ -78,7 +78,7 @@ class LogUploader:
                 overlap -= min(overlap, len(chunk))
                 self._update_events()
         except MeshError as error:
-            log.get("worker").warning("log cannot be read", task=self._lease.task, why=error.detail)
+            log.get("worker").warning("Failed to read the log", task=self._lease.task, why=error.detail)
         finally:
             self._read_all = True
             self._has_data.set()
@@ -106,7 +106,7 @@ class LogUploader:
         del self._pending[: len(chunk)]
         if not self._read_all:
             self._update_events()
-        with suppress(OSError):  # the folder is gone, or the disk is full: the next worker would send some of it again
+        with suppress(OSError):  # folder removed or disk full: the next worker resends a part
             self._sent_file.write_text(str(self._offset))
 
     async def _post_chunk(self, chunk: bytes) -> None:
@@ -115,8 +115,10 @@ class LogUploader:
         try:
             await retry(lambda: self._post_once(chunk), timeout=None)
         except MeshError as error:
-            self._rejected = True  # the app is gone, or bytes are missing that nobody has any more
-            log.get("worker").warning("log is not accepted", task=self._lease.task, why=error.detail)
+            self._rejected = True  # the app was deleted, or earlier bytes are lost
+            log.get("worker").warning(
+                "Databox rejected the log; dropping the rest", task=self._lease.task, why=error.detail
+            )
 
     async def _post_once(self, chunk: bytes, end: int | None = None) -> None:
         path = f"/internal/apps/{self._lease.app}/logs/{self._lease.spec['log']}"

@@ -1,4 +1,4 @@
-"""Models on this host: downloaded once per ETag and kept."""
+"""Cache of models on this host: each is downloaded once per ETag."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ModelCache:
         self._peers = peers
 
     async def get(self, app: str, location: dict[str, Any]) -> Model:
-        """Raises TaskFailed("model_missing")."""
+        """Return the model, downloaded if necessary. Raises TaskFailed("model_missing")."""
         entries = await self._list_files(app, location)
         if not entries:
             raise TaskFailed("model_missing", str(Location.model_validate(location)))
@@ -80,7 +80,7 @@ def _file_name(entry: dict[str, Any], single: bool) -> str:
 
 
 def _is_complete(folder: Path, sizes: dict[str, int]) -> bool:
-    """A host that goes down may leave files with less than was written to them."""
+    """Whether all files have their full size: a host that goes down may leave truncated ones."""
     try:
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
     except OSError:

@@ -1,4 +1,4 @@
-"""Stage-in: the inputs of a stage are brought to this host before it runs."""
+"""Stage-in: downloads the inputs of a stage before it runs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from services.worker.lease import Lease
 from services.worker.retry import retry
 
 INCOMING = "incoming"
-"""Beside the inputs: what is still on its way cannot have the name of one."""
+"""Folder of partial downloads; separate, so that no partial file has the name of an input."""
 
 
 def variable_paths(lease: Lease, folder: Path) -> dict[str, Path]:
-    """Where each variable of the stage is."""
+    """Return the path of each variable of the stage."""
     paths = {
         variable["name"]: _input_path(variable, folder / "inputs" / variable["name"])
         for variable in lease.spec["inputs"]
@@ -40,11 +40,11 @@ def _input_path(variable: dict[str, Any], folder: Path) -> Path:
 
 
 async def prepare_inputs(lease: Lease, folder: Path, peers: ServiceClients, file_cache: FileCache) -> None:
-    """Inputs, read-only; empty folders for outputs. Raises TaskFailed("input")."""
+    """Download inputs, read-only, and create empty folders for outputs. Raises TaskFailed("input")."""
     for variable in lease.spec["outputs"]:
         target = folder / "outputs" / variable["name"]
         target.mkdir(parents=True)
-        target.chmod(0o777)  # any user of the image writes here
+        target.chmod(0o777)  # any user of the image must write here
     progress = folder / "progress"
     progress.touch()
     progress.chmod(0o666)
@@ -86,7 +86,7 @@ async def _download_inputs(
 
     async def download_one(item: Download) -> None:
         if os.path.exists(item.target) or await file_cache.get_into(item.cache_key, item.size, item.target, incoming):
-            return  # a repeated attempt keeps what is whole
+            return  # a retry keeps complete files
         await transfer.download(peers.session, item.url, item.target, incoming)
         await file_cache.add(item.cache_key, item.target)
 
@@ -95,7 +95,7 @@ async def _download_inputs(
     except TaskFailed:
         raise
     except MeshError as error:
-        raise TaskFailed("input", f"the inputs cannot be had: {error.detail}") from error
+        raise TaskFailed("input", f"cannot download the inputs: {error.detail}") from error
 
 
 def _list_downloads(
@@ -124,4 +124,4 @@ def _make_read_only(folder: Path) -> None:
     for parent, _, files in os.walk(folder, topdown=False):
         for name in files:
             os.chmod(os.path.join(parent, name), 0o444)
-        os.chmod(parent, 0o555)  # noqa: S103  any user of the image reads here
+        os.chmod(parent, 0o555)  # noqa: S103  any user of the image must read here

@@ -1,4 +1,4 @@
-"""Stage-out: the outputs of a stage are checked and uploaded after it has run."""
+"""Stage-out: checks and uploads the outputs of a stage after it has run."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Output:
 
 
 def collect_outputs(lease: Lease, folder: Path) -> dict[str, list[Output]]:
-    """The files of every output. Raises TaskFailed("output"), which names what cannot be kept."""
+    """List the files of every output. Raises TaskFailed("output") for a file that cannot be stored."""
     outputs = {
         variable["name"]: list(_list_files(variable, folder / "outputs" / variable["name"]))
         for variable in lease.spec["outputs"]
     }
     for name, files in outputs.items():
         if not files:
-            raise TaskFailed("output", f"output {name}: the stage wrote no file there")
+            raise TaskFailed("output", f"output {name}: the stage wrote no file")
     return outputs
 
 
@@ -64,11 +64,11 @@ def _list_files(variable: dict[str, Any], folder: Path) -> Iterator[Output]:
 
 
 def _resolve_link(link: Path, folder: Path) -> Path | None:
-    """The regular file of the same output that a link stands for, as `last.ckpt` does; never one outside."""
+    """Resolve a link to a regular file of the same output, such as `last.ckpt`; None for any other link."""
     try:
         target = link.resolve(strict=True)
         regular = stat.S_ISREG(target.lstat().st_mode)
-    except (OSError, RuntimeError):  # it leads nowhere, or (RuntimeError) in a circle
+    except (OSError, RuntimeError):  # a dangling link, or (RuntimeError) a loop
         return None
     return target if regular and target.is_relative_to(folder.resolve()) else None
 
@@ -78,7 +78,7 @@ def _unreadable_error(variable: str, name: str, error: OSError) -> TaskFailed:
 
 
 def _is_utf8(name: str) -> bool:
-    """Whether a name can be told to others: files may have any bytes in theirs."""
+    """Whether a file name is UTF-8: names may contain any bytes."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -88,7 +88,7 @@ def _is_utf8(name: str) -> bool:
 
 def _describe_kind(mode: int) -> str:
     if stat.S_ISLNK(mode):
-        return "a symbolic link to no file of this output, not a regular file; copy what it leads to"
+        return "a symbolic link to something outside this output, not a regular file; copy the target"
     names = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
     return f"{names.get(stat.S_IFMT(mode), 'a device')}, not a regular file"
 
@@ -96,7 +96,7 @@ def _describe_kind(mode: int) -> str:
 async def upload_outputs(
     lease: Lease, outputs: dict[str, list[Output]], peers: ServiceClients, file_cache: FileCache
 ) -> dict[str, dict[str, int | str]]:
-    """Uploads them; of each variable the size and SHA-256. Raises TaskFailed("quota") or TaskFailed("output")."""
+    """Upload all; return size and SHA-256 of each variable. Raises TaskFailed("quota") or TaskFailed("output")."""
     path = f"/internal/apps/{lease.app}/targets"
     digests: dict[str, str] = {}
 
@@ -123,7 +123,7 @@ async def upload_outputs(
     except TooLarge as error:
         raise TaskFailed("quota", error.detail) from error
     except MeshError as error:
-        raise TaskFailed("output", f"the outputs cannot be uploaded: {error.detail}") from error
+        raise TaskFailed("output", f"cannot upload the outputs: {error.detail}") from error
     return {
         name: {
             "files": len(files),
@@ -135,6 +135,6 @@ async def upload_outputs(
 
 
 def remove_tree(folder: Path) -> None:
-    """The folder goes, parts that nobody may read or write as well."""
+    """Remove a folder, including parts whose modes forbid it."""
     grant_owner_access(folder, folders_only=True)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Files between the store's links and this host."""
+"""Downloads and uploads files through signed links of the store."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from services.worker.files import disk
 
 CHUNK = 1 << 20
 MAX_PARALLEL = 8
-"""Files at once of one task."""
+"""Concurrent files of one task."""
 READ_TIMEOUT_S = 60.0
-"""How long a transfer may stand still."""
+"""How long a transfer may stall."""
 CONNECT_TIMEOUT_S = 5.0
 
 T = TypeVar("T")
@@ -29,9 +29,9 @@ TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_read
 
 
 async def download(session: aiohttp.ClientSession, url: str, target: Path, incoming: Path) -> None:
-    """Atomic: `target` is whole or not there. Until then it is in the folder `aside`, in which no file is another's.
+    """Atomic: `target` is complete or absent. A partial file has a random name in the folder `incoming`.
 
-    Raises TaskFailed("input") when this host cannot have such a file.
+    Raises TaskFailed("input") if this host cannot create the file.
     """
     partial = incoming / uuid4().hex
     try:
@@ -43,7 +43,7 @@ async def download(session: aiohttp.ClientSession, url: str, target: Path, incom
                     await asyncio.to_thread(file.write, chunk)
         partial.rename(target)
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise Unavailable(f"{target.name} cannot be downloaded: {_safe_message(error)}") from error
+        raise Unavailable(f"cannot download {target.name}: {_safe_message(error)}") from error
     except OSError as error:
         raise disk.disk_full_failure(error) or _unwritable_error(target, error) from error
     finally:
@@ -51,11 +51,11 @@ async def download(session: aiohttp.ClientSession, url: str, target: Path, incom
 
 
 def _unwritable_error(target: Path, error: OSError) -> TaskFailed:
-    return TaskFailed("input", f"this worker cannot write a file of the name {target.name}: {error.strerror}")
+    return TaskFailed("input", f"this worker cannot create a file named {target.name}: {error.strerror}")
 
 
 async def upload(session: aiohttp.ClientSession, source: Path, size: int, url: str) -> str:
-    """The SHA-256 of what was sent, in hexadecimal digits. Raises OSError when `source` cannot be read."""
+    """Upload a file; return its SHA-256 in hexadecimal digits. Raises OSError if `source` cannot be read."""
     digest = hashlib.sha256()
     headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
     with source.open("rb") as file:
@@ -64,7 +64,7 @@ async def upload(session: aiohttp.ClientSession, source: Path, size: int, url: s
             async with session.put(URL(url, encoded=True), data=body, headers=headers, timeout=TIMEOUT) as response:
                 await _raise_for_status(response)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unavailable(f"{source.name} cannot be uploaded: {_safe_message(error)}") from error
+            raise Unavailable(f"cannot upload {source.name}: {_safe_message(error)}") from error
     return digest.hexdigest()
 
 
@@ -89,7 +89,7 @@ async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
 
 
 async def for_each_parallel(items: Iterable[T], transfer_item: Callable[[T], Awaitable[None]]) -> None:
-    """`step` for every item, a few at once; the first error ends the others."""
+    """Run `transfer_item` for all items, a few concurrently; the first error cancels the others."""
     slots = asyncio.Semaphore(MAX_PARALLEL)
 
     async def run_one(item: T) -> None:
@@ -110,8 +110,8 @@ def _first_error(group: ExceptionGroup[Exception]) -> Exception:
 
 
 def safe_join(folder: Path, name: str) -> Path:
-    """The path of `name` in `folder`; a name that leads out of it is refused."""
+    """Return the path of `name` in `folder`. Raises TaskFailed for a name that points outside."""
     parts = PurePosixPath(name).parts
     if not parts or ".." in parts or name.startswith("/"):
-        raise TaskFailed("input", f"{name!r} is no name of a file in a folder")
+        raise TaskFailed("input", f"unsafe file name: {name!r}")
     return folder.joinpath(*parts)

@@ -1,6 +1,6 @@
-"""The Runtime seam: what the worker needs of an engine that runs containers. `process` and `docker` honour it.
+"""The Runtime protocol: how the worker runs containers. The packages `process` and `docker` implement it.
 
-Holds no decision about tasks; names are deterministic, so that a restarted worker finds what it started before.
+It decides nothing about tasks. Names are deterministic, so that a restarted worker finds its containers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Progress = Callable[[str], None]
 
 
 class RuntimeFailure(MeshError):
-    """The engine cannot run this; `code` is the reason: `image`, `source`, `error`, or `lost`: the engine's fault."""
+    """The runtime cannot run a container. `code`: `image`, `source`, `error`, or `lost` (the engine's fault)."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail, code=code)
@@ -30,7 +30,7 @@ class Exit:
     signal: int | None = None
     oom: bool = False
     memory: int | None = None
-    """Bytes that it might use, where that ended it."""
+    """Its memory limit in bytes, if exceeding that ended it."""
     peak_memory: int | None = None
     cpu_seconds: float | None = None
 
@@ -40,9 +40,9 @@ class Exit:
 
     @property
     def oom_message(self) -> str:
-        """What to say of one that `oom` ended."""
-        limit = f"the {self.memory / 2**20:.0f} MiB that it may use" if self.memory else "it may use"
-        return f"it needed more memory than {limit}; say in its manifest how much it needs: resources: {{memory: 2Gi}}"
+        """The reason of an exit with `oom`."""
+        limit = f" of {self.memory / 2**20:.0f} MiB" if self.memory else ""
+        return f"killed: exceeded its memory limit{limit}; request more in its manifest: resources: {{memory: 2Gi}}"
 
 
 @dataclass(frozen=True)
@@ -54,49 +54,49 @@ class Container:
 
 class Runtime(Protocol):
     async def check_ready(self) -> None:
-        """Raises Unavailable when nothing can be started now."""
+        """Raises Unavailable if no container can be started now."""
 
     async def check_gateway(self) -> None:
-        """Raises Unavailable when containers are known not to reach the gateway."""
+        """Raises Unavailable if containers are known not to reach the gateway."""
 
     async def prepare(self, spec: ContainerSpec, progress: Progress) -> str:
-        """Have the image (Docker) or the virtual environment (process) at hand. Raises RuntimeFailure.
+        """Pull the image (Docker) or build the virtual environment (process). Raises RuntimeFailure.
 
-        Exactly which image it is, to be started by; the process runtime has none and gives the name back.
+        Returns the exact image id to start; the process runtime has no images and returns the name.
         """
 
     async def start(self, spec: ContainerSpec) -> None:
-        """Create and start; starting what already runs under this name is no error. Raises RuntimeFailure."""
+        """Create and start it; no error if it already runs. Raises RuntimeFailure."""
 
     async def wait(self, name: str) -> Exit:
-        """How it ended, also when it ended long ago. Raises RuntimeFailure when nothing of this name is known."""
+        """Wait for its exit, or return an earlier one. Raises RuntimeFailure if the name is unknown."""
 
     async def stop(self, name: str, grace_s: float) -> None:
-        """SIGTERM, then SIGKILL after the grace. No error when it has ended or is not there."""
+        """Send SIGTERM, then SIGKILL after the grace period. No error if it has exited or does not exist."""
 
     async def remove(self, name: str) -> None:
-        """Forget it, whatever its state. Its log and exit status go with it."""
+        """Remove it in any state, with its log and exit status."""
 
     async def list_containers(self) -> list[Container]:
-        """All containers of this worker, running or ended, by their labels."""
+        """List all containers of this worker, running or exited, by their labels."""
 
     async def get_address(self, name: str, port: int) -> tuple[str, int]:
-        """Where the gateway reaches `port` of it; waits until it is known."""
+        """Wait for and return the address at which the gateway reaches `port`."""
 
     def follow_log(self, name: str, offset: int) -> AsyncIterator[bytes]:
-        """stdout and stderr as written, from a byte offset, following until it has ended and all was read."""
+        """Follow stdout and stderr from a byte offset until it has exited and everything is read."""
 
     async def take_ownership(self, name: str, folder: Path) -> None:
-        """Make this user's, and readable, what other users, those of an image, wrote below the folder of `name`."""
+        """Make all files below the folder of `name` this user's and readable; images may write as other users."""
 
     async def mesh_url(self, app: str, *, egress: bool = True) -> str:
-        """Where the gateway answers for a container of this app (`MLMESH_URL`), with a way out or without."""
+        """URL of the gateway for a container of this app (`MLMESH_URL`), with or without network access."""
 
     async def gateway_url(self, app: str) -> str:
-        """Where the gateway answers for this worker."""
+        """URL of the gateway for this worker."""
 
     async def reconcile(self) -> None:
-        """Periodic upkeep, such as joining the gateway's container to the networks of apps."""
+        """Periodic maintenance, such as connecting the gateway's container to the networks of apps."""
 
     async def close(self, *, detach: bool) -> None:
-        """The worker stops. With `leave`, containers that outlive it are left for the next one to adopt."""
+        """Stop all containers; with `detach`, leave them running for the next worker to adopt."""

@@ -1,4 +1,4 @@
-"""What to run, independent of the engine that runs it. Pure: a lease in, a `ContainerSpec` out."""
+"""Container specs, independent of the runtime. Pure: builds a `ContainerSpec` from a lease."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from services.worker.lease import Lease
 
 LOOPBACK = "127.0.0.1"
 SERVE_PATH = "/opt/mlmesh/serve.py"
-"""Where a container finds the component runtime."""
+"""The component runtime inside a container."""
 
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder or file of the host, at the *same path* inside: a path in the environment is right everywhere."""
+    """A folder or file of the host, mounted at the *same path*, so that paths in the environment are valid."""
 
     path: Path
     read_only: bool
@@ -32,17 +32,17 @@ class ContainerSpec:
     """`mlmesh.` and: `installation`, `worker`, `task`, `attempt` (the fencing token), `kind`, `app`."""
     image: str
     image_id: str = ""
-    """Exactly which image, once it is known."""
+    """The exact image, once it is pulled."""
     command: tuple[str, ...] | None
     """None: the image's own entry point and command."""
     env: Mapping[str, str]
     folder: Path
     """The task's own folder in the worker's scratch: log, exit status, progress."""
     source: Path | None = None
-    """The checkout at the deployed commit: the process runtime runs in a copy of it, Docker has no use for it."""
+    """The checkout at the deployed commit: the process runtime runs in a copy of it; Docker does not use it."""
     mounts: tuple[Mount, ...] = ()
     port: int | None = None
-    """The port a component serves on; None for a stage."""
+    """The port that a component listens on; None for a stage."""
     cpu: float | None = None
     memory: int | None = None
     gpu: int = 0
@@ -50,16 +50,16 @@ class ContainerSpec:
     pids: int = 4096
     read_only_root: bool = False
     egress: bool = True
-    """Whether it reaches anything but this host and, a component, its callers."""
+    """Whether it may reach anything but this host and, for a component, its callers."""
     registry_login: Mapping[str, str] | None = field(default=None, repr=False)
     """`username` and `password` of the image registry."""
     is_component: bool = field(default=False)
-    """A component: it gets the system library (`/opt/mlmesh`, or the installed one in the process runtime)."""
+    """A component, not a stage: the component runtime is mounted at `/opt/mlmesh` (Docker)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerSite:
-    """Where the container will be: the worker, the task's folder, and how the runtime starts components."""
+    """Where a container runs: the worker, the task's folder, and how the runtime starts components."""
 
     worker: str
     installation: str
@@ -67,9 +67,9 @@ class ContainerSite:
     mesh_url: str
     source: Path | None = None
     component_program: Path | None = None
-    """The component program on this host: the process runtime. None: the bundle inside the container."""
+    """The component runtime on this host (process runtime); None: the bundle inside the container."""
     address: str = LOOPBACK
-    """Where components listen that have no network of their own."""
+    """Where components without a network namespace listen."""
 
 
 def variable_env_name(name: str) -> str:
@@ -88,7 +88,7 @@ def container_labels(lease: Lease, site: ContainerSite) -> dict[str, str]:
 
 
 def env_from_sources(spec: Mapping[str, Any], secrets: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """`envFrom`: the keys of Secrets and the values of ConfigMaps as variables, in its order: later ones win."""
+    """`envFrom`: keys of Secrets and values of ConfigMaps as variables, in order; later ones win."""
     sources = spec.get("env_from") or [{"secret": name} for name in spec.get("secrets") or []]
     groups = [source["values"] if "values" in source else secrets[source["secret"]] for source in sources]
     return {key: value for values in groups for key, value in values.items()}
@@ -97,7 +97,7 @@ def env_from_sources(spec: Mapping[str, Any], secrets: Mapping[str, Mapping[str,
 def build_stage_spec(
     lease: Lease, site: ContainerSite, variables: Mapping[str, Path], secrets: Mapping[str, Mapping[str, str]]
 ) -> ContainerSpec:
-    """The container of a stage; `variables` are the paths of its inputs and outputs."""
+    """Build the container of a stage; `variables` are the paths of its inputs and outputs."""
     command, progress = lease.spec.get("entry_point"), site.folder / "progress"
     outputs = [Mount(variables[variable["name"]], read_only=False) for variable in lease.spec["outputs"]]
     inputs = [Mount(variables[variable["name"]], read_only=True) for variable in lease.spec["inputs"]]
@@ -125,7 +125,7 @@ def build_stage_spec(
 def build_instance_spec(
     lease: Lease, site: ContainerSite, model: Path | None, secrets: Mapping[str, Mapping[str, str]]
 ) -> ContainerSpec:
-    """The container of a component's instance."""
+    """Build the container of an instance of a component."""
     return ContainerSpec(
         name=lease.container_name,
         app=lease.app,
@@ -156,10 +156,10 @@ def component_command(spec: Mapping[str, Any], site: ContainerSite) -> tuple[str
 
 
 def component_environment(lease: Lease, site: ContainerSite, model: Path | None) -> dict[str, str]:
-    """The environment that the component program reads."""
+    """The environment variables that the component runtime reads."""
     spec = lease.spec
     on_host = {"MLMESH_HOST": site.address, "MLMESH_PORT": "0", "MLMESH_PORT_FILE": str(site.folder / "port")}
-    in_container = {"MLMESH_HOST": "0.0.0.0", "MLMESH_PORT": str(spec["port"])}  # noqa: S104  guarded by the token
+    in_container = {"MLMESH_HOST": "0.0.0.0", "MLMESH_PORT": str(spec["port"])}  # noqa: S104  the token protects it
     batching, source = spec.get("batching") or {}, spec.get("model") or {}
     optional = {
         "MLMESH_INFERENCE": spec.get("inference"),

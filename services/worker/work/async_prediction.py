@@ -1,4 +1,4 @@
-"""A prediction as a job: the caller's request, sent to the component until it is answered."""
+"""Runs an asynchronous prediction: posts the caller's request to the component until it responds."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from services.worker.held_tasks import HeldTask
 from services.worker.outcome import Outcome
 
 REQUEST_VARIABLE = "request"
-"""The variable whose file is the body."""
+"""The input variable whose file is the request body."""
 MAX_RESPONSE_BYTES = 10_000_000
 RETRY_DELAY_S = 1.0
 TIMEOUT_MARGIN_S = 5.0
-"""The gateway's own deadline comes first, because its answer says more."""
+"""The gateway's own timeout must fire first: its error says more."""
 
 
 class AsyncPrediction:
@@ -44,7 +44,7 @@ class AsyncPrediction:
                 response = await self._call_until_answered(body)
         except TimeoutError as error:
             limit = self.lease.spec["timeout"]
-            raise TaskFailed("timeout", f"nobody answered within {limit:g} s") from error
+            raise TaskFailed("timeout", f"no response within {limit:g} s") from error
         return Outcome("succeeded", answer=response, usage={"duration": round(time.time() - started_at, 3)})
 
     async def _call_until_answered(self, body: Path) -> object:
@@ -63,7 +63,7 @@ class AsyncPrediction:
                 raise TaskFailed("error", error.detail, status=error.status, **extra) from error
 
     async def _call_once(self, body: Path) -> object:
-        """Raises what the component or the gateway said."""
+        """Raises the error of the component or the gateway."""
         call = self.lease.spec["call"]
         url = f"{await self.context.runtime.gateway_url(self.lease.app)}/{self.lease.app}/{call['path']}/predict"
         headers = {GRANT_HEADER.decode(): call["grant"], "Content-Type": "application/json"}
@@ -84,7 +84,7 @@ async def _read_limited(response: aiohttp.ClientResponse) -> bytes:
     async for piece in response.content.iter_any():
         content += piece
         if len(content) > MAX_RESPONSE_BYTES:
-            raise TaskFailed("output", f"the answer has more than {MAX_RESPONSE_BYTES} bytes")
+            raise TaskFailed("output", f"the response is larger than {MAX_RESPONSE_BYTES} bytes")
     return bytes(content)
 
 

@@ -1,4 +1,4 @@
-"""An instance of a component on this host: model, start, health until it ends."""
+"""Runs an instance of a component: downloads the model, starts the container, probes its health until it exits."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SLOW_PROBE_S = 0.25
 MESH_URL_FILE = "mesh.url"
 FAST_PROBES = 80
 HEALTH_INTERVAL_S = 2.0
-"""Between two health checks, and"""
+"""Interval of health checks,"""
 STEADY_HEALTH_INTERVAL_S = 5.0
-"""of one that has been healthy for"""
+"""and of an instance that has been healthy for this long:"""
 STEADY_AFTER_S = 30.0
 UNHEALTHY_AFTER = 3
-"""Health checks in a row that fail before it is unhealthy."""
+"""Consecutive failed health checks that make it unhealthy."""
 UNHEALTHY_LIMIT_S = 30.0
-"""As long, and twice as long as a call may take, it may be unhealthy before it is started afresh."""
+"""It is restarted after it was unhealthy for this long, and twice as long as a call may take."""
 NO_PYTHON_MESSAGE = (
     'the image has no "{}"; a component needs Python 3.9 or later in its image, or mlService.python to say where it is'
 )
@@ -41,10 +41,11 @@ class Instance:
         self.log = LogUploader(self.lease, self.folder, context.runtime, context.peers)
         self._headers = {"X-Mlmesh-Token": self.lease.spec["instance_token"]}
         self._openapi_problem: str | None = None
-        """What its owner should know although it serves."""
+        """A warning for its owner although it serves."""
+        self._is_healthy = False
 
     async def run(self, *, adopted: bool) -> Outcome:
-        """Never returns: an instance has no end of its own. Raises TaskFailed."""
+        """Never returns: any exit of an instance is a failure. Raises TaskFailed."""
         if adopted:
             await self._check_gateway_url()
         else:
@@ -69,7 +70,9 @@ class Instance:
         """Compare the gateway's URL with the one it started with. Raises RuntimeFailure("lost") if it moved."""
         url_file = self.folder / MESH_URL_FILE
         if url_file.exists() and url_file.read_text() != (current := await self.context.mesh_url(self.lease)):
-            raise RuntimeFailure("lost", f"it knows the gateway at {url_file.read_text()}, which is at {current} now")
+            raise RuntimeFailure(
+                "lost", f"it was started with the gateway at {url_file.read_text()}, which is now at {current}"
+            )
 
     def _report_model(self) -> None:
         file = self.folder / "model.etag"
@@ -77,7 +80,7 @@ class Instance:
             self.held_task.update_status(model_etag=file.read_text())
 
     async def _wait_for_exit(self) -> Exit:
-        """How it ended."""
+        """Wait until the container exits; stop it if its health check gives up."""
         ended = asyncio.create_task(self.context.runtime.wait(self.lease.container_name))
         health = asyncio.create_task(self._monitor_health())
         try:
@@ -99,7 +102,7 @@ class Instance:
         except TimeoutError as error:
             raise TaskFailed("start_timeout", f"it was not ready within {limit:g} s") from error
         except RuntimeFailure:
-            await asyncio.Event().wait()  # it has ended: how, is being told by the other task
+            await asyncio.Event().wait()  # it has exited: the other task reports how
             raise
         try:
             await self._wait_until_hung(probe)
@@ -120,13 +123,11 @@ class Instance:
             else:
                 failures, last_failure = failures + 1, clock()
             if failures == 0:
-                self.held_task.update_status(state="healthy", detail=self._openapi_problem)
+                self._set_healthy(detail=self._openapi_problem)
             elif failures >= UNHEALTHY_AFTER:
-                self.held_task.update_status(state="unhealthy", detail=probe.not_ready_reason)
+                self._set_unhealthy(probe.not_ready_reason)
             if clock() - last_ready > limit:
-                raise TaskFailed(
-                    "hung", f"it was not ready for {limit:g} s, though it had been: {probe.not_ready_reason}"
-                )
+                raise TaskFailed("hung", f"it was unhealthy for {limit:g} s: {probe.not_ready_reason}")
 
     async def _wait_until_ready(self) -> HealthProbe:
         host, port = await self.context.runtime.get_address(self.lease.container_name, self.lease.spec["port"])
@@ -135,20 +136,31 @@ class Instance:
             polls += 1
             await asyncio.sleep(FAST_PROBE_S if polls < FAST_PROBES else SLOW_PROBE_S)
         openapi, self._openapi_problem = await self._fetch_openapi(f"http://{host}:{port}/openapi.json")
-        self.held_task.update_status(
-            state="healthy", detail=self._openapi_problem, endpoint={"host": host, "port": port}, openapi=openapi
-        )
+        self._set_healthy(detail=self._openapi_problem, endpoint={"host": host, "port": port}, openapi=openapi)
         return probe
 
+    def _set_healthy(self, **status: Any) -> None:
+        if not self._is_healthy:
+            log.get("worker").info("Instance ready", component=self.lease.spec["component"], **self.lease.log_fields)
+        self._is_healthy = True
+        self.held_task.update_status(state="healthy", **status)
+
+    def _set_unhealthy(self, why: str | None) -> None:
+        if self._is_healthy:
+            fields = {"component": self.lease.spec["component"], **self.lease.log_fields}
+            log.get("worker").warning("Instance unhealthy", why=why, **fields)
+        self._is_healthy = False
+        self.held_task.update_status(state="unhealthy", detail=why)
+
     async def _fetch_openapi(self, url: str) -> tuple[dict[str, Any] | None, str | None]:
-        """What it says of itself, or why that is no description: it serves all the same."""
+        """Return its OpenAPI document, or why it has no valid one; it serves either way."""
         try:
             return await openapi_client.fetch_openapi(self.context.peers.session, url, self._headers), None
-        except openapi_client.InvalidOpenapi as unfit:
+        except openapi_client.InvalidOpenapi as error:
             log.get("worker").warning(
-                "no description", task=self.lease.task, component=self.lease.spec["component"], why=str(unfit)
+                "Invalid OpenAPI document", task=self.lease.task, component=self.lease.spec["component"], why=str(error)
             )
-            return None, f"its /openapi.json is no description: {unfit}"
+            return None, f"invalid /openapi.json: {error}"
 
 
 def exit_failure(exit_info: Exit, tail: list[str]) -> TaskFailed:

@@ -1,4 +1,4 @@
-"""What stages and instances have in common while they run: log, progress, and how they end."""
+"""Monitoring of a running container: uploads its log, reports its progress, explains its exit."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ MISSING_PROGRAM = re.compile(r"^\[FATAL tini \(\d+\)\] exec (.+) failed: No such
 async def follow_log_and_progress(
     log: LogUploader, held_task: HeldTask, progress: Path | None = None
 ) -> AsyncIterator[None]:
-    """The log is sent and the file `progress` told while the body runs; the log's rest follows in bounded time."""
+    """Upload the log and report the file `progress` while the body runs; then upload the rest within a time limit."""
     tasks = [asyncio.create_task(log.run())]
     if progress is not None:
         tasks.append(asyncio.create_task(_poll_progress(held_task, progress)))
-    await asyncio.sleep(0)  # both have begun: what ended long ago has a log to be drained, too
+    await asyncio.sleep(0)  # start both tasks: a container that ended long ago has a log to upload, too
     try:
         try:
             yield
@@ -39,13 +39,15 @@ async def follow_log_and_progress(
             _update_progress(held_task, progress)
             raise
         await log.wait_until_sent()
-        _update_progress(held_task, progress)  # the last word came after the last look
+        _update_progress(held_task, progress)  # it may have changed after the last poll
     finally:
         for task in tasks:
             task.cancel()
         for error in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(error, Exception):
-                structured.get("worker").error("following broke", task=held_task.lease.task, exc_info=error)
+                structured.get("worker").error(
+                    "Log or progress streaming failed", task=held_task.lease.task, exc_info=error
+                )
 
 
 async def _poll_progress(held_task: HeldTask, file: Path) -> None:
@@ -69,17 +71,17 @@ def read_tail(file: Path) -> str:
 
 
 def _open_nonblocking(path: str, flags: int) -> int:
-    """A pipe that somebody put there would be waited for."""
+    """A FIFO in place of the file must not block the worker."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 def parse_progress(text: str) -> list[int] | None:
-    """The last line `N/M`."""
+    """Return the last line of the form `N/M`."""
     matches = re.findall(r"^\s*([0-9]{1,15})\s*/\s*([0-9]{1,15})\s*$", text, re.MULTILINE)
     return [int(number) for number in matches[-1]] if matches else None
 
 
 def find_missing_program(exit_info: Exit, tail: list[str]) -> str | None:
-    """The program that its image lacks, as the engine's init tells it."""
+    """Return the program that is missing in the image, according to the engine's init process."""
     match = MISSING_PROGRAM.search("\n".join(tail)) if exit_info.code == EXIT_NOT_FOUND else None
     return match[1] if match else None

@@ -1,4 +1,4 @@
-"""What an application says of itself under `/openapi.json`: kept when it is a description, otherwise only told of."""
+"""Fetches the `/openapi.json` of a web application and checks that it can be stored."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import orjson
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 100
-"""Of objects and lists in one another: JSON libraries on the way refuse 200."""
+"""Nesting of objects and lists: JSON libraries downstream reject 200."""
 TIMEOUT = aiohttp.ClientTimeout(total=5.0)
 NO_COMPRESSION = {"Accept-Encoding": "identity"}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class InvalidOpenapi(Exception):
-    """Why an answer is no description."""
+    """Why a response is not a usable OpenAPI document."""
 
 
 async def fetch_openapi(session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> dict[str, Any] | None:
-    """The description at `url`; None when there is none. Raises Unfit when what is there cannot be one."""
+    """Return the document at `url`; None if there is none. Raises InvalidOpenapi."""
     try:
         request = session.get(url, headers={**headers, **NO_COMPRESSION}, timeout=TIMEOUT, allow_redirects=False)
         async with request as response:
@@ -28,13 +28,13 @@ async def fetch_openapi(session: aiohttp.ClientSession, url: str, headers: dict[
                 return None
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 raise InvalidOpenapi(
-                    f"it is encoded as {response.headers['Content-Encoding']!a}, though that was not asked for"
+                    f"it is encoded as {response.headers['Content-Encoding']!a}, although that was not accepted"
                 )
             return parse_openapi(await _read_body(response))
     except TimeoutError as error:
-        raise InvalidOpenapi(f"it did not end within {TIMEOUT.total:g} s") from error
+        raise InvalidOpenapi(f"not complete within {TIMEOUT.total:g} s") from error
     except aiohttp.ClientError as error:
-        raise InvalidOpenapi("its answer broke off") from error
+        raise InvalidOpenapi("the response ended early") from error
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
@@ -42,20 +42,20 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     async for piece in response.content.iter_any():
         content += piece
         if len(content) > MAX_BYTES:
-            raise InvalidOpenapi(f"it has more than {MAX_BYTES} bytes")
+            raise InvalidOpenapi(f"larger than {MAX_BYTES} bytes")
     return bytes(content)
 
 
 def parse_openapi(content: bytes) -> dict[str, Any]:
-    """The description that `content` is. Raises Unfit."""
+    """Parse and check a document. Raises InvalidOpenapi."""
     try:
         document = orjson.loads(content.removeprefix(BYTE_ORDER_MARK))
     except orjson.JSONDecodeError as error:
-        raise InvalidOpenapi(f"it is not JSON: {error.msg}") from error
+        raise InvalidOpenapi(f"not JSON: {error.msg}") from error
     if not isinstance(document, dict):
-        raise InvalidOpenapi("it is not a JSON object")
+        raise InvalidOpenapi("not a JSON object")
     if is_nested_deeper(document, MAX_DEPTH):
-        raise InvalidOpenapi(f"it is nested more than {MAX_DEPTH} deep")
+        raise InvalidOpenapi(f"nested more than {MAX_DEPTH} levels deep")
     return document
 
 

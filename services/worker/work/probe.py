@@ -1,5 +1,5 @@
-"""Asks an instance whether it is ready, again and again over one connection: with thousands of questions an hour from
-each of many instances, a whole HTTP client would cost a worker most of its idle time.
+"""Readiness probe of an instance over one kept-alive connection. With many instances and thousands of probes an hour,
+a general HTTP client would cost a worker most of its idle time.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from contextlib import suppress
 
 TIMEOUT_S = 5.0
 MAX_BODY_BYTES = 64 * 1024
-"""Bytes of an answer that are read, so that the connection can be asked again; it is closed upon a longer one."""
-NO_RESPONSE = "its health check is not answered"
+"""Bytes of a response that are read to reuse the connection; it is closed after a longer one."""
+NO_RESPONSE = "no response to the health check"
 MAX_REASON_CHARS = 300
-"""Characters that are told of why it is not ready."""
+"""Characters of the reason that are reported."""
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b")
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
 CONNECTION_CLOSE = re.compile(rb"\r\nconnection:[^\r]*\bclose\b", re.IGNORECASE)
@@ -23,7 +23,7 @@ PROBE_ERRORS = (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError)
 
 
 class HealthProbe:
-    """Of `path` at `host`:`port`; `headers` go with every question."""
+    """GET `path` at `host`:`port` with `headers`."""
 
     def __init__(self, host: str, port: int, path: str, headers: Mapping[str, str]) -> None:
         self._host, self._port = host, port
@@ -36,15 +36,15 @@ class HealthProbe:
         self._request = "\r\n".join([*lines, "", ""]).encode()
         self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self.not_ready_reason: str | None = None
-        """Why it was not ready the last time, in its own words where it has some; None when it was."""
+        """Why the last probe failed: the instance's own reason, if it gave one. None: it was ready."""
 
     async def is_ready(self) -> bool:
-        """Whether the answer is 200, within 5 s."""
+        """Whether it responds with 200 within 5 s."""
         self.not_ready_reason = NO_RESPONSE
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 if self._connection is not None:
-                    with suppress(EOFError, ConnectionError):  # it had been closed: that says nothing of the instance
+                    with suppress(EOFError, ConnectionError):  # a stale connection: says nothing about the instance
                         return await self._send_request(*self._connection)
                     self.close()
                 self._connection = await asyncio.open_connection(self._host, self._port)
@@ -69,7 +69,7 @@ class HealthProbe:
             return False
         ready = status[1] == b"200"
         self.not_ready_reason = (
-            None if ready else _parse_reason(body) or f"its health check is answered with {status[1].decode()}"
+            None if ready else _parse_reason(body) or f"its health check returned {status[1].decode()}"
         )
         return ready
 

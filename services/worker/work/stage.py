@@ -1,4 +1,4 @@
-"""A stage on this host: inputs, run, outputs."""
+"""Runs one attempt of a stage: downloads inputs, runs the container, uploads outputs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Stage:
         )
 
     async def _start(self) -> bool:
-        """False when an earlier stage made the same, and this one has succeeded by that."""
+        """Prepare and start the container. False: an equal earlier stage was found in the cache, and nothing is run."""
         if self.context.needs_source and not self.lease.spec.get("entry_point"):
             raise TaskFailed("error", "the process runtime runs no image: give the stage an entryPoint")
         site = await self.context.build_site(self.lease)
@@ -77,12 +77,12 @@ class Stage:
         return bool(response["reused"])
 
     def _read_cache_key(self) -> str | None:
-        """Kept in a file: a worker that adopts the stage says it, too."""
+        """Read from a file, so that a worker that adopts the stage reports it, too."""
         file = self.folder / CACHE_KEY_FILE
         return file.read_text() if file.exists() else None
 
     def _started_at(self) -> float:
-        """Kept in a file: a worker that adopts the stage counts on."""
+        """When the container started: a file's time, so that a worker that adopts the stage continues the clock."""
         file = self.folder / "container.started"
         if not file.exists():
             file.touch()
@@ -95,7 +95,7 @@ class Stage:
                 return await self._wait_within_disk_limit()
         except TimeoutError as error:
             await retry(lambda: self.context.runtime.stop(self.lease.container_name, STOP_GRACE_S), timeout=None)
-            raise TaskFailed("timeout", f"it ran longer than {limit:g} s") from error
+            raise TaskFailed("timeout", f"it ran longer than its timeout of {limit:g} s") from error
 
     async def _wait_within_disk_limit(self) -> Exit:
         exiting = asyncio.create_task(self.context.runtime.wait(self.lease.container_name))
@@ -116,7 +116,7 @@ class Stage:
 
 
 def raise_on_failure(exit_info: Exit, tail: list[str], *, full: bool) -> None:
-    """Raises TaskFailed unless it ended well; `full`: nothing is left of the disk that it wrote to."""
+    """Raises TaskFailed unless the exit was successful. `full`: its disk is full."""
     if exit_info.success:
         return
     if exit_info.oom:
@@ -125,7 +125,7 @@ def raise_on_failure(exit_info: Exit, tail: list[str], *, full: bool) -> None:
         raise TaskFailed(disk.DISK_FULL, "the worker's disk is full")
     status = {"signal": exit_info.signal} if exit_info.signal else {"exit_code": exit_info.code}
     if program := find_missing_program(exit_info, tail):
-        raise TaskFailed("error", f"the image has no program {program}, with which this stage begins", **status)
+        raise TaskFailed("error", f"program not found in the image: {program}", **status)
     default = f"ended by signal {exit_info.signal}" if exit_info.signal else f"ended with status {exit_info.code}"
     raise TaskFailed("error", next((line for line in reversed(tail) if line.strip()), default), **status)
 

@@ -1,6 +1,6 @@
-"""The component runtime for foreign images: a read-only volume per version, mounted at `/opt/mlmesh`.
+"""The component runtime for any image: a read-only volume per version, mounted at `/opt/mlmesh`.
 
-A volume, not a folder of this host: it also works when the worker is a container.
+A volume, not a folder of the host, so that it also works for a worker that is a container.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from services.worker.runtime.docker.client import call_engine
 
 MOUNT_PATH = "/opt/mlmesh"
 COMPLETE_FILE = ".complete"
-"""Written last: a volume with it is whole."""
+"""Written last: marks a complete volume."""
 FILL_TIMEOUT_S = 30.0
-"""How long another worker may take to fill it."""
+"""How long another worker may take to fill the volume."""
 POLL_S = 0.1
 
 
@@ -37,7 +37,7 @@ class ComponentBundle:
         self._is_filled = False
 
     async def ensure_volume(self, image: str) -> str:
-        """The volume's name; `image`, any that is here, lends the container through which it is filled."""
+        """Fill the volume if necessary and return its name. Any local `image` serves for the filling container."""
         if not self._is_filled:
             async with self._open_container(image) as container:
                 if not await self._is_complete(container):
@@ -58,7 +58,7 @@ class ComponentBundle:
 
     @asynccontextmanager
     async def _open_container(self, image: str) -> AsyncIterator[DockerContainer]:
-        """A container that is never started. Its name is the lock between workers."""
+        """A container that is never started. Its name is a lock between workers."""
         mount = {"Type": "volume", "Source": self.volume, "Target": MOUNT_PATH, "VolumeOptions": {"NoCopy": True}}
         config: dict[str, Any] = {
             "Image": image,
@@ -81,11 +81,11 @@ class ComponentBundle:
                         await asyncio.sleep(POLL_S)
         except TimeoutError as error:
             await call_engine(self._docker.containers.container(self.volume).delete(force=True))
-            raise Unavailable(f"{self.volume} was left half filled; it is tried again") from error
+            raise Unavailable(f"{self.volume} was left incomplete; retrying") from error
 
 
 def read_bundle_files(folder: Path) -> dict[str, bytes]:
-    """The runtime's files by their names in the bundle."""
+    """Read the files of the component runtime, by their names in the bundle."""
     sources = [folder / "serve.py", *sorted((folder / "mlmesh_component").rglob("*.py"))]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sources}
 

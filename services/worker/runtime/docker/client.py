@@ -1,4 +1,4 @@
-"""The way to the Docker Engine: every call is bounded in time, and its errors become ours with the engine's words."""
+"""Docker client: every call has a timeout, and errors of the engine become errors of this project."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from aiodocker.containers import DockerContainer
 from libs.common.errors import Conflict, MeshError, NotFound, TimedOut, Unavailable
 
 CALL_TIMEOUT_S = 30.0
-"""How long one call may take; a start on a busy host takes seconds."""
+"""Timeout of one call; a start on a busy host takes seconds."""
 CONNECT_TIMEOUT_S = 2.0
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 NO_ENGINE = 900
-"""The library's own status where no engine answers."""
+"""Status that the library reports if no engine responds."""
 ERRORS_BY_STATUS: dict[int, type[MeshError]] = {404: NotFound, 409: Conflict, 503: Unavailable, NO_ENGINE: Unavailable}
 ENGINE_STARTING = re.compile(r"containerd\.sock|context canceled|transport is closing|ttrpc: closed", re.IGNORECASE)
-"""What an engine says that is starting, or stopping."""
+"""Errors of an engine that is starting or stopping."""
 
 T = TypeVar("T")
 
 
 class ClosingDocker(Docker):
-    """The library forgets to close an answer whose reading is cancelled, and with it a connection."""
+    """aiodocker leaks the connection of a response whose reading is cancelled."""
 
     @asynccontextmanager
     async def _query(self, path: Any, method: str = "GET", **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -38,15 +38,15 @@ class ClosingDocker(Docker):
         try:
             yield response
         finally:
-            response.close()  # does nothing to one that was read to its end
+            response.close()  # a no-op after the whole response was read
 
 
 class EngineRefused(MeshError):
-    """The Docker Engine refused it."""
+    """The Docker Engine rejected the request."""
 
 
 def engine_address(runtime: str) -> str:
-    """The engine's address after `docker://`: nothing, a socket's path, a host with port, or a full address."""
+    """Parse the engine's address after `docker://`: empty, a socket path, host and port, or a full address."""
     location = runtime.partition("://")[2]
     if not location:
         return os.environ.get("DOCKER_HOST") or DEFAULT_ENGINE
@@ -57,7 +57,7 @@ def engine_address(runtime: str) -> str:
 
 @asynccontextmanager
 async def open_engine(runtime: str) -> AsyncIterator[Docker]:
-    """Raises Unavailable when no engine answers."""
+    """Raises Unavailable if no engine responds."""
     address = engine_address(runtime)
     async with _open_client(address) as docker:
         try:
@@ -68,7 +68,7 @@ async def open_engine(runtime: str) -> AsyncIterator[Docker]:
 
 
 async def accepts_connections(runtime: str) -> bool:
-    """Whether a new connection is answered at once: a stopping engine takes none, while it still tells what it ends."""
+    """Whether it accepts new connections: a stopping engine does not, but still reports the containers it stops."""
     try:
         async with _open_client(engine_address(runtime)) as docker:
             await call_engine(docker.version(), CONNECT_TIMEOUT_S)
@@ -84,7 +84,7 @@ async def _open_client(address: str) -> AsyncIterator[Docker]:
         async with ClosingDocker(address) as docker:
             yield docker
         return
-    # Each container has a log and a wait open for as long as it runs: no bound on connections.
+    # Each running container holds two connections open (log and wait): no limit.
     async with (
         aiohttp.UnixConnector(path, limit=0) as connector,
         ClosingDocker("unix://localhost", connector) as docker,
@@ -93,33 +93,33 @@ async def _open_client(address: str) -> AsyncIterator[Docker]:
 
 
 async def call_engine(call: Awaitable[T], timeout: float | None = CALL_TIMEOUT_S) -> T:
-    """Raises NotFound, Conflict, Unavailable, TimedOut, or Refused."""
+    """Await a call of the engine. Raises NotFound, Conflict, Unavailable, TimedOut, or EngineRefused."""
     try:
         async with asyncio.timeout(timeout):
             return await call
     except DockerError as error:
         raise translate_error(error) from error
     except TimeoutError as error:
-        raise TimedOut("the Docker Engine did not answer in time") from error
+        raise TimedOut("the Docker Engine did not respond in time") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise Unavailable(f"the Docker Engine cannot be reached: {error}") from error
+        raise Unavailable(f"cannot reach the Docker Engine: {error}") from error
 
 
 def translate_error(error: DockerError) -> MeshError:
-    """The engine's or the library's error as ours."""
+    """Translate an error of the engine or the library."""
     if error.status >= 500 and ENGINE_STARTING.search(error.message):
-        return Unavailable(f"the Docker Engine is not there yet: {error.message}")
+        return Unavailable(f"the Docker Engine is not ready: {error.message}")
     return ERRORS_BY_STATUS.get(error.status, EngineRefused)(error.message)
 
 
 async def list_containers(docker: Docker, *labels: str, running: bool = False) -> list[DockerContainer]:
-    """Containers that carry all of `labels` (`key=value`)."""
+    """List the containers that have all of `labels` (`key=value`)."""
     filters = {"label": list(labels), **({"status": ["running"]} if running else {})}
     return await call_engine(docker.containers.list(all=int(not running), filters=json.dumps(filters)))
 
 
 async def import_image(docker: Docker, repository: str, tag: str, files: bytes) -> None:
-    """Make an image of a tar archive; the library knows no way."""
+    """Create an image from a tar archive; the library has no call for it."""
     params = {"fromSrc": "-", "repo": repository, "tag": tag}
     headers = {"Content-Type": "application/x-tar"}
     async with docker._query("images/create", "POST", params=params, headers=headers, data=files) as response:

@@ -1,4 +1,4 @@
-"""What the engine is asked to create for a `ContainerSpec`. Pure."""
+"""Translates a `ContainerSpec` into the configuration of the Docker API. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from services.worker.runtime.docker.bundle import MOUNT_PATH
 from services.worker.runtime.spec import ContainerSpec
 
 LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "256m", "max-file": "2"}}
-"""The engine's own copy; ours is in databox."""
+"""The engine's copy of the log; the databox stores another."""
 TMPFS_OPTIONS = "rw,exec,nosuid,nodev,mode=1777,size=256m"
 
 
 def build_container_config(
     spec: ContainerSpec, *, network: str, bundle: str | None = None, advertise: str | None = None
 ) -> dict[str, Any]:
-    """`bundle`: the volume of the component runtime."""
+    """`bundle`: the volume with the component runtime."""
     command = {"Entrypoint": list(spec.command)} if spec.command else {}
     exposed: dict[str, Any] = {"ExposedPorts": {f"{spec.port}/tcp": {}}} if spec.port else {}
     return {
@@ -38,11 +38,11 @@ def build_container_config(
 
 def _security_options(spec: ContainerSpec) -> dict[str, Any]:
     return {
-        "Init": True,  # reaps what the command leaves, and passes SIGTERM on to it
+        "Init": True,  # reaps zombies and forwards SIGTERM
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true"],
         "ReadonlyRootfs": spec.read_only_root,
-        "RestartPolicy": {"Name": "no"},  # what should run is the scheduler's to say
+        "RestartPolicy": {"Name": "no"},  # the scheduler decides what runs
         "LogConfig": LOG_CONFIG,
     }
 
@@ -52,7 +52,7 @@ def _resource_options(spec: ContainerSpec) -> dict[str, Any]:
     if spec.cpu:
         options["NanoCpus"] = int(spec.cpu * 1e9)
     if spec.memory:
-        options |= {"Memory": spec.memory, "MemorySwap": spec.memory}  # equal: no swap beside it
+        options |= {"Memory": spec.memory, "MemorySwap": spec.memory}  # equal: no swap
     if spec.shm:
         options["ShmSize"] = spec.shm
     if spec.gpu:
@@ -61,7 +61,7 @@ def _resource_options(spec: ContainerSpec) -> dict[str, Any]:
 
 
 def _mount_options(spec: ContainerSpec, bundle: str | None) -> dict[str, Any]:
-    """`/tmp` is in memory for a component, in the task's scratch for a stage, whose data may be large."""
+    """`/tmp` is in memory for a component, and in the task's folder for a stage, whose data may be large."""
     mounts = [_bind_mount(mount.path, mount.path, mount.read_only) for mount in spec.mounts]
     if bundle:
         mounts.append({"Type": "volume", "Source": bundle, "Target": MOUNT_PATH, "ReadOnly": True})
@@ -71,7 +71,7 @@ def _mount_options(spec: ContainerSpec, bundle: str | None) -> dict[str, Any]:
 
 
 def tmp_folder(spec: ContainerSpec) -> Path:
-    """The folder that a stage finds at `/tmp`."""
+    """The folder that is mounted at `/tmp` of a stage."""
     return spec.folder / "tmp"
 
 

@@ -1,4 +1,4 @@
-"""Whether containers reach the gateway: asked once in each network, from a container of an image that is at hand."""
+"""Checks whether containers reach the gateway: once per network, from a container of a local image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from libs.common.errors import MeshError, Unavailable
 from services.worker.runtime.docker.client import call_engine
 
 RETRY_S = 60.0
-"""After which one that was not reached is asked for again."""
+"""Interval of checks until the gateway is reachable."""
 CHECK_TIMEOUT_S = 30.0
 UNKNOWN_ERROR = 255
 CHECK_PROGRAM = """\
@@ -35,7 +35,7 @@ except (OSError, http.client.HTTPException) as error:
 
 @dataclass(frozen=True)
 class GatewayPath:
-    """From the containers of an app to the gateway."""
+    """A route from the containers of an app to the gateway."""
 
     app: str
     network: str
@@ -46,12 +46,12 @@ class GatewayCheck:
     def __init__(self, docker: Docker, installation: str) -> None:
         self._docker, self._installation = docker, installation
         self._pending: dict[GatewayPath, tuple[str, str]] = {}
-        """The image and its Python through which it is asked."""
+        """Image and interpreter that run the check."""
         self._results: dict[GatewayPath, tuple[float, str | None]] = {}
-        """When it was asked, and why the gateway was not reached."""
+        """Time of the last check, and why it failed."""
 
     def request_check(self, path: GatewayPath, image: str, python: str) -> None:
-        """It is asked at the next `step`, unless it is known."""
+        """Check a path in the next `run_once`, unless its result is known."""
         self._pending[path] = image, python
 
     async def run_once(self) -> None:
@@ -64,12 +64,12 @@ class GatewayCheck:
                 await self._check_path(path, image, python)
 
     def raise_if_unreachable(self) -> None:
-        """Raises Unavailable with a sentence for each network from which the gateway is not reached."""
+        """Raises Unavailable with a sentence for each network that cannot reach the gateway."""
         if faults := sorted(why for _, why in self._results.values() if why):
             raise Unavailable("; ".join(faults))
 
     def forget_network(self, network: str) -> None:
-        """It is no more."""
+        """Drop the results of a removed network."""
         for paths in (self._pending, self._results):
             for path in [path for path in paths if path.network == network]:
                 del paths[path]
@@ -78,7 +78,9 @@ class GatewayCheck:
         try:
             code = await self._run_container(path, image, python)
         except MeshError as error:
-            log.get("worker").info("whether containers reach the gateway is not known", app=path.app, why=error.detail)
+            log.get("worker").info(
+                "Could not check whether containers reach the gateway", app=path.app, why=error.detail
+            )
             self._results[path] = time.monotonic(), None
             return
         why = unreachable_message(path, code) if code else None
@@ -98,12 +100,12 @@ class GatewayCheck:
 
 
 def unreachable_message(path: GatewayPath, code: int) -> str:
-    """`code`: the system's number of an error, as PROGRAM ends with it."""
-    why = os.strerror(code) if code != UNKNOWN_ERROR else "it does not answer"
+    """`code`: the errno with which CHECK_PROGRAM exits."""
+    why = os.strerror(code) if code != UNKNOWN_ERROR else "no response"
     return (
-        f"containers of {path.app} cannot reach the gateway at {path.url}: {why}; their calls with files fail. "
+        f"containers of {path.app} cannot reach the gateway at {path.url}: {why}; their requests for files fail. "
         "Let this host's firewall accept connections from the networks in MLMESH_APP_SUBNETS, "
-        "or say in MLMESH_PUBLIC_URL where they reach the gateway"
+        "or set MLMESH_PUBLIC_URL to an address at which they reach the gateway"
     )
 
 

@@ -1,7 +1,7 @@
-"""The way from containers to a gateway that listens on this host's loopback address alone, where none of them comes.
+"""TCP forwarder to a gateway that listens only on the host's loopback address, which containers cannot reach.
 
-It listens on the host's addresses in the networks of apps, nowhere else, and passes connections on. The port does not
-depend on the gateway's: containers outlive a mesh that comes back on another one.
+It listens only on the host's addresses in the networks of apps. Its port is independent of the gateway's: containers
+outlive a mesh that restarts on another port.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from libs.common.errors import Unavailable
 from libs.common.http.server import CannotListen, bind
 
 PORTS = range(8020, 8040)
-"""The first that is free at an address: another program may listen on all addresses of this host."""
+"""The first free port is used: another program may listen on all addresses of this host."""
 CHUNK = 1 << 18
 CONNECT_TIMEOUT_S = 5.0
 NOT_LOCAL_ERRORS = (errno.EADDRNOTAVAIL, errno.EACCES)
@@ -25,7 +25,7 @@ HTTP_PORT = 80
 
 class GatewayForwarder:
     def __init__(self, url: str) -> None:
-        """`url`: where the gateway answers, at a loopback address."""
+        """`url`: the gateway's URL at a loopback address."""
         address = urlsplit(url)
         self._host, self._port = address.hostname or "", address.port or HTTP_PORT
         self._servers: dict[str, asyncio.Server] = {}
@@ -33,9 +33,9 @@ class GatewayForwarder:
         self._lock = asyncio.Lock()
 
     async def listen(self, host: str) -> int | None:
-        """The port at `host` that leads to the gateway; None: `host` is no address of this machine.
+        """Listen at `host` and return the port; None if `host` is not an address of this machine.
 
-        Raises Unavailable when no port is free.
+        Raises Unavailable if no port is free.
         """
         async with self._lock:
             if host not in self._servers:
@@ -47,7 +47,7 @@ class GatewayForwarder:
             return port
 
     def stop_listening(self, host: str) -> None:
-        """Nobody is there any more."""
+        """The network was removed: stop listening there."""
         if server := self._servers.pop(host, None):
             server.close()
 
@@ -58,7 +58,7 @@ class GatewayForwarder:
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
-        await asyncio.sleep(0)  # what was closed is gone in the loop's next turn
+        await asyncio.sleep(0)  # transports close in the next iteration of the loop
 
     async def _start_server(self, host: str) -> asyncio.Server | None:
         why = ""
@@ -71,7 +71,7 @@ class GatewayForwarder:
                 why = error.detail
                 continue
             return await asyncio.start_server(self._on_connection, sock=socket, limit=CHUNK)
-        raise Unavailable(f"containers cannot be given a way to the gateway: {why}")
+        raise Unavailable(f"cannot forward connections of containers to the gateway: {why}")
 
     def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._forward(reader, writer))
@@ -82,14 +82,14 @@ class GatewayForwarder:
         try:
             gateway_reader, gateway_writer = await self._connect_gateway(writer.get_extra_info("sockname")[0])
         except (OSError, TimeoutError) as error:
-            log.get("worker").warning("a container's call cannot be passed on to the gateway", why=str(error))
+            log.get("worker").warning("Failed to forward a container's connection to the gateway", why=str(error))
         else:
             await relay_both_ways(reader, gateway_writer, gateway_reader, writer)
         finally:
             writer.close()
 
     async def _connect_gateway(self, local_host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """From `own`, so that the gateway takes no container for a program of this host."""
+        """Connect from `local_host`, so that the gateway does not mistake a container for a local program."""
         local = None if ":" in self._host else (local_host, 0)
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             return await asyncio.open_connection(self._host, self._port, local_addr=local, limit=CHUNK)
@@ -101,7 +101,7 @@ async def relay_both_ways(
     gateway_reader: asyncio.StreamReader,
     client_writer: asyncio.StreamWriter,
 ) -> None:
-    """Both ways, until the one that answers ends the connection, or one of the two breaks it off."""
+    """Copy both directions until the gateway ends the connection, or either side aborts it."""
     sending = asyncio.create_task(copy_stream(client_reader, gateway_writer))
     sending.add_done_callback(
         lambda task: gateway_writer.close() if not task.cancelled() and task.exception() else None
@@ -116,7 +116,7 @@ async def relay_both_ways(
 
 
 async def copy_stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """All that comes, as fast as it is taken, and then the end."""
+    """Copy with backpressure until EOF, and forward the EOF."""
     while chunk := await reader.read(CHUNK):
         writer.write(chunk)
         await writer.drain()

@@ -1,4 +1,4 @@
-"""Images on this host: what is there is used, what is missing is pulled."""
+"""Images on the engine: missing ones are pulled."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from services.worker.runtime import Progress, RuntimeFailure
 from services.worker.runtime.docker.client import call_engine, translate_error
 
 CACHE_S = 5.0
-"""How long an image that was there is taken to be there."""
+"""How long an image id is cached."""
 STALL_TIMEOUT_S = 120.0
-"""How long a pull may stand still; what it takes in all does not matter."""
+"""How long a pull may stall; its total time is not limited."""
 
 
 class Images:
@@ -27,7 +27,7 @@ class Images:
         self._cache: dict[str, tuple[float, str]] = {}
 
     async def get_image_id(self, name: str) -> str:
-        """What exactly `name` is here: the id that a container is made from. Raises NotFound."""
+        """Return the id of the local image `name`. Raises NotFound."""
         image = await call_engine(self._docker.images.inspect(name))
         return str(image["Id"])
 
@@ -47,7 +47,7 @@ class Images:
         except MeshError as error:
             if error.retryable or isinstance(error, RuntimeFailure):
                 raise
-            raise RuntimeFailure("image", f"the image {name} cannot be had: {error.detail}") from error
+            raise RuntimeFailure("image", f"cannot get the image {name}: {error.detail}") from error
 
     async def _pull_image(self, name: str, progress: Progress, login: Mapping[str, str] | None) -> None:
         progress(f"pulling {name}")
@@ -55,7 +55,7 @@ class Images:
         layers: dict[str, dict[str, Any]] = {}
         while (event := await self._next_event(name, events)) is not None:
             if event.get("error"):
-                raise RuntimeFailure("image", f"the image {name} cannot be pulled: {event['error']}")
+                raise RuntimeFailure("image", f"cannot pull the image {name}: {event['error']}")
             if event.get("id"):
                 layers[event["id"]] = event
                 progress(f"pulling {name}: {pull_summary(layers)}")
@@ -65,17 +65,17 @@ class Images:
             async with asyncio.timeout(self._stall):
                 return await anext(events, None)
         except TimeoutError as error:
-            raise RuntimeFailure("image", f"the pull of {name} stood still for {self._stall:g} s") from error
+            raise RuntimeFailure("image", f"the pull of {name} stalled for {self._stall:g} s") from error
         except DockerError as error:
             if isinstance(translated := translate_error(error), Unavailable):
                 raise translated from error
-            raise RuntimeFailure("image", f"the image {name} cannot be pulled: {error.message}") from error
+            raise RuntimeFailure("image", f"cannot pull the image {name}: {error.message}") from error
         except aiohttp.ClientError as error:
-            raise Unavailable(f"the pull of {name} broke off: {error}") from error
+            raise Unavailable(f"the pull of {name} was interrupted: {error}") from error
 
 
 def pull_summary(layers: dict[str, dict[str, Any]]) -> str:
-    """`3 of 7 layers, 12 of 80 MB`, from the last word about each layer."""
+    """`3 of 7 layers, 12 of 80 MB`, from the last event of each layer."""
     done = sum(event.get("status") in ("Pull complete", "Already exists") for event in layers.values())
     sizes = [event.get("progressDetail") or {} for event in layers.values() if event.get("status") == "Downloading"]
     text = f"{done} of {len(layers)} layers"

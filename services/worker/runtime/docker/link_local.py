@@ -1,7 +1,7 @@
-"""Containers of apps reach no link-local address: there a cloud tells who asks from a host that host's credentials.
+"""Blocks link-local addresses for containers: clouds serve the host's credentials there.
 
-A routing rule of the engine's host for all networks of apps, made by a container in the host's network that may do that
-alone. What it runs is a program of our own, which sends one message to the kernel: no image need be had from anywhere.
+A routing rule on the engine's host covers all networks of apps. A container in the host's network creates it, with that
+capability only. It runs a tiny program that sends one message to the kernel, so that no image must be downloaded.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from services.worker.runtime.docker.sandbox_pool import IMAGE, ensure_sandbox_im
 LINK_LOCAL = "169.254.0.0/16"
 PROGRAM_NAME = "rule"
 PRIORITY = 100
-"""Before the host's own tables, after that of its local addresses."""
+"""After the table of local addresses, before the host's other tables."""
 NEW_RULE, DELETE_RULE = 32, 33
 REQUEST, ACKNOWLEDGE, EXCLUSIVE, CREATE = 0x1, 0x4, 0x200, 0x400
 DESTINATION, SOURCE, RULE_PRIORITY = 1, 2, 6
 PROHIBIT = 8
-"""The caller is told at once that there is no way."""
+"""The caller gets an error immediately instead of a timeout."""
 SUCCESS_ERRORS = (0, errno.EEXIST, errno.ENOENT)
-"""It is as it should be: it was made, was there, or was not."""
+"""The rule was created, existed, or did not exist."""
 RUN_TIMEOUT_S = 10.0
 
 
 async def apply_rules(docker: Docker, subnets: str, *, allowed: bool) -> None:
-    """The rule for each network of `subnets` is there, or not where it is `allowed`. Never fails: the log tells."""
+    """Create the rule for each network of `subnets`, or delete it if `allowed`. Failures are only logged."""
     for subnet in subnets.split(","):
         try:
             code = await _send_message(docker, build_rule_message(subnet.strip(), delete=allowed))
@@ -55,7 +55,7 @@ def _log_failure(why: str) -> None:
 
 
 def build_rule_message(subnet: str, *, delete: bool = False) -> bytes:
-    """To the kernel (rtnetlink): from `subnet` nothing goes to REFUSED."""
+    """Build the rtnetlink message: reject packets from `subnet` to LINK_LOCAL."""
     source, refused = ip_network(subnet), ip_network(LINK_LOCAL)
     kind, flags = (DELETE_RULE, 0) if delete else (NEW_RULE, CREATE | EXCLUSIVE)
     rule = struct.pack("=8BI", socket.AF_INET, refused.prefixlen, source.prefixlen, 0, 0, 0, 0, PROHIBIT, 0)
@@ -69,14 +69,14 @@ def build_rule_message(subnet: str, *, delete: bool = False) -> bytes:
 
 
 def build_program(message: bytes) -> bytes:
-    """Sends it and ends with the number of the error that the kernel answers, 0 for none."""
+    """Build a program that sends the message and exits with the errno of the kernel's response, 0 for none."""
     no_address = bytes.fromhex("4531d2 4531c0 4531c9")  # xor r10d, r10d; xor r8d, r8d; xor r9d, r9d
     open_socket = bytes.fromhex(
         "bf10000000 be03000000 31d2 b829000000 0f05 89c3"
     )  # ebx = socket(AF_NETLINK, SOCK_RAW, 0)
     code = b"\xba" + struct.pack("<I", len(message)) + no_address + bytes.fromhex("89df b82c000000 0f05")  # sendto
     code += bytes.fromhex("4881ec00100000 89df 4889e6 ba00100000") + no_address + bytes.fromhex("b82d000000 0f05")
-    code += bytes.fromhex("8b7c2410 f7df b8e7000000 0f05")  # exit_group(-error), which lies after the answer's header
+    code += bytes.fromhex("8b7c2410 f7df b8e7000000 0f05")  # exit_group(-error), which follows the response's header
     return pause_image.build_elf(open_socket + bytes.fromhex("488d35") + struct.pack("<I", len(code)) + code + message)
 
 

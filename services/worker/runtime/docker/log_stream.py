@@ -1,4 +1,4 @@
-"""A container's log as its engine sends it: in frames, from its beginning."""
+"""Log stream of a container: the engine sends it in frames, from the beginning."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from services.worker.runtime import RuntimeFailure
 from services.worker.runtime.docker.client import translate_error
 
 FRAME = struct.Struct(">BxxxL")
-"""Before each piece of a log: which stream, how many bytes."""
+"""Header of a frame: stream, number of bytes."""
 
 
 async def follow_log(docker: Docker, name: str) -> AsyncIterator[bytes]:
-    """All of it, following, as bytes: the library's own way decodes them."""
+    """Follow the whole log as bytes; the library's own method decodes them."""
     params = {"stdout": 1, "stderr": 1, "follow": 1}
     no_timeout = aiohttp.ClientTimeout(total=None)
     try:
@@ -30,16 +30,16 @@ async def follow_log(docker: Docker, name: str) -> AsyncIterator[bytes]:
             raise translated from error
         raise RuntimeFailure("error", f"the engine has no log of {name}: {error.message}") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise Unavailable(f"the log of {name} broke off") from error
+        raise Unavailable(f"the log stream of {name} was interrupted") from error
 
 
 async def decode_frames(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """The pieces of a log that the engine sends in frames. Raises Unavailable when it breaks off within one."""
+    """Decode the frames of a log stream. Raises Unavailable if it ends within a frame."""
     while True:
         try:
             header = await stream.readexactly(FRAME.size)
             yield await stream.readexactly(FRAME.unpack(header)[1])
         except asyncio.IncompleteReadError as error:
             if error.partial:
-                raise Unavailable("the log broke off") from error
+                raise Unavailable("the log stream was interrupted") from error
             return

@@ -1,6 +1,6 @@
-"""A network per app, which reaches neither other apps nor the platform's own services.
+"""A network per app, isolated from other apps and from the platform's services.
 
-A gateway or worker that is itself a container of this engine is joined to it: it could not reach the app otherwise.
+A gateway or worker that is a container of this engine is connected to it; it could not reach the app otherwise.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ ROUTES_FILE = Path("/proc/net/route")
 GATEWAY_ALIAS = "mlmesh-gateway"
 INTERNAL_SUFFIX = "-inner"
 CACHE_S = 5.0
-"""How long a network that was there is taken to be there; the converging loop keeps it so."""
+"""How long the existence of a network is cached; the reconcile loop maintains it."""
 UNUSED_AFTER_S = 600.0
-"""How long a network without containers is kept."""
+"""A network without containers is removed after this time."""
 
 
 @dataclass(frozen=True)
 class Network:
     name: str
     host_address: str
-    """The host's address in it."""
+    """The host's address in the network."""
     has_gateway: bool
-    """A gateway that is a container is in it."""
+    """Whether a gateway container is connected to it."""
 
 
 class AppNetworks:
@@ -64,7 +64,7 @@ class AppNetworks:
             self._forwarder = GatewayForwarder(self._settings.public_url)
 
     async def find_worker_container(self) -> PlatformContainer | None:
-        """This worker's own container, if it is one."""
+        """Return this worker's container, if it runs in one."""
         return next(
             (
                 container
@@ -75,9 +75,9 @@ class AppNetworks:
         )
 
     async def ensure_network(self, app: str, *, internal: bool = False) -> Network:
-        """The app's network, with our gateway and this worker in it where they are containers.
+        """Return the app's network, created if necessary, with the gateway and worker containers connected.
 
-        `inner`: one that leads nowhere else.
+        `internal`: without access to other networks.
         """
         name = self._network_name(app) + (INTERNAL_SUFFIX if internal else "")
         self._used_at[name] = time.monotonic()
@@ -93,11 +93,11 @@ class AppNetworks:
         return network
 
     def clear_cache(self) -> None:
-        """A network is not there that should be."""
+        """A cached network turned out to be missing."""
         self._checked.clear()
 
     async def mesh_url(self, app: str, *, internal: bool = False) -> str:
-        """Where the gateway answers for containers of this app."""
+        """URL of the gateway for containers of this app."""
         network = await self.ensure_network(app, internal=internal)
         if network.has_gateway:
             return f"http://{GATEWAY_ALIAS}:{DEFAULT_PORTS['gateway']}"
@@ -106,7 +106,7 @@ class AppNetworks:
         return url_from_container(self._settings.public_url, network.host_address)
 
     async def reconcile(self) -> list[str]:
-        """A restarted gateway is joined again; networks without use go: their names."""
+        """Reconnect a restarted gateway; remove unused networks and return their names."""
         networks = await call_engine(self._docker.networks.list(filters={"label": self._label}))
         remaining = [network for network in networks if not await self._remove_if_unused(network)]
         if remaining:
@@ -122,10 +122,10 @@ class AppNetworks:
             await self._forwarder.close()
 
     def _network_name(self, app: str) -> str:
-        """Short enough for every engine, told apart by the whole name, and last in the alphabet.
+        """Short enough for every engine, unique by a hash of the app, and last in the alphabet.
 
-        Of a container's networks the engine routes through the first by name; when that changes, published ports move
-        and their connections break: the gateway's, whenever it is joined to an app.
+        The engine routes a container through its first network by name. If that changes, published ports move and
+        connections break: those of the gateway, whenever it is connected to an app.
         """
         return f"zz-mlmesh-{self._installation}-{app[:24]}-{hashlib.sha256(app.encode()).hexdigest()[:8]}"
 
@@ -134,7 +134,7 @@ class AppNetworks:
         return f"mlmesh.installation={self._installation}"
 
     async def _find_platform_containers(self) -> tuple[PlatformContainer | None, list[PlatformContainer]]:
-        """This worker and our gateways, as far as they are containers of this engine."""
+        """Return the containers of this worker and of this mesh's gateways on this engine."""
         worker = await self.find_worker_container() if self._own_container_id else None
         gateways = await list_platform_containers(self._docker, "gateway")
         public_url = self._settings.public_url
@@ -157,7 +157,7 @@ class AppNetworks:
         try:
             await call_engine((await call_engine(self._docker.networks.get(name))).connect(body))
         except MeshError as error:
-            if "already exists" not in error.detail:  # another worker was faster
+            if "already exists" not in error.detail:  # another worker connected it first
                 raise
 
     async def _inspect(self, name: str) -> dict[str, Any] | None:
@@ -167,7 +167,7 @@ class AppNetworks:
             return None
 
     async def _create_in_free_subnet(self, name: str, app: str) -> dict[str, Any]:
-        """In the first free piece; one that the engine finds taken (another worker was faster) is passed over."""
+        """Create it in the first free subnet; skip one that another worker has taken meanwhile."""
         existing = await call_engine(self._docker.networks.list())
         configs = [config for network in existing for config in network["IPAM"].get("Config") or ()]
         used = [config["Subnet"] for config in configs if config.get("Subnet")]
@@ -175,7 +175,9 @@ class AppNetworks:
         for subnet in subnets.list_free_subnets(self._settings.app_subnets, used, app):
             if details := await self._create(name, app, subnet):
                 return details
-        raise Unavailable(f"there is no free subnet for the network of {app} in {self._settings.app_subnets}")
+        raise Unavailable(
+            f"no free subnet for the network of {app} in {self._settings.app_subnets} (MLMESH_APP_SUBNETS)"
+        )
 
     async def _create(self, name: str, app: str, subnet: str) -> dict[str, Any] | None:
         config = {
@@ -189,11 +191,11 @@ class AppNetworks:
         try:
             await call_engine(self._docker.networks.create(config))
         except (EngineRefused, Conflict) as error:
-            log.get("worker").info("subnet is taken", subnet=subnet, why=error.detail)
+            log.get("worker").info("Subnet is in use; trying the next one", subnet=subnet, why=error.detail)
         return await self._inspect(name)
 
     async def _remove_if_unused(self, network: dict[str, Any]) -> bool:
-        """Whether it had no use for long, and went."""
+        """Remove a network that was unused for long; return whether it did."""
         name, now = network["Name"], time.monotonic()
         if now - self._used_at.setdefault(name, now) < UNUSED_AFTER_S:
             return False
@@ -213,7 +215,7 @@ class AppNetworks:
                 await call_engine(network.disconnect({"Container": container, "Force": True}))
             await call_engine(network.delete())
         except (NotFound, Conflict, EngineRefused) as error:
-            log.get("worker").info("network stays", why=error.detail)
+            log.get("worker").info("Could not remove network", why=error.detail)
 
 
 def _host_address(network: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The platform's own containers on this engine: which of them are ours."""
+"""Finds the mesh's own containers (gateways, workers) on an engine that several meshes may share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from libs.common.http.addresses import is_loopback
 from services.worker.runtime.docker.client import call_engine, list_containers
 
 APP_NETWORK = re.compile(r"zz-mlmesh-[0-9a-f]{12}-")
-"""`zz-mlmesh-<installation>-<app>…`: gateways of several installations may have come into one."""
+"""`zz-mlmesh-<installation>-<app>…`: gateways of several installations may share one."""
 IN_CONTAINER = Path("/.dockerenv")
 
 
@@ -27,10 +27,10 @@ class PlatformContainer:
     labels: Mapping[str, str]
     networks: frozenset[str]
     published: frozenset[int]
-    """Ports of the host that lead to it."""
+    """Published ports of the host."""
     image: str = ""
     mounts: tuple[tuple[str, str], ...] = ()
-    """Folders of the host and where they are inside."""
+    """Folders of the host and their mount points."""
 
     @classmethod
     def from_listing(cls, listing: Mapping[str, Any]) -> PlatformContainer:
@@ -45,7 +45,7 @@ class PlatformContainer:
 
 
 async def find_own_container(docker: Docker) -> str | None:
-    """The id of the container that this process runs in, if it is one of this engine."""
+    """Return the id of the container that this process runs in, if it is one of this engine."""
     name = socket.gethostname()
     if not IN_CONTAINER.exists():
         return None
@@ -57,7 +57,7 @@ async def find_own_container(docker: Docker) -> str | None:
 
 
 async def list_platform_containers(docker: Docker, service: str) -> list[PlatformContainer]:
-    """The running containers with the label `mlmesh.service`."""
+    """List running containers with the label `mlmesh.service=<service>`."""
     containers = await list_containers(docker, f"mlmesh.service={service}", running=True)
     return [PlatformContainer.from_listing(container._container) for container in containers]
 
@@ -65,8 +65,8 @@ async def list_platform_containers(docker: Docker, service: str) -> list[Platfor
 def is_same_installation(
     gateway: PlatformContainer, worker: PlatformContainer | None, installation: str, public_url: str
 ) -> bool:
-    """Another installation's gateway may run on this engine too. Told apart by label, else by a network that it shares
-    with the worker's container, else (the worker is no container) by the port that the public address names."""
+    """Whether a gateway belongs to this mesh: by its label, else by a network shared with the worker's container,
+    else (the worker is not a container) by the port of the public URL."""
     label = gateway.labels.get("mlmesh.installation")
     if label is not None:
         return label == installation
@@ -77,7 +77,7 @@ def is_same_installation(
 
 
 def url_from_container(url: str, host: str) -> str:
-    """`url` for a container: a loopback address means the host, which has the address `host` in its network."""
+    """Translate `url` for a container: replace a loopback address with the host's address in its network."""
     address = urlsplit(url)
     if not is_loopback(address.hostname or ""):
         return url

@@ -1,4 +1,4 @@
-"""Containers of a Docker Engine. They outlive the worker: the next one finds them by their labels."""
+"""The runtime on a Docker Engine. Containers outlive the worker; the next one finds them by their labels."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from services.worker.runtime.docker.scratch import change_owner, check_same_path
 from services.worker.runtime.spec import ContainerSpec
 
 RETRY_S = 0.5
-"""Pause before a long call is made again after the engine went away."""
+"""Delay of a retry after the engine went away."""
 POLL_S = 0.02
 NO_NETWORK = "none"
 EXIT_UNKNOWN = 255
-"""The engine's word for a container of which it does not know how it ended."""
+"""Exit code that the engine reports if it does not know the real one."""
 
 
 class DockerRuntime:
@@ -49,7 +49,7 @@ class DockerRuntime:
         self._settings, self._worker, self._installation = settings, worker, installation
         self._stack = AsyncExitStack()
         self._watched: dict[str, bool] = {}
-        """Containers that ran when this worker looked; whether the engine was never away since."""
+        """Containers that this worker saw running; whether the engine was available ever since."""
 
     async def __aenter__(self) -> Self:
         self._docker = await self._stack.enter_async_context(open_engine(self._settings.runtime))
@@ -67,7 +67,7 @@ class DockerRuntime:
         return self
 
     async def _default_memory(self) -> int:
-        """Bytes of memory for a container whose manifest says none: no single one takes all that the host has."""
+        """Memory limit of a container whose manifest sets none, so that no single one exhausts the host."""
         if self._settings.task_memory:
             return self._settings.task_memory
         info = await call_engine(self._docker.system.info())
@@ -96,11 +96,11 @@ class DockerRuntime:
             if error.retryable or isinstance(error, RuntimeFailure):
                 raise
             raise RuntimeFailure(
-                "image" if spec.is_component else "error", f"it cannot be started: {error.detail}"
+                "image" if spec.is_component else "error", f"cannot start the container: {error.detail}"
             ) from error
 
     async def wait(self, name: str) -> Exit:
-        """An engine that stops, or a host that restarts, ends what it runs: such an end is not the container's own."""
+        """A stopping engine or a restarting host ends its containers: such an exit is `lost`, not a failure."""
         while True:
             if self._watched.get(name):
                 try:
@@ -132,7 +132,7 @@ class DockerRuntime:
             await call_engine(self._container(name).delete(force=True, v=True))
         except NotFound:
             pass
-        except Conflict:  # its removal is in progress
+        except Conflict:  # removal is in progress
             await self._wait_until_removed(name)
         self._sandbox_pool.release(name)
 
@@ -142,20 +142,20 @@ class DockerRuntime:
         return [
             Container(container["Names"][0].lstrip("/"), container["Labels"], container["State"] == "running")
             for container in containers
-            if container["State"] != "created"  # never started: whoever made it died in between
+            if container["State"] != "created"  # its creator died before the start
         ]
 
     async def get_address(self, name: str, port: int) -> tuple[str, int]:
         while True:
             details = await self._inspect(name)
             if not details["State"]["Running"]:
-                raise RuntimeFailure("error", "it ended before it served")
+                raise RuntimeFailure("error", "it exited before it was ready")
             if endpoint := published_address(details["NetworkSettings"], port, self._settings.worker_advertise):
                 return endpoint
             await asyncio.sleep(POLL_S)
 
     async def follow_log(self, name: str, offset: int) -> AsyncIterator[bytes]:
-        """The engine keeps no offsets: what was read before is read again and dropped."""
+        """The engine has no byte offsets: read from the start and skip."""
         position = offset
         while True:
             skip = position
@@ -183,7 +183,7 @@ class DockerRuntime:
         return await self._networks.mesh_url(app, internal=not egress)
 
     async def gateway_url(self, app: str) -> str:
-        """A worker that is a container is in the app's network, as the gateway is."""
+        """A worker container is connected to the app's network, as the gateway is."""
         return await self.mesh_url(app) if await self._networks.find_worker_container() else self._settings.public_url
 
     async def reconcile(self) -> None:
@@ -203,7 +203,7 @@ class DockerRuntime:
             )
 
     async def _start_in_network(self, spec: ContainerSpec) -> None:
-        """A stage joins a sandbox if there is one; if that is no good, it begins anew with another, or without."""
+        """A stage joins an idle sandbox if there is one; if that fails, it starts again with another, or without."""
         network = await self._network_for(spec)
         uses_sandbox = not spec.is_component and network != NO_NETWORK
         sandbox = self._sandbox_pool.acquire(spec.name, network, spec.app) if uses_sandbox else None
@@ -211,7 +211,7 @@ class DockerRuntime:
             await self._create_and_start(spec, network if sandbox is None else f"container:{sandbox.id}")
         except (NotFound, Conflict, EngineRefused) as error:
             if sandbox is None and network in error.detail:
-                self._networks.clear_cache()  # it was removed a moment ago
+                self._networks.clear_cache()  # it was just removed
             elif sandbox is None or await self._sandbox_pool.is_running(spec.name):
                 raise
             await self.remove(spec.name)
@@ -228,8 +228,8 @@ class DockerRuntime:
             await call_engine(self._docker.containers.create(config, name=spec.name))
         except Conflict:
             if (await self._inspect(spec.name))["State"]["Status"] != "created":
-                return  # it was started before
-            if spec.name in self._watched:  # half of a start may have been done, and its command have begun
+                return  # it was already started
+            if spec.name in self._watched:  # the interrupted start may have run the command
                 raise RuntimeFailure("lost", "the Docker Engine went away while its container was started") from None
         self._watched[spec.name] = False
         await call_engine(self._container(spec.name).start())
@@ -239,19 +239,19 @@ class DockerRuntime:
             self._gateway_check.request_check(path, spec.image_id or spec.image, spec.command[0])
 
     async def _network_for(self, spec: ContainerSpec) -> str:
-        """A stage without egress has no network; a component is reached by the gateway in one that leads nowhere."""
+        """Without egress, a stage has no network, and a component an internal one, in which the gateway reaches it."""
         if not spec.egress and not spec.is_component:
             return NO_NETWORK
         if not spec.egress and self._settings.worker_advertise:
             raise RuntimeFailure(
-                "error", "egress: none cannot be had where ports are published (MLMESH_WORKER_ADVERTISE)"
+                "error", "egress: none is not supported with published ports (MLMESH_WORKER_ADVERTISE)"
             )
         return (await self._networks.ensure_network(spec.app, internal=not spec.egress)).name
 
     async def _is_own_exit(self, name: str, exit_info: Exit) -> bool:
-        """Whether a bad end is the container's own doing."""
+        """Whether the container caused its failure itself."""
         watched = self._watched.get(name)
-        if watched is None:  # it ended before this worker looked: with the host, perhaps
+        if watched is None:  # it exited before this worker started, perhaps with the host
             return exit_info.signal is None and exit_info.code != EXIT_UNKNOWN
         return watched and await accepts_connections(self._settings.runtime)
 
@@ -259,7 +259,7 @@ class DockerRuntime:
         return self._docker.containers.container(name)
 
     async def _inspect(self, name: str) -> dict[str, Any]:
-        """Raises RuntimeFailure when there is none; waits for an engine that is away."""
+        """Raises RuntimeFailure if it does not exist; waits for an engine that is unavailable."""
         while True:
             try:
                 return await call_engine(self._container(name).show())
@@ -281,15 +281,15 @@ class DockerRuntime:
 
 
 def parse_exit(state: dict[str, Any], memory: int) -> Exit:
-    """What inspect says of an ended container; codes from 129 on are how a shell and the engine write a signal."""
+    """Parse the exit from `docker inspect`; codes above 128 encode a signal, as in a shell."""
     code = int(state["ExitCode"])
-    oom = bool(state["OOMKilled"]) and code != 0  # else a child was killed, and the command went on well without it
+    oom = bool(state["OOMKilled"]) and code != 0  # with 0 only a child was killed, and the command succeeded
     number = code - 128 if 128 < code < 128 + signal.NSIG else None
     return Exit(code if number is None else None, number, oom, memory=memory if oom else None)
 
 
 def published_address(network: dict[str, Any], port: int, advertise: str | None) -> tuple[str, int] | None:
-    """Where `port` answers: published on the advertised address, else at the container's own; None while unknown."""
+    """Return the address of `port`: published on the advertised host, else the container's own; None while unknown."""
     if advertise:
         published = (network["Ports"] or {}).get(f"{port}/tcp")
         return (advertise, int(published[0]["HostPort"])) if published else None

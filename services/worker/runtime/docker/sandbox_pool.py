@@ -1,7 +1,7 @@
-"""Sandboxes: containers that sleep in an app's network, and whose network namespace its stages join, one at a time.
+"""Pool of sandboxes (as in CRI): paused containers in an app's network, whose network namespace stages join.
 
-To make a namespace and to take it down again is most of what a short container costs. None is waited for: a stage that
-finds none at hand gets a namespace of its own, and one is made for those that come after it.
+Creating and deleting a namespace is most of the cost of a short container. Nothing waits for a sandbox: a stage that
+finds none idle gets a namespace of its own, and a sandbox is created for the following stages.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from services.worker.runtime.docker.client import call_engine, import_image, lis
 REPOSITORY, TAG = "mlmesh/sandbox", "1"
 IMAGE = f"{REPOSITORY}:{TAG}"
 IDLE_S = 300.0
-"""How long one is kept for the next stage; less than `networks.UNUSED_S`, for it is in a network."""
+"""How long an idle sandbox is kept; less than `networks.UNUSED_AFTER_S`, because it is connected to a network."""
 CLOSE_TIMEOUT_S = 5.0
-"""What is left after that the next worker of this name removes."""
+"""The next worker of this name removes what remains after that."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class Sandbox:
 
 
 class SandboxPool:
-    """`most`: of how many that nobody uses are kept."""
+    """`max_idle`: how many idle sandboxes are kept."""
 
     def __init__(self, docker: Docker, worker: str, installation: str, max_idle: int) -> None:
         self._docker, self._max_idle = docker, max_idle
         self._labels = {"mlmesh.installation": installation, "mlmesh.sandbox": worker}
         self._idle: dict[Sandbox, float] = {}
-        """Since when, the longest first."""
+        """Idle since, the oldest first."""
         self._acquired: dict[str, Sandbox] = {}
-        """By the container that has joined it."""
+        """By the name of the container that has joined it."""
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._supported = False
@@ -53,7 +53,7 @@ class SandboxPool:
         self._supported = (await call_engine(self._docker.version()))["Arch"] == pause_image.ARCHITECTURE
 
     def acquire(self, container: str, network: str, app: str) -> Sandbox | None:
-        """For this container alone until `give`; the same when asked again. None: there is none at hand."""
+        """Reserve a sandbox for a container until `release`; repeated calls return the same. None: no idle one."""
         if container not in self._acquired:
             sandbox = next((idle for idle in reversed(self._idle) if idle.network == network), None)
             if sandbox is None:
@@ -65,7 +65,7 @@ class SandboxPool:
         return self._acquired[container]
 
     def release(self, container: str) -> None:
-        """The container is gone."""
+        """The container was removed: return its sandbox to the pool."""
         if sandbox := self._acquired.pop(container, None):
             self._idle[sandbox] = time.monotonic()
             if len(self._idle) > self._max_idle:
@@ -74,7 +74,7 @@ class SandboxPool:
                 self._start_task(lambda: self._remove_sandbox(oldest))
 
     async def is_running(self, container: str) -> bool:
-        """Whether what the container has joined is still there; if not, it joins no other."""
+        """Whether the sandbox of a container still runs; a dead one is removed."""
         sandbox = self._acquired[container]
         try:
             details = await call_engine(self._docker.containers.container(sandbox.id).show())
@@ -86,7 +86,7 @@ class SandboxPool:
         return bool(details["State"]["Running"])
 
     async def reconcile(self) -> None:
-        """Those that nobody has used for long go, those that have ended, and those of an earlier worker."""
+        """Remove sandboxes that were idle for long, have exited, or belong to an earlier worker."""
         async with self._lock:
             containers = await list_containers(
                 self._docker, *(f"{name}={value}" for name, value in self._labels.items())
@@ -107,7 +107,7 @@ class SandboxPool:
                     await self._remove_sandbox(sandbox)
 
     async def close(self) -> None:
-        """What nobody uses goes."""
+        """Remove idle sandboxes."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -124,10 +124,10 @@ class SandboxPool:
         try:
             await work()
         except MeshError as error:
-            log.get("worker").info("no sandbox", why=error.detail)
+            log.get("worker").info("Could not create sandbox container", why=error.detail)
 
     async def _create_idle(self, network: str, app: str) -> None:
-        """Unless there is one by now: as many are made as stages run at once."""
+        """Create one unless there is an idle one by now: their number follows the concurrent stages."""
         async with self._lock:
             if any(idle.network == network for idle in self._idle):
                 return
@@ -159,11 +159,11 @@ class SandboxPool:
         try:
             await call_engine(self._docker.containers.container(sandbox.id).delete(force=True))
         except (NotFound, Conflict):
-            return  # it is gone, or going
+            return  # already removed, or being removed
 
 
 async def ensure_sandbox_image(docker: Docker) -> None:
-    """The image of sandboxes is on the engine."""
+    """Import the pause image if the engine lacks it."""
     try:
         await call_engine(docker.images.inspect(IMAGE))
     except NotFound:

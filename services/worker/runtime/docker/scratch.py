@@ -1,4 +1,4 @@
-"""The worker's scratch folder as the engine sees it."""
+"""The scratch folder seen by the engine: its mount, and files that belong to users of images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHOWN_TIMEOUT_S = 300.0
 
 
 def check_same_path(worker: PlatformContainer, scratch: Path) -> None:
-    """Raises BadSetting: what a worker in a container writes must be where the engine finds it on its host."""
+    """A worker container must mount the scratch folder at the same path as the host. Raises BadSetting."""
     for source, inside in worker.mounts:
         if source == inside and (inside == str(scratch) or scratch.is_relative_to(inside)):
             return
@@ -27,12 +27,12 @@ def check_same_path(worker: PlatformContainer, scratch: Path) -> None:
 
 
 def has_foreign_files(folder: Path) -> bool:
-    """Whether something below `folder` can be neither read nor removed by this process, for it is another user's."""
+    """Whether files below `folder` belong to another user, so that this process may not read or remove them."""
     return os.geteuid() != 0 and any(list_foreign_files(folder))
 
 
 async def change_owner(docker: Docker, image: str, folder: Path) -> None:
-    """Everything below `folder` to this process's user, through a container of `image`, which has more rights."""
+    """Change the owner of all files below `folder` to this user, in a container of `image` that runs as root."""
     try:
         container = await call_engine(docker.containers.create(chown_container_config(image, folder)))
         try:
@@ -41,13 +41,13 @@ async def change_owner(docker: Docker, image: str, folder: Path) -> None:
         finally:
             await call_engine(container.delete(force=True))
     except NotFound:
-        log.get("worker").warning("files of another user stay", folder=str(folder))
+        log.get("worker").warning("Could not change ownership of task files", folder=str(folder))
     except MeshError as error:
-        log.get("worker").warning("files of another user stay", folder=str(folder), why=error.detail)
+        log.get("worker").warning("Could not change ownership of task files", folder=str(folder), why=error.detail)
 
 
 def list_foreign_files(folder: Path) -> Iterator[str]:
-    """What belongs to somebody else."""
+    """List files that belong to another user."""
     user = os.geteuid()
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):

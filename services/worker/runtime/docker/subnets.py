@@ -1,4 +1,4 @@
-"""Which subnet an app's network gets. Pure: the engine's own pools end after about 31 networks, so we choose."""
+"""Chooses the subnet of an app's network. Pure. (The engine's own pools are exhausted after about 31 networks.)"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PREFIX_LENGTH = 26
 
 
 def list_free_subnets(pool: str, used: Iterable[str], app: str) -> Iterator[str]:
-    """Free pieces of `pool`, the first one nearly always the same for an app."""
+    """List free subnets of `pool`, starting at a hash of the app, so that an app usually keeps its subnet."""
     subnets = list(_split_pool(pool))
     used_networks = [ip_network(network, strict=False) for network in used]
     first = zlib.crc32(app.encode()) % len(subnets)
@@ -22,19 +22,19 @@ def list_free_subnets(pool: str, used: Iterable[str], app: str) -> Iterator[str]
 
 
 def host_address(ipam_config: Mapping[str, str]) -> str:
-    """The host's address in a network, of its IPAM configuration; older engines do not write it down."""
+    """The host's address in a network, from its IPAM configuration; older engines omit it."""
     return ipam_config.get("Gateway") or str(next(ip_network(ipam_config["Subnet"]).hosts()))
 
 
 def parse_routes(table: str) -> list[str]:
-    """The subnets that this host has routes to, of the text of /proc/net/route: a VPN's, another engine's."""
+    """Parse /proc/net/route: the subnets that this host has routes to, such as those of a VPN."""
     rows = [line.split() for line in table.splitlines()[1:]]
     networks = [IPv4Network((_parse_address(row[1]), str(_parse_address(row[7])))) for row in rows if len(row) > 7]
     return [str(network) for network in networks if network.prefixlen]
 
 
 def _parse_address(text: str) -> IPv4Address:
-    """It is written as a number in the host's byte order."""
+    """Parse an address in hexadecimal digits in the host's byte order."""
     return IPv4Address(int(text, 16).to_bytes(4, sys.byteorder))
 
 

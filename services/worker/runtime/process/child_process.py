@@ -1,4 +1,4 @@
-"""Child processes. The event loop's own way to start one forks the worker, and the more memory that has the longer."""
+"""Child processes, started with posix_spawn: the cost of fork() in asyncio grows with the worker's memory."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ DEVNULL_ACTIONS = (
     (os.POSIX_SPAWN_DUP2, 1, 2),
 )
 DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
-"""By Python; a program of another kind may count on them."""
+"""Signals that Python ignores; other programs may rely on their default."""
 
 
 class ChildProcess:
-    """A process in a session of its own, that reads and writes nothing of ours. Made in a running loop."""
+    """A process in its own session, without the worker's standard streams. Create it in a running loop."""
 
     def __init__(self, arguments: list[str], env: Mapping[str, str]) -> None:
-        """`arguments`: the program's path and what it is called with. Raises OSError."""
+        """`arguments`: the program's path, then its arguments. Raises OSError."""
         self.pid = os.posix_spawn(
             arguments[0], arguments, env, file_actions=DEVNULL_ACTIONS, setsid=True, setsigdef=DEFAULT_SIGNALS
         )
@@ -51,7 +51,7 @@ class ChildProcess:
     def _reap(self, loop: asyncio.AbstractEventLoop) -> None:
         with suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
-        with suppress(RuntimeError):  # the loop has ended before
+        with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(self._on_end)
 
     def _on_end(self) -> None:

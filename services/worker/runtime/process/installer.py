@@ -1,8 +1,8 @@
-"""A program that installs something: what it says is told as progress, and it is stopped when it says nothing for long.
+"""Runs an installer (pip): reports its output as progress, and kills it if it writes nothing for long.
 
-An index that is silent is pip's own business (15 s for an answer, a few tries, each told). What pip waits for without
-a word is cut by silence: a page that never ends, a repository of a `git+https://` requirement. A build may say nothing
-for minutes, so the silence is long as well; a download tells its progress.
+pip handles an index that does not respond (15 s, a few retries, each printed). It has no timeout for a page that never
+ends or for the repository of a `git+https://` requirement: the silence timeout covers those. It is long, because
+builds may print nothing for minutes; downloads print their progress.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pathlib import Path
 from services.worker.runtime import Progress, RuntimeFailure
 
 LAST_LINES = 10
-"""Last lines of pip that a failure tells."""
+"""Last lines of output that a failure reports."""
 DOWNLOAD_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 GIT_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": "60"}
-"""Repositories among the requirements: nobody can be asked, and their servers do not answer for ever."""
+"""For requirements in Git repositories: no prompts, and a timeout for stalled servers."""
 
 
 @dataclass(frozen=True)
 class InstallTimeouts:
-    """Seconds that an installation may say nothing, and that it may take in all."""
+    """Seconds without output, and seconds in total."""
 
     silence: float
     total: float
@@ -39,7 +39,7 @@ DEFAULT_TIMEOUTS = InstallTimeouts(silence=15 * 60.0, total=4 * 3600.0)
 
 
 class InstallOutput:
-    """What it has said so far."""
+    """Output of an installer: progress, and the last lines for a failure."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -54,11 +54,11 @@ class InstallOutput:
             self._progress(line[:200])
 
     def to_failure(self, why: str) -> RuntimeFailure:
-        return RuntimeFailure("source", "\n".join([f"the requirements cannot be installed{why}:", *self.lines]))
+        return RuntimeFailure("source", "\n".join([f"cannot install the requirements{why}:", *self.lines]))
 
 
 async def run_installer(command: list[str], cwd: Path | None, progress: Progress, timeouts: InstallTimeouts) -> None:
-    """Raises RuntimeFailure("source") with the last lines."""
+    """Run an installer. Raises RuntimeFailure("source") with its last lines."""
     output = InstallOutput(progress)
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -82,8 +82,8 @@ async def run_installer(command: list[str], cwd: Path | None, progress: Progress
 
 
 async def _wait_for_exit(process: Process, output: InstallOutput, silence: float) -> int:
-    """Its exit code. Raises RuntimeFailure when it is silent for too long."""
-    assert process.stdout is not None  # noqa: S101  asked for above
+    """Return its exit code. Raises RuntimeFailure after the silence timeout."""
+    assert process.stdout is not None  # noqa: S101  requested above
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(silence) as silence_timeout:
@@ -94,11 +94,11 @@ async def _wait_for_exit(process: Process, output: InstallOutput, silence: float
     except TimeoutError as error:
         if not silence_timeout.expired():
             raise
-        raise output.to_failure(f": nothing was said for {format_duration(silence)}, after") from error
+        raise output.to_failure(f": no output for {format_duration(silence)}; last lines") from error
 
 
 async def _kill_group(process: Process) -> None:
-    """With the builds and downloads that it started, which outlive it otherwise."""
+    """Kill it with the builds and downloads that it started."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -106,7 +106,7 @@ async def _kill_group(process: Process) -> None:
 
 
 def installer_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Without the mesh's own settings, which hold its keys; what the operator says of Git counts."""
+    """The environment without the mesh's settings, which contain its keys; the operator's Git settings win."""
     return GIT_ENVIRONMENT | {name: value for name, value in variables.items() if not name.startswith("MLMESH_")}
 
 

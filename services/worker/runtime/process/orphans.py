@@ -1,8 +1,8 @@
-"""Processes that a task leaves in a session of their own (`setsid`, a double fork): they are found, and ended with it.
+"""Kills processes that escaped from a task's session (`setsid`, double fork).
 
-Each task has a mark that its processes inherit and keep, whatever they do to their parents, sessions, environment and
-title: the soft limit of their resident memory, a number that Linux hands on and otherwise ignores (getrlimit(2)).
-Any process of the same user can be asked for it, in a microsecond.
+Each task has a tag that its processes inherit whatever they do to their parents, sessions, environment and title: the
+soft limit RLIMIT_RSS, which Linux passes on and otherwise ignores (getrlimit(2)). Reading it of any process of the same
+user takes a microsecond.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from pathlib import Path
 from services.worker.runtime.process.process_state import read_start_time
 
 LIMIT_UNIT = 1024
-"""What a shell counts this limit in."""
+"""The unit of this limit in `ulimit -m`."""
 MIN_TAG = 1 << 52
-"""In these units: four exbibytes, more than any program that looks at this limit can want."""
+"""In this unit: four exbibytes, more than any program that reads this limit can need."""
 RECHECK_S = 0.01
-"""Until it is seen whether those that were killed have ended, and have begun no others meanwhile."""
+"""Pause before the next round: killed processes must have ended and started no others."""
 KILL_TIMEOUT_S = 5.0
-"""How long the kernel may take to end them."""
+"""How long killed processes may take to end."""
 
 
 def process_tag(installation: str, folder: Path) -> int:
-    """That of the task in `folder`, for `ulimit -m`: another for every folder, and for every mesh."""
+    """The tag of the task in `folder`, for `ulimit -m`; unique per folder and mesh."""
     digest = hashlib.sha256(os.fsencode(f"{installation} {folder}")).digest()
     return MIN_TAG + int.from_bytes(digest[:8]) % MIN_TAG
 
 
 async def kill_tagged(tags: Collection[int]) -> None:
-    """Returns when none of the processes with these marks is left, or the kernel does not end them."""
+    """Kill all processes with these tags; return when none is left, or after a timeout."""
     limits, ended = frozenset(tag * LIMIT_UNIT for tag in tags), set[int]()
     with suppress(TimeoutError):
         async with asyncio.timeout(KILL_TIMEOUT_S):
-            while await asyncio.to_thread(_kill_round, limits, ended):  # noqa: ASYNC110  nobody tells us
+            while await asyncio.to_thread(_kill_round, limits, ended):  # noqa: ASYNC110  there is no event to wait for
                 await asyncio.sleep(RECHECK_S)
 
 
 def _kill_round(limits: frozenset[int], ended: set[int]) -> bool:
-    """Whether one was found that is not among the `ended`, or is gone: it may have begun others during this look.
+    """Kill tagged processes once; return whether another round is needed, as they may have started others.
 
-    The youngest are ended first, at once: they may be gone a moment later.
+    The youngest are killed first: short-lived ones may fork and exit any moment.
     """
     active = False
     for pid in sorted(map(int, filter(str.isdigit, os.listdir("/proc"))), reverse=True):
@@ -73,7 +73,7 @@ def _read_limit(pid: int) -> int | None:
 
 
 def _kill_if_tagged(pid: int, limits: frozenset[int]) -> None:
-    """Its number may be another's by now: what is held is asked again."""
+    """Kill through a pidfd and check the tag again: the pid may have been reused."""
     with suppress(OSError):
         descriptor = os.pidfd_open(pid)
         try:

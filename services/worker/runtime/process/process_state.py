@@ -1,4 +1,4 @@
-"""What is written down of a process, so that the next worker finds it again and learns how it ended."""
+"""State file of a process, by which the next worker finds it and learns its exit status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from services.worker.runtime.spec import ContainerSpec
 
 @dataclass(frozen=True)
 class ProcessState:
-    """What `container.json` remembers: enough to find the process again, and to tell it from a reused pid."""
+    """The content of `container.json`: identifies the process, even if its pid is reused."""
 
     name: str
     labels: dict[str, str]
@@ -30,7 +30,7 @@ class ProcessState:
 
 
 def read_start_time(pid: int) -> str | None:
-    """When the process began, in the kernel's own count; None when it is over."""
+    """Start time of a process in kernel ticks; None if it has ended."""
     stat = read_text(Path(f"/proc/{pid}/stat"))
     if stat is None:
         return None
@@ -39,7 +39,7 @@ def read_start_time(pid: int) -> str | None:
 
 
 def read_exit(folder: Path) -> Exit:
-    """A status above 128 is the shell's way to tell a signal; none at all means that the group was killed."""
+    """Read the exit status; above 128 it encodes a signal; a missing one means that the group was killed."""
     text = read_text(folder / "exit")
     if not text:
         return Exit(None, signal.SIGKILL)
@@ -53,7 +53,7 @@ def send_signal(state: ProcessState, number: int) -> None:
 
 
 def save_state(spec: ContainerSpec, pid: int) -> None:
-    # A process that is over already has no start time: none is running under it then.
+    # An ended process has no start time; the current time matches no process.
     state = {
         "name": spec.name,
         "labels": dict(spec.labels),
@@ -66,7 +66,7 @@ def save_state(spec: ContainerSpec, pid: int) -> None:
 
 
 def load_state(folder: Path) -> ProcessState | None:
-    """None, too, when the host went down before all of it was on the disk: with it went the process."""
+    """Read the state; None if it is missing or truncated (the host went down, and the process with it)."""
     try:
         document: dict[str, Any] = json.loads(read_text(folder / "container.json") or "{}")
         return ProcessState(document["name"], document["labels"], document["pid"], str(document["started"]), folder)

@@ -1,7 +1,7 @@
-"""What pip reads of this host for the lines of a requirements file. Pure but for the lists that the lines name.
+"""Finds out whether a requirements file refers to local files. Pure, except that it reads the lists that it includes.
 
-Only what is surely on an index or behind a network address is taken for that; whatever else a line may mean, a path by
-any spelling above all, counts as a part of the repository.
+Only a requirement that is certainly on an index or at a network address counts as remote; anything else, above all any
+spelling of a path, counts as a part of the repository.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ ARCHIVE_SUFFIXES = (
     ".lzma",
     ".egg",
 )
-"""What ends like this is a file for pip, when there is one."""
+"""pip treats names with these suffixes as files if they exist."""
 REMOTE = re.compile(r"(git\+)?(https?|ssh)://", re.IGNORECASE)
 COMMENT = re.compile(r"(^|\s+)#.*$")
 
 
 class LocalRequirement(Exception):
-    """A line names something of the repository, or nobody knows what it names."""
+    """A line refers to a file of the repository, or cannot be understood."""
 
 
 class _Options(ArgumentParser):
@@ -56,7 +56,7 @@ for name in ("--pre", "--no-index", "--prefer-binary", "--require-hashes"):
 
 
 def expand_lists(text: str, folder: Path) -> str:
-    """`text` and every list that it names, by `-r` or `-c`; paths begin at `folder`. Raises Local."""
+    """Return `text` and all lists that it includes by `-r` or `-c`, relative to `folder`. Raises LocalRequirement."""
     return "\n".join(_iterate_lists(text, folder, frozenset()))
 
 
@@ -73,14 +73,14 @@ def _iterate_lists(text: str, folder: Path, seen: frozenset[Path]) -> Iterator[s
 
 
 def logical_lines(text: str) -> Iterator[str]:
-    """Lines as pip sees them: continued by a backslash, without comments."""
+    """Lines as pip reads them: joined after a backslash, without comments."""
     for line in text.replace("\\\n", "").splitlines():
         if stripped := COMMENT.sub("", line).strip():
             yield stripped
 
 
 def referenced_lists(line: str) -> list[str]:
-    """The lists that `line` names. Raises Local."""
+    """Return the lists that `line` includes. Raises LocalRequirement."""
     requirement, options = _split_options(line)
     if requirement and not is_remote(requirement):
         raise LocalRequirement(line)
@@ -90,7 +90,7 @@ def referenced_lists(line: str) -> list[str]:
 
 
 def _split_options(line: str) -> tuple[str, Namespace]:
-    """The requirement and its options: those begin at the first word with a dash."""
+    """Split a requirement from its options, which start at the first word with a dash."""
     if "${" in line:
         raise LocalRequirement(line)
     words = re.split(r"(?:^|\s+)(?=-)", line, maxsplit=1)
@@ -104,7 +104,7 @@ def _split_options(line: str) -> tuple[str, Namespace]:
 
 
 def is_remote(text: str) -> bool:
-    """Whether a requirement names a package of an index, or an address on the network."""
+    """Whether a requirement is a package of an index or a network address."""
     try:
         requirement = Requirement(text)
     except InvalidRequirement:

@@ -1,7 +1,7 @@
-"""Containers without an engine: subprocesses of this host, each in a session of its own.
+"""The runtime without an engine: subprocesses of this host, each in its own session.
 
-A tiny shell supervises each one. It outlives the worker, writes the exit status, and ends what the main process left
-behind in its session; so a restarted worker finds out how everything ended. What left the session is ended by its mark.
+A small shell supervises each one. It outlives the worker, writes the exit status and kills what the main process left
+in its session, so that a restarted worker learns how everything ended. Escaped processes are found by tag.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ POLL_S = 0.1
 STATE_POLL_S = 1.0
 """The same while its log is followed, as long as it has not written its exit status."""
 PORT_POLL_S = 0.01
-"""How often one that starts is looked at: somebody may be waiting for it."""
+"""How often the port of a starting component is polled: requests may wait for it."""
 KILL_TIMEOUT_S = 5.0
-"""How long the kernel may take to end a killed group."""
+"""How long a killed process group may take to end."""
 CLOSE_GRACE_S = 3.0
 CHUNK = 65536
 
@@ -68,7 +68,7 @@ class ProcessRuntime:
         self._log_watcher = LogWatcher()
 
     async def __aenter__(self) -> Self:
-        """What tasks of a worker that was killed left behind is ended; those that run go on."""
+        """Kill orphans of tasks that ended while no worker ran; running tasks continue."""
         self._tasks.mkdir(parents=True, exist_ok=True)
         folders = [
             folder for folder in self._tasks.iterdir() if not ((state := load_state(folder)) and state.is_running())
@@ -83,7 +83,7 @@ class ProcessRuntime:
         """Always."""
 
     async def check_gateway(self) -> None:
-        """Always: all are on this host."""
+        """Always reachable: all processes are on this host."""
 
     async def prepare(self, spec: ContainerSpec, progress: Progress) -> str:
         if not spec.egress:
@@ -130,7 +130,7 @@ class ProcessRuntime:
 
     async def remove(self, name: str) -> None:
         folder = self._folders.get(name) or self._tasks / name
-        if not (folder / "log").exists() and load_state(folder) is None:  # the log is there before a process is
+        if not (folder / "log").exists() and load_state(folder) is None:  # the log is created before the process
             return
         await self.stop(name, 0.0)
         await self._kill_orphans(folder)
@@ -154,7 +154,7 @@ class ProcessRuntime:
             if port_text := read_text(state.folder / "port"):
                 return self._settings.worker_advertise or LOOPBACK, int(port_text)
             await asyncio.sleep(PORT_POLL_S)
-        raise RuntimeFailure("error", "it ended before it served")
+        raise RuntimeFailure("error", "it exited before it was ready")
 
     async def follow_log(self, name: str, offset: int) -> AsyncIterator[bytes]:
         state, child = self._require_state(name), self._children.get(name)
@@ -173,7 +173,7 @@ class ProcessRuntime:
                 await self._log_watcher.wait_for_change(file, last_read, has_ended, child)
 
     async def take_ownership(self, name: str, folder: Path) -> None:
-        await asyncio.to_thread(grant_owner_access, folder / "outputs")  # all processes are this user's
+        await asyncio.to_thread(grant_owner_access, folder / "outputs")  # all processes run as this user
 
     async def mesh_url(self, app: str, *, egress: bool = True) -> str:
         return self._settings.public_url
@@ -209,7 +209,7 @@ class ProcessRuntime:
             "TMPDIR": str(short_path.shorten_path(scratch)),
             "LANG": os.environ.get("LANG", "C.UTF-8"),
             "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",  # the working copy lives only once
+            "PYTHONDONTWRITEBYTECODE": "1",  # the working copy is used once
             **spec.env,
         }
         path = [str(work), *([env["PYTHONPATH"]] if env.get("PYTHONPATH") else [])]
@@ -221,7 +221,7 @@ class ProcessRuntime:
     def _require_state(self, name: str) -> ProcessState:
         state = self._find_state(name)
         if state is None:
-            raise RuntimeFailure("error", f"nothing is known of {name}")
+            raise RuntimeFailure("error", f"unknown container {name}")
         return state
 
     async def _wait_until_ended(self, state: ProcessState) -> None:
@@ -229,12 +229,12 @@ class ProcessRuntime:
         if child is not None and child.pid == state.pid:
             await child.wait()
             return
-        while state.is_running():  # noqa: ASYNC110  not our child: nobody tells us
+        while state.is_running():  # noqa: ASYNC110  not a child: there is no event to wait for
             await asyncio.sleep(POLL_S)
 
 
 def copy_source(spec: ContainerSpec) -> Path:
-    """Where it runs: the checkout is shared, and what one task writes is not for another's eyes."""
+    """Create the task's working folder: a copy, because the checkout is shared between tasks."""
     work = spec.folder / "work"
     if spec.source is None:
         work.mkdir(exist_ok=True)

@@ -1,6 +1,6 @@
-"""Short names of temporary folders: the address of a Unix socket has 107 bytes, and programs put sockets there.
+"""Short paths of temporary folders: programs create Unix sockets there, whose path is limited to 107 bytes.
 
-What is written stays in the task's own folder: the short name is a link to it.
+The short path is a symbolic link to the task's own folder.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 
 MAX_BYTES = 60
-"""Bytes; what programs add to it has room behind them (Python's multiprocessing: 32)."""
+"""Bytes; leaves space for what programs append (Python's multiprocessing: 32)."""
 
 
 def shorten_path(folder: Path) -> Path:
-    """`folder`, by a name that is short enough; itself when that cannot be had."""
+    """Return a short path of `folder`, or `folder` itself if no link can be created."""
     if len(os.fsencode(folder)) <= MAX_BYTES:
         return folder
     link = _link_path(folder)
@@ -26,7 +26,7 @@ def shorten_path(folder: Path) -> Path:
 
 
 def remove_short_path(folder: Path) -> None:
-    """Remove the short name."""
+    """Remove the link."""
     link = _link_path(folder)
     if _is_own_link(link, folder):
         link.unlink(missing_ok=True)
@@ -37,7 +37,7 @@ def _link_path(folder: Path) -> Path:
 
 
 def _is_own_link(link: Path, folder: Path) -> bool:
-    """Everybody may write where it stands."""
+    """Check owner and target: other users may write to this folder, too."""
     try:
         return link.lstat().st_uid == os.getuid() and link.readlink() == folder
     except OSError:
