@@ -16,7 +16,7 @@ import pytest
 
 from services.worker.files.cache_key import hash_files
 from services.worker.runtime.process.process_state import read_start_time
-from services.worker.work import instance
+from services.worker.work import health
 from tests.worker.fake_mesh import FakeMesh
 from tests.worker.process_host import INPUT, OUTPUT, VALUE, list_pids, list_task_folders, run_worker
 
@@ -176,13 +176,9 @@ async def test_an_instance_that_cannot_be_imported_fails_with_its_last_lines(mes
 async def test_an_instance_that_hangs_is_ended_and_says_so(
     mesh: FakeMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (
-        ("UNHEALTHY_LIMIT_S", 0.5),
-        ("HEALTH_INTERVAL_S", 0.05),
-        ("UNHEALTHY_AFTER", 1),
-        ("STOP_GRACE_S", 0.2),
-    ):
-        monkeypatch.setattr(instance, name, value)
+    for name, value in (("UNHEALTHY_LIMIT_S", 0.5), ("HEALTH_INTERVAL_S", 0.05), ("UNHEALTHY_AFTER", 1)):
+        monkeypatch.setattr(health, name, value)
+    monkeypatch.setattr("services.worker.work.instance.STOP_GRACE_S", 0.2)
     monkeypatch.setattr("services.worker.work.probe.TIMEOUT_S", 0.2)
     stops = "import os, signal, threading\nthreading.Timer(1.0, os.kill, (os.getpid(), signal.SIGSTOP)).start()\n"
     mesh.tree = {"app.py": stops + "def predict(x: int) -> int:\n    return x\n"}

@@ -1,0 +1,110 @@
+"""Health monitoring of an instance: waits until it is ready, then probes it until it has to be restarted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from libs.common import log
+from services.worker.context import WorkerContext
+from services.worker.failures import TaskFailed
+from services.worker.held_tasks import HeldTask
+from services.worker.runtime import RuntimeFailure
+from services.worker.work import openapi_client
+from services.worker.work.probe import HealthProbe
+
+FAST_PROBE_S = 0.025
+SLOW_PROBE_S = 0.25
+FAST_PROBES = 80
+HEALTH_INTERVAL_S = 2.0
+"""Interval of health checks,"""
+STEADY_HEALTH_INTERVAL_S = 5.0
+"""and of an instance that has been healthy for this long:"""
+STEADY_AFTER_S = 30.0
+UNHEALTHY_AFTER = 3
+"""Consecutive failed health checks that make it unhealthy."""
+UNHEALTHY_LIMIT_S = 30.0
+"""It is restarted after it was unhealthy for this long, and twice as long as a call may take."""
+
+
+class HealthMonitor:
+    """Reports the health of one instance in its status."""
+
+    def __init__(self, context: WorkerContext, held_task: HeldTask) -> None:
+        self._context, self._held_task, self._lease = context, held_task, held_task.lease
+        self._headers = {"X-Mlmesh-Token": self._lease.spec["instance_token"]}
+        self._openapi_problem: str | None = None
+        """A warning for its owner although it serves."""
+        self._is_healthy = False
+
+    async def run(self) -> None:
+        """Never returns. Raises TaskFailed if the instance is not ready in time, or unhealthy for too long."""
+        limit = float(self._lease.spec["start_timeout"])
+        try:
+            async with asyncio.timeout(limit):
+                probe = await self._wait_until_ready()
+        except TimeoutError as error:
+            raise TaskFailed("start_timeout", f"it was not ready within {limit:g} s") from error
+        except RuntimeFailure:
+            await asyncio.Event().wait()  # it has exited: the other task reports how
+            raise
+        try:
+            await self._wait_until_hung(probe)
+        finally:
+            probe.close()
+
+    async def _wait_until_hung(self, probe: HealthProbe) -> None:
+        """Raises TaskFailed."""
+        clock = asyncio.get_running_loop().time
+        limit = max(UNHEALTHY_LIMIT_S, 2 * float(self._lease.spec.get("timeout") or 0.0))
+        failures, last_ready, last_failure = 0, clock(), clock()
+        while True:
+            await asyncio.sleep(
+                STEADY_HEALTH_INTERVAL_S if last_ready - last_failure > STEADY_AFTER_S else HEALTH_INTERVAL_S
+            )
+            if await probe.is_ready():
+                failures, last_ready = 0, clock()
+            else:
+                failures, last_failure = failures + 1, clock()
+            if failures == 0:
+                self._set_healthy(detail=self._openapi_problem)
+            elif failures >= UNHEALTHY_AFTER:
+                self._set_unhealthy(probe.not_ready_reason)
+            if clock() - last_ready > limit:
+                raise TaskFailed("hung", f"it was unhealthy for {limit:g} s: {probe.not_ready_reason}")
+
+    async def _wait_until_ready(self) -> HealthProbe:
+        host, port = await self._context.runtime.get_address(self._lease.container_name, self._lease.spec["port"])
+        probe, polls = HealthProbe(host, port, "/readyz", self._headers), 0
+        while not await probe.is_ready():
+            polls += 1
+            await asyncio.sleep(FAST_PROBE_S if polls < FAST_PROBES else SLOW_PROBE_S)
+        openapi, self._openapi_problem = await self._fetch_openapi(f"http://{host}:{port}/openapi.json")
+        self._set_healthy(detail=self._openapi_problem, endpoint={"host": host, "port": port}, openapi=openapi)
+        return probe
+
+    def _set_healthy(self, **status: Any) -> None:
+        if not self._is_healthy:
+            log.get("worker").info("Instance ready", component=self._lease.spec["component"], **self._lease.log_fields)
+        self._is_healthy = True
+        self._held_task.update_status(state="healthy", **status)
+
+    def _set_unhealthy(self, why: str | None) -> None:
+        if self._is_healthy:
+            fields = {"component": self._lease.spec["component"], **self._lease.log_fields}
+            log.get("worker").warning("Instance unhealthy", why=why, **fields)
+        self._is_healthy = False
+        self._held_task.update_status(state="unhealthy", detail=why)
+
+    async def _fetch_openapi(self, url: str) -> tuple[dict[str, Any] | None, str | None]:
+        """Return its OpenAPI document, or why it has no valid one; it serves either way."""
+        try:
+            return await openapi_client.fetch_openapi(self._context.peers.session, url, self._headers), None
+        except openapi_client.InvalidOpenapi as error:
+            log.get("worker").warning(
+                "Invalid OpenAPI document",
+                task=self._lease.task,
+                component=self._lease.spec["component"],
+                why=str(error),
+            )
+            return None, f"invalid /openapi.json: {error}"
