@@ -1,4 +1,4 @@
-"""What every service stands on: errors, settings, messages, the bus, the database, HTTP, manifests.
+"""The library of all services: errors, settings, messages, message bus, database, HTTP, manifests.
 
 Never imports a service and never decides anything about apps, runs or files.
 """

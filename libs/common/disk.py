@@ -1,4 +1,4 @@
-"""Room on the disk that the platform's own files are on: a reserve of it is nobody else's."""
+"""Free space on the disk of the platform's files, a part of which is reserved for the platform itself."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from libs.common.errors import DiskFull
 
 MAX_RESERVE_BYTES = 256_000_000
 RESERVE_DIVISOR = 20
-"""Of the disk: the reserve is a twentieth of it, and never more than MOST, unless a setting says it."""
+"""The default reserve is a twentieth of the disk, at most MAX_RESERVE_BYTES."""
 
 
 @dataclass(frozen=True)
 class Disk:
-    """The disk that `folder` is on; `reserve` in bytes, None: by its size."""
+    """The disk of `folder`; `reserve` in bytes, None: derived from the size of the disk."""
 
     folder: Path
     reserve: int | None = None
 
     @property
     def free_and_reserve(self) -> tuple[int, int]:
-        """Bytes that are free, and those that are to stay so. A folder that is not there yet: of those above it."""
-        there = next(one for one in (self.folder, *self.folder.parents) if one.exists())
-        usage = shutil.disk_usage(there)
+        """Free and reserved bytes, of the nearest folder that exists."""
+        folder = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        usage = shutil.disk_usage(folder)
         return usage.free, min(
             MAX_RESERVE_BYTES, usage.total // RESERVE_DIVISOR
         ) if self.reserve is None else self.reserve
@@ -36,14 +36,14 @@ class Disk:
         return free - size >= reserve
 
     def check_free_space(self, size: int = 0) -> None:
-        """Raises DiskFull, with the figures."""
+        """Raises DiskFull, with free and reserved bytes, if `size` more bytes would use the reserve."""
         free, reserve = self.free_and_reserve
         if free - size < reserve:
             raise DiskFull(self.describe_full(), free=free, reserve=reserve)
 
     def describe_full(self) -> str:
         free, reserve = self.free_and_reserve
-        return f"the disk of {self.folder} is full: {free} bytes are free, {reserve} are kept (MLMESH_DISK_RESERVE)"
+        return f"the disk of {self.folder} is full: {free} bytes are free, {reserve} are reserved (MLMESH_DISK_RESERVE)"
 
     async def ready(self) -> None:
         """Raises DiskFull."""

@@ -18,11 +18,11 @@ from typing import Any, ClassVar
 
 PROBLEM_TYPE = "application/problem+json"
 ERROR_HEADER = "X-Mlmesh-Error"
-"""Marks an answer that is the mesh's own, not the called component's."""
+"""Marks an error response of the mesh itself, as opposed to one of the called component."""
 
 
 class MeshError(Exception):
-    """Something in the mesh went wrong; its log has the details under this request id."""
+    """Internal error; the log has the details under this request id."""
 
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
@@ -39,97 +39,97 @@ class MeshError(Exception):
 
 
 class DatabaseDamaged(MeshError):
-    """The database is damaged; it is to be restored from a backup."""
+    """The database is damaged; restore it from a backup."""
 
 
 class Malformed(MeshError):
-    """The request cannot be read."""
+    """The request cannot be parsed."""
 
     status = 400
 
 
 class Unauthorized(MeshError):
-    """No credentials, or ones that are not valid here."""
+    """Missing or invalid credentials."""
 
     status = 401
 
 
 class Forbidden(MeshError):
-    """These credentials do not allow this."""
+    """Permission denied."""
 
     status = 403
 
 
 class NotFound(MeshError):
-    """There is nothing at this address."""
+    """Not found."""
 
     status = 404
 
 
 class MethodNotAllowed(MeshError):
-    """This address does not know this method."""
+    """Method not allowed."""
 
     status = 405
 
 
 class SlowBody(MeshError):
-    """The body did not come on for too long; send it again, without pauses."""
+    """The request body stalled for too long; send it again without pauses."""
 
     status = 408
     retryable = True
 
 
 class Conflict(MeshError):
-    """The present state does not allow this."""
+    """Conflicts with the current state."""
 
     status = 409
 
 
 class Gone(MeshError):
-    """It was here and has been removed."""
+    """The resource has been removed."""
 
     status = 410
 
 
 class PreconditionFailed(MeshError):
-    """A condition that the request makes does not hold."""
+    """A precondition of the request failed."""
 
     status = 412
 
 
 class TooLarge(MeshError):
-    """This is larger than what is allowed here."""
+    """The content exceeds the size limit."""
 
     status = 413
 
 
 class UnknownEncoding(MeshError):
-    """A body may be packed with gzip or deflate, once; send it so, or as it is."""
+    """Unsupported content encoding; use gzip or deflate, once, or none."""
 
     status = 415
 
 
 class RangeNotSatisfiable(MeshError):
-    """The range is not within the file."""
+    """The range is outside of the file."""
 
     status = 416
 
 
 class Invalid(MeshError):
-    """The request is well-formed, but its content is not acceptable."""
+    """The request is well-formed, but its content is invalid."""
 
     status = 422
 
 
 class TooManyRequests(MeshError):
-    """Too many requests at once; try again later."""
+    """Too many requests; try again later."""
 
     status = 429
     retryable = True
 
 
 class Unavailable(MeshError):
-    """A part that this needs is not there at the moment; try again."""
+    """A required service is unavailable; try again."""
 
     status = 503
     retryable = True
@@ -139,14 +139,14 @@ class Unavailable(MeshError):
 
 
 class DiskFull(MeshError):
-    """The platform's disk is full; remove something, or wait until something is removed."""
+    """The disk of the platform is full; delete files, or try again later."""
 
     status = 507
     retryable = True
 
 
 class TimedOut(MeshError):
-    """It took longer than it was allowed to."""
+    """The operation timed out."""
 
     status = 504
     retryable = True
@@ -176,17 +176,17 @@ def problem_document(error: MeshError, request_id: str) -> dict[str, Any]:
 
 
 def problem_headers(error: MeshError) -> dict[str, str]:
-    """The headers that go with the problem document."""
-    found = {"Content-Type": PROBLEM_TYPE, ERROR_HEADER: "1"}
+    """The headers of a response with the problem document."""
+    headers = {"Content-Type": PROBLEM_TYPE, ERROR_HEADER: "1"}
     if error.retry_after is not None:
-        found["Retry-After"] = str(max(1, round(error.retry_after)))
-    return found
+        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    return headers
 
 
 def from_problem(status: int, body: Mapping[str, Any]) -> MeshError:
-    """The error that another service answered with, members kept."""
-    known = {"type", "title", "status", "detail", "request_id", "retryable"}
-    members = {key: value for key, value in body.items() if key not in known}
+    """The error of another service's problem document, with its extension members."""
+    standard = {"type", "title", "status", "detail", "request_id", "retryable"}
+    extensions = {key: value for key, value in body.items() if key not in standard}
     kind = ERRORS_BY_STATUS.get(status, MeshError)
     detail = body.get("detail")
-    return kind(str(detail) if detail else f"answered with status {status}", **members)
+    return kind(str(detail) if detail else f"the service responded with status {status}", **extensions)

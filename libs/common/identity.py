@@ -1,4 +1,4 @@
-"""Who is calling, as the gateway established it. Services read it; only the gateway writes it."""
+"""The authenticated caller of a request, in headers that only the gateway sets."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ HEADER_TOKEN_NAME = "X-Mlmesh-Token-Name"  # noqa: S105  the name of a header
 HEADER_SCOPES = "X-Mlmesh-Scopes"
 HEADER_PIPELINES = "X-Mlmesh-Pipelines"
 ANONYMOUS = "anonymous"
-"""The user of a call without credentials: all such callers, so that none of them sees what is the user's."""
+"""The user of all calls without credentials; this user owns nothing."""
 OWNER_USER = "developer"
-"""The user as whom an app's owners act: models and constant data live in this user's area."""
+"""The user for whom the owners of an app act: owns models and constant data."""
 
 
 @dataclass(frozen=True)
@@ -26,21 +26,21 @@ class Caller:
 
     def has_scope(self, scope: str, app: str | None = None) -> bool:
         """`scope` is `read`, `write` or `admin`; `admin` includes `write`, `write` includes `read`."""
-        enough = {"read": ("read", "write"), "write": ("write",), "admin": ()}[scope]
-        wanted = {"admin", *enough} | ({f"{one}:{app}" for one in enough} if app else set())
-        return bool(wanted & self.scopes)
+        sufficient = {"read": ("read", "write"), "write": ("write",), "admin": ()}[scope]
+        scopes = {"admin", *sufficient} | ({f"{name}:{app}" for name in sufficient} if app else set())
+        return bool(scopes & self.scopes)
 
     def require_scope(self, scope: str, app: str | None = None) -> None:
         if not self.has_scope(scope, app):
-            where = f" for {app}" if app else ""
-            raise Forbidden(f"this token lacks the scope {scope!r}{where}")
+            target = f" for {app}" if app else ""
+            raise Forbidden(f"this token lacks the scope {scope!r}{target}")
 
     def can_run(self, pipeline: str) -> bool:
         return "*" in self.pipelines or pipeline in self.pipelines
 
 
 def caller_from_headers(headers: Mapping[str, str]) -> Caller:
-    """`headers` is any case-insensitive mapping, such as a request's."""
+    """`headers` is a case-insensitive mapping."""
     return Caller(
         user=headers.get(HEADER_USER, ""),
         token_name=headers.get(HEADER_TOKEN_NAME, ""),

@@ -1,11 +1,11 @@
-"""The character U+0000 in JSON as it is written: PostgreSQL can keep it in no text. Pure."""
+"""The character U+0000 in encoded JSON: PostgreSQL cannot store it. Pure."""
 
 from __future__ import annotations
 
 import re
 
 _ESCAPED = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
-"""Behind an odd number of backslashes it would be the text `\\u0000`."""
+"""After an odd number of backslashes it is the text `\\u0000`, not the escape."""
 
 
 def contains_nul(document: str) -> bool:
@@ -13,5 +13,5 @@ def contains_nul(document: str) -> bool:
 
 
 def replace_nul(document: str) -> str:
-    """The replacement character stands for each."""
+    """Replaces each U+0000 by the replacement character U+FFFD."""
     return _ESCAPED.sub(r"\1\\ufffd", document) if "\\u0000" in document else document

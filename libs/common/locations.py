@@ -1,4 +1,4 @@
-"""A location: which file or folder of an app, without saying where the store keeps it."""
+"""A location: a file or folder of an app, independent of its key in the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Structured logs: one event a line, text on a terminal and JSON elsewhere, with request and trace ids."""
+"""Structured logs: one event per line, as text on a terminal and as JSON elsewhere, with request and trace ids."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def current_request_id() -> str:
 
 
 def set_up(level: str, form: Literal["text", "json"]) -> None:
-    """Send every log, the libraries' too, to stderr in one form. Called once, by the command."""
+    """Sends all logs, including those of libraries, to stderr in one format. The command calls it once."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         _add_request_ids,
@@ -63,13 +63,13 @@ def _redact_line(_logger: Any, _method: str, line: str) -> str:
 
 
 def _escape_values(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Texts from outside command no terminal. (JSON escapes what it must by itself.)"""
+    """Escapes control characters for a terminal; JSON escapes them itself."""
     return {key: escape_to_line(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
-def _write_traceback(stream: TextIO, found: structlog.typing.ExcInfo) -> None:
+def _write_traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
     text = StringIO()
-    structlog.dev.plain_traceback(text, found)
+    structlog.dev.plain_traceback(text, exc_info)
     stream.write(escape_controls(text.getvalue()))
 
 

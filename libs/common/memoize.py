@@ -1,4 +1,4 @@
-"""Results that are kept by the value they were made of: for values that never change, and are many to compare."""
+"""Memoizes by object identity: for immutable values that are expensive to hash and compare."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ Result = TypeVar("Result")
 
 
 def memoize_by_identity(function: Callable[[Value], Result]) -> Callable[[Value], Result]:
-    """`function`, asked once for each value: for this very object, not for one that is like it.
+    """Calls `function` once per object, not once per equal value. Callers must not change its result.
 
-    The latest results are kept; nobody may change them.
+    Keeps the latest MAX_ENTRIES results.
     """
-    found: OrderedDict[int, tuple[Value, Result]] = OrderedDict()
+    cache: OrderedDict[int, tuple[Value, Result]] = OrderedDict()
 
     @wraps(function)
-    def asked(value: Value) -> Result:
-        known = found.get(id(value))
-        if known is not None and known[0] is value:
-            return known[1]
+    def call_once(value: Value) -> Result:
+        entry = cache.get(id(value))
+        if entry is not None and entry[0] is value:
+            return entry[1]
         result = function(value)
-        found[id(value)] = value, result  # with the value itself, so that its id is not another's
-        if len(found) > MAX_ENTRIES:
-            found.popitem(last=False)
+        cache[id(value)] = value, result  # holds the value, so that no other object gets its id
+        if len(cache) > MAX_ENTRIES:
+            cache.popitem(last=False)
         return result
 
-    return asked
+    return call_once

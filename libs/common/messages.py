@@ -1,6 +1,6 @@
-"""Typed messages: doorbells between services. Ids only; losing one delays, a second one is harmless.
+"""Messages between services. They carry ids only: a lost message delays work, a duplicate is harmless.
 
-The tag (`task.ready.v1`) starts the routing key. A compatible change is an optional field; else a new `.v2`.
+The tag (`task.ready.v1`) begins the routing key. A compatible change is an optional field; any other is a new `.v2`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Message(BaseModel):
 
 
 class TaskReady(Message):
-    """A task waits for a worker of this resource class."""
+    """A task is ready for a worker of this resource class."""
 
     tag: ClassVar[str] = "task.ready.v1"
     task: str
@@ -36,7 +36,7 @@ class TaskReady(Message):
 
 
 class RevisionReady(Message):
-    """A validated revision waits to be rolled out."""
+    """A validated revision is ready for its rollout."""
 
     tag: ClassVar[str] = "revision.ready.v1"
     app: str
@@ -51,7 +51,7 @@ class AccessChanged(Message):
 
 
 class FileChanged(Message):
-    """A file appeared in, or left, a box."""
+    """A file of a box was created or deleted."""
 
     tag: ClassVar[str] = "file.changed.v1"
     app: str
@@ -68,11 +68,11 @@ def encode_message(message: Message) -> bytes:
 
 
 def decode_message(key: str, body: bytes) -> Message:
-    """Raises Malformed when the key is of no known type or the body does not fit it."""
-    kind = next((found for tag, found in MESSAGE_TYPES.items() if key == tag or key.startswith(f"{tag}.")), None)
+    """Raises Malformed for a key of an unknown type, or a body that does not match the type."""
+    kind = next((kind for tag, kind in MESSAGE_TYPES.items() if key == tag or key.startswith(f"{tag}.")), None)
     if kind is None:
         raise Malformed(f"no message type for {key!r}")
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        raise Malformed(f"{key}: {error.error_count()} fields do not fit") from error
+        raise Malformed(f"{key}: {error.error_count()} invalid fields") from error

@@ -1,4 +1,4 @@
-"""A loop that converges: one step, again and again, at once when somebody rings."""
+"""Periodic background tasks that can be woken early."""
 
 from __future__ import annotations
 
@@ -18,39 +18,42 @@ Item = TypeVar("Item")
 async def for_each(
     items: Iterable[Item], function: Callable[[Item], Awaitable[object]], describe: Callable[[Item], object] = str
 ) -> None:
-    """`step` for each of `items`, whatever becomes of those before; what failed is logged by its name.
+    """Calls `function` for each of `items`, also after failures, which are logged with `describe(item)`.
 
-    Raises the first error when all have had their turn, so that a loop rests before it looks again.
+    Raises the first error at the end, so that a PeriodicTask backs off.
     """
     first: Exception | None = None
     for item in items:
         try:
             await function(item)
-        except Exception as error:  # noqa: BLE001  one that cannot be done holds up no other; raised below
+        except Exception as error:  # noqa: BLE001  a failed item must not block the next; raised below
             first = first or error
-            foreseen = isinstance(error, MeshError)
+            is_expected = isinstance(error, MeshError)
             why = error.detail if isinstance(error, MeshError) else repr(error)
             log.get("loop").warning(
-                "one is left out", item=describe(item), why=why, exc_info=None if foreseen else error
+                "Item failed; continuing with the next",
+                item=describe(item),
+                why=why,
+                exc_info=None if is_expected else error,
             )
     if first is not None:
         raise first
 
 
 class WakeSignal:
-    """Wakes a periodic task. It may exist before its task, so that what wakes the task need not know it."""
+    """Wakes a periodic task. It may be created before its task, so that the waking code does not depend on the task."""
 
     def __init__(self) -> None:
         self._woken = asyncio.Event()
         self._due = math.inf
-        """When the next step is due at the latest, on the event loop's clock."""
+        """Latest time of the next run, on the event loop's clock."""
         self._pause: asyncio.Timeout | None = None
 
     def wake(self) -> None:
         self._woken.set()
 
     def run_within(self, within: float) -> None:
-        """Make the next step start in `within` seconds at the latest."""
+        """Makes the next run start within this many seconds; callable during a run and between runs."""
         due = asyncio.get_running_loop().time() + within
         if self._pause is None:
             self._due = min(self._due, due)
@@ -62,7 +65,7 @@ class WakeSignal:
         self._due = math.inf
 
     async def wait_until(self, deadline: float) -> None:
-        """Wait for `wake`, until `deadline` on the event loop's clock or what `run_within` has set."""
+        """Waits for `wake`, at most until `deadline` on the event loop's clock or the time of `run_within`."""
         try:  # not wait_for, which before Python 3.12 may lose a cancellation
             async with asyncio.timeout_at(min(deadline, self._due)) as self._pause:
                 await self._woken.wait()
@@ -73,11 +76,10 @@ class WakeSignal:
 
 
 class PeriodicTask:
-    """Runs `step` every `interval` seconds and at once after `wake()`.
+    """Runs `function` every `interval` seconds, and immediately after `wake()`.
 
-    A step that raises is logged and repeated with a growing pause; it never ends the loop, because what the
-    step reads is the truth and the next reading may well succeed. Cancellation ends it.
-    Rings that arrive during a step are answered by one more step.
+    An error is logged, and the function runs again after an exponential back-off: it reads the current state, and the
+    next run may succeed. Only cancellation ends the task. A `wake()` during a run causes one more run.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class PeriodicTask:
         min_interval: float = 0.0,
         signal: WakeSignal | None = None,
     ) -> None:
-        """`back_off`: longest pause in seconds after a step that failed; `rest`: the shortest after any."""
+        """`max_back_off`: longest pause in seconds after a failure; `min_interval`: shortest pause after any run."""
         self.name = name
         self._function = function
         self._interval = interval
@@ -103,7 +105,7 @@ class PeriodicTask:
         self._signal.wake()
 
     def run_within(self, within: float) -> None:
-        """Make the next step start in `within` seconds at the latest."""
+        """Makes the next run start within this many seconds; callable during a run and between runs."""
         self._signal.run_within(within)
 
     async def run(self) -> None:
@@ -120,8 +122,8 @@ class PeriodicTask:
             await self._function()
         except MeshError as error:
             return self._record_failure(error.detail)
-        except Exception as error:  # noqa: BLE001  the loop outlives a defect in one step: the traceback is logged
-            self._log.exception("step failed", loop=self.name)
+        except Exception as error:  # noqa: BLE001  a bug in one run must not end the task: the traceback is logged
+            self._log.exception("Periodic task crashed", loop=self.name)
             return self._record_failure(repr(error))
         self._failures = 0
         return self._interval
@@ -129,5 +131,5 @@ class PeriodicTask:
     def _record_failure(self, why: str) -> float:
         self._failures += 1
         if self._failures == 1:
-            self._log.warning("step will be repeated", loop=self.name, why=why)
+            self._log.warning("Periodic task failed; retrying", loop=self.name, why=why)
         return min(self._max_back_off, 0.1 * 2.0**self._failures)

@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 PREFIX = "MLMESH_"
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 CLIENT_NAMES = frozenset({"URL", "TOKEN"})
-"""Read by the command line's client, not by the services."""
+"""Settings of the command-line client, not of the services."""
 PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")
 DEFAULT_PORTS = {"gateway": 8000, "registry": 8011, "scheduler": 8012, "databox": 8013, "worker": 8014}
@@ -38,9 +38,9 @@ def _default_data_folder() -> Path:
 
 
 def _default_repository_folders() -> tuple[str, ...]:
-    """Where developers of this host keep repositories; a service that was started in `/` gets no more by it."""
-    found = (str(folder.resolve()) for folder in (Path.home(), Path.cwd(), Path(tempfile.gettempdir())))
-    return tuple(folder for folder in dict.fromkeys(found) if folder != "/")
+    """Usual folders of repositories on this host; never `/`, in which a service may run."""
+    folders = (str(folder.resolve()) for folder in (Path.home(), Path.cwd(), Path(tempfile.gettempdir())))
+    return tuple(folder for folder in dict.fromkeys(folders) if folder != "/")
 
 
 class Settings(BaseSettings):
@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     access_log: bool = Field(False, description="gateway writes a line of JSON on standard output for each request")
     trusted_proxies: WordList = Field((), description="addresses whose X-Forwarded-* count, comma-separated")
     admin_token: str | None = Field(None, description="a token with every scope")
-    internal_token: str = Field("", description="what the services show one another; required outside `mlmesh up`")
+    internal_token: str = Field("", description="shared secret between services; required outside `mlmesh up`")
     secret_key: str = Field("", description="encrypts secret values, registry only; required outside `mlmesh up`")
     registry_url: str = Field("http://127.0.0.1:8011", description="where registry answers")
     scheduler_url: str = Field("http://127.0.0.1:8012", description="where scheduler answers")
@@ -128,7 +128,9 @@ class Settings(BaseSettings):
     link_local: bool = Field(
         False, description="containers of apps may reach 169.254.0.0/16, where a cloud tells a host's credentials"
     )
-    lease: float = Field(15.0, gt=0, description="how long a worker may be silent before its tasks are given to others")
+    lease: float = Field(
+        15.0, gt=0, description="lease duration: tasks are reassigned after this time without heartbeat"
+    )
     waiting_runs: int = Field(100, ge=1, description="runs of one app that may wait to be started; more are 429")
     app_stages: int | None = Field(
         None, ge=1, description="stages of one app that may be at work at once; default: any number"
@@ -138,7 +140,7 @@ class Settings(BaseSettings):
         gt=0,
         description="how long ended runs and their logs are kept; `retention` of a PlatformApp overrules",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="minimum log level")
     log_format: Literal["text", "json"] = Field(
         default_factory=lambda: "text" if sys.stderr.isatty() else "json",
         description="default: text on a terminal, else json",
@@ -146,13 +148,13 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_rest: Any, **_named: Any
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_sources: Any, **_named: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)  # `load` reads the environment: files, warnings and clear errors in one place
+        return (init_settings,)  # `load_settings` reads the environment, with files, warnings and clear errors
 
     @classmethod
     def from_values(cls, **values: Any) -> Self:
-        """Settings from `values` and defaults alone."""
+        """Settings from `values` and defaults, without the environment."""
         return cls(**values)
 
     @field_validator(
@@ -171,7 +173,7 @@ class Settings(BaseSettings):
         pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
         if any(not equals for _, equals, _ in pairs):
             raise ValueError("write key=value,key=value")
-        return {key.strip(): found.strip() for key, _, found in pairs}
+        return {key.strip(): text.strip() for key, _, text in pairs}
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod
@@ -181,19 +183,19 @@ class Settings(BaseSettings):
     @field_validator("callback_networks", "repository_networks", mode="after")
     @classmethod
     def _check_networks(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for one in value or ():
+        for network in value or ():
             try:
-                ip_network(one)
+                ip_network(network)
             except ValueError as error:
-                raise ValueError(f"{one} is no network; write 10.0.0.0/8") from error
+                raise ValueError(f"{network} is not a network; write 10.0.0.0/8") from error
         return value
 
     @field_validator("repository_folders", mode="after")
     @classmethod
     def _check_absolute(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for one in value:
-            if not one.startswith("/"):
-                raise ValueError(f"{one} is no absolute path; write /srv/repositories")
+        for folder in value:
+            if not folder.startswith("/"):
+                raise ValueError(f"{folder} is not an absolute path; write /srv/repositories")
         return value
 
     @field_validator("lease", "retention", mode="before")
@@ -219,30 +221,30 @@ class Settings(BaseSettings):
 
     @property
     def reachable_repository_networks(self) -> tuple[str, ...]:
-        """Networks of repositories besides public ones. A mesh that others reach keeps them from its own loopback."""
+        """Networks of repositories besides public ones; with loopback only if no other host can reach the mesh."""
         if self.repository_networks is not None:
             return self.repository_networks
         host = self.host.strip("[]")
-        alone = host in ("localhost", "::1") or host.startswith("127.")
-        return (*PRIVATE_NETWORKS, *(LOOPBACK_NETWORKS if alone else ()))
+        is_local = host in ("localhost", "::1") or host.startswith("127.")
+        return (*PRIVATE_NETWORKS, *(LOOPBACK_NETWORKS if is_local else ()))
 
     @property
     def scratch_folder(self) -> Path:
         return self.scratch or self.data / "scratch"
 
     def with_values(self, **values: Any) -> Self:
-        """A copy in which `values` replace what was there, checked."""
+        """A validated copy with `values`."""
         return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **values})
 
 
 def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> tuple[Settings, list[str]]:
-    """The settings of this process and warnings about variables that mean nothing; `over` wins over the environment.
+    """The settings of this process, and warnings about unknown variables; `overrides` have precedence.
 
     Raises BadSetting, which names the variable.
     """
-    given, warnings = _read_environment(os.environ if environ is None else environ)
+    values, warnings = _read_environment(os.environ if environ is None else environ)
     try:
-        return Settings(**{**given, **{key: value for key, value in overrides.items() if value is not None}}), warnings
+        return Settings(**{**values, **{key: value for key, value in overrides.items() if value is not None}}), warnings
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
@@ -250,7 +252,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
 
 
 def _read_environment(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     warnings: list[str] = []
     for variable in sorted(environ):
         if not variable.startswith(PREFIX):
@@ -261,8 +263,8 @@ def _read_environment(environ: Mapping[str, str]) -> tuple[dict[str, str], list[
             if name not in CLIENT_NAMES and not name.startswith(("TEST_", "COMPOSE_")):
                 warnings.append(f"{variable} is not a setting of mlmesh and is ignored")
             continue
-        given[field] = _read_file(variable, Path(environ[variable])) if from_file else environ[variable]
-    return given, warnings
+        values[field] = _read_file(variable, Path(environ[variable])) if from_file else environ[variable]
+    return values, warnings
 
 
 def _read_file(variable: str, path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Texts of a caller that are kept. Pure."""
+"""A caller's text that every database can store. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pydantic import AfterValidator
 
 
 def _check_storable(value: str) -> str:
-    """JSON can spell what no database takes."""
+    """JSON can contain characters that no database stores."""
     if "\0" in value:
-        raise ValueError("has the character U+0000, which cannot be kept; leave it out")
+        raise ValueError("contains the character U+0000, which cannot be stored; remove it")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ValueError("has a lone surrogate, which is no character") from error
+        raise ValueError("contains a lone surrogate, which is not a character; remove it") from error
     return value
 
 

@@ -1,10 +1,10 @@
-"""Which names are acceptable and which key of the store they mean. Pure.
+"""Keys of the object store: checks names and builds the key of each file. Pure.
 
     <app>/<box>/users/<user>/file_groups/<group>/<file>     in a box
     <app>/.internal/<area>/<file>                           in the app's internal area
 
-A key that ends with `/` is a folder: every key that begins with it is in it. Databox owns the keys; whoever takes in
-a name asks here whether databox will accept it.
+A key that ends with `/` is a folder: it contains every key that begins with it. Databox owns the keys; the other
+services check here whether databox will accept a name.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from libs.common.identity import ANONYMOUS
 from libs.common.locations import Location
 
 MAX_KEY_BYTES = 1024
-"""What S3 allows for a key."""
+"""The limit of S3 for a key."""
 MAX_SEGMENT_BYTES = 255
-"""What file systems, and so several S3 servers, allow for a name."""
+"""The limit of file systems, and so of several S3 servers, for a name."""
 INTERNAL_FOLDER = ".internal"
 NO_XML = "\ufffe\uffff"
-"""What the listing of an S3 server cannot say."""
+"""Characters that XML, and so a listing of an S3 server, cannot contain."""
 USER_DEPTH = 5
-"""Segments of a key before its group."""
+"""Number of segments before the group in a key."""
 USER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -36,7 +36,7 @@ Kind = Literal["box", "group", "file"]
 
 @dataclass(frozen=True)
 class BoxAddress:
-    """What a caller's path names: a file, a group, or all of the caller's groups in the box (kind `box`)."""
+    """The target of a caller's path: a file, a group, or all of the caller's groups in the box (kind `box`)."""
 
     kind: Kind
     key: str
@@ -51,7 +51,7 @@ def decode_path(raw: bytes) -> str:
 
 
 def parse_address(app: str, box: str, user: str, path: str) -> BoxAddress:
-    """One segment or a trailing `/` is a group; several segments without it are a file; nothing is the whole box."""
+    """A path of one segment or with a trailing `/` is a group, of several segments a file; an empty path is the box."""
     root = user_root(app, box, user)
     if not path:
         return BoxAddress("box", root)
@@ -62,14 +62,14 @@ def parse_address(app: str, box: str, user: str, path: str) -> BoxAddress:
 
 
 def location_key(app: str, location: Location) -> str:
-    """The key of a location; a folder's ends with `/`. Raises Invalid, naming the location."""
+    """The key of a location; that of a folder ends with `/`. Raises Invalid with the location's name."""
     if why := location_error(app, location):
         raise Invalid(f"location {_escape_name(str(location))}: {why}")
     return _build_key(app, location)
 
 
 def location_error(app: str, location: Location) -> str | None:
-    """Why no file can be kept at a location, now or ever; None when one can, as far as names go."""
+    """Why the names of a location are not allowed; None if they are."""
     try:
         _build_key(app, location)
     except (Invalid, Forbidden) as error:
@@ -99,7 +99,7 @@ def user_root(app: str, box: str, user: str) -> str:
 
 
 def box_root(app: str, box: str) -> str:
-    """Everything that counts against the box's capacity."""
+    """The folder of everything that counts against the capacity of the box."""
     return f"{check_name('app', app)}/{check_name('box', box)}/users/"
 
 
@@ -109,19 +109,19 @@ def area_root(app: str, area: str) -> str:
 
 
 def box_of_key(key: str) -> tuple[str, str] | None:
-    """The app and box that a key counts for; None in an internal area."""
-    app, box, *_rest = key.split("/", 2)
+    """The app and box of a key; None in an internal area."""
+    app, box = key.split("/", 2)[:2]
     return None if box == INTERNAL_FOLDER else (app, box)
 
 
 def enclosing_folders(key: str) -> list[str]:
-    """The folders of a box's file below its group's first segment, outermost first, as keys that a file could have."""
+    """Keys without `/` of the folders around a box's file, below the first segment of its group, outermost first."""
     segments = key.split("/")
     return ["/".join(segments[:end]) for end in range(USER_DEPTH + 2, len(segments))]
 
 
 def display_key(key: str) -> str:
-    """`<box>/<group>/<file>`, as its user names it; another key as it is."""
+    """`<box>/<group>/<file>`, as the user writes it; any other key unchanged."""
     segments = key.split("/")
     return key if box_of_key(key) is None else "/".join([segments[1], *segments[USER_DEPTH:]])
 
@@ -140,14 +140,14 @@ def check_path(path: str) -> None:
 
 
 def check_prefix(prefix: str) -> str:
-    """A prefix of names may end within a segment, or with `/`."""
+    """Raises Invalid as `check_path`; a prefix may end within a segment, or with `/`."""
     if prefix:
         check_path(prefix.removesuffix("/"))
     return prefix
 
 
 def _segment_error(segment: str) -> str | None:
-    plain = unquote(segment)  # what a server in front of the files might make of it
+    plain = unquote(segment)  # a server in front of the store might decode it once more
     if not segment:
         return "a segment is empty"
     if plain in (".", ".."):
@@ -168,5 +168,5 @@ def _check_length(key: str) -> str:
 
 
 def _escape_name(text: str) -> str:
-    """Hostile names appear in messages short and escaped."""
+    """`text` short and escaped, for a message."""
     return ascii(text if len(text) <= 80 else text[:80] + "…")

@@ -1,4 +1,4 @@
-"""Text from outside as a terminal may be given it: characters that command the terminal become visible escapes."""
+"""Escapes control characters of untrusted text, so that it cannot command a terminal."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import re
 import unicodedata
 
 CONTROL_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Categories: controls (C0, DEL, C1), directions and other invisible formats, lone surrogates, ends of lines."""
+"""Unicode categories: controls (C0, DEL, C1), text direction and other invisible formats, surrogates, line ends."""
 JOINERS = "\u200c\u200d"
-"""Invisible formats that belong to the spelling of some languages, and to emoji."""
-_UNCOMMON = re.compile(r"[^ -~\n\t]")
+"""Zero-width (non-)joiners: part of the spelling of some languages, and of emoji."""
+_UNUSUAL = re.compile(r"[^ -~\n\t]")
 
 
 def escape_controls(text: str) -> str:
-    """`text` with `\\u001b` for such a character, as JSON writes it. Line ends and tabs stay; CR LF is a line end."""
-    return _UNCOMMON.sub(_escape_match, text.replace("\r\n", "\n"))
+    """`text` with each control character as a JSON escape (`\\u001b`). Line ends and tabs stay; CR LF is a line end."""
+    return _UNUSUAL.sub(_escape_match, text.replace("\r\n", "\n"))
 
 
 def escape_to_line(text: str) -> str:
-    """The same in one line."""
+    """As `escape_controls`, on one line."""
     return escape_controls(text).replace("\n", "\\n").replace("\t", " ")
 
 
-def _escape_match(found: re.Match[str]) -> str:
-    char = found[0]
+def _escape_match(match: re.Match[str]) -> str:
+    char = match[0]
     if char in JOINERS or unicodedata.category(char) not in CONTROL_CATEGORIES:
         return char
     return json.dumps(char)[1:-1]

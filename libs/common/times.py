@@ -1,4 +1,4 @@
-"""Times as people see them: ISO 8601, UTC, milliseconds. Inside, a time is epoch seconds of the database's clock."""
+"""Timestamps of the API: ISO 8601, UTC, milliseconds. Internally, a time is epoch seconds of the database clock."""
 
 from __future__ import annotations
 

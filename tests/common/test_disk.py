@@ -24,7 +24,7 @@ def test_a_folder_that_is_not_there_yet_is_on_the_disk_above_it(tmp_path: Path) 
 def test_what_would_touch_the_reserve_is_refused_with_the_figures(tmp_path: Path) -> None:
     disk = Disk(tmp_path, 1 << 60)
     assert not disk.has_free_space()
-    with pytest.raises(DiskFull, match=r"bytes are free, \d+ are kept \(MLMESH_DISK_RESERVE\)") as full:
+    with pytest.raises(DiskFull, match=r"bytes are free, \d+ are reserved \(MLMESH_DISK_RESERVE\)") as full:
         disk.check_free_space()
     assert (full.value.status, full.value.extensions["reserve"]) == (507, 1 << 60)
     Disk(tmp_path, 0).check_free_space(1)

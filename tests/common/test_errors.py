@@ -17,7 +17,7 @@ from libs.common.errors import (
 
 
 def test_the_docstring_is_the_default_message() -> None:
-    assert str(Conflict()) == "The present state does not allow this."
+    assert str(Conflict()) == "Conflicts with the current state."
 
 
 def test_a_problem_has_the_fields_of_rfc_9457_and_the_errors_own() -> None:

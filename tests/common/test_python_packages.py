@@ -42,12 +42,12 @@ def test_what_is_installed(files: dict[str, bytes], expected: Requirements) -> N
         ("project = 7", "project must be a table, written as [project]"),
         ("project = []", "project must be a table"),
         ("[tool]\npoetry = 1\n[build-system]", "poetry must be a table"),
-        ("[project]\ndependencies = 'numpy'", "[project] dependencies must be a list of texts"),
-        ("[project]\ndependencies = [1]", "[project] dependencies must be a list of texts"),
-        ("[project]\ndependencies = {numpy = '*'}", "[project] dependencies must be a list of texts"),
-        ("[project]\ndynamic = 'dependencies'", "[project] dynamic must be a list of texts"),
-        ("[project", "cannot be read"),
-        ("\udcff", "cannot be read"),
+        ("[project]\ndependencies = 'numpy'", "[project] dependencies must be a list of strings"),
+        ("[project]\ndependencies = [1]", "[project] dependencies must be a list of strings"),
+        ("[project]\ndependencies = {numpy = '*'}", "[project] dependencies must be a list of strings"),
+        ("[project]\ndynamic = 'dependencies'", "[project] dynamic must be a list of strings"),
+        ("[project", "cannot be parsed"),
+        ("\udcff", "cannot be parsed"),
     ],
 )
 def test_a_project_of_a_wrong_form_is_told_in_a_sentence(text: str, words: str) -> None:

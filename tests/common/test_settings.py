@@ -91,7 +91,9 @@ def test_repositories_are_below_the_home_the_folder_of_the_start_and_the_tempora
     assert str(tmp_path.resolve()) in found
     assert "/" not in found
     assert Settings.from_values(repository_folders="/srv/a, /srv/b").repository_folders == ("/srv/a", "/srv/b")
-    with pytest.raises(BadSetting, match="MLMESH_REPOSITORY_FOLDERS: srv is no absolute path; write /srv/repositories"):
+    with pytest.raises(
+        BadSetting, match="MLMESH_REPOSITORY_FOLDERS: srv is not an absolute path; write /srv/repositories"
+    ):
         load_settings({"MLMESH_REPOSITORY_FOLDERS": "srv"})
 
 

@@ -50,7 +50,7 @@ async def test_a_message_waits_in_a_declared_queue_for_its_first_consumer(bus: B
 
 
 async def test_a_message_that_no_queue_takes_is_an_error(bus: Bus) -> None:
-    with pytest.raises(Unavailable, match="no queue takes"):
+    with pytest.raises(Unavailable, match="no queue accepts"):
         await bus.publish(FileChanged(app="a", box="b"))
 
 

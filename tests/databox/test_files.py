@@ -422,5 +422,5 @@ async def test_links_lead_through_all_pages_of_a_listing(databox: Databox) -> No
 async def test_a_made_up_cursor_is_400(databox: Databox, cursor: str) -> None:
     response = await databox.request_file("GET", "data/g/", query=f"cursor={cursor}")
     assert (response.status, response.body["detail"]) == (
-        400, "this cursor is not one that was given out; start again without it",
+        400, "invalid cursor; start again without a cursor",
     )  # fmt: skip

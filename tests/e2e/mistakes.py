@@ -39,7 +39,7 @@ MISTAKES = {
         12, 23, 'there is no MLComponent "shoot"; did you mean "shout"?'),
     "cycle": Mistake(
         "manifests/copy.yml", CYCLE,
-        7, 13, "stages wait for each other in a circle: one → two → one; remove an input of one of them"),
+        7, 13, "stages depend on each other in a cycle: one → two → one; remove an input of one of them"),
     "yaml": Mistake(
         "manifests/shout.yml", COMPONENT + "  - {\n",
         14, 3, "invalid YAML: expected <block end>, but found '-'"),

@@ -123,7 +123,7 @@ async def test_a_body_that_stops_is_408(
     who = b"Authorization: Bearer owner" if line.startswith((b"POST /api", b"PUT /api")) else AUTHORIZATION
     received = await exchange_bytes(mesh, line + b" HTTP/1.1\r\nHost: x\r\n" + who + b"\r\n" + framing)
     assert received.startswith(b"HTTP/1.1 408 ")
-    assert b"The body did not come on for too long" in received
+    assert b"The request body stalled for too long" in received
 
 
 @pytest.mark.parametrize("count", [100, 2000])

@@ -54,7 +54,7 @@ async def test_a_stage_is_ended_before_it_touches_the_reserve(mesh: FakeMesh, tm
         await mesh.wait_until(lambda: len(mesh.reports) == 2)
     first, second = sorted(mesh.reports, key=lambda report: str(report["task"]))
     assert (first["reason"]["code"], second["outcome"]) == ("disk_full", "succeeded"), first
-    assert first["reason"]["detail"].endswith("2000000 are kept (MLMESH_DISK_RESERVE)")
+    assert first["reason"]["detail"].endswith("2000000 are reserved (MLMESH_DISK_RESERVE)")
     assert list((small_disk / "tasks" / "w1").iterdir()) == []
 
 

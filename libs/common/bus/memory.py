@@ -1,4 +1,4 @@
-"""The bus of one process. Carries encoded bytes, as every bus does; what waits in it ends with the process."""
+"""The in-process bus. It transports encoded bytes, as every bus does; its messages are lost when the process ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MemoryDelivery:
     dead_letters: deque[DeadLetter]
 
     async def ack(self) -> None:
-        """Nothing is held for a message that was taken."""
+        """No-op: `next` has removed the message."""
 
     async def reject(self, reason: str) -> None:
         self.dead_letters.append(DeadLetter(self.key, self.body, reason))
@@ -67,14 +67,14 @@ class MemoryBus:
         self._dead_letters: deque[DeadLetter] = deque(maxlen=1000)
 
     async def publish(self, message: Message) -> None:
-        lines = [line for line in self._queues.values() if line.queue.accepts(message.key)]
-        if not lines:
-            raise Unavailable(f"no queue takes {message.key}")
+        queues = [queue for queue in self._queues.values() if queue.queue.accepts(message.key)]
+        if not queues:
+            raise Unavailable(f"no queue accepts {message.key}")
         headers = {"traceparent": log.traceparent.get()} if log.traceparent.get() else {}
-        for line in lines:
-            async with line.arrived:
-                line.messages.append((message.key, encode_message(message), headers))
-                line.arrived.notify()
+        for queue in queues:
+            async with queue.arrived:
+                queue.messages.append((message.key, encode_message(message), headers))
+                queue.arrived.notify()
 
     async def declare(self, queue: Queue) -> None:
         self._queues.setdefault(queue.name, _MemoryQueue(queue))
@@ -92,14 +92,14 @@ class MemoryBus:
         return list(self._dead_letters)
 
     async def redrive(self, queue: Queue) -> int:
-        mine = [one for one in self._dead_letters if queue.accepts(one.key)]
-        for letter in mine:
+        letters = [letter for letter in self._dead_letters if queue.accepts(letter.key)]
+        for letter in letters:
             self._dead_letters.remove(letter)
-            line = self._queues.setdefault(queue.name, _MemoryQueue(queue))
-            async with line.arrived:
-                line.messages.append((letter.key, letter.body, {}))
-                line.arrived.notify()
-        return len(mine)
+            target = self._queues.setdefault(queue.name, _MemoryQueue(queue))
+            async with target.arrived:
+                target.messages.append((letter.key, letter.body, {}))
+                target.arrived.notify()
+        return len(letters)
 
     async def ready(self) -> None:
-        """Always."""
+        """Never raises."""

@@ -1,7 +1,7 @@
 """The bus on RabbitMQ: one topic exchange, quorum queues, one dead-letter queue.
 
-Uses only what RabbitMQ 3.10 to 4.x all have. A connection is made when first needed, and anew after any fault.
-aio-pika's "robust" mode is not used: a consumer must notice that it lost its place, a publisher must be told at once.
+Uses only features of all versions from RabbitMQ 3.10 to 4.x. It connects on first use, and again after any fault.
+aio-pika's "robust" mode is not used: consumers must notice a lost channel, publishers must fail immediately.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ DEAD_LETTERS = "mlmesh.dead"
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 5.0
 HEARTBEAT_S = 10
-"""A paused broker is noticed after about twice this."""
+"""A paused broker is detected after about twice this time."""
 RECONNECT_S = 1.0
 PREFETCH = 1
 
 FAULTS = (AMQPError, OSError, TimeoutError, RuntimeError, asyncio.CancelledError)
-"""What a lost broker looks like from inside the client library: it cancels its own futures, too (see `_guarded`)."""
+"""Errors that aio-pika raises for a lost broker. It also cancels its own futures (see `translate_errors`)."""
 
 
 class _RabbitConnection:
-    """One connection with one channel, remade on demand."""
+    """One connection with one channel, opened again on demand."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -79,32 +79,35 @@ class _RabbitConnection:
                 async with asyncio.timeout(REPLY_TIMEOUT_S):
                     await connection.close()
             except (AMQPError, OSError, TimeoutError, RuntimeError):
-                log.get("bus").debug("a broken connection did not close in order")
+                log.get("bus").debug("Failed to close a broken connection")
 
 
 @asynccontextmanager
 async def translate_errors(what: str) -> AsyncIterator[None]:
-    """The library's faults become Unavailable. A cancellation that is not ours is one of them; ours, which the library
-    may turn into a fault, stays one."""
-    before = _count_cancellations()
+    """Translates aio-pika's errors to Unavailable.
+
+    A cancellation by aio-pika is such an error. A cancellation of this task, which aio-pika may turn into another
+    error, remains a cancellation.
+    """
+    cancellations = _count_cancellations()
     try:
         yield
     except PublishError as error:
-        raise Unavailable(f"{what}: no queue takes it") from error
+        raise Unavailable(f"{what}: no queue accepts it") from error
     except FAULTS as error:
-        if _count_cancellations() > (0 if isinstance(error, asyncio.CancelledError) else before):
+        if _count_cancellations() > (0 if isinstance(error, asyncio.CancelledError) else cancellations):
             raise asyncio.CancelledError from error
         raise Unavailable(f"{what}: {type(error).__name__}") from error
 
 
 def _count_cancellations() -> int:
-    """How often somebody has asked this task to end."""
+    """Number of pending cancellation requests of this task."""
     task = asyncio.current_task()
     return task.cancelling() if task is not None else 0
 
 
 async def declare_topology(channel: AbstractChannel) -> AbstractExchange:
-    """Declare, and so assert, the exchange and the dead-letter queue."""
+    """Declares the exchange and the dead-letter queue."""
     exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
     dead = await channel.declare_exchange(DEAD_LETTERS, aio_pika.ExchangeType.FANOUT, durable=True)
     letters = await channel.declare_queue(DEAD_LETTERS, durable=True, arguments={"x-queue-type": "quorum"})
@@ -114,13 +117,13 @@ async def declare_topology(channel: AbstractChannel) -> AbstractExchange:
 
 async def declare_queue(channel: AbstractChannel, exchange: AbstractExchange, queue: Queue) -> AbstractQueue:
     if queue.exclusive:
-        found = await channel.declare_queue(exclusive=True, auto_delete=True)
+        declared = await channel.declare_queue(exclusive=True, auto_delete=True)
     else:
         arguments = {"x-queue-type": "quorum", "x-dead-letter-exchange": DEAD_LETTERS}
-        found = await channel.declare_queue(queue.name, durable=True, arguments=arguments)  # type: ignore[arg-type]  # invariant dict of a wider value type
+        declared = await channel.declare_queue(queue.name, durable=True, arguments=arguments)  # type: ignore[arg-type]  # invariant dict of a wider value type
     for key in queue.keys:
-        await found.bind(exchange, key)
-    return found
+        await declared.bind(exchange, key)
+    return declared
 
 
 @dataclass(frozen=True)
@@ -131,12 +134,14 @@ class RabbitDelivery:
     bus: RabbitBus
 
     async def ack(self) -> None:
-        """A lost connection is no error here: the broker gives the doorbell to somebody again."""
+        """A lost connection is no error: the broker redelivers the message."""
         try:
             async with translate_errors("cannot acknowledge"):
                 await self.incoming.ack()
         except Unavailable:
-            log.get("bus").debug("a doorbell will ring twice", key=self.incoming.routing_key)
+            log.get("bus").debug(
+                "Message not acknowledged; the broker will redeliver it", key=self.incoming.routing_key
+            )
 
     async def reject(self, reason: str) -> None:
         await self.bus.dead_letter(self.incoming, reason)
@@ -158,7 +163,7 @@ class RabbitConsumer:
             try:
                 await self._start_consuming()
             except Unavailable as error:
-                self._log.warning("consumer waits for the broker", queue=self._queue.name, why=error.detail)
+                self._log.warning("Consumer is waiting for the broker", queue=self._queue.name, why=error.detail)
                 await asyncio.sleep(RECONNECT_S)
                 continue
             incoming = await self._arrived.get()
@@ -204,7 +209,7 @@ class RabbitConsumer:
 
 
 def dead_letter_from(incoming: AbstractIncomingMessage) -> DeadLetter:
-    """Buried by us with a reason, or by the broker, which says how in `x-death`."""
+    """A dead letter has the reason of `dead_letter`, or the broker's in `x-death`."""
     headers = incoming.headers
     deaths: Any = headers.get("x-death") or [{}]
     keys = deaths[0].get("routing-keys") or [incoming.routing_key or ""]
@@ -213,7 +218,7 @@ def dead_letter_from(incoming: AbstractIncomingMessage) -> DeadLetter:
 
 
 class RabbitBus:
-    """Publishes over one connection; every consumer has one of its own."""
+    """Publishes over one connection; every consumer has a connection of its own."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -237,15 +242,15 @@ class RabbitBus:
                 await exchange.publish(out, key, mandatory=True, timeout=REPLY_TIMEOUT_S)
         except Unavailable as error:
             if isinstance(error.__cause__, TimeoutError):
-                await self._connection.close()  # a paused broker: the next publisher starts afresh
+                await self._connection.close()  # a paused broker: the next publisher opens a new connection
             raise
 
     async def dead_letter(self, incoming: AbstractIncomingMessage, reason: str) -> None:
-        """To the dead letters, with the reason; acknowledged only after it arrived there."""
+        """Moves a message to the dead letters; acknowledges it only after the broker has stored it there."""
         channel = await self._connection.channel()
         dead = await channel.get_exchange(DEAD_LETTERS, ensure=False)
         headers = {"x-mlmesh-reason": reason, "x-mlmesh-key": incoming.routing_key or ""}
-        async with translate_errors("cannot bury"):
+        async with translate_errors("cannot dead-letter a message"):
             await dead.publish(aio_pika.Message(incoming.body, headers=dict(headers)), "", timeout=REPLY_TIMEOUT_S)
             await incoming.ack()
 
@@ -257,9 +262,9 @@ class RabbitBus:
         return len([letter async for letter in self._read_dead_letters(queue) if queue.accepts(letter.key)])
 
     async def _read_dead_letters(self, queue: Queue | None) -> AsyncIterator[DeadLetter]:
-        """Each dead letter once: one that `queue` takes is sent there again, others go to the end of their queue.
+        """Reads each dead letter once: publishes it again if `queue` accepts it, else puts it back at the end.
 
-        Not by returning what was taken: a quorum queue counts that, and drops a message for good after twenty times.
+        It does not return messages with `nack`: a quorum queue counts returns, and drops a message after twenty.
         """
         link = _RabbitConnection(self._url)
         try:
@@ -272,12 +277,12 @@ class RabbitBus:
                     if incoming is None:
                         return
                     letter = dead_letter_from(incoming)
-                    again = queue is not None and queue.accepts(letter.key)
-                    where, key = (exchange, letter.key) if again else (dead, "")
+                    is_accepted = queue is not None and queue.accepts(letter.key)
+                    target, key = (exchange, letter.key) if is_accepted else (dead, "")
                     out = aio_pika.Message(
                         incoming.body, headers=dict(incoming.headers), delivery_mode=aio_pika.DeliveryMode.PERSISTENT
                     )
-                    await where.publish(out, key, timeout=REPLY_TIMEOUT_S)
+                    await target.publish(out, key, timeout=REPLY_TIMEOUT_S)
                     await incoming.ack()
                     yield letter
         finally:

@@ -1,4 +1,4 @@
-"""Connections to the database: how they are opened, asked and kept."""
+"""Connections to the database: engines, and a cache in front of their pools."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 15
 POOL_TIMEOUT_S = 5
 PING_AFTER_IDLE_S = 2.0
-"""After which a connection is asked whether it still leads to the server."""
+"""A connection that was idle for longer is pinged before its next use."""
 MAX_CACHED = 4
-"""For reading, and as many for writing."""
+"""Per cache: a Database has one for reading and one for writing."""
 
 
 class ConnectionCache:
-    """Keeps those that were just used: to take one from the pool and give it back is more than a statement on it."""
+    """Caches connections after use: a checkout from the pool and its return cost more than a statement."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._cached: list[tuple[AsyncConnection, float]] = []
-        """With the time of its last use."""
+        """Each with the time of its last use."""
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """For one transaction, which is to be committed; otherwise it is rolled back."""
+        """A connection for one transaction; rolled back unless it was committed."""
         connection = await self._acquire()
         try:
             yield connection
@@ -51,20 +51,20 @@ class ConnectionCache:
 
     async def _acquire(self) -> AsyncConnection:
         while self._cached:
-            connection, used = self._cached.pop()
-            if time.monotonic() - used < PING_AFTER_IDLE_S:
+            connection, used_at = self._cached.pop()
+            if time.monotonic() - used_at < PING_AFTER_IDLE_S:
                 return connection
-            await connection.close()  # its pool asks it before it gives it out again
+            await connection.close()  # the pool pings it before the next checkout
         return await self._engine.connect()
 
     async def _discard(self, connection: AsyncConnection) -> None:
-        if connection.invalidated:  # the others lead to the same server
+        if connection.invalidated:  # the others are connected to the same server
             await self.close()
         await connection.close()
 
     async def close(self) -> None:
-        kept, self._cached = self._cached, []
-        for connection, _ in kept:
+        cached, self._cached = self._cached, []
+        for connection, _ in cached:
             await connection.close()
 
 
@@ -79,7 +79,7 @@ def create_engine(url: str, pool: int) -> AsyncEngine:
         url,
         connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": STATEMENT_TIMEOUT_S},
         pool_size=2 * pool,
-        max_overflow=0,  # one that is closed after each use costs more than all that is done over it
+        max_overflow=0,  # overflow connections are opened for each use, which costs more than their statements
         pool_timeout=POOL_TIMEOUT_S,
         **dumps,
     )
@@ -89,13 +89,13 @@ def create_engine(url: str, pool: int) -> AsyncEngine:
 
 
 def _ping_if_idle(connection: Any, record: Any, _proxy: Any) -> None:
-    """One that was idle is asked whether it still leads to the server; in a busy time that would be half the work."""
+    """Pings only idle connections: under load, pings would be half of the work."""
     if time.monotonic() - record.info.get("used", 0.0) < PING_AFTER_IDLE_S:
         return
     try:
         connection.ping()
     except Exception as error:
-        raise DisconnectionError("the server has left") from error
+        raise DisconnectionError("the server closed the connection") from error
 
 
 def _mark_used(_connection: Any, record: Any) -> None:
@@ -103,7 +103,7 @@ def _mark_used(_connection: Any, record: Any) -> None:
 
 
 def _set_sqlite_pragmas(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions are begun by us: the driver's own are deferred and fail at once
+    connection.isolation_level = None  # Database begins transactions: the driver's are deferred, and fail on a write
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_S * 1000}"):
         cursor.execute(f"PRAGMA {pragma}")

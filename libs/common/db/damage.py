@@ -1,4 +1,4 @@
-"""Damage of SQLite's file: seen at the start, or when a statement meets it, and told with the file and what to do."""
+"""Detects damage of SQLite's file, at startup and in failed statements, and explains what to do."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from libs.common.errors import DatabaseDamaged, Unavailable
 
 DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 PRIMARY_CODE_MASK = 0xFF
-"""The bits of an extended code that name its kind."""
+"""Mask for the primary code of an extended result code."""
 MIN_PAGE_BYTES = 512
-"""Bytes of SQLite's least page: it takes a shorter file for an empty one, and writes over it."""
+"""The smallest page of SQLite: it treats a shorter file as empty, and overwrites it."""
 CHECK_STATEMENTS = ("PRAGMA schema_version", "SELECT * FROM sqlite_master")
-"""What every statement needs, and no more: a whole check takes seconds for each gigabyte."""
+"""Read only what every statement needs: a full check takes seconds per gigabyte."""
 
 
 def database_file(url: str | URL) -> Path | None:
-    """Where SQLite keeps the database of `url`; None: it is another, or in memory."""
-    found = make_url(url)
-    named = found.get_backend_name() == "sqlite" and found.database not in (None, "", ":memory:")
-    return Path(found.database or "").absolute() if named else None
+    """The file of an SQLite database; None for an in-memory database and for other databases."""
+    parsed = make_url(url)
+    has_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
+    return Path(parsed.database or "").absolute() if has_file else None
 
 
 def check_file(file: Path) -> None:
-    """Raises Damaged, or Unavailable when it cannot be opened; one that is empty is a new one."""
+    """Raises DatabaseDamaged, or Unavailable if the file cannot be opened. An empty file is a new database."""
     if 0 < file.stat().st_size < MIN_PAGE_BYTES:
         raise damaged_error(file, "file is not a database")
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True)) as connection:
-            for look in CHECK_STATEMENTS:
-                connection.execute(look).fetchall()
+            for statement in CHECK_STATEMENTS:
+                connection.execute(statement).fetchall()
             _check_versions(connection)
     except sqlite3.DatabaseError as error:
         if is_damage(error):
@@ -42,18 +42,18 @@ def check_file(file: Path) -> None:
 
 
 def check_file_in_use(file: Path) -> None:
-    """The same of one that is in use: an open file that was removed or emptied goes on answering for a while."""
+    """As `check_file`, for an open database: SQLite does not notice that its file was removed or truncated."""
     if not file.exists() or not file.stat().st_size:
-        raise damaged_error(file, "it was removed or emptied")
+        raise damaged_error(file, "it was removed or truncated")
     check_file(file)
 
 
 def _check_versions(connection: sqlite3.Connection) -> None:
-    """The first page of a table of ours, which is read at every start."""
+    """Reads the first page of the schema table, as every start does."""
     from libs.common.db import SCHEMA_TABLE
 
-    known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
-    if connection.execute(known, (SCHEMA_TABLE,)).fetchone():
+    exists = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    if connection.execute(exists, (SCHEMA_TABLE,)).fetchone():
         connection.execute(f"SELECT version_num FROM {SCHEMA_TABLE}").fetchall()  # noqa: S608  a constant
 
 

@@ -1,6 +1,6 @@
-"""SQLite's connections, each in a thread of its own: a statement and its rows are one trip there and back.
+"""SQLite connections of aiosqlite, with one switch to the connection's thread per statement.
 
-The driver takes four (make a cursor, execute, fetch, close), which costs more than what SQLite does in them.
+aiosqlite needs four (create a cursor, execute, fetch, close), which cost more than SQLite's own work.
 """
 
 from __future__ import annotations
@@ -11,15 +11,24 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 import aiosqlite
 
 CHUNK = 64
-"""Rows that the driver's own iteration takes at a time; nothing here iterates."""
+"""Rows per fetch of aiosqlite's own iteration, which is not used."""
+
+_write_locks: WeakValueDictionary[tuple[str, asyncio.AbstractEventLoop], asyncio.Lock] = WeakValueDictionary()
+"""Owned by the Databases of a file; here they find one another, as `mlmesh up` has several in one process."""
+
+
+def share_write_lock(file: str) -> asyncio.Lock:
+    """The lock of all writers of a file in this event loop: SQLite's busy handler backs off, asyncio's lock is fair."""
+    return _write_locks.setdefault((file, asyncio.get_running_loop()), asyncio.Lock())
 
 
 class Cursor:
-    """One statement at a time, of which all rows are fetched at once, as SQLAlchemy does anyway."""
+    """Executes a statement and fetches all of its rows, as SQLAlchemy does anyway."""
 
     arraysize = 1
 
@@ -46,10 +55,10 @@ class Cursor:
         return rows
 
     async def close(self) -> None:
-        """It was closed when its rows had been fetched."""
+        """No-op: `_run` closes the cursor after the fetch."""
 
     def _run(self, execute: Any, statement: str, parameters: Iterable[Any], connection: sqlite3.Connection) -> None:
-        """In the connection's thread."""
+        """Runs in the connection's thread."""
         cursor = connection.cursor()
         try:
             execute(cursor, statement, parameters)
@@ -65,13 +74,13 @@ class Connection(aiosqlite.Connection):
         return Cursor(self)
 
     async def run(self, work: Any) -> None:
-        """`work`, called with the driver's own connection in the connection's thread."""
+        """Calls `work` with the sqlite3 connection in the connection's thread."""
         execute: Any = self._execute  # untyped
         await execute(work, self._conn)
 
 
 async def open_connection(file: str, **options: Any) -> Connection:
-    """A cancelled opening is waited for and closed: its thread answers to this loop, which may end with the caller."""
+    """Opens a connection. On cancellation it waits and closes it: its thread calls this loop, which may end soon."""
     opening = asyncio.ensure_future(_open(file, options))
     try:
         return await asyncio.shield(opening)
@@ -83,10 +92,10 @@ async def open_connection(file: str, **options: Any) -> Connection:
 
 async def _open(file: str, options: dict[str, Any]) -> Connection:
     connection = Connection(partial(sqlite3.connect, file, **options), CHUNK)
-    connection._thread.daemon = True  # as SQLAlchemy does: what is left open at the end must not hold the process
+    connection._thread.daemon = True  # as SQLAlchemy does: an open connection must not keep the process alive
     try:
         await connection
     except (OSError, sqlite3.Error):
-        await asyncio.to_thread(connection._thread.join)  # it has been told to end, which it tells this loop
+        await asyncio.to_thread(connection._thread.join)  # the ending thread calls this loop once more
         raise
     return connection

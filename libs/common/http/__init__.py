@@ -1,4 +1,4 @@
-"""HTTP between services and to callers: the `client`, what every `service` has, and the `server` that runs it.
+"""HTTP of the services: the `client` of the others, the `app` that each is built on, and the `server` that runs it.
 
-Knows nothing of apps or runs. The gateway's data path has a client of its own, because there every microsecond counts.
+Knows nothing of apps or runs. The gateway has its own client for calls of components, where every microsecond counts.
 """

@@ -1,7 +1,7 @@
-"""Which addresses a service may be made to call by what somebody else has written.
+"""Protection against server-side request forgery: which addresses a service may call for a user.
 
-The decision is made on the addresses that a host leads to, never on how it is spelled: look up once, connect to what
-came out. A second look-up (a library's own, a name given to another program) undoes the decision.
+The policy checks the addresses that a host resolves to, never its spelling: resolve once, and connect to the result. A
+second resolution (by a library, or by another program that gets the name) would bypass the check.
 """
 
 from __future__ import annotations
@@ -15,43 +15,43 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 Address = IPv4Address | IPv6Address
 
 GLOBAL_UNICAST = ip_network("2000::/3")
-"""All of IPv6 that is given out to networks which anybody can reach."""
+"""The part of IPv6 that is assigned for global unicast."""
 NAT64 = ip_network("64:ff9b::/96")
 IPV4_COMPATIBLE = ip_network("::/96")
 
 
 class PrivateAddressError(OSError):
-    """The host leads to an address that is not public and that the operator has not allowed."""
+    """The host resolves to an address that is neither public nor allowed by the operator."""
 
 
 class NetworkPolicy:
-    """`allowed`: networks that may be called besides public addresses, as `10.1.0.0/16`."""
+    """Allows public addresses and the networks in `allowed`, such as `10.1.0.0/16`."""
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
-        self._allowed = [ip_network(one) for one in allowed]
+        self._allowed = [ip_network(network) for network in allowed]
 
     def allows(self, address: Address) -> bool:
         inner = embedded_ipv4(address)
         return is_public(inner) or any(inner in network or address in network for network in self._allowed)
 
     async def resolve(self, host: str, port: int = 0) -> list[Address]:
-        """All addresses of a host in the order to try them; a host may be a name or an address in any spelling.
+        """All addresses of a host, which may be a name or an address in any spelling, in the order to try them.
 
-        Raises Internal when one of them may not be called; OSError when it has none.
+        Raises PrivateAddressError if one of them is not allowed; OSError if there are none.
         """
-        plain = unicodedata.normalize("NFKC", host)  # digits of other scripts, as libraries that connect read them
+        plain = unicodedata.normalize("NFKC", host)  # digits of other scripts, as HTTP libraries read them
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(plain, port, type=socket.SOCK_STREAM)
-        except ValueError as error:  # no text that could be a name: an empty label, one of more than 63 letters
+            results = await asyncio.get_running_loop().getaddrinfo(plain, port, type=socket.SOCK_STREAM)
+        except ValueError as error:  # not a possible name: an empty label, or one of more than 63 letters
             raise OSError(f"{host} is not a host name") from error
-        addresses = list(dict.fromkeys(ip_address(sockaddr[0]) for *_, sockaddr in found))
-        if not addresses or not all(self.allows(one) for one in addresses):
+        addresses = list(dict.fromkeys(ip_address(sockaddr[0]) for *_, sockaddr in results))
+        if not addresses or not all(self.allows(address) for address in addresses):
             raise PrivateAddressError(f"{host} is not a public address")
         return addresses
 
 
 def is_loopback(host: str) -> bool:
-    """Whether it is this machine by an address, or by the name that every machine has for itself."""
+    """Whether `host` is `localhost` or a loopback address."""
     if host == "localhost":
         return True
     try:
@@ -61,14 +61,14 @@ def is_loopback(host: str) -> bool:
 
 
 def is_public(address: Address) -> bool:
-    """Whether anybody's network routes it. IPv6 addresses that stand for IPv4 ones are for `embedded` first."""
+    """Whether the address is globally routable. Call `embedded_ipv4` first."""
     if isinstance(address, IPv6Address) and address not in GLOBAL_UNICAST:
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def embedded_ipv4(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one is translated or tunneled to; any other as it is."""
+    """The IPv4 address that an IPv6 address is translated or tunneled to; any other address unchanged."""
     if isinstance(address, IPv4Address):
         return address
     if address in NAT64 or (address in IPV4_COMPATIBLE and int(address) > 1):

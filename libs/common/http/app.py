@@ -1,14 +1,12 @@
-"""What every service's HTTP side has: health, readiness, metrics, request ids, problem documents, the token."""
+"""The ASGI app of every service: health, readiness, metrics, request ids, problem documents, internal token."""
 
 from __future__ import annotations
 
 import hmac
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cache
-from random import getrandbits
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -23,12 +21,12 @@ from libs.common import log
 from libs.common.errors import ERRORS_BY_STATUS, Malformed, MeshError, SlowBody, Unauthorized
 from libs.common.http.hot_routes import HotRoutes, Route
 from libs.common.http.problem import problem_response, validation_error
+from libs.common.http.request_id import accept_request_id
 from libs.common.settings import Settings
 
 UNAUTHENTICATED_PATHS = ("/healthz", "/readyz", "/metrics")
-"""Routes without a credential."""
+"""Paths that need no internal token."""
 REQUEST_ID_HEADER = b"x-request-id"
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 ReadinessCheck = Callable[[], Awaitable[object]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
@@ -43,17 +41,17 @@ def create_app(
     unauthenticated_paths: tuple[str, ...] = (),
     hot_routes: Sequence[Route] = (),
 ) -> ServiceApp:
-    """An app of the service `name`; `checks` (or what it returns) are the parts of its readiness."""
+    """The app of the service `name`; `checks` (or its result) are the parts of its readiness."""
     app = ServiceApp(
         title=f"mlmesh {name}",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        redirect_slashes=False,  # it would name the address of this service
+        redirect_slashes=False,  # the redirect would contain the address of this service
     )
     app.state.settings = settings
-    app.state.on_stop = []  # called when the server is asked to stop, before open requests end: wake what waits
+    app.state.on_stop = []  # called at shutdown, before open requests end: wakes long polls
     metrics = ServiceMetrics(name)
     _add_health_routes(app, name, metrics, checks)
     _add_error_handlers(app)
@@ -65,7 +63,7 @@ def create_app(
 
 
 class ServiceApp(FastAPI):
-    """`front` is asked first. It ends in the framework, or before it."""
+    """A FastAPI app behind an ASGI stack of middleware and hot routes."""
 
     asgi_stack: ASGIApp
 
@@ -78,7 +76,7 @@ class ServiceApp(FastAPI):
 
 
 class ServiceMetrics:
-    """Counters of one service, in a registry of its own: five services can live in one process."""
+    """Metrics of one service, in a registry of its own: five services can share one process."""
 
     def __init__(self, name: str) -> None:
         self.registry = CollectorRegistry()
@@ -99,19 +97,19 @@ def _add_health_routes(
     checks: Callable[[], Mapping[str, ReadinessCheck]] | Mapping[str, ReadinessCheck],
 ) -> None:
     @app.get("/healthz")
-    async def alive() -> dict[str, str]:
+    async def get_liveness() -> dict[str, str]:
         return {"status": "alive", "service": name}
 
     @app.get("/readyz")
-    async def ready() -> JSONResponse:
+    async def get_readiness() -> JSONResponse:
         parts = checks() if callable(checks) else checks
-        found = {part: await _failure_reason(check) for part, check in parts.items()}
-        good = not any(found.values())
-        body = {"ready": good, "parts": {part: {"ready": not why, "reason": why} for part, why in found.items()}}
-        return JSONResponse(body, 200 if good else 503)
+        reasons = {part: await _failure_reason(check) for part, check in parts.items()}
+        is_ready = not any(reasons.values())
+        body = {"ready": is_ready, "parts": {part: {"ready": not why, "reason": why} for part, why in reasons.items()}}
+        return JSONResponse(body, 200 if is_ready else 503)
 
     @app.get("/metrics")
-    async def numbers() -> Response:
+    async def get_metrics() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -125,28 +123,28 @@ async def _failure_reason(check: ReadinessCheck) -> str | None:
 
 def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(MeshError)
-    async def ours(_request: Request, error: MeshError) -> Response:
+    async def on_mesh_error(_request: Request, error: MeshError) -> Response:
         return problem_response(error)
 
     @app.exception_handler(RequestValidationError)
-    async def unfit(_request: Request, error: RequestValidationError) -> Response:
+    async def on_validation_error(_request: Request, error: RequestValidationError) -> Response:
         return problem_response(validation_error(error.errors()))
 
     @app.exception_handler(HTTPException)
-    async def framework(_request: Request, error: HTTPException) -> Response:
+    async def on_http_exception(_request: Request, error: HTTPException) -> Response:
         if isinstance(error.__cause__, SlowBody):
-            return problem_response(error.__cause__)  # it says that the body cannot be read, whatever the cause
+            return problem_response(error.__cause__)  # FastAPI reports every failure to read the body as one error
         kind = ERRORS_BY_STATUS.get(error.status_code, MeshError)
         return problem_response(kind(), extra=error.headers)
 
     @app.exception_handler(Exception)
-    async def defect(_request: Request, error: Exception) -> Response:
-        log.get("http").error("a request failed", exc_info=error)
+    async def on_crash(_request: Request, error: Exception) -> Response:
+        log.get("http").error("Request crashed", exc_info=error)
         return problem_response(MeshError())
 
 
 class InternalTokenMiddleware:
-    """Refuses calls without the internal token. Written as plain ASGI: it must not touch streams."""
+    """Rejects requests without the internal token. Plain ASGI, as it must not buffer streams."""
 
     def __init__(self, app: ASGIApp, token: str, open_paths: tuple[str, ...]) -> None:
         self._app = app
@@ -155,12 +153,12 @@ class InternalTokenMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not scope["path"].startswith(self._open):
-            given = Headers(scope=scope).get("authorization", "").encode()
-            if not hmac.compare_digest(given, self._expected):
-                await problem_response(Unauthorized("this is an internal address"))(scope, receive, send)
+            authorization = Headers(scope=scope).get("authorization", "").encode()
+            if not hmac.compare_digest(authorization, self._expected):
+                await problem_response(Unauthorized("Missing or wrong internal token"))(scope, receive, send)
                 return
-            if b"%00" in scope["query_string"]:  # no database keeps it, so nothing can be found by it
-                await problem_response(Malformed("the query has the character U+0000; leave it out"))(
+            if b"%00" in scope["query_string"]:  # no database stores it, so no query can match it
+                await problem_response(Malformed("the query contains the character U+0000; remove it"))(
                     scope, receive, send
                 )
                 return
@@ -168,7 +166,7 @@ class InternalTokenMiddleware:
 
 
 class RequestContextMiddleware:
-    """Request id and trace context for the logs, one access line and one count a request."""
+    """Sets the request id and the trace context for the logs; logs and counts each request."""
 
     def __init__(self, app: ASGIApp, service: str, metrics: ServiceMetrics) -> None:
         self._app = app
@@ -180,24 +178,23 @@ class RequestContextMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope)
-        identity = given.get("x-request-id", "")
-        log.request_id.set(identity if REQUEST_ID.fullmatch(identity) else f"{getrandbits(128):032x}")
-        log.traceparent.set(given.get("traceparent", ""))
-        began, status = time.perf_counter(), 500
+        headers = Headers(scope=scope)
+        log.request_id.set(accept_request_id(headers.get("x-request-id", "")))
+        log.traceparent.set(headers.get("traceparent", ""))
+        started, status = time.perf_counter(), 500
 
-        async def traced(message: Message) -> None:
+        async def send_with_request_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                others = [one for one in message.get("headers", ()) if one[0].lower() != REQUEST_ID_HEADER]
-                message["headers"] = [*others, (REQUEST_ID_HEADER, log.request_id.get().encode())]
+                unrelated = [header for header in message.get("headers", ()) if header[0].lower() != REQUEST_ID_HEADER]
+                message["headers"] = [*unrelated, (REQUEST_ID_HEADER, log.request_id.get().encode())]
             await send(message)
 
         try:
-            await self._app(scope, receive, traced)
+            await self._app(scope, receive, send_with_request_id)
         finally:
-            self._record_request(scope, status, time.perf_counter() - began)
+            self._record_request(scope, status, time.perf_counter() - started)
 
     def _record_request(self, scope: Scope, status: int, seconds: float) -> None:
         self._metrics.request_counter(scope["method"], status).inc()

@@ -1,4 +1,4 @@
-"""Calls to the other services. Their errors come back as ours; one that cannot be reached is Unavailable."""
+"""HTTP client for the other services. It raises their errors as MeshError, and Unavailable without a connection."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from libs.common.settings import Settings
 RESPONSE_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 3.0
 RETRY_AFTER_S = 1.0
-"""Told with the refusal of a caller whose request another service did not answer in time."""
+"""`Retry-After` of a timeout."""
 MAX_CONNECTIONS = 200
-"""Connections to all services together."""
+"""To all services together."""
 
 
 class ServiceClient:
-    """One other service."""
+    """HTTP client of one service."""
 
     def __init__(self, session: aiohttp.ClientSession, name: str, url: str, token: str) -> None:
         self.name = name
@@ -47,10 +47,10 @@ class ServiceClient:
         data = None if body is None else orjson.dumps(body)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         limit = aiohttp.ClientTimeout(total=timeout, connect=CONNECT_TIMEOUT_S)
-        async with self.stream(method, path, data=data, headers=headers, params=params, timeout=limit) as answer:
-            if answer.status == 304:
+        async with self.stream(method, path, data=data, headers=headers, params=params, timeout=limit) as response:
+            if response.status == 304:
                 return None
-            content = await answer.read()
+            content = await response.read()
             return orjson.loads(content) if content else None
 
     @asynccontextmanager
@@ -64,29 +64,35 @@ class ServiceClient:
         params: Mapping[str, Any] | None = None,
         timeout: aiohttp.ClientTimeout | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """An answer whose body is still to be read; raises the service's error, or Unavailable."""
+        """A response whose body the caller reads. Raises the service's error, TimedOut or Unavailable."""
         limit = timeout or aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_read=RESPONSE_TIMEOUT_S)
-        sent = {**self._build_headers(), **(headers or {})}
+        all_headers = {**self._build_headers(), **(headers or {})}
         query = {key: _encode_param(value) for key, value in (params or {}).items() if value is not None}
         try:
             async with self._session.request(
-                method, self.url + path, data=data, headers=sent, params=query, timeout=limit, allow_redirects=False
-            ) as answer:
-                if answer.status >= 400:
-                    raise from_problem(answer.status, _parse_problem(await answer.read()))
-                yield answer
+                method,
+                self.url + path,
+                data=data,
+                headers=all_headers,
+                params=query,
+                timeout=limit,
+                allow_redirects=False,
+            ) as response:
+                if response.status >= 400:
+                    raise from_problem(response.status, _parse_problem(await response.read()))
+                yield response
         except TimeoutError as error:
-            raise TimedOut(f"{self.name} did not answer in time", retry_after=RETRY_AFTER_S) from error
+            raise TimedOut(f"{self.name} did not respond in time", retry_after=RETRY_AFTER_S) from error
         except aiohttp.ClientError as error:
             raise Unavailable(f"{self.name} cannot be reached") from error
 
     def _build_headers(self) -> dict[str, str]:
-        found = {"Authorization": f"Bearer {self._token}"}
+        headers = {"Authorization": f"Bearer {self._token}"}
         if log.request_id.get():
-            found["X-Request-ID"] = log.request_id.get()
+            headers["X-Request-ID"] = log.request_id.get()
         if log.traceparent.get():
-            found["traceparent"] = log.traceparent.get()
-        return found
+            headers["traceparent"] = log.traceparent.get()
+        return headers
 
 
 def _encode_param(value: Any) -> str:
@@ -95,10 +101,10 @@ def _encode_param(value: Any) -> str:
 
 def _parse_problem(body: bytes) -> dict[str, Any]:
     try:
-        found = orjson.loads(body)
+        problem = orjson.loads(body)
     except orjson.JSONDecodeError:
-        found = None
-    return found if isinstance(found, dict) else {"detail": body[:500].decode(errors="replace")}
+        problem = None
+    return problem if isinstance(problem, dict) else {"detail": body[:500].decode(errors="replace")}
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ class ServiceClients:
     scheduler: ServiceClient
     databox: ServiceClient
     session: aiohttp.ClientSession
-    """For links, which carry their own credential."""
+    """For signed links, which need no internal token."""
 
 
 @asynccontextmanager
@@ -116,12 +122,12 @@ async def open_service_clients(settings: Settings) -> AsyncIterator[ServiceClien
         connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS), auto_decompress=False
     ) as session:
 
-        def peer(name: str, url: str) -> ServiceClient:
+        def open_client(name: str, url: str) -> ServiceClient:
             return ServiceClient(session, name, url, settings.internal_token)
 
         yield ServiceClients(
-            registry=peer("registry", settings.registry_url),
-            scheduler=peer("scheduler", settings.scheduler_url),
-            databox=peer("databox", settings.databox_url),
+            registry=open_client("registry", settings.registry_url),
+            scheduler=open_client("scheduler", settings.scheduler_url),
+            databox=open_client("databox", settings.databox_url),
             session=session,
         )

@@ -1,4 +1,4 @@
-"""Conditions that a request makes (RFC 9110, section 13), decided from its headers and what is there. Pure."""
+"""Conditional requests (RFC 9110, section 13). Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TAGS = re.compile(rf"[\s,]*{_TAG}(?:\s*,[\s,]*{_TAG})*[\s,]*")
 
 @dataclass(frozen=True)
 class Version:
-    """What is there now: its entity tag, without quotes, and the time of its last change in epoch seconds."""
+    """The current representation: its entity tag, without quotes, and its last modification in epoch seconds."""
 
     etag: str
     modified: float | None = None
@@ -33,16 +33,16 @@ class EntityTags:
 
     @classmethod
     def parse(cls, name: str, header: str | None) -> Self | None:
-        """None when the header is not there. Raises Malformed, naming it, when it is no list of tags."""
+        """None for a missing header. Raises Malformed with the header's name if it is not a list of tags."""
         if header is None:
             return None
         if header.strip() == "*":
             return cls(True, frozenset(), frozenset())
         if not TAGS.fullmatch(header):
             raise Malformed(f'{name}: write * or entity tags in quotes, such as "33a64df5"')
-        found = TAG.findall(header)
+        tags = TAG.findall(header)
         return cls(
-            False, frozenset(tag for weak, tag in found if not weak), frozenset(tag for weak, tag in found if weak)
+            False, frozenset(tag for weak, tag in tags if not weak), frozenset(tag for weak, tag in tags if weak)
         )
 
     def matches(self, current: Version | None, *, strong: bool) -> bool:
@@ -60,7 +60,7 @@ class Conditions:
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> Self:
-        """Raises Malformed for what is no list of entity tags; a date that cannot be read is no condition."""
+        """Raises Malformed for an invalid list of entity tags; ignores an invalid date."""
         return cls(
             EntityTags.parse("If-Match", headers.get("if-match")),
             EntityTags.parse("If-None-Match", headers.get("if-none-match")),
@@ -69,7 +69,7 @@ class Conditions:
         )
 
     def is_other_version(self, current: Version | None) -> bool:
-        """Whether the sender means another version than `now` (None: nothing is there)."""
+        """Whether the client requires another version than `current` (None: no file exists)."""
         if self.match is not None:
             return not self.match.matches(current, strong=True)
         since = self.unmodified_since
@@ -78,7 +78,7 @@ class Conditions:
         )
 
     def is_known_version(self, current: Version | None) -> bool:
-        """Whether the sender has `now` already, or asked for nothing to be there."""
+        """Whether the client has `current` already, or requires that no file exists."""
         if self.none_match is not None:
             return self.none_match.matches(current, strong=False)
         since = self.modified_since
@@ -91,28 +91,24 @@ class Conditions:
 
     @property
     def guards_writes(self) -> bool:
-        """Whether what may be written depends on what is there."""
+        """Whether a write depends on the current version."""
         return (self.match, self.none_match, self.unmodified_since) != (None, None, None)
 
     def check_write(self, current: Version | None) -> None:
-        """Raises PreconditionFailed unless `now` may be changed. If-Modified-Since is for reading alone."""
+        """Raises PreconditionFailed unless `current` may be changed. If-Modified-Since applies to reads only."""
         if self.is_other_version(current):
             raise PreconditionFailed(_mismatch_message(current))
         if self.none_match is not None and self.is_known_version(current):
-            raise PreconditionFailed("If-None-Match: the file is there, in a version that is named")
+            raise PreconditionFailed("If-None-Match: the file exists in one of these versions")
 
     def check_read(self, current: Version) -> None:
-        """Raises PreconditionFailed when the sender wants another version."""
+        """Raises PreconditionFailed if the client requires another version."""
         if self.is_other_version(current):
             raise PreconditionFailed(_mismatch_message(current))
 
 
 def _mismatch_message(current: Version | None) -> str:
-    return (
-        "there is no such file"
-        if current is None
-        else f'the file is another version by now: its ETag is "{current.etag}"'
-    )
+    return "the file does not exist" if current is None else f'the file has changed: its ETag is "{current.etag}"'
 
 
 def _parse_date(header: str | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Pages of lists: cursors that were given out here, and where the next page is."""
+"""Pagination: signed cursors, and the `Link` header of the next page."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from libs.common.signed_tokens import InvalidSignature, Purpose, TokenSigner
 
 
 class Cursors:
-    """Of one service's lists. A cursor is good for the list that it was made for."""
+    """Cursors of one service. A cursor is valid only for the list that it was created for."""
 
     def __init__(self, secret: str, purpose: Purpose) -> None:
         self._signer = TokenSigner(secret)
         self._purpose = purpose
 
     def make_cursor(self, listing: str, last: Any) -> str:
-        """For the page behind `last`, a JSON value."""
+        """The cursor of the page after the item `last`, a JSON value."""
         return self._signer.sign(self._purpose, [listing, last])
 
     def read_cursor(self, listing: str, cursor: str) -> Any:
-        """What the page begins behind. Raises Malformed for a cursor that was not given out for this list."""
+        """The last item of the previous page. Raises Malformed for a cursor of another list, or a forged one."""
         try:
-            made_for, last = self._signer.verify(self._purpose, cursor)
+            cursor_listing, last = self._signer.verify(self._purpose, cursor)
         except InvalidSignature as error:
-            raise Malformed("this cursor is not one that was given out; start again without it") from error
-        if made_for != listing:
+            raise Malformed("invalid cursor; start again without a cursor") from error
+        if cursor_listing != listing:
             raise Malformed("this cursor belongs to another listing")
         return last
 
 
 def next_page_link(path: str, query: bytes, cursor: str | None) -> dict[str, str]:
-    """The `Link` header of a page whose next one begins at `cursor`; none when it is the last.
+    """The `Link` header of a page whose next page begins at `cursor`; empty for the last page.
 
-    `path` is the list's public one, decoded; `query` is that of this page: all in it but its cursor is kept.
+    `path` is the public path of the list, decoded; the link keeps the parameters of `query`, except the cursor.
     """
     if cursor is None:
         return {}
-    kept = [(name, value) for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True)]
-    asked = urlencode([*(pair for pair in kept if pair[0] != "cursor"), ("cursor", cursor)])
-    return {"Link": f'<{quote(path)}?{asked}>; rel="next"'}
+    params = [pair for pair in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if pair[0] != "cursor"]
+    next_query = urlencode([*params, ("cursor", cursor)])
+    return {"Link": f'<{quote(path)}?{next_query}>; rel="next"'}

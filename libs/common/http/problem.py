@@ -1,4 +1,4 @@
-"""Errors as responses."""
+"""Problem documents (RFC 9457) as responses."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from libs.common.errors import Invalid, MeshError, problem_document, problem_hea
 
 
 def validation_error(errors: Iterable[Any]) -> Invalid:
-    """What a validation found, field by field."""
-    found = [
-        {"field": ".".join(str(part) for part in one["loc"] if part != "body"), "message": one["msg"]} for one in errors
+    """The error of a failed pydantic validation, with a message per field."""
+    fields = [
+        {"field": ".".join(str(part) for part in error["loc"] if part != "body"), "message": error["msg"]}
+        for error in errors
     ]
-    first = found[0] if found else {"field": "", "message": "not acceptable"}
-    where = f"{first['field']}: " if first["field"] else ""
-    return Invalid(f"{where}{first['message']}", errors=found)
+    first = fields[0] if fields else {"field": "", "message": "invalid"}
+    prefix = f"{first['field']}: " if first["field"] else ""
+    return Invalid(f"{prefix}{first['message']}", errors=fields)
 
 
 def problem_response(error: MeshError, extra: Mapping[str, str] | None = None) -> Response:

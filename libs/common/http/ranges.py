@@ -1,4 +1,4 @@
-"""Conditional and partial reads (RFC 9110, sections 13 and 14), decided from headers alone. Pure."""
+"""Conditional and range requests (RFC 9110, sections 13 and 14). Pure."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ class Span:
 
 @dataclass(frozen=True)
 class RangeDecision:
-    """What to answer: 200 with all, 206 with the span, 304 and 416 with nothing."""
+    """The response: 200 with the file, 206 with the span, 304 and 416 without a body."""
 
     status: int
     span: Span
 
 
 def decide_range(headers: Mapping[str, str], etag: str, size: int, modified: float | None = None) -> RangeDecision:
-    """`etag` is without quotes. Several ranges, and units that are not bytes, are answered with the whole.
+    """`etag` is without quotes. Several ranges, and other units than bytes, get the complete file.
 
-    Raises PreconditionFailed when another version is asked for, Malformed for tags that cannot be read.
+    Raises PreconditionFailed if the client requires another version, Malformed for invalid tags.
     """
-    whole, now = Span(0, size), Version(etag, modified)
+    everything, current = Span(0, size), Version(etag, modified)
     conditions = Conditions.from_headers(headers)
-    conditions.check_read(now)
-    if conditions.is_known_version(now):
+    conditions.check_read(current)
+    if conditions.is_known_version(current):
         return RangeDecision(304, Span(0, 0))
-    wanted = _parse_range(headers.get("range", ""))
-    if wanted is None:
-        return RangeDecision(200, whole)
+    requested = _parse_range(headers.get("range", ""))
+    if requested is None:
+        return RangeDecision(200, everything)
     if (condition := headers.get("if-range")) is not None and condition.strip() != f'"{etag}"':
-        return RangeDecision(200, whole)
-    span = _resolve_span(*wanted, size)
+        return RangeDecision(200, everything)
+    span = _resolve_span(*requested, size)
     return RangeDecision(206, span) if span.length > 0 else RangeDecision(416, Span(0, 0))
 
 
 def _parse_range(header: str) -> tuple[int | None, int | None] | None:
-    """First and last byte, or nothing and the length of the end; None for what is not one valid range."""
-    found = ONE_RANGE.fullmatch(header)
-    if found is None or not (found[1] or found[2]):
+    """First and last byte, or None and the length of a suffix; None unless it is one valid range."""
+    match = ONE_RANGE.fullmatch(header)
+    if match is None or not (match[1] or match[2]):
         return None
-    first, last = (int(text) if text else None for text in found.groups())
+    first, last = (int(text) if text else None for text in match.groups())
     return None if first is not None and last is not None and last < first else (first, last)
 
 

@@ -1,4 +1,4 @@
-"""Runs ASGI apps on sockets that are already bound, and stops them gracefully, each in its turn."""
+"""Runs ASGI apps with uvicorn on bound sockets, and stops them gracefully one after another."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from libs.common.http.uvicorn.protocol import HttpProtocol
 from libs.common.settings import BadSetting
 
 GRACE_S = 5
-"""How long open requests may take to end after a stop was asked for; long polls are cut."""
+"""How long a shutdown waits for open requests; long polls are woken first."""
 START_TIMEOUT_S = 60.0
 KEEP_ALIVE_S = 75
 BACKLOG = 2048
 
 
 class CannotListen(MeshError):
-    """The address is in use or not this machine's."""
+    """The address is in use, or it does not belong to this machine."""
 
 
 class CannotStart(MeshError):
-    """A service ended while it was starting; its log says why."""
+    """A service failed to start; see its log."""
 
 
 STARTUP_FAILED_MESSAGE = "Application startup failed. Exiting."
-"""The library's words, which say less than ours."""
+"""uvicorn's log message, which lacks the reason."""
 
 
 class _StartupReporter:
-    """An app whose start may fail with a sentence, which is kept here, and nobody needs a traceback."""
+    """ASGI wrapper that records why the startup of an app failed, instead of a traceback in the log."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -50,28 +50,28 @@ class _StartupReporter:
         if scope["type"] != "lifespan":
             await self.app(scope, receive, send)
             return
-        failed: list[Message] = []
+        failures: list[Message] = []
 
-        async def held(message: Message) -> None:
+        async def hold_failure(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":
-                failed.append(message)
+                failures.append(message)
             else:
                 await send(message)
 
         try:
-            await self.app(scope, receive, held)
+            await self.app(scope, receive, hold_failure)
         except (MeshError, BadSetting) as error:
-            if not failed:
+            if not failures:
                 raise
             self.why = error.detail if isinstance(error, MeshError) else str(error)
-            failed[0]["message"] = ""
+            failures[0]["message"] = ""
         finally:
-            for message in failed:
+            for message in failures:
                 await send(message)
 
 
 class _ServerState(ServerState):
-    """uvicorn's own has a date header that a timer keeps up to date; here who reads it makes it when old."""
+    """Computes the date header on access, once per second, instead of with uvicorn's timer."""
 
     def __init__(self) -> None:
         self._second = 0
@@ -87,18 +87,18 @@ class _ServerState(ServerState):
 
     @default_headers.setter
     def default_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
-        """uvicorn starts with none."""
+        """uvicorn sets an empty list at startup."""
 
 
 class _Server(uvicorn.Server):
     def __init__(self, app: Any) -> None:
-        self._told = _StartupReporter(app)
-        super().__init__(build_config(self._told))
+        self._reporter = _StartupReporter(app)
+        super().__init__(build_config(self._reporter))
         self.server_state = _ServerState()
         self._stop = asyncio.Event()
 
     async def main_loop(self) -> None:
-        """Nothing happens on its own while a server runs, so nothing looks."""
+        """Waits for `stop`, without uvicorn's periodic ticks."""
         await self._stop.wait()
 
     def stop(self) -> None:
@@ -107,38 +107,38 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals belong to the command, which stops several servers in order."""
+        """The command handles signals: it stops several servers in order."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """A service that cannot start is an error here, not the end of the process that it shares with others."""
+        """Raises CannotStart instead of exiting the process, which may run other services."""
         try:
             await super().startup(sockets)
         except SystemExit as error:
-            raise CannotStart(self._told.why, why=self._told.why) from error
-        self.config.loaded_app = self._told.app  # requests need not pass by what listens to the start
+            raise CannotStart(self._reporter.why, why=self._reporter.why) from error
+        self.config.loaded_app = self._reporter.app  # requests bypass the wrapper
 
 
 def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """A listening address; port 0 takes any free one. Raises CannotListen."""
+    """A bound socket; port 0 selects a free port. Raises CannotListen."""
     host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named: else asyncio leaves Nagle's delay on
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # explicit: else asyncio omits TCP_NODELAY
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
     except (OSError, OverflowError, UnicodeError) as error:
         bound.close()
-        shown = f"[{host}]" if ":" in host else host
-        raise CannotListen(f"cannot listen on {shown}:{port}: {getattr(error, 'strerror', None) or error}") from error
+        address = f"[{host}]" if ":" in host else host
+        raise CannotListen(f"cannot listen on {address}:{port}: {getattr(error, 'strerror', None) or error}") from error
     bound.set_inheritable(False)
     return bound
 
 
 def bind_shared(host: str, port: int, count: int) -> list[socket.socket]:
-    """One address for several processes, a socket for each. Raises CannotListen, also when others share it already."""
-    with bind(host, port) as alone:
-        port = alone.getsockname()[1]
+    """A socket per process for one address. Raises CannotListen, also if other programs share the address already."""
+    with bind(host, port) as probe:
+        port = probe.getsockname()[1]
     return [bind(host, port, shared=True) for _ in range(count)]
 
 
@@ -149,7 +149,7 @@ def socket_url(bound: socket.socket) -> str:
 
 @asynccontextmanager
 async def run_server(app: Any, bound: socket.socket) -> AsyncIterator[asyncio.Event]:
-    """Serve `app` on `bound` while the context lasts. Yields an event that is set if the server ends by itself."""
+    """Serves `app` on `bound` within the context. Yields an event that is set if the server stops by itself."""
     server = _Server(app)
     ended = asyncio.Event()
     serving = asyncio.create_task(server.serve(sockets=[bound]))

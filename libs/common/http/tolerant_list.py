@@ -1,4 +1,4 @@
-"""Lists in messages between services: an entry that cannot be taken is left out, and never the others with it."""
+"""Lists in requests between services: an invalid entry is dropped, the others are processed."""
 
 from __future__ import annotations
 
@@ -12,42 +12,41 @@ from libs.common import log
 
 Entry = TypeVar("Entry")
 MAX_LOGGED_ENTRIES = 10
-"""Bad entries of one message that are named in the log."""
+"""Invalid entries of one list that are logged."""
 
 
-def _drop_invalid_entries(given: Any, whole: ValidatorFunctionWrapHandler) -> Any:
-    """All that is good of a list: without the optional fields that cannot be taken, or else without the entry."""
+def _drop_invalid_entries(entries: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """The valid entries; an entry loses its invalid optional fields, or is dropped."""
     try:
-        return whole(given)
+        return validate(entries)
     except ValidationError as error:
-        places = {one["loc"] for one in error.errors() if one["loc"]}
-        if not isinstance(given, list | tuple) or not places:
+        paths = {detail["loc"] for detail in error.errors() if detail["loc"]}
+        if not isinstance(entries, list | tuple) or not paths:
             raise
-    for place in sorted(places, key=str)[:MAX_LOGGED_ENTRIES]:
-        log.get("http").warning(
-            "an entry of a message is left out", entry=describe_entry(given[int(place[0])]), field=place[1:]
-        )
-    return tuple(_validate_entries(given, places, whole))
+    for path in sorted(paths, key=str)[:MAX_LOGGED_ENTRIES]:
+        entry = describe_entry(entries[int(path[0])])
+        log.get("http").warning("Dropped an invalid entry of a request", entry=entry, field=path[1:])
+    return tuple(_validate_entries(entries, paths, validate))
 
 
 def _validate_entries(
-    given: Sequence[Any], places: set[tuple[int | str, ...]], whole: ValidatorFunctionWrapHandler
+    entries: Sequence[Any], paths: set[tuple[int | str, ...]], validate: ValidatorFunctionWrapHandler
 ) -> Iterator[Any]:
-    for number, entry in enumerate(given):
-        bad = {place[1] for place in places if place[0] == number and len(place) > 1}
-        rest = {name: value for name, value in entry.items() if name not in bad} if isinstance(entry, dict) else entry
+    for number, entry in enumerate(entries):
+        bad = {path[1] for path in paths if path[0] == number and len(path) > 1}
+        fields = {name: value for name, value in entry.items() if name not in bad} if isinstance(entry, dict) else entry
         try:
-            yield from whole([rest])
+            yield from validate([fields])
         except ValidationError:
             continue
 
 
 TolerantList = Annotated[tuple[Entry, ...], WrapValidator(_drop_invalid_entries)]
-"""Entries of a list that stand for themselves: a bad one is logged and left out."""
+"""A list of independent entries: invalid ones are logged and dropped."""
 
 
 def _check_storable(value: Any) -> Any:
-    """Raises ValueError for what JSON can say and not everybody can hold: numbers above 2⁶⁴, deep nesting."""
+    """Raises ValueError for JSON that some component cannot store: numbers above 2⁶⁴, deep nesting."""
     try:
         orjson.dumps(value)
     except TypeError as error:
@@ -56,11 +55,11 @@ def _check_storable(value: Any) -> Any:
 
 
 StorableObject = Annotated[dict[str, Any], AfterValidator(_check_storable)]
-"""A JSON object that can be kept and passed on."""
+"""A JSON object that can be stored and forwarded."""
 
 
 def describe_entry(entry: Any) -> str:
-    """What an entry calls itself, for the log."""
-    known = ("task", "app", "component", "id", "name")
-    found = {name: entry[name] for name in known if name in entry} if isinstance(entry, Mapping) else entry
-    return ascii(found)[:200]
+    """The identifying fields of an entry, for the log."""
+    names = ("task", "app", "component", "id", "name")
+    identity = {name: entry[name] for name in names if name in entry} if isinstance(entry, Mapping) else entry
+    return ascii(identity)[:200]

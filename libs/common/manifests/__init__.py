@@ -1,7 +1,7 @@
-"""Manifests: the eight kinds, where each field stands in its file, and what is wrong with it.
+"""Manifests: the eight kinds, the position of each field in its file, and problems.
 
 Owns the format and the rules within one manifest. Pure: it never reads a file or a database, and knows nothing of
-what runs; rules between the manifests of an app are in `services.registry.checks.catalog`.
+runs; rules between the manifests of an app are in `services.registry.checks.catalog`.
 """
 
 from libs.common.manifests.apicomponent import APIComponent

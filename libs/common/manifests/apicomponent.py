@@ -1,4 +1,4 @@
-"""APIComponent: publishes one thing."""
+"""APIComponent: publishes a component, a pipeline, files or pipelines as an API."""
 
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal, Self
@@ -34,7 +34,7 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def check_origin(origin: str) -> str:
-    """The same origin. ValueError when no browser says it so: what is compared with it is text."""
+    """The origin unchanged. ValueError unless browsers send it in this form: origins are compared as text."""
     try:
         parts = urlsplit(origin)
         port = parts.port

@@ -1,4 +1,4 @@
-"""The catalog of an app: what its manifests say, by name. The registry makes it; the scheduler reads it. Pure."""
+"""The catalog of an app: its manifests by name. The registry creates it, the scheduler reads it. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Body = TypeVar("Body", bound=Header)
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """What an app consists of, by name; `secrets` are the keys of each declared Secret, `config_maps` values."""
+    """The parts of an app by name; `secrets` has the keys of each declared Secret, `config_maps` has values."""
 
     components: Mapping[str, MLComponent]
     pipelines: Mapping[str, ExperimentPipeline]

@@ -1,4 +1,4 @@
-"""Spellings that the original platform takes: read as ours before anything is checked, each with a warning."""
+"""Compatibility with the original platform: converts its spellings before validation, each with a warning."""
 
 import re
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ API_PATH: Final = ("spec", "restfulApi")
 
 
 def to_canonical(file: str, root: Node, model: type[Header]) -> tuple[Node, list[Problem]]:
-    """The document in our spelling, every value at its place in the file; as it is when its apiVersion is ours.
+    """The document in mlmesh's spelling, with positions in the file; unchanged for apiVersion mlmesh/v1.
 
-    A ConfigMap of Kubernetes is one of ours: it has plain values and nothing else that counts.
+    A ConfigMap of Kubernetes is accepted: only its plain values matter.
     """
     if root.get_text("apiVersion") == KUBERNETES_API_VERSION and model is ConfigMap:
         line, column = root.locate_key("apiVersion")
@@ -36,7 +36,7 @@ def to_canonical(file: str, root: Node, model: type[Header]) -> tuple[Node, list
 
 @dataclass
 class Converter:
-    """The warnings of one document as they come up."""
+    """Converts one document and collects its warnings."""
 
     file: str
     warnings: list[Problem] = field(default_factory=list)
@@ -45,12 +45,12 @@ class Converter:
         self.warnings.append(Problem(self.file, line, column, message, "warning"))
 
     def convert_node(self, node: Node, model: type[BaseModel] | None) -> Node:
-        """`restfulAPI` is restfulApi, `mlComponent: digits` is {name: digits}: here and in all that is below."""
+        """Converts recursively: `restfulAPI` to restfulApi, `mlComponent: digits` to {name: digits}."""
         if isinstance(node.value, tuple):
             return replace(node, value=tuple(self.convert_node(item, model) for item in node.value))
         if model is None or not isinstance(node.value, Mapping):
             return node
-        fields = {one.alias or name: one.annotation for name, one in model.model_fields.items()}
+        fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
         folded = {fold_name(name): name for name in fields.keys() - node.value.keys()}
         entries: dict[str, Entry] = {}
         for written, entry in node.value.items():
@@ -68,8 +68,8 @@ class Converter:
         return replace(node, value={"name": Entry(node.line, node.column, node)})
 
     def add_default_path(self, root: Node) -> Node:
-        """An API without a path is at the name of what it publishes."""
-        names = [name for one in TARGETS if (name := root.get_text("spec", one, "name")) is not None]
+        """The default path of an API is the name of its target."""
+        names = [name for target in TARGETS if (name := root.get_text("spec", target, "name")) is not None]
         api = root.find_nearest(API_PATH)
         path = api.node.get_child("path")
         if (
@@ -78,7 +78,7 @@ class Converter:
             or (path and path.node.value is not None)
         ):
             return root
-        if len(names) != 1 or not re.fullmatch(LABEL, names[0]):  # an error of its own
+        if len(names) != 1 or not re.fullmatch(LABEL, names[0]):  # validation reports it
             return root
         sentence = f'no "path" in "restfulApi": it is "{names[0]}", the name of the target; write path: {names[0]}'
         self.warn(api.line, api.column, sentence)

@@ -1,4 +1,4 @@
-"""ConfigMap: plain values in Git, for `envFrom`. As Kubernetes has it, so without `spec`."""
+"""ConfigMap: plain values in Git, for `envFrom`. It has the format of Kubernetes, without `spec`."""
 
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Final, Literal
@@ -7,7 +7,7 @@ from libs.common.manifests.fields import Header, Pattern
 from libs.common.manifests.problems import Finding
 
 KEY: Final = Pattern(r"[A-Za-z0-9._-]{1,253}", "must be at most 253 letters, digits and . _ -")
-MAX_VALUES: Final = 64 * 1024  # bytes in all: they go with every run and every start
+MAX_VALUES: Final = 64 * 1024  # bytes in total: every run and every instance gets a copy
 
 Values = Mapping[str, str]
 ConfigMaps = Mapping[str, Values]

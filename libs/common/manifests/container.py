@@ -1,4 +1,4 @@
-"""What an MLComponent and a pipeline's stage have in common: image, environment, resources, isolation."""
+"""Container fields of MLComponents and pipeline stages: image, environment, resources, isolation."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, Literal, Self
@@ -25,7 +25,7 @@ from libs.common.manifests.problems import Finding, Path
 
 RESERVED_PREFIXES: Final = ("MLMESH_", "UNIP_PIPELINE_")
 ENV_NAME: Final = Pattern(r"[A-Za-z_][A-Za-z0-9_]*", "must be letters, digits and _, not starting with a digit")
-MIN_MEMORY: Final = 6 * 2**20  # bytes; the engine starts no container with less
+MIN_MEMORY: Final = 6 * 2**20  # bytes; the minimum of the container engine
 
 
 def check_not_reserved(name: str) -> str:
@@ -66,14 +66,14 @@ class EnvFrom(Section):
 
 
 def secret_names(sources: Sequence[EnvFrom]) -> list[str]:
-    """The Secrets that `envFrom` names, in its order."""
+    """The names of the Secrets in `envFrom`, in order."""
     return [source.secret_ref.name for source in sources if source.secret_ref]
 
 
 def env_sources_to_json(sources: Sequence[EnvFrom], config_maps: ConfigMaps) -> list[dict[str, Any]]:
-    """`envFrom` for a worker: `{"secret": name}` and `{"values": {…}}`, later ones win.
+    """`envFrom` for a worker: `{"secret": name}` and `{"values": {…}}`; later entries have precedence.
 
-    Nothing when there are only Secrets: their names in order (`secrets_of`) say it all.
+    Empty if there are only Secrets: then `secret_names` is sufficient.
     """
     if not any(source.config_map_ref for source in sources):
         return []
@@ -104,7 +104,7 @@ def check_unique_variables(env: tuple[EnvVar, ...], *path: str | int) -> Iterato
 
 
 def check_unique_names(names: list[str], path: Path, field: str | None = "name") -> Iterator[Finding]:
-    """A finding for every name that the list has had before."""
+    """A finding for every repeated name in the list."""
     for index, name in enumerate(names):
         if name in names[:index]:
             where = (*path, index) if field is None else (*path, index, field)

@@ -1,4 +1,4 @@
-"""Pipelines that continue one another, and the variables that each hands on to the next. Pure."""
+"""Data flow between chained pipelines: the chain, and the variables that each pipeline passes to the next. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,41 +9,45 @@ Pipelines = Mapping[str, ExperimentPipeline]
 
 
 def follow_chain(pipelines: Pipelines, first: str) -> tuple[ExperimentPipeline, ...]:
-    """`first` and those that continue it, in order; it ends before one that is missing or was there already."""
-    found: dict[str, ExperimentPipeline] = {}
+    """`first` and the pipelines that continue it, in order, up to a missing or a repeated one."""
+    chain: dict[str, ExperimentPipeline] = {}
     name: str | None = first
-    while name is not None and name in pipelines and name not in found:
-        found[name] = pipelines[name]
+    while name is not None and name in pipelines and name not in chain:
+        chain[name] = pipelines[name]
         name = next_pipeline_name(pipelines[name])
-    return tuple(found.values())
+    return tuple(chain.values())
 
 
 def next_pipeline_name(pipeline: ExperimentPipeline) -> str | None:
-    following = pipeline.spec.continue_with
-    return following.experiment_pipeline.name if following else None
+    continuation = pipeline.spec.continue_with
+    return continuation.experiment_pipeline.name if continuation else None
 
 
 @memoize_by_identity
 def output_producers(pipeline: ExperimentPipeline) -> dict[str, str]:
-    """Variable → the stage that writes it."""
+    """The stage that writes each variable."""
     return {variable.name: stage.name for stage in pipeline.spec.stages for variable in stage.outputs}
 
 
 @memoize_by_identity
 def external_variables(pipeline: ExperimentPipeline) -> list[str]:
-    """Those that come from outside: no stage writes them, and they are not mounted."""
-    inside = output_producers(pipeline)
-    return [one.name for one in pipeline.spec.vars if one.name not in inside and one.mount_from is None]
+    """Variables that a run must supply: no stage writes them, and they are not mounted."""
+    internal = output_producers(pipeline)
+    return [
+        variable.name
+        for variable in pipeline.spec.vars
+        if variable.name not in internal and variable.mount_from is None
+    ]
 
 
-def inherited_variables(before: ExperimentPipeline, after: ExperimentPipeline) -> dict[str, str]:
-    """Variable of `after` → the variable of `before` that it is: as mapped, else the one of the same name."""
-    mapped = before.spec.continue_with.vars if before.spec.continue_with else {}
-    known = {variable.name for variable in before.spec.vars}
-    wanted = ((name, mapped.get(name, name)) for name in external_variables(after))
-    return {theirs: ours for theirs, ours in wanted if ours in known}
+def inherited_variables(previous: ExperimentPipeline, following: ExperimentPipeline) -> dict[str, str]:
+    """The variable of `previous` for each inherited variable of `following`: as mapped, else of the same name."""
+    mapping = previous.spec.continue_with.vars if previous.spec.continue_with else {}
+    declared = {variable.name for variable in previous.spec.vars}
+    sources = ((name, mapping.get(name, name)) for name in external_variables(following))
+    return {name: source for name, source in sources if source in declared}
 
 
 def producing_pipeline(chain: Sequence[ExperimentPipeline], variable: str) -> int | None:
-    """The place in the chain of the last pipeline that writes the variable."""
-    return next((place for place in reversed(range(len(chain))) if variable in output_producers(chain[place])), None)
+    """The index in the chain of the last pipeline that writes the variable."""
+    return next((index for index in reversed(range(len(chain))) if variable in output_producers(chain[index])), None)

@@ -1,4 +1,4 @@
-"""ExperimentPipeline: an asynchronous run of containers."""
+"""ExperimentPipeline: containers that run asynchronously as a graph of stages."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ from libs.common.manifests.schedule import Schedule
 
 
 def split_entry_point(value: object) -> object:
-    """Shell words, as a POSIX shell would split them; nothing is expanded."""
+    """The words of a command as a POSIX shell splits them, without expansion."""
     if not isinstance(value, str):
         return value
     try:

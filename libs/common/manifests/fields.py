@@ -1,6 +1,6 @@
-"""The types that fields of several kinds share.
+"""Field types that several kinds share.
 
-A sentence in `ValueError` that starts with "must" gets the field's name in front.
+The message of a `ValueError` that starts with "must" is prefixed with the field's name.
 """
 
 import re
@@ -29,7 +29,7 @@ ORIGINAL_API_VERSION: Final = "unified-platform.cs.hse.ru/v1"
 
 
 class Section(BaseModel):
-    """A mapping in a manifest: frozen, camelCase in YAML, nothing unknown, an empty value is an absent one."""
+    """A mapping in a manifest: frozen, camelCase in YAML, no unknown fields; an empty value counts as absent."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -48,7 +48,7 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class Pattern:
-    """A pattern that the whole text must match; in JSON Schema it is `pattern`."""
+    """A regular expression that the complete text must match; `pattern` in JSON Schema."""
 
     pattern: str
     expected: str
@@ -70,7 +70,7 @@ class Pattern:
 
 @dataclass(frozen=True)
 class MinQuantity:
-    """A limit that is said as people write it; JSON Schema cannot say it of `512Mi`."""
+    """A minimum in the notation of quantities; JSON Schema has none for `512Mi`."""
 
     minimum: float
     text: str
@@ -86,7 +86,7 @@ class MinQuantity:
 
 @dataclass(frozen=True)
 class NotEmpty:
-    """At least one item, asked only when every item is right: pydantic's own limit counts the right ones alone."""
+    """At least one item, checked after all items: pydantic's own limit counts only the valid ones."""
 
     def check_not_empty(self, items: Any) -> Any:
         if not items:
@@ -126,7 +126,7 @@ Duration = Annotated[
 
 
 class Empty(Section):
-    """`{}`: that it is there says everything."""
+    """`{}`: a field whose presence is its value."""
 
 
 class Reference(Section):
@@ -148,16 +148,16 @@ class Metadata(Section):
 
 
 class Header(Section):
-    """What every kind starts with."""
+    """The fields of every kind."""
 
-    rejected_fields: ClassVar[Mapping[str, str]] = {}  # fields with a sentence of their own, at the top or in spec
+    rejected_fields: ClassVar[Mapping[str, str]] = {}  # messages for unsupported fields, at the top level or in spec
 
     api_version: Literal["mlmesh/v1", "unified-platform.cs.hse.ru/v1"]
     kind: str
     metadata: Metadata
 
     def list_findings(self) -> Iterator[Finding]:
-        """Problems between fields of this manifest; called on valid models only."""
+        """Problems between the fields of this manifest, which pydantic has validated."""
         yield from ()
 
 
@@ -170,7 +170,7 @@ def check_relative_path(path: str) -> str:
 
 
 def normalize_folder(path: str) -> str:
-    """A folder of a repository as Git names it: of `./manifests/` it is `manifests`, of the root `.`."""
+    """A folder of a repository in Git's notation: `manifests` for `./manifests/`, `.` for the root."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not path or path.startswith("/") or ".." in parts or len(path.encode()) > 1024 or not path.isprintable():
         raise ValueError('must be a folder in the repository such as manifests, or . for its root, without ".."')
@@ -182,13 +182,13 @@ Folder = Annotated[str, AfterValidator(normalize_folder)]
 
 
 def require_exactly_one(section: Section, *names: str) -> None:
-    """`ValueError` unless one, and only one, of the fields (by their names in YAML) has a value."""
-    given = [alias for alias in names if getattr(section, to_snake_case(alias)) is not None]
+    """`ValueError` unless exactly one of the fields (by their names in YAML) has a value."""
+    present = [alias for alias in names if getattr(section, to_snake_case(alias)) is not None]
     choice = ", ".join(names[:-1]) + " or " + names[-1]
-    if not given:
+    if not present:
         raise ValueError(f"name one of {choice}")
-    if len(given) > 1:
-        raise ValueError(f"only one of {choice} is possible; remove {' or '.join(given)}")
+    if len(present) > 1:
+        raise ValueError(f"only one of {choice} is possible; remove {' or '.join(present)}")
 
 
 def to_snake_case(alias: str) -> str:

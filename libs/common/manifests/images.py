@@ -1,4 +1,4 @@
-"""The form of an image reference: `[host[:port]/]path[:tag][@sha256:digest]`, the OCI distribution grammar."""
+"""Image references in the OCI distribution grammar: `[host[:port]/]path[:tag][@sha256:digest]`."""
 
 import re
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class ImageReference:
 
     @classmethod
     def parse(cls, text: str) -> "ImageReference":
-        """`ValueError` with a sentence when the text has not the form of an image reference."""
+        """`ValueError` with a message unless the text is an image reference."""
         match = REFERENCE.fullmatch(text) if len(text) <= MAX_LENGTH else None
         if match is None:
             raise ValueError(IMAGE_MESSAGE)

@@ -1,4 +1,4 @@
-"""The eight kinds by name, their JSON Schemas and their examples."""
+"""The registry of the eight kinds, with JSON Schemas and examples."""
 
 from collections.abc import Mapping
 from importlib import resources
@@ -34,7 +34,7 @@ KINDS: Final[Mapping[str, type[Header]]] = MappingProxyType(
 
 
 class EditorSchema(GenerateJsonSchema):
-    """What an editor should offer: an optional field is left out, not written as null."""
+    """JSON Schema for editors: an optional field may be absent, but not null."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
@@ -56,6 +56,6 @@ def json_schema(kind: str) -> dict[str, Any]:
 
 
 def read_example(kind: str) -> str:
-    """A complete manifest of the kind, every field with its meaning and default; `KeyError` for an unknown one."""
+    """The commented example manifest of a kind, with every field and default; `KeyError` for an unknown kind."""
     name = KINDS[kind].__name__.lower()
     return resources.files(__package__).joinpath("examples", f"{name}.yml").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One YAML document to one manifest: which kind it is, whether its fields fit, and where each of them stands."""
+"""Converts a YAML document to a validated manifest with positions."""
 
 import re
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ from libs.common.manifests.nodes import Node
 from libs.common.manifests.problems import Path, Problem
 
 LFS_POINTER = "version https://git-lfs.github.com/spec/"
-"""How Git LFS begins what it commits in a file's place."""
+"""First line of the pointer that Git LFS commits instead of a file."""
 LFS_POINTER_MESSAGE = (
     "this is a Git LFS pointer; the file itself is not in the commit, and is not fetched from Git LFS: take its "
-    "pattern out of .gitattributes, type git add --renormalize, and commit it again"
+    "pattern out of .gitattributes, run git add --renormalize, and commit it again"
 )
 
 Body = TypeVar("Body", bound=Header, covariant=True)
@@ -28,7 +28,7 @@ Body = TypeVar("Body", bound=Header, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Manifest(Generic[Body]):
-    """A valid manifest; line and column are those of the document's first field."""
+    """A valid manifest; `line` and `column` are the position of the document's first field."""
 
     kind: str
     name: str
@@ -39,9 +39,9 @@ class Manifest(Generic[Body]):
     root: Node = field(repr=False)
 
     def locate(self, *path: str | int) -> tuple[int, int]:
-        """Line and column of a field by its keys in YAML: of its value when that is one word, else of its key.
+        """Line and column of a field by its keys in YAML: of a scalar value, else of the key.
 
-        Of a field that is not in the file: the place of the nearest one around it.
+        For a field that is not in the file: the position of its nearest parent.
         """
         return self.root.locate(*path)
 
@@ -51,7 +51,7 @@ class Manifest(Generic[Body]):
 
 @dataclass(frozen=True, slots=True)
 class InvalidManifest:
-    """A document that is there and is no valid manifest: its kind and name, None where they are wrong themselves."""
+    """A document that is not a valid manifest; `kind` and `name` are None if they are invalid themselves."""
 
     kind: str | None = None
     name: str | None = None
@@ -63,7 +63,7 @@ class InvalidManifest:
 
 
 def read_manifest(file: str, root: Node) -> tuple[Manifest[Header] | None, list[Problem]]:
-    """The manifest, and the warnings; or no manifest, and the errors too."""
+    """The manifest and its warnings; or None, with the errors and warnings."""
     model, problems = find_kind(file, root)
     if model is None:
         return None, problems
@@ -92,12 +92,12 @@ def find_kind(file: str, root: Node) -> tuple[type[Header] | None, list[Problem]
         return None, [Problem(file, root.line, root.column, f'missing field "kind"; it is one of {kinds}')]
     guess = closest_name(kind, tuple(KINDS)) if isinstance(kind, str) else None
     advice = f'did you mean "{guess}"?' if guess else f"the kinds are {kinds}"
-    shown = describe_value(root.value["kind"].value.to_plain())
-    return None, [Problem(file, *root.locate("kind"), f"unknown kind {shown}; {advice}")]
+    value = describe_value(root.value["kind"].value.to_plain())
+    return None, [Problem(file, *root.locate("kind"), f"unknown kind {value}; {advice}")]
 
 
 def validate_fields(file: str, root: Node, model: type[Header]) -> tuple[Header | None, list[Problem]]:
-    """Under the foreign version unknown fields are left out, again and again: without them, others may be seen."""
+    """Validates; for the original platform's apiVersion, ignores unknown fields until no more are reported."""
     data: Any = root.to_plain()
     warnings: list[Problem] = []
     while True:
@@ -114,7 +114,7 @@ def validate_fields(file: str, root: Node, model: type[Header]) -> tuple[Header 
 
 
 def has_better_message(error: ErrorDetails, model: type[Header]) -> bool:
-    """Whether `refused` has a sentence for it."""
+    """Whether `rejected_fields` has a message for the error."""
     return error["type"] == "extra_forbidden" and error["loc"][-1] in model.rejected_fields and len(error["loc"]) <= 2
 
 
@@ -144,7 +144,7 @@ def check_rejected_fields(file: str, root: Node, model: type[Header]) -> Iterato
 
 
 def check_rules(file: str, root: Node, body: Header) -> Iterator[Problem]:
-    for found in unsupported.list_findings(body.kind, root.to_plain()):
-        yield Problem(file, *root.locate_key(*found.path), found.message)
-    for found in body.list_findings():
-        yield Problem(file, *root.locate(*found.path), found.message, found.severity)
+    for finding in unsupported.list_findings(body.kind, root.to_plain()):
+        yield Problem(file, *root.locate_key(*finding.path), finding.message)
+    for finding in body.list_findings():
+        yield Problem(file, *root.locate(*finding.path), finding.message, finding.severity)

@@ -1,4 +1,4 @@
-"""A validation error of pydantic as one sentence that says what to do."""
+"""Converts a validation error of pydantic to a one-sentence message with advice."""
 
 import difflib
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ MISSING: Final = {
 
 
 MAX_CHOICES: Final = 100
-"""Among more names none is guessed: each is compared letter by letter."""
+"""No guess among more names: each comparison is slow."""
 
 
 def error_message(error: ErrorDetails, model: type[BaseModel]) -> str:
@@ -67,17 +67,17 @@ def error_message(error: ErrorDetails, model: type[BaseModel]) -> str:
 def describe_error(path: Path, message: str, value: object) -> str:
     if not message.startswith(("must ", "needs ")):
         return message
-    found = f", not {describe_value(value)}" if message.startswith("must be") else ""
+    actual = f", not {describe_value(value)}" if message.startswith("must be") else ""
     quotes = "; put it in quotes" if message == "must be text" and isinstance(value, int | float | bool) else ""
-    return f'"{path_label(path)}" {message}{found}{quotes}'
+    return f'"{path_label(path)}" {message}{actual}{quotes}'
 
 
 def path_label(path: Path) -> str:
-    """The last field of the path, with the indexes after it: `env[0]`."""
+    """The last field of the path with its indexes: `env[0]`."""
     if not path:
         return "manifest"
-    *before, last = path
-    return f"{path_label(tuple(before))}[{last}]" if isinstance(last, int) else last
+    *parents, last = path
+    return f"{path_label(tuple(parents))}[{last}]" if isinstance(last, int) else last
 
 
 def describe_value(value: object) -> str:
@@ -113,7 +113,7 @@ def unknown_message(name: str, fields: tuple[str, ...]) -> str:
 
 
 def closest_name(name: str, choices: tuple[str, ...]) -> str | None:
-    """The choice that the name is probably a typo of; `service_port` and `ServicePort` are typos too."""
+    """The choice of which the name is probably a typo; `service_port` and `ServicePort` count as typos."""
     if len(choices) > MAX_CHOICES:
         return None
     folded = {choice.lower(): choice for choice in choices}
@@ -122,7 +122,7 @@ def closest_name(name: str, choices: tuple[str, ...]) -> str | None:
 
 
 def field_names_at(model: type[BaseModel], path: Path) -> tuple[str, ...]:
-    """The fields, by their names in YAML, that the mapping at the path may have."""
+    """The fields of the mapping at the path, by their names in YAML."""
     current: type[BaseModel] | None = model
     for step in path:
         if current is not None and isinstance(step, str):

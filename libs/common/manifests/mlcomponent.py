@@ -69,7 +69,7 @@ class MLService(Section):
 
     @property
     def container_concurrency(self) -> int:
-        """In one container; a web application divides its time itself."""
+        """Concurrent calls per container; a web application schedules its calls itself."""
         return self.concurrency or (WEB_APP_CONCURRENCY if self.app else 1)
 
 

@@ -1,4 +1,4 @@
-"""The tree of one YAML document: plain values that know their line and column."""
+"""The tree of a YAML document: plain values with line and column."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ Scalar: TypeAlias = bool | int | float | str | None
 
 
 class Entry(NamedTuple):
-    """One key of a mapping: where the key stands, and its value."""
+    """One key of a mapping: its position and its value."""
 
     line: int
     column: int
@@ -19,7 +19,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`size` and `height` count what an alias would repeat, so that they can be bounded before anything is expanded."""
+    """`size` and `height` include expanded aliases, so that they can be limited before expansion."""
 
     value: Scalar | tuple["Node", ...] | Mapping[str, Entry]
     line: int
@@ -28,7 +28,7 @@ class Node:
     height: int = 1
 
     def to_plain(self) -> object:
-        """Fresh lists and dicts; what an alias shares in the file is not shared here."""
+        """The value as new lists and dicts; aliases are copied."""
         if isinstance(self.value, tuple):
             return [item.to_plain() for item in self.value]
         if isinstance(self.value, Mapping):
@@ -36,14 +36,14 @@ class Node:
         return self.value
 
     def walk(self, path: Path) -> Iterator["NodePosition"]:
-        """Every step of the path that exists in the file, this node first."""
+        """This node and its descendants on the path, as far as they exist."""
         step = NodePosition(self.line, self.column, self)
         yield step
         for name in path:
-            found = step.node.get_child(name)
-            if found is None:
+            child = step.node.get_child(name)
+            if child is None:
                 return
-            step = found
+            step = child
             yield step
 
     def get_child(self, name: str | int) -> "NodePosition | None":
@@ -63,27 +63,27 @@ class Node:
         return len(list(self.walk(path))) == len(path) + 1
 
     def get_text(self, *path: str | int) -> str | None:
-        """The value of a field that is there and is text."""
+        """The value of a field if it exists and is text."""
         value = self.find_nearest(path).node.value if self.has_path(*path) else None
         return value if isinstance(value, str) else None
 
     def with_entry(self, path: tuple[str, ...], entry: Entry) -> "Node":
-        """The same tree with this entry; the mappings around it are there."""
+        """A copy of the tree with this entry; its parents must exist."""
         if not isinstance(self.value, Mapping):
-            raise TypeError(f"{path} is in no mapping")
+            raise TypeError(f"the parent of {path} is not a mapping")
         name, *further = path
-        known = self.value.get(name)
-        if further and known is not None:
-            entry = known._replace(value=known.value.with_entry(tuple(further), entry))
+        existing = self.value.get(name)
+        if further and existing is not None:
+            entry = existing._replace(value=existing.value.with_entry(tuple(further), entry))
         return replace(self, value={**self.value, name: entry})
 
     def locate_key(self, *path: str | int) -> tuple[int, int]:
-        """Line and column of the key (or the list item) that the path names, or of the nearest one around it."""
+        """Line and column of the key (or list item) at the path, or of its nearest parent."""
         step = self.find_nearest(path)
         return step.line, step.column
 
     def locate(self, *path: str | int) -> tuple[int, int]:
-        """Line and column of a field: of its value when that is a word or a number, else of its key."""
+        """Line and column of a field: of a scalar value, else of the key."""
         step = self.find_nearest(path)
         if isinstance(step.node.value, bool | int | float | str):
             return step.node.line, step.node.column
@@ -91,7 +91,7 @@ class Node:
 
 
 class NodePosition(NamedTuple):
-    """A node, and where its key stands."""
+    """A node and the position of its key."""
 
     line: int
     column: int

@@ -1,7 +1,7 @@
-"""Bytes of a file to the trees of its documents: YAML 1.2 without surprises.
+"""Parses a YAML 1.2 file to the trees of its documents.
 
-Built on the parser's events, not on its constructor: positions are exact, and size, depth and aliases are bounded
-while reading, so that a small file cannot become a large value.
+It uses the events of ruamel.yaml's parser, not its constructor: positions are exact, and size, depth and aliases are
+limited while parsing, so that a small file cannot expand to a large value.
 """
 
 import re
@@ -32,7 +32,7 @@ ADVICE: Final = {
 
 
 class InvalidYaml(Exception):
-    """The file is not YAML that a manifest may be written in; line and column count from 1."""
+    """The file is not YAML, or uses a feature that manifests do not support; line and column count from 1."""
 
     def __init__(self, line: int, column: int, message: str) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class InvalidYaml(Exception):
 
 
 def parse(content: bytes) -> list[Node]:
-    """The root of every document that is not empty; `Unreadable` when any part of the file is not valid."""
+    """The root of every document that is not empty; `InvalidYaml` if any part of the file is invalid."""
     text = decode_text(content)
     try:
         return list(compose_documents(YAML(typ="safe", pure=True).parse(text)))
@@ -54,8 +54,8 @@ def decode_text(content: bytes) -> str:
     try:
         text = content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        before = content[: error.start].decode("utf-8")
-        raise InvalidYaml(*end_position(before), "not UTF-8 text; save the file as UTF-8") from error
+        valid = content[: error.start].decode("utf-8")
+        raise InvalidYaml(*end_position(valid), "not UTF-8 text; save the file as UTF-8") from error
     if strange := NOT_TEXT.search(text):
         sentence = f"character U+{ord(strange[0]):04X} is not allowed; remove it, or write it as an escape in quotes"
         raise InvalidYaml(*end_position(text[: strange.start()]), sentence)
@@ -84,7 +84,7 @@ def compose_documents(events: Iterator[Any]) -> Iterator[Node]:
 
 
 class Composer:
-    """Events of the parser to nodes. The limit on nodes is for the whole file; an alias counts as what it repeats."""
+    """Composes nodes from parser events. The limit of nodes is per file; an alias counts as its expansion."""
 
     def __init__(self, events: Iterator[Any]) -> None:
         self.events = events
@@ -103,13 +103,13 @@ class Composer:
             raise InvalidYaml(line, column, f"nested deeper than {MAX_DEPTH} levels; make it flatter")
         self.count_nodes(1, line, column)
         if event.anchor:
-            self.anchors[event.anchor] = None  # open: an alias to it from inside would never end
-        built = self.built(event, depth)
+            self.anchors[event.anchor] = None  # incomplete: an alias to it from inside would be infinite
+        node = self.compose_value(event, depth)
         if event.anchor:
-            self.anchors[event.anchor] = built
-        return built
+            self.anchors[event.anchor] = node
+        return node
 
-    def built(self, event: Any, depth: int) -> Node:
+    def compose_value(self, event: Any, depth: int) -> Node:
         line, column = event_position(event)
         if isinstance(event, ScalarEvent):
             return Node(resolve_event(event), line, column)
@@ -122,7 +122,7 @@ class Composer:
     def alias(self, event: Any, depth: int) -> Node:
         line, column = event_position(event)
         if event.anchor not in self.anchors:
-            raise InvalidYaml(line, column, f'unknown alias "*{event.anchor}"; define it before with &{event.anchor}')
+            raise InvalidYaml(line, column, f'unknown alias "*{event.anchor}"; define it first with &{event.anchor}')
         target = self.anchors[event.anchor]
         if target is None:
             raise InvalidYaml(line, column, f'alias "*{event.anchor}" contains itself; write the value out')
@@ -140,7 +140,7 @@ class Composer:
     def iter_children(self) -> Iterator[Any]:
         for event in self.events:
             if not isinstance(event, ScalarEvent | AliasEvent | SequenceStartEvent | MappingStartEvent):
-                return  # the end of this collection: ends of inner ones are taken by their own nodes
+                return  # the end of this collection: inner collections consume their own end
             yield event
 
     def compose_mapping(self, event: Any, depth: int) -> Node:
@@ -157,11 +157,13 @@ class Composer:
                 raise InvalidYaml(line, column, f'duplicate field "{name}"; the first one is on line {first}')
             else:
                 entries[name] = Entry(line, column, value)
-        whole = entries | {name: entry for name, entry in merged.items() if name not in entries}
-        return Node(whole, *event_position(event), *measure_children(tuple(entry.value for entry in whole.values())))
+        combined = entries | {name: entry for name, entry in merged.items() if name not in entries}
+        return Node(
+            combined, *event_position(event), *measure_children(tuple(entry.value for entry in combined.values()))
+        )
 
     def field_name(self, event: Any, depth: int) -> str:
-        """A field's name is its text, also where a value would be a number or a truth value (`on:`, `1:`)."""
+        """The name of a field is its text, also if it looks like a number or a boolean (`on:`, `1:`)."""
         node = self.compose_node(event, depth)
         if isinstance(node.value, tuple | dict):
             raise InvalidYaml(*event_position(event), "a field's name must be one word, not a list or a mapping")
@@ -169,7 +171,7 @@ class Composer:
 
 
 def merge_entries(value: Node) -> Iterator[tuple[str, Entry]]:
-    """The fields that `<<` brings in: of one mapping, or of a list of them, where the earlier wins."""
+    """The fields that `<<` merges: of one mapping, or of a list, where earlier mappings have precedence."""
     for source in reversed(value.value) if isinstance(value.value, tuple) else (value,):
         if not isinstance(source.value, dict):
             raise InvalidYaml(value.line, value.column, '"<<" takes a mapping or a list of mappings, as an alias')

@@ -1,4 +1,4 @@
-"""What is wrong with a manifest, where it is, and what to do about it."""
+"""Problems of manifests: position, message and severity."""
 
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
@@ -11,7 +11,7 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One sentence, on one line whatever it quotes, about one place; line and column count from 1."""
+    """A one-line message about a position in a file; line and column count from 1."""
 
     file: str
     line: int
@@ -27,13 +27,13 @@ class Problem:
 
 
 def to_single_line(text: str) -> str:
-    """What a file says about itself is shown, never obeyed by a terminal or a log."""
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return shown if len(shown) <= MAX_MESSAGE else shown[:MAX_MESSAGE] + "…"
+    """Escapes control characters of quoted text, so that a message cannot command a terminal or forge a log line."""
+    line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return line if len(line) <= MAX_MESSAGE else line[:MAX_MESSAGE] + "…"
 
 
 class Finding(NamedTuple):
-    """A problem that a kind sees in its own fields: a path (keys and list indexes) instead of a place in a file."""
+    """A problem within one manifest: a path (keys and list indexes) instead of a position in a file."""
 
     path: Path
     message: str

@@ -1,7 +1,7 @@
-"""Quantities and durations as manifests write them, to plain numbers.
+"""Parses quantities and durations of manifests to plain numbers.
 
 Quantities have the form of Kubernetes' `resource.Quantity`: `512Mi` is 512 * 2**20, `1G` is 10**9, `500m` is half.
-Durations: `30s`, `1h`, `1m30s`, `500ms`, or a number of seconds. A sentence in `ValueError` starts with "must".
+Durations: `30s`, `1h`, `1m30s`, `500ms`, or a number of seconds. Messages in `ValueError` start with "must".
 """
 
 import math
@@ -29,7 +29,7 @@ DURATION_MESSAGE: Final = "must be a duration such as 30s, 5m, 1h30m or a number
 
 
 def parse_size(value: object) -> int:
-    """Whole bytes; `500m` of memory is half a byte in Kubernetes too, and refused here."""
+    """Whole bytes; `500m` of memory, half a byte in Kubernetes too, is an error."""
     amount = parse_quantity(value, SIZE_MESSAGE)
     if amount != amount.to_integral_value() or amount > MAX_BYTES:
         raise ValueError(SIZE_MESSAGE)

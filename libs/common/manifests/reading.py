@@ -1,6 +1,6 @@
-"""All manifest files of a repository to manifests and problems.
+"""Reads all manifest files of a repository to manifests and problems.
 
-Limits come first: what is too big is never parsed.
+Limits are checked first: files that are too large are never parsed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ MAX_TOTAL: Final = 10 * 2**20  # bytes
 
 
 class ReadResult(NamedTuple):
-    """Every valid manifest, every problem of the others, and what is known of these."""
+    """All valid manifests, all problems, and the invalid manifests as far as they are identified."""
 
     manifests: Sequence[Manifest[Header]]
     problems: Sequence[Problem]
@@ -25,23 +25,23 @@ class ReadResult(NamedTuple):
 
 
 def read_documents(files: Mapping[str, bytes]) -> tuple[list[Manifest[Header]], list[Problem]]:
-    """Every valid manifest and every problem of the others, by path and line.
+    """All valid manifests and all problems, by path and line.
 
-    Paths are relative to the repository's root. A file that is not valid YAML gives no manifest at all.
+    Paths are relative to the repository's root. A file that is not valid YAML yields no manifest.
     """
-    found = read_files(files)
-    return list(found.manifests), list(found.problems)
+    result = read_files(files)
+    return list(result.manifests), list(result.problems)
 
 
 def read_files(files: Mapping[str, bytes]) -> ReadResult:
-    """As `read_documents`, and what could not be read."""
-    if too_much := list(check_limits(files)):
-        return ReadResult([], sorted(too_much), [InvalidManifest()])
-    found = [read_file(path, files[path]) for path in sorted(files)]
+    """As `read_documents`, with the invalid manifests."""
+    if exceeded := list(check_limits(files)):
+        return ReadResult([], sorted(exceeded), [InvalidManifest()])
+    results = [read_file(path, files[path]) for path in sorted(files)]
     return ReadResult(
-        [manifest for one in found for manifest in one.manifests],
-        sorted(problem for one in found for problem in one.problems),
-        [unread for one in found for unread in one.invalid],
+        [manifest for result in results for manifest in result.manifests],
+        sorted(problem for result in results for problem in result.problems),
+        [unread for result in results for unread in result.invalid],
     )
 
 
@@ -67,6 +67,6 @@ def read_file(path: str, content: bytes) -> ReadResult:
     results = [(root, *read_manifest(path, root)) for root in roots]
     return ReadResult(
         [manifest for _, manifest, _ in results if manifest],
-        [problem for *_, found in results for problem in found],
+        [problem for *_, problems in results for problem in problems],
         [InvalidManifest.from_node(root) for root, manifest, _ in results if manifest is None],
     )

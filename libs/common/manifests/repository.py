@@ -1,4 +1,4 @@
-"""Repository: where an app's manifests come from."""
+"""Repository: the Git repository of an app's manifests."""
 
 import re
 from typing import Annotated, Final, Literal
@@ -12,7 +12,7 @@ URL_PATTERN: Final = re.compile(r"(https?|ssh|file)://[^\s]+|[\w.-]+@[\w.-]+:[^\
 
 
 def normalize_url(url: str) -> str:
-    """git's own forms that fetch and nothing else: `ext::` and its kin run programs. A space in a URL becomes %20."""
+    """Accepts only URLs from which git fetches: `ext::` and similar forms run programs. A space becomes %20."""
     url = url.strip(" ")
     url = url.replace(" ", "%20") if "://" in url else url
     if not URL_PATTERN.fullmatch(url):

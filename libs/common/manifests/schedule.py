@@ -1,4 +1,4 @@
-"""When a pipeline starts by itself: a cron expression on the clock of a place."""
+"""Schedules of pipelines: a cron expression in a time zone."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,15 +15,15 @@ CRON_FIELDS = 5
 
 
 def next_start(cron: str, timezone: str, after: float) -> float | None:
-    """The first start after `after`, both in epoch seconds; None when there is none within fifty years.
+    """The first start after `after`, both in epoch seconds; None if there is none within fifty years.
 
-    Where clocks are changed it is as with Debian's cron: a start in the hour that is left out comes right after it, one
-    in the hour that comes twice happens once, unless it is due every hour or more often.
+    Daylight saving follows Debian's cron: a start in the skipped hour happens right after it; a start in the repeated
+    hour happens once, unless it is due at least every hour.
     Raises CronSimError, ZoneInfoNotFoundError.
     """
     at = datetime.fromtimestamp(after, UTC).astimezone(ZoneInfo(timezone))
-    found = next(CronSim(cron, at), None)
-    return None if found is None else found.timestamp()
+    start = next(CronSim(cron, at), None)
+    return None if start is None else start.timestamp()
 
 
 @lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""Secret: that there is one, and the names in it. Values are never in a manifest."""
+"""Secret: declares a secret and its keys. Values are never in a manifest."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Final, Literal

@@ -1,6 +1,6 @@
-"""The graph of a pipeline's stages, from the variables that they read and write.
+"""The dependency graph of a pipeline's stages, derived from the variables that they read and write.
 
-The order of the list decides only between stages that may run at the same time.
+The order in the manifest matters only between independent stages.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ class Stage(Protocol):
 
 
 def stage_dependencies(stages: Sequence[Stage]) -> Mapping[str, frozenset[str]]:
-    """Each stage with the stages that it waits for."""
+    """The direct dependencies of each stage."""
     producers = {variable.name: stage.name for stage in stages for variable in stage.outputs}
     return {
         stage.name: frozenset(producers[variable.name] for variable in stage.inputs if variable.name in producers)
@@ -32,24 +32,24 @@ def stage_dependencies(stages: Sequence[Stage]) -> Mapping[str, frozenset[str]]:
 
 
 def sort_stages(stages: Sequence[Stage]) -> tuple[str, ...]:
-    """An order in which every stage comes after those it waits for; `ValueError` when there is none."""
+    """The stages in topological order; `ValueError` for a cycle."""
     return tuple(build_sorter(stages).static_order())
 
 
 def find_cycle(stages: Sequence[Stage]) -> list[str] | None:
-    """Stages of which each waits for the next, and the last for the first; `None` when there is no circle."""
+    """The stages of a cycle, each of which depends on the next, and the last on the first; `None` without a cycle."""
     try:
         build_sorter(stages).prepare()
     except CycleError as error:
-        found: list[str] = error.args[1]
-        around = found[:0:-1]  # graphlib names each before the one that waits for it, and the first one twice
-        start = around.index(min(around, key=[stage.name for stage in stages].index))
-        return around[start:] + around[:start]
+        nodes: list[str] = error.args[1]
+        cycle = nodes[:0:-1]  # graphlib lists each node before its dependents, and the first node twice
+        start = cycle.index(min(cycle, key=[stage.name for stage in stages].index))
+        return cycle[start:] + cycle[:start]
     return None
 
 
 def build_sorter(stages: Sequence[Stage]) -> TopologicalSorter[str]:
-    """Fed in the order of the list, so that equal input gives an equal answer."""
-    waits = stage_dependencies(stages)
-    place = {stage.name: index for index, stage in enumerate(stages)}
-    return TopologicalSorter({name: sorted(waits[name], key=place.__getitem__) for name in place})
+    """A sorter with nodes in the order of the list, so that the result is deterministic."""
+    dependencies = stage_dependencies(stages)
+    position = {stage.name: index for index, stage in enumerate(stages)}
+    return TopologicalSorter({name: sorted(dependencies[name], key=position.__getitem__) for name in position})

@@ -1,6 +1,6 @@
-"""Fields that manifests know and the platform does not do yet: refused, never accepted and ignored.
+"""Fields that are part of the format but not supported yet: rejected, never silently ignored.
 
-To build a feature, remove its line.
+To support a feature, remove its line.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ def any_of(*values: object) -> Callable[[object], bool]:
 
 @dataclass(frozen=True)
 class UnsupportedField:
-    """`*` in the path stands for every item of a list; `built` says which values of the field already work."""
+    """`*` in the path stands for every item of a list; `is_supported` accepts the values that are supported."""
 
     kind: str
     path: str
@@ -37,7 +37,7 @@ UNSUPPORTED_FIELDS: Final = (
 
 
 def list_findings(kind: str, data: object) -> Iterator[Finding]:
-    """What of a valid manifest's plain data is not built."""
+    """Findings for unsupported fields in the plain data of a valid manifest."""
     for entry in UNSUPPORTED_FIELDS:
         if entry.kind == kind:
             for path, value in find_values(data, entry.path.split(".")):

@@ -1,4 +1,4 @@
-"""Rules between the variables and the stages of one pipeline."""
+"""Checks variables against the stages of a pipeline."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ def list_findings(declared: Sequence[Variable], stages: Sequence[stage_graph.Sta
 
 
 def environment_name(variable: str) -> str:
-    """The name under which a container finds the variable's path."""
+    """The environment variable with the path of a pipeline's variable."""
     return "UNIP_PIPELINE_" + variable.upper().replace("-", "_")
 
 
@@ -54,7 +54,7 @@ def check_unique_stages(stages: Sequence[stage_graph.Stage]) -> Iterator[Finding
 def list_uses(
     stages: Sequence[stage_graph.Stage],
 ) -> Iterator[tuple[tuple[str | int, ...], stage_graph.Stage, str, str]]:
-    """Every mention of a variable by a stage: path, stage, `inputs` or `outputs`, name."""
+    """Every use of a variable by a stage: path, stage, `inputs` or `outputs`, name."""
     for index, stage in enumerate(stages):
         for side, listed in (("inputs", stage.inputs), ("outputs", stage.outputs)):
             for position, variable in enumerate(listed):
@@ -89,10 +89,10 @@ def check_single_producer(declared: Sequence[Variable], stages: Sequence[stage_g
 
 
 def check_cycles(stages: Sequence[stage_graph.Stage]) -> Iterator[Finding]:
-    if around := stage_graph.find_cycle(stages):
-        index = [stage.name for stage in stages].index(around[0])
-        way = " → ".join([*around, around[0]])
-        sentence = f"stages wait for each other in a circle: {way}; remove an input of one of them"
+    if cycle := stage_graph.find_cycle(stages):
+        index = [stage.name for stage in stages].index(cycle[0])
+        way = " → ".join([*cycle, cycle[0]])
+        sentence = f"stages depend on each other in a cycle: {way}; remove an input of one of them"
         yield Finding(("spec", "stages", index, "name"), sentence)
 
 

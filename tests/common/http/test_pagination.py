@@ -19,7 +19,7 @@ def test_a_cursor_is_good_for_its_list_alone() -> None:
     with pytest.raises(Malformed, match="another listing"):
         CURSORS.read_cursor("b", made)
     for others in (Cursors("other", "scheduler cursor"), Cursors("secret", "registry cursor")):
-        with pytest.raises(Malformed, match="not one that was given out"):
+        with pytest.raises(Malformed, match="invalid cursor"):
             others.read_cursor("a", made)
 
 

@@ -234,7 +234,7 @@ async def test_a_body_that_stops_is_408(monkeypatch: pytest.MonkeyPatch, method:
         received = await talk(port, head + framing)
     assert received.startswith(b"HTTP/1.1 408 ")
     assert b"connection: close" in received
-    assert b"The body did not come on for too long" in received
+    assert b"The request body stalled for too long" in received
 
 
 async def test_a_byte_now_and_then_is_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ UNREADABLE = [
     (b"a: @x\n", "1:4 invalid YAML: found character '@' that cannot start any token; quote a value that starts with @"),
     (b"a: 1\nb: 2\na: 3\n", '3:1 duplicate field "a"; the first one is on line 1'),
     (b"[a]: 1\n", "1:1 a field's name must be one word, not a list or a mapping"),
-    (b"a: *b\n", '1:4 unknown alias "*b"; define it before with &b'),
+    (b"a: *b\n", '1:4 unknown alias "*b"; define it first with &b'),
     (b"a: &a\n  b: *a\n", '2:6 alias "*a" contains itself; write the value out'),
     (b"a: !secret x\n", '1:4 tag "!secret" is not allowed; remove it'),
     (

@@ -38,7 +38,7 @@ HEADERS = [
     (
         "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n",
         "1:1: this is a Git LFS pointer; the file itself is not in the commit, and is not fetched from Git LFS: take "
-        "its pattern out of .gitattributes, type git add --renormalize, and commit it again",
+        "its pattern out of .gitattributes, run git add --renormalize, and commit it again",
     ),
     ("just text", "1:1: not a manifest; it starts with apiVersion, kind, metadata and spec"),
     ("\n\na: 1\n", '3:1: missing field "kind"; it is one of APIComponent, ConfigMap, DataBox, ExperimentPipeline, MLComponent, PlatformApp, Repository, Secret'),
@@ -157,8 +157,8 @@ PIPELINES = [
     (pipeline("s inputs: [{name: a}]", variables="[{name: a}, {name: A}]"), '5:28: variables "a" and "A" would both be UNIP_PIPELINE_A; rename one'),
     (pipeline("s inputs: [{name: a}]", variables="[{name: ../a}]"), '5:17: "name" must be at most 63 letters, digits, - and _, and start with a letter or digit, not "../a"'),
     (pipeline("s outputs: [{name: a}]", variables="[{name: a, mountFrom: {box: w, path: g/f}}]"), '7:65: variable "a" has "mountFrom" and cannot be an output of a stage; remove one of the two'),
-    (pipeline("s inputs: [{name: a}], outputs: [{name: a}]", variables="[{name: a}]"), "7:14: stages wait for each other in a circle: s → s; remove an input of one of them"),
-    (pipeline("s inputs: [{name: b}], outputs: [{name: a}]", "t inputs: [{name: a}], outputs: [{name: b}]"), "7:14: stages wait for each other in a circle: s → t → s; remove an input of one of them"),
+    (pipeline("s inputs: [{name: a}], outputs: [{name: a}]", variables="[{name: a}]"), "7:14: stages depend on each other in a cycle: s → s; remove an input of one of them"),
+    (pipeline("s inputs: [{name: b}], outputs: [{name: a}]", "t inputs: [{name: a}], outputs: [{name: b}]"), "7:14: stages depend on each other in a cycle: s → t → s; remove an input of one of them"),
     (pipeline("s inputs: [{name: a}]"), '5:28: no stage uses variable "b"; remove it, or add it to a stage (warning)'),
     (pipeline("s entryPoint: 'a \"b', inputs: [{name: a}], outputs: [{name: b}]"), '7:60: "entryPoint" cannot be split into words: no closing quotation; use a list'),
     (pipeline("s entryPoint: '', inputs: [{name: a}], outputs: [{name: b}]"), '7:60: "entryPoint" needs at least 1 item'),

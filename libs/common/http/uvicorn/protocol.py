@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 with a leaner cycle for each request, limits for what callers send, and connections given away."""
+"""uvicorn's HTTP/1.1 protocol with a leaner request cycle, limits of what clients send, and detachable transports."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from libs.common.http.uvicorn.replacement_parsers import (
 from libs.common.http.uvicorn.request_cycle import CONTINUE, LINGER_S, RequestResponseCycle
 
 DETACH_TRANSPORT = "mlmesh.hand_over"
-"""ASGI extension of a request that offers a WebSocket: its `to` takes a protocol and gives it the connection."""
+"""ASGI extension of a WebSocket handshake: its `to` passes the connection to another asyncio protocol."""
 ASGI_VERSION: Any = {"version": "3.0", "spec_version": "2.3"}
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 200
 MAX_FRAMING_BYTES = 64 * 1024
-"""Bytes of chunks' lines and trailers that a body may have, besides those that its chunks need."""
+"""Bytes of chunk lines and trailers of a body, beyond what its chunks need."""
 FRAMING_PER_BYTE = 16
-"""What chunks of one byte need: their size, and line ends."""
+"""Framing of a chunk of one byte: size and line ends."""
 IDLE_CHECKS = 3
-"""Looks at a connection in the time for which it may be idle."""
+"""Checks of an idle connection within the keep-alive timeout."""
 HEAD_TIMEOUT_S = 30.0
-"""How long a request's head may take."""
+"""Timeout for a complete request head."""
 CLIENT_CHECK_AFTER_S = 0.5
-"""Until the first look whether a caller who sends no more is still there; twice as long until each further one."""
+"""Delay of the first check whether a half-closed client is still connected; doubles for each further check."""
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -42,16 +42,16 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._in_head = False
         self._head_bytes = 0
-        """Bytes since the head that is being received began."""
+        """Received bytes of the current head."""
         self._head_too_large = False
         self._head_without_upgrade: bytes | None = None
-        """The head of a request that offers another protocol, without the offer."""
+        """The head of an upgrade request that is not supported, without the upgrade."""
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(HEAD_TIMEOUT_S, self._on_head_timeout)
         self._idle_checks = 0
-        """How often in a row it was found idle."""
+        """Consecutive checks that found the connection idle."""
         self._idle_timer: asyncio.TimerHandle | None = None
         self._half_closed = False
-        """The caller sends no more."""
+        """The client has closed its sending side."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_head_timer()
@@ -63,12 +63,12 @@ class HttpProtocol(HttpToolsProtocol):
         self._read_is_large = len(data) > MAX_HEAD_BYTES
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as stopped:
-            rest = data[stopped.args[0] :]
+        except httptools.HttpParserUpgrade as upgrade:
+            remaining = data[upgrade.args[0] :]
             if self._head_without_upgrade is not None:
-                self._reparse_without_upgrade(rest)
+                self._reparse_without_upgrade(remaining)
             else:
-                self.parser = cast(Any, BufferingParser(rest, self.flow))
+                self.parser = cast(Any, BufferingParser(remaining, self.flow))
             return
         except httptools.HttpParserError:
             self.send_400_response(BAD_REQUEST_MESSAGE)
@@ -79,7 +79,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._count_body(cycle, len(data))
 
     def _count_head(self, received: int) -> None:
-        """Of a head that is still to be completed."""
+        """Limits an incomplete head."""
         self._head_bytes += received
         if self._head_bytes > MAX_HEAD_BYTES:
             self._head_too_large = True
@@ -88,17 +88,17 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._on_head_timeout)
 
     def _count_body(self, cycle: Any, received: int) -> None:
-        """Of a body that is still to be completed: what is not its bytes has a limit, too."""
+        """Limits the framing of an incomplete body."""
         cycle.framed_size += received
         if cycle.framed_size > MAX_FRAMING_BYTES + (FRAMING_PER_BYTE + 1) * cycle.body_size:
             self.send_400_response(BAD_REQUEST_MESSAGE)
 
-    def _reparse_without_upgrade(self, rest: bytes) -> None:
-        """The parser stops at an offer to switch protocols: what is not taken up is read as if it was not there."""
+    def _reparse_without_upgrade(self, remaining: bytes) -> None:
+        """The parser stops at an upgrade: an unsupported one is removed, and the request parsed again."""
         head, self._head_without_upgrade = self._head_without_upgrade, None
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self.data_received((head or b"") + rest)
+        self.data_received((head or b"") + remaining)
 
     def on_message_begin(self) -> None:
         self._in_head, self._head_bytes = True, 0
@@ -126,11 +126,11 @@ class HttpProtocol(HttpToolsProtocol):
             (self._read_is_large or self._head_bytes) and self._head_size() > MAX_HEAD_BYTES
         ):
             self._head_too_large = True
-            raise ValueError("the head is too large")  # the parser stops: `send_400_response`
+            raise ValueError("the head is too large")  # stops the parser: `send_400_response`
         parser, scope = self.parser, self.scope
         version, method = parser.get_http_version(), parser.get_method()
         if method == b"CONNECT":
-            raise ValueError("this is no proxy")
+            raise ValueError("CONNECT is not supported")
         offers = parser.should_upgrade()
         if offers and not is_websocket_upgrade(method, version, headers):
             self._head_without_upgrade = head_without_upgrade(method, self.url, version, headers)
@@ -139,7 +139,7 @@ class HttpProtocol(HttpToolsProtocol):
         scope["method"] = method.decode("ascii")
         if version != "1.1":
             scope["http_version"] = version
-        before = self.cycle
+        previous = self.cycle
         self.cycle = cycle = RequestResponseCycle(  # type: ignore[assignment]
             scope,
             self.transport,
@@ -152,9 +152,9 @@ class HttpProtocol(HttpToolsProtocol):
         )
         self.headers = []  # trailers are not headers
         if offers:
-            cycle.keep_alive = False  # the parser stops behind this request
+            cycle.keep_alive = False  # the parser stops after this request
             scope["extensions"] = {DETACH_TRANSPORT: {"to": self.detach_transport}}
-        if before is None or before.response_complete:
+        if previous is None or previous.response_complete:
             cycle.start(self.app, self.tasks)
         else:
             self.flow.pause_reading()
@@ -183,8 +183,8 @@ class HttpProtocol(HttpToolsProtocol):
         scope["query_string"] = parsed.query or b""
 
     def detach_transport(self, protocol: asyncio.Protocol) -> asyncio.Transport:
-        """Gives the connection away, to be spoken on directly from now on."""
-        self.cycle.disconnected = True  # as far as HTTP goes
+        """Passes the connection to `protocol`; HTTP ends on it."""
+        self.cycle.disconnected = True
         self.connections.discard(self)
         if self._idle_timer is not None:
             self._idle_timer.cancel()
@@ -195,7 +195,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         return self.transport
 
-    # idle connections: one timer for each that looks again, instead of one for each request
+    # idle connections: one repeated timer per connection instead of one per request
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -222,7 +222,7 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self._idle_timer = self.loop.call_later(self.timeout_keep_alive / IDLE_CHECKS, self._check_idle)
 
-    # a caller who sends no more, but may still read the answer
+    # half-closed clients may still read the response
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it
         cycle: Any = self.cycle
@@ -234,25 +234,25 @@ class HttpProtocol(HttpToolsProtocol):
             self.loop.call_later(CLIENT_CHECK_AFTER_S, self._check_client, CLIENT_CHECK_AFTER_S)
         return True
 
-    def _check_client(self, pause: float) -> None:
-        """Who closed looks the same as who only sends no more, until something is sent: then nobody takes it."""
+    def _check_client(self, delay: float) -> None:
+        """Distinguishes a closed connection from a half-closed one, which only a write can do."""
         cycle: Any = self.cycle
         if self.transport.is_closing() or cycle.response_complete:
             return
         if not self.pipeline and cycle.response_started and not cycle.has_written:
-            self.transport.abort()  # it is the time between two parts of an answer: nothing can be sent to find out
+            self.transport.abort()  # between two parts of a response nothing can be written to probe the client
             return
         if not self.pipeline and not cycle.response_started and cycle.scope["http_version"] == "1.1":
             self.transport.write(CONTINUE)
         cycle.has_written = False
-        self.loop.call_later(2 * pause, self._check_client, 2 * pause)
+        self.loop.call_later(2 * delay, self._check_client, 2 * delay)
 
-    # a head that is too large or too slow
+    # heads that are too large or too slow
 
     def send_400_response(self, msg: str) -> None:
         cycle: Any = self.cycle
         if cycle is not None and cycle.response_started and not cycle.response_complete:
-            self.transport.close()  # in the middle of an answer
+            self.transport.close()  # in the middle of a response
             return
         if cycle is not None:
             cycle.disconnect()

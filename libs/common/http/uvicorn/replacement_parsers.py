@@ -1,10 +1,10 @@
-"""What stands in the parser's place on a connection that HTTP has come to its end on, and what was said last."""
+"""Stand-ins for the HTTP parser of a connection that no longer receives requests, and the last responses on it."""
 
 from __future__ import annotations
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 
-BAD_REQUEST_MESSAGE = "This cannot be read as an HTTP request."
+BAD_REQUEST_MESSAGE = "Invalid HTTP request."
 HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -14,14 +14,14 @@ BAD_REQUEST = (
 
 
 class DiscardingParser:
-    """In the parser's place behind a request that was refused: what still comes is dropped."""
+    """Discards everything after a rejected request."""
 
     def feed_data(self, data: bytes) -> None:
-        """Nobody listens."""
+        """Discards `data`."""
 
 
 class BufferingParser:
-    """In the parser's place behind an offer of a WebSocket: what comes before the answer is for who takes it up."""
+    """Buffers data after a WebSocket handshake until the tunnel takes the connection."""
 
     def __init__(self, buffer: bytes, flow: FlowControl) -> None:
         self.buffer = buffer

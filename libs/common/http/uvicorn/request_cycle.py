@@ -13,18 +13,18 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from libs.common.errors import SlowBody
 
 JOIN_LIMIT = 16 * 1024
-"""What is larger is not worth a copy."""
+"""Largest body part that is copied to join it with the head in one write."""
 RESPONSE_BODY_FOLLOWS = "body_follows"
-"""In a response's start: its first bytes come in the same step, so that head and bytes are one write."""
+"""Key of `http.response.start`: the first body part follows immediately, so both are written together."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 BODY_PROGRESS_TIMEOUT_S = 30.0
-"""How long a caller may be waited for until the next `PROGRESS` bytes of a body, or its end, are here."""
+"""How long the application may wait for the next `BODY_PROGRESS_BYTES` of a body, or for its end."""
 BODY_PROGRESS_BYTES = 4096
 LINGER_S = 2.0
-"""How long what cannot be read as a request is received, and dropped, behind its refusal."""
+"""How long data after a rejected request is received and discarded (lingering close)."""
 DRAIN_S = 30.0
-"""How long the rest of a request is received, and dropped, behind an answer that came before its end: a reset would
-take the answer away from a caller that sends all before it reads."""
+"""How long the rest of a request is received and discarded after an early response: a TCP reset would destroy the
+response for a client that sends everything before it reads."""
 DISCONNECTED = {"type": "http.disconnect"}
 FAILURE_RESPONSE: tuple[dict[str, Any], dict[str, Any]] = (
     {"type": "http.response.start", "status": 500, "headers": [(b"connection", b"close")]},
@@ -34,11 +34,11 @@ _log = logging.getLogger("uvicorn.error")
 
 
 class BadResponse(RuntimeError):
-    """The application does not keep to ASGI."""
+    """The application violates ASGI."""
 
 
 class RequestResponseCycle:
-    """In place of uvicorn's own: the same to its protocol and to applications, with a fraction of the work."""
+    """Replaces uvicorn's class of this name: the same interfaces at a fraction of the cost."""
 
     __slots__ = (
         "_body_wait_s", "_chunked", "_default_headers", "_end_sent", "_expects_continue", "_flow", "_head", "_loop",
@@ -66,15 +66,15 @@ class RequestResponseCycle:
         self.body = bytearray()
         self.more_body = True
         self.body_size = 0
-        """Bytes of the body that have come."""
+        """Received bytes of the body."""
         self.framed_size = 0
-        """The same with what frames them, of reads behind which there was more to come."""
+        """Received bytes of the body with its framing, except those of the last read."""
         self.has_written = False
-        """Something was sent, since somebody last looked."""
+        """Whether something was written since the last check of the client."""
         self._progress_due = BODY_PROGRESS_BYTES
-        """Bytes of the body that are to be here before it has been waited for too long."""
+        """Size of the body at which the next progress is due."""
         self._body_wait_s = 0.0
-        """Seconds that were spent on waiting for them."""
+        """Seconds that the application has waited for this progress."""
         self._transport = transport
         self._flow = flow
         self._loop = loop
@@ -85,44 +85,44 @@ class RequestResponseCycle:
         self._task: asyncio.Task[None] | None = None
         self._readable: asyncio.Event | None = None
         self._head: bytes | None = None
-        """Of a response that has begun, as long as it is not written."""
+        """The encoded head of a started response until it is written."""
         self.response_started = False
         self._chunked = False
         self._remaining: int | None = None
-        """Bytes of the body that are still to come, where its length was given."""
+        """Remaining bytes of a response body with content-length."""
         self._no_body = scope["method"] == "HEAD"
 
     @property
     def message_event(self) -> RequestResponseCycle:
-        """What its protocol knows of it: something that can be set."""
+        """For uvicorn's protocol, which calls `set` on it."""
         return self
 
     def set(self) -> None:
-        """Something has changed for who receives."""
+        """Wakes `receive`."""
         if self._readable is not None:
             self._readable.set()
 
     def receive_body(self, body: bytes) -> None:
-        """More of the request's body."""
+        """Adds a part of the request body."""
         self.body_size += len(body)
         if not self.response_complete:
             self.body += body
             self.set()
 
     def end_body(self) -> None:
-        """Of the request's body."""
+        """Ends the request body."""
         self.more_body = False
         if self.response_complete and not self.keep_alive:
-            self._transport.close()  # nothing is left to be drained
+            self._transport.close()  # nothing remains to be drained
         self.set()
 
     def disconnect(self) -> None:
-        """As if the caller had gone."""
+        """Makes the application see a disconnected client."""
         self.disconnected, self.more_body = True, False
         self.set()
 
     def start(self, app: Any, tasks: MutableSet[asyncio.Task[None]]) -> None:
-        """`tasks` holds it while it runs."""
+        """Runs the application; `tasks` references its task until it ends."""
         self._task = task = self._loop.create_task(self._run_app(app, tasks))
         tasks.add(task)
 
@@ -130,14 +130,14 @@ class RequestResponseCycle:
         try:
             await app(self.scope, self.receive, self.send)
         except BaseException as error:
-            _log.error("an application failed", exc_info=error)
+            _log.error("Application crashed", exc_info=error)
             if isinstance(error, asyncio.CancelledError):
                 self._transport.close()
                 raise
             await self._send_failure()
         else:
             if not self.response_complete and not self.disconnected:
-                _log.error("an application returned without a complete response")
+                _log.error("Application returned without a complete response")
                 await self._send_failure()
         finally:
             if self._task is not None:
@@ -168,18 +168,18 @@ class RequestResponseCycle:
         return DISCONNECTED
 
     async def _wait_for_body(self) -> None:
-        """Waits for more of the body. Only such time counts, not that in which nobody asked for it."""
-        assert self._readable is not None  # noqa: S101  `receive` made it
+        """Waits for more of the body. Only this time counts, not the time between calls of `receive`."""
+        assert self._readable is not None  # noqa: S101  `receive` created it
         if self.body_size >= self._progress_due:
             self._progress_due, self._body_wait_s = self.body_size + BODY_PROGRESS_BYTES, 0.0
-        began = self._loop.time()
+        started = self._loop.time()
         try:
             async with asyncio.timeout(BODY_PROGRESS_TIMEOUT_S - self._body_wait_s):
                 await self._readable.wait()
         except TimeoutError as error:
             self.keep_alive = False
             raise SlowBody() from error
-        self._body_wait_s += self._loop.time() - began
+        self._body_wait_s += self._loop.time() - started
 
     async def send(self, message: Any) -> None:
         if self._flow.write_paused and not self.disconnected:
@@ -195,14 +195,13 @@ class RequestResponseCycle:
             if RESPONSE_BODY_FOLLOWS not in message:
                 self._loop.call_soon(self._flush_head)
         else:
-            raise BadResponse(f"{kind} is not what comes next in a response")
+            raise BadResponse(f"{kind} is not allowed at this point of a response")
 
     def _encode_head(self, message: Any) -> bytes:
         status = message["status"]
-        given = message.get("headers", ())
         parts, framed, closes = [STATUS_LINE[status]], False, False
         lines = 1
-        for headers in (self._default_headers, given):
+        for headers in (self._default_headers, message.get("headers", ())):
             for name, value in headers:
                 lines += 1
                 lower = name.lower()
@@ -215,7 +214,7 @@ class RequestResponseCycle:
                 parts.append(b"%b: %b\r\n" % (lower, value))
         head = b"".join(parts)
         if head.count(b"\n") != lines or head.count(b"\r") != lines:
-            raise BadResponse("a header has a line end in it")
+            raise BadResponse("a header contains a line end")
         if not self.keep_alive and not closes:
             head += b"connection: close\r\n"
         if not framed and not self._no_body and status not in (204, 304):
@@ -223,19 +222,19 @@ class RequestResponseCycle:
             head += b"transfer-encoding: chunked\r\n"
         return head + b"\r\n"
 
-    def _write_body(self, body: bytes, more: bool) -> None:
+    def _write_body(self, body: bytes, more_body: bool) -> None:
         if self._no_body:
             body = b""
         elif self._chunked:
             body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            if not more:
+            if not more_body:
                 body += b"0\r\n\r\n"
         elif self._remaining is not None:
             self._remaining -= len(body)
-            if self._remaining < 0 or (self._remaining and not more):
-                raise BadResponse("the body is not as long as content-length says")
+            if self._remaining < 0 or (self._remaining and not more_body):
+                raise BadResponse("the body does not have the length of content-length")
         self._write(body)
-        if not more:
+        if not more_body:
             self.response_complete = True
             self.set()
             if not self.keep_alive:
