@@ -85,18 +85,18 @@ SPELLINGS += [
 
 @pytest.mark.parametrize("host", SPELLINGS)
 async def test_no_spelling_of_the_host_reaches_an_internal_address(host: str) -> None:
-    async with receiving() as receiver, open_public_http([]) as outside:
+    async with run_receiver() as receiver, open_public_http([]) as client:
         url = f"http://{host}:{receiver.port}/"
         with pytest.raises(OSError, match=r"is not a public address|not known"):
-            await outside.post(url, b"", {})
-        assert receiver.heard == []
+            await client.post(url, b"", {})
+        assert receiver.received == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "localhost", "127.0.0.\U0001fbf1"])
 async def test_an_allowed_address_is_called_by_the_name_that_was_given(host: str) -> None:
-    async with receiving() as receiver, open_public_http(["127.0.0.0/8", "::1/128"]) as outside:
-        assert await outside.post(f"http://{host}:{receiver.port}/", b"hello", {"X-Who": "me"}) == 204
-        headers, body = receiver.heard[0]
+    async with run_receiver() as receiver, open_public_http(["127.0.0.0/8", "::1/128"]) as client:
+        assert await client.post(f"http://{host}:{receiver.port}/", b"hello", {"X-Who": "me"}) == 204
+        headers, body = receiver.received[0]
         plain = "127.0.0.1" if host == "127.0.0.\U0001fbf1" else host
         assert (headers.getall("Host"), headers["X-Who"], body) == ([f"{plain}:{receiver.port}"], "me", b"hello")
 
@@ -123,19 +123,19 @@ class Receiver:
     port: int
     statuses: list[int] = field(default_factory=list)
     """What it answers next; 204 after these."""
-    heard: list[tuple[CIMultiDictProxy[str], bytes]] = field(default_factory=list)
+    received: list[tuple[CIMultiDictProxy[str], bytes]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/heard"
 
     async def handle(self, request: web.Request) -> web.Response:
-        self.heard.append((request.headers, await request.read()))
+        self.received.append((request.headers, await request.read()))
         return web.Response(status=self.statuses.pop(0) if self.statuses else 204, headers={"Location": "/elsewhere"})
 
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
+async def run_receiver() -> AsyncIterator[Receiver]:
     bound = bind("127.0.0.1", 0)
     receiver = Receiver(bound.getsockname()[1])
     app = web.Application()
@@ -149,55 +149,55 @@ async def receiving() -> AsyncIterator[Receiver]:
         await runner.cleanup()
 
 
-def signature(secret: str, headers: Mapping[str, str], body: bytes) -> str:
+def expected_signature(secret: str, headers: Mapping[str, str], body: bytes) -> str:
     """As Standard Webhooks 1.0 says, in our own words a second time."""
     text = b".".join([headers["webhook-id"].encode(), headers["webhook-timestamp"].encode(), body])
     key = base64.b64decode(secret.removeprefix("whsec_"))
     return "v1," + base64.b64encode(hmac.new(key, text, hashlib.sha256).digest()).decode()
 
 
-async def _delivered(mesh: Mesh, run: str, number: int) -> Any:
+async def _list_delivered(mesh: Mesh, run: str, number: int) -> Any:
     """The deliveries of the run, once so many have been heard and noted."""
-    listed = (await mesh.call("GET", f"/internal/apps/leaf/runs/{run}/deliveries"))[1]
-    return listed if [one["status"] for one in listed["items"]] == ["delivered"] * number else None
+    deliveries = (await mesh.call("GET", f"/internal/apps/leaf/runs/{run}/deliveries"))[1]
+    return deliveries if [delivery["status"] for delivery in deliveries["items"]] == ["delivered"] * number else None
 
 
 @pytest.mark.settings(callback_networks="127.0.0.0/8")
 async def test_a_run_tells_its_callback_signed_until_it_is_heard(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "RETRY_DELAYS_S", (0.01,) * 7)
     await go_live(mesh)
-    async with receiving() as receiver:
+    async with run_receiver() as receiver:
         receiver.statuses = [500, 302]
-        asked = {"url": receiver.url, "events": ["started", "failed"], "headers": {"X-Who": "me"}}
-        status, run, _ = await mesh.submit({**BODY, "callback": asked})
+        callback = {"url": receiver.url, "events": ["started", "failed"], "headers": {"X-Who": "me"}}
+        status, run, _ = await mesh.submit({**BODY, "callback": callback})
         assert (status, run["callback"]["events"]) == (202, ["failed", "started"])
         lease = await mesh.claim(kind="stage")
-        await mesh.until(lambda: _heard(receiver, 3))
+        await mesh.until(lambda: _wait_for_received(receiver, 3))
         await mesh.report(lease, "failed", reason={"code": "error", "detail": "boom", "exit_code": 3})
-        listed = await mesh.until(lambda: _delivered(mesh, run["id"], 2))
-        assert listed["callback"] == run["callback"]
-        assert [one["event"] for one in listed["items"]] == ["started", "failed"]
-        assert len(receiver.heard) == 4
-        assert [one["status"] for one in listed["items"][0]["attempts"]] == [500, 302, 204]
-        headers, body = receiver.heard[-1]
+        deliveries = await mesh.until(lambda: _list_delivered(mesh, run["id"], 2))
+        assert deliveries["callback"] == run["callback"]
+        assert [delivery["event"] for delivery in deliveries["items"]] == ["started", "failed"]
+        assert len(receiver.received) == 4
+        assert [delivery["status"] for delivery in deliveries["items"][0]["attempts"]] == [500, 302, 204]
+        headers, body = receiver.received[-1]
         event = orjson.loads(body)
-        assert headers["webhook-signature"] == signature(run["callback"]["secret"], headers, body)
+        assert headers["webhook-signature"] == expected_signature(run["callback"]["secret"], headers, body)
         assert (headers["X-Who"], headers["Content-Type"]) == ("me", "application/cloudevents+json; charset=utf-8")
         assert (event["type"], event["subject"], event["id"]) == ("mlmesh.run.failed", run["id"], headers["webhook-id"])
         assert (event["data"]["status"], event["data"]["reason"]["detail"]) == ("failed", "boom")
-        assert len({headers["webhook-id"] for headers, _ in receiver.heard[:3]}) == 1
-        address = f"/internal/apps/leaf/runs/{run['id']}/deliveries/{listed['items'][1]['id']}/redeliver"
+        assert len({headers["webhook-id"] for headers, _ in receiver.received[:3]}) == 1
+        address = f"/internal/apps/leaf/runs/{run['id']}/deliveries/{deliveries['items'][1]['id']}/redeliver"
         assert (await mesh.call("POST", address))[0] == 202
-        await mesh.until(lambda: _heard(receiver, 5))
-        assert receiver.heard[-1][0]["webhook-id"] == headers["webhook-id"]
+        await mesh.until(lambda: _wait_for_received(receiver, 5))
+        assert receiver.received[-1][0]["webhook-id"] == headers["webhook-id"]
         assert (await mesh.call("POST", f"/internal/apps/leaf/runs/{run['id']}/retry"))[0] == 202
-        again = await mesh.claim(kind="stage")
-        await mesh.report(again, "failed", reason={"code": "error", "detail": "boom again"})
-        await mesh.until(lambda: _heard(receiver, 7))
+        redelivered = await mesh.claim(kind="stage")
+        await mesh.report(redelivered, "failed", reason={"code": "error", "detail": "boom again"})
+        await mesh.until(lambda: _wait_for_received(receiver, 7))
 
 
-async def _heard(receiver: Receiver, count: int) -> bool:
-    return len(receiver.heard) >= count
+async def _wait_for_received(receiver: Receiver, count: int) -> bool:
+    return len(receiver.received) >= count
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ spec:
 BODY = {"inputs": {"raw": "in/a.csv", "strict": {"on": True}}, "outputs": {"marks": "seen"}}
 
 
-async def submitted(mesh: Mesh) -> str:
+async def submit_chain(mesh: Mesh) -> str:
     mesh.services.files.add("in/a.csv")
     await mesh.deploy("d1", catalog_json(CHAIN))
     await mesh.until_live("d1")
@@ -67,37 +67,41 @@ async def submitted(mesh: Mesh) -> str:
     return str(run["id"])
 
 
-async def played(mesh: Mesh, stage: str, outcome: str = "succeeded") -> dict[str, Any]:
+async def run_stage(mesh: Mesh, stage: str, outcome: str = "succeeded") -> dict[str, Any]:
     lease = await mesh.claim(kind="stage")
     assert lease["spec"]["stage"] == stage
-    more: dict[str, Any] = (
+    fields: dict[str, Any] = (
         {} if outcome == "succeeded" else {"reason": {"code": "error", "detail": "boom", "exit_code": 3}}
     )
-    await mesh.report(lease, outcome, **more)
+    await mesh.report(lease, outcome, **fields)
     return lease
 
 
-def shown(run: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(one["pipeline"], one["status"]) for one in run["chain"]]
+def chain_statuses(run: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(item["pipeline"], item["status"]) for item in run["chain"]]
 
 
 async def test_each_run_of_a_chain_is_handed_what_the_one_before_had_and_made(mesh: Mesh) -> None:
-    first = await submitted(mesh)
-    assert shown(await mesh.get_run(first)) == [("train", "queued"), ("score", "waiting"), ("print", "waiting")]
-    fit = await played(mesh, "fit")
+    first = await submit_chain(mesh)
+    assert chain_statuses(await mesh.get_run(first)) == [
+        ("train", "queued"),
+        ("score", "waiting"),
+        ("print", "waiting"),
+    ]
+    fit = await run_stage(mesh, "fit")
     assert {one["name"]: one["kind"] for one in fit["spec"]["inputs"]} == {"raw": "file"}
-    mark = await played(mesh, "mark")
+    mark = await run_stage(mesh, "mark")
     given = {one["name"]: one for one in mark["spec"]["inputs"]}
     assert given["weights"]["source"] == {"area": f"runs/{first}/fit/{fit['token']}/model"}
     assert (given["raw"]["source"]["file"], given["strict"]["value"]) == ("a.csv", {"on": True})
     run = await mesh.get_run(first)
     assert (run["status"], run["finished_at"]) == ("running", None)
-    await played(mesh, "print")
+    await run_stage(mesh, "print")
     await mesh.until(lambda: mesh.has_status(first, "succeeded"))
     targets = [moves[0]["target"]["group"] for _, moves in mesh.services.publications]
     assert targets == ["seen", f"runs/{first}/page"]
     run = await mesh.get_run(first)
-    assert shown(run) == [("train", "succeeded"), ("score", "succeeded"), ("print", "succeeded")]
+    assert chain_statuses(run) == [("train", "succeeded"), ("score", "succeeded"), ("print", "succeeded")]
     for one in run["chain"]:  # alice may call train only: what continues it is hers, too
         assert (await mesh.get_run(one["id"]))["chain"] == run["chain"]
     answer = await mesh.call("GET", f"/internal/apps/leaf/runs/{first}/outputs/page")
@@ -105,29 +109,29 @@ async def test_each_run_of_a_chain_is_handed_what_the_one_before_had_and_made(me
 
 
 async def test_a_chain_ends_with_the_run_that_failed_and_goes_on_when_that_is_retried(mesh: Mesh) -> None:
-    first = await submitted(mesh)
-    await played(mesh, "fit")
-    await played(mesh, "mark", "failed")
+    first = await submit_chain(mesh)
+    await run_stage(mesh, "fit")
+    await run_stage(mesh, "mark", "failed")
     await mesh.until(lambda: mesh.has_status(first, "failed"))
     run = await mesh.get_run(first)
     second = run["chain"][1]["id"]
     assert (run["reason"]["run"], run["reason"]["pipeline"], run["reason"]["detail"]) == (second, "score", "boom")
     assert (await mesh.call("POST", f"/internal/apps/leaf/runs/{second}/retry"))[0] == 202
     assert (await mesh.get_run(first))["status"] == "running"
-    await played(mesh, "mark")
-    await played(mesh, "print")
+    await run_stage(mesh, "mark")
+    await run_stage(mesh, "print")
     await mesh.until(lambda: mesh.has_status(first, "succeeded"))
 
 
 async def test_a_retry_of_the_first_makes_the_others_anew(mesh: Mesh) -> None:
-    first = await submitted(mesh)
-    await played(mesh, "fit")
-    await played(mesh, "mark", "failed")
+    first = await submit_chain(mesh)
+    await run_stage(mesh, "fit")
+    await run_stage(mesh, "mark", "failed")
     await mesh.until(lambda: mesh.has_status(first, "failed"))
     old = (await mesh.get_run(first))["chain"][1]["id"]
     assert (await mesh.call("POST", f"/internal/apps/leaf/runs/{first}/retry"))[0] == 202
     for stage in ("fit", "mark", "print"):
-        await played(mesh, stage)
+        await run_stage(mesh, stage)
     await mesh.until(lambda: mesh.has_status(first, "succeeded"))
     assert old not in [one["id"] for one in (await mesh.get_run(first))["chain"]]
     assert (await mesh.get_run(old))["status"] == "failed"
@@ -139,8 +143,8 @@ async def test_a_retry_of_the_first_makes_the_others_anew(mesh: Mesh) -> None:
 
 
 async def test_cancel_of_a_chain_ends_the_run_that_is_at_work(mesh: Mesh) -> None:
-    first = await submitted(mesh)
-    await played(mesh, "fit")
+    first = await submit_chain(mesh)
+    await run_stage(mesh, "fit")
     lease = await mesh.claim(kind="stage")
     assert (await mesh.call("POST", f"/internal/apps/leaf/runs/{first}/cancel"))[0] == 202
 
@@ -152,6 +156,6 @@ async def test_cancel_of_a_chain_ends_the_run_that_is_at_work(mesh: Mesh) -> Non
     await mesh.report(lease, "canceled")
     await mesh.until(lambda: mesh.has_status(first, "canceled"))
     run = await mesh.get_run(first)
-    assert shown(run) == [("train", "canceled"), ("score", "canceled"), ("print", "waiting")]
+    assert chain_statuses(run) == [("train", "canceled"), ("score", "canceled"), ("print", "waiting")]
     listed = (await mesh.call("GET", "/api/v1/apps/leaf/runs", headers=OWNER))[1]["items"]
     assert sorted(one["pipeline"] for one in listed) == ["score", "train"]

@@ -32,45 +32,49 @@ def manifests(sources: bytes, settings: bytes = SETTINGS) -> bytes:
     return text.replace(OF_TRAIN, OF_TRAIN + b"      envFrom: [" + sources + b"]\n") + settings
 
 
-def instance(text: bytes) -> desired.DesiredInstance:
-    return next(one for one in desired.desired_instances(catalog(text), "c0ffee", {}, {}) if one.name == "echo")
+def only_instance(text: bytes) -> desired.DesiredInstance:
+    return next(
+        single_instance
+        for single_instance in desired.desired_instances(catalog(text), "c0ffee", {}, {})
+        if single_instance.name == "echo"
+    )
 
 
-def orders(text: bytes) -> dict[str, dict[str, Any]]:
+def stage_specs(text: bytes) -> dict[str, dict[str, Any]]:
     """What a worker is told of each stage."""
-    found, body = catalog(text), {"inputs": {"raw": "in/a.csv"}}
-    asked = submission.parse_submission(
-        [found.pipelines["train"]],
-        found.apis["train"].spec.api_spec or ApiSpec(),
+    live_catalog, body = catalog(text), {"inputs": {"raw": "in/a.csv"}}
+    parsed = submission.parse_submission(
+        [live_catalog.pipelines["train"]],
+        live_catalog.apis["train"].spec.api_spec or ApiSpec(),
         body,
         user=submission.Submitter("leaf", "alice", {"data"}),
         commit="c0ffee",
         run="r_1",
-        config_maps=found.config_maps,
+        config_maps=live_catalog.config_maps,
     )
-    run = Run(id="r_1", app="leaf", pipeline="train", user="alice", status="queued", plan=asked.plan, created_at=1.0)
+    run = Run(id="r_1", app="leaf", pipeline="train", user="alice", status="queued", plan=parsed.plan, created_at=1.0)
     tasks = {task.name: task for task in build_stage_tasks(run)}
     return {name: planner.build_stage_spec(run, task, tasks).to_json() for name, task in tasks.items()}
 
 
 def test_a_worker_is_told_the_values_in_the_order_of_the_manifest() -> None:
-    assert (instance(manifests(BOTH)).spec["env_from"], instance(manifests(BOTH)).spec["secrets"]) == (
+    assert (only_instance(manifests(BOTH)).spec["env_from"], only_instance(manifests(BOTH)).spec["secrets"]) == (
         IN_ORDER,
         ["callers"],
     )
-    told = orders(manifests(BOTH))
+    told = stage_specs(manifests(BOTH))
     assert (told["train"]["env_from"], told["train"]["secrets"]) == (IN_ORDER, ["callers"])
     assert "env_from" not in told["prepare"]
 
 
 @pytest.mark.parametrize("sources", [b"", SECRETS])
 def test_a_spec_without_config_maps_is_as_it_was(sources: bytes) -> None:
-    assert "env_from" not in instance(manifests(sources)).spec
-    assert all("env_from" not in told for told in orders(manifests(sources)).values())
+    assert "env_from" not in only_instance(manifests(sources)).spec
+    assert all("env_from" not in told for told in stage_specs(manifests(sources)).values())
 
 
 def test_another_value_is_another_instance_of_those_who_use_it() -> None:
     changed = SETTINGS.replace(b"fast", b"slow")
-    assert instance(manifests(BOTH)).fingerprint != instance(manifests(BOTH, changed)).fingerprint
-    assert instance(manifests(SECRETS)).fingerprint == instance(manifests(SECRETS, changed)).fingerprint
-    assert instance(manifests(SECRETS)).fingerprint == instance(manifests(SECRETS, b"")).fingerprint
+    assert only_instance(manifests(BOTH)).fingerprint != only_instance(manifests(BOTH, changed)).fingerprint
+    assert only_instance(manifests(SECRETS)).fingerprint == only_instance(manifests(SECRETS, changed)).fingerprint
+    assert only_instance(manifests(SECRETS)).fingerprint == only_instance(manifests(SECRETS, b"")).fingerprint

@@ -8,12 +8,12 @@ from services.scheduler.runs.log_events import AttemptFollower, LogCursor, RunLo
 from services.scheduler.runs.logs import CHUNK_BYTES, visible_attempts
 
 
-def followed() -> AttemptFollower:
+def new_follower() -> AttemptFollower:
     return AttemptFollower(LogCursor("train", 1, 0))
 
 
 def test_only_whole_lines_are_passed_on_and_the_last_one_at_the_end() -> None:
-    one = followed()
+    one = new_follower()
     assert one.take_lines("é\nh".encode()) == "é\n".encode()
     assert (one.cursor.offset, one.read_offset) == (3, 4)
     assert one.take_lines("é".encode()[:1]) == b""
@@ -24,8 +24,8 @@ def test_only_whole_lines_are_passed_on_and_the_last_one_at_the_end() -> None:
 
 
 def test_a_progress_bar_is_passed_on_and_an_endless_line_too() -> None:
-    assert followed().take_lines(b"10%\r20%\r3") == b"10%\r20%\r"
-    assert followed().take_lines(b"x" * (CHUNK_BYTES + 1)) == b"x" * (CHUNK_BYTES + 1)
+    assert new_follower().take_lines(b"10%\r20%\r3") == b"10%\r20%\r"
+    assert new_follower().take_lines(b"x" * (CHUNK_BYTES + 1)) == b"x" * (CHUNK_BYTES + 1)
 
 
 def test_an_event_has_its_place_and_a_line_each() -> None:

@@ -14,15 +14,15 @@ from tests.scheduler.manifests import MANIFESTS, catalog_json
 TIMES = b"timezone: Europe/Berlin, inputs: {raw: in/a.csv}"
 
 
-def scheduled(policy: str) -> dict[str, Any]:
-    own = b'  schedule: {cron: "0 6 * * *", %s, concurrencyPolicy: %s}\n---\n' % (TIMES, policy.encode())
+def catalog_with_schedule(policy: str) -> dict[str, Any]:
+    spec = b'  schedule: {cron: "0 6 * * *", %s, concurrencyPolicy: %s}\n---\n' % (TIMES, policy.encode())
     head, rest = MANIFESTS.split(b"      outputs: [{name: model}]\n---\n")
-    return catalog_json(head + b"      outputs: [{name: model}]\n" + own + rest)
+    return catalog_json(head + b"      outputs: [{name: model}]\n" + spec + rest)
 
 
-async def live(mesh: Mesh, policy: str, deployment: str = "d1") -> None:
+async def deploy_schedule(mesh: Mesh, policy: str, deployment: str = "d1") -> None:
     mesh.services.files.add("in/a.csv")
-    await mesh.deploy(deployment, scheduled(policy))
+    await mesh.deploy(deployment, catalog_with_schedule(policy))
     await mesh.send_heartbeat(healthy_status(await mesh.claim(free=0)))
     await mesh.until_live(deployment)
 
@@ -30,79 +30,79 @@ async def live(mesh: Mesh, policy: str, deployment: str = "d1") -> None:
 async def make_due(database_url: str) -> None:
     """As if it had been due, several times, while nobody was there."""
     database = Database(database_url)
-    async with database.write() as c:
-        await c.execute(text("UPDATE scheduler_schedules SET next_at = next_at - 3 * 86400"))
+    async with database.write() as conn:
+        await conn.execute(text("UPDATE scheduler_schedules SET next_at = next_at - 3 * 86400"))
     await database.close()
 
 
-async def schedule(mesh: Mesh) -> Any:
+async def get_schedule(mesh: Mesh) -> Any:
     return (await mesh.call("GET", "/api/v1/apps/leaf/schedules", headers=OWNER))[1]["items"][0]
 
 
-async def runs(mesh: Mesh) -> list[Any]:
+async def list_runs(mesh: Mesh) -> list[Any]:
     return list((await mesh.call("GET", "/api/v1/apps/leaf/runs", headers=OWNER))[1]["items"])
 
 
-async def started(mesh: Mesh, database_url: str) -> Any:
-    before = (await schedule(mesh))["last_at"]
+async def start_once(mesh: Mesh, database_url: str) -> Any:
+    runs_before = (await get_schedule(mesh))["last_at"]
     await make_due(database_url)
 
-    async def over() -> Any:
-        found = await schedule(mesh)
-        return found if found["last_at"] != before else None
+    async def is_next_set() -> Any:
+        current = await get_schedule(mesh)
+        return current if current["last_at"] != runs_before else None
 
-    return await mesh.until(over)
+    return await mesh.until(is_next_set)
 
 
 async def test_a_start_that_was_missed_is_made_up_for_once(mesh: Mesh, database_url: str) -> None:
-    await live(mesh, "Allow")
-    first = await schedule(mesh)
+    await deploy_schedule(mesh, "Allow")
+    first = await get_schedule(mesh)
     assert (first["cron"], first["timezone"], first["last_run"]) == ("0 6 * * *", "Europe/Berlin", None)
-    found = await started(mesh, database_url)
+    found = await start_once(mesh, database_url)
     assert found["next_at"] == first["next_at"]
-    (run,) = await runs(mesh)
+    (run,) = await list_runs(mesh)
     assert (run["id"], run["user"], run["labels"]) == (found["last_run"], "developer", {"mlmesh.schedule": "train"})
     lease = await mesh.claim(kind="stage")
     assert lease["spec"]["inputs"][0]["source"]["user"] == "developer"
 
 
 async def test_what_overlaps_is_allowed_refused_or_replaced(mesh: Mesh, database_url: str) -> None:
-    await live(mesh, "Allow")
-    await started(mesh, database_url)
-    await started(mesh, database_url)
-    assert [run["status"] for run in await runs(mesh)] == ["queued", "queued"]
-    await live(mesh, "Forbid", "d2")
-    last = (await schedule(mesh))["last_run"]
-    found = await started(mesh, database_url)
+    await deploy_schedule(mesh, "Allow")
+    await start_once(mesh, database_url)
+    await start_once(mesh, database_url)
+    assert [run["status"] for run in await list_runs(mesh)] == ["queued", "queued"]
+    await deploy_schedule(mesh, "Forbid", "d2")
+    last = (await get_schedule(mesh))["last_run"]
+    found = await start_once(mesh, database_url)
     assert (found["problem"], found["last_run"]) == (f"not started: the previous run {last} has not ended", last)
-    await live(mesh, "Replace", "d3")
-    found = await started(mesh, database_url)
+    await deploy_schedule(mesh, "Replace", "d3")
+    found = await start_once(mesh, database_url)
     assert (found["problem"], found["last_run"] == last) == (None, False)
-    assert [run["status"] for run in await runs(mesh)] == ["queued", "canceled", "queued"]
+    assert [run["status"] for run in await list_runs(mesh)] == ["queued", "canceled", "queued"]
 
 
 async def test_a_paused_schedule_starts_nothing_and_goes_on_from_now(mesh: Mesh, database_url: str) -> None:
-    await live(mesh, "Allow")
+    await deploy_schedule(mesh, "Allow")
     address = "/api/v1/apps/leaf/schedules/train"
     status, answer, _ = await mesh.call("POST", f"{address}/pause", headers=OWNER)
     assert (status, answer["paused"], answer["next_at"]) == (200, True, None)
     await make_due(database_url)
     assert (await mesh.call("POST", f"{address}/resume", headers=OWNER))[1]["paused"] is False
-    assert (await schedule(mesh))["next_at"] is not None
-    assert await runs(mesh) == []
+    assert (await get_schedule(mesh))["next_at"] is not None
+    assert await list_runs(mesh) == []
     assert (await mesh.call("POST", "/api/v1/apps/leaf/schedules/none/pause", headers=OWNER))[0] == 404
 
 
 async def test_a_start_that_cannot_be_says_why_and_is_tried_at_its_next_time(mesh: Mesh, database_url: str) -> None:
-    await live(mesh, "Allow")
+    await deploy_schedule(mesh, "Allow")
     mesh.services.files.clear()
-    found = await started(mesh, database_url)
+    found = await start_once(mesh, database_url)
     assert found["problem"] == "raw: data/in/a.csv does not exist"
-    assert (found["next_at"] is not None, await runs(mesh)) == (True, [])
+    assert (found["next_at"] is not None, await list_runs(mesh)) == (True, [])
 
 
 async def test_a_schedule_that_left_the_manifest_is_gone(mesh: Mesh) -> None:
-    await live(mesh, "Allow")
+    await deploy_schedule(mesh, "Allow")
     await mesh.deploy("d2")
     await mesh.send_heartbeat(healthy_status(await mesh.claim(free=0)))
     await mesh.until_live("d2")
@@ -111,8 +111,8 @@ async def test_a_schedule_that_left_the_manifest_is_gone(mesh: Mesh) -> None:
 
 @pytest.mark.parametrize("policy", ["Replace"])
 async def test_same_times_keep_their_pause_over_a_deployment(mesh: Mesh, policy: str) -> None:
-    await live(mesh, "Allow")
+    await deploy_schedule(mesh, "Allow")
     await mesh.call("POST", "/api/v1/apps/leaf/schedules/train/pause", headers=OWNER)
-    await live(mesh, policy, "d2")
-    found = await schedule(mesh)
+    await deploy_schedule(mesh, policy, "d2")
+    found = await get_schedule(mesh)
     assert (found["paused"], found["concurrencyPolicy"]) == (True, policy)

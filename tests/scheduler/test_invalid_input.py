@@ -17,9 +17,9 @@ for _ in range(230):
     NESTED = {"a": NESTED}
 
 
-def raw(said: dict[str, Any]) -> bytes:
+def to_raw_json(document: dict[str, Any]) -> bytes:
     """As another program may write it."""
-    return json.dumps(said).encode()
+    return json.dumps(document).encode()
 
 
 BAD_HAVE: list[dict[str, Any]] = [
@@ -48,7 +48,7 @@ async def test_a_bad_entry_of_a_heartbeat_costs_the_others_nothing(mesh: Mesh) -
         good = {"task": stage["task"], "token": stage["token"], "state": "running", "progress": [number, 99]}
         have = [1, {**healthy_status(first), **bad}, good, {}]
         said = {"host": "here", "classes": ["cpu"], "slots": 2, "free": 1, "wait": 0, "have": have}
-        status, answer, _ = await mesh.send("POST", "/internal/workers/w1/sync", raw(said), {})
+        status, answer, _ = await mesh.send("POST", "/internal/workers/w1/sync", to_raw_json(said), {})
         assert status == 200, (bad, answer)
         runs = (await mesh.call("GET", "/api/v1/apps/leaf/runs", headers=OWNER))[1]["items"]
         assert runs[0]["stages"][0]["progress"] == [number, 99], bad
@@ -61,11 +61,13 @@ async def test_a_bad_load_costs_the_others_nothing(mesh: Mesh, database_url: str
         {"load": -1.0}, {"load": "x"}, {"load": float("nan")}, {"component": 7}, {"app": "a\0b"}, {"app": "x" * 1000},
     ]  # fmt: skip
     said = {"gateway": "g", "loads": [5, *({**good, **bad} for bad in odd), good]}
-    status, answer, _ = await mesh.send("POST", "/internal/loads", raw(said), {"Content-Type": "application/json"})
+    status, answer, _ = await mesh.send(
+        "POST", "/internal/loads", to_raw_json(said), {"Content-Type": "application/json"}
+    )
     assert status == 204, answer
     other = Database(database_url)
-    async with other.read() as c:
-        assert await autoscaling.get_total_loads(c, 0.0) == {("leaf", "echo"): 2.0}
+    async with other.read() as conn:
+        assert await autoscaling.get_total_loads(conn, 0.0) == {("leaf", "echo"): 2.0}
     await other.close()
 
 
@@ -76,7 +78,7 @@ async def test_a_result_that_cannot_be_kept_is_refused_for_good(mesh: Mesh) -> N
     lease = await mesh.claim(kind="stage")
     for bad, wanted in (({"usage": {"a": 1 << 70}}, 422), ({"outputs": [1]}, 422), ({"answer": NESTED}, 200)):
         said = {"worker": "w1", "token": lease["token"], "outcome": "succeeded", **bad}
-        status, _, _ = await mesh.send("POST", f"/internal/tasks/{lease['task']}/report", raw(said), {})
+        status, _, _ = await mesh.send("POST", f"/internal/tasks/{lease['task']}/report", to_raw_json(said), {})
         assert status == wanted, bad
 
 
@@ -94,14 +96,14 @@ async def test_a_revision_that_cannot_be_read_fails_and_another_goes_live(mesh: 
 
 async def test_access_that_cannot_be_read_leaves_the_others_theirs(mesh: Mesh) -> None:
     mesh.services.access = {"aaa": {"users": [1]}, "bbb": 7}
-    await go_live_with(mesh)
+    await deploy_beside(mesh)
     assert (await mesh.get_app_routes())["keys"] == {"k": "bob"}
 
 
-async def go_live_with(mesh: Mesh) -> None:
-    odd = mesh.services.access
+async def deploy_beside(mesh: Mesh) -> None:
+    odd_component = mesh.services.access
     leaf = {"users": {"callers": {"alice": "hash"}}, "keys": {"k": "bob"}, "secrets": {}}
-    mesh.services.access, mesh.services.version = {**odd, "leaf": leaf}, 1
+    mesh.services.access, mesh.services.version = {**odd_component, "leaf": leaf}, 1
     await mesh.deploy("d1")
     await mesh.send_heartbeat(healthy_status(await mesh.claim()))
     await mesh.until_live("d1")
@@ -115,8 +117,8 @@ async def test_an_app_whose_manifests_cannot_be_read_costs_nobody_else_a_lease(m
     await mesh.send_heartbeat(healthy_status(lease), healthy_status(broken))
     await mesh.until_live("d2")
     other = Database(database_url)
-    async with other.write() as c:
-        await apps.put(c, "aaa", {"catalog": {"components": 7}})
+    async with other.write() as conn:
+        await apps.put(conn, "aaa", {"catalog": {"components": 7}})
     await other.close()
     await mesh.send_heartbeat(
         healthy_status(lease, openapi={"openapi": "4"}), {**healthy_status(broken), "state": "unhealthy"}
@@ -135,19 +137,19 @@ async def test_a_schedule_that_cannot_be_started_holds_up_neither_the_next_nor_a
     await go_live(mesh)
     other = Database(database_url)
     good = {"cron": "* * * * *", "timezone": "UTC", "concurrencyPolicy": "Allow", "inputs": {"raw": "in/a.csv"}}
-    async with other.write() as c:
+    async with other.write() as conn:
         for pipeline, spec in (("aaa", {}), ("train", good)):
-            await schedules.put(c, Schedule(app="leaf", pipeline=pipeline, spec=spec, next_at=1.0))
+            await schedules.put(conn, Schedule(app="leaf", pipeline=pipeline, spec=spec, next_at=1.0))
     await other.close()
     lease = await mesh.claim(kind="stage")
-    await mesh.until(lambda: again(mesh, lease["task"]))
+    await mesh.until(lambda: wait_for_retry(mesh, lease["task"]))
 
 
-async def again(mesh: Mesh, task: str) -> bool:
+async def wait_for_retry(mesh: Mesh, task: str) -> bool:
     """Whether the task came back from a worker that is silent."""
     body = {"worker": "w2", "classes": ["cpu"], "task": None, "free": 1}
-    found = (await mesh.peer.post("/internal/claims", body))["lease"]
-    return found is not None and found["task"] == task
+    current = (await mesh.peer.post("/internal/claims", body))["lease"]
+    return current is not None and current["task"] == task
 
 
 async def test_an_application_without_a_description_goes_live_with_a_warning(mesh: Mesh) -> None:

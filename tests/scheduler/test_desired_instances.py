@@ -8,12 +8,12 @@ from tests.scheduler.manifests import MANIFESTS, catalog
 SCANS = b"---\napiVersion: mlmesh/v1\nkind: DataBox\nmetadata: {name: scans}\nspec: {s3DefaultStorage: {}}\n"
 
 
-def instances(manifests: bytes) -> dict[str, DesiredInstance]:
-    return {one.name: one for one in desired_instances(catalog(manifests), "c1", {}, {})}
+def list_instances(manifests: bytes) -> dict[str, DesiredInstance]:
+    return {instance.name: instance for instance in desired_instances(catalog(manifests), "c1", {}, {})}
 
 
 def test_an_instance_knows_the_boxes_that_are_not_connected_to_it() -> None:
-    found = instances(MANIFESTS + SCANS)
+    found = list_instances(MANIFESTS + SCANS)
     assert {name: (one.spec["boxes"], one.spec["other_boxes"]) for name, one in found.items()} == {
         "digits": (["data"], ["scans"]),
         "echo": ([], ["data", "scans"]),
@@ -21,5 +21,5 @@ def test_an_instance_knows_the_boxes_that_are_not_connected_to_it() -> None:
 
 
 def test_boxes_that_it_cannot_reach_make_it_no_other_instance() -> None:
-    few, many = instances(MANIFESTS), instances(MANIFESTS + SCANS)
+    few, many = list_instances(MANIFESTS), list_instances(MANIFESTS + SCANS)
     assert {name: one.key for name, one in few.items()} == {name: one.key for name, one in many.items()}

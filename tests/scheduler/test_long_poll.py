@@ -14,7 +14,7 @@ from tests.scheduler.conftest import ALICE, Mesh
 from tests.scheduler.test_service import BODY, go_live
 
 
-def noted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[Any, ...]]:
+def record_calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[Any, ...]]:
     """The calls of one of the functions with which waiters look."""
     calls, real = [], getattr(waiting, name)
 
@@ -43,12 +43,12 @@ async def test_who_waits_hears_of_what_another_scheduler_changed(mesh: Mesh, dat
     waiting = asyncio.create_task(mesh.call("GET", path, headers={**ALICE, "Prefer": "wait=20", "If-None-Match": etag}))
     await asyncio.sleep(1.5)
     assert not waiting.done()
-    other = Database(database_url)
-    async with other.write() as c:
-        run = await runs.get(c, "leaf", identity)
+    database = Database(database_url)
+    async with database.write() as conn:
+        run = await runs.get(conn, "leaf", identity)
         assert run is not None
-        await runs.update_run(c, run, {"labels": {"changed": "elsewhere"}})
-    await other.close()
+        await runs.update_run(conn, run, {"labels": {"changed": "elsewhere"}})
+    await database.close()
     async with asyncio.timeout(5.0):
         status, _, headers = await waiting
     assert (status, headers["Etag"] == etag) == (200, False)
@@ -61,10 +61,10 @@ async def test_who_waits_asks_the_database_nothing_while_nothing_changes(
     identity = (await mesh.submit(BODY))[1]["id"]
     path = f"/internal/apps/leaf/runs/{identity}"
     etag = (await mesh.call("GET", path))[2]["Etag"]
-    looks = noted(monkeypatch, "get_run")
+    reads = record_calls(monkeypatch, "get_run")
     headers = {**ALICE, "Prefer": "wait=4", "If-None-Match": etag}
     assert (await mesh.call("GET", path, headers=headers))[0] == 304
-    assert len(looks) <= 4  # before and after, and once for the first look of the lookout
+    assert len(reads) <= 4  # before and after, and once for the first look of the lookout
 
 
 async def test_who_waits_for_the_end_is_told_of_it_and_not_woken_by_stages(
@@ -72,14 +72,14 @@ async def test_who_waits_for_the_end_is_told_of_it_and_not_woken_by_stages(
 ) -> None:
     await go_live(mesh)
     identity = (await mesh.submit(BODY))[1]["id"]
-    path, looks = f"/internal/apps/leaf/runs/{identity}", noted(monkeypatch, "_get_if_ended")
+    path, reads = f"/internal/apps/leaf/runs/{identity}", record_calls(monkeypatch, "_get_if_ended")
     waiting = asyncio.create_task(mesh.call("GET", path, headers={**ALICE, "Prefer": "wait=30"}))
     lease = await mesh.claim(kind="stage")
     for number in range(20):
         have = {"task": lease["task"], "token": lease["token"], "state": "running", "progress": [number, 20]}
         await mesh.send_heartbeat(have)
     assert not waiting.done()
-    before = len(looks)
+    before = len(reads)
     assert before <= 3, "at first, and for looks of the lookout, which come once a second"
     await mesh.report(lease, "failed", reason={"code": "error", "detail": "boom"})
     async with asyncio.timeout(5.0):

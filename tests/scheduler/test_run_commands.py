@@ -15,86 +15,86 @@ from tests.scheduler.test_service import BODY, go_live
 Reach = Callable[[Mesh], Awaitable[str]]
 
 
-async def queued(mesh: Mesh) -> str:
+async def queued_run(mesh: Mesh) -> str:
     return str((await mesh.submit(BODY))[1]["id"])
 
 
-async def claimed(mesh: Mesh) -> str:
-    run = await queued(mesh)
+async def claimed_run(mesh: Mesh) -> str:
+    run = await queued_run(mesh)
     await mesh.claim(kind="stage", worker="silent")
     return run
 
 
-async def between(mesh: Mesh) -> str:
+async def run_between_stages(mesh: Mesh) -> str:
     """The first stage has succeeded, the second is ready."""
-    run = await queued(mesh)
+    run = await queued_run(mesh)
     await mesh.report(await mesh.claim(kind="stage"), "succeeded")
     return run
 
 
-async def lost(mesh: Mesh) -> str:
+async def lost_run(mesh: Mesh) -> str:
     """Its worker handed it back."""
-    run = await queued(mesh)
+    run = await queued_run(mesh)
     await mesh.report(await mesh.claim(kind="stage"), "returned")
     return run
 
 
-async def publishing(mesh: Mesh) -> str:
+async def publishing_run(mesh: Mesh) -> str:
     mesh.services.held_groups.add("held")
-    before = mesh.services.publication_attempts
+    publications_before = mesh.services.publication_attempts
     run = await start_publication(mesh, "held")
-    await mesh.until(lambda: has_attempts(mesh, before + 1))
+    await mesh.until(lambda: has_attempts(mesh, publications_before + 1))
     return run
 
 
-async def failing(mesh: Mesh) -> str:
+async def failing_run(mesh: Mesh) -> str:
     """Publishing, again and again."""
     mesh.services.publication_error = (503, {"detail": "the store is away"})
-    before = mesh.services.publication_attempts
+    publications_before = mesh.services.publication_attempts
     run = await start_publication(mesh, "small")
-    await mesh.until(lambda: has_attempts(mesh, before + 1))
+    await mesh.until(lambda: has_attempts(mesh, publications_before + 1))
     return run
 
 
-async def away(mesh: Mesh) -> str:
+async def unpublishable_run(mesh: Mesh) -> str:
     """Publishing, while databox is away altogether."""
     return await start_publication(mesh, "small", away=True)
 
 
-async def succeeded(mesh: Mesh) -> str:
+async def succeeded_run(mesh: Mesh) -> str:
     run = await start_publication(mesh, "good")
     await mesh.until(lambda: mesh.has_status(run, "succeeded"))
     return run
 
 
-async def failed(mesh: Mesh) -> str:
-    run = await queued(mesh)
+async def failed_run(mesh: Mesh) -> str:
+    run = await queued_run(mesh)
     await mesh.report(await mesh.claim(kind="stage"), "failed")
     return run
 
 
 OPEN: dict[str, Reach] = {
-    one.__name__: one for one in (queued, claimed, between, lost, publishing, failing, away)
+    one.__name__: one for one in (queued_run, claimed_run, run_between_stages, lost_run, publishing_run, failing_run, unpublishable_run)
 }  # fmt: skip
 """Those whose run has not ended."""
 
 
-async def cancel(mesh: Mesh, _url: str, run: str) -> str:
+async def cancel_run(mesh: Mesh, _url: str, run: str) -> str:
     assert (await mesh.call("POST", f"/internal/apps/leaf/runs/{run}/cancel"))[0] == 202
     return "canceled"
 
 
-async def overdue(_mesh: Mesh, url: str, run: str) -> str:
-    other = Database(url)
-    async with other.write() as c:
-        found = await runs.get(c, "leaf", run)
-        assert found is not None
-        await runs.update_run(c, found, {"deadline": 1.0})
-    await other.close()
-    return "failed" if found.started_at else "expired"
+async def make_overdue(_mesh: Mesh, url: str, run: str) -> str:
+    database = Database(url)
+    async with database.write() as conn:
+        stored = await runs.get(conn, "leaf", run)
+        assert stored is not None
+        await runs.update_run(conn, stored, {"deadline": 1.0})
+    await database.close()
+    return "failed" if stored.started_at else "expired"
 
 
-@pytest.mark.parametrize("end", [cancel, overdue], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("end", [cancel_run, make_overdue], ids=lambda one: one.__name__)
 @pytest.mark.parametrize("reach", OPEN.values(), ids=OPEN)
 async def test_a_run_ends_from_every_state_and_can_be_retried_or_deleted(
     mesh: Mesh, database_url: str, reach: Reach, end: Callable[[Mesh, str, str], Awaitable[str]]
@@ -118,7 +118,7 @@ async def test_a_run_ends_from_every_state_and_can_be_retried_or_deleted(
     assert (await mesh.call("GET", address))[0] == 410
 
 
-@pytest.mark.parametrize(("reach", "again"), [(succeeded, 409), (failed, 202)], ids=["succeeded", "failed"])
+@pytest.mark.parametrize(("reach", "again"), [(succeeded_run, 409), (failed_run, 202)], ids=["succeeded", "failed"])
 async def test_one_that_has_ended_is_not_canceled_and_can_be_deleted(mesh: Mesh, reach: Reach, again: int) -> None:
     await go_live(mesh)
     run = await reach(mesh)

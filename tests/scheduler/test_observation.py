@@ -20,5 +20,5 @@ LEASE_S = 10.0
     ],
 )
 def test_only_a_scheduler_that_was_there_for_a_whole_lease_may_judge(beats: list[float], steady: bool) -> None:
-    vigil = ObservationWindow(LEASE_S)
-    assert [vigil.observe(now) for now in beats][-1] is steady
+    window = ObservationWindow(LEASE_S)
+    assert [window.observe(now) for now in beats][-1] is steady

@@ -9,11 +9,11 @@ from libs.common.db import Database
 from services.scheduler.runs.retention import retention_seconds
 from tests.scheduler.conftest import ALICE, Mesh
 from tests.scheduler.manifests import MANIFESTS, catalog_json
-from tests.scheduler.test_chains import played, submitted
+from tests.scheduler.test_chains import run_stage, submit_chain
 from tests.scheduler.test_service import BODY, go_live
 
 
-async def finished(mesh: Mesh) -> tuple[str, int]:
+async def finish_run(mesh: Mesh) -> tuple[str, int]:
     """A run that has succeeded, and the token of its last stage."""
     await go_live(mesh)
     _, run, _ = await mesh.submit(BODY)
@@ -25,7 +25,7 @@ async def finished(mesh: Mesh) -> tuple[str, int]:
 
 
 async def test_a_run_is_removed_with_its_logs_and_files_and_is_gone_afterwards(mesh: Mesh) -> None:
-    run, token = await finished(mesh)
+    run, token = await finish_run(mesh)
     address = f"/internal/apps/leaf/runs/{run}"
     assert (await mesh.call("DELETE", address, files=True))[0] == 204
     for method, path in (("GET", ""), ("GET", "/logs"), ("POST", "/cancel"), ("POST", "/retry"), ("DELETE", "")):
@@ -47,18 +47,18 @@ async def _calls(mesh: Mesh, count: int) -> bool:
 
 
 async def test_without_its_files_only_what_is_its_own_goes(mesh: Mesh) -> None:
-    run, _ = await finished(mesh)
+    run, _ = await finish_run(mesh)
     assert (await mesh.call("DELETE", f"/internal/apps/leaf/runs/{run}"))[0] == 204
     await mesh.until(lambda: _calls(mesh, 2))
     assert [path for path, _ in mesh.services.removals if path.endswith("/removals")] == []
 
 
 async def test_a_run_at_work_is_not_removed_nor_a_part_of_a_chain(mesh: Mesh) -> None:
-    first = await submitted(mesh)
+    first = await submit_chain(mesh)
     status, answer, _ = await mesh.call("DELETE", f"/internal/apps/leaf/runs/{first}")
     assert (status, answer["detail"]) == (409, f"the run {first} is queued; cancel it first")
-    await played(mesh, "fit")
-    await played(mesh, "mark", "failed")
+    await run_stage(mesh, "fit")
+    await run_stage(mesh, "mark", "failed")
     await mesh.until(lambda: mesh.has_status(first, "failed"))
     second = (await mesh.get_run(first))["chain"][1]["id"]
     status, answer, _ = await mesh.call("DELETE", f"/internal/apps/leaf/runs/{second}")
@@ -70,13 +70,13 @@ async def test_a_run_at_work_is_not_removed_nor_a_part_of_a_chain(mesh: Mesh) ->
 
 
 @pytest.fixture
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
+def frequent_retention(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.scheduler.control_loops.RETENTION_S", 0.2)
 
 
 @pytest.mark.settings(retention=1.0)
 async def test_runs_go_by_age_and_what_is_at_work_stays(often: None, mesh: Mesh) -> None:
-    run, _ = await finished(mesh)
+    run, _ = await finish_run(mesh)
     _, waiting, _ = await mesh.submit(BODY)
     address = f"/internal/apps/leaf/runs/{run}"
 
@@ -134,7 +134,7 @@ async def test_a_removed_run_frees_its_idempotency_key(mesh: Mesh, database_url:
     status, again, _ = await mesh.submit(BODY, **{"Idempotency-Key": "k"})
     assert (status, again["id"] != run["id"]) == (202, True)
     database = Database(database_url)
-    async with database.read() as c:
-        left = await c.exec_driver_sql("SELECT count(*) FROM scheduler_tasks WHERE kind = 'stage'")
+    async with database.read() as conn:
+        left = await conn.exec_driver_sql("SELECT count(*) FROM scheduler_tasks WHERE kind = 'stage'")
         assert left.scalar_one() == 2
     await database.close()

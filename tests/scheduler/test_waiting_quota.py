@@ -17,9 +17,9 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(waiting_quota, "time", found)
-    return found
+    fake = Clock()
+    monkeypatch.setattr(waiting_quota, "time", fake)
+    return fake
 
 
 def test_what_nobody_has_counted_is_to_be_counted(clock: Clock) -> None:
@@ -27,20 +27,20 @@ def test_what_nobody_has_counted_is_to_be_counted(clock: Clock) -> None:
 
 
 def test_what_is_taken_is_gone_and_the_time_goes_on(clock: Clock) -> None:
-    found = WaitingRunQuota()
-    found.refresh({"leaf": 3, "oak": 1}, 5000.0)
-    assert found.try_reserve({"leaf": 2, "oak": 1}) == 5000.0
+    quota = WaitingRunQuota()
+    quota.refresh({"leaf": 3, "oak": 1}, 5000.0)
+    assert quota.try_reserve({"leaf": 2, "oak": 1}) == 5000.0
     clock.at += 0.1
-    assert found.try_reserve({"leaf": 2}) is None
-    assert found.try_reserve({"leaf": 1, "oak": 1}) is None
-    assert found.try_reserve({"leaf": 1}) == pytest.approx(5000.1)
-    assert found.try_reserve({"leaf": 1}) is None
+    assert quota.try_reserve({"leaf": 2}) is None
+    assert quota.try_reserve({"leaf": 1, "oak": 1}) is None
+    assert quota.try_reserve({"leaf": 1}) == pytest.approx(5000.1)
+    assert quota.try_reserve({"leaf": 1}) is None
 
 
 def test_a_count_is_good_for_a_moment(clock: Clock) -> None:
-    found = WaitingRunQuota()
-    found.refresh({"leaf": 3}, 5000.0)
+    quota = WaitingRunQuota()
+    quota.refresh({"leaf": 3}, 5000.0)
     clock.at += REFRESH_S
-    assert found.try_reserve({"leaf": 1}) is None
-    found.refresh({"leaf": 2}, 6000.0)
-    assert found.try_reserve({"leaf": 2}) == 6000.0
+    assert quota.try_reserve({"leaf": 1}) is None
+    quota.refresh({"leaf": 2}, 6000.0)
+    assert quota.try_reserve({"leaf": 2}) == 6000.0
