@@ -74,8 +74,9 @@ async def failed_run(mesh: Mesh) -> str:
 
 
 OPEN: dict[str, Reach] = {
-    one.__name__: one for one in (queued_run, claimed_run, run_between_stages, lost_run, publishing_run, failing_run, unpublishable_run)
-}  # fmt: skip
+    one.__name__: one
+    for one in (queued_run, claimed_run, run_between_stages, lost_run, publishing_run, failing_run, unpublishable_run)
+}
 """Those whose run has not ended."""
 
 

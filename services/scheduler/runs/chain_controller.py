@@ -42,7 +42,7 @@ async def _advance_chain(db: Database, applier: TransitionApplier, app: str, cha
             new_run = writer.start_run(draft, now)
             await writer.insert_runs(conn, [new_run])
             await run_rows.update_run(conn, first, {})
-    if applier.log_runs and step.start_position is not None:
+    if step.start_position is not None:
         writer.log_submission(new_run.run)
     if step.cancel_run is not None:
         await commands.cancel_if_open(db, applier, app, step.cancel_run)

@@ -167,7 +167,7 @@ class RunCreator:
             SubmitRequest(run, path, key, "" if key is None else _hash_body(body), callback)
         )
         self.triggers.hurry_timers()
-        if self.settings.run_log and submitted.run.id == run.id:
+        if submitted.run.id == run.id:
             log_submission(submitted.run)
         return submitted
 
@@ -178,7 +178,7 @@ class RunCreator:
         try:
             submitted = await self.run_writer.submit(SubmitRequest(run, path, key, hashlib.sha256(raw).hexdigest()))
             self.triggers.hurry_timers()
-            if self.settings.run_log and submitted.run.id == run.id:
+            if submitted.run.id == run.id:
                 log_submission(submitted.run)
             return submitted
         finally:

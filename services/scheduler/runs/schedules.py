@@ -120,7 +120,7 @@ async def _start_run(
             await writer.insert_runs(conn, [new_run])
             columns["last_run"] = new_run.run.id
         await schedule_rows.update_schedule(conn, current, columns)
-    if settings.run_log and "last_run" in columns:
+    if "last_run" in columns:
         writer.log_submission(new_run.run)
     triggers.dispatch_relay.wake()
 
