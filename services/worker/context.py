@@ -128,13 +128,13 @@ def get_installation_id(internal_token: str) -> str:
     return hashlib.sha256(internal_token.encode()).hexdigest()[:12]
 
 
-def throttle_progress(show: Progress) -> Progress:
+def throttle_progress(report: Progress) -> Progress:
     last = 0.0
 
     def report_line(line: str) -> None:
         nonlocal last
         if time.monotonic() - last >= PROGRESS_INTERVAL_S:
             last = time.monotonic()
-            show(line)
+            report(line)
 
     return report_line

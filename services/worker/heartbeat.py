@@ -29,9 +29,9 @@ class Heartbeat:
 
     async def run_once(self) -> None:
         """After a change, send without wait or abort, so that frequent changes cannot starve lease renewal."""
-        hurried = self._held_tasks.changed.is_set()
+        is_change = self._held_tasks.changed.is_set()
         self._held_tasks.changed.clear()
-        if hurried:
+        if is_change:
             await self._send(0.0)
         else:
             await self._long_poll()

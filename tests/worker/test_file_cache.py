@@ -18,7 +18,7 @@ BOX = {"box": "b", "user": "u", "group": "g", "file": "a.csv"}
 
 @pytest.mark.parametrize("link", [True, False])
 async def test_what_was_put_is_taken_as_it_was(tmp_path: Path, link: bool) -> None:
-    cache = FileCache(tmp_path / "shelf", hard_links=link)
+    cache = FileCache(tmp_path / "cache", hard_links=link)
     source, target = tmp_path / "source", tmp_path / "there" / "target"
     source.write_bytes(b"content")
     assert not await cache.get_into("k", 7, target, tmp_path)
@@ -28,16 +28,16 @@ async def test_what_was_put_is_taken_as_it_was(tmp_path: Path, link: bool) -> No
     assert os.path.samefile(source, target) == link
     await cache.add("none", tmp_path / "missing")
     assert not await cache.get_into("none", 7, tmp_path / "other", tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["shelf", "source", "there"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "source", "there"]
 
 
 @pytest.mark.parametrize("link", [True, False])
 async def test_what_has_lost_bytes_is_forgotten(tmp_path: Path, link: bool) -> None:
     """A host that goes down may leave truncated files."""
-    cache, source = FileCache(tmp_path / "shelf", hard_links=link), tmp_path / "source"
+    cache, source = FileCache(tmp_path / "cache", hard_links=link), tmp_path / "source"
     source.write_bytes(b"content")
     await cache.add("k", source)
-    os.truncate(tmp_path / "shelf" / "k", 3)
+    os.truncate(tmp_path / "cache" / "k", 3)
     assert not await cache.get_into("k", 7, tmp_path / "target", tmp_path)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["source"]
     source.write_bytes(b"content")
@@ -47,22 +47,22 @@ async def test_what_has_lost_bytes_is_forgotten(tmp_path: Path, link: bool) -> N
 
 async def test_many_may_put_the_same_at_once(tmp_path: Path) -> None:
     cache, sources = (
-        FileCache(tmp_path / "shelf", hard_links=True),
+        FileCache(tmp_path / "cache", hard_links=True),
         [tmp_path / f"source{number}" for number in range(8)],
     )
     for source in sources:
         source.write_bytes(b"x" * 100_000)
     await asyncio.gather(*(cache.add("k", source) for source in sources))
     assert {source.stat().st_size for source in sources} == {100_000}
-    assert [path.name for path in (tmp_path / "shelf").iterdir()] == ["k"]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["k"]
 
 
 async def test_the_file_used_longest_ago_goes_first(tmp_path: Path) -> None:
-    cache, source = FileCache(tmp_path / "shelf", hard_links=False, capacity=100), tmp_path / "source"
+    cache, source = FileCache(tmp_path / "cache", hard_links=False, capacity=100), tmp_path / "source"
     source.write_bytes(b"x" * 30)
     for number, name in enumerate("abc"):
         await cache.add(name, source)
-        os.utime(tmp_path / "shelf" / name, (number, number))
+        os.utime(tmp_path / "cache" / name, (number, number))
     assert await cache.get_into("a", 30, tmp_path / "a", tmp_path)
     await cache.add("d", source)
     cached = {name for name in "abcd" if await cache.get_into(name, 30, tmp_path / f"again-{name}", tmp_path)}

@@ -23,7 +23,7 @@ async def test_a_pull_that_stands_still_ends_and_says_so(docker_engine: Engine) 
     try:
         async with open_engine(docker_engine.runtime) as docker:
             with pytest.raises(RuntimeFailure, match=r"the pull of .* stalled for 1 s") as ended:
-                await Images(docker, stall=1.0).ensure_image(name, progress.append)
+                await Images(docker, stall_timeout=1.0).ensure_image(name, progress.append)
     finally:
         registry.close()
         for writer in writers:

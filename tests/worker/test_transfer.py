@@ -72,7 +72,7 @@ async def test_an_output_that_cannot_be_read_is_named(mesh: FakeMesh, tmp_path: 
     async with open_service_clients(mesh.make_settings(tmp_path)) as peers:
         with pytest.raises(TaskFailed) as raised:
             await stage_out.upload_outputs(
-                LEASE, {"out": [lost]}, peers, FileCache(tmp_path / "shelf", hard_links=False)
+                LEASE, {"out": [lost]}, peers, FileCache(tmp_path / "cache", hard_links=False)
             )
     assert raised.value.reason == {
         "code": "output",

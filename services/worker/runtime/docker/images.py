@@ -21,9 +21,9 @@ STALL_TIMEOUT_S = 120.0
 
 
 class Images:
-    def __init__(self, docker: Docker, stall: float = STALL_TIMEOUT_S) -> None:
+    def __init__(self, docker: Docker, stall_timeout: float = STALL_TIMEOUT_S) -> None:
         self._docker = docker
-        self._stall = stall
+        self._stall_timeout = stall_timeout
         self._cache: dict[str, tuple[float, str]] = {}
 
     async def get_image_id(self, name: str) -> str:
@@ -62,10 +62,10 @@ class Images:
 
     async def _next_event(self, name: str, events: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
         try:
-            async with asyncio.timeout(self._stall):
+            async with asyncio.timeout(self._stall_timeout):
                 return await anext(events, None)
         except TimeoutError as error:
-            raise RuntimeFailure("image", f"the pull of {name} stalled for {self._stall:g} s") from error
+            raise RuntimeFailure("image", f"the pull of {name} stalled for {self._stall_timeout:g} s") from error
         except DockerError as error:
             if isinstance(translated := translate_error(error), Unavailable):
                 raise translated from error
