@@ -159,12 +159,7 @@ async def _affected_stages(conn: Connection, run: Run, changed: Task | None) -> 
         neighbours = transitions.find_neighbours(run, changed)
         other_states = await tasks.list_other_states(conn, run.id, {changed.name, *neighbours})
         if not other_states & FAILED_STATES:
-            loaded = (
-                await tasks.list_by_names(conn, run.id, neighbours - {changed.name})
-                if neighbours - {changed.name}
-                else []
-            )
-            return [changed, *loaded], other_states
-    return [
-        changed if changed and changed.id == stage.id else stage for stage in await tasks.list_by_run(conn, run.id)
-    ], frozenset()
+            names = neighbours - {changed.name}
+            return [changed, *(await tasks.list_by_names(conn, run.id, names) if names else [])], other_states
+    stages = await tasks.list_by_run(conn, run.id)
+    return [changed if changed and changed.id == stage.id else stage for stage in stages], frozenset()

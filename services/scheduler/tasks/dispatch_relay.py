@@ -45,30 +45,22 @@ class DispatchRelay:
 
     async def _select(self, conn: Connection, now: float) -> list[ReadyTask]:
         """Undispatched tasks of classes whose window is half empty, and unclaimed ones of classes with free slots."""
-        all_workers, dispatched = await workers.list_workers(conn), await ready_queue.count_dispatched(conn)
-        window, app_limit = (
-            max(WINDOW_SIZE, PER_SLOT * sum(worker.slots for worker in all_workers)),
-            self._app_limit,
-        )
-        low_classes = [
-            resource_class for resource_class in DEFAULT_CLASSES if dispatched.get(resource_class, 0) < window / 2
-        ]
-        undispatched = (
-            await ready_queue.list_undispatched(conn, low_classes, None, window // 2, app_limit) if low_classes else []
-        )
-        waiting_by_class = Counter(dispatched) + Counter(task.resource_class for task in undispatched)
+        all_workers = await workers.list_workers(conn)
+        dispatched = await ready_queue.count_dispatched(conn)
+        window = max(WINDOW_SIZE, PER_SLOT * sum(worker.slots for worker in all_workers))
+        low_classes = [name for name in DEFAULT_CLASSES if dispatched.get(name, 0) < window / 2]
+        selected: list[ReadyTask] = []
+        if low_classes:
+            selected = await ready_queue.list_undispatched(conn, low_classes, None, window // 2, self._app_limit)
+        waiting = Counter(dispatched) + Counter(task.resource_class for task in selected)
         # with a limit, a dispatched task may not be claimable: only this query knows the order
-        self._dispatcher.refill(
-            {}
-            if app_limit
-            else {resource_class: window - waiting_by_class[resource_class] for resource_class in DEFAULT_CLASSES}
-        )
-        if not self._is_redispatch_due(now) or not (free_classes := classes_with_free_slots(all_workers, now)):
-            return undispatched
-        return [
-            *undispatched,
-            *await ready_queue.list_undispatched(conn, free_classes, now - REDISPATCH_AFTER_S, WINDOW_SIZE, app_limit),
-        ]
+        self._dispatcher.refill({} if self._app_limit else {name: window - waiting[name] for name in DEFAULT_CLASSES})
+        if self._is_redispatch_due(now) and (free_classes := classes_with_free_slots(all_workers, now)):
+            dispatched_before = now - REDISPATCH_AFTER_S
+            selected += await ready_queue.list_undispatched(
+                conn, free_classes, dispatched_before, WINDOW_SIZE, self._app_limit
+            )
+        return selected
 
     def _is_redispatch_due(self, now: float) -> bool:
         """Whether to check unclaimed tasks again; at most every `REDISPATCH_CHECK_S`."""

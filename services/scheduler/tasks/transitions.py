@@ -144,13 +144,11 @@ def advance_run(
     """
     stages = {task.name: task for task in tasks}
     changes: dict[str, ColumnUpdates] = {}
-    halted = run.status == "canceling" or any(task.state in FAILED_STATES for task in stages.values())
+    is_halted = run.status == "canceling" or any(task.state in FAILED_STATES for task in stages.values())
     for task in stages.values():
-        if halted and task.is_open and not task.stop:
+        if is_halted and task.is_open and not task.stop:
             changes[task.id] = _halt_task(task, run, now)
-        elif (
-            not halted and task.state == "waiting" and task.not_before is None and _are_inputs_ready(run, task, stages)
-        ):
+        elif not is_halted and _can_start(run, task, stages):
             changes[task.id] = {"state": "ready", "reason": None}
     new_states = {task.name: changes.get(task.id, {}).get("state", task.state) for task in stages.values()}
     return RunTransition(_end_run(run, stages, new_states, other_states, now), changes)
@@ -163,6 +161,10 @@ def _halt_task(task: Task, run: Run, now: float) -> ColumnUpdates:
         return {"stop": True, "reason": run.reason or reason("canceled", "another stage failed")}
     state = "canceled" if run.status == "canceling" else "skipped"
     return {**UNCLAIMED, "state": state, "reason": None if state == "skipped" else run.reason, "finished_at": now}
+
+
+def _can_start(run: Run, task: Task, stages: Mapping[str, Task]) -> bool:
+    return task.state == "waiting" and task.not_before is None and _are_inputs_ready(run, task, stages)
 
 
 def _are_inputs_ready(run: Run, task: Task, stages: Mapping[str, Task]) -> bool:

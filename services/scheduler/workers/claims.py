@@ -101,12 +101,8 @@ async def _build_stage_spec(conn: Connection, task: Task, run: Run, now: float, 
     producers = planner.producing_stages(run)
     stage = run.get_stage(task)
     predecessors = {producers[variable] for variable in stage["inputs"] if variable in producers}
-    siblings = (
-        {sibling.name: sibling for sibling in await tasks.list_by_names(conn, run.id, predecessors)}
-        if predecessors
-        else {}
-    )
-    stage_spec = planner.build_stage_spec(run, task, siblings)
+    siblings = await tasks.list_by_names(conn, run.id, predecessors) if predecessors else []
+    stage_spec = planner.build_stage_spec(run, task, {sibling.name: sibling for sibling in siblings})
     if call := stage.get("call"):
         return stage_spec.model_copy(update={"call": async_prediction.grant_call(token, run, call)})
     return stage_spec
