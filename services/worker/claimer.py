@@ -12,6 +12,7 @@ from libs.common.errors import MeshError
 from libs.common.http.client import ServiceClient
 from libs.common.messages import TaskReady
 from libs.common.periodic_task import PeriodicTask
+from libs.common.protocol.claim import ClaimRequest
 from libs.common.settings import Settings
 from services.worker.held_tasks import HeldTasks
 from services.worker.lease import Lease
@@ -42,9 +43,7 @@ class TaskClaimer:
                 await self._pause_while_full(consumer)
                 delivery = await consumer.next()
                 try:
-                    await self._on_notification(
-                        delivery.message.task if isinstance(delivery.message, TaskReady) else None
-                    )
+                    await self._on_notification()
                 finally:
                     await delivery.ack()
 
@@ -55,9 +54,9 @@ class TaskClaimer:
         await self._held_tasks.wait_for_free_slot()
         await consumer.resume()
 
-    async def _on_notification(self, task: str | None) -> None:
+    async def _on_notification(self) -> None:
         try:
-            if await self.claim_task(task):
+            if await self.claim_task():
                 await self.claim_until_full()
         except MeshError as error:
             log.get("worker").info("Claim failed; retrying", why=error.detail)
@@ -65,21 +64,18 @@ class TaskClaimer:
 
     async def claim_until_full(self) -> None:
         """Claim until no task is ready or no slot is free."""
-        while await self.claim_task(None):
+        while await self.claim_task():
             continue
 
-    async def claim_task(self, task: str | None) -> bool:
+    async def claim_task(self) -> bool:
         """Claim one task; return whether there may be more. One claim at a time, so that `free` is accurate."""
         if self._held_tasks.draining:
             return False
         async with self._claim_lock:
-            body = {
-                "worker": self._worker,
-                "classes": list(self._settings.worker_classes),
-                "task": task,
-                "free": self._held_tasks.free_slots,
-            }
-            response = await self._scheduler.post("/internal/claims", body)
+            request = ClaimRequest(
+                worker=self._worker, classes=self._settings.worker_classes, free=self._held_tasks.free_slots
+            )
+            response = await self._scheduler.post("/internal/claims", request.to_json())
             if not response or not response.get("lease"):
                 return False
             self._accept_lease(response["lease"])

@@ -6,9 +6,8 @@ import asyncio
 import socket
 from typing import Any
 
-from libs.common import log
 from libs.common.http.client import ServiceClient
-from libs.common.http.tolerant_list import describe_entry
+from libs.common.protocol.heartbeat import HeartbeatResponse
 from libs.common.settings import Settings
 from services.worker.held_tasks import HeldTasks
 
@@ -54,7 +53,7 @@ class Heartbeat:
         response = await self._scheduler.post(path, self.to_json(wait), timeout=wait + RESPONSE_MARGIN_S)
         for held_task, openapi in sent:
             held_task.reported_openapi = openapi
-        self._apply_orders(response)
+        self._apply_orders(HeartbeatResponse.model_validate(response))
 
     def to_json(self, wait: float) -> dict[str, Any]:
         return {
@@ -68,22 +67,15 @@ class Heartbeat:
             "have": [held_task.dump_json() for held_task in self._held_tasks.list_tasks()],
         }
 
-    def _apply_orders(self, response: dict[str, Any]) -> None:
-        """Apply the orders; an invalid one does not block the others."""
-        self._lease_s = float(response.get("lease_seconds") or self._lease_s)
-        self._held_tasks.draining = bool(response.get("drain"))
+    def _apply_orders(self, orders: HeartbeatResponse) -> None:
+        self._lease_s = orders.lease_seconds
+        self._held_tasks.draining = orders.drain
         for held_task in self._held_tasks.list_tasks() if self._held_tasks.draining else ():
             if held_task.lease.kind == "stage" and not held_task.has_started:
                 held_task.set_order("return")
-        for order in ("stop", "gone"):
-            for entry in response.get(order) or ():
-                if not _is_valid_order(entry):
-                    log.get("worker").warning(
-                        "Received an invalid order; ignoring it", order=order, entry=describe_entry(entry)
-                    )
-                elif target := self._held_tasks.find(entry["task"], entry["token"]):
-                    target.set_order("gone" if order == "gone" else "stop")
-
-
-def _is_valid_order(order: Any) -> bool:
-    return isinstance(order, dict) and type(order.get("task")) is str and type(order.get("token")) is int
+        for task in orders.stop:
+            if target := self._held_tasks.find(task.task, task.token):
+                target.set_order("stop")
+        for task in orders.gone:
+            if target := self._held_tasks.find(task.task, task.token):
+                target.set_order("gone")

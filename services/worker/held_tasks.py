@@ -62,7 +62,7 @@ class HeldTask:
 
     def to_json(self) -> dict[str, Any]:
         unchanged = {"openapi": None} if self.openapi is self.reported_openapi else {}
-        defaults = {"detail": None, "progress": None, "endpoint": None, "openapi": None, "model_etag": None}
+        defaults = {"detail": None, "progress": None, "endpoint": None, "openapi": None}
         return {"task": self.lease.task, "token": self.lease.token, **defaults, **self._status, **unchanged}
 
     def dump_json(self) -> orjson.Fragment:

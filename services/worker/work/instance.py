@@ -31,7 +31,6 @@ class Instance:
             await self._check_gateway_url()
         else:
             await self._start()
-        self._report_model()
         async with follow_log_and_progress(self.log, self.held_task):
             exit_info = await self._wait_for_exit()
         raise exit_failure(exit_info, self.log.read_tail())
@@ -41,8 +40,6 @@ class Instance:
         secrets = await self.context.get_secrets(self.lease)
         location = self.lease.spec.get("model")
         model = await self.context.models.get(self.lease.app, location) if location else None
-        if model:
-            (self.folder / "model.etag").write_text(model.etag)
         container = spec.build_instance_spec(self.lease, site, model.path if model else None, secrets)
         (self.folder / MESH_URL_FILE).write_text(site.mesh_url)
         await self.context.prepare_and_start(self.held_task, container)
@@ -54,11 +51,6 @@ class Instance:
             raise RuntimeFailure(
                 "lost", f"it was started with the gateway at {url_file.read_text()}, which is now at {current}"
             )
-
-    def _report_model(self) -> None:
-        file = self.folder / "model.etag"
-        if file.exists():
-            self.held_task.update_status(model_etag=file.read_text())
 
     async def _wait_for_exit(self) -> Exit:
         """Wait until the container exits; stop it if its health check gives up."""
