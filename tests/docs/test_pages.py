@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.command import COMMAND_GROUPS, COMMANDS
-from tests.docs import command_page
+from tests.docs import command_page, messages_page
 from tests.docs.settings_page import page
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +31,18 @@ def test_the_page_of_the_command_line_is_made_from_the_commands() -> None:
     assert (ROOT / "docs/command-line.md").read_text() == made, (
         "python -m tests.docs.command_page > docs/command-line.md"
     )
+
+
+def test_the_page_of_internal_messages_is_made_from_the_protocol() -> None:
+    made = messages_page.page()
+    assert (ROOT / "docs/internal-messages.md").read_text() == made, (
+        "python -m tests.docs.messages_page > docs/internal-messages.md"
+    )
+
+
+def test_the_page_of_internal_messages_has_every_module_of_the_protocol() -> None:
+    modules = {path.stem for path in messages_page.FOLDER.glob("*.py")} - {"__init__", "message"}
+    assert set(messages_page.MODULES) == modules
 
 
 @pytest.mark.parametrize("name", PAGES)
