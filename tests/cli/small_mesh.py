@@ -36,7 +36,7 @@ async def lifespan(name: str, settings: Any, bus: Any, receive: Any, send: Any) 
         await send({"type": "lifespan.startup.failed", "message": "cannot"})
         return
     details = {"port": settings.port, "registry": settings.registry_url, "bus": id(bus)}
-    log_event(event="started", name=name, reach=settings.repository_reach, **details)
+    log_event(event="started", name=name, reach=settings.reachable_repository_networks, **details)
     await send({"type": "lifespan.startup.complete"})
     await receive()
     log_event(event="stopped", name=name)
