@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from libs.common.datatypes import NUMERIC_DATATYPES, TENSOR_DATATYPES
 from services.cli.cli_errors import WrongUsage
 
-NUMBERS = ("FP32", "FP64", "INT32", "INT64")
-TENSORS = (*NUMBERS, "BOOL")
 TEXTS = frozenset({"str", "FILE"})
 
 
@@ -53,7 +52,7 @@ def parse_value(text: str, accepted: InputType = ANY_TYPE) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        return _parse_list(text) if any(kind in TENSORS for kind in accepted.datatypes) else text
+        return _parse_list(text) if any(kind in TENSOR_DATATYPES for kind in accepted.datatypes) else text
 
 
 def _read_base64(file: Path) -> str:
@@ -119,5 +118,5 @@ def _choose_datatype(name: str, flat: list[Any], accepted: tuple[str, ...]) -> s
     if not all(isinstance(element, int | float) and not isinstance(element, bool) for element in flat):
         raise WrongUsage(f"{name}: a list holds numbers only, true and false only, texts only, or objects only")
     integers = all(isinstance(element, int) for element in flat)
-    fitting = [kind for kind in accepted if kind in NUMBERS and (integers or kind.startswith("FP"))]
+    fitting = [kind for kind in accepted if kind in NUMERIC_DATATYPES and (integers or kind.startswith("FP"))]
     return fitting[0] if fitting else "INT64" if integers else "FP64"

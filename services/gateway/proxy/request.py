@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
-from random import getrandbits
 from typing import Any
 
 from starlette.types import Scope
 
+from libs.common.http.request_id import accept_request_id
 from libs.common.http.upgrade import list_tokens
 from libs.common.http.uvicorn.protocol import DETACH_TRANSPORT
 from services.gateway.proxy.tunnel import TakeTransport
 from services.gateway.proxy.upstream_connection import Headers
 
 EMPTY: dict[str, Any] = {}
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
      b"trailer", b"transfer-encoding", b"upgrade", b"expect"}
@@ -66,7 +64,7 @@ class Request:
             scheme=scope.get("scheme", "http"),
             by_name=by_name,
             take_transport=scope.get("extensions", EMPTY).get(DETACH_TRANSPORT, EMPTY).get("to"),
-            id=identity if identity and REQUEST_ID.fullmatch(identity) else f"{getrandbits(128):032x}",
+            id=accept_request_id(identity),
         )
 
     @property

@@ -17,10 +17,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from libs.common.idle_timeout import IdleTimeout
 from services.registry.git.address_policy import GitTarget
 from services.registry.git.credentials import NO_CREDENTIALS, Credentials, GitAuth, write_auth_files
 from services.registry.git.error_messages import GitFailed, explain_git_error, find_last_location
-from services.registry.git.process_io import CHUNK_BYTES, IdleTimeout, communicate, get_pipes, read_stderr
+from services.registry.git.process_io import CHUNK_BYTES, communicate, get_pipes, read_stderr
 
 MAX_FILE_BYTES = 1 << 30
 """The largest file (a pack) that Git may write."""

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from libs.common.idle_timeout import limit_idle_time
 from services.registry.git.error_messages import GitFailed
 
 MAX_OUTPUT_BYTES = 16_000_000
 MAX_ERROR_BYTES = 64_000
 CHUNK_BYTES = 64 * 1024
-
-
-class IdleTimeout(Exception):
-    """The process printed nothing for too long."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +31,12 @@ def get_pipes(process: Process) -> ProcessPipes:
 
 async def communicate(pipes: ProcessPipes, stdin_data: bytes, idle_timeout: float | None) -> tuple[bytes, bytes]:
     """Write stdin, return stdout and stderr. Raises IdleTimeout after `idle_timeout` seconds without a byte."""
-    try:
-        async with asyncio.timeout(idle_timeout) as watchdog, asyncio.TaskGroup() as group:
-            output = group.create_task(
-                _read_first(_iter_chunks_watched(pipes.stdout, watchdog, idle_timeout), MAX_OUTPUT_BYTES + 1)
-            )
-            errors = group.create_task(
-                _read_last(_iter_chunks_watched(pipes.stderr, watchdog, idle_timeout), MAX_ERROR_BYTES)
-            )
-            group.create_task(_write_stdin(pipes.stdin, stdin_data))
-    except TimeoutError as error:
-        if not watchdog.expired():
-            raise
-        raise IdleTimeout from error
+    async with limit_idle_time(idle_timeout) as restart_timeout, asyncio.TaskGroup() as group:
+        output = group.create_task(
+            _read_first(_iter_chunks_watched(pipes.stdout, restart_timeout), MAX_OUTPUT_BYTES + 1)
+        )
+        errors = group.create_task(_read_last(_iter_chunks_watched(pipes.stderr, restart_timeout), MAX_ERROR_BYTES))
+        group.create_task(_write_stdin(pipes.stdin, stdin_data))
     if len(output.result()) > MAX_OUTPUT_BYTES:
         raise GitFailed("git printed more than is accepted")
     return output.result(), errors.result()
@@ -63,12 +53,10 @@ async def _iter_chunks(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
 
 
 async def _iter_chunks_watched(
-    stream: asyncio.StreamReader, watchdog: asyncio.Timeout, idle_timeout: float | None
+    stream: asyncio.StreamReader, restart_timeout: Callable[[], None]
 ) -> AsyncIterator[bytes]:
-    loop = asyncio.get_running_loop()
     async for chunk in _iter_chunks(stream):
-        if idle_timeout is not None:
-            watchdog.reschedule(loop.time() + idle_timeout)
+        restart_timeout()
         yield chunk
 
 

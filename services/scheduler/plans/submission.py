@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from libs.common.datatypes import NUMERIC_DATATYPES
 from libs.common.errors import Invalid
 from libs.common.identity import ANONYMOUS
 from libs.common.locations import Location
@@ -18,7 +19,6 @@ from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.store_keys import location_error
 from services.scheduler.plans import callback_request, planner
 
-NUMERIC_DATATYPES = frozenset({"FP32", "FP64", "INT32", "INT64"})
 MAX_PRIORITY = 10
 MAX_SHOWN_CHARS = 80
 """How many characters of an invalid value an error message shows."""

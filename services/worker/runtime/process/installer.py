@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from libs.common.idle_timeout import IdleTimeout, limit_idle_time
 from services.worker.runtime import Progress, RuntimeFailure
 
 LAST_LINES = 10
@@ -84,16 +85,13 @@ async def run_installer(command: list[str], cwd: Path | None, progress: Progress
 async def _wait_for_exit(process: Process, output: InstallOutput, silence: float) -> int:
     """Return its exit code. Raises RuntimeFailure after the silence timeout."""
     assert process.stdout is not None  # noqa: S101  requested above
-    loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(silence) as silence_timeout:
+        async with limit_idle_time(silence) as restart_timeout:
             async for line in process.stdout:
-                silence_timeout.reschedule(loop.time() + silence)
+                restart_timeout()
                 output.add_line(line.decode(errors="replace").strip())
             return await process.wait()
-    except TimeoutError as error:
-        if not silence_timeout.expired():
-            raise
+    except IdleTimeout as error:
         raise output.to_failure(f": no output for {format_duration(silence)}; last lines") from error
 
 
