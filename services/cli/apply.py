@@ -1,4 +1,4 @@
-"""`apply` and `login`: how a module, and a person, get to a mesh."""
+"""`mlmesh apply` and `mlmesh login`: attach a module to a mesh, and store a user's token."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def apply(
     headers = {"Content-Type": "application/yaml"}
     with mesh.client.open_response(
         "POST", "/api/v1/apply", text, headers=headers, params={"file": file.name}
-    ) as answer:
-        applied = answer.json()
+    ) as response:
+        applied = response.json()
     mesh.print_sentence(applied, "\n".join(_applied_lines(applied)))
 
 
@@ -48,7 +48,7 @@ def login(
 
 
 def read_secret_text(what: str) -> str:
-    """A secret text: typed unseen on a terminal, else all of standard input but the end of its last line."""
+    """Read a secret: from a prompt without echo, else all of standard input without its last line break."""
     try:
         prompt = f"{what} (typed unseen)"
         value = typer.prompt(prompt, hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()

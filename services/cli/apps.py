@@ -69,7 +69,7 @@ def _repository_text(repository: dict[str, Any] | None) -> str:
 
 
 def _problem_pairs(repository: dict[str, Any] | None) -> list[tuple[str, Any]]:
-    """Why nothing comes from the repository any more."""
+    """The error of the last poll of the repository, if it failed."""
     why = repository and repository.get("poll_error")
     return [("problem", why)] if why else []
 
@@ -103,7 +103,7 @@ def delete_app(
     mesh: Mesh, app: App, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
 ) -> None:
     """Remove an app; its boxes keep their data."""
-    mesh.client.get(APPS + url_path(app))  # nobody is asked about what is not there
+    mesh.client.get(APPS + url_path(app))  # fail before the question if the app is missing
     if not yes:
         typer.confirm(f"delete {app}?", abort=True, err=True)
     mesh.client.delete(APPS + url_path(app))

@@ -1,4 +1,4 @@
-"""Values as they are typed: `NAME=VALUE`, where VALUE is JSON, `@FILE` with JSON, or text."""
+"""Parses `NAME=VALUE` arguments; VALUE is JSON, `@FILE` with JSON, or text."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TEXTS = frozenset({"str", "FILE"})
 
 @dataclass(frozen=True)
 class InputType:
-    """What an input takes by its component's description: datatypes, best first; without them anything.
+    """The type of an input, from its component's OpenAPI document: datatypes, best first; empty allows any.
 
-    `single`, `listed`: one text or object, a list of them. `base64`: its texts stand for bytes.
+    `single`, `listed`: accepts one text or object, or a list of them. `base64`: texts are base64-encoded bytes.
     """
 
     datatypes: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ def _parse_assignment(text: str) -> tuple[str, str]:
 
 
 def parse_value(text: str, accepted: InputType = ANY_TYPE) -> Any:
-    """`text` as something that is accepted; where that is not known JSON when it is JSON, else text."""
+    """Parse `text` as the input's type; for an unknown type as JSON if it is valid JSON, else as text."""
     if text.startswith("@"):
         return _read_base64(Path(text[1:])) if accepted.base64 else read_json(Path(text[1:]))
     if accepted.datatypes and set(accepted.datatypes) <= TEXTS and not (accepted.listed and text.startswith("[")):
@@ -63,7 +63,7 @@ def _read_base64(file: Path) -> str:
 
 
 def _parse_list(text: str) -> Any:
-    """`1,4,2,8` as a list, where the function wants numbers or true and false."""
+    """Parse `1,4,2,8` as a list, for an input of numbers or booleans."""
     try:
         items = json.loads(f"[{text}]")
     except ValueError:
@@ -72,7 +72,7 @@ def _parse_list(text: str) -> Any:
 
 
 def read_json(file: Path) -> Any:
-    """What the file holds; `-` is standard input. Raises WrongUsage."""
+    """Parse a JSON file; `-` is standard input. Raises WrongUsage."""
     try:
         return json.loads(sys.stdin.read() if str(file) == "-" else file.read_text())
     except ValueError as error:
@@ -80,7 +80,7 @@ def read_json(file: Path) -> Any:
 
 
 def build_input(name: str, data: Any, accepted: InputType = ANY_TYPE) -> dict[str, Any]:
-    """An input of a prediction."""
+    """Build one input of a prediction request."""
     kinds = accepted.datatypes
     if data is None:
         return {"name": name, "datatype": (kinds or ("str",))[0], "data": None}
@@ -96,7 +96,7 @@ def build_input(name: str, data: Any, accepted: InputType = ANY_TYPE) -> dict[st
 
 
 def _flatten(data: Any) -> tuple[list[int], list[Any]]:
-    """Nested lists as one list and its shape; a scalar is a list of one."""
+    """Flatten nested lists; returns the shape and the elements. A scalar has shape [1]."""
     if not isinstance(data, list):
         return [1], [data]
     if not any(isinstance(element, list) for element in data):

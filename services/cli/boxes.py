@@ -83,8 +83,10 @@ def _upload_file(client: Client, app: str, file: Path, target: str, overwrite: b
             headers["Content-Length"] = str(content.size)
         pieces = content.read_pieces(advance)
         try:
-            with client.open_response("PUT", _file_url(app, target), pieces, headers=headers, params=params) as answer:
-                return {"path": target, "size": content.sent, "etag": answer.headers.get("ETag")}
+            with client.open_response(
+                "PUT", _file_url(app, target), pieces, headers=headers, params=params
+            ) as response:
+                return {"path": target, "size": content.sent, "etag": response.headers.get("ETag")}
         except Malformed as error:
             if "presigned_put_url" in error.extensions:
                 raise Failure(f"{target} exists; --overwrite replaces it") from error
@@ -107,7 +109,7 @@ def get_files(
         _download_file(mesh.client, app, source, path)
         for source, path in _plan_downloads(mesh.client, app, place, target)
     ]
-    if target != transfers.STANDARD_STREAM:  # the file's own bytes are there
+    if target != transfers.STANDARD_STREAM:  # standard output holds the file's content
         mesh.print_sentence([str(path) for path in paths], "\n".join(map(str, paths)))
 
 
@@ -126,7 +128,7 @@ def _plan_downloads(client: Client, app: str, place: str, target: Path) -> list[
 
 
 def _safe_join(folder: Path, name: str) -> Path:
-    """Where a listed file goes; its name is another's word, so it must stay in the folder."""
+    """The local path of a listed file. Raises Failure if its name, which is not trusted, leads out of the folder."""
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise Failure(f"the listed name {name!r} leads out of {folder}")
@@ -137,10 +139,10 @@ def _download_file(client: Client, app: str, source: str, target: Path) -> Path:
     if target.is_dir():
         raise Failure(f"{target} is a folder of this machine; name the file that is to be written")
     headers = {"Accept": "application/octet-stream"}
-    with client.open_response("GET", _file_url(app, source), headers=headers, params={"download": 1}) as answer:
-        total, received = int(answer.headers.get("Content-Length") or 0), 0
+    with client.open_response("GET", _file_url(app, source), headers=headers, params={"download": 1}) as response:
+        total, received = int(response.headers.get("Content-Length") or 0), 0
         with transfers.open_target(target) as content, render.transfer_progress(source, total) as advance:
-            while piece := answer.stream.read(transfers.CHUNK_BYTES):
+            while piece := response.stream.read(transfers.CHUNK_BYTES):
                 content.write(piece)
                 received += len(piece)
                 advance(len(piece))
@@ -164,7 +166,7 @@ def remove_files(
         if not yes:
             typer.confirm(f"delete {place} with {count} file{'s' if count > 1 else ''}?", abort=True, err=True)
     else:
-        mesh.client.get(_file_url(app, place))  # nobody is told that what was never there is deleted
+        mesh.client.get(_file_url(app, place))  # fail if the file does not exist
     mesh.client.delete(_file_url(app, place))
     mesh.print_sentence({"deleted": place}, f"{place} is deleted")
 

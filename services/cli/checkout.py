@@ -1,4 +1,4 @@
-"""What a checkout's manifests declare, for commands that need no mesh."""
+"""Reads the manifests of a checkout, for commands that need no mesh."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ATTACHING = frozenset({"PlatformApp", "Repository", "Secret"})
 
 
 def find_manifest(kind: type[Body], name: str, folder: Path) -> tuple[Body, Sequence[Manifest[Header]]]:
-    """The manifest of this kind and name, and all that were read with it, those of app.yaml too. Raises Failure."""
+    """The manifest of this kind and name, and all manifests, including those of app.yaml. Raises Failure."""
     from libs.common.manifests import read_documents
 
     read = read_files(folder)
@@ -34,7 +34,7 @@ def find_manifest(kind: type[Body], name: str, folder: Path) -> tuple[Body, Sequ
 
 
 class CheckoutFiles(NamedTuple):
-    """Manifests, and app.yaml when `mlmesh apply` sends it; named as a person here opens them."""
+    """The manifests, and app.yaml if `mlmesh apply` would send it; paths are relative to the working directory."""
 
     root: Path
     """Where a deployment looks for manifests."""
@@ -58,17 +58,17 @@ def read_files(folder: Path) -> CheckoutFiles:
 
 
 def repository_root(folder: Path) -> Path:
-    """`folder`, or where it is when it is the folder of manifests."""
+    """`folder`, or its parent if it is the folder of manifests."""
     return folder.parent if folder.name == DEFAULT_FOLDER else folder
 
 
 def display_name(file: Path) -> str:
-    """Its name as a deployment shows it: bytes that are not UTF-8 as escapes."""
+    """The file name as a deployment shows it, with bytes that are not UTF-8 escaped."""
     return os.fsencode(file).decode(errors="backslashreplace")
 
 
 def read_content(file: Path) -> bytes:
-    """Of one that is too large a byte too much, so that the check itself says so."""
+    """The content, limited to one byte over the maximum: the manifest check reports a file that is too large."""
     from libs.common.manifests.reading import MAX_FILE
 
     with file.open("rb") as opened:
@@ -76,7 +76,7 @@ def read_content(file: Path) -> bytes:
 
 
 def _read_application(file: Path) -> dict[str, bytes]:
-    """The file, unless it is something else that is called so, such as a manifest."""
+    """app.yaml, unless it is something else of that name, such as a manifest."""
     from libs.common.manifests import KINDS
     from libs.common.manifests.parsing import InvalidYaml, parse
 
@@ -92,7 +92,7 @@ def _read_application(file: Path) -> dict[str, bytes]:
 
 
 def _manifest_root(folder: Path, sent: Mapping[str, bytes]) -> Path:
-    """Where a deployment looks: as the Repository in app.yaml says, else in `manifests`; or the folder itself."""
+    """The folder that a deployment reads: the Repository's path in app.yaml, else `manifests`, or `folder` itself."""
     from libs.common.manifests import Repository, read_documents
 
     specs = [document.body.spec for document in read_documents(sent)[0] if isinstance(document.body, Repository)]

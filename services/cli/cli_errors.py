@@ -1,7 +1,7 @@
-"""How a command fails: one sentence on stderr and an exit code that scripts can tell apart.
+"""Errors of commands: one sentence on stderr, and an exit code for scripts.
 
 0 done   1 failed   2 wrong usage   3 not reachable   4 refused: not allowed
-130 interrupted (Ctrl-C)   141 what read the output went away
+130 interrupted (Ctrl-C)   141 the reader of the output closed the pipe
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def exit_code(error: Exception) -> int:
 
 
 def error_lines(error: Exception) -> list[str]:
-    """What to print: the error's own sentence, and below it the places that it names."""
+    """The lines to print: the error's message, then the positions of its problems."""
     match error:
         case MeshError():
             return _mesh_error_lines(error)
@@ -61,7 +61,7 @@ def error_lines(error: Exception) -> list[str]:
 
 
 def _usage_error_lines(error: Any) -> list[str]:
-    """What is wrong, the form that is right, and where to read on. Of a noun without a command: its whole help."""
+    """The error, the correct usage, and the help command. For a group without a command: its whole help."""
     message: str = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     if context is None:
@@ -83,7 +83,7 @@ def _problem_lines(members: dict[str, Any]) -> Iterator[str]:
 
 
 def format_problem(problem: dict[str, Any]) -> str:
-    """`file:line:column: sentence`, or what of it is known."""
+    """`file:line:column: message`; unknown parts are omitted."""
     position = [str(problem[key]) for key in ("file", "line", "column") if problem.get(key) not in (None, "")]
     where = ":".join(position) or str(problem.get("input") or problem.get("field") or "")
     return f"{where}: {problem['message']}" if where else str(problem["message"])

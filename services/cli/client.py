@@ -1,4 +1,4 @@
-"""Calls to a mesh's public API. Its problem documents come back as errors; silence is NotReachable."""
+"""HTTP client of a mesh's public API. Raises its problem documents as errors, and NotReachable without a response."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from services.cli.cli_errors import NotReachable, WrongUsage
 from services.cli.profile import Profile
 
 READ_TIMEOUT_S = 90.0
-"""Longest silence of a mesh in an answer; it holds a request at most 60 s when asked to wait."""
+"""Longest silence of a mesh; it holds a long poll for at most 60 s."""
 PROBE_TIMEOUT_S = 2.0
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 Body = bytes | Iterable[bytes]
@@ -29,11 +29,11 @@ Body = bytes | Iterable[bytes]
 class Response:
     status: int
     headers: Message
-    """In any case, as HTTP has them."""
+    """Names are case-insensitive."""
     stream: IO[bytes]
 
     def json(self) -> Any:
-        """Raises NotReachable when it is no JSON: then what answered is no mesh."""
+        """Parse the body. Raises NotReachable unless it is JSON: then the server is no mesh."""
         content = self.stream.read()
         try:
             return json.loads(content) if content else None
@@ -60,16 +60,16 @@ class Client:
         return self.request_json("DELETE", path, params=params)
 
     def request_json(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
-        """The decoded answer; `body` is sent as JSON."""
+        """Send `body` as JSON; returns the decoded response."""
         headers = {"Accept": "application/json", **options.pop("headers", {})}
         data = None if body is None else _encode_json(body)
         if data is not None:
             headers["Content-Type"] = "application/json"
-        with self.open_response(method, path, data, headers=headers, **options) as answer:
-            return answer.json()
+        with self.open_response(method, path, data, headers=headers, **options) as response:
+            return response.json()
 
     def iterate_pages(self, path: str, **params: Any) -> Iterator[Any]:
-        """Every item of a list, page after page."""
+        """All items of a paginated list."""
         return iterate_items(self.url, lambda cursor: self.get(path, **params, cursor=cursor))
 
     @contextmanager
@@ -82,7 +82,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> Iterator[Response]:
-        """An answer whose body is still to be read. Raises the mesh's error, or NotReachable."""
+        """A response whose body is not read yet. Raises the mesh's error, or NotReachable."""
         request = urllib.request.Request(  # noqa: S310  the profile allows http and https alone
             self.url + path + _query_string(params or {}), data, {**self._identity(), **(headers or {})}, method=method
         )
@@ -94,7 +94,7 @@ class Client:
                 yield Response(304, error.headers, error)
             else:
                 raise _error_from_response(error, self.url) from error
-        except BrokenPipeError:  # of what reads our output; towards the mesh it comes as URLError
+        except BrokenPipeError:  # of standard output; one of the connection is a URLError
             raise
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             why = getattr(error, "reason", None) or error
@@ -105,7 +105,7 @@ class Client:
 
 
 def iterate_items(url: str, get_page: Callable[[str | None], Any]) -> Iterator[Any]:
-    """Every item of a list, page after page. Raises NotReachable when what answers at `url` has no such list."""
+    """All items of a paginated list. Raises NotReachable if the server at `url` returns no list."""
     cursor: str | None = None
     while True:
         page = get_page(cursor)
@@ -118,16 +118,16 @@ def iterate_items(url: str, get_page: Callable[[str | None], Any]) -> Iterator[A
 
 
 def is_mesh_running(url: str) -> bool:
-    """Whether a mesh answers there now."""
+    """Whether a mesh responds at `url` now."""
     try:
-        with _create_opener(url).open(f"{url}/healthz", timeout=PROBE_TIMEOUT_S) as answer:
-            return bool(answer.status == 200)
+        with _create_opener(url).open(f"{url}/healthz", timeout=PROBE_TIMEOUT_S) as response:
+            return bool(response.status == 200)
     except (OSError, http.client.HTTPException, ValueError):
         return False
 
 
 def url_path(*segments: str) -> str:
-    """`/a/b/c`, each segment quoted (a segment may hold `/` only as `%2F`)."""
+    """`/a/b/c` with each segment quoted, a `/` in it as `%2F`."""
     try:
         return "/" + "/".join(quote(segment, safe="") for segment in segments)
     except UnicodeEncodeError as error:
@@ -142,7 +142,7 @@ def _encode_json(body: Any) -> bytes:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would take the token to another host."""
+    """Follows no redirect: it could send the token to another host."""
 
     def redirect_request(self, *_args: Any, **_named: Any) -> None:
         return None
@@ -181,7 +181,7 @@ def _parse_seconds(text: str | None) -> float | None:
 
 
 def _error_hint(status: int, body: Mapping[str, Any], url: str) -> str:
-    """Where to look, or how to get in."""
+    """What to do next: log in, or the id to search the logs for."""
     if status == Unauthorized.status:
         return f"; this is {url}: set MLMESH_TOKEN, or type: mlmesh login {url}"
     if body.get("error_id"):

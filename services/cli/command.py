@@ -1,4 +1,4 @@
-"""The tree of commands, and the one place where an error becomes a sentence and an exit code."""
+"""The command tree, and the only place that turns an error into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ from services.cli.cli_errors import FAILED, INTERRUPTED, READER_GONE, Failure, e
 from services.cli.service_factories import ServiceFactories
 
 SERVICES = ("registry", "scheduler", "databox")
-"""`worker` is a noun as well, with commands of its own."""
+"""Without `worker`, which is a group with its own commands."""
 
 
-def main(parts: ServiceFactories, arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+def main(factories: ServiceFactories, arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
     if not standard_streams.prepare_streams():
         return report_error(Failure("standard output is closed; there is nowhere to print to"))
     try:
-        code = int(build_command_tree()(args=arguments, obj=parts, prog_name="mlmesh", standalone_mode=False) or 0)
+        code = int(build_command_tree()(args=arguments, obj=factories, prog_name="mlmesh", standalone_mode=False) or 0)
     except SystemExit as ended:
-        if isinstance(ended.__context__, BrokenPipeError):  # as the framework ends it
+        if isinstance(ended.__context__, BrokenPipeError):  # typer exits so on a closed pipe
             standard_streams.discard_output(sys.stdout)
             return READER_GONE
         return ended.code if isinstance(ended.code, int) else FAILED
@@ -57,9 +57,9 @@ def main(parts: ServiceFactories, arguments: Sequence[str] | None = None) -> int
 
 
 def report_error(error: Exception) -> int:
-    """Say why, in a sentence; the exit code."""
+    """Print the error; returns the exit code."""
     if isinstance(error, typer.Abort):
-        render.write_note("")  # behind the question
+        render.write_note("")  # ends the line of the prompt
     for line in error_lines(error):
         render.write_note(f"mlmesh: {line}" if not line.startswith(" ") else line)
     if isinstance(error, OSError):  # standard output may be what failed

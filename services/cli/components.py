@@ -88,7 +88,7 @@ def restart_component(
 
 
 def _is_renewed(details: dict[str, Any], old_ids: set[str]) -> bool:
-    """Nothing of before is left, and what there is serves."""
+    """Whether no old instance is left and all instances are healthy."""
     instances = details.get("instances") or []
     return not old_ids & {instance["id"] for instance in instances} and all(
         instance["status"] == "healthy" for instance in instances
@@ -106,8 +106,8 @@ def show_logs(
     """What a component wrote."""
     with mesh.client.open_response(
         "GET", _component_path(app, component, "logs"), params={"follow": 1 if follow else None}
-    ) as answer:
-        print_logs(answer)
+    ) as response:
+        print_logs(response)
 
 
 def _component_path(app: str, *segments: str) -> str:

@@ -1,4 +1,4 @@
-"""The environment that a manifest gives a container, for commands that need no mesh."""
+"""Builds a container's environment from its manifest, for commands that need no mesh."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def build_environment(
     shell: Mapping[str, str],
     owner: str,
 ) -> dict[str, str]:
-    """`envFrom` in its order, then `env`. The values of Secrets are those of this shell; `who` lacks one is said."""
+    """`envFrom` in its order, then `env`. Values of Secrets come from `shell`; notes which are missing for `owner`."""
     from libs.common.manifests import ConfigMap
 
     config_maps = {item.name: item.body.data for item in manifests if isinstance(item.body, ConfigMap)}

@@ -1,4 +1,4 @@
-"""The data folder of `mlmesh up`: its lock, and the keys that are made once."""
+"""The data directory of `mlmesh up`: its lock, and keys that are generated once."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 KEY_BYTES = 32
 PROCESS_STATE_FILE = "container.json"
-"""By which the process runtime finds what it started."""
+"""State file by which the process runtime finds its processes."""
 
 
 @contextmanager
 def lock_data_dir(folder: Path) -> Iterator[None]:
-    """The folder, made when missing, for this process alone; the system frees it however the process ends."""
+    """Create and lock the directory for this process; the kernel releases the lock when the process ends."""
     if wrong := preflight.folder_problem(folder) or preflight.file_problem(folder / "lock"):
         raise Failure(wrong)
     try:
@@ -42,9 +42,9 @@ def lock_data_dir(folder: Path) -> Iterator[None]:
 
 
 def restrict_access(folder: Path) -> None:
-    """Only its owner gets into the folder, whatever it was made with: keys, passwords and files lie there.
+    """Make the directory accessible to its owner only (0700): it holds keys, passwords and files.
 
-    Raises Failure for one that holds other things, which may be for others; OSError where it is somebody else's.
+    Raises Failure if it holds other files, which other users may need; OSError if another user owns it.
     """
     if not stat.S_IMODE(folder.stat().st_mode) & 0o077:
         return
@@ -67,13 +67,13 @@ def _lock_file(handle: int, folder: Path) -> None:
         raise Failure(
             f"{folder / 'lock'} cannot be locked: {error.strerror}; choose a --data on a disk of this machine"
         ) from error
-    with suppress(OSError):  # on a full disk: it is locked all the same
+    with suppress(OSError):  # on a full disk; the lock holds anyway
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
 
 
 def free_disk_space(settings: Settings) -> None:
-    """On a full disk what stages and caches left there goes. Raises Failure when that is not enough."""
+    """If the disk is full, delete caches and files of stages. Raises Failure if that is not enough."""
     from libs.common.disk import Disk
 
     disk = Disk(settings.data, settings.disk_reserve)
@@ -87,7 +87,7 @@ def free_disk_space(settings: Settings) -> None:
 
 
 def _empty_task_folder(task: Path) -> None:
-    """But for the record of its process: one that runs still holds its files, and is to be ended."""
+    """Keeps the state file: a process that still runs must be found and stopped."""
     for path in task.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -96,7 +96,7 @@ def _empty_task_folder(task: Path) -> None:
 
 
 def load_or_create_key(folder: Path, name: str, preset: str | None = None) -> str:
-    """The secret text in `folder/name` (0600): `preset`, else what is there, else a new one."""
+    """The key in `folder/name` (0600): `preset`, else the existing one, else a new one."""
     path = folder / name
     if preset is None and (existing := load_key(folder, name)):
         return existing
@@ -110,7 +110,7 @@ def load_or_create_key(folder: Path, name: str, preset: str | None = None) -> st
 
 
 def load_key(folder: Path, name: str) -> str:
-    """What was made earlier; nothing when it was not. Raises Failure."""
+    """The existing key, or an empty string. Raises Failure."""
     path = folder / name
     if wrong := preflight.key_problem(path):
         raise Failure(wrong)

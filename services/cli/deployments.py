@@ -1,4 +1,4 @@
-"""`mlmesh deployment`: what was pushed, and what became of it."""
+"""`mlmesh deployment`: deployments of pushed commits, and their progress."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def roll_back(
 
 
 def follow_deployment(mesh: Mesh, app: str, started: dict[str, Any], within: float | None) -> None:
-    """Show a deployment that was just asked for, or watch it for so many seconds. Fails unless it is well."""
+    """Print a new deployment, or watch it for `within` seconds. Raises Failure if it fails or does not end."""
     newest = started if within is None else _poll_until_done(mesh, app, started, time.monotonic() + within)
     mesh.print_sentence(newest, "\n".join(deployment_lines(newest)))
     see = f"see: mlmesh deployment show {app} {newest['id']}"
@@ -85,7 +85,7 @@ def follow_deployment(mesh: Mesh, app: str, started: dict[str, Any], within: flo
 
 
 def _poll_until_done(mesh: Mesh, app: str, deployment: dict[str, Any], deadline: float) -> dict[str, Any]:
-    """Until it has ended, needs something of a person, or the time is over."""
+    """Poll until the deployment ends, needs an action of the user, or the deadline passes."""
     with render.live_lines() as draw:
         while True:
             draw(list(deployment_lines(deployment)))
@@ -96,7 +96,7 @@ def _poll_until_done(mesh: Mesh, app: str, deployment: dict[str, Any], deadline:
 
 
 def _required_action(deployment: dict[str, Any]) -> str:
-    """What a person must do before it can go on."""
+    """What the user must do before the deployment can continue; empty if nothing."""
     waiting = (step for step in deployment.get("steps", []) if step["status"] == "waiting")
     return next((str(step.get("detail") or "") for step in waiting if step["name"] in ("secrets", "fetch")), "")
 
@@ -116,7 +116,7 @@ def deployment_lines(deployment: dict[str, Any]) -> Iterator[str]:
 
 
 def _indent_lines(text: str) -> str:
-    """Further lines stand below the first."""
+    """Indent all lines after the first."""
     return "\n    | ".join(text.splitlines())
 
 

@@ -1,4 +1,4 @@
-"""`mlmesh down`, and what `mlmesh up` says at its end: containers outlive the mesh that started them."""
+"""`mlmesh down`, and the note at the end of `mlmesh up`: containers outlive the mesh that started them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def down(
     data: Annotated[Path | None, typer.Option("--data", help="Of the mesh; default ~/.local/share/mlmesh.")] = None,
 ) -> None:
     """Remove the containers and networks that `mlmesh up --runtime docker` left; the data stays."""
-    parts: ServiceFactories = context.obj
+    factories: ServiceFactories = context.obj
     settings = load_settings(data=data)
     settings = settings.with_values(
         data=settings.data.absolute(),
@@ -36,20 +36,20 @@ def down(
     if not settings.internal_token:
         raise Failure(f"there has been no mesh in {settings.data}; name its folder with --data")
     with lock_data_dir(settings.data):
-        tasks, networks = asyncio.run(parts.load_teardown().remove(settings))
+        tasks, networks = asyncio.run(factories.load_teardown().remove(settings))
     render.write_lines(
         f"{_count_text(tasks, 'container')} and {_count_text(networks, 'network')} removed; the data stays"
     )
 
 
-def note_remaining_containers(settings: Settings, parts: ServiceFactories) -> None:
-    """At the end of `up`: whether anything runs on."""
+def note_remaining_containers(settings: Settings, factories: ServiceFactories) -> None:
+    """At the end of `up`: note containers that are still running."""
     if not settings.runtime.startswith(DOCKER):
         return
     try:
-        containers = asyncio.run(parts.load_teardown().count(settings))
+        containers = asyncio.run(factories.load_teardown().count(settings))
     except MeshError:
-        return  # the engine has ended, too
+        return  # the engine has stopped, too
     if containers:
         runs = "runs" if containers == 1 else "run"
         where = "" if settings.data == type(settings).from_values().data.absolute() else f" --data {settings.data}"

@@ -1,7 +1,7 @@
-"""Several processes of one service on one port. The kernel shares out new connections among them.
+"""Supervises several processes of the gateway on one port; the kernel distributes connections (SO_REUSEPORT).
 
-Each listens on a socket of its own, which is held here, too: connections that arrive while a process is being replaced
-wait for its successor.
+Each process has its own listening socket, which the supervisor keeps open: connections that arrive while a process
+restarts wait for its successor.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from libs.common.settings import Settings
 
 RESTART_DELAY_S = 1.0
-"""From the end of a process that nobody stopped to its successor."""
+"""Delay before a process that ended unexpectedly is restarted."""
 STOP_TIMEOUT_S = 15.0
 
 
@@ -47,7 +47,7 @@ def gateway(context: typer.Context, inherited: Inherited = None) -> None:
 
 
 async def run_processes(name: str, settings: Settings, count: int) -> None:
-    """Until a signal."""
+    """Run `count` processes until a signal."""
     from libs.common import log
     from libs.common.http.server import bind_shared, socket_url
     from libs.common.settings import DEFAULT_PORTS
@@ -67,7 +67,7 @@ async def run_processes(name: str, settings: Settings, count: int) -> None:
 
 
 async def supervise(name: str, listener: socket.socket, environ: dict[str, str]) -> None:
-    """One process on this socket, again and again, until this task is cancelled: then it is stopped in order."""
+    """Run a process on this socket and restart it when it ends; stop it when this task is cancelled."""
     from libs.common import log
 
     command = (sys.executable, "-m", "services", name, "--socket", str(listener.fileno()))
@@ -80,7 +80,7 @@ async def supervise(name: str, listener: socket.socket, environ: dict[str, str])
         except asyncio.CancelledError:
             await stop_process(child)
             raise
-        log.get(name).error("a process ended by itself", pid=child.pid, exit_code=code)
+        log.get(name).error("gateway process exited; restarting it", pid=child.pid, exit_code=code)
         await asyncio.sleep(RESTART_DELAY_S)
 
 

@@ -1,4 +1,4 @@
-"""`mlmesh init`: a module repository that works at once, from a template of this package."""
+"""`mlmesh init`: creates a module repository from a template of this package."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def app_name(folder: str) -> str:
 
 
 def render_template(template: str, app: str, folder: Path) -> Iterator[tuple[str, str]]:
-    """Paths and texts; `.in` is dropped from names (so that no tool takes a template for the thing itself)."""
+    """Paths and texts of the files. The suffix `.in`, which hides templates from other tools, is removed."""
     for path, file in _walk_files(_templates_folder() / template):
         text = Template(file.read_text()).safe_substitute(app=app, url=folder.as_uri())
         yield path.removesuffix(".in"), text

@@ -1,4 +1,4 @@
-"""The Python interpreter that a checkout's code runs in on this machine."""
+"""Chooses the Python interpreter for a checkout's code."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ REQUIREMENTS = "requirements.txt"
 
 
 def choose_interpreter(program: str, folder: Path) -> str:
-    """The path of the one that was given, which is relative to where we are, else of our own.
+    """The absolute path of `program`, relative to the working directory; by default that of this process.
 
-    Nothing is installed: a person is told that requirements are theirs. Raises WrongUsage.
+    Installs nothing; notes that the user must install the requirements. Raises WrongUsage.
     """
     if not program:
         if (folder / REQUIREMENTS).exists():

@@ -1,4 +1,4 @@
-"""`mlmesh run local`: a pipeline and what continues it, from a checkout, by the platform's contract, without it."""
+"""`mlmesh run local`: runs a pipeline of a checkout, and its chain, with the platform's contract but without a mesh."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run_local(
 
 @dataclass(frozen=True)
 class ChainPart:
-    """One pipeline of a chain, and where its variables are."""
+    """One pipeline of a chain, and the paths of its variables."""
 
     pipeline: ExperimentPipeline
     inputs: Mapping[str, Path]
@@ -65,7 +65,7 @@ class ChainPart:
 def load_chain(
     name: str, folder: Path
 ) -> tuple[Sequence[ExperimentPipeline], Mapping[str, ApiInput], Sequence[Manifest[Header]]]:
-    """The pipeline and those that continue it, what its API says of their inputs, and all manifests. Raises Failure."""
+    """The pipeline and its successors, the inputs of its API, and all manifests. Raises Failure."""
     from libs.common.manifests import APIComponent, data_flow
     from libs.common.manifests.experimentpipeline import ExperimentPipeline
 
@@ -90,7 +90,7 @@ def resolve_chain_files(
     into: Path,
     scratch: Path,
 ) -> list[ChainPart]:
-    """Everything in its place before anything runs; of a chain each pipeline has a folder. Raises Failure."""
+    """Resolve all paths before anything runs; each pipeline of a chain has its own output folder. Raises Failure."""
     from libs.common.manifests.data_flow import inherited_variables
 
     links = [{}, *(inherited_variables(previous, following) for previous, following in itertools.pairwise(chain))]
@@ -114,7 +114,7 @@ def resolve_chain_files(
 
 
 def external_variables(pipeline: ExperimentPipeline, inherited: Collection[str]) -> list[Variable]:
-    """The variables that no stage writes and no pipeline before hands on."""
+    """Variables that neither a stage nor a previous pipeline provides."""
     from libs.common.manifests.data_flow import output_producers
 
     internal = {*output_producers(pipeline), *inherited}
@@ -131,7 +131,7 @@ def order_stages(pipeline: ExperimentPipeline) -> list[Stage]:
 def resolve_inputs(
     variables: Iterable[Variable], api: Mapping[str, ApiInput], values: Mapping[str, str], scratch: Path
 ) -> dict[str, Path]:
-    """The paths of variables from outside; a value becomes a file, as on the platform. Raises Failure."""
+    """The paths of external variables; a value is written to a file, as on the platform. Raises Failure."""
     paths = {}
     for name, mount in ((variable.name, variable.mount_from) for variable in variables):
         if name in values:
@@ -158,7 +158,7 @@ def _input_path(name: str, text: str, api: ApiInput | None, scratch: Path) -> Pa
 
 
 def create_output_folders(pipeline: ExperimentPipeline, into: Path) -> dict[str, Path]:
-    """An empty folder for each variable that a stage writes. Raises Failure."""
+    """Create an empty folder for each output variable. Raises Failure."""
     folders = {output.name: into / output.name for stage in pipeline.spec.stages for output in stage.outputs}
     for place in folders.values():
         if place.exists() and any(place.iterdir()):
@@ -178,7 +178,7 @@ class LocalRun:
         self._manifests = manifests
 
     def run_stage(self, stage: Stage, paths: Mapping[str, Path]) -> None:
-        """Raises Failure with what a run would say."""
+        """Run one stage. Raises Failure with the message that a run would show."""
         reads = {item.name: paths[item.name] for item in stage.inputs if item.name in paths}
         writes = {item.name: paths[item.name] for item in stage.outputs}
         from libs.common.manifests.variables import environment_name
@@ -234,7 +234,7 @@ class LocalRun:
         mounts = [f"--volume={path}:{path}:ro" for path in reads] + [f"--volume={path}:{path}" for path in writes]
         inherited = {
             name for name, text in environ.items() if os.environ.get(name) == text
-        }  # secrets: not in its arguments
+        }  # keeps secrets out of the arguments
         values = [f"--env={name}" if name in inherited else f"--env={name}={text}" for name, text in environ.items()]
         image = stage.image.existing_image_name or ""
         options = ["--rm", "--init", "--cap-drop=ALL", "--security-opt=no-new-privileges", *mounts, *values]
@@ -244,7 +244,7 @@ class LocalRun:
 
 
 def _stop_process(process: subprocess.Popen[bytes]) -> None:
-    """Stop, grace, kill: it and what it has started."""
+    """SIGTERM, grace period, SIGKILL, for the whole process group."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         try:

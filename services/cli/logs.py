@@ -1,4 +1,4 @@
-"""Logs as they arrive: plain text, or the server-sent events of a log that is followed."""
+"""Prints logs as they arrive: plain text, or server-sent events of a followed log."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from services.cli.client import Response
 CHUNK = 64 * 1024
 
 
-def print_logs(answer: Response) -> None:
-    if "event-stream" in answer.headers.get("Content-Type", ""):
-        render.write_log(parse_events(answer.stream))
+def print_logs(response: Response) -> None:
+    if "event-stream" in response.headers.get("Content-Type", ""):
+        render.write_log(parse_events(response.stream))
     else:
-        render.write_log(_read_pieces(answer))
+        render.write_log(_read_pieces(response))
 
 
-def _read_pieces(answer: Response) -> Iterator[bytes]:
-    while piece := answer.stream.read(CHUNK):
+def _read_pieces(response: Response) -> Iterator[bytes]:
+    while piece := response.stream.read(CHUNK):
         yield piece
 
 
 def parse_events(stream: Iterable[bytes]) -> Iterator[bytes]:
-    """The data of each event, its lines as they were; comments and other fields are skipped."""
+    """The data of each server-sent event; comments and other fields are skipped."""
     data: list[bytes] = []
     for raw in stream:
         line = raw.rstrip(b"\r\n")

@@ -1,4 +1,4 @@
-"""`mlmesh predict`: one call of a function."""
+"""`mlmesh predict`: calls a function once."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from services.cli.session import App, Mesh, mesh_command_without_json
 
 NDJSON = "application/x-ndjson"
 START_TIMEOUT_S = 60.0
-"""How long a call waits for an instance that is being started."""
+"""How long a call waits for a starting instance."""
 RETRY_INTERVAL_S = 1.0
-"""When the mesh does not say itself when to ask again."""
+"""Retry interval if the mesh sends no `Retry-After`."""
 TEMPORARY_REASONS = frozenset(
     {"staging", "pulling", "starting", "healthy", "stopping", "model_missing", "returned", "lost"}
 )
-"""Reasons that end by themselves; after others (`exited`, `error`, …) somebody has to do something."""
+"""Reasons that pass without action; others (`exited`, `error`, …) need one."""
 
 
 @mesh_command_without_json
@@ -65,11 +65,11 @@ def predict(
 
 def _call_and_print(client: Client, target: str, content: bytes) -> None:
     headers = {"Content-Type": "application/json", "Accept": f"application/json, {NDJSON}"}
-    with client.open_response("POST", target, content, headers=headers) as answer:
-        if answer.headers.get_content_type() != NDJSON:
-            render.write_json(answer.json())
+    with client.open_response("POST", target, content, headers=headers) as response:
+        if response.headers.get_content_type() != NDJSON:
+            render.write_json(response.json())
             return
-        for line in answer.stream:
+        for line in response.stream:
             piece = json.loads(line)
             if "outputs" not in piece:
                 raise from_problem(piece["status"], piece)
@@ -91,16 +91,16 @@ def _build_request(client: Client, app: str, api: str, texts: list[str]) -> dict
 
 
 def fetch_input_types(client: Client, app: str, api: str) -> dict[str, InputType]:
-    """What each input takes by the API's own description; nothing when there is none."""
+    """The type of each input, from the API's OpenAPI document; empty if there is none."""
     try:
         schema = client.get(url_path(app, api, "openapi.json"))
     except MeshError:
-        return {}  # the call itself will say what is wrong
+        return {}  # the call itself reports the error
     return dict(find_input_types(schema))
 
 
 def find_input_types(schema: Any) -> list[tuple[str, InputType]]:
-    """Every input that an object schema in `found` names, with what may come."""
+    """The inputs that object schemas in `schema` declare, with their types."""
     variants: dict[str, list[tuple[str, Any]]] = {}
     for name, datatype, data in _find_inputs(schema):
         variants.setdefault(name, []).append((datatype, data))
@@ -108,7 +108,7 @@ def find_input_types(schema: Any) -> list[tuple[str, InputType]]:
 
 
 def _merge_variants(variants: list[tuple[str, Any]]) -> InputType:
-    """Of the datatypes of an input, each with the schema of its data; numbers are always lists."""
+    """Merge an input's datatypes, each with the schema of its data, into one type; numbers are always lists."""
     forms = [form for datatype, data in variants if datatype in ("str", "dict") for form in _schema_alternatives(data)]
     listed = [form for form in forms if form.get("type") == "array"]
     elements = [form.get("items", form) for form in forms if form.get("type") != "null"]

@@ -1,6 +1,6 @@
-"""What keeps a mesh from working with the files that it has, in sentences that name one and say what to do.
+"""Preflight checks of files and folders before a service starts; messages name the path and say what to do.
 
-Looked at before a service starts or anything is written: nothing is made over what is left of a mesh.
+They run before anything is written, so that a new mesh never overwrites the remains of an old one.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 TOKEN_FILES = ("admin-token", "internal-token")
 SECRET_KEY = "secret-key"  # noqa: S105  a file's name
 MAX_KEY_BYTES = 4096
-"""More than any key has."""
+"""Larger than any key."""
 STORE_FOLDERS = ("", "objects", "incoming")
 ROUTE_TABLE_FILE = "gateway/table.json"
 MESH_DATA = ("store/objects", "registry/git", ROUTE_TABLE_FILE)
-"""What is there only when a database has been there."""
+"""Paths that exist only if there was a database."""
 FILE_TYPES = {stat.S_IFDIR: "a folder", stat.S_IFREG: "a file", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
 def check_data_dir(settings: Settings) -> None:
-    """The folder of `mlmesh up`. Raises Failure."""
+    """Check the data directory of `mlmesh up`. Raises Failure."""
     _raise_first(_key_problems(settings))
     for name in ("registry", "databox", "worker"):
         check_service(settings, name)
@@ -42,12 +42,12 @@ def check_data_dir(settings: Settings) -> None:
 
 
 def check_service(settings: Settings, name: str) -> None:
-    """Where one service writes. Raises Failure. A gateway by itself goes on without its table on the disk."""
+    """Check the folders that a service writes. Raises Failure. The gateway works without its stored table."""
     _raise_first(filter(None, map(folder_problem, _service_folders(settings, name))))
 
 
 def check_database(url: str) -> None:
-    """SQLite's file, when that is what `url` names and it is there. Raises Failure, Damaged."""
+    """Check the file of a SQLite database, if it exists. Raises Failure, Damaged."""
     from libs.common.db import damage
 
     file = damage.database_file(url)
@@ -60,7 +60,7 @@ def check_database(url: str) -> None:
 
 
 def folder_problem(folder: Path) -> str | None:
-    """Why `folder` cannot be written to, or be made."""
+    """Why `folder` cannot be written or created; None if it can."""
     if wrong := _folder_name_problem(folder):
         return wrong
     existing = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
@@ -80,7 +80,7 @@ def _folder_name_problem(folder: Path) -> str | None:
 
 
 def file_problem(path: Path, access_mode: int = os.R_OK | os.W_OK) -> str | None:
-    """Why `path` is no file that can be read and written; one that is not there can be made."""
+    """Why `path` is not an accessible file; None if it is, or does not exist."""
     if not os.path.lexists(path):
         return None
     if not path.is_file():
@@ -89,7 +89,7 @@ def file_problem(path: Path, access_mode: int = os.R_OK | os.W_OK) -> str | None
 
 
 def key_problem(path: Path) -> str | None:
-    """Why `path` holds no key; one that is not there can be made."""
+    """Why `path` holds no valid key; None if it does, or does not exist."""
     if not os.path.lexists(path):
         return None
     if wrong := file_problem(path, os.R_OK):
@@ -105,7 +105,7 @@ def key_problem(path: Path) -> str | None:
 
 
 def is_key(content: bytes, *, token: bool) -> bool:
-    """`token`: it travels in headers."""
+    """Whether `content` is a valid key; a `token` must fit into a header."""
     if token:
         return re.fullmatch(rb"[!-~]+", content) is not None
     try:
@@ -148,7 +148,7 @@ def _service_folders(settings: Settings, name: str) -> list[Path]:
 
 
 def _leftover_problems(settings: Settings) -> Iterator[str]:
-    """An empty or missing database would make a new mesh over the files of an old one."""
+    """Files of an old mesh beside an empty or missing database."""
     database = settings.data / "mlmesh.db"
     if settings.database or _file_size(database):
         return
@@ -176,7 +176,7 @@ def _file_type(path: Path) -> str:
 
 
 def _permission_problem(path: Path, access_mode: int) -> str | None:
-    """Why this user may not do with `path` what it is for."""
+    """Why this user cannot access `path`; None if the user can."""
     if os.access(path, access_mode, effective_ids=True):
         return None
     if os.statvfs(path).f_flag & os.ST_RDONLY:

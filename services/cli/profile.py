@@ -1,6 +1,6 @@
-"""Which mesh to speak to, and as whom: an option, the environment, or what `mlmesh up` or `mlmesh login` wrote down.
+"""Address and token of the mesh: from an option, the environment, or the file of `mlmesh up` and `mlmesh login`.
 
-The file knows several meshes, each with its token; one of them is spoken to when no address is given.
+The file holds a token per mesh, and which mesh is the default.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def config_file(environ: Mapping[str, str]) -> Path:
 
 
 def load_default(environ: Mapping[str, str]) -> Profile:
-    """The mesh that commands speak to when nothing else is said; without an address when there is none."""
+    """The default mesh of the file; without an address if there is none."""
     config = _read_config(config_file(environ))
     return Profile(config.url, config.tokens.get(config.url, ""))
 
 
 def load_profile(environ: Mapping[str, str], url: str | None = None) -> Profile:
-    """A token that was written down goes only to the address that it was written down with."""
+    """A stored token is sent only to the address it was stored with."""
     config = _read_config(config_file(environ))
     address = (url or environ.get("MLMESH_URL") or config.url or DEFAULT_URL).rstrip("/")
     if not is_mesh_url(address):
@@ -48,7 +48,7 @@ def load_profile(environ: Mapping[str, str], url: str | None = None) -> Profile:
 
 
 def is_mesh_url(text: str) -> bool:
-    """Whether `text` is `http://host:port`, perhaps with a path below which the mesh answers."""
+    """Whether `text` is `http://host:port`, optionally with a base path."""
     try:
         parts = urlsplit(text)
         return bool(re.fullmatch(r"https?://[!-~]+", text) and parts.hostname and (parts.port is None or parts.port))
@@ -57,15 +57,15 @@ def is_mesh_url(text: str) -> bool:
 
 
 def save_profile(environ: Mapping[str, str], profile: Profile, *, current: bool = True) -> Path:
-    """Add a mesh, as the one that commands speak to when it is `current`. Readable by this user alone.
+    """Store a mesh, as the default if it is `current`. The file is readable by this user only (0600).
 
-    The same token elsewhere is the same mesh that has moved.
+    A stored address with the same token is replaced: the mesh has moved.
     """
     path = config_file(environ)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         config = _read_config(path)
-    except Failure:  # it is written anew
+    except Failure:  # the file is written again
         config = _ConfigFile("", {})
     other_tokens = {url: token for url, token in config.tokens.items() if token != profile.token}
     url = config.url if not current and config.url in other_tokens else profile.url
@@ -80,14 +80,14 @@ def save_profile(environ: Mapping[str, str], profile: Profile, *, current: bool 
 class _ConfigFile:
     url: str
     tokens: Mapping[str, str]
-    """Of each mesh that is known, by its address."""
+    """Token of each mesh, by address."""
 
 
 def _read_config(path: Path) -> _ConfigFile:
     try:
         document = json.loads(path.read_text())
         url = str(document["url"]).rstrip("/")
-        tokens = document["tokens"] if "tokens" in document else {url: document["token"]}  # as 0.1 wrote it
+        tokens = document["tokens"] if "tokens" in document else {url: document["token"]}  # format of release 0.1
         return _ConfigFile(url, {str(address): str(token) for address, token in tokens.items()})
     except FileNotFoundError:
         return _ConfigFile("", {})

@@ -1,6 +1,6 @@
-"""What a person sees: tables and values on stdout, progress on stderr and only on a terminal.
+"""Output: tables and values on stdout, progress on stderr and only on a terminal.
 
-Everything that is printed goes through here, because here a text from outside loses its power over the terminal.
+All output goes through this module, which escapes control characters of untrusted text.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 NOT_A_TERMINAL_WIDTH = 1000
-"""Columns; a table that goes into a file or a pipe is not wrapped."""
+"""Width in columns for a file or a pipe: tables are not wrapped there."""
 PROSE_COLUMNS = ("TITLE", "REASON", "MESSAGE", "PROBLEM", "KEYS", "MISSING", "SCOPES", "CLASSES")
-"""Columns that may be broken into lines; what one copies (ids, names, addresses) is not."""
+"""Columns that may wrap; ids, names and addresses, which users copy, may not."""
 PROSE_WIDTH = 16
-"""Columns of the terminal that such a column has at least."""
+"""Minimum width of such a column."""
 GAP = 2
 COLOURS = {
     "live": "green", "succeeded": "green", "healthy": "green", "running": "cyan", "starting": "cyan",
@@ -33,7 +33,7 @@ COLOURS = {
 
 
 def write_lines(text: str) -> None:
-    """Lines on stdout; the end of the last one may be missing."""
+    """Write to stdout, with a line break at the end."""
     sys.stdout.write(escape_controls(text if text.endswith("\n") else text + "\n"))
     sys.stdout.flush()
 
@@ -43,7 +43,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def write_log(pieces: Iterable[bytes]) -> None:
-    """What a program wrote: as it is into a file or a pipe, its characters made harmless on a terminal."""
+    """Write a program's log: unchanged to a file or a pipe, with control characters escaped on a terminal."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     harmless = is_terminal(sys.stdout)
     for piece in pieces:
@@ -55,7 +55,7 @@ def write_log(pieces: Iterable[bytes]) -> None:
 
 
 def write_note(text: str) -> None:
-    """A remark for a person, beside the data."""
+    """Write a remark for the user to stderr."""
     sys.stderr.write(escape_controls(text) + "\n")
     sys.stderr.flush()
 
@@ -75,12 +75,12 @@ def write_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     for row in cells:
         grid.add_row(*row)
     console = _create_console()
-    console.width = max(console.width, _least_width(titles, cells))  # a line that is longer is the terminal's to break
+    console.width = max(console.width, _least_width(titles, cells))  # the terminal itself wraps longer lines
     console.print(grid)
 
 
 def _least_width(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
-    """Columns of the terminal with which no id, name or address is broken."""
+    """Minimum width at which no id, name or address wraps."""
     columns = zip(titles, zip(*rows, strict=True), strict=True) if rows else ()
     widths = [
         PROSE_WIDTH if title in PROSE_COLUMNS else max(len(title), *(cell.cell_len for cell in column))
@@ -90,7 +90,7 @@ def _least_width(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
 
 
 def write_pairs(values: Iterable[tuple[str, Any]]) -> None:
-    """One `name  value` a line, empty ones left out."""
+    """Write one `name  value` per line; empty values are omitted."""
     entries = [(name, cell_text(value)) for name, value in values if value not in (None, "", [], {})]
     width = max((len(name) for name, _ in entries), default=0)
     for name, value in entries:
@@ -128,7 +128,7 @@ def size_text(count: float | None) -> str:
 
 @contextmanager
 def transfer_progress(what: str, total: int | None) -> Iterator[Any]:
-    """A progress bar over bytes, None when nobody knows how many; yields `advance(count)`."""
+    """A progress bar over `total` bytes, None if unknown; yields `advance(count)`."""
     if not sys.stderr.isatty():
         yield lambda count: None
         return
@@ -142,7 +142,7 @@ def transfer_progress(what: str, total: int | None) -> Iterator[Any]:
 
 @contextmanager
 def live_lines() -> Iterator[Any]:
-    """A place on the terminal that is drawn anew; yields `draw(lines)`. Elsewhere each line that is new is printed."""
+    """A live region on a terminal; yields `draw(lines)`. Without a terminal each new line is printed once."""
     if not sys.stderr.isatty():
         printed: set[str] = set()
         yield lambda lines: _note_new(lines, printed)

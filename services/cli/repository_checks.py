@@ -1,4 +1,4 @@
-"""What a deployment says of a repository besides its manifests: links, names, packages that nobody installs."""
+"""Checks of a repository besides its manifests: links, file names, packages that are not installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_repository(repository: Path, root: Path) -> Iterator[Problem]:
-    """`root` is where its manifests are. A mesh need not run processes: what is said of packages says so."""
+    """Problems of a repository whose manifests are in `root`. Package problems apply only to the process runtime."""
     from libs.common.python_packages import check_requirements
 
     yield from (_with_full_path(repository, problem) for problem in _check_tree(repository, root))

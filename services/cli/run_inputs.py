@@ -1,4 +1,4 @@
-"""The inputs of a run as they are typed. A file of this machine is none, and it is said how it becomes one."""
+"""Inputs of a run from the command line. A local file is no input; the error says how to upload it to a box."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from services.cli.cli_errors import WrongUsage
 from services.cli.client import Client, url_path
 
 LOCAL_PREFIXES = ("/", "./", "../", "~")
-"""How what cannot be a file of a box begins."""
+"""Prefixes of paths that cannot be files of a box."""
 GROUP = "inputs"
 
 
 def submit_run(client: Client, app: str, api: str, typed: dict[str, str], options: dict[str, Any]) -> Any:
-    """The run. Raises WrongUsage with what to type for each input that is a file of this machine, and of no box."""
+    """Submit a run. Raises WrongUsage with the commands to type if an input is a local file."""
     try:
         inputs = {name: _parse_value(text) for name, text in typed.items()}
         return client.post(url_path(app, api, "runs"), {"inputs": inputs, **options})
@@ -30,7 +30,7 @@ def submit_run(client: Client, app: str, api: str, typed: dict[str, str], option
 
 
 class _LocalFile(Exception):
-    """This input is a file of this machine."""
+    """The input is a local file."""
 
 
 def _parse_value(text: str) -> Any:
@@ -46,11 +46,11 @@ def _parse_value(text: str) -> Any:
 
 
 def _local_file(text: str) -> str:
-    """The path that is typed, when there is such a file."""
+    """The path in `text` if it is a local file, else an empty string."""
     typed = text.removeprefix("@")
     try:
         return typed if typed and Path(typed).expanduser().is_file() else ""
-    except (OSError, RuntimeError, ValueError):  # no name that a file could have
+    except (OSError, RuntimeError, ValueError):  # not a valid file name
         return ""
 
 
@@ -81,7 +81,7 @@ def _upload_advice(client: Client, app: str, api: str, files: dict[str, str]) ->
 
 
 def _list_boxes(client: Client, app: str) -> list[str]:
-    """As far as this caller may know them."""
+    """Names of the app's boxes; empty if this caller may not read them."""
     try:
         details = client.get("/api/v1/apps" + url_path(app))
     except MeshError:

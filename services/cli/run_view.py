@@ -1,4 +1,4 @@
-"""A run as lines of text. Pure."""
+"""Formats a run as lines of text. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from services.cli import render, times
 
 
 def run_lines(run: dict[str, Any], *, full: bool = True, bars: bool = True) -> Iterator[str]:
-    """`whole` with what went in and what comes out; without `bars` a stage's progress is left out."""
+    """`full` adds history, inputs and outputs; without `bars` the progress of stages is omitted."""
     why = render.reason_text(run.get("reason"))
     yield f"run {run['id']}  {run['pipeline']}  {run['status']}" + (f"  {why}" if why else "")
     if full:

@@ -18,7 +18,7 @@ from services.cli.session import App, Mesh, field, mesh_command, mesh_command_wi
 
 nouns = typer.Typer(help="Long computations.", no_args_is_help=True)
 LONG_POLL_S = 20
-"""How long the mesh may hold one question about a run."""
+"""How long the mesh may hold a long poll."""
 ENDED = ("succeeded", "failed", "canceled", "expired")
 RunId = Annotated[str, typer.Argument(metavar="RUN")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on as more is written.")]
@@ -93,8 +93,8 @@ def watch_run(mesh: Mesh, app: App, run: RunId) -> None:
 def show_logs(mesh: Mesh, app: App, run: RunId, stage: Stage = None, follow: Follow = False) -> None:
     """What the stages wrote."""
     params = {"stage": stage, "follow": 1 if follow else None}
-    with RunsClient(mesh.client, app).open_response("GET", run, "logs", params=params) as answer:
-        print_logs(answer)
+    with RunsClient(mesh.client, app).open_response("GET", run, "logs", params=params) as response:
+        print_logs(response)
 
 
 @nouns.command("cancel")
@@ -153,7 +153,7 @@ def list_outputs(
 
 
 def _watch_until_ended(runs: RunsClient, run: dict[str, Any]) -> dict[str, Any]:
-    """The run at its end. Ctrl-C leaves the run alone, shows how far it is and says how to go on."""
+    """Watch a run until it ends. Ctrl-C does not cancel the run; it prints its state and the commands to continue."""
     bars = render.is_terminal(sys.stderr)
     try:
         with render.live_lines() as draw:
@@ -171,14 +171,14 @@ def _watch_until_ended(runs: RunsClient, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wait_for_change(runs: RunsClient, run: dict[str, Any]) -> dict[str, Any]:
-    """The run as soon as it differs; the tag of what is known comes from the mesh itself."""
+    """The run when it has changed, or unchanged after the long poll. `_etag` is the version that the mesh sent."""
     etag = run.get("_etag")
     headers = {"Prefer": f"wait={LONG_POLL_S}", "If-None-Match": etag} if etag else {}
-    with runs.open_response("GET", run["id"], headers=headers) as answer:
-        if answer.status == 304:
+    with runs.open_response("GET", run["id"], headers=headers) as response:
+        if response.status == 304:
             return run
-        document: dict[str, Any] = answer.json()
-        return document | {"_etag": answer.headers.get("ETag")}
+        document: dict[str, Any] = response.json()
+        return document | {"_etag": response.headers.get("ETag")}
 
 
 def _print_result(mesh: Mesh, app: str, run: dict[str, Any], *, full: bool = True) -> None:

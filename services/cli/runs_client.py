@@ -1,4 +1,4 @@
-"""Where the runs of an app are for who asks: an owner's token sees all, a caller's API key the caller's own."""
+"""Client of an app's runs: an owner's token reads all runs, a caller's API key the caller's runs, at another path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.cli.client import Client, Response, iterate_items, url_path
 
 
 class RunsClient:
-    """The first call finds out which it is."""
+    """The first call finds out which kind of credential it has."""
 
     def __init__(self, client: Client, app: str) -> None:
         self.app = app
@@ -31,12 +31,12 @@ class RunsClient:
             pass
 
     def iterate_pages(self, *segments: str) -> Iterator[Any]:
-        """Every item of a list, page after page."""
+        """All items of a paginated list."""
         return iterate_items(self._client.url, lambda cursor: self.get(*segments, cursor=cursor))
 
     @contextmanager
     def open_response(self, method: str, *segments: str, **options: Any) -> Iterator[Response]:
-        """The answer, as `Client.open` has it; no owner's token is tried as a caller's key."""
+        """The response, as of `Client.open_response`. After a 401 on the owner's path the caller's path is used."""
         tail = url_path(*segments) if segments else ""
         with ExitStack() as stack:
             try:

@@ -1,4 +1,4 @@
-"""`mlmesh secret`: values go in and never come out."""
+"""`mlmesh secret`: secret values, which can be written but not read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlmesh serve local`: a component from the checkout, without a platform, as its manifest says."""
+"""`mlmesh serve local`: serves a component of a checkout as its manifest says, without a mesh."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 nouns = typer.Typer(help="Serve from a checkout, without a platform.", no_args_is_help=True)
 RUNTIME_PREFIX = "MLMESH_"
-"""What the runtime reads; that of this shell is for the command."""
+"""Prefix of the runtime's variables; those of this shell are for the command and not passed on."""
 
 
 @nouns.callback()
@@ -53,7 +53,7 @@ def serve_local(
 
 
 def _manifest_environment(component: str, folder: Path, model: Path | None) -> dict[str, str]:
-    """The environment of its container."""
+    """The environment of the component's container."""
     if ":" in component:
         return {"MLMESH_INFERENCE": component}
     from libs.common.manifests import MLComponent
@@ -71,7 +71,7 @@ def _manifest_environment(component: str, folder: Path, model: Path | None) -> d
 
 
 def runtime_environment(component: MLComponent) -> dict[str, str]:
-    """What the component runtime is told of the manifest, as the worker tells it."""
+    """The variables by which the worker configures the component runtime, from the manifest."""
     spec, service = component.spec, component.spec.ml_service
     batching = service.batching
     values: Mapping[str, str | None] = {
@@ -92,7 +92,7 @@ def runtime_environment(component: MLComponent) -> dict[str, str]:
 
 
 def _runtime_command(python: str) -> list[str]:
-    """Another interpreter gets the runtime as a container does: none of our packages comes before the module's own."""
+    """Another interpreter runs `serve.py`, as a container does: the module's own packages come first."""
     import mlmesh_component
 
     if python == sys.executable:

@@ -1,4 +1,4 @@
-"""What the command line is handed by the one module that knows the services."""
+"""The functions that `services.__main__`, which knows all services, passes to the command line."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 ServiceFactory = Callable[..., Any]
 """`create(settings, bus=None)`, an ASGI app."""
 START_ORDER = ("databox", "registry", "scheduler", "worker", "gateway")
-"""The gateway opens last and closes first: nobody meets half a mesh. They stop in the opposite order."""
+"""The gateway starts last and stops first, so that no caller reaches a partial mesh. Stop order is the reverse."""
 
 
 @dataclass(frozen=True)
 class ServiceFactories:
-    """Functions that import what they need when they are called."""
+    """Functions that import the services when they are called."""
 
     load_factory: Callable[[str], ServiceFactory]
     check_manifests: Callable[[Mapping[str, bytes], Mapping[str, bytes]], list[Problem]]
     """Manifest files, and files that `mlmesh apply` sends."""
     upgrade_database: Callable[[str], None]
-    """The database at this URL to the current schema."""
+    """Migrates the database at this URL to the current schema."""
     load_teardown: Callable[[], ModuleType]
-    """`services.worker.teardown`: what a mesh leaves on a Docker Engine."""
+    """`services.worker.teardown`: counts and removes a mesh's containers on a Docker Engine."""

@@ -1,4 +1,4 @@
-"""One service as one process: `mlmesh gateway|registry|scheduler|databox|worker`, and `mlmesh migrate`."""
+"""Runs one service as a process: `mlmesh gateway|registry|scheduler|databox|worker`; and `mlmesh migrate`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 WITH_DATABASE = ("registry", "scheduler", "databox")
 REQUIRED = {"registry": ("internal_token", "secret_key")}
 GC_THRESHOLDS = (10_000, 20, 50)
-"""When garbage is looked for."""
+"""Thresholds of the cyclic garbage collector."""
 DATABASE_WAIT_S = 30.0
-"""How long a service that starts waits for its database, and"""
+"""How long a starting service waits for its database."""
 DATABASE_RETRY_S = 1.0
-"""how long until it asks again."""
+"""Delay between two attempts."""
 
 
 def service_command(name: str) -> Callable[[typer.Context], None]:
@@ -47,17 +47,17 @@ def service_command(name: str) -> Callable[[typer.Context], None]:
 
 def migrate(context: typer.Context) -> None:
     """Bring the database to the current schema."""
-    parts: ServiceFactories = context.obj
+    factories: ServiceFactories = context.obj
     settings = load_settings()
     check_database(settings.database_url)
     asyncio.run(check_database_connection(settings.database_url))
-    parts.upgrade_database(settings.database_url)
+    factories.upgrade_database(settings.database_url)
     render.write_lines("the database has the current schema")
 
 
 def load_settings(*required: str, **over: Any) -> Settings:
-    """The settings of this process, with its log set up. Raises WrongUsage, which names the variable."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # till `stopping`: an exception might be lost in an import
+    """Load the settings and set up logging. Raises WrongUsage, which names the variable."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `stop_on_signals`: an import may swallow a KeyboardInterrupt
     from libs.common import log
     from libs.common.settings import BadSetting, load_settings, require_settings
 
@@ -80,9 +80,9 @@ def run_event_loop(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def serve_until_signal(
-    name: str, settings: Settings, parts: ServiceFactories, inherited: socket.socket | None = None
+    name: str, settings: Settings, factories: ServiceFactories, inherited: socket.socket | None = None
 ) -> None:
-    """One service until a signal; on the socket that is `given`, for as long as its giver lives."""
+    """Run a service until a signal; on an `inherited` socket also until its supervisor ends."""
     from libs.common import log
     from libs.common.http.server import bind, run_server, socket_url
     from libs.common.settings import DEFAULT_PORTS
@@ -93,9 +93,9 @@ async def serve_until_signal(
     bound = inherited or bind(settings.host, DEFAULT_PORTS[name] if settings.port is None else settings.port)
     if name in WITH_DATABASE:
         await wait_for_database(settings.database_url, DATABASE_WAIT_S)
-    async with stop_on_signals() as stop, run_server(parts.load_factory(name)(settings), bound) as ended:
+    async with stop_on_signals() as stop, run_server(factories.load_factory(name)(settings), bound) as ended:
         if inherited is not None:
-            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)  # its end
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)  # end of file: the supervisor has ended
         tune_gc()
         log.get(name).info("listening", address=socket_url(bound))
         await wait_for_any(stop, ended)
@@ -104,16 +104,16 @@ async def serve_until_signal(
 
 
 def tune_gc() -> None:
-    """What a service has at its start stays; a request leaves hardly any that is not freed at once.
+    """Freeze start-up objects and run the cyclic collector rarely: requests create almost no cycles.
 
-    A look at everything takes as long as a hundred requests.
+    A full collection takes as long as a hundred requests.
     """
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def wait_for_database(database_url: str, within: float) -> None:
-    """Waits so many seconds for a database that is away, as one is that restarts. Raises what `current` raises."""
+    """Wait up to `within` seconds for a database that restarts. Raises what `check_schema` raises."""
     from libs.common import log
 
     clock = asyncio.get_running_loop().time
@@ -136,7 +136,7 @@ async def check_database_connection(database_url: str) -> None:
 
 
 async def check_schema(database_url: str) -> None:
-    """Raises Failure unless the database has the schema that this release works on; NotReachable."""
+    """Raises Failure unless the database has the schema of this release, NotReachable if it does not respond."""
     from libs.common.db import SCHEMA
 
     with _name_database_in_errors(database_url):
@@ -173,13 +173,13 @@ def _name_database_in_errors(database_url: str) -> Iterator[None]:
 
 
 def hide_password(url: str) -> str:
-    """The address without its password."""
+    """The URL without its password."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
 
 
 @asynccontextmanager
 async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
-    """An event that the first SIGINT or SIGTERM sets; the second ends the process at once."""
+    """An event that the first SIGINT or SIGTERM sets; a second signal exits immediately."""
     loop, stop_event = asyncio.get_running_loop(), asyncio.Event()
 
     def stop(number: signal.Signals) -> None:
@@ -197,7 +197,7 @@ async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
 
 
 async def wait_for_any(*events: asyncio.Event) -> None:
-    """Until one of `events` is set."""
+    """Wait until one of `events` is set."""
     tasks = [asyncio.create_task(event.wait()) for event in events]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

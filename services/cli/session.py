@@ -1,4 +1,4 @@
-"""What every command that speaks to a mesh is given: the client, and how to show what it got."""
+"""The decorators of commands that call a mesh, and `Mesh`, which they pass: the client and the output format."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Mesh:
     as_json: bool
 
     def print_table(self, items: Sequence[Any], **columns: Callable[[Any], Any]) -> None:
-        """`items` as JSON, or as a table whose columns are made by the functions."""
+        """Print `items` as JSON, or as a table; each function returns the cells of a column."""
         if self.as_json:
             render.write_json(list(items))
         else:
@@ -36,10 +36,10 @@ class Mesh:
             render.write_table(titles, [[cell(item) for cell in columns.values()] for item in items])
 
     def require_app(self, app: str, items: Iterable[Any]) -> list[Any]:
-        """`items` of an app. When there are none: raises NotFound if that is because there is no such app."""
+        """`items` as a list. If it is empty, raises NotFound unless the app exists."""
         rows = list(items)
         if not rows:
-            with suppress(Unauthorized, Forbidden):  # a caller's key, which may read runs and no more
+            with suppress(Unauthorized, Forbidden):  # a caller's key may read runs only
                 self.client.get("/api/v1/apps" + url_path(app))
         return rows
 
@@ -61,7 +61,7 @@ def field(name: str) -> Callable[[Any], Any]:
 
 
 def mesh_command(function: Callable[Concatenate[Mesh, P], None]) -> Callable[..., None]:
-    """Give the command `--url` and `--json`, and call it with a Mesh."""
+    """Add `--url` and `--json` to the command, and call it with a Mesh."""
     return _with_mesh(function, json=True)
 
 

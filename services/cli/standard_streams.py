@@ -1,4 +1,4 @@
-"""The streams of this process, made fit: there is always one to write to, and no character fails."""
+"""Prepares standard streams: missing ones are opened, and unencodable characters are escaped."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TextIO
 
 
 def prepare_streams() -> bool:
-    """Call it before anything is printed. False: standard output was closed before the command began."""
+    """Must run before any output. False if standard output was closed when the process started."""
     had_output = sys.stdout is not None
-    while (free := os.open(os.devnull, os.O_RDWR)) <= 2:  # else a file or a socket would take the number
+    while (free := os.open(os.devnull, os.O_RDWR)) <= 2:  # else a file or socket would get the number
         os.set_inheritable(free, True)
     os.close(free)
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
@@ -23,14 +23,14 @@ def prepare_streams() -> bool:
 
 
 def escape_unencodable(stream: TextIO) -> None:
-    """A character that the stream's encoding does not have is written as an escape."""
+    """Write characters that the stream cannot encode as escapes."""
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="backslashreplace")
 
 
 def discard_output(stream: TextIO) -> None:
-    """Nobody reads it any more: what is still in its buffer goes nowhere, so that the end of the process is quiet."""
+    """Discard the buffer of a stream whose reader is gone, so that the exit raises no error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    with suppress(OSError):  # a stream without a number has nothing to lose
+    with suppress(OSError):  # a stream without a file descriptor
         os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Times as a person reads them; the mesh gives ISO 8601 in UTC, which JSON keeps."""
+"""Formats times for people; the mesh sends ISO 8601 in UTC, which JSON output keeps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def format_time(iso: Any) -> str:
 
 
 def format_age(iso: Any, now: datetime | None = None) -> str:
-    """`5 min ago`, `in 3 h`: what a column has room for."""
+    """`5 min ago`, `in 3 h`: short enough for a table column."""
     time = _parse_time(iso)
     if time is None:
         return str(iso or "")
@@ -30,13 +30,13 @@ def format_age(iso: Any, now: datetime | None = None) -> str:
 
 
 def format_interval(started_at: Any, finished_at: Any) -> str:
-    """How long it took; nothing when one of the two is not known."""
+    """The duration between two times; empty if one is unknown."""
     start, end = _parse_time(started_at), _parse_time(finished_at)
     return format_duration((end - start).total_seconds()) if start and end else ""
 
 
 def format_duration(seconds: float) -> str:
-    """In the largest unit of which there are two, so that the error is below a half."""
+    """In the largest unit of which there are at least two, so that the rounding error stays below half."""
     for unit, size in UNITS_S:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

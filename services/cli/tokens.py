@@ -78,7 +78,7 @@ def revoke_key(mesh: Mesh, app: App, key: Annotated[str, typer.Argument(metavar=
 
 
 def _print_once(mesh: Mesh, credential: dict[str, Any], name: str) -> None:
-    """The secret text alone on stdout, so that it can be captured."""
+    """Print only the secret on stdout, so that scripts can capture it."""
     mesh.print_sentence(credential, credential[name])
     if not mesh.as_json:
         render.write_note(f"this {name} is not shown again")

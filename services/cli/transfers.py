@@ -1,4 +1,4 @@
-"""Files of this machine on their way to a mesh and back. `-` is standard input, or standard output."""
+"""Uploads and downloads of local files. `-` is standard input or output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STANDARD_STREAM = Path("-")
 
 @dataclass
 class Content:
-    """Bytes to be sent. `size` is None when it is not known before their end."""
+    """Content of an upload. `size` is None if it is unknown."""
 
     name: str
     stream: IO[bytes]
@@ -28,7 +28,7 @@ class Content:
     sent: int = 0
 
     def read_pieces(self, advance: Callable[[int], None]) -> Iterator[bytes]:
-        """As many as were there at the beginning. Raises Failure when they have become fewer."""
+        """Yield `size` bytes. Raises Failure if the file became shorter."""
         while piece := self.stream.read(CHUNK_BYTES if self.size is None else min(CHUNK_BYTES, self.size - self.sent)):
             self.sent += len(piece)
             advance(len(piece))
@@ -39,7 +39,7 @@ class Content:
 
 @contextmanager
 def open_content(source: Path) -> Iterator[Content]:
-    """Raises Failure when it cannot be read."""
+    """Open a file, or standard input. Raises Failure if it cannot be read."""
     if source == STANDARD_STREAM:
         if sys.stdin is None:
             raise Failure("standard input is closed")
@@ -47,17 +47,17 @@ def open_content(source: Path) -> Iterator[Content]:
         return
     with source.open("rb") as stream:
         state = os.fstat(stream.fileno())
-        size = stat.S_ISREG(state.st_mode) and state.st_size  # files of /proc have content, but no size
+        size = stat.S_ISREG(state.st_mode) and state.st_size  # files of /proc have content but size 0
         yield Content(str(source), stream, state.st_size if size else None)
 
 
 def has_name(source: Path) -> bool:
-    """Whether a file in a box can be named after it: a pipe or a device is there for what comes through it."""
+    """Whether a file in a box can get the source's name; standard input, pipes and devices have none."""
     return source != STANDARD_STREAM and source.is_file()
 
 
 def list_files(folder: Path) -> list[Path]:
-    """Every file, in order. Raises Failure, naming what is there and cannot be sent."""
+    """All files below the folder, sorted. Raises Failure for a file that cannot be sent."""
     files = sorted(_walk_files(folder))
     if not files:
         raise Failure(f"there is no file in {folder}")
@@ -93,7 +93,7 @@ def _refusal_reason(path: Path) -> str | None:
 
 @contextmanager
 def open_target(target: Path) -> Iterator[IO[bytes]]:
-    """For the bytes of a file, which is there under its name once all of them are."""
+    """Open a target; a regular file appears under its name when it is complete."""
     if target == STANDARD_STREAM:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -107,7 +107,7 @@ def open_target(target: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _open_temporary(target: Path) -> Iterator[IO[bytes]]:
-    """Its name is short, and nobody else's: what is fetched may have any other."""
+    """A temporary file with a short, unique name, which cannot clash with a downloaded one."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".mlmesh-{secrets.token_hex(16)}")
     try:

@@ -1,4 +1,4 @@
-"""`mlmesh up`: the five services in one process, each on a loopback port of its own, on embedded parts."""
+"""`mlmesh up`: runs all services in one process, on loopback ports, with an embedded database, bus and store."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def up(
     chosen = {"host": host, "port": port, "data": data, "runtime": runtime and f"{runtime}://"}
     settings = load_settings(**chosen)
     overrides: dict[str, Any] = {} if "run_log" in settings.model_fields_set else {"run_log": True}
-    overrides["runtime"] = settings.runtime  # a default is said, too: the registry warns of what it does not do
+    overrides["runtime"] = settings.runtime  # set even the default: the registry warns of its limits
     overrides["repository_networks"] = (
         settings.reachable_repository_networks
-    )  # by the host that the mesh listens on: services have others
+    )  # derived from the mesh's host; each service listens on another one
     settings = settings.with_values(data=settings.data.absolute(), **overrides)
     with lock_data_dir(settings.data):
         free_disk_space(settings)
@@ -72,7 +72,7 @@ def up(
 
 
 def _migrate_database(settings: Settings) -> None:
-    """In a process of its own: what only a migration needs is not kept in memory for ever."""
+    """Migrate in a child process, which frees the memory of the migration's libraries."""
     environ = {
         **os.environ,
         "MLMESH_DATABASE": settings.database_url,
@@ -86,13 +86,13 @@ def _migrate_database(settings: Settings) -> None:
         raise Failure(f"the database could not be brought to the current schema: {why}")
 
 
-async def _run_mesh(settings: Settings, parts: ServiceFactories) -> None:
+async def _run_mesh(settings: Settings, factories: ServiceFactories) -> None:
     from libs.common.bus import open_bus
 
     async with stop_on_signals() as stop, open_bus(settings.bus) as bus, AsyncExitStack() as running:
         sockets = _bind_sockets(settings)
         address = _public_url(settings, sockets["gateway"])
-        ended = await _start_services(settings.with_values(public_url=address), parts, bus, sockets, running, stop)
+        ended = await _start_services(settings.with_values(public_url=address), factories, bus, sockets, running, stop)
         if not stop.is_set():
             await _wait_until_ready(address, sockets["gateway"], stop)
         if not stop.is_set():
@@ -105,10 +105,10 @@ async def _run_mesh(settings: Settings, parts: ServiceFactories) -> None:
 
 
 def _save_profile(mesh: profile.Profile) -> None:
-    """Commands speak to this mesh from now on, unless another one that they know answers."""
+    """Make this mesh the default of commands, unless the current default responds."""
     try:
         current = profile.load_default(os.environ)
-    except Failure:  # it is written anew
+    except Failure:  # the file is written again
         current = profile.Profile("", "")
     other = bool(current.url) and current.token != mesh.token and is_mesh_running(current.url)
     profile.save_profile(os.environ, mesh, current=not other)
@@ -120,7 +120,7 @@ def _save_profile(mesh: profile.Profile) -> None:
 
 
 def _bind_sockets(settings: Settings) -> dict[str, socket.socket]:
-    """All bound before anything starts: an address in use is told at once."""
+    """Bind all sockets before any service starts, so that an address in use fails early."""
     from libs.common.http.server import bind
     from libs.common.settings import DEFAULT_PORTS
 
@@ -139,13 +139,13 @@ def _public_url(settings: Settings, gateway: socket.socket) -> str:
 
 async def _start_services(
     settings: Settings,
-    parts: ServiceFactories,
+    factories: ServiceFactories,
     bus: Bus,
     sockets: dict[str, socket.socket],
     stack: AsyncExitStack,
     stop: asyncio.Event,
 ) -> dict[str, asyncio.Event]:
-    """Each service running in `stack`, which ends them in the opposite order; events that say one has ended."""
+    """Start all services in `stack`, which stops them in reverse order; an event per service is set at its end."""
     from libs.common.http.server import CannotStart, run_server, socket_url
 
     addresses = {f"{name}_url": socket_url(sockets[name]) for name in ("registry", "scheduler", "databox")}
@@ -157,7 +157,7 @@ async def _start_services(
         service_settings = settings.with_values(host=host, port=port, **addresses)
         try:
             ended[name] = await stack.enter_async_context(
-                run_server(parts.load_factory(name)(service_settings, bus), sockets[name])
+                run_server(factories.load_factory(name)(service_settings, bus), sockets[name])
             )
         except CannotStart as error:
             why = error.extensions.get("why")
@@ -168,7 +168,7 @@ async def _start_services(
 
 
 async def _wait_until_ready(address: str, gateway: socket.socket, stop: asyncio.Event) -> None:
-    """Until the gateway says that every part is ready. Raises Failure, which names the parts that are not."""
+    """Wait until the gateway reports readiness. Raises Failure, which names the services that are not ready."""
     import aiohttp
 
     from libs.common.http.server import socket_url
@@ -179,10 +179,10 @@ async def _wait_until_ready(address: str, gateway: socket.socket, stop: asyncio.
     try:
         async with asyncio.timeout(READY_TIMEOUT_S), aiohttp.ClientSession() as session:
             while not stop.is_set():
-                async with session.get(url) as answer:
-                    if answer.status == 200:
+                async with session.get(url) as response:
+                    if response.status == 200:
                         return
-                    parts = (await answer.json(content_type=None)).get("parts", {})
+                    parts = (await response.json(content_type=None)).get("parts", {})
                 await asyncio.sleep(POLL_INTERVAL_S)
     except TimeoutError as error:
         missing = "; ".join(f"{name}: {part.get('reason')}" for name, part in parts.items() if not part.get("ready"))

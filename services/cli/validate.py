@@ -1,4 +1,4 @@
-"""`mlmesh validate`: manifests checked without a mesh, exactly as a deployment checks them."""
+"""`mlmesh validate`: checks manifests offline, exactly as a deployment does."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check manifests and their references offline, with the Secrets of app.yaml at the repository's root."""
-    parts: ServiceFactories = context.obj
+    factories: ServiceFactories = context.obj
     files = checkout.read_files(folder)
     sent = {**files.applied, **{file.as_posix(): checkout.read_content(file) for file in applied or ()}}
-    problems = parts.check_manifests(files.manifests, sent)
+    problems = factories.check_manifests(files.manifests, sent)
     problems += repository_checks.check_repository(checkout.repository_root(folder), files.root)
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:

@@ -1,4 +1,4 @@
-"""`mlmesh worker` and `mlmesh queue`: hosts, and what waits for them."""
+"""`mlmesh worker` and `mlmesh queue`: workers, and the queues of the broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every command that speaks to a mesh, once: how it is called, and what a mesh answers that has all of it."""
+"""Every command that calls a mesh, once: its arguments, and the replies of a mesh that has everything."""
 
 from __future__ import annotations
 

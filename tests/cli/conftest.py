@@ -26,13 +26,13 @@ Run = Callable[..., CommandResult]
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """The folder of a mesh that has been."""
+    """The data directory of a stopped mesh."""
     return create_data_dir(tmp_path / "data")
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user without configuration, on a terminal that is none."""
+    """A user without configuration, and no terminal."""
     for name in ("MLMESH_URL", "MLMESH_TOKEN", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -41,7 +41,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run `mlmesh` with these arguments in this process, whose log is its own again afterwards."""
+    """Run `mlmesh` with these arguments in this process; resets logging afterwards."""
 
     def command(*arguments: str) -> CommandResult:
         code = main(

@@ -1,4 +1,4 @@
-"""The folder of a mesh that has been, ways to damage it, and what `mlmesh up` would say of it."""
+"""The data directory of a stopped mesh, ways to damage it, and the preflight message of `mlmesh up`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FOLDERS = (
 
 
 def create_data_dir(data: Path) -> Path:
-    """What a mesh has in its folder."""
+    """Create the files that a mesh leaves."""
     for folder in FOLDERS:
         (data / folder).mkdir(parents=True)
     data.chmod(0o700)
@@ -45,7 +45,7 @@ def create_data_dir(data: Path) -> Path:
 
 
 def preflight_message(data: Path) -> str:
-    """What `mlmesh up` would say; nothing when it would start."""
+    """The preflight message of `mlmesh up`; empty if it would start."""
     try:
         with lock_data_dir(data):
             preflight.check_data_dir(Settings.from_values(data=data))
@@ -55,7 +55,7 @@ def preflight_message(data: Path) -> str:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Files with what is in them; the lock is for whoever comes."""
+    """All files with their content, except the lock and SQLite's shared files."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
@@ -71,7 +71,7 @@ def remove_path(path: Path) -> None:
 
 
 def replace_with(what: Callable[[Path], object]) -> Damage:
-    """Something of another kind in its place."""
+    """Replace a path by one of another type."""
 
     def replace_path(path: Path) -> None:
         remove_path(path)
@@ -89,14 +89,14 @@ def fill_with_noise(path: Path) -> None:
 
 
 def noisy_page(path: Path) -> None:
-    """Not the first: that of our own table."""
+    """Overwrite a page of another table than the schema's."""
     with path.open("r+b") as file:
         file.seek(PAGE)
         file.write(random.Random(1).randbytes(PAGE))
 
 
 def create_socket(path: Path) -> None:
-    """A socket; its address may be long."""
+    """Create a Unix socket; changes the directory, since a socket address must be short."""
     with closing(socket.socket(socket.AF_UNIX)) as unix_socket:
         working_dir = Path.cwd()
         os.chdir(path.parent)

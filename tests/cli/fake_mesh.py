@@ -1,4 +1,4 @@
-"""A mesh that answers what a test tells it to, over real HTTP, and remembers what it was asked."""
+"""A fake mesh over real HTTP: sends the replies of a test, and records the requests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Reply:
 
 
 class FakeMesh:
-    """`replies` are given in turn for a method and a path; the last one again and again."""
+    """Sends the replies of a method and path in order; the last one repeatedly."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -46,7 +46,7 @@ class FakeMesh:
         self._replies: dict[tuple[str, str], list[Reply]] = {}
 
     def set_replies(self, method: str, path: str, *replies: Any) -> None:
-        """What is not a Reply is the body of a 200."""
+        """Set the replies of a route; other values than a Reply are bodies of a 200."""
         queued = [reply if isinstance(reply, Reply) else Reply(body=reply) for reply in replies]
         self._replies[method, path] = queued
 
@@ -98,4 +98,4 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = _handle_request
 
     def log_message(self, *_args: Any) -> None:
-        """Not on the test's stderr."""
+        """Log nothing."""

@@ -1,4 +1,4 @@
-"""`mlmesh` with five services that do nothing: what `up` does with services, whatever they are.
+"""`mlmesh` with five services that do nothing, to test `up` itself.
 
 Each writes when it starts and stops, to the file SMALL_MESH_LOG. SMALL_MESH_ENDS names one that fails to start,
 SMALL_MESH_UNREADY one without which the gateway says that it is not ready.

@@ -35,7 +35,7 @@ def test_an_empty_file_says_that_it_is_one(run: Run, mesh: FakeMesh, tmp_path: P
 
 @pytest.fixture
 def pipe() -> Iterator[Callable[[bytes], str]]:
-    """The path of a pipe with these bytes in it, as a shell's `<(command)` or `command |` gives one."""
+    """Creates pipes with content; returns their paths, as a shell's `<(command)` does."""
     ends: list[int] = []
 
     def create_pipe(content: bytes) -> str:

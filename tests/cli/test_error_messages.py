@@ -1,4 +1,4 @@
-"""How every command fails: one sentence on stderr, nothing on stdout, the exit code for scripts, no traceback."""
+"""Failures of every command: one sentence on stderr, nothing on stdout, an exit code, no traceback."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HERE = {
     "run local",
     "serve local",
 }
-"""Commands that speak to no mesh."""
+"""Commands that call no mesh."""
 every_command = pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(case.words[:2]))
 
 
@@ -83,7 +83,7 @@ def test_refusals(run: Run, mesh: FakeMesh, folder: Path, case: Case, status: in
 
 @every_command
 def test_another_server(run: Run, mesh: FakeMesh, folder: Path, case: Case) -> None:
-    """What answers is no mesh: a page for every address."""
+    """The server is no mesh: it sends an HTML page for every path."""
     case.prepare_mesh(mesh, folder)
     for method, path in case.replies:
         mesh.set_replies(method, path, Reply(404, b"<html>not found</html>", {"Content-Type": "text/html"}))
@@ -104,7 +104,7 @@ def test_a_reader_that_went_away(
 
 @pytest.fixture
 def broken() -> Iterator[int]:
-    """A pipe whose reader has gone."""
+    """A pipe whose reader is closed."""
     reader, writer = os.pipe()
     os.close(reader)
     yield writer

@@ -42,7 +42,7 @@ class Gateway:
             return False
 
     def list_children(self) -> set[int]:
-        """Those that serve."""
+        """Process ids of the children."""
         return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and self._is_child(entry)}
 
     def _is_child(self, entry: Path) -> bool:
@@ -95,7 +95,7 @@ def test_nothing_goes_on_without_the_process_that_holds_them(gateway: Gateway) -
 
 
 def test_the_numbers_of_all_are_told_by_each(gateway: Gateway) -> None:
-    """Those of the others a moment later."""
+    """Metrics of the other processes appear with a short delay."""
 
     def count_requests() -> float:
         request = urllib.request.Request(f"{gateway.url}/metrics", headers={"Authorization": "Bearer x"})  # noqa: S310

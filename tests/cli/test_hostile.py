@@ -1,4 +1,4 @@
-"""Texts from outside that try to command the terminal, in all that a mesh can answer, through every command."""
+"""Terminal escape sequences in every reply of a mesh, through every command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.cli.conftest import Run
 from tests.cli.fake_mesh import FakeMesh, Reply
 
 DECIDES = {"status", "id", "next", "code", "target"}
-"""Fields that the command acts upon; their hostile forms are tried one by one, below."""
+"""Fields that commands interpret; their hostile values are tested one by one below."""
 ATTACKS = ["\x1b]0;owned\x07", "\x1b[2J", "\x9b2J", "\u202etxt.exe", "\r$ ", "\x00", "\x7f", "\u2066", "[bold]", "[/x]"]
 every_command = pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(case.words[:2]))
 

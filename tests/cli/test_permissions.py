@@ -1,4 +1,4 @@
-"""A data folder that this user may not use, and what each command says of one that cannot be used."""
+"""Data directories that this user cannot access, and the error message of each command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def of_a_user(data: Path) -> Iterator[Path]:
-    """The folder, at a place that everybody reaches, for a user whom modes keep out: root they do not."""
+    """A copy of the data directory, owned by an unprivileged user: file modes do not restrict root."""
     place = Path(tempfile.mkdtemp())
     place.chmod(0o755)
     user = os.geteuid() or NOBODY
@@ -123,7 +123,7 @@ def test_each_command_says_it_in_one_line(
 
 
 def test_a_worker_of_containers_keeps_nothing_in_the_data_folder(data: Path) -> None:
-    """Which may be nowhere: its cache is with what containers see."""
+    """The data directory may be missing: with Docker the cache is in the scratch folder."""
     remove_path(data)
     data.touch()
     scratch = data.parent / "scratch"

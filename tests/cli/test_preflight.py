@@ -1,4 +1,4 @@
-"""Parts of a data folder that cannot be used: each is one sentence, and nothing is made over what is left."""
+"""Damaged data directories: each gives one error message, and nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_what_can_be_made_anew_stops_nobody(data: Path, name: str, harm: Damage)
 
 
 def test_a_start_that_was_broken_off_is_begun_again(tmp_path: Path) -> None:
-    """After its keys were made, and a database without a table."""
+    """A start was interrupted after the keys were created, with a database without tables."""
     data = tmp_path / "data"
     (data / "store" / "objects").mkdir(parents=True)
     data.chmod(0o700)

@@ -142,7 +142,7 @@ def test_what_a_function_raised_is_shown_to_whom_it_is_told(
     ["list a", "show a r1", "watch a r1", "logs a r1", "cancel a r1", "retry a r1", "delete a r1", "outputs a r1 m"],
 )
 def test_a_caller_follows_runs_with_a_key(run: Run, mesh: FakeMesh, words: str) -> None:
-    """Who is no owner is let in where callers are."""
+    """A caller's key is rejected on the owner's path and accepted on the caller's."""
     refused = Reply(401, {"detail": "no credentials"})
     ended = {**RUN, "status": "succeeded", "attempt": 2}
     tails = ["", "/r1", "/r1/logs", "/r1/cancel", "/r1/retry", "/r1/outputs/m"]

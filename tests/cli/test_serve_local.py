@@ -100,7 +100,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @contextmanager
 def serve_component(cwd: Path, *words: str, **environ: str) -> Iterator[tuple[int, str]]:
-    """Its port, and what it said until it was ready."""
+    """Serve a component; yields its port and the output until it is ready."""
     command = [sys.executable, "-m", "services", "serve", "local", "--port", "0", *words]
     environment = {"PYTHONPATH": os.getcwd(), **environ}
     with subprocess.Popen(
@@ -127,7 +127,7 @@ def post_predict(port: int, data: str = "hi") -> Answer:
 
 
 def serve_error(folder: Path, component: str) -> str:
-    """What it says when it cannot be served."""
+    """The error message of a component that cannot be served."""
     command = [sys.executable, "-m", "services", "serve", "local", component, "--port", "0", "--folder", str(folder)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60.0)
     assert result.returncode == 1

@@ -1,4 +1,4 @@
-"""The command as a process whose streams are closed, broken or of another encoding, and that is interrupted."""
+"""The command as a process with closed or broken streams, another encoding, or an interrupt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ END_TIMEOUT_S = 30.0
 
 
 def shell(line: str, **environ: str) -> tuple[int, str, str]:
-    """A line in which `$mlmesh` is the command."""
+    """Run a shell line in which `$mlmesh` is the command."""
     environ = {**os.environ, "mlmesh": f"{sys.executable} -m services", **environ}
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"], cwd=ROOT, env=environ, capture_output=True, text=True,

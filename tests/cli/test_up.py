@@ -25,7 +25,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """`mlmesh up` with the small services, its folder below the test's own."""
+    """Starts `mlmesh up` with the small services, in the test's folder."""
     started: list[subprocess.Popen[str]] = []
 
     def up(*arguments: str, **environ: str) -> subprocess.Popen[str]:
