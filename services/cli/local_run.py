@@ -49,8 +49,8 @@ def run_local(
             for stage in order_stages(part.pipeline):
                 local_run.run_stage(stage, {**part.inputs, **part.outputs})
     for part in parts:
-        for name, place in part.outputs.items():
-            render.write_lines(f"{name}  {place}")
+        for name, path in part.outputs.items():
+            render.write_lines(f"{name}  {path}")
 
 
 @dataclass(frozen=True)
@@ -101,15 +101,12 @@ def resolve_chain_files(
     parts: list[ChainPart] = []
     for pipeline, link, variables in zip(chain, links, external, strict=True):
         earlier = {**parts[-1].inputs, **parts[-1].outputs} if parts else {}
-        reads = {
+        input_paths = {
             target_name: earlier[source_name] for target_name, source_name in link.items() if source_name in earlier
         }
-        reads |= resolve_inputs(variables, api, values, scratch)
-        parts.append(
-            ChainPart(
-                pipeline, reads, create_output_folders(pipeline, into / pipeline.metadata.name if chain[1:] else into)
-            )
-        )
+        input_paths |= resolve_inputs(variables, api, values, scratch)
+        folder = into / pipeline.metadata.name if chain[1:] else into
+        parts.append(ChainPart(pipeline, input_paths, create_output_folders(pipeline, folder)))
     return parts
 
 
@@ -145,11 +142,11 @@ def resolve_inputs(
 
 def _input_path(name: str, text: str, api: ApiInput | None, scratch: Path) -> Path:
     types = set(api.type.datatypes) if api is not None else set()
-    place = Path(text).expanduser()
-    if place.exists() and (not types or types & FILE_TYPES):
-        return place.resolve()
+    path = Path(text).expanduser()
+    if path.exists() and (not types or types & FILE_TYPES):
+        return path.resolve()
     if types and types <= FILE_TYPES:
-        raise Failure(f"{name}: there is no {place}")
+        raise Failure(f"{name}: there is no {path}")
     content = parse_value(text)
     suffix, file_text = (".txt", content) if isinstance(content, str) else (".json", json.dumps(content))
     file = scratch / f"{name}{suffix}"
@@ -160,10 +157,10 @@ def _input_path(name: str, text: str, api: ApiInput | None, scratch: Path) -> Pa
 def create_output_folders(pipeline: ExperimentPipeline, into: Path) -> dict[str, Path]:
     """Create an empty folder for each output variable. Raises Failure."""
     folders = {output.name: into / output.name for stage in pipeline.spec.stages for output in stage.outputs}
-    for place in folders.values():
-        if place.exists() and any(place.iterdir()):
-            raise Failure(f"{place} is not empty; remove it, or say where else with --into")
-        place.mkdir(parents=True, exist_ok=True)
+    for path in folders.values():
+        if path.exists() and any(path.iterdir()):
+            raise Failure(f"{path} is not empty; remove it, or say where else with --into")
+        path.mkdir(parents=True, exist_ok=True)
     return folders
 
 
@@ -179,37 +176,41 @@ class LocalRun:
 
     def run_stage(self, stage: Stage, paths: Mapping[str, Path]) -> None:
         """Run one stage. Raises Failure with the message that a run would show."""
-        reads = {item.name: paths[item.name] for item in stage.inputs if item.name in paths}
-        writes = {item.name: paths[item.name] for item in stage.outputs}
+        input_paths = {item.name: paths[item.name] for item in stage.inputs if item.name in paths}
+        output_paths = {item.name: paths[item.name] for item in stage.outputs}
         from libs.common.manifests.variables import environment_name
 
         progress = self._scratch / f"{stage.name}.progress"
         progress.touch()
         if self._docker:  # any user of the image writes here, as on the platform
-            for place in (progress, *writes.values()):
-                place.chmod(0o666 if place is progress else 0o777)
+            for path in (progress, *output_paths.values()):
+                path.chmod(0o666 if path is progress else 0o777)
         environ = {
             **container_env.build_environment(
                 stage.env, stage.env_from, self._manifests, os.environ, f"stage {stage.name}"
             ),
-            **{environment_name(name): str(place) for name, place in {**reads, **writes}.items()},
+            **{environment_name(name): str(path) for name, path in {**input_paths, **output_paths}.items()},
             "MLMESH_PROGRESS": str(progress),
         }
         render.write_note(f"stage {stage.name}")
         started_at = time.monotonic()
-        code = self._run_process(stage, environ, reads.values(), [*writes.values(), progress])
+        code = self._run_process(stage, environ, input_paths.values(), [*output_paths.values(), progress])
         if code:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             raise Failure(f"stage {stage.name}: {how}")
-        for name, place in writes.items():
-            if not any(place.iterdir()):
+        for name, path in output_paths.items():
+            if not any(path.iterdir()):
                 raise Failure(f"stage {stage.name} wrote nothing to {name}")
         render.write_note(f"stage {stage.name}: succeeded in {time.monotonic() - started_at:.1f} s")
 
     def _run_process(
-        self, stage: Stage, environ: Mapping[str, str], reads: Iterable[Path], writes: Iterable[Path]
+        self, stage: Stage, environ: Mapping[str, str], input_paths: Iterable[Path], output_paths: Iterable[Path]
     ) -> int:
-        command = self._docker_command(stage, environ, reads, writes) if self._docker else self._process_command(stage)
+        command = (
+            self._docker_command(stage, environ, input_paths, output_paths)
+            if self._docker
+            else self._process_command(stage)
+        )
         path = os.pathsep.join([str(Path(self._python).parent), os.environ.get("PATH", "")])
         options: Any = {} if self._docker else {"cwd": self._folder, "env": {**os.environ, **environ, "PATH": path}}
         try:
@@ -229,12 +230,13 @@ class LocalRun:
         return list(stage.entry_point)
 
     def _docker_command(
-        self, stage: Stage, environ: Mapping[str, str], reads: Iterable[Path], writes: Iterable[Path]
+        self, stage: Stage, environ: Mapping[str, str], input_paths: Iterable[Path], output_paths: Iterable[Path]
     ) -> list[str]:
-        mounts = [f"--volume={path}:{path}:ro" for path in reads] + [f"--volume={path}:{path}" for path in writes]
-        inherited = {
-            name for name, text in environ.items() if os.environ.get(name) == text
-        }  # keeps secrets out of the arguments
+        mounts = [f"--volume={path}:{path}:ro" for path in input_paths] + [
+            f"--volume={path}:{path}" for path in output_paths
+        ]
+        # variables of this shell are passed by name, which keeps secrets out of the arguments
+        inherited = {name for name, text in environ.items() if os.environ.get(name) == text}
         values = [f"--env={name}" if name in inherited else f"--env={name}={text}" for name, text in environ.items()]
         image = stage.image.existing_image_name or ""
         options = ["--rm", "--init", "--cap-drop=ALL", "--security-opt=no-new-privileges", *mounts, *values]

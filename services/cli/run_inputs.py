@@ -67,9 +67,9 @@ def _upload_advice(client: Client, app: str, api: str, files: dict[str, str]) ->
     box = boxes[0] if len(boxes) == 1 else "BOX"
     puts, inputs = [], []
     for name, file in files.items():
-        place = f"{box}/{GROUP}/{Path(file).name}"
-        puts.append(shlex.join(["mlmesh", "box", "put", app, str(Path(file).expanduser()), place]))
-        inputs.append(shlex.join(["--input", f"{name}={place}"]))
+        target = f"{box}/{GROUP}/{Path(file).name}"
+        puts.append(shlex.join(["mlmesh", "box", "put", app, str(Path(file).expanduser()), target]))
+        inputs.append(shlex.join(["--input", f"{name}={target}"]))
     one_of = f"; BOX is one of: {', '.join(boxes)}" if len(boxes) > 1 else ""
     what = " and ".join(f"{name}: {file}" for name, file in files.items())
     is_file = "is a file" if len(files) == 1 else "are files"

@@ -64,7 +64,7 @@ def test_one_app_is_shown_with_its_addresses_and_reasons(run: Run, mesh: FakeMes
     assert json.loads(run("app", "show", "a", "--json").out) == app
 
 
-def test_what_is_wrong_with_a_repository_is_shown(run: Run, mesh: FakeMesh) -> None:
+def test_the_poll_error_of_a_repository_is_shown(run: Run, mesh: FakeMesh) -> None:
     why = "branch main is not there any more; the repository has: trunk"
     items = [{"name": "a", "title": "", "live": None, "newest": None, "poll_error": why}, {"name": "b"}]
     mesh.set_replies("GET", "/api/v1/apps", {"items": items, "next": None})
@@ -142,7 +142,7 @@ def test_an_app_is_not_deleted_without_a_yes(run: Run, mesh: FakeMesh) -> None:
     assert [request.method for request in mesh.requests] == ["GET", "GET", "DELETE"]
 
 
-def test_nobody_is_asked_about_an_app_that_is_not_there(run: Run, mesh: FakeMesh) -> None:
+def test_deleting_a_missing_app_fails_without_a_question(run: Run, mesh: FakeMesh) -> None:
     mesh.set_replies("GET", "/api/v1/apps/nope", Reply(404, {"detail": "no app nope"}))
     done = run("app", "delete", "nope")
     assert (done.code, done.out, done.err) == (1, "", "mlmesh: no app nope\n")

@@ -91,7 +91,7 @@ BYTES = InputType(("str", "FILE"), listed=False, base64=True)
         ("AAE=", BYTES, {"datatype": "str", "data": "AAE="}),
     ],
 )
-def test_what_is_typed_becomes_what_is_accepted(typed: str, accepted: InputType, expected: dict[str, Any]) -> None:
+def test_values_are_parsed_as_the_accepted_type(typed: str, accepted: InputType, expected: dict[str, Any]) -> None:
     assert build_input("x", parse_value(typed, accepted), accepted) == {"name": "x", **expected}
 
 

@@ -51,9 +51,7 @@ def pipe() -> Iterator[Callable[[bytes], str]]:
 
 
 @pytest.mark.parametrize("content", [b"", b"content"])
-def test_what_comes_through_a_pipe_is_stored(
-    run: Run, mesh: FakeMesh, pipe: Callable[[bytes], str], content: bytes
-) -> None:
+def test_content_of_a_pipe_is_stored(run: Run, mesh: FakeMesh, pipe: Callable[[bytes], str], content: bytes) -> None:
     mesh.set_replies("PUT", f"{FILES}/b/g/x", Reply(201))
     assert run("box", "put", "a", pipe(content), "b/g/x").out == f"b/g/x  {len(content)} B\n"
     assert (mesh.requests[0].body, mesh.requests[0].query) == (content, {"upload": "1"})
@@ -66,14 +64,14 @@ def test_a_dash_is_standard_input(run: Run, mesh: FakeMesh, monkeypatch: pytest.
     assert mesh.requests[0].body == b"\x00typed"
 
 
-def test_a_file_whose_size_nobody_knows_is_stored_whole(run: Run, mesh: FakeMesh) -> None:
+def test_a_file_of_unknown_size_is_stored_completely(run: Run, mesh: FakeMesh) -> None:
     mesh.set_replies("PUT", f"{FILES}/b/g/x", Reply(201))
     assert run("box", "put", "a", "/proc/self/limits", "b/g/x").code == 0
     assert mesh.requests[0].body.startswith(b"Limit")
 
 
 @pytest.mark.parametrize("place", ["b/g", "b/g/"])
-def test_what_has_no_name_needs_one_in_the_box(
+def test_a_source_without_a_name_needs_a_target_file_name(
     run: Run, mesh: FakeMesh, pipe: Callable[[bytes], str], place: str
 ) -> None:
     for source in ("-", pipe(b"x")):
@@ -191,7 +189,7 @@ def test_a_listed_name_cannot_lead_out_of_the_folder(run: Run, mesh: FakeMesh, t
     assert "leads out of" in done.err
 
 
-def test_what_is_cut_off_in_the_middle_leaves_no_file_of_that_name(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
+def test_a_truncated_download_leaves_no_file(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
     mesh.set_replies("GET", f"{FILES}/b/g/x", Reply(200, b"half", {"Content-Length": "8"}))
     assert run("box", "get", "a", "b/g/x", str(tmp_path / "x")).code == 3
     assert not [entry for entry in tmp_path.iterdir() if entry.is_file()]
@@ -247,7 +245,7 @@ def test_a_group_is_deleted_after_a_question_only(
         ("b/g", "there is no file in b/g/"),
     ],
 )
-def test_what_is_not_there_is_not_said_to_be_deleted(run: Run, mesh: FakeMesh, place: str, sentence: str) -> None:
+def test_deleting_a_missing_file_fails(run: Run, mesh: FakeMesh, place: str, sentence: str) -> None:
     mesh.set_replies("GET", f"{FILES}/b/g/", {"items": [], "next": None})
     mesh.set_replies("GET", f"{FILES}/b/g/x", Reply(404, {"detail": "there is no file b/g/x"}))
     done = run("box", "rm", "a", place)

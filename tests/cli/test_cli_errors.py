@@ -17,13 +17,13 @@ def test_the_exit_code_tells_kinds_of_failure_apart(error: Exception, code: int)
     assert exit_code(error) == code
 
 
-def test_an_error_is_its_sentence_and_the_places_that_it_names() -> None:
+def test_an_error_is_its_message_and_positions() -> None:
     where = {"file": "a.yml", "line": 3, "column": 5, "message": "a typo"}
     error = Invalid("two things are wrong", errors=[where, {"input": "image", "message": "missing"}])
     assert error_lines(error) == ["two things are wrong", "  a.yml:3:5: a typo", "  image: missing"]
 
 
-def test_a_place_that_the_sentence_names_is_not_named_again() -> None:
+def test_a_position_in_the_message_is_not_repeated() -> None:
     wrong = [{"input": "a", "message": "is missing"}, {"input": "b", "message": "is no number"}]
     assert error_lines(Invalid("a: is missing; b: is no number", errors=wrong)) == ["a: is missing; b: is no number"]
     assert error_lines(Invalid("a: is missing", errors=wrong)) == ["a: is missing", "  b: is no number"]
@@ -38,5 +38,5 @@ def test_a_place_that_the_sentence_names_is_not_named_again() -> None:
         ({"field": "name", "message": "m"}, "name: m"),
     ],
 )
-def test_a_place_is_written_as_far_as_it_is_known(problem: dict[str, object], line: str) -> None:
+def test_a_position_omits_unknown_parts(problem: dict[str, object], line: str) -> None:
     assert format_problem(problem) == line

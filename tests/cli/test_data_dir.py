@@ -11,7 +11,7 @@ from services.cli.cli_errors import Failure
 from services.cli.data_dir import free_disk_space, load_or_create_key, lock_data_dir
 
 
-def test_a_folder_belongs_to_one_at_a_time(tmp_path: Path) -> None:
+def test_a_data_dir_is_locked_by_one_process(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     with lock_data_dir(folder):
         with pytest.raises(
@@ -45,7 +45,7 @@ def test_a_preset_key_replaces_what_is_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o755, 0o750, 0o777, 0o701])
 @pytest.mark.parametrize("used", [True, False])
-def test_a_folder_that_others_can_read_is_closed(tmp_path: Path, mode: int, used: bool) -> None:
+def test_a_readable_data_dir_is_restricted(tmp_path: Path, mode: int, used: bool) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     if used:
@@ -56,7 +56,7 @@ def test_a_folder_that_others_can_read_is_closed(tmp_path: Path, mode: int, used
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_a_folder_of_other_things_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_restricted(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "letters.txt").touch()
@@ -67,7 +67,7 @@ def test_a_folder_of_other_things_is_left_as_it_is(tmp_path: Path) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o755
 
 
-def test_on_a_full_disk_what_tells_of_processes_that_run_is_kept(tmp_path: Path) -> None:
+def test_freeing_disk_space_keeps_process_state_files(tmp_path: Path) -> None:
     task = tmp_path / "scratch" / "tasks" / "w1" / "mlmesh-1-1"
     (task / "outputs").mkdir(parents=True)
     for name in ("container.json", "log", "lease.json", "outputs/large"):

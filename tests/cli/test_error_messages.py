@@ -92,7 +92,7 @@ def test_another_server(run: Run, mesh: FakeMesh, folder: Path, case: Case) -> N
 
 
 @every_command
-def test_a_reader_that_went_away(
+def test_a_closed_output_pipe(
     run: Run, mesh: FakeMesh, folder: Path, monkeypatch: pytest.MonkeyPatch, case: Case, broken: int
 ) -> None:
     case.prepare_mesh(mesh, folder)

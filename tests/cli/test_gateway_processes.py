@@ -88,13 +88,13 @@ def test_a_process_that_dies_is_replaced_and_the_port_goes_on_answering(gateway:
     assert not any(is_alive(child) for child in new_pids)
 
 
-def test_nothing_goes_on_without_the_process_that_holds_them(gateway: Gateway) -> None:
+def test_processes_end_with_their_supervisor(gateway: Gateway) -> None:
     children = wait_until(lambda: pids if len(pids := gateway.list_children()) == 2 else None)
     gateway.process.kill()
     wait_until(lambda: not any(is_alive(child) for child in children))
 
 
-def test_the_numbers_of_all_are_told_by_each(gateway: Gateway) -> None:
+def test_each_process_reports_the_metrics_of_all(gateway: Gateway) -> None:
     """Metrics of the other processes appear with a short delay."""
 
     def count_requests() -> float:

@@ -63,7 +63,7 @@ def make_accessible(folder: Path, path: str) -> None:
         ("lock", 0o000, "read and written: its mode is 0000; chmod u+rw"),
     ],
 )
-def test_a_mode_that_keeps_its_owner_out_is_told(of_a_user: Path, name: str, mode: int, sentence: str) -> None:
+def test_a_file_mode_that_blocks_the_owner_is_reported(of_a_user: Path, name: str, mode: int, sentence: str) -> None:
     path = of_a_user / name
     path.chmod(mode)
     message = preflight_message(of_a_user)
@@ -71,7 +71,7 @@ def test_a_mode_that_keeps_its_owner_out_is_told(of_a_user: Path, name: str, mod
     assert message == f"{path} cannot be {sentence} {path}"
 
 
-def test_what_belongs_to_somebody_else_is_told() -> None:
+def test_files_of_another_user_are_reported() -> None:
     with acting_as(os.geteuid() or NOBODY):
         messages = [preflight.folder_problem(Path("/")), preflight.file_problem(Path("/etc/passwd"))]
     assert messages == [
@@ -97,7 +97,7 @@ def test_a_key_that_can_only_be_read_is_one(of_a_user: Path) -> None:
         (("worker",), {}, "{data}/scratch is a file, where a folder belongs; "),
     ],
 )
-def test_each_command_says_it_in_one_line(
+def test_each_command_reports_it_in_one_line(
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
     data: Path,
@@ -122,7 +122,7 @@ def test_each_command_says_it_in_one_line(
     assert lines[0].startswith("mlmesh: " + sentence.format(data=data))
 
 
-def test_a_worker_of_containers_keeps_nothing_in_the_data_folder(data: Path) -> None:
+def test_a_docker_worker_does_not_need_the_data_dir(data: Path) -> None:
     """The data directory may be missing: with Docker the cache is in the scratch folder."""
     remove_path(data)
     data.touch()

@@ -37,7 +37,7 @@ def test_a_whole_request_can_come_from_a_file(run: Run, mesh: FakeMesh, tmp_path
     assert mesh.requests[0].json() == {"inputs": []}
 
 
-def test_an_answer_in_pieces_is_a_line_each_and_its_fault_the_last(run: Run, mesh: FakeMesh) -> None:
+def test_a_streamed_response_is_one_line_per_piece_and_its_error_the_last(run: Run, mesh: FakeMesh) -> None:
     lines = [json.dumps(ANSWER), json.dumps({"status": 500, "title": "x", "detail": "it broke"})]
     reply = Reply(200, "".join(line + "\n" for line in lines).encode(), {"Content-Type": "application/x-ndjson"})
     mesh.set_replies("POST", "/a/digits/predict", reply)
@@ -57,7 +57,7 @@ def starting(code: str) -> Reply:
     return Reply(503, body, {"Retry-After": "0"})
 
 
-def test_a_function_that_starts_is_waited_for_and_that_is_said(run: Run, mesh: FakeMesh) -> None:
+def test_predict_waits_for_a_starting_function_and_notes_it(run: Run, mesh: FakeMesh) -> None:
     mesh.set_replies(
         "POST", "/a/f/predict", starting("model_missing"), starting("starting"), starting("starting"), ANSWER
     )
@@ -67,7 +67,7 @@ def test_a_function_that_starts_is_waited_for_and_that_is_said(run: Run, mesh: F
     assert len(mesh.requests) == 4
 
 
-def test_it_is_not_waited_for_what_is_not_wanted_or_does_not_come_by_itself(run: Run, mesh: FakeMesh) -> None:
+def test_predict_does_not_wait_with_no_wait_or_for_permanent_reasons(run: Run, mesh: FakeMesh) -> None:
     mesh.set_replies("POST", "/a/f/predict", starting("starting"), starting("exited"))
     sentence = "mlmesh: no instance of f can take this at the moment: {}: soon\n"
     assert run("predict", "a", "f", "--no-wait") == CommandResult(1, "", sentence.format("starting"))
@@ -111,9 +111,7 @@ def test_numbers_are_what_the_function_wants(run: Run, mesh: FakeMesh) -> None:
         ("The function raised; it is in the log under e1.", "The function raised; it is in the log under e1"),
     ],
 )
-def test_an_error_of_the_function_is_told_under_its_own_id_once(
-    run: Run, mesh: FakeMesh, detail: str, printed: str
-) -> None:
+def test_an_error_of_the_function_shows_its_error_id_once(run: Run, mesh: FakeMesh, detail: str, printed: str) -> None:
     body = {"error_id": "e1", "request_id": "q1", "error": "ValueError: no"}
     mesh.set_replies("POST", "/a/f/predict", Reply(500, {**body, "detail": detail}))
     assert run("predict", "a", "f").err == f"mlmesh: {printed}; ValueError: no\n"

@@ -105,7 +105,7 @@ HARMLESS: list[tuple[str, Damage]] = [
 
 
 @pytest.mark.parametrize(("name", "harm", "sentence"), CASES)
-def test_what_cannot_be_used_is_told_and_left_as_it_is(data: Path, name: str, harm: Damage, sentence: str) -> None:
+def test_damaged_files_are_reported_and_left_unchanged(data: Path, name: str, harm: Damage, sentence: str) -> None:
     path = data / name if name else data
     harm(path)
     old_state = read_files(data)
@@ -114,12 +114,12 @@ def test_what_cannot_be_used_is_told_and_left_as_it_is(data: Path, name: str, ha
 
 
 @pytest.mark.parametrize(("name", "harm"), HARMLESS)
-def test_what_can_be_made_anew_stops_nobody(data: Path, name: str, harm: Damage) -> None:
+def test_files_that_can_be_recreated_do_not_block_a_start(data: Path, name: str, harm: Damage) -> None:
     harm(data / name)
     assert preflight_message(data) == ""
 
 
-def test_a_start_that_was_broken_off_is_begun_again(tmp_path: Path) -> None:
+def test_an_interrupted_first_start_can_be_repeated(tmp_path: Path) -> None:
     """A start was interrupted after the keys were created, with a database without tables."""
     data = tmp_path / "data"
     (data / "store" / "objects").mkdir(parents=True)
@@ -130,14 +130,14 @@ def test_a_start_that_was_broken_off_is_begun_again(tmp_path: Path) -> None:
     assert preflight_message(data) == ""
 
 
-def test_what_is_preset_needs_no_file(data: Path) -> None:
+def test_preset_keys_need_no_file(data: Path) -> None:
     (data / "secret-key").unlink()
     (data / "internal-token").write_bytes(b"\xff")
     (data / "admin-token").write_bytes(b"")
     preflight.check_data_dir(Settings.from_values(data=data, secret_key="s", internal_token="i", admin_token="a"))
 
 
-def test_what_is_kept_elsewhere_is_looked_at_there(data: Path, tmp_path: Path) -> None:
+def test_preflight_checks_paths_outside_the_data_dir(data: Path, tmp_path: Path) -> None:
     for name in ("mlmesh.db", "scratch", "store"):
         remove_path(data / name)
     other = tmp_path / "other"

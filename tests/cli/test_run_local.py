@@ -89,7 +89,7 @@ def test_a_file_is_an_input_and_an_optional_one_may_be_left_out(checkout: Path) 
         (["copy", "--input", "options"], 2, "write NAME=VALUE"),
     ],
 )
-def test_what_does_not_fit_is_said(checkout: Path, words: list[str], code: int, message: str) -> None:
+def test_invalid_inputs_are_reported(checkout: Path, words: list[str], code: int, message: str) -> None:
     done = run_local(checkout, *words, "--into", str(checkout / "out"))
     assert (done.returncode, message in done.stderr) == (code, True), done.stderr
 

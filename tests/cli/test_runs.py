@@ -129,7 +129,7 @@ def test_a_whole_run_is_shown(run: Run, mesh: FakeMesh) -> None:
 @pytest.mark.parametrize(
     ("reason", "lines"), [({"error": "ValueError: no such digit"}, ["  raised ValueError: no such digit"]), ({}, [])]
 )
-def test_what_a_function_raised_is_shown_to_whom_it_is_told(
+def test_the_error_of_a_function_is_shown_if_the_mesh_sends_it(
     run: Run, mesh: FakeMesh, reason: dict[str, str], lines: list[str]
 ) -> None:
     why = {"code": "error", "detail": "The function raised.", "error_id": "e1", **reason}
@@ -156,7 +156,7 @@ def test_a_caller_follows_runs_with_a_key(run: Run, mesh: FakeMesh, words: str) 
     assert [request.path.startswith("/a/runs") for request in mesh.requests] == [False, True]
 
 
-def test_a_run_that_is_waited_for_by_a_caller_is_asked_for_in_one_place(run: Run, mesh: FakeMesh) -> None:
+def test_waiting_with_a_callers_key_polls_one_path(run: Run, mesh: FakeMesh) -> None:
     mesh.set_replies("POST", "/a/training/runs", Reply(202, {**RUN, "status": "queued"}))
     mesh.set_replies("GET", PATH, Reply(401, {"detail": "no credentials"}))
     mesh.set_replies("GET", "/a/runs/r1", RUN, {**RUN, "status": "succeeded"})
@@ -186,7 +186,7 @@ REFUSED = Reply(422, {"detail": "no", "errors": [{"input": "text", "message": "m
         ("@x.txt", "x.txt"), ("~/x.txt", "{home}/x.txt"), ("a b.txt", "'a b.txt'"),
     ],
 )  # fmt: skip
-def test_a_file_of_this_machine_is_no_input_and_it_is_said_what_to_type(
+def test_a_local_file_as_input_fails_with_the_commands_to_type(
     run: Run, mesh: FakeMesh, home: Path, monkeypatch: pytest.MonkeyPatch, typed: str, displayed: str
 ) -> None:
     (home / "d").mkdir()
@@ -208,7 +208,7 @@ def test_a_file_of_this_machine_is_no_input_and_it_is_said_what_to_type(
     )
 
 
-def test_which_boxes_there_are_is_said_as_far_as_it_is_known(run: Run, mesh: FakeMesh, home: Path) -> None:
+def test_the_advice_names_the_boxes_that_the_caller_may_read(run: Run, mesh: FakeMesh, home: Path) -> None:
     (home / "x.txt").touch()
     done = run("run", "start", "a", "words", "--input", f"text={home}/x.txt", "--input", f"more={home}/x.txt")
     assert f"mlmesh box put a {home}/x.txt BOX/inputs/x.txt; mlmesh box put" in done.err

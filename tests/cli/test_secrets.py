@@ -42,7 +42,7 @@ def test_nothing_on_standard_input_is_an_error(run: Run, mesh: FakeMesh, monkeyp
     assert mesh.requests == []
 
 
-def test_a_prompt_that_is_left_is_no_value(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_aborted_prompt_sets_no_value(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
     def abort_prompt(_prompt: str, **_how: bool) -> str:
         raise typer.Abort
 

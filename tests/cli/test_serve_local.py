@@ -138,7 +138,7 @@ def outputs_by_name(answer: Answer) -> dict[str, Any]:
     return {output["name"]: output["data"] for output in answer.json["outputs"]}
 
 
-def test_it_is_told_of_the_manifest_what_the_worker_tells_a_container() -> None:
+def test_runtime_environment_equals_that_of_the_worker() -> None:
     component = MLComponent.model_validate(
         {"apiVersion": "mlmesh/v1", "kind": "MLComponent", "metadata": {"name": "c"}, "spec": EVERYTHING}
     )
@@ -201,7 +201,7 @@ def test_an_interpreter_is_found_from_where_one_is_and_gets_nothing_of_ours(chec
     assert "requirements.txt" not in output
 
 
-def test_who_has_requirements_is_told_that_they_are_not_installed(checkout: Path) -> None:
+def test_uninstalled_requirements_are_noted(checkout: Path) -> None:
     (checkout / "requirements.txt").write_text("numpy\n")
     with serve_component(checkout, "own") as (_, output):
         assert f"runs with {sys.executable}, without requirements.txt; --python names one that has " in output

@@ -27,7 +27,7 @@ def shell(line: str, **environ: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_a_reader_that_wants_one_line_gets_it_and_nobody_complains() -> None:
+def test_a_reader_that_closes_the_pipe_causes_no_error() -> None:
     code, out, err = shell("$mlmesh --help | head -1")
     assert (code in (0, 141), out, err) == (True, "Usage: mlmesh [OPTIONS] COMMAND [ARGS]...\n", "")
 
@@ -49,7 +49,7 @@ def test_closed_errors_change_no_exit_code() -> None:
     assert shell("$mlmesh --version <&-")[0] == 0
 
 
-def test_a_character_that_the_output_cannot_have_is_an_escape(mesh: FakeMesh) -> None:
+def test_unencodable_characters_are_escaped(mesh: FakeMesh) -> None:
     mesh.set_replies("GET", "/api/v1/apps", {"items": [{"name": "höhe"}], "next": None})
     code, out, _ = shell("$mlmesh app list", PYTHONIOENCODING="ascii")
     assert (code, out.split()[-1]) == (0, "h\\xf6he")

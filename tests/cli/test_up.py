@@ -155,7 +155,7 @@ def test_a_signal_before_it_is_ready_stops_it_too(start: Start, tmp_path: Path) 
     assert wait_for_end(process)[:2] == (0, "")
 
 
-def test_a_second_mesh_leaves_the_command_line_with_the_first_while_that_answers(start: Start, tmp_path: Path) -> None:
+def test_a_second_mesh_does_not_replace_a_running_default(start: Start, tmp_path: Path) -> None:
     written, second = tmp_path / "mlmesh" / "config.json", ("--data", str(tmp_path / "second"))
     first = start()
     address = wait_until_ready(first)
@@ -193,7 +193,7 @@ def test_any_address_of_this_machine_can_be_listened_on(start: Start, host: str)
         (("--data", "/proc/mine"), 1, "mlmesh: /proc/mine cannot be used: "),
     ],
 )
-def test_a_place_where_it_cannot_be_is_a_sentence(
+def test_an_unusable_data_dir_is_one_error_message(
     start: Start, words: tuple[str, ...], code: int, sentence: str
 ) -> None:
     done = wait_for_end(start(*words))
@@ -209,7 +209,7 @@ def test_a_place_where_it_cannot_be_is_a_sentence(
         (EVERYWHERE, {"MLMESH_REPOSITORY_NETWORKS": "127.0.0.0/8"}, True),
     ],
 )
-def test_repositories_are_kept_from_the_loopback_by_where_the_mesh_listens(
+def test_repository_networks_follow_the_listen_address(
     start: Start, tmp_path: Path, host: str, environ: dict[str, str], has_loopback: bool
 ) -> None:
     """Its registry always listens on the loopback."""

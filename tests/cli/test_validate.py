@@ -126,7 +126,7 @@ def test_app_yaml_is_no_manifest_and_says_where_they_are(run: Run, module: Path)
     assert run("validate", str(module)).err == "1 file, no errors\n"
 
 
-def test_what_a_deployment_would_not_read_is_told(run: Run, tmp_path: Path) -> None:
+def test_files_that_a_deployment_skips_are_reported(run: Run, tmp_path: Path) -> None:
     manifests = tmp_path / "manifests"
     manifests.mkdir()
     for name in ("a.yml", "b.YML", ".yml"):
@@ -159,7 +159,7 @@ def test_a_link_instead_of_a_manifest_is_refused_as_a_deployment_refuses_it(run:
     assert (done.code, done.out.partition(": ")[2].partition(";")[0]) == (1, "a link, which is not followed")
 
 
-def test_packages_that_nobody_installs_are_told(run: Run, tmp_path: Path) -> None:
+def test_packages_that_are_not_installed_are_reported(run: Run, tmp_path: Path) -> None:
     (tmp_path / "manifests").mkdir()
     (tmp_path / "manifests/a.yml").write_text(BOX)
     (tmp_path / "Pipfile").write_text("")

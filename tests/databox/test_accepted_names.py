@@ -26,7 +26,7 @@ def urls(request: pytest.FixtureRequest, store_urls: Callable[[str], tuple[str, 
     return store_urls(request.param)
 
 
-async def test_what_a_submission_accepts_is_published(databox: Databox) -> None:
+async def test_folders_that_a_submission_accepts_can_be_published(databox: Databox) -> None:
     await databox.declare_boxes(data=10**9)
     await store_outputs(databox, report=b"good")
     accepted: list[Location] = []

@@ -29,13 +29,13 @@ def test_the_strongest_known_digest_counts(header: str | None, digest: Digest | 
 
 
 @pytest.mark.parametrize("header", ["sha-256", "sha-256=abc", "sha-256=:!:", "sha-256=:abc:", "=:YQ==:"])
-def test_what_cannot_be_read_is_malformed(header: str) -> None:
+def test_an_invalid_content_digest_is_malformed(header: str) -> None:
     with pytest.raises(Malformed):
         parse_content_digest(header)
 
 
 @pytest.mark.parametrize(("algorithm", "name"), [("sha-256", "sha256"), ("sha-512", "sha512")])
-def test_a_digest_knows_its_content(algorithm: str, name: str) -> None:
+def test_a_digest_verifies_content(algorithm: str, name: str) -> None:
     digest = Digest(algorithm, hashlib.new(name, b"content").digest())
     for content, matches in ((b"content", True), (b"other", False)):
         hasher = digest.new_hasher()

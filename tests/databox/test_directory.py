@@ -67,7 +67,7 @@ def a_file_for_its_folder(path: Path) -> None:
         a_tag_that_no_header_can_have,
     ],
 )
-async def test_spoiled_etags_are_made_again(
+async def test_damaged_etag_entries_are_computed_again(
     store: DirectoryStore, tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
     await store.put("a/f", body(b"content"))
@@ -83,7 +83,7 @@ async def test_spoiled_etags_are_made_again(
     assert (await store.put("a/f", body(b"other"))).etag == expected_etag(b"other")
 
 
-async def test_a_name_that_is_no_text_is_not_seen(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_a_file_name_that_is_not_utf_8_is_not_listed(store: DirectoryStore, tmp_path: Path) -> None:
     await store.put("a/f", body(b"content"))
     Path(os.fsdecode(bytes(tmp_path / "objects" / "a") + b"/\xff")).touch()
     assert [stat.key async for stat in store.list("a/")] == ["a/f"]
@@ -106,7 +106,7 @@ async def test_a_file_changed_by_hand_gets_another_etag(store: DirectoryStore, t
     assert stat.etag == expected_etag(b"second")
 
 
-async def test_what_was_abandoned_is_removed_and_what_is_written_stays(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_abandoned_uploads_are_deleted_and_running_ones_stay(store: DirectoryStore, tmp_path: Path) -> None:
     await store.ready()
     old, new = tmp_path / "incoming" / "old", tmp_path / "incoming" / "new"
     old.touch()

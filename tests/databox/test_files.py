@@ -51,7 +51,7 @@ async def test_overwrite_gives_a_link_for_a_file_that_exists(databox: Databox) -
 
 
 @pytest.mark.parametrize("scopes", ["read:shop", "read", "write:other", ""])
-async def test_who_may_only_read_gets_no_link_to_write(databox: Databox, scopes: str) -> None:
+async def test_a_read_only_caller_gets_no_upload_link(databox: Databox, scopes: str) -> None:
     await databox.put("data/g/f")
     response = await databox.request_file("GET", "data/g/f", headers={HEADER_SCOPES: scopes})
     assert (response.status, list(response.body)) == (200, ["presigned_get_url"])
@@ -78,7 +78,7 @@ async def test_an_empty_file_is_made_on_request(databox: Databox) -> None:
     assert (await databox.request_file("GET", "data/g/f", headers=BYTES)).content == b""
 
 
-async def test_a_body_that_is_not_what_its_digest_says_is_not_stored(databox: Databox) -> None:
+async def test_a_body_with_a_wrong_digest_is_not_stored(databox: Databox) -> None:
     response = await databox.request_file("PUT", "data/g/f", data=b"spoiled", headers=digest_headers(b"meant"))
     assert (response.status, response.body["detail"]) == (
         400, "the body's sha-256 does not match Content-Digest; nothing was stored",
@@ -146,9 +146,7 @@ async def test_any_other_body_is_a_file(databox: Databox, content: bytes, kind: 
         ),
     ],
 )
-async def test_a_body_that_is_not_what_its_headers_say_is_refused(
-    databox: Databox, headers: dict[str, str], detail: str
-) -> None:
+async def test_a_body_with_wrong_headers_is_rejected(databox: Databox, headers: dict[str, str], detail: str) -> None:
     link = (await databox.request_file("PUT", "data/g/f")).body["presigned_put_url"]
     response = await databox.request_file("PUT", "data/g/f", data=b"body", headers=headers)
     assert (response.status, response.body["detail"]) == (400, detail)
@@ -157,7 +155,7 @@ async def test_a_body_that_is_not_what_its_headers_say_is_refused(
     assert (await databox.request_file("HEAD", "data/g/f")).status == 404
 
 
-async def test_a_body_is_what_its_md5_says(databox: Databox) -> None:
+async def test_a_body_with_the_right_md5_is_stored(databox: Databox) -> None:
     md5 = base64.b64encode(hashlib.md5(b"body").digest()).decode()  # noqa: S324  what Content-MD5 is
     response = await databox.request_file(
         "PUT", "data/g/f", data=b"body", headers={"Content-MD5": md5, **digest_headers(b"body")}
@@ -165,7 +163,7 @@ async def test_a_body_is_what_its_md5_says(databox: Databox) -> None:
     assert response.status == 201
 
 
-async def test_what_is_fetched_has_a_name_to_be_saved_under(databox: Databox) -> None:
+async def test_downloads_have_a_content_disposition(databox: Databox) -> None:
     name = 'data/g/é"a%;b.txt'
     await databox.put(name)
     named = "attachment; filename=\"__a__b.txt\"; filename*=UTF-8''%C3%A9%22a%25%3Bb.txt"
@@ -379,7 +377,7 @@ async def test_links_live_between_a_second_and_a_day(databox: Databox) -> None:
     assert (await databox.request_file("PUT", "data/g/f", query="expires=86400")).status == 200
 
 
-async def test_new_files_ring_the_doorbell(databox: Databox) -> None:
+async def test_new_files_publish_a_file_changed_event(databox: Databox) -> None:
     await databox.put("data/g/f")
     heard = await databox.next_change()
     assert (heard.app, heard.box) == ("shop", "data")

@@ -34,18 +34,20 @@ def test_a_link_says_what_was_signed() -> None:
         ("PUT", TokenSigner("other"), 0, "this link is not valid"),
     ],
 )
-def test_a_link_allows_no_more_than_that(method: str, signer: TokenSigner, now: float, detail: str) -> None:
+def test_a_link_allows_only_its_method_until_it_expires(
+    method: str, signer: TokenSigner, now: float, detail: str
+) -> None:
     token = Link("PUT", KEY, 1000).to_token(signer)
     with pytest.raises(Forbidden, match=detail):
         verify_link(SIGNER, token, method, now)
 
 
-def test_a_link_to_get_is_good_for_head() -> None:
+def test_a_get_link_allows_head() -> None:
     assert verify_link(SIGNER, Link("GET", KEY, 1000).to_token(SIGNER), "HEAD", 0).key == KEY
 
 
 @pytest.mark.parametrize("token", ["", "x", "é", "A" * 100, "....", "/", " "])
-def test_a_token_that_was_not_made_here_is_forged(token: str) -> None:
+def test_a_foreign_token_is_forged(token: str) -> None:
     with pytest.raises(InvalidSignature):
         SIGNER.verify("databox link", token)
 
@@ -58,7 +60,7 @@ def test_a_changed_token_is_forged() -> None:
             SIGNER.verify("databox link", changed)
 
 
-def test_a_token_is_good_for_its_purpose_only() -> None:
+def test_a_token_is_valid_for_its_purpose_only() -> None:
     with pytest.raises(InvalidSignature):
         SIGNER.verify("databox cursor", Link("GET", KEY, 1000).to_token(SIGNER))
 

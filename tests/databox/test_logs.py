@@ -50,7 +50,7 @@ def test_a_gap_is_a_conflict_that_names_what_is_expected() -> None:
     assert refused.value.extensions == {"expected": 3}
 
 
-def test_the_tail_is_known_from_the_files() -> None:
+def test_log_tail_is_built_from_the_files() -> None:
     tail = LogTail().with_file("0000000000000000", 10).with_file("0000000000000010", 5).with_file("other", 99)
     assert tail == LogTail(size=15, last_offset=10, ended=False)
     assert tail.with_file("end", 0) == LogTail(size=15, last_offset=10, ended=True)
@@ -137,7 +137,7 @@ async def test_a_reader_may_wait_for_a_log_that_has_not_begun(databox: Databox) 
     assert reading.result().content == b"one\n"
 
 
-async def test_nobody_waits_at_the_end_which_may_come_alone_and_twice(databox: Databox) -> None:
+async def test_reading_a_complete_log_does_not_wait(databox: Databox) -> None:
     await append_log(databox, 0, b"one\n")
     for _ in range(2):
         assert (await append_log(databox, 4, b"", "&end=1")).status == 204
@@ -158,7 +158,7 @@ async def test_a_log_is_read_and_continued_on_another_replica(databox: Databox, 
         assert (await databox.call("GET", LOG)).content == b"one\ntwo\nthree\nfour\n"
 
 
-async def test_a_reader_that_goes_away_is_no_matter(databox: Databox) -> None:
+async def test_a_disconnected_log_reader_does_not_block_appends(databox: Databox) -> None:
     await append_log(databox, 0, b"one\n")
     limit = aiohttp.ClientTimeout(total=0.2)
     with pytest.raises(TimeoutError):

@@ -54,7 +54,7 @@ async def test_routes_return_503_with_retry_after(databox_without_database: Data
         assert (response.status, response.headers["Retry-After"], response.body["retryable"]) == (503, "2", True)
 
 
-async def test_what_needs_no_database_is_served(databox_without_database: Databox) -> None:
+async def test_routes_without_database_work(databox_without_database: Databox) -> None:
     log = "/internal/apps/shop/logs/run"
     assert (await databox_without_database.call("POST", f"{log}?offset=0", data=b"line\n")).status == 204
     assert (await databox_without_database.call("GET", log)).content == b"line\n"

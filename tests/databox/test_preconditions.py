@@ -99,7 +99,7 @@ async def test_links_are_given_under_the_same_conditions(databox: Databox) -> No
     assert (await databox.request_file("PUT", "data/g/none", headers={"If-None-Match": "*"})).status == 200
 
 
-async def test_who_names_the_version_need_not_ask_to_overwrite_it(databox: Databox) -> None:
+async def test_if_match_replaces_without_overwrite(databox: Databox) -> None:
     etag = (await databox.put("data/g/f", b"old")).headers["ETag"]
     assert (await databox.request_file("PUT", "data/g/f", data=b"new", headers={"If-Match": etag})).status == 201
     assert (await databox.request_file("PUT", "data/g/f", data=b"new", headers={"If-Match": etag})).status == 412
@@ -116,7 +116,7 @@ async def test_a_group_has_no_version(databox: Databox) -> None:
 
 @pytest.mark.parametrize("size", [1, LARGE])
 @pytest.mark.parametrize(("headers", "refused"), [({"If-None-Match": "*"}, 412), ({}, 400)])
-async def test_of_several_first_versions_one_is_stored(
+async def test_of_concurrent_first_uploads_one_is_stored(
     databox: Databox, size: int, headers: dict[str, str], refused: int
 ) -> None:
     await databox.declare_boxes(data=100 * LARGE)
@@ -133,7 +133,7 @@ async def test_of_several_first_versions_one_is_stored(
     assert (await databox.get_box())["reserved"] == 0
 
 
-async def test_of_several_next_versions_one_is_stored(databox: Databox) -> None:
+async def test_of_concurrent_updates_of_a_version_one_is_stored(databox: Databox) -> None:
     etag = (await databox.put("data/g/f", b"old")).headers["ETag"]
     responses = await asyncio.gather(
         *(

@@ -52,7 +52,7 @@ async def test_a_folder_is_copied_over_what_is_there(databox: Databox) -> None:
     assert len((await list_sources(databox, OUT)).body["sources"][0]) == 2
 
 
-async def test_the_same_publication_again_gives_the_same_answer_and_does_nothing(databox: Databox) -> None:
+async def test_a_repeated_publication_returns_the_first_result(databox: Databox) -> None:
     await store_outputs(databox, model=b"trained")
     first = await publish_moves(databox)
     await databox.put("data/results/model", b"changed by a caller")
@@ -66,7 +66,7 @@ async def test_an_empty_folder_is_published_as_nothing(databox: Databox) -> None
     assert (response.status, response.body) == (200, {"files": {"number": 0, "bytes": 0}})
 
 
-async def test_over_quota_nothing_stays_and_a_later_try_may_fit(databox: Databox) -> None:
+async def test_over_quota_is_rolled_back_and_a_retry_may_succeed(databox: Databox) -> None:
     await databox.put("data/other/f", b"x" * 500)
     await store_outputs(databox, a=b"x" * 300, b=b"x" * 201)
     response = await publish_moves(databox)
@@ -83,7 +83,7 @@ async def test_over_quota_nothing_stays_and_a_later_try_may_fit(databox: Databox
     assert await databox.list_names("data/") == ["results/a", "results/b"]
 
 
-async def test_over_quota_in_one_of_two_boxes_nothing_stays(databox: Databox) -> None:
+async def test_over_quota_in_one_of_two_boxes_is_rolled_back(databox: Databox) -> None:
     await databox.declare_boxes(data=1000, small=1)
     await store_outputs(databox, a=b"xx")
     response = await publish_moves(databox, "p1", (OUT, GROUP), (OUT, GROUP | {"box": "small"}))
@@ -92,7 +92,7 @@ async def test_over_quota_in_one_of_two_boxes_nothing_stays(databox: Databox) ->
     assert [(await databox.get_box(name))["reserved"] for name in ("data", "small")] == [0, 0]
 
 
-async def test_what_replaces_needs_only_the_difference(databox: Databox) -> None:
+async def test_a_replacement_reserves_only_the_difference(databox: Databox) -> None:
     await databox.put("data/results/model", b"x" * 900)
     await store_outputs(databox, model=b"y" * 1000)
     assert (await publish_moves(databox)).status == 200
@@ -118,7 +118,7 @@ async def test_bad_moves_are_refused(databox: Databox) -> None:
     assert (await publish_moves(databox, "p2", (OUT, GROUP | {"box": "none"}))).status == 404
 
 
-async def test_the_same_publication_at_the_same_time_is_done_once(databox: Databox) -> None:
+async def test_concurrent_calls_publish_once(databox: Databox) -> None:
     await store_outputs(databox, **{f"f{number}": b"x" * 50 for number in range(10)})
     responses = await asyncio.gather(*(publish_moves(databox) for _ in range(4)))
     assert [response.body for response in responses] == [{"files": {"number": 10, "bytes": 500}}] * 4
@@ -214,7 +214,7 @@ CLASHES = [
 
 
 @pytest.mark.parametrize(("existing", "outputs", "target", "file", "in_the_way"), CLASHES)
-async def test_a_file_where_a_folder_is_is_refused_for_good_and_leaves_nothing(
+async def test_a_clash_of_a_file_and_a_folder_is_409_and_rolled_back(
     databox: Databox, existing: str, outputs: dict[str, bytes], target: dict[str, Any], file: str, in_the_way: str
 ) -> None:
     await databox.put(existing)
@@ -236,7 +236,7 @@ async def test_two_outputs_that_clash_with_one_another_are_refused(databox: Data
     assert (response.status, await databox.list_names("data/results/")) == (409, [])
 
 
-async def test_a_withdrawn_publication_leaves_what_was_there_before(databox: Databox) -> None:
+async def test_withdrawing_keeps_files_that_existed_before(databox: Databox) -> None:
     await databox.put("data/results/model", b"old")
     await store_outputs(databox, model=b"trained", report=b"good")
     await publish_moves(databox)

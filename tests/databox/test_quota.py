@@ -52,7 +52,7 @@ def test_available_bytes_may_be_negative() -> None:
     assert BoxUsage(used=80, reserved=30, capacity=100).available == -10
 
 
-async def test_a_body_that_does_not_fit_is_refused_with_the_figures(databox: Databox) -> None:
+async def test_a_body_over_the_quota_is_413_with_the_usage(databox: Databox) -> None:
     await databox.put("data/g/first", b"x" * 600)
     response = await databox.request_file("PUT", "data/g/second", data=b"x" * 401)
     assert status_and_usage(response) == (413, 600, 0, 1000)
@@ -153,7 +153,7 @@ async def test_a_reservation_ends_when_the_file_is_streamed_instead(databox: Dat
     assert (box["used"], box["reserved"]) == (1000, 0)
 
 
-async def test_a_full_box_gives_out_no_links(databox: Databox) -> None:
+async def test_a_full_box_issues_no_upload_links(databox: Databox) -> None:
     await databox.put("data/g/f", b"x" * 999)
     assert (await databox.request_file("PUT", "data/g/other")).status == 200
     await databox.put("data/g/f", b"x" * 1000)

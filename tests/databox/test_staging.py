@@ -110,7 +110,7 @@ async def test_an_area_is_removed_with_all_in_it(databox: Databox) -> None:
     assert (await databox.call("DELETE", "/internal/apps/shop/areas/a//b")).status == 422
 
 
-async def test_a_folder_of_a_full_box_takes_nothing_but_replacements(databox: Databox) -> None:
+async def test_sources_report_full_boxes_as_refusals(databox: Databox) -> None:
     async def list_refusals() -> list[str | None]:
         folders = [{"box": "data", "user": "alice", "group": group} for group in ("there", "new")]
         body = {"locations": [], "targets": [*folders, {"box": "none", "user": "alice", "group": "g"}]}

@@ -138,7 +138,12 @@ class Publications:
             size = sum(copy.source.size for copy in copies_into_box)
             replaced = sum(copy.replaced.size for copy in copies_into_box if copy.replaced)
             request = ReservationRequest(
-                *owner, _reservation_id(app, name, owner[1]), size, size, RESERVATION_LIFETIME_S, replaced
+                *owner,
+                id=_reservation_id(app, name, owner[1]),
+                min_bytes=size,
+                max_bytes=size,
+                lifetime=RESERVATION_LIFETIME_S,
+                replaced_bytes=replaced,
             )
             await self._quota.reserve(request)
 

@@ -57,10 +57,10 @@ class UsageSample:
         """Whether the sample may answer a request of `requested_at`, which has waited for the lock until `now`."""
         if not presigned_links:
             return now - self.started_at < MAX_SAMPLE_AGE_S
-        is_slow_and_recent = self.duration >= FAST_COUNT_S and now - self.started_at < min(
-            MAX_SAMPLE_AGE_S, self.duration * REUSE_FACTOR
-        )
-        return self.started_at >= requested_at or is_slow_and_recent
+        if self.started_at >= requested_at:
+            return True
+        max_age = min(MAX_SAMPLE_AGE_S, self.duration * REUSE_FACTOR)
+        return self.duration >= FAST_COUNT_S and now - self.started_at < max_age
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,12 @@ class UploadReservation:
             return
         request = ReservationRequest(
             *self._owner,
-            self._id,
-            min_bytes,
-            max(max_bytes, self._granted),
-            RESERVATION_LIFETIME_S,
-            self._replaced_bytes,
-            (self._link_id,),
+            id=self._id,
+            min_bytes=min_bytes,
+            max_bytes=max(max_bytes, self._granted),
+            lifetime=RESERVATION_LIFETIME_S,
+            replaced_bytes=self._replaced_bytes,
+            replaces=(self._link_id,),
         )
         self._granted = await self._quota.reserve(request)
         self._requested_at = time.monotonic()

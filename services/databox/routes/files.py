@@ -116,13 +116,13 @@ async def _upload_link_response(
 def _reservation_request(target: BoxPath, old: Stat | None, size: int | None, lifetime: int) -> ReservationRequest:
     """Without a size nothing is reserved, but a full box issues no link."""
     return ReservationRequest(
-        target.app,
-        target.box,
-        link_reservation_id(target.key),
-        1 if size is None else size,
-        size or 0,
-        lifetime,
-        old.size if old else 0,
+        app=target.app,
+        box=target.box,
+        id=link_reservation_id(target.key),
+        min_bytes=1 if size is None else size,
+        max_bytes=size or 0,
+        lifetime=lifetime,
+        replaced_bytes=old.size if old else 0,
         key=target.key,
         old_version=file_version(old),
     )

@@ -152,14 +152,13 @@ async def _reserve_target(key: str, size: int, deps: Dependencies) -> None:
     old = await deps.store.stat(key)
     request = ReservationRequest(
         *owner,
-        link_reservation_id(key),
-        size,
-        size,
-        links.INTERNAL_LIFETIME_S,
-        old.size if old else 0,
-        (),
-        key,
-        file_version(old),
+        id=link_reservation_id(key),
+        min_bytes=size,
+        max_bytes=size,
+        lifetime=links.INTERNAL_LIFETIME_S,
+        replaced_bytes=old.size if old else 0,
+        key=key,
+        old_version=file_version(old),
     )
     try:
         await deps.quota.reserve(request)
