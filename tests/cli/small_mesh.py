@@ -10,15 +10,18 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from services.__main__ import check_manifests, load_teardown, upgrade_database
 from services.cli.command import main
 from services.cli.service_factories import ServiceFactories, ServiceFactory
 
+if TYPE_CHECKING:
+    from libs.common.settings import Settings
+
 
 def create(name: str) -> ServiceFactory:
-    def create_app(settings: Any, bus: Any = None) -> Any:
+    def create_app(settings: Settings, bus: Any = None) -> Any:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "lifespan":
                 await lifespan(name, settings, bus, receive, send)
@@ -30,7 +33,7 @@ def create(name: str) -> ServiceFactory:
     return create_app
 
 
-async def lifespan(name: str, settings: Any, bus: Any, receive: Any, send: Any) -> None:
+async def lifespan(name: str, settings: Settings, bus: Any, receive: Any, send: Any) -> None:
     await receive()
     if os.environ.get("SMALL_MESH_ENDS") == name:
         await send({"type": "lifespan.startup.failed", "message": "cannot"})
