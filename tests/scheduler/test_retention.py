@@ -75,7 +75,7 @@ def frequent_retention(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.settings(retention=1.0)
-async def test_runs_go_by_age_and_what_is_at_work_stays(often: None, mesh: Mesh) -> None:
+async def test_runs_go_by_age_and_what_is_at_work_stays(frequent_retention: None, mesh: Mesh) -> None:
     run, _ = await finish_run(mesh)
     _, waiting, _ = await mesh.submit(BODY)
     address = f"/internal/apps/leaf/runs/{run}"
@@ -88,7 +88,7 @@ async def test_runs_go_by_age_and_what_is_at_work_stays(often: None, mesh: Mesh)
 
 
 async def test_what_an_attempt_left_that_was_not_accepted_goes_when_it_can_upload_no_more(
-    often: None, monkeypatch: pytest.MonkeyPatch, mesh: Mesh
+    frequent_retention: None, monkeypatch: pytest.MonkeyPatch, mesh: Mesh
 ) -> None:
     monkeypatch.setattr("services.scheduler.db.tasks.UPLOAD_LINK_TTL_S", 0.5)
     await go_live(mesh)

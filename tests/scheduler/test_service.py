@@ -195,7 +195,7 @@ CURSORS = ["", "forged", "MWU5OTkgcl94", "aW5mIHJfeA", "bmFuIHJfeA", "\u00e9", "
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
-        *(({"cursor": one}, "this cursor is not one that was given out") for one in CURSORS),
+        *(({"cursor": one}, "invalid cursor; start again without a cursor") for one in CURSORS),
         ({"label": "\0"}, "U+0000"),
         ({"pipeline": "a\0b"}, "U+0000"),
         ({"status": "\0"}, "U+0000"),
