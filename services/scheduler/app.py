@@ -26,7 +26,7 @@ from services.scheduler.tasks.apply import TransitionApplier
 from services.scheduler.tasks.dispatcher import TaskDispatcher
 from services.scheduler.triggers import LoopTriggers
 
-DIRECT_ROUTES = (*submissions.ROUTES, *workers.ROUTES)
+HOT_ROUTES = (*submissions.ROUTES, *workers.ROUTES)
 ROUTE_MODULES = (table, runs, callbacks, schedules, apps, components, admin)
 
 
@@ -45,7 +45,7 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
         deps: Dependencies = app.state.dependencies
         return {"database": deps.db.ready, "bus": deps.bus.ready}
 
-    app = create_app("scheduler", settings, lifespan=lifespan, checks=checks, hot_routes=DIRECT_ROUTES)
+    app = create_app("scheduler", settings, lifespan=lifespan, checks=checks, hot_routes=HOT_ROUTES)
     for route_module in ROUTE_MODULES:
         app.include_router(route_module.router)
     return app

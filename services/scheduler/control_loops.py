@@ -10,7 +10,6 @@ from contextlib import suppress
 from libs.common.bus import Queue
 from libs.common.db import database_time
 from libs.common.errors import MeshError
-from libs.common.log import get
 from libs.common.messages import AccessChanged, FileChanged, RevisionReady
 from libs.common.periodic_task import MAX_BACK_OFF_S, PeriodicTask, WakeSignal, for_each
 from services.scheduler.callbacks import dispatcher
@@ -53,7 +52,6 @@ class ControlLoops:
         self._workers_observed = ObservationWindow(deps.settings.lease)
         self._gateways_observed = ObservationWindow(2 * load_reports.LOAD_FRESH_S)
         self._autoscale_after = 0.0
-        self._log = get("scheduler")
         self.leadership = PeriodicTask("leader", self._renew_leadership, LEADER_RENEW_S, max_back_off=LEADER_RENEW_S)
         self.change_poller = PeriodicTask("change_poller", RunChangePoller(deps.db, deps.notifier).poll, POLL_S)
         self.dispatch_relay = PeriodicTask(

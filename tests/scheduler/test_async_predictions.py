@@ -78,7 +78,7 @@ async def test_a_key_of_nobodys_makes_no_run(mesh: Mesh) -> None:
     await go_live(mesh)
     nobody = {"X-Mlmesh-User": "anonymous", "X-Mlmesh-Pipelines": "echo", "Idempotency-Key": "k"}
     status, answer, _ = await mesh.call("POST", PATH, {"inputs": [1]}, nobody)
-    sentence = "Idempotency-Key: callers without credentials cannot be told apart; leave it out"
+    sentence = "Idempotency-Key: not available to anonymous callers; leave it out"
     assert (status, answer["detail"]) == (422, sentence)
     assert (await mesh.call("GET", "/api/v1/apps/leaf/runs", headers=OWNER))[1]["items"] == []
 

@@ -1,0 +1,1 @@
+"""Values of the scheduler, frozen copies of rows. This package reads and writes nothing."""

@@ -82,7 +82,7 @@ async def list_runs(
     if pipeline is not None:
         pipelines = frozenset({pipeline}) if pipelines is None else pipelines & {pipeline}
     cursors = Cursors(deps.settings.internal_token, "scheduler cursor")
-    after = None if cursor is None else tuple(cursors.read_cursor(scope.app, cursor))
+    start_after = None if cursor is None else tuple(cursors.read_cursor(scope.app, cursor))
     if status is not None and status not in STATUSES:
         raise Malformed(f"status: one of {', '.join(STATUSES)}")
     async with deps.db.read() as conn:
@@ -92,7 +92,7 @@ async def list_runs(
             user=scope.user,
             pipelines=pipelines,
             status=status,
-            cursor=after,
+            cursor=start_after,
             created_after=_parse_time(created_after),
             label=label,
             limit=limit + 1,

@@ -41,7 +41,7 @@ def _parse_request(request: RouteRequest) -> tuple[Dependencies, str, str, str, 
     if key is not None and len(key) > MAX_KEY_LENGTH:
         raise Invalid(f"Idempotency-Key: at most {MAX_KEY_LENGTH} characters")
     if key is not None and user == ANONYMOUS:
-        raise Invalid("Idempotency-Key: callers without credentials cannot be told apart; leave it out")
+        raise Invalid("Idempotency-Key: not available to anonymous callers; leave it out")
     params = request.path_params
     return get_dependencies(request), params["ns"], params["path"], user, key
 

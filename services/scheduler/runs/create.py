@@ -150,7 +150,7 @@ class RunCreator:
     async def submit_run(self, app: str, path: str, user: str, raw: bytes, key: str | None) -> SubmittedRun:
         """A new run, or the existing one of this Idempotency-Key. Raises Invalid, Conflict, TooManyRequests."""
         catalog, api, commit = await find_pipeline_api(self.catalogs, app, path)
-        assert api.spec.experiment_pipeline is not None  # noqa: S101  `published` chose it by this
+        assert api.spec.experiment_pipeline is not None  # noqa: S101  only such APIs are found
         body = _decode_body(raw)
         chain = resolve_chain(catalog, api.spec.experiment_pipeline.name)
         submitter = submission.Submitter(app, user, catalog.boxes)

@@ -221,7 +221,7 @@ def _key_row(request: SubmitRequest, now: float) -> dict[str, Any]:
 
 async def _find_existing(conn: Connection, request: SubmitRequest, new: Sequence[SubmittedRun]) -> Outcome:
     """The outcome of the first request with this key, which may be in the same batch."""
-    assert request.idempotency_key is not None  # noqa: S101  only requests with a key have an earlier one
+    assert request.idempotency_key is not None  # noqa: S101  only requests with a key get here
     existing = await idempotency.find_key(conn, request.idempotency_key)
     if existing is None:  # rejected a moment ago, in the same transaction
         return TooManyRequests("the first request with this Idempotency-Key was refused", retry_after=BUSY_RETRY_S)
@@ -231,5 +231,5 @@ async def _find_existing(conn: Connection, request: SubmitRequest, new: Sequence
     if (in_batch := next((submitted for submitted in new if submitted.run.id == run_id), None)) is not None:
         return in_batch
     run = await run_rows.get(conn, request.run.app, run_id)
-    assert run is not None  # noqa: S101  a run that goes takes its keys along
+    assert run is not None  # noqa: S101  deleting a run deletes its keys
     return SubmittedRun(run, await tasks.list_by_run(conn, run_id), request.callback)
