@@ -132,10 +132,10 @@ async def test_a_body_that_fails_leaves_what_was_there(store: Store) -> None:
     assert await content(store, "a/file") == b"old"
 
 
-@pytest.mark.parametrize("announced", [2, 4])
-async def test_a_body_of_another_size_than_announced_is_refused(store: Store, announced: int) -> None:
-    with pytest.raises(Malformed, match="announced"):
-        await store.put("a/file", body(b"one"), announced)
+@pytest.mark.parametrize("declared", [2, 4])
+async def test_a_body_of_another_size_than_declared_is_malformed(store: Store, declared: int) -> None:
+    with pytest.raises(Malformed, match="declared"):
+        await store.put("a/file", body(b"one"), declared)
     assert await store.stat("a/file") is None
 
 
