@@ -5,7 +5,7 @@
     ├── Unauthorized 401      ├── Gone 410         ├── TooManyRequests 429
     ├── Forbidden 403         ├── TooLarge 413     ├── Unavailable 503
     ├── NotFound 404          │                    └── TimedOut 504
-    └── MethodNotAllowed 405  └── PreconditionFailed 412, RangeNotSatisfiable 416, DiskFull 507, Damaged 500
+    └── MethodNotAllowed 405  └── PreconditionFailed 412, RangeNotSatisfiable 416, DiskFull 507, DatabaseDamaged 500
 
 A class's docstring is its default message. Rendered once, as RFC 9457 `application/problem+json`.
 """

@@ -47,7 +47,7 @@ def check_service(settings: Settings, name: str) -> None:
 
 
 def check_database(url: str) -> None:
-    """Check the file of a SQLite database, if it exists. Raises Failure, Damaged."""
+    """Check the file of a SQLite database, if it exists. Raises Failure, DatabaseDamaged."""
     from libs.common.db import damage
 
     file = damage.database_file(url)

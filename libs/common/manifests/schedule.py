@@ -14,14 +14,14 @@ from libs.common.manifests.fields import Section
 CRON_FIELDS = 5
 
 
-def next_start(cron: str, timezone: str, after: float) -> float | None:
-    """The first start after `after`, both in epoch seconds; None if there is none within fifty years.
+def next_start(cron: str, timezone: str, since: float) -> float | None:
+    """The first start after `since`, both in epoch seconds; None if there is none within fifty years.
 
     Daylight saving follows Debian's cron: a start in the skipped hour happens right after it; a start in the repeated
     hour happens once, unless it is due at least every hour.
     Raises CronSimError, ZoneInfoNotFoundError.
     """
-    at = datetime.fromtimestamp(after, UTC).astimezone(ZoneInfo(timezone))
+    at = datetime.fromtimestamp(since, UTC).astimezone(ZoneInfo(timezone))
     start = next(CronSim(cron, at), None)
     return None if start is None else start.timestamp()
 
