@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -36,7 +37,7 @@ class LeaderElection:
         self._leader_until = started + LEADER_LEASE_S - LEADER_RENEW_S if acquired else 0.0
         if acquired != self._holds_lease:
             self._holds_lease = acquired
-            log.get("scheduler").info("leadership gained" if acquired else "leadership lost", owner=self._owner)
+            self._log_change("leadership gained" if acquired else "leadership lost")
 
     async def resign(self) -> None:
         """Release the lease at shutdown, so that the next leader need not wait for it to expire."""
@@ -44,4 +45,9 @@ class LeaderElection:
             self._leader_until = 0.0
             async with self._db.write() as conn:
                 await leader.release_leadership(conn, LEADERSHIP, self._owner)
-            log.get("scheduler").info("leadership released", owner=self._owner)
+            self._log_change("leadership released")
+
+    def _log_change(self, event: str) -> None:
+        """Log at info where other schedulers may lead; on a database of its own, a scheduler always leads."""
+        level = logging.INFO if self._db.shared else logging.DEBUG
+        log.get("scheduler").log(level, event, owner=self._owner)
