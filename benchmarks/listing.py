@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.figures import Figure, Finding, Unmeasured, median_ms
 from libs.common.db import Database
-from services.scheduler.db import metadata, ready_queue, tasks
+from services.scheduler.db import metadata, open_database, ready_queue, tasks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.model.run import Run
 from services.scheduler.plans import planner
@@ -36,7 +36,7 @@ FILTERS: dict[str, dict[str, Any]] = {
     "of a label": {"label": "team=3"},
     "of a pipeline": {"pipelines": frozenset({"p-2"})},
 }
-NOTHING: dict[str, Any] = {"user": None, "pipelines": None, "status": None, "after": None, "created_after": None,
+NOTHING: dict[str, Any] = {"user": None, "pipelines": None, "status": None, "cursor": None, "created_after": None,
                            "label": None}  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def figures() -> Iterator[Finding]:
 
 
 async def measured(url: str) -> list[Finding]:
-    database = Database(url)
+    database = open_database(url)
     await database.create_all(metadata)
     await past(database, FEW)
     among_few = await claim_ms(database)
@@ -99,11 +99,11 @@ def finished(plan: dict[str, Any], at: float, chance: random.Random) -> Run:
 
 async def page_ms(database: Database, chosen: dict[str, Any], at: float) -> float:
     """A page that begins after this part of all runs."""
-    after = (time.time() - at * PAST, "r_")
+    cursor = (time.time() - at * PAST, "r_")
 
     async def look() -> None:
         async with database.read() as c:
-            found = await run_rows.list_page(c, "leaf", **{**chosen, "after": after}, limit=PAGE + 1)
+            found = await run_rows.list_page(c, "leaf", **{**chosen, "cursor": cursor}, limit=PAGE + 1)
             stages = await tasks.list_by_runs(c, [run.id for run in found])
         for run in found:
             shown(run, stages[run.id], NO_SNAPSHOT, full=False)
