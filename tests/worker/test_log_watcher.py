@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+import uvloop
 
 from services.worker.runtime.process import log_watcher
 from services.worker.runtime.process.child_process import ChildProcess
 from services.worker.runtime.process.log_watcher import POLL_S, QUIET_POLL_S, LogWatcher
 
 LONG_QUIET_S = 100.0
+LINES = 60
 
 
 @pytest.fixture
@@ -70,3 +72,38 @@ async def test_the_end_of_a_child_wakes_its_reader_at_once(log_file: BinaryIO, m
         child = ChildProcess(["/bin/sh", "-c", "sleep 0.2"], os.environ)
         for _ in range(2):  # it ends, and has ended
             assert await wait_for_change(LogWatcher(), log_file, child=child) < 5.0
+
+
+def test_busy_logs_are_read_to_their_end_on_uvloop(tmp_path: Path) -> None:
+    """uvloop fires timers up to a millisecond early, and gives handles without a time for what is due at once."""
+    paths = [tmp_path / name for name in "abc"]
+    for path in paths:
+        path.touch()
+
+    async def read_lines(watcher: LogWatcher, path: Path) -> int:
+        lines, clock = 0, asyncio.get_running_loop().time
+        with path.open("rb") as file:
+            while lines < LINES:
+                await watcher.wait_for_change(file, clock(), lambda: False, None)
+                lines += file.read().count(b"\n")
+        return lines
+
+    async def write_lines() -> None:
+        for number in range(LINES):
+            await asyncio.sleep(0.035)
+            for path in paths[: 1 + number % len(paths)]:
+                with path.open("ab") as log:
+                    log.write(b"line\n")
+        for path in paths:
+            with path.open("ab") as log:
+                log.write(b"line\n" * LINES)
+
+    async def read_while_written() -> list[int]:
+        watcher = LogWatcher()
+        async with asyncio.timeout(20.0):
+            writer = asyncio.create_task(write_lines())
+            counts = await asyncio.gather(*(read_lines(watcher, path) for path in paths))
+            await writer
+        return counts
+
+    assert min(uvloop.run(read_while_written())) >= LINES

@@ -19,6 +19,8 @@ QUIET_POLL_S = 1.0
 """How often a log that has been quiet for long is checked:"""
 QUIET_FACTOR = 10.0
 """a tenth of the time in which nothing was written."""
+TIMER_MARGIN_S = 0.001
+"""uvloop rounds to milliseconds: a timer may fire this much early."""
 
 
 @dataclass(eq=False)
@@ -57,7 +59,9 @@ class LogWatcher:
 
     def __init__(self) -> None:
         self._waiters: set[_Waiter] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_due = 0.0
+        """In the loop's time; uvloop gives handles without one for what is due now."""
 
     async def wait_for_change(
         self, file: BinaryIO, last_read: float, has_ended: Callable[[], bool], child: ChildProcess | None
@@ -83,13 +87,13 @@ class LogWatcher:
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._timer_due <= due:
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(due, self._check, loop)
+        self._timer, self._timer_due = loop.call_at(due, self._check, loop), due
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer, now = None, loop.time()
+        self._timer, now = None, loop.time() + TIMER_MARGIN_S
         for waiter in self._waiters:
             if waiter.due <= now:
                 waiter.check()
