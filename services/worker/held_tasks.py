@@ -15,7 +15,6 @@ STAGE_UPDATE_DELAY_S = 0.1
 """Delay of a heartbeat about a stage; a short stage ends within it."""
 Order = Literal["stop", "gone", "return"]
 """`stop`: end it and report. `gone`: the lease is over, discard it. `return`: this worker stops, hand it back."""
-State = Literal["staging", "pulling", "starting", "running", "healthy", "unhealthy", "uploading", "stopping"]
 
 
 class HeldTask:

@@ -25,7 +25,7 @@ async def test_a_model_is_fetched_once_and_again_when_it_has_lost_something(
     async with open_service_clients(mesh.make_settings(tmp_path)) as peers:
         models = ModelCache(tmp_path / "models", peers)
         first = await models.get("a", where)
-        path = first.path if where is FILE else first.path / "m.bin"
+        path = first if where is FILE else first / "m.bin"
         fetched = len(mesh.downloads)
         if harm:
             harm(path)

@@ -49,8 +49,3 @@ class ContainerFields(Message):
     """Seconds that a stage may run, or that a call of a component may take."""
     log: str = ""
     """The name under which databox keeps the log."""
-
-    @property
-    def env_sources(self) -> tuple[EnvSource, ...]:
-        """What the environment is made of, in order."""
-        return self.env_from or tuple(EnvSource(secret=name) for name in self.secrets)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, FiniteFloat
 
 from libs.common.http.tolerant_list import StorableObject, TolerantList
 from libs.common.protocol.message import Message
-
-Outcome = Literal["succeeded", "failed", "canceled", "stopped", "returned", "lost"]
-"""`returned`: handed back unharmed, not counted as an attempt. `lost`: the engine took it away."""
 
 
 class TaskReport(Message):
@@ -19,7 +14,8 @@ class TaskReport(Message):
     worker: str
     token: int
     outcome: str = Field(pattern=r"^[a-z_]{1,16}$")
-    """An `Outcome`; one that the scheduler does not know is a failure."""
+    """succeeded, failed, canceled, stopped, returned (handed back unharmed, not counted as an attempt) or lost (the
+    engine took it away). A value that the scheduler does not know is a failure."""
     reason: StorableObject | None = None
     """`code`, `detail` and more, of what did not succeed."""
     outputs: StorableObject | None = None

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from libs.common.protocol.claim import TaskKind
 from services.scheduler.model.reason import Reason
 
-TaskKind = Literal["stage", "instance"]
 TaskState = Literal[
     "waiting", "ready", "claimed", "publishing", "succeeded", "failed", "canceled", "skipped", "stopped"
 ]

@@ -61,7 +61,8 @@ async def _renew_leases(
         claimed = {task.id: task for task in await tasks.list_claimed_by(conn, worker)}
         until = now + settings.lease
         revoked: list[TaskRef] = []
-        renewed, updates = {}, {}
+        unchanged: list[Task] = []
+        updates = {}
         for status in heartbeat.have:
             task = claimed.get(status.task)
             if task is None or task.token != status.token:
@@ -69,7 +70,7 @@ async def _renew_leases(
                 continue
             changed = changed_columns(task, status)
             if not changed:
-                renewed[task.id] = task
+                unchanged.append(task)
                 continue
             updates[task.id] = task, {**changed, "lease_until": until}
             if task.run:
@@ -78,8 +79,8 @@ async def _renew_leases(
                 changed_apps.add(task.app)
         if changed_runs:
             await runs.bump_versions(conn, changed_runs)
-        await tasks.renew_leases(conn, [renewed[identity] for identity in sorted(renewed)], until)
-        await tasks.update_from_heartbeat(conn, [updates[identity] for identity in sorted(updates)])
+        await tasks.renew_leases(conn, unchanged, until)
+        await tasks.update_from_heartbeat(conn, [updates[task_id] for task_id in sorted(updates)])
         rerouted_apps = [app for app in sorted(changed_apps) if await _update_routes(conn, app)]
         orders = build_orders(claimed.values(), now, draining=draining)
     if rerouted_apps:

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +17,23 @@ from services.worker.files import transfer
 from services.worker.retry import retry
 
 
-@dataclass(frozen=True)
-class Model:
-    path: Path
-    etag: str
-
-
 class ModelCache:
     def __init__(self, root: Path, peers: ServiceClients) -> None:
         self._root = root
         self._peers = peers
 
-    async def get(self, app: str, location: dict[str, Any]) -> Model:
-        """Return the model, downloaded if necessary. Raises TaskFailed("model_missing")."""
+    async def get(self, app: str, location: dict[str, Any]) -> Path:
+        """Return the path of the model, downloaded if necessary. Raises TaskFailed("model_missing")."""
         entries = await self._list_files(app, location)
         if not entries:
             raise TaskFailed("model_missing", str(Location.model_validate(location)))
-        etag = _combined_etag(entries)
-        folder = self._root / hashlib.sha256(f"{app} {location} {etag}".encode()).hexdigest()[:24]
+        version = _combined_etag(entries)
+        folder = self._root / hashlib.sha256(f"{app} {location} {version}".encode()).hexdigest()[:24]
         single = location.get("file") is not None
         sizes = {_file_name(entry, single): entry["size"] for entry in entries}
         if not await asyncio.to_thread(_is_complete, folder, sizes):
             await self._download_locked(app, location, folder, sizes)
-        return Model(folder / _file_name(entries[0], single) if single else folder, etag)
+        return folder / _file_name(entries[0], single) if single else folder
 
     async def _list_files(self, app: str, location: dict[str, Any]) -> list[dict[str, Any]]:
         body = {"locations": [location], "links": True}

@@ -40,7 +40,7 @@ class Instance:
         secrets = await self.context.get_secrets(self.lease)
         location = self.lease.spec.get("model")
         model = await self.context.models.get(self.lease.app, location) if location else None
-        container = spec.build_instance_spec(self.lease, site, model.path if model else None, secrets)
+        container = spec.build_instance_spec(self.lease, site, model, secrets)
         (self.folder / MESH_URL_FILE).write_text(site.mesh_url)
         await self.context.prepare_and_start(self.held_task, container)
 
