@@ -18,8 +18,9 @@ from services.scheduler.db import apps, due_work, rollouts, tasks
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.leader_election import LEADER_RENEW_S, LeaderElection
 from services.scheduler.observation import ObservationWindow
-from services.scheduler.runs import chain_controller, commands, retention, schedules
+from services.scheduler.runs import chain_controller, commands, retention
 from services.scheduler.runs.change_poller import POLL_S, RunChangePoller
+from services.scheduler.runs.schedules import ScheduleStarter
 from services.scheduler.tasks import expiry
 from services.scheduler.tasks.dispatch_relay import DispatchRelay
 from services.scheduler.tasks.output_publisher import OutputPublisher
@@ -52,6 +53,14 @@ class ControlLoops:
         self._workers_observed = ObservationWindow(deps.settings.lease)
         self._gateways_observed = ObservationWindow(2 * load_reports.LOAD_FRESH_S)
         self._autoscale_after = 0.0
+        self._schedule_starter = ScheduleStarter(
+            deps.db,
+            deps.services.databox,
+            deps.catalogs,
+            deps.applier,
+            deps.triggers,
+            deps.settings.waiting_runs,
+        )
         self.leadership = PeriodicTask("leader", self._renew_leadership, LEADER_RENEW_S, max_back_off=LEADER_RENEW_S)
         self.change_poller = PeriodicTask("change_poller", RunChangePoller(deps.db, deps.notifier).poll, POLL_S)
         self.dispatch_relay = PeriodicTask(
@@ -161,7 +170,7 @@ class ControlLoops:
         steps: dict[Callable[[], Awaitable[None]], bool] = {
             self._release_backoffs: due.backoffs,
             self._cancel_overdue_runs: due.overdue_runs,
-            self._start_due_schedules: due.schedules,
+            self._schedule_starter.start_due_schedules: due.schedules,
             self._advance_chains: due.chains,
             self._expire_leases: due.expired_leases and can_expire,
         }
@@ -173,16 +182,6 @@ class ControlLoops:
 
     async def _cancel_overdue_runs(self) -> None:
         await commands.cancel_overdue_runs(self._deps.db, self._deps.applier)
-
-    async def _start_due_schedules(self) -> None:
-        await schedules.start_due_schedules(
-            self._deps.db,
-            self._deps.services.databox,
-            self._deps.catalogs,
-            self._deps.applier,
-            self._deps.triggers,
-            self._deps.settings,
-        )
 
     async def _advance_chains(self) -> None:
         await chain_controller.advance_chains(self._deps.db, self._deps.applier)

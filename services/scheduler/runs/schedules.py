@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from libs.common.db import Database, database_time
@@ -12,7 +13,6 @@ from libs.common.identity import OWNER_USER
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.schedule import next_start
 from libs.common.periodic_task import for_each
-from libs.common.settings import Settings
 from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.db import Connection
 from services.scheduler.db import runs as run_rows
@@ -44,106 +44,87 @@ async def save_schedules(conn: Connection, app: str, catalog: Catalog, now: floa
     await schedule_rows.remove_schedules(conn, app, frozenset(declared))
 
 
-async def start_due_schedules(
-    db: Database,
-    databox: ServiceClient,
-    catalogs: CatalogCache,
-    applier: TransitionApplier,
-    triggers: LoopTriggers,
-    settings: Settings,
-) -> None:
-    async with db.read() as conn:
-        due = await schedule_rows.list_due(conn, await database_time(conn))
-    await for_each(
-        due,
-        lambda schedule: _start_guarded(db, databox, catalogs, applier, triggers, settings, schedule),
-        lambda schedule: f"{schedule.app}/{schedule.pipeline}",
-    )
+@dataclass(frozen=True)
+class ScheduleStarter:
+    """Starts runs of due schedules."""
 
+    db: Database
+    databox: ServiceClient
+    catalogs: CatalogCache
+    applier: TransitionApplier
+    triggers: LoopTriggers
+    waiting_limit: int
+    """How many runs of one app may wait."""
 
-async def _start_guarded(
-    db: Database,
-    databox: ServiceClient,
-    catalogs: CatalogCache,
-    applier: TransitionApplier,
-    triggers: LoopTriggers,
-    settings: Settings,
-    due: Schedule,
-) -> None:
-    """Start a due schedule; after an unexpected error the next try is ERROR_RETRY_S later."""
-    try:
-        await _start_run(db, databox, catalogs, applier, triggers, settings, due)
-    except MeshError:
-        raise
-    except Exception as error:
-        async with db.write() as conn:
-            columns = {
-                "problem": f"not started: {error!r}"[:MAX_PROBLEM],
-                "next_at": await database_time(conn) + ERROR_RETRY_S,
-            }
-            await schedule_rows.update_schedule(conn, due, columns)
-        raise
+    async def start_due_schedules(self) -> None:
+        async with self.db.read() as conn:
+            due = await schedule_rows.list_due(conn, await database_time(conn))
+        await for_each(due, self._start_guarded, lambda schedule: f"{schedule.app}/{schedule.pipeline}")
 
+    async def _start_guarded(self, due: Schedule) -> None:
+        """Start a due schedule; after an unexpected error the next try is ERROR_RETRY_S later."""
+        try:
+            await self._start_run(due)
+        except MeshError:
+            raise
+        except Exception as error:
+            async with self.db.write() as conn:
+                columns = {
+                    "problem": f"not started: {error!r}"[:MAX_PROBLEM],
+                    "next_at": await database_time(conn) + ERROR_RETRY_S,
+                }
+                await schedule_rows.update_schedule(conn, due, columns)
+            raise
 
-async def _start_run(
-    db: Database,
-    databox: ServiceClient,
-    catalogs: CatalogCache,
-    applier: TransitionApplier,
-    triggers: LoopTriggers,
-    settings: Settings,
-    due: Schedule,
-) -> None:
-    """Insert the run and set the next start in one transaction, so that no start runs twice."""
-    try:
-        accepted, chain = await _build_submission(databox, catalogs, due)
-    except (Invalid, NotFound) as error:
-        accepted, chain, problem = None, (), error.detail
-    previous_run = await _find_previous_run(db, due)
-    if previous_run is not None and due.spec["concurrencyPolicy"] == "Replace":
-        await commands.cancel_if_open(db, applier, due.app, previous_run.id)
-    async with db.write() as conn:
-        now = await database_time(conn)
-        current = await schedule_rows.get(conn, due.app, due.pipeline)
-        if current is None or current.paused or current.next_at != due.next_at:
-            return
-        next_at = next_start(current.spec["cron"], current.spec["timezone"], now)
-        columns: dict[str, Any] = {"next_at": next_at, "last_at": now, "problem": None}
-        if accepted is None:
-            columns["problem"] = problem[:MAX_PROBLEM]
-        elif previous_run is not None and due.spec["concurrencyPolicy"] == "Forbid":
-            columns["problem"] = f"not started: the previous run {previous_run.id} has not ended"
-        elif (await run_rows.count_queued(conn, due.app, limit := settings.waiting_runs))[0] >= limit:
-            columns["problem"] = f"not started: {due.app} has reached its limit of {limit} waiting runs"
-        else:
-            new_run = writer.start_run(create.build_run(due.app, chain, accepted, OWNER_USER), now)
-            await writer.insert_runs(conn, [new_run])
-            columns["last_run"] = new_run.run.id
-        await schedule_rows.update_schedule(conn, current, columns)
-    if "last_run" in columns:
-        writer.log_submission(new_run.run)
-    triggers.dispatch_relay.wake()
+    async def _start_run(self, due: Schedule) -> None:
+        """Insert the run and set the next start in one transaction, so that no start runs twice."""
+        try:
+            accepted, chain = await self._build_submission(due)
+        except (Invalid, NotFound) as error:
+            accepted, chain, problem = None, (), error.detail
+        previous_run = await self._find_previous_run(due)
+        if previous_run is not None and due.spec["concurrencyPolicy"] == "Replace":
+            await commands.cancel_if_open(self.db, self.applier, due.app, previous_run.id)
+        async with self.db.write() as conn:
+            now = await database_time(conn)
+            current = await schedule_rows.get(conn, due.app, due.pipeline)
+            if current is None or current.paused or current.next_at != due.next_at:
+                return
+            next_at = next_start(current.spec["cron"], current.spec["timezone"], now)
+            columns: dict[str, Any] = {"next_at": next_at, "last_at": now, "problem": None}
+            if accepted is None:
+                columns["problem"] = problem[:MAX_PROBLEM]
+            elif previous_run is not None and due.spec["concurrencyPolicy"] == "Forbid":
+                columns["problem"] = f"not started: the previous run {previous_run.id} has not ended"
+            elif (await run_rows.count_queued(conn, due.app, limit := self.waiting_limit))[0] >= limit:
+                columns["problem"] = f"not started: {due.app} has reached its limit of {limit} waiting runs"
+            else:
+                new_run = writer.start_run(create.build_run(due.app, chain, accepted, OWNER_USER), now)
+                await writer.insert_runs(conn, [new_run])
+                columns["last_run"] = new_run.run.id
+            await schedule_rows.update_schedule(conn, current, columns)
+        if "last_run" in columns:
+            writer.log_submission(new_run.run)
+        self.triggers.dispatch_relay.wake()
 
+    async def _build_submission(self, due: Schedule) -> Any:
+        """The submission that a caller would send, and its chain. Raises Invalid, NotFound."""
+        catalog, commit = await self.catalogs.get_live(due.app)
+        chain = create.resolve_chain(catalog, due.pipeline)
+        api = create.first_api_spec(catalog, due.pipeline) or api_without_manifest(chain, due.spec["inputs"])
+        body = {"inputs": due.spec["inputs"], "labels": {SCHEDULE_LABEL: due.pipeline}}
+        owner = Submitter(due.app, OWNER_USER, catalog.boxes)
+        accepted = parse_submission(
+            chain, api, body, user=owner, commit=commit, run=new_run_id(), config_maps=catalog.config_maps
+        )
+        await create.check_locations(self.databox, due.app, accepted)
+        return accepted, chain
 
-async def _build_submission(databox: ServiceClient, catalogs: CatalogCache, due: Schedule) -> Any:
-    """The submission that a caller would send, and its chain. Raises Invalid, NotFound."""
-    catalog, commit = await catalogs.get_live(due.app)
-    chain = create.resolve_chain(catalog, due.pipeline)
-    api = create.first_api_spec(catalog, due.pipeline) or api_without_manifest(chain, due.spec["inputs"])
-    body = {"inputs": due.spec["inputs"], "labels": {SCHEDULE_LABEL: due.pipeline}}
-    owner = Submitter(due.app, OWNER_USER, catalog.boxes)
-    accepted = parse_submission(
-        chain, api, body, user=owner, commit=commit, run=new_run_id(), config_maps=catalog.config_maps
-    )
-    await create.check_locations(databox, due.app, accepted)
-    return accepted, chain
-
-
-async def _find_previous_run(db: Database, due: Schedule) -> Run | None:
-    """The run of the last start, if it has not ended."""
-    async with db.read() as conn:
-        run = await run_rows.get(conn, due.app, due.last_run) if due.last_run else None
-    return run if run is not None and not run.is_final else None
+    async def _find_previous_run(self, due: Schedule) -> Run | None:
+        """The run of the last start, if it has not ended."""
+        async with self.db.read() as conn:
+            run = await run_rows.get(conn, due.app, due.last_run) if due.last_run else None
+        return run if run is not None and not run.is_final else None
 
 
 async def set_paused(db: Database, app: str, pipeline: str, *, paused: bool) -> Schedule:
