@@ -72,7 +72,7 @@ class TaskClaimer:
         if self._held_tasks.draining:
             return False
         async with self._claim_lock:
-            request = ClaimRequest(
+            request = ClaimRequest.model_construct(  # the scheduler validates it, and answers with what is wrong
                 worker=self._worker, classes=self._settings.worker_classes, free=self._held_tasks.free_slots
             )
             response = await self._scheduler.post("/internal/claims", request.to_json())
