@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.fake_clock import FakeClock
 from tests.gateway.mesh import Mesh, run_services, wait_until, wait_until_ready
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture

@@ -7,22 +7,11 @@ import pytest
 from libs.common.errors import TooManyRequests
 from services.gateway.auth.password_throttle import NETWORK_LIMIT, USER_LIMIT, PasswordThrottle
 from services.gateway.proxy.forwarded import get_client_network
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.gateway.fake_clock import FakeClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def throttle(clock: Clock) -> PasswordThrottle:
+def throttle(clock: FakeClock) -> PasswordThrottle:
     return PasswordThrottle(clock)
 
 
@@ -31,7 +20,7 @@ def use_up(throttle: PasswordThrottle, address: str = "192.0.2.1", user: str = "
         throttle.count_attempt(address, "demo", user)
 
 
-def test_a_user_may_be_guessed_a_few_times_and_then_slowly(throttle: PasswordThrottle, clock: Clock) -> None:
+def test_a_user_may_be_guessed_a_few_times_and_then_slowly(throttle: PasswordThrottle, clock: FakeClock) -> None:
     use_up(throttle)
     for wait in (USER_LIMIT.refill_s, USER_LIMIT.refill_s):
         with pytest.raises(TooManyRequests) as refused:
@@ -50,7 +39,7 @@ def test_others_are_unaffected(throttle: PasswordThrottle, address: str, ns: str
     throttle.count_attempt(address, ns, user)
 
 
-def test_an_address_may_guess_only_so_many_users(throttle: PasswordThrottle, clock: Clock) -> None:
+def test_an_address_may_guess_only_so_many_users(throttle: PasswordThrottle, clock: FakeClock) -> None:
     for number in range(NETWORK_LIMIT.burst):
         throttle.count_attempt("192.0.2.1", "demo", f"user-{number}")
     with pytest.raises(TooManyRequests, match="for different users") as refused:

@@ -13,20 +13,9 @@ from services.gateway.http_errors import MissingCredentials
 from services.gateway.internal_client import InternalService
 from services.gateway.proxy.connection_pool import ConnectionPool
 from services.gateway.ttl_cache import TTL_S
+from tests.gateway.fake_clock import FakeClock
 from tests.gateway.fake_server import serve
 from tests.gateway.mesh import Registry
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
@@ -36,13 +25,13 @@ async def registry() -> AsyncIterator[Registry]:
 
 
 @pytest.fixture
-async def tokens(registry: Registry, clock: Clock) -> AsyncIterator[TokenVerifier]:
+async def tokens(registry: Registry, clock: FakeClock) -> AsyncIterator[TokenVerifier]:
     pool = ConnectionPool()
     yield TokenVerifier(InternalService(pool, "registry", registry.url, "internal"), clock)
     pool.close()
 
 
-async def test_calls_within_a_second_ask_once(tokens: TokenVerifier, registry: Registry, clock: Clock) -> None:
+async def test_calls_within_a_second_ask_once(tokens: TokenVerifier, registry: Registry, clock: FakeClock) -> None:
     await asyncio.gather(*(tokens.verify("owner") for _ in range(20)))
     assert len(registry.requests) == 1
     clock.now += FRESH_S
@@ -51,7 +40,7 @@ async def test_calls_within_a_second_ask_once(tokens: TokenVerifier, registry: R
 
 
 async def test_a_revoked_token_is_good_for_a_second_more(
-    tokens: TokenVerifier, registry: Registry, clock: Clock
+    tokens: TokenVerifier, registry: Registry, clock: FakeClock
 ) -> None:
     await tokens.verify("owner")
     registry.revoked.add("owner")
@@ -61,7 +50,7 @@ async def test_a_revoked_token_is_good_for_a_second_more(
 
 
 async def test_a_token_is_good_no_longer_than_it_was_made_for(
-    tokens: TokenVerifier, registry: Registry, clock: Clock
+    tokens: TokenVerifier, registry: Registry, clock: FakeClock
 ) -> None:
     registry.seconds_left["owner"] = 0.5
     await tokens.verify("owner")
@@ -80,7 +69,7 @@ async def test_a_refusal_is_remembered_for_a_second(tokens: TokenVerifier, regis
 
 @pytest.mark.parametrize(("expires_in", "usable_s"), [(None, TTL_S), (5.0, 5.0)])
 async def test_while_registry_is_away_a_token_is_what_it_was(
-    clock: Clock, expires_in: float | None, usable_s: float
+    clock: FakeClock, expires_in: float | None, usable_s: float
 ) -> None:
     async with serve(Registry(seconds_left={} if expires_in is None else {"owner": expires_in})) as registry:
         pool = ConnectionPool()
