@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -72,7 +72,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Reservation:
-    """Bytes reserved for an upload. `old_version` is the version that `key` had when its upload link was issued."""
+    """Bytes reserved for an upload. With `key` for one file, stored when its version is no longer `old_version`."""
 
     id: str
     app: str
@@ -127,7 +127,7 @@ async def bump_version(conn: AsyncConnection, app: str, name: str) -> int:
     return int((await conn.execute(select(boxes.c.changes).where(*this_box))).scalar() or 0)
 
 
-async def sum_reserved_bytes(conn: AsyncConnection, app: str, name: str, excluded_ids: Sequence[str] = ()) -> int:
+async def sum_reserved_bytes(conn: AsyncConnection, app: str, name: str, excluded_ids: Collection[str] = ()) -> int:
     """Bytes that are reserved in the box now, without those of `excluded_ids`."""
     total = select(func.coalesce(func.sum(reservations.c.size), 0)).where(
         reservations.c.app == app,
@@ -138,12 +138,11 @@ async def sum_reserved_bytes(conn: AsyncConnection, app: str, name: str, exclude
     return int((await conn.execute(total)).scalar_one())
 
 
-async def list_link_reservations(conn: AsyncConnection, app: str, name: str) -> dict[str, str | None]:
-    """Keys with an upload link that holds a reservation, and the version each key had when the link was issued."""
-    query = select(reservations.c.key, reservations.c.before).where(
-        reservations.c.app == app, reservations.c.box == name, reservations.c.key.is_not(None)
-    )
-    return {row.key: row.before for row in await conn.execute(query)}
+async def list_key_reservations(conn: AsyncConnection, app: str, name: str) -> list[Reservation]:
+    """The reservations of the box that belong to one file each."""
+    this_box = (reservations.c.app == app, reservations.c.box == name)
+    rows = await conn.execute(select(reservations).where(*this_box, reservations.c.key.is_not(None)))
+    return [Reservation(row.id, app, name, row.key, row.size, row.before, row.expires_at) for row in rows]
 
 
 async def upsert_reservation(conn: AsyncConnection, reservation: Reservation) -> None:

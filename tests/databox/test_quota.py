@@ -8,7 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from libs.common.settings import Settings
-from services.databox.files.quota import BoxUsage, UsageSample
+from services.databox.db import Reservation
+from services.databox.files.quota import BoxUsage, UsageSample, find_stored
+from services.databox.files.reservations import UploadReservation
+from services.databox.store import Stat
 from tests.databox.conftest import Databox, Response, start_databox
 
 
@@ -111,6 +114,48 @@ async def test_puts_at_the_same_time_never_exceed_the_capacity(databox: Databox)
     )
     assert sorted(response.status for response in responses) == [201] * 3 + [413] * 5
     assert ((await databox.get_box())["used"], (await databox.get_box())["reserved"]) == (900, 0)
+
+
+@pytest.mark.parametrize("old", [0, 200])
+async def test_a_stored_file_is_not_counted_with_its_reservation(
+    databox: Databox, settings: Settings, monkeypatch: pytest.MonkeyPatch, old: int
+) -> None:
+    stored, go_on = asyncio.Event(), asyncio.Event()
+    commit = UploadReservation.commit
+
+    async def commit_later(reservation: UploadReservation, size: int) -> None:
+        stored.set()
+        await go_on.wait()
+        await commit(reservation, size)
+
+    if old:
+        await databox.put("data/g/first", b"x" * old)
+    monkeypatch.setattr(UploadReservation, "commit", commit_later)
+    first = asyncio.create_task(databox.put("data/g/first", b"y" * 600))
+    await stored.wait()
+    monkeypatch.setattr(UploadReservation, "commit", commit)
+    async with start_databox(settings) as other:
+        await other.put("data/g/second", b"x" * 300)
+        assert ((await other.get_box())["used"], (await other.get_box())["reserved"]) == (900, 0)
+        go_on.set()
+        await first
+    assert ((await databox.get_box())["used"], (await databox.get_box())["reserved"]) == (900, 0)
+    assert (await databox.request_file("PUT", "data/g/third", data=b"x" * 101)).status == 413
+    await databox.put("data/g/third", b"x" * 100)
+
+
+def test_one_file_releases_the_smallest_reservation_of_its_key() -> None:
+    def reserve(id: str, size: int, old_version: str | None = None) -> Reservation:
+        return Reservation(id, "shop", "data", "key", size, old_version, expires_at=0.0)
+
+    reservations = [
+        reserve("upload:a", 5),
+        reserve("link:key", 9),
+        reserve("upload:b", 3),
+        reserve("upload:c", 1, "e 7"),
+    ]
+    assert find_stored(reservations, Stat("key", 3, "e", 7.5)) == ["link:key", "upload:b"]
+    assert find_stored([reserve("upload:c", 1, "e 7")], Stat("key", 3, "e", 7.5)) == []
 
 
 async def test_replicas_share_the_capacity(databox: Databox, settings: Settings) -> None:

@@ -11,7 +11,8 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from libs.common.db import Database, database_time
 from libs.common.errors import NotFound, TooLarge, Unavailable
@@ -52,6 +53,8 @@ class UsageSample:
     used: int
     started_at: float
     duration: float
+    stored_ids: frozenset[str] = frozenset()
+    """Reservations of uploads whose files `used` already holds."""
 
     def is_fresh(self, now: float, requested_at: float, presigned_links: bool) -> bool:
         """Whether the sample may answer a request of `requested_at`, which has waited for the lock until `now`."""
@@ -68,7 +71,7 @@ class ReservationRequest:
     """Asks for `min_bytes` to `max_bytes`; the file that is replaced frees `replaced_bytes`.
 
     `id` is the reservation's; a second request with it changes it. `replaces` are reservations for the same bytes.
-    With `key` it belongs to an upload link, and ends when the file's version is no longer `old_version`.
+    With `key` it belongs to one file, which is stored when its version is no longer `old_version`.
     """
 
     app: str
@@ -87,6 +90,10 @@ def link_reservation_id(key: str) -> str:
     return f"link:{key}"
 
 
+def is_link_reservation(id: str) -> bool:
+    return id.startswith("link:")
+
+
 def file_version(stat: Stat | None) -> str | None:
     """Identifies a version of a file; the same in a listing and in a single lookup."""
     return None if stat is None else f"{stat.etag} {int(stat.modified)}"
@@ -103,7 +110,8 @@ class Quota:
     async def get_usage(self, app: str, box: db.Box) -> BoxUsage:
         sample, _is_new = await self._get_sample(app, box.name, time.monotonic())
         async with self._db.read() as conn:
-            return BoxUsage(sample.used, await db.sum_reserved_bytes(conn, app, box.name), box.capacity)
+            reserved = await db.sum_reserved_bytes(conn, app, box.name, sample.stored_ids)
+            return BoxUsage(sample.used, reserved, box.capacity)
 
     async def reserve(self, request: ReservationRequest) -> int:
         """The number of reserved bytes. Raises TooLarge with the usage, NotFound if there is no such box,
@@ -147,7 +155,9 @@ class Quota:
                 return None, None
             usage = BoxUsage(
                 sample.used,
-                await db.sum_reserved_bytes(conn, request.app, request.box, (request.id, *request.replaces)),
+                await db.sum_reserved_bytes(
+                    conn, request.app, request.box, (request.id, *request.replaces, *sample.stored_ids)
+                ),
                 box.capacity,
             )
             available = usage.available + request.replaced_bytes
@@ -170,7 +180,10 @@ class Quota:
                 await db.delete_reservations(conn, ids)
                 version = await db.bump_version(conn, app, box)
             if sample is not None and growth is not None and sample.box_version == version - 1:
-                self._samples[app, box] = UsageSample(version, sample.used + growth, sample.started_at, sample.duration)
+                is_counted = not sample.stored_ids.isdisjoint(ids)
+                self._samples[app, box] = replace(
+                    sample, box_version=version, used=sample.used if is_counted else sample.used + growth
+                )
 
     async def _get_sample(self, app: str, box: str, requested_at: float) -> tuple[UsageSample, bool]:
         """A sample that may be used, and whether it was counted just now."""
@@ -190,15 +203,29 @@ class Quota:
 
     async def _measure_usage(self, app: str, box: str, version: int) -> UsageSample:
         async with self._db.read() as conn:
-            link_versions = await db.list_link_reservations(conn, app, box)
-        started_at, used, used_links = time.monotonic(), 0, []
+            reserved = await db.list_key_reservations(conn, app, box)
+        reservations_by_key = defaultdict(list)
+        for reservation in reserved:
+            reservations_by_key[reservation.key].append(reservation)
+        started_at, used, stored = time.monotonic(), 0, []
         async for stat in self._store.list(box_root(app, box)):
             used += stat.size
-            if stat.key in link_versions and link_versions[stat.key] != file_version(stat):
-                used_links.append(link_reservation_id(stat.key))
+            stored += find_stored(reservations_by_key.get(stat.key, ()), stat)
+        used_links = [id for id in stored if is_link_reservation(id)]
         if used_links:
             await self.release(used_links)
-        return UsageSample(version, used, started_at, time.monotonic() - started_at)
+        return UsageSample(version, used, started_at, time.monotonic() - started_at, frozenset(stored))
+
+
+def find_stored(reservations: Sequence[db.Reservation], stat: Stat) -> list[str]:
+    """Ids of the reservations of this file that its bytes replace: those of its link, and of one upload, the smallest.
+
+    Of several uploads to one key any may have been first, and the others will replace it.
+    """
+    changed = [reservation for reservation in reservations if reservation.old_version != file_version(stat)]
+    links = [reservation.id for reservation in changed if is_link_reservation(reservation.id)]
+    uploads = [reservation for reservation in changed if not is_link_reservation(reservation.id)]
+    return [*links, *(upload.id for upload in sorted(uploads, key=attrgetter("size"))[:1])]
 
 
 def _to_row(request: ReservationRequest, granted: int, now: float) -> db.Reservation:

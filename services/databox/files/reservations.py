@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from libs.common import log
 from libs.common.errors import MeshError
-from services.databox.files.quota import Quota, ReservationRequest, link_reservation_id
+from services.databox.files.quota import Quota, ReservationRequest, file_version, link_reservation_id
+from services.databox.store import Stat
 
 RESERVATION_LIFETIME_S = 120.0
 """How long the bytes of an upload stay reserved if databox dies in the middle of it."""
@@ -19,12 +20,14 @@ RESERVATION_RENEW_S = 40.0
 class UploadReservation:
     """Reserved bytes that grow with an upload; released when the context ends without `commit`."""
 
-    def __init__(self, quota: Quota, app: str, box: str, key: str, replaced_bytes: int) -> None:
+    def __init__(self, quota: Quota, app: str, box: str, key: str, old: Stat | None) -> None:
         self._quota = quota
         self._owner = app, box
         self._id = f"upload:{uuid4().hex}"
+        self._key = key
         self._link_id = link_reservation_id(key)
-        self._replaced_bytes = replaced_bytes
+        self._replaced_bytes = old.size if old else 0
+        self._old_version = file_version(old)
         self._granted = -1
         self._requested_at = 0.0
         self._committed = False
@@ -41,6 +44,8 @@ class UploadReservation:
             lifetime=RESERVATION_LIFETIME_S,
             replaced_bytes=self._replaced_bytes,
             replaces=(self._link_id,),
+            key=self._key,
+            old_version=self._old_version,
         )
         self._granted = await self._quota.reserve(request)
         self._requested_at = time.monotonic()

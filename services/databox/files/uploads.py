@@ -59,7 +59,7 @@ class Uploads:
         await refuse_clash(self._store, key)
         old = await self._store.stat(key)
         expected = check_replace(old)
-        async with UploadReservation(self._quota, app, box, key, old.size if old else 0) as reservation:
+        async with UploadReservation(self._quota, app, box, key, old) as reservation:
             await reservation.ensure(size or 0, size or 0)
             stat = await self._store.put(key, _reserve_while_reading(body, reservation, size), size, expected=expected)
             await reservation.commit(stat.size)
