@@ -17,7 +17,7 @@ from services.scheduler.model.run import Run
 from services.scheduler.plans import planner
 from services.scheduler.runs.pending_reason import NO_SNAPSHOT
 from services.scheduler.runs.views import run_to_json as shown
-from tests.scheduler.test_run_plans import make_run
+from tests.scheduler.plans.test_planner import make_run
 from tests.servers.fleet import Fleet
 from tests.servers.provision import Missing
 

@@ -12,7 +12,7 @@ ON_THE_ENGINE = frozenset(
     {
         "tests/chaos/test_engine.py",
         "tests/chaos/test_storm.py",
-        "tests/cli/test_run_local.py",
+        "tests/cli/test_local_run.py",
         "tests/contracts/test_runtime.py",
         "tests/deploy/test_compose.py",
         "tests/e2e/test_calls.py",
@@ -21,11 +21,11 @@ ON_THE_ENGINE = frozenset(
         "tests/e2e/test_docker_up.py",
         "tests/e2e/test_runs.py",
         "tests/test_servers.py",
-        "tests/worker/test_docker.py",
-        "tests/worker/test_engine_away.py",
-        "tests/worker/test_images.py",
-        "tests/worker/test_link_local.py",
-        "tests/worker/test_sandbox_pool.py",
+        "tests/worker/scenarios/test_docker.py",
+        "tests/worker/scenarios/test_engine_away.py",
+        "tests/worker/runtime/docker/test_images.py",
+        "tests/worker/runtime/docker/test_link_local.py",
+        "tests/worker/runtime/docker/test_sandbox_pool.py",
     }
 )
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.component.scenarios.test_program import Module, Running
 from tests.component.serving import numbers, text, until
-from tests.component.test_component import Module, Running
 
 WORK = '''
 import asyncio

@@ -10,7 +10,7 @@ from services.scheduler import credentials
 from services.scheduler.db.tables import callbacks, metadata, tasks
 from services.scheduler.model.task import Task
 from tests.scheduler.conftest import Mesh, healthy_status
-from tests.scheduler.test_service import BODY, go_live
+from tests.scheduler.scenarios.test_runs import BODY, go_live
 
 SPEC = {"url": "https://example.com/", "events": ["failed"], "headers": {"Authorization": "Bearer sesame"}}
 

@@ -1,0 +1,70 @@
+"""Every message as the release before wrote it: this one reads it, and writes the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libs.common.protocol.claim import ClaimRequest, ClaimResponse
+from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse
+from libs.common.protocol.instance import InstanceSpec
+from libs.common.protocol.load_report import LoadReport
+from libs.common.protocol.message import Message
+from libs.common.protocol.report import ReportResponse, ReuseQuery, ReuseResponse, TaskReport
+from libs.common.protocol.stage import StageSpec
+
+GOLDEN = Path(__file__).parent / "protocol" / "golden"
+CLASSES: dict[str, type[Message]] = {
+    "claim_request": ClaimRequest,
+    "claim_response": ClaimResponse,
+    "claim_response_nothing": ClaimResponse,
+    "heartbeat": Heartbeat,
+    "heartbeat_response": HeartbeatResponse,
+    "instance_spec": InstanceSpec,
+    "load_report": LoadReport,
+    "report_failed": TaskReport,
+    "report_response": ReportResponse,
+    "report_succeeded": TaskReport,
+    "reuse_query": ReuseQuery,
+    "reuse_response": ReuseResponse,
+    "stage_spec_call": StageSpec,
+    "stage_spec_first": StageSpec,
+    "stage_spec_later": StageSpec,
+}
+NO_LONGER_SENT = {"heartbeat": ("model_etag",)}
+
+
+def golden(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((GOLDEN / f"{name}.json").read_text())
+    return loaded
+
+
+def test_every_golden_message_has_a_class() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.json")} == set(CLASSES)
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_a_message_is_read_and_written_as_before(name: str) -> None:
+    document = golden(name)
+    expected = golden(name)
+    for status in expected.get("have", []):
+        for field in NO_LONGER_SENT.get(name, ()):
+            del status[field]
+    assert CLASSES[name].model_validate(document).to_json() == expected
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_a_field_of_a_later_release_is_ignored(name: str) -> None:
+    cls = CLASSES[name]
+    assert cls.model_validate({**golden(name), "of_a_later_release": 1}) == cls.model_validate(golden(name))
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_a_message_cannot_be_changed(name: str) -> None:
+    message = CLASSES[name].model_validate(golden(name))
+    field = next(iter(type(message).model_fields))
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(message, field, None)
