@@ -8,16 +8,21 @@ from typing import Any
 
 import pytest
 
+from libs.common.protocol.box import BoxDeclaration, BoxList
 from libs.common.protocol.claim import ClaimRequest, ClaimResponse
 from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse
 from libs.common.protocol.instance import InstanceSpec
 from libs.common.protocol.load_report import LoadReport
 from libs.common.protocol.message import Message
+from libs.common.protocol.publication import Moves, PublicationResult
 from libs.common.protocol.report import ReportResponse, ReuseQuery, ReuseResponse, TaskReport
 from libs.common.protocol.stage import StageSpec
+from libs.common.protocol.staging import SourcesRequest, SourcesResponse, TargetsRequest, TargetsResponse
 
 GOLDEN = Path(__file__).parent / "protocol" / "golden"
 CLASSES: dict[str, type[Message]] = {
+    "box_declaration": BoxDeclaration,
+    "box_list": BoxList,
     "claim_request": ClaimRequest,
     "claim_response": ClaimResponse,
     "claim_response_nothing": ClaimResponse,
@@ -25,14 +30,20 @@ CLASSES: dict[str, type[Message]] = {
     "heartbeat_response": HeartbeatResponse,
     "instance_spec": InstanceSpec,
     "load_report": LoadReport,
+    "publication": Moves,
+    "publication_result": PublicationResult,
     "report_failed": TaskReport,
     "report_response": ReportResponse,
     "report_succeeded": TaskReport,
     "reuse_query": ReuseQuery,
     "reuse_response": ReuseResponse,
+    "sources_request": SourcesRequest,
+    "sources_response": SourcesResponse,
     "stage_spec_call": StageSpec,
     "stage_spec_first": StageSpec,
     "stage_spec_later": StageSpec,
+    "targets_request": TargetsRequest,
+    "targets_response": TargetsResponse,
 }
 NO_LONGER_SENT = {"heartbeat": ("model_etag",)}
 

@@ -11,7 +11,10 @@ from pathlib import Path
 import libs.common.protocol
 
 FOLDER = Path(libs.common.protocol.__file__).parent
-MODULES = ("claim", "container", "stage", "instance", "heartbeat", "report", "load_report")
+MODULES = (
+    *("claim", "container", "stage", "instance", "heartbeat", "report", "load_report"),
+    *("staging", "publication", "box"),
+)
 """In the order in which a reader meets them."""
 HEAD = """\
 # Messages between services
