@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import Json, database_time, upsert
+from libs.common.protocol.publication import PublicationResult
 
 metadata = MetaData()
 
@@ -93,7 +94,7 @@ class Publication:
 
     moves: list[list[str]]
     created_keys: list[str] | None
-    result: dict[str, Any] | None
+    result: PublicationResult | None
 
 
 async def declare_boxes(conn: AsyncConnection, app: str, capacities: Mapping[str, int]) -> None:
@@ -158,7 +159,11 @@ async def delete_reservations(conn: AsyncConnection, ids: Sequence[str]) -> None
 async def get_publication(conn: AsyncConnection, app: str, name: str) -> Publication | None:
     query = select(publications).where(publications.c.app == app, publications.c.id == name)
     row = (await conn.execute(query)).one_or_none()
-    return None if row is None else Publication(row.moves, row.fresh, row.answer)
+    if row is None:
+        return None
+    return Publication(
+        row.moves, row.fresh, None if row.answer is None else PublicationResult.model_validate(row.answer)
+    )
 
 
 async def insert_publication(conn: AsyncConnection, app: str, name: str, moves: list[list[str]]) -> None:

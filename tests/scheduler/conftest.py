@@ -31,6 +31,7 @@ DEADLINE_S = 20.0
 LEASE_S = 2.0
 ALICE = {HEADER_USER: "alice", HEADER_PIPELINES: "train"}
 OWNER = {HEADER_USER: "developer", HEADER_PIPELINES: "*", HEADER_SCOPES: "admin"}
+STORED_FILE = {"size": 1, "etag": "e1", "modified": "2026-01-01T00:00:00.000Z"}
 
 
 @dataclass
@@ -72,7 +73,7 @@ class FakeServices:
             query = await request.json()
             locations = query["locations"]
             sources = [
-                [{"name": location.get("file"), "size": 1}] if self._has_file(location) else []
+                [STORED_FILE | {"name": location.get("file")}] if self._has_file(location) else []
                 for location in locations
             ]
             refusals = [

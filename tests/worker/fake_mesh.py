@@ -111,7 +111,8 @@ class FakeMesh:
 
     def _source_entry(self, name: str, key: str) -> dict[str, Any]:
         short = name.rsplit("/", 1)[-1] if name == key else name.removeprefix(f"{key}/")
-        return {"name": short, "size": len(self.files[name]), "etag": "e1", "url": f"{self.url}/links/{name}"}
+        url, modified = f"{self.url}/links/{name}", "2026-01-01T00:00:00.000Z"
+        return {"name": short, "size": len(self.files[name]), "etag": "e1", "modified": modified, "url": url}
 
     async def handle_targets(self, request: web.Request) -> web.Response:
         keys = [self.location_key(file["location"]) for file in (await request.json())["files"]]

@@ -14,7 +14,7 @@ from typing import Any
 
 from libs.common.db import Database
 from libs.common.errors import Conflict, Forbidden, Gone, Invalid, NotFound, TooLarge
-from libs.common.locations import Location
+from libs.common.protocol.publication import FileTotals, Move, PublicationResult
 from libs.common.store_keys import box_of_key, display_key, enclosing_folders, location_key
 from services.databox import db
 from services.databox.change_publisher import BoxChangePublisher
@@ -47,7 +47,7 @@ class Publications:
         self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._withdrawn: set[tuple[str, str]] = set()
 
-    async def publish(self, app: str, name: str, moves: Sequence[tuple[Location, Location]]) -> dict[str, Any]:
+    async def publish(self, app: str, name: str, moves: Sequence[Move]) -> PublicationResult:
         """Number and size of the copied files.
 
         Raises one of FINAL_ERRORS after a roll-back: TooLarge if the files do not fit; Conflict, with the `file` and
@@ -79,7 +79,7 @@ class Publications:
             if not lock.locked():
                 self._locks.pop((app, name), None)
 
-    async def _publish_locked(self, app: str, name: str, folders: list[tuple[str, str]]) -> dict[str, Any]:
+    async def _publish_locked(self, app: str, name: str, folders: list[tuple[str, str]]) -> PublicationResult:
         journal = await self._load_or_insert(app, name, [[source, target] for source, target in folders])
         if journal.result is not None:
             return journal.result
@@ -185,12 +185,13 @@ class Publications:
 
     async def _finish_publication(
         self, app: str, name: str, copies: list[FileCopy], boxes: set[tuple[str, str]]
-    ) -> dict[str, Any]:
-        result = {"files": {"number": len(copies), "bytes": sum(copy.source.size for copy in copies)}}
+    ) -> PublicationResult:
+        totals = FileTotals(number=len(copies), bytes=sum(copy.source.size for copy in copies))
+        result = PublicationResult(files=totals)
         for owner in sorted(boxes):
             await self._quota.commit(*owner, [_reservation_id(app, name, owner[1])])
             self._changes.mark_changed(*owner)
-        await self._update_journal(app, name, answer=result)
+        await self._update_journal(app, name, answer=result.to_json())
         return result
 
     async def _update_journal(self, app: str, name: str, **values: Any) -> None:
@@ -198,11 +199,11 @@ class Publications:
             await db.update_publication(conn, app, name, **values)
 
 
-def _folder_moves(app: str, moves: Sequence[tuple[Location, Location]]) -> Iterator[tuple[str, str]]:
-    for source, target in moves:
-        keys = location_key(app, source), location_key(app, target)
+def _folder_moves(app: str, moves: Sequence[Move]) -> Iterator[tuple[str, str]]:
+    for move in moves:
+        keys = location_key(app, move.source), location_key(app, move.target)
         if not all(key.endswith("/") for key in keys):
-            raise Invalid(f"{source} to {target}: only folders are published")
+            raise Invalid(f"{move.source} to {move.target}: only folders are published")
         yield keys
 
 

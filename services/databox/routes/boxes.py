@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
 
+from libs.common.http.hot_routes import OrjsonResponse
+from libs.common.protocol.box import BoxDeclaration, BoxList, BoxStatus
 from libs.common.store_keys import check_name
 from services.databox import db
 from services.databox.dependencies import DependenciesDep
 
 router = APIRouter(prefix="/internal/apps/{ns}/boxes")
-
-
-class Capacity(BaseModel):
-    capacity: int = Field(ge=0, lt=2**63)
-
-
-class BoxDeclaration(BaseModel):
-    boxes: dict[str, Capacity]
 
 
 @router.put("", status_code=204)
@@ -31,18 +22,19 @@ async def declare_boxes(ns: str, declaration: BoxDeclaration, deps: Dependencies
 
 
 @router.get("")
-async def list_boxes(ns: str, deps: DependenciesDep) -> dict[str, Any]:
+async def list_boxes(ns: str, deps: DependenciesDep) -> OrjsonResponse:
     async with deps.database.read() as conn:
         boxes = await db.list_boxes(conn, ns)
-    return {"items": [await _box_to_json(ns, box, deps) for box in boxes]}
+    items = [await _describe_box(ns, box, deps) for box in boxes]
+    return OrjsonResponse(BoxList(items=tuple(items)).to_json())
 
 
-async def _box_to_json(ns: str, box: db.Box, deps: DependenciesDep) -> dict[str, Any]:
+async def _describe_box(ns: str, box: db.Box, deps: DependenciesDep) -> BoxStatus:
     usage = await deps.quota.get_usage(ns, box)
-    return {
-        "name": box.name,
-        "capacity": box.capacity,
-        "used": usage.used,
-        "reserved": usage.reserved,
-        "detached": box.detached,
-    }
+    return BoxStatus(
+        name=box.name,
+        capacity=box.capacity,
+        used=usage.used,
+        reserved=usage.reserved,
+        detached=box.detached,
+    )

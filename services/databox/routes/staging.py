@@ -2,57 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
 
 from libs.common.errors import Invalid, NotFound, PreconditionFailed
+from libs.common.http.hot_routes import OrjsonResponse
 from libs.common.locations import Location
+from libs.common.protocol.publication import Moves
+from libs.common.protocol.staging import (
+    Audience,
+    SourcesRequest,
+    SourcesResponse,
+    StoredFile,
+    TargetsRequest,
+    TargetsResponse,
+    UploadLink,
+)
 from libs.common.store_keys import area_root, box_of_key, location_key
 from libs.common.times import iso_time
 from services.databox import db, links
 from services.databox.dependencies import Dependencies, DependenciesDep
 from services.databox.files.quota import ReservationRequest, file_version, link_reservation_id
-from services.databox.store import Audience, ExpectedVersion, Stat
+from services.databox.store import ExpectedVersion, Stat
 
 router = APIRouter(prefix="/internal/apps/{ns}")
 LINK_LIFETIMES_S: dict[Audience, int] = {"inside": links.INTERNAL_LIFETIME_S, "public": links.DEFAULT_LIFETIME_S}
 
 
-class SourcesRequest(BaseModel):
-    locations: list[Location]
-    links: bool = False
-    reader: Audience = "inside"
-    targets: list[Location] = []
-    """Folders that outputs will be published to later."""
-
-
-class TargetFile(BaseModel):
-    location: Location
-    size: int = Field(ge=0)
-
-
-class TargetsRequest(BaseModel):
-    files: list[TargetFile]
-
-
-class Move(BaseModel):
-    source: Location
-    target: Location
-
-
-class MovesRequest(BaseModel):
-    moves: list[Move]
-
-
 @router.post("/sources")
-async def list_sources(ns: str, request: SourcesRequest, deps: DependenciesDep) -> dict[str, Any]:
+async def list_sources(ns: str, request: SourcesRequest, deps: DependenciesDep) -> OrjsonResponse:
     keys = [location_key(ns, location) for location in request.locations]
     audience = request.reader if request.links else None
     files = [await _list_files(key, deps, audience) for key in keys]
     refusals = [await _refusal_reason(ns, location_key(ns, target), deps) for target in request.targets]
-    return {"sources": files, "refusals": refusals}
+    return OrjsonResponse(SourcesResponse(sources=tuple(files), refusals=tuple(refusals)).to_json())
 
 
 async def _refusal_reason(ns: str, folder: str, deps: Dependencies) -> str | None:
@@ -73,20 +55,17 @@ async def _refusal_reason(ns: str, folder: str, deps: Dependencies) -> str | Non
 
 
 @router.post("/targets")
-async def create_targets(ns: str, request: TargetsRequest, deps: DependenciesDep) -> dict[str, Any]:
+async def create_targets(ns: str, request: TargetsRequest, deps: DependenciesDep) -> OrjsonResponse:
     keys = [(_file_key(ns, file.location), file.size) for file in request.files]
     for key, size in keys:
         await _reserve_target(key, size, deps)
-    return {
-        "targets": [
-            {"url": await deps.store.link("PUT", key, links.INTERNAL_LIFETIME_S, "inside", size)} for key, size in keys
-        ]
-    }
+    urls = [await deps.store.link("PUT", key, links.INTERNAL_LIFETIME_S, "inside", size) for key, size in keys]
+    return OrjsonResponse(TargetsResponse(targets=tuple(UploadLink(url=url) for url in urls)).to_json())
 
 
 @router.put("/publications/{name}")
-async def publish_folders(ns: str, name: str, request: MovesRequest, deps: DependenciesDep) -> dict[str, Any]:
-    return await deps.publications.publish(ns, name, [(move.source, move.target) for move in request.moves])
+async def publish_folders(ns: str, name: str, request: Moves, deps: DependenciesDep) -> OrjsonResponse:
+    return OrjsonResponse((await deps.publications.publish(ns, name, request.moves)).to_json())
 
 
 @router.delete("/publications/{name}", status_code=204)
@@ -101,7 +80,7 @@ async def delete_area(ns: str, area: str, deps: DependenciesDep) -> None:
 
 
 @router.post("/removals", status_code=204)
-async def revoke_published(ns: str, request: MovesRequest, deps: DependenciesDep) -> None:
+async def revoke_published(ns: str, request: Moves, deps: DependenciesDep) -> None:
     """Delete published files: those of the target whose version is still the source's."""
     for source, target in [(location_key(ns, move.source), location_key(ns, move.target)) for move in request.moves]:
         async for stat in deps.store.list(source):
@@ -120,21 +99,23 @@ async def _delete_if_unchanged(stat: Stat, deps: Dependencies) -> None:
         deps.changes.mark_changed(*owner)
 
 
-async def _list_files(key: str, deps: Dependencies, audience: Audience | None) -> list[dict[str, Any]]:
+async def _list_files(key: str, deps: Dependencies, audience: Audience | None) -> tuple[StoredFile, ...]:
     if not key.endswith("/"):
         existing = await deps.store.stat(key)
-        return [] if existing is None else [await _file_to_json(existing, key.rpartition("/")[2], deps, audience)]
-    return [
-        await _file_to_json(stat, stat.key.removeprefix(key), deps, audience) async for stat in deps.store.list(key)
+        return () if existing is None else (await _describe_file(existing, key.rpartition("/")[2], deps, audience),)
+    files = [
+        await _describe_file(stat, stat.key.removeprefix(key), deps, audience) async for stat in deps.store.list(key)
     ]
+    return tuple(files)
 
 
-async def _file_to_json(stat: Stat, name: str, deps: Dependencies, audience: Audience | None) -> dict[str, Any]:
+async def _describe_file(stat: Stat, name: str, deps: Dependencies, audience: Audience | None) -> StoredFile:
     """With a link for `audience`, if one is given."""
-    entry = {"name": name, "size": stat.size, "etag": stat.etag, "modified": iso_time(stat.modified)}
-    if audience is not None:
-        entry["url"] = await deps.store.link("GET", stat.key, LINK_LIFETIMES_S[audience], audience)
-    return entry
+    file = StoredFile(name=name, size=stat.size, etag=stat.etag, modified=iso_time(stat.modified))
+    if audience is None:
+        return file
+    url = await deps.store.link("GET", stat.key, LINK_LIFETIMES_S[audience], audience)
+    return file.model_copy(update={"url": url})
 
 
 def _file_key(ns: str, location: Location) -> str:

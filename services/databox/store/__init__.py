@@ -11,16 +11,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 from libs.common.errors import PreconditionFailed
 from libs.common.http.ranges import Span
+from libs.common.protocol.staging import Audience
 from libs.common.settings import Settings
 from libs.common.signed_tokens import TokenSigner
 from services.databox.links import Link, Method
 
-Audience = Literal["inside", "public"]
-"""Who will use a link: another service, or an external caller. They reach the store at different addresses."""
 LIST_BATCH = 1000
 CHUNK_BYTES = 256 * 1024
 

@@ -22,9 +22,10 @@ from uuid import uuid4
 from libs.common.disk import Disk, is_disk_full
 from libs.common.errors import Conflict, DiskFull, MeshError, NotFound, Unavailable
 from libs.common.http.ranges import Span
+from libs.common.protocol.staging import Audience
 from libs.common.signed_tokens import TokenSigner
 from services.databox.links import Link, Method
-from services.databox.store import CHUNK_BYTES, Audience, ExpectedVersion, Stat, list_in_batches
+from services.databox.store import CHUNK_BYTES, ExpectedVersion, Stat, list_in_batches
 from services.databox.store.etag_cache import ETAG_DIGITS, EtagCache
 from services.databox.store.listing import walk_keys
 from services.databox.store.transfer import check_size

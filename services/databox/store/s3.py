@@ -30,8 +30,9 @@ from yarl import URL
 
 from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
 from libs.common.http.ranges import Span
+from libs.common.protocol.staging import Audience
 from services.databox.links import Link, Method, content_disposition
-from services.databox.store import CHUNK_BYTES, Audience, ExpectedVersion, Stat, list_in_batches
+from services.databox.store import CHUNK_BYTES, ExpectedVersion, Stat, list_in_batches
 from services.databox.store.address import S3Address
 from services.databox.store.multipart_upload import PART_BYTES, MultipartUpload
 from services.databox.store.transfer import check_size, split_pieces

@@ -16,6 +16,8 @@ from libs.common.db import Database, database_time
 from libs.common.http.client import ServiceClient, ServiceClients
 from libs.common.locations import Location
 from libs.common.manifests.catalog import Catalog
+from libs.common.protocol.box import BoxCapacity, BoxDeclaration
+from libs.common.protocol.staging import SourcesRequest, SourcesResponse
 from services.scheduler import notifications
 from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.components import autoscaler, desired, rollout_reporter, rollout_verdict, route_table
@@ -88,11 +90,11 @@ async def declare_boxes(db: Database, databox: ServiceClient, name: str, extra: 
         app = await apps.get(conn, name)
     catalogs = ([Catalog.from_json(app.catalog)] if app and app.catalog else []) + list(extra)
     boxes = {
-        box: {"capacity": box_manifest.spec.s3_default_storage.capacity}
+        box: BoxCapacity(capacity=box_manifest.spec.s3_default_storage.capacity)
         for catalog in catalogs
         for box, box_manifest in catalog.boxes.items()
     }
-    await databox.put(f"/internal/apps/{name}/boxes", {"boxes": boxes})
+    await databox.put(f"/internal/apps/{name}/boxes", BoxDeclaration(boxes=boxes).to_json())
 
 
 async def restart_component(db: Database, triggers: LoopTriggers, name: str, component: str) -> None:
@@ -165,10 +167,10 @@ async def _check_models(db: Database, databox: ServiceClient, name: str) -> None
         waiting = [task for task in await tasks.list_instances(conn, name) if waits_for_model(task)]
     if not waiting:
         return
-    locations = [task.spec["model"] for task in waiting]
-    response = await databox.post(f"/internal/apps/{name}/sources", {"locations": locations, "links": False})
+    query = SourcesRequest(locations=tuple(Location(**task.spec["model"]) for task in waiting), links=False)
+    response = await databox.post(f"/internal/apps/{name}/sources", query.to_json())
     async with db.write() as conn:
-        for task, files in zip(waiting, response["sources"], strict=True):
+        for task, files in zip(waiting, SourcesResponse.model_validate(response).sources, strict=True):
             unblocked = {"state": "ready", "reason": None, "not_before": None}
             blocked = {"reason": reason("model_missing", str(Location(**task.spec["model"])))}
             current = await tasks.get(conn, task.id)

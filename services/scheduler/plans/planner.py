@@ -19,6 +19,7 @@ from libs.common.manifests.data_flow import (
 )
 from libs.common.manifests.experimentpipeline import ExperimentPipeline, Stage
 from libs.common.memoize import memoize_by_identity
+from libs.common.protocol.publication import Move
 from libs.common.protocol.stage import StageInput, StageOutput, StageSpec
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import Task
@@ -225,11 +226,9 @@ def _input_source(source: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": "file" if source.get("file") else "folder", "source": dict(source)}
 
 
-def publication_moves(run: Run, task: Task) -> list[dict[str, Any]]:
+def publication_moves(run: Run, task: Task) -> list[Move]:
     """The moves of a finished stage's outputs to the targets of the submission."""
     targets, outputs = run.plan["targets"], run.get_stage(task)["outputs"]
     return [
-        {"source": find_output_location(run, task, name).to_json(), "target": targets[name]}
-        for name in outputs
-        if name in targets
+        Move(source=find_output_location(run, task, name), target=targets[name]) for name in outputs if name in targets
     ]

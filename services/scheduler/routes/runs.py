@@ -242,4 +242,5 @@ async def show_log(
 @router.get("/api/v1/apps/{ns}/runs/{run_id}/outputs/{variable}")
 async def list_files(deps: DependenciesDep, scope: RunScopeDep, run_id: str, variable: str) -> Any:
     run = await require_visible_run(deps, scope, run_id)
-    return {"items": await outputs.list_output_files(deps.db, deps.services.databox, run, variable)}
+    files = await outputs.list_output_files(deps.db, deps.services.databox, run, variable)
+    return {"items": [file.to_json() for file in files]}

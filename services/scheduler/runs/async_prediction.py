@@ -17,6 +17,7 @@ from libs.common.log import get
 from libs.common.manifests.experimentpipeline import Retries
 from libs.common.manifests.mlcomponent import MLComponent
 from libs.common.protocol.stage import PredictionCall
+from libs.common.protocol.staging import TargetFile, TargetsRequest, TargetsResponse
 from libs.common.signed_tokens import Grant, GrantSigner
 from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.model.run import Run
@@ -120,9 +121,9 @@ async def _find_component(catalogs: CatalogCache, app: str, path: str) -> tuple[
 
 
 async def _store_request(services: ServiceClients, app: str, location: Location, content: bytes) -> None:
-    body = {"files": [{"location": location.to_json(), "size": len(content)}]}
-    upload = await services.databox.post(f"/internal/apps/{app}/targets", body)
-    url = URL(upload["targets"][0]["url"], encoded=True)
+    query = TargetsRequest(files=(TargetFile(location=location, size=len(content)),))
+    response = await services.databox.post(f"/internal/apps/{app}/targets", query.to_json())
+    url = URL(TargetsResponse.model_validate(response).targets[0].url, encoded=True)
     headers = {"Content-Type": "application/octet-stream"}
     try:
         async with services.session.put(url, data=io.BytesIO(content), headers=headers) as response:

@@ -17,6 +17,7 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.data_flow import follow_chain
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.memoize import memoize_by_identity
+from libs.common.protocol.staging import SourcesRequest, SourcesResponse
 from libs.common.settings import Settings
 from services.scheduler import credentials
 from services.scheduler.catalog_cache import CatalogCache
@@ -110,19 +111,19 @@ async def check_locations(databox: ServiceClient, app: str, accepted: submission
     """Check with databox. Raises Invalid, naming missing inputs and output folders that cannot be written."""
     if not accepted.required_locations and not accepted.targets:
         return
-    body = {
-        "locations": [location.to_json() for _, location in accepted.required_locations],
-        "links": False,
-        "targets": [location.to_json() for _, location in accepted.targets],
-    }
+    query = SourcesRequest(
+        locations=tuple(location for _, location in accepted.required_locations),
+        links=False,
+        targets=tuple(location for _, location in accepted.targets),
+    )
     try:
-        response = await databox.post(f"/internal/apps/{app}/sources", body)
+        response = SourcesResponse.model_validate(await databox.post(f"/internal/apps/{app}/sources", query.to_json()))
     except Unavailable:
         if accepted.required_locations:
             raise
         return  # no input is required, and the outputs are checked again when they are published
-    sources = zip(accepted.required_locations, response["sources"], strict=True)
-    refusals = zip(accepted.targets, response.get("refusals", ()), strict=False)
+    sources = zip(accepted.required_locations, response.sources, strict=True)
+    refusals = zip(accepted.targets, response.refusals, strict=False)
     errors = [(name, f"{location} does not exist") for (name, location), files in sources if not files]
     errors += [(name, why) for (name, _), why in refusals if why]
     if errors:

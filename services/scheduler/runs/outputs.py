@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from libs.common.db import Database
 from libs.common.errors import NotFound
 from libs.common.http.client import ServiceClient
+from libs.common.locations import Location
+from libs.common.protocol.staging import SourcesRequest, SourcesResponse, StoredFile
 from services.scheduler.db import runs, tasks
 from services.scheduler.model.run import Run
 from services.scheduler.plans import planner
 
 
-async def list_output_files(db: Database, databox: ServiceClient, run: Run, variable: str) -> list[dict[str, Any]]:
+async def list_output_files(db: Database, databox: ServiceClient, run: Run, variable: str) -> tuple[StoredFile, ...]:
     """The files of an output variable: the published ones, or those in the area of the stage."""
     outputs = run.plan["outputs"]
     if variable not in outputs:
         raise NotFound(f"no output {variable}; outputs are {', '.join(outputs) or 'none'}")
     location = await _output_location(db, run, variable)
     if location is None:
-        return []
-    body = {"locations": [location], "links": True, "reader": "public"}
-    response = await databox.post(f"/internal/apps/{run.app}/sources", body)
-    files: list[dict[str, Any]] = response["sources"][0]
-    return files
+        return ()
+    query = SourcesRequest(locations=(location,), links=True, reader="public")
+    response = await databox.post(f"/internal/apps/{run.app}/sources", query.to_json())
+    return SourcesResponse.model_validate(response).sources[0]
 
 
-async def _output_location(db: Database, run: Run, variable: str) -> dict[str, Any] | None:
+async def _output_location(db: Database, run: Run, variable: str) -> Location | None:
     """Location of the variable; None while the stage that writes it has not succeeded."""
     async with db.read() as conn:
         chain_runs = await runs.list_chain(conn, run.id) if run.is_chain_head else [run]
@@ -42,8 +41,8 @@ async def _output_location(db: Database, run: Run, variable: str) -> dict[str, A
     if producer is None:
         return None
     if (target := producer.plan["targets"].get(variable)) is not None:
-        return dict(target)
+        return Location.model_validate(target)
     stage = next(task for task in stages if task.name == planner.producing_stages(producer)[variable])
     if stage.state != "succeeded":
         return None
-    return planner.find_output_location(producer, stage, variable).to_json()
+    return planner.find_output_location(producer, stage, variable)

@@ -13,6 +13,7 @@ from libs.common.errors import Conflict, MeshError, NotFound
 from libs.common.http.client import ServiceClient
 from libs.common.log import get
 from libs.common.periodic_task import for_each
+from libs.common.protocol.publication import Moves
 from libs.common.settings import Settings
 from services.scheduler.db import Connection, apps, stage_cache, tasks, tombstones
 from services.scheduler.db import runs as run_rows
@@ -53,7 +54,7 @@ async def _delete_rows(conn: Connection, run: Run, now: float, *, files: bool) -
     succeeded = [task for task in await tasks.list_by_run(conn, run.id) if files and task.state == "succeeded"]
     cleanup = {
         "areas": [f"runs/{run.id}", f"logs/runs/{run.id}"],
-        "published": [move for task in succeeded for move in planner.publication_moves(run, task)],
+        "published": [move.to_json() for task in succeeded for move in planner.publication_moves(run, task)],
     }
     await stage_cache.delete_run_entries(conn, run.id)
     await tombstones.add_tombstone(conn, {"run": run.id, "app": run.app, "at": now, "left": cleanup})
@@ -124,6 +125,6 @@ async def _clean_attempt(db: Database, databox: ServiceClient, attempt: AttemptR
 async def _delete_files(databox: ServiceClient, app: str, cleanup: dict[str, Any]) -> None:
     """Published files before areas: databox recognises published files by the contents of the areas."""
     if cleanup["published"]:
-        await databox.post(f"/internal/apps/{app}/removals", {"moves": cleanup["published"]})
+        await databox.post(f"/internal/apps/{app}/removals", Moves(moves=cleanup["published"]).to_json())
     for area in cleanup["areas"]:
         await databox.delete(f"/internal/apps/{app}/areas/{area}")

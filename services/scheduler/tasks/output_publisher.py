@@ -11,6 +11,7 @@ from libs.common.db import Database
 from libs.common.errors import MeshError, TooLarge
 from libs.common.http.client import ServiceClient
 from libs.common.log import get
+from libs.common.protocol.publication import Moves
 from services.scheduler.db import runs, tasks
 from services.scheduler.model.reason import Reason, reason
 from services.scheduler.model.task import Task
@@ -108,9 +109,9 @@ async def _publish_outputs(db: Database, databox: ServiceClient, applier: Transi
     if run is None:
         return
     columns: dict[str, object] = {"state": "succeeded"}
-    moves = planner.publication_moves(run, task)
+    moves = Moves(moves=tuple(planner.publication_moves(run, task)))
     try:
-        await databox.put(_publication_path(task), {"moves": moves}, timeout=COPY_TIMEOUT_S)
+        await databox.put(_publication_path(task), moves.to_json(), timeout=COPY_TIMEOUT_S)
     except MeshError as error:
         if error.retryable or not 400 <= error.status < 500:
             raise

@@ -6,11 +6,13 @@ import asyncio
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from libs.common.http.client import ServiceClients
 from libs.common.locations import Location
+from libs.common.protocol.staging import SourcesRequest, SourcesResponse, StoredFile
 from services.worker.failures import TaskFailed
 from services.worker.file_lock import hold_file_lock
 from services.worker.files import transfer
@@ -24,21 +26,21 @@ class ModelCache:
 
     async def get(self, app: str, location: dict[str, Any]) -> Path:
         """Return the path of the model, downloaded if necessary. Raises TaskFailed("model_missing")."""
-        entries = await self._list_files(app, location)
-        if not entries:
+        files = await self._list_files(app, location)
+        if not files:
             raise TaskFailed("model_missing", str(Location.model_validate(location)))
-        version = _combined_etag(entries)
+        version = _combined_etag(files)
         folder = self._root / hashlib.sha256(f"{app} {location} {version}".encode()).hexdigest()[:24]
         single = location.get("file") is not None
-        sizes = {_file_name(entry, single): entry["size"] for entry in entries}
+        sizes = {_file_name(file, single): file.size for file in files}
         if not await asyncio.to_thread(_is_complete, folder, sizes):
             await self._download_locked(app, location, folder, sizes)
-        return folder / _file_name(entries[0], single) if single else folder
+        return folder / _file_name(files[0], single) if single else folder
 
-    async def _list_files(self, app: str, location: dict[str, Any]) -> list[dict[str, Any]]:
-        body = {"locations": [location], "links": True}
-        response = await retry(lambda: self._peers.databox.post(f"/internal/apps/{app}/sources", body))
-        return list(response["sources"][0])
+    async def _list_files(self, app: str, location: dict[str, Any]) -> tuple[StoredFile, ...]:
+        query = SourcesRequest(locations=(Location.model_validate(location),), links=True)
+        response = await retry(lambda: self._peers.databox.post(f"/internal/apps/{app}/sources", query.to_json()))
+        return SourcesResponse.model_validate(response).sources[0]
 
     async def _download_locked(self, app: str, location: dict[str, Any], folder: Path, sizes: dict[str, int]) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
@@ -51,9 +53,9 @@ class ModelCache:
         complete, incoming = temp_folder / "whole", temp_folder / "incoming"
         single = location.get("file") is not None
 
-        async def download_file(entry: dict[str, Any]) -> None:
-            target = transfer.safe_join(complete, _file_name(entry, single))
-            await transfer.download(self._peers.session, entry["url"], target, incoming)
+        async def download_file(file: StoredFile) -> None:
+            target = transfer.safe_join(complete, _file_name(file, single))
+            await transfer.download(self._peers.session, file.url, target, incoming)
             target.chmod(0o444)
 
         try:
@@ -67,9 +69,8 @@ class ModelCache:
             shutil.rmtree(temp_folder, ignore_errors=True)
 
 
-def _file_name(entry: dict[str, Any], single: bool) -> str:
-    name: str = entry["name"]
-    return name.rsplit("/", 1)[-1] if single else name
+def _file_name(file: StoredFile, single: bool) -> str:
+    return file.name.rsplit("/", 1)[-1] if single else file.name
 
 
 def _is_complete(folder: Path, sizes: dict[str, int]) -> bool:
@@ -80,8 +81,8 @@ def _is_complete(folder: Path, sizes: dict[str, int]) -> bool:
         return False
 
 
-def _combined_etag(entries: list[dict[str, Any]]) -> str:
-    if len(entries) == 1:
-        return str(entries[0]["etag"])
-    listing = "\n".join(sorted(f"{entry['name']} {entry['etag']}" for entry in entries))
+def _combined_etag(files: Sequence[StoredFile]) -> str:
+    if len(files) == 1:
+        return files[0].etag
+    listing = "\n".join(sorted(f"{file.name} {file.etag}" for file in files))
     return hashlib.sha256(listing.encode()).hexdigest()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from libs.common.errors import MeshError
 from libs.common.http.client import ServiceClients
+from libs.common.protocol.staging import SourcesRequest, SourcesResponse, StoredFile
 from services.worker.failures import TaskFailed
 from services.worker.files import transfer
 from services.worker.files.file_cache import FileCache, file_cache_key
@@ -76,13 +77,12 @@ async def _download_inputs(
     if not variables:
         return
     incoming.mkdir(exist_ok=True)
-    body = {"locations": [variable["source"] for variable in variables], "links": True}
+    query = SourcesRequest(locations=tuple(variable["source"] for variable in variables), links=True)
 
     async def download_all() -> None:
-        response = await peers.databox.post(f"/internal/apps/{lease.app}/sources", body)
-        await transfer.for_each_parallel(
-            list(_list_downloads(lease.app, variables, response["sources"], targets)), download_one
-        )
+        response = await peers.databox.post(f"/internal/apps/{lease.app}/sources", query.to_json())
+        sources = SourcesResponse.model_validate(response).sources
+        await transfer.for_each_parallel(list(_list_downloads(lease.app, variables, sources, targets)), download_one)
 
     async def download_one(item: Download) -> None:
         if os.path.exists(item.target) or await file_cache.get_into(item.cache_key, item.size, item.target, incoming):
@@ -99,21 +99,19 @@ async def _download_inputs(
 
 
 def _list_downloads(
-    app: str, variables: list[dict[str, Any]], sources: list[list[dict[str, Any]]], targets: dict[str, Path]
+    app: str, variables: list[dict[str, Any]], sources: Sequence[Sequence[StoredFile]], targets: dict[str, Path]
 ) -> Iterator[Download]:
-    for variable, entries in zip(variables, sources, strict=True):
-        if not entries:
+    for variable, files in zip(variables, sources, strict=True):
+        if not files:
             raise TaskFailed(
                 "input", f"input {variable['name']}: there is nothing at {_format_location(variable['source'])}"
             )
         target = targets[variable["name"]]
         single = variable["kind"] == "file"
-        for entry in entries:
-            cache_key = file_cache_key(
-                app, variable["source"], "" if single else entry["name"], entry["size"], entry.get("etag")
-            )
-            path = target if single else transfer.safe_join(target, entry["name"])
-            yield Download(entry["url"], cache_key, entry["size"], path)
+        for file in files:
+            cache_key = file_cache_key(app, variable["source"], "" if single else file.name, file.size, file.etag)
+            path = target if single else transfer.safe_join(target, file.name)
+            yield Download(file.url, cache_key, file.size, path)
 
 
 def _format_location(source: dict[str, Any]) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 
 from libs.common.errors import MeshError, TooLarge
 from libs.common.http.client import ServiceClients
+from libs.common.locations import Location
+from libs.common.protocol.staging import TargetFile, TargetsRequest, TargetsResponse
 from services.worker.failures import TaskFailed
 from services.worker.files import cache_key, transfer
 from services.worker.files.file_cache import FileCache, file_cache_key
@@ -102,10 +104,10 @@ async def upload_outputs(
 
     async def upload_one(output: Output) -> None:
         async def upload_once() -> None:
-            body = {"files": [{"location": output.location, "size": output.size}]}
-            response = await peers.databox.post(path, body)
+            query = TargetsRequest(files=(TargetFile(location=Location(**output.location), size=output.size),))
+            [link] = TargetsResponse.model_validate(await peers.databox.post(path, query.to_json())).targets
             try:
-                digest = await transfer.upload(peers.session, output.path, output.size, response["targets"][0]["url"])
+                digest = await transfer.upload(peers.session, output.path, output.size, link.url)
             except OSError as error:
                 raise _unreadable_error(output.variable, output.location["file"], error) from error
             digests[str(output.path)] = digest

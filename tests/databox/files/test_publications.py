@@ -12,6 +12,7 @@ import pytest
 from libs.common.bus.memory import MemoryBus
 from libs.common.errors import Gone, Unavailable
 from libs.common.locations import Location
+from libs.common.protocol.publication import Move
 from libs.common.settings import Settings
 from services.databox import db
 from services.databox.dependencies import Dependencies, open_dependencies
@@ -22,6 +23,7 @@ from tests.databox.routes.test_staging import create_targets, list_sources
 
 OUT = {"area": "runs/1/train/1/out"}
 GROUP = {"box": "data", "user": "alice", "group": "results"}
+MOVE = Move(source=Location(**OUT), target=Location(**GROUP))
 
 
 async def store_outputs(databox: Databox, **files: bytes) -> None:
@@ -170,7 +172,7 @@ async def begin_failing_publication(deps: Dependencies) -> None:
     store: Any = FailingStore(deps.store)
     failing = Publications(deps.database, store, deps.quota, deps.changes)
     with pytest.raises(Unavailable, match="the store went away"):
-        await failing.publish("shop", "p1", [(Location(**OUT), Location(**GROUP))])
+        await failing.publish("shop", "p1", [MOVE])
 
 
 async def list_published(deps: Dependencies) -> list[str]:
@@ -182,8 +184,8 @@ async def test_an_interrupted_publication_is_completed_by_the_next_call(settings
         await begin_failing_publication(deps)
         assert len(await list_published(deps)) == 2
     async with open_test_dependencies(settings) as deps:
-        response = await deps.publications.publish("shop", "p1", [(Location(**OUT), Location(**GROUP))])
-        assert response == {"files": {"number": 5, "bytes": 500}}
+        response = await deps.publications.publish("shop", "p1", [MOVE])
+        assert response.to_json() == {"files": {"number": 5, "bytes": 500}}
         assert await list_published(deps) == list("abcde")
 
 
@@ -192,7 +194,7 @@ async def test_an_interrupted_publication_over_quota_is_rolled_back(settings: Se
         await begin_failing_publication(deps)
         async with deps.database.write() as conn:
             await db.declare_boxes(conn, "shop", {"data": 499})
-        response = deps.publications.publish("shop", "p1", [(Location(**OUT), Location(**GROUP))])
+        response = deps.publications.publish("shop", "p1", [MOVE])
         with pytest.raises(Exception, match="box data is full") as refused:
             await response
         assert getattr(refused.value, "status", None) == 413
@@ -268,7 +270,7 @@ async def test_withdrawing_stops_a_running_publication(settings: Settings) -> No
         await write_outputs(deps, "abcdefghijklmnop", 100)
         store = PausingStore(deps.store)
         slow = Publications(deps.database, store, deps.quota, deps.changes)
-        publishing = asyncio.create_task(slow.publish("shop", "p1", [(Location(**OUT), Location(**GROUP))]))
+        publishing = asyncio.create_task(slow.publish("shop", "p1", [MOVE]))
         await store.copy_started.wait()
         withdrawing = asyncio.create_task(slow.withdraw("shop", "p1"))
         await asyncio.sleep(0)

@@ -171,7 +171,7 @@ def test_only_outputs_of_the_api_are_published() -> None:
     run = make_run({"inputs": {"raw": "g/a.csv"}, "outputs": {"model": "weights"}})
     prepare, train = build_stage_tasks(run)
     assert planner.publication_moves(run, claimed(prepare, 1)) == []
-    assert planner.publication_moves(run, claimed(train, 2)) == [
+    assert [move.to_json() for move in planner.publication_moves(run, claimed(train, 2))] == [
         {
             "source": {"area": "runs/r_1/train/2/model"},
             "target": {"box": "data", "user": "alice", "group": "weights"},
