@@ -22,7 +22,7 @@ from tests.component.functions import BATCHES, GATE
 from tests.component.serving import Answer, Served, serving
 from tests.servers.provision import environment
 
-CLIENT = Path(__file__).parents[1] / "triton_client.py"
+CLIENT = Path(__file__).parents[1] / "programs" / "triton_client.py"
 INFER = "/v2/models/component/infer"
 
 

@@ -378,7 +378,7 @@ def test_columns_and_tables_of_pandas_are_answered() -> None:
     python = environment("tables", "pandas==3.1.1", "orjson")
     runtime = Path(mlmesh_component.__file__).parent.parent
     done = subprocess.run(
-        [str(python), str(Path(__file__).parents[1] / "real_tables.py")],
+        [str(python), str(Path(__file__).parents[1] / "programs" / "real_tables.py")],
         env={"PYTHONPATH": str(runtime), "PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "answered"), done.stderr

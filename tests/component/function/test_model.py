@@ -123,7 +123,7 @@ def test_models_of_the_real_libraries_are_loaded() -> None:
     python = environment("models", "onnxruntime", "onnx", "joblib", "safetensors", "numpy")
     runtime = Path(mlmesh_component.__file__).parent.parent
     done = subprocess.run(
-        [str(python), str(Path(__file__).parents[1] / "real_models.py")],
+        [str(python), str(Path(__file__).parents[1] / "programs" / "real_models.py")],
         env={"PYTHONPATH": str(runtime), "PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "loaded"), done.stderr

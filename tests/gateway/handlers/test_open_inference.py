@@ -12,7 +12,7 @@ from tests.component.serving import serving
 from tests.gateway.mesh import ALICE, Mesh, app_document, publish_app
 from tests.servers.provision import environment
 
-CLIENT = Path(__file__).parents[2] / "component" / "triton_client.py"
+CLIENT = Path(__file__).parents[2] / "component" / "programs" / "triton_client.py"
 
 
 async def test_which_server_this_is_and_whether_it_is_there(mesh: Mesh) -> None:
