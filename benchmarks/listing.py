@@ -14,6 +14,7 @@ from libs.common.db import Database
 from services.scheduler.db import metadata, open_database, ready_queue, tasks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.model.run import Run
+from services.scheduler.model.run_plan import RunPlan
 from services.scheduler.plans import planner
 from services.scheduler.runs.pending_reason import NO_SNAPSHOT
 from services.scheduler.runs.views import run_to_json as shown
@@ -81,7 +82,7 @@ async def past(database: Database, number: int) -> None:
             await tasks.add(c, [{**task.__dict__, **ended} for task in stages])
 
 
-def finished(plan: dict[str, Any], at: float, chance: random.Random) -> Run:
+def finished(plan: RunPlan, at: float, chance: random.Random) -> Run:
     return Run(
         id=f"r_{secrets.token_hex(10)}",
         app="leaf",

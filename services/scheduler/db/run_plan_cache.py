@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.db.execution_options import get_option
+from services.scheduler.model.run_plan import RunPlan
 
 MAX_STAGES = 20_000
 """How many stages the cached plans have together."""
@@ -21,16 +21,16 @@ class RunPlanCache:
     def __init__(self, max_stages: int = MAX_STAGES) -> None:
         self._max_stages = max_stages
         self._stage_count = 0
-        self._plans: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._plans: OrderedDict[str, RunPlan] = OrderedDict()
 
     @classmethod
     def for_connection(cls, conn: AsyncConnection) -> RunPlanCache:
         return get_option(conn, cls.OPTION, cls)
 
-    def get(self, run: str) -> dict[str, Any] | None:
+    def get(self, run: str) -> RunPlan | None:
         return self._plans.get(run)
 
-    def put(self, run: str, plan: dict[str, Any]) -> None:
+    def put(self, run: str, plan: RunPlan) -> None:
         """Evicts the plans that were put or renewed longest ago."""
         if run not in self._plans:
             self._stage_count += _count_stages(plan)
@@ -40,5 +40,5 @@ class RunPlanCache:
             self._stage_count -= _count_stages(self._plans.popitem(last=False)[1])
 
 
-def _count_stages(plan: dict[str, Any]) -> int:
-    return 1 + len(plan.get("stages", ()))
+def _count_stages(plan: RunPlan) -> int:
+    return 1 + len(plan.stages)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Executable, bindparam, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Executable, RowMapping, bindparam, delete, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow, Rows, insert_many
@@ -16,6 +16,7 @@ from services.scheduler.db.run_plan_cache import RunPlanCache
 from services.scheduler.db.tables import attempts, callbacks, deliveries, idempotency_keys, runs, tasks
 from services.scheduler.model.callback import Callback
 from services.scheduler.model.run import FINAL_STATUSES, Run
+from services.scheduler.model.run_plan import RunPlan, parse_run_plan
 
 WITHOUT_PLAN = [column for column in runs.c if column is not runs.c.plan]
 NEW_RUN_COLUMNS = [field.name for field in fields(Run) if field.name not in ("reason", "started_at", "finished_at")]
@@ -40,10 +41,18 @@ async def add(
     """Insert runs with their tasks and callbacks; on PostgreSQL in one statement."""
     await insert_many(
         conn,
-        (runs, [{name: run.__dict__[name] for name in NEW_RUN_COLUMNS} for run in new_runs]),
+        (runs, [_new_run_row(run) for run in new_runs]),
         (tasks, stages),
         (callbacks, [callback.__dict__ for callback in new_callbacks]),
     )
+
+
+def _new_run_row(run: Run) -> dict[str, Any]:
+    return {**{name: run.__dict__[name] for name in NEW_RUN_COLUMNS}, "plan": run.plan.to_json()}
+
+
+def _run_from_row(row: RowMapping) -> Run:
+    return Run(**{**row, "plan": parse_run_plan(row["plan"])})
 
 
 async def get(conn: AsyncConnection, app: str, run: str, *, lock: bool = False) -> Run | None:
@@ -58,13 +67,11 @@ async def lock_and_bump(conn: AsyncConnection, app: str, run: str) -> Run | None
     return await _load_run(conn, LOCK_AND_BUMP_ALL if plan is None else LOCK_AND_BUMP, app, run, plan)
 
 
-async def _load_run(
-    conn: AsyncConnection, query: Executable, app: str, run: str, plan: dict[str, Any] | None
-) -> Run | None:
+async def _load_run(conn: AsyncConnection, query: Executable, app: str, run: str, plan: RunPlan | None) -> Run | None:
     row = (await conn.execute(query, {"app_name": app, "run_id": run})).mappings().first()
     if row is None:
         return None
-    loaded = Run(**row) if plan is None else Run(plan=plan, **row)
+    loaded = _run_from_row(row) if plan is None else Run(plan=plan, **row)
     RunPlanCache.for_connection(conn).put(run, loaded.plan)
     return loaded
 
@@ -90,7 +97,7 @@ async def bump_versions(conn: AsyncConnection, run_ids: Iterable[str]) -> None:
 async def list_overdue(conn: AsyncConnection, now: float) -> list[Run]:
     """Runs that have not started, or not finished, before their deadline."""
     query = select(runs).where(due_work.run_overdue(now))
-    return [Run(**row) for row in (await conn.execute(query)).mappings()]
+    return [_run_from_row(row) for row in (await conn.execute(query)).mappings()]
 
 
 async def list_open_chains(conn: AsyncConnection) -> list[tuple[str, str]]:
@@ -102,13 +109,13 @@ async def list_open_chains(conn: AsyncConnection) -> list[tuple[str, str]]:
 async def list_chain(conn: AsyncConnection, chain_id: str) -> list[Run]:
     """The runs of the chain's current attempt, in order."""
     query = select(runs).where(runs.c.chain == chain_id, runs.c.position.is_not(None)).order_by(runs.c.position)
-    return [Run(**row) for row in (await conn.execute(query)).mappings()]
+    return [_run_from_row(row) for row in (await conn.execute(query)).mappings()]
 
 
 async def list_chain_attempts(conn: AsyncConnection, chain_id: str) -> list[Run]:
     """The runs of all attempts of a chain."""
     query = select(runs).where(runs.c.chain == chain_id)
-    return [Run(**row) for row in (await conn.execute(query)).mappings()]
+    return [_run_from_row(row) for row in (await conn.execute(query)).mappings()]
 
 
 async def list_ended_before(conn: AsyncConnection, app: str, ended_before: float, limit: int) -> list[Run]:
@@ -116,7 +123,7 @@ async def list_ended_before(conn: AsyncConnection, app: str, ended_before: float
     starts_itself = or_(runs.c.chain.is_(None), runs.c.chain == runs.c.id)
     query = select(runs).where(runs.c.app == app, runs.c.created_at < ended_before, runs.c.finished_at < ended_before)
     query = query.where(starts_itself, runs.c.status.in_(FINAL_STATUSES)).order_by(runs.c.created_at).limit(limit)
-    return [Run(**row) for row in (await conn.execute(query)).mappings()]
+    return [_run_from_row(row) for row in (await conn.execute(query)).mappings()]
 
 
 async def delete_run(conn: AsyncConnection, run: str) -> None:
@@ -136,7 +143,7 @@ async def detach_successors(conn: AsyncConnection, chain_id: str) -> None:
 async def list_open_runs(conn: AsyncConnection, app: str) -> list[Run]:
     """The app's runs whose status is not final."""
     query = select(runs).where(runs.c.app == app, runs.c.status.in_(OPEN_RUN))
-    return [Run(**row) for row in (await conn.execute(query)).mappings()]
+    return [_run_from_row(row) for row in (await conn.execute(query)).mappings()]
 
 
 async def list_page(
@@ -173,7 +180,10 @@ async def list_page(
     if cursor is not None:
         query = query.where(tuple_(runs.c.created_at, runs.c.id) < cursor)
     rows = await conn.execute(query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit))
-    return [Run(plan={"outputs": outputs}, **dict(zip(rows.keys(), row, strict=False))) for *row, outputs in rows]
+    return [
+        Run(plan=RunPlan(timeout=0.0, outputs=tuple(outputs)), **dict(zip(rows.keys(), row, strict=False)))
+        for *row, outputs in rows
+    ]
 
 
 def _label_value(conn: AsyncConnection, key: str) -> ColumnElement[Any]:

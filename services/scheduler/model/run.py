@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from services.scheduler.model.reason import Reason
+from services.scheduler.model.run_plan import RunPlan, StagePlan, SuccessorPlan
 from services.scheduler.model.task import Task
 
 RunStatus = Literal["queued", "running", "succeeded", "failed", "canceling", "canceled", "expired"]
@@ -22,7 +23,7 @@ class Run:
     pipeline: str
     user: str
     status: RunStatus
-    plan: dict[str, Any]
+    plan: RunPlan
     created_at: float
     reason: Reason | None = None
     inputs: dict[str, Any] = field(default_factory=dict)
@@ -45,10 +46,14 @@ class Run:
     def is_final(self) -> bool:
         return self.status in FINAL_STATUSES
 
-    def get_stage(self, task: Task) -> dict[str, Any]:
+    def get_stage(self, task: Task) -> StagePlan:
         """The part of the plan that describes one task."""
-        stage: dict[str, Any] = self.plan["stages"][task.replica]
-        return stage
+        return self.plan.stages[task.replica]
+
+    @property
+    def first_pipeline(self) -> str:
+        """The pipeline with which its chain began; its own without a chain."""
+        return self.plan.first_pipeline if isinstance(self.plan, SuccessorPlan) else self.pipeline
 
     @property
     def is_chain_head(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from libs.common.identity import OWNER_USER
@@ -17,11 +18,13 @@ from libs.common.manifests.data_flow import (
     output_producers,
     producing_pipeline,
 )
-from libs.common.manifests.experimentpipeline import ExperimentPipeline, Stage
+from libs.common.manifests.experimentpipeline import ExperimentPipeline, Retries, Stage
 from libs.common.memoize import memoize_by_identity
+from libs.common.protocol.container import ContainerResources, EnvSource
 from libs.common.protocol.publication import Move
-from libs.common.protocol.stage import StageInput, StageOutput, StageSpec
+from libs.common.protocol.stage import CachePolicy, StageInput, StageOutput, StageSpec
 from services.scheduler.model.run import Run
+from services.scheduler.model.run_plan import InputSource, InputValue, RetryPolicy, RunPlan, StagePlan, SuccessorPlan
 from services.scheduler.model.task import Task
 
 
@@ -30,12 +33,12 @@ def build_run_plan(
     *,
     commit: str,
     user: str,
-    sources: Mapping[str, dict[str, Any]],
-    targets: Mapping[str, dict[str, Any]],
+    sources: Mapping[str, InputSource],
+    targets: Mapping[str, Location],
     outputs: Sequence[str],
     config_maps: ConfigMaps,
-    cache: str = "read",
-) -> dict[str, Any]:
+    cache: CachePolicy = "read",
+) -> RunPlan:
     """The plan of a run; `then` holds the plans of the runs that continue it, with the variables that each inherits.
 
     `sources` and `targets` are the caller's locations (or values) by variable; `config_maps` are those of the app.
@@ -48,47 +51,48 @@ def build_run_plan(
         }
         final_outputs = {name for name in output_producers(pipeline) if producing_pipeline(chain, name) == position}
         shared = _shared_plan(pipeline)
-        plan = {
-            **shared,
-            "stages": [*_add_config_maps(shared["stages"], pipeline, config_maps)],
-            "commit": commit,
-            "user": user,
-            "sources": {**shared["sources"], **pipeline_sources},
-            "targets": {name: target for name, target in targets.items() if name in final_outputs},
-            "outputs": [name for name in outputs if name in final_outputs],
-            "cache": cache,
-        }
-        continuation = {"pipeline": pipeline.metadata.name, "given": inherited, "began_with": chain[0].metadata.name}
-        plans.append({**plan, **continuation} if position else plan)
-    first_plan, *later_plans = plans
+        plan = replace(
+            shared,
+            stages=tuple(_add_config_maps(shared.stages, pipeline, config_maps)),
+            commit=commit,
+            user=user,
+            sources={**shared.sources, **pipeline_sources},
+            targets={name: target for name, target in targets.items() if name in final_outputs},
+            outputs=tuple(name for name in outputs if name in final_outputs),
+            cache=cache,
+        )
+        plans.append((plan, pipeline.metadata.name, inherited))
+    (first_plan, first_pipeline, _), *later_plans = plans
     if not later_plans:
         return first_plan
-    chain_fields = {
-        "timeout": sum(pipeline.spec.timeout for pipeline in chain),
-        "outputs": list(outputs),
-        "then": later_plans,
-    }
-    return {**first_plan, **chain_fields}
+    successors = [
+        SuccessorPlan.from_plan(plan, pipeline=pipeline_name, inherited=inherited, first_pipeline=first_pipeline)
+        for plan, pipeline_name, inherited in later_plans
+    ]
+    timeout = sum(pipeline.spec.timeout for pipeline in chain)
+    return replace(first_plan, timeout=timeout, outputs=tuple(outputs), then=tuple(successors))
 
 
 @memoize_by_identity
-def _shared_plan(pipeline: ExperimentPipeline) -> dict[str, Any]:
+def _shared_plan(pipeline: ExperimentPipeline) -> RunPlan:
     """The part of the plan that all runs of a pipeline share."""
-    return {
-        "timeout": pipeline.spec.timeout,
-        "sources": {name: source.to_json() for name, source in mounted_locations(pipeline).items()},
-        "stages": [_build_stage(stage) for stage in pipeline.spec.stages],
-        "waits": {name: sorted(waits) for name, waits in stage_graph.stage_dependencies(pipeline.spec.stages).items()},
-    }
+    dependencies = stage_graph.stage_dependencies(pipeline.spec.stages)
+    return RunPlan(
+        timeout=pipeline.spec.timeout,
+        sources=mounted_locations(pipeline),
+        stages=tuple(_build_stage(stage) for stage in pipeline.spec.stages),
+        waits={name: tuple(sorted(waits)) for name, waits in dependencies.items()},
+    )
 
 
 def _add_config_maps(
-    stages: Sequence[dict[str, Any]], pipeline: ExperimentPipeline, config_maps: ConfigMaps
-) -> Iterator[dict[str, Any]]:
+    stages: Sequence[StagePlan], pipeline: ExperimentPipeline, config_maps: ConfigMaps
+) -> Iterator[StagePlan]:
     """Add `env_from`, with order and values, to stages that use a ConfigMap."""
     for stage, declared in zip(stages, pipeline.spec.stages, strict=True):
         sources = env_sources_to_json(declared.env_from, config_maps) if declared.env_from else []
-        yield {**stage, "env_from": sources} if sources else stage
+        env_from = tuple(EnvSource.model_validate(source) for source in sources)
+        yield replace(stage, env_from=env_from) if env_from else stage
 
 
 @memoize_by_identity
@@ -105,23 +109,27 @@ def _parse_mount(box: str, path: str) -> Location:
     return Location(box=box, user=OWNER_USER, group=group, file=file)
 
 
-def _build_stage(stage: Stage) -> dict[str, Any]:
-    return {
-        "name": stage.name,
-        "image": stage.image.existing_image_name,
-        "entry_point": list(stage.entry_point) if stage.entry_point else None,
-        "env": {variable.name: variable.value for variable in stage.env},
-        "secrets": secret_names(stage.env_from),
-        "resources": stage.resources.model_dump(),
-        "read_only_root": stage.security.read_only_root,
-        "egress": stage.security.egress,
-        "image_credentials": stage.image.credentials,
-        "timeout": stage.timeout,
-        "retries": stage.retries.model_dump(),
-        "inputs": [variable.name for variable in stage.inputs],
-        "outputs": [variable.name for variable in stage.outputs],
-        "cache": stage.cache,
-    }
+def _build_stage(stage: Stage) -> StagePlan:
+    return StagePlan(
+        name=stage.name,
+        image=stage.image.existing_image_name,
+        entry_point=stage.entry_point,
+        env={variable.name: variable.value for variable in stage.env},
+        secrets=tuple(secret_names(stage.env_from)),
+        resources=ContainerResources.model_validate(stage.resources.model_dump()),
+        read_only_root=stage.security.read_only_root,
+        egress=stage.security.egress,
+        image_credentials=stage.image.credentials,
+        timeout=stage.timeout,
+        retries=build_retry_policy(stage.retries),
+        inputs=tuple(variable.name for variable in stage.inputs),
+        outputs=tuple(variable.name for variable in stage.outputs),
+        cache=stage.cache,
+    )
+
+
+def build_retry_policy(retries: Retries) -> RetryPolicy:
+    return RetryPolicy(retries.limit, retries.backoff, retries.factor, retries.reasons)
 
 
 def new_run_id() -> str:
@@ -137,14 +145,14 @@ def build_stage_tasks(run: Run) -> list[Task]:
             kind="stage",
             app=run.app,
             run=run.id,
-            name=stage["name"],
+            name=stage.name,
             replica=index,
-            resource_class="gpu" if stage["resources"].get("gpu") else "cpu",
+            resource_class="gpu" if stage.resources.gpu else "cpu",
             priority=run.priority,
-            state="waiting" if run.plan["waits"][stage["name"]] else "ready",
+            state="waiting" if run.plan.waits[stage.name] else "ready",
             created_at=run.created_at,
         )
-        for index, stage in enumerate(run.plan["stages"])
+        for index, stage in enumerate(run.plan.stages)
     ]
 
 
@@ -173,11 +181,6 @@ def find_output_location(run: Run, task: Task, variable: str) -> Location:
     return attempt_output(run.id, task.name, task.token, variable)
 
 
-def producing_stages(run: Run) -> dict[str, str]:
-    """The stage that writes each variable."""
-    return {variable: stage["name"] for stage in run.plan["stages"] for variable in stage["outputs"]}
-
-
 COPIED_STAGE_FIELDS = (
     "image",
     "entry_point",
@@ -188,47 +191,52 @@ COPIED_STAGE_FIELDS = (
     "egress",
     "image_credentials",
     "timeout",
-    "env_from",
 )
-"""Fields of a plan's stage that its specification has, too."""
 
 
 def build_stage_spec(run: Run, task: Task, siblings: Mapping[str, Task]) -> StageSpec:
     """The stage spec of a lease. `siblings`: the run's tasks by stage name, with those that produced the inputs."""
-    stage_by_output, stage = producing_stages(run), run.get_stage(task)
+    producers, stage = run.plan.producers, run.get_stage(task)
     inputs: list[StageInput] = []
-    for variable in stage["inputs"]:
-        if variable in stage_by_output:
-            producing_task = siblings[stage_by_output[variable]]
-            source = find_output_location(run, producing_task, variable)
+    for variable in stage.inputs:
+        if variable in producers:
+            source = find_output_location(run, siblings[producers[variable]], variable)
             inputs.append(StageInput(name=variable, kind="folder", source=source))
-        elif (named_source := run.plan["sources"].get(variable)) is not None:
-            inputs.append(StageInput.model_validate({"name": variable, **_input_source(named_source)}))
+        elif (named_source := run.plan.sources.get(variable)) is not None:
+            inputs.append(_stage_input(variable, named_source))
     outputs = [
         StageOutput(name=variable, target=attempt_output(run.id, task.name, task.token, variable))
-        for variable in stage["outputs"]
+        for variable in stage.outputs
     ]
     return StageSpec(
         run=run.id,
         pipeline=run.pipeline,
         stage=task.name,
-        **{name: stage[name] for name in COPIED_STAGE_FIELDS if name in stage},
+        **_container_fields(stage),
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         log=log_name(run.id, task.name, task.attempt),
-        cache=run.plan.get("cache", "off") if stage.get("cache") else "off",
+        cache=run.plan.cache if stage.cache else "off",
     )
 
 
-def _input_source(source: Mapping[str, Any]) -> dict[str, Any]:
-    if "value" in source:
-        return {"kind": "value", "value": source["value"], "suffix": source["suffix"], "source": None}
-    return {"kind": "file" if source.get("file") else "folder", "source": dict(source)}
+def _container_fields(stage: StagePlan) -> dict[str, Any]:
+    """The fields of a plan's stage that its specification has, too; without `env_from` where it is not used."""
+    values = {name: getattr(stage, name) for name in COPIED_STAGE_FIELDS}
+    return {**values, "env_from": stage.env_from} if stage.env_from else values
+
+
+def _stage_input(variable: str, source: InputSource) -> StageInput:
+    if isinstance(source, InputValue):
+        return StageInput(name=variable, kind="value", value=source.value, suffix=source.suffix, source=None)
+    return StageInput(name=variable, kind="file" if source.file else "folder", source=source)
 
 
 def publication_moves(run: Run, task: Task) -> list[Move]:
     """The moves of a finished stage's outputs to the targets of the submission."""
-    targets, outputs = run.plan["targets"], run.get_stage(task)["outputs"]
+    targets = run.plan.targets
     return [
-        Move(source=find_output_location(run, task, name), target=targets[name]) for name in outputs if name in targets
+        Move(source=find_output_location(run, task, name), target=targets[name])
+        for name in run.get_stage(task).outputs
+        if name in targets
     ]

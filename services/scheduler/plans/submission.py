@@ -17,6 +17,7 @@ from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.data_flow import external_variables, output_producers, producing_pipeline
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.store_keys import location_error
+from services.scheduler.model.run_plan import InputSource, InputValue, RunPlan
 from services.scheduler.plans import callback_request, planner
 
 MAX_PRIORITY = 10
@@ -51,7 +52,7 @@ class Submission:
     """A validated submission."""
 
     run: str
-    plan: dict[str, Any]
+    plan: RunPlan
     inputs: dict[str, Any]
     outputs: dict[str, Any]
     labels: dict[str, str]
@@ -97,7 +98,7 @@ def parse_submission(
     if errors:
         problems = [{"input": name, "message": message} for name, message in errors]
         raise Invalid(f"{errors[0][0]}: {errors[0][1]}", errors=problems)
-    required_locations = [(name, Location(**value)) for name, value in sources.items() if "value" not in value]
+    required_locations = [(name, source) for name, source in sources.items() if isinstance(source, Location)]
     return Submission(
         run=run,
         plan=planner.build_run_plan(
@@ -105,7 +106,7 @@ def parse_submission(
             commit=commit,
             user=user.name,
             sources=sources,
-            targets={name: target.to_json() for name, target in targets.items()},
+            targets=targets,
             outputs=[item.name for item in api.outputs],
             config_maps=config_maps,
             cache=body.get("cache", "read"),
@@ -156,7 +157,7 @@ AccessOf = Callable[[str], BoxAccess]
 Errors = list[tuple[str, str]]
 
 
-def _parse_inputs(api: ApiSpec, values: Any, access_of: AccessOf, errors: Errors) -> dict[str, dict[str, Any]]:
+def _parse_inputs(api: ApiSpec, values: Any, access_of: AccessOf, errors: Errors) -> dict[str, InputSource]:
     if not isinstance(values, dict):
         errors.append(("inputs", "must be an object of variable and value"))
         return {}
@@ -166,7 +167,7 @@ def _parse_inputs(api: ApiSpec, values: Any, access_of: AccessOf, errors: Errors
         for name in values
         if name not in api_inputs
     ]
-    sources: dict[str, dict[str, Any]] = {}
+    sources: dict[str, InputSource] = {}
     for name, item in api_inputs.items():
         if name not in values or values[name] is None:
             if item.required:
@@ -179,15 +180,15 @@ def _parse_inputs(api: ApiSpec, values: Any, access_of: AccessOf, errors: Errors
     return sources
 
 
-def _parse_source(item: ApiInput, value: Any, access: BoxAccess) -> dict[str, Any]:
+def _parse_source(item: ApiInput, value: Any, access: BoxAccess) -> InputSource:
     datatypes = item.type.datatypes
     if isinstance(value, str) and ("FILE" in datatypes or "FOLDER" in datatypes):
         if value.endswith("/") and "FOLDER" not in datatypes:
             raise ValueError("must be a file, not a folder")
-        return parse_location(value, access, folder="FILE" not in datatypes or value.endswith("/")).to_json()
+        return parse_location(value, access, folder="FILE" not in datatypes or value.endswith("/"))
     for datatype in datatypes:
         if matches_datatype(datatype, value):
-            return {"value": value, "suffix": ".txt" if datatype == "str" else ".json"}
+            return InputValue(value, ".txt" if datatype == "str" else ".json")
     raise ValueError(f"must be {' or '.join(datatypes)}, not {_shorten(value)}")
 
 

@@ -45,7 +45,7 @@ class RunScope:
     def check_visible(self, run: Run) -> Run:
         """Raises NotFound for a run of another user, as if it did not exist."""
         is_visible = self.user is None or run.user in (self.user, ANONYMOUS)
-        first_pipeline = run.plan.get("began_with", run.pipeline)
+        first_pipeline = run.first_pipeline
         if not is_visible or (self.pipelines is not None and not self.pipelines & {run.pipeline, first_pipeline}):
             raise NotFound(f"no run {run.id}")
         return run
@@ -214,8 +214,8 @@ async def show_log(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     run = await require_visible_run(deps, scope, run_id)
-    if stage is not None and stage not in run.plan["waits"]:
-        raise NotFound(f"no stage {stage}; stages are {', '.join(run.plan['waits'])}")
+    if stage is not None and stage not in run.plan.waits:
+        raise NotFound(f"no stage {stage}; stages are {', '.join(run.plan.waits)}")
     if follow:
         stream = log_events.stream_events(
             deps.db,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import time
-from typing import Any
 
 import aiohttp
 import orjson
@@ -21,7 +20,8 @@ from libs.common.protocol.staging import TargetFile, TargetsRequest, TargetsResp
 from libs.common.signed_tokens import Grant, GrantSigner
 from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.model.run import Run
-from services.scheduler.plans.planner import new_run_id
+from services.scheduler.model.run_plan import ComponentCall, RunPlan, StagePlan
+from services.scheduler.plans.planner import build_retry_policy, new_run_id
 
 STAGE_NAME = "predict"
 REQUEST_VARIABLE = "request"
@@ -70,45 +70,31 @@ async def delete_stored_request(databox: ServiceClient, draft: Run) -> None:
         get("scheduler").warning("Failed to delete the request of a rejected run", run=draft.id, why=error.detail)
 
 
-def build_prediction_plan(
-    component: MLComponent, path: str, *, commit: str, user: str, source: Location
-) -> dict[str, Any]:
+def build_prediction_plan(component: MLComponent, path: str, *, commit: str, user: str, source: Location) -> RunPlan:
     timeout = component.spec.ml_service.timeout
-    stage = {
-        "name": STAGE_NAME,
-        "image": component.spec.image.existing_image_name,
-        "entry_point": None,
-        "env": {},
-        "secrets": [],
-        "resources": {},
-        "read_only_root": False,
-        "egress": "internet",
-        "image_credentials": None,
-        "timeout": timeout + MAX_WAIT_S,
-        "retries": Retries().model_dump(),
-        "inputs": [REQUEST_VARIABLE],
-        "outputs": [],
-        "cache": False,
-        "call": {"path": path, "timeout": timeout},
-    }
-    return {
-        "commit": commit,
-        "timeout": timeout + MAX_WAIT_S,
-        "user": user,
-        "sources": {REQUEST_VARIABLE: source.to_json()},
-        "targets": {},
-        "outputs": [],
-        "cache": "off",
-        "stages": [stage],
-        "waits": {STAGE_NAME: []},
-    }
+    stage = StagePlan(
+        name=STAGE_NAME,
+        image=component.spec.image.existing_image_name,
+        timeout=timeout + MAX_WAIT_S,
+        retries=build_retry_policy(Retries()),
+        inputs=(REQUEST_VARIABLE,),
+        call=ComponentCall(path, timeout),
+    )
+    return RunPlan(
+        commit=commit,
+        timeout=timeout + MAX_WAIT_S,
+        user=user,
+        sources={REQUEST_VARIABLE: source},
+        stages=(stage,),
+        waits={STAGE_NAME: ()},
+    )
 
 
-def grant_call(internal_token: str, run: Run, call: dict[str, Any]) -> PredictionCall:
+def grant_call(internal_token: str, run: Run, call: ComponentCall) -> PredictionCall:
     """The call with a grant: the worker sends it on behalf of the run's user."""
-    expires = time.time() + call["timeout"] + 2 * MAX_WAIT_S
-    grant = Grant(run.app, run.user, (), expires, call["path"])
-    return PredictionCall(**call, grant=GrantSigner(internal_token).sign(grant))
+    expires = time.time() + call.timeout + 2 * MAX_WAIT_S
+    grant = Grant(run.app, run.user, (), expires, call.path)
+    return PredictionCall(path=call.path, timeout=call.timeout, grant=GrantSigner(internal_token).sign(grant))
 
 
 async def _find_component(catalogs: CatalogCache, app: str, path: str) -> tuple[MLComponent, str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from libs.common.locations import Location
 from services.scheduler.model.reason import Reason
 from services.scheduler.model.run import Run
+from services.scheduler.model.run_plan import InputSource, InputValue
 from services.scheduler.model.task import Task
 from services.scheduler.plans import planner
 from services.scheduler.tasks import transitions
@@ -38,7 +37,7 @@ def next_chain_step(first: Run, first_stages: Sequence[Task], successors: Sequen
         return ChainStep(final_columns=transitions.canceled_run(first, now))
     if last is not None and last.status != "succeeded":
         return ChainStep(final_columns={"status": last.status, "reason": _failure_reason(last), "finished_at": now})
-    if len(successors) < len(first.plan["then"]):
+    if len(successors) < len(first.plan.then):
         return ChainStep(start_position=len(successors) + 1)
     return ChainStep(final_columns={"status": "succeeded", "reason": None, "finished_at": now})
 
@@ -49,18 +48,20 @@ def _failure_reason(last: Run) -> Reason:
 
 def build_successor(first: Run, previous: Run, stages: Sequence[Task], position: int, new_id: str) -> Run:
     """The run at `position`, with the inputs that it inherits from the previous run."""
-    following = first.plan["then"][position - 1]
-    values = {target: _variable_source(previous, stages, source) for target, source in following["given"].items()}
+    plan = first.plan.then[position - 1]
+    values = {target: _variable_source(previous, stages, source) for target, source in plan.inherited.items()}
     handed = {name: value for name, value in values.items() if value is not None}
     return Run(
         id=new_id,
         app=first.app,
-        pipeline=following["pipeline"],
+        pipeline=plan.pipeline,
         user=first.user,
         status="queued",
-        plan={**following, "sources": {**following["sources"], **handed}},
-        inputs={name: value["value"] if "value" in value else str(Location(**value)) for name, value in handed.items()},
-        outputs={name: text for name, text in first.outputs.items() if name in following["targets"]},
+        plan=replace(plan, sources={**plan.sources, **handed}),
+        inputs={
+            name: source.value if isinstance(source, InputValue) else str(source) for name, source in handed.items()
+        },
+        outputs={name: text for name, text in first.outputs.items() if name in plan.targets},
         labels=first.labels,
         priority=first.priority,
         chain=first.id,
@@ -69,11 +70,10 @@ def build_successor(first: Run, previous: Run, stages: Sequence[Task], position:
     )
 
 
-def _variable_source(run: Run, stages: Sequence[Task], variable: str) -> Mapping[str, Any] | None:
+def _variable_source(run: Run, stages: Sequence[Task], variable: str) -> InputSource | None:
     """Location or value of a variable of a succeeded run; None if the caller did not set it."""
-    producer = planner.producing_stages(run).get(variable)
+    producer = run.plan.producers.get(variable)
     if producer is None:
-        source: Mapping[str, Any] | None = run.plan["sources"].get(variable)
-        return source
+        return run.plan.sources.get(variable)
     task = next(task for task in stages if task.name == producer)
-    return planner.find_output_location(run, task, variable).to_json()
+    return planner.find_output_location(run, task, variable)

@@ -81,7 +81,7 @@ async def retry_run(db: Database, applier: TransitionApplier, app: str, run_id: 
             "attempt": run.attempt + 1,
             "started_at": None,
             "finished_at": None,
-            "deadline": now + run.plan["timeout"],
+            "deadline": now + run.plan.timeout,
         }
         run = await run_rows.update_run(conn, run, {**run_columns, "created_at": run.created_at})
         await callbacks.update_callback(conn, run.id, {"open": True})

@@ -14,7 +14,7 @@ from services.scheduler.plans import planner
 
 async def list_output_files(db: Database, databox: ServiceClient, run: Run, variable: str) -> tuple[StoredFile, ...]:
     """The files of an output variable: the published ones, or those in the area of the stage."""
-    outputs = run.plan["outputs"]
+    outputs = run.plan.outputs
     if variable not in outputs:
         raise NotFound(f"no output {variable}; outputs are {', '.join(outputs) or 'none'}")
     location = await _output_location(db, run, variable)
@@ -30,19 +30,15 @@ async def _output_location(db: Database, run: Run, variable: str) -> Location | 
     async with db.read() as conn:
         chain_runs = await runs.list_chain(conn, run.id) if run.is_chain_head else [run]
         producer = next(
-            (
-                run_of_chain
-                for run_of_chain in reversed(chain_runs)
-                if variable in planner.producing_stages(run_of_chain)
-            ),
+            (run_of_chain for run_of_chain in reversed(chain_runs) if variable in run_of_chain.plan.producers),
             None,
         )
         stages = await tasks.list_by_run(conn, producer.id) if producer else []
     if producer is None:
         return None
-    if (target := producer.plan["targets"].get(variable)) is not None:
-        return Location.model_validate(target)
-    stage = next(task for task in stages if task.name == planner.producing_stages(producer)[variable])
+    if (target := producer.plan.targets.get(variable)) is not None:
+        return target
+    stage = next(task for task in stages if task.name == producer.plan.producers[variable])
     if stage.state != "succeeded":
         return None
     return planner.find_output_location(producer, stage, variable)

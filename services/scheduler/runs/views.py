@@ -64,7 +64,7 @@ def run_to_json(
             "logs": f"{address}/logs",
             "events": f"{address}/events",
             "deliveries": f"{address}/deliveries",
-            "outputs": {name: f"{address}/outputs/{name}" for name in run.plan["outputs"]},
+            "outputs": {name: f"{address}/outputs/{name}" for name in run.plan.outputs},
         },
     }
 
@@ -80,10 +80,10 @@ def chain_to_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
         {"id": run.id, "pipeline": run.pipeline, "status": run.status, "self": f"/{run.app}/runs/{run.id}"}
         for run in runs
     ]
-    waiting = runs[0].plan["then"][len(runs) - 1 :] if runs else ()
+    waiting = runs[0].plan.then[len(runs) - 1 :] if runs else ()
     return [
         *started,
-        *({"id": None, "pipeline": plan["pipeline"], "status": "waiting", "self": None} for plan in waiting),
+        *({"id": None, "pipeline": plan.pipeline, "status": "waiting", "self": None} for plan in waiting),
     ]
 
 

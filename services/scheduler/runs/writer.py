@@ -195,7 +195,7 @@ async def resolve_batch(
 
 def start_run(draft: Run, now: float, callback: dict[str, Any] | None = None) -> SubmittedRun:
     """The run with its creation time, deadline and stages."""
-    run = Run(**{**draft.__dict__, "created_at": now, "deadline": now + draft.plan["timeout"]})
+    run = Run(**{**draft.__dict__, "created_at": now, "deadline": now + draft.plan.timeout})
     return SubmittedRun(run, build_stage_tasks(run), callback)
 
 

@@ -153,7 +153,7 @@ def _describe_end(run: Run, columns: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _affected_stages(conn: Connection, run: Run, changed: Task | None) -> tuple[list[Task], frozenset[TaskState]]:
     """The neighbours of a changed stage, and the distinct states of the others: few rows of a run with many stages."""
-    if changed is not None and len(run.plan["stages"]) == 1:
+    if changed is not None and len(run.plan.stages) == 1:
         return [changed], frozenset()
     if changed is not None and changed.state not in FAILED_STATES and run.status != "canceling":
         neighbours = transitions.find_neighbours(run, changed)

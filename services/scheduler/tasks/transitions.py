@@ -65,17 +65,15 @@ def stage_after_report(run: Run, task: Task, attempt: AttemptResult, now: float)
 
 def publishing_detail(run: Run, task: Task) -> str:
     """The detail that the API shows while outputs are published."""
-    targets = {name: run.plan["targets"].get(name) for name in run.get_stage(task)["outputs"]}
-    return ", ".join(
-        f"publishing {name} to {target['box']}/{target['group']}/" for name, target in targets.items() if target
-    )
+    targets = {name: run.plan.targets.get(name) for name in run.get_stage(task).outputs}
+    return ", ".join(f"publishing {name} to {target.box}/{target.group}/" for name, target in targets.items() if target)
 
 
 def _retry_columns(run: Run, task: Task, cause: Reason, now: float) -> ColumnUpdates | None:
-    retries = run.get_stage(task)["retries"]
-    if task.failures >= retries["limit"] or cause["code"] not in retries["reasons"]:
+    retries = run.get_stage(task).retries
+    if task.failures >= retries.limit or cause["code"] not in retries.reasons:
         return None
-    delay = retries["backoff"] * retries["factor"] ** task.failures
+    delay = retries.backoff * retries.factor**task.failures
     return {
         **UNCLAIMED,
         "state": "waiting",
@@ -131,7 +129,7 @@ def find_neighbours(run: Run, task: Task) -> frozenset[str]:
     """The stages that wait for this succeeded one, and all stages that those wait for."""
     if task.state != "succeeded":
         return frozenset()
-    dependents = {name: waits for name, waits in run.plan["waits"].items() if task.name in waits}
+    dependents = {name: waits for name, waits in run.plan.waits.items() if task.name in waits}
     return frozenset(dependents).union(*dependents.values())
 
 
@@ -168,7 +166,7 @@ def _can_start(run: Run, task: Task, stages: Mapping[str, Task]) -> bool:
 
 
 def _are_inputs_ready(run: Run, task: Task, stages: Mapping[str, Task]) -> bool:
-    return all(name in stages and stages[name].state == "succeeded" for name in run.plan["waits"][task.name])
+    return all(name in stages and stages[name].state == "succeeded" for name in run.plan.waits[task.name])
 
 
 def _end_run(
@@ -197,7 +195,7 @@ def canceled_run(run: Run, now: float) -> ColumnUpdates:
 
 def deadline_reason(run: Run) -> Reason:
     """The reason of a run that has passed its deadline."""
-    limit = run.plan["timeout"]
+    limit = run.plan.timeout
     if run.started_at is None:
         return reason("expired", f"not started within {limit:g} s")
     return reason("timeout", f"not finished within {limit:g} s")
@@ -227,6 +225,6 @@ def reset_for_retry(run: Run, tasks: Iterable[Task], from_stage: str | None) -> 
 
 def _downstream_stages(run: Run, stage: str) -> set[str]:
     names = {stage}
-    while added := {name for name, waits in run.plan["waits"].items() if names & set(waits)} - names:
+    while added := {name for name, waits in run.plan.waits.items() if names & set(waits)} - names:
         names |= added
     return names

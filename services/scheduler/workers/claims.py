@@ -80,7 +80,7 @@ async def _build_lease(conn: Connection, task: Task, run: Run | None, now: float
         spec, commit = {**task.spec, **instance_fields}, task.spec["commit"]
     else:
         stage_spec = await _build_stage_spec(conn, task, run, now, settings.internal_token)
-        spec, commit = stage_spec.to_json(), run.plan["commit"]
+        spec, commit = stage_spec.to_json(), run.plan.commit
     return Lease(
         task=task.id,
         kind=task.kind,
@@ -96,15 +96,14 @@ async def _build_lease(conn: Connection, task: Task, run: Run | None, now: float
 async def _build_stage_spec(conn: Connection, task: Task, run: Run, now: float, token: str) -> StageSpec:
     if run.started_at is None:
         status = "running" if run.status == "queued" else run.status
-        started = {"started_at": now, "status": status, "deadline": now + run.plan["timeout"]}
+        started = {"started_at": now, "status": status, "deadline": now + run.plan.timeout}
         run = await runs.update_run(conn, run, started)
-    producers = planner.producing_stages(run)
-    stage = run.get_stage(task)
-    predecessors = {producers[variable] for variable in stage["inputs"] if variable in producers}
+    producers, stage = run.plan.producers, run.get_stage(task)
+    predecessors = {producers[variable] for variable in stage.inputs if variable in producers}
     siblings = await tasks.list_by_names(conn, run.id, predecessors) if predecessors else []
     stage_spec = planner.build_stage_spec(run, task, {sibling.name: sibling for sibling in siblings})
-    if call := stage.get("call"):
-        return stage_spec.model_copy(update={"call": async_prediction.grant_call(token, run, call)})
+    if stage.call is not None:
+        return stage_spec.model_copy(update={"call": async_prediction.grant_call(token, run, stage.call)})
     return stage_spec
 
 

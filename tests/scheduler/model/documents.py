@@ -10,14 +10,15 @@ from libs.common.locations import Location
 from libs.common.manifests.apicomponent import ApiSpec
 from services.scheduler.components import desired
 from services.scheduler.model.run import Run
+from services.scheduler.model.run_plan import RunPlan
 from services.scheduler.model.task import Task
 from services.scheduler.plans import callback_request, planner, submission
 from services.scheduler.runs import async_prediction, chain
 from services.scheduler.tasks import transitions
 from services.scheduler.tasks.transitions import AttemptResult
 from tests.scheduler.manifests import MANIFESTS, catalog
-from tests.scheduler.test_chains import CHAIN
-from tests.scheduler.test_config_maps import BOTH, manifests
+from tests.scheduler.scenarios.test_chains import CHAIN
+from tests.scheduler.scenarios.test_config_maps import BOTH, manifests
 
 NOW = 1000.0
 LONG_STAGE = b"""
@@ -77,7 +78,7 @@ def second_of_chain() -> Run:
     return chain.build_successor(first, first, succeeded(first), 1, "r_2")
 
 
-def prediction_plan() -> Any:
+def prediction_plan() -> RunPlan:
     source = Location(area="runs/r_1/request", file="body.json")
     component = catalog().components["echo"]
     return async_prediction.build_prediction_plan(component, "echo", commit="c0ffee", user="alice", source=source)
@@ -108,10 +109,10 @@ def failed_run() -> transitions.ColumnUpdates:
 CALLBACK = {"url": "https://example.com/", "events": ["run.failed", "started"], "headers": {"X-Key": "sesame"}}
 OUTPUTS = {"features": {"files": 1, "bytes": 2, "sha256": "ab"}}
 DOCUMENTS: dict[str, Callable[[], Any]] = {
-    "plan_values": lambda: run_with_values().plan,
-    "plan_chain": lambda: first_of_chain().plan,
-    "plan_successor": lambda: second_of_chain().plan,
-    "plan_prediction": prediction_plan,
+    "plan_values": lambda: run_with_values().plan.to_json(),
+    "plan_chain": lambda: first_of_chain().plan.to_json(),
+    "plan_successor": lambda: second_of_chain().plan.to_json(),
+    "plan_prediction": lambda: prediction_plan().to_json(),
     "instance_with_model": lambda: instances(MANIFESTS)["digits"].spec,
     "instance_with_values": lambda: instances(manifests(BOTH))["echo"].spec,
     "callback": lambda: callback_request.parse_callback(CALLBACK),

@@ -119,14 +119,14 @@ def test_an_output_folder_that_could_not_be_published_is_refused_before_the_work
 
 def test_who_has_no_files_gets_outputs_with_the_run() -> None:
     nobody = submission.Submitter("leaf", ANONYMOUS, {"data", "other"})
-    assert submit({"inputs": {"rate": 1.0}}, nobody, required=False).plan["targets"] == {}
+    assert submit({"inputs": {"rate": 1.0}}, nobody, required=False).plan.targets == {}
     with pytest.raises(Invalid, match="model: a caller without credentials has no files"):
         submit({"inputs": {"rate": 1.0}, "outputs": {"model": "g"}}, nobody, required=False)
 
 
 def test_an_output_without_a_folder_goes_to_the_only_box() -> None:
-    assert submit({"inputs": {"raw": "g/a"}}).plan["targets"] == {
-        "model": {"box": "data", "user": "alice", "group": "runs/r_1/model"}
+    assert submit({"inputs": {"raw": "g/a"}}).plan.targets == {
+        "model": Location(box="data", user="alice", group="runs/r_1/model")
     }
 
 

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
+from libs.common.locations import Location
 from services.scheduler.model.reason import reason
 from services.scheduler.model.run import Run
+from services.scheduler.model.run_plan import RetryPolicy, RunPlan, StagePlan
 from services.scheduler.model.task import Task
 from services.scheduler.tasks import transitions
 from services.scheduler.tasks.transitions import AttemptResult
 
 NOW = 100.0
-RETRIES = {"backoff": 10.0, "factor": 2.0, "reasons": ["error"]}
 
 
 def task(name: str, state: Any, **fields: Any) -> Task:
@@ -23,10 +24,13 @@ def task(name: str, state: Any, **fields: Any) -> Task:
 
 
 def run(status: Any = "running", *, retries: int = 0, **fields: Any) -> Run:
-    waits: dict[str, list[str]] = {"a": [], "b": ["a"], "c": []}
-    stage = {"retries": {**RETRIES, "limit": retries}, "outputs": ["made", "kept"]}
-    targets = {"made": {"box": "data", "user": "u", "group": "weights"}}
-    plan = {"waits": waits, "timeout": 50.0, "stages": [stage], "targets": targets}
+    policy = RetryPolicy(retries, backoff=10.0, factor=2.0, reasons=("error",))
+    plan = RunPlan(
+        timeout=50.0,
+        stages=(StagePlan(name="a", retries=policy, timeout=1.0, outputs=("made", "kept")),),
+        waits={"a": (), "b": ("a",), "c": ()},
+        targets={"made": Location(box="data", user="u", group="weights")},
+    )
     return Run(id="r", app="leaf", pipeline="p", user="u", status=status, created_at=1.0, plan=plan, **fields)
 
 
