@@ -26,6 +26,7 @@ async def _advance_fully(db: Database, applier: TransitionApplier, app: str, fir
 
 async def _advance_chain(db: Database, applier: TransitionApplier, app: str, chain_id: str) -> bool:
     """Take one step. Whether a run was started, so that another step may follow."""
+    ended_run = None
     async with db.write() as conn:
         now = await database_time(conn)
         first = await run_rows.get(conn, app, chain_id, lock=True)
@@ -34,7 +35,7 @@ async def _advance_chain(db: Database, applier: TransitionApplier, app: str, cha
         successors = (await run_rows.list_chain(conn, chain_id))[1:]
         step = chain.next_chain_step(first, await tasks.list_by_run(conn, chain_id), successors, now)
         if step.final_columns is not None:
-            await run_rows.update_run(conn, first, step.final_columns)
+            ended_run = await run_rows.update_run(conn, first, step.final_columns)
         elif step.start_position is not None:
             previous = successors[-1] if successors else first
             stages = await tasks.list_by_run(conn, previous.id)
@@ -46,5 +47,5 @@ async def _advance_chain(db: Database, applier: TransitionApplier, app: str, cha
         writer.log_submission(new_run.run)
     if step.cancel_run is not None:
         await commands.cancel_if_open(db, applier, app, step.cancel_run)
-    applier.notify_chain(chain_id)
+    applier.notify_chain(chain_id, ended_run)
     return step.start_position is not None

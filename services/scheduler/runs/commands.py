@@ -9,7 +9,6 @@ from libs.common.errors import Conflict, Invalid
 from libs.common.periodic_task import for_each
 from services.scheduler.db import Connection, callbacks, tasks
 from services.scheduler.db import runs as run_rows
-from services.scheduler.model.reason import reason
 from services.scheduler.model.run import Run
 from services.scheduler.runs.queries import require_run
 from services.scheduler.tasks import transitions
@@ -25,9 +24,7 @@ async def cancel_run(db: Database, applier: TransitionApplier, app: str, run_id:
             return
         if run.is_final:
             raise Conflict(f"cannot cancel: the run has already {run.status}", code="finished")
-        run = await run_rows.update_run(
-            conn, run, {"status": "canceling", "reason": reason("canceled", "a caller canceled it")}
-        )
+        run = await run_rows.update_run(conn, run, {"status": "canceling", "reason": transitions.caller_cancellation()})
         transition = await applier.apply_transition(conn, run, None, {}, now)
     applier.notify_run_change(run_id, transition)
 

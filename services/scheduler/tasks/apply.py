@@ -31,8 +31,8 @@ class AppliedTransition:
     """Workers that have a task to stop."""
     has_publications: bool = False
     """Whether the output publisher has to start or cancel a publication."""
-    ended_run: Mapping[str, Any] | None = None
-    """Fields of the log line of a run that has ended."""
+    ended_run: Run | None = None
+    """The run, if it has ended."""
 
 
 async def lock_task(conn: Connection, task_id: str) -> tuple[Run | None, Task | None, float]:
@@ -81,15 +81,14 @@ class TransitionApplier:
         if step.tasks and not step.run:  # the halted stages may have been the last open ones
             final_stages = [replace(stage, **step.tasks.get(stage.id, {})) for stage in stages]
             step = transitions.RunTransition(transitions.advance_run(run, final_stages, now, other_states).run, {})
-        if step.run:
-            await runs.update_run(conn, run, step.run)
+        updated_run = await runs.update_run(conn, run, step.run) if step.run else run
         stopped = (stages_by_id[stage_id].worker for stage_id, update in step.tasks.items() if update.get("stop"))
         return AppliedTransition(
             dispatched,
             frozenset(worker for worker in stopped if worker),
             has_publications=any(columns.get("state") == "publishing" for columns in changes.values())
             or any(stages_by_id[stage_id].state == "publishing" for stage_id in step.tasks),
-            ended_run=_describe_end(run, step.run) if "finished_at" in step.run else None,
+            ended_run=updated_run if "finished_at" in step.run else None,
         )
 
     def publish_changes(self, task: Task, run: Run | None, applied: AppliedTransition) -> None:
@@ -110,10 +109,9 @@ class TransitionApplier:
         if applied.has_publications:
             self.triggers.output_publisher.wake()
         self.notifier.notify(notifications.run_changed(run))
-        if applied.ended_run:
+        if applied.ended_run is not None:
             self.notifier.notify(notifications.run_ended(run))
-            if self.log_runs:
-                log.get("scheduler").info("run ended", **applied.ended_run)
+            self._log_end(applied.ended_run)
         for worker in applied.workers_to_stop:
             self.notifier.notify(notifications.worker_orders(worker))
 
@@ -123,12 +121,21 @@ class TransitionApplier:
         self.triggers.timers.wake()
         self.notify_waiters(run, applied)
 
-    def notify_chain(self, run: str) -> None:
-        """After the commit of a step of the chain that began with this run."""
+    def notify_chain(self, run: str, ended_run: Run | None = None) -> None:
+        """After the commit of a step of the chain that began with this run, which may be the one that ended it."""
         self.triggers.dispatch_relay.wake()
         self.triggers.callbacks.wake()
         self.notifier.notify(notifications.run_changed(run))
         self.notifier.notify(notifications.run_ended(run))
+        if ended_run is not None:
+            self._log_end(ended_run)
+
+    def _log_end(self, run: Run) -> None:
+        if self.log_runs:
+            cause = {"reason": run.reason["code"]} if run.reason else {}
+            log.get("scheduler").info(
+                "run ended", app=run.app, pipeline=run.pipeline, run=run.id, status=run.status, **cause
+            )
 
     def notify_claimed(self, task: Task, *, has_more: bool) -> None:
         """After the commit of a claim. `has_more`: other tasks are ready."""
@@ -137,18 +144,6 @@ class TransitionApplier:
         if task.run:
             self.triggers.callbacks.wake()
             self.notifier.notify(notifications.run_changed(task.run))
-
-
-def _describe_end(run: Run, columns: Mapping[str, Any]) -> dict[str, Any]:
-    reason = columns.get("reason") or {}
-    extra = {"reason": reason["code"]} if reason.get("code") else {}
-    return {
-        "app": run.app,
-        "pipeline": run.pipeline,
-        "run": run.id,
-        "status": columns.get("status", run.status),
-        **extra,
-    }
 
 
 async def _affected_stages(conn: Connection, run: Run, changed: Task | None) -> tuple[list[Task], frozenset[TaskState]]:

@@ -190,7 +190,12 @@ def canceled_run(run: Run, now: float) -> ColumnUpdates:
         return {"status": "failed", "finished_at": now}
     if run.reason and run.reason["code"] == "expired":
         return {"status": "expired", "finished_at": now}
-    return {"status": "canceled", "reason": reason("canceled", "a caller canceled it"), "finished_at": now}
+    return {"status": "canceled", "reason": caller_cancellation(), "finished_at": now}
+
+
+def caller_cancellation() -> Reason:
+    """The reason of a run that a caller canceled."""
+    return reason("canceled", "a caller canceled it")
 
 
 def deadline_reason(run: Run) -> Reason:

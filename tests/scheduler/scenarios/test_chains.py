@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from structlog.testing import capture_logs
+
 from tests.scheduler.conftest import OWNER, Mesh
 from tests.scheduler.manifests import catalog_json
 
@@ -121,6 +124,21 @@ async def test_a_chain_ends_with_the_run_that_failed_and_goes_on_when_that_is_re
     await run_stage(mesh, "mark")
     await run_stage(mesh, "print")
     await mesh.until(lambda: mesh.has_status(first, "succeeded"))
+
+
+@pytest.mark.settings(run_log=True)
+async def test_the_end_of_a_chain_is_logged_as_the_end_of_its_first_run(mesh: Mesh) -> None:
+    with capture_logs() as lines:
+        first = await submit_chain(mesh)
+        await run_stage(mesh, "fit")
+        await run_stage(mesh, "mark", "failed")
+        await mesh.until(lambda: mesh.has_status(first, "failed"))
+    second = (await mesh.get_run(first))["chain"][1]["id"]
+    ends = [line for line in lines if line["event"] == "run ended"]
+    assert [(line["run"], line["pipeline"], line["status"], line["reason"]) for line in ends] == [
+        (second, "score", "failed", "error"),
+        (first, "train", "failed", "error"),
+    ]
 
 
 async def test_a_retry_of_the_first_makes_the_others_anew(mesh: Mesh) -> None:
