@@ -137,6 +137,15 @@ async def half(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"half", "more_body": True})
 
 
+async def answers_before_it_reads(scope: Any, receive: Any, send: Any) -> None:
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"first", "more_body": True})
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.body", "body": b"last"})
+
+
 async def silent(scope: Any, receive: Any, send: Any) -> None:
     """Returns without sending a response."""
     assert scope["type"] == "http"

@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from mlmesh_component.asgi.websocket_session import PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS
 from mlmesh_component.asgi_component import ApplicationComponent
 from mlmesh_component.component_server import LoadError
+from mlmesh_component.http import connection
 from mlmesh_component.settings import Settings
 
-from tests.component.applications import HEARD, afresh
+from tests.component.applications import GO, HEARD, afresh
 from tests.component.serving import until
 
 STATE = b"GET /state HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
@@ -293,3 +295,66 @@ async def test_a_broken_body_is_refused() -> None:
     sent = b"POST /size HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
     async with serving() as (served, _):
         assert (await raw(served._server.port, sent)).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_broken_body_cuts_a_started_response_off() -> None:
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with serving("answers_before_it_reads") as (served, _):
+        whole = await raw(served._server.port, head.replace(b"host", b"connection: close\r\nhost") + b"0\r\n\r\n")
+        reader, writer = await asyncio.open_connection("127.0.0.1", served._server.port)
+        writer.write(head)
+        started = await reader.readuntil(b"first\r\n")
+        writer.write(b"zz\r\n")
+        rest = await asyncio.wait_for(reader.read(), 15)
+        writer.close()
+    assert whole.endswith(b"\r\n\r\n5\r\nfirst\r\n4\r\nlast\r\n0\r\n\r\n")
+    assert started.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert rest == b""
+
+
+@pytest.mark.parametrize(
+    ("sent", "silence", "received"),
+    [(b"", connection.KEEP_ALIVE_SECONDS, b""), (STATE[:20], connection.STALL_TIMEOUT_SECONDS, b"HTTP/1.1 408 ")],
+)
+async def test_a_peer_that_stops_sending_is_disconnected(sent: bytes, silence: float, received: bytes) -> None:
+    async with serving() as (served, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", served._server.port)
+        writer.write(sent)
+        connections = served._server.connections
+        await until(lambda: any(bool(sent) != one.parser.is_idle for one in connections))
+        (one,) = connections
+        now = asyncio.get_running_loop().time()
+        one.check_timeouts(now + silence - 1)
+        assert not one._closing
+        one.check_timeouts(now + silence + 1)
+        assert (await reader.read())[: len(received) or None] == received
+        writer.close()
+
+
+async def test_a_silent_websocket_is_pinged_and_then_closed() -> None:
+    async with serving() as (served, session):
+        socket = await session.ws_connect("/ws", autoping=False)
+        (one,) = served._server.connections
+        now = asyncio.get_running_loop().time()
+        one.check_timeouts(now + PING_INTERVAL_SECONDS + 1)
+        assert (await socket.receive()).type == aiohttp.WSMsgType.PING
+        one.check_timeouts(now + PING_TIMEOUT_SECONDS + 1)
+        await until(lambda: "left 1006" in HEARD)
+
+
+async def test_a_stop_waits_for_a_running_request_and_refuses_others() -> None:
+    async with serving() as (served, session):
+        async with session.get("/events") as running:
+            await running.content.readuntil(b"data: 2\n\n")
+            reader, writer = await asyncio.open_connection("127.0.0.1", served._server.port)
+            await until(lambda: len(served._server.connections) == 2)
+            closing = asyncio.create_task(served.close())
+            await until(lambda: served._server.closing)
+            writer.write(b"GET /state HTTP/1.1\r\nhost: x\r\n\r\n")
+            refused = await reader.read()
+            GO[-1].set()
+            assert await running.content.read() == b""
+        await asyncio.wait_for(closing, 5)
+        writer.close()
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"connection: close\r\n" in refused

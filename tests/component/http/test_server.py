@@ -196,7 +196,7 @@ async def test_a_peer_that_stops_talking_is_let_go(
         if received[:1] == [200]:
             await reader.readuntil(b'{"status":"ok"}')
         elif sent:
-            await until(lambda: not next(iter(connections))._parser.is_idle)
+            await until(lambda: not next(iter(connections)).parser.is_idle)
         now = asyncio.get_running_loop().time()
         next(iter(connections)).check_timeouts(now + silence - 1)
         assert not next(iter(connections))._closing

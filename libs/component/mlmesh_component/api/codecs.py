@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Protocol
 
 from .. import json_codec
 from ..function.predictor import Result
 from ..function.schema import Inputs, Schema, validate_request
-from ..http.framing import Request
+from ..http.framing import ProtocolError, Request
 from ..http.response import JSON_TYPE, Response, id_header
 from ..http.response_stream import ResponseStream, select_format
 from ..problems import PROBLEM_TYPE, Malformed, Problem
@@ -80,6 +81,13 @@ class OipCodec:
 def problem_response(problem: Problem, request_id: str) -> Response:
     body = json_codec.encode_with_escapes(problem.to_json(request_id))
     return Response(problem.status, body, PROBLEM_TYPE, id_header(request_id) + problem.build_headers())
+
+
+def protocol_error_response(error: ProtocolError) -> Response:
+    """The response to bytes that are not a valid request."""
+    problem = Problem(error.detail)
+    problem.status = error.status
+    return problem_response(problem, uuid.uuid4().hex)
 
 
 def oip_error_response(problem: Problem, request_id: str) -> Response:

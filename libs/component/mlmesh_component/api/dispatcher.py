@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Callable
+from typing import Any
 
 from ..function.context import Context
 from ..function.executor import Executor, Invocation
 from ..function.predictor import Result
 from ..function.schema import Inputs, Schema
 from ..http.framing import Request
-from ..http.response import Response
+from ..http.reply import Cancel, Reply
 from ..problems import Problem, Stopping, Unavailable
 from ..settings import Settings
 from ..thread_pool import ThreadPool, call_in_loop
@@ -23,9 +23,6 @@ LARGE_BODY_BYTES = 256 * 1024
 """A larger body is parsed in a thread, so that the loop keeps answering health checks and other calls."""
 
 HUNG_AFTER_SECONDS = 10.0
-
-Reply = Callable[[Response], None]
-Cancel = Callable[[], None]
 
 
 class RequestDispatcher:

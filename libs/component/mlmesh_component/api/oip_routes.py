@@ -8,12 +8,13 @@ from urllib.parse import unquote
 
 from .. import json_codec
 from ..http.framing import Request
+from ..http.reply import Cancel, Reply
 from ..http.response import JSON_TYPE, Response, id_header
 from ..problems import MethodNotAllowed, NotFound, Problem
 from ..settings import Settings
 from . import oip
 from .codecs import OipCodec, oip_error_response
-from .dispatcher import Cancel, Reply, RequestDispatcher
+from .dispatcher import RequestDispatcher
 
 _PATH = re.compile(
     rb"/v2(?:/health/(?P<health>live|ready)|"

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-import uuid
 from typing import Any
 
 from .. import json_codec
 from ..function.executor import Executor
 from ..function.function import Function
+from ..http.connection import Connection
+from ..http.exchange import Exchange
 from ..http.framing import ProtocolError, Request
+from ..http.reply import Cancel, Reply, ReplyExchange
 from ..http.response import JSON_TYPE, Response, id_header
 from ..problems import MethodNotAllowed, NotFound, Problem
 from ..settings import Settings
 from ..thread_pool import ThreadPool
 from . import docs_page, openapi
 from .auth import InstanceTokenAuth, get_request_id
-from .codecs import JsonCodec, problem_response
-from .dispatcher import Cancel, Reply, RequestDispatcher
+from .codecs import JsonCodec, problem_response, protocol_error_response
+from .dispatcher import RequestDispatcher
 from .oip_routes import OipRoutes
 
 HTML_TYPE = b"text/html; charset=utf-8"
@@ -65,6 +67,9 @@ class Routes:
 
     # -- requests
 
+    def create_exchange(self, request: Request, connection: Connection) -> Exchange:
+        return ReplyExchange(request, connection, self.handle_request)
+
     def handle_request(self, request: Request, reply: Reply) -> Cancel | None:
         request_id = get_request_id(request.headers)
         try:
@@ -77,9 +82,7 @@ class Routes:
         return None
 
     def handle_protocol_error(self, error: ProtocolError) -> Response:
-        problem = Problem(error.detail)
-        problem.status = error.status
-        return problem_response(problem, uuid.uuid4().hex)
+        return protocol_error_response(error)
 
     def _route_request(self, request: Request, request_id: str, reply: Reply) -> Cancel | None:
         path = request.target.partition(b"?")[0]

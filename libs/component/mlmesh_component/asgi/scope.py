@@ -7,7 +7,7 @@ from typing import Any, Optional
 from urllib.parse import unquote
 
 from ..api.auth import OWNER_HEADER
-from ..http.http1 import RequestHead
+from ..http.framing import Request
 from .lifespan import ASGI
 
 PREFIX = b"x-forwarded-prefix"
@@ -19,11 +19,11 @@ Address = Optional[tuple[str, int]]
 
 
 def build_scope(
-    scope_type: str, head: RequestHead, peer: Address, server: Address, state: Mapping[str, Any], trusted: bool
+    scope_type: str, request: Request, peer: Address, server: Address, state: Mapping[str, Any], trusted: bool
 ) -> dict[str, Any]:
     """`scope_type` is `http` or `websocket`. `trusted`: the forwarded headers come from the gateway."""
-    headers, forwarded = head.headers, head.headers if trusted else {}
-    raw, _, query = head.target.partition(b"?")
+    headers, forwarded = request.headers, request.headers if trusted else {}
+    raw, _, query = request.target.partition(b"?")
     prefix = forwarded.get(PREFIX, b"").decode("latin-1")
     scheme = forwarded.get(b"x-forwarded-proto", b"http").decode("latin-1")
     client = forwarded.get(b"x-forwarded-for", b"").partition(b",")[0].decode("latin-1").strip()
@@ -32,7 +32,7 @@ def build_scope(
     scope = {
         "type": scope_type,
         "asgi": ASGI,
-        "http_version": f"1.{head.minor}",
+        "http_version": f"1.{request.minor}",
         "scheme": scheme if scope_type == "http" else {"https": "wss"}.get(scheme, "ws"),
         "root_path": prefix,
         "path": prefix + unquote(raw.decode("latin-1")),
@@ -44,6 +44,6 @@ def build_scope(
         "state": dict(state),
     }
     if scope_type == "http":
-        return {**scope, "method": head.method.decode("ascii")}
+        return {**scope, "method": request.method.decode("ascii")}
     offered = headers.get(b"sec-websocket-protocol", b"").decode("latin-1")
     return {**scope, "subprotocols": [name.strip() for name in offered.split(",") if name.strip()]}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from typing import Protocol
 
 from ..http import websocket_frames
-from ..http.http1 import RequestHead
+from ..http.connection import Connection
+from ..http.framing import Request
+from ..http.response import Response
 from ..http.websocket_frames import (
     ABNORMAL,
     BINARY,
@@ -26,38 +26,23 @@ from ..http.websocket_frames import (
     encode_close,
     encode_frame,
 )
+from .exchange import ApplicationExchange
 from .lifespan import Message
 
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 MAX_QUEUED_MESSAGES = 64
 """Reading pauses when the application has this many messages to receive."""
+PING_INTERVAL_SECONDS = 30.0
+PING_TIMEOUT_SECONDS = 90.0
+"""A WebSocket is closed if its peer has sent nothing, not even a pong, for this time."""
 
 
-class WebSocketTransport(Protocol):
-    """The part of the connection that a session needs."""
-
-    async def write(self, data: bytes) -> None: ...
-
-    def send_now(self, data: bytes) -> None: ...
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    def close(self) -> None:
-        """Close after pending data has been sent."""
-
-    def close_after_delay(self) -> None:
-        """Close after a moment, if the peer does not."""
-
-
-class WebSocketSession:
-    def __init__(self, head: RequestHead, transport: WebSocketTransport) -> None:
-        self._transport = transport
-        self._key = head.headers.get(b"sec-websocket-key", b"")
+class WebSocketSession(ApplicationExchange):
+    def __init__(self, request: Request, connection: Connection) -> None:
+        super().__init__(request, connection)
         self._frames = FrameParser()
         self._messages: deque[Message] = deque([{"type": "websocket.connect"}])
-        self._readable = asyncio.Event()
+        self._last_received = connection.owner.loop.time()
         self._disconnect: Message | None = None
         self._close_sent = False
         self.open = False
@@ -67,12 +52,11 @@ class WebSocketSession:
 
     async def receive(self) -> Message:
         while not self._messages and self._disconnect is None:
-            self._readable.clear()
-            await self._readable.wait()
+            await self.wait_for_change()
         if self._messages:
             message = self._messages.popleft()
             if len(self._messages) < MAX_QUEUED_MESSAGES:
-                self._transport.resume_reading()
+                self.connection.resume_reading()
             return message
         assert self._disconnect is not None  # noqa: S101 - the loop's condition
         return self._disconnect
@@ -86,7 +70,7 @@ class WebSocketSession:
             content = (
                 encode_frame(TEXT, text.encode("utf-8")) if text is not None else encode_frame(BINARY, message["bytes"])
             )
-            await self._transport.write(content)
+            await self.write(content)
         elif message_type == "websocket.close":
             self._close_by_app(int(message.get("code") or NORMAL), message.get("reason") or "")
         elif self._disconnect is None:
@@ -95,31 +79,43 @@ class WebSocketSession:
     async def _accept_connection(self, message: Message) -> None:
         lines = [
             b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n",
-            b"sec-websocket-accept: %b\r\n" % accept_key(self._key),
+            b"sec-websocket-accept: %b\r\n" % accept_key(self.request.headers.get(b"sec-websocket-key", b"")),
         ]
         if message.get("subprotocol"):
             lines.append(b"sec-websocket-protocol: %b\r\n" % message["subprotocol"].encode("latin-1"))
         lines += [b"%b: %b\r\n" % (bytes(name), bytes(value)) for name, value in message.get("headers") or ()]
         self.open = True
-        await self._transport.write(b"".join([*lines, b"\r\n"]))
-        self.receive_data(b"")
+        await self.write(b"".join([*lines, b"\r\n"]))
+        self._handle_messages()
 
-    def reject_connection(self, response: bytes) -> None:
+    def reject_connection(self, response: Response) -> None:
         """Send an HTTP response if the WebSocket was not accepted, otherwise close it."""
         if self._disconnect is None and not self.open:
-            self._transport.send_now(response)
+            head = response.build_head(self.connection.date_line(), b"connection: close\r\n")
+            self._send_now(head + response.body)
         self._end_session(INTERNAL_ERROR, "")
 
     def _close_by_app(self, code: int, reason: str) -> None:
         if self._disconnect is None and not self.open:  # rejected before it was accepted
-            self._transport.send_now(FORBIDDEN)
+            self._send_now(FORBIDDEN)
         self._end_session(code, reason)
 
     # -- the caller's side
 
-    def receive_data(self, data: bytes) -> None:
+    def start(self) -> None:
+        self.parser.next_body_part()  # there is none
+        self.receive_data()
+
+    def receive_data(self) -> None:
         """Parse received bytes; frames stay buffered until the application has accepted."""
-        self._frames.feed(data)
+        self._last_received = self.connection.owner.loop.time()
+        self._frames.feed(self.parser.take_unread())
+        self._handle_messages()
+
+    def receive_eof(self) -> bool:
+        return False
+
+    def _handle_messages(self) -> None:
         try:
             while (self.open or self._close_sent) and (message := self._frames.next_message()) is not None:
                 self._handle_message(message)
@@ -129,44 +125,52 @@ class WebSocketSession:
     def _handle_message(self, message: websocket_frames.WebSocketMessage) -> None:
         if message.opcode == CLOSE:
             self._end_session(message.code, message.reason)
-            self._transport.close()
+            self.connection.close()
         elif message.opcode == PING and self.open:
-            self._transport.send_now(encode_frame(PONG, message.content))
+            self._send_now(encode_frame(PONG, message.content))
         elif message.opcode in (TEXT, BINARY) and self.open:
             self._queue_message({"type": "websocket.receive", **_message_content(message.opcode, message.content)})
 
     def _queue_message(self, message: Message) -> None:
         self._messages.append(message)
-        self._readable.set()
+        self.wake()
         if len(self._messages) >= MAX_QUEUED_MESSAGES:
-            self._transport.pause_reading()
+            self.connection.pause_reading()
 
-    def send_ping(self) -> None:
-        if self.open:
-            self._transport.send_now(encode_frame(PING, b""))
+    def check_timeouts(self, now: float) -> bool:
+        silence = now - self._last_received
+        if silence > PING_TIMEOUT_SECONDS:
+            self.connection.abort()
+        elif silence > PING_INTERVAL_SECONDS and self.open:
+            self._send_now(encode_frame(PING, b""))
+        return True
 
     def start_close(self) -> None:
         """Close because the component stops."""
         self._end_session(GOING_AWAY, "the component is being stopped")
 
-    def connection_lost(self) -> None:
-        """The peer has disconnected."""
+    def disconnect(self) -> None:
+        super().disconnect()
         self._close_sent, self.open = True, False
         self._end_session(ABNORMAL, "")
+
+    def _send_now(self, data: bytes) -> None:
+        if not self.disconnected:
+            self.connection.write(data)
 
     def _end_session(self, code: int, reason: str) -> None:
         """Send a close frame once, and leave the peer time to answer it."""
         if not self._close_sent:
             self._close_sent = True
             if self.open:
-                self._transport.send_now(encode_close(NORMAL if code in (NO_STATUS, ABNORMAL) else code, reason))
-                self._transport.close_after_delay()
+                self._send_now(encode_close(NORMAL if code in (NO_STATUS, ABNORMAL) else code, reason))
+                self.connection.close_after_delay()
             else:
-                self._transport.close()
+                self.connection.close()
         self.open = False
         if self._disconnect is None:
             self._disconnect = {"type": "websocket.disconnect", "code": code, "reason": reason}
-            self._readable.set()
+            self.wake()
 
 
 def _message_content(opcode: int, content: bytes) -> Message:

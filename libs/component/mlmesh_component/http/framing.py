@@ -34,7 +34,7 @@ class Limits:
 
 
 class Request:
-    """One complete request. Header names are lower case; repeated headers are joined with commas."""
+    """One request; `body` is empty if it is streamed. Header names are lower case, repeated ones joined with commas."""
 
     __slots__ = ("body", "headers", "keep_alive", "method", "minor", "target")
 

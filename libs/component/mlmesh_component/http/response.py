@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 NO_QUEUE_TIME = b"queue;dur=0.0"
 JSON_TYPE = b"application/json"
 
+LAST_CHUNK = b"0\r\n\r\n"
+
 STATUS_LINES: dict[int, bytes] = {
     status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
 }
@@ -54,6 +56,11 @@ class Response:
             b"".join([b"%s: %s\r\n" % field for field in self.headers]),
             connection,
         )
+
+
+def encode_chunk(data: bytes) -> bytes:
+    """A part of a body in the chunked transfer coding; nothing for no data, which would end the body."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
 def id_header(request_id: str) -> Headers:

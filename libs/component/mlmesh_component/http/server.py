@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from typing import Callable
 
 from .connection import Connection, RequestHandler, RequestParser
@@ -13,6 +12,7 @@ from .response import DateHeader
 BACKLOG = 2048
 CHECK_INTERVAL_SECONDS = 5.0
 FLUSH_SECONDS = 2.0
+POLL_SECONDS = 0.01
 
 
 class HttpServer:
@@ -24,11 +24,11 @@ class HttpServer:
         self.connections: set[Connection] = set()
         self.port = 0
         self.loop = asyncio.get_running_loop()
-        self._make_parser = functools.partial(parser, limits)
+        self.date_header = DateHeader()
+        self._parser = parser
+        self._limits = limits
         self._listener: asyncio.AbstractServer | None = None
         self._check_timer: asyncio.TimerHandle | None = None
-        self.date_header = DateHeader()
-        self._all_closed: asyncio.Future[None] | None = None
 
     async def start_listening(self, host: str, port: int) -> int:
         """Open the listening socket and return its port."""
@@ -39,29 +39,27 @@ class HttpServer:
         return self.port
 
     def _create_connection(self) -> Connection:
-        return Connection(self, self._make_parser())
+        return Connection(self, self._parser(self._limits))
 
     def stop_accepting(self) -> None:
+        """Accept no connection any more, and close each after its current response."""
         self.closing = True
         if self._listener is not None:
             self._listener.close()
         if self._check_timer is not None:
             self._check_timer.cancel()
+        for connection in list(self.connections):
+            connection.start_close()
 
     async def close(self) -> None:
         """Close the connections after pending data has been sent."""
         for connection in list(self.connections):
-            connection.close()
-        if self.connections:
-            self._all_closed = self.loop.create_future()
-            await asyncio.wait([self._all_closed], timeout=FLUSH_SECONDS)
+            connection.close_now()
+        end = self.loop.time() + FLUSH_SECONDS
+        while self.connections and self.loop.time() < end:  # noqa: ASYNC110 - only while a component stops
+            await asyncio.sleep(POLL_SECONDS)
         for connection in list(self.connections):
             connection.abort()
-
-    def remove_connection(self, connection: Connection) -> None:
-        self.connections.discard(connection)
-        if self._all_closed is not None and not self.connections and not self._all_closed.done():
-            self._all_closed.set_result(None)
 
     def _check_connections(self) -> None:
         now = self.loop.time()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .framing import Limits
-from .http1 import Http1Parser, RequestHead
+from .framing import Limits, Request
+from .http1 import Http1Parser
 
 UNLIMITED = Limits(body=2**62)
 """The application limits how much it reads."""
@@ -12,11 +12,12 @@ UNLIMITED = Limits(body=2**62)
 class StreamingParser(Http1Parser):
     """Parses the requests of one connection."""
 
-    def next_head(self) -> RequestHead | None:
-        """The head of the current request, until its body has been read; None if more bytes are needed."""
-        if self._head is None:
-            self._head = self._parse_head()
-        return self._head
+    def next_request(self) -> Request | None:
+        """The next request without its body, which has to be read first; None if more bytes are needed."""
+        self._head = head = self._parse_head()
+        if head is None:
+            return None
+        return Request(head.method, head.target, head.minor, head.headers, head.framing.keep_alive, b"")
 
     def next_body_part(self) -> tuple[bytes, bool]:
         """What has been received of the body since the last part, and whether the body has ended."""
