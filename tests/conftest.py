@@ -1,31 +1,39 @@
-"""Addresses of the real servers. Each is started by the first test that asks for it; a pure test starts nothing."""
+"""Addresses of the real servers. Each is started by the first test that asks for it; a pure test starts nothing.
+
+Nor does it import what it does not use: fixtures import what takes long, here and in the services' own conftest.py.
+"""
+
+from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import pytest
-from xdist.remote import Producer
 
-from tests.deploy.mesh import Mesh, compose_mesh
-from tests.lines import Lines
-from tests.servers.engine import Engine
-from tests.servers.exports import EXPORTS
-from tests.servers.fleet import Fleet
-from tests.servers.postgres import Postgres
 from tests.servers.provision import Missing
-from tests.servers.rabbitmq import RabbitMQ
 
-FLEET = pytest.StashKey[Fleet]()
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+
+    from tests.deploy.mesh import Mesh
+    from tests.lines import Lines
+    from tests.servers.engine import Engine
+    from tests.servers.fleet import Fleet
+    from tests.servers.postgres import Postgres
+    from tests.servers.rabbitmq import RabbitMQ
+
+FLEET: pytest.StashKey[Fleet] = pytest.StashKey()
 SHARED = ("postgres", "rabbitmq", "minio", "versitygw")
 """Servers that all processes use. A host has one Docker Engine: one process starts it."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[FLEET] = Fleet()
     signal.signal(signal.SIGTERM, _interrupted)
 
 
@@ -34,22 +42,44 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """With several processes (`-n`) the first one starts the servers for all of them."""
     if not session.config.getoption("numprocesses", None):
         return
+    from tests.servers.exports import EXPORTS
+
     for name in SHARED:
         with suppress(Missing):  # the tests that need it say so
-            os.environ.update(EXPORTS[name](session.config.stash[FLEET]))
+            os.environ.update(EXPORTS[name](get_fleet(session.config)))
+
+
+def get_fleet(config: pytest.Config) -> Fleet:
+    if FLEET not in config.stash:
+        from tests.servers.fleet import Fleet
+
+        config.stash[FLEET] = Fleet()
+    return config.stash[FLEET]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Hypothesis' plugin would import Hypothesis for its summary even where no test has used it."""
+    if "hypothesis" not in sys.modules and not session.config.getoption("numprocesses", None):
+        plugins = session.config.pluginmanager
+        if plugin := plugins.get_plugin("hypothesispytest"):
+            plugins.unregister(plugin)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lines:
+    from tests.lines import Lines
+
     return Lines(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    with config.stash[FLEET]:
-        pass
+    if FLEET in config.stash:
+        with config.stash[FLEET]:
+            pass
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for name, reason in config.stash[FLEET].missing.items():
+    missing = config.stash[FLEET].missing if FLEET in config.stash else {}
+    for name, reason in missing.items():
         terminalreporter.write_line(f"MISSING {name}: {reason}", red=True)
 
 
@@ -66,7 +96,7 @@ def pytest_fixture_setup() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def fleet(pytestconfig: pytest.Config) -> Fleet:
-    return pytestconfig.stash[FLEET]
+    return get_fleet(pytestconfig)
 
 
 @pytest.fixture(scope="session")
@@ -142,6 +172,8 @@ def python_image(fleet: Fleet) -> str:
 @pytest.fixture(scope="session")
 def compose(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """The whole mesh of docker-compose.yml: `url`, `admin_token`."""
+    from tests.deploy.mesh import compose_mesh
+
     with compose_mesh(docker_engine, tmp_path_factory.mktemp("scratch")) as mesh:
         yield mesh
 

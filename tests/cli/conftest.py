@@ -3,15 +3,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 
-from services.__main__ import check_manifests, load_service_factory, load_teardown, upgrade_database
-from services.cli.command import main
-from services.cli.service_factories import ServiceFactories
-from tests.cli.damaged_data_dir import create_data_dir
-from tests.cli.fake_mesh import FakeMesh, fake_mesh
+if TYPE_CHECKING:
+    from tests.cli.fake_mesh import FakeMesh
 
 
 @dataclass(frozen=True)
@@ -27,6 +24,8 @@ Run = Callable[..., CommandResult]
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """The data directory of a stopped mesh."""
+    from tests.cli.damaged_data_dir import create_data_dir
+
     return create_data_dir(tmp_path / "data")
 
 
@@ -42,6 +41,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Run `mlmesh` with these arguments in this process; resets logging afterwards."""
+    import structlog
+
+    from services.__main__ import check_manifests, load_service_factory, load_teardown, upgrade_database
+    from services.cli.command import main
+    from services.cli.service_factories import ServiceFactories
 
     def command(*arguments: str) -> CommandResult:
         code = main(
@@ -56,6 +60,8 @@ def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
 
 @pytest.fixture
 def mesh(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeMesh]:
+    from tests.cli.fake_mesh import fake_mesh
+
     with fake_mesh() as fake:
         monkeypatch.setenv("MLMESH_URL", fake.url)
         monkeypatch.setenv("MLMESH_TOKEN", "secret-token")

@@ -7,23 +7,20 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-import aiohttp
 import pytest
-from multidict import CIMultiDictProxy
-from yarl import URL
 
 from libs.common.bus import Consumer, Queue
 from libs.common.bus.memory import MemoryBus
-from libs.common.db import Database
-from libs.common.http.server import bind, run_server, socket_url
 from libs.common.identity import HEADER_SCOPES
 from libs.common.messages import FileChanged
 from libs.common.settings import Settings
-from services.databox.app import create
-from services.databox.db import metadata
+
+if TYPE_CHECKING:
+    import aiohttp
+    from multidict import CIMultiDictProxy
 
 TOKEN = "internal"
 DEADLINE_S = 10.0
@@ -53,6 +50,8 @@ class Databox:
         return await self.fetch(method, self.url + path, headers=headers, **how)
 
     async def fetch(self, method: str, url: str, **how: Any) -> Response:
+        from yarl import URL
+
         async with self.session.request(method, URL(url, encoded=True), **how) as response:
             content = await response.read()
             body = (
@@ -101,6 +100,11 @@ StartDatabox = Callable[[Settings], AbstractAsyncContextManager[Databox]]
 @asynccontextmanager
 async def start_databox(settings: Settings) -> AsyncIterator[Databox]:
     """Start a replica of the service with these settings, on its own port."""
+    import aiohttp
+
+    from libs.common.http.server import bind, run_server, socket_url
+    from services.databox.app import create
+
     bound, bus = bind("127.0.0.1", 0), MemoryBus()
     service_settings = settings.with_values(
         databox_url=socket_url(bound), public_url=socket_url(bound).replace("127.0.0.1", "localhost")
@@ -137,6 +141,9 @@ def urls(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
 @pytest.fixture
 async def settings(urls: tuple[str, str], tmp_path: Path) -> Settings:
     """Settings with an empty store and a database that has the tables."""
+    from libs.common.db import Database
+    from services.databox.db import metadata
+
     database, store = urls
     new_database = Database(database)
     await new_database.create_all(metadata)

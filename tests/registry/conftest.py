@@ -1,26 +1,26 @@
 """The registry as a real service on a real database, with fakes for scheduler and databox."""
 
+from __future__ import annotations
+
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import aiohttp
 import pytest
-from aiohttp import web
 
 from libs.common import identity
 from libs.common.bus import Consumer, Queue
 from libs.common.bus.memory import MemoryBus
-from libs.common.db import Database
-from libs.common.http.server import bind, run_server, socket_url
 from libs.common.settings import Settings
-from services.registry.app import create
-from services.registry.db import metadata
 from tests.registry.working_copy import MODULE, WorkingCopy
+
+if TYPE_CHECKING:
+    import aiohttp
+    from aiohttp import web
 
 DEADLINE_S = 20.0
 TOKEN = "internal"
@@ -36,6 +36,8 @@ class FakePeers:
     requests: list[str] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.Response:
+        from aiohttp import web
+
         key = f"{request.method} {request.path}"
         self.requests.append(key)
         status, body = self.responses.get(key, (404, {"detail": "unknown"}))
@@ -127,6 +129,8 @@ def working_copy(tmp_path: Path) -> WorkingCopy:
 
 @pytest.fixture
 async def peers() -> AsyncIterator[FakePeers]:
+    from aiohttp import web
+
     fake = FakePeers()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", fake.handle)
@@ -148,6 +152,10 @@ class StartRegistry(Protocol):
 @pytest.fixture
 def start_registry(tmp_path: Path, peers: FakePeers) -> StartRegistry:
     """Starts the service on a database: again after it stopped, or as a second replica (`host`)."""
+    import aiohttp
+
+    from libs.common.http.server import bind, run_server, socket_url
+    from services.registry.app import create
 
     @asynccontextmanager
     async def run_registry(database: str, host: str = "host", **overrides: Any) -> AsyncIterator[Registry]:
@@ -175,6 +183,9 @@ def start_registry(tmp_path: Path, peers: FakePeers) -> StartRegistry:
 
 
 async def make_tables(url: str) -> None:
+    from libs.common.db import Database
+    from services.registry.db import metadata
+
     if url.startswith("sqlite"):
         Path(url.partition("///")[2]).parent.mkdir(exist_ok=True)
     database = Database(url)

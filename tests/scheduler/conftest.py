@@ -8,24 +8,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from aiohttp import web
 
 from libs.common.bus.memory import MemoryBus
-from libs.common.db import Database
 from libs.common.errors import MeshError
-from libs.common.http.client import ServiceClient, open_service_clients
-from libs.common.http.server import bind, run_server, socket_url
 from libs.common.identity import HEADER_PIPELINES, HEADER_SCOPES, HEADER_USER
 from libs.common.messages import RevisionReady
 from libs.common.settings import Settings
-from services.scheduler.app import create
-from services.scheduler.control_loops import EVENT_QUEUE
-from services.scheduler.db import metadata
-from tests.scheduler.manifests import catalog_json
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from libs.common.http.client import ServiceClient
 
 DEADLINE_S = 20.0
 LEASE_S = 2.0
@@ -57,6 +54,8 @@ class FakeServices:
     has_space: bool = True
 
     async def handle(self, request: web.Request) -> web.Response:
+        from aiohttp import web
+
         if self.is_away:
             return web.json_response({"detail": "away"}, status=503)
         path = request.path
@@ -115,6 +114,9 @@ class Mesh:
         self.bus = bus
 
     async def deploy(self, deployment: str, catalog: dict[str, Any] | None = None, app: str = "leaf") -> None:
+        from services.scheduler.control_loops import EVENT_QUEUE
+        from tests.scheduler.manifests import catalog_json
+
         item = {"id": deployment, "app": app, "commit": f"commit-{deployment}", "catalog": catalog or catalog_json()}
         self.services.deployments.append(item)
         await self.bus.declare(EVENT_QUEUE)
@@ -188,6 +190,10 @@ def healthy_status(lease: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def run_fake_services() -> AsyncIterator[tuple[str, FakeServices]]:
+    from aiohttp import web
+
+    from libs.common.http.server import bind, socket_url
+
     services = FakeServices()
     app = web.Application(client_max_size=20_000_000)
     app.router.add_route("*", "/{path:.*}", services.handle)
@@ -204,6 +210,12 @@ async def run_fake_services() -> AsyncIterator[tuple[str, FakeServices]]:
 @pytest.fixture
 async def mesh(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Mesh]:
     """The mark `settings` adds settings."""
+    from libs.common.db import Database
+    from libs.common.http.client import open_service_clients
+    from libs.common.http.server import bind, run_server, socket_url
+    from services.scheduler.app import create
+    from services.scheduler.db import metadata
+
     database = Database(database_url)
     await database.create_all(metadata)
     await database.close()
