@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from libs.common import log
 from libs.common.errors import MeshError
+from libs.common.protocol.load_report import ComponentLoad, LoadReport
 from services.gateway.internal_client import InternalService
 from services.gateway.routing.route_table import Component
 
@@ -97,10 +99,17 @@ class LoadReporter:
     async def _report(self, loads: dict[ComponentKey, float]) -> None:
         if not loads:
             return
-        entries = [{"app": app, "component": component, "load": load} for (app, component), load in loads.items()]
+        report = build_report(self._name, loads).to_json()
         try:
-            await self._scheduler.request_json(
-                "POST", "/internal/loads", {"gateway": self._name, "loads": entries}, timeout=REPORT_TIMEOUT_S
-            )
+            await self._scheduler.request_json("POST", "/internal/loads", report, timeout=REPORT_TIMEOUT_S)
         except MeshError as error:
             self._log.warning("Failed to report load to scheduler", error=error.detail)
+
+
+def build_report(gateway: str, loads: Mapping[ComponentKey, float]) -> LoadReport:
+    """Its bounds are not checked here: the scheduler drops an entry that breaks one, and takes the others."""
+    entries = tuple(
+        ComponentLoad.model_construct(app=app, component=component, load=load)
+        for (app, component), load in loads.items()
+    )
+    return LoadReport.model_construct(gateway=gateway, loads=entries)
