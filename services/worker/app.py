@@ -22,7 +22,7 @@ from services.worker.context import WorkerContext, get_installation_id
 from services.worker.files.checkout import CheckoutCache
 from services.worker.files.file_cache import FileCache
 from services.worker.files.models import ModelCache
-from services.worker.heartbeat import Heartbeat
+from services.worker.heartbeat import HeartbeatSender
 from services.worker.held_tasks import HeldTasks
 from services.worker.lease_runner import LeaseRunner
 from services.worker.runtime import Runtime
@@ -109,7 +109,7 @@ async def run_worker_loops(context: WorkerContext, bus: Bus) -> AsyncIterator[He
     async with asyncio.TaskGroup() as tasks, asyncio.TaskGroup() as loops:
         runner = LeaseRunner(context, held_tasks, tasks)
         await runner.adopt_existing()
-        heartbeat = Heartbeat(settings, context.worker, held_tasks, context.peers.scheduler)
+        heartbeat = HeartbeatSender(settings, context.worker, held_tasks, context.peers.scheduler)
         claimer = TaskClaimer(settings, context.worker, held_tasks, context.peers.scheduler, runner.start_lease)
         claim_loops = [
             loops.create_task(claimer.consume_notifications(bus, resource_class))

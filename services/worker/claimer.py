@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from libs.common import log
 from libs.common.bus import Bus, Consumer, Queue
@@ -81,7 +80,7 @@ class TaskClaimer:
             self._accept_lease(response["lease"])
             return bool(response.get("more", True))
 
-    def _accept_lease(self, value: Any) -> None:
+    def _accept_lease(self, value: object) -> None:
         """Start a lease. An invalid one is dropped; it expires because nobody renews it."""
         try:
             lease = Lease.from_json(value)

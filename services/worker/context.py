@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from services.worker.held_tasks import HeldTask
 from services.worker.lease import Lease
 from services.worker.retry import retry
 from services.worker.runtime import Progress, Runtime, RuntimeFailure
-from services.worker.runtime.spec import LOOPBACK, ContainerSite, ContainerSpec
+from services.worker.runtime.spec import LOOPBACK, ContainerSite, ContainerSpec, Secrets
 
 PROGRESS_INTERVAL_S = 0.25
 """Minimum time between two progress lines that are reported: installers write many."""
@@ -65,29 +66,29 @@ class WorkerContext:
         )
 
     async def mesh_url(self, lease: Lease) -> str:
-        isolated = lease.kind == "instance" and lease.spec.get("egress") == "none"
+        isolated = lease.kind == "instance" and lease.spec.egress == "none"
         return await retry(lambda: self.runtime.mesh_url(lease.app, egress=not isolated))
 
-    async def get_secrets(self, lease: Lease) -> dict[str, dict[str, str]]:
+    async def get_secrets(self, lease: Lease) -> Secrets:
         """Fetch the values of the secrets in its environment. Raises TaskFailed."""
-        return await self._fetch_secrets(lease, lease.spec.get("secrets") or [])
+        return await self._fetch_secrets(lease.app, lease.spec.secrets)
 
     async def get_registry_login(self, lease: Lease) -> dict[str, str] | None:
         """Return the credentials of the image registry; None: anonymous. Raises TaskFailed."""
-        name = lease.spec.get("image_credentials")
+        name = lease.spec.image_credentials
         if not name:
             return None
-        credentials = (await self._fetch_secrets(lease, [name]))[name]
+        credentials = (await self._fetch_secrets(lease.app, [name]))[name]
         if not {"username", "password"} <= credentials.keys():
             raise TaskFailed(
                 "image", f"Secret {name} needs the keys username and password to be the image's credentials"
             )
         return {"username": credentials["username"], "password": credentials["password"]}
 
-    async def _fetch_secrets(self, lease: Lease, names: list[str]) -> dict[str, dict[str, str]]:
+    async def _fetch_secrets(self, app: str, names: Sequence[str]) -> Secrets:
         if not names:
             return {}
-        path = f"/internal/apps/{lease.app}/secrets/values"
+        path = f"/internal/apps/{app}/secrets/values"
         try:
             response = await retry(lambda: self.peers.registry.post(path, {"names": names}))
         except Conflict as error:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from libs.common.errors import MeshError
+from libs.common.protocol.report import FailureDetails, FailureReason
 
 
 class TaskFailed(MeshError):
     """The task failed for a reason that its developer or an operator can act on."""
 
-    def __init__(self, code: str, detail: str, **extra: Any) -> None:
+    def __init__(self, code: str, detail: str, **more: Unpack[FailureDetails]) -> None:
         detail = detail.encode(errors="replace").decode()  # a file name in it may not be UTF-8
         super().__init__(detail)
-        self.reason = {"code": code, "detail": detail, **extra}
+        self.reason: FailureReason = {"code": code, "detail": detail, **more}

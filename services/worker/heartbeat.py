@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any
+from collections.abc import Mapping
 
 from libs.common.http.client import ServiceClient
-from libs.common.protocol.heartbeat import HeartbeatResponse
+from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse
 from libs.common.settings import Settings
 from services.worker.held_tasks import HeldTasks
 
@@ -16,7 +16,7 @@ RESPONSE_MARGIN_S = 5.0
 """How long the response may take beyond the requested wait."""
 
 
-class Heartbeat:
+class HeartbeatSender:
     """One long poll at a time; a change of a held task aborts it and sends the next.
 
     While the scheduler is unavailable the work continues: only an order ends a held task.
@@ -49,23 +49,23 @@ class Heartbeat:
 
     async def _send(self, wait: float) -> None:
         path = f"/internal/workers/{self._worker}/sync"
-        sent = [(held_task, held_task.openapi) for held_task in self._held_tasks.list_tasks()]
+        sent = [(held_task, held_task.status) for held_task in self._held_tasks.list_tasks()]
         response = await self._scheduler.post(path, self.to_json(wait), timeout=wait + RESPONSE_MARGIN_S)
-        for held_task, openapi in sent:
-            held_task.reported_openapi = openapi
+        for held_task, status in sent:
+            held_task.mark_reported(status)
         self._apply_orders(HeartbeatResponse.model_validate(response))
 
-    def to_json(self, wait: float) -> dict[str, Any]:
-        return {
-            "host": socket.gethostname(),
-            "classes": list(self._settings.worker_classes),
-            "slots": self._settings.worker_slots,
-            "free": self._held_tasks.free_slots,
-            "labels": self._settings.worker_labels,
-            "draining": self._held_tasks.draining,
-            "wait": wait,
-            "have": [held_task.dump_json() for held_task in self._held_tasks.list_tasks()],
-        }
+    def to_json(self, wait: float) -> Mapping[str, object]:
+        heartbeat = Heartbeat(
+            host=socket.gethostname(),
+            classes=self._settings.worker_classes,
+            slots=self._settings.worker_slots,
+            free=self._held_tasks.free_slots,
+            labels=self._settings.worker_labels,
+            draining=self._held_tasks.draining,
+            wait=wait,
+        )
+        return {**heartbeat.to_json(), "have": [held_task.dump_status() for held_task in self._held_tasks.list_tasks()]}
 
     def _apply_orders(self, orders: HeartbeatResponse) -> None:
         self._lease_s = orders.lease_seconds

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal, TypedDict, Unpack
 
 import orjson
 
 from libs.common import log
+from libs.common.protocol.heartbeat import InstanceEndpoint, TaskStatus
 from services.worker.lease import Lease
 
 STAGE_UPDATE_DELAY_S = 0.1
@@ -17,33 +18,46 @@ Order = Literal["stop", "gone", "return"]
 """`stop`: end it and report. `gone`: the lease is over, discard it. `return`: this worker stops, hand it back."""
 
 
+class StatusChange(TypedDict, total=False):
+    """Fields of a status that change together."""
+
+    state: Literal["staging", "pulling", "starting", "running", "healthy", "unhealthy", "uploading", "stopping"]
+    detail: str | None
+    progress: tuple[int, int]
+    endpoint: InstanceEndpoint
+    openapi: dict[str, object] | None
+
+
 class HeldTask:
     """A lease and its status. Every change of the status wakes the heartbeat."""
 
     def __init__(self, lease: Lease, on_change: Callable[[Lease], None]) -> None:
         self.lease = lease
         self.order: Order | None = None
-        self._status: dict[str, Any] = {"state": "staging"}
-        self.reported_openapi: dict[str, Any] | None = None
+        self.status = TaskStatus(task=lease.task, token=lease.token, state="staging")
+        self._reported_openapi: dict[str, object] | None = None
         """The OpenAPI document that the scheduler has; it is large, and sent once."""
+        self._status_json: orjson.Fragment | None = None
+        """Serialized once for each change: most heartbeats change nothing."""
         self._order_event = asyncio.Event()
         self._on_change = on_change
 
-    def update_status(self, **values: Any) -> None:
-        if {**self._status, **values} != self._status:
-            self._status.update(values)
+    def update_status(self, **change: Unpack[StatusChange]) -> None:
+        """The scheduler checks the values: it ignores a field that it cannot take."""
+        status = self.status.model_copy(update=dict(change))
+        if status != self.status:
+            self.status, self._status_json = status, None
             self._on_change(self.lease)
+
+    def mark_reported(self, status: TaskStatus) -> None:
+        """The scheduler has taken this status."""
+        if status.openapi is not self._reported_openapi:
+            self._reported_openapi, self._status_json = status.openapi, None
 
     @property
     def has_started(self) -> bool:
         """Whether its command may have run: then it cannot be handed back."""
-        return self._status["state"] not in ("staging", "pulling")
-
-    @property
-    def progress(self) -> list[int] | None:
-        """The last progress, `[n, m]`."""
-        progress: list[int] | None = self._status.get("progress")
-        return progress
+        return self.status.state not in ("staging", "pulling")
 
     def set_order(self, order: Order) -> None:
         """The first order counts, but `gone` overrides any other."""
@@ -54,33 +68,29 @@ class HeldTask:
     async def wait_for_order(self) -> None:
         await self._order_event.wait()
 
-    @property
-    def openapi(self) -> dict[str, Any] | None:
-        openapi: dict[str, Any] | None = self._status.get("openapi")
-        return openapi
-
-    def to_json(self) -> dict[str, Any]:
-        unchanged = {"openapi": None} if self.openapi is self.reported_openapi else {}
-        defaults = {"detail": None, "progress": None, "endpoint": None, "openapi": None}
-        return {"task": self.lease.task, "token": self.lease.token, **defaults, **self._status, **unchanged}
-
-    def dump_json(self) -> orjson.Fragment:
-        """Serialize the status. Fields that are not JSON are left out, so that the lease is renewed all the same."""
-        try:
-            return orjson.Fragment(orjson.dumps(self.to_json()))
-        except TypeError:
-            invalid = {name for name, value in self._status.items() if not _is_serializable(value)}
-            log.get("worker").warning(
-                "Status field is not JSON; leaving it out", task=self.lease.task, fields=sorted(invalid)
-            )
-            valid = {name: value for name, value in self.to_json().items() if name not in invalid}
-            return orjson.Fragment(orjson.dumps({"state": "running", **valid}))
+    def dump_status(self) -> orjson.Fragment:
+        """Serialize the status for a heartbeat."""
+        if self._status_json is None:
+            is_known = self.status.openapi is not None and self.status.openapi is self._reported_openapi
+            status = self.status.model_copy(update={"openapi": None}) if is_known else self.status
+            self._status_json = orjson.Fragment(_dump_valid_fields(status))
+        return self._status_json
 
 
-def _is_serializable(value: Any) -> bool:
+def _dump_valid_fields(status: TaskStatus) -> bytes:
+    """Fields that are not JSON are left out, so that the lease is renewed all the same."""
     try:
-        orjson.dumps(value)
-    except TypeError:
+        return orjson.dumps(status.to_json())
+    except (TypeError, ValueError):
+        invalid = {name for name in status.model_fields_set if not _is_serializable(status, name)}
+        log.get("worker").warning("Status field is not JSON; leaving it out", task=status.task, fields=sorted(invalid))
+        return orjson.dumps(status.model_dump(mode="json", exclude_unset=True, exclude=invalid))
+
+
+def _is_serializable(status: TaskStatus, name: str) -> bool:
+    try:
+        orjson.dumps(status.model_dump(mode="json", include={name}))
+    except (TypeError, ValueError):
         return False
     return True
 

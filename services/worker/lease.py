@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
+from pydantic import ValidationError
+
+from libs.common.http.problem import validation_error
 from libs.common.http.tolerant_list import describe_entry
+from libs.common.protocol import claim
+from libs.common.protocol.container import ContainerFields
+from libs.common.protocol.instance import InstanceSpec
+from libs.common.protocol.stage import StageSpec
 
-LEASE_FIELDS: Mapping[str, type] = {
-    "task": str, "kind": str, "token": int, "attempt": int, "app": str, "commit": str, "spec": dict,
-}  # fmt: skip
+
+class UnreadableSpec(ContainerFields):
+    """Stands for a specification that this worker cannot read, so that its task alone fails."""
+
+    image: str | None = None
+    problem: str
+    """What is wrong with it."""
+
+
+TaskSpec = StageSpec | InstanceSpec | UnreadableSpec
 
 
 @dataclass(frozen=True)
@@ -21,20 +34,51 @@ class Lease:
     attempt: int
     app: str
     commit: str
-    spec: dict[str, Any]
+    spec: TaskSpec
+    document: Mapping[str, object] = field(repr=False)
+    """As the scheduler sent it: it is saved with the fields that only another release knows."""
 
     @classmethod
-    def from_json(cls, value: Any) -> Lease:
-        """Raises ValueError for an invalid lease; its message names the task if it is known."""
-        if not isinstance(value, dict) or not all(type(value.get(name)) is kind for name, kind in LEASE_FIELDS.items()):
-            raise ValueError(f"invalid lease: {describe_entry(value)}")
-        return cls(**{name: value[name] for name in LEASE_FIELDS})
+    def from_json(cls, value: object) -> Lease:
+        """Raises ValueError for an invalid lease, which cannot be reported; its message names the task if it is known.
+
+        An invalid specification raises nothing: `spec` says what is wrong with it.
+        """
+        try:
+            lease = claim.Lease.model_validate(value)
+        except ValidationError as error:
+            problem = validation_error(error.errors()).detail
+            raise ValueError(f"invalid lease: {describe_entry(value)}: {problem}") from error
+        return cls(
+            task=lease.task,
+            kind=lease.kind,
+            token=lease.token,
+            attempt=lease.attempt,
+            app=lease.app,
+            commit=lease.commit,
+            spec=read_spec(lease.kind, lease.spec),
+            document=lease.to_json(),
+        )
 
     @property
     def container_name(self) -> str:
         return f"mlmesh-{self.task}-{self.token}"
 
     @property
-    def log_fields(self) -> dict[str, Any]:
+    def log_fields(self) -> Mapping[str, str | int]:
         """Fields of every log event about this lease."""
         return {"task": self.task, "kind": self.kind, "app": self.app, "attempt": self.attempt, "token": self.token}
+
+
+def read_spec(kind: str, document: Mapping[str, object]) -> TaskSpec:
+    """Read the specification of a task of this kind."""
+    if kind not in ("stage", "instance"):
+        return UnreadableSpec(problem=f"this worker does not know tasks of the kind {kind!a}; upgrade it")
+    try:
+        return StageSpec.model_validate(document) if kind == "stage" else InstanceSpec.model_validate(document)
+    except ValidationError as error:
+        problem = validation_error(error.errors()).detail
+        return UnreadableSpec(
+            problem=f"this worker cannot read the specification of the {kind}: {problem}; "
+            "upgrade the worker if its release is older than the scheduler's"
+        )

@@ -6,12 +6,12 @@ import asyncio
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from libs.common import log
 from libs.common.errors import Conflict, MeshError, NotFound
+from libs.common.protocol.report import FailureReason
 from libs.common.redaction import redact_links
 from libs.common.settings import Settings
 from services.worker.context import WorkerContext
@@ -22,10 +22,8 @@ from services.worker.lease import Lease
 from services.worker.outcome import Outcome
 from services.worker.retry import retry
 from services.worker.runtime import RuntimeFailure
-from services.worker.work.async_prediction import AsyncPrediction
-from services.worker.work.instance import Instance
 from services.worker.work.monitoring import STOP_GRACE_S
-from services.worker.work.stage import Stage
+from services.worker.work.task_kinds import Work, create_work
 
 SHUTDOWN_CLEANUP_S = 5.0
 """How long a stopping worker waits for reports and clean-up of ended tasks."""
@@ -40,7 +38,7 @@ class LeaseRunner:
     def __init__(self, context: WorkerContext, held_tasks: HeldTasks, group: asyncio.TaskGroup) -> None:
         self._context, self._held_tasks, self._group = context, held_tasks, group
         self._running: set[asyncio.Task[None]] = set()
-        self._decided: set[asyncio.Task[Any]] = set()
+        self._decided: set[asyncio.Task[object]] = set()
         """Tasks whose outcome is known: they only report and clean up."""
 
     def start_lease(self, lease: Lease) -> None:
@@ -96,13 +94,13 @@ class LeaseRunner:
 
     async def _run_lease(self, held_task: HeldTask, *, adopted: bool) -> None:
         folder = self._context.task_folder(held_task.lease)
-        work = work_class(held_task.lease)(self._context, held_task)
+        work = create_work(self._context, held_task)
         outcome = redact_reason(await self._wait_for_outcome(work, adopted=adopted), folder, self._context.settings)
         self._mark_decided()
         log_outcome(held_task.lease, outcome)
         if outcome is None or outcome.outcome != "succeeded":  # else the container has ended
             await self._stop_container(held_task)
-        if outcome is not None and (outcome.reason or {}).get("code") == disk.DISK_FULL:
+        if outcome is not None and outcome.failure_code == disk.DISK_FULL:
             # first: an embedded scheduler cannot store the report on a full disk
             await self._clean_up(held_task.lease.container_name, folder)
         if outcome is not None and outcome.outcome != "reused":
@@ -124,7 +122,7 @@ class LeaseRunner:
         await retry(lambda: self._context.runtime.remove(name), timeout=None)
         await asyncio.to_thread(stage_out.remove_tree, folder)
 
-    async def _wait_for_outcome(self, work: Stage | Instance | AsyncPrediction, *, adopted: bool) -> Outcome | None:
+    async def _wait_for_outcome(self, work: Work, *, adopted: bool) -> Outcome | None:
         """Run the work until it ends or an order arrives. None: the lease is over, report nothing."""
         held_task = work.held_task
         running = asyncio.create_task(self._run_work(work, adopted=adopted))
@@ -140,8 +138,8 @@ class LeaseRunner:
             return Outcome("failed", failed.reason, log_tail=work.log.read_tail())
         except MeshError as error:
             code = error.code if isinstance(error, RuntimeFailure) else "error"
-            outcome = "lost" if code == "lost" else "failed"
-            return Outcome(outcome, {"code": code, "detail": error.detail}, log_tail=work.log.read_tail())
+            reason: FailureReason = {"code": code, "detail": error.detail}
+            return Outcome("lost" if code == "lost" else "failed", reason, log_tail=work.log.read_tail())
         except OSError as error:
             reason = (disk.disk_full_failure(error) or TaskFailed("error", str(error))).reason
             return Outcome("failed", reason, log_tail=work.log.read_tail())
@@ -153,7 +151,7 @@ class LeaseRunner:
                 task.cancel()
             await asyncio.gather(running, order, return_exceptions=True)
 
-    async def _run_work(self, work: Stage | Instance | AsyncPrediction, *, adopted: bool) -> Outcome:
+    async def _run_work(self, work: Work, *, adopted: bool) -> Outcome:
         save_lease(work.held_task.lease, self._context.task_folder(work.held_task.lease))
         return await work.run(adopted=adopted)
 
@@ -178,25 +176,20 @@ class LeaseRunner:
             log.get("worker").info(
                 "Scheduler rejected the report: lease is stale", task=held_task.lease.task, why=error.detail
             )
-        except (MeshError, TypeError) as error:  # rejected, or not JSON
+        except (MeshError, TypeError, ValueError) as error:  # rejected, or not JSON
             log.get("worker").error("Scheduler rejected the result", task=held_task.lease.task, why=str(error))
             if outcome.outcome == "returned":
                 return
-            reason = {"code": "output", "detail": f"the scheduler rejected the result: {error}"[:MAX_ERROR_LENGTH]}
+            detail = f"the scheduler rejected the result: {error}"[:MAX_ERROR_LENGTH]
             with suppress(MeshError):
-                await self._send_report(held_task, Outcome("failed", reason))
+                await self._send_report(held_task, Outcome("failed", {"code": "output", "detail": detail}))
 
     async def _send_report(self, held_task: HeldTask, outcome: Outcome) -> None:
-        """Raises the scheduler's error, or TypeError if the outcome is not JSON."""
-        body = {
-            "worker": self._context.worker,
-            "token": held_task.lease.token,
-            **asdict(outcome),
-            "progress": held_task.progress,
-        }
+        """Raises the scheduler's error, or TypeError or ValueError if the outcome is not JSON."""
+        report = outcome.to_report(self._context.worker, held_task.lease.token, held_task.status.progress).to_json()
         path = f"/internal/tasks/{held_task.lease.task}/report"
         limit = HAND_BACK_TIMEOUT_S if outcome.outcome == "returned" else None
-        sending = asyncio.create_task(retry(lambda: self._context.peers.scheduler.post(path, body), limit))
+        sending = asyncio.create_task(retry(lambda: self._context.peers.scheduler.post(path, report), limit))
         try:
             while not sending.done() and held_task.order != "gone":
                 await asyncio.wait([sending], timeout=1.0)
@@ -207,12 +200,6 @@ class LeaseRunner:
             await asyncio.gather(sending, return_exceptions=True)
 
 
-def work_class(lease: Lease) -> type[Stage | Instance | AsyncPrediction]:
-    if lease.kind == "instance":
-        return Instance
-    return AsyncPrediction if lease.spec.get("call") else Stage
-
-
 def log_outcome(lease: Lease, outcome: Outcome | None) -> None:
     """Log how the task ended; None: its lease was lost."""
     logger = log.get("worker")
@@ -220,15 +207,15 @@ def log_outcome(lease: Lease, outcome: Outcome | None) -> None:
         logger.warning("Lease lost; discarding the task", **lease.log_fields)
         return
     event = "Instance stopped" if lease.kind == "instance" else "Task ended"
-    reason = outcome.reason or {}
-    logger.info(event, **lease.log_fields, outcome=outcome.outcome, code=reason.get("code"), why=reason.get("detail"))
+    why = None if outcome.reason is None else outcome.reason["detail"]
+    logger.info(event, **lease.log_fields, outcome=outcome.outcome, code=outcome.failure_code, why=why)
 
 
 def redact_reason(outcome: Outcome | None, folder: Path, settings: Settings) -> Outcome | None:
     """Remove signed links and paths of this host from the reason."""
     if outcome is None or outcome.reason is None:
         return outcome
-    detail = redact_links(str(outcome.reason.get("detail") or "")).replace(f"{folder}/", "")
+    detail = redact_links(outcome.reason["detail"]).replace(f"{folder}/", "")
     for root in (settings.scratch_folder, settings.data):
         detail = detail.replace(f"{root}/", "…/")
     return replace(outcome, reason={**outcome.reason, "detail": detail})
@@ -249,5 +236,5 @@ def save_lease(lease: Lease, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     new_file = folder / "lease.json.new"
     with open(new_file, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-        json.dump(asdict(lease), file)
+        json.dump(lease.document, file)
     new_file.rename(folder / "lease.json")

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
+
+from pydantic import ValidationError
+
+from libs.common.http.problem import validation_error
+from libs.common.protocol.report import FailureReason, OutputSummary, ResourceUsage, TaskReport
 
 
 @dataclass(frozen=True)
 class Outcome:
-    outcome: str
-    reason: dict[str, Any] | None = None
-    outputs: dict[str, Any] = field(default_factory=dict)
-    log_tail: list[str] = field(default_factory=list)
-    usage: dict[str, Any] | None = None
+    outcome: Literal["succeeded", "failed", "canceled", "stopped", "returned", "lost", "reused"]
+    """`reused` is not reported: the scheduler knows."""
+    reason: FailureReason | None = None
+    outputs: Mapping[str, OutputSummary] = field(default_factory=dict)
+    log_tail: Sequence[str] = ()
+    usage: ResourceUsage | None = None
     content: str | None = None
-    answer: object | None = None
+    answer: Mapping[str, object] | None = None
+
+    @property
+    def failure_code(self) -> str | None:
+        return None if self.reason is None else self.reason["code"]
+
+    def to_report(self, worker: str, token: int, progress: tuple[float, float] | None) -> TaskReport:
+        """Raises ValueError if it is not JSON that can be stored."""
+        try:
+            return TaskReport(
+                worker=worker,
+                token=token,
+                outcome=self.outcome,
+                reason=None if self.reason is None else dict(self.reason),
+                outputs=dict(self.outputs),
+                log_tail=tuple(self.log_tail),
+                usage=None if self.usage is None else dict(self.usage),
+                progress=progress,
+                answer=None if self.answer is None else dict(self.answer),
+                content=self.content,
+            )
+        except ValidationError as error:
+            raise ValueError(validation_error(error.errors()).detail) from error

@@ -18,7 +18,6 @@ import pytest
 from libs.common.manifests import MLComponent
 from services.cli.serve_local import runtime_environment
 from services.scheduler.components.desired import build_instance_spec
-from services.worker.lease import Lease
 from services.worker.runtime import spec
 from services.worker.runtime.spec import ContainerSite
 from tests.cli.conftest import Run
@@ -142,10 +141,9 @@ def test_runtime_environment_equals_that_of_the_worker() -> None:
     component = MLComponent.model_validate(
         {"apiVersion": "mlmesh/v1", "kind": "MLComponent", "metadata": {"name": "c"}, "spec": EVERYTHING}
     )
-    document = {**build_instance_spec("c", component, {}).to_json(), "instance_token": "t"}
-    lease = Lease(task="t", kind="instance", token=1, attempt=1, app="a", commit="c", spec=document)
+    instance = build_instance_spec("c", component, {}).model_copy(update={"instance_token": "t"})
     worker_environment = spec.component_environment(
-        lease, ContainerSite(worker="w", installation="x", folder=Path("/s"), mesh_url="u"), None
+        "a", instance, ContainerSite(worker="w", installation="x", folder=Path("/s"), mesh_url="u"), None
     )
     of_the_platform = {"MLMESH_HOST", "MLMESH_INSTANCE_TOKEN", "MLMESH_NAMESPACE", "MLMESH_OTHER_BOXES", "MLMESH_URL"}
     assert runtime_environment(component) == {

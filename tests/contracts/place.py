@@ -15,9 +15,9 @@ import aiohttp
 
 from libs.common.settings import Settings
 from services.worker import app
-from services.worker.lease import Lease
-from services.worker.runtime import Exit, Runtime, RuntimeFailure, spec
-from services.worker.runtime.spec import ContainerSite, ContainerSpec, Mount
+from services.worker.runtime import Exit, Runtime, RuntimeFailure
+from services.worker.runtime.spec import ContainerSite, ContainerSpec, Mount, build_instance_container
+from tests.worker.specs import make_instance_spec, make_lease
 
 
 class Place:
@@ -102,13 +102,10 @@ async def answers(session: aiohttp.ClientSession, path: str) -> bool:
 
 
 def component(place: Place, module: Path) -> ContainerSpec:
-    known = {"component": "double", "image": place.image, "inference": "double:double", "port": 8002}
-    lease = Lease.from_json(
-        {
-            "task": f"{place.installation}-i1", "kind": "instance", "token": 1, "attempt": 1, "app": "leaf",
-            "commit": "c", "spec": {**known, "env": {"PYTHONPATH": str(module)}, "instance_token": "secret"},
-        }
-    )  # fmt: skip
+    instance = make_instance_spec(
+        component="double", image=place.image, inference="double:double", env={"PYTHONPATH": str(module)}
+    )
+    lease = make_lease(instance, task=f"{place.installation}-i1", app="leaf")
     site = ContainerSite(
         worker="one",
         installation=place.installation,
@@ -116,6 +113,6 @@ def component(place: Place, module: Path) -> ContainerSpec:
         mesh_url="http://mesh",
         component_program=None if place.docker else app.find_component_program(),
     )
-    wanted = spec.build_instance_spec(lease, site, None, {})
+    wanted = build_instance_container(lease, instance, site, None, {})
     command = wanted.command if place.docker else (sys.executable, *(wanted.command or ())[1:])
     return replace(wanted, command=command, mounts=(Mount(module, read_only=True),))

@@ -38,7 +38,7 @@ def _module(path: Path) -> str:
 
 
 def _class(node: ast.ClassDef) -> str:
-    bases = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id != "Message"]
+    bases = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id not in ("Message", "TypedDict")]
     also = f" Its fields, and those of `{bases[0]}`." if bases else ""
     rows = "".join(
         f"| `{name}` | `{kind}` | {default} | {meaning} |\n" for name, kind, default, meaning in _fields(node)

@@ -14,8 +14,11 @@ from typing import Any
 from aiohttp import web
 
 from libs.common.settings import Settings
+from tests.worker.specs import lease_document, make_instance_spec, make_stage_spec
 
 DEADLINE_S = 30.0
+TOKEN = 7
+"""Of each lease."""
 
 
 def make_tar(files: dict[str, str]) -> bytes:
@@ -176,26 +179,12 @@ class FakeMesh:
 
     def add_stage(self, task: str, script: str, **over: Any) -> None:
         """Add a ready stage that runs `script`."""
-        spec = {
-            "run": "r", "pipeline": "p", "stage": "s", "image": "i", "entry_point": ["python", "-c", script], "env": {},
-            "secrets": [], "resources": {}, "timeout": 60.0, "inputs": [], "outputs": [], "log": f"log-{task}", **over,
-        }  # fmt: skip
-        self._add_lease(task, "stage", spec)
+        fields = {"entry_point": ["python", "-c", script], "log": f"log-{task}", **over}
+        self.waiting_leases.append(lease_document(make_stage_spec(**fields), task=task, token=TOKEN))
 
     def add_instance(self, task: str, **over: Any) -> None:
-        spec = {
-            "component": "c", "image": "i", "inference": "app:predict", "loader": None, "python": "python3",
-            "port": 8002, "env": {}, "secrets": [], "boxes": [], "concurrency": 1, "timeout": 30.0, "warmup": [],
-            "model": None, "start_timeout": 30.0, "resources": {}, "instance_token": "secret",
-            "log": f"log-{task}", **over,
-        }  # fmt: skip
-        self._add_lease(task, "instance", spec)
-
-    def _add_lease(self, task: str, kind: str, spec: dict[str, Any]) -> None:
-        self.waiting_leases.append(
-            {"task": task, "kind": kind, "attempt": 1, "token": 7, "lease_seconds": 15.0, "app": "a", "commit": "c0",
-             "spec": spec}
-        )  # fmt: skip
+        spec = make_instance_spec(**{"log": f"log-{task}", **over})
+        self.waiting_leases.append(lease_document(spec, task=task, token=TOKEN))
 
 
 @asynccontextmanager

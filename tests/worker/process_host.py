@@ -12,10 +12,6 @@ from libs.common.bus.memory import MemoryBus
 from services.worker.app import create
 from tests.worker.fake_mesh import FakeMesh
 
-INPUT = {"name": "data-in", "kind": "file", "source": {"box": "b", "user": "u", "group": "g", "file": "a.csv"}}
-VALUE = {"name": "rate", "kind": "value", "source": None, "value": 0.5, "suffix": ".json"}
-OUTPUT = {"name": "out", "target": {"area": "runs/r/s/1/out"}}
-
 
 @asynccontextmanager
 async def run_worker(mesh: FakeMesh, folder: Path, **over: Any) -> AsyncIterator[None]:

@@ -18,7 +18,8 @@ from services.worker.files.cache_key import hash_files
 from services.worker.runtime.process.process_state import read_start_time
 from services.worker.work import health
 from tests.worker.fake_mesh import FakeMesh
-from tests.worker.process_host import INPUT, OUTPUT, VALUE, list_pids, list_task_folders, run_worker
+from tests.worker.process_host import list_pids, list_task_folders, run_worker
+from tests.worker.specs import INPUT, OUTPUT, VALUE
 
 
 async def test_a_stage_reads_its_inputs_writes_its_outputs_and_tells_its_progress(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field
 
-from libs.common.protocol.message import Message
+from libs.common.protocol.message import FencingToken, Message, TaskId
 
 TaskKind = Literal["stage", "instance"]
 
@@ -24,22 +25,23 @@ class ClaimRequest(Message):
 class Lease(Message):
     """The right to work on one task, until `lease_seconds` have passed without a heartbeat."""
 
-    task: str
-    kind: TaskKind
+    task: TaskId
+    kind: str
+    """`stage` or `instance`; a worker fails a task of a kind that it does not know."""
     attempt: int
-    token: int
+    token: FencingToken
     """The fencing token: it grows with every claim of the task."""
     lease_seconds: float = 0.0
     app: str
     commit: str
-    spec: dict[str, Any]
-    """A `StageSpec` or an `InstanceSpec`, as `kind` says."""
+    spec: Mapping[str, object]
+    """A `StageSpec` or an `InstanceSpec`, as `kind` says; a worker fails a task of which it cannot read it."""
 
 
 class ClaimResponse(Message):
     """The next task, which need not be the one that a message named; no lease: nothing is ready, or why not."""
 
     lease: Lease | None = None
-    reason: dict[str, Any] | None = None
+    reason: Mapping[str, object] | None = None
     more: bool = True
     """Whether other tasks may be ready."""

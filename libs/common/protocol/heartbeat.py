@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import Field, FiniteFloat
 
 from libs.common.http.tolerant_list import StorableObject, TolerantList
-from libs.common.protocol.message import Message
+from libs.common.protocol.message import FencingToken, Message, TaskId
 
 
 class InstanceEndpoint(Message):
@@ -20,8 +20,8 @@ class InstanceEndpoint(Message):
 class TaskStatus(Message):
     """What a worker knows of one task that it holds."""
 
-    task: str = Field(max_length=64)
-    token: int = Field(ge=0, lt=1 << 63)
+    task: TaskId
+    token: FencingToken
     state: str = Field(pattern=r"^[a-z_]{1,16}$")
     """staging, pulling, starting, running, healthy, unhealthy, uploading or stopping."""
     detail: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from libs.common.locations import Location
 
@@ -21,3 +21,5 @@ class Message(BaseModel):
 
 LocationField = Annotated[Location, PlainSerializer(Location.to_json)]
 """A location without the parts that it does not have."""
+TaskId = Annotated[str, Field(max_length=64)]
+FencingToken = Annotated[int, Field(ge=0, lt=1 << 63)]

@@ -2,10 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Required, TypedDict
+
 from pydantic import Field, FiniteFloat
 
 from libs.common.http.tolerant_list import StorableObject, TolerantList
 from libs.common.protocol.message import Message
+
+
+class FailureDetails(TypedDict, total=False):
+    """What else is known of a failure."""
+
+    exit_code: int | None
+    signal: int
+    oom: bool
+    """The container exceeded its memory limit."""
+    status: int
+    """The HTTP status of a prediction."""
+    error: object
+    errors: object
+    error_id: object
+    """What the component says of a prediction that it refused."""
+
+
+class FailureReason(FailureDetails):
+    """Why an attempt did not succeed."""
+
+    code: str
+    """A word that programs can compare."""
+    detail: str
+    """A sentence for people."""
+
+
+class OutputSummary(TypedDict):
+    """What a stage wrote to one output."""
+
+    files: int
+    bytes: int
+    sha256: str
+    """Of the names and contents."""
+
+
+class ResourceUsage(TypedDict, total=False):
+    """What an attempt took."""
+
+    duration: Required[float]
+    """Seconds."""
+    peak_memory: int | None
+    """Bytes."""
+    cpu_seconds: float | None
 
 
 class TaskReport(Message):
@@ -17,13 +62,13 @@ class TaskReport(Message):
     """succeeded, failed, canceled, stopped, returned (handed back unharmed, not counted as an attempt) or lost (the
     engine took it away). A value that the scheduler does not know is a failure."""
     reason: StorableObject | None = None
-    """`code`, `detail` and more, of what did not succeed."""
+    """A `FailureReason`, of what did not succeed."""
     outputs: StorableObject | None = None
-    """By variable: `files`, `bytes`, `sha256`."""
+    """An `OutputSummary` by variable."""
     log_tail: TolerantList[str] = ()
     """The last lines, at most 20."""
     usage: StorableObject | None = None
-    """`duration` in seconds, `peak_memory` in bytes, `cpu_seconds`."""
+    """A `ResourceUsage`."""
     progress: tuple[FiniteFloat, FiniteFloat] | None = None
     answer: StorableObject | None = None
     """The component's response, of a prediction."""

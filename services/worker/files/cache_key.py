@@ -8,30 +8,28 @@ from pathlib import Path
 
 import orjson
 
-from services.worker.lease import Lease
+from libs.common.protocol.stage import StageSpec
 
 CHUNK = 1 << 20
 
 
-def stage_cache_key(lease: Lease, image_id: str, paths: Mapping[str, Path], *, needs_source: bool) -> str:
-    """`image_id`: the exact image. `needs_source`: include the commit. Secrets count by name, not by value.
+def stage_cache_key(spec: StageSpec, image_id: str | None, paths: Mapping[str, Path], *, commit: str | None) -> str:
+    """`image_id`: the exact image. `commit`: None if the image holds the program. Secrets count by name, not by value.
 
     The order of secrets counts: for a key that two of them have, the later value wins.
     """
-    spec = lease.spec
-    inputs = {variable["name"]: hash_path(paths[variable["name"]]) for variable in spec["inputs"]}
-    parts = {
+    parts: dict[str, object] = {
         "image": image_id,
-        "commit": lease.commit if needs_source else None,
-        "command": spec.get("entry_point"),
-        "env": spec.get("env") or {},
-        "secrets": spec.get("secrets") or [],
-        "stage": spec["stage"],
-        "inputs": inputs,
-        "outputs": sorted(variable["name"] for variable in spec["outputs"]),
+        "commit": commit,
+        "command": spec.entry_point,
+        "env": spec.env,
+        "secrets": spec.secrets,
+        "stage": spec.stage,
+        "inputs": {variable.name: hash_path(paths[variable.name]) for variable in spec.inputs},
+        "outputs": sorted(variable.name for variable in spec.outputs),
     }
-    if sources := spec.get("env_from"):  # values of ConfigMaps
-        parts["env_from"] = sources
+    if spec.env_from:  # values of ConfigMaps
+        parts["env_from"] = [source.to_json() for source in spec.env_from]
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

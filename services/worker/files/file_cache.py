@@ -6,10 +6,10 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
+
+from libs.common.locations import Location
 
 CAPACITY = 10 << 30
 """Bytes."""
@@ -96,8 +96,8 @@ class FileCache:
         self._used = used
 
 
-def file_cache_key(app: str, source: Mapping[str, Any], name: str, size: int, etag: str | None) -> str:
+def file_cache_key(app: str, source: Location, name: str, size: int, etag: str | None) -> str:
     """Build the key of a file. Files of an attempt never change; those in a box may, so their ETag counts."""
-    location = {part: source.get(part) for part in ("box", "user", "group", "area", "file")}
-    version = None if source.get("area") else etag
+    location = source.model_dump()
+    version = None if source.area else etag
     return hashlib.sha256(repr((app, sorted(location.items(), key=str), name, size, version)).encode()).hexdigest()

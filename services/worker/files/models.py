@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from libs.common.http.client import ServiceClients
 from libs.common.locations import Location
@@ -24,34 +23,34 @@ class ModelCache:
         self._root = root
         self._peers = peers
 
-    async def get(self, app: str, location: dict[str, Any]) -> Path:
+    async def get(self, app: str, location: Location) -> Path:
         """Return the path of the model, downloaded if necessary. Raises TaskFailed("model_missing")."""
         files = await self._list_files(app, location)
         if not files:
-            raise TaskFailed("model_missing", str(Location.model_validate(location)))
+            raise TaskFailed("model_missing", str(location))
         version = _combined_etag(files)
-        folder = self._root / hashlib.sha256(f"{app} {location} {version}".encode()).hexdigest()[:24]
-        single = location.get("file") is not None
+        folder = self._root / hashlib.sha256(f"{app} {location.to_json()} {version}".encode()).hexdigest()[:24]
+        single = location.file is not None
         sizes = {_file_name(file, single): file.size for file in files}
         if not await asyncio.to_thread(_is_complete, folder, sizes):
             await self._download_locked(app, location, folder, sizes)
         return folder / _file_name(files[0], single) if single else folder
 
-    async def _list_files(self, app: str, location: dict[str, Any]) -> tuple[StoredFile, ...]:
-        query = SourcesRequest(locations=(Location.model_validate(location),), links=True)
+    async def _list_files(self, app: str, location: Location) -> tuple[StoredFile, ...]:
+        query = SourcesRequest(locations=(location,), links=True)
         response = await retry(lambda: self._peers.databox.post(f"/internal/apps/{app}/sources", query.to_json()))
         return SourcesResponse.model_validate(response).sources[0]
 
-    async def _download_locked(self, app: str, location: dict[str, Any], folder: Path, sizes: dict[str, int]) -> None:
+    async def _download_locked(self, app: str, location: Location, folder: Path, sizes: dict[str, int]) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
         async with hold_file_lock(folder.with_suffix(".lock")):
             if not await asyncio.to_thread(_is_complete, folder, sizes):
                 await retry(lambda: self._download_once(app, location, folder))
 
-    async def _download_once(self, app: str, location: dict[str, Any], folder: Path) -> None:
+    async def _download_once(self, app: str, location: Location, folder: Path) -> None:
         temp_folder = Path(tempfile.mkdtemp(prefix=".model-", dir=self._root))
         complete, incoming = temp_folder / "whole", temp_folder / "incoming"
-        single = location.get("file") is not None
+        single = location.file is not None
 
         async def download_file(file: StoredFile) -> None:
             target = transfer.safe_join(complete, _file_name(file, single))

@@ -1,4 +1,4 @@
-"""Container specs, independent of the runtime. Pure: builds a `ContainerSpec` from a lease."""
+"""Container specs, independent of the runtime. Pure: builds a `ContainerSpec` from the specification of a task."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from libs.common.protocol.container import ContainerFields, EnvSource
+from libs.common.protocol.instance import InstanceSpec
+from libs.common.protocol.stage import StageSpec
 from services.worker.lease import Lease
+
+Secrets = Mapping[str, Mapping[str, str]]
+"""Keys and values of each Secret."""
 
 LOOPBACK = "127.0.0.1"
 SERVE_PATH = "/opt/mlmesh/serve.py"
@@ -30,7 +35,8 @@ class ContainerSpec:
     app: str
     labels: Mapping[str, str]
     """`mlmesh.` and: `installation`, `worker`, `task`, `attempt` (the fencing token), `kind`, `app`."""
-    image: str
+    image: str | None
+    """None: only the process runtime can run it."""
     image_id: str = ""
     """The exact image, once it is pulled."""
     command: tuple[str, ...] | None
@@ -55,6 +61,11 @@ class ContainerSpec:
     """`username` and `password` of the image registry."""
     is_component: bool = field(default=False)
     """A component, not a stage: the component runtime is mounted at `/opt/mlmesh` (Docker)."""
+
+    @property
+    def image_reference(self) -> str:
+        """The exact image once it is pulled, else its name."""
+        return self.image_id or self.image or ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,110 +98,96 @@ def container_labels(lease: Lease, site: ContainerSite) -> dict[str, str]:
     }
 
 
-def env_from_sources(spec: Mapping[str, Any], secrets: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+def env_from_sources(spec: ContainerFields, secrets: Secrets) -> dict[str, str]:
     """`envFrom`: keys of Secrets and values of ConfigMaps as variables, in order; later ones win."""
-    sources = spec.get("env_from") or [{"secret": name} for name in spec.get("secrets") or []]
-    groups = [source["values"] if "values" in source else secrets[source["secret"]] for source in sources]
-    return {key: value for values in groups for key, value in values.items()}
+    sources = spec.env_from or [EnvSource(secret=name) for name in spec.secrets]
+    groups = [source.values if source.secret is None else secrets[source.secret] for source in sources]
+    return {key: value for values in groups if values for key, value in values.items()}
 
 
-def build_stage_spec(
-    lease: Lease, site: ContainerSite, variables: Mapping[str, Path], secrets: Mapping[str, Mapping[str, str]]
+def build_stage_container(
+    lease: Lease, spec: StageSpec, site: ContainerSite, variables: Mapping[str, Path], secrets: Secrets
 ) -> ContainerSpec:
     """Build the container of a stage; `variables` are the paths of its inputs and outputs."""
-    command, progress = lease.spec.get("entry_point"), site.folder / "progress"
-    outputs = [Mount(variables[variable["name"]], read_only=False) for variable in lease.spec["outputs"]]
-    inputs = [Mount(variables[variable["name"]], read_only=True) for variable in lease.spec["inputs"]]
-    env = {
-        **env_from_sources(lease.spec, secrets),
-        **lease.spec.get("env", {}),
-        **{variable_env_name(name): str(path) for name, path in variables.items()},
-        "MLMESH_PROGRESS": str(progress),
-        "MLMESH_URL": site.mesh_url,
-    }
+    progress = site.folder / "progress"
+    outputs = [Mount(variables[variable.name], read_only=False) for variable in spec.outputs]
+    inputs = [Mount(variables[variable.name], read_only=True) for variable in spec.inputs]
     return ContainerSpec(
         name=lease.container_name,
         app=lease.app,
         labels=container_labels(lease, site),
-        image=lease.spec["image"],
-        command=tuple(command) if command else None,
-        env=env,
+        image=spec.image,
+        command=spec.entry_point or None,
+        env={
+            **env_from_sources(spec, secrets),
+            **spec.env,
+            **{variable_env_name(name): str(path) for name, path in variables.items()},
+            "MLMESH_PROGRESS": str(progress),
+            "MLMESH_URL": site.mesh_url,
+        },
         folder=site.folder,
         source=site.source,
         mounts=(*inputs, *outputs, Mount(progress, read_only=False)),
-        **resource_limits(lease.spec),
+        cpu=spec.resources.cpu,
+        memory=spec.resources.memory,
+        gpu=spec.resources.gpu,
+        shm=spec.resources.shm,
+        egress=spec.egress != "none",
     )
 
 
-def build_instance_spec(
-    lease: Lease, site: ContainerSite, model: Path | None, secrets: Mapping[str, Mapping[str, str]]
+def build_instance_container(
+    lease: Lease, spec: InstanceSpec, site: ContainerSite, model: Path | None, secrets: Secrets
 ) -> ContainerSpec:
     """Build the container of an instance of a component."""
     return ContainerSpec(
         name=lease.container_name,
         app=lease.app,
         labels=container_labels(lease, site),
-        image=lease.spec["image"],
-        command=component_command(lease.spec, site),
-        env={
-            **env_from_sources(lease.spec, secrets),
-            **lease.spec.get("env", {}),
-            **component_environment(lease, site, model),
-        },
+        image=spec.image,
+        command=component_command(spec, site),
+        env={**env_from_sources(spec, secrets), **spec.env, **component_environment(lease.app, spec, site, model)},
         folder=site.folder,
         source=site.source,
         mounts=(Mount(model, read_only=True),) if model else (),
-        port=lease.spec["port"],
-        read_only_root=bool(lease.spec.get("read_only_root")),
+        port=spec.port,
+        read_only_root=spec.read_only_root,
         is_component=True,
-        **resource_limits(lease.spec),
+        cpu=spec.resources.cpu,
+        memory=spec.resources.memory,
+        gpu=spec.resources.gpu,
+        shm=spec.resources.shm,
+        egress=spec.egress != "none",
     )
 
 
-def component_command(spec: Mapping[str, Any], site: ContainerSite) -> tuple[str, str]:
-    return (
-        ("python", str(site.component_program))
-        if site.component_program
-        else (spec.get("python") or "python3", SERVE_PATH)
-    )
+def component_command(spec: InstanceSpec, site: ContainerSite) -> tuple[str, str]:
+    return ("python", str(site.component_program)) if site.component_program else (spec.python or "python3", SERVE_PATH)
 
 
-def component_environment(lease: Lease, site: ContainerSite, model: Path | None) -> dict[str, str]:
+def component_environment(app: str, spec: InstanceSpec, site: ContainerSite, model: Path | None) -> dict[str, str]:
     """The environment variables that the component runtime reads."""
-    spec = lease.spec
     on_host = {"MLMESH_HOST": site.address, "MLMESH_PORT": "0", "MLMESH_PORT_FILE": str(site.folder / "port")}
-    in_container = {"MLMESH_HOST": "0.0.0.0", "MLMESH_PORT": str(spec["port"])}  # noqa: S104  the token protects it
-    batching, source = spec.get("batching") or {}, spec.get("model") or {}
+    in_container = {"MLMESH_HOST": "0.0.0.0", "MLMESH_PORT": str(spec.port)}  # noqa: S104  the token protects it
     optional = {
-        "MLMESH_INFERENCE": spec.get("inference"),
-        "MLMESH_APP": spec.get("app"),
+        "MLMESH_INFERENCE": spec.inference,
+        "MLMESH_APP": spec.app,
         "MLMESH_MODEL_PATH": str(model) if model else None,
-        "MLMESH_MODEL_BOX": source.get("box"),
-        "MLMESH_LOADER": spec.get("loader"),
-        "MLMESH_BATCH_SIZE": str(batching["max_size"]) if batching else None,
-        "MLMESH_BATCH_DELAY_MS": str(batching["max_delay_ms"]) if batching else None,
+        "MLMESH_MODEL_BOX": spec.model.box if spec.model else None,
+        "MLMESH_LOADER": spec.loader,
+        "MLMESH_BATCH_SIZE": str(spec.batching.max_size) if spec.batching else None,
+        "MLMESH_BATCH_DELAY_MS": str(spec.batching.max_delay_ms) if spec.batching else None,
     }
     return {
-        "MLMESH_COMPONENT_NAME": spec["component"],
-        "MLMESH_NAMESPACE": lease.app,
-        "MLMESH_INSTANCE_TOKEN": spec["instance_token"],
-        "MLMESH_CONCURRENCY": str(spec.get("concurrency") or 1),
-        "MLMESH_TIMEOUT": str(spec.get("timeout") or 30.0),
-        "MLMESH_WARMUP": json.dumps(spec.get("warmup") or []),
-        "MLMESH_BOXES": json.dumps(spec.get("boxes") or []),
-        "MLMESH_OTHER_BOXES": json.dumps(spec.get("other_boxes") or []),
+        "MLMESH_COMPONENT_NAME": spec.component,
+        "MLMESH_NAMESPACE": app,
+        "MLMESH_INSTANCE_TOKEN": spec.instance_token,
+        "MLMESH_CONCURRENCY": str(spec.concurrency),
+        "MLMESH_TIMEOUT": str(spec.timeout),
+        "MLMESH_WARMUP": json.dumps(spec.warmup),
+        "MLMESH_BOXES": json.dumps(spec.boxes),
+        "MLMESH_OTHER_BOXES": json.dumps(spec.other_boxes),
         "MLMESH_URL": site.mesh_url,
         **{name: value for name, value in optional.items() if value},
         **(on_host if site.component_program else in_container),
-    }
-
-
-def resource_limits(spec: Mapping[str, Any]) -> dict[str, Any]:
-    resources = spec.get("resources") or {}
-    return {
-        "cpu": resources.get("cpu"),
-        "memory": resources.get("memory"),
-        "gpu": resources.get("gpu") or 0,
-        "shm": resources.get("shm"),
-        "egress": spec.get("egress") != "none",
     }

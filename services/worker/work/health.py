@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Unpack
 
 from libs.common import log
+from libs.common.protocol.heartbeat import InstanceEndpoint
+from libs.common.protocol.instance import InstanceSpec
 from services.worker.context import WorkerContext
 from services.worker.failures import TaskFailed
-from services.worker.held_tasks import HeldTask
+from services.worker.held_tasks import HeldTask, StatusChange
 from services.worker.runtime import RuntimeFailure
 from services.worker.work import openapi_client
 from services.worker.work.probe import HealthProbe
@@ -30,16 +32,16 @@ UNHEALTHY_LIMIT_S = 30.0
 class HealthMonitor:
     """Reports the health of one instance in its status."""
 
-    def __init__(self, context: WorkerContext, held_task: HeldTask) -> None:
-        self._context, self._held_task, self._lease = context, held_task, held_task.lease
-        self._headers = {"X-Mlmesh-Token": self._lease.spec["instance_token"]}
+    def __init__(self, context: WorkerContext, held_task: HeldTask, spec: InstanceSpec) -> None:
+        self._context, self._held_task, self._lease, self._spec = context, held_task, held_task.lease, spec
+        self._headers = {"X-Mlmesh-Token": spec.instance_token}
         self._openapi_problem: str | None = None
         """A warning for its owner although it serves."""
         self._is_healthy = False
 
     async def run(self) -> None:
         """Never returns. Raises TaskFailed if the instance is not ready in time, or unhealthy for too long."""
-        limit = float(self._lease.spec["start_timeout"])
+        limit = self._spec.start_timeout
         try:
             async with asyncio.timeout(limit):
                 probe = await self._wait_until_ready()
@@ -56,7 +58,7 @@ class HealthMonitor:
     async def _wait_until_hung(self, probe: HealthProbe) -> None:
         """Raises TaskFailed."""
         clock = asyncio.get_running_loop().time
-        limit = max(UNHEALTHY_LIMIT_S, 2 * float(self._lease.spec.get("timeout") or 0.0))
+        limit = max(UNHEALTHY_LIMIT_S, 2 * self._spec.timeout)
         failures, last_ready, last_failure = 0, clock(), clock()
         while True:
             await asyncio.sleep(
@@ -74,29 +76,31 @@ class HealthMonitor:
                 raise TaskFailed("hung", f"it was unhealthy for {limit:g} s: {probe.not_ready_reason}")
 
     async def _wait_until_ready(self) -> HealthProbe:
-        host, port = await self._context.runtime.get_address(self._lease.container_name, self._lease.spec["port"])
+        host, port = await self._context.runtime.get_address(self._lease.container_name, self._spec.port)
         probe, polls = HealthProbe(host, port, "/readyz", self._headers), 0
         while not await probe.is_ready():
             polls += 1
             await asyncio.sleep(FAST_PROBE_S if polls < FAST_PROBES else SLOW_PROBE_S)
         openapi, self._openapi_problem = await self._fetch_openapi(f"http://{host}:{port}/openapi.json")
-        self._set_healthy(detail=self._openapi_problem, endpoint={"host": host, "port": port}, openapi=openapi)
+        endpoint = InstanceEndpoint.model_construct(host=host, port=port)
+        self._set_healthy(detail=self._openapi_problem, endpoint=endpoint, openapi=openapi)
         return probe
 
-    def _set_healthy(self, **status: Any) -> None:
+    def _set_healthy(self, **status: Unpack[StatusChange]) -> None:
         if not self._is_healthy:
-            log.get("worker").info("Instance ready", component=self._lease.spec["component"], **self._lease.log_fields)
+            log.get("worker").info("Instance ready", component=self._spec.component, **self._lease.log_fields)
         self._is_healthy = True
-        self._held_task.update_status(state="healthy", **status)
+        status["state"] = "healthy"
+        self._held_task.update_status(**status)
 
     def _set_unhealthy(self, why: str | None) -> None:
         if self._is_healthy:
-            fields = {"component": self._lease.spec["component"], **self._lease.log_fields}
+            fields = {"component": self._spec.component, **self._lease.log_fields}
             log.get("worker").warning("Instance unhealthy", why=why, **fields)
         self._is_healthy = False
         self._held_task.update_status(state="unhealthy", detail=why)
 
-    async def _fetch_openapi(self, url: str) -> tuple[dict[str, Any] | None, str | None]:
+    async def _fetch_openapi(self, url: str) -> tuple[dict[str, object] | None, str | None]:
         """Return its OpenAPI document, or why it has no valid one; it serves either way."""
         try:
             return await openapi_client.fetch_openapi(self._context.peers.session, url, self._headers), None
@@ -104,7 +108,7 @@ class HealthMonitor:
             log.get("worker").warning(
                 "Invalid OpenAPI document",
                 task=self._lease.task,
-                component=self._lease.spec["component"],
+                component=self._spec.component,
                 why=str(error),
             )
             return None, f"invalid /openapi.json: {error}"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+from libs.common.protocol.instance import InstanceSpec
+from libs.common.protocol.report import FailureDetails
 from services.worker.context import WorkerContext
 from services.worker.failures import TaskFailed
 from services.worker.files.log_uploader import LogUploader
 from services.worker.held_tasks import HeldTask
 from services.worker.outcome import Outcome
-from services.worker.runtime import Exit, RuntimeFailure, spec
+from services.worker.runtime import Exit, RuntimeFailure
+from services.worker.runtime.spec import build_instance_container
 from services.worker.work.health import HealthMonitor
 from services.worker.work.monitoring import STOP_GRACE_S, find_missing_program, follow_log_and_progress
 
@@ -20,8 +23,8 @@ NO_PYTHON_MESSAGE = (
 
 
 class Instance:
-    def __init__(self, context: WorkerContext, held_task: HeldTask) -> None:
-        self.context, self.held_task, self.lease = context, held_task, held_task.lease
+    def __init__(self, context: WorkerContext, held_task: HeldTask, spec: InstanceSpec) -> None:
+        self.context, self.held_task, self.lease, self.spec = context, held_task, held_task.lease, spec
         self.folder = context.task_folder(held_task.lease)
         self.log = LogUploader(self.lease, self.folder, context.runtime, context.peers)
 
@@ -38,9 +41,8 @@ class Instance:
     async def _start(self) -> None:
         site = await self.context.build_site(self.lease)
         secrets = await self.context.get_secrets(self.lease)
-        location = self.lease.spec.get("model")
-        model = await self.context.models.get(self.lease.app, location) if location else None
-        container = spec.build_instance_spec(self.lease, site, model, secrets)
+        model = await self.context.models.get(self.lease.app, self.spec.model) if self.spec.model else None
+        container = build_instance_container(self.lease, self.spec, site, model, secrets)
         (self.folder / MESH_URL_FILE).write_text(site.mesh_url)
         await self.context.prepare_and_start(self.held_task, container)
 
@@ -55,7 +57,7 @@ class Instance:
     async def _wait_for_exit(self) -> Exit:
         """Wait until the container exits; stop it if its health check gives up."""
         ended = asyncio.create_task(self.context.runtime.wait(self.lease.container_name))
-        health = asyncio.create_task(HealthMonitor(self.context, self.held_task).run())
+        health = asyncio.create_task(HealthMonitor(self.context, self.held_task, self.spec).run())
         try:
             await asyncio.wait([ended, health], return_when=asyncio.FIRST_COMPLETED)
             if health.done() and not ended.done():
@@ -69,9 +71,10 @@ class Instance:
 
 
 def exit_failure(exit_info: Exit, tail: list[str]) -> TaskFailed:
-    status = {"signal": exit_info.signal} if exit_info.signal else {"exit_code": exit_info.code}
+    status: FailureDetails = {"signal": exit_info.signal} if exit_info.signal else {"exit_code": exit_info.code}
     if exit_info.oom:
-        return TaskFailed("exited", exit_info.oom_message, oom=True, **status)
+        status["oom"] = True
+        return TaskFailed("exited", exit_info.oom_message, **status)
     if program := find_missing_program(exit_info, tail):
         return TaskFailed("exited", NO_PYTHON_MESSAGE.format(program), **status)
     detail = next((line for line in reversed(tail) if line.strip()), "it ended")

@@ -58,7 +58,7 @@ async def _poll_progress(held_task: HeldTask, file: Path) -> None:
 
 def _update_progress(held_task: HeldTask, file: Path | None) -> None:
     if file is not None and (progress := parse_progress(read_tail(file))):
-        held_task.update_status(progress=progress)
+        held_task.update_status(progress=(progress[0], progress[1]))
 
 
 def read_tail(file: Path) -> str:

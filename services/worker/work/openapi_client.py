@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import aiohttp
 import orjson
 
@@ -19,7 +17,7 @@ class InvalidOpenapi(Exception):
     """Why a response is not a usable OpenAPI document."""
 
 
-async def fetch_openapi(session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> dict[str, Any] | None:
+async def fetch_openapi(session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> dict[str, object] | None:
     """Return the document at `url`; None if there is none. Raises InvalidOpenapi."""
     try:
         request = session.get(url, headers={**headers, **NO_COMPRESSION}, timeout=TIMEOUT, allow_redirects=False)
@@ -46,7 +44,7 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(content)
 
 
-def parse_openapi(content: bytes) -> dict[str, Any]:
+def parse_openapi(content: bytes) -> dict[str, object]:
     """Parse and check a document. Raises InvalidOpenapi."""
     try:
         document = orjson.loads(content.removeprefix(BYTE_ORDER_MARK))
@@ -59,7 +57,7 @@ def parse_openapi(content: bytes) -> dict[str, Any]:
     return document
 
 
-def is_nested_deeper(value: Any, depth: int) -> bool:
+def is_nested_deeper(value: object, depth: int) -> bool:
     """Whether objects and lists in `value` are nested more than `depth` deep."""
     level = [value]
     for _ in range(depth + 1):
@@ -69,6 +67,6 @@ def is_nested_deeper(value: Any, depth: int) -> bool:
     return True
 
 
-def _nested_containers(value: Any) -> list[Any]:
+def _nested_containers(value: object) -> list[object]:
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [item for item in items if isinstance(item, (dict, list))]

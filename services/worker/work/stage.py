@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from libs.common.protocol.report import FailureDetails, ResourceUsage, ReuseQuery, ReuseResponse
+from libs.common.protocol.stage import StageSpec
 from services.worker.context import WorkerContext
 from services.worker.failures import TaskFailed
 from services.worker.files import cache_key, disk, stage_in, stage_out
@@ -14,15 +16,16 @@ from services.worker.files.log_uploader import LogUploader
 from services.worker.held_tasks import HeldTask
 from services.worker.outcome import Outcome
 from services.worker.retry import retry
-from services.worker.runtime import Exit, spec
+from services.worker.runtime import Exit
+from services.worker.runtime.spec import build_stage_container
 from services.worker.work.monitoring import STOP_GRACE_S, find_missing_program, follow_log_and_progress
 
 CACHE_KEY_FILE = "content"
 
 
 class Stage:
-    def __init__(self, context: WorkerContext, held_task: HeldTask) -> None:
-        self.context, self.held_task, self.lease = context, held_task, held_task.lease
+    def __init__(self, context: WorkerContext, held_task: HeldTask, spec: StageSpec) -> None:
+        self.context, self.held_task, self.lease, self.spec = context, held_task, held_task.lease, spec
         self.folder = context.task_folder(held_task.lease)
         self.log = LogUploader(self.lease, self.folder, context.runtime, context.peers)
 
@@ -37,8 +40,8 @@ class Stage:
         raise_on_failure(exit_info, self.log.read_tail(), full=disk.is_full(self.folder))
         self.held_task.update_status(state="uploading")
         await retry(lambda: self.context.runtime.take_ownership(self.lease.container_name, self.folder))
-        outputs = await asyncio.to_thread(stage_out.collect_outputs, self.lease, self.folder)
-        uploaded = await stage_out.upload_outputs(self.lease, outputs, self.context.peers, self.context.file_cache)
+        outputs = await asyncio.to_thread(stage_out.collect_outputs, self.spec.outputs, self.folder)
+        uploaded = await stage_out.upload_outputs(self.lease.app, outputs, self.context.peers, self.context.file_cache)
         return Outcome(
             "succeeded",
             outputs=uploaded,
@@ -49,32 +52,32 @@ class Stage:
 
     async def _start(self) -> bool:
         """Prepare and start the container. False: an equal earlier stage was found in the cache, and nothing is run."""
-        if self.context.needs_source and not self.lease.spec.get("entry_point"):
+        if self.context.needs_source and not self.spec.entry_point:
             raise TaskFailed("error", "the process runtime runs no image: give the stage an entryPoint")
         site = await self.context.build_site(self.lease)
         secrets = await self.context.get_secrets(self.lease)
-        await stage_in.prepare_inputs(self.lease, self.folder, self.context.peers, self.context.file_cache)
-        paths = stage_in.variable_paths(self.lease, self.folder)
-        container = await self.context.prepare(self.held_task, spec.build_stage_spec(self.lease, site, paths, secrets))
-        if await self._try_reuse(container.image_id, paths):
+        peers, file_cache = self.context.peers, self.context.file_cache
+        await stage_in.prepare_inputs(self.lease.app, self.spec, self.folder, peers, file_cache)
+        paths = stage_in.variable_paths(self.spec, self.folder)
+        container = build_stage_container(self.lease, self.spec, site, paths, secrets)
+        container = await self.context.prepare(self.held_task, container)
+        if await self._try_reuse(container.image_id or None, paths):
             return False
         await self.context.start(self.held_task, container)
         return True
 
-    async def _try_reuse(self, image_id: str, paths: Mapping[str, Path]) -> bool:
-        cache = self.lease.spec.get("cache") or "off"
-        if cache == "off":
+    async def _try_reuse(self, image_id: str | None, paths: Mapping[str, Path]) -> bool:
+        if self.spec.cache == "off":
             return False
-        key = await asyncio.to_thread(
-            cache_key.stage_cache_key, self.lease, image_id, paths, needs_source=self.context.needs_source
-        )
+        commit = self.lease.commit if self.context.needs_source else None
+        key = await asyncio.to_thread(cache_key.stage_cache_key, self.spec, image_id, paths, commit=commit)
         (self.folder / CACHE_KEY_FILE).write_text(key)
-        if cache == "refresh":
+        if self.spec.cache == "refresh":
             return False
-        body = {"worker": self.context.worker, "token": self.lease.token, "content": key}
+        query = ReuseQuery(worker=self.context.worker, token=self.lease.token, content=key).to_json()
         path = f"/internal/tasks/{self.lease.task}/reuse"
-        response = await retry(lambda: self.context.peers.scheduler.post(path, body))
-        return bool(response["reused"])
+        response = await retry(lambda: self.context.peers.scheduler.post(path, query))
+        return ReuseResponse.model_validate(response).reused
 
     def _read_cache_key(self) -> str | None:
         """Read from a file, so that a worker that adopts the stage reports it, too."""
@@ -89,7 +92,7 @@ class Stage:
         return file.stat().st_mtime
 
     async def _wait_within_timeout(self, started_at: float) -> Exit:
-        limit = float(self.lease.spec["timeout"])
+        limit = self.spec.timeout
         try:
             async with asyncio.timeout(max(0.0, started_at + limit - time.time())):
                 return await self._wait_within_disk_limit()
@@ -123,14 +126,14 @@ def raise_on_failure(exit_info: Exit, tail: list[str], *, full: bool) -> None:
         raise TaskFailed("oom", exit_info.oom_message)
     if full:
         raise TaskFailed(disk.DISK_FULL, "the worker's disk is full")
-    status = {"signal": exit_info.signal} if exit_info.signal else {"exit_code": exit_info.code}
+    status: FailureDetails = {"signal": exit_info.signal} if exit_info.signal else {"exit_code": exit_info.code}
     if program := find_missing_program(exit_info, tail):
         raise TaskFailed("error", f"program not found in the image: {program}", **status)
     default = f"ended by signal {exit_info.signal}" if exit_info.signal else f"ended with status {exit_info.code}"
     raise TaskFailed("error", next((line for line in reversed(tail) if line.strip()), default), **status)
 
 
-def resource_usage(exit_info: Exit, started_at: float) -> dict[str, float | int | None]:
+def resource_usage(exit_info: Exit, started_at: float) -> ResourceUsage:
     return {
         "duration": round(time.time() - started_at, 3),
         "peak_memory": exit_info.peak_memory,

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from libs.common.locations import Location
+from libs.common.protocol.stage import StageInput
 from services.worker.files.file_cache import FileCache, file_cache_key
 from tests.worker.fake_mesh import FakeMesh
-from tests.worker.process_host import INPUT, OUTPUT, run_worker
+from tests.worker.process_host import run_worker
+from tests.worker.specs import INPUT, OUTPUT
 
-AREA = {"area": "runs/r/s/1/out"}
-BOX = {"box": "b", "user": "u", "group": "g", "file": "a.csv"}
+AREA = OUTPUT.target
+BOX = Location(box="b", user="u", group="g", file="a.csv")
 
 
 @pytest.mark.parametrize("link", [True, False])
@@ -85,7 +88,7 @@ def test_what_is_in_a_box_is_told_apart_by_its_etag_and_what_an_attempt_left_is_
             {
                 *keys,
                 file_cache_key("a", AREA, "x", 2, None),
-                file_cache_key("a", {"area": "runs/r/s/2/out"}, "x", 1, None),
+                file_cache_key("a", Location(area="runs/r/s/2/out"), "x", 1, None),
             }
         )
         == 5
@@ -102,7 +105,7 @@ import os, pathlib
 print(pathlib.Path(os.environ['UNIP_PIPELINE_MADE'], 'x').read_text(), os.environ['UNIP_PIPELINE_DATA_IN'][-5:])
 """
     mesh.add_stage("t1", write, inputs=[INPUT], outputs=[OUTPUT])
-    variable = {"name": "made", "kind": "folder", "source": OUTPUT["target"]}
+    variable = StageInput(name="made", kind="folder", source=OUTPUT.target)
     async with run_worker(mesh, tmp_path):
         await mesh.wait_until(lambda: mesh.reports)
         mesh.downloads.clear()

@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 
 from libs.common.http.client import open_service_clients
+from libs.common.locations import Location
 from services.worker.files.models import ModelCache
 from tests.worker.fake_mesh import FakeMesh
+from tests.worker.specs import FOLDER
 
-FILE = {"box": "b", "user": "u", "group": "g", "file": "m.bin"}
-FOLDER = {"box": "b", "user": "u", "group": "g"}
+FILE = FOLDER.model_copy(update={"file": "m.bin"})
 
 
 @pytest.mark.parametrize("where", [FILE, FOLDER])
 @pytest.mark.parametrize("harm", [lambda path: os.truncate(path, 3), os.unlink, None])
 async def test_a_model_is_fetched_once_and_again_when_it_has_lost_something(
-    mesh: FakeMesh, tmp_path: Path, where: dict[str, Any], harm: Any
+    mesh: FakeMesh, tmp_path: Path, where: Location, harm: Any
 ) -> None:
     mesh.files |= {"b/g/m.bin": b"model", "b/g/sub/words.txt": b"words"}
     async with open_service_clients(mesh.make_settings(tmp_path)) as peers:

@@ -18,9 +18,9 @@ from services.worker.failures import TaskFailed
 from services.worker.files import stage_out, transfer
 from services.worker.files.file_cache import FileCache
 from services.worker.files.stage_out import Output
-from services.worker.lease import Lease
 from services.worker.permissions import grant_owner_access
 from tests.worker.fake_mesh import FakeMesh
+from tests.worker.specs import OUTPUT
 
 SECRET = "eb62f9d6"
 REFUSAL = f"<Error><Code>SignatureDoesNotMatch</Code><Message>No.</Message><Provided>{SECRET}</Provided></Error>"
@@ -31,7 +31,6 @@ ANSWERS = {
     "refused": f"HTTP/1.1 403 Forbidden\r\nContent-Length: {len(REFUSAL)}\r\n\r\n{REFUSAL}".encode(),
     "a link": f"HTTP/1.1 500 Oh\r\nConnection: close\r\n\r\nhttp://minio/x?X-Amz-Signature={SECRET}".encode(),
 }
-LEASE = Lease("t1", "stage", 1, 1, "a", "c", {"outputs": [{"name": "out", "target": {"area": "runs/out"}}]})
 
 
 CASES = [(way, answer) for way in ("download", "upload") for answer in (None, *ANSWERS)]
@@ -68,12 +67,10 @@ async def test_no_failure_tells_the_link(way: str, answer: str | None, tmp_path:
 
 
 async def test_an_output_that_cannot_be_read_is_named(mesh: FakeMesh, tmp_path: Path) -> None:
-    lost = Output("out", {"area": "runs/out", "file": "sub/x"}, tmp_path / "gone", 3)
+    lost = Output("out", OUTPUT.target, "sub/x", tmp_path / "gone", 3)
     async with open_service_clients(mesh.make_settings(tmp_path)) as peers:
         with pytest.raises(TaskFailed) as raised:
-            await stage_out.upload_outputs(
-                LEASE, {"out": [lost]}, peers, FileCache(tmp_path / "cache", hard_links=False)
-            )
+            await stage_out.upload_outputs("a", {"out": [lost]}, peers, FileCache(tmp_path / "cache", hard_links=False))
     assert raised.value.reason == {
         "code": "output",
         "detail": "output out: sub/x cannot be read: No such file or directory",
@@ -89,7 +86,7 @@ def test_what_a_stage_closed_is_opened_collected_and_removed() -> None:
                 path.write_text(name)
             path.chmod(mode)
         grant_owner_access(folder / "outputs")
-        files = {output.location["file"] for output in stage_out.collect_outputs(LEASE, folder)["out"]}
+        files = {output.name for output in stage_out.collect_outputs([OUTPUT], folder)["out"]}
         assert files == {"x", "d/y"}
         (folder / "outputs").chmod(0o000)
         stage_out.remove_tree(folder)
@@ -107,8 +104,8 @@ def test_a_link_to_a_file_of_the_same_output_is_that_file_once_more(tmp_path: Pa
     (out / "last.ckpt").symlink_to(out / "d/epoch=3.ckpt" if absolute else "d/epoch=3.ckpt")
     (out / "d/best").symlink_to("../last.ckpt")
     files = {
-        output.location["file"]: (output.path.read_text(), output.size)
-        for output in stage_out.collect_outputs(LEASE, tmp_path)["out"]
+        output.name: (output.path.read_text(), output.size)
+        for output in stage_out.collect_outputs([OUTPUT], tmp_path)["out"]
     }
     assert files == dict.fromkeys(("last.ckpt", "d/best", "d/epoch=3.ckpt"), ("weights", 7))
 
@@ -124,7 +121,7 @@ def test_any_other_link_in_an_output_is_refused(tmp_path: Path, target: str) -> 
     (tmp_path / "secret").write_text("x")
     (out / "l").symlink_to(target)
     with pytest.raises(TaskFailed) as raised:
-        stage_out.collect_outputs(LEASE, tmp_path)
+        stage_out.collect_outputs([OUTPUT], tmp_path)
     assert raised.value.reason["detail"] == (
         "output out: l is a symbolic link to something outside this output, not a regular file; copy the target"
     )
@@ -133,7 +130,7 @@ def test_any_other_link_in_an_output_is_refused(tmp_path: Path, target: str) -> 
 def test_what_another_user_closed_is_named_without_the_hosts_folders() -> None:
     def collect(folder: Path) -> None:
         with pytest.raises(TaskFailed) as raised:
-            stage_out.collect_outputs(LEASE, folder)
+            stage_out.collect_outputs([OUTPUT], folder)
         assert raised.value.reason["detail"] == "output out: d cannot be read: Permission denied"
 
     def prepare(folder: Path) -> None:

@@ -1,26 +1,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from services.worker.lease import Lease
 from services.worker.runtime import spec
 from services.worker.runtime.spec import ContainerSite, Mount
+from tests.worker.specs import OUTPUT, VALUE, make_instance_spec, make_lease, make_stage_spec
 
 FOLDER = Path("/s/tasks/w/mlmesh-t-3")
-INSTANCE: dict[str, Any] = {
-    "component": "c", "image": "i", "inference": "m:f", "loader": None, "python": "python3.9", "port": 8002,
-    "env": {"A": "own"}, "boxes": ["weights", "data"], "other_boxes": ["scans"],
-    "concurrency": 2, "timeout": 5.0, "warmup": [{"x": 1}],
-    "resources": {"cpu": 0.5, "memory": 100}, "instance_token": "secret",
-    "model": {"box": "weights", "user": "developer", "group": "m", "file": "model.bin"},
-}  # fmt: skip
-
-
-def make_lease(kind: str, document: dict[str, Any]) -> Lease:
-    return Lease(task="t", kind=kind, token=3, attempt=1, app="a", commit="c0", spec=document)
+INSTANCE = make_instance_spec(
+    inference="m:f", loader=None, python="python3.9", port=8002, env={"A": "own"},
+    boxes=["weights", "data"], other_boxes=["scans"], concurrency=2, timeout=5.0, warmup=[{"x": 1}],
+    resources={"cpu": 0.5, "memory": 100},
+    model={"box": "weights", "user": "developer", "group": "m", "file": "model.bin"},
+)  # fmt: skip
 
 
 def make_site(serve: Path | None) -> ContainerSite:
@@ -47,27 +41,28 @@ def test_of_a_key_that_several_secrets_have_the_last_in_the_manifest_is_taken(
     named: list[str], expected: dict[str, str]
 ) -> None:
     secrets = {"b": {"B": "b", "K": "b"}, "a": {"A": "a", "K": "a"}}  # as they came
-    assert spec.env_from_sources({"secrets": named}, secrets) == expected
+    assert spec.env_from_sources(make_stage_spec(secrets=named), secrets) == expected
 
 
 def test_values_of_config_maps_come_in_the_order_of_env_from() -> None:
     secrets = {"a": {"K": "secret", "A": "a"}}
     values = {"values": {"K": "plain", "V": "v"}}
-    document = {"secrets": ["a"], "env_from": [{"secret": "a"}, values]}
-    assert spec.env_from_sources(document, secrets) == {"K": "plain", "A": "a", "V": "v"}
-    document = {"secrets": ["a"], "env_from": [values, {"secret": "a"}]}
-    assert spec.env_from_sources(document, secrets) == {"K": "secret", "A": "a", "V": "v"}
+    stage = make_stage_spec(secrets=["a"], env_from=[{"secret": "a"}, values])
+    assert spec.env_from_sources(stage, secrets) == {"K": "plain", "A": "a", "V": "v"}
+    stage = make_stage_spec(secrets=["a"], env_from=[values, {"secret": "a"}])
+    assert spec.env_from_sources(stage, secrets) == {"K": "secret", "A": "a", "V": "v"}
 
 
 def test_a_stage_mounts_inputs_read_only_and_outputs_writable() -> None:
-    document = {
-        "image": "i", "entry_point": None, "secrets": ["s"], "env": {"UNIP_PIPELINE_IN": "hidden", "K": "own"},
-        "inputs": [{"name": "in"}], "outputs": [{"name": "out"}],
-    }  # fmt: skip
-    where = {"in": FOLDER / "inputs/in/a", "out": FOLDER / "outputs/out"}
-    container = spec.build_stage_spec(
-        make_lease("stage", document), make_site(None), where, {"s": {"K": "secret", "L": "1"}}
+    stage = make_stage_spec(
+        secrets=["s"],
+        env={"UNIP_PIPELINE_IN": "hidden", "K": "own"},
+        inputs=[{**VALUE.to_json(), "name": "in"}],
+        outputs=[OUTPUT],
     )
+    where = {"in": FOLDER / "inputs/in/a", "out": FOLDER / "outputs/out"}
+    secrets = {"s": {"K": "secret", "L": "1"}}
+    container = spec.build_stage_container(make_lease(stage, token=3), stage, make_site(None), where, secrets)
     assert container.mounts == (
         Mount(where["in"], read_only=True),
         Mount(where["out"], read_only=False),
@@ -91,16 +86,16 @@ def test_a_stage_mounts_inputs_read_only_and_outputs_writable() -> None:
 def test_an_instance_serves_where_its_runtime_finds_it(
     serve: Path | None, command: tuple[str, str], host: str, port: str, port_file: str | None
 ) -> None:
-    container = spec.build_instance_spec(make_lease("instance", INSTANCE), make_site(serve), None, {})
+    container = spec.build_instance_container(make_lease(INSTANCE), INSTANCE, make_site(serve), None, {})
     env = container.env
     assert (container.command, env["MLMESH_HOST"], env["MLMESH_PORT"]) == (command, host, port)
     assert env.get("MLMESH_PORT_FILE") == port_file
 
 
 def test_an_instances_environment_is_the_component_programs_contract() -> None:
-    document = {**INSTANCE, "secrets": ["s"]}
-    container = spec.build_instance_spec(
-        make_lease("instance", document), make_site(None), Path("/m/model.bin"), {"s": {"A": "secret"}}
+    instance = INSTANCE.model_copy(update={"secrets": ("s",)})
+    container = spec.build_instance_container(
+        make_lease(instance), instance, make_site(None), Path("/m/model.bin"), {"s": {"A": "secret"}}
     )
     env = {name: value for name, value in container.env.items() if name not in ("MLMESH_HOST", "MLMESH_PORT")}
     assert env == {
@@ -114,8 +109,6 @@ def test_an_instances_environment_is_the_component_programs_contract() -> None:
 
 
 def test_an_instance_is_told_of_its_batches() -> None:
-    batching = {"max_size": 8, "max_delay_ms": 2.5}
-    container = spec.build_instance_spec(
-        make_lease("instance", {**INSTANCE, "batching": batching}), make_site(None), None, {}
-    )
+    instance = make_instance_spec(batching={"max_size": 8, "max_delay_ms": 2.5})
+    container = spec.build_instance_container(make_lease(instance), instance, make_site(None), None, {})
     assert (container.env["MLMESH_BATCH_SIZE"], container.env["MLMESH_BATCH_DELAY_MS"]) == ("8", "2.5")

@@ -23,10 +23,7 @@ from tests.servers.engine import Engine
 from tests.worker.docker_host import DockerHost
 from tests.worker.fake_mesh import DEADLINE_S, FakeMesh
 from tests.worker.image_registry import LOGIN, image_registry
-
-INPUT = {"name": "data-in", "kind": "folder", "source": {"box": "b", "user": "u", "group": "g"}}
-VALUE = {"name": "rate", "kind": "value", "source": None, "value": 0.5, "suffix": ".json"}
-OUTPUT = {"name": "out", "target": {"area": "runs/r/s/1/out"}}
+from tests.worker.specs import FOLDER_INPUT, OUTPUT, VALUE
 
 
 async def test_a_stage_in_a_container_reads_its_inputs_and_writes_its_outputs(mesh: FakeMesh, host: DockerHost) -> None:
@@ -46,7 +43,7 @@ except OSError as error:
     print(found, error.strerror)
 import time; time.sleep(0.6)
 """
-    host.add_stage(script, inputs=[INPUT, VALUE], outputs=[OUTPUT], secrets=["s1"])
+    host.add_stage(script, inputs=[FOLDER_INPUT, VALUE], outputs=[OUTPUT], secrets=["s1"])
     async with host.run_worker():
         await mesh.wait_for_status(progress=[2, 3])
         report = await mesh.wait_for_report()

@@ -14,8 +14,7 @@ from services.worker.runtime.docker.networks import AppNetworks
 from services.worker.runtime.docker.runtime import DockerRuntime
 from tests.worker.docker_host import DockerHost
 from tests.worker.fake_mesh import FakeMesh
-
-OUTPUT = {"name": "out", "target": {"area": "runs/r/s/1/out"}}
+from tests.worker.specs import OUTPUT
 
 
 async def test_a_killed_workers_container_is_finished_by_the_next(mesh: FakeMesh, host: DockerHost) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from services.worker.lease_runner import LeaseRunner
 from services.worker.outcome import Outcome
 from tests.worker.fake_mesh import FakeMesh
 from tests.worker.process_host import list_task_folders, run_worker
+from tests.worker.specs import lease_document, make_stage_spec
 
 
 @pytest.mark.parametrize("half", ["", '{"task": "t0", ', '{"task": "t0"}', "[]"])
@@ -24,6 +26,38 @@ async def test_a_lease_that_was_not_wholly_written_is_swept(mesh: FakeMesh, tmp_
         assert (await mesh.wait_for_report())["outcome"] == "succeeded"
         await mesh.wait_until(lambda: mesh.held_tasks == [])
     assert list_task_folders(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("over", "detail"),
+    [
+        (
+            {"spec": {"image": "i"}},
+            "this worker cannot read the specification of the stage: timeout: Field required; "
+            "upgrade the worker if its release is older than the scheduler's",
+        ),
+        ({"kind": "batch"}, "this worker does not know tasks of the kind 'batch'; upgrade it"),
+    ],
+    ids=["specification", "kind"],
+)
+async def test_a_task_that_this_worker_cannot_read_fails_and_holds_nothing_else_up(
+    mesh: FakeMesh, tmp_path: Path, over: dict[str, Any], detail: str
+) -> None:
+    mesh.waiting_leases.append(lease_document(make_stage_spec(), task="t0", **over))
+    mesh.add_stage("t1", "")
+    async with run_worker(mesh, tmp_path):
+        await mesh.wait_until(lambda: len(mesh.reports) == 2)
+        await mesh.wait_until(lambda: mesh.held_tasks == [])
+    reports = {report["task"]: (report["outcome"], report["reason"]) for report in mesh.reports}
+    assert reports == {"t0": ("failed", {"code": "error", "detail": detail}), "t1": ("succeeded", None)}
+    assert list_task_folders(tmp_path) == []
+
+
+async def test_an_invalid_lease_is_dropped_and_holds_nothing_else_up(mesh: FakeMesh, tmp_path: Path) -> None:
+    mesh.waiting_leases.append(lease_document(make_stage_spec(), task="t0", token=None))
+    mesh.add_stage("t1", "")
+    async with run_worker(mesh, tmp_path):
+        assert (await mesh.wait_for_report())["task"] == "t1"
 
 
 async def test_a_pipe_in_place_of_the_progress_holds_nothing_up(mesh: FakeMesh, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from tests.servers.provision import Missing
 from tests.worker.fake_mesh import FakeMesh
-from tests.worker.process_host import INPUT, OUTPUT, list_task_folders, run_worker
+from tests.worker.process_host import list_task_folders, run_worker
+from tests.worker.specs import INPUT, OUTPUT
 
 GROWS = """
 import os, time

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from services.worker.files.cache_key import hash_path, stage_cache_key
-from services.worker.lease import Lease
 from tests.worker.fake_mesh import FakeMesh
-from tests.worker.process_host import INPUT, OUTPUT, VALUE, list_task_folders, run_worker
+from tests.worker.process_host import list_task_folders, run_worker
+from tests.worker.specs import INPUT, OUTPUT, VALUE, make_stage_spec
 
 SCRIPT = """
 import os, pathlib
@@ -38,7 +38,7 @@ async def test_a_stage_that_may_be_used_again_says_what_it_is_made_of(mesh: Fake
     assert (await run_stage(mesh, tmp_path / "3", "t3", cache="off"))["content"] is None
     changes: list[dict[str, Any]] = [
         {"env": {"A": "1"}},
-        {"inputs": [INPUT, {**VALUE, "value": 1}]},
+        {"inputs": [INPUT, VALUE.model_copy(update={"value": 1})]},
         {"secrets": ["s"]},
         {"stage": "other"},
     ]
@@ -72,8 +72,8 @@ KEYS = {
 
 
 def make_key(**over: Any) -> str:
-    spec = {"stage": "one", "inputs": [], "outputs": [{"name": "out"}], "env": {"A": "1"}, "secrets": [], **over}
-    return stage_cache_key(Lease("t", "stage", 1, 1, "a", "c0", spec), "sha256:1", {}, needs_source=False)
+    spec = make_stage_spec(**{"stage": "one", "outputs": [OUTPUT], "env": {"A": "1"}, **over})
+    return stage_cache_key(spec, "sha256:1", {}, commit=None)
 
 
 @pytest.mark.parametrize(("secrets", "expected"), KEYS.items())

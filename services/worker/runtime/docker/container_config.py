@@ -22,9 +22,9 @@ def build_container_config(
     command = {"Entrypoint": list(spec.command)} if spec.command else {}
     exposed: dict[str, Any] = {"ExposedPorts": {f"{spec.port}/tcp": {}}} if spec.port else {}
     return {
-        "Image": spec.image_id or spec.image,
+        "Image": spec.image_reference,
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
-        "Labels": {**spec.labels, "mlmesh.image": spec.image},
+        "Labels": {**spec.labels, "mlmesh.image": spec.image or ""},
         "HostConfig": {
             **_security_options(spec),
             **_resource_options(spec),

@@ -85,6 +85,8 @@ class DockerRuntime:
         self._gateway_check.raise_if_unreachable()
 
     async def prepare(self, spec: ContainerSpec, progress: Progress) -> str:
+        if spec.image is None:
+            raise RuntimeFailure("image", "it names no image: set image.existingImageName in its manifest")
         image = await self._images.ensure_image(spec.image, progress, spec.registry_login)
         progress(f"{spec.image} is {image}")
         return image
@@ -218,7 +220,7 @@ class DockerRuntime:
             await self._start_in_network(spec)
 
     async def _create_and_start(self, spec: ContainerSpec, network: str) -> None:
-        bundle = await self._bundle.ensure_volume(spec.image_id or spec.image) if spec.is_component else None
+        bundle = await self._bundle.ensure_volume(spec.image_reference) if spec.is_component else None
         if not spec.is_component:
             tmp_folder(spec).mkdir(parents=True, exist_ok=True)
             tmp_folder(spec).chmod(0o1777)
@@ -236,7 +238,7 @@ class DockerRuntime:
         self._watched[spec.name] = True
         if spec.is_component and spec.command:
             path = GatewayPath(spec.app, network, spec.env["MLMESH_URL"])
-            self._gateway_check.request_check(path, spec.image_id or spec.image, spec.command[0])
+            self._gateway_check.request_check(path, spec.image_reference, spec.command[0])
 
     async def _network_for(self, spec: ContainerSpec) -> str:
         """Without egress, a stage has no network, and a component an internal one, in which the gateway reaches it."""

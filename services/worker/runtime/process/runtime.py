@@ -89,7 +89,7 @@ class ProcessRuntime:
         if not spec.egress:
             raise RuntimeFailure("error", "egress: none needs Docker: the process runtime isolates nothing")
         await self._environments.build(spec.source, progress)
-        return spec.image
+        return spec.image or ""
 
     async def start(self, spec: ContainerSpec) -> None:
         if self._find_state(spec.name):
