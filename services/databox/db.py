@@ -36,7 +36,7 @@ boxes = Table(
     Column("name", String(63), primary_key=True),
     Column("capacity", BigInteger, nullable=False),
     Column("detached", Boolean, nullable=False),
-    Column("changes", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
 )
 reservations = Table(
     "databox_reservations",
@@ -46,7 +46,7 @@ reservations = Table(
     Column("box", String(63), nullable=False),
     Column("key", Text),
     Column("size", BigInteger, nullable=False),
-    Column("before", Text),
+    Column("old_version", Text),
     Column("expires_at", Double, nullable=False),
     Index("databox_reservations_box", "app", "box"),
 )
@@ -56,8 +56,8 @@ publications = Table(
     Column("app", String(63), primary_key=True),
     Column("id", String(255), primary_key=True),
     Column("moves", Json, nullable=False),
-    Column("fresh", Json),
-    Column("answer", Json),
+    Column("created_keys", Json),
+    Column("result", Json),
     Column("created_at", Double, nullable=False),
 )
 
@@ -102,7 +102,7 @@ async def declare_boxes(conn: AsyncConnection, app: str, capacities: Mapping[str
     detach = update(boxes).where(boxes.c.app == app, boxes.c.name.not_in(capacities))
     await conn.execute(detach.values(detached=True))
     for name, capacity in sorted(capacities.items()):
-        row = {"app": app, "name": name, "capacity": capacity, "detached": False, "changes": 0}
+        row = {"app": app, "name": name, "capacity": capacity, "detached": False, "version": 0}
         changes = {"capacity": capacity, "detached": False}
         await conn.execute(
             upsert(conn, boxes).values(row).on_conflict_do_update(index_elements=["app", "name"], set_=changes)
@@ -111,21 +111,21 @@ async def declare_boxes(conn: AsyncConnection, app: str, capacities: Mapping[str
 
 async def list_boxes(conn: AsyncConnection, app: str) -> list[Box]:
     rows = await conn.execute(select(boxes).where(boxes.c.app == app).order_by(boxes.c.name))
-    return [Box(row.name, row.capacity, row.detached, row.changes) for row in rows]
+    return [Box(row.name, row.capacity, row.detached, row.version) for row in rows]
 
 
 async def get_box(conn: AsyncConnection, app: str, name: str, *, lock: bool = False) -> Box | None:
     """With `lock`, no other transaction reserves bytes in the box until this one ends."""
     query = select(boxes).where(boxes.c.app == app, boxes.c.name == name)
     row = (await conn.execute(query.with_for_update() if lock else query)).one_or_none()
-    return None if row is None else Box(row.name, row.capacity, row.detached, row.changes)
+    return None if row is None else Box(row.name, row.capacity, row.detached, row.version)
 
 
 async def bump_version(conn: AsyncConnection, app: str, name: str) -> int:
     """Increment the box's version; returns the new one, 0 if the box does not exist."""
     this_box = (boxes.c.app == app, boxes.c.name == name)
-    await conn.execute(update(boxes).where(*this_box).values(changes=boxes.c.changes + 1))
-    return int((await conn.execute(select(boxes.c.changes).where(*this_box))).scalar() or 0)
+    await conn.execute(update(boxes).where(*this_box).values(version=boxes.c.version + 1))
+    return int((await conn.execute(select(boxes.c.version).where(*this_box))).scalar() or 0)
 
 
 async def sum_reserved_bytes(conn: AsyncConnection, app: str, name: str, excluded_ids: Collection[str] = ()) -> int:
@@ -143,12 +143,11 @@ async def list_key_reservations(conn: AsyncConnection, app: str, name: str) -> l
     """The reservations of the box that belong to one file each."""
     this_box = (reservations.c.app == app, reservations.c.box == name)
     rows = await conn.execute(select(reservations).where(*this_box, reservations.c.key.is_not(None)))
-    return [Reservation(row.id, app, name, row.key, row.size, row.before, row.expires_at) for row in rows]
+    return [Reservation(row.id, app, name, row.key, row.size, row.old_version, row.expires_at) for row in rows]
 
 
 async def upsert_reservation(conn: AsyncConnection, reservation: Reservation) -> None:
     row = asdict(reservation)
-    row["before"] = row.pop("old_version")
     await conn.execute(upsert(conn, reservations).values(row).on_conflict_do_update(index_elements=["id"], set_=row))
 
 
@@ -161,9 +160,8 @@ async def get_publication(conn: AsyncConnection, app: str, name: str) -> Publica
     row = (await conn.execute(query)).one_or_none()
     if row is None:
         return None
-    return Publication(
-        row.moves, row.fresh, None if row.answer is None else PublicationResult.model_validate(row.answer)
-    )
+    result = None if row.result is None else PublicationResult.model_validate(row.result)
+    return Publication(row.moves, row.created_keys, result)
 
 
 async def insert_publication(conn: AsyncConnection, app: str, name: str, moves: list[list[str]]) -> None:
@@ -171,8 +169,8 @@ async def insert_publication(conn: AsyncConnection, app: str, name: str, moves: 
         "app": app,
         "id": name,
         "moves": moves,
-        "fresh": None,
-        "answer": None,
+        "created_keys": None,
+        "result": None,
         "created_at": await database_time(conn),
     }
     await conn.execute(insert(publications).values(row))

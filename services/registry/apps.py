@@ -39,7 +39,7 @@ class App:
 
 @dataclass(frozen=True)
 class Repository:
-    """`head` is the branch's newest known commit, `abandoned` the head that a rollback moved away from."""
+    """`head` is the branch's newest known commit, `abandoned_head` the head that a rollback moved away from."""
 
     app: str
     name: str
@@ -49,9 +49,9 @@ class Repository:
     credentials: str | None
     poll_interval: float
     webhook_secret: str | None
-    webhook_sealed: bytes | None = None
+    encrypted_webhook_secret: bytes | None = None
     head: str | None = None
-    abandoned: str | None = None
+    abandoned_head: str | None = None
     poll_error: str | None = None
     polled_at: float = 0.0
 

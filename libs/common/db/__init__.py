@@ -44,7 +44,7 @@ __all__ = [
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """Column type of a JSON document."""
-SCHEMA = "0010"
+SCHEMA = "0011"
 """The revision of deploy/migrations that this release needs."""
 SCHEMA_TABLE = "mlmesh_schema"
 POOL_SIZE = 10

@@ -93,7 +93,7 @@ class Publications:
             await self._reserve_space(app, name, copies, boxes)
             if created_keys is None:
                 created_keys = [copy.target for copy in copies if copy.replaced is None]
-                await self._update_journal(app, name, fresh=created_keys)
+                await self._update_journal(app, name, created_keys=created_keys)
             await self._copy_files(app, name, copies)
         except FINAL_ERRORS:
             await self._roll_back(app, name, copies, boxes, created_keys or ())
@@ -191,7 +191,7 @@ class Publications:
         for owner in sorted(boxes):
             await self._quota.commit(*owner, [_reservation_id(app, name, owner[1])])
             self._changes.mark_changed(*owner)
-        await self._update_journal(app, name, answer=result.to_json())
+        await self._update_journal(app, name, result=result.to_json())
         return result
 
     async def _update_journal(self, app: str, name: str, **values: Any) -> None:

@@ -84,8 +84,10 @@ class ApplyExecutor:
         desired = Repository.from_manifest(self._app, self._request.repository.body)
         current = repository.declared_fields() if repository else None
         if self._record_action("Repository", desired.name, current, desired.declared_fields()):
-            encrypted = self._ensure_webhook_secret(desired, repository.webhook_sealed if repository else None)
-            await apps.put_repository(conn, replace(desired, webhook_sealed=encrypted, polled_at=now))
+            encrypted = self._ensure_webhook_secret(
+                desired, repository.encrypted_webhook_secret if repository else None
+            )
+            await apps.put_repository(conn, replace(desired, encrypted_webhook_secret=encrypted, polled_at=now))
             await deployments.add(conn, self._app, DeploymentTrigger.APPLY, now)
 
     def _ensure_webhook_secret(self, desired: Repository, encrypted: bytes | None) -> bytes | None:

@@ -69,11 +69,11 @@ async def _load_password_secrets(conn: AsyncConnection, app: str) -> dict[str, l
 
     None where a revision does not declare the keys.
     """
-    query = select(revisions.c.passwords, revisions.c.catalog["secrets"].label("declared"))
+    query = select(revisions.c.password_secrets, revisions.c.catalog["secrets"].label("declared"))
     query = query.join(deployments, deployments.c.revision == revisions.c.id)
     query = query.where(deployments.c.app == app, deployments.c.status.in_(("live", "starting")))
     declared_by_name: dict[str, list[list[str] | None]] = {}
-    for passwords, declared in await conn.execute(query):
-        for name in passwords:
+    for password_secrets, declared in await conn.execute(query):
+        for name in password_secrets:
             declared_by_name.setdefault(name, []).append((declared or {}).get(name))
     return dict(sorted(declared_by_name.items()))

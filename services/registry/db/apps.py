@@ -39,13 +39,13 @@ async def remove(conn: AsyncConnection, name: str, now: float) -> bool:
     """Whether it existed. Adds a removal, which the scheduler still has to confirm."""
     deleted = (await conn.execute(delete(apps).where(apps.c.name == name))).rowcount > 0
     if deleted:
-        await conn.execute(upsert(conn, removals).values(app=name, since=now).on_conflict_do_nothing())
+        await conn.execute(upsert(conn, removals).values(app=name, removed_at=now).on_conflict_do_nothing())
     return deleted
 
 
 async def list_removing(conn: AsyncConnection) -> list[str]:
     """Apps that are deleted here and not yet by the scheduler."""
-    return list((await conn.execute(select(removals.c.app).order_by(removals.c.since))).scalars())
+    return list((await conn.execute(select(removals.c.app).order_by(removals.c.removed_at))).scalars())
 
 
 async def finish_removal(conn: AsyncConnection, name: str) -> None:
@@ -65,8 +65,12 @@ async def list_poll_errors(conn: AsyncConnection) -> dict[str, str]:
 
 async def put_repository(conn: AsyncConnection, repository: Repository) -> None:
     """Insert or replace; forgets the head of the previous repository."""
-    values: dict[str, Any] = {**repository.declared_fields(), "webhook_sealed": repository.webhook_sealed, "head": None}
-    values |= {"abandoned": None, "poll_error": None, "polled_at": repository.polled_at}
+    values: dict[str, Any] = {
+        **repository.declared_fields(),
+        "encrypted_webhook_secret": repository.encrypted_webhook_secret,
+        "head": None,
+    }
+    values |= {"abandoned_head": None, "poll_error": None, "polled_at": repository.polled_at}
     statement = upsert(conn, repositories).values(app=repository.app, **values)
     await conn.execute(statement.on_conflict_do_update(index_elements=["app"], set_=values))
 
@@ -91,16 +95,16 @@ async def claim_poll(conn: AsyncConnection, repository: Repository, now: float) 
 
 async def record_head(conn: AsyncConnection, app: str, head: str) -> None:
     """Store the branch's head. An abandoned head stays abandoned until the branch moves."""
-    abandoned = case((repositories.c.abandoned == head, head), else_=null())
-    await update_repository(conn, app, head=head, abandoned=abandoned, poll_error=None)
+    abandoned = case((repositories.c.abandoned_head == head, head), else_=null())
+    await update_repository(conn, app, head=head, abandoned_head=abandoned, poll_error=None)
 
 
 async def abandon_head(conn: AsyncConnection, app: str, head: str | None) -> None:
     """Mark the branch's `head`, or the last known one, as abandoned by a rollback."""
     abandoned = repositories.c.head if head is None else head
-    await update_repository(conn, app, head=abandoned, abandoned=abandoned)
+    await update_repository(conn, app, head=abandoned, abandoned_head=abandoned)
 
 
 async def update_repository(conn: AsyncConnection, app: str, **columns: Any) -> None:
-    """Set `head`, `abandoned` or `poll_error`."""
+    """Set `head`, `abandoned_head` or `poll_error`."""
     await conn.execute(update(repositories).where(repositories.c.app == app).values(**columns))

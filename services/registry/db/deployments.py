@@ -18,8 +18,16 @@ REGISTRY, SCHEDULER = "registry", "scheduler"
 COLUMNS = [column for column in deployments.c if column.name not in ("reported_warnings", "finished_at")]
 
 
-async def add(conn: AsyncConnection, app: str, cause: str, now: float, pinned: str | None = None) -> Deployment:
-    values: dict[str, Any] = {"id": new_id(), "app": app, "cause": cause, "status": "pending", "pinned": pinned}
+async def add(
+    conn: AsyncConnection, app: str, trigger: str, now: float, pinned_commit: str | None = None
+) -> Deployment:
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "app": app,
+        "trigger": trigger,
+        "status": "pending",
+        "pinned_commit": pinned_commit,
+    }
     values |= {"errors": [], "warnings": [], "reported_warnings": [], "created_at": now}
     await conn.execute(insert(deployments).values(**values))
     deployment = await get(conn, values["id"])
@@ -109,7 +117,7 @@ async def supersede_older(conn: AsyncConnection, app: str, status: str, before_s
 async def supersede_awaiting_head(conn: AsyncConnection, app: str, before_seq: int, now: float) -> list[str]:
     """Supersede older deployments that await the branch's head, which the newer one fetches now; their ids."""
     awaiting = _update_older(app, "pending", before_seq)
-    awaiting = awaiting.where(deployments.c.pinned.is_(None), deployments.c.revision.is_(None))
+    awaiting = awaiting.where(deployments.c.pinned_commit.is_(None), deployments.c.revision.is_(None))
     return await _supersede(conn, awaiting, now)
 
 
@@ -137,10 +145,10 @@ async def replace_steps(
 
 
 async def add_revision(
-    conn: AsyncConnection, app: str, commit: str, catalog: Mapping[str, Any], passwords: list[str], now: float
+    conn: AsyncConnection, app: str, commit: str, catalog: Mapping[str, Any], password_secrets: list[str], now: float
 ) -> str:
     revision = new_id()
-    values = {"id": revision, "app": app, "commit_id": commit, "catalog": catalog, "passwords": passwords}
+    values = {"id": revision, "app": app, "commit_id": commit, "catalog": catalog, "password_secrets": password_secrets}
     await conn.execute(insert(revisions).values(**values, created_at=now))
     return revision
 

@@ -31,7 +31,7 @@ class Secret:
 class EncryptedValue:
     """The columns of a value: ciphertext, and a verifier where it may be a password."""
 
-    sealed: bytes
+    ciphertext: bytes
     verifier: str | None
 
 
@@ -58,10 +58,10 @@ async def declare(conn: AsyncConnection, app: str, name: str, keys: Iterable[str
 
 async def get_values(conn: AsyncConnection, app: str, name: str) -> dict[str, bytes]:
     """The encrypted values by key."""
-    query = select(secret_values.c.key, secret_values.c.sealed).where(
+    query = select(secret_values.c.key, secret_values.c.ciphertext).where(
         secret_values.c.app == app, secret_values.c.name == name
     )
-    return {row.key: row.sealed for row in await conn.execute(query)}
+    return {row.key: row.ciphertext for row in await conn.execute(query)}
 
 
 async def get_verifiers(conn: AsyncConnection, app: str, name: str) -> dict[str, str]:

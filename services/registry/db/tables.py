@@ -57,10 +57,10 @@ repositories = Table(
     Column("path", Text, nullable=False),
     Column("credentials", NAME),
     Column("poll_interval", Double, nullable=False),
-    Column("webhook_secret", NAME, comment="the Secret that signs webhooks; when null, webhook_sealed does"),
-    Column("webhook_sealed", LargeBinary, comment="the generated webhook secret, sealed"),
+    Column("webhook_secret", NAME, comment="the Secret that signs webhooks; when null, encrypted_webhook_secret does"),
+    Column("encrypted_webhook_secret", LargeBinary, comment="the generated webhook secret, encrypted"),
     Column("head", String(64), comment="the branch's head when it was last seen"),
-    Column("abandoned", String(64), comment="the head that a rollback left: it is not new until another one is"),
+    Column("abandoned_head", String(64), comment="the head that a rollback left: it is not new until another one is"),
     Column("poll_error", Text),
     Column("polled_at", Double, nullable=False),
 )
@@ -81,7 +81,7 @@ secret_values = Table(
     _app_key_column(),
     Column("name", NAME, primary_key=True),
     Column("key", String(253), primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
     Column("verifier", Text, comment="argon2id, when key and value could be a user and a password"),
 )
 
@@ -113,7 +113,7 @@ revisions = Table(
     _app_column(),
     Column("commit_id", String(64), nullable=False),
     Column("catalog", Json, nullable=False),
-    Column("passwords", Json, nullable=False, comment="names of the secrets that are basic credentials"),
+    Column("password_secrets", Json, nullable=False, comment="names of the secrets that are basic credentials"),
     Column("created_at", Double, nullable=False),
 )
 
@@ -123,9 +123,9 @@ deployments = Table(
     Column("seq", COUNTER, primary_key=True, autoincrement=True, comment="the order of deployments"),
     Column("id", ID, nullable=False, unique=True),
     _app_column(),
-    Column("cause", String(16), nullable=False),
+    Column("trigger", String(16), nullable=False),
     Column("status", String(16), nullable=False, index=True),
-    Column("pinned", String(64), comment="the commit that a rollback wants; else the branch's head counts"),
+    Column("pinned_commit", String(64), comment="the commit that a rollback wants; else the branch's head counts"),
     Column("commit_id", String(64)),
     Column("author", Text),
     Column("message", Text),
@@ -180,5 +180,5 @@ removals = Table(
     "registry_removals",
     metadata,
     Column("app", NAME, primary_key=True, comment="deleted here; the scheduler is still to be told"),
-    Column("since", Double, nullable=False),
+    Column("removed_at", Double, nullable=False),
 )

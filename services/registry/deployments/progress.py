@@ -56,7 +56,7 @@ class DeploymentProgress:
             steps = StepHistory().start("fetch", now)
             await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
         log_superseded(deployment, superseded)
-        log_event(deployment, "Deployment started", trigger=deployment.cause)
+        log_event(deployment, "Deployment started", trigger=deployment.trigger)
         return steps
 
     async def wait_for_credentials(self, deployment: Deployment, reason: str) -> None:
@@ -75,8 +75,8 @@ class DeploymentProgress:
             steps = steps.finish(now, detail=f"commit {commit.id[:12]}").start("validate", now)
             await deployments.update_if_status(conn, deployment.id, PENDING_ONLY, **_commit_columns(commit))
             await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
-            if deployment.pinned is None:
-                await apps.update_repository(conn, deployment.app, head=commit.id, abandoned=None, poll_error=None)
+            if deployment.pinned_commit is None:
+                await apps.update_repository(conn, deployment.app, head=commit.id, abandoned_head=None, poll_error=None)
         return steps
 
     async def finish_unchanged(

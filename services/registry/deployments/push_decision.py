@@ -55,7 +55,7 @@ def needs_no_deployment(head: str, context: PushContext) -> bool:
 def is_deploying(deployment: Deployment, commit: str | None) -> bool:
     """Whether an open deployment of the branch's head has this commit. A rollback to the same commit does not count."""
     is_same_commit = commit is not None and deployment.commit_id == commit
-    return is_same_commit and deployment.pinned is None and deployment.status in OPEN_STATUSES
+    return is_same_commit and deployment.pinned_commit is None and deployment.status in OPEN_STATUSES
 
 
 def find_existing_deployment(head: str, context: PushContext) -> Deployment | None:

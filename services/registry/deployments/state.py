@@ -47,14 +47,14 @@ class DeploymentStep:
 
 @dataclass(frozen=True)
 class Deployment:
-    """`seq` orders deployments; `pinned` is the commit of a rollback, None means the branch's head."""
+    """`seq` orders deployments; `pinned_commit` is the commit of a rollback, None means the branch's head."""
 
     seq: int
     id: str
     app: str
-    cause: str
+    trigger: str
     status: str
-    pinned: str | None
+    pinned_commit: str | None
     commit_id: str | None
     author: str | None
     message: str | None
@@ -72,7 +72,7 @@ class Deployment:
             "commit": self.commit_id,
             "author": self.author,
             "message": self.message,
-            "trigger": self.cause,
+            "trigger": self.trigger,
             "status": self.status,
             "steps": [step.to_json() for step in self.steps],
             "errors": list(self.errors),
@@ -84,7 +84,7 @@ class Deployment:
     @property
     def awaits_head(self) -> bool:
         """Pending, deploys the branch's head, and has no revision of it yet."""
-        return self.status == "pending" and self.pinned is None and self.revision is None
+        return self.status == "pending" and self.pinned_commit is None and self.revision is None
 
     @property
     def is_queued(self) -> bool:
@@ -94,12 +94,12 @@ class Deployment:
     @property
     def is_unfetched(self) -> bool:
         """Failed before the branch's head was fetched, so its commit is not known."""
-        return self.status == "failed" and self.commit_id is None and self.pinned is None
+        return self.status == "failed" and self.commit_id is None and self.pinned_commit is None
 
     @property
     def target_commit(self) -> str | None:
         """The commit to deploy, if it is known yet."""
-        return self.commit_id or self.pinned
+        return self.commit_id or self.pinned_commit
 
 
 def get_fetch_retry_time(newest_first: Sequence[Deployment]) -> float | None:

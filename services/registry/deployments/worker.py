@@ -106,7 +106,7 @@ class DeploymentWorker:
     async def _deploy_from_git(self, deployment: Deployment, remote: GitRemote) -> None:
         steps = await self._progress.start(deployment)
         try:
-            commit = await self._git_cache.fetch(deployment.app, remote, deployment.pinned)
+            commit = await self._git_cache.fetch(deployment.app, remote, deployment.pinned_commit)
             if (existing := await self._find_duplicate(deployment, commit)) is not None:
                 await self._progress.finish_unchanged(deployment, steps, commit, existing)
                 return
@@ -122,7 +122,7 @@ class DeploymentWorker:
 
     async def _find_duplicate(self, deployment: Deployment, commit: Commit) -> Deployment | None:
         """The deployment that already has this commit, when a push or a poll brought no new one."""
-        if deployment.cause not in (DeploymentTrigger.PUSH, DeploymentTrigger.POLL):
+        if deployment.trigger not in (DeploymentTrigger.PUSH, DeploymentTrigger.POLL):
             return None
         async with self._database.read() as conn:
             repository = await apps.get_repository(conn, deployment.app)
@@ -131,7 +131,7 @@ class DeploymentWorker:
         if previous is not None and is_deploying(previous, commit.id):
             return previous
         return find_existing_deployment(
-            commit.id, PushContext(repository.abandoned if repository else None, previous, live)
+            commit.id, PushContext(repository.abandoned_head if repository else None, previous, live)
         )
 
     async def _validate(self, deployment: Deployment, commit: Commit, path: str) -> tuple[Catalog, list[Problem]]:

@@ -92,7 +92,7 @@ async def rollback(
             raise AppNotFound(ns)
         commit, now = await _find_target_commit(conn, ns, body or RollbackTarget()), await database_time(conn)
         await apps.abandon_head(conn, ns, head)
-        deployment = await deployments.add(conn, ns, DeploymentTrigger.ROLLBACK, now, pinned=commit)
+        deployment = await deployments.add(conn, ns, DeploymentTrigger.ROLLBACK, now, pinned_commit=commit)
         superseded = await deployments.supersede_older(conn, ns, "pending", deployment.seq, now)
     log_superseded(deployment, superseded)
     return accept_deployment(deps, deployment, response)

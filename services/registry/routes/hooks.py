@@ -164,7 +164,7 @@ async def _apply_decision(conn: Connection, ns: str, push: Push, head: str | Non
 
 async def _load_context(conn: Connection, ns: str, push: Push) -> PushContext:
     repository = await apps.get_repository(conn, ns)
-    return await deployments.load_push_context(conn, ns, repository.abandoned if repository else None, push.commit)
+    return await deployments.load_push_context(conn, ns, repository.abandoned_head if repository else None, push.commit)
 
 
 def _deployment_response(status: int, deployment: Deployment | None) -> Response:

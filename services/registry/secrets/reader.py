@@ -26,6 +26,6 @@ class SecretReader:
         """Empty when the Secret that signs webhooks has no value yet."""
         if repository.webhook_secret is not None:
             return (await self.get_values(repository.app, repository.webhook_secret)).get(WEBHOOK_KEY, "")
-        if repository.webhook_sealed is None:
+        if repository.encrypted_webhook_secret is None:
             return ""
-        return self._vault.decrypt(repository.app, GENERATED_WEBHOOK, WEBHOOK_KEY, repository.webhook_sealed)
+        return self._vault.decrypt(repository.app, GENERATED_WEBHOOK, WEBHOOK_KEY, repository.encrypted_webhook_secret)

@@ -72,8 +72,8 @@ async def _enqueue_events(db: Database, settings: Settings, run_id: str) -> None
             settings.internal_token, run_id, callback.spec
         )  # rows of an earlier release hold plain headers
         columns = {
-            "told": [*callback.told, *new_events],
-            "version": run.version,
+            "enqueued_events": [*callback.enqueued_events, *new_events],
+            "checked_version": run.version,
             "open": not run.is_final,
             "spec": spec,
         }

@@ -32,7 +32,7 @@ def due_events(callback: Callback, run: Run) -> dict[str, str]:
     return {
         event_key: event
         for event_key, event in happened.items()
-        if event in subscribed and event_key not in callback.told
+        if event in subscribed and event_key not in callback.enqueued_events
     }
 
 
@@ -57,13 +57,16 @@ def delivery_after_attempt(
     delivery: Delivery, status: int | None, error: str | None, seconds: float, now: float
 ) -> dict[str, Any]:
     """The delivery's columns after an attempt; `status`: the receiver's HTTP status, None when it was unreachable."""
-    attempts = [*delivery.tries, {"at": iso_time(now), "status": status, "error": error, "seconds": round(seconds, 3)}]
+    attempts = [
+        *delivery.attempts,
+        {"at": iso_time(now), "status": status, "error": error, "seconds": round(seconds, 3)},
+    ]
     if status is not None and 200 <= status < 300:
-        return {"state": "delivered", "tries": attempts, "next_at": None}
+        return {"state": "delivered", "attempts": attempts, "next_at": None}
     retries = len(attempts) - 1
     if status == HTTP_GONE or retries >= len(RETRY_DELAYS_S):
-        return {"state": "failed", "tries": attempts, "next_at": None}
-    return {"state": "pending", "tries": attempts, "next_at": now + RETRY_DELAYS_S[retries]}
+        return {"state": "failed", "attempts": attempts, "next_at": None}
+    return {"state": "pending", "attempts": attempts, "next_at": now + RETRY_DELAYS_S[retries]}
 
 
 def delivery_to_json(delivery: Delivery) -> dict[str, Any]:
@@ -71,7 +74,7 @@ def delivery_to_json(delivery: Delivery) -> dict[str, Any]:
         "id": delivery.id,
         "event": delivery.event,
         "status": delivery.state,
-        "attempts": delivery.tries,
+        "attempts": delivery.attempts,
         "next_at": iso_time(delivery.next_at),
         "created_at": iso_time(delivery.created_at),
     }

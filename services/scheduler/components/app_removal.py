@@ -25,7 +25,7 @@ async def remove_app(
         await autoscaling.replace_app_scales(conn, name, {})
         await schedule_rows.remove_schedules(conn, name)
         for task in await tasks.list_instances(conn, name):
-            columns = {"stop": True} if task.state == "claimed" else {"state": "stopped", "finished_at": now}
+            columns = {"stop_requested": True} if task.state == "claimed" else {"state": "stopped", "finished_at": now}
             await tasks.update_task(conn, task.id, columns)
         open_runs = await run_rows.list_open_runs(conn, name)
     for run in open_runs:

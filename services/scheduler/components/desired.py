@@ -161,26 +161,28 @@ def to_start(
     instances: Iterable[DesiredInstance], tasks: Iterable[Task], replaced: Container[str] = ()
 ) -> list[DesiredInstance]:
     """Desired instances without an open task, or whose only task is being replaced."""
-    keys = {_task_key(task) for task in tasks if task.is_open and not task.stop and task.id not in replaced}
+    keys = {_task_key(task) for task in tasks if task.is_open and not task.stop_requested and task.id not in replaced}
     return [instance for instance in instances if instance.key not in keys]
 
 
 def to_stop(instances: Iterable[DesiredInstance], tasks: Collection[Task], replaced: Container[str] = ()) -> list[Task]:
     """Open tasks that are not desired, or whose replacement is healthy, and that have no stop order yet."""
     keys = {instance.key for instance in instances}
-    healthy_keys = {_task_key(task) for task in tasks if task.is_healthy and not task.stop and task.id not in replaced}
+    healthy_keys = {
+        _task_key(task) for task in tasks if task.is_healthy and not task.stop_requested and task.id not in replaced
+    }
     unwanted = (
         task
         for task in tasks
         if _task_key(task) not in keys or (task.id in replaced and _task_key(task) in healthy_keys)
     )
-    return [task for task in unwanted if task.is_open and not task.stop]
+    return [task for task in unwanted if task.is_open and not task.stop_requested]
 
 
 def matching_tasks(instances: Iterable[DesiredInstance], tasks: Iterable[Task]) -> list[Task]:
     """The open tasks of these instances."""
     keys = {instance.key for instance in instances}
-    return [task for task in tasks if task.is_open and not task.stop and _task_key(task) in keys]
+    return [task for task in tasks if task.is_open and not task.stop_requested and _task_key(task) in keys]
 
 
 def _task_key(task: Task) -> tuple[str, int, str]:

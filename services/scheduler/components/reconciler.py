@@ -104,7 +104,9 @@ async def restart_component(db: Database, triggers: LoopTriggers, name: str, com
     """
     async with db.write() as conn:
         instances = [
-            task for task in await tasks.list_instances(conn, name) if task.name == component and not task.stop
+            task
+            for task in await tasks.list_instances(conn, name)
+            if task.name == component and not task.stop_requested
         ]
         for task in (task for task in instances if task.is_healthy):
             await tasks.update_task(conn, task.id, {"spec": {**task.spec, desired.RESTART: True}})
@@ -125,8 +127,8 @@ async def _start_and_stop(conn: Connection, name: str, rollout: Rollout | None) 
 async def _stop_instances(conn: Connection, instances: Iterable[Task], now: float) -> None:
     for task in instances:
         if task.state == "claimed":
-            stop_after = now + desired.DRAIN_DELAY_S if task.is_healthy else None
-            await tasks.update_task(conn, task.id, {"stop": True, "stop_after": stop_after})
+            stop_at = now + desired.DRAIN_DELAY_S if task.is_healthy else None
+            await tasks.update_task(conn, task.id, {"stop_requested": True, "stop_at": stop_at})
         else:
             await tasks.update_task(conn, task.id, {"state": "stopped", "finished_at": now})
 

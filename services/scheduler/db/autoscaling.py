@@ -31,7 +31,7 @@ async def list_app_scales(conn: AsyncConnection, app: str) -> dict[str, ScaleSta
 
 
 def _scale_from_row(row: RowMapping) -> ScaleState:
-    return ScaleState(row["replicas"], row["enough"], row["quiet_since"])
+    return ScaleState(row["replicas"], row["low_water_replicas"], row["below_since"])
 
 
 async def replace_app_scales(
@@ -53,9 +53,9 @@ async def record_loads(
     conn: AsyncConnection, gateway: str, component_loads: Iterable[tuple[ComponentKey, float]], now: float
 ) -> None:
     """Insert or update the loads of one gateway, and delete expired ones, such as those of gateways that are gone."""
-    await conn.execute(delete(load_reports).where(load_reports.c.at < now - LOAD_TTL_S))
+    await conn.execute(delete(load_reports).where(load_reports.c.reported_at < now - LOAD_TTL_S))
     for (app, component), load in component_loads:
-        values = {"load": load, "at": now}
+        values = {"load": load, "reported_at": now}
         statement = upsert(conn, load_reports).values(app=app, component=component, gateway=gateway, **values)
         await conn.execute(statement.on_conflict_do_update(index_elements=["app", "component", "gateway"], set_=values))
 
@@ -63,6 +63,6 @@ async def record_loads(
 async def get_total_loads(conn: AsyncConnection, since: float) -> dict[ComponentKey, float]:
     """The sum over all gateways of the loads reported after `since`."""
     totals: dict[ComponentKey, float] = defaultdict(float)
-    for row in await conn.execute(select(load_reports).where(load_reports.c.at >= since)):
+    for row in await conn.execute(select(load_reports).where(load_reports.c.reported_at >= since)):
         totals[row.app, row.component] += row.load
     return totals

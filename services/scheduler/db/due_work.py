@@ -27,7 +27,7 @@ Time = float | BindParameter[float]
 OPEN_CHAIN: Condition = and_(runs.c.status.in_(OPEN_RUN), runs.c.chain == runs.c.id)
 """The first run of a chain whose status is not final."""
 CALLBACKS_WITH_RUN = callbacks.join(runs, runs.c.id == callbacks.c.run)
-RUN_CHANGED: Condition = and_(callbacks.c.open, runs.c.version > callbacks.c.version)
+RUN_CHANGED: Condition = and_(callbacks.c.open, runs.c.version > callbacks.c.checked_version)
 """Of `CALLBACKS_WITH_RUN`: an open callback whose run has a newer version than the one checked last."""
 PUBLISHING: Condition = and_(tasks.c.kind == "stage", tasks.c.state == "publishing")
 ROLLOUT_ACTIVE: Condition = (

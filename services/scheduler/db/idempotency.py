@@ -45,9 +45,9 @@ def _row_key(row: Mapping[str, Any]) -> IdempotencyKey:
 async def find_key(conn: AsyncConnection, key: IdempotencyKey) -> tuple[str, str] | None:
     """Hash of the body, and run, of the request that used the key; None when the key is free."""
     row = (
-        await conn.execute(select(idempotency_keys.c.body, idempotency_keys.c.run).where(KEY_COLUMNS.in_([key])))
+        await conn.execute(select(idempotency_keys.c.body_hash, idempotency_keys.c.run).where(KEY_COLUMNS.in_([key])))
     ).first()
-    return (row.body, row.run) if row else None
+    return (row.body_hash, row.run) if row else None
 
 
 async def delete_key(conn: AsyncConnection, key: IdempotencyKey) -> None:

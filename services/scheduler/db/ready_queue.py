@@ -15,7 +15,7 @@ from services.scheduler.model.task import ClaimCandidate, QueueEntry, ReadyTask
 
 DISPATCHED_COUNTS = (
     select(tasks.c.resource_class, func.count().label("n"))
-    .where(tasks.c.state == "ready", tasks.c.rung_at.is_not(None))
+    .where(tasks.c.state == "ready", tasks.c.dispatched_at.is_not(None))
     .group_by(tasks.c.resource_class)
 )
 
@@ -33,7 +33,7 @@ def _ready_in_order(limit: int | None) -> Select[Any]:
     )
     claimed_count = func.coalesce(claimed.c.n, 0)
     query = select(tasks).select_from(tasks.outerjoin(claimed, claimed.c.app == tasks.c.app))
-    query = query.where(tasks.c.state == "ready", tasks.c.stop.is_(False))
+    query = query.where(tasks.c.state == "ready", tasks.c.stop_requested.is_(False))
     if limit is not None:
         query = query.where(or_(tasks.c.kind == "instance", claimed_count < limit))
     return query.order_by(tasks.c.priority.desc(), claimed_count, tasks.c.created_at, tasks.c.replica)
@@ -88,7 +88,9 @@ async def list_undispatched(
 
 @cache
 def _undispatched_query(limit: int | None, never_dispatched: bool) -> Select[Any]:
-    undispatched = tasks.c.rung_at.is_(None) if never_dispatched else tasks.c.rung_at < bindparam("dispatched_before")
+    undispatched = (
+        tasks.c.dispatched_at.is_(None) if never_dispatched else tasks.c.dispatched_at < bindparam("dispatched_before")
+    )
     query = _ready_in_order(limit).with_only_columns(tasks.c.id, tasks.c.resource_class)
     query = query.where(undispatched, tasks.c.resource_class.in_(bindparam("classes", expanding=True)))
     return query.limit(bindparam("max_rows"))
@@ -105,7 +107,7 @@ async def mark_dispatched(conn: AsyncConnection, task_ids: Iterable[str], now: f
     """Skips locked rows: their transaction changes them, and dispatches them again if needed."""
     ready = select(tasks.c.id).where(tasks.c.id.in_(list(task_ids)), tasks.c.state == "ready")
     unlocked = ready.with_for_update(skip_locked=True)
-    await conn.execute(update(tasks).where(tasks.c.id.in_(unlocked)).values(rung_at=now))
+    await conn.execute(update(tasks).where(tasks.c.id.in_(unlocked)).values(dispatched_at=now))
 
 
 async def get_queue_depths(conn: AsyncConnection) -> list[dict[str, Any]]:

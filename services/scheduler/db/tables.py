@@ -100,15 +100,15 @@ tasks = Table(
     Column("reason", Json),
     Column("spec", Json, nullable=False),
     Column("attempt", Integer, nullable=False, default=0),
-    Column("lost", Integer, nullable=False, default=0),
+    Column("lost_count", Integer, nullable=False, default=0),
     Column("failures", Integer, nullable=False, default=0),
     Column("token", BigInteger, nullable=False, default=0),
     Column("worker", String(128)),
     Column("lease_until", Double),
     Column("not_before", Double),
-    Column("rung_at", Double),
-    Column("stop", Boolean, nullable=False, default=False),
-    Column("stop_after", Double),
+    Column("dispatched_at", Double),
+    Column("stop_requested", Boolean, nullable=False, default=False),
+    Column("stop_at", Double),
     Column("phase", String(16)),
     Column("detail", String(1000)),
     Column("progress", Json),
@@ -123,7 +123,7 @@ tasks = Table(
     Index("scheduler_tasks_next", "state", "resource_class", "priority", "created_at"),
     Index("scheduler_tasks_app", "app", "kind", "state"),
     Index("scheduler_tasks_worker", "worker", "state", **_where_not_null("worker")),
-    Index("scheduler_tasks_rung", "state", "resource_class", "rung_at", **_where_not_null("rung_at")),
+    Index("scheduler_tasks_dispatched", "state", "resource_class", "dispatched_at", **_where_not_null("dispatched_at")),
 )
 
 attempts = Table(
@@ -156,24 +156,24 @@ workers = Table(
 )
 
 autoscaling = Table(
-    "scheduler_scales",
+    "scheduler_autoscaling",
     metadata,
     Column("app", String(63), primary_key=True),
     Column("component", String(63), primary_key=True),
     Column("bounds", Json, nullable=False),
     Column("replicas", Integer, nullable=False),
-    Column("enough", Integer, nullable=False),
-    Column("quiet_since", Double),
+    Column("low_water_replicas", Integer, nullable=False),
+    Column("below_since", Double),
 )
 
 load_reports = Table(
-    "scheduler_loads",
+    "scheduler_load_reports",
     metadata,
     Column("app", String(63), primary_key=True),
     Column("component", String(63), primary_key=True),
     Column("gateway", String(128), primary_key=True),
     Column("load", Double, nullable=False),
-    Column("at", Double, nullable=False),
+    Column("reported_at", Double, nullable=False),
 )
 
 routes = Table(
@@ -197,7 +197,7 @@ leaders = Table(
     metadata,
     Column("name", String(32), primary_key=True),
     Column("owner", String(128), nullable=False),
-    Column("until", Double, nullable=False),
+    Column("lease_until", Double, nullable=False),
 )
 
 schedules = Table(
@@ -221,8 +221,8 @@ callbacks = Table(
     Column("app", String(63), nullable=False),
     Column("user", String(64), nullable=False),
     Column("spec", Json, nullable=False),
-    Column("told", Json, nullable=False),
-    Column("version", Integer, nullable=False),
+    Column("enqueued_events", Json, nullable=False),
+    Column("checked_version", Integer, nullable=False),
     Column("open", Boolean, nullable=False),
     Index("scheduler_callbacks_open", "open"),
 )
@@ -235,7 +235,7 @@ deliveries = Table(
     Column("event", String(32), nullable=False),
     Column("body", Text, nullable=False),
     Column("state", String(12), nullable=False),
-    Column("tries", Json, nullable=False),
+    Column("attempts", Json, nullable=False),
     Column("next_at", Double),
     Column("created_at", Double, nullable=False),
     Index("scheduler_deliveries_due", "state", "next_at"),
@@ -243,17 +243,17 @@ deliveries = Table(
 )
 
 tombstones = Table(
-    "scheduler_marks",
+    "scheduler_tombstones",
     metadata,
     Column("run", String(40), primary_key=True),
     Column("app", String(63), nullable=False),
-    Column("at", Double, nullable=False),
-    Column("left", Json),
-    Index("scheduler_marks_at", "at"),
+    Column("deleted_at", Double, nullable=False),
+    Column("cleanup", Json),
+    Index("scheduler_tombstones_deleted", "deleted_at"),
 )
 
 stage_cache = Table(
-    "scheduler_cache",
+    "scheduler_stage_cache",
     metadata,
     Column("app", String(63), primary_key=True),
     Column("key", String(64), primary_key=True),
@@ -262,25 +262,25 @@ stage_cache = Table(
     Column("token", BigInteger, nullable=False),
     Column("outputs", Json, nullable=False),
     Column("created_at", Double, nullable=False),
-    Index("scheduler_cache_run", "run"),
+    Index("scheduler_stage_cache_run", "run"),
 )
 
 cache_uses = Table(
-    "scheduler_reuses",
+    "scheduler_cache_uses",
     metadata,
     Column("source", String(40), primary_key=True),
     Column("run", String(40), primary_key=True),
-    Index("scheduler_reuses_run", "run"),
+    Index("scheduler_cache_uses_run", "run"),
 )
 
 idempotency_keys = Table(
-    "scheduler_submissions",
+    "scheduler_idempotency_keys",
     metadata,
     Column("app", String(63), primary_key=True),
     Column("user", String(64), primary_key=True),
     Column("path", String(63), primary_key=True),
     Column("key", String(255), primary_key=True),
-    Column("body", String(64), nullable=False),
+    Column("body_hash", String(64), nullable=False),
     Column("run", String(40), nullable=False),
     Column("created_at", Double, nullable=False),
 )

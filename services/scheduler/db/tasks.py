@@ -58,7 +58,7 @@ SELECT_OTHER_STATES = (
 SELECT_CLAIMED_BY = select(*STATE_COLUMNS, tasks.c.endpoint).where(
     tasks.c.worker == bindparam("worker_name"), tasks.c.state == "claimed"
 )
-SELECT_STOPPING = SELECT_CLAIMED_BY.where(tasks.c.stop)
+SELECT_STOPPING = SELECT_CLAIMED_BY.where(tasks.c.stop_requested)
 UPDATE = update(tasks).where(tasks.c.id == bindparam("task_id"))
 UPDATE_LEASED = UPDATE.where(tasks.c.token == bindparam("lease_token"), tasks.c.state == "claimed")
 RENEW_LEASES = (
@@ -67,7 +67,7 @@ RENEW_LEASES = (
     .values(lease_until=bindparam("until"))
 )
 CLAIM = (
-    UPDATE.where(tasks.c.state == "ready", tasks.c.stop.is_(False))
+    UPDATE.where(tasks.c.state == "ready", tasks.c.stop_requested.is_(False))
     .values(
         state="claimed",
         worker=bindparam("worker_name"),
@@ -91,9 +91,9 @@ def _task_from_row(row: RowMapping) -> Task:
     return Task(**row)
 
 
-def new_task_row(stage: Task, rung_at: float | None) -> dict[str, Any]:
+def new_task_row(stage: Task, dispatched_at: float | None) -> dict[str, Any]:
     """The row of a new stage, without columns that have no value yet."""
-    return {**{name: stage.__dict__[name] for name in NEW_TASK_COLUMNS}, "rung_at": rung_at}
+    return {**{name: stage.__dict__[name] for name in NEW_TASK_COLUMNS}, "dispatched_at": dispatched_at}
 
 
 async def add(conn: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:

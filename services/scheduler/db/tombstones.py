@@ -23,13 +23,18 @@ async def has_tombstone(conn: AsyncConnection, app: str, run: str) -> bool:
 async def list_pending_cleanup(conn: AsyncConnection, limit: int) -> list[dict[str, Any]]:
     """Tombstones with files to delete that no other run uses from the stage cache."""
     in_use = exists().where(cache_uses.c.source == tombstones.c.run)
-    query = select(tombstones).where(tombstones.c.left.is_not(None), ~in_use).order_by(tombstones.c.at).limit(limit)
+    query = (
+        select(tombstones)
+        .where(tombstones.c.cleanup.is_not(None), ~in_use)
+        .order_by(tombstones.c.deleted_at)
+        .limit(limit)
+    )
     return [dict(row) for row in (await conn.execute(query)).mappings()]
 
 
 async def mark_cleaned(conn: AsyncConnection, run: str) -> None:
-    await conn.execute(update(tombstones).where(tombstones.c.run == run).values(left=None))
+    await conn.execute(update(tombstones).where(tombstones.c.run == run).values(cleanup=None))
 
 
 async def delete_older(conn: AsyncConnection, cutoff: float) -> None:
-    await conn.execute(delete(tombstones).where(tombstones.c.at < cutoff, tombstones.c.left.is_(None)))
+    await conn.execute(delete(tombstones).where(tombstones.c.deleted_at < cutoff, tombstones.c.cleanup.is_(None)))

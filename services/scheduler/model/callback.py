@@ -16,8 +16,8 @@ class Callback:
     app: str
     user: str
     spec: dict[str, Any]
-    told: list[str] = field(default_factory=list)
-    version: int = 0
+    enqueued_events: list[str] = field(default_factory=list)
+    checked_version: int = 0
     """The version of the run that was checked last."""
     open: bool = True
 
@@ -32,5 +32,5 @@ class Delivery:
     body: str
     created_at: float
     state: DeliveryState = "pending"
-    tries: list[dict[str, Any]] = field(default_factory=list)
+    attempts: list[dict[str, Any]] = field(default_factory=list)
     next_at: float | None = None

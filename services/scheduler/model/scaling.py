@@ -59,8 +59,12 @@ class ScaleState:
     below_since: float | None = None
 
     def to_row(self) -> dict[str, Any]:
-        """Columns of `scheduler_scales`."""
-        return {"replicas": self.replicas, "enough": self.low_water_replicas, "quiet_since": self.below_since}
+        """Columns of `scheduler_autoscaling`."""
+        return {
+            "replicas": self.replicas,
+            "low_water_replicas": self.low_water_replicas,
+            "below_since": self.below_since,
+        }
 
 
 def instance_capacity(component: MLComponent) -> int:

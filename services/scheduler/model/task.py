@@ -47,7 +47,7 @@ class Task:
     priority: int = 0
     reason: Reason | None = None
     attempt: int = 0
-    lost: int = 0
+    lost_count: int = 0
     """How often its worker or engine was lost."""
     failures: int = 0
     """Failures since the instance was last healthy, or of the stage in this attempt of the run."""
@@ -56,9 +56,9 @@ class Task:
     worker: str | None = None
     lease_until: float | None = None
     not_before: float | None = None
-    rung_at: float | None = None
-    stop: bool = False
-    stop_after: float | None = None
+    dispatched_at: float | None = None
+    stop_requested: bool = False
+    stop_at: float | None = None
     phase: str | None = None
     """What the worker reported last, such as `pulling`, `running`, `healthy`."""
     detail: str | None = None

@@ -57,7 +57,7 @@ async def _delete_rows(conn: Connection, run: Run, now: float, *, files: bool) -
         "published": [move.to_json() for task in succeeded for move in planner.publication_moves(run, task)],
     }
     await stage_cache.delete_run_entries(conn, run.id)
-    await tombstones.add_tombstone(conn, {"run": run.id, "app": run.app, "at": now, "left": cleanup})
+    await tombstones.add_tombstone(conn, {"run": run.id, "app": run.app, "deleted_at": now, "cleanup": cleanup})
     await run_rows.delete_run(conn, run.id)
 
 
@@ -98,7 +98,7 @@ async def _clean_tombstones(db: Database, databox: ServiceClient) -> None:
         pending = await tombstones.list_pending_cleanup(conn, MAX_BATCH)
     for tombstone in pending:
         try:
-            await _delete_files(databox, tombstone["app"], tombstone["left"])
+            await _delete_files(databox, tombstone["app"], tombstone["cleanup"])
         except MeshError as error:
             get("scheduler").info("Failed to delete the files of a run", run=tombstone["run"], why=error.detail)
             continue

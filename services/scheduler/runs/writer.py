@@ -32,12 +32,12 @@ BUSY_RETRY_S = 5.0
 
 @dataclass(frozen=True)
 class SubmitRequest:
-    """A run to insert. `key`: its Idempotency-Key; `body`: the hash of the request body."""
+    """A run to insert. `key`: its Idempotency-Key; `body_hash`: of the request body."""
 
     run: Run
     path: str
     key: str | None
-    body: str
+    body_hash: str
     callback: dict[str, Any] | None = None
 
     @property
@@ -216,7 +216,7 @@ async def insert_runs(
 
 def _key_row(request: SubmitRequest, now: float) -> dict[str, Any]:
     key = {"app": request.run.app, "user": request.run.user, "path": request.path, "key": request.key}
-    return {**key, "body": request.body, "run": request.run.id, "created_at": now}
+    return {**key, "body_hash": request.body_hash, "run": request.run.id, "created_at": now}
 
 
 async def _find_existing(conn: Connection, request: SubmitRequest, new: Sequence[SubmittedRun]) -> Outcome:
@@ -225,8 +225,8 @@ async def _find_existing(conn: Connection, request: SubmitRequest, new: Sequence
     existing = await idempotency.find_key(conn, request.idempotency_key)
     if existing is None:  # rejected a moment ago, in the same transaction
         return TooManyRequests("the first request with this Idempotency-Key was refused", retry_after=BUSY_RETRY_S)
-    body, run_id = existing
-    if body != request.body:
+    body_hash, run_id = existing
+    if body_hash != request.body_hash:
         return Invalid("this Idempotency-Key was used with another body; use a new one")
     if (in_batch := next((submitted for submitted in new if submitted.run.id == run_id), None)) is not None:
         return in_batch

@@ -75,14 +75,16 @@ class TransitionApplier:
             stages_by_id[stage_id].ready_task for stage_id in changes if changes[stage_id].get("state") == "ready"
         )
         for ready_task in dispatched:
-            changes[ready_task.task] = {**changes[ready_task.task], "rung_at": now}
+            changes[ready_task.task] = {**changes[ready_task.task], "dispatched_at": now}
         for task_id in sorted(changes):
             await tasks.update_task(conn, task_id, changes[task_id])
         if step.tasks and not step.run:  # the halted stages may have been the last open ones
             final_stages = [replace(stage, **step.tasks.get(stage.id, {})) for stage in stages]
             step = transitions.RunTransition(transitions.advance_run(run, final_stages, now, other_states).run, {})
         updated_run = await runs.update_run(conn, run, step.run) if step.run else run
-        stopped = (stages_by_id[stage_id].worker for stage_id, update in step.tasks.items() if update.get("stop"))
+        stopped = (
+            stages_by_id[stage_id].worker for stage_id, update in step.tasks.items() if update.get("stop_requested")
+        )
         return AppliedTransition(
             dispatched,
             frozenset(worker for worker in stopped if worker),

@@ -59,7 +59,7 @@ class OutputPublisher:
             publishing = {task.id: task for task in await tasks.list_by_state(conn, "stage", "publishing")}
         self._delays = {task: delay for task, delay in self._delays.items() if task in publishing}
         for started, job in self._in_progress.values():
-            if started.id in publishing and publishing[started.id].stop and not started.stop:
+            if started.id in publishing and publishing[started.id].stop_requested and not started.stop_requested:
                 job.cancel()  # its end wakes the loop, which withdraws the outputs
         due_tasks = [task for task in publishing.values() if task.id not in self._in_progress and self._is_due(task)]
         for task in due_tasks[: MAX_CONCURRENT - len(self._in_progress)]:
@@ -67,11 +67,13 @@ class OutputPublisher:
 
     def _is_due(self, task: Task) -> bool:
         delay = self._delays.get(task.id)
-        return task.stop or delay is None or delay.until <= time.monotonic()
+        return task.stop_requested or delay is None or delay.until <= time.monotonic()
 
     async def _publish_guarded(self, task: Task) -> None:
         try:
-            await (_withdraw_outputs if task.stop else _publish_outputs)(self._db, self._databox, self._applier, task)
+            await (_withdraw_outputs if task.stop_requested else _publish_outputs)(
+                self._db, self._databox, self._applier, task
+            )
         except MeshError as error:
             await self._schedule_retry(task, error.detail)
         except Exception as error:  # noqa: BLE001  a defect in one publication must not stop the others; logged
@@ -125,7 +127,7 @@ async def _withdraw_outputs(db: Database, databox: ServiceClient, applier: Trans
         await databox.delete(_publication_path(task), timeout=WITHDRAW_TIMEOUT_S)
     except MeshError as error:
         get("scheduler").warning("failed to withdraw the outputs of a canceled run", task=task.id, why=error.detail)
-    await _finish_task(db, applier, task, {"state": "canceled", "stop": False})
+    await _finish_task(db, applier, task, {"state": "canceled", "stop_requested": False})
 
 
 def _publication_path(task: Task) -> str:

@@ -21,7 +21,7 @@ ColumnUpdates = dict[str, Any]
 UNCLAIMED: Mapping[str, Any] = {
     "worker": None,
     "lease_until": None,
-    "rung_at": None,
+    "dispatched_at": None,
     "phase": None,
     "progress": None,
     "detail": None,
@@ -44,16 +44,21 @@ class AttemptResult:
 
 def stage_after_report(run: Run, task: Task, attempt: AttemptResult, now: float) -> ColumnUpdates:
     """Changed columns of a stage after its worker's report."""
-    ended: ColumnUpdates = {"finished_at": now, "lease_until": None, "stop": False, "log_tail": list(attempt.log_tail)}
+    ended: ColumnUpdates = {
+        "finished_at": now,
+        "lease_until": None,
+        "stop_requested": False,
+        "log_tail": list(attempt.log_tail),
+    }
     if attempt.progress is not None:
         ended["progress"] = list(attempt.progress)
     result = {"outputs": dict(attempt.outputs or {}), "usage": dict(attempt.usage or {}), "answer": attempt.answer}
     if attempt.outcome == "succeeded":
         display = {"phase": "publishing", "detail": publishing_detail(run, task)}
         return {**ended, **display, "state": "publishing", "reason": None, "result": result, "finished_at": None}
-    if attempt.outcome == "returned" and not task.stop:
+    if attempt.outcome == "returned" and not task.stop_requested:
         return {**UNCLAIMED, "state": "ready", "reason": reason("returned", "its worker stopped")}
-    if attempt.outcome == "lost" and not task.stop:
+    if attempt.outcome == "lost" and not task.stop_requested:
         return _task_after_loss(task, {**reason("lost"), **(attempt.reason or {})}, now)
     if attempt.outcome in ("canceled", "returned", "lost"):
         return {**ended, "state": "canceled", "reason": task.reason or reason("canceled"), "result": result}
@@ -86,8 +91,8 @@ def _retry_columns(run: Run, task: Task, cause: Reason, now: float) -> ColumnUpd
 def instance_after_report(task: Task, attempt: AttemptResult, now: float) -> ColumnUpdates:
     """Changed columns of an instance after its worker's report: it restarts after a back-off unless it was stopped."""
     base = {**UNCLAIMED, "endpoint": None, "log_tail": list(attempt.log_tail)}
-    if task.stop or attempt.outcome == "stopped":
-        return {**base, "state": "stopped", "stop": False, "finished_at": now}
+    if task.stop_requested or attempt.outcome == "stopped":
+        return {**base, "state": "stopped", "stop_requested": False, "finished_at": now}
     if attempt.outcome == "returned":
         return {**base, "state": "ready", "reason": reason("returned", "its worker stopped"), "log_tail": task.log_tail}
     cause = {**reason("exited"), **(attempt.reason or {})}
@@ -100,11 +105,11 @@ def instance_after_report(task: Task, attempt: AttemptResult, now: float) -> Col
 def task_after_expiry(task: Task, now: float) -> ColumnUpdates:
     """Changed columns of a task whose lease has expired. The fencing token rejects a late report."""
     cause = reason("lost", f"worker {task.worker} sent no heartbeat for a whole lease")
-    if task.stop:
+    if task.stop_requested:
         return {
             **UNCLAIMED,
             "state": "stopped" if task.kind == "instance" else "canceled",
-            "stop": False,
+            "stop_requested": False,
             "finished_at": now,
         }
     return _task_after_loss(task, cause, now)
@@ -112,9 +117,15 @@ def task_after_expiry(task: Task, now: float) -> ColumnUpdates:
 
 def _task_after_loss(task: Task, cause: Reason, now: float) -> ColumnUpdates:
     """A lost worker is not the task's fault: it is ready again at once, at most `MAX_LOST_WORKERS` times."""
-    if task.kind == "stage" and task.lost + 1 >= MAX_LOST_WORKERS:
-        return {"state": "failed", "reason": cause, "lease_until": None, "lost": task.lost + 1, "finished_at": now}
-    return {**UNCLAIMED, "state": "ready", "reason": cause, "lost": task.lost + 1}
+    if task.kind == "stage" and task.lost_count + 1 >= MAX_LOST_WORKERS:
+        return {
+            "state": "failed",
+            "reason": cause,
+            "lease_until": None,
+            "lost_count": task.lost_count + 1,
+            "finished_at": now,
+        }
+    return {**UNCLAIMED, "state": "ready", "reason": cause, "lost_count": task.lost_count + 1}
 
 
 @dataclass(frozen=True)
@@ -144,7 +155,7 @@ def advance_run(
     changes: dict[str, ColumnUpdates] = {}
     is_halted = run.status == "canceling" or any(task.state in FAILED_STATES for task in stages.values())
     for task in stages.values():
-        if is_halted and task.is_open and not task.stop:
+        if is_halted and task.is_open and not task.stop_requested:
             changes[task.id] = _halt_task(task, run, now)
         elif not is_halted and _can_start(run, task, stages):
             changes[task.id] = {"state": "ready", "reason": None}
@@ -154,9 +165,9 @@ def advance_run(
 
 def _halt_task(task: Task, run: Run, now: float) -> ColumnUpdates:
     if task.state == "publishing":  # a failed run still publishes the outputs of succeeded stages
-        return {"stop": True, "reason": run.reason} if run.status == "canceling" else {}
+        return {"stop_requested": True, "reason": run.reason} if run.status == "canceling" else {}
     if task.state == "claimed":
-        return {"stop": True, "reason": run.reason or reason("canceled", "another stage failed")}
+        return {"stop_requested": True, "reason": run.reason or reason("canceled", "another stage failed")}
     state = "canceled" if run.status == "canceling" else "skipped"
     return {**UNCLAIMED, "state": state, "reason": None if state == "skipped" else run.reason, "finished_at": now}
 
@@ -217,9 +228,9 @@ def reset_for_retry(run: Run, tasks: Iterable[Task], from_stage: str | None) -> 
         "state": "waiting",
         "reason": None,
         "failures": 0,
-        "lost": 0,
+        "lost_count": 0,
         "not_before": None,
-        "stop": False,
+        "stop_requested": False,
         "result": None,
         "log_tail": None,
         "started_at": None,

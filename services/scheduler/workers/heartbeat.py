@@ -124,7 +124,7 @@ async def _pending_orders(db: Database, worker: str) -> WorkerOrders:
 
 def build_orders(claimed: Iterable[Task], now: float, *, draining: bool) -> WorkerOrders:
     """Stops that are due now, and whether others become due later."""
-    stopping = [task for task in claimed if task.stop]
-    due = [task for task in stopping if task.stop_after is None or task.stop_after <= now]
+    stopping = [task for task in claimed if task.stop_requested]
+    due = [task for task in stopping if task.stop_at is None or task.stop_at <= now]
     stop = tuple(TaskRef(task=task.id, token=task.token) for task in due)
     return WorkerOrders(stop, draining, has_later_stops=len(due) < len(stopping))

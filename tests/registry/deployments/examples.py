@@ -14,5 +14,5 @@ def deployment(
 
 
 LIVE = deployment("live", HEAD)
-ROLLBACK = replace(deployment("pending", None, ()), pinned=OLD)
+ROLLBACK = replace(deployment("pending", None, ()), pinned_commit=OLD)
 """A queued rollback that abandons HEAD."""

@@ -64,7 +64,7 @@ UNFETCHED = replace(
         ([deployment("pending", None), UNFETCHED], None),
         ([deployment("failed", NEW), UNFETCHED], None),
         ([deployment("superseded", HEAD), UNFETCHED, LIVE], None),
-        ([replace(UNFETCHED, pinned=OLD), UNFETCHED], None),
+        ([replace(UNFETCHED, pinned_commit=OLD), UNFETCHED], None),
     ],
 )
 def test_a_fetch_that_failed_is_due_again_later_each_time(

@@ -264,7 +264,7 @@ async def test_one_that_was_fetched_when_the_service_stopped_is_taken_up_again(
     database = Database(sqlite_url)  # as if the service had been killed just after the fetch
     async with database.write() as c:
         condition = deployments.c.id == deployment["id"]
-        await c.execute(update(deployments).where(condition).values(status="pending", revision=None, cause="push"))
+        await c.execute(update(deployments).where(condition).values(status="pending", revision=None, trigger="push"))
     await database.close()
     async with start_registry(sqlite_url) as registry:
         repeated = await registry.wait_for_status("starting", "superseded", deployment=deployment["id"])

@@ -77,7 +77,7 @@ async def claim_runs(mesh: Mesh, count: int) -> list[str]:
 async def wait_until_dispatched(database_url: str) -> None:
     """A claim skips a row that is locked while it is marked as dispatched."""
     database = Database(database_url)
-    undispatched = "SELECT count(*) FROM scheduler_tasks WHERE state = 'ready' AND rung_at IS NULL"
+    undispatched = "SELECT count(*) FROM scheduler_tasks WHERE state = 'ready' AND dispatched_at IS NULL"
     async with asyncio.timeout(10), database.read() as conn:
         while (await conn.exec_driver_sql(undispatched)).scalar_one():  # noqa: ASYNC110  the scheduler dispatches
             await asyncio.sleep(0.02)

@@ -110,7 +110,11 @@ def test_pauses_grow_to_more_than_a_day_and_then_it_has_failed() -> None:
         )
         seen.append(delivery.next_at)
         now = delivery.next_at or now
-    assert (delivery.state, delivery.next_at, len(delivery.tries)) == ("failed", None, len(events.RETRY_DELAYS_S) + 1)
+    assert (delivery.state, delivery.next_at, len(delivery.attempts)) == (
+        "failed",
+        None,
+        len(events.RETRY_DELAYS_S) + 1,
+    )
     assert now > 86400
     gone = events.delivery_after_attempt(
         Delivery(id="m", run="r", event="failed", body="", created_at=0.0), 410, "gone", 0.1, 5.0

@@ -73,25 +73,30 @@ def test_a_canceling_run_retries_nothing() -> None:
 
 def test_a_lost_lease_makes_a_stage_ready_again_until_it_was_lost_too_often() -> None:
     assert transitions.task_after_expiry(task("a", "claimed"), NOW)["state"] == "ready"
-    worn = transitions.task_after_expiry(task("a", "claimed", lost=transitions.MAX_LOST_WORKERS - 1), NOW)
+    worn = transitions.task_after_expiry(task("a", "claimed", lost_count=transitions.MAX_LOST_WORKERS - 1), NOW)
     assert (worn["state"], worn["reason"]["code"]) == ("failed", "lost")
 
 
 def test_a_stage_that_its_host_took_with_it_is_ready_again_whatever_its_retries() -> None:
     why = {"code": "lost", "detail": "the engine was away"}
     columns = transitions.stage_after_report(run(), task("a", "claimed"), AttemptResult("lost", why), NOW)
-    assert (columns["state"], columns["reason"], columns["lost"], columns["worker"]) == ("ready", why, 1, None)
-    worn = task("a", "claimed", lost=transitions.MAX_LOST_WORKERS - 1)
+    assert (columns["state"], columns["reason"], columns["lost_count"], columns["worker"]) == ("ready", why, 1, None)
+    worn = task("a", "claimed", lost_count=transitions.MAX_LOST_WORKERS - 1)
     assert transitions.stage_after_report(run(), worn, AttemptResult("lost", why), NOW)["state"] == "failed"
     assert (
-        transitions.stage_after_report(run(), task("a", "claimed", stop=True), AttemptResult("lost", why), NOW)["state"]
+        transitions.stage_after_report(
+            run(), task("a", "claimed", stop_requested=True), AttemptResult("lost", why), NOW
+        )["state"]
         == "canceled"
     )
 
 
 def test_a_task_that_was_being_stopped_is_stopped_when_its_worker_vanishes() -> None:
-    assert transitions.task_after_expiry(task("a", "claimed", stop=True), NOW)["state"] == "canceled"
-    assert transitions.task_after_expiry(task("a", "claimed", stop=True, kind="instance"), NOW)["state"] == "stopped"
+    assert transitions.task_after_expiry(task("a", "claimed", stop_requested=True), NOW)["state"] == "canceled"
+    assert (
+        transitions.task_after_expiry(task("a", "claimed", stop_requested=True, kind="instance"), NOW)["state"]
+        == "stopped"
+    )
 
 
 def test_an_instance_that_exits_comes_back_after_a_growing_pause() -> None:
@@ -113,13 +118,13 @@ def test_an_instance_without_its_model_waits_without_a_failure() -> None:
 
 def test_an_unwanted_instance_stays_stopped() -> None:
     columns = transitions.instance_after_report(
-        task("a", "claimed", kind="instance", stop=True), AttemptResult("failed"), NOW
+        task("a", "claimed", kind="instance", stop_requested=True), AttemptResult("failed"), NOW
     )
     assert columns["state"] == "stopped"
 
 
 def states(step: transitions.RunTransition) -> dict[str, Any]:
-    return {name: columns.get("state", columns.get("stop")) for name, columns in step.tasks.items()}
+    return {name: columns.get("state", columns.get("stop_requested")) for name, columns in step.tasks.items()}
 
 
 def test_a_stage_starts_when_those_before_it_have_succeeded() -> None:
