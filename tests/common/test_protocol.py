@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from libs.common.protocol.access import AccessFeed
 from libs.common.protocol.box import BoxDeclaration, BoxList
 from libs.common.protocol.claim import ClaimRequest, ClaimResponse
 from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse
@@ -16,11 +17,14 @@ from libs.common.protocol.load_report import LoadReport
 from libs.common.protocol.message import Message
 from libs.common.protocol.publication import Moves, PublicationResult
 from libs.common.protocol.report import ReportResponse, ReuseQuery, ReuseResponse, TaskReport
+from libs.common.protocol.route_table import AppRoutes, RouteTableChange
 from libs.common.protocol.stage import StageSpec
 from libs.common.protocol.staging import SourcesRequest, SourcesResponse, TargetsRequest, TargetsResponse
 
 GOLDEN = Path(__file__).parent / "protocol" / "golden"
 CLASSES: dict[str, type[Message]] = {
+    "access_feed": AccessFeed,
+    "app_routes": AppRoutes,
     "box_declaration": BoxDeclaration,
     "box_list": BoxList,
     "claim_request": ClaimRequest,
@@ -37,6 +41,7 @@ CLASSES: dict[str, type[Message]] = {
     "report_succeeded": TaskReport,
     "reuse_query": ReuseQuery,
     "reuse_response": ReuseResponse,
+    "route_table_change": RouteTableChange,
     "sources_request": SourcesRequest,
     "sources_response": SourcesResponse,
     "stage_spec_call": StageSpec,

@@ -45,6 +45,23 @@ TolerantList = Annotated[tuple[Entry, ...], WrapValidator(_drop_invalid_entries)
 """A list of independent entries: invalid ones are logged and dropped."""
 
 
+def _drop_invalid_values(entries: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """The valid entries; unlike an entry of a list, one that has an invalid field is dropped as a whole."""
+    try:
+        return validate(entries)
+    except ValidationError as error:
+        invalid = sorted({str(detail["loc"][0]) for detail in error.errors() if detail["loc"]})
+        if not isinstance(entries, Mapping) or not invalid:
+            raise
+    for name in invalid[:MAX_LOGGED_ENTRIES]:
+        log.get("http").warning("Dropped an invalid entry of a request", entry=name)
+    return validate({name: value for name, value in entries.items() if name not in invalid})
+
+
+TolerantMap = Annotated[dict[str, Entry], WrapValidator(_drop_invalid_values)]
+"""Independent entries by name: invalid ones are logged and dropped."""
+
+
 def _check_storable(value: Any) -> Any:
     """Raises ValueError for JSON that some component cannot store: numbers above 2⁶⁴, deep nesting."""
     try:

@@ -16,7 +16,7 @@ class Message(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """The fields that were set: a default is not written, and means the same to its reader."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
 
 
 LocationField = Annotated[Location, PlainSerializer(Location.to_json)]

@@ -8,9 +8,9 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from libs.common.http.tolerant_list import StorableObject, TolerantList
+from libs.common.http.tolerant_list import StorableObject, TolerantList, TolerantMap
 
 
 class One(BaseModel):
@@ -66,3 +66,22 @@ def test_an_entry_without_what_it_needs_is_left_out(entry: Any) -> None:
 def test_what_is_no_list_is_refused(given: Any) -> None:
     with pytest.raises(ValidationError):
         Said.model_validate({"each": given})
+
+
+class Apps(BaseModel):
+    apps: TolerantMap[One | None] = Field(default_factory=dict)
+
+
+@given(some.dictionaries(some.text(), ENTRY, max_size=5))
+def test_a_good_value_of_a_map_is_taken_whatever_is_beside_it(others: dict[str, Any]) -> None:
+    apps = Apps.model_validate({"apps": {**others, "good": GOOD, "deleted": None}}).apps
+    assert (apps["good"], apps["deleted"]) == (One.model_validate(GOOD), None)
+
+
+def test_a_value_of_a_map_with_a_bad_optional_field_is_dropped() -> None:
+    assert Apps.model_validate({"apps": {"bad": {**GOOD, "progress": "x"}, "good": GOOD}}).apps.keys() == {"good"}
+
+
+def test_a_map_that_is_none_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        Apps.model_validate({"apps": [GOOD]})
