@@ -48,15 +48,19 @@ def instance_token(internal_token: str, task: Task) -> str:
 
 
 def add_endpoint_tokens(internal_token: str, app_routes: Mapping[str, Any]) -> dict[str, Any]:
-    """An app's part of the route table, with the token of each endpoint."""
+    """Stored `AppRoutes` with the token of each endpoint.
+
+    They stay JSON: to read and write the classes for some thousand apps would block other requests for a second.
+    """
     components = {
         name: {**component, "endpoints": [_add_token(internal_token, endpoint) for endpoint in component["endpoints"]]}
-        for name, component in app_routes.get("components", {}).items()
+        for name, component in app_routes["components"].items()
     }
     return {**app_routes, "components": components}
 
 
 def _add_token(internal_token: str, endpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """An instance of an earlier release keeps its stored token."""
     return {"token": _derive_token(internal_token, endpoint["id"]), **endpoint}
 
 

@@ -16,8 +16,10 @@ from argon2 import PasswordHasher
 from yarl import URL
 
 from libs.common.http.server import bind, run_server, socket_url
+from libs.common.protocol.route_table import RouteTableChange
 from libs.common.settings import Settings
 from services.gateway.app import create
+from services.gateway.routing.route_table import RouteTable, apply_change
 from tests.gateway.fake_server import FakeServer, ReceivedRequest, Reply, serve
 
 INTERNAL = "internal-token"
@@ -122,6 +124,11 @@ def app_document(*ports: int, **overrides: Any) -> dict[str, Any]:
         },
         **overrides,
     }
+
+
+def apply_document(table: RouteTable, document: dict[str, Any]) -> RouteTable:
+    """The table after a response of the scheduler."""
+    return apply_change(table, RouteTableChange.model_validate(document))
 
 
 def api_document(target: str, path: str | None, name: str | None, **overrides: Any) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 
 from libs.common.errors import Forbidden, NotFound, Unavailable
 from libs.common.identity import ANONYMOUS, OWNER_USER
+from libs.common.protocol.route_table import Api
 from services.gateway.auth.csrf import CsrfGuard
 from services.gateway.auth.passwords import PasswordChecker
 from services.gateway.auth.tokens import TokenVerifier, hash_secret
 from services.gateway.http_errors import InvalidAppCredentials, MissingCredentials
 from services.gateway.proxy.forwarded import TrustedProxies
 from services.gateway.proxy.request import Request
-from services.gateway.routing.route_table import Api, App
+from services.gateway.routing.route_table import App
 
 MAX_CACHED_CREDENTIALS = 10_000
 """Credentials cached for each app; the cache is emptied when it is full."""
@@ -88,12 +89,12 @@ class Authenticator:
     async def _find_owner_or_anonymous(self, app: App, api: Api, credentials: Credentials, method: str) -> str:
         """The owner, or the anonymous user where the API allows it. Raises InvalidAppCredentials."""
         user = None
-        if await self._is_owner(app, credentials, method, required=not api.none):
+        if await self._is_owner(app, credentials, method, required=not api.auth.none):
             user = OWNER_USER
-        elif api.none and (api.is_open or not credentials.is_present):
+        elif api.auth.none and (api.auth.is_open or not credentials.is_present):
             user = ANONYMOUS
         if user is None:
-            raise InvalidAppCredentials(app.ns, basic=api.basic is not None)
+            raise InvalidAppCredentials(app.ns, basic=api.auth.basic is not None)
         return user
 
     async def authenticate_runs(self, app: App, request: Request, *, has_run_id: bool) -> Identity:
@@ -103,11 +104,11 @@ class Authenticator:
         """
         self._csrf_guard.check(request, app.list_run_apis())
         credentials = parse_credentials(request.by_name)
-        closed_apis = tuple(api for api in app.list_run_apis() if not api.is_open)
+        closed_apis = tuple(api for api in app.list_run_apis() if not api.auth.is_open)
         open_apis = [
             api
             for api in app.list_run_apis()
-            if api.none and (has_run_id if api.is_open else not credentials.is_present)
+            if api.auth.none and (has_run_id if api.auth.is_open else not credentials.is_present)
         ]
         users = await self._find_users(app, closed_apis, credentials, request)
         user = next((user for user in users if user is not None), None)
@@ -120,7 +121,7 @@ class Authenticator:
             return Identity(ANONYMOUS, _list_pipeline_names(open_apis))
         if not closed_apis:
             raise NotFound(f"{app.ns} has no runs: it publishes neither a pipeline nor a function")
-        raise InvalidAppCredentials(app.ns, basic=any(api.basic is not None for api in closed_apis))
+        raise InvalidAppCredentials(app.ns, basic=any(api.auth.basic is not None for api in closed_apis))
 
     async def authenticate_files(self, app: App, request: Request, method: str = "") -> str:
         """The user whose files are requested. Raises NotFound, InvalidAppCredentials, Forbidden, TooManyRequests."""
@@ -152,14 +153,16 @@ class Authenticator:
         """The user on each API, None where the credentials do not match. All passwords count as one attempt."""
         matching: frozenset[str] = frozenset()
         name = ""
-        secrets = {api.basic for api in apis if api.basic is not None}
+        secrets = {api.auth.basic for api in apis if api.auth.basic is not None}
         if secrets and credentials.basic is not None:
             name, password = credentials.basic
             matching = await self._passwords.find_matching_secrets(
                 app, secrets, name, password, lambda: self._trusted_proxies.get_client_address(request)
             )
         key_user = _find_key_user(app, credentials)
-        return [name if api.basic in matching else (key_user or None) if api.api_key else None for api in apis]
+        return [
+            name if api.auth.basic in matching else (key_user or None) if api.auth.api_key else None for api in apis
+        ]
 
     async def _is_owner(self, app: App, credentials: Credentials, method: str, *, required: bool) -> bool:
         """Whether the token is an owner's. Raises Forbidden when it is read-only, Unavailable only when `required`."""

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from libs.common.errors import Forbidden
+from libs.common.protocol.route_table import Api
 from services.gateway.proxy.forwarded import TrustedProxies
 from services.gateway.proxy.request import Request
-from services.gateway.routing.route_table import Api
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 

@@ -9,6 +9,7 @@ from starlette.types import Receive
 
 from libs.common.errors import NotFound
 from libs.common.identity import HEADER_PIPELINES, HEADER_USER
+from libs.common.protocol.route_table import Api
 from libs.common.settings import Settings
 from libs.common.signed_tokens import GRANT_HEADER, GrantSigner
 from services.gateway.auth.authenticator import Authenticator
@@ -23,7 +24,7 @@ from services.gateway.proxy.content_encoding import decode_body
 from services.gateway.proxy.request import Request
 from services.gateway.proxy.response_writer import ResponseWriter
 from services.gateway.routing.paths import Route, check_method
-from services.gateway.routing.route_table import Api, App, Component
+from services.gateway.routing.route_table import App, Component
 
 TARGETS = {"predict": "ml", "submit": "pipeline", "web_app": ""}
 """The target that an API must have for a kind of route; kinds that are not here suit every target."""

@@ -7,10 +7,11 @@ from typing import Any
 import orjson
 
 from libs.common.errors import MeshError
+from libs.common.protocol.route_table import Api
 from services.gateway.pages import openapi
 from services.gateway.predict.handler import build_token_header, get_component, no_instance_error
 from services.gateway.proxy.connection_pool import ConnectionPool, fetch
-from services.gateway.routing.route_table import Api, App, Component
+from services.gateway.routing.route_table import App, Component
 
 OPENAPI_TIMEOUT_S = 5.0
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from starlette.types import Receive
 
 from libs.common.errors import Forbidden, NotFound, Unauthorized
+from libs.common.protocol.route_table import Api
 from services.gateway.auth.authenticator import Authenticator
 from services.gateway.http_errors import WrongMethod
 from services.gateway.predict.handler import PredictionHandler, PredictionRequest, get_component, no_instance_error
@@ -14,7 +15,7 @@ from services.gateway.proxy.content_encoding import decode_body
 from services.gateway.proxy.request import Request
 from services.gateway.proxy.response_writer import ResponseWriter
 from services.gateway.routing.paths import Route
-from services.gateway.routing.route_table import Api, App, Component
+from services.gateway.routing.route_table import App, Component
 
 VERSION_SUFFIX = "/versions/1"
 EXTENSIONS = ["binary_tensor_data"]

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from html import escape
 from typing import Any
 
 from mlmesh_component.api import docs_page as of_function
 
 from libs.common.errors import MeshError, NotFound, Unauthorized
+from libs.common.protocol.route_table import Api
 from services.gateway.http_errors import InvalidAppCredentials
-from services.gateway.routing.route_table import Api, App, Component, RouteTable
+from services.gateway.routing.route_table import App, Component, RouteTable
 
 TARGET_PATHS = {"files": "files/&lt;box&gt;/", "pipelines": "runs"}
 HOME_LINK = '<a href="/">What runs here</a>'
@@ -87,7 +89,7 @@ def render_operations(document: Document) -> str:
 
 
 def _list_visible_apis(app: App, show_all: bool) -> list[Api]:
-    return [api for api in app.apis if show_all or api.none]
+    return [api for api in app.apis if show_all or api.auth.none]
 
 
 def _render_app_section(app: App, apis: Iterable[Api]) -> str:
@@ -114,10 +116,12 @@ def _render_api_item(app: App, api: Api) -> str:
 
 
 def _render_state(component: Component) -> str:
-    return "" if component.endpoints or not component.reason else f"; {escape(_format_reason(component.reason))}"
+    if component.endpoints or component.reason is None:
+        return ""
+    return f"; {escape(_format_reason(asdict(component.reason)))}"
 
 
-def _format_reason(reason: Document) -> str:
+def _format_reason(reason: Mapping[str, object]) -> str:
     return ": ".join(str(reason[key]) for key in ("code", "detail") if reason.get(key))
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from services.gateway.routing.route_table import Api
+from libs.common.protocol.route_table import Api, ApiInput, ApiOutput
 
 Document = dict[str, Any]
 OPENAPI_VERSION = "3.1.0"
@@ -107,9 +107,9 @@ def _add_curl(paths: Any, url: str, security: list[Document]) -> Any:
 
 
 def build_pipeline_document(api: Api, url: str) -> Document:
-    inputs = {str(variable["name"]): _build_variable_schema(variable) for variable in api.inputs}
-    outputs = {str(variable["name"]): _add_description(DATATYPES["FOLDER"], variable) for variable in api.outputs}
-    required = [str(variable["name"]) for variable in api.inputs if variable.get("required", True)]
+    inputs = {variable.name: _build_input_schema(variable) for variable in api.inputs}
+    outputs = {variable.name: _add_description(DATATYPES["FOLDER"], variable) for variable in api.outputs}
+    required = [variable.name for variable in api.inputs if variable.required]
     properties = {"inputs": _build_object_schema(inputs, required), "outputs": _build_object_schema(outputs, [])}
     body: Document = {"type": "object", "properties": properties}
     example = {"inputs": {name: _get_example(inputs[name]) for name in required or list(inputs)[:1]}}
@@ -144,30 +144,28 @@ def _build_object_schema(properties: Document, required: list[str]) -> Document:
     return {**schema, "required": required} if required else schema
 
 
-def _build_variable_schema(variable: Mapping[str, Any]) -> Document:
-    kinds = (variable.get("type") or {}).get("datatypes") or ()
-    schemas = [DATATYPES[kind] for kind in kinds if kind in DATATYPES]
+def _build_input_schema(variable: ApiInput) -> Document:
+    schemas = [DATATYPES[kind] for kind in variable.type.datatypes if kind in DATATYPES]
     schema: Document = schemas[0] if len(schemas) == 1 else {"anyOf": schemas} if schemas else {}
     return _add_description(schema, variable)
 
 
-def _add_description(schema: Document, variable: Mapping[str, Any]) -> Document:
-    text = variable.get("description")
-    return {**schema, "description": text} if text else schema
+def _add_description(schema: Document, variable: ApiInput | ApiOutput) -> Document:
+    return {**schema, "description": variable.description} if variable.description else schema
 
 
 def _list_security_schemes(api: Api) -> Document:
     schemes: Document = {"token": {"type": "http", "scheme": "bearer"}}
-    if api.basic is not None:
+    if api.auth.basic is not None:
         schemes["basic"] = {"type": "http", "scheme": "basic"}
-    if api.api_key:
+    if api.auth.api_key:
         schemes["key"] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
     return {"securitySchemes": schemes}
 
 
 def _list_security_requirements(api: Api) -> list[Document]:
-    names = ["basic"] * (api.basic is not None) + ["key"] * api.api_key + ["token"]
-    return [*({name: []} for name in names), *([{}] if api.none else [])]
+    names = ["basic"] * (api.auth.basic is not None) + ["key"] * api.auth.api_key + ["token"]
+    return [*({name: []} for name in names), *([{}] if api.auth.none else [])]
 
 
 def build_curl_command(url: str, body: Any, security: list[Document]) -> str:

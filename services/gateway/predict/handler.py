@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from libs.common.errors import MeshError, Unavailable
 from libs.common.identity import ANONYMOUS, HEADER_USER, OWNER_USER
+from libs.common.protocol.route_table import Api, Endpoint
 from libs.common.settings import Settings
 from libs.common.signed_tokens import GRANT_HEADER, GRANT_MARGIN_S, Grant, GrantSigner
 from services.gateway.metrics import Metrics
@@ -22,7 +23,7 @@ from services.gateway.proxy.response_writer import ResponseWriter
 from services.gateway.proxy.reverse_proxy import ReverseProxy
 from services.gateway.proxy.tunnel import UPGRADE_HEADERS
 from services.gateway.proxy.upstream_connection import Headers
-from services.gateway.routing.route_table import Api, App, Component, Endpoint
+from services.gateway.routing.route_table import App, Component
 
 PREDICT_MARGIN_S = 2.0
 """Added to the timeout, so that the component's own deadline comes first: its error says more."""
@@ -127,7 +128,7 @@ class PredictionHandler:
 
     def _build_headers(self, prediction: PredictionRequest, timeout: float) -> Headers:
         is_web_app, request = prediction.component.is_web_app, prediction.request
-        dropped = REPLACED_HEADERS if is_web_app and prediction.api.is_open else HEADERS_NOT_FORWARDED
+        dropped = REPLACED_HEADERS if is_web_app and prediction.api.auth.is_open else HEADERS_NOT_FORWARDED
         headers = [
             *self._trusted_proxies.build_upstream_headers(request, dropped),
             *self._build_caller_headers(prediction),
@@ -177,7 +178,7 @@ def get_component(app: App, api: Api) -> Component:
 
 
 def no_instance_error(component: Component) -> Unavailable:
-    members = {"reason": component.reason} if component.reason else {}
+    members = {"reason": asdict(component.reason)} if component.reason else {}
     detail = f"no instance of {component.name} is available"
     return Unavailable(detail, retry_after=1.0, **members)
 

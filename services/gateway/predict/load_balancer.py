@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from libs.common import log
 from libs.common.errors import TooManyRequests
-from services.gateway.routing.route_table import Component, Endpoint
+from libs.common.protocol.route_table import Endpoint
+from services.gateway.routing.route_table import Component
 
 MAX_QUEUED_PER_SLOT = 10
 """Calls that may wait for each one that runs."""

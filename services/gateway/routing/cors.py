@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from libs.common.errors import Forbidden
+from libs.common.protocol.route_table import Api
 from services.gateway.proxy.request import Request
 from services.gateway.proxy.upstream_connection import Headers
 from services.gateway.routing.paths import Route
-from services.gateway.routing.route_table import Api, App, RouteTable
+from services.gateway.routing.route_table import App, RouteTable
 
 ANY_ORIGIN = "*"
 ORIGIN = b"origin"

@@ -1,27 +1,22 @@
-"""The route table: the scheduler's documents parsed into what a request looks up. Pure."""
+"""The route table: the scheduler's messages as what a request looks up. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
 
-Target = Literal["ml", "pipeline", "files", "pipelines"]
-Document = Mapping[str, Any]
-CredentialKey = tuple[Target, str | None, bytes | None, bytes | None]
+from pydantic import ValidationError
+
+from libs.common.protocol.route_table import Api, AppRoutes, BlockingReason, ComponentRoutes, Endpoint, RouteTableChange
+
+CredentialKey = tuple[str, str | None, bytes | None, bytes | None]
 """Target and path of an API, and the credentials sent to it."""
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    id: str
-    host: str
-    port: int
-    token: str
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Component:
+    """`ComponentRoutes` as a call reads it."""
+
     name: str
     timeout: float
     concurrency: int
@@ -29,9 +24,9 @@ class Component:
     endpoints: tuple[Endpoint, ...]
     is_web_app: bool = False
     """A web application: every path and method is forwarded."""
-    reason: Document | None = None
+    reason: BlockingReason | None = None
     """Why there is no healthy endpoint."""
-    openapi: Document | None = None
+    openapi: Mapping[str, object] | None = None
     """The OpenAPI document of its last healthy instance."""
     scales: bool = False
     """Autoscaled: the gateway reports its load."""
@@ -39,29 +34,7 @@ class Component:
     """Set while it has no instance: seconds that a call may wait for one."""
 
 
-@dataclass(frozen=True)
-class Api:
-    target: Target
-    path: str | None = None
-    name: str | None = None
-    title: str = ""
-    basic: str | None = None
-    """Name of the secret with its users and password hashes."""
-    api_key: bool = False
-    none: bool = False
-    identity: bool = False
-    cors: tuple[str, ...] = ()
-    """CORS origins; `*` for all."""
-    inputs: tuple[Document, ...] = ()
-    outputs: tuple[Document, ...] = ()
-
-    @property
-    def is_open(self) -> bool:
-        """Accepts no credentials: all callers are anonymous."""
-        return self.none and self.basic is None and not self.api_key
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class App:
     ns: str
     apis: tuple[Api, ...] = ()
@@ -76,7 +49,7 @@ class App:
     auth_cache: dict[CredentialKey, str] = field(default_factory=dict, compare=False)
     """Users by the credentials that were right; a changed app starts with an empty cache."""
 
-    def find_api(self, target: Target) -> Api | None:
+    def find_api(self, target: str) -> Api | None:
         """The API of this target, for targets that an app has at most once."""
         return next((api for api in self.apis if api.target == target), None)
 
@@ -89,7 +62,8 @@ class App:
 class RouteTable:
     version: int = 0
     apps: Mapping[str, App] = field(default_factory=dict)
-    documents: Mapping[str, Document] = field(default_factory=dict)
+    documents: Mapping[str, object] = field(default_factory=dict)
+    """The `AppRoutes` of each app as scheduler wrote them."""
     invalid_apps: tuple[str, ...] = ()
     """Apps with an invalid document: their last valid routes stay."""
 
@@ -104,17 +78,15 @@ class RouteTable:
         component = app.components.get(api.name or "")
         return component is not None and (bool(component.endpoints) or component.cold_start_timeout is not None)
 
-    def to_json(self) -> dict[str, Any]:
-        """The form on disk, which `apply_delta` reads."""
+    def to_json(self) -> dict[str, object]:
+        """The form on disk: a `RouteTableChange` with the documents as they came."""
         return {"version": self.version, "full": True, "apps": dict(self.documents)}
 
 
-def apply_delta(table: RouteTable, delta: Document) -> RouteTable:
+def apply_change(table: RouteTable, change: RouteTableChange) -> RouteTable:
     """The table after the scheduler's response; unchanged apps keep the same object, and with it their caches."""
-    changes: Mapping[str, Document | None] = delta["apps"]
-    full, version = bool(delta.get("full")), int(delta["version"])
-    documents = {} if full else dict(table.documents)
-    for ns, document in changes.items():
+    documents = {} if change.full else dict(table.documents)
+    for ns, document in change.apps.items():
         if document is None:
             documents.pop(ns, None)
         else:
@@ -123,25 +95,24 @@ def apply_delta(table: RouteTable, delta: Document) -> RouteTable:
     for ns, document in documents.items():
         try:
             is_unchanged = ns in table.apps and table.documents.get(ns) == document
-            apps[ns] = table.apps[ns] if is_unchanged else _parse_app(ns, document)
-        except (AttributeError, LookupError, TypeError, ValueError):
+            apps[ns] = table.apps[ns] if is_unchanged else _build_app(ns, AppRoutes.model_validate(document))
+        except ValidationError:
             invalid_apps.append(ns)
             if ns in table.apps:
                 apps[ns] = table.apps[ns]
-    return RouteTable(version, apps, documents, tuple(invalid_apps))
+    return RouteTable(change.version, apps, documents, tuple(invalid_apps))
 
 
-def _parse_app(ns: str, document: Document) -> App:
-    apis = tuple(_parse_api(entry) for entry in document.get("apis", ()))
+def _build_app(ns: str, routes: AppRoutes) -> App:
     return App(
         ns=ns,
-        apis=apis,
-        users=document.get("users") or {},
-        keys=document.get("keys") or {},
-        components={name: _parse_component(name, entry) for name, entry in (document.get("components") or {}).items()},
-        paths={api.path.strip("/"): api for api in apis if api.path and api.target in ("ml", "pipeline")},
-        models=_group_by_model([api for api in apis if api.target == "ml"]),
-        uses_cors=any(api.cors for api in apis),
+        apis=routes.apis,
+        users=routes.users,
+        keys=routes.keys,
+        components={name: _build_component(name, component) for name, component in routes.components.items()},
+        paths={api.path.strip("/"): api for api in routes.apis if api.path and api.target in ("ml", "pipeline")},
+        models=_group_by_model([api for api in routes.apis if api.target == "ml"]),
+        uses_cors=any(api.cors for api in routes.apis),
     )
 
 
@@ -153,38 +124,16 @@ def _group_by_model(apis: list[Api]) -> dict[str, tuple[Api, ...]]:
     return models
 
 
-def _parse_api(document: Document) -> Api:
-    auth = document.get("auth") or {}
-    return Api(
-        target=cast(Target, document["target"]),
-        path=document.get("path"),
-        name=document.get("name"),
-        title=document.get("title") or "",
-        basic=auth.get("basic"),
-        api_key=bool(auth.get("api_key")),
-        none=bool(auth.get("none")),
-        identity=bool(document.get("identity")),
-        cors=tuple(document.get("cors") or ()),
-        inputs=tuple(document.get("inputs") or ()),
-        outputs=tuple(document.get("outputs") or ()),
-    )
-
-
-def _parse_component(name: str, document: Document) -> Component:
+def _build_component(name: str, routes: ComponentRoutes) -> Component:
     return Component(
         name=name,
-        timeout=float(document.get("timeout") or 30.0),
-        concurrency=int(document.get("concurrency") or 1),
-        is_web_app=bool(document.get("own_routes")),
-        boxes=tuple(document.get("boxes") or ()),
-        endpoints=tuple(
-            Endpoint(
-                str(endpoint["id"]), str(endpoint["host"]), int(endpoint["port"]), str(endpoint.get("token") or "")
-            )
-            for endpoint in document.get("endpoints") or ()
-        ),
-        reason=document.get("reason"),
-        openapi=document.get("openapi"),
-        scales=bool(document.get("scales")),
-        cold_start_timeout=document.get("wakes_within"),
+        timeout=routes.timeout,
+        concurrency=routes.concurrency,
+        is_web_app=routes.own_routes,
+        boxes=routes.boxes,
+        endpoints=routes.endpoints,
+        reason=routes.reason,
+        openapi=routes.openapi,
+        scales=routes.scales,
+        cold_start_timeout=routes.wakes_within,
     )

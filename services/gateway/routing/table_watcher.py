@@ -10,8 +10,9 @@ import orjson
 
 from libs.common import log
 from libs.common.errors import MeshError
+from libs.common.protocol.route_table import RouteTableChange
 from services.gateway.internal_client import InternalService
-from services.gateway.routing.route_table import RouteTable, apply_delta
+from services.gateway.routing.route_table import RouteTable, apply_change
 
 LONG_POLL_S = 25
 LONG_POLL_TIMEOUT_S = LONG_POLL_S + 10.0
@@ -23,7 +24,7 @@ REFRESH_PAUSE_S = 0.02
 
 NO_VERSION = -1
 """Sent before the first table was received; an empty table has version 0."""
-POLL_ERRORS = (MeshError, ValueError, KeyError, TypeError, OSError)
+POLL_ERRORS = (MeshError, ValueError, OSError)
 
 
 class TableWatcher:
@@ -42,12 +43,13 @@ class TableWatcher:
     def load(self) -> None:
         """Load the copy of an earlier process; an unreadable file is ignored."""
         try:
-            self.table = apply_delta(RouteTable(), orjson.loads(self._file.read_bytes()))
+            stored = RouteTableChange.model_validate(orjson.loads(self._file.read_bytes()))
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             self._log.warning("Cannot read the route table on disk", file=str(self._file), error=repr(error))
             return
+        self.table = apply_change(RouteTable(), stored)
         self.has_table = True
 
     async def run(self) -> None:
@@ -107,18 +109,19 @@ class TableWatcher:
     async def _fetch_changes(self, wait: float, timeout: float) -> bool:
         """Whether the table changed. Of two concurrent requests the older response is dropped."""
         since = self.table.version if self.has_table else NO_VERSION
-        change = await self._scheduler.request_json(
+        response = await self._scheduler.request_json(
             "GET", f"/internal/table?since={since}&wait={wait}", timeout=timeout
         )
-        newer = change is not None and (bool(change.get("full")) or int(change["version"]) > self.table.version)
-        if newer:
-            self.table = apply_delta(self.table, change)
+        change = None if response is None else RouteTableChange.model_validate(response)
+        is_newer = change is not None and (change.full or change.version > self.table.version)
+        if change is not None and is_newer:
+            self.table = apply_change(self.table, change)
             for ns in self.table.invalid_apps:
                 self._log.error("Invalid routes of an app; keeping its last valid routes", app=ns)
             self._change_event.set()
             self._change_event = asyncio.Event()
         self.has_table = True
-        return newer
+        return is_newer
 
     def _save(self, content: bytes) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
+from libs.common.protocol.access import AccessFeed, AppAccess
 from services.registry.db import secrets, tokens
 from services.registry.db.secrets import Secret
 from services.registry.db.tables import access, counters, deployments, revisions
@@ -25,30 +24,26 @@ async def record_change(conn: AsyncConnection, app: str, *, deleted: bool = Fals
     await conn.execute(row.on_conflict_do_update(index_elements=["app"], set_=values))
 
 
-async def list_changes(conn: AsyncConnection, since: int) -> dict[str, Any]:
+async def list_changes(conn: AsyncConnection, since: int) -> AccessFeed:
     """Apps that changed after version `since`; all of them when that version does not exist (another database)."""
     stored = (await conn.execute(select(counters.c.value).where(counters.c.name == COUNTER_NAME))).scalar()
     version = int(stored or 0)
     base_version = since if since <= version else 0
     query = select(access.c.app, access.c.deleted).where(access.c.version > base_version)
     changed = (await conn.execute(query)).all()
-    return {
-        "version": version,
-        "apps": {app: None if deleted else await _describe_app(conn, app) for app, deleted in changed},
-    }
+    access_by_app = {app: None if deleted else await _load_access(conn, app) for app, deleted in changed}
+    return AccessFeed(version=version, apps=access_by_app)
 
 
-async def _describe_app(conn: AsyncConnection, app: str) -> dict[str, Any]:
+async def _load_access(conn: AsyncConnection, app: str) -> AppAccess:
     stored = await secrets.list_secrets(conn, app)
-    return {
-        "users": {
-            name: await _load_verifiers(conn, app, stored[name], declared)
-            for name, declared in (await _load_password_secrets(conn, app)).items()
-            if name in stored
-        },
-        "keys": {key.hash: key.username for key in await tokens.list_keys(conn, app)},
-        "secrets": {name: secret.version for name, secret in stored.items()},
+    users = {
+        name: await _load_verifiers(conn, app, stored[name], declared)
+        for name, declared in (await _load_password_secrets(conn, app)).items()
+        if name in stored
     }
+    keys = {key.hash: key.username for key in await tokens.list_keys(conn, app)}
+    return AppAccess(users=users, keys=keys, secrets={name: secret.version for name, secret in stored.items()})
 
 
 async def _load_verifiers(

@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
 from libs.common.errors import Conflict, NotFound
+from libs.common.http.hot_routes import OrjsonResponse
 from services.registry.db import access_feed, apps, deployments
 from services.registry.dependencies import AppNotFound, Dependencies, DependenciesDep
 from services.registry.deployments.scheduler_reports import Report, apply_report
@@ -98,9 +99,10 @@ async def report_deployment(deployment: str, body: DeploymentReport, deps: Depen
 
 
 @router.get("/access")
-async def list_access_changes(deps: DependenciesDep, since: int = 0) -> dict[str, Any]:
+async def list_access_changes(deps: DependenciesDep, since: int = 0) -> OrjsonResponse:
     async with deps.database.read() as conn:
-        return await access_feed.list_changes(conn, since)
+        feed = await access_feed.list_changes(conn, since)
+    return OrjsonResponse(feed.to_json())
 
 
 @router.post("/apps/{ns}/secrets/values")

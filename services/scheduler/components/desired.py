@@ -112,9 +112,8 @@ class InstanceSet:
         )
 
     @property
-    def _secret_versions(self) -> Mapping[str, Any]:
-        versions: Mapping[str, Any] = self.app.access.get("secrets", {})
-        return versions
+    def _secret_versions(self) -> Mapping[str, int]:
+        return self.app.access.secrets
 
 
 def build_instance_spec(name: str, component: MLComponent, config_maps: ConfigMaps) -> InstanceSpec:

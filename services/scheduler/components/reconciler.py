@@ -17,6 +17,7 @@ from libs.common.http.client import ServiceClient, ServiceClients
 from libs.common.locations import Location
 from libs.common.manifests.catalog import Catalog
 from libs.common.protocol.box import BoxCapacity, BoxDeclaration
+from libs.common.protocol.route_table import AppRoutes
 from libs.common.protocol.staging import SourcesRequest, SourcesResponse
 from services.scheduler import notifications
 from services.scheduler.catalog_cache import CatalogCache
@@ -214,7 +215,7 @@ async def _write_routes(conn: Connection, instance_set: InstanceSet) -> bool:
     return await routes.save_app_routes(conn, instance_set.app.name, new_routes)
 
 
-def _build_routes(instance_set: InstanceSet, old_routes: dict[str, Any]) -> dict[str, Any]:
+def _build_routes(instance_set: InstanceSet, old_routes: AppRoutes) -> AppRoutes:
     app, live_tasks = instance_set.app, desired.matching_tasks(instance_set.desired_live, instance_set.tasks)
     return route_table.build_app_routes(Catalog.from_json(app.catalog or {}), live_tasks, app.access, old_routes)
 

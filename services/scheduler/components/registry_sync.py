@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import Field, ValidationError
-
 from libs.common.db import Database, database_time
 from libs.common.errors import Conflict, NotFound
 from libs.common.http.client import ServiceClient
@@ -14,6 +12,7 @@ from libs.common.http.tolerant_list import TolerantList
 from libs.common.log import get
 from libs.common.manifests.catalog import Catalog
 from libs.common.periodic_task import for_each
+from libs.common.protocol.access import AccessFeed
 from libs.common.protocol.message import Message
 from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.components import app_removal
@@ -35,17 +34,6 @@ class Revision(Message):
 
 class RevisionList(Message):
     items: TolerantList[Revision] = ()
-
-
-class AppAccess(Message):
-    users: dict[str, dict[str, str]] = Field(default_factory=dict)
-    keys: dict[str, str] = Field(default_factory=dict)
-    secrets: dict[str, Any] = Field(default_factory=dict)
-
-
-class AccessFeed(Message):
-    version: int
-    apps: dict[str, Any] = Field(default_factory=dict)
 
 
 async def sync_registry(
@@ -123,9 +111,9 @@ async def sync_access(
         app_access = feed.apps[name]
         if app_access is None:
             await app_removal.remove_app(db, catalogs, applier, notifier, name)
-        elif _is_valid_access(name, app_access):
+        else:
             async with db.write() as conn:
-                await apps.put(conn, name, {"access": app_access})
+                await apps.put(conn, name, {"access": app_access.to_json()})
             changed.add(name)
 
     await for_each(feed.apps, sync_app_access)
@@ -133,12 +121,3 @@ async def sync_access(
         async with db.write() as conn:
             await counters.set_counter(conn, ACCESS, feed.version)
     return changed
-
-
-def _is_valid_access(app: str, app_access: Any) -> bool:
-    try:
-        AppAccess.model_validate(app_access)
-    except ValidationError as error:
-        get("scheduler").error("Invalid access list ignored", app=app, why=str(error)[:MAX_REASON_LENGTH])
-        return False
-    return True

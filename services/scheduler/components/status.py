@@ -7,6 +7,7 @@ from typing import Any
 from libs.common.db import Database
 from libs.common.errors import NotFound
 from libs.common.manifests.catalog import Catalog
+from libs.common.protocol.route_table import AppRoutes
 from services.scheduler.components import route_table
 from services.scheduler.db import apps, autoscaling, rollouts, tasks
 from services.scheduler.model.app import App
@@ -39,5 +40,4 @@ async def get_component(db: Database, app: str, name: str) -> dict[str, Any]:
 def list_apis(app: App | None) -> list[dict[str, Any]]:
     if app is None or app.catalog is None:
         return []
-    catalog = Catalog.from_json(app.catalog)
-    return [route_table.api_to_json(name, api) for name, api in sorted(catalog.apis.items()) if api.spec.published]
+    return list(AppRoutes(apis=route_table.list_published_apis(Catalog.from_json(app.catalog))).to_json()["apis"])

@@ -9,13 +9,14 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
+from libs.common.protocol.access import AppAccess
 from services.scheduler.db.tables import apps, rollouts
 from services.scheduler.model.app import App
 
 
 async def get(conn: AsyncConnection, name: str) -> App | None:
     row = (await conn.execute(select(apps).where(apps.c.name == name))).mappings().first()
-    return App(**row) if row else None
+    return App(**{**row, "access": AppAccess.model_validate(row["access"])}) if row else None
 
 
 async def get_live_commit(conn: AsyncConnection, name: str) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
+from libs.common.protocol.route_table import AppRoutes
 from services.scheduler.db.counters import get_counter, increment_counter
 from services.scheduler.db.tables import counters, routes
 
@@ -17,13 +18,15 @@ async def lock_route_table(conn: AsyncConnection) -> None:
     await conn.execute(select(counters.c.value).where(counters.c.name == "table").with_for_update())
 
 
-async def get_app_routes(conn: AsyncConnection, app: str) -> dict[str, Any]:
+async def get_app_routes(conn: AsyncConnection, app: str) -> AppRoutes:
     """The routes of one app; empty when it has none."""
-    return (await conn.execute(select(routes.c.document).where(routes.c.app == app))).scalar() or {}
+    document = (await conn.execute(select(routes.c.document).where(routes.c.app == app))).scalar()
+    return AppRoutes.model_validate(document or {})
 
 
-async def save_app_routes(conn: AsyncConnection, app: str, document: dict[str, Any] | None) -> bool:
+async def save_app_routes(conn: AsyncConnection, app: str, app_routes: AppRoutes | None) -> bool:
     """Save the routes under a new version of the table; False when they have not changed."""
+    document = None if app_routes is None else app_routes.to_json()
     stored = (await conn.execute(select(routes.c.document).where(routes.c.app == app))).first()
     if (stored is None and document is None) or (stored is not None and stored[0] == document):
         return False
@@ -33,8 +36,11 @@ async def save_app_routes(conn: AsyncConnection, app: str, document: dict[str, A
     return True
 
 
-async def list_routes_since(conn: AsyncConnection, since: int) -> tuple[int, dict[str, Any]]:
-    """The table's version, and the routes of each app that changed after version `since`; None for a removed app."""
+async def list_routes_since(conn: AsyncConnection, since: int) -> tuple[int, dict[str, dict[str, Any] | None]]:
+    """The table's version, and the stored `AppRoutes` of each app that changed after version `since`.
+
+    None for a removed app.
+    """
     version = await get_counter(conn, "table")
     rows = await conn.execute(select(routes.c.app, routes.c.document).where(routes.c.version > since))
     return version, {row.app: row.document for row in rows}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from libs.common.protocol.access import AppAccess
+
 
 @dataclass(frozen=True, kw_only=True)
 class App:
@@ -15,5 +17,4 @@ class App:
     """The live deployment."""
     commit: str = ""
     catalog: dict[str, Any] | None = None
-    access: dict[str, Any] = field(default_factory=dict)
-    """`users` {secret: {user: hash}}, `keys` {sha256: user}, `secrets` {name: version}."""
+    access: AppAccess = field(default_factory=AppAccess)

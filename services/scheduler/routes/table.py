@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Response
-from starlette.responses import JSONResponse
 
+from libs.common.http.hot_routes import OrjsonResponse
 from libs.common.protocol.load_report import LoadReport
+from libs.common.protocol.route_table import RouteTableChange
 from services.scheduler import credentials, notifications
 from services.scheduler.components import load_reports
 from services.scheduler.db import counters, routes
@@ -28,7 +29,8 @@ async def get_route_table(deps: DependenciesDep, since: int = -1, wait: float = 
                 full = since < 0 or since > await counters.get_counter(conn, "table")
                 version, documents = await routes.list_routes_since(conn, 0 if full else since)
             if full or version > since:
-                return JSONResponse({"version": version, "full": full, "apps": _with_tokens(deps, documents)})
+                change = RouteTableChange(version=version, full=full)
+                return OrjsonResponse({**change.to_json(), "apps": _add_tokens(deps, documents)})
             if remaining <= 0 or deps.notifier.closed:
                 return Response(status_code=304)
             pause = min(remaining, deps.poll_interval)
@@ -36,9 +38,12 @@ async def get_route_table(deps: DependenciesDep, since: int = -1, wait: float = 
             remaining -= pause
 
 
-def _with_tokens(deps: Dependencies, documents: dict[str, Any]) -> dict[str, Any]:
+def _add_tokens(deps: Dependencies, documents: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, Any] | None]:
     token = deps.settings.internal_token
-    return {name: app and credentials.add_endpoint_tokens(token, app) for name, app in documents.items()}
+    return {
+        app: None if document is None else credentials.add_endpoint_tokens(token, document)
+        for app, document in documents.items()
+    }
 
 
 @router.post("/loads", status_code=204)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from libs.common.errors import Unavailable
 from services.gateway.http_errors import InvalidAppCredentials
 from services.gateway.pages import html_pages, openapi
-from services.gateway.routing.route_table import RouteTable, apply_delta
-from tests.gateway.mesh import ALICE, Mesh, api_document, app_document, publish_app
+from services.gateway.routing.route_table import RouteTable
+from tests.gateway.mesh import ALICE, Mesh, api_document, app_document, apply_document, publish_app
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 FAR = {"X-Forwarded-For": "192.0.2.7"}
@@ -23,7 +23,7 @@ EVIL = "<script>alert(1)</script>"
 
 
 def table(*apis: dict[str, Any], **over: Any) -> RouteTable:
-    return apply_delta(RouteTable(), {"version": 1, "apps": {"demo": app_document(1, apis=list(apis), **over)}})
+    return apply_document(RouteTable(), {"version": 1, "apps": {"demo": app_document(1, apis=list(apis), **over)}})
 
 
 def test_home_lists_what_runs_for_who_is_on_this_machine() -> None:

@@ -9,9 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from libs.common.errors import TooManyRequests
+from libs.common.protocol.route_table import Endpoint
 from services.gateway.predict import load_balancer
 from services.gateway.predict.load_balancer import Caller, InstancePicker, LoadBalancer
-from services.gateway.routing.route_table import Component, Endpoint
+from services.gateway.routing.route_table import Component
 
 CALLER = ("app", "alice")
 
@@ -31,7 +32,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def build_component(*names: str, concurrency: int = 1) -> Component:
-    endpoints = tuple(Endpoint(name, "127.0.0.1", 1, "") for name in names)
+    endpoints = tuple(Endpoint(id=name, host="127.0.0.1", port=1) for name in names)
     return Component("c", 30.0, concurrency, (), endpoints)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from services.gateway.routing import cors
 from services.gateway.routing.paths import parse_path
-from services.gateway.routing.route_table import RouteTable, apply_delta
+from services.gateway.routing.route_table import RouteTable
 from tests.gateway.fake_server import ReceivedRequest, Reply
-from tests.gateway.mesh import ALICE, Mesh, api_document, app_document, bearer_auth, publish_app
+from tests.gateway.mesh import ALICE, Mesh, api_document, app_document, apply_document, bearer_auth, publish_app
 
 LAB, OTHER = "https://lab.example", "https://other.example"
 PREDICT, RUNS, FILE, INFER = (
@@ -218,7 +218,7 @@ async def test_an_application_decides_itself_unless_its_api_does(
 
 
 def test_an_app_without_the_field_has_no_origins() -> None:
-    table = apply_delta(RouteTable(), {"version": 1, "full": True, "apps": {"demo": app_document(1)}})
+    table = apply_document(RouteTable(), {"version": 1, "full": True, "apps": {"demo": app_document(1)}})
     for path in (PREDICT, RUNS, FILE, INFER, "/demo/v2"):
         route = parse_path(path)
         assert route is not None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from libs.common.protocol.access import AppAccess
+from libs.common.protocol.route_table import AppRoutes
 from services.scheduler.components.route_table import build_app_routes
 from tests.scheduler.conftest import OWNER, Mesh, healthy_status
 from tests.scheduler.manifests import MANIFESTS, catalog
@@ -37,5 +39,6 @@ async def test_an_instance_that_refuses_is_told_to_owners_in_its_own_words_and_t
 )  # fmt: skip
 def test_an_api_tells_whose_pages_may_call(cors: bytes, expected: list[str]) -> None:
     text = MANIFESTS.replace(b"auth: {apiKey: {}}", b"auth: {apiKey: {}}" + cors)
-    found = {api["path"]: api["cors"] for api in build_app_routes(catalog(text), [], {}, {})["apis"]}
+    routes = build_app_routes(catalog(text), [], AppAccess(), AppRoutes()).to_json()
+    found = {api["path"]: api["cors"] for api in routes["apis"]}
     assert found == {"echo": expected, "train": NONE}
