@@ -7,6 +7,7 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.figures import Figure, Finding, Unmeasured, median_ms
@@ -78,8 +79,14 @@ async def past(database: Database, number: int) -> None:
         async with database.write() as c:
             await run_rows.add(c, some)
             stages = [task for one in some for task in planner.build_stage_tasks(one)]
-            ended = {"state": "succeeded", "started_at": base, "finished_at": base, "token": 1, "attempt": 1}
-            await tasks.add(c, [{**task.__dict__, **ended} for task in stages])
+            ended: dict[str, Any] = {
+                "state": "succeeded",
+                "started_at": base,
+                "finished_at": base,
+                "token": 1,
+                "attempt": 1,
+            }
+            await tasks.add(c, [replace(task, **ended) for task in stages])
 
 
 def finished(plan: RunPlan, at: float, chance: random.Random) -> Run:
@@ -125,7 +132,7 @@ async def claim_ms(database: Database) -> float:
                 created_at=time.time(), deadline=time.time() + 1000)  # fmt: skip
     async with database.write() as c:
         await run_rows.add(c, [waits])
-        await tasks.add(c, [task.__dict__ for task in planner.build_stage_tasks(waits)])
+        await tasks.add(c, planner.build_stage_tasks(waits))
     return await timed(claim)
 
 

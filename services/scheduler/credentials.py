@@ -42,8 +42,8 @@ def decrypt_headers(internal_token: str, run: str, spec: Mapping[str, Any]) -> d
 
 def instance_token(internal_token: str, task: Task) -> str:
     """The token that an instance requires of its callers; instances of an earlier release keep their stored token."""
-    if stored_token := task.spec.get("instance_token"):
-        return str(stored_token)
+    if task.spec is not None and task.spec.instance_token:
+        return task.spec.instance_token
     return _derive_token(internal_token, task.id)
 
 

@@ -16,18 +16,16 @@ from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.container import env_sources_to_json, secret_names
 from libs.common.manifests.mlcomponent import MLComponent
 from libs.common.protocol.container import ContainerResources
-from libs.common.protocol.instance import BatchLimits, InstanceSpec
+from libs.common.protocol.instance import BatchLimits
 from services.scheduler.components.autoscaler import initial_scale
 from services.scheduler.model.app import App
 from services.scheduler.model.rollout import Rollout
 from services.scheduler.model.scaling import ScaleState, ScalingBounds
-from services.scheduler.model.task import Task
+from services.scheduler.model.task import StoredInstanceSpec, Task
 from services.scheduler.model.worker import Worker
 
 DRAIN_DELAY_S = 3.0
 """From the switch of the routes to the stop of an old instance: gateways update, calls in flight end."""
-RESTART = "anew"
-"""Key in the spec of an instance that must be restarted."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class DesiredInstance:
     name: str
     replica: int
     fingerprint: str
-    spec: dict[str, Any]
+    spec: StoredInstanceSpec
     resource_class: str
 
     @property
@@ -59,16 +57,15 @@ def desired_instances(
     """
     instances = []
     for name, component in sorted(catalog.components.items()):
-        spec = build_instance_spec(name, component, catalog.config_maps).to_json()
-        versions = {secret: secrets.get(secret) for secret in spec["secrets"]}
-        fingerprint = hashlib.sha256(orjson.dumps([commit, spec, versions], option=orjson.OPT_SORT_KEYS)).hexdigest()[
-            :16
-        ]
+        spec = build_instance_spec(name, component, catalog.config_maps)
+        versions = {secret: secrets.get(secret) for secret in spec.secrets}
+        identity = orjson.dumps([commit, spec.to_json(), versions], option=orjson.OPT_SORT_KEYS)
+        fingerprint = hashlib.sha256(identity).hexdigest()[:16]
         resource_class = "gpu" if component.spec.resources.gpu else "cpu"
         bounds = ScalingBounds.from_component(component)
         scale = scales.get(name) or initial_scale(bounds)
-        other_boxes = sorted(set(catalog.boxes) - set(spec["boxes"]))
-        full_spec = {**spec, "commit": commit, "other_boxes": other_boxes}  # the fingerprint has the commit
+        other_boxes = tuple(sorted(set(catalog.boxes) - set(spec.boxes)))
+        full_spec = spec.model_copy(update={"commit": commit, "other_boxes": other_boxes})  # no part of the identity
         for replica in range(max(min_replicas, bounds.clamp(scale.replicas))):
             instances.append(DesiredInstance(name, replica, fingerprint, full_spec, resource_class))
     return instances
@@ -89,7 +86,7 @@ class InstanceSet:
 
         They were restarted, or their worker drains while another worker has their resource class.
         """
-        restarting = {task.id for task in self.tasks if task.spec.get(RESTART)}
+        restarting = {task.id for task in self.tasks if task.spec is not None and task.spec.restart_requested}
         draining = {worker.name for worker in self.workers if worker.draining}
         available_classes = {
             resource_class for worker in self.workers if not worker.draining for resource_class in worker.classes
@@ -116,7 +113,7 @@ class InstanceSet:
         return self.app.access.secrets
 
 
-def build_instance_spec(name: str, component: MLComponent, config_maps: ConfigMaps) -> InstanceSpec:
+def build_instance_spec(name: str, component: MLComponent, config_maps: ConfigMaps) -> StoredInstanceSpec:
     """The spec that identifies an instance: when it changes, a new instance replaces the old. `config_maps`: the app's.
 
     An optional field (`env_from`) is left out where it is empty: adding it would restart existing instances.
@@ -124,7 +121,7 @@ def build_instance_spec(name: str, component: MLComponent, config_maps: ConfigMa
     spec, service = component.spec, component.spec.ml_service
     sources = env_sources_to_json(spec.env_from, config_maps)
     optional: dict[str, Any] = {"env_from": sources} if sources else {}
-    return InstanceSpec(
+    return StoredInstanceSpec(
         component=name,
         image=spec.image.existing_image_name,
         inference=service.inference,

@@ -14,7 +14,6 @@ from typing import Any
 
 from libs.common.db import Database, database_time
 from libs.common.http.client import ServiceClient, ServiceClients
-from libs.common.locations import Location
 from libs.common.manifests.catalog import Catalog
 from libs.common.protocol.box import BoxCapacity, BoxDeclaration
 from libs.common.protocol.route_table import AppRoutes
@@ -109,8 +108,10 @@ async def restart_component(db: Database, triggers: LoopTriggers, name: str, com
             for task in await tasks.list_instances(conn, name)
             if task.name == component and not task.stop_requested
         ]
-        for task in (task for task in instances if task.is_healthy):
-            await tasks.update_task(conn, task.id, {"spec": {**task.spec, desired.RESTART: True}})
+        for task in instances:
+            if task.is_healthy and task.spec is not None:
+                spec = task.spec.model_copy(update={"restart_requested": True})
+                await tasks.update_task(conn, task.id, {"spec": spec})
         await _stop_instances(conn, [task for task in instances if not task.is_healthy], await database_time(conn))
     triggers.reconcile(name)
 
@@ -121,7 +122,7 @@ async def _start_and_stop(conn: Connection, name: str, rollout: Rollout | None) 
     instance_set = await _load_instance_set(conn, name)
     instances = instance_set.desired_live + (instance_set.desired_by_rollout(rollout) if rollout else [])
     to_start = desired.to_start(_unique_instances(instances), instance_set.tasks, instance_set.replaced_ids)
-    await tasks.add(conn, [_new_task_row(name, instance, now) for instance in to_start])
+    await tasks.add(conn, [_new_task(name, instance, now) for instance in to_start])
     await _stop_instances(conn, desired.to_stop(instances, instance_set.tasks, instance_set.replaced_ids), now)
 
 
@@ -146,9 +147,9 @@ def _unique_instances(instances: Iterable[desired.DesiredInstance]) -> list[desi
     return list({instance.key: instance for instance in instances}.values())
 
 
-def _new_task_row(app: str, instance: desired.DesiredInstance, now: float) -> dict[str, Any]:
-    has_model = instance.spec["model"] is not None
-    task = Task(
+def _new_task(app: str, instance: desired.DesiredInstance, now: float) -> Task:
+    has_model = instance.spec.model is not None
+    return Task(
         id=f"i_{secrets.token_hex(10)}",
         kind="instance",
         app=app,
@@ -158,10 +159,9 @@ def _new_task_row(app: str, instance: desired.DesiredInstance, now: float) -> di
         resource_class=instance.resource_class,
         state="waiting" if has_model else "ready",
         reason=reason(CHECKING_MODEL) if has_model else None,
-        spec=dict(instance.spec),
+        spec=instance.spec,
         created_at=now,
     )
-    return task.__dict__
 
 
 async def _check_models(db: Database, databox: ServiceClient, name: str) -> None:
@@ -170,12 +170,12 @@ async def _check_models(db: Database, databox: ServiceClient, name: str) -> None
         waiting = [task for task in await tasks.list_instances(conn, name) if waits_for_model(task)]
     if not waiting:
         return
-    query = SourcesRequest(locations=tuple(Location(**task.spec["model"]) for task in waiting), links=False)
+    query = SourcesRequest(locations=tuple(task.model for task in waiting if task.model), links=False)
     response = await databox.post(f"/internal/apps/{name}/sources", query.to_json())
     async with db.write() as conn:
         for task, files in zip(waiting, SourcesResponse.model_validate(response).sources, strict=True):
             unblocked = {"state": "ready", "reason": None, "not_before": None}
-            blocked = {"reason": reason("model_missing", str(Location(**task.spec["model"])))}
+            blocked = {"reason": reason("model_missing", str(task.model))}
             current = await tasks.get(conn, task.id)
             if current is not None and current.state == "waiting":
                 await tasks.update_task(conn, task.id, unblocked if files else blocked)
@@ -183,7 +183,7 @@ async def _check_models(db: Database, databox: ServiceClient, name: str) -> None
 
 def waits_for_model(task: Task) -> bool:
     """Whether the instance waits for its model, not for the end of a back-off."""
-    return task.state == "waiting" and task.not_before is None and task.spec["model"] is not None
+    return task.state == "waiting" and task.not_before is None and task.model is not None
 
 
 async def evaluate_rollout(conn: Connection, name: str) -> bool:

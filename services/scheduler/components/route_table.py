@@ -87,7 +87,7 @@ def build_component(
 ) -> ComponentRoutes:
     """`stored_openapi`: the description that an earlier instance reported."""
     endpoints = tuple(
-        Endpoint(id=task.id, host=task.endpoint["host"], port=task.endpoint["port"], **_stored_token(task))
+        Endpoint(id=task.id, host=task.endpoint.host, port=task.endpoint.port, **_stored_token(task))
         for task in tasks
         if task.endpoint and task.phase != "unhealthy"
     )
@@ -108,7 +108,7 @@ def build_component(
 
 def _stored_token(task: Task) -> dict[str, str]:
     """The token of an instance of an earlier release; other tokens are computed when the table is read."""
-    return {"token": task.spec["instance_token"]} if "instance_token" in task.spec else {}
+    return {"token": task.spec.instance_token} if task.spec is not None and task.spec.instance_token else {}
 
 
 def can_wake(tasks: list[Task]) -> bool:

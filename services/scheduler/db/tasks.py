@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -10,10 +10,11 @@ from sqlalchemy import CursorResult, RowMapping, bindparam, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow, insert_many
+from libs.common.protocol.heartbeat import InstanceEndpoint
 from services.scheduler.db import due_work
 from services.scheduler.db.tables import attempts, tasks
 from services.scheduler.db.task_owner_cache import TaskOwner, TaskOwnerCache
-from services.scheduler.model.task import OPEN_STATES, AttemptRef, Task, TaskState
+from services.scheduler.model.task import OPEN_STATES, AttemptRef, StoredInstanceSpec, Task, TaskResult, TaskState
 
 PUBLIC_COLUMNS = [
     tasks.c[name]
@@ -87,18 +88,37 @@ END_ATTEMPT = update(attempts).where(
 )
 
 
-def _task_from_row(row: RowMapping) -> Task:
-    return Task(**row)
+def _task_from_row(row: RowMapping | Mapping[str, Any]) -> Task:
+    values: dict[str, Any] = {**row}
+    for name, parse in PARSERS.items():
+        if values.get(name) is not None:
+            values[name] = parse(values[name])
+    return Task(**values)
+
+
+PARSERS: Mapping[str, Callable[[Any], object]] = {
+    "spec": lambda document: StoredInstanceSpec.model_validate(document) if document else None,
+    "endpoint": InstanceEndpoint.model_validate,
+    "result": TaskResult.from_json,
+}
+"""Of the JSON columns that are documents; `spec` of a stage is an empty one."""
+
+
+def _to_row(columns: Mapping[str, Any]) -> dict[str, Any]:
+    row = {name: value.to_json() if isinstance(value, DOCUMENTS) else value for name, value in columns.items()}
+    return {**row, "spec": row["spec"] or {}} if "spec" in row else row
+
+
+DOCUMENTS = (StoredInstanceSpec, InstanceEndpoint, TaskResult)
 
 
 def new_task_row(stage: Task, dispatched_at: float | None) -> dict[str, Any]:
     """The row of a new stage, without columns that have no value yet."""
-    return {**{name: stage.__dict__[name] for name in NEW_TASK_COLUMNS}, "dispatched_at": dispatched_at}
+    return {**{name: stage.__dict__[name] for name in NEW_TASK_COLUMNS}, "spec": {}, "dispatched_at": dispatched_at}
 
 
-async def add(conn: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows, which must all have the same columns."""
-    await insert_many(conn, (tasks, rows))
+async def add(conn: AsyncConnection, new_tasks: Iterable[Task]) -> None:
+    await insert_many(conn, (tasks, [_to_row(task.__dict__) for task in new_tasks]))
 
 
 async def get(conn: AsyncConnection, task: str, *, lock: bool = True) -> Task | None:
@@ -113,7 +133,7 @@ async def get_with_time(conn: AsyncConnection, task: str) -> tuple[Task | None, 
     if row is None:
         return None, 0.0
     *values, database_time = row
-    return Task(**dict(zip(tasks.c.keys(), values, strict=True))), database_time
+    return _task_from_row(dict(zip(tasks.c.keys(), values, strict=True))), database_time
 
 
 async def list_by_run(conn: AsyncConnection, run: str) -> list[Task]:
@@ -150,7 +170,7 @@ async def list_by_runs(conn: AsyncConnection, run_ids: Iterable[str]) -> dict[st
 
 def _tasks_from_result(result: CursorResult[Any]) -> list[Task]:
     names = tuple(result.keys())
-    return [Task(**dict(zip(names, row, strict=True))) for row in result]
+    return [_task_from_row(dict(zip(names, row, strict=True))) for row in result]
 
 
 async def list_instances(conn: AsyncConnection, app: str) -> list[Task]:
@@ -163,7 +183,7 @@ async def list_instances(conn: AsyncConnection, app: str) -> list[Task]:
 
 async def update_task(conn: AsyncConnection, task: str, columns: Mapping[str, Any]) -> None:
     if columns:
-        await conn.execute(UPDATE, {"task_id": task, **columns})
+        await conn.execute(UPDATE, {"task_id": task, **_to_row(columns)})
 
 
 async def claim_task(conn: AsyncConnection, task: str, worker: str, now: float, lease: float) -> Task | None:
@@ -213,7 +233,8 @@ async def update_from_heartbeat(conn: AsyncConnection, updates: Iterable[tuple[T
     """Update tasks in this order; those whose lease has ended meanwhile are skipped."""
     for _, group in groupby(updates, key=lambda item: item[1].keys()):
         await conn.execute(
-            UPDATE_LEASED, [{"task_id": task.id, "lease_token": task.token, **columns} for task, columns in group]
+            UPDATE_LEASED,
+            [{"task_id": task.id, "lease_token": task.token, **_to_row(columns)} for task, columns in group],
         )
 
 

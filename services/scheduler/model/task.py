@@ -7,10 +7,16 @@ waiting ──▶ ready ──▶ claimed ──▶ publishing ──▶ succeed
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
+from pydantic import Field
+
+from libs.common.locations import Location
 from libs.common.protocol.claim import TaskKind
+from libs.common.protocol.heartbeat import InstanceEndpoint
+from libs.common.protocol.instance import InstanceSpec
 from services.scheduler.model.reason import Reason
 
 TaskState = Literal[
@@ -26,6 +32,52 @@ QueueEntry = tuple[str, str]
 """Run and resource class of a ready stage."""
 
 
+class StoredInstanceSpec(InstanceSpec):
+    """The specification of an instance in its row, without its token and its log, which the claim adds."""
+
+    restart_requested: bool = Field(default=False, alias="anew")
+    """Whether an equal instance is to replace it."""
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
+
+
+@dataclass(frozen=True)
+class ReusedAttempt:
+    """The attempt from which the stage cache took the outputs."""
+
+    run: str
+    stage: str
+    token: int
+    user: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskResult:
+    """What a worker reported of an attempt that ended."""
+
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    """By variable: `files`, `bytes`, `sha256`."""
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    answer: Mapping[str, Any] | None = None
+    """The component's response, of a prediction."""
+    reused: ReusedAttempt | None = None
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        reused = document.get("reused")
+        return cls(
+            outputs=document.get("outputs") or {},
+            usage=document.get("usage") or {},
+            answer=document.get("answer"),
+            reused=ReusedAttempt(**reused) if reused else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        document = {"outputs": self.outputs, "usage": self.usage, "answer": self.answer}
+        return {**document, "reused": vars(self.reused)} if self.reused else document
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One stage of a run, or one instance of a component."""
@@ -37,8 +89,8 @@ class Task:
     """Name of the stage or component."""
     state: TaskState
     created_at: float
-    spec: dict[str, Any] = field(default_factory=dict)
-    """Specification of an instance; that of a stage is in the plan of its run."""
+    spec: StoredInstanceSpec | None = None
+    """Of an instance; what a stage does is in the plan of its run. Queries for heartbeats and lists leave it out."""
     run: str | None = None
     replica: int = 0
     fingerprint: str = ""
@@ -63,16 +115,21 @@ class Task:
     """What the worker reported last, such as `pulling`, `running`, `healthy`."""
     detail: str | None = None
     progress: list[float] | None = None
-    endpoint: dict[str, Any] | None = None
+    endpoint: InstanceEndpoint | None = None
     openapi: dict[str, Any] | None = None
     log_tail: list[str] | None = None
-    result: dict[str, Any] | None = None
+    result: TaskResult | None = None
     started_at: float | None = None
     finished_at: float | None = None
 
     @property
     def is_open(self) -> bool:
         return self.state in OPEN_STATES
+
+    @property
+    def model(self) -> Location | None:
+        """The model that an instance needs before it starts."""
+        return self.spec.model if self.spec is not None else None
 
     @property
     def ready_task(self) -> ReadyTask:

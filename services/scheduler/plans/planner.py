@@ -175,9 +175,8 @@ def attempt_output(run: str, stage: str, token: int, variable: str) -> Location:
 
 def find_output_location(run: Run, task: Task, variable: str) -> Location:
     """Where an output of a succeeded stage is; of a stage from the cache it is with the run that produced it."""
-    reused = (task.result or {}).get("reused")
-    if reused:
-        return attempt_output(reused["run"], reused["stage"], reused["token"], variable)
+    if task.result is not None and (reused := task.result.reused) is not None:
+        return attempt_output(reused.run, reused.stage, reused.token, variable)
     return attempt_output(run.id, task.name, task.token, variable)
 
 

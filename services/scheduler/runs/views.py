@@ -71,7 +71,7 @@ def run_to_json(
 
 def prediction_response(tasks: Iterable[Task]) -> Any:
     """The response of the component, for an async prediction."""
-    return next((task.result["answer"] for task in tasks if task.result and task.result.get("answer")), None)
+    return next((task.result.answer for task in tasks if task.result and task.result.answer), None)
 
 
 def chain_to_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -105,7 +105,7 @@ def stage_to_json(task: Task, queue: QueueSnapshot, user: str, *, owner: bool) -
         "phase": task.phase if status == "running" else None,
         "detail": task.detail if status == "running" else None,
         "log_tail": task.log_tail or [],
-        "usage": (task.result or {}).get("usage"),
+        "usage": task.result.usage if task.result else None,
         "reused": reused_result(task, user),
         "started_at": iso_time(task.started_at),
         "finished_at": iso_time(task.finished_at),
@@ -119,11 +119,12 @@ def visible_reason(why: Reason | None, *, owner: bool) -> Reason | None:
 
 def reused_result(task: Task, user: str) -> dict[str, Any] | None:
     """The source of a reused result. Only the user of that run sees its id, which may be all that protects it."""
-    source = (task.result or {}).get("reused")
+    source = task.result.reused if task.result else None
     if source is None:
         return None
-    is_same_user = user == source.get("user") and user != ANONYMOUS
-    return {name: source[name] for name in (("run", "stage", "token") if is_same_user else ("stage",))}
+    if user != source.user or user == ANONYMOUS:
+        return {"stage": source.stage}
+    return {"run": source.run, "stage": source.stage, "token": source.token}
 
 
 def run_etag(run: Run) -> str:

@@ -46,6 +46,6 @@ async def _release_backoff(db: Database, applier: TransitionApplier, task: Task)
         current = await tasks.get(conn, task.id)
         if current is None or current.state != "waiting":
             return
-        state = "waiting" if current.kind == "instance" and current.spec.get("model") else "ready"
+        state = "waiting" if current.model is not None else "ready"
         await tasks.update_task(conn, task.id, {"state": state, "not_before": None})
     applier.publish_changes(task, None, AppliedTransition())

@@ -8,7 +8,7 @@ from typing import Any
 
 from services.scheduler.model.reason import Reason, reason
 from services.scheduler.model.run import Run
-from services.scheduler.model.task import FAILED_STATES, Task, TaskState
+from services.scheduler.model.task import FAILED_STATES, Task, TaskResult, TaskState
 
 MAX_LOST_WORKERS = 5
 """After this many lost workers a stage fails: it is likely what kills them."""
@@ -52,7 +52,7 @@ def stage_after_report(run: Run, task: Task, attempt: AttemptResult, now: float)
     }
     if attempt.progress is not None:
         ended["progress"] = list(attempt.progress)
-    result = {"outputs": dict(attempt.outputs or {}), "usage": dict(attempt.usage or {}), "answer": attempt.answer}
+    result = TaskResult(outputs=attempt.outputs or {}, usage=attempt.usage or {}, answer=attempt.answer)
     if attempt.outcome == "succeeded":
         display = {"phase": "publishing", "detail": publishing_detail(run, task)}
         return {**ended, **display, "state": "publishing", "reason": None, "result": result, "finished_at": None}

@@ -11,6 +11,7 @@ from itertools import takewhile
 from libs.common import log
 from libs.common.db import Database
 from libs.common.protocol.claim import ClaimRequest, ClaimResponse, Lease
+from libs.common.protocol.instance import InstanceSpec
 from libs.common.protocol.stage import StageSpec
 from libs.common.settings import Settings
 from services.scheduler.credentials import instance_token
@@ -73,11 +74,8 @@ async def _claim_first(
 async def _build_lease(conn: Connection, task: Task, run: Run | None, now: float, settings: Settings) -> Lease:
     """The lease: what to run, at which commit, and how long it lasts without a heartbeat."""
     if run is None:
-        instance_fields = {
-            "instance_token": instance_token(settings.internal_token, task),
-            "log": planner.instance_log_name(task),
-        }
-        spec, commit = {**task.spec, **instance_fields}, task.spec["commit"]
+        instance_spec = _build_instance_spec(task, settings.internal_token)
+        spec, commit = instance_spec.to_json(), instance_spec.commit
     else:
         stage_spec = await _build_stage_spec(conn, task, run, now, settings.internal_token)
         spec, commit = stage_spec.to_json(), run.plan.commit
@@ -91,6 +89,13 @@ async def _build_lease(conn: Connection, task: Task, run: Run | None, now: float
         commit=commit,
         spec=spec,
     )
+
+
+def _build_instance_spec(task: Task, internal_token: str) -> InstanceSpec:
+    if task.spec is None:
+        raise LookupError(f"the task {task.id} has no specification")
+    token, log_name = instance_token(internal_token, task), planner.instance_log_name(task)
+    return task.spec.model_copy(update={"instance_token": token, "log": log_name})
 
 
 async def _build_stage_spec(conn: Connection, task: Task, run: Run, now: float, token: str) -> StageSpec:

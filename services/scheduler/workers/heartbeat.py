@@ -109,7 +109,7 @@ def changed_columns(task: Task, status: TaskStatus) -> dict[str, Any]:
         "progress": list(status.progress) if status.progress else None,
     }
     if task.kind == "instance":
-        reported["endpoint"] = status.endpoint.model_dump() if status.endpoint else task.endpoint
+        reported["endpoint"] = status.endpoint or task.endpoint
         reported["openapi"] = status.openapi or task.openapi
         if status.state == "healthy" and task.failures:
             reported["failures"] = 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from libs.common.db import Database
 from libs.common.errors import Conflict
 from libs.common.protocol.report import ReuseQuery, TaskReport
 from services.scheduler.db import stage_cache, tasks
-from services.scheduler.model.task import Task
+from services.scheduler.model.task import ReusedAttempt, Task
 from services.scheduler.tasks import transitions
 from services.scheduler.tasks.apply import AppliedTransition, TransitionApplier, lock_task
 
@@ -47,13 +49,13 @@ async def complete_from_cache(db: Database, applier: TransitionApplier, task_id:
         entry = await stage_cache.find_entry(conn, task.app, query.content)
         if run is None or entry is None:
             return False
-        source = {name: entry[name] for name in ("run", "user", "stage", "token")}
+        source = ReusedAttempt(entry["run"], entry["stage"], entry["token"], entry["user"])
         await stage_cache.add_use(conn, entry["run"], run.id)
         await tasks.end_attempt(conn, task, "succeeded", None, None, now)
         columns = transitions.stage_after_report(
             run, task, transitions.AttemptResult("succeeded", None, entry["outputs"]), now
         )
-        result = {**columns["result"], "reused": source}
+        result = replace(columns["result"], reused=source)
         applied = await applier.apply_transition(conn, run, task, {**columns, "result": result}, now)
     applier.publish_changes(task, run, applied)
     return True

@@ -14,9 +14,9 @@ def list_instances(manifests: bytes) -> dict[str, DesiredInstance]:
 
 def test_an_instance_knows_the_boxes_that_are_not_connected_to_it() -> None:
     found = list_instances(MANIFESTS + SCANS)
-    assert {name: (one.spec["boxes"], one.spec["other_boxes"]) for name, one in found.items()} == {
-        "digits": (["data"], ["scans"]),
-        "echo": ([], ["data", "scans"]),
+    assert {name: (one.spec.boxes, one.spec.other_boxes) for name, one in found.items()} == {
+        "digits": (("data",), ("scans",)),
+        "echo": ((), ("data", "scans")),
     }
 
 

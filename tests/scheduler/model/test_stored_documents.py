@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import select, update
 
+from libs.common.db import Database
+from services.scheduler.db import metadata, runs, tables, tasks
 from services.scheduler.model.run_plan import parse_run_plan
+from services.scheduler.model.task import ReusedAttempt, Task
+from services.scheduler.plans.planner import build_stage_tasks
 from tests.scheduler.manifests import MANIFESTS
 from tests.scheduler.model.documents import (
     DOCUMENTS,
@@ -60,6 +66,58 @@ def test_a_field_of_a_later_release_is_ignored() -> None:
     document = orjson.loads((GOLDEN / "plan_values.json").read_text())
     later = {**document, "of_a_later_release": 1, "stages": [{**stage, "later": 1} for stage in document["stages"]]}
     assert parse_run_plan(later) == run_with_values().plan
+
+
+async def test_an_instance_of_the_release_before_is_read_and_changed(database_url: str) -> None:
+    """Its specification has a token and is to be replaced; a later release may have added a field."""
+    spec = orjson.loads((GOLDEN / "instance_with_model.json").read_text())
+    stored = {**spec, "instance_token": "given", "anew": True, "later": 1}
+    task = Task(id="i_1", kind="instance", app="leaf", name="digits", state="claimed", created_at=1.0)
+    database = Database(database_url)
+    await database.create_all(metadata)
+    async with database.write() as conn:
+        await tasks.add(conn, [task])
+        endpoint = {"host": "10.0.0.1", "port": 80}
+        result: dict[str, Any] = {"outputs": {}, "usage": {}, "answer": None}
+        values = {"spec": stored, "endpoint": endpoint, "result": {**result, "reused": {"run": "r", "user": "u",
+                  "stage": "s", "token": 2}}}  # fmt: skip
+        await conn.execute(update(tables.tasks).values(values))
+        (read,) = await tasks.list_instances(conn, "leaf")
+        assert read.spec is not None
+        assert (read.spec.instance_token, read.spec.restart_requested, str(read.model)) == (
+            "given",
+            True,
+            "data/weights/model.joblib",
+        )
+        assert (read.endpoint and read.endpoint.port, read.result and read.result.reused) == (
+            80,
+            ReusedAttempt("r", "s", 2, "u"),
+        )
+        await tasks.update_task(conn, "i_1", {"spec": read.spec, "endpoint": read.endpoint, "result": read.result})
+        row = (await conn.execute(select(tables.tasks))).mappings().one()
+        assert dict(row["spec"]) == {**spec, "instance_token": "given", "anew": True}
+        assert (row["endpoint"], row["result"]) == (endpoint, values["result"])
+    await database.close()
+
+
+async def test_a_stage_is_stored_without_a_specification(database_url: str) -> None:
+    run = run_with_values()
+    database = Database(database_url)
+    await database.create_all(metadata)
+    async with database.write() as conn:
+        await runs.add(
+            conn, [replace(run, deadline=2.0)], [tasks.new_task_row(t, None) for t in build_stage_tasks(run)]
+        )
+        rows = (await conn.execute(select(tables.tasks.c.spec))).all()
+        assert [row.spec for row in rows] == [{}, {}]
+        assert (await conn.execute(select(tables.runs.c.plan))).scalar_one() == orjson.loads(
+            (GOLDEN / "plan_values.json").read_text()
+        )
+        read, task = await runs.get(conn, "leaf", "r_1"), await tasks.get(conn, "t_1_0")
+        assert read is not None
+        assert task is not None
+        assert (read.plan, task.spec) == (run.plan, None)
+    await database.close()
 
 
 def test_the_fingerprint_of_an_instance_stays() -> None:

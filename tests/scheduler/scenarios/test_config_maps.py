@@ -58,10 +58,8 @@ def stage_specs(text: bytes) -> dict[str, dict[str, Any]]:
 
 
 def test_a_worker_is_told_the_values_in_the_order_of_the_manifest() -> None:
-    assert (only_instance(manifests(BOTH)).spec["env_from"], only_instance(manifests(BOTH)).spec["secrets"]) == (
-        IN_ORDER,
-        ["callers"],
-    )
+    spec = only_instance(manifests(BOTH)).spec.to_json()
+    assert (spec["env_from"], spec["secrets"]) == (IN_ORDER, ["callers"])
     told = stage_specs(manifests(BOTH))
     assert (told["train"]["env_from"], told["train"]["secrets"]) == (IN_ORDER, ["callers"])
     assert "env_from" not in told["prepare"]
@@ -69,7 +67,7 @@ def test_a_worker_is_told_the_values_in_the_order_of_the_manifest() -> None:
 
 @pytest.mark.parametrize("sources", [b"", SECRETS])
 def test_a_spec_without_config_maps_is_as_it_was(sources: bytes) -> None:
-    assert "env_from" not in only_instance(manifests(sources)).spec
+    assert "env_from" not in only_instance(manifests(sources)).spec.to_json()
     assert all("env_from" not in told for told in stage_specs(manifests(sources)).values())
 
 
