@@ -32,8 +32,6 @@ from services.scheduler.notifications import Notifier
 from services.scheduler.runs import schedules
 from services.scheduler.triggers import LoopTriggers
 
-CHECKING_MODEL = "checking_model"
-
 
 async def reconcile_app(
     db: Database,
@@ -158,7 +156,7 @@ def _new_task(app: str, instance: desired.DesiredInstance, now: float) -> Task:
         fingerprint=instance.fingerprint,
         resource_class=instance.resource_class,
         state="waiting" if has_model else "ready",
-        reason=reason(CHECKING_MODEL) if has_model else None,
+        reason=reason("checking_model") if has_model else None,
         spec=instance.spec,
         created_at=now,
     )

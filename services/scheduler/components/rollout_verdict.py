@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Literal
 
+from services.scheduler.model.reason import Reason
 from services.scheduler.model.task import Task
 from services.scheduler.tasks.transitions import WAIT_REASONS
 
 LOG_LINES = 20
+Verdict = Literal["failed", "ready", "starting"]
 
 
 def is_blocked(task: Task) -> bool:
     """Whether the instance waits for something outside the rollout, such as a model that is not trained yet."""
-    return task.state == "waiting" and (task.reason or {}).get("code") in WAIT_REASONS
+    return task.state == "waiting" and task.reason is not None and task.reason.code in WAIT_REASONS
 
 
 def has_failed(task: Task) -> bool:
@@ -21,7 +23,7 @@ def has_failed(task: Task) -> bool:
     return task.state == "waiting" and task.failures > 0 and not is_blocked(task)
 
 
-def rollout_verdict(tasks: Iterable[Task]) -> tuple[str, list[Task]]:
+def rollout_verdict(tasks: Iterable[Task]) -> tuple[Verdict, list[Task]]:
     """`failed` with the failed tasks, `ready` if all are healthy or blocked, else `starting` with the pending ones."""
     tasks = list(tasks)
     if failing := [task for task in tasks if has_failed(task)]:
@@ -32,20 +34,19 @@ def rollout_verdict(tasks: Iterable[Task]) -> tuple[str, list[Task]]:
 
 def status_line(task: Task) -> str:
     """One line for a rollout step: `digits: model_missing weights/digits.joblib`."""
-    why = task.reason or {}
-    state = task.phase if task.state == "claimed" else why.get("code", task.state)
-    detail = (task.detail if task.state == "claimed" else why.get("detail")) or ""
-    return f"{task.name}: {state or 'starting'} {detail}".rstrip()
+    why = task.reason or Reason(task.state)
+    state, detail = (task.phase, task.detail) if task.state == "claimed" else (why.code, why.detail)
+    return f"{task.name}: {state or 'starting'} {detail or ''}".rstrip()
 
 
 def instance_error(task: Task) -> dict[str, Any]:
     """The rollout error of an instance that did not start, with its last log lines."""
-    why: Mapping[str, Any] = task.reason or {}
-    message = f"component {task.name} did not start: {why.get('code', 'failed')}: {why.get('detail') or 'no detail'}"
+    why = task.reason or Reason("failed")
+    message = f"component {task.name} did not start: {why.code}: {why.detail or 'no detail'}"
     return {
         "message": message,
         "component": task.name,
-        "reason": why.get("code"),
+        "reason": task.reason and task.reason.code,
         "log_tail": (task.log_tail or [])[-LOG_LINES:],
     }
 

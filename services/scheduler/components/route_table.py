@@ -120,8 +120,7 @@ def blocking_reason(tasks: list[Task]) -> BlockingReason:
     """The reason that no instance answers."""
     for task in tasks:
         if task.reason:
-            code, detail = task.reason.get("code"), task.reason.get("detail")
-            return BlockingReason(code=str(code or "failed"), detail=str(detail or ""))
+            return BlockingReason(code=str(task.reason.code or "failed"), detail=str(task.reason.detail or ""))
     phase = next((task.phase for task in tasks if task.phase), None)
     if phase == "unhealthy":  # the detail that the instance reports is for owners
         detail = "its instances fail their health checks; one that does not recover is replaced"

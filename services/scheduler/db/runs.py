@@ -15,6 +15,7 @@ from services.scheduler.db.due_work import OPEN_RUN
 from services.scheduler.db.run_plan_cache import RunPlanCache
 from services.scheduler.db.tables import attempts, callbacks, deliveries, idempotency_keys, runs, tasks
 from services.scheduler.model.callback import Callback
+from services.scheduler.model.reason import Reason
 from services.scheduler.model.run import FINAL_STATUSES, Run
 from services.scheduler.model.run_plan import RunPlan, parse_run_plan
 
@@ -51,8 +52,10 @@ def _new_run_row(run: Run) -> dict[str, Any]:
     return {**{name: run.__dict__[name] for name in NEW_RUN_COLUMNS}, "plan": run.plan.to_json()}
 
 
-def _run_from_row(row: RowMapping) -> Run:
-    return Run(**{**row, "plan": parse_run_plan(row["plan"])})
+def _run_from_row(row: RowMapping | Mapping[str, Any], plan: RunPlan | None = None) -> Run:
+    """`plan`: that of a row without one."""
+    reason = None if row["reason"] is None else Reason.from_json(row["reason"])
+    return Run(**{**row, "plan": plan or parse_run_plan(row["plan"]), "reason": reason})
 
 
 async def get(conn: AsyncConnection, app: str, run: str, *, lock: bool = False) -> Run | None:
@@ -71,7 +74,7 @@ async def _load_run(conn: AsyncConnection, query: Executable, app: str, run: str
     row = (await conn.execute(query, {"app_name": app, "run_id": run})).mappings().first()
     if row is None:
         return None
-    loaded = _run_from_row(row) if plan is None else Run(plan=plan, **row)
+    loaded = _run_from_row(row, plan)
     RunPlanCache.for_connection(conn).put(run, loaded.plan)
     return loaded
 
@@ -83,9 +86,10 @@ async def get_versions(conn: AsyncConnection, run_ids: Iterable[str]) -> dict[st
 
 async def update_run(conn: AsyncConnection, run: Run, columns: Mapping[str, Any]) -> Run:
     """Update the columns and increment the version, which is the run's ETag."""
-    values = {**columns, "version": run.version + 1}
-    await conn.execute(UPDATE, {"run_id": run.id, **values})
-    return Run(**{**run.__dict__, **values})
+    updated = Run(**{**run.__dict__, **columns, "version": run.version + 1})
+    reason = {"reason": updated.reason and updated.reason.to_json()} if "reason" in columns else {}
+    await conn.execute(UPDATE, {"run_id": run.id, **columns, **reason, "version": updated.version})
+    return updated
 
 
 async def bump_versions(conn: AsyncConnection, run_ids: Iterable[str]) -> None:
@@ -181,7 +185,7 @@ async def list_page(
         query = query.where(tuple_(runs.c.created_at, runs.c.id) < cursor)
     rows = await conn.execute(query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit))
     return [
-        Run(plan=RunPlan(timeout=0.0, outputs=tuple(outputs)), **dict(zip(rows.keys(), row, strict=False)))
+        _run_from_row(dict(zip(rows.keys(), row, strict=False)), RunPlan(timeout=0.0, outputs=tuple(outputs)))
         for *row, outputs in rows
     ]
 

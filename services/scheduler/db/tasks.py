@@ -14,6 +14,7 @@ from libs.common.protocol.heartbeat import InstanceEndpoint
 from services.scheduler.db import due_work
 from services.scheduler.db.tables import attempts, tasks
 from services.scheduler.db.task_owner_cache import TaskOwner, TaskOwnerCache
+from services.scheduler.model.reason import Reason
 from services.scheduler.model.task import OPEN_STATES, AttemptRef, StoredInstanceSpec, Task, TaskResult, TaskState
 
 PUBLIC_COLUMNS = [
@@ -97,6 +98,7 @@ def _task_from_row(row: RowMapping | Mapping[str, Any]) -> Task:
 
 
 PARSERS: Mapping[str, Callable[[Any], object]] = {
+    "reason": Reason.from_json,
     "spec": lambda document: StoredInstanceSpec.model_validate(document) if document else None,
     "endpoint": InstanceEndpoint.model_validate,
     "result": TaskResult.from_json,
@@ -109,7 +111,7 @@ def _to_row(columns: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "spec": row["spec"] or {}} if "spec" in row else row
 
 
-DOCUMENTS = (StoredInstanceSpec, InstanceEndpoint, TaskResult)
+DOCUMENTS = (Reason, StoredInstanceSpec, InstanceEndpoint, TaskResult)
 
 
 def new_task_row(stage: Task, dispatched_at: float | None) -> dict[str, Any]:
@@ -199,9 +201,12 @@ async def claim_task(conn: AsyncConnection, task: str, worker: str, now: float, 
     return claimed
 
 
-async def end_attempt(conn: AsyncConnection, task: Task, outcome: str, reason: Any, usage: Any, now: float) -> None:
+async def end_attempt(
+    conn: AsyncConnection, task: Task, outcome: str, reason: Reason | None, usage: Mapping[str, Any] | None, now: float
+) -> None:
     sweep_at = now + UPLOAD_LINK_TTL_S if task.run and outcome != "succeeded" else None
     columns = {"outcome": outcome, "reason": reason, "usage": usage, "finished_at": now, "sweep_at": sweep_at}
+    columns = _to_row(columns)
     await conn.execute(END_ATTEMPT, {"task_id": task.id, "lease_token": task.token, **columns})
 
 

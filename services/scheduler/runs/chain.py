@@ -43,7 +43,7 @@ def next_chain_step(first: Run, first_stages: Sequence[Task], successors: Sequen
 
 
 def _failure_reason(last: Run) -> Reason:
-    return {**(last.reason or {}), "run": last.id, "pipeline": last.pipeline}
+    return (last.reason or Reason(last.status)).with_details(run=last.id, pipeline=last.pipeline)
 
 
 def build_successor(first: Run, previous: Run, stages: Sequence[Task], position: int, new_id: str) -> Run:

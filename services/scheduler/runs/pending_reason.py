@@ -27,7 +27,7 @@ class QueueSnapshot:
             return reason("no_worker_for", resource_class)
         if all(worker.draining for worker in suitable):
             return reason("paused", f"every worker of class {resource_class} is draining")
-        if task.reason and task.reason["code"] in ("lost", "returned"):
+        if task.reason and task.reason.code in ("lost", "returned"):
             return task.reason
         if runs_ahead := self._runs_ahead(task):
             return reason("runs_ahead", str(runs_ahead))

@@ -36,7 +36,8 @@ def run_to_json(
     why = visible_reason(run.reason, owner=owner)
     if why is None and run.status == "queued":
         why = next(
-            (stage_json["reason"] for stage_json in stages if stage_json["status"] == "queued"), reason("starting")
+            (stage_json["reason"] for stage_json in stages if stage_json["status"] == "queued"),
+            reason("starting").to_json(),
         )
     address = f"/{run.app}/runs/{run.id}"
     return {
@@ -91,11 +92,11 @@ def stage_to_json(task: Task, queue: QueueSnapshot, user: str, *, owner: bool) -
     status = STAGE_STATUS.get(task.state, task.state)
     why = visible_reason(task.reason, owner=owner)
     if task.state == "ready":
-        why = queue.pending_reason(task)
+        why = queue.pending_reason(task).to_json()
     elif task.state == "waiting" and why is None:
-        why = reason("inputs", "waits for earlier stages")
+        why = reason("inputs", "waits for earlier stages").to_json()
     elif status == "running" and task.phase == "pulling" and why is None:
-        why = reason("image_pull", task.detail or "")
+        why = reason("image_pull", task.detail or "").to_json()
     return {
         "name": task.name,
         "status": status,
@@ -112,9 +113,11 @@ def stage_to_json(task: Task, queue: QueueSnapshot, user: str, *, owner: bool) -
     }
 
 
-def visible_reason(why: Reason | None, *, owner: bool) -> Reason | None:
+def visible_reason(why: Reason | None, *, owner: bool) -> dict[str, Any] | None:
     """The reason without the exception's message (`error`), unless for an owner; callers can quote its `error_id`."""
-    return why if owner or why is None else {key: value for key, value in why.items() if key != "error"}
+    if why is None:
+        return None
+    return {key: value for key, value in why.to_json().items() if owner or key != "error"}
 
 
 def reused_result(task: Task, user: str) -> dict[str, Any] | None:
@@ -152,9 +155,9 @@ def component_to_json(name: str, tasks: Sequence[Task], *, asleep: bool = False)
     return {
         "name": name,
         "status": status,
-        "reason": None if healthy else _without_log_tail(failed) or refusal,
+        "reason": None if healthy else _without_log_tail(failed or refusal),
         "instances": [instance_to_json(task) for task in tasks],
-        "error": failed["detail"] if failed and not healthy else None,
+        "error": failed.detail if failed and not healthy else None,
         "log_tail": next((task.log_tail for task in tasks if task.log_tail), []),
     }
 
@@ -171,8 +174,8 @@ def instance_to_json(task: Task) -> dict[str, Any]:
     }
 
 
-def _without_log_tail(why: Reason | None) -> Reason | None:
-    return None if why is None else {key: value for key, value in why.items() if key != "log_tail"}
+def _without_log_tail(why: Reason | None) -> dict[str, Any] | None:
+    return None if why is None else {key: value for key, value in why.to_json().items() if key != "log_tail"}
 
 
 def worker_to_json(worker: Worker, held: Iterable[Task], now: float) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class TransitionApplier:
 
     def _log_end(self, run: Run) -> None:
         if self.log_runs:
-            cause = {"reason": run.reason["code"]} if run.reason else {}
+            cause = {"reason": run.reason.code} if run.reason else {}
             log.get("scheduler").info(
                 "run ended", app=run.app, pipeline=run.pipeline, run=run.id, status=run.status, **cause
             )

@@ -136,7 +136,8 @@ def _publication_path(task: Task) -> str:
 
 def publication_failure(error: MeshError) -> Reason:
     """The reason of a stage whose outputs databox rejects."""
-    return {**error.extensions, **reason("quota" if isinstance(error, TooLarge) else "output", error.detail)}
+    cause = reason("quota" if isinstance(error, TooLarge) else "output", error.detail)
+    return cause.with_details(**{name: error.extensions[name] for name in error.extensions.keys() - {"code", "detail"}})
 
 
 async def _finish_task(db: Database, applier: TransitionApplier, task: Task, columns: dict[str, object]) -> None:

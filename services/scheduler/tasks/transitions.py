@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from services.scheduler.model.reason import Reason, reason
+from services.scheduler.model.reason import Reason, ReasonCode, reason
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import FAILED_STATES, Task, TaskResult, TaskState
 
@@ -14,7 +14,7 @@ MAX_LOST_WORKERS = 5
 """After this many lost workers a stage fails: it is likely what kills them."""
 INSTANCE_BACK_OFF_S = 1.0
 MAX_BACK_OFF_S = 60.0
-WAIT_REASONS = frozenset({"model_missing", "secrets"})
+WAIT_REASONS: frozenset[ReasonCode] = frozenset({"model_missing", "secrets"})
 """Reasons for which an instance waits instead of counting a failure."""
 
 ColumnUpdates = dict[str, Any]
@@ -41,6 +41,11 @@ class AttemptResult:
     answer: Mapping[str, Any] | None = None
     progress: tuple[float, float] | None = None
 
+    def cause(self, default: ReasonCode) -> Reason:
+        """The reported reason; with the code `default` when it has none."""
+        reported = self.reason or Reason(default)
+        return reported if reported.code else replace(reported, code=default)
+
 
 def stage_after_report(run: Run, task: Task, attempt: AttemptResult, now: float) -> ColumnUpdates:
     """Changed columns of a stage after its worker's report."""
@@ -59,10 +64,10 @@ def stage_after_report(run: Run, task: Task, attempt: AttemptResult, now: float)
     if attempt.outcome == "returned" and not task.stop_requested:
         return {**UNCLAIMED, "state": "ready", "reason": reason("returned", "its worker stopped")}
     if attempt.outcome == "lost" and not task.stop_requested:
-        return _task_after_loss(task, {**reason("lost"), **(attempt.reason or {})}, now)
+        return _task_after_loss(task, attempt.cause("lost"), now)
     if attempt.outcome in ("canceled", "returned", "lost"):
         return {**ended, "state": "canceled", "reason": task.reason or reason("canceled"), "result": result}
-    cause = {**reason("error"), **(attempt.reason or {})}
+    cause = attempt.cause("error")
     if (retry := _retry_columns(run, task, cause, now)) and run.status != "canceling":
         return {**retry, "log_tail": list(attempt.log_tail)}
     return {**ended, "state": "failed", "reason": cause, "result": result}
@@ -76,7 +81,7 @@ def publishing_detail(run: Run, task: Task) -> str:
 
 def _retry_columns(run: Run, task: Task, cause: Reason, now: float) -> ColumnUpdates | None:
     retries = run.get_stage(task).retries
-    if task.failures >= retries.limit or cause["code"] not in retries.reasons:
+    if task.failures >= retries.limit or cause.code not in retries.reasons:
         return None
     delay = retries.backoff * retries.factor**task.failures
     return {
@@ -84,7 +89,7 @@ def _retry_columns(run: Run, task: Task, cause: Reason, now: float) -> ColumnUpd
         "state": "waiting",
         "failures": task.failures + 1,
         "not_before": now + delay,
-        "reason": {**cause, "retry_in": delay},
+        "reason": cause.with_details(retry_in=delay),
     }
 
 
@@ -95,8 +100,8 @@ def instance_after_report(task: Task, attempt: AttemptResult, now: float) -> Col
         return {**base, "state": "stopped", "stop_requested": False, "finished_at": now}
     if attempt.outcome == "returned":
         return {**base, "state": "ready", "reason": reason("returned", "its worker stopped"), "log_tail": task.log_tail}
-    cause = {**reason("exited"), **(attempt.reason or {})}
-    if cause["code"] in WAIT_REASONS:
+    cause = attempt.cause("exited")
+    if cause.code in WAIT_REASONS:
         return {**base, "state": "waiting", "reason": cause, "not_before": now + INSTANCE_BACK_OFF_S}
     delay = min(MAX_BACK_OFF_S, INSTANCE_BACK_OFF_S * 2.0**task.failures)
     return {**base, "state": "waiting", "reason": cause, "failures": task.failures + 1, "not_before": now + delay}
@@ -190,16 +195,16 @@ def _end_run(
         return {} if run.is_chain_head else {"status": "succeeded", "reason": None, "finished_at": now}
     failed = next((task for task in stages.values() if new_states[task.name] == "failed"), None)
     if failed is not None and failed.reason is not None:
-        cause = {**failed.reason, "stage": failed.name, "log_tail": failed.log_tail or []}
+        cause = failed.reason.with_details(stage=failed.name, log_tail=failed.log_tail or [])
         return {"status": "failed", "reason": cause, "finished_at": now}
     return canceled_run(run, now)
 
 
 def canceled_run(run: Run, now: float) -> ColumnUpdates:
     """The final columns of a run that was canceled by a caller or by its deadline."""
-    if run.reason and run.reason["code"] == "timeout":
+    if run.reason and run.reason.code == "timeout":
         return {"status": "failed", "finished_at": now}
-    if run.reason and run.reason["code"] == "expired":
+    if run.reason and run.reason.code == "expired":
         return {"status": "expired", "finished_at": now}
     return {"status": "canceled", "reason": caller_cancellation(), "finished_at": now}
 

@@ -40,7 +40,7 @@ async def claim_next(
                 conn, request.worker, request.classes, stages=request.free > 0, limit=limit, max_tasks=MAX_CANDIDATES
             )
             if draining:
-                return ClaimResponse(lease=None, reason=reason("draining", "the worker is draining"))
+                return ClaimResponse(lease=None, reason=reason("draining", "the worker is draining").to_json())
             claimed = await _claim_first(conn, candidates, request.worker, now, settings.lease)
             if claimed is not None:
                 lease = await _build_lease(conn, *claimed, now, settings)
@@ -52,7 +52,7 @@ async def claim_next(
             return ClaimResponse(lease=lease, reason=None, more=has_more)
         if not candidates:
             break
-    return ClaimResponse(lease=None, reason=reason("nothing_ready"))
+    return ClaimResponse(lease=None, reason=reason("nothing_ready").to_json())
 
 
 async def _claim_first(

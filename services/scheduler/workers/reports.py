@@ -8,6 +8,7 @@ from libs.common.db import Database
 from libs.common.errors import Conflict
 from libs.common.protocol.report import ReuseQuery, TaskReport
 from services.scheduler.db import stage_cache, tasks
+from services.scheduler.model.reason import Reason
 from services.scheduler.model.task import ReusedAttempt, Task
 from services.scheduler.tasks import transitions
 from services.scheduler.tasks.apply import AppliedTransition, TransitionApplier, lock_task
@@ -15,13 +16,14 @@ from services.scheduler.tasks.apply import AppliedTransition, TransitionApplier,
 
 async def handle_report(db: Database, applier: TransitionApplier, task_id: str, report: TaskReport) -> None:
     """Apply a worker's final report of a task. Raises Conflict when the lease is over: the result is dropped."""
+    reason = None if report.reason is None else Reason.from_json(report.reason)
     result = transitions.AttemptResult(
-        report.outcome, report.reason, report.outputs, report.log_tail, report.usage, report.answer, report.progress
+        report.outcome, reason, report.outputs, report.log_tail, report.usage, report.answer, report.progress
     )
     async with db.write() as conn:
         run, stored, now = await lock_task(conn, task_id)
         task = require_current_lease(stored, report.worker, report.token)
-        await tasks.end_attempt(conn, task, report.outcome, report.reason, report.usage, now)
+        await tasks.end_attempt(conn, task, report.outcome, reason, report.usage, now)
         applied = AppliedTransition()
         if run is None:
             await tasks.update_task(conn, task.id, transitions.instance_after_report(task, result, now))

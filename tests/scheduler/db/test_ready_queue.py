@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from libs.common.db import Database
+from services.scheduler.model.reason import Reason
 from services.scheduler.model.task import Task
 from services.scheduler.model.worker import Worker
 from services.scheduler.runs.pending_reason import NO_SNAPSHOT, QueueSnapshot
@@ -47,11 +48,11 @@ READY_STAGES = [("r_0", "cpu"), ("r_0", "cpu"), ("r_g", "gpu"), ("r_1", "cpu"), 
             "workers_busy",
             "waits for a free slot of class cpu",
         ),
-        (QueueSnapshot(READY_STAGES, [worker("cpu")]), waiting(reason={"code": "lost", "detail": "w"}), "lost", "w"),
+        (QueueSnapshot(READY_STAGES, [worker("cpu")]), waiting(reason=Reason("lost", "w")), "lost", "w"),
     ],
 )
 def test_who_waits_is_told_why(queue: QueueSnapshot, task: Task, code: str, detail: str) -> None:
-    assert queue.pending_reason(task) == {"code": code, "detail": detail}
+    assert queue.pending_reason(task) == Reason(code, detail)
 
 
 async def two_apps(mesh: Mesh) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from libs.common.locations import Location
 from libs.common.manifests.apicomponent import ApiSpec
 from services.scheduler.components import desired
+from services.scheduler.model.reason import Reason
 from services.scheduler.model.run import Run
 from services.scheduler.model.run_plan import RunPlan
 from services.scheduler.model.task import Task
@@ -96,7 +97,7 @@ def after_report(**fields: Any) -> transitions.ColumnUpdates:
 
 
 def failed_attempt() -> transitions.ColumnUpdates:
-    why: Any = {"code": "error", "detail": "boom", "exit_code": 3, "log_tail": ["boom"]}
+    why = Reason.from_json({"code": "error", "detail": "boom", "exit_code": 3, "log_tail": ["boom"]})
     return after_report(outcome="failed", reason=why, log_tail=("boom",), usage={"duration": 1.5})
 
 
@@ -118,8 +119,8 @@ DOCUMENTS: dict[str, Callable[[], Any]] = {
     "callback": lambda: callback_request.parse_callback(CALLBACK),
     "result": lambda: after_report(outcome="succeeded", outputs=OUTPUTS, usage={"duration": 1.5})["result"].to_json(),
     "result_of_failure": lambda: failed_attempt()["result"].to_json(),
-    "reason_of_stage": lambda: failed_attempt()["reason"],
-    "reason_of_retry": lambda: after_report(outcome="failed", reason={"code": "oom", "detail": None})["reason"],
-    "reason_of_lost_stage": lambda: after_report(outcome="lost")["reason"],
-    "reason_of_run": lambda: failed_run()["reason"],
+    "reason_of_stage": lambda: failed_attempt()["reason"].to_json(),
+    "reason_of_retry": lambda: after_report(outcome="failed", reason=Reason("oom", None))["reason"].to_json(),
+    "reason_of_lost_stage": lambda: after_report(outcome="lost")["reason"].to_json(),
+    "reason_of_run": lambda: failed_run()["reason"].to_json(),
 }

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from libs.common.db import Database
 from services.scheduler.db import metadata, runs, tables, tasks
+from services.scheduler.model.reason import Reason
 from services.scheduler.model.run_plan import parse_run_plan
 from services.scheduler.model.task import ReusedAttempt, Task
 from services.scheduler.plans.planner import build_stage_tasks
@@ -46,6 +47,12 @@ def test_a_document_is_stored_as_before(name: str) -> None:
 def test_a_plan_of_the_release_before_is_read(name: str) -> None:
     stored = (GOLDEN / f"{name}.json").read_text()
     assert to_text(parse_run_plan(orjson.loads(stored)).to_json()) == stored
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(DOCUMENTS) if name.startswith("reason_")])
+def test_a_reason_of_the_release_before_is_read(name: str) -> None:
+    stored = (GOLDEN / f"{name}.json").read_text()
+    assert to_text(Reason.from_json(orjson.loads(stored)).to_json()) == stored
 
 
 def test_a_plan_is_read_as_it_was_written() -> None:
@@ -100,7 +107,7 @@ async def test_an_instance_of_the_release_before_is_read_and_changed(database_ur
     await database.close()
 
 
-async def test_a_stage_is_stored_without_a_specification(database_url: str) -> None:
+async def test_a_run_and_its_stages_are_stored_as_before(database_url: str) -> None:
     run = run_with_values()
     database = Database(database_url)
     await database.create_all(metadata)
@@ -117,6 +124,16 @@ async def test_a_stage_is_stored_without_a_specification(database_url: str) -> N
         assert read is not None
         assert task is not None
         assert (read.plan, task.spec) == (run.plan, None)
+        why = Reason("error", "boom", {"exit_code": 3})
+        await tasks.update_task(conn, task.id, {"state": "failed", "reason": why})
+        updated = await runs.update_run(conn, read, {"status": "failed", "reason": why})
+        for table in (tables.tasks, tables.runs):
+            stored = (await conn.execute(select(table.c.reason).where(table.c.id.in_(["t_1_0", "r_1"])))).scalar_one()
+            assert stored == {"code": "error", "detail": "boom", "exit_code": 3}
+        assert (updated, (await tasks.list_by_names(conn, "r_1", ["prepare"]))[0].reason) == (
+            await runs.get(conn, "leaf", "r_1"),
+            why,
+        )
     await database.close()
 
 

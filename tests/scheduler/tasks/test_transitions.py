@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from libs.common.locations import Location
-from services.scheduler.model.reason import reason
+from services.scheduler.model.reason import Reason, reason
 from services.scheduler.model.run import Run
 from services.scheduler.model.run_plan import RetryPolicy, RunPlan, StagePlan
 from services.scheduler.model.task import Task
@@ -41,7 +41,7 @@ def test_success_is_published_first() -> None:
 
 
 def test_failure_keeps_the_reason_with_its_exit_code_and_log() -> None:
-    why = {"code": "error", "detail": "boom", "exit_code": 3}
+    why = Reason("error", "boom", {"exit_code": 3})
     columns = transitions.stage_after_report(
         run(), task("a", "claimed"), AttemptResult("failed", why, log_tail=("x", "boom")), NOW
     )
@@ -53,7 +53,7 @@ def test_failure_keeps_the_reason_with_its_exit_code_and_log() -> None:
 )
 def test_retries_are_for_their_reasons_and_limited(code: str, failures: int, state: str) -> None:
     failed_task = task("a", "claimed", failures=failures)
-    columns = transitions.stage_after_report(run(retries=1), failed_task, AttemptResult("failed", reason(code)), NOW)
+    columns = transitions.stage_after_report(run(retries=1), failed_task, AttemptResult("failed", Reason(code)), NOW)
     assert columns["state"] == state
 
 
@@ -74,11 +74,11 @@ def test_a_canceling_run_retries_nothing() -> None:
 def test_a_lost_lease_makes_a_stage_ready_again_until_it_was_lost_too_often() -> None:
     assert transitions.task_after_expiry(task("a", "claimed"), NOW)["state"] == "ready"
     worn = transitions.task_after_expiry(task("a", "claimed", lost_count=transitions.MAX_LOST_WORKERS - 1), NOW)
-    assert (worn["state"], worn["reason"]["code"]) == ("failed", "lost")
+    assert (worn["state"], worn["reason"].code) == ("failed", "lost")
 
 
 def test_a_stage_that_its_host_took_with_it_is_ready_again_whatever_its_retries() -> None:
-    why = {"code": "lost", "detail": "the engine was away"}
+    why = Reason("lost", "the engine was away")
     columns = transitions.stage_after_report(run(), task("a", "claimed"), AttemptResult("lost", why), NOW)
     assert (columns["state"], columns["reason"], columns["lost_count"], columns["worker"]) == ("ready", why, 1, None)
     worn = task("a", "claimed", lost_count=transitions.MAX_LOST_WORKERS - 1)
@@ -145,11 +145,11 @@ def test_a_failure_skips_what_waits_and_stops_what_runs() -> None:
 
 
 def test_the_run_fails_with_the_stages_reason_when_nothing_is_open() -> None:
-    why = {"code": "error", "detail": "boom", "exit_code": 3}
+    why = Reason("error", "boom", {"exit_code": 3})
     tasks = [task("a", "failed", reason=why, log_tail=["boom"]), task("b", "skipped"), task("c", "canceled")]
     assert transitions.advance_run(run(), tasks, NOW).run == {
         "status": "failed",
-        "reason": {**why, "stage": "a", "log_tail": ["boom"]},
+        "reason": Reason("error", "boom", {"exit_code": 3, "stage": "a", "log_tail": ["boom"]}),
         "finished_at": NOW,
     }
 
@@ -176,7 +176,7 @@ def test_a_canceled_run_with_nothing_open_is_canceled() -> None:
     [(run(), "expired"), (replace(run(), started_at=49.0), "timeout")],
 )
 def test_a_run_that_is_late_has_not_begun_or_not_ended(late_run: Run, code: str) -> None:
-    assert transitions.deadline_reason(late_run)["code"] == code
+    assert transitions.deadline_reason(late_run).code == code
 
 
 def test_retry_from_a_stage_runs_it_and_what_depends_on_it() -> None:
