@@ -14,6 +14,7 @@ from libs.common.messages import AccessChanged, FileChanged, RevisionReady
 from libs.common.periodic_task import MAX_BACK_OFF_S, PeriodicTask, WakeSignal, for_each
 from services.scheduler.callbacks import dispatcher
 from services.scheduler.components import load_reports, reconciler, registry_sync
+from services.scheduler.components.reconciler import Reconciler
 from services.scheduler.db import apps, due_work, rollouts, tasks
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.leader_election import LEADER_RENEW_S, LeaderElection
@@ -53,6 +54,7 @@ class ControlLoops:
         self._workers_observed = ObservationWindow(deps.settings.lease)
         self._gateways_observed = ObservationWindow(2 * load_reports.LOAD_FRESH_S)
         self._autoscale_after = 0.0
+        self._app_reconciler = Reconciler(deps.db, deps.services, deps.catalogs, deps.notifier, deps.triggers)
         self._schedule_starter = ScheduleStarter(
             deps.db,
             deps.services.databox,
@@ -148,7 +150,7 @@ class ControlLoops:
 
     async def _sync_registry(self) -> None:
         for app in await registry_sync.sync_registry(
-            self._deps.db, self._deps.services.registry, self._deps.catalogs, self._deps.applier, self._deps.notifier
+            self._deps.db, self._deps.services.registry, self._deps.catalogs, self._deps.applier
         ):
             self._triggers.reconcile(app)
 
@@ -208,9 +210,7 @@ class ControlLoops:
 
     async def _reconcile_app(self, app: str) -> None:
         try:
-            await reconciler.reconcile_app(
-                self._deps.db, self._deps.services, self._deps.catalogs, self._deps.notifier, self._deps.triggers, app
-            )
+            await self._app_reconciler.reconcile_app(app)
         except Exception:
             self._triggers.dirty_apps.add(app)
             raise

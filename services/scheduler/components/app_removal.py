@@ -8,14 +8,11 @@ from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.db import apps, autoscaling, routes, tasks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.db import schedules as schedule_rows
-from services.scheduler.notifications import Notifier
 from services.scheduler.runs import commands
 from services.scheduler.tasks.apply import TransitionApplier
 
 
-async def remove_app(
-    db: Database, catalogs: CatalogCache, applier: TransitionApplier, notifier: Notifier, name: str
-) -> None:
+async def remove_app(db: Database, catalogs: CatalogCache, applier: TransitionApplier, name: str) -> None:
     """Delete an app's routes and schedules, stop its instances, cancel its runs."""
     async with db.write() as conn:
         now = await database_time(conn)
@@ -30,4 +27,4 @@ async def remove_app(
         open_runs = await run_rows.list_open_runs(conn, name)
     for run in open_runs:
         await commands.cancel_if_open(db, applier, name, run.id)
-    notifier.notify(notifications.ROUTE_TABLE)
+    applier.notifier.notify(notifications.ROUTE_TABLE)

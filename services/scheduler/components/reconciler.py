@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from libs.common.db import Database, database_time
@@ -33,28 +33,31 @@ from services.scheduler.runs import schedules
 from services.scheduler.triggers import LoopTriggers
 
 
-async def reconcile_app(
-    db: Database,
-    services: ServiceClients,
-    catalogs: CatalogCache,
-    notifier: Notifier,
-    triggers: LoopTriggers,
-    name: str,
-) -> None:
-    """One pass for one app; idempotent. Raises Unavailable when a service it needs is down."""
-    rollout = await _begin_rollout(db, services.databox, name)
-    async with db.write() as conn:
-        await _start_and_stop(conn, name, rollout)
-    triggers.dispatch_relay.wake()  # a request may be waiting for a new instance
-    await _check_models(db, services.databox, name)
-    async with db.write() as conn:
-        changed = await evaluate_rollout(conn, name)
-    triggers.dispatch_relay.wake()
-    if changed:
-        catalogs.invalidate(name)
-        notifier.notify(notifications.ROUTE_TABLE)
-        await declare_boxes(db, services.databox, name, [])
-    await rollout_reporter.report_rollouts(db, services.registry)
+@dataclass(frozen=True)
+class Reconciler:
+    """Brings apps to their desired state, one pass at a time."""
+
+    db: Database
+    services: ServiceClients
+    catalogs: CatalogCache
+    notifier: Notifier
+    triggers: LoopTriggers
+
+    async def reconcile_app(self, name: str) -> None:
+        """One pass for one app; idempotent. Raises Unavailable when a service it needs is down."""
+        rollout = await _begin_rollout(self.db, self.services.databox, name)
+        async with self.db.write() as conn:
+            await _start_and_stop(conn, name, rollout)
+        self.triggers.dispatch_relay.wake()  # a request may be waiting for a new instance
+        await _check_models(self.db, self.services.databox, name)
+        async with self.db.write() as conn:
+            changed = await evaluate_rollout(conn, name)
+        self.triggers.dispatch_relay.wake()
+        if changed:
+            self.catalogs.invalidate(name)
+            self.notifier.notify(notifications.ROUTE_TABLE)
+            await declare_boxes(self.db, self.services.databox, name, [])
+        await rollout_reporter.report_rollouts(self.db, self.services.registry)
 
 
 async def _begin_rollout(db: Database, databox: ServiceClient, name: str) -> Rollout | None:

@@ -18,7 +18,6 @@ from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.components import app_removal
 from services.scheduler.db import apps, counters, rollouts
 from services.scheduler.model.rollout import Rollout
-from services.scheduler.notifications import Notifier
 from services.scheduler.tasks.apply import TransitionApplier
 
 ACCESS = "access"
@@ -37,14 +36,14 @@ class RevisionList(Message):
 
 
 async def sync_registry(
-    db: Database, registry: ServiceClient, catalogs: CatalogCache, applier: TransitionApplier, notifier: Notifier
+    db: Database, registry: ServiceClient, catalogs: CatalogCache, applier: TransitionApplier
 ) -> set[str]:
     """Pull everything. Returns the apps that changed.
 
     Deployments are fetched before access lists and stored after them: no revision goes live without its users.
     """
     response = await registry.get("/internal/deployments", status="starting")
-    return await sync_access(db, registry, catalogs, applier, notifier) | await sync_deployments(
+    return await sync_access(db, registry, catalogs, applier) | await sync_deployments(
         db, registry, RevisionList.model_validate(response).items
     )
 
@@ -100,7 +99,7 @@ async def _add_rollout(db: Database, item: Revision) -> bool:
 
 
 async def sync_access(
-    db: Database, registry: ServiceClient, catalogs: CatalogCache, applier: TransitionApplier, notifier: Notifier
+    db: Database, registry: ServiceClient, catalogs: CatalogCache, applier: TransitionApplier
 ) -> set[str]:
     async with db.read() as conn:
         since = await counters.get_counter(conn, ACCESS)
@@ -110,7 +109,7 @@ async def sync_access(
     async def sync_app_access(name: str) -> None:
         app_access = feed.apps[name]
         if app_access is None:
-            await app_removal.remove_app(db, catalogs, applier, notifier, name)
+            await app_removal.remove_app(db, catalogs, applier, name)
         else:
             async with db.write() as conn:
                 await apps.put(conn, name, {"access": app_access.to_json()})

@@ -23,4 +23,4 @@ async def show_app(deps: DependenciesDep, ns: str) -> dict[str, Any]:
 
 @router.delete("/apps/{ns}", status_code=204)
 async def delete_app(deps: DependenciesDep, ns: str) -> None:
-    await app_removal.remove_app(deps.db, deps.catalogs, deps.applier, deps.notifier, ns)
+    await app_removal.remove_app(deps.db, deps.catalogs, deps.applier, ns)

@@ -19,9 +19,8 @@ async def claim_task(request: RouteRequest) -> OrjsonResponse:
 async def sync_worker(request: RouteRequest) -> OrjsonResponse:
     deps = get_dependencies(request)
     body = await request.read_model(Heartbeat)
-    orders = await heartbeat.handle_heartbeat(
-        deps.db, deps.notifier, deps.triggers, deps.settings, request.path_params["worker"], body
-    )
+    worker = request.path_params["worker"]
+    orders = await heartbeat.handle_heartbeat(deps.db, deps.applier, deps.settings.lease, worker, body)
     return OrjsonResponse(orders.to_json())
 
 

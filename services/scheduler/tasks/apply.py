@@ -5,7 +5,7 @@ Lock order everywhere: the run, then tasks by id. A change of a stage's state ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -138,6 +138,17 @@ class TransitionApplier:
             log.get("scheduler").info(
                 "run ended", app=run.app, pipeline=run.pipeline, run=run.id, status=run.status, **cause
             )
+
+    def notify_heartbeat(
+        self, changed_runs: Iterable[str], changed_apps: Iterable[str], *, routes_changed: bool
+    ) -> None:
+        """After the commit of a heartbeat. `changed_apps`: those whose instances it changed."""
+        if routes_changed:
+            self.notifier.notify(notifications.ROUTE_TABLE)
+        for run in changed_runs:
+            self.notifier.notify(notifications.run_changed(run))
+        for app in changed_apps:
+            self.triggers.reconcile(app)
 
     def notify_claimed(self, task: Task, *, has_more: bool) -> None:
         """After the commit of a claim. `has_more`: other tasks are ready."""

@@ -9,13 +9,11 @@ from typing import Any
 from libs.common.db import Database, database_time
 from libs.common.log import get
 from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse, TaskRef, TaskStatus
-from libs.common.settings import Settings
 from services.scheduler import notifications
 from services.scheduler.components import reconciler
 from services.scheduler.db import Connection, runs, tasks, workers
 from services.scheduler.model.task import Task
-from services.scheduler.notifications import Notifier
-from services.scheduler.triggers import LoopTriggers
+from services.scheduler.tasks.apply import TransitionApplier
 
 MAX_POLL_S = 30.0
 STOP_CHECK_S = 0.5
@@ -32,23 +30,23 @@ class WorkerOrders:
 
 
 async def handle_heartbeat(
-    db: Database, notifier: Notifier, triggers: LoopTriggers, settings: Settings, worker: str, heartbeat: Heartbeat
+    db: Database, applier: TransitionApplier, lease: float, worker: str, heartbeat: Heartbeat
 ) -> HeartbeatResponse:
-    """Renew leases, save changes, and return orders: at once when there are any, else after up to `wait` seconds."""
-    with notifier.subscribe(notifications.worker_orders(worker)) as subscription:
-        revoked, orders = await _renew_leases(db, notifier, triggers, settings, worker, heartbeat)
+    """Renew leases for `lease` seconds, save changes, and return orders: after up to `wait` seconds without any."""
+    with applier.notifier.subscribe(notifications.worker_orders(worker)) as subscription:
+        revoked, orders = await _renew_leases(db, applier, lease, worker, heartbeat)
         remaining = 0.0 if revoked else min(heartbeat.wait, MAX_POLL_S)
         while remaining > 0 and not orders.stop and orders.draining == heartbeat.draining:
             pause = min(remaining, STOP_CHECK_S if orders.has_later_stops else remaining)
-            if await subscription.wait(pause) and notifier.closed:
+            if await subscription.wait(pause) and applier.notifier.closed:
                 break
             remaining -= pause
             orders = await _pending_orders(db, worker)
-    return HeartbeatResponse(lease_seconds=settings.lease, drain=orders.draining, stop=orders.stop, gone=tuple(revoked))
+    return HeartbeatResponse(lease_seconds=lease, drain=orders.draining, stop=orders.stop, gone=tuple(revoked))
 
 
 async def _renew_leases(
-    db: Database, notifier: Notifier, triggers: LoopTriggers, settings: Settings, worker: str, heartbeat: Heartbeat
+    db: Database, applier: TransitionApplier, lease: float, worker: str, heartbeat: Heartbeat
 ) -> tuple[list[TaskRef], WorkerOrders]:
     changed_runs: set[str] = set()
     changed_apps: set[str] = set()
@@ -59,7 +57,7 @@ async def _renew_leases(
             conn, {"name": worker, "classes": list(heartbeat.classes), "seen_at": now, **reported}
         )
         claimed = {task.id: task for task in await tasks.list_claimed_by(conn, worker)}
-        until = now + settings.lease
+        until = now + lease
         revoked: list[TaskRef] = []
         unchanged: list[Task] = []
         updates = {}
@@ -83,12 +81,7 @@ async def _renew_leases(
         await tasks.update_from_heartbeat(conn, [updates[task_id] for task_id in sorted(updates)])
         rerouted_apps = [app for app in sorted(changed_apps) if await _update_routes(conn, app)]
         orders = build_orders(claimed.values(), now, draining=draining)
-    if rerouted_apps:
-        notifier.notify(notifications.ROUTE_TABLE)
-    for run in changed_runs:
-        notifier.notify(notifications.run_changed(run))
-    for app in changed_apps:
-        triggers.reconcile(app)
+    applier.notify_heartbeat(changed_runs, changed_apps, routes_changed=bool(rerouted_apps))
     return revoked, orders
 
 
