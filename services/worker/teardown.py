@@ -5,7 +5,13 @@ from __future__ import annotations
 from libs.common.errors import Conflict, NotFound
 from libs.common.settings import Settings
 from services.worker.context import get_installation_id
-from services.worker.runtime.docker.client import EngineRefused, call_engine, list_containers, open_engine
+from services.worker.runtime.docker.client import (
+    EngineRefused,
+    call_engine,
+    list_containers,
+    list_networks,
+    open_engine,
+)
 
 
 async def count(settings: Settings) -> int:
@@ -26,7 +32,7 @@ async def remove(settings: Settings) -> tuple[int, int]:
                 await call_engine(container.delete(force=True, v=True))
             except (NotFound, Conflict):
                 continue  # already removed, or being removed
-        networks = await call_engine(docker.networks.list(filters={"label": _installation_label(settings)}))
+        networks = await list_networks(docker, _installation_label(settings))
         for network in networks:
             try:
                 await call_engine((await call_engine(docker.networks.get(network["Id"]))).delete())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from libs.common.protocol.container import ContainerFields
 from libs.common.protocol.message import LocationField, Message
@@ -35,7 +34,7 @@ class InstanceSpec(ContainerFields):
     concurrency: int = 1
     """Calls at a time."""
     batching: BatchLimits | None = None
-    warmup: tuple[Mapping[str, Any], ...] = ()
+    warmup: tuple[Mapping[str, object], ...] = ()
     """Requests that the component answers before it is ready."""
     model: LocationField | None = None
     """The model's file or folder, which is downloaded before the start."""

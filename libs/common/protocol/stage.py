@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from libs.common.protocol.container import ContainerFields
 from libs.common.protocol.message import LocationField, Message
@@ -17,7 +17,7 @@ class StageInput(Message):
     kind: Literal["file", "folder", "value"]
     source: LocationField | None = None
     """Of a file or folder."""
-    value: Any = None
+    value: object = None
     suffix: Literal[".json", ".txt"] = ".json"
     """Of the file that a value is written to."""
 

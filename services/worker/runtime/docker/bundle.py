@@ -12,14 +12,14 @@ import tarfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import mlmesh_component
 from aiodocker import Docker
 from aiodocker.containers import DockerContainer
 
 from libs.common.errors import Conflict, NotFound, Unavailable
-from services.worker.runtime.docker.client import call_engine
+from services.worker.runtime.docker.client import call_engine, create_container
+from services.worker.runtime.docker.engine_api import ContainerConfig, MountConfig
 
 MOUNT_PATH = "/opt/mlmesh"
 COMPLETE_FILE = ".complete"
@@ -59,8 +59,13 @@ class ComponentBundle:
     @asynccontextmanager
     async def _open_container(self, image: str) -> AsyncIterator[DockerContainer]:
         """A container that is never started. Its name is a lock between workers."""
-        mount = {"Type": "volume", "Source": self.volume, "Target": MOUNT_PATH, "VolumeOptions": {"NoCopy": True}}
-        config: dict[str, Any] = {
+        mount: MountConfig = {
+            "Type": "volume",
+            "Source": self.volume,
+            "Target": MOUNT_PATH,
+            "VolumeOptions": {"NoCopy": True},
+        }
+        config: ContainerConfig = {
             "Image": image,
             "Entrypoint": ["/none"],
             "HostConfig": {"Mounts": [mount], "NetworkMode": "none"},
@@ -71,12 +76,12 @@ class ComponentBundle:
         finally:
             await call_engine(container.delete(force=True))
 
-    async def _create_exclusive(self, config: dict[str, Any]) -> DockerContainer:
+    async def _create_exclusive(self, config: ContainerConfig) -> DockerContainer:
         try:
             async with asyncio.timeout(FILL_TIMEOUT_S):
                 while True:
                     try:
-                        return await call_engine(self._docker.containers.create(config, name=self.volume))
+                        return await create_container(self._docker, config, self.volume)
                     except Conflict:
                         await asyncio.sleep(POLL_S)
         except TimeoutError as error:

@@ -8,13 +8,15 @@ import os
 import re
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import aiohttp
 from aiodocker import Docker, DockerError
 from aiodocker.containers import DockerContainer
+from aiodocker.types import JSONObject
 
 from libs.common.errors import Conflict, MeshError, NotFound, TimedOut, Unavailable
+from services.worker.runtime.docker.engine_api import ContainerConfig, ContainerDetails, NetworkDetails
 
 CALL_TIMEOUT_S = 30.0
 """Timeout of one call; a start on a busy host takes seconds."""
@@ -110,6 +112,23 @@ def translate_error(error: DockerError) -> MeshError:
     if error.status >= 500 and ENGINE_STARTING.search(error.message):
         return Unavailable(f"the Docker Engine is not ready: {error.message}")
     return ERRORS_BY_STATUS.get(error.status, EngineRefused)(error.message)
+
+
+async def create_container(docker: Docker, config: ContainerConfig, name: str | None = None) -> DockerContainer:
+    return await call_engine(docker.containers.create(cast(JSONObject, config), name=name))
+
+
+async def inspect_container(docker: Docker, name: str) -> ContainerDetails:
+    return cast(ContainerDetails, await call_engine(docker.containers.container(name).show()))
+
+
+async def inspect_network(docker: Docker, name: str) -> NetworkDetails:
+    return cast(NetworkDetails, await call_engine((await call_engine(docker.networks.get(name))).show()))
+
+
+async def list_networks(docker: Docker, label: str | None = None) -> list[NetworkDetails]:
+    filters = {"label": label} if label else None
+    return cast(list[NetworkDetails], await call_engine(docker.networks.list(filters=filters)))
 
 
 async def list_containers(docker: Docker, *labels: str, running: bool = False) -> list[DockerContainer]:

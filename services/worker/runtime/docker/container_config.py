@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 from services.worker.runtime.docker.bundle import MOUNT_PATH
+from services.worker.runtime.docker.engine_api import ContainerConfig, HostConfig, LogConfig, MountConfig, PortBinding
 from services.worker.runtime.spec import ContainerSpec
 
-LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "256m", "max-file": "2"}}
+LOG_CONFIG: LogConfig = {"Type": "json-file", "Config": {"max-size": "256m", "max-file": "2"}}
 """The engine's copy of the log; the databox stores another."""
 TMPFS_OPTIONS = "rw,exec,nosuid,nodev,mode=1777,size=256m"
 
 
 def build_container_config(
     spec: ContainerSpec, *, network: str, bundle: str | None = None, advertise: str | None = None
-) -> dict[str, Any]:
+) -> ContainerConfig:
     """`bundle`: the volume with the component runtime."""
-    command = {"Entrypoint": list(spec.command)} if spec.command else {}
-    exposed: dict[str, Any] = {"ExposedPorts": {f"{spec.port}/tcp": {}}} if spec.port else {}
-    return {
+    config: ContainerConfig = {
         "Image": spec.image_reference,
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
         "Labels": {**spec.labels, "mlmesh.image": spec.image or ""},
@@ -31,12 +28,15 @@ def build_container_config(
             **_mount_options(spec, bundle),
             **_network_options(spec, network, advertise),
         },
-        **command,
-        **exposed,
     }
+    if spec.command:
+        config["Entrypoint"] = list(spec.command)
+    if spec.port:
+        config["ExposedPorts"] = {f"{spec.port}/tcp": {}}
+    return config
 
 
-def _security_options(spec: ContainerSpec) -> dict[str, Any]:
+def _security_options(spec: ContainerSpec) -> HostConfig:
     return {
         "Init": True,  # reaps zombies and forwards SIGTERM
         "CapDrop": ["ALL"],
@@ -47,12 +47,12 @@ def _security_options(spec: ContainerSpec) -> dict[str, Any]:
     }
 
 
-def _resource_options(spec: ContainerSpec) -> dict[str, Any]:
-    options: dict[str, Any] = {"PidsLimit": spec.pids}
+def _resource_options(spec: ContainerSpec) -> HostConfig:
+    options: HostConfig = {"PidsLimit": spec.pids}
     if spec.cpu:
         options["NanoCpus"] = int(spec.cpu * 1e9)
     if spec.memory:
-        options |= {"Memory": spec.memory, "MemorySwap": spec.memory}  # equal: no swap
+        options["Memory"] = options["MemorySwap"] = spec.memory  # equal: no swap
     if spec.shm:
         options["ShmSize"] = spec.shm
     if spec.gpu:
@@ -60,7 +60,7 @@ def _resource_options(spec: ContainerSpec) -> dict[str, Any]:
     return options
 
 
-def _mount_options(spec: ContainerSpec, bundle: str | None) -> dict[str, Any]:
+def _mount_options(spec: ContainerSpec, bundle: str | None) -> HostConfig:
     """`/tmp` is in memory for a component, and in the task's folder for a stage, whose data may be large."""
     mounts = [_bind_mount(mount.path, mount.path, mount.read_only) for mount in spec.mounts]
     if bundle:
@@ -75,14 +75,14 @@ def tmp_folder(spec: ContainerSpec) -> Path:
     return spec.folder / "tmp"
 
 
-def _bind_mount(source: Path, target: Path, read_only: bool) -> Mapping[str, Any]:
+def _bind_mount(source: Path, target: Path, read_only: bool) -> MountConfig:
     return {"Type": "bind", "Source": str(source), "Target": str(target), "ReadOnly": read_only}
 
 
-def _network_options(spec: ContainerSpec, network: str, advertise: str | None) -> dict[str, Any]:
+def _network_options(spec: ContainerSpec, network: str, advertise: str | None) -> HostConfig:
     if not (spec.port and advertise):
         return {"NetworkMode": network}
-    binding = {"HostIp": advertise if _is_ip_address(advertise) else "", "HostPort": ""}
+    binding: PortBinding = {"HostIp": advertise if _is_ip_address(advertise) else "", "HostPort": ""}
     return {"NetworkMode": network, "PortBindings": {f"{spec.port}/tcp": [binding]}}
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from aiodocker import Docker
 
 from libs.common import log
 from libs.common.errors import MeshError, Unavailable
-from services.worker.runtime.docker.client import call_engine
+from services.worker.runtime.docker.client import call_engine, create_container
+from services.worker.runtime.docker.engine_api import ContainerConfig
 
 RETRY_S = 60.0
 """Interval of checks until the gateway is reachable."""
@@ -89,9 +89,8 @@ class GatewayCheck:
         self._results[path] = time.monotonic(), why
 
     async def _run_container(self, path: GatewayPath, image: str, python: str) -> int:
-        container = await call_engine(
-            self._docker.containers.create(check_container_config(path, image, python, self._installation))
-        )
+        config = check_container_config(path, image, python, self._installation)
+        container = await create_container(self._docker, config)
         try:
             await call_engine(container.start())
             return int((await call_engine(container.wait(), CHECK_TIMEOUT_S))["StatusCode"])
@@ -109,7 +108,7 @@ def unreachable_message(path: GatewayPath, code: int) -> str:
     )
 
 
-def check_container_config(path: GatewayPath, image: str, python: str, installation: str) -> dict[str, Any]:
+def check_container_config(path: GatewayPath, image: str, python: str, installation: str) -> ContainerConfig:
     return {
         "Image": image,
         "Entrypoint": [python, "-c", CHECK_PROGRAM, path.url],

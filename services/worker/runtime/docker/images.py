@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import cast
 
 import aiohttp
 from aiodocker import Docker, DockerError
@@ -13,6 +13,7 @@ from aiodocker import Docker, DockerError
 from libs.common.errors import MeshError, NotFound, Unavailable
 from services.worker.runtime import Progress, RuntimeFailure
 from services.worker.runtime.docker.client import call_engine, translate_error
+from services.worker.runtime.docker.engine_api import PullEvent
 
 CACHE_S = 5.0
 """How long an image id is cached."""
@@ -51,8 +52,9 @@ class Images:
 
     async def _pull_image(self, name: str, progress: Progress, login: Mapping[str, str] | None) -> None:
         progress(f"pulling {name}")
-        events = aiter(self._docker.images.pull(name, auth=dict(login) if login else None, stream=True))
-        layers: dict[str, dict[str, Any]] = {}
+        pull = self._docker.images.pull(name, auth=dict(login) if login else None, stream=True)
+        events = cast(AsyncIterator[PullEvent], aiter(pull))
+        layers: dict[str, PullEvent] = {}
         while (event := await self._next_event(name, events)) is not None:
             if event.get("error"):
                 raise RuntimeFailure("image", f"cannot pull the image {name}: {event['error']}")
@@ -60,7 +62,7 @@ class Images:
                 layers[event["id"]] = event
                 progress(f"pulling {name}: {pull_summary(layers)}")
 
-    async def _next_event(self, name: str, events: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
+    async def _next_event(self, name: str, events: AsyncIterator[PullEvent]) -> PullEvent | None:
         try:
             async with asyncio.timeout(self._stall_timeout):
                 return await anext(events, None)
@@ -74,12 +76,12 @@ class Images:
             raise Unavailable(f"the pull of {name} was interrupted: {error}") from error
 
 
-def pull_summary(layers: dict[str, dict[str, Any]]) -> str:
+def pull_summary(layers: Mapping[str, PullEvent]) -> str:
     """`3 of 7 layers, 12 of 80 MB`, from the last event of each layer."""
     done = sum(event.get("status") in ("Pull complete", "Already exists") for event in layers.values())
     sizes = [event.get("progressDetail") or {} for event in layers.values() if event.get("status") == "Downloading"]
     text = f"{done} of {len(layers)} layers"
     if not sizes:
         return text
-    current, total = (sum(size.get(key) or 0 for size in sizes) / 1e6 for key in ("current", "total"))
-    return f"{text}, {current:.0f} of {total:.0f} MB"
+    current, total = (sum(size.get("current") or 0 for size in sizes), sum(size.get("total") or 0 for size in sizes))
+    return f"{text}, {current / 1e6:.0f} of {total / 1e6:.0f} MB"

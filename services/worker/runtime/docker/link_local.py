@@ -10,7 +10,6 @@ import errno
 import socket
 import struct
 from ipaddress import ip_network
-from typing import Any
 
 from aiodocker import Docker
 
@@ -18,7 +17,8 @@ from libs.common import log
 from libs.common.errors import MeshError
 from services.worker.runtime.docker import pause_image
 from services.worker.runtime.docker.bundle import make_tar
-from services.worker.runtime.docker.client import call_engine
+from services.worker.runtime.docker.client import call_engine, create_container
+from services.worker.runtime.docker.engine_api import ContainerConfig
 from services.worker.runtime.docker.sandbox_pool import IMAGE, ensure_sandbox_image
 
 LINK_LOCAL = "169.254.0.0/16"
@@ -82,7 +82,7 @@ def build_program(message: bytes) -> bytes:
 
 async def _send_message(docker: Docker, message: bytes) -> int:
     await ensure_sandbox_image(docker)
-    container = await call_engine(docker.containers.create(rule_container_config()))
+    container = await create_container(docker, rule_container_config())
     try:
         await call_engine(container.put_archive("/", make_tar({PROGRAM_NAME: build_program(message)}, 0o755)))  # type: ignore[no-untyped-call]
         await call_engine(container.start())
@@ -91,7 +91,7 @@ async def _send_message(docker: Docker, message: bytes) -> int:
         await call_engine(container.delete(force=True))
 
 
-def rule_container_config() -> dict[str, Any]:
+def rule_container_config() -> ContainerConfig:
     return {
         "Image": IMAGE,
         "Entrypoint": [f"/{PROGRAM_NAME}"],

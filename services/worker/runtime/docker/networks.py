@@ -10,7 +10,6 @@ import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from aiodocker import Docker
@@ -20,7 +19,14 @@ from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
 from libs.common.http.addresses import is_loopback
 from libs.common.settings import DEFAULT_PORTS, Settings
 from services.worker.runtime.docker import subnets
-from services.worker.runtime.docker.client import EngineRefused, call_engine, list_containers
+from services.worker.runtime.docker.client import (
+    EngineRefused,
+    call_engine,
+    inspect_network,
+    list_containers,
+    list_networks,
+)
+from services.worker.runtime.docker.engine_api import NetworkDetails
 from services.worker.runtime.docker.gateway_forwarder import GatewayForwarder
 from services.worker.runtime.docker.platform_containers import (
     PlatformContainer,
@@ -107,7 +113,7 @@ class AppNetworks:
 
     async def reconcile(self) -> list[str]:
         """Reconnect a restarted gateway; remove unused networks and return their names."""
-        networks = await call_engine(self._docker.networks.list(filters={"label": self._label}))
+        networks = await list_networks(self._docker, self._label)
         remaining = [network for network in networks if not await self._remove_if_unused(network)]
         if remaining:
             worker, gateways = await self._find_platform_containers()
@@ -160,15 +166,15 @@ class AppNetworks:
             if "already exists" not in error.detail:  # another worker connected it first
                 raise
 
-    async def _inspect(self, name: str) -> dict[str, Any] | None:
+    async def _inspect(self, name: str) -> NetworkDetails | None:
         try:
-            return await call_engine((await call_engine(self._docker.networks.get(name))).show())
+            return await inspect_network(self._docker, name)
         except NotFound:
             return None
 
-    async def _create_in_free_subnet(self, name: str, app: str) -> dict[str, Any]:
+    async def _create_in_free_subnet(self, name: str, app: str) -> NetworkDetails:
         """Create it in the first free subnet; skip one that another worker has taken meanwhile."""
-        existing = await call_engine(self._docker.networks.list())
+        existing = await list_networks(self._docker)
         configs = [config for network in existing for config in network["IPAM"].get("Config") or ()]
         used = [config["Subnet"] for config in configs if config.get("Subnet")]
         used += subnets.parse_routes(await asyncio.to_thread(_read_routes))
@@ -179,7 +185,7 @@ class AppNetworks:
             f"no free subnet for the network of {app} in {self._settings.app_subnets} (MLMESH_APP_SUBNETS)"
         )
 
-    async def _create(self, name: str, app: str, subnet: str) -> dict[str, Any] | None:
+    async def _create(self, name: str, app: str, subnet: str) -> NetworkDetails | None:
         config = {
             "Name": name,
             "CheckDuplicate": True,
@@ -194,7 +200,7 @@ class AppNetworks:
             log.get("worker").info("Subnet is in use; trying the next one", subnet=subnet, why=error.detail)
         return await self._inspect(name)
 
-    async def _remove_if_unused(self, network: dict[str, Any]) -> bool:
+    async def _remove_if_unused(self, network: NetworkDetails) -> bool:
         """Remove a network that was unused for long; return whether it did."""
         name, now = network["Name"], time.monotonic()
         if now - self._used_at.setdefault(name, now) < UNUSED_AFTER_S:
@@ -218,7 +224,7 @@ class AppNetworks:
             log.get("worker").info("Could not remove network", why=error.detail)
 
 
-def _host_address(network: dict[str, Any]) -> str:
+def _host_address(network: NetworkDetails) -> str:
     return subnets.host_address(network["IPAM"]["Config"][0])
 
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 from urllib.parse import urlsplit
 
 from aiodocker import Docker
@@ -15,6 +15,7 @@ from aiodocker import Docker
 from libs.common.errors import NotFound
 from libs.common.http.addresses import is_loopback
 from services.worker.runtime.docker.client import call_engine, list_containers
+from services.worker.runtime.docker.engine_api import ListedContainer
 
 APP_NETWORK = re.compile(r"zz-mlmesh-[0-9a-f]{12}-")
 """`zz-mlmesh-<installation>-<app>…`: gateways of several installations may share one."""
@@ -33,7 +34,7 @@ class PlatformContainer:
     """Folders of the host and their mount points."""
 
     @classmethod
-    def from_listing(cls, listing: Mapping[str, Any]) -> PlatformContainer:
+    def from_listing(cls, listing: ListedContainer) -> PlatformContainer:
         return cls(
             id=listing["Id"],
             labels=listing["Labels"],
@@ -59,7 +60,7 @@ async def find_own_container(docker: Docker) -> str | None:
 async def list_platform_containers(docker: Docker, service: str) -> list[PlatformContainer]:
     """List running containers with the label `mlmesh.service=<service>`."""
     containers = await list_containers(docker, f"mlmesh.service={service}", running=True)
-    return [PlatformContainer.from_listing(container._container) for container in containers]
+    return [PlatformContainer.from_listing(cast(ListedContainer, container._container)) for container in containers]
 
 
 def is_same_installation(

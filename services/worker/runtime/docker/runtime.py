@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from aiodocker.containers import DockerContainer
 
@@ -24,10 +24,13 @@ from services.worker.runtime.docker.client import (
     EngineRefused,
     accepts_connections,
     call_engine,
+    create_container,
+    inspect_container,
     list_containers,
     open_engine,
 )
 from services.worker.runtime.docker.container_config import build_container_config, tmp_folder
+from services.worker.runtime.docker.engine_api import ContainerDetails, ContainerState, NetworkSettings
 from services.worker.runtime.docker.gateway_check import GatewayCheck, GatewayPath
 from services.worker.runtime.docker.images import Images
 from services.worker.runtime.docker.log_stream import follow_log
@@ -227,7 +230,7 @@ class DockerRuntime:
         spec = replace(spec, memory=spec.memory or self._memory_limit)
         config = build_container_config(spec, network=network, bundle=bundle, advertise=self._settings.worker_advertise)
         try:
-            await call_engine(self._docker.containers.create(config, name=spec.name))
+            await create_container(self._docker, config, spec.name)
         except Conflict:
             if (await self._inspect(spec.name))["State"]["Status"] != "created":
                 return  # it was already started
@@ -260,11 +263,11 @@ class DockerRuntime:
     def _container(self, name: str) -> DockerContainer:
         return self._docker.containers.container(name)
 
-    async def _inspect(self, name: str) -> dict[str, Any]:
+    async def _inspect(self, name: str) -> ContainerDetails:
         """Raises RuntimeFailure if it does not exist; waits for an engine that is unavailable."""
         while True:
             try:
-                return await call_engine(self._container(name).show())
+                return await inspect_container(self._docker, name)
             except NotFound as error:
                 raise RuntimeFailure("lost", f"the engine has no container {name}") from error
             except (Unavailable, TimedOut):
@@ -276,13 +279,13 @@ class DockerRuntime:
         async with asyncio.timeout(CALL_TIMEOUT_S):
             while True:
                 try:
-                    await call_engine(self._container(name).show())
+                    await inspect_container(self._docker, name)
                 except NotFound:
                     return
                 await asyncio.sleep(POLL_S)
 
 
-def parse_exit(state: dict[str, Any], memory: int) -> Exit:
+def parse_exit(state: ContainerState, memory: int) -> Exit:
     """Parse the exit from `docker inspect`; codes above 128 encode a signal, as in a shell."""
     code = int(state["ExitCode"])
     oom = bool(state["OOMKilled"]) and code != 0  # with 0 only a child was killed, and the command succeeded
@@ -290,7 +293,7 @@ def parse_exit(state: dict[str, Any], memory: int) -> Exit:
     return Exit(code if number is None else None, number, oom, memory=memory if oom else None)
 
 
-def published_address(network: dict[str, Any], port: int, advertise: str | None) -> tuple[str, int] | None:
+def published_address(network: NetworkSettings, port: int, advertise: str | None) -> tuple[str, int] | None:
     """Return the address of `port`: published on the advertised host, else the container's own; None while unknown."""
     if advertise:
         published = (network["Ports"] or {}).get(f"{port}/tcp")

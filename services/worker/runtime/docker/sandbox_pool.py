@@ -12,14 +12,20 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from aiodocker import Docker
 
 from libs.common import log
 from libs.common.errors import Conflict, MeshError, NotFound
 from services.worker.runtime.docker import pause_image
-from services.worker.runtime.docker.client import call_engine, import_image, list_containers
+from services.worker.runtime.docker.client import (
+    call_engine,
+    create_container,
+    import_image,
+    inspect_container,
+    list_containers,
+)
+from services.worker.runtime.docker.engine_api import ContainerConfig
 
 REPOSITORY, TAG = "mlmesh/sandbox", "1"
 IMAGE = f"{REPOSITORY}:{TAG}"
@@ -77,13 +83,13 @@ class SandboxPool:
         """Whether the sandbox of a container still runs; a dead one is removed."""
         sandbox = self._acquired[container]
         try:
-            details = await call_engine(self._docker.containers.container(sandbox.id).show())
+            running = (await inspect_container(self._docker, sandbox.id))["State"]["Running"]
         except NotFound:
-            details = {"State": {"Running": False}}
-        if not details["State"]["Running"]:
+            running = False
+        if not running:
             del self._acquired[container]
             self._start_task(lambda: self._remove_sandbox(sandbox))
-        return bool(details["State"]["Running"])
+        return running
 
     async def reconcile(self) -> None:
         """Remove sandboxes that were idle for long, have exited, or belong to an earlier worker."""
@@ -131,7 +137,7 @@ class SandboxPool:
         async with self._lock:
             if any(idle.network == network for idle in self._idle):
                 return
-            config: dict[str, Any] = {
+            config: ContainerConfig = {
                 "Image": IMAGE,
                 "Entrypoint": [pause_image.PATH],
                 "Labels": {**self._labels, "mlmesh.app": app},
@@ -145,7 +151,7 @@ class SandboxPool:
             }
             await ensure_sandbox_image(self._docker)
             name = f"mlmesh-sandbox-{secrets.token_hex(8)}"
-            container = await call_engine(self._docker.containers.create(config, name=name))
+            container = await create_container(self._docker, config, name)
             sandbox = Sandbox(container.id, network)
             try:
                 await call_engine(container.start())

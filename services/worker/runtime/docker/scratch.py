@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from aiodocker import Docker
 
 from libs.common import log
 from libs.common.errors import MeshError, NotFound
 from libs.common.settings import BadSetting
-from services.worker.runtime.docker.client import call_engine
+from services.worker.runtime.docker.client import call_engine, create_container
+from services.worker.runtime.docker.engine_api import ContainerConfig, MountConfig
 from services.worker.runtime.docker.platform_containers import PlatformContainer
 
 CHOWN_TIMEOUT_S = 300.0
@@ -34,7 +34,7 @@ def has_foreign_files(folder: Path) -> bool:
 async def change_owner(docker: Docker, image: str, folder: Path) -> None:
     """Change the owner of all files below `folder` to this user, in a container of `image` that runs as root."""
     try:
-        container = await call_engine(docker.containers.create(chown_container_config(image, folder)))
+        container = await create_container(docker, chown_container_config(image, folder))
         try:
             await call_engine(container.start())
             await call_engine(container.wait(), CHOWN_TIMEOUT_S)
@@ -56,9 +56,9 @@ def list_foreign_files(folder: Path) -> Iterator[str]:
                 yield path
 
 
-def chown_container_config(image: str, folder: Path) -> dict[str, Any]:
+def chown_container_config(image: str, folder: Path) -> ContainerConfig:
     owner = f"{os.geteuid()}:{os.getegid()}"
-    mount = {"Type": "bind", "Source": str(folder), "Target": str(folder), "ReadOnly": False}
+    mount: MountConfig = {"Type": "bind", "Source": str(folder), "Target": str(folder), "ReadOnly": False}
     return {
         "Image": image,
         "User": "0:0",

@@ -9,7 +9,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from services.worker.runtime import Exit
 from services.worker.runtime.spec import ContainerSpec
@@ -68,7 +67,7 @@ def save_state(spec: ContainerSpec, pid: int) -> None:
 def load_state(folder: Path) -> ProcessState | None:
     """Read the state; None if it is missing or truncated (the host went down, and the process with it)."""
     try:
-        document: dict[str, Any] = json.loads(read_text(folder / "container.json") or "{}")
+        document = json.loads(read_text(folder / "container.json") or "{}")
         return ProcessState(document["name"], document["labels"], document["pid"], str(document["started"]), folder)
     except (ValueError, KeyError):
         return None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
 from services.worker.runtime import RuntimeFailure
 from services.worker.runtime.docker.client import open_engine
+from services.worker.runtime.docker.engine_api import PullEvent
 from services.worker.runtime.docker.images import Images, pull_summary
 from tests.servers.engine import Engine
 
@@ -34,8 +34,8 @@ async def test_a_pull_that_stands_still_ends_and_says_so(docker_engine: Engine) 
 
 
 def test_how_far_a_pull_is() -> None:
-    half: dict[str, Any] = {"status": "Downloading", "progressDetail": {"current": 12_000_000, "total": 80_000_000}}
-    layers: dict[str, dict[str, Any]] = {
+    half: PullEvent = {"status": "Downloading", "progressDetail": {"current": 12_000_000, "total": 80_000_000}}
+    layers: dict[str, PullEvent] = {
         "a": {"status": "Already exists"},
         "b": half,
         "c": {"status": "Waiting", "progressDetail": {}},
