@@ -1,4 +1,7 @@
-"""Hot routes: the most frequent requests bypass FastAPI, which would add a quarter to their cost."""
+"""Hot routes: the most frequent requests bypass FastAPI, and Starlette's router.
+
+What this buys, and how to measure it: docs/internals/http.md.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 from fastapi import Response
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,37 +24,15 @@ from libs.common.http.problem import problem_response, validation_error
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class CaseInsensitiveHeaders(dict[str, str]):
-    """Headers by name in any case; of repeated headers the last."""
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return super().get(name.lower(), default)
-
-
-class RouteRequest:
+class RouteRequest(Request):
     """A request to a hot route."""
-
-    __slots__ = ("_receive", "app", "headers", "path_params")
-
-    def __init__(self, scope: Scope, receive: Receive, path: dict[str, str]) -> None:
-        self.app: Any = scope["app"]
-        self.path_params = path
-        """The parameters in the path."""
-        self.headers = CaseInsensitiveHeaders(
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
-        )
-        self._receive = receive
 
     async def body(self) -> bytes:
         """Raises Malformed if the client disconnects before the end."""
-        parts = []
-        while True:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                raise Malformed("the request was cut off")
-            parts.append(message["body"])
-            if not message["more_body"]:
-                return b"".join(parts) if len(parts) > 1 else parts[0]
+        try:
+            return await super().body()
+        except ClientDisconnect as error:
+            raise Malformed("the request was cut off") from error
 
     async def read_model(self, model: type[Model]) -> Model:
         """The body as a model. Raises Invalid, Malformed."""
@@ -102,7 +84,8 @@ class HotRoutes:
         if scope["type"] == "http":
             for method, path, endpoint in self._routes:
                 if scope["method"] == method and (match := path.match(scope["path"])):
-                    response = await _call_endpoint(endpoint, RouteRequest(scope, receive, match.groupdict()))
+                    scope["path_params"] = match.groupdict()
+                    response = await _call_endpoint(endpoint, RouteRequest(scope, receive))
                     await response(scope, receive, send)
                     return
         await self._app(scope, receive, send)
