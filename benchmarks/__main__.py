@@ -14,6 +14,7 @@ from benchmarks import (
     change,
     cold,
     gateway,
+    http,
     idle,
     latency,
     listing,
@@ -48,6 +49,7 @@ ALL: dict[str, Callable[[], Iterator[Finding]]] = {
     "listing": listing.figures,
     "waiters": waiters.figures,
     "batching": batching.figures,
+    "http": http.figures,
 }
 
 
