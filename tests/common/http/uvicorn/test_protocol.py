@@ -96,6 +96,27 @@ def said(received: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
+# answers before the end of the request
+
+
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    """Answers without reading the body."""
+    if scope["type"] == "lifespan":
+        for _ in range(2):
+            await send({"type": f"{(await receive())['type']}.complete"})
+        return
+    await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"4")]})
+    await send({"type": "http.response.body", "body": b"much"})
+
+
+async def test_an_early_answer_reaches_a_client_that_sends_everything_before_it_reads() -> None:
+    bound, part = bind("127.0.0.1", 0), b"x" * 100_000
+    head = b"PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (100 * len(part))
+    async with run_server(refuse, bound):
+        received = await talk(bound.getsockname()[1], head, *[part] * 100)
+    assert said(received) == [(b"413", b"much")]
+
+
 # offers of other protocols
 
 LAST = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -19,7 +19,7 @@ from libs.common.http.server import _Server, _ServerState
 from libs.common.http.uvicorn.protocol import HttpProtocol
 from libs.common.http.uvicorn.request_cycle import RequestResponseCycle
 
-PYPROJECT = Path(__file__).parents[4] / "pyproject.toml"
+PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
 REPLACED = {
     "connection_made": ["self", "transport"],
     "connection_lost": ["self", "exc"],
