@@ -31,10 +31,10 @@ def check_manifests(files: Mapping[str, bytes], applied: Mapping[str, bytes]) ->
     return sorted([*problems, *check_catalog(files, app.app, app.secrets, unread=app.unread)[1]])
 
 
-def upgrade_database(database_url: str) -> None:
-    from deploy.migrations import upgrade as run_migrations
+def migrate_database(database_url: str, back: bool) -> None:
+    from deploy.migrations import downgrade, upgrade
 
-    run_migrations(database_url)
+    (downgrade if back else upgrade)(database_url)
 
 
 def load_teardown() -> ModuleType:
@@ -49,7 +49,7 @@ def main() -> None:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        sys.exit(command(ServiceFactories(load_service_factory, check_manifests, upgrade_database, load_teardown)))
+        sys.exit(command(ServiceFactories(load_service_factory, check_manifests, migrate_database, load_teardown)))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

@@ -23,7 +23,7 @@ class ServiceFactories:
     load_factory: Callable[[str], ServiceFactory]
     check_manifests: Callable[[Mapping[str, bytes], Mapping[str, bytes]], list[Problem]]
     """Manifest files, and files that `mlmesh apply` sends."""
-    upgrade_database: Callable[[str], None]
-    """Migrates the database at this URL to the current schema."""
+    migrate_database: Callable[[str, bool], None]
+    """Migrates the database at this URL to the current schema; with True, back to that of the release before."""
     load_teardown: Callable[[], ModuleType]
     """`services.worker.teardown`: counts and removes a mesh's containers on a Docker Engine."""

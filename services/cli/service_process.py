@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -45,14 +45,19 @@ def service_command(name: str) -> Callable[[typer.Context], None]:
     return command
 
 
-def migrate(context: typer.Context) -> None:
+def migrate(
+    context: typer.Context,
+    back: Annotated[
+        bool, typer.Option("--back", help="To the schema of the release before, with every service stopped.")
+    ] = False,
+) -> None:
     """Bring the database to the current schema."""
     factories: ServiceFactories = context.obj
     settings = load_settings()
     check_database(settings.database_url)
     asyncio.run(check_database_connection(settings.database_url))
-    factories.upgrade_database(settings.database_url)
-    render.write_lines("the database has the current schema")
+    factories.migrate_database(settings.database_url, back)
+    render.write_lines(f"the database has the {'previous' if back else 'current'} schema")
 
 
 def load_settings(*required: str, **over: Any) -> Settings:

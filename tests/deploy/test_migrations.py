@@ -11,8 +11,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from deploy.migrations import upgrade
-from libs.common.db import SCHEMA, SCHEMA_TABLE
+from deploy.migrations import downgrade, upgrade
+from libs.common.db import PREVIOUS_SCHEMA, SCHEMA, SCHEMA_TABLE
 from libs.common.errors import MeshError
 from services.cli.cli_errors import Failure
 from services.cli.service_process import check_schema
@@ -55,6 +55,14 @@ def test_a_second_upgrade_changes_nothing(database_url: str) -> None:
     upgrade(database_url)
     upgrade(database_url)
     assert asyncio.run(compared(database_url)) == []
+
+
+def test_a_second_downgrade_changes_nothing(database_url: str) -> None:
+    upgrade(database_url)
+    downgrade(database_url)
+    downgrade(database_url)
+    with pytest.raises(Failure, match=f"has schema {PREVIOUS_SCHEMA}, this release works on {SCHEMA}; try: mlmesh mig"):
+        asyncio.run(check_schema(database_url))
 
 
 def test_services_refuse_a_schema_that_they_do_not_know(database_url: str) -> None:

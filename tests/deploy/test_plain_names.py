@@ -12,8 +12,8 @@ from alembic import command
 from sqlalchemy import Connection, MetaData, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from deploy.migrations import config, upgrade
-from libs.common.db import SCHEMA_TABLE, Database
+from deploy.migrations import config, downgrade, upgrade
+from libs.common.db import PREVIOUS_SCHEMA, SCHEMA_TABLE, Database
 from services.databox import db as databox
 from services.databox.db import Publication, Reservation
 from services.registry.db import access_feed, apps, deployments, secrets
@@ -23,7 +23,6 @@ from services.scheduler.db import tombstones as tombstone_rows
 from services.scheduler.model.scaling import ScaleState, ScalingBounds
 from tests.deploy.rows_of_schema_0010 import BOUNDS, CLEANUP, EVENTS, MOVES, ROWS, RUN_PLAN, TRIES
 
-BEFORE = "0010"
 Dump = tuple[list[str], dict[str, list[str]]]
 """Definitions of tables and indexes, and all rows by table."""
 DEFINITIONS = {
@@ -80,7 +79,7 @@ def insert_rows(connection: Connection) -> None:
 @pytest.fixture
 def database_before(database_url: str) -> str:
     """A database of the release before, with rows in every table that the migration renames or has columns of."""
-    command.upgrade(config(database_url), BEFORE)
+    command.upgrade(config(database_url), PREVIOUS_SCHEMA)
     on_database(database_url, insert_rows)
     return database_url
 
@@ -91,12 +90,12 @@ def test_rows_survive_the_migration_and_its_way_back(database_before: str) -> No
     after = on_database(database_before, read_dump)
     assert sorted(after[1].values()) == sorted(before[1].values())
     assert after[1].keys() != before[1].keys()
-    command.downgrade(config(database_before), BEFORE)
+    downgrade(database_before)
     assert on_database(database_before, read_dump) == before
 
 
 def test_postgresql_rewrites_no_table_and_no_index(postgres_url: str) -> None:
-    command.upgrade(config(postgres_url), BEFORE)
+    command.upgrade(config(postgres_url), PREVIOUS_SCHEMA)
     before = on_database(postgres_url, read_files)
     upgrade(postgres_url)
     assert on_database(postgres_url, read_files) == before
@@ -104,7 +103,7 @@ def test_postgresql_rewrites_no_table_and_no_index(postgres_url: str) -> None:
 
 def test_a_migration_that_was_interrupted_goes_on(sqlite_url: str) -> None:
     """SQLite commits each statement by itself."""
-    command.upgrade(config(sqlite_url), BEFORE)
+    command.upgrade(config(sqlite_url), PREVIOUS_SCHEMA)
     on_database(sqlite_url, insert_rows)
     with sqlite3.connect(sqlite_url.removeprefix("sqlite+aiosqlite:///")) as connection:
         connection.execute("ALTER TABLE scheduler_cache RENAME TO scheduler_stage_cache")
@@ -113,7 +112,7 @@ def test_a_migration_that_was_interrupted_goes_on(sqlite_url: str) -> None:
     connection.close()
     upgrade(sqlite_url)
     interrupted = on_database(sqlite_url, read_dump)
-    command.downgrade(config(sqlite_url), BEFORE)
+    downgrade(sqlite_url)
     upgrade(sqlite_url)
     assert on_database(sqlite_url, read_dump) == interrupted
 

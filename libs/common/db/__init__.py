@@ -30,6 +30,7 @@ from libs.common.db.sqlite import share_write_lock
 from libs.common.errors import DiskFull, Invalid, Unavailable
 
 __all__ = [
+    "PREVIOUS_SCHEMA",
     "SCHEMA",
     "SCHEMA_TABLE",
     "Database",
@@ -46,6 +47,8 @@ Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresq
 """Column type of a JSON document."""
 SCHEMA = "0011"
 """The revision of deploy/migrations that this release needs."""
+PREVIOUS_SCHEMA = "0010"
+"""That of the release before."""
 SCHEMA_TABLE = "mlmesh_schema"
 POOL_SIZE = 10
 RETRY_AFTER_S = 2.0
