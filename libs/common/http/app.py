@@ -15,10 +15,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common import log
 from libs.common.errors import ERRORS_BY_STATUS, Malformed, MeshError, SlowBody, Unauthorized
+from libs.common.http.api_document import Document
+from libs.common.http.documented_router import build_service_document
 from libs.common.http.hot_routes import HotRoutes, Route
 from libs.common.http.problem import problem_response, validation_error
 from libs.common.http.request_id import accept_request_id
@@ -40,16 +43,21 @@ def create_app(
     checks: Callable[[], Mapping[str, ReadinessCheck]] | Mapping[str, ReadinessCheck] = {},  # noqa: B006  read only
     unauthenticated_paths: tuple[str, ...] = (),
     hot_routes: Sequence[Route] = (),
+    hot_operations: Sequence[BaseRoute] = (),
 ) -> ServiceApp:
-    """The app of the service `name`; `checks` (or its result) are the parts of its readiness."""
+    """The app of the service `name`; `checks` (or its result) are the parts of its readiness.
+
+    `hot_operations` describe hot routes in the OpenAPI document.
+    """
     app = ServiceApp(
         title=f"mlmesh {name}",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        openapi_url=None,
+        openapi_url="/internal/openapi.json",  # the gateway composes the platform's document of all of them
         redirect_slashes=False,  # the redirect would contain the address of this service
     )
+    app.hot_operations = hot_operations
     app.state.settings = settings
     app.state.on_stop = []  # called at shutdown, before open requests end: wakes long polls
     metrics = ServiceMetrics(name)
@@ -66,10 +74,16 @@ class ServiceApp(FastAPI):
     """A FastAPI app behind an ASGI stack of middleware and hot routes."""
 
     asgi_stack: ASGIApp
+    hot_operations: Sequence[BaseRoute]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self
         await self.asgi_stack(scope, receive, send)
+
+    def openapi(self) -> Document:
+        if self.openapi_schema is None:
+            self.openapi_schema = build_service_document(self.title, [*self.routes, *self.hot_operations])
+        return self.openapi_schema
 
     async def fastapi_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         await super().__call__(scope, receive, send)
@@ -96,11 +110,11 @@ def _add_health_routes(
     metrics: ServiceMetrics,
     checks: Callable[[], Mapping[str, ReadinessCheck]] | Mapping[str, ReadinessCheck],
 ) -> None:
-    @app.get("/healthz")
+    @app.get("/healthz", include_in_schema=False)
     async def get_liveness() -> dict[str, str]:
         return {"status": "alive", "service": name}
 
-    @app.get("/readyz")
+    @app.get("/readyz", include_in_schema=False)
     async def get_readiness() -> JSONResponse:
         parts = checks() if callable(checks) else checks
         reasons = {part: await _failure_reason(check) for part, check in parts.items()}
@@ -108,7 +122,7 @@ def _add_health_routes(
         body = {"ready": is_ready, "parts": {part: {"ready": not why, "reason": why} for part, why in reasons.items()}}
         return JSONResponse(body, 200 if is_ready else 503)
 
-    @app.get("/metrics")
+    @app.get("/metrics", include_in_schema=False)
     async def get_metrics() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
