@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from libs.common.http.response_shapes import Commit, response_shape
 from libs.common.manifests import PlatformApp
 from libs.common.manifests import Repository as Manifest
 
 WEBHOOK_KEY = "secret"
 """The key of the webhook secret within its Secret, whether generated or set by the owner."""
+
+
+@response_shape
+class RepositoryJson(TypedDict):
+    """The Git repository that an app is deployed from."""
+
+    url: Annotated[str, Field(examples=["https://git.example/lab/texts.git"])]
+    branch: Annotated[str, Field(examples=["main"])]
+    path: Annotated[str, Field(examples=["manifests"])]
+    """The folder with the manifests."""
+    poll_interval: float
+    """Seconds."""
+    head: Commit | None
+    """The newest known commit of the branch."""
+    poll_error: str | None
+    """Why the repository could not be read the last time."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +87,12 @@ class Repository:
         names = ("name", "url", "branch", "path", "credentials", "poll_interval", "webhook_secret")
         return {name: getattr(self, name) for name in names}
 
-    def to_json(self) -> Mapping[str, Any]:
-        names = ("url", "branch", "path", "poll_interval", "head", "poll_error")
-        return {name: getattr(self, name) for name in names}
+    def to_json(self) -> RepositoryJson:
+        return {
+            "url": self.url,
+            "branch": self.branch,
+            "path": self.path,
+            "poll_interval": self.poll_interval,
+            "head": self.head,
+            "poll_error": self.poll_error,
+        }

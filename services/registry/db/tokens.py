@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
+from pydantic import Field
 from sqlalchemy import RowMapping, delete, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
+from typing_extensions import TypedDict
 
 from libs.common.db import upsert
+from libs.common.http.response_shapes import Time, response_shape
 from libs.common.times import iso_time
 from services.registry.db.ids import new_id
 from services.registry.db.tables import api_keys, tokens
+
+
+@response_shape
+class TokenJson(TypedDict):
+    """A token of an operator or a developer, without its text."""
+
+    id: str
+    name: Annotated[str, Field(examples=["ada-laptop"])]
+    scopes: Annotated[list[str], Field(examples=[["write:texts"]])]
+    created_at: Time
+    expires_at: Time | None
+    """Null: never."""
+
+
+@response_shape
+class ApiKeyJson(TypedDict):
+    """An API key of a caller, without its text."""
+
+    id: str
+    user: Annotated[str, Field(examples=["alice"])]
+    """Calls with this key are calls of this user."""
+    created_at: Time
 
 
 @dataclass(frozen=True)
@@ -23,9 +48,14 @@ class Token:
     created_at: float
     expires_at: float | None
 
-    def to_json(self) -> dict[str, Any]:
-        times = {"created_at": iso_time(self.created_at), "expires_at": iso_time(self.expires_at)}
-        return {"id": self.id, "name": self.name, "scopes": list(self.scopes), **times}
+    def to_json(self) -> TokenJson:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "scopes": list(self.scopes),
+            "created_at": iso_time(self.created_at),
+            "expires_at": iso_time(self.expires_at),
+        }
 
 
 @dataclass(frozen=True)
@@ -36,7 +66,7 @@ class ApiKey:
     hash: str
     created_at: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ApiKeyJson:
         return {"id": self.id, "user": self.username, "created_at": iso_time(self.created_at)}
 
 

@@ -16,7 +16,7 @@ from libs.common.db import Database, database_time
 from libs.common.manifests import Problem
 from libs.common.manifests.catalog import Catalog
 from services.registry.checks import secret_usage
-from services.registry.checks.problems import problem_to_json
+from services.registry.checks.problems import DeploymentErrorJson, problem_to_json
 from services.registry.db import Connection, access_feed, apps, deployments, secrets
 from services.registry.db.deployments import REGISTRY
 from services.registry.deployments.state import PENDING_ONLY, Deployment, StepHistory
@@ -90,7 +90,7 @@ class DeploymentProgress:
             await apps.record_head(conn, deployment.app, commit.id)
         log_event(deployment, "Deployment superseded", by=existing.id, why=detail)
 
-    async def fail(self, deployment: Deployment, steps: StepHistory, errors: list[dict[str, Any]]) -> None:
+    async def fail(self, deployment: Deployment, steps: StepHistory, errors: list[DeploymentErrorJson]) -> None:
         async with self._locked_deployment(deployment) as (conn, now):
             steps = (steps if steps.steps else steps.start("fetch", now)).finish(now, "failed", errors[0]["message"])
             await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)

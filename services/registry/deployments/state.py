@@ -10,9 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
-from typing import Any
+from typing import Annotated, Literal
 
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from libs.common.http.response_shapes import AppName, Commit, Time, response_shape
 from libs.common.times import iso_time
+from services.registry.checks.problems import DeploymentErrorJson
 
 OPEN_STATUSES = ("pending", "building", "starting")
 PENDING_ONLY = ("pending",)
@@ -21,6 +26,42 @@ MAX_RETRY_S = 3600.0
 """Exponential back-off of a failed fetch: from FIRST_RETRY_S, doubled each time, to MAX_RETRY_S."""
 MAX_COUNTED_RETRIES = 10
 """Deployments of an app that are read: more failures do not make the back-off longer."""
+
+
+StepStatus = Literal["running", "waiting", "succeeded", "failed"]
+TriggerName = Literal["apply", "push", "poll", "sync", "rollback"]
+DeploymentStatus = Literal["pending", "building", "starting", "live", "failed", "superseded"]
+
+
+@response_shape
+class DeploymentStepJson(TypedDict):
+    """One step of a deployment."""
+
+    name: Annotated[str, Field(examples=["fetch"])]
+    status: StepStatus
+    detail: str | None
+    """What it waits for, or what it did."""
+    started_at: Time | None
+    finished_at: Time | None
+
+
+@response_shape
+class DeploymentJson(TypedDict):
+    """A commit on its way to be live, or one that was."""
+
+    id: str
+    app: AppName
+    commit: Commit | None
+    """Null until it is known."""
+    author: str | None
+    message: str | None
+    trigger: TriggerName
+    status: DeploymentStatus
+    steps: list[DeploymentStepJson]
+    errors: list[DeploymentErrorJson]
+    warnings: list[DeploymentErrorJson]
+    created_at: Time
+    live_at: Time | None
 
 
 class DeploymentTrigger(StrEnum):
@@ -34,15 +75,19 @@ class DeploymentTrigger(StrEnum):
 @dataclass(frozen=True)
 class DeploymentStep:
     name: str
-    status: str
-    """running, waiting, succeeded or failed, as in the scheduler's steps."""
+    status: StepStatus
     detail: str | None = None
     started_at: float | None = None
     finished_at: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        times = {"started_at": iso_time(self.started_at), "finished_at": iso_time(self.finished_at)}
-        return {"name": self.name, "status": self.status, "detail": self.detail, **times}
+    def to_json(self) -> DeploymentStepJson:
+        return {
+            "name": self.name,
+            "status": self.status,
+            "detail": self.detail,
+            "started_at": iso_time(self.started_at),
+            "finished_at": iso_time(self.finished_at),
+        }
 
 
 @dataclass(frozen=True)
@@ -52,20 +97,20 @@ class Deployment:
     seq: int
     id: str
     app: str
-    trigger: str
-    status: str
+    trigger: TriggerName
+    status: DeploymentStatus
     pinned_commit: str | None
     commit_id: str | None
     author: str | None
     message: str | None
     revision: str | None
-    errors: tuple[dict[str, Any], ...]
-    warnings: tuple[dict[str, Any], ...]
+    errors: tuple[DeploymentErrorJson, ...]
+    warnings: tuple[DeploymentErrorJson, ...]
     created_at: float
     live_at: float | None
     steps: tuple[DeploymentStep, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> DeploymentJson:
         return {
             "id": self.id,
             "app": self.app,
@@ -138,7 +183,7 @@ class StepHistory:
     def start(self, name: str, now: float) -> StepHistory:
         return StepHistory((*self.steps, DeploymentStep(name, "running", started_at=now)))
 
-    def finish(self, now: float, status: str = "succeeded", detail: str | None = None) -> StepHistory:
+    def finish(self, now: float, status: StepStatus = "succeeded", detail: str | None = None) -> StepHistory:
         last = self.steps[-1]
         return StepHistory((*self.steps[:-1], DeploymentStep(last.name, status, detail, last.started_at, now)))
 

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from fastapi import Request
 
-from fastapi import APIRouter, Request
-
-from services.registry.apply.executor import ApplyExecutor, invalid_from_problems
+from libs.common.http.api_document import describe_body
+from libs.common.http.documented_router import DocumentedRouter
+from services.registry.apply.executor import ApplyExecutor, ApplyJson, invalid_from_problems
 from services.registry.apply.request import ApplyRequest, parse_apply_request
 from services.registry.checks.problems import problem_to_json
 from services.registry.dependencies import CallerDep, Dependencies, DependenciesDep
 from services.registry.request_body import read_body
 
-router = APIRouter()
+router = DocumentedRouter(tags=["apps"])
 MAX_BYTES = 1 << 20
 LOOKUP_TIMEOUT_S = 2.0
 """A host that is not resolved in this time is checked again by the deployment."""
 DEFAULT_FILE_NAME = "app.yaml"
+EXAMPLE = """\
+apiVersion: mlmesh/v1
+kind: PlatformApp
+metadata: {name: texts}
+spec: {title: Texts, moduleKind: base}
+"""
 
 
-@router.post("/api/v1/apply")
-async def apply(
-    request: Request, deps: DependenciesDep, caller: CallerDep, file: str = DEFAULT_FILE_NAME
-) -> dict[str, Any]:
+@router.post(
+    "/api/v1/apply",
+    summary="Create or change apps, repositories and secrets",
+    openapi_extra={
+        "requestBody": describe_body("application/yaml", "Manifests: PlatformApp, Repository, Secret.", EXAMPLE)
+    },
+)
+async def apply(request: Request, deps: DependenciesDep, caller: CallerDep, file: str = DEFAULT_FILE_NAME) -> ApplyJson:
     """`file` is the file name in error positions."""
     apply_request, problems = parse_apply_request(file, await read_body(request, MAX_BYTES))
     if apply_request is None:

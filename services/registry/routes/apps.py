@@ -4,39 +4,126 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NotRequired
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
+from libs.common.component_status import ComponentJson
 from libs.common.db import database_time
 from libs.common.errors import Conflict, Invalid, MeshError
 from libs.common.http.client import ServiceClient
+from libs.common.http.documented_router import DocumentedRouter
+from libs.common.http.response_shapes import AppName, Commit, Page, Time, response_shape
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.fields import Name
 from libs.common.manifests.platformapp import RESERVED_NAMESPACES
 from libs.common.storable_text import StorableText
 from libs.common.times import iso_time
-from services.registry.apps import App
+from services.registry.apps import App, RepositoryJson
 from services.registry.db import access_feed, apps, deployments
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
-from services.registry.deployments.state import Deployment
+from services.registry.deployments.state import Deployment, DeploymentJson, DeploymentStatus
 
-router = APIRouter(prefix="/api/v1/apps")
+router = DocumentedRouter(prefix="/api/v1/apps", tags=["apps"])
 PEER_TIMEOUT_S = 2.0
 """A service that takes longer is shown as unavailable."""
 
 
 class NewApp(BaseModel):
+    """An app to create."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Name
-    title: Annotated[StorableText, Field(max_length=200)] = ""
+    name: Annotated[Name, Field(examples=["texts"])]
+    title: Annotated[StorableText, Field(max_length=200, examples=["Texts"])] = ""
     description: StorableText = ""
 
 
+@response_shape
+class DeploymentSummaryJson(TypedDict):
+    """A deployment, without its steps."""
+
+    id: str
+    commit: Commit | None
+    status: DeploymentStatus
+    created_at: Time
+    live_at: Time | None
+
+
+@response_shape
+class AppSummaryJson(TypedDict):
+    """An app in the list of apps."""
+
+    name: AppName
+    title: str
+    created_at: Time
+    live: DeploymentSummaryJson | None
+    """The deployment that is live."""
+    newest: DeploymentSummaryJson | None
+    """The newest one, whatever its status."""
+    poll_error: str | None
+    """Why the repository could not be read the last time."""
+
+
+class AddressJson(TypedDict):
+    """Where a published API is called."""
+
+    target: Literal["ml", "pipeline", "files", "pipelines"]
+    url: Annotated[str, Field(examples=["https://mesh.example/texts/toxic/predict"])]
+    docs: NotRequired[str]
+
+
+@response_shape
+class ApiJson(AddressJson):
+    """A published API of an app."""
+
+    name: Annotated[str, Field(examples=["toxic"])]
+
+
+@response_shape
+class BoxJson(TypedDict):
+    """A box; its figures are bytes."""
+
+    name: Annotated[str, Field(examples=["results"])]
+    capacity: int
+    used: int
+    reserved: int
+    """For uploads under way and links that were given out."""
+    detached: bool
+    """Whether the app declares it no longer; it keeps its data."""
+
+
+@response_shape
+class UnavailableServiceJson(TypedDict):
+    """A service that did not respond, so that its part of the page is empty."""
+
+    service: str
+    detail: str
+
+
+@response_shape
+class AppJson(TypedDict):
+    """An app with all that belongs to it."""
+
+    name: AppName
+    title: str
+    description: str
+    module_kind: str
+    owners: list[str]
+    created_at: Time
+    repository: RepositoryJson | None
+    apis: list[ApiJson]
+    live: DeploymentJson | None
+    newest: DeploymentJson | None
+    components: list[ComponentJson]
+    boxes: list[BoxJson]
+    unavailable: list[UnavailableServiceJson]
+
+
 @router.get("")
-async def list_apps(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+async def list_apps(deps: DependenciesDep, caller: CallerDep) -> Page[AppSummaryJson]:
     """The apps that the caller may read."""
     async with deps.database.read() as conn:
         readable = [app for app in await apps.list_apps(conn) if caller.has_scope("read", app.name)]
@@ -49,7 +136,7 @@ async def list_apps(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
 
 def _summarize_app(
     app: App, live: Deployment | None, newest: list[Deployment], poll_error: str | None
-) -> dict[str, Any]:
+) -> AppSummaryJson:
     return {
         "name": app.name,
         "title": app.title,
@@ -60,14 +147,20 @@ def _summarize_app(
     }
 
 
-def _summarize_deployment(deployment: Deployment | None) -> dict[str, Any] | None:
+def _summarize_deployment(deployment: Deployment | None) -> DeploymentSummaryJson | None:
     if deployment is None:
         return None
-    return {name: deployment.to_json()[name] for name in ("id", "commit", "status", "created_at", "live_at")}
+    return {
+        "id": deployment.id,
+        "commit": deployment.commit_id,
+        "status": deployment.status,
+        "created_at": iso_time(deployment.created_at),
+        "live_at": iso_time(deployment.live_at),
+    }
 
 
 @router.post("", status_code=201)
-async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, response: Response) -> dict[str, Any]:
+async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, response: Response) -> AppJson:
     caller.require_scope("write", body.name)
     if body.name in RESERVED_NAMESPACES:
         raise Invalid(f'"{body.name}" is reserved; choose another name')
@@ -84,7 +177,7 @@ async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, res
 
 
 @router.get("/{ns}")
-async def show_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+async def show_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> AppJson:
     caller.require_scope("read", ns)
     async with deps.database.read() as conn:
         app = await apps.get(conn, ns)
@@ -99,11 +192,14 @@ async def show_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[st
     )
     return {
         "name": app.name,
-        **app.declared_fields(),
+        "title": app.title,
+        "description": app.description,
+        "module_kind": app.module_kind,
+        "owners": list(app.owners),
         "created_at": iso_time(app.created_at),
-        "repository": repository and repository.to_json(),
+        "repository": repository.to_json() if repository else None,
         "apis": _list_apis(deps, ns, catalog),
-        "live": live and live.to_json(),
+        "live": live.to_json() if live else None,
         "newest": newest[0].to_json() if newest else None,
         "components": running.get("components", []),
         "boxes": stored.get("items", []),
@@ -119,7 +215,7 @@ async def _get_or_unavailable(peer: ServiceClient, path: str) -> dict[str, Any]:
         return {"unavailable": {"service": peer.name, "detail": error.detail}}
 
 
-def _list_apis(deps: Dependencies, ns: str, catalog: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _list_apis(deps: Dependencies, ns: str, catalog: dict[str, Any] | None) -> list[ApiJson]:
     """The published APIs with their URLs."""
     if catalog is None:
         return []
@@ -128,7 +224,7 @@ def _list_apis(deps: Dependencies, ns: str, catalog: dict[str, Any] | None) -> l
     return [{"name": name, **address} for name, spec in published for address in _list_addresses(root, spec, parsed)]
 
 
-def _list_addresses(root: str, spec: Any, catalog: Catalog) -> Iterator[dict[str, Any]]:
+def _list_addresses(root: str, spec: Any, catalog: Catalog) -> Iterator[AddressJson]:
     """URLs of an API: functions and pipelines have a page of documentation, files one URL for each box."""
     path = f"{root}/{spec.restful_api.path}"
     if spec.ml_component:
@@ -140,7 +236,8 @@ def _list_addresses(root: str, spec: Any, catalog: Catalog) -> Iterator[dict[str
     elif spec.experiment_pipeline:
         yield {"target": "pipeline", "url": f"{path}/runs", "docs": f"{path}/docs"}
     elif spec.files is not None:
-        yield from ({"target": "files", "url": f"{root}/files/{box}/"} for box in sorted(catalog.boxes))
+        for box in sorted(catalog.boxes):
+            yield {"target": "files", "url": f"{root}/files/{box}/"}
     else:
         yield {"target": "pipelines", "url": f"{root}/runs"}
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from libs.common.db import database_time
 from libs.common.errors import Conflict
+from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.pagination import Cursors, next_page_link
+from libs.common.http.response_shapes import Page
 from libs.common.storable_text import StorableText
 from services.registry.db import Connection, apps, deployments
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep, DeploymentNotFound
 from services.registry.deployments.progress import log_superseded
-from services.registry.deployments.state import Deployment, DeploymentTrigger
+from services.registry.deployments.state import Deployment, DeploymentJson, DeploymentTrigger
 from services.registry.git.error_messages import BranchNotFound
 from services.registry.git.remotes import NoRepository
 
-router = APIRouter(prefix="/api/v1/apps/{ns}")
+router = DocumentedRouter(prefix="/api/v1/apps/{ns}", tags=["deployments"])
 HEAD_TIMEOUT_S = 3.0
 """How long a rollback waits for the remote's head; after that it abandons the last known head."""
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -42,7 +44,8 @@ async def list_deployments(
     response: Response,
     limit: Limit = 100,
     cursor: str | None = None,
-) -> dict[str, Any]:
+) -> Page[DeploymentJson]:
+    """Newest first."""
     caller.require_scope("read", ns)
     cursors = Cursors(deps.settings.internal_token, "registry cursor")
     before_seq = None if cursor is None else int(cursors.read_cursor(ns, cursor))
@@ -58,7 +61,7 @@ async def list_deployments(
 
 
 @router.get("/deployments/{deployment}")
-async def show_deployment(ns: str, deployment: str, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+async def show_deployment(ns: str, deployment: str, deps: DependenciesDep, caller: CallerDep) -> DeploymentJson:
     caller.require_scope("read", ns)
     async with deps.database.read() as conn:
         row = await deployments.get(conn, deployment, ns)
@@ -67,8 +70,8 @@ async def show_deployment(ns: str, deployment: str, deps: DependenciesDep, calle
     return row.to_json()
 
 
-@router.post("/sync", status_code=202)
-async def sync(ns: str, deps: DependenciesDep, caller: CallerDep, response: Response) -> dict[str, Any]:
+@router.post("/sync", status_code=202, summary="Deploy the repository's newest commit")
+async def sync(ns: str, deps: DependenciesDep, caller: CallerDep, response: Response) -> DeploymentJson:
     """Deploy the branch's head, even when it was deployed before."""
     caller.require_scope("write", ns)
     async with deps.database.write() as conn:
@@ -80,10 +83,10 @@ async def sync(ns: str, deps: DependenciesDep, caller: CallerDep, response: Resp
     return accept_deployment(deps, deployment, response)
 
 
-@router.post("/rollback", status_code=202)
+@router.post("/rollback", status_code=202, summary="Roll back to an earlier deployment")
 async def rollback(
     ns: str, deps: DependenciesDep, caller: CallerDep, response: Response, body: RollbackTarget | None = None
-) -> dict[str, Any]:
+) -> DeploymentJson:
     """Deploy an older commit again. The abandoned head is not deployed automatically; a later push is."""
     caller.require_scope("write", ns)
     head = await _read_abandoned_head(deps, ns) if await _has_pending_head(deps, ns) else None
@@ -129,7 +132,7 @@ async def _find_target_commit(conn: Connection, ns: str, target: RollbackTarget)
     return deployment.commit_id
 
 
-def accept_deployment(deps: Dependencies, deployment: Deployment, response: Response) -> dict[str, Any]:
+def accept_deployment(deps: Dependencies, deployment: Deployment, response: Response) -> DeploymentJson:
     deps.deployment_worker.wake()
     response.headers["Location"] = f"/api/v1/apps/{deployment.app}/deployments/{deployment.id}"
     return deployment.to_json()

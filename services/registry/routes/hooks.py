@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Literal, NotRequired
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse
+from typing_extensions import TypedDict
 
 from libs.common import log
 from libs.common.db import database_time
 from libs.common.errors import NotFound, Unauthorized
+from libs.common.http.api_document import describe_body
+from libs.common.http.documented_router import DocumentedRouter
+from libs.common.http.response_shapes import response_shape
 from services.registry.apps import Repository
 from services.registry.db import Connection, apps, deliveries, deployments
 from services.registry.dependencies import Dependencies, DependenciesDep
 from services.registry.deployments.push_decision import PushContext, PushDecision, decide_push, find_existing_deployment
-from services.registry.deployments.state import Deployment, DeploymentTrigger
+from services.registry.deployments.state import Deployment, DeploymentJson, DeploymentTrigger
 from services.registry.git.error_messages import BranchNotFound
 from services.registry.git.webhooks import (
     MAX_BODY_BYTES,
@@ -31,15 +35,37 @@ from services.registry.request_body import read_body
 from services.registry.secrets.tokens import constant_time_equal
 from services.registry.secrets.verification import authenticate_token
 
-router = APIRouter()
+router = DocumentedRouter(tags=["webhooks"])
 AUTHORIZATION = "x-mlmesh-authorization"
 """The caller's Authorization header, as the gateway forwards it."""
+EXAMPLE = {"ref": "refs/heads/main", "after": "6f1c2b7d9a8e4f3021c5b6a7d8e9f0a1b2c3d4e5"}
 HEAD_TIMEOUT_S = 0.7
 """Forges stop waiting within seconds; the deployment asks a slower remote."""
 
 
-@router.post("/hooks/{ns}")
-async def handle_hook(ns: str, request: Request, deps: DependenciesDep) -> Response:
+@response_shape
+class HookJson(TypedDict):
+    """Nothing is deployed: a ping, a delivery that is known, or one that cannot be followed."""
+
+    status: Literal["pong", "known", "ignored"]
+    detail: NotRequired[str]
+
+
+@router.post(
+    "/hooks/{ns}",
+    summary="Receive a push webhook",
+    response_model=DeploymentJson | HookJson,
+    responses={
+        200: {"description": "The live deployment has the commit, or nothing is to be deployed"},
+        202: {"model": DeploymentJson, "description": "The deployment, at `Location`"},
+        204: {"description": "The push is for another branch"},
+    },
+    openapi_extra={
+        "requestBody": describe_body("application/json", "As the forge sends it.", EXAMPLE, {"type": "object"})
+    },
+)
+async def receive_push(ns: str, request: Request, deps: DependenciesDep) -> Response:
+    """GitHub, Gitea, Forgejo, Gogs, GitLab, Bitbucket, Azure DevOps, or anything with a bearer token."""
     repository = await _get_repository(deps, ns)
     body = await read_body(request, MAX_BODY_BYTES)
     forge = detect_forge(request.headers)
@@ -170,5 +196,6 @@ async def _load_context(conn: Connection, ns: str, push: Push) -> PushContext:
 def _deployment_response(status: int, deployment: Deployment | None) -> Response:
     if deployment is None:
         return JSONResponse({"status": "known"}, status)
-    body: dict[str, Any] = deployment.to_json()
-    return JSONResponse(body, status, {"Location": f"/api/v1/apps/{deployment.app}/deployments/{deployment.id}"})
+    return JSONResponse(
+        deployment.to_json(), status, {"Location": f"/api/v1/apps/{deployment.app}/deployments/{deployment.id}"}
+    )

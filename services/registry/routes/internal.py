@@ -17,7 +17,7 @@ from services.registry.deployments.state import Deployment, DeploymentStep
 from services.registry.git.error_messages import GitFailed
 from services.registry.secrets.verification import authenticate_token
 
-router = APIRouter(prefix="/internal")
+router = APIRouter(prefix="/internal", include_in_schema=False)
 
 
 class InternalBody(BaseModel):

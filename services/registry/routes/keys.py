@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.db import database_time
 from libs.common.errors import NotFound
+from libs.common.http.documented_router import DocumentedRouter
+from libs.common.http.response_shapes import Page, response_shape
 from libs.common.manifests.fields import UserName
 from services.registry.db import access_feed, apps, tokens
 from services.registry.dependencies import AppNotFound, CallerDep, DependenciesDep
 from services.registry.secrets import tokens as secret_texts
 
-router = APIRouter(prefix="/api/v1/apps/{ns}/keys")
+router = DocumentedRouter(prefix="/api/v1/apps/{ns}/keys", tags=["keys"])
+
+
+@response_shape
+class CreatedApiKeyJson(tokens.ApiKeyJson):
+    """A new API key, with its text."""
+
+    key: str
 
 
 class NewKey(BaseModel):
+    """An API key to create."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    user: UserName
+    user: Annotated[UserName, Field(examples=["alice"])]
 
 
 @router.get("")
-async def list_keys(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+async def list_keys(ns: str, deps: DependenciesDep, caller: CallerDep) -> Page[tokens.ApiKeyJson]:
     caller.require_scope("read", ns)
     async with deps.database.read() as conn:
         if await apps.get(conn, ns) is None:
@@ -34,7 +44,7 @@ async def list_keys(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[s
 
 
 @router.post("", status_code=201)
-async def create_key(ns: str, body: NewKey, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+async def create_key(ns: str, body: NewKey, deps: DependenciesDep, caller: CallerDep) -> CreatedApiKeyJson:
     """The key is only in this response; its hash is stored."""
     caller.require_scope("write", ns)
     text = secret_texts.new_token("mlmesh_key")
@@ -48,7 +58,7 @@ async def create_key(ns: str, body: NewKey, deps: DependenciesDep, caller: Calle
 
 
 @router.delete("/{key}", status_code=204)
-async def delete_key(ns: str, key: str, deps: DependenciesDep, caller: CallerDep) -> None:
+async def revoke_key(ns: str, key: str, deps: DependenciesDep, caller: CallerDep) -> None:
     caller.require_scope("write", ns)
     async with deps.database.write() as conn:
         if not await tokens.remove_key(conn, ns, key):

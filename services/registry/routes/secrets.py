@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from typing_extensions import TypedDict
 
 from libs.common.db import database_time
 from libs.common.errors import Invalid, NotFound
+from libs.common.http.documented_router import DocumentedRouter
+from libs.common.http.response_shapes import Page, Time, response_shape
 from libs.common.manifests.fields import Name
 from libs.common.manifests.messages import closest_name
 from libs.common.manifests.secret import Key
@@ -21,7 +23,7 @@ from services.registry.db.secrets import EncryptedValue, Secret
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
 from services.registry.secrets.vault import hash_password
 
-router = APIRouter(prefix="/api/v1/apps/{ns}/secrets")
+router = DocumentedRouter(prefix="/api/v1/apps/{ns}/secrets", tags=["secrets"])
 USER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 MAX_PASSWORD = 256
 """Characters; a longer value is a key or a file and gets no verifier."""
@@ -41,16 +43,34 @@ def _check_encodable(value: SecretStr) -> SecretStr:
 Value = Annotated[SecretStr, AfterValidator(_check_encodable)]
 
 
-class Values(BaseModel):
+class SecretValues(BaseModel):
     """Other keys keep their values; null deletes a key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    data: Annotated[dict[Key, Value | None], Field(min_length=1, max_length=MAX_KEYS)]
+    data: Annotated[
+        dict[Key, Value | None], Field(min_length=1, max_length=MAX_KEYS, examples=[{"alice": "late-again-7"}])
+    ]
+
+
+@response_shape
+class SecretJson(TypedDict):
+    """A secret, without its values."""
+
+    name: Annotated[str, Field(examples=["users"])]
+    keys: Annotated[list[str], Field(examples=[["alice"]])]
+    """The keys that have a value."""
+    missing: list[str]
+    """Declared keys without a value."""
+    undeclared: list[str]
+    """Keys with a value that is not declared any more."""
+    version: int
+    """Incremented with every change of a value."""
+    updated_at: Time | None
 
 
 @router.get("")
-async def list_secrets(ns: str, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+async def list_secrets(ns: str, deps: DependenciesDep, caller: CallerDep) -> Page[SecretJson]:
     caller.require_scope("read", ns)
     async with deps.database.read() as conn:
         if await apps.get(conn, ns) is None:
@@ -59,7 +79,7 @@ async def list_secrets(ns: str, deps: DependenciesDep, caller: CallerDep) -> dic
     return {"items": [_secret_to_json(secret) for secret in stored.values()], "next": None}
 
 
-def _secret_to_json(secret: Secret) -> dict[str, Any]:
+def _secret_to_json(secret: Secret) -> SecretJson:
     return {
         "name": secret.name,
         "keys": sorted(secret.keys_set),
@@ -71,7 +91,7 @@ def _secret_to_json(secret: Secret) -> dict[str, Any]:
 
 
 @router.put("/{name}", status_code=204)
-async def put_secret(ns: str, name: Name, body: Values, deps: DependenciesDep, caller: CallerDep) -> None:
+async def put_secret(ns: str, name: Name, body: SecretValues, deps: DependenciesDep, caller: CallerDep) -> None:
     caller.require_scope("write", ns)
     new_values = {key: value.get_secret_value() if value is not None else None for key, value in body.data.items()}
     if too_long := next(
@@ -128,7 +148,7 @@ def _encrypt_values(
 
 
 @router.delete("/{name}/{key}", status_code=204)
-async def delete_key(ns: str, name: str, key: str, deps: DependenciesDep, caller: CallerDep) -> None:
+async def delete_secret_key(ns: str, name: str, key: str, deps: DependenciesDep, caller: CallerDep) -> None:
     """Delete one key."""
     caller.require_scope("write", ns)
     async with deps.database.write() as conn:

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from libs.common.db import database_time
 from libs.common.errors import Conflict, NotFound
+from libs.common.http.documented_router import DocumentedRouter
+from libs.common.http.response_shapes import Page, response_shape
 from libs.common.manifests import quantities
 from services.registry.db import tokens
 from services.registry.db.ids import new_id
 from services.registry.dependencies import CallerDep, DependenciesDep
 from services.registry.secrets import tokens as secret_texts
 
-router = APIRouter(prefix="/api/v1/tokens")
+router = DocumentedRouter(prefix="/api/v1/tokens", tags=["tokens"])
+
+
+@response_shape
+class CreatedTokenJson(tokens.TokenJson):
+    """A new token, with its text."""
+
+    token: str
 
 
 class NewToken(BaseModel):
-    """`expires_in` is a number of seconds or a duration such as 30m."""
+    """`expires_in` is a number of seconds or a duration such as 30m; without it the token does not expire."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, Field(pattern=f"^{secret_texts.NAME.pattern}$")]
-    scopes: tuple[str, ...]
+    name: Annotated[str, Field(pattern=f"^{secret_texts.NAME.pattern}$", examples=["ada-laptop"])]
+    scopes: Annotated[tuple[str, ...], Field(examples=[["write:texts"]])]
     expires_in: Annotated[float, Field(gt=0), BeforeValidator(quantities.parse_duration)] | None = None
 
 
 @router.get("")
-async def list_tokens(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+async def list_tokens(deps: DependenciesDep, caller: CallerDep) -> Page[tokens.TokenJson]:
     caller.require_scope("admin")
     async with deps.database.read() as conn:
         rows = await tokens.list_tokens(conn)
@@ -37,7 +45,7 @@ async def list_tokens(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any
 
 
 @router.post("", status_code=201)
-async def create_token(body: NewToken, deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+async def create_token(body: NewToken, deps: DependenciesDep, caller: CallerDep) -> CreatedTokenJson:
     """The token is only in this response; its hash is stored."""
     caller.require_scope("admin")
     scopes, text = secret_texts.validate_scopes(body.scopes), secret_texts.new_token("mlmesh")

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict
 
 from libs.common.errors import Malformed, NotFound
+from libs.common.http.api_document import Document, describe_body
+from libs.common.http.documented_router import DocumentedRouter
+from libs.common.http.response_shapes import response_shape
 from libs.common.manifests import KINDS, json_schema
 from libs.common.manifests.fields import Name
 from services.registry.checks.catalog import check_manifests
-from services.registry.checks.problems import problem_to_json
+from services.registry.checks.problems import ManifestProblemJson, problem_to_json
 from services.registry.request_body import read_body
 
-router = APIRouter(prefix="/api/v1")
+router = DocumentedRouter(prefix="/api/v1", tags=["manifests"])
 MAX_BYTES = 16_000_000
 """10 MB of manifests, escaped as JSON."""
+EXAMPLE = "apiVersion: mlmesh/v1\nkind: DataBox\nmetadata: {name: results}\nspec: {s3DefaultStorage: {capacity: 10G}}\n"
 
 
 class ManifestFiles(BaseModel):
@@ -25,13 +30,27 @@ class ManifestFiles(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    files: dict[str, str]
+    files: Annotated[dict[str, str], Field(examples=[{"manifests/app.yaml": EXAMPLE}])]
     namespace: Name | None = None
     secrets: tuple[str, ...] = ()
 
 
-@router.post("/validate")
-async def validate_files(request: Request) -> dict[str, Any]:
+@response_shape
+class ValidationJson(TypedDict):
+    """What is wrong with the manifests: nothing, when there are no errors."""
+
+    errors: list[ManifestProblemJson]
+    warnings: list[ManifestProblemJson]
+
+
+@router.post(
+    "/validate",
+    summary="Validate manifests",
+    openapi_extra={
+        "requestBody": describe_body("application/json", "The files.", schema=ManifestFiles.model_json_schema())
+    },
+)
+async def validate_files(request: Request) -> ValidationJson:
     body = await read_body(request, MAX_BYTES)
     try:
         manifest_files = await asyncio.to_thread(ManifestFiles.model_validate_json, body)
@@ -47,8 +66,8 @@ async def validate_files(request: Request) -> dict[str, Any]:
     }
 
 
-@router.get("/schema/{kind}.json")
-async def get_schema(kind: str) -> dict[str, Any]:
+@router.get("/schema/{kind}.json", summary="Get the JSON Schema of a manifest")
+async def get_schema(kind: str) -> Document:
     """The kind is case-insensitive: `mlcomponent.json`."""
     kind_name = next((name for name in KINDS if name.lower() == kind.lower()), None)
     if kind_name is None:
