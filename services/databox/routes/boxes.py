@@ -10,7 +10,7 @@ from libs.common.store_keys import check_name
 from services.databox import db
 from services.databox.dependencies import DependenciesDep
 
-router = APIRouter(prefix="/internal/apps/{ns}/boxes")
+router = APIRouter(prefix="/internal/apps/{ns}/boxes", include_in_schema=False)
 
 
 @router.put("", status_code=204)

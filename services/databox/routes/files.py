@@ -6,15 +6,20 @@ The path is parsed from the request's raw bytes and decoded once, so that differ
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, NotRequired
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
+from pydantic import Field
 from starlette.responses import JSONResponse
+from typing_extensions import TypedDict
 
 from libs.common.errors import Invalid, Malformed, NotFound, PreconditionFailed
+from libs.common.http.api_document import describe_body
 from libs.common.http.conditions import Conditions, Version
+from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.pagination import next_page_link
 from libs.common.http.problem import problem_response
+from libs.common.http.response_shapes import Page, Time, response_shape
 from libs.common.identity import caller_from_headers
 from libs.common.store_keys import BoxAddress, check_prefix, decode_path, parse_address
 from libs.common.times import iso_time
@@ -23,13 +28,52 @@ from services.databox.dependencies import Dependencies, DependenciesDep
 from services.databox.files.preconditions import FileExists, build_replace_check, stat_version
 from services.databox.files.quota import ReservationRequest, file_version, link_reservation_id
 from services.databox.files.uploads import ReplaceCheck, refuse_clash
-from services.databox.routes.bodies import join_headers, read_body, read_chunks, send_file, store_body
+from services.databox.routes.bodies import (
+    FILE_RESPONSES,
+    HEAD_RESPONSES,
+    join_headers,
+    read_body,
+    read_chunks,
+    send_file,
+    store_body,
+)
 from services.databox.store import ExpectedVersion, Stat
 
-router = APIRouter(prefix="/internal/apps/{ns}/users/{user}/files")
+router = DocumentedRouter(prefix="/internal/apps/{ns}/users/{user}/files", tags=["files"])
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 BINARY_TYPE = "application/octet-stream"
+
+
+@response_shape
+class FileLinksJson(TypedDict):
+    """Links that need no credentials, for an hour or as long as `expires` says."""
+
+    presigned_get_url: NotRequired[Annotated[str, Field(examples=["https://mesh.example/links/WyJHRVQi"])]]
+    presigned_put_url: NotRequired[Annotated[str, Field(examples=["https://mesh.example/links/WyJQVVQi"])]]
+    """For who may write."""
+
+
+@response_shape
+class FileJson(TypedDict):
+    """A file in a box."""
+
+    name: Annotated[str, Field(examples=["2026/report.csv"])]
+    """Relative to the folder that is listed."""
+    size: int
+    """Bytes."""
+    etag: str
+    modified: Time
+
+
+UPLOAD_RESPONSES: dict[int | str, dict[str, object]] = {
+    200: {"description": "A link to upload to, as the request had no body"},
+    201: {"description": "Stored"},
+}
+UPLOAD_BODY = {
+    "requestBody": {**describe_body(BINARY_TYPE, "The file; without a body the response is a link."), "required": False}
+}
+GET_RESPONSES = {**FILE_RESPONSES, 200: {**FILE_RESPONSES[200], "description": "Links, a listing, or the file itself"}}
 
 
 @dataclass(frozen=True)
@@ -68,8 +112,8 @@ def _split_path(raw_path: bytes) -> tuple[str, str, str, str]:
 BoxPathDep = Annotated[BoxPath, Depends(resolve_path)]
 
 
-@router.put("/{box}")
-@router.put("/{box}/{path:path}")
+@router.put("/{box}", include_in_schema=False)
+@router.put("/{box}/{path:path}", response_model=FileLinksJson, responses=UPLOAD_RESPONSES, openapi_extra=UPLOAD_BODY)
 async def upload_file(
     request: Request,
     target: BoxPathDep,
@@ -128,8 +172,8 @@ def _reservation_request(target: BoxPath, old: Stat | None, size: int | None, li
     )
 
 
-@router.get("/{box}")
-@router.get("/{box}/{path:path}")
+@router.get("/{box}", operation_id="list_box", summary="List box", response_model=Page[FileJson])
+@router.get("/{box}/{path:path}", response_model=FileLinksJson | Page[FileJson], responses=GET_RESPONSES)
 async def get_path(
     request: Request,
     target: BoxPathDep,
@@ -156,8 +200,8 @@ async def get_path(
     return JSONResponse(links_by_kind)
 
 
-@router.head("/{box}")
-@router.head("/{box}/{path:path}")
+@router.head("/{box}", operation_id="check_box", summary="Check box", responses=HEAD_RESPONSES)
+@router.head("/{box}/{path:path}", responses=HEAD_RESPONSES)
 async def head_path(request: Request, target: BoxPathDep, deps: DependenciesDep) -> Response:
     """A folder always exists; its listing may be empty."""
     if target.address.kind != "file":
@@ -194,7 +238,7 @@ async def _get_existing(target: BoxPath, deps: Dependencies) -> Stat:
     return stat
 
 
-async def _list_page(folder: str, deps: Dependencies, prefix: str, cursor: str | None, limit: int) -> dict[str, Any]:
+async def _list_page(folder: str, deps: Dependencies, prefix: str, cursor: str | None, limit: int) -> Page[FileJson]:
     start_after = "" if cursor is None else str(deps.cursors.read_cursor(folder, cursor))
     stats = [stat async for stat in deps.store.list(folder + prefix, start_after, limit + 1)]
     next_cursor = deps.cursors.make_cursor(folder, stats[limit - 1].key) if len(stats) > limit else None
@@ -207,7 +251,7 @@ def _public_path(request: Request) -> str:
     return f"/{app}/files/{box}/{path}"
 
 
-def _stat_to_json(stat: Stat, folder: str) -> dict[str, Any]:
+def _stat_to_json(stat: Stat, folder: str) -> FileJson:
     return {
         "name": stat.key.removeprefix(folder),
         "size": stat.size,

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import time
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from libs.common.errors import NotFound
+from libs.common.http.api_document import describe_body
 from libs.common.http.conditions import Conditions
+from libs.common.http.documented_router import DocumentedRouter
 from services.databox.dependencies import DependenciesDep
 from services.databox.files.preconditions import build_replace_check
 from services.databox.links import verify_link
-from services.databox.routes.bodies import join_headers, read_chunks, send_file, store_body
+from services.databox.routes.bodies import (
+    FILE_RESPONSES,
+    HEAD_RESPONSES,
+    join_headers,
+    read_chunks,
+    send_file,
+    store_body,
+)
 
-router = APIRouter(prefix="/links")
+router = DocumentedRouter(prefix="/links", tags=["files"])
+DESCRIPTION = "A link of `presigned_get_url` or `presigned_put_url`; the token is the only credential."
 
 
-@router.api_route("/{token}", methods=["GET", "HEAD"])
+@router.head("/{token}", operation_id="check_link", summary="Check a download link", responses=HEAD_RESPONSES)
+@router.get("/{token}", description=DESCRIPTION, responses=FILE_RESPONSES)
 async def download_by_link(token: str, request: Request, deps: DependenciesDep) -> Response:
     link = verify_link(deps.signer, token, request.method, time.time())
     stat = await deps.store.stat(link.key)
@@ -25,7 +36,12 @@ async def download_by_link(token: str, request: Request, deps: DependenciesDep) 
     return await send_file(deps.store, stat, request)
 
 
-@router.put("/{token}")
+@router.put(
+    "/{token}",
+    description=DESCRIPTION,
+    responses={200: {"description": "Stored"}},
+    openapi_extra={"requestBody": describe_body("application/octet-stream", "The file.")},
+)
 async def upload_by_link(token: str, request: Request, deps: DependenciesDep) -> Response:
     link = verify_link(deps.signer, token, request.method, time.time())
     check_replace = build_replace_check(Conditions.from_headers(join_headers(request)), overwrite=True)

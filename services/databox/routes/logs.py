@@ -10,7 +10,7 @@ from services.databox.dependencies import DependenciesDep
 from services.databox.files.logs import CHUNK_BYTES
 from services.databox.routes.bodies import read_chunks
 
-router = APIRouter(prefix="/internal/apps/{ns}/logs")
+router = APIRouter(prefix="/internal/apps/{ns}/logs", include_in_schema=False)
 MAX_WAIT_S = 20.0
 SIZE_HEADER = "X-Mlmesh-Log-Size"
 

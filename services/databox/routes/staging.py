@@ -24,7 +24,7 @@ from services.databox.dependencies import Dependencies, DependenciesDep
 from services.databox.files.quota import ReservationRequest, file_version, link_reservation_id
 from services.databox.store import ExpectedVersion, Stat
 
-router = APIRouter(prefix="/internal/apps/{ns}")
+router = APIRouter(prefix="/internal/apps/{ns}", include_in_schema=False)
 LINK_LIFETIMES_S: dict[Audience, int] = {"inside": links.INTERNAL_LIFETIME_S, "public": links.DEFAULT_LIFETIME_S}
 
 
