@@ -45,7 +45,14 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
         deps: Dependencies = app.state.dependencies
         return {"database": deps.db.ready, "bus": deps.bus.ready}
 
-    app = create_app("scheduler", settings, lifespan=lifespan, checks=checks, hot_routes=HOT_ROUTES)
+    app = create_app(
+        "scheduler",
+        settings,
+        lifespan=lifespan,
+        checks=checks,
+        hot_routes=HOT_ROUTES,
+        hot_operations=submissions.operations.routes,
+    )
     for route_module in ROUTE_MODULES:
         app.include_router(route_module.router)
     return app

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from libs.common.bus import Bus
 from libs.common.db import Database
@@ -15,6 +14,7 @@ from services.scheduler.model.run import Run
 from services.scheduler.notifications import Notifier
 from services.scheduler.public_http import PublicHttpClient
 from services.scheduler.runs.create import RunCreator
+from services.scheduler.runs.views import RunJson
 from services.scheduler.tasks.apply import TransitionApplier
 from services.scheduler.tasks.dispatcher import TaskDispatcher
 from services.scheduler.triggers import LoopTriggers
@@ -37,7 +37,7 @@ class Dependencies:
     triggers: LoopTriggers
     applier: TransitionApplier
     run_creator: RunCreator
-    run_reads: Coalescer[tuple[Run, dict[str, Any]] | None] = field(default_factory=Coalescer)
+    run_reads: Coalescer[tuple[Run, RunJson] | None] = field(default_factory=Coalescer)
 
     @property
     def poll_interval(self) -> float:

@@ -41,7 +41,7 @@ class ReasonJson(TypedDict):
 
     code: Annotated[str, Field(examples=["image_pull"])]
     """For programs."""
-    detail: Annotated[str, Field(examples=["python:3.12"])]
+    detail: Annotated[str | None, Field(examples=["python:3.12"])]
     """For people; may be empty."""
 
 

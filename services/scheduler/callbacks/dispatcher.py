@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Iterable
 
 import aiohttp
 import orjson
@@ -14,9 +15,10 @@ from libs.common.periodic_task import for_each
 from libs.common.settings import Settings
 from services.scheduler import credentials
 from services.scheduler.callbacks import events, signing
-from services.scheduler.db import callbacks
+from services.scheduler.db import Connection, callbacks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.model.callback import Callback, Delivery
+from services.scheduler.model.run import Run
 from services.scheduler.public_http import PublicHttpClient
 from services.scheduler.runs import queries
 from services.scheduler.triggers import LoopTriggers
@@ -61,13 +63,8 @@ async def _enqueue_events(db: Database, settings: Settings, run_id: str) -> None
         if callback is None or run is None:
             return
         new_events = events.due_events(callback, run)
-        run_json = await queries.load_run_json(conn, run) if new_events else {}
-        for event in new_events.values():
-            delivery_id = f"m_{secrets.token_hex(10)}"
-            cloud_event = events.build_cloud_event(delivery_id, run, event, run_json, settings.public_url)
-            body = orjson.dumps(cloud_event).decode()
-            delivery = Delivery(id=delivery_id, run=run_id, event=event, body=body, next_at=now, created_at=now)
-            await callbacks.add_delivery(conn, delivery)
+        if new_events:
+            await _add_deliveries(conn, run, new_events.values(), settings.public_url, now)
         spec = credentials.encrypt_headers(
             settings.internal_token, run_id, callback.spec
         )  # rows of an earlier release hold plain headers
@@ -78,6 +75,15 @@ async def _enqueue_events(db: Database, settings: Settings, run_id: str) -> None
             "spec": spec,
         }
         await callbacks.update_callback(conn, run_id, columns)
+
+
+async def _add_deliveries(conn: Connection, run: Run, new_events: Iterable[str], public_url: str, now: float) -> None:
+    run_json = await queries.load_run_json(conn, run)
+    for event in new_events:
+        delivery_id = f"m_{secrets.token_hex(10)}"
+        body = orjson.dumps(events.build_cloud_event(delivery_id, run, event, run_json, public_url)).decode()
+        delivery = Delivery(id=delivery_id, run=run.id, event=event, body=body, next_at=now, created_at=now)
+        await callbacks.add_delivery(conn, delivery)
 
 
 async def _deliver_once(

@@ -1,20 +1,25 @@
-"""Status of an app's components, for owners."""
+"""Status of an app's components, for owners and for the page of the app."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import cast
 
+from libs.common.component_status import ComponentJson, ComponentStatus, InstanceJson
 from libs.common.db import Database
 from libs.common.errors import NotFound
+from libs.common.http.response_shapes import JsonObject, ReasonJson
 from libs.common.manifests.catalog import Catalog
 from libs.common.protocol.route_table import AppRoutes
+from libs.common.times import iso_time
 from services.scheduler.components import route_table
 from services.scheduler.db import apps, autoscaling, rollouts, tasks
 from services.scheduler.model.app import App
-from services.scheduler.runs import views
+from services.scheduler.model.reason import Reason, reason
+from services.scheduler.model.task import Task
 
 
-async def list_components(db: Database, app: str) -> list[dict[str, Any]]:
+async def list_components(db: Database, app: str) -> list[ComponentJson]:
     """Components of the live revision and of active rollouts."""
     async with db.read() as conn:
         live_app = await apps.get(conn, app)
@@ -25,19 +30,64 @@ async def list_components(db: Database, app: str) -> list[dict[str, Any]]:
         catalogs.append(live_app.catalog)
     names = sorted({name for catalog in catalogs for name in catalog["components"]})
     return [
-        views.component_to_json(name, [task for task in instances if task.name == name], asleep=name in asleep)
+        component_to_json(name, [task for task in instances if task.name == name], asleep=name in asleep)
         for name in names
     ]
 
 
-async def get_component(db: Database, app: str, name: str) -> dict[str, Any]:
+async def get_component(db: Database, app: str, name: str) -> ComponentJson:
     components = {component["name"]: component for component in await list_components(db, app)}
     if name not in components:
         raise NotFound(f"{app} has no component {name}; components are {', '.join(components) or 'none'}")
     return components[name]
 
 
-def list_apis(app: App | None) -> list[dict[str, Any]]:
+def list_apis(app: App | None) -> list[JsonObject]:
     if app is None or app.catalog is None:
         return []
     return list(AppRoutes(apis=route_table.list_published_apis(Catalog.from_json(app.catalog))).to_json()["apis"])
+
+
+def component_to_json(name: str, tasks: Sequence[Task], *, asleep: bool = False) -> ComponentJson:
+    """A component's status from its open instances; `asleep`: scaled to zero."""
+    healthy = [task for task in tasks if task.is_healthy]
+    failed = next((task.reason for task in tasks if task.reason), None)
+    unhealthy = next((task for task in tasks if task.state == "claimed" and task.phase == "unhealthy"), None)
+    refusal = reason("unhealthy", unhealthy.detail or "") if unhealthy is not None else None
+    status: ComponentStatus
+    if healthy:
+        status = "healthy"
+    elif any(task.failures for task in tasks):
+        status = "failing"
+    elif tasks:
+        status = "waiting" if failed else "unhealthy" if refusal else "starting"
+    else:
+        status = "asleep" if asleep else "stopped"
+    return {
+        "name": name,
+        "status": status,
+        "reason": None if healthy else _without_log_tail(failed or refusal),
+        "instances": [instance_to_json(task) for task in tasks],
+        "error": failed.detail if failed and not healthy else None,
+        "log_tail": next((task.log_tail for task in tasks if task.log_tail), []),
+    }
+
+
+def instance_to_json(task: Task) -> InstanceJson:
+    return {
+        "id": task.id,
+        "status": task.phase if task.state == "claimed" else task.state,
+        "worker": task.worker,
+        "reason": _without_log_tail(task.reason),
+        "detail": task.detail,
+        "attempt": task.attempt,
+        "started_at": iso_time(task.started_at),
+    }
+
+
+def _without_log_tail(why: Reason | None) -> ReasonJson | None:
+    return (
+        None
+        if why is None
+        else cast(ReasonJson, {key: value for key, value in why.to_json().items() if key != "log_tail"})
+    )

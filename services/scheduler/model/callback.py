@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from typing_extensions import TypedDict
+
+from libs.common.http.response_shapes import Time, response_shape
+
 DeliveryState = Literal["pending", "delivered", "failed"]
 
 
@@ -22,6 +26,17 @@ class Callback:
     open: bool = True
 
 
+@response_shape
+class DeliveryAttemptJson(TypedDict):
+    """One try to deliver an event."""
+
+    at: Time
+    status: int | None
+    """The receiver's HTTP status; null when it could not be reached."""
+    error: str | None
+    seconds: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
     """One event of a run, sent until the receiver accepts it or the tries are used up."""
@@ -32,5 +47,5 @@ class Delivery:
     body: str
     created_at: float
     state: DeliveryState = "pending"
-    attempts: list[dict[str, Any]] = field(default_factory=list)
+    attempts: list[DeliveryAttemptJson] = field(default_factory=list)
     next_at: float | None = None

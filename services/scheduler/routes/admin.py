@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from fastapi import APIRouter
-
 from libs.common.bus import Queue
 from libs.common.db import database_time
 from libs.common.errors import NotFound
+from libs.common.http.documented_router import DocumentedRouter
+from libs.common.http.response_shapes import Page
 from services.scheduler import notifications
 from services.scheduler.db import ready_queue, tasks, workers
 from services.scheduler.routes.dependencies import CallerDep, DependenciesDep
-from services.scheduler.runs import views
 from services.scheduler.tasks import dispatcher
+from services.scheduler.workers import views
+from services.scheduler.workers.views import DeadLetterJson, DrainJson, QueueJson, RedriveJson, WorkerJson
 
-router = APIRouter(prefix="/api/v1")
+router = DocumentedRouter(prefix="/api/v1", tags=["workers and queues"])
 
 
 @router.get("/workers")
-async def list_workers(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+async def list_workers(deps: DependenciesDep, caller: CallerDep) -> Page[WorkerJson]:
     caller.require_scope("read")
     async with deps.db.read() as conn:
         now = await database_time(conn)
@@ -31,7 +30,7 @@ async def list_workers(deps: DependenciesDep, caller: CallerDep) -> dict[str, An
 
 
 @router.post("/workers/{name}/drain", status_code=202)
-async def drain_worker(deps: DependenciesDep, caller: CallerDep, name: str, off: bool = False) -> dict[str, Any]:
+async def drain_worker(deps: DependenciesDep, caller: CallerDep, name: str, off: bool = False) -> DrainJson:
     """Drain: the worker claims nothing, returns tasks it has not started, and its instances move to other workers.
 
     `?off=true` ends the drain.
@@ -48,7 +47,7 @@ async def drain_worker(deps: DependenciesDep, caller: CallerDep, name: str, off:
 
 
 @router.get("/queues")
-async def list_queues(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any]:
+async def list_queues(deps: DependenciesDep, caller: CallerDep) -> Page[QueueJson]:
     """Ready tasks and dead letters, by resource class."""
     caller.require_scope("read")
     async with deps.db.read() as conn:
@@ -65,7 +64,7 @@ async def list_queues(deps: DependenciesDep, caller: CallerDep) -> dict[str, Any
 
 
 @router.get("/queues/{name}/dead")
-async def list_dead_letters(deps: DependenciesDep, caller: CallerDep, name: str) -> dict[str, Any]:
+async def list_dead_letters(deps: DependenciesDep, caller: CallerDep, name: str) -> Page[DeadLetterJson]:
     caller.require_scope("read")
     queue = _find_queue(name)
     letters = [letter for letter in await deps.bus.list_dead_letters() if queue.accepts(letter.key)]
@@ -73,7 +72,7 @@ async def list_dead_letters(deps: DependenciesDep, caller: CallerDep, name: str)
 
 
 @router.post("/queues/{name}/redrive", status_code=202)
-async def redrive_queue(deps: DependenciesDep, caller: CallerDep, name: str) -> dict[str, Any]:
+async def redrive_queue(deps: DependenciesDep, caller: CallerDep, name: str) -> RedriveJson:
     """Move dead letters back to the queue."""
     caller.require_scope("admin")
     return {"name": name, "redriven": await deps.bus.redrive(_find_queue(name))}

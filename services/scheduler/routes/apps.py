@@ -10,7 +10,7 @@ from services.scheduler.components import app_removal, status
 from services.scheduler.db import apps
 from services.scheduler.routes.dependencies import DependenciesDep
 
-router = APIRouter(prefix="/internal")
+router = APIRouter(prefix="/internal", include_in_schema=False)
 
 
 @router.get("/apps/{ns}")

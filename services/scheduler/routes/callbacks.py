@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from fastapi import APIRouter
-
 from libs.common.db import database_time
 from libs.common.errors import NotFound
+from libs.common.http.documented_router import DocumentedRouter
 from services.scheduler.callbacks import events, signing
+from services.scheduler.callbacks.events import DeliveryJson, DeliveryListJson
 from services.scheduler.db import callbacks
 from services.scheduler.routes.dependencies import DependenciesDep
-from services.scheduler.routes.runs import RunScopeDep, require_visible_run
+from services.scheduler.routes.run_scope import RunScopeDep, require_visible_run, run_route
 
-router = APIRouter()
+router = DocumentedRouter()
 
 
-@router.get("/internal/apps/{ns}/runs/{run_id}/deliveries")
-@router.get("/api/v1/apps/{ns}/runs/{run_id}/deliveries")
-async def list_deliveries(deps: DependenciesDep, scope: RunScopeDep, run_id: str) -> dict[str, Any]:
+@run_route(router, "GET", "/{run_id}/deliveries")
+async def list_deliveries(deps: DependenciesDep, scope: RunScopeDep, run_id: str) -> DeliveryListJson:
+    """What the callback was told."""
     await require_visible_run(deps, scope, run_id)
     async with deps.db.read() as conn:
         callback = await callbacks.get(conn, run_id)
@@ -33,9 +31,8 @@ async def list_deliveries(deps: DependenciesDep, scope: RunScopeDep, run_id: str
     }
 
 
-@router.post("/internal/apps/{ns}/runs/{run_id}/deliveries/{delivery}/redeliver", status_code=202)
-@router.post("/api/v1/apps/{ns}/runs/{run_id}/deliveries/{delivery}/redeliver", status_code=202)
-async def redeliver_event(deps: DependenciesDep, scope: RunScopeDep, run_id: str, delivery: str) -> dict[str, Any]:
+@run_route(router, "POST", "/{run_id}/deliveries/{delivery}/redeliver", status_code=202)
+async def redeliver_event(deps: DependenciesDep, scope: RunScopeDep, run_id: str, delivery: str) -> DeliveryJson:
     """Send a delivery again now, whatever its state; it keeps its id."""
     await require_visible_run(deps, scope, run_id)
     async with deps.db.write() as conn:

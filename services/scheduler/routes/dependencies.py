@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
 from libs.common.http.hot_routes import RouteRequest
 from libs.common.identity import Caller, caller_from_headers
@@ -33,6 +33,9 @@ CallerDep = Annotated[Caller, Depends(_caller)]
 
 
 MAX_WAIT_S = 60.0
+PreferWait = Annotated[
+    str | None, Header(alias="Prefer", description=f"`wait=N`: seconds, at most {MAX_WAIT_S:g}.", examples=["wait=10"])
+]
 RETRY_AFTER_S = "1"
 """Seconds until a client should poll a run again."""
 

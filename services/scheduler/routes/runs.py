@@ -3,68 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from libs.common.errors import Forbidden, Gone, Malformed, NotFound, RangeNotSatisfiable
+from libs.common.errors import Gone, Malformed, NotFound, RangeNotSatisfiable
+from libs.common.http.api_document import describe_text
+from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.hot_routes import OrjsonResponse
 from libs.common.http.pagination import Cursors, next_page_link
 from libs.common.http.problem import problem_response
-from libs.common.identity import ANONYMOUS, OWNER_USER, Caller
+from libs.common.http.response_shapes import Page
+from libs.common.identity import ANONYMOUS
 from services.scheduler.db import runs as run_rows
 from services.scheduler.dependencies import Dependencies
-from services.scheduler.model.run import Run
-from services.scheduler.routes.dependencies import RETRY_AFTER_S, CallerDep, DependenciesDep, parse_prefer_wait
+from services.scheduler.routes.dependencies import RETRY_AFTER_S, DependenciesDep, PreferWait, parse_prefer_wait
+from services.scheduler.routes.run_scope import RunScopeDep, require_visible_run, run_route
 from services.scheduler.runs import commands, log_events, logs, outputs, queries, retention, views, waiting
+from services.scheduler.runs.outputs import OutputFilesJson
+from services.scheduler.runs.views import RunJson
 
 STATUSES = ("queued", "running", "succeeded", "failed", "canceling", "canceled", "expired")
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 KEEP_ALIVE_S = 15.0
 TEXT_PLAIN = "text/plain; charset=utf-8"
-router = APIRouter()
+LOG_CONTENT = {media_type: {"schema": {"type": "string"}} for media_type in ("text/plain", "text/event-stream")}
+LOG_RESPONSES = {
+    200: {"description": "The log; with `follow` as server-sent events", "content": LOG_CONTENT},
+    206: {"description": "The range that was asked for", "content": {"text/plain": LOG_CONTENT["text/plain"]}},
+}
+router = DocumentedRouter()
 
 
-class RunScope:
-    """The runs that a request may access: the caller's, or all of the app.
-
-    A run of an anonymous caller is visible to anyone who knows its id.
-    """
-
-    def __init__(self, caller: Caller, app: str, owner: bool) -> None:
-        self.app = app
-        self.list_path = f"/api/v1/apps/{app}/runs" if owner else f"/{app}/runs"
-        """The public path, for links."""
-        self.owner = owner or caller.user == OWNER_USER
-        self.user = None if owner else caller.user
-        self.pipelines = None if owner or "*" in caller.pipelines else caller.pipelines
-
-    def check_visible(self, run: Run) -> Run:
-        """Raises NotFound for a run of another user, as if it did not exist."""
-        is_visible = self.user is None or run.user in (self.user, ANONYMOUS)
-        first_pipeline = run.first_pipeline
-        if not is_visible or (self.pipelines is not None and not self.pipelines & {run.pipeline, first_pipeline}):
-            raise NotFound(f"no run {run.id}")
-        return run
-
-
-async def run_scope(request: Request, caller: CallerDep, ns: str) -> RunScope:
-    owner = request.url.path.startswith("/api/v1/")
-    if owner:
-        caller.require_scope("read" if request.method == "GET" else "write", ns)
-    elif not caller.user:
-        raise Forbidden()
-    return RunScope(caller, ns, owner)
-
-
-RunScopeDep = Annotated[RunScope, Depends(run_scope)]
-
-
-@router.get("/internal/apps/{ns}/runs")
-@router.get("/api/v1/apps/{ns}/runs")
+@run_route(router, "GET", "", response_model=Page[RunJson])
 async def list_runs(
     deps: DependenciesDep,
     scope: RunScopeDep,
@@ -76,6 +50,7 @@ async def list_runs(
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = PAGE_SIZE,
 ) -> Response:
+    """Newest first."""
     if scope.user == ANONYMOUS:  # anonymous callers share a user: only a run's id grants access
         return OrjsonResponse({"items": [], "next": None})
     pipelines = scope.pipelines
@@ -117,15 +92,21 @@ def _parse_time(text: str | None) -> float | None:
         raise Malformed("created_after: write a time such as 2026-01-31T12:00:00Z") from error
 
 
-@router.get("/internal/apps/{ns}/runs/{run_id}")
-@router.get("/api/v1/apps/{ns}/runs/{run_id}")
+@run_route(
+    router,
+    "GET",
+    "/{run_id}",
+    response_model=RunJson,
+    responses={304: {"description": "It has not changed since the version of `If-None-Match`"}},
+)
 async def show_run(
     deps: DependenciesDep,
     scope: RunScopeDep,
     run_id: str,
-    prefer: Annotated[str | None, Header()] = None,
+    prefer: PreferWait = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
+    """With `Prefer: wait`: when it has changed since `If-None-Match`, or has ended."""
     run, body = await queries.get_run(deps.db, scope.app, run_id, owner=scope.owner)
     scope.check_visible(run)
     if (seconds := parse_prefer_wait(prefer)) > 0:
@@ -138,40 +119,32 @@ async def show_run(
     return OrjsonResponse(body, headers=headers)
 
 
-async def require_visible_run(deps: Dependencies, scope: RunScope, run_id: str) -> Run:
-    """The run, if the scope may see it. Raises NotFound, Gone."""
-    async with deps.db.read() as conn:
-        return scope.check_visible(await queries.require_run(conn, scope.app, run_id, lock=False))
-
-
-@router.post("/internal/apps/{ns}/runs/{run_id}/cancel", status_code=202)
-@router.post("/api/v1/apps/{ns}/runs/{run_id}/cancel", status_code=202)
-async def cancel_run(deps: DependenciesDep, scope: RunScopeDep, run_id: str) -> Any:
+@run_route(router, "POST", "/{run_id}/cancel", status_code=202)
+async def cancel_run(deps: DependenciesDep, scope: RunScopeDep, run_id: str) -> RunJson:
+    """Again and again; 409 when it has ended otherwise."""
     await require_visible_run(deps, scope, run_id)
     await commands.cancel_run(deps.db, deps.applier, scope.app, run_id)
     return (await queries.get_run(deps.db, scope.app, run_id, owner=scope.owner))[1]
 
 
-@router.post("/internal/apps/{ns}/runs/{run_id}/retry", status_code=202)
-@router.post("/api/v1/apps/{ns}/runs/{run_id}/retry", status_code=202)
+@run_route(router, "POST", "/{run_id}/retry", status_code=202)
 async def retry_run(
     deps: DependenciesDep, scope: RunScopeDep, run_id: str, stage: Annotated[str | None, Query(alias="from")] = None
-) -> Any:
+) -> RunJson:
+    """`from` keeps the stages before it. 409 unless the run failed, was canceled or has expired."""
     await require_visible_run(deps, scope, run_id)
     await commands.retry_run(deps.db, deps.applier, scope.app, run_id, stage)
     return (await queries.get_run(deps.db, scope.app, run_id, owner=scope.owner))[1]
 
 
-@router.delete("/internal/apps/{ns}/runs/{run_id}", status_code=204)
-@router.delete("/api/v1/apps/{ns}/runs/{run_id}", status_code=204)
+@run_route(router, "DELETE", "/{run_id}", status_code=204)
 async def delete_run(deps: DependenciesDep, scope: RunScopeDep, run_id: str, files: bool = False) -> None:
     """Delete the run; with `?files=true` its published files, too."""
     await require_visible_run(deps, scope, run_id)
     await retention.delete_run(deps.db, deps.triggers, scope.app, run_id, files=files)
 
 
-@router.get("/internal/apps/{ns}/runs/{run_id}/events")
-@router.get("/api/v1/apps/{ns}/runs/{run_id}/events")
+@run_route(router, "GET", "/{run_id}/events", responses=describe_text("text/event-stream", "The run after each change"))
 async def stream_events(
     deps: DependenciesDep, scope: RunScopeDep, run_id: str, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
@@ -201,8 +174,7 @@ async def stream_changes(
             return
 
 
-@router.get("/internal/apps/{ns}/runs/{run_id}/logs")
-@router.get("/api/v1/apps/{ns}/runs/{run_id}/logs")
+@run_route(router, "GET", "/{run_id}/logs", responses=LOG_RESPONSES)
 async def show_log(
     deps: DependenciesDep,
     scope: RunScopeDep,
@@ -238,9 +210,9 @@ async def show_log(
     return StreamingResponse(log_range.content, log_range.decision.status, headers, TEXT_PLAIN)
 
 
-@router.get("/internal/apps/{ns}/runs/{run_id}/outputs/{variable}")
-@router.get("/api/v1/apps/{ns}/runs/{run_id}/outputs/{variable}")
-async def list_files(deps: DependenciesDep, scope: RunScopeDep, run_id: str, variable: str) -> Any:
+@run_route(router, "GET", "/{run_id}/outputs/{variable}", response_model=OutputFilesJson)
+async def list_output_files(deps: DependenciesDep, scope: RunScopeDep, run_id: str, variable: str) -> Response:
+    """The files of an output variable, with links; none while its stage has not succeeded."""
     run = await require_visible_run(deps, scope, run_id)
     files = await outputs.list_output_files(deps.db, deps.services.databox, run, variable)
-    return {"items": [file.to_json() for file in files]}
+    return OrjsonResponse({"items": [file.to_json() for file in files]})

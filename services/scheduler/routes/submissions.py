@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired
 
+from fastapi import Header
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from libs.common.errors import Invalid
+from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.hot_routes import OrjsonResponse, RouteRequest, post_route
+from libs.common.http.response_shapes import JsonObject, response_shape
 from libs.common.identity import ANONYMOUS, OWNER_USER, caller_from_headers
 from services.scheduler.callbacks import events, signing
+from services.scheduler.callbacks.events import CallbackJson
 from services.scheduler.dependencies import Dependencies
-from services.scheduler.routes.dependencies import RETRY_AFTER_S, get_dependencies, parse_prefer_wait
+from services.scheduler.plans.callback_request import FINAL_EVENTS
+from services.scheduler.plans.submission import MAX_LABELS, MAX_PRIORITY
+from services.scheduler.routes.dependencies import RETRY_AFTER_S, PreferWait, get_dependencies, parse_prefer_wait
 from services.scheduler.runs import views, waiting
+from services.scheduler.runs.views import RunJson
 from services.scheduler.runs.writer import SubmittedRun
 
 MAX_KEY_LENGTH = 255
+RUNS_PATH = "/internal/apps/{ns}/apis/{path}/runs"
+PREDICTIONS_PATH = "/internal/apps/{ns}/apis/{path}/calls"
 
 
 async def submit_run(request: RouteRequest) -> Response:
@@ -62,6 +72,59 @@ async def _respond(
 
 
 ROUTES = (
-    post_route("/internal/apps/{ns}/apis/{path}/runs", submit_run),
-    post_route("/internal/apps/{ns}/apis/{path}/calls", submit_prediction),
+    post_route(RUNS_PATH, submit_run),
+    post_route(PREDICTIONS_PATH, submit_prediction),
 )
+
+
+class CallbackRequest(BaseModel):
+    """An address that is posted to when the run changes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Annotated[str, Field(examples=["https://lab.example/done"])]
+    events: Annotated[list[str], Field(examples=[["succeeded", "failed"]])] = list(FINAL_EVENTS)
+    headers: dict[str, str] = {}
+
+
+class RunRequest(BaseModel):
+    """A run to submit; inputs and outputs are those of the API, as its own document describes them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    inputs: Annotated[JsonObject, Field(examples=[{"data": "results/raw/data.csv"}])] = {}
+    outputs: Annotated[dict[str, str], Field(examples=[{"model": "results/models/"}])] = {}
+    """Folders to publish to, by variable."""
+    priority: Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] = 0
+    labels: Annotated[dict[str, str], Field(max_length=MAX_LABELS)] = {}
+    callback: CallbackRequest | None = None
+    cache: Literal["off", "read", "refresh"] = "read"
+
+
+@response_shape
+class SubmittedRunJson(RunJson):
+    """The run, with its callback if there is one."""
+
+    callback: NotRequired[CallbackJson]
+
+
+operations = DocumentedRouter(tags=["runs"])
+"""Describes the hot routes in the OpenAPI document; `RunRequest` is what `submission` validates."""
+IdempotencyKey = Annotated[str | None, Header(max_length=MAX_KEY_LENGTH, description="For callers with credentials.")]
+SUBMITTED: dict[int | str, dict[str, Any]] = {
+    200: {"model": SubmittedRunJson, "description": "The run, which has ended within `Prefer: wait`"},
+    202: {"description": "The run, at `Location`"},
+}
+
+
+@operations.post(RUNS_PATH, operation_id="submit_run", summary="Submit run", status_code=202, responses=SUBMITTED)
+async def describe_submit_run(
+    ns: str, path: str, body: RunRequest, idempotency_key: IdempotencyKey = None, prefer: PreferWait = None
+) -> SubmittedRunJson:
+    """The same key with the same body returns the first run; with another body it is refused."""
+    raise NotImplementedError
+
+
+@operations.post(PREDICTIONS_PATH, operation_id="submit_prediction", status_code=202)
+async def describe_submit_prediction(ns: str, path: str) -> RunJson:
+    raise NotImplementedError

@@ -16,7 +16,7 @@ from services.scheduler.dependencies import Dependencies
 from services.scheduler.routes.dependencies import DependenciesDep
 
 MAX_WAIT_S = 60.0
-router = APIRouter(prefix="/internal")
+router = APIRouter(prefix="/internal", include_in_schema=False)
 
 
 @router.get("/table")

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from typing_extensions import TypedDict
+
 from libs.common.db import Database
 from libs.common.errors import NotFound
 from libs.common.http.client import ServiceClient
+from libs.common.http.response_shapes import response_shape
 from libs.common.locations import Location
 from libs.common.protocol.staging import SourcesRequest, SourcesResponse, StoredFile
 from services.scheduler.db import runs, tasks
 from services.scheduler.model.run import Run
 from services.scheduler.plans import planner
+
+
+@response_shape
+class OutputFilesJson(TypedDict):
+    """The files of an output variable."""
+
+    items: list[StoredFile]
 
 
 async def list_output_files(db: Database, databox: ServiceClient, run: Run, variable: str) -> tuple[StoredFile, ...]:

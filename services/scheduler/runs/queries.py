@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from libs.common.db import Database, database_time
 from libs.common.errors import Gone, MeshError, NotFound
@@ -13,16 +12,17 @@ from services.scheduler.model.run import Run
 from services.scheduler.model.task import Task
 from services.scheduler.runs import views
 from services.scheduler.runs.pending_reason import NO_SNAPSHOT, QueueSnapshot
+from services.scheduler.runs.views import RunJson
 
 
-async def get_run(db: Database, app: str, run_id: str, *, owner: bool = False) -> tuple[Run, dict[str, Any]]:
+async def get_run(db: Database, app: str, run_id: str, *, owner: bool = False) -> tuple[Run, RunJson]:
     """The run and its JSON. Raises NotFound, Gone."""
     async with db.read() as conn:
         run = await require_run(conn, app, run_id, lock=False)
         return run, await load_run_json(conn, run, owner=owner)
 
 
-async def load_run_json(conn: Connection, run: Run, *, owner: bool = False) -> dict[str, Any]:
+async def load_run_json(conn: Connection, run: Run, *, owner: bool = False) -> RunJson:
     """The run's JSON, for an owner of the app or for others."""
     stages = await tasks.list_by_run(conn, run.id)
     chain_runs = await run_rows.list_chain(conn, run.chain) if run.chain else ()
@@ -38,7 +38,7 @@ async def _queue_snapshot(conn: Connection, stages: Iterable[Task]) -> QueueSnap
     )
 
 
-async def list_runs(db: Database, runs: list[Run], *, owner: bool) -> list[dict[str, Any]]:
+async def list_runs(db: Database, runs: list[Run], *, owner: bool) -> list[RunJson]:
     async with db.read() as conn:
         stages = await tasks.list_by_runs(conn, [run.id for run in runs])
         queue = await _queue_snapshot(conn, [task for run in stages.values() for task in run])

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from libs.common.db import Database, database_time
 from libs.common.errors import Invalid, MeshError, NotFound
 from libs.common.http.client import ServiceClient
+from libs.common.http.response_shapes import JsonObject, Time, response_shape
 from libs.common.identity import OWNER_USER
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.schedule import next_start
 from libs.common.periodic_task import for_each
+from libs.common.times import iso_time
 from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.db import Connection
 from services.scheduler.db import runs as run_rows
@@ -29,6 +34,40 @@ MAX_PROBLEM = 1000
 ERROR_RETRY_S = 3600.0
 SCHEDULE_LABEL = "mlmesh.schedule"
 """Label of a scheduled run; its value is the pipeline."""
+
+
+@response_shape
+class ScheduleJson(TypedDict):
+    """When a pipeline starts by itself."""
+
+    pipeline: Annotated[str, Field(examples=["train"])]
+    cron: Annotated[str, Field(examples=["0 6 * * 1-5"])]
+    timezone: Annotated[str, Field(examples=["Europe/Berlin"])]
+    inputs: JsonObject
+    concurrencyPolicy: Literal["Allow", "Forbid", "Replace"]
+    """What happens when the run before has not ended."""
+    paused: bool
+    next_at: Time | None
+    last_at: Time | None
+    last_run: str | None
+    problem: str | None
+    """Why the last start failed."""
+
+
+def schedule_to_json(schedule: Schedule) -> ScheduleJson:
+    spec = schedule.spec
+    return {
+        "pipeline": schedule.pipeline,
+        "cron": spec["cron"],
+        "timezone": spec["timezone"],
+        "inputs": spec["inputs"],
+        "concurrencyPolicy": spec["concurrencyPolicy"],
+        "paused": schedule.paused,
+        "next_at": None if schedule.paused else iso_time(schedule.next_at),
+        "last_at": iso_time(schedule.last_at),
+        "last_run": schedule.last_run,
+        "problem": schedule.problem,
+    }
 
 
 async def save_schedules(conn: Connection, app: str, catalog: Catalog, now: float) -> None:

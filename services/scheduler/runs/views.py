@@ -1,21 +1,122 @@
-"""Serializers: the JSON of runs, stages, instances, workers and schedules. Pure."""
+"""The JSON of runs, stages and chains. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, cast
 
-from libs.common.bus import DeadLetter, Queue
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from libs.common.http.response_shapes import JsonObject, ReasonJson, Time, response_shape
 from libs.common.identity import ANONYMOUS
 from libs.common.times import iso_time
 from services.scheduler.model.reason import Reason, reason
-from services.scheduler.model.run import Run
-from services.scheduler.model.schedule import Schedule
+from services.scheduler.model.run import Run, RunStatus
 from services.scheduler.model.task import Task
-from services.scheduler.model.worker import Worker
 from services.scheduler.runs.pending_reason import NO_SNAPSHOT, QueueSnapshot
 
-STAGE_STATUS = {"ready": "queued", "claimed": "running", "publishing": "running"}
+StageStatus = Literal["waiting", "queued", "running", "succeeded", "failed", "canceled", "skipped", "stopped"]
+STAGE_STATUS: dict[str, StageStatus] = {"ready": "queued", "claimed": "running", "publishing": "running"}
+RunId = Annotated[str, Field(examples=["r_0mdk3q8v7x2w"])]
+Pipeline = Annotated[str, Field(examples=["train"])]
+
+
+@response_shape
+class RunReasonJson(ReasonJson):
+    """Why a run or a stage waits, failed or was stopped."""
+
+    exit_code: NotRequired[int]
+    signal: NotRequired[int]
+    """The signal that ended the process."""
+    log_tail: NotRequired[list[str]]
+    status: NotRequired[int]
+    """The HTTP status of a component's response, as are `errors`, `error_id` and `error` parts of it."""
+    errors: NotRequired[list[JsonObject]]
+    error_id: NotRequired[str]
+    error: NotRequired[str]
+    """Type and text of the exception; for owners of the app."""
+
+
+@response_shape
+class ReusedResultJson(TypedDict):
+    """The stage whose result was used again; of another user's run only its name."""
+
+    stage: str
+    run: NotRequired[str]
+    token: NotRequired[int]
+
+
+@response_shape
+class StageJson(TypedDict):
+    """A stage of a run."""
+
+    name: str
+    status: StageStatus
+    reason: RunReasonJson | None
+    attempt: int
+    progress: list[float] | None
+    """Done and in all, as the stage reports it."""
+    phase: str | None
+    """What its worker does, such as `pulling`."""
+    detail: str | None
+    log_tail: list[str]
+    usage: Mapping[str, Any] | None
+    """`duration` and `cpu_seconds` in seconds, `peak_memory` in bytes."""
+    reused: ReusedResultJson | None
+    started_at: Time | None
+    finished_at: Time | None
+
+
+@response_shape
+class ChainRunJson(TypedDict):
+    """A run of the same chain; one that has not been started has no id."""
+
+    id: RunId | None
+    pipeline: Pipeline
+    status: RunStatus | Literal["waiting"]
+    self: str | None
+
+
+@response_shape
+class RunLinksJson(TypedDict):
+    """Paths of the run."""
+
+    self: str
+    cancel: str
+    retry: str
+    logs: str
+    events: str
+    deliveries: str
+    outputs: dict[str, str]
+
+
+@response_shape
+class RunJson(TypedDict):
+    """One execution of a pipeline, or of one prediction that its caller does not wait for."""
+
+    id: RunId
+    pipeline: Pipeline
+    user: Annotated[str, Field(examples=["alice"])]
+    status: RunStatus
+    reason: RunReasonJson | None
+    progress: Annotated[list[int], Field(examples=[[1, 2]])]
+    """Stages that have succeeded, and all stages."""
+    stages: list[StageJson]
+    inputs: JsonObject
+    outputs: dict[str, str]
+    """Folders that outputs are published to, by variable."""
+    labels: dict[str, str]
+    priority: int
+    attempt: int
+    chain: list[ChainRunJson]
+    """Every run of the chain in order; empty for a run without a chain."""
+    result: JsonObject | None
+    """The response of the component, of a prediction; null in lists."""
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    links: RunLinksJson
 
 
 def run_to_json(
@@ -26,7 +127,7 @@ def run_to_json(
     *,
     full: bool = True,
     owner: bool = False,
-) -> dict[str, Any]:
+) -> RunJson:
     """`queue` explains why a stage waits; `chain_runs` are the runs of its chain.
 
     A list is not `full`: it omits large fields. Only an `owner` of the app sees messages of exceptions.
@@ -37,7 +138,7 @@ def run_to_json(
     if why is None and run.status == "queued":
         why = next(
             (stage_json["reason"] for stage_json in stages if stage_json["status"] == "queued"),
-            reason("starting").to_json(),
+            visible_reason(reason("starting"), owner=owner),
         )
     address = f"/{run.app}/runs/{run.id}"
     return {
@@ -75,28 +176,28 @@ def prediction_response(tasks: Iterable[Task]) -> Any:
     return next((task.result.answer for task in tasks if task.result and task.result.answer), None)
 
 
-def chain_to_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def chain_to_json(runs: Sequence[Run]) -> list[ChainRunJson]:
     """Every run of the chain in order, future ones without an id; empty for a run without a chain."""
-    started = [
+    started: list[ChainRunJson] = [
         {"id": run.id, "pipeline": run.pipeline, "status": run.status, "self": f"/{run.app}/runs/{run.id}"}
         for run in runs
     ]
     waiting = runs[0].plan.then[len(runs) - 1 :] if runs else ()
-    return [
-        *started,
-        *({"id": None, "pipeline": plan.pipeline, "status": "waiting", "self": None} for plan in waiting),
+    future: list[ChainRunJson] = [
+        {"id": None, "pipeline": plan.pipeline, "status": "waiting", "self": None} for plan in waiting
     ]
+    return [*started, *future]
 
 
-def stage_to_json(task: Task, queue: QueueSnapshot, user: str, *, owner: bool) -> dict[str, Any]:
-    status = STAGE_STATUS.get(task.state, task.state)
+def stage_to_json(task: Task, queue: QueueSnapshot, user: str, *, owner: bool) -> StageJson:
+    status = STAGE_STATUS.get(task.state) or cast(StageStatus, task.state)
     why = visible_reason(task.reason, owner=owner)
     if task.state == "ready":
-        why = queue.pending_reason(task).to_json()
+        why = visible_reason(queue.pending_reason(task), owner=owner)
     elif task.state == "waiting" and why is None:
-        why = reason("inputs", "waits for earlier stages").to_json()
+        why = visible_reason(reason("inputs", "waits for earlier stages"), owner=owner)
     elif status == "running" and task.phase == "pulling" and why is None:
-        why = reason("image_pull", task.detail or "").to_json()
+        why = visible_reason(reason("image_pull", task.detail or ""), owner=owner)
     return {
         "name": task.name,
         "status": status,
@@ -113,14 +214,15 @@ def stage_to_json(task: Task, queue: QueueSnapshot, user: str, *, owner: bool) -
     }
 
 
-def visible_reason(why: Reason | None, *, owner: bool) -> dict[str, Any] | None:
+def visible_reason(why: Reason | None, *, owner: bool) -> RunReasonJson | None:
     """The reason without the exception's message (`error`), unless for an owner; callers can quote its `error_id`."""
     if why is None:
         return None
-    return {key: value for key, value in why.to_json().items() if owner or key != "error"}
+    visible = {key: value for key, value in why.to_json().items() if owner or key != "error"}
+    return cast(RunReasonJson, visible)
 
 
-def reused_result(task: Task, user: str) -> dict[str, Any] | None:
+def reused_result(task: Task, user: str) -> ReusedResultJson | None:
     """The source of a reused result. Only the user of that run sees its id, which may be all that protects it."""
     source = task.result.reused if task.result else None
     if source is None:
@@ -136,90 +238,3 @@ def run_etag(run: Run) -> str:
 
 def version_etag(run: str, version: int) -> str:
     return f'"{run}-{version}"'
-
-
-def component_to_json(name: str, tasks: Sequence[Task], *, asleep: bool = False) -> dict[str, Any]:
-    """A component's status from its open instances; `asleep`: scaled to zero."""
-    healthy = [task for task in tasks if task.is_healthy]
-    failed = next((task.reason for task in tasks if task.reason), None)
-    unhealthy = next((task for task in tasks if task.state == "claimed" and task.phase == "unhealthy"), None)
-    refusal = reason("unhealthy", unhealthy.detail or "") if unhealthy is not None else None
-    if healthy:
-        status = "healthy"
-    elif any(task.failures for task in tasks):
-        status = "failing"
-    elif tasks:
-        status = "waiting" if failed else "unhealthy" if refusal else "starting"
-    else:
-        status = "asleep" if asleep else "stopped"
-    return {
-        "name": name,
-        "status": status,
-        "reason": None if healthy else _without_log_tail(failed or refusal),
-        "instances": [instance_to_json(task) for task in tasks],
-        "error": failed.detail if failed and not healthy else None,
-        "log_tail": next((task.log_tail for task in tasks if task.log_tail), []),
-    }
-
-
-def instance_to_json(task: Task) -> dict[str, Any]:
-    return {
-        "id": task.id,
-        "status": task.phase if task.state == "claimed" else task.state,
-        "worker": task.worker,
-        "reason": _without_log_tail(task.reason),
-        "detail": task.detail,
-        "attempt": task.attempt,
-        "started_at": iso_time(task.started_at),
-    }
-
-
-def _without_log_tail(why: Reason | None) -> dict[str, Any] | None:
-    return None if why is None else {key: value for key, value in why.to_json().items() if key != "log_tail"}
-
-
-def worker_to_json(worker: Worker, held: Iterable[Task], now: float) -> dict[str, Any]:
-    return {
-        "name": worker.name,
-        "host": worker.host,
-        "classes": worker.classes,
-        "slots": worker.slots,
-        "free": worker.free,
-        "labels": worker.labels,
-        "draining": worker.draining,
-        "alive": worker.is_alive(now),
-        "seen_at": iso_time(worker.seen_at),
-        "tasks": [
-            {"id": task.id, "app": task.app, "kind": task.kind, "name": task.name, "run": task.run} for task in held
-        ],
-    }
-
-
-def schedule_to_json(schedule: Schedule) -> dict[str, Any]:
-    return {
-        "pipeline": schedule.pipeline,
-        **schedule.spec,
-        "paused": schedule.paused,
-        "next_at": None if schedule.paused else iso_time(schedule.next_at),
-        "last_at": iso_time(schedule.last_at),
-        "last_run": schedule.last_run,
-        "problem": schedule.problem,
-    }
-
-
-def queue_to_json(
-    queue: Queue, depth: Mapping[str, Any] | None, letters: Iterable[DeadLetter], now: float
-) -> dict[str, Any]:
-    """`depth`: None when no task waits."""
-    oldest = depth["oldest"] if depth else None
-    return {
-        "name": queue.name,
-        "depth": depth["depth"] if depth else 0,
-        "oldest": iso_time(oldest),
-        "oldest_s": None if oldest is None else round(now - oldest, 1),
-        "dead": sum(queue.accepts(letter.key) for letter in letters),
-    }
-
-
-def dead_letter_to_json(letter: DeadLetter) -> dict[str, Any]:
-    return {"key": letter.key, "reason": letter.reason, "body": letter.body[:1000].decode(errors="replace")}

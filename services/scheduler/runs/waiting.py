@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from libs.common.db import Database
 from services.scheduler import notifications
@@ -12,11 +11,12 @@ from services.scheduler.model.run import Run
 from services.scheduler.notifications import Notifier
 from services.scheduler.runs import views
 from services.scheduler.runs.queries import get_run, load_run_json, require_run
+from services.scheduler.runs.views import RunJson
 
 
 async def wait_for_run(
     db: Database,
-    run_reads: Coalescer[tuple[Run, dict[str, Any]] | None],
+    run_reads: Coalescer[tuple[Run, RunJson] | None],
     notifier: Notifier,
     app: str,
     run_id: str,
@@ -24,14 +24,14 @@ async def wait_for_run(
     etag: str | None,
     *,
     owner: bool = False,
-) -> tuple[Run, dict[str, Any]]:
+) -> tuple[Run, RunJson]:
     """The run as soon as its ETag differs from `etag` (None: as soon as it has ended), or after `seconds`.
 
     While nothing changes a waiter costs no query: a change notifies it, and the change poller covers other schedulers.
     """
     deadline = time.monotonic() + seconds
 
-    async def read() -> tuple[Run, dict[str, Any]] | None:
+    async def read() -> tuple[Run, RunJson] | None:
         return await (_get_if_ended if etag is None else get_run)(db, app, run_id, owner=owner)
 
     with notifier.subscribe(
@@ -47,7 +47,7 @@ async def wait_for_run(
             await subscription.wait(remaining)
 
 
-async def _get_if_ended(db: Database, app: str, run_id: str, *, owner: bool) -> tuple[Run, dict[str, Any]] | None:
+async def _get_if_ended(db: Database, app: str, run_id: str, *, owner: bool) -> tuple[Run, RunJson] | None:
     """The run and its JSON if it has ended, else None. Raises NotFound, Gone."""
     async with db.read() as conn:
         run = await require_run(conn, app, run_id, lock=False)
