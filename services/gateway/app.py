@@ -18,6 +18,7 @@ from services.gateway.auth.tokens import TokenVerifier
 from services.gateway.handlers.dispatcher import Dispatcher
 from services.gateway.handlers.gateway_endpoints import KINDS as GATEWAY_ENDPOINTS
 from services.gateway.handlers.gateway_endpoints import GatewayEndpoints
+from services.gateway.handlers.platform_docs import PlatformDocs
 from services.gateway.http_errors import InvalidAppCredentials
 from services.gateway.internal_client import InternalServices
 from services.gateway.metrics import Metrics
@@ -56,7 +57,8 @@ class Gateway:
         )
         self._auth_refresh = AuthRefresh(self._watcher)
         self._readiness = Readiness(self._watcher, services, Disk(settings.data, settings.disk_reserve))
-        self._endpoints = GatewayEndpoints(settings, self._watcher, self._readiness, self._metrics, tokens)
+        docs = PlatformDocs(services, settings.public_url)
+        self._endpoints = GatewayEndpoints(settings, self._watcher, self._readiness, self._metrics, tokens, docs)
         trusted_proxies = TrustedProxies(settings.trusted_proxies)
         self._tracing = create_tracing(trusted_proxies)
         self._access_log = AccessLog(trusted_proxies) if settings.access_log else None

@@ -23,7 +23,7 @@ from services.gateway.proxy.body import Body
 from services.gateway.proxy.content_encoding import decode_body
 from services.gateway.proxy.request import Request
 from services.gateway.proxy.response_writer import ResponseWriter
-from services.gateway.routing.paths import Route, check_method
+from services.gateway.routing.paths import PREDICTIONS_PATH, SUBMISSIONS_PATH, Route, check_method
 from services.gateway.routing.route_table import App, Component
 
 TARGETS = {"predict": "ml", "submit": "pipeline", "web_app": ""}
@@ -70,9 +70,9 @@ class AppApiHandler:
         worker_user = self._find_worker_user(app, api, request) if GRANT_HEADER in request.by_name else None
         user = request.user = worker_user or await self._authenticator.authenticate_api(app, api, request)
         if route.kind == "submit":
-            await self._submit_run(app, api, user, "runs", request, receive, response)
+            await self._submit_run(app, api, user, SUBMISSIONS_PATH, request, receive, response)
         elif route.kind == "predict" and worker_user is None and wants_async(request):
-            await self._submit_run(app, api, user, "calls", request, receive, response)
+            await self._submit_run(app, api, user, PREDICTIONS_PATH, request, receive, response)
         elif component is not None and route.kind == "predict":
             body, from_worker = decode_body(request, receive, self._body_limit), worker_user is not None
             prediction = PredictionRequest(app, api, component, user, request, body, "/predict", from_worker)
@@ -106,14 +106,14 @@ class AppApiHandler:
         app: App,
         api: Api,
         user: str,
-        collection: str,
+        template: str,
         request: Request,
         receive: Receive,
         response: ResponseWriter,
     ) -> None:
-        """`collection`: `runs`, or `calls` for predictions whose response the caller does not wait for."""
+        """`template`: the path of the scheduler for submissions, or for predictions that become runs."""
         identity = [encode_header(HEADER_USER, user), encode_header(HEADER_PIPELINES, api.name or "")]
-        path = f"/internal/apps/{app.ns}/apis/{quote((api.path or '').strip('/'), safe='')}/{collection}"
+        path = template.format(ns=app.ns, path=quote((api.path or "").strip("/"), safe=""))
         body = decode_body(request, receive, self._body_limit)
         await self._forwarder.forward(self._scheduler, request, path, identity, body, response)
 

@@ -17,7 +17,7 @@ from services.gateway.internal_client import InternalService
 from services.gateway.proxy.body import Body
 from services.gateway.proxy.request import Request
 from services.gateway.proxy.response_writer import ResponseWriter
-from services.gateway.routing.paths import Route
+from services.gateway.routing.paths import FILES_PATH, Route
 from services.gateway.routing.route_table import App
 
 
@@ -45,7 +45,7 @@ class FilesHandler:
         else:
             user = request.user = await self._authenticator.authenticate_files(app, request)
             can_write = await self._authenticator.can_write_files(app, request)
-        path = f"/internal/apps/{app.ns}/users/{quote(user, safe='')}/files/{route.suffix}"
+        path = f"{FILES_PATH.format(ns=app.ns, user=quote(user, safe=''))}/{route.suffix}"
         scope = f"{'write' if can_write else 'read'}:{app.ns}"
         identity = [encode_header(HEADER_USER, user), encode_header(HEADER_SCOPES, scope)]
         body = Body(request, receive, self._file_limit)

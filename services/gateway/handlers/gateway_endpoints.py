@@ -11,9 +11,10 @@ from libs.common.errors import NotFound
 from libs.common.settings import Settings
 from services.gateway.auth.authenticator import parse_credentials
 from services.gateway.auth.tokens import TokenVerifier
+from services.gateway.handlers.platform_docs import PlatformDocs
 from services.gateway.http_errors import MissingCredentials, NoLiveApp
 from services.gateway.metrics import Metrics
-from services.gateway.pages import html_pages, openapi
+from services.gateway.pages import html_pages
 from services.gateway.pages.local_visitors import is_local
 from services.gateway.proxy.request import Request
 from services.gateway.proxy.response_writer import ResponseWriter
@@ -32,6 +33,7 @@ class GatewayEndpoints:
         readiness: Readiness,
         metrics: Metrics,
         tokens: TokenVerifier,
+        docs: PlatformDocs,
     ) -> None:
         self._url = settings.public_url
         self._internal_token = settings.internal_token.encode()
@@ -39,6 +41,7 @@ class GatewayEndpoints:
         self._readiness = readiness
         self._metrics = metrics
         self._tokens = tokens
+        self._docs = docs
 
     async def handle(self, kind: Kind, request: Request, response: ResponseWriter) -> None:
         """`kind` is one of `KINDS`."""
@@ -53,9 +56,9 @@ class GatewayEndpoints:
                 content = self._metrics.render(self._watcher.table)
                 await response.send(200, content, {"Content-Type": CONTENT_TYPE_LATEST})
             case "docs":
-                await response.send_html(html_pages.render_operations(openapi.build_platform_document(self._url)))
+                await response.send_html(html_pages.render_operations(await self._docs.build_document()))
             case _:
-                await response.send_json(openapi.build_platform_document(self._url))
+                await response.send_json(await self._docs.build_document())
 
     async def show_home(self, request: Request, response: ResponseWriter) -> None:
         """`/` and `/{ns}` in a browser: what runs here. Raises NotFound for other paths and clients."""

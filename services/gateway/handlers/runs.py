@@ -11,7 +11,7 @@ from services.gateway.internal_client import InternalService
 from services.gateway.proxy.content_encoding import decode_body
 from services.gateway.proxy.request import Request
 from services.gateway.proxy.response_writer import ResponseWriter
-from services.gateway.routing.paths import Route
+from services.gateway.routing.paths import RUNS_PATH, Route
 from services.gateway.routing.route_table import App
 
 
@@ -38,6 +38,6 @@ class RunsHandler:
             encode_header(HEADER_USER, caller.user),
             encode_header(HEADER_PIPELINES, " ".join(sorted(caller.pipelines))),
         ]
-        path = f"/internal/apps/{app.ns}/runs{route.suffix}"
+        path = RUNS_PATH.format(ns=app.ns) + route.suffix
         body = decode_body(request, receive, self._body_limit)
         await self._forwarder.forward(self._scheduler, request, path, identity, body, response)

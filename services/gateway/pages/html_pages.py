@@ -19,6 +19,7 @@ from services.gateway.http_errors import InvalidAppCredentials
 from services.gateway.routing.route_table import App, Component, RouteTable
 
 TARGET_PATHS = {"files": "files/&lt;box&gt;/", "pipelines": "runs"}
+COMMON_RESPONSES = ("default", "4XX", "5XX")
 HOME_LINK = '<a href="/">What runs here</a>'
 Document = Mapping[str, Any]
 TARGET_NAMES = {"ml": "function", "pipeline": "pipeline", "files": "files", "pipelines": "runs of all pipelines"}
@@ -148,11 +149,11 @@ def _render_operation(method: str, path: str, operation: Document) -> str:
 
 
 def _render_responses(operation: Document) -> str:
-    """The documented statuses, without `default`."""
+    """The documented statuses, without those that say nothing of this operation."""
     items = (
         f"<li><code>{escape(str(status))}</code> {escape(str(_as_mapping(response).get('description') or ''))}</li>"
         for status, response in _as_mapping(operation.get("responses")).items()
-        if status != "default"
+        if status not in COMMON_RESPONSES and _as_mapping(response).get("description") != "OK"
     )
     joined = "".join(items)
     return f"<h3>Answers</h3><ul>{joined}</ul>" if joined else ""

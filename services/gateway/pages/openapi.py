@@ -1,4 +1,4 @@
-"""OpenAPI documents of a component, a pipeline and the platform. `html_pages` renders them. Pure."""
+"""OpenAPI documents of a component and of a pipeline. `html_pages` renders them. Pure."""
 
 from __future__ import annotations
 
@@ -21,64 +21,6 @@ DATATYPES: Mapping[str, Document] = {
     "INT64": {"title": "INT64", "type": "integer"},
     "BOOL": {"title": "BOOL", "type": "boolean"},
 }
-PLATFORM_OPERATIONS: tuple[tuple[str, str, str], ...] = (
-    ("get", "/api/v1/apps", "List apps"),
-    ("post", "/api/v1/apps", "Create an app"),
-    ("post", "/api/v1/apply", "Create or change apps, repositories and secrets"),
-    ("get", "/api/v1/apps/{ns}", "Get an app with its APIs, components, boxes and live deployment"),
-    ("delete", "/api/v1/apps/{ns}", "Delete an app"),
-    ("post", "/api/v1/apps/{ns}/sync", "Deploy the repository's newest commit"),
-    ("get", "/api/v1/apps/{ns}/deployments", "List deployments"),
-    ("get", "/api/v1/apps/{ns}/deployments/{id}", "Get a deployment with its steps and errors"),
-    ("post", "/api/v1/apps/{ns}/rollback", "Roll back to an earlier deployment"),
-    ("get", "/api/v1/apps/{ns}/components", "List components with their instances"),
-    ("get", "/api/v1/apps/{ns}/components/{name}", "Get a component with its instances"),
-    ("post", "/api/v1/apps/{ns}/components/{name}/restart", "Restart a component"),
-    ("get", "/api/v1/apps/{ns}/components/{name}/logs", "Get the logs of a component"),
-    ("get", "/api/v1/apps/{ns}/runs", "List runs of all callers"),
-    ("get", "/api/v1/apps/{ns}/schedules", "List schedules"),
-    ("post", "/api/v1/apps/{ns}/schedules/{pipeline}/pause", "Pause a schedule"),
-    ("post", "/api/v1/apps/{ns}/schedules/{pipeline}/resume", "Resume a schedule"),
-    ("get", "/api/v1/apps/{ns}/secrets", "List secrets, without their values"),
-    ("put", "/api/v1/apps/{ns}/secrets/{name}", "Set a secret's values"),
-    ("delete", "/api/v1/apps/{ns}/secrets/{name}", "Delete a secret's values"),
-    ("delete", "/api/v1/apps/{ns}/secrets/{name}/{key}", "Delete one value of a secret"),
-    ("get", "/api/v1/apps/{ns}/keys", "List API keys, without the keys themselves"),
-    ("post", "/api/v1/apps/{ns}/keys", "Create an API key"),
-    ("delete", "/api/v1/apps/{ns}/keys/{id}", "Revoke an API key"),
-    ("get", "/api/v1/tokens", "List tokens"),
-    ("post", "/api/v1/tokens", "Create a token"),
-    ("delete", "/api/v1/tokens/{token}", "Revoke a token"),
-    ("post", "/api/v1/validate", "Validate manifests"),
-    ("get", "/api/v1/schema/{kind}.json", "Get the JSON Schema of a manifest"),
-    ("get", "/api/v1/workers", "List workers with their tasks"),
-    ("post", "/api/v1/workers/{name}/drain", "Drain a worker"),
-    ("get", "/api/v1/queues", "List queues"),
-    ("get", "/api/v1/queues/{name}/dead", "List dead messages of a queue"),
-    ("post", "/api/v1/queues/{name}/redrive", "Redrive dead messages"),
-    ("post", "/hooks/{ns}", "Receive a push webhook"),
-)
-
-
-def build_platform_document(url: str) -> Document:
-    """The document of `/api/v1`."""
-    paths: Document = {}
-    for method, path, summary in PLATFORM_OPERATIONS:
-        names = [part[1 : part.index("}")] for part in path.split("/") if part.startswith("{")]
-        operation: Document = {"summary": summary, "responses": {"default": {"description": "see the HTTP API's page"}}}
-        if names:
-            operation["parameters"] = [
-                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
-            ]
-        paths.setdefault(path, {})[method] = operation
-    return {
-        "openapi": OPENAPI_VERSION,
-        "info": {"title": "mlmesh", "version": "1"},
-        "servers": [{"url": url}],
-        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
-        "security": [{"token": []}],
-        "paths": paths,
-    }
 
 
 def build_component_document(described: Mapping[str, Any], api: Api, url: str) -> Document:

@@ -45,6 +45,19 @@ MAX_CACHED_PATH = 256
 """Longest path whose route is cached: most calls repeat a few paths."""
 
 
+RUNS_PATH = "/internal/apps/{ns}/runs"
+SUBMISSIONS_PATH = "/internal/apps/{ns}/apis/{path}/runs"
+PREDICTIONS_PATH = "/internal/apps/{ns}/apis/{path}/calls"
+FILES_PATH = "/internal/apps/{ns}/users/{user}/files"
+PUBLIC_PREFIXES: dict[str, str] = {
+    RUNS_PATH: "/{ns}/runs",
+    SUBMISSIONS_PATH: "/{ns}/{path}/runs",
+    PREDICTIONS_PATH: "/{ns}/{path}/predict",
+    FILES_PATH: "/{ns}/files",
+}
+"""Internal paths of the services to which the gateway forwards requests for other paths."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     kind: Kind
@@ -61,6 +74,15 @@ class Route:
 def parse_path(raw: str) -> Route | None:
     """The route of a percent-encoded path; None when there is none. Raises Malformed."""
     return _parse_cached(raw) if len(raw) <= MAX_CACHED_PATH else _parse(raw)
+
+
+def find_public_path(service: str, path: str) -> str | None:
+    """Where the gateway serves a path (a template) of a service; None when it does not."""
+    for prefix, public in PUBLIC_PREFIXES.items():
+        if path == prefix or path.startswith(f"{prefix}/"):
+            return public + path.removeprefix(prefix)
+    route = parse_path(path)
+    return path if route is not None and route.service == service else None
 
 
 def check_method(kind: Kind, method: str) -> None:

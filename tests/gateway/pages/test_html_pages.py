@@ -15,6 +15,7 @@ from libs.common.errors import Unavailable
 from services.gateway.http_errors import InvalidAppCredentials
 from services.gateway.pages import html_pages, openapi
 from services.gateway.routing.route_table import RouteTable
+from tests.docs.platform_document import platform_document
 from tests.gateway.mesh import ALICE, Mesh, api_document, app_document, apply_document, publish_app
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -118,7 +119,7 @@ def test_an_app_has_a_page_of_its_own_with_ways_there_and_back() -> None:
 
 
 def test_the_platforms_page_names_no_answer_that_says_nothing() -> None:
-    html = html_pages.render_operations(openapi.build_platform_document("http://m"))
+    html = html_pages.render_operations(platform_document())
     assert "<h2>GET <code>/api/v1/apps</code></h2><p>List apps</p></section>" in html
 
 

@@ -1,0 +1,46 @@
+"""The OpenAPI document of the platform: composed of what the services serve now."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from libs.common.errors import NotFound, Unavailable
+from libs.common.http.api_document import Document
+from services.gateway.internal_client import InternalService, InternalServices
+from services.gateway.pages.platform_document import build_platform_document
+
+MAX_AGE_S = 60.0
+"""How long a document is used: a service may be upgraded while the gateway runs."""
+
+
+class PlatformDocs:
+    def __init__(self, services: InternalServices, public_url: str) -> None:
+        self._services = services
+        self._public_url = public_url
+        self._documents: dict[str, Document] = {}
+        self._document: Document = {}
+        self._built_at = -MAX_AGE_S
+
+    async def build_document(self) -> Document:
+        """Raises Unavailable when a service that does not respond has never described itself."""
+        if time.monotonic() - self._built_at >= MAX_AGE_S:
+            services = self._services.list_all()
+            documents = await asyncio.gather(*(self._fetch(service) for service in services))
+            names = [service.name for service in services]
+            self._document = build_platform_document(dict(zip(names, documents, strict=True)), self._public_url)
+            self._built_at = time.monotonic()
+        return self._document
+
+    async def _fetch(self, service: InternalService) -> Document:
+        """The service's own document; the last one while it does not respond, an empty one of an older release."""
+        try:
+            document = await service.request_json("GET", "/internal/openapi.json")
+        except NotFound:
+            return {}
+        except Unavailable:
+            if service.name not in self._documents:
+                raise
+            return self._documents[service.name]
+        self._documents[service.name] = document
+        return self._documents[service.name]
