@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
-from services.registry.deployments.state import Deployment, DeploymentStep
+from services.registry.deployments.state import Deployment, DeploymentStatus, DeploymentStep
 
 OLD, HEAD, NEW = "1" * 40, "2" * 40, "3" * 40
 
 
 def deployment(
-    status: str, commit: str | None, steps: tuple[DeploymentStep, ...] = (DeploymentStep("fetch", "running"),)
+    status: DeploymentStatus,
+    commit: str | None,
+    steps: tuple[DeploymentStep, ...] = (DeploymentStep("fetch", "running"),),
 ) -> Deployment:
     return Deployment(1, "d", "leafscan", "push", status, None, commit, None, None, None, (), (), 1.0, None, steps)
 
