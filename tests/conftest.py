@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.event_loops import LoopFactory, loop_factories
 from tests.servers.provision import Missing
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lines:
     from tests.lines import Lines
 
     return Lines(config, log)
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:
+    return loop_factories(item)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

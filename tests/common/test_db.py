@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,16 +41,19 @@ def test_an_opening_that_is_cancelled_outlives_no_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+    connecting, resume = threading.Event(), threading.Event()
 
     def slowly(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        time.sleep(0.2)
+        connecting.set()
+        assert resume.wait(10)
         return connect(*arguments, **options)
 
     async def abandoned() -> None:
         database = Database(f"sqlite+aiosqlite:///{tmp_path / folder / 'db'}")
         asking = asyncio.create_task(database.ready())
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(connecting.wait, 10)
         asking.cancel()
+        asyncio.get_running_loop().call_later(0.05, resume.set)
         with contextlib.suppress(asyncio.CancelledError):
             await asking
         await database.close()
@@ -62,7 +64,7 @@ def test_an_opening_that_is_cancelled_outlives_no_loop(
     before = set(threading.enumerate())
     asyncio.run(abandoned())
     for thread in set(threading.enumerate()) - before:
-        thread.join(2)
+        thread.join(10)
         assert not thread.is_alive()
     assert died == []
 

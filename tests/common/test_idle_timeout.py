@@ -8,6 +8,8 @@ import pytest
 
 from libs.common.idle_timeout import IdleTimeout, limit_idle_time
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def test_silence_ends_the_work() -> None:
     with pytest.raises(IdleTimeout):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from libs.common.errors import Unavailable
 from libs.common.periodic_task import PeriodicTask
+
+pytestmark = pytest.mark.virtual_time
 
 PATIENCE_S = 5.0
 

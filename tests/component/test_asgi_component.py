@@ -18,6 +18,8 @@ from mlmesh_component.settings import Settings
 from tests.component.applications import GO, HEARD, afresh
 from tests.component.serving import until
 
+pytestmark = pytest.mark.both_loops
+
 STATE = b"GET /state HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 NOT_HTTP = (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nhost: x\r\n y: z\r\n\r\n")
 BEHIND = {

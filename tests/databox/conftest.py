@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
 TOKEN = "internal"
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 ENVIRONMENTS = ["embedded", "servers"]
 
 

@@ -22,6 +22,7 @@ from services.gateway.app import create
 from services.gateway.routing.route_table import RouteTable, apply_change
 from tests.gateway.fake_server import FakeServer, ReceivedRequest, Reply, serve
 
+DEADLINE_S = 60.0
 INTERNAL = "internal-token"
 CHEAP_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 TOKENS = {
@@ -200,7 +201,7 @@ async def run_services(folder: Path, **overrides: Any) -> AsyncIterator[Mesh]:
 
 async def wait_until(condition: Callable[[], bool]) -> None:
     """Poll a condition, with a deadline."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while not condition():  # noqa: ASYNC110  nothing tells when
             await asyncio.sleep(0.01)
 
@@ -213,6 +214,6 @@ async def publish_app(mesh: Mesh, app: dict[str, Any]) -> None:
 
 
 async def wait_until_ready(mesh: Mesh) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while (await mesh.call("GET", "/readyz"))[0] != 200:  # noqa: ASYNC110  nothing tells when
             await asyncio.sleep(0.01)

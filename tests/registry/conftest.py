@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import aiohttp
     from aiohttp import web
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 TOKEN = "internal"
 ADMIN_HEADERS = {identity.HEADER_SCOPES: "admin", identity.HEADER_TOKEN_NAME: "tests"}
 

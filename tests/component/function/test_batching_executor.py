@@ -11,6 +11,8 @@ import pytest
 from tests.component import functions
 from tests.component.serving import Answer, Served, serving, until
 
+pytestmark = pytest.mark.both_loops
+
 
 @pytest.fixture(autouse=True)
 def gate() -> Iterator[None]:

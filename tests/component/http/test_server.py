@@ -16,6 +16,8 @@ from mlmesh_component.http.llhttp import LlhttpParser
 from tests.component import functions
 from tests.component.serving import numbers, serving, until
 
+pytestmark = pytest.mark.both_loops
+
 BODY = json.dumps({"inputs": [numbers("x", 1.0)]}).encode()
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

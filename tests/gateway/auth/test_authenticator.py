@@ -2,10 +2,14 @@
 
 import asyncio
 import hashlib
+from typing import Any
 
 import pytest
 
-from tests.gateway.mesh import ALICE, CHEAP_HASHER, Mesh, app_document, basic_auth, bearer_auth, wait_until
+from services.gateway.auth import auth_refresh
+from services.gateway.auth.auth_refresh import AuthRefresh
+from services.gateway.routing.route_table import RouteTable
+from tests.gateway.mesh import ALICE, CHEAP_HASHER, DEADLINE_S, Mesh, app_document, basic_auth, bearer_auth, wait_until
 
 KEY = {"X-API-Key": "key-of-bob"}
 P, K, N, F = "/demo/digits/predict", "/demo/keyed/predict", "/demo/open/predict", "/demo/files/data/g/f"
@@ -76,9 +80,17 @@ async def test_a_changed_password_counts_at_once(mesh: Mesh) -> None:
     assert (await mesh.call("POST", P, headers=basic_auth("alice", "new")))[0] == 200
 
 
-async def test_a_key_that_was_made_a_moment_ago_is_known(mesh: Mesh) -> None:
+async def test_a_key_that_was_made_a_moment_ago_is_known(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_update, is_waiting = AuthRefresh.wait_for_update, asyncio.Event()
+
+    async def wait(*arguments: Any) -> RouteTable:
+        is_waiting.set()
+        return await wait_for_update(*arguments)
+
+    monkeypatch.setattr(AuthRefresh, "wait_for_update", wait)
+    monkeypatch.setattr(auth_refresh, "PROPAGATION_S", DEADLINE_S)
     call = asyncio.create_task(mesh.call("POST", "/demo/keyed/predict", headers={"X-API-Key": "new"}))
-    await asyncio.sleep(0.05)
+    await is_waiting.wait()
     keys = {hashlib.sha256(b"new").hexdigest(): "carol"}
     mesh.scheduler.publish({"demo": app_document(mesh.component.port, keys=keys)})
     assert (await call)[0] == 200

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
 
 from libs.common.passwords import HASHER
-from services.gateway.auth.password_throttle import USER_LIMIT
+from services.gateway.auth import passwords
+from services.gateway.auth.password_throttle import USER_LIMIT, PasswordThrottle
 from services.gateway.auth.passwords import PasswordChecker, verify_hash
 from services.gateway.routing.route_table import App
+from tests.gateway.fake_clock import FakeClock
 from tests.gateway.mesh import ALICE, CHEAP_HASHER, Mesh, api_document, app_document, basic_auth, publish_app
 
 PREDICT = "/demo/digits/predict"
+
+
+@pytest.fixture(autouse=True)
+def stopped_clock(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
+    """The throttle of the gateway allows no further attempt while a test runs, however long that takes."""
+    monkeypatch.setattr(passwords, "PasswordThrottle", partial(PasswordThrottle, clock))
 
 
 async def status(mesh: Mesh, headers: dict[str, str], path: str = PREDICT, method: str = "POST") -> int:

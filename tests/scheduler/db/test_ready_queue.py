@@ -12,7 +12,7 @@ from services.scheduler.model.reason import Reason
 from services.scheduler.model.task import Task
 from services.scheduler.model.worker import Worker
 from services.scheduler.runs.pending_reason import NO_SNAPSHOT, QueueSnapshot
-from tests.scheduler.conftest import ALICE, Mesh, healthy_status
+from tests.scheduler.conftest import ALICE, DEADLINE_S, Mesh, healthy_status
 from tests.scheduler.scenarios.test_runs import BODY, go_live
 
 
@@ -79,7 +79,7 @@ async def wait_until_dispatched(database_url: str) -> None:
     """A claim skips a row that is locked while it is marked as dispatched."""
     database = Database(database_url)
     undispatched = "SELECT count(*) FROM scheduler_tasks WHERE state = 'ready' AND dispatched_at IS NULL"
-    async with asyncio.timeout(10), database.read() as conn:
+    async with asyncio.timeout(DEADLINE_S), database.read() as conn:
         while (await conn.exec_driver_sql(undispatched)).scalar_one():  # noqa: ASYNC110  the scheduler dispatches
             await asyncio.sleep(0.02)
     await database.close()
@@ -110,11 +110,11 @@ async def test_who_waits_sees_how_many_are_before(mesh: Mesh) -> None:
 
 
 @pytest.mark.settings(app_stages=1)
-async def test_an_app_has_so_many_stages_at_work_and_no_more(mesh: Mesh) -> None:
+async def test_an_app_has_so_many_stages_at_work_and_no_more(mesh: Mesh, database_url: str) -> None:
     await two_apps(mesh)
     first, second = [await submit_run(mesh, "leaf") for _ in range(2)]
     other = await submit_run(mesh, "oak")
-    await asyncio.sleep(0.2)  # its doorbells have been rung
+    await wait_until_dispatched(database_url)
     assert await claim_runs(mesh, 2) == [first, other]
     body = {"worker": "w1", "classes": ["cpu"], "free": 2}
     assert (await mesh.peer.post("/internal/claims", body))["lease"] is None

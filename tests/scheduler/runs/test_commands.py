@@ -8,7 +8,7 @@ import pytest
 
 from libs.common.db import Database
 from services.scheduler.db import runs
-from tests.scheduler.conftest import Mesh
+from tests.scheduler.conftest import SHORT_LEASE_S, Mesh
 from tests.scheduler.scenarios.test_runs import BODY, go_live
 from tests.scheduler.tasks.test_output_publisher import has_attempts, start_publication
 
@@ -95,6 +95,7 @@ async def make_overdue(_mesh: Mesh, url: str, run: str) -> str:
     return "failed" if stored.started_at else "expired"
 
 
+@pytest.mark.settings(lease=SHORT_LEASE_S)
 @pytest.mark.parametrize("end", [cancel_run, make_overdue], ids=lambda one: one.__name__)
 @pytest.mark.parametrize("reach", OPEN.values(), ids=OPEN)
 async def test_a_run_ends_from_every_state_and_can_be_retried_or_deleted(

@@ -10,7 +10,7 @@ import pytest
 
 from libs.common.errors import Conflict
 from services.scheduler.tasks import dispatcher
-from tests.scheduler.conftest import ALICE, OWNER, Mesh, healthy_status
+from tests.scheduler.conftest import ALICE, OWNER, SHORT_LEASE_S, Mesh, healthy_status
 
 BODY = {"inputs": {"raw": "in/a.csv"}, "outputs": {"model": "weights"}}
 
@@ -80,6 +80,7 @@ async def test_outputs_over_quota_fail_the_stage_with_the_figures(mesh: Mesh) ->
     assert (reason["code"], reason["used"], reason["stage"]) == ("quota", 9, "train")
 
 
+@pytest.mark.settings(lease=SHORT_LEASE_S)
 async def test_a_silent_workers_stage_is_given_to_another_and_its_late_report_is_refused(mesh: Mesh) -> None:
     await go_live(mesh)
     _, run, _ = await mesh.submit(BODY)

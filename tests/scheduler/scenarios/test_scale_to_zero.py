@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.scheduler.conftest import Mesh, healthy_status
+import pytest
+
+from tests.scheduler.conftest import SHORT_LEASE_S, Mesh, healthy_status
 from tests.scheduler.manifests import catalog_json
 
 IDLE_S = 1.0
@@ -32,6 +34,7 @@ async def scale_to_zero(mesh: Mesh, lease: dict[str, Any]) -> None:
     await mesh.report(lease, "stopped")
 
 
+@pytest.mark.settings(lease=SHORT_LEASE_S)
 async def test_a_component_sleeps_when_nobody_calls_and_wakes_with_the_first_call(mesh: Mesh) -> None:
     await mesh.deploy("d1", catalog_with_scaling(0, 2))
     lease = await mesh.claim()
