@@ -9,13 +9,14 @@ from pydantic import Field
 
 from libs.common.protocol.message import FencingToken, Message, TaskId
 
+MAX_WORKER_NAME = 128
 TaskKind = Literal["stage", "instance"]
 
 
 class ClaimRequest(Message):
     """A worker with free slots asks for the next ready task."""
 
-    worker: str = Field(min_length=1, max_length=128)
+    worker: str = Field(min_length=1, max_length=MAX_WORKER_NAME)
     classes: tuple[str, ...] = ("cpu",)
     """Resource classes that it serves."""
     free: int = 0

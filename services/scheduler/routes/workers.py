@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from libs.common.errors import Invalid
 from libs.common.http.hot_routes import OrjsonResponse, RouteRequest, post_route
-from libs.common.protocol.claim import ClaimRequest
+from libs.common.protocol.claim import MAX_WORKER_NAME, ClaimRequest
 from libs.common.protocol.heartbeat import Heartbeat
 from libs.common.protocol.report import ReportResponse, ReuseQuery, ReuseResponse, TaskReport
 from services.scheduler.routes.dependencies import get_dependencies
@@ -17,9 +18,10 @@ async def claim_task(request: RouteRequest) -> OrjsonResponse:
 
 
 async def sync_worker(request: RouteRequest) -> OrjsonResponse:
-    deps = get_dependencies(request)
+    deps, worker = get_dependencies(request), request.path_params["worker"]
+    if len(worker) > MAX_WORKER_NAME:
+        raise Invalid(f"worker: a name has at most {MAX_WORKER_NAME} characters, not {len(worker)}")
     body = await request.read_model(Heartbeat)
-    worker = request.path_params["worker"]
     orders = await heartbeat.handle_heartbeat(deps.db, deps.applier, deps.settings.lease, worker, body)
     return OrjsonResponse(orders.to_json())
 

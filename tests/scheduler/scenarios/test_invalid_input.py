@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from libs.common.db import Database
 from services.scheduler.db import apps, autoscaling, schedules
 from services.scheduler.model.schedule import Schedule
-from tests.scheduler.conftest import OWNER, Mesh, healthy_status
+from tests.scheduler.conftest import OWNER, SHORT_LEASE_S, Mesh, healthy_status
 from tests.scheduler.manifests import catalog_json
 from tests.scheduler.scenarios.test_runs import BODY, go_live
 
@@ -53,6 +55,20 @@ async def test_a_bad_entry_of_a_heartbeat_costs_the_others_nothing(mesh: Mesh) -
         runs = (await mesh.call("GET", "/api/v1/apps/leaf/runs", headers=OWNER))[1]["items"]
         assert runs[0]["stages"][0]["progress"] == [number, 99], bad
     assert (await mesh.get_app_routes())["components"]["echo"]["endpoints"], "nor the bad one its lease"
+
+
+async def test_a_worker_whose_name_is_longer_than_128_letters_gets_no_task(mesh: Mesh) -> None:
+    await mesh.deploy("d1")
+    longest, too_long = "w" * 128, "w" * 129
+    claim: dict[str, Any] = {"classes": ["cpu"], "free": 1}
+    status, answer, _ = await mesh.call("POST", "/internal/claims", {**claim, "worker": too_long}, {})
+    assert (status, [error["field"] for error in answer["errors"]]) == (422, ["worker"])
+    lease = await mesh.claim(longest)
+    await mesh.send_heartbeat(healthy_status(lease), worker=longest)
+    await mesh.until_live("d1")
+    heartbeat = {"host": "here", "classes": ["cpu"], "slots": 1, "free": 1}
+    status, answer, _ = await mesh.call("POST", f"/internal/workers/{too_long}/sync", heartbeat, {})
+    assert (status, answer["detail"]) == (422, "worker: a name has at most 128 characters, not 129")
 
 
 async def test_a_bad_load_costs_the_others_nothing(mesh: Mesh, database_url: str) -> None:
@@ -131,6 +147,7 @@ async def test_an_app_whose_manifests_cannot_be_read_costs_nobody_else_a_lease(m
     await mesh.until_live("d3")
 
 
+@pytest.mark.settings(lease=SHORT_LEASE_S)
 async def test_a_schedule_that_cannot_be_started_holds_up_neither_the_next_nor_a_lease(
     mesh: Mesh, database_url: str
 ) -> None:
