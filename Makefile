@@ -19,12 +19,12 @@ demo: env                               ## a module from push to prediction, on 
 up: env                                 ## the five services in one process
 	@$(BIN)/mlmesh up
 
-check: env                              ## format, lint, types, import contracts, changelog
+check: env                              ## format, lint, types, import contracts, names, changelog
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy services libs deploy tests benchmarks
 	$(BIN)/lint-imports
-	$(PYTEST) -q tests/deploy/test_release.py
+	$(PYTEST) -q tests/style tests/deploy/test_release.py
 
 format: env
 	$(BIN)/ruff format .

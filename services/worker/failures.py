@@ -11,7 +11,7 @@ from libs.common.protocol.report import FailureDetails, FailureReason
 class TaskFailed(MeshError):
     """The task failed for a reason that its developer or an operator can act on."""
 
-    def __init__(self, code: str, detail: str, **more: Unpack[FailureDetails]) -> None:
+    def __init__(self, code: str, detail: str, **details: Unpack[FailureDetails]) -> None:
         detail = detail.encode(errors="replace").decode()  # a file name in it may not be UTF-8
         super().__init__(detail)
-        self.reason: FailureReason = {"code": code, "detail": detail, **more}
+        self.reason: FailureReason = {"code": code, "detail": detail, **details}

@@ -198,8 +198,8 @@ class SuccessorPlan(RunPlan):
         }
 
     def to_json(self) -> dict[str, Any]:
-        own = {"pipeline": self.pipeline, "given": self.inherited, "began_with": self.first_pipeline}
-        return {**super().to_json(), **own}
+        chain_fields = {"pipeline": self.pipeline, "given": self.inherited, "began_with": self.first_pipeline}
+        return {**super().to_json(), **chain_fields}
 
 
 def parse_run_plan(document: Mapping[str, Any]) -> RunPlan:

@@ -27,7 +27,7 @@ from tests.scheduler.model.documents import (
 )
 from tests.scheduler.scenarios.test_config_maps import BOTH, manifests
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "model" / "golden"
 
 
 def to_text(document: Any) -> str:
